@@ -1,0 +1,57 @@
+"""What a formula is, and the factories that make one from a table row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from onnxcost.graph import Node
+from onnxcost.work import NO_WORK, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A count of one operator's work, with the text that ``onnxcost formulas`` prints.
+
+    ``maths`` is what the operator computes; ``macs`` and ``flops`` are the counts in words, with the variables that the
+    docstring or the maths define (``out`` and ``in`` are element counts of the first output and input).
+    """
+
+    count: Callable[[Node], Work]
+    maths: str
+    macs: str
+    flops: str
+
+    def __call__(self, node: Node) -> Work:
+        return self.count(node)
+
+
+FormulaTable = Mapping[str, Callable[[Node], Work]]
+"""Operators by ``Node.key``. Any callable will do; a plain one just has no text to print."""
+
+
+def formula(maths: str, *, macs: str = "0", flops: str) -> Callable[[Callable[[Node], Work]], Formula]:
+    """A decorator that gives a counting function its text."""
+    return lambda count: Formula(count, maths, macs, flops)
+
+
+def _in_words(per_element: Mapping[str, int], elements: str) -> str:
+    total = sum(per_element.values())
+    return "0" if total == 0 else elements if total == 1 else f"{total}·{elements}"
+
+
+def per_output(maths: str, **per_element: int) -> Formula:
+    """A row: so many operations of each kind (Work's fields) for each element of the first output."""
+    work = Work(**per_element)
+    return Formula(lambda node: node.out.size * work, maths, "0", _in_words(per_element, "out"))
+
+
+def per_input(maths: str, **per_element: int) -> Formula:
+    """A row: so many operations of each kind (Work's fields) for each element of the first input."""
+    work = Work(**per_element)
+    return Formula(lambda node: node.x.size * work, maths, "0", _in_words(per_element, "in"))
+
+
+def no_arithmetic(maths: str) -> Formula:
+    """A row: moves, makes or names data and does no arithmetic on it."""
+    return Formula(lambda node: NO_WORK, maths, "0", "0")

@@ -1,0 +1,139 @@
+"""A frozen view of a shaped model: tensors, nodes, the graph. Knows nothing of onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from onnxcost.errors import UnknownShape
+
+BITS: Mapping[str, int] = {
+    "bool": 8, "uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint32": 32, "int32": 32, "uint64": 64, "int64": 64,
+    "float16": 16, "bfloat16": 16, "float32": 32, "float64": 64, "complex64": 64, "complex128": 128,
+    "float8e4m3fn": 8, "float8e4m3fnuz": 8, "float8e5m2": 8, "float8e5m2fnuz": 8, "float8e8m0": 8,
+    "uint4": 4, "int4": 4, "float4e2m1": 4, "uint2": 2, "int2": 2,
+}  # fmt: skip
+"""Stored width of an element; sub-byte types are packed. Strings have no fixed width and stand for 0."""
+
+Dim = int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
+
+    ``value`` is the flat tuple of elements of a small constant, in row-major order, where it is known.
+    """
+
+    name: str
+    dtype: str
+    dims: tuple[Dim, ...] | None
+    is_constant: bool = False
+    value: tuple[Any, ...] | None = None
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether every dim is known."""
+        return self.dims is not None and all(isinstance(dim, int) for dim in self.dims)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dims, all known; raises UnknownShape otherwise, so that a formula needs no checks."""
+        if self.dims is None:
+            raise UnknownShape(f"the shape of '{self.name}' is not known")
+        if open_dims := [dim for dim in self.dims if not isinstance(dim, int)]:
+            which = ", ".join(str(dim) for dim in open_dims if dim) or f"{len(open_dims)} of {len(self.dims)} dims"
+            raise UnknownShape(f"the shape of '{self.name}' is not known ({which})")
+        return self.dims  # type: ignore[return-value]  # all are int by now
+
+    @property
+    def rank(self) -> int:
+        """The number of dims; raises UnknownShape where not even that is known."""
+        if self.dims is None:
+            raise UnknownShape(f"the rank of '{self.name}' is not known")
+        return len(self.dims)
+
+    @property
+    def size(self) -> int:
+        """The number of elements; raises UnknownShape."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, sub-byte types packed; raises UnknownShape."""
+        return -(-self.size * BITS.get(self.dtype, 0) // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One instance of an operator. Absent optional inputs and outputs are None; ``attributes`` has the schema's defaults.
+
+    ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference.
+    """
+
+    name: str
+    op_type: str
+    domain: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor | None, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    scope: tuple[str, ...] = ()
+    repeat: int = 1
+
+    @property
+    def key(self) -> str:
+        """The operator's name in a formula table: ``Conv``, ``com.microsoft.FusedConv``."""
+        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+
+    def input(self, index: int) -> Tensor | None:
+        """The input at ``index``, or None where it is absent."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def required(self, index: int) -> Tensor:
+        """The input at ``index``; raises UnknownShape where the node lacks it."""
+        if (tensor := self.input(index)) is None:
+            raise UnknownShape(f"input {index} is missing")
+        return tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The first input."""
+        return self.required(0)
+
+    @property
+    def out(self) -> Tensor:
+        """The first output that is present."""
+        for tensor in self.outputs:
+            if tensor is not None:
+                return tensor
+        raise UnknownShape("the node has no output")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundDim:
+    """A dim that the model leaves open and the value it was given. ``option`` is what changes it on the command line."""
+
+    name: str
+    value: int
+    source: str  # "given" | "assumed"
+    option: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A shaped model. ``nodes`` are in execution order; ``constants`` are the initializers and Constant nodes' values."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Tensor]
+    dims: tuple[BoundDim, ...] = ()
+    warnings: tuple[str, ...] = ()
+    path: str = ""
+    producer: str = ""
+    ir_version: int = 0
+    opsets: Mapping[str, int] = field(default_factory=dict)
+    file_bytes: int = 0

@@ -1,0 +1,180 @@
+"""What an estimate found: frozen results and their queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
+from onnxcost.graph import Graph, Node
+from onnxcost.traffic import NO_TRAFFIC, Traffic
+from onnxcost.work import NO_WORK, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A node and its cost: ``once`` and ``traffic_once`` are those of one of its ``node.repeat`` executions.
+
+    ``dtype`` is the type the arithmetic is done in; ``parameters`` are the elements of the weights that no earlier node read.
+    """
+
+    node: Node
+    once: Work
+    traffic_once: Traffic
+    dtype: str
+    parameters: int = 0
+
+    @property
+    def work(self) -> Work:
+        """The work of all executions in one inference."""
+        return self.node.repeat * self.once
+
+    @property
+    def traffic(self) -> Traffic:
+        """The traffic of all executions in one inference."""
+        return self.node.repeat * self.traffic_once
+
+    def count(self, convention: Convention) -> int:
+        """The node's number under a convention, for all executions."""
+        return self.node.repeat * convention.count(self.node, self.once)
+
+
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """A node whose cost is not known, and why."""
+
+    node: Node
+    reason: str
+    parameters: int = 0
+
+
+NodeCost = Counted | Uncounted
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Parameters (elements), weights (bytes as stored) and the peak of live activations (bytes; None where a shape is open).
+
+    ``running_statistics`` are the means and variances of BatchNormalization, which are not among ``parameters``.
+    """
+
+    parameters: int
+    running_statistics: int
+    weight_bytes: int
+    weight_bytes_by_dtype: Mapping[str, int]
+    peak_activation_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The sum of some nodes: those of an operator, a scope or a dtype.
+
+    ``key`` is the tuple that names the group: (domain, op_type), the scope's parts, or (dtype,).
+    """
+
+    key: tuple[str, ...]
+    costs: tuple[NodeCost, ...]
+
+    @property
+    def counted(self) -> tuple[Counted, ...]:
+        return tuple(cost for cost in self.costs if isinstance(cost, Counted))
+
+    @property
+    def complete(self) -> bool:
+        return len(self.counted) == len(self.costs)
+
+    @property
+    def parameters(self) -> int:
+        return sum(cost.parameters for cost in self.costs)
+
+    @property
+    def work(self) -> Work:
+        return sum((cost.work for cost in self.counted), NO_WORK)
+
+    @property
+    def traffic(self) -> Traffic:
+        return sum((cost.traffic for cost in self.counted), NO_TRAFFIC)
+
+    def total(self, convention: Convention) -> int:
+        """The sum of the counted nodes under a convention: a lower bound unless ``complete``."""
+        return sum(cost.count(convention) for cost in self.counted)
+
+
+def grouped(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:
+    """The costs by key, in the order in which the keys first come."""
+    groups: dict[tuple[str, ...], list[NodeCost]] = {}
+    for cost in costs:
+        groups.setdefault(key(cost), []).append(cost)
+    return tuple(Group(name, tuple(members)) for name, members in groups.items())
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """The cost of a model: every node's, and the sums. ``warnings`` are whole sentences."""
+
+    graph: Graph
+    costs: tuple[NodeCost, ...]
+    memory: Memory
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def whole(self) -> Group:
+        """All nodes as one group: ``whole.work``, ``whole.traffic``."""
+        return Group((), self.costs)
+
+    @property
+    def counted(self) -> tuple[Counted, ...]:
+        return self.whole.counted
+
+    @property
+    def uncounted(self) -> tuple[Uncounted, ...]:
+        return tuple(cost for cost in self.costs if isinstance(cost, Uncounted))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every node was counted; while one is not, every total is a lower bound."""
+        return self.whole.complete
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """The options that would replace what was assumed."""
+        return tuple(dict.fromkeys(dim.option for dim in self.graph.dims if dim.source == "assumed"))
+
+    @property
+    def parameters(self) -> int:
+        return self.memory.parameters
+
+    @property
+    def macs(self) -> int:
+        return self.total(MACS)
+
+    @property
+    def flops(self) -> int:
+        return self.total(FLOPS)
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs per byte read or written; None for a model that moves nothing."""
+        moved = self.whole.traffic.total
+        return self.flops / moved if moved else None
+
+    def total(self, convention: Convention | str) -> int:
+        """The model's number under a convention; raises KeyError for a name that is none."""
+        return self.whole.total(CONVENTIONS[convention] if isinstance(convention, str) else convention)
+
+    def by_operator(self) -> tuple[Group, ...]:
+        """Groups keyed (domain, op_type)."""
+        return grouped(self.costs, lambda cost: (cost.node.domain, cost.node.op_type))
+
+    def by_scope(self, depth: int) -> tuple[Group, ...]:
+        """Groups keyed by the first ``depth`` parts of the module scope; the empty key holds what has no scope."""
+        return grouped(self.costs, lambda cost: cost.node.scope[:depth])
+
+    def by_dtype(self) -> tuple[Group, ...]:
+        """Counted nodes, keyed (dtype,)."""
+        return grouped(self.counted, lambda cost: (cost.dtype,) if isinstance(cost, Counted) else ("",))
+
+    def top(self, count: int | None, convention: Convention = FLOPS) -> tuple[Counted, ...]:
+        """The most expensive nodes, dearest first; all of them for None."""
+        return tuple(sorted(self.counted, key=lambda cost: -cost.count(convention))[:count])
