@@ -1,15 +1,27 @@
-"""How work becomes one number: weights over Work, and overrides for the operators that a convention counts its own way."""
+"""How work becomes one number: weights over Work, and overrides for the operators that a convention counts its own way.
+
+``in`` and ``out`` are the element counts of a node's first input and output.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from onnxcost.errors import InputError
 from onnxcost.graph import Node
 from onnxcost.work import KINDS, Work
 
 Override = Callable[[Node, Work], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a convention counts one operator: the count, for one execution of a node, and the same in words."""
+
+    text: str
+    count: Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +35,12 @@ class Convention:
     summary: str
     source: str
     weights: Mapping[str, int] = field(default_factory=dict)
-    overrides: Mapping[str, Override] = field(default_factory=dict)
+    overrides: Mapping[str, Rule] = field(default_factory=dict)
 
     def count(self, node: Node, work: Work) -> int:
-        """The node's number under this convention, for one execution of it."""
-        override = self.overrides.get(node.key)
-        return override(node, work) if override else work.dot(self.weights)
-
-
-FLOPS = Convention(
-    "flops",
-    "every floating addition, subtraction, multiplication and division; a comparison or a transcendental is 1",
-    "a dot product of n terms is 2n - 1, its bias 1 more",
-    dict.fromkeys(KINDS, 1) | {"macs": 2, "accumulators": -1},
-)
-MACS = Convention("macs", "the multiply-accumulates of contractions alone", "papers, torchvision's GFLOPS column", {"macs": 1})
-
-CONVENTIONS: Mapping[str, Convention] = {convention.name: convention for convention in (FLOPS, MACS)}
+        """The node's number under this convention, for one execution of it; ``work`` is the work of one execution."""
+        rule = self.overrides.get(node.key)
+        return rule.count(node, work) if rule else work.dot(self.weights)
 
 
 def convention_named(name: str) -> Convention:
@@ -47,3 +48,140 @@ def convention_named(name: str) -> Convention:
     if name not in CONVENTIONS:
         raise InputError(f"no convention is called '{name}': there are {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
+
+
+def _each(operators: str, rule: Rule) -> dict[str, Rule]:
+    return dict.fromkeys(operators.split(), rule)
+
+
+def _weighted(text: str, **weights: int) -> Rule:
+    return Rule(text, lambda node, work: work.dot(weights))
+
+
+def _per_input(times: int) -> Rule:
+    return Rule(f"{times}·in" if times > 1 else "in", lambda node, work: times * node.x.size)
+
+
+def _per_output(times: int) -> Rule:
+    return Rule(f"{times}·out" if times > 1 else "out", lambda node, work: times * node.out.size)
+
+
+def _kernel_elements(node: Node) -> int:
+    """The elements of a pooling window: the whole plane for a global pooling."""
+    return prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
+
+
+def _softmax(node: Node, work: Work) -> int:
+    """rows · (3n − 1): n exponentials, n − 1 additions and n divisions for each row of n."""
+    n = prod(node.x.shape[axis] for axis in node.attributes["axes"])
+    return (node.x.size // n) * (3 * n - 1) if n else 0
+
+
+_ZERO = Rule("0", lambda node, work: 0)
+
+_CONVOLUTIONS = "Conv ConvInteger QLinearConv"
+_PRODUCTS = "Gemm MatMul MatMulInteger QLinearMatMul"
+
+_CLASSIC: Mapping[str, Rule] = {
+    **_each(_PRODUCTS, _weighted("(2·K − 1)·out", macs=2, accumulators=-1)),
+    **_each(_CONVOLUTIONS, _weighted("out·(C_in/g·k + 1 if bias)", macs=1, bias_adds=1)),
+    "Relu": _per_input(1),
+    "Tanh": _per_input(5),
+    "Sigmoid": _per_input(4),
+    **_each("MaxPool GlobalMaxPool", _per_output(1)),
+    **_each(
+        "AveragePool GlobalAveragePool",
+        Rule("(k + 1)·out", lambda node, work: (_kernel_elements(node) + 1) * node.out.size),
+    ),
+    "BatchNormalization": _per_input(4),
+    "Softmax": Rule("rows·(3·n − 1)", _softmax),
+    "Dropout": _ZERO,
+}
+
+
+def _rank_four_resize(node: Node, work: Work) -> int:
+    """fvcore knows aten::upsample_nearest2d (1 an element) and aten::upsample_bilinear2d (4), no other upsampling."""
+    times = {"nearest": 1, "linear": 4, "bilinear": 4}.get(node.attributes.get("mode", "nearest"), 0)
+    return times * node.out.size if node.x.rank == 4 and not node.attributes.get("antialias") else 0
+
+
+_FVCORE: Mapping[str, Rule] = {
+    "BatchNormalization": _per_input(2),
+    **_each("LayerNormalization GroupNormalization InstanceNormalization", _per_input(5)),
+    **_each("Resize Upsample", Rule("out nearest, 4·out bilinear, 2-D only", _rank_four_resize)),
+    "GlobalAveragePool": Rule("in, 2-D only", lambda node, work: node.x.size if node.x.rank == 4 else 0),
+    "GridSample": _per_output(4),
+    **_each("RNN GRU LSTM Attention DeformConv", _ZERO),
+}
+
+
+def _thop_product(node: Node, work: Work) -> int:
+    """A MatMul with a weight is thop's nn.Linear; one of two activations is a function call, which thop does not see."""
+    return work.macs if any(tensor is not None and tensor.is_constant for tensor in node.inputs[:2]) else 0
+
+
+def _thop_conv_transpose(node: Node, work: Work) -> int:
+    """thop counts a transposed convolution from its output positions, as if it were a convolution."""
+    weight = node.required(1).shape
+    return node.out.size * (node.x.shape[1] // node.attributes.get("group", 1)) * prod(weight[2:])
+
+
+def _thop_upsample(node: Node, work: Work) -> int:
+    spatial = node.x.rank - 2
+    linear = {1: 5, 2: 11}.get(spatial, 0)
+    times = {"nearest": 1, "linear": linear, "cubic": 259}.get(node.attributes.get("mode", "nearest"), 0)
+    return times * node.out.size
+
+
+def _thop_recurrent(gates: int, elementwise: int) -> Rule:
+    """Steps · batch · directions · (gates · (H·(I + H) + H + 2·H with bias) + elementwise · H); I inputs, H hidden."""
+
+    def count(node: Node, work: Work) -> int:
+        directions, _, hidden = node.required(2).shape
+        first, second, width = node.x.shape
+        bias = 2 * hidden if node.input(3) is not None else 0
+        cell = gates * (hidden * (width + hidden) + hidden + bias) + elementwise * hidden
+        return first * second * directions * cell
+
+    return Rule(f"steps·batch·directions·({gates}·(H·(I + H) + H + 2·H if bias) + {elementwise}·H)", count)
+
+
+_THOP: Mapping[str, Rule] = {
+    **_each("MatMul Gemm", Rule("MACs with a weight, 0 of two activations", _thop_product)),
+    **_each("Einsum Attention DeformConv", _ZERO),
+    "ConvTranspose": Rule("out·C_in/g·k", _thop_conv_transpose),
+    **_each("BatchNormalization LayerNormalization InstanceNormalization", _per_input(4)),
+    "PRelu": _per_input(1),
+    "Softmax": Rule("rows·(3·n − 1)", _softmax),
+    "AveragePool": _per_output(1),
+    "GlobalAveragePool": Rule("in + out", lambda node, work: node.x.size + node.out.size),
+    **_each("Resize Upsample", Rule("out nearest, 5·out 1-D and 11·out 2-D linear, 259·out cubic", _thop_upsample)),
+    "RNN": _thop_recurrent(1, 0),
+    "GRU": _thop_recurrent(3, 4),
+    "LSTM": _thop_recurrent(4, 4),
+}
+
+FLOPS = Convention(
+    "flops",
+    "every addition, subtraction, multiplication and division; a comparison or a transcendental is 1",
+    "a dot product of n terms is 2n - 1, its bias 1 more",
+    dict.fromkeys(KINDS, 1) | {"macs": 2, "accumulators": -1},
+)
+MACS = Convention("macs", "the multiply-accumulates of contractions alone", "papers; torchvision's GFLOPS column", {"macs": 1})
+
+
+def _by_name(conventions: Iterable[Convention]) -> Mapping[str, Convention]:
+    return {convention.name: convention for convention in conventions}
+
+
+CONVENTIONS: Mapping[str, Convention] = _by_name(
+    (
+        FLOPS,
+        MACS,
+        Convention("classic", "layer formulas of the classic FLOPs notes; other operators are 0", "table below", {}, _CLASSIC),
+        Convention("torch", "2 × the MACs of contractions, nothing else", "torch.utils.flop_counter", {"macs": 2}),
+        Convention("fvcore", "MACs, and fvcore's handlers for norms and resampling", "fvcore FlopCountAnalysis", {"macs": 1}, _FVCORE),
+        Convention("thop", "MACs of weights, and thop's hooks for norms, pooling, resampling", "thop.profile", {"macs": 1}, _THOP),
+    )
+)
+CLASSIC_TEXT: Mapping[str, str] = {operator: rule.text for operator, rule in _CLASSIC.items()}

@@ -24,6 +24,7 @@ Dim = int | str | None
 class Tensor:
     """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
 
+    ``is_constant`` says that it does not depend on the model's inputs: stored, or computed from what is stored.
     ``value`` is the flat tuple of elements of a small constant, in row-major order, where it is known.
     """
 
@@ -123,7 +124,9 @@ class BoundDim:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A shaped model. ``nodes`` are in execution order; ``constants`` are the initializers and Constant nodes' values."""
+    """A shaped model. ``nodes`` are in execution order; ``constants`` are what the file stores: initializers and the values
+    of Constant nodes, by name.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from onnxcost.graph import Node
+from onnxcost.graph import Node, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Traffic:
 
     @property
     def total(self) -> int:
+        """Bytes read and written."""
         return self.read_bytes + self.write_bytes
 
     def __add__(self, other: Traffic) -> Traffic:
@@ -27,9 +29,35 @@ class Traffic:
 
 NO_TRAFFIC = Traffic()
 
+VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+"""Operators whose first output is their first input under another shape or name: no byte moves."""
+
 
 def traffic(node: Node) -> Traffic:
     """The traffic of one execution of the node; raises UnknownShape."""
-    read = sum(tensor.nbytes for tensor in node.inputs if tensor is not None)
-    write = sum(tensor.nbytes for tensor in node.outputs if tensor is not None)
-    return Traffic(read, write)
+    return _EXCEPTIONS.get(node.key, _inputs_and_outputs)(node)
+
+
+def _nbytes(tensors: tuple[Tensor | None, ...]) -> int:
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _inputs_and_outputs(node: Node) -> Traffic:
+    return Traffic(_nbytes(node.inputs), _nbytes(node.outputs))
+
+
+def _nothing(node: Node) -> Traffic:
+    return NO_TRAFFIC
+
+
+def _reads_what_it_picks(node: Node) -> Traffic:
+    """Of its first input a node reads as much as it writes, and the rest of its inputs, which say what to pick, whole."""
+    written = _nbytes(node.outputs)
+    return Traffic(written + _nbytes(node.inputs[1:]), written)
+
+
+_EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
+    **dict.fromkeys(VIEWS, _nothing),
+    **dict.fromkeys(("Constant", "Shape", "Size"), _nothing),
+    **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Slice", "Split", "CenterCropPad"), _reads_what_it_picks),
+}

@@ -23,6 +23,7 @@ class Formula:
     flops: str
 
     def __call__(self, node: Node) -> Work:
+        """The work of one execution of the node; raises UnknownShape."""
         return self.count(node)
 
 

@@ -1,0 +1,37 @@
+"""Pooling over windows of any rank. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
+
+Every window counts in full, with the positions that lie in the padding: k is the number of kernel elements.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduced
+from onnxcost.formulas.table import Formula, FormulaTable
+from onnxcost.graph import Node
+from onnxcost.work import NO_WORK, Work
+
+
+def _window(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
+    def count(node: Node) -> Work:
+        elements = prod(node.attributes["kernel_shape"]) * node.out.size
+        return reduced(elements, node.out.size, join, each, end)
+
+    return Formula(count, maths, "0", flops)
+
+
+def _global(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
+    return Formula(lambda node: reduced(node.x.size, node.out.size, join, each, end), maths, "0", flops)
+
+
+# fmt: off
+TABLE: FormulaTable = {
+    "MaxPool":           _window("Y = max of the window", "(k−1)·out", COMPARE),
+    "AveragePool":       _window("Y = (Σ window) / k", "k·out", ADD, end=DIV),
+    "LpPool":            _window("Y = (Σ |window|^p)^(1/p)", "3k·out", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
+    "GlobalMaxPool":     _global("Y = max X over the space", "in − out", COMPARE),
+    "GlobalAveragePool": _global("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
+    "GlobalLpPool":      _global("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
+}
+# fmt: on

@@ -1,0 +1,75 @@
+"""Reductions, from the sizes of input and output alone. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
+
+``in − out`` operations join the elements: n − 1 for the n elements of each output. An empty reduction is no work.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.table import Formula, FormulaTable, formula
+from onnxcost.graph import Node, Tensor
+from onnxcost.work import NO_WORK, Work
+
+
+def slices(tensor: Tensor, axes: tuple[int, ...]) -> int:
+    """How many slices along ``axes`` the tensor has; 0 where it has no element."""
+    length = prod(tensor.shape[axis] for axis in axes)
+    return tensor.size // length if length else 0
+
+
+def reduced(elements: int, outputs: int, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Work:
+    """``each`` on every element, ``join`` between them, ``end`` on every output."""
+    return elements * each + max(0, elements - outputs) * join + outputs * end
+
+
+def _reduce(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
+    return Formula(lambda node: reduced(node.x.size, node.out.size, join, each, end), maths, "0", flops)
+
+
+ADD, MUL, DIV, COMPARE, FUNCTION = (Work(**{kind: 1}) for kind in ("adds", "muls", "divs", "compares", "transcendentals"))
+
+
+def _axis(node: Node) -> int:
+    """The axis that input 1 holds; raises UnknownShape where it is not a constant."""
+    axis = node.required(1)
+    if axis.value is None and node.x.rank != 1:
+        raise UnknownShape(f"the axis in '{axis.name}' is not known")
+    return int(axis.value[0]) if axis.value else 0
+
+
+def _cumulative(maths: str, join: Work) -> Formula:
+    def count(node: Node) -> Work:
+        lines = slices(node.x, (_axis(node),))
+        outputs = node.x.size - (lines if node.attributes.get("exclusive") else 0)
+        return max(0, outputs - lines) * join
+
+    return Formula(count, maths, "0", "in − lines along the axis (− lines again if exclusive)")
+
+
+@formula("Y = index of the largest (smallest) X along the axis", flops="in − out")
+def arg_extremum(node: Node) -> Work:
+    """Y = argmax X, or argmin: https://onnx.ai/onnx/operators/onnx__ArgMax.html."""
+    return reduced(node.x.size, node.out.size, COMPARE)
+
+
+# fmt: off
+TABLE: FormulaTable = {
+    "ReduceSum":       _reduce("Y = Σ X", "in − out", ADD),
+    "ReduceMean":      _reduce("Y = (Σ X) / n", "in", ADD, end=DIV),
+    "ReduceProd":      _reduce("Y = Π X", "in − out", MUL),
+    "ReduceMax":       _reduce("Y = max X", "in − out", COMPARE),
+    "ReduceMin":       _reduce("Y = min X", "in − out", COMPARE),
+    "ReduceL1":        _reduce("Y = Σ |X|", "2·in − out", ADD, each=COMPARE),
+    "ReduceL2":        _reduce("Y = √(Σ X²)", "2·in", ADD, each=MUL, end=FUNCTION),
+    "ReduceSumSquare": _reduce("Y = Σ X²", "2·in − out", ADD, each=MUL),
+    "ReduceLogSum":    _reduce("Y = log Σ X", "in", ADD, end=FUNCTION),
+    "ReduceLogSumExp": _reduce("Y = m + log Σ exp(X − m), m = max X", "4·in", ADD + COMPARE, each=ADD + FUNCTION,
+                               end=ADD + FUNCTION),
+    "ArgMax":          arg_extremum,
+    "ArgMin":          arg_extremum,
+    "CumSum":          _cumulative("Y_i = X_0 + … + X_i along the axis", ADD),
+    "CumProd":         _cumulative("Y_i = X_0 · … · X_i along the axis", MUL),
+}
+# fmt: on

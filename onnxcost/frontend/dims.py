@@ -1,0 +1,175 @@
+"""Gives every open dim of the model's inputs a value: the user's, or an assumption by role that the report states."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from onnxcost.errors import InputError
+from onnxcost.graph import BoundDim
+
+if TYPE_CHECKING:
+    from onnx import TypeProto, ValueInfoProto
+
+IMAGE_SIDE, SEQUENCE_LENGTH, DEFAULT = 224, 128, 1
+
+# What a dim's name says of its role, first match wins.
+_ROLES_BY_NAME: Sequence[tuple[re.Pattern[str], int]] = (
+    (re.compile(r"batch|^bs?$|^n$", re.I), 1),
+    (re.compile(r"seq|len|time|token|frame|^[slt]$", re.I), SEQUENCE_LENGTH),
+    (re.compile(r"height|width|^[hw]$", re.I), IMAGE_SIDE),
+)
+_CHANNEL_COUNTS = (1, 3, 4)
+_TOTAL = re.compile(r"total.*seq", re.I)
+
+
+def bind_inputs(
+    inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
+) -> tuple[BoundDim, ...]:
+    """Writes a value into every open dim of ``inputs`` and returns the dims that were open.
+
+    ``shapes`` (by input) and ``dims`` (by symbol) are the user's; all else is assumed. Raises InputError for a name or a
+    rank that the model does not have, for a fixed dim given otherwise and for a symbol given twice with two values.
+    """
+    by_name = {value.name: value for value in inputs}
+    _refuse_unknown(shapes, by_name, "input")
+    for value in inputs:
+        _close_negative(value.type)
+    given = _given_symbols(by_name, shapes, dims)
+    symbols = dict.fromkeys(dim.dim_param for value in inputs for dim in _dims(value.type) if _is_symbol(dim))
+    _refuse_unknown(dims, symbols, "dim")
+    bound = {name: BoundDim(name, given[name], "given", f"--dim {name}={given[name]}") for name in symbols if name in given}
+    for name in sorted(symbols, key=lambda name: (not name.isidentifier(), bool(_TOTAL.search(name)))):
+        if name not in bound:
+            bound[name] = _assumed_symbol(name, inputs, {known: dim.value for known, dim in bound.items()})
+    unnamed: list[BoundDim] = []
+    for value in inputs:
+        unnamed += _write(value, bound, shapes.get(value.name))
+    return (*bound.values(), *unnamed)
+
+
+def _dims(type_: TypeProto) -> Sequence[TypeProto]:
+    return type_.tensor_type.shape.dim  # type: ignore[no-any-return]
+
+
+def _is_symbol(dim: TypeProto) -> bool:
+    return not dim.HasField("dim_value") and bool(dim.dim_param)
+
+
+def _close_negative(type_: TypeProto) -> None:
+    """Some exporters write -1 for an open dim."""
+    for dim in _dims(type_):
+        if dim.HasField("dim_value") and dim.dim_value < 0:
+            dim.ClearField("dim_value")
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            there = ", ".join(f"'{k}'" for k in known) or "none"
+            raise InputError(f"the model has no {what} '{name}': it has {there}")
+
+
+def _given_symbols(
+    inputs: Mapping[str, ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
+) -> dict[str, int]:
+    given = dict(dims)
+    for name, shape in shapes.items():
+        type_ = inputs[name].type
+        if not type_.tensor_type.HasField("shape"):
+            continue
+        declared = _dims(type_)
+        if len(declared) != len(shape):
+            raise InputError(f"input '{name}' has {len(declared)} dims, the shape given has {len(shape)}: {_text(shape)}")
+        for index, (dim, size) in enumerate(zip(declared, shape, strict=True)):
+            if dim.HasField("dim_value") and dim.dim_value != size:
+                raise InputError(f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, {size} was given")
+            if _is_symbol(dim) and given.setdefault(dim.dim_param, size) != size:
+                raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, by '{name}', as {size}")
+    for name, size in [*given.items(), *((name, size) for name, shape in shapes.items() for size in shape)]:
+        if size < 0:
+            raise InputError(f"'{name}' was given the size {size}: a dim is 0 or more")
+    return given
+
+
+def _text(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _assumed_symbol(name: str, inputs: Sequence[ValueInfoProto], known: Mapping[str, int]) -> BoundDim:
+    value = _evaluate(name, known)
+    if value is None and _TOTAL.search(name):
+        parts = [size for other, size in known.items() if "seq" in other.lower() and not re.search("total|max", other, re.I)]
+        value = sum(parts) or None
+    if value is None:
+        value = next((size for pattern, size in _ROLES_BY_NAME if pattern.search(name)), None)
+    if value is None:
+        uses = ((v.type, i) for v in inputs for i, dim in enumerate(_dims(v.type)) if _is_symbol(dim) and dim.dim_param == name)
+        value = _by_position(*next(uses))
+    return BoundDim(name, value, "assumed", f"--dim {name}=N" if " " not in name else f"--dim '{name}=N'")
+
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Div: operator.floordiv,
+}
+
+
+def _evaluate(text: str, known: Mapping[str, int]) -> int | None:
+    """The value of a dim written as an expression of others, as in ``past_sequence_length + 1``; None if it is none."""
+
+    def value(node: ast.expr) -> int:
+        match node:
+            case ast.BinOp(left, op, right):
+                return _ARITHMETIC[type(op)](value(left), value(right))
+            case ast.Name(name):
+                return known[name]
+            case ast.Constant(int(number)):
+                return number
+        raise KeyError(text)
+
+    try:
+        result = value(ast.parse(text, mode="eval").body)
+    except (SyntaxError, KeyError, ZeroDivisionError, RecursionError, ValueError, MemoryError):
+        return None
+    return result if 0 <= result < 2**62 else None
+
+
+def _by_position(type_: TypeProto, index: int) -> int:
+    """The usual size of a dim that its name says nothing of."""
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in _dims(type_)]
+    rank, is_integer = len(sizes), type_.tensor_type.elem_type in (6, 7)  # int32, int64
+    if index == 0 and not (rank == 3 and sizes[0] in _CHANNEL_COUNTS):
+        return 1
+    image_at = {4: (1, 2) if sizes[-1] in _CHANNEL_COUNTS else (2, 3), 3: (1, 2) if sizes[0] in _CHANNEL_COUNTS[1:] else ()}
+    if index in image_at.get(rank, ()):
+        return IMAGE_SIDE
+    is_sequence = index == 1 and ((rank == 2 and is_integer) or (rank == 3 and sizes[2] is not None))
+    return SEQUENCE_LENGTH if is_sequence else DEFAULT
+
+
+def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence[int] | None) -> list[BoundDim]:
+    """Writes the values into the dims of one input; returns the dims that had neither a value nor a name."""
+    tensor, unnamed = value.type.tensor_type, []
+    if shape is not None and not tensor.HasField("shape"):
+        for size in shape:
+            tensor.shape.dim.add().dim_value = size
+        return [BoundDim(f"{value.name}[{i}]", size, "given", f"--shape {value.name}=…") for i, size in enumerate(shape)]
+    for index, dim in enumerate(tensor.shape.dim):
+        if dim.HasField("dim_value"):
+            continue
+        if dim.dim_param:
+            dim.dim_value = bound[dim.dim_param].value
+            continue
+        size, source = (shape[index], "given") if shape is not None else (_by_position(value.type, index), "assumed")
+        unnamed.append((index, size, source))
+    for index, size, _ in unnamed:
+        tensor.shape.dim[index].dim_value = size
+    option = f"--shape {value.name}={_text([dim.dim_value for dim in tensor.shape.dim])}"
+    return [BoundDim(f"{value.name}[{index}]", size, source, option) for index, size, source in unnamed]

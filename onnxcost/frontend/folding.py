@@ -1,0 +1,100 @@
+"""Computes small constants with ONNX's own reference evaluator, only when a shape or a branch asks for one."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.frontend.values import Step, Value, tensor_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onnx import TensorProto
+
+LIMIT = 1024
+"""Elements of the largest value that is computed; what decides a shape or a branch is far smaller."""
+
+_NEEDS_SHAPES_ALONE = frozenset({"Shape", "Size"})
+_NOT_REPEATABLE = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"})
+
+
+def is_repeatable(step: Step) -> bool:
+    """Whether equal inputs give equal outputs, by one run of one operator: no random generator, no subgraph."""
+    return step.node.op_type not in _NOT_REPEATABLE and not any(a.HasField("g") or a.graphs for a in step.attributes.values())
+
+
+def can_fold(step: Step) -> bool:
+    """Whether the step's outputs are small and follow from known values alone."""
+    if step.domain or not is_repeatable(step):
+        return False
+    inputs = [value for value in step.inputs if value is not None]
+    if step.node.op_type in _NEEDS_SHAPES_ALONE:
+        return all(value.is_shaped and value.dims is not None for value in inputs)
+    return all(value.is_known for value in inputs) and all(_is_small(value) for value in step.outputs if value is not None)
+
+
+def _is_small(value: Value) -> bool:
+    """A value of unknown shape may be small: it is tried."""
+    dims = value.dims
+    return dims is None or prod(dim for dim in dims if isinstance(dim, int)) <= LIMIT
+
+
+def folded(value: Value, opsets: Mapping[str, int]) -> TensorProto | None:
+    """The elements of a value that ``is_known``, computed now if need be; None if it turns out that they cannot be.
+
+    The chain that leads to the value is walked with a stack of its own: chains of thousands of nodes occur.
+    """
+    stack = [value]
+    while stack:
+        top = stack[-1]
+        step = top.folds_from
+        if top.tensor is not None or step is None:
+            stack.pop()
+            continue
+        waiting = _inputs_to_fold(step)
+        if waiting:
+            stack += waiting
+        else:
+            _evaluate(step, opsets)
+            stack.pop()
+    return value.tensor
+
+
+def _inputs_to_fold(step: Step) -> list[Value]:
+    if step.node.op_type in _NEEDS_SHAPES_ALONE:
+        return []
+    return [value for value in step.inputs if value is not None and value.tensor is None and value.folds_from is not None]
+
+
+def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
+    """Runs one node and stores its outputs; a node that cannot be run leaves them unknown."""
+    from onnx.numpy_helper import from_array
+
+    for value in step.outputs:
+        if value is not None:
+            value.folds_from = None
+    results = _run(step, opsets)
+    for value, array in zip(step.outputs, results, strict=False):
+        if value is not None and array is not None and array.size <= LIMIT:
+            value.tensor = from_array(array, value.name)
+            value.type = tensor_type(value.tensor.data_type, array.shape)
+
+
+def _run(step: Step, opsets: Mapping[str, int]) -> list[Any]:
+    import numpy as np
+    from onnx.numpy_helper import to_array
+    from onnx.reference import ReferenceEvaluator
+
+    feeds: dict[str, Any] = {}
+    try:
+        for name, value in zip(step.node.input, step.inputs, strict=True):
+            if value is not None:
+                shape_is_all = step.node.op_type in _NEEDS_SHAPES_ALONE
+                feeds[name] = np.broadcast_to(np.int8(0), value.dims) if shape_is_all else to_array(value.tensor)  # type: ignore[arg-type]
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(step.node, opsets=dict(opsets)).run(None, feeds)
+        return [np.asarray(result) for result in results]
+    # The evaluator raises whatever numpy or its own code raises on a node that it cannot run.
+    except Exception:
+        return []

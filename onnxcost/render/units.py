@@ -1,0 +1,66 @@
+"""Numbers as people read them. Inside the project everything is in base units; prefixes exist here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onnxcost.graph import Tensor
+
+SI_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+BINARY_PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+SIGNIFICANT = 4
+
+
+def _scaled(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
+    """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, never 1000 k."""
+    for power, prefix in enumerate(prefixes[:-1]):
+        text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
+        if abs(float(text)) < base:
+            return text, prefix
+    return f"{value / base ** (len(prefixes) - 1):.1f}", prefixes[-1]
+
+
+def si(value: float) -> str:
+    """A count with its SI prefix: ``4.089 G``, ``61.10 M``; an integer below 1000 is exact and bare."""
+    if isinstance(value, int) and abs(value) < 1000:
+        return str(value)
+    text, prefix = _scaled(value, 1000, SI_PREFIXES)
+    return f"{text} {prefix}".rstrip()
+
+
+def binary(value: int) -> str:
+    """Bytes with their binary prefix: ``97.49 MiB``; below 1 KiB exact, ``512 B``."""
+    if abs(value) < 1024:
+        return f"{value} B"
+    text, prefix = _scaled(value, 1024, BINARY_PREFIXES)
+    return f"{text} {prefix}B"
+
+
+def exact(value: int) -> str:
+    """All digits, in groups of three: ``4,089,184,256``."""
+    return f"{value:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part in per cent with one decimal; what is not nothing never reads 0.0."""
+    if not whole or not part:
+        return "0 %"
+    percent = 100 * part / whole
+    return "<0.1 %" if percent < 0.05 else f"{percent:.1f} %"
+
+
+def ratio(value: float | None) -> str:
+    """A plain quotient in four significant digits: ``56.31``."""
+    return "unknown" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:#.4g}"
+
+
+def shape(tensor: Tensor | None, times: str = "×") -> str:
+    """Dims joined: ``1×3×224×224``; ``scalar`` for no dims, ``?`` for what is open."""
+    if tensor is None or tensor.dims is None:
+        return "?"
+    return times.join("?" if dim is None else str(dim) for dim in tensor.dims) or "scalar"
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 node``, ``12 nodes``."""
+    return f"{exact(number)} {noun}" if number == 1 else f"{exact(number)} {noun}s"
