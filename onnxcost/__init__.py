@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.version import __version__
+
 if TYPE_CHECKING:
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from onnxcost.report import Counted as Counted
     from onnxcost.report import Uncounted as Uncounted
     from onnxcost.work import Work as Work
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "CONVENTIONS": "conventions",

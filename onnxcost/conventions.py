@@ -101,7 +101,8 @@ _CLASSIC: Mapping[str, Rule] = {
 
 def _rank_four_resize(node: Node, work: Work) -> int:
     """fvcore knows aten::upsample_nearest2d (1 an element) and aten::upsample_bilinear2d (4), no other upsampling."""
-    times = {"nearest": 1, "linear": 4, "bilinear": 4}.get(node.attributes.get("mode", "nearest"), 0)
+    mode: str = node.attributes.get("mode", "nearest")
+    times = {"nearest": 1, "linear": 4, "bilinear": 4}.get(mode, 0)
     return times * node.out.size if node.x.rank == 4 and not node.attributes.get("antialias") else 0
 
 
@@ -129,7 +130,8 @@ def _thop_conv_transpose(node: Node, work: Work) -> int:
 def _thop_upsample(node: Node, work: Work) -> int:
     spatial = node.x.rank - 2
     linear = {1: 5, 2: 11}.get(spatial, 0)
-    times = {"nearest": 1, "linear": linear, "cubic": 259}.get(node.attributes.get("mode", "nearest"), 0)
+    mode: str = node.attributes.get("mode", "nearest")
+    times = {"nearest": 1, "linear": linear, "cubic": 259}.get(mode, 0)
     return times * node.out.size
 
 
@@ -180,8 +182,12 @@ CONVENTIONS: Mapping[str, Convention] = _by_name(
         MACS,
         Convention("classic", "layer formulas of the classic FLOPs notes; other operators are 0", "table below", {}, _CLASSIC),
         Convention("torch", "2 × the MACs of contractions, nothing else", "torch.utils.flop_counter", {"macs": 2}),
-        Convention("fvcore", "MACs, and fvcore's handlers for norms and resampling", "fvcore FlopCountAnalysis", {"macs": 1}, _FVCORE),
-        Convention("thop", "MACs of weights, and thop's hooks for norms, pooling, resampling", "thop.profile", {"macs": 1}, _THOP),
+        Convention(
+            "fvcore", "MACs, and fvcore's handlers for norms and resampling", "fvcore FlopCountAnalysis", {"macs": 1}, _FVCORE
+        ),
+        Convention(
+            "thop", "MACs of weights, and thop's hooks for norms, pooling, resampling", "thop.profile", {"macs": 1}, _THOP
+        ),
     )
 )
 CLASSIC_TEXT: Mapping[str, str] = {operator: rule.text for operator, rule in _CLASSIC.items()}

@@ -47,7 +47,7 @@ def cost(graph: Graph, formulas: FormulaTable = FORMULAS) -> CostReport:
 def _node_cost(node: Node, formulas: FormulaTable, parameters: int) -> NodeCost:
     formula = formulas.get(node.key)
     if formula is None:
-        return Uncounted(node, f"no formula for {node.key}", parameters)
+        return Uncounted(node, f"no formula for the operator {node.key}", parameters)
     try:
         return Counted(node, formula(node), traffic(node), compute_dtype(node), parameters)
     except UnknownShape as unknown:

@@ -57,7 +57,12 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
     for node in graph.nodes:
         counts: Counter[str] = Counter()
         for index, tensor in enumerate(node.inputs):
-            if tensor is None or tensor.name in seen or tensor.name not in graph.constants or not _is_weight(node, index, tensor):
+            if (
+                tensor is None
+                or tensor.name in seen
+                or tensor.name not in graph.constants
+                or not _is_weight(node, index, tensor)
+            ):
                 continue
             seen.add(tensor.name)
             is_statistic = index in _RUNNING_STATISTICS.get(node.key, ())

@@ -78,22 +78,27 @@ class Group:
 
     @property
     def counted(self) -> tuple[Counted, ...]:
+        """The members that were counted."""
         return tuple(cost for cost in self.costs if isinstance(cost, Counted))
 
     @property
     def complete(self) -> bool:
+        """Whether every member was counted."""
         return len(self.counted) == len(self.costs)
 
     @property
     def parameters(self) -> int:
+        """Elements of the weights that the members are the first to read."""
         return sum(cost.parameters for cost in self.costs)
 
     @property
     def work(self) -> Work:
+        """The work of the counted members."""
         return sum((cost.work for cost in self.counted), NO_WORK)
 
     @property
     def traffic(self) -> Traffic:
+        """The traffic of the counted members."""
         return sum((cost.traffic for cost in self.counted), NO_TRAFFIC)
 
     def total(self, convention: Convention) -> int:
@@ -125,10 +130,12 @@ class CostReport:
 
     @property
     def counted(self) -> tuple[Counted, ...]:
+        """The nodes that were counted."""
         return self.whole.counted
 
     @property
     def uncounted(self) -> tuple[Uncounted, ...]:
+        """The nodes that were not, each with its reason."""
         return tuple(cost for cost in self.costs if isinstance(cost, Uncounted))
 
     @property
@@ -143,14 +150,17 @@ class CostReport:
 
     @property
     def parameters(self) -> int:
+        """Elements of the distinct constants used as weights."""
         return self.memory.parameters
 
     @property
     def macs(self) -> int:
+        """The total in the convention ``macs``."""
         return self.total(MACS)
 
     @property
     def flops(self) -> int:
+        """The total in the convention ``flops``."""
         return self.total(FLOPS)
 
     @property

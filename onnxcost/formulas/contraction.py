@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from math import prod
 
 from onnxcost.formulas.table import FormulaTable, formula
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import Node, Tensor
+from onnxcost.work import Work
 
 
 def dot_products(count: int, length: int) -> Work:
@@ -47,27 +49,39 @@ def einsum_terms(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     return terms, right.replace("...", ellipsis) if arrow else implicit
 
 
+def _sizes(terms: list[str], operands: list[Tensor]) -> dict[str, int]:
+    """The size of each label; a dim of 1 is broadcast to the others of its label."""
+    sizes: dict[str, int] = {}
+    for term, tensor in zip(terms, operands, strict=True):
+        for label, dim in zip(term, tensor.shape, strict=True):
+            sizes[label] = dim if sizes.get(label, 1) == 1 else sizes[label]
+    return sizes
+
+
+def _count(labels: Iterable[str], sizes: Mapping[str, int]) -> int:
+    """How many tuples of indices the labels have, each label counted once."""
+    return prod(sizes[label] for label in set(labels))
+
+
 @formula("Y = Σ A·B·… over the labels absent from Y", macs="Π of all labels' sizes", flops="2·macs − out")
 def einsum(node: Node) -> Work:
-    """Operands contracted from left to right, each label summed once no later operand has it.
+    """Operands contracted from left to right, a label summed once no later operand has it.
 
-    A pair is a contraction if a label is summed, else a product; a single operand is only summed.
+    A label of one operand alone is summed before; a pair of which no label is summed is a product, not a contraction.
     https://onnx.ai/onnx/operators/onnx__Einsum.html
     """
     operands = [tensor for tensor in node.inputs if tensor is not None]
     terms, output = einsum_terms(node.attributes["equation"], [tensor.rank for tensor in operands])
-    sizes: dict[str, int] = {}
-    for term, tensor in zip(terms, operands, strict=True):
-        for label, dim in zip(term, tensor.shape, strict=True):
-            sizes[label] = max(dim, sizes.get(label, 1)) if dim else 0
-    work, held = NO_WORK, set(terms[0])
-    for index in range(1, len(terms)):
-        joined = held | set(terms[index])
-        held = joined & set(output).union(*terms[index + 1 :])
-        every, kept = (prod(sizes[label] for label in labels) for labels in (joined, held))
-        work += Work(macs=every, accumulators=kept if every else 0) if joined - held else Work(muls=every)
-    if len(terms) == 1:
-        work = Work(adds=max(0, prod(sizes[label] for label in held) - node.out.size))
+    sizes = _sizes(terms, operands)
+    users = Counter(label for labels in (*terms, output) for label in set(labels))
+    shared = [{label for label in term if users[label] > 1} for term in terms]
+    work = Work(adds=sum(max(0, _count(term, sizes) - _count(kept, sizes)) for term, kept in zip(terms, shared, strict=True)))
+    held = shared[0]
+    for index, labels in enumerate(shared[1:], start=1):
+        joined = held | labels
+        held = joined & set(output).union(*shared[index + 1 :])
+        every = _count(joined, sizes)
+        work += Work(macs=every, accumulators=min(every, _count(held, sizes))) if joined - held else Work(muls=every)
     return work
 
 

@@ -35,7 +35,7 @@ def batch(node: Node) -> Work:
     work = elements * (2 * ADD + MUL + DIV) + channels * (ADD + FUNCTION)
     if node.attributes.get("training_mode"):
         moved = 2 * channels * (2 * MUL + ADD)
-        work += 2 * _mean(elements, channels) + elements * (ADD + MUL) + moved
+        work += 2 * _mean(elements, channels) + elements * MUL + moved
     return work
 
 

@@ -16,7 +16,9 @@ LIMIT = 1024
 """Elements of the largest value that is computed; what decides a shape or a branch is far smaller."""
 
 _NEEDS_SHAPES_ALONE = frozenset({"Shape", "Size"})
-_NOT_REPEATABLE = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"})
+_NOT_REPEATABLE = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+)
 
 
 def is_repeatable(step: Step) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
@@ -105,7 +106,9 @@ def _shapes_of_values(inputs: Sequence[ValueInfoProto], given: Mapping[str, Tens
         declared = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in shape.dim]
         fits = len(declared) == len(tensor.dims) and all(d in (None, t) for d, t in zip(declared, tensor.dims, strict=False))
         if info.type.tensor_type.HasField("shape") and not fits:
-            raise InputError(f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, the model has {declared}")
+            raise InputError(
+                f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, the model has {declared}"
+            )
         for dim, size in zip(shape.dim, tensor.dims, strict=False):
             dim.dim_value = size
 
@@ -119,7 +122,7 @@ def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = F
 def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
     """Adds the steps of one graph; ``scope`` has the values it can see and gets those it defines."""
     _define_constants(graph, scope, prefix, found)
-    hints = {info.name: info.type for info in graph.value_info}
+    hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     for position, node in enumerate(in_execution_order(graph, scope)):
         step = _step(node, position, scope, prefix)
         branch = taken_branch(step, found.opsets)
@@ -155,14 +158,16 @@ def _step(node: NodeProto, position: int, scope: Scope, prefix: str) -> Step:
 
 
 def _inline(step: Step, branch: GraphProto, scope: Scope, found: ShapedModel) -> None:
-    """The taken branch's nodes in place of the ``If``."""
+    """The taken branch's nodes in place of the ``If``, whose outputs give what the branch made their names."""
     inner = dict(scope)
     _walk(branch, inner, f"{step.name}/", found)
-    for name, result in zip(step.node.output, branch.output, strict=False):
+    for name, output, result in zip(step.node.output, step.outputs, branch.output, strict=False):
         if result.name not in inner:
             raise ModelError(f"output '{result.name}' of a branch of node '{step.name}' (If) is made by no node")
-        if name:
-            scope[name] = inner[result.name]
+        if output is not None:
+            scope[name] = made = inner[result.name]
+            if result.name not in scope and not made.is_constant:
+                made.name = output.name
 
 
 @lru_cache(maxsize=4096)
@@ -182,9 +187,28 @@ def _infer(step: Step, hints: Mapping[str, TypeProto], scope: Scope, found: Shap
         _derive(step, schema, scope, found, fold=False)
         if not _is_settled(step) and any(v is not None and v.tensor is None and v.folds_from for v in step.inputs):
             _derive(step, schema, scope, found, fold=True)
+        _mask_of_dropout(step)
+        _check_reshape(step, found)
     for name, output in zip(step.node.output, step.outputs, strict=True):
         if output is not None and not output.is_shaped and name in hints:
             _take_hint(output, hints[name])
+
+
+def _mask_of_dropout(step: Step) -> None:
+    """Before opset 12 onnx infers no shape for Dropout's second output, which has that of the first."""
+    if step.node.op_type == "Dropout" and len(step.outputs) > 1 and step.outputs[0] is not None:
+        mask = step.outputs[1]
+        if mask is not None and mask.type is not None and mask.dims is None and step.outputs[0].dims is not None:
+            mask.type.tensor_type.shape.CopyFrom(step.outputs[0].type.tensor_type.shape)  # type: ignore[union-attr]
+
+
+def _check_reshape(step: Step, found: ShapedModel) -> None:
+    """onnx's inference believes a target shape of other elements than there are."""
+    if step.node.op_type != "Reshape" or step.inputs[0] is None or step.outputs[0] is None:
+        return
+    before, after = step.inputs[0], step.outputs[0]
+    if before.is_shaped and after.is_shaped and prod(before.dims or ()) != prod(after.dims or ()):  # type: ignore[arg-type]
+        _refuse_contradiction(step, f"{prod(before.dims or ())} elements do not make {list(after.dims or ())}", found)  # type: ignore[arg-type]
 
 
 def _is_settled(step: Step) -> bool:
@@ -201,11 +225,8 @@ def _derive(step: Step, schema: OpSchema, scope: Scope, found: ShapedModel, *, f
         return
     if any(item.HasField("g") or item.graphs for item in step.attributes.values()):
         types = {name: value.type for name, value in scope.items() if value.type is not None}
-    if fold:
-        data = {name: folded(value, found.opsets) for name, value in pairs}
-    else:
-        data = {name: value.tensor for name, value in pairs}
-    data = {name: tensor for name, tensor in data.items() if tensor is not None}
+    elements = {name: folded(value, found.opsets) if fold else value.tensor for name, value in pairs}
+    data = {name: tensor for name, tensor in elements.items() if tensor is not None}
     try:
         inferred = shape_inference.infer_node_outputs(
             schema, step.node, types, data, opset_imports=list(found.model.opset_import), ir_version=found.model.ir_version

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import InputError, ModelError
 
@@ -122,7 +122,7 @@ def _without_payloads(buffer: memoryview | mmap.mmap, kind: str, start: int, end
     if depth > 4 * MAX_DEPTH:
         raise ModelError(f"its graphs are nested more than {MAX_DEPTH} deep")
     children, dropped = _CHILDREN[kind], _DROPPED.get(kind, frozenset())
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     copied = start
     for field in _fields(buffer, start, end):
         drop = field.number in dropped

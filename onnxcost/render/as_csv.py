@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 
 from onnxcost.render.units import shape
-from onnxcost.render.view import Row, View, module_rows, node_rows
-from onnxcost.report import Counted, CostReport, Uncounted
+from onnxcost.render.view import Row, View, module_rows, node_name, node_rows
+from onnxcost.report import CostReport, Counted, Uncounted
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -27,8 +27,8 @@ def report_csv(report: CostReport, view: View) -> str:
 
 def _nodes(report: CostReport, view: View) -> str:
     own = [view.convention.name] if view.has_own_count else []
-    header = ["name", "op_type", "domain", "scope", "dtype", "repeat", "output_shape", "macs", "flops", *own, "parameters"]
-    header += ["read_bytes", "write_bytes", "not_counted"]
+    identity = ["name", "op_type", "domain", "scope", "dtype", "repeat", "output_shape"]
+    header = [*identity, "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
     return csv_text(header, (_node(row, bool(own)) for row in node_rows(report, view)))
 
 
@@ -36,26 +36,25 @@ def _node(row: Row, has_own_count: bool) -> list[object]:
     cost = row.cost
     assert cost is not None  # a row of a node has one
     node = cost.node
+    dtype = cost.dtype if isinstance(cost, Counted) else None
     output = next((tensor for tensor in node.outputs if tensor is not None), None)
-    identity: list[object] = [row.label, node.op_type, node.domain, "/".join(node.scope)]
+    identity = [node_name(cost), node.op_type, node.domain, "/".join(node.scope), dtype, node.repeat, shape(output, "x")]
     if isinstance(cost, Uncounted):
-        return [*identity, None, node.repeat, shape(output, "x"), None, None, *[None] * has_own_count, cost.parameters, None, None, cost.reason]
-    return [*identity, cost.dtype, node.repeat, shape(output, "x"), *_numbers(row, cost, has_own_count), None]
+        return [*identity, *[None] * (2 + has_own_count), row.parameters, None, None, cost.reason]
+    return [*identity, *_numbers(row, has_own_count), None]
 
 
-def _numbers(row: Row, cost: Counted, has_own_count: bool) -> list[object]:
-    traffic = cost.traffic
-    return [row.macs, row.flops, *[row.count] * has_own_count, row.parameters, traffic.read_bytes, traffic.write_bytes]
+def _numbers(row: Row, has_own_count: bool) -> list[int]:
+    own = [row.count] if has_own_count else []
+    return [row.macs, row.flops, *own, row.parameters, row.traffic.read_bytes, row.traffic.write_bytes]
 
 
 def _modules(report: CostReport, view: View) -> str:
     own = [view.convention.name] if view.has_own_count else []
-    header = ["level", "module", "nodes", "not_counted", "macs", "flops", *own, "parameters", "traffic_bytes"]
-    rows = module_rows(report, view)
-    return csv_text(
-        header,
-        (
-            [row.level, row.label, row.nodes, row.uncounted, row.macs, row.flops, *[row.count] * len(own), row.parameters, row.traffic]
-            for row in rows
-        ),
-    )
+    header = ["level", "module", "nodes", "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
+    path: list[str] = []
+    lines = []
+    for row in module_rows(report, view):
+        path[row.level :] = [row.label]
+        lines.append([row.level, "/".join(path), row.nodes, *_numbers(row, bool(own)), row.uncounted])
+    return csv_text(header, lines)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from onnxcost import __version__
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, convention_named
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.report import Counted, CostReport, Group
+from onnxcost.report import CostReport, Counted, Group
 
 SCHEMA = "onnxcost/1"
 
@@ -23,7 +23,7 @@ def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> 
     chosen = convention_named(convention) if isinstance(convention, str) else convention
     return {
         "schema": SCHEMA,
-        "version": _version(),
+        "version": __version__,
         "model": _model(report.graph),
         "inputs": _tensors(report.graph.inputs),
         "outputs": _tensors(report.graph.outputs),
@@ -45,13 +45,6 @@ def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> 
     }
 
 
-def _version() -> str:
-    try:
-        return version("onnxcost")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def _model(graph: Graph) -> dict[str, Any]:
     return {
         "path": graph.path,
@@ -65,7 +58,9 @@ def _model(graph: Graph) -> dict[str, Any]:
 
 
 def _tensors(tensors: Iterable[Tensor | None]) -> list[dict[str, Any] | None]:
-    return [tensor and {"name": tensor.name, "dtype": tensor.dtype, "shape": _shape(tensor)} for tensor in tensors]
+    return [
+        None if tensor is None else {"name": tensor.name, "dtype": tensor.dtype, "shape": _shape(tensor)} for tensor in tensors
+    ]
 
 
 def _shape(tensor: Tensor) -> list[int | str | None] | None:
@@ -117,7 +112,7 @@ def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
     node, traffic = cost.node, cost.traffic
     return {
         **_identity(node),
-        "scope": "/".join(node.scope),
+        "scope": list(node.scope),
         "dtype": cost.dtype,
         "repeat": node.repeat,
         "inputs": _tensors(node.inputs),

@@ -19,7 +19,7 @@ def escaped(text: str) -> str:
 def markdown_table(titles: Sequence[str], right: Sequence[bool], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table whose cells are escaped here."""
     lines = [list(map(escaped, titles)), ["---:" if is_right else "---" for is_right in right]]
-    lines += [[escaped(cell.strip()) for cell in row] for row in rows]
+    lines += [[escaped(cell) for cell in row] for row in rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
@@ -34,7 +34,7 @@ def report_markdown(report: CostReport, view: View) -> str:
         _not_counted(report),
         _table(by(report, view, UNICODE)),
     ]
-    if view.with_nodes:
+    if view.top != 0:
         blocks.append(_table(node_table(report, view, UNICODE)))
     return "\n\n".join("\n".join(block) for block in blocks if any(block)) + "\n"
 
@@ -46,7 +46,9 @@ def _interface(report: CostReport) -> list[str]:
         for label, values in (("input", graph.inputs), ("output", graph.outputs))
         for pair in tensors(values, UNICODE)
     ]
-    return lines + [f"- {source}: {escaped(', '.join(pieces))}" for source in ("given", "assumed") if (pieces := dims(graph, source))]
+    return lines + [
+        f"- {source}: {escaped(', '.join(pieces))}" for source in ("given", "assumed") if (pieces := dims(graph, source))
+    ]
 
 
 def _summary(report: CostReport, view: View) -> list[str]:
@@ -63,14 +65,12 @@ def _not_counted(report: CostReport) -> list[str]:
 
 def _table(content: Table) -> list[str]:
     kept = [at for at, column in enumerate(content.columns) if not column.is_bar]
-    rows = [[_indented(row[at]) for at in kept] for row in content.rows]
+    rows = [[_cell(row[at], content.columns[at].right) for at in kept] for row in content.rows]
     titles = [content.columns[at].title for at in kept]
     note = ["", escaped(content.note)] if content.note else []
     return markdown_table(titles, [content.columns[at].right for at in kept], rows) + note
 
 
-def _indented(cell: str) -> str:
-    """A module's indentation as no-break spaces, which Markdown keeps; other cells as they are."""
-    text = cell.lstrip(" ")
-    depth = (len(cell) - len(text)) if text and not text[0].isdigit() else 0
-    return "\u00a0" * 2 * depth + text
+def _cell(text: str, is_number: bool) -> str:
+    """A number without its padding; other text with its indentation as no-break spaces, which Markdown keeps."""
+    return " ".join(text.split()) if is_number else text.replace("  ", "\u00a0" * 4)

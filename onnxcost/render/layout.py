@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(NamedTuple):
     """The characters beyond ASCII that the output uses, or what stands for them."""
 
     full: str
@@ -27,8 +27,7 @@ Span = tuple[str, str]
 Line = tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column: ``style`` of its cells, right-aligned numbers, and what happens where the width does not suffice.
 
     ``shrinks_to`` is the least width of a column whose text may be shortened in the middle (0: it may not). Columns with
@@ -43,8 +42,14 @@ class Column:
     is_bar: bool = False
 
 
+HEADS = (0.4, 0.6, 0.2, 0.8, 0.0, 1.0)
+"""Shares of a text's beginning in what is kept of it, in the order in which they are tried."""
+
 GAP = 2
 INDENT = 2
+COMFORTABLE = 30
+OPTIONAL = 4
+"""Columns whose ``drop`` is at least OPTIONAL go before a text is shortened to less than COMFORTABLE characters."""
 BAR_WIDTHS = (8, 30)
 """The least and the greatest width of a bar."""
 
@@ -54,13 +59,30 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
-def shortened(text: str, width: int, ellipsis: str = "…") -> str:
-    """The text in at most ``width`` characters: the middle goes, the end, which tells nodes apart, keeps the larger part."""
+def shortened(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
+    """The text in at most ``width`` characters: the middle goes, ``head`` is the share of the beginning in what is kept."""
     if len(text) <= width:
         return text
     kept = max(width - len(ellipsis), 0)
-    head = kept * 2 // 5
-    return (text[:head] + ellipsis + text[len(text) - (kept - head) :])[:width]
+    first = round(kept * head)
+    return (text[:first] + ellipsis + text[len(text) - (kept - first) :])[:width]
+
+
+def without_repeats(text: str, ellipsis: str) -> str:
+    """A path without the parts that the next one repeats: ``/layer1/layer1.0/conv1`` becomes ``/…layer1.0/conv1``."""
+    parts = text.split("/")
+    kept = [(part, bool(part) and following.startswith(f"{part}.")) for part, following in pairwise([*parts, ""])]
+    marks = [ellipsis if at and kept[at - 1][1] else "" for at in range(len(kept))]
+    return "/".join(mark + part for mark, (part, is_repeated) in zip(marks, kept, strict=True) if not is_repeated)
+
+
+def all_shortened(texts: Sequence[str], width: int, ellipsis: str) -> list[str]:
+    """The texts of a column, cut at the place that leaves most of them distinct."""
+    if all(len(text) <= width for text in texts):
+        return list(texts)
+    texts = [text if len(text) <= width else without_repeats(text, ellipsis) for text in texts]
+    cuts = [[shortened(text, width, ellipsis, head) for text in texts] for head in HEADS]
+    return max(cuts, key=lambda cut: len(set(cut)))
 
 
 def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
@@ -80,22 +102,24 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[in
 
 def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> tuple[list[int], list[int]]:
     """Which columns stay, and how wide each of them is."""
-    widths = _widths(columns, rows)
+    natural = _widths(columns, rows)
     kept = list(range(len(columns)))
 
-    def least(at: int) -> int:
-        return min(widths[at], columns[at].shrinks_to) if columns[at].shrinks_to else widths[at]
+    def room(sizes: Sequence[int]) -> int:
+        return width - INDENT - sum(sizes[at] for at in kept) - GAP * (len(kept) - 1)
 
-    def room(sizes: Iterable[int]) -> int:
-        return width - INDENT - sum(sizes) - GAP * (len(kept) - 1)
+    def least(shortest: int) -> list[int]:
+        return [
+            min(size, max(column.shrinks_to, shortest)) if column.shrinks_to else size
+            for column, size in zip(columns, natural, strict=True)
+        ]
 
-    while room(map(least, kept)) < 0 and (droppable := [at for at in kept if columns[at].drop]):
-        kept.remove(max(droppable, key=lambda at: columns[at].drop))
-    sizes = {at: least(at) for at in kept}
-    spare = max(room(sizes.values()), 0)
+    for sizes, dispensable in ((least(COMFORTABLE), OPTIONAL), (least(0), 1)):
+        while room(sizes) < 0 and (droppable := [at for at in kept if columns[at].drop >= dispensable]):
+            kept.remove(max(droppable, key=lambda at: columns[at].drop))
+    spare = max(room(sizes), 0)
     for at in kept:
-        wanted = BAR_WIDTHS[1] if columns[at].is_bar else widths[at]
-        gained = min(spare, wanted - sizes[at])
+        gained = min(spare, (BAR_WIDTHS[1] if columns[at].is_bar else natural[at]) - sizes[at])
         sizes[at] += gained
         spare -= gained
     return kept, [sizes[at] for at in kept]
@@ -105,21 +129,24 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, 
     """The table's lines, header first. A bar's cell is the fraction it shows, as text ("0.25")."""
     cells = [[cell if column.is_bar else plain(cell) for column, cell in zip(columns, row, strict=True)] for row in rows]
     kept, sizes = _fit(columns, cells, width)
-    header = [replace(columns[at], style="header") for at in kept]
-    lines = [_line(header, ["" if columns[at].is_bar else columns[at].title for at in kept], sizes, glyphs)]
-    for row in cells:
-        texts = [bar(float(row[at]), size, glyphs) if columns[at].is_bar else row[at] for at, size in zip(kept, sizes, strict=True)]
-        lines.append(_line([columns[at] for at in kept], texts, sizes, glyphs))
-    return lines
+    header: list[Span] = [(columns[at].title, "header") for at in kept]
+    shown = [header, *([("", "")] * len(kept) for _ in rows)]
+    for place, (at, size) in enumerate(zip(kept, sizes, strict=True)):
+        column = columns[at]
+        texts = [row[at] for row in cells]
+        texts = (
+            [bar(float(text), size, glyphs) for text in texts] if column.is_bar else all_shortened(texts, size, glyphs.ellipsis)
+        )
+        for line, text in zip(shown[1:], texts, strict=True):
+            line[place] = (text, column.style)
+    return [_line(line, [columns[at] for at in kept], sizes) for line in shown]
 
 
-def _line(columns: Sequence[Column], texts: Sequence[str], sizes: Sequence[int], glyphs: Glyphs) -> Line:
-    spans: list[Span] = [(" " * INDENT, "")]
-    for at, (column, text, size) in enumerate(zip(columns, texts, sizes, strict=True)):
-        text = shortened(text, size, glyphs.ellipsis)
-        is_last = at == len(columns) - 1
-        padded = text.rjust(size) if column.right and not column.is_bar else text if is_last else text.ljust(size)
-        spans += [(" " * GAP, "")] * (at > 0) + [(padded, column.style)]
+def _line(cells: Sequence[Span], columns: Sequence[Column], sizes: Sequence[int]) -> Line:
+    spans: list[Span] = []
+    for (text, style), column, size in zip(cells, columns, sizes, strict=True):
+        padded = text.rjust(size) if column.right and not column.is_bar else text.ljust(size)
+        spans += [(" " * (GAP if spans else INDENT), ""), (padded, style)]
     return tuple(spans)
 
 

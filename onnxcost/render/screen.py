@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from onnxcost.render.layout import ASCII, UNICODE, Glyphs, Line
 
@@ -26,8 +25,7 @@ WIDTH_OF_A_FILE = 100
 LEAST_WIDTH = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(NamedTuple):
     """What the output goes to: ``width`` in columns, its glyphs, and whether it takes colours."""
 
     width: int = WIDTH_OF_A_FILE
@@ -44,8 +42,10 @@ def screen_of(stream: TextIO | None) -> Screen:
         columns = os.environ.get("COLUMNS", "")
         width = int(columns) if columns.isdigit() and int(columns) else WIDTH_OF_A_FILE
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
-    colour = is_terminal and os.environ.get("TERM") != "dumb" or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
-    return Screen(max(width, LEAST_WIDTH), UNICODE if encoding.startswith("utf") else ASCII, colour and not os.environ.get("NO_COLOR"))
+    colour = (is_terminal and os.environ.get("TERM") != "dumb") or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
+    return Screen(
+        max(width, LEAST_WIDTH), UNICODE if encoding.startswith("utf") else ASCII, colour and not os.environ.get("NO_COLOR")
+    )
 
 
 def text_of(lines: Iterable[Line]) -> str:

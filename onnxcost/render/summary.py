@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from onnxcost.graph import Graph, Tensor
 from onnxcost.render.layout import Glyphs
@@ -16,8 +16,7 @@ MOST_TENSORS = 6
 MOST_REASONS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the summary: ``number`` and ``unit`` apart, so that they can be aligned, and a ``note`` behind them."""
 
     label: str
@@ -33,7 +32,8 @@ def title(graph: Graph) -> str:
 
 def facts(graph: Graph) -> list[str]:
     """What is known about the model before anything is counted: graph, producer, opsets, size of the file."""
-    opsets = [f"{domain or 'opset'} {version}" for domain, version in sorted(graph.opsets.items())]
+    used = {node.domain for node in graph.nodes}
+    opsets = [f"{domain or 'opset'} {version}" for domain, version in sorted(graph.opsets.items()) if domain in used]
     name = graph.name if graph.path else ""
     size = f"{binary(graph.file_bytes)} file" if graph.file_bytes else ""
     return [fact for fact in (name, graph.producer, ", ".join(opsets), size) if fact]
@@ -87,14 +87,18 @@ def summary(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
         *(_quantity(name, si(total), least + exact(total), bound=bound) for name, total in counts(report) + own),
         _quantity("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
         _quantity("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
-        _quantity("Activations", "unknown" if peak is None else binary(peak), "at their peak", bound="" if peak is None else bound),
+        _quantity(
+            "Activations", "unknown" if peak is None else binary(peak), "at their peak", bound="" if peak is None else bound
+        ),
         _quantity(
             "Traffic",
             binary(traffic.total),
             f"{binary(traffic.read_bytes)} read, {binary(traffic.write_bytes)} written",
             bound=bound,
         ),
-        _quantity("Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.complete else ", of the counted nodes")),
+        _quantity(
+            "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.complete else ", of the counted nodes")
+        ),
         _nodes(report),
     ]
 
@@ -116,6 +120,8 @@ def not_counted(report: CostReport, glyphs: Glyphs) -> list[str]:
         return []
     found = reasons(report)
     lines = [f"{number} {glyphs.times} {op_type}: {reason}" for number, op_type, reason in found[:MOST_REASONS]]
-    more = [f"and {plural(len(found) - MOST_REASONS, 'more reason')} (--format json has them all)"] if found[MOST_REASONS:] else []
+    more = (
+        [f"and {plural(len(found) - MOST_REASONS, 'more reason')} (--format json has them all)"] if found[MOST_REASONS:] else []
+    )
     which = f"{exact(len(report.uncounted))} of {plural(len(report.costs), 'node')}"
     return [f"Not counted: {which}, so every total is a lower bound", *lines, *more]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from onnxcost.conventions import FLOPS, MACS
 from onnxcost.render.layout import Column, Glyphs
@@ -12,8 +12,7 @@ from onnxcost.render.view import Row, View, module_rows, node_rows, operator_row
 from onnxcost.report import CostReport
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Columns, rows of as many cells, and a sentence on what was left out."""
 
     columns: tuple[Column, ...]
@@ -21,8 +20,7 @@ class Table:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a cell needs to know besides its row."""
 
     report: CostReport
@@ -77,8 +75,8 @@ NODES: Field = (Column("Nodes"), lambda row, _: exact(row.nodes))
 MACS_: Field = (Column("MACs"), lambda row, context: _si(row, context, row.macs))
 FLOPS_: Field = (Column("FLOPs"), lambda row, context: _si(row, context, row.flops))
 COUNT: Field = (Column("count"), lambda row, context: _si(row, context, row.count))
-PARAMETERS: Field = (Column("Params"), lambda row, context: _si(replace(row, uncounted=0), context, row.parameters))
-TRAFFIC: Field = (Column("Traffic", drop=6), lambda row, context: _binary(row, context, row.traffic))
+PARAMETERS: Field = (Column("Params"), lambda row, context: _si(row.without_bound(), context, row.parameters))
+TRAFFIC: Field = (Column("Traffic", drop=6), lambda row, context: _binary(row, context, row.traffic.total))
 SHARE: Field = (Column("Share"), _share)
 BAR: Field = (Column("", style="bar", is_bar=True, drop=5), _bar)
 
@@ -90,7 +88,7 @@ def _fields(view: View, fields: Sequence[Field | None]) -> list[Field]:
     titles = {"count": named, "Share": f"of {named}"}
     kept = [field for field in fields if field is not None]
     return [
-        (replace(column, title=titles.get(column.title, column.title), drop=_drop(column, view)), cell) for column, cell in kept
+        (column._replace(title=titles.get(column.title, column.title), drop=_drop(column, view)), cell) for column, cell in kept
     ]
 
 
@@ -134,7 +132,7 @@ def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
     own = COUNT if view.has_own_count else None
     which = "First" if view.sort in ("order", "name") else "Top"
     heading = f"{which} {exact(len(rows))} of {exact(len(report.costs))} nodes" if len(rows) < len(report.costs) else "Node"
-    node = (replace(NODE[0], title=heading), NODE[1])
-    parameters = (replace(PARAMETERS[0], drop=5), PARAMETERS[1])
+    node = (NODE[0]._replace(title=heading), NODE[1])
+    parameters = (PARAMETERS[0]._replace(drop=5), PARAMETERS[1])
     fields = _fields(view, [node, OPERATOR, OUTPUT, MACS_, FLOPS_, own, parameters, TRAFFIC])
     return _table([*fields, SHARE], rows, _context(report, view, glyphs))

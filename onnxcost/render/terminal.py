@@ -21,7 +21,7 @@ def report_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
     blocks = [_header(report, screen), _summary(report, view, screen), _not_counted(report, screen)]
     by = operator_table if view.depth is None else module_table
     blocks.append(_table(by(report, view, glyphs), screen))
-    if view.with_nodes:
+    if view.top != 0:
         blocks.append(_table(node_table(report, view, glyphs), screen))
     lines: list[Line] = []
     for block in filter(None, blocks):
@@ -35,8 +35,7 @@ def _label(text: str) -> Line:
 
 def _header(report: CostReport, screen: Screen) -> list[Line]:
     graph, glyphs = report.graph, screen.glyphs
-    heading: Line = ((plain(title(graph)), "title"), ("  ", ""))
-    lines = _faint(wrapped(heading, [plain(fact) for fact in facts(graph)] or [""], f" {glyphs.dot} ", screen.width))
+    lines = _heading(plain(title(graph)), plain(f" {glyphs.dot} ".join(facts(graph))), screen.width)
     for label, values in (("Input", graph.inputs), ("Output", graph.outputs)):
         lines += _tensors(label, tensors(values, glyphs))
     for label, source in (("Given", "given"), ("Assumed", "assumed")):
@@ -46,8 +45,11 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
     return lines
 
 
-def _faint(lines: list[Line]) -> list[Line]:
-    return [(*line[:-1], (line[-1][0], "faint")) for line in lines]
+def _heading(name: str, about: str, width: int) -> list[Line]:
+    """The name with the facts behind it, or below it where they do not fit."""
+    if len(name) + 2 + len(about) <= width:
+        return [((name, "title"), (f"  {about}", "faint"))]
+    return [((name, "title"),), *(((f"  {part}", "faint"),) for part in textwrap.wrap(about, width - 2))]
 
 
 def _tensors(label: str, values: list[tuple[str, str]]) -> list[Line]:

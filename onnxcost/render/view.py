@@ -8,11 +8,12 @@ from typing import Any
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
 from onnxcost.report import CostReport, Group, NodeCost, Uncounted
+from onnxcost.traffic import NO_TRAFFIC, Traffic
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What to show: ``top`` nodes (None for all), a tree ``depth`` levels deep (None for no tree), in which order.
+    """What to show: ``top`` nodes (None for all, 0 for no table) and a tree ``depth`` levels deep (None for no tree).
 
     ``sort`` is a name in SORTS; None sorts by the convention's number, dearest first.
     """
@@ -21,7 +22,6 @@ class View:
     top: int | None = 10
     depth: int | None = None
     sort: str | None = None
-    with_nodes: bool = True
 
     @property
     def has_own_count(self) -> bool:
@@ -44,9 +44,13 @@ class Row:
     flops: int
     count: int
     parameters: int
-    traffic: int
+    traffic: Traffic
     cost: NodeCost | None = None
     level: int = 0
+
+    def without_bound(self) -> Row:
+        """The row for a number that holds whether or not the nodes are counted, such as parameters."""
+        return replace(self, uncounted=0)
 
     @property
     def is_idle(self) -> bool:
@@ -58,7 +62,7 @@ SORTS: Mapping[str, Callable[[Row], Any]] = {
     "flops": lambda row: -row.flops,
     "macs": lambda row: -row.macs,
     "parameters": lambda row: -row.parameters,
-    "traffic": lambda row: -row.traffic,
+    "traffic": lambda row: -row.traffic.total,
     "nodes": lambda row: -row.nodes,
     "name": lambda row: row.label,
     "order": lambda row: 0,
@@ -78,7 +82,7 @@ def _row(group: Group, label: str, op_type: str, view: View, level: int = 0) -> 
         flops=flops,
         count=group.total(view.convention) if view.has_own_count else macs if view.convention.name == MACS.name else flops,
         parameters=group.parameters,
-        traffic=sum(cost.node.repeat * cost.traffic_once.total for cost in counted),
+        traffic=group.traffic,
         level=level,
     )
 
@@ -99,13 +103,19 @@ def node_name(cost: NodeCost) -> str:
     return cost.node.name or next((tensor.name for tensor in cost.node.outputs if tensor is not None), "")
 
 
+def _node_label(cost: NodeCost) -> str:
+    """The node's name behind its module, unless the name has the module in it, as TorchScript's and TensorFlow's names do."""
+    name, scope = node_name(cost), cost.node.scope
+    return name if not scope or scope[-1] in name else "/".join((*scope, name))
+
+
 def _node_row(cost: NodeCost, view: View) -> Row:
-    node, name = cost.node, node_name(cost)
+    node, name = cost.node, _node_label(cost)
     if isinstance(cost, Uncounted):
-        return Row(name, node.key, 1, 1, 0, 0, 0, cost.parameters, 0, cost)
+        return Row(name, node.key, 1, 1, 0, 0, 0, cost.parameters, NO_TRAFFIC, cost)
     macs, flops = cost.count(MACS), cost.count(FLOPS)
     own = cost.count(view.convention) if view.has_own_count else macs if view.convention.name == MACS.name else flops
-    return Row(name, node.key, 1, 0, macs, flops, own, cost.parameters, node.repeat * cost.traffic_once.total, cost)
+    return Row(name, node.key, 1, 0, macs, flops, own, cost.parameters, cost.traffic, cost)
 
 
 def node_rows(report: CostReport, view: View) -> list[Row]:

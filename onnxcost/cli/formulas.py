@@ -1,0 +1,67 @@
+"""``onnxcost formulas``: how each operator is counted."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from onnxcost.cli.output import Document, chosen_format, deliver, output_options
+from onnxcost.errors import InputError
+from onnxcost.render.formula_table import (
+    FormulaText,
+    formula_text,
+    formulas_csv,
+    formulas_json,
+    formulas_lines,
+    formulas_markdown,
+)
+
+HELP = """Show how each OPERATOR is counted (all of them without one): maths, MACs, FLOPs, and the classic convention.
+
+\b
+Examples:
+  onnxcost formulas
+  onnxcost formulas Conv MatMul
+  onnxcost formulas -o formulas.md
+"""
+
+
+@click.command(help=HELP)
+@click.argument("operators", nargs=-1, metavar="[OPERATOR]...")
+@output_options
+def formulas(operators: tuple[str, ...], format_: str | None, output: str | None) -> None:
+    """Parse, call, render."""
+    chosen = chosen_format(format_, output)
+    texts = _all()
+    shown = [_named(name, texts) for name in operators] or list(texts.values())
+    document = Document(
+        table=lambda screen: formulas_lines(shown, screen),
+        json=lambda: formulas_json(shown),
+        csv=lambda: formulas_csv(shown),
+        markdown=lambda: formulas_markdown(shown),
+    )
+    deliver(document, chosen, output)
+
+
+def _all() -> dict[str, FormulaText]:
+    from onnxcost import conventions
+    from onnxcost.formulas import FAMILIES
+
+    classic = getattr(conventions, "CLASSIC_TEXT", {})
+    return {
+        operator: formula_text(operator, family, formula, classic)
+        for family, table in FAMILIES.items()
+        for operator, formula in table.items()
+    }
+
+
+def _named(name: str, texts: dict[str, FormulaText]) -> FormulaText:
+    """The operator of that name in any case; raises InputError with the nearest there is."""
+    by_lower = {operator.lower(): operator for operator in texts}
+    operator = name if name in texts else by_lower.get(name.lower())
+    if operator is not None:
+        return texts[operator]
+    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, 3)]
+    hint = f"; is {' or '.join(near)} meant?" if near else ": 'onnxcost formulas' lists those there are"
+    raise InputError(f"there is no formula for '{name}'{hint}")

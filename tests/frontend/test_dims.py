@@ -1,0 +1,101 @@
+"""Open dims: what is given is taken, what is open is assumed by role, what does not fit is refused."""
+
+from __future__ import annotations
+
+import pytest
+from onnx import helper
+
+from onnxcost.errors import InputError
+from onnxcost.frontend.dims import bind_inputs
+
+FLOAT, INT64 = 1, 7
+
+
+def inputs(**declared: tuple[int, list[int | str | None]]) -> list[helper.ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, dtype, dims) for name, (dtype, dims) in declared.items()]
+
+
+def shapes_of(values: list[helper.ValueInfoProto]) -> dict[str, list[int]]:
+    return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
+
+
+ASSUMED = {
+    "image, NCHW": ({"x": (FLOAT, ["N", 3, "H", "W"])}, {"x": [1, 3, 224, 224]}),
+    "image, NHWC": ({"x": (FLOAT, [None, None, None, 3])}, {"x": [1, 224, 224, 3]}),
+    "image, unnamed NCHW": ({"x": (FLOAT, [None, 3, None, None])}, {"x": [1, 3, 224, 224]}),
+    "image, exporter's names": ({"x": (FLOAT, ["unk__1", "unk__2", "unk__3", 3])}, {"x": [1, 224, 224, 3]}),
+    "CHW": ({"x": (FLOAT, [3, None, None])}, {"x": [3, 224, 224]}),
+    "height alone": ({"x": (FLOAT, [1, 3, "height", 640])}, {"x": [1, 3, 224, 640]}),
+    "tokens": ({"ids": (INT64, ["batch", "sequence"])}, {"ids": [1, 128]}),
+    "tokens, unnamed": ({"ids": (INT64, [None, None])}, {"ids": [1, 128]}),
+    "features of a sequence": ({"x": (FLOAT, [None, None, 80])}, {"x": [1, 128, 80]}),
+    "no role": ({"x": (FLOAT, ["a", "b"])}, {"x": [1, 1]}),
+    "an exporter's -1": ({"x": (FLOAT, [-1, 10])}, {"x": [1, 10]}),
+    "an expression": (
+        {
+            "mask": (INT64, ["batch", "past + sequence"]),
+            "past": (FLOAT, [1, "past", 64]),
+            "ids": (INT64, ["batch", "sequence"]),
+        },
+        {"mask": [1, 256], "past": [1, 128, 64], "ids": [1, 128]},
+    ),
+    "a total": (
+        {
+            "ids": (INT64, ["b", "sequence"]),
+            "past": (FLOAT, ["b", 8, "past_sequence", 64]),
+            "m": (INT64, ["b", "total_sequence"]),
+        },
+        {"ids": [1, 128], "past": [1, 8, 128, 64], "m": [1, 256]},
+    ),
+    "scalar": ({"x": (FLOAT, [])}, {"x": []}),
+    "zero is a size": ({"x": (FLOAT, [0, 4])}, {"x": [0, 4]}),
+}
+
+
+@pytest.mark.parametrize(("declared", "expected"), ASSUMED.values(), ids=ASSUMED.keys())
+def test_open_dims_are_assumed_by_role(declared: dict, expected: dict) -> None:
+    values = inputs(**declared)
+    bound = bind_inputs(values, {}, {})
+    assert shapes_of(values) == expected
+    assert {dim.source for dim in bound} <= {"assumed"}
+
+
+def test_a_symbol_given_binds_it_wherever_it_stands() -> None:
+    values = inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, ["n", "m"]))
+    bound = bind_inputs(values, {}, {"n": 8, "m": 5})
+    assert shapes_of(values) == {"a": [8, 3], "b": [8, 5]}
+    assert [(dim.name, dim.value, dim.source) for dim in bound] == [("n", 8, "given"), ("m", 5, "given")]
+
+
+def test_a_shape_given_binds_the_symbols_in_it() -> None:
+    values = inputs(a=(FLOAT, ["n", 3, None]), b=(FLOAT, ["n"]))
+    bound = bind_inputs(values, {"a": [4, 3, 7]}, {})
+    assert shapes_of(values) == {"a": [4, 3, 7], "b": [4]}
+    assert {dim.source for dim in bound} == {"given"}
+
+
+def test_an_input_of_unknown_rank_takes_the_shape_given() -> None:
+    values = [helper.make_tensor_value_info("x", FLOAT, None)]
+    bind_inputs(values, {"x": [2, 5]}, {})
+    assert shapes_of(values) == {"x": [2, 5]}
+
+
+def test_the_option_that_changes_an_assumption_is_named() -> None:
+    values = inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, [None, 5]))
+    assert [dim.option for dim in bind_inputs(values, {}, {})] == ["--dim n=N", "--shape b=1x5"]
+
+
+REFUSED = {
+    "unknown input": ({"z": [1]}, {}, "no input 'z': it has 'a', 'b'"),
+    "unknown dim": ({}, {"z": 1}, "no dim 'z': it has 'n', 'm'"),
+    "rank": ({"a": [1]}, {}, "'a' has 2 dims, the shape given has 1"),
+    "fixed dim": ({"a": [1, 4]}, {}, "dim 1 of input 'a' is fixed at 3 in the model, 4 was given"),
+    "two values": ({"a": [1, 3], "b": [2, 5]}, {}, "dim 'n' was given as 1 and, by 'b', as 2"),
+    "negative": ({}, {"n": -1}, "a dim is 0 or more"),
+}
+
+
+@pytest.mark.parametrize(("shapes", "dims", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_does_not_fit_is_refused(shapes: dict, dims: dict, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        bind_inputs(inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, ["n", "m"])), shapes, dims)

@@ -1,0 +1,172 @@
+"""The walk: shapes that data decides, branches, values, functions, and graphs that cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxcost.errors import InputError, ModelError
+from onnxcost.frontend import read_graph
+from tests.modeltext import model
+
+FOUND = {
+    "static": ("(float[1,3,8,8] x, float[4,3,3,3] w) => (float y) { y = Conv(x, w) }", {}, {"y": (1, 4, 6, 6)}),
+    "assumed batch": ("(float[n,3] x) => (float y) { y = Relu(x) }", {}, {"y": (1, 3)}),
+    "given batch": ("(float[n,3] x) => (float y) { y = Relu(x) }", {"dims": {"n": 7}}, {"y": (7, 3)}),
+    "given shape": ("(float[n,3] x) => (float y) { y = Relu(x) }", {"shapes": {"x": (7, 3)}}, {"y": (7, 3)}),
+    "a shape computed from a shape": (
+        """(float[2,3,4] x) => (float y) <int64 i = {0}, int64[1] m = {-1}> {
+           s = Shape(x) g = Gather(s, i) z = Constant <value_ints = [0]> ()
+           u = Unsqueeze(g, z) t = Concat <axis = 0> (u, m) y = Reshape(x, t) }""",
+        {},
+        {"y": (2, 12)},
+    ),
+    "a shape computed through floats": (
+        """(float[1,3,10,10] x) => (float y) <float half = {0.5}> {
+           s = Shape <start = 2> (x) f = Cast <to = 1> (s) h = Mul(f, half) r = Floor(h) t = Cast <to = 7> (r)
+           b = Shape <end = 2> (x) o = Concat <axis = 0> (b, t) y = Resize <mode = "nearest"> (x, , , o) }""",
+        {},
+        {"y": (1, 3, 5, 5)},
+    ),
+    "a range": (
+        """(float[n,16] x) => (float y) <int64 i = {0}, int64 one = {1}> {
+           s = Shape(x) n = Gather(s, i) r = Range(i, n, one) y = Cast <to = 1> (r) }""",
+        {"dims": {"n": 9}},
+        {"y": (9,)},
+    ),
+    "a value given": ("(float[6] x, int64[2] s) => (float y) { y = Reshape(x, s) }", {"values": {"s": [2, 3]}}, {"y": (2, 3)}),
+    "a number for one element": (
+        "(float[2,6] x, int64[1] k) => (float v, int64 i) { v, i = TopK(x, k) }",
+        {"values": {"k": 5}},
+        {"v": (2, 5), "i": (2, 5)},
+    ),
+    "the taken branch alone": (
+        """(float[4] x) => (float y) { c = Constant <value = bool {0}> () y = If (c) <
+           then_branch = t () => (float a) { a = Relu(x) },
+           else_branch = e () => (float b) { k = Concat <axis = 0> (x, x) b = Relu(k) }> }""",
+        {},
+        {"y": (8,)},
+    ),
+    "a branch that a shape decides": (
+        """(float[4] x) => (float y) <int64 four = {4}> { s = Size(x) c = Equal(s, four) y = If (c) <
+           then_branch = t () => (float a) { a = Concat <axis = 0> (x, x) },
+           else_branch = e () => (float b) { b = Relu(x) }> }""",
+        {},
+        {"y": (8,)},
+    ),
+    "nodes out of order": ("(float[4] x) => (float y) { y = Relu(a) a = Concat <axis = 0> (x, x) }", {}, {"y": (8,)}),
+    "no nodes": ("(float[4] x) => (float[4] x) { }", {}, {"x": (4,)}),
+    "a size of zero": ("(float[0,4] x, float[4,5] w) => (float y) { y = MatMul(x, w) }", {}, {"y": (0, 5)}),
+    "what data decides stays open": ("(float[4] x) => (int64 y) { y = NonZero(x) }", {}, {"y": (1, None)}),
+    "Dropout's mask, opset 7": (
+        "(float[4] x) => (float y, float m) { y, m = Dropout(x) }",
+        {"opset": 7},
+        {"y": (4,), "m": (4,)},
+    ),
+    "ai.onnx as a domain": ("(float[4] x) => (float y) { y = ai.onnx.Relu(x) }", {}, {"y": (4,)}),
+    "an initializer that is an input too": (
+        "(float[2] x, float[2] w) => (float y) <float[2] w = {1, 2}> { y = Add(x, w) }",
+        {},
+        {"y": (2,)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "arguments", "expected"), FOUND.values(), ids=FOUND.keys())
+def test_shapes(text: str, arguments: dict[str, Any], expected: dict[str, tuple]) -> None:
+    arguments = dict(arguments)
+    graph = read_graph(model(text, opset=arguments.pop("opset", 17)), **arguments)
+    assert {tensor.name: tensor.dims for tensor in graph.outputs} == expected
+
+
+def test_a_long_chain_of_small_integers_is_folded_without_recursion() -> None:
+    steps = " ".join(f"a{i + 1} = Add(a{i}, one)" for i in range(3000))
+    text = f"(float[3000] x) => (float y) <int64[1] a0 = {{0}}, int64[1] one = {{1}}> {{ {steps} y = Reshape(x, a3000) }}"
+    assert read_graph(model(text)).outputs[0].shape == (3000,)
+
+
+def test_functions_are_inlined_also_nested() -> None:
+    functions = """<domain: "local", opset_import: ["" : 17, "local" : 1]> twice (a) => (b) { h = Relu(a) b = local.half(h) }
+    <domain: "local", opset_import: ["" : 17]> half (a) => (b) { b = Concat <axis = 0> (a, a) }"""
+    graph = read_graph(model("(float[4] x) => (float y) { y = local.twice(x) }", functions=functions, domains=', "local" : 1'))
+    assert [node.op_type for node in graph.nodes] == ["Relu", "Concat"]
+    assert graph.outputs[0].shape == (8,)
+
+
+def test_two_branches_may_use_the_same_names() -> None:
+    branch = "then_branch = t () => (float a) { a = Relu(x) }, else_branch = e () => (float a) { a = Neg(x) }"
+    nodes = f"c = Constant <value = bool {{1}}> () y = If (c) <{branch}> z = If (c) <{branch}>"
+    text = f"(float[4] x) => (float y, float z) {{ {nodes} }}"
+    graph = read_graph(model(text))
+    names = [tensor.name for node in graph.nodes for tensor in node.outputs if tensor]
+    assert len(names) == len(set(names)) == 3
+
+
+def test_a_stored_shape_that_is_wrong_loses_to_the_derived_one() -> None:
+    lying = model("(float[4] x) => (float[5] y) <float[9] h> { h = Relu(x) y = Relu(h) }")
+    lying.graph.value_info.append(onnx.helper.make_tensor_value_info("h", 1, [9]))
+    assert read_graph(lying).outputs[0].shape == (4,)
+
+
+def test_a_stored_shape_helps_behind_a_custom_operator() -> None:
+    custom = model("(float[4] x) => (float y) { h = my.Op(x) y = Relu(h) }", domains=', "my" : 1')
+    custom.graph.value_info.append(onnx.helper.make_tensor_value_info("h", 1, [9]))
+    assert read_graph(custom).outputs[0].shape == (9,)
+
+
+REFUSED = {
+    "cycle": ("(float[4] x) => (float y) { a = Add(x, b) b = Relu(a) y = Relu(b) }", "cycle: .*Add.* → .*Relu"),
+    "undefined": ("(float[4] x) => (float y) { y = Add(x, nope) }", "reads 'nope', which nothing in the model defines"),
+    "broadcast": ("(float[4] x, float[3] z) => (float y) { y = Add(x, z) }", r"Add.*Incompatible.*x \[4\], z \[3\]"),
+    "product": ("(float[1,3] x, float[4,4] z) => (float y) { y = MatMul(x, z) }", "MatMul.*Incompatible dimensions"),
+    "too few inputs": ("(float[1,3,4] x) => (float y) { y = Conv(x) }", "Conv.*input size 1 not in range"),
+    "axis": ("(float[4] x) => (float y) { y = Softmax <axis = 7> (x) }", "Softmax"),
+    "output by nobody": ("(float[4] x) => (float z) { y = Relu(x) }", "output 'z' of the graph is made by no node"),
+    "defined twice": ("(float[4] x) => (float y) { y = Relu(x) y = Neg(x) }", "'y' is defined twice"),
+    "reshape": ("(float[4] x) => (float y) <int64[1] s = {5}> { y = Reshape(x, s) }", "4 elements do not make"),
+    "assumption": (
+        "(float[n,3,h,w] x) => (float y) <int64[2] s = {1, 999}> { y = Reshape(x, s) }",
+        r"Assumed were n = 1, h = 224, w = 224; give what fits with --dim n=N --dim h=N --dim w=N",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_graph_that_cannot_be_is_refused_in_one_line(text: str, says: str) -> None:
+    with pytest.raises(ModelError, match=says) as refusal:
+        read_graph(model(text))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("opset", "says"), [(0, "opset 0"), (999, "opset 999 of ai.onnx.*upgrade onnx")])
+def test_an_opset_that_does_not_exist_is_refused(opset: int, says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        read_graph(model("(float[4] x) => (float y) { y = Relu(x) }", opset=opset))
+
+
+def test_a_negative_dim_of_a_constant_is_refused() -> None:
+    negative = model("(float[4] x) => (float y) <float[4] w = {1,2,3,4}> { y = Add(x, w) }")
+    negative.graph.initializer[0].dims[0] = -4
+    with pytest.raises(ModelError, match="'w' has a negative dim"):
+        read_graph(negative)
+
+
+VALUES = {
+    "unknown input": ({"z": 1}, "no input 'z': it has 'x', 's'"),
+    "not a number": ({"s": ["a", "b"]}, "'s' does not fit its type"),
+    "shape": ({"s": [1, 2, 3]}, r"'s' has the shape \[3\], the model has \[2\]"),
+}
+
+
+@pytest.mark.parametrize(("values", "says"), VALUES.values(), ids=VALUES.keys())
+def test_values_that_do_not_fit_are_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        read_graph(model("(float[6] x, int64[2] s) => (float y) { y = Reshape(x, s) }"), values=values)
+
+
+def test_a_value_may_be_an_array() -> None:
+    graph = read_graph(model("(float[6] x, int64[2] s) => (float y) { y = Reshape(x, s) }"), values={"s": np.array([3, 2])})
+    assert graph.outputs[0].shape == (3, 2)

@@ -1,0 +1,82 @@
+"""Each convention on single nodes; the numbers follow from the published rules and can be checked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from onnxcost.conventions import CONVENTIONS, convention_named
+from onnxcost.errors import InputError
+from onnxcost.formulas import FORMULAS
+from onnxcost.graph import Node
+from tests.graphs import node, tensor
+
+
+def weight(*dims: int) -> object:
+    return tensor("w" + "x".join(map(str, dims)), *dims, constant=True)
+
+
+X = tensor("x", 1, 16, 8, 8)  # 1024 elements
+CONV_OUT = tensor("y", 1, 32, 8, 8)  # 2048 elements
+CONV = node("Conv", [X, weight(32, 16, 3, 3), weight(32)], [CONV_OUT], group=1)  # 2048 · 16 · 9 = 294 912 MACs
+DEPTHWISE = node("Conv", [X, weight(16, 1, 3, 3)], [X], group=16)  # 1024 · 9 = 9 216 MACs
+GEMM = node("Gemm", [tensor("a", 2, 100), weight(100, 10), weight(10)], [tensor("b", 2, 10)], transA=0, transB=0)  # 2 000 MACs
+ATTENTION = node("MatMul", [tensor("q", 4, 8, 16), tensor("k", 4, 16, 8)], [tensor("s", 4, 8, 8)])  # 256 · 16 MACs
+SOFTMAX = node("Softmax", [tensor("s", 4, 8)], [tensor("p", 4, 8)], axes=(1,), axis=1)
+POOLED = tensor("p", 1, 16, 4, 4)  # 256 elements
+AVERAGE = node("AveragePool", [X], [POOLED], kernel_shape=(2, 2), count_include_pad=0, ceil_mode=0)
+GLOBAL = node("GlobalAveragePool", [X], [tensor("p", 1, 16, 1, 1)])
+MAX = node("MaxPool", [X], [POOLED], kernel_shape=(2, 2), ceil_mode=0)
+BATCH_NORM = node("BatchNormalization", [X, *[weight(16)] * 4], [tensor("y", 1, 16, 8, 8)], training_mode=0)
+LAYER_NORM = node("LayerNormalization", [X, weight(8), weight(8)], [tensor("y", 1, 16, 8, 8)], axis=-1)
+UP = tensor("u", 1, 16, 16, 16)  # 4096 elements
+LSTM = node(
+    "LSTM",
+    [tensor("x", 5, 2, 10), weight(1, 24, 10), weight(1, 24, 6), weight(1, 48)],
+    [tensor("y", 5, 1, 2, 6)],
+    hidden_size=6,
+    direction="forward",
+    layout=0,
+)
+OUT = {"Relu": tensor("y", 1, 16, 8, 8)}
+
+# node: classic, torch, fvcore, thop
+NUMBERS = {
+    "Conv": (CONV, 294_912 + 2_048, 589_824, 294_912, 294_912),
+    "depthwise Conv": (DEPTHWISE, 9_216, 18_432, 9_216, 9_216),
+    "Gemm": (GEMM, 199 * 20, 4_000, 2_000, 2_000),
+    "MatMul of activations": (ATTENTION, 31 * 256, 8_192, 4_096, 0),
+    "Relu": (node("Relu", [X], [OUT["Relu"]]), 1_024, 0, 0, 0),
+    "Tanh": (node("Tanh", [X], [OUT["Relu"]]), 5_120, 0, 0, 0),
+    "Sigmoid": (node("Sigmoid", [X], [OUT["Relu"]]), 4_096, 0, 0, 0),
+    "MaxPool": (MAX, 256, 0, 0, 0),
+    "AveragePool": (AVERAGE, 5 * 256, 0, 0, 256),
+    "GlobalAveragePool": (GLOBAL, 65 * 16, 0, 1_024, 1_040),
+    "BatchNormalization": (BATCH_NORM, 4_096, 0, 2_048, 4_096),
+    "LayerNormalization": (LAYER_NORM, 0, 0, 5_120, 4_096),
+    "Softmax": (SOFTMAX, 4 * 23, 0, 0, 4 * 23),
+    "Dropout": (node("Dropout", [X], [OUT["Relu"]]), 0, 0, 0, 0),
+    "Add": (node("Add", [X, X], [OUT["Relu"]]), 0, 0, 0, 0),
+    "Resize nearest": (node("Resize", [X], [UP], mode="nearest", antialias=0), 0, 0, 4_096, 4_096),
+    "Resize linear": (node("Resize", [X], [UP], mode="linear", antialias=0), 0, 0, 16_384, 45_056),
+    "LSTM": (LSTM, 0, 2 * 5 * 2 * 24 * 16, 0, 5 * 2 * (4 * (6 * 16 + 6 + 12) + 24)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "classic", "torch", "fvcore", "thop"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_conventions(made: Node, classic: int, torch: int, fvcore: int, thop: int) -> None:
+    work = FORMULAS[made.key](made)
+    counted = {name: convention.count(made, work) for name, convention in CONVENTIONS.items()}
+    assert {k: counted[k] for k in ("classic", "torch", "fvcore", "thop")} == {
+        "classic": classic, "torch": torch, "fvcore": fvcore, "thop": thop
+    }  # fmt: skip
+    assert counted["torch"] == 2 * counted["macs"]
+
+
+def test_flops_of_a_dot_product_are_2n_minus_1_and_its_bias_1_more() -> None:
+    """The notes: n multiplications + n - 1 additions."""
+    assert CONVENTIONS["flops"].count(GEMM, FORMULAS["Gemm"](GEMM)) == 20 * (2 * 100 - 1) + 20
+
+
+def test_an_unknown_convention_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="'mac': there are flops, macs, classic, torch, fvcore, thop"):
+        convention_named("mac")

@@ -1,0 +1,78 @@
+"""From a model to its report: totals, what stays uncounted and why, the user's own formulas."""
+
+from __future__ import annotations
+
+import pytest
+
+import onnxcost
+from onnxcost.estimator import compute_dtype
+from onnxcost.formulas import FORMULAS, per_output
+from onnxcost.graph import Node
+from tests.graphs import node, tensor
+from tests.modeltext import model
+
+MLP = model("(float[n,4] x) => (float y) { h = Gemm(x, w, b) r = Relu(h) y = Softmax(r) }", w=(4, 8), b=(8,))
+
+
+def test_totals_of_a_small_network() -> None:
+    """Gemm: 2·(8·(2·4 − 1) + 8) = 128, Relu 16, Softmax 2 rows · (7 compares, 8 subs, 8 exps, 7 adds, 8 divs) = 76."""
+    report = onnxcost.estimate(MLP, dims={"n": 2})
+    assert (report.macs, report.flops) == (2 * 4 * 8, 128 + 16 + 76)
+    assert report.parameters == 40
+    assert report.complete
+    assert report.assumed == ()
+
+
+def test_the_batch_is_linear() -> None:
+    one, eight = (onnxcost.estimate(MLP, dims={"n": n}) for n in (1, 8))
+    assert (eight.flops, eight.macs, eight.parameters) == (8 * one.flops, 8 * one.macs, one.parameters)
+
+
+def test_a_custom_operator_does_not_stop_the_rest() -> None:
+    report = onnxcost.estimate(model("(float[4] x) => (float y) { h = my.Op(x) y = Relu(x) }", domains=', "my" : 1'))
+    assert report.flops == 4
+    assert not report.complete
+    assert [(cost.node.key, cost.reason) for cost in report.uncounted] == [("my.Op", "no formula for the operator my.Op")]
+
+
+def test_the_user_adds_a_formula() -> None:
+    custom = model("(float[4] x) => (float y) { y = my.Op(x) }", domains=', "my" : 1')
+    custom.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 4
+    mine = {"my.Op": per_output("Y = 3·X + 1", muls=1, adds=1)}
+    assert onnxcost.estimate(custom, formulas=FORMULAS | mine).flops == 8
+
+
+def test_an_open_shape_is_uncounted_with_its_reason() -> None:
+    report = onnxcost.estimate(model("(float[4] x) => (float y) { n = NonZero(x) f = Cast <to = 1> (n) y = Relu(f) }"))
+    assert "the shape of 'y' is not known" in report.uncounted[-1].reason
+    assert report.memory.peak_activation_bytes is None
+
+
+def test_a_formula_that_fails_leaves_its_node_uncounted() -> None:
+    def broken(node: Node) -> onnxcost.Work:
+        return onnxcost.Work(adds=node.attributes["missing"])
+
+    report = onnxcost.estimate(model("(float[4] x) => (float y) { y = Relu(x) }"), formulas={"Relu": broken})
+    assert report.uncounted[0].reason == "the node does not fit its formula (KeyError: 'missing')"
+
+
+def test_zero_sized_dims_cost_nothing() -> None:
+    assert onnxcost.estimate(model("(float[0,4] x, float[4,5] w) => (float y) { y = MatMul(x, w) }")).flops == 0
+
+
+X = tensor("x", 4)
+DTYPES = {
+    "float": (node("Relu", [X], [X]), "float32"),
+    "comparison": (node("Less", [X, X], [tensor("y", 4, dtype="bool")]), "float32"),
+    "selection": (node("Where", [tensor("c", 4, dtype="bool"), X, X], [X]), "float32"),
+    "logic": (node("And", [tensor("c", 4, dtype="bool")] * 2, [tensor("y", 4, dtype="bool")]), "bool"),
+    "quantize": (node("QuantizeLinear", [X, X], [tensor("y", 4, dtype="uint8")]), "uint8"),
+    "dequantize": (node("DequantizeLinear", [tensor("q", 4, dtype="int8"), X], [X]), "int8"),
+    "integer product": (node("MatMulInteger", [tensor("q", 4, dtype="int8")] * 2, [tensor("y", 4, dtype="int32")]), "int8"),
+    "index": (node("ArgMax", [X], [tensor("y", 4, dtype="int64")]), "float32"),
+}
+
+
+@pytest.mark.parametrize(("made", "dtype"), DTYPES.values(), ids=DTYPES.keys())
+def test_the_type_that_arithmetic_is_done_in(made: Node, dtype: str) -> None:
+    assert compute_dtype(made) == dtype
