@@ -124,7 +124,8 @@ def _thop_product(node: Node, work: Work) -> int:
 def _thop_conv_transpose(node: Node, work: Work) -> int:
     """thop counts a transposed convolution from its output positions, as if it were a convolution."""
     weight = node.required(1).shape
-    return node.out.size * (node.x.shape[1] // node.attributes.get("group", 1)) * prod(weight[2:])
+    channels = node.x.shape[1] // int(node.attributes.get("group", 1))
+    return node.out.size * channels * prod(weight[2:])
 
 
 def _thop_upsample(node: Node, work: Work) -> int:

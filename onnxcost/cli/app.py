@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from onnxcost import __version__
 from onnxcost.cli.failures import DEBUG, exit_code, note
+from onnxcost.version import __version__
 
 
 class Entry(NamedTuple):
@@ -79,7 +79,9 @@ class LazyGroup(click.Group):
         sys.exit(exit_code(lambda: super(LazyGroup, self).main(args, prog_name, *rest, **extra)))
 
 
-@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "onnxcost", cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="onnxcost", message="%(prog)s %(version)s")
 def cli() -> None:
     """The group itself does nothing."""

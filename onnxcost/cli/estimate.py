@@ -82,7 +82,7 @@ def estimate(
     report = _estimated(model, shapes, dims, values)
     deliver(_document(report, view), chosen, output)
     if not quiet:
-        _warn(report, shows_assumed=chosen == "table" and output in (None, "-"))
+        _warn(report, shows_assumed=strict or (chosen == "table" and output in (None, "-")))
     if strict:
         _check(report)
 
@@ -147,7 +147,7 @@ def _document(report: CostReport, view: View) -> Document:
 
 
 def _warn(report: CostReport, *, shows_assumed: bool) -> None:
-    """The warnings and, where the report is not in front of the reader, what was assumed."""
+    """The warnings and, where the reader does not see it anyway, what was assumed."""
     assumed = [dim for dim in report.graph.dims if dim.source == "assumed"]
     if assumed and not shows_assumed:
         say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from onnxcost.errors import CheckFailed, OnnxCostError
+from onnxcost.errors import OnnxCostError
 
 DEBUG = "ONNXCOST_DEBUG"
 INTERRUPTED = 130
@@ -42,9 +42,6 @@ def exit_code(command: Callable[[], object]) -> int:
         where = usage.ctx.command_path if usage.ctx else "onnxcost"
         say("error", f"{usage.format_message().strip().removesuffix('.')}; see '{where} --help'")
         return BAD_INPUT
-    except CheckFailed as failed:
-        say("check failed", str(failed))
-        return failed.exit_code
     except OnnxCostError as error:
         say("error", str(error))
         return error.exit_code

@@ -71,7 +71,7 @@ def group(node: Node) -> Work:
 @formula("Y = X / (bias + α/size · Σ X² over neighbouring channels)^β", flops="in·(5 + neighbours − 1)")
 def local_response(node: Node) -> Work:
     """A window of ``size`` channels, cut at the first and the last: https://onnx.ai/onnx/operators/onnx__LRN.html."""
-    size, channels = node.attributes["size"], node.x.shape[1]
+    size, channels = int(node.attributes["size"]), node.x.shape[1]
     before, after = (size - 1) // 2, size // 2
     joined = sum(min(channels, c + after + 1) - max(0, c - before) - 1 for c in range(channels))
     each = 2 * MUL + ADD + FUNCTION + DIV

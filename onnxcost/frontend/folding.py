@@ -80,7 +80,7 @@ def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
     for value, array in zip(step.outputs, results, strict=False):
         if value is not None and array is not None and array.size <= LIMIT:
             value.tensor = from_array(array, value.name)
-            value.type = tensor_type(value.tensor.data_type, array.shape)
+            value.learn(tensor_type(value.tensor.data_type, array.shape))
 
 
 def _run(step: Step, opsets: Mapping[str, int]) -> list[Any]:

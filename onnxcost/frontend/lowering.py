@@ -138,6 +138,10 @@ OldForm = Callable[[Mapping[str, Any], int, tuple[Tensor | None, ...]], dict[str
 _OLD_FORMS: Mapping[str, OldForm] = {"Softmax": _softmax_axes, "LogSoftmax": _softmax_axes, "Hardmax": _softmax_axes}
 
 
+_NO_MODULE = "_empty_nn_module_stack"
+"""What PyTorch's newer exporter writes where a node comes from no module."""
+
+
 def _scope(node: NodeProto) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name.
 
@@ -148,7 +152,9 @@ def _scope(node: NodeProto) -> tuple[str, ...]:
     parts = paths[:-1] if paths else [part for part in node.name.split("/")[:-1] if part]
     scope: list[str] = []
     parent = ""
-    for part in filter(None, parts):
+    for part in parts:
+        if not part or part.startswith(_NO_MODULE):
+            continue
         scope.append(part.removeprefix(f"{parent}.") if parent else part)
         parent = part
     return tuple(scope)

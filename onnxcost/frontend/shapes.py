@@ -62,7 +62,8 @@ def shaped(
     found.dims = bind_inputs(inputs, shapes or {}, dims or {})
     scope: Scope = {}
     for info in inputs:
-        value = Value(info.name, info.type, tensor=given.get(info.name))
+        value = Value(info.name, tensor=given.get(info.name))
+        value.learn(info.type)
         _define(scope, info.name, value, "an input of the graph")
         found.inputs.append(value)
     _walk(graph, scope, "", found)
@@ -144,8 +145,8 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
         if any(size < 0 for size in dims):
             raise ModelError(f"the constant '{tensor.name}' has a negative dim: {list(dims)}")
         has_elements = is_dense and tensor.data_location != tensor.EXTERNAL
-        type_ = tensor_type(tensor.data_type, dims)
-        value = Value(prefix + tensor.name, type_, is_constant=True, tensor=tensor if has_elements else None)
+        value = Value(prefix + tensor.name, is_constant=True, tensor=tensor if has_elements else None)
+        value.learn(tensor_type(tensor.data_type, dims))
         _define(scope, tensor.name, value, "a constant of the graph", shadows=bool(prefix))
         found.constants[value.name] = value
 
@@ -153,7 +154,7 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
 def _step(node: NodeProto, position: int, scope: Scope, prefix: str) -> Step:
     name = node.name or f"{node.op_type}_{position}"
     inputs = tuple(scope[item] if item else None for item in node.input)
-    outputs = tuple(Value(prefix + item, None) if item else None for item in node.output)
+    outputs = tuple(Value(prefix + item) if item else None for item in node.output)
     return Step(node, prefix + name, node.domain, inputs, outputs, {item.name: item for item in node.attribute})
 
 
@@ -196,10 +197,11 @@ def _infer(step: Step, hints: Mapping[str, TypeProto], scope: Scope, found: Shap
 
 def _mask_of_dropout(step: Step) -> None:
     """Before opset 12 onnx infers no shape for Dropout's second output, which has that of the first."""
-    if step.node.op_type == "Dropout" and len(step.outputs) > 1 and step.outputs[0] is not None:
-        mask = step.outputs[1]
-        if mask is not None and mask.type is not None and mask.dims is None and step.outputs[0].dims is not None:
-            mask.type.tensor_type.shape.CopyFrom(step.outputs[0].type.tensor_type.shape)  # type: ignore[union-attr]
+    if step.node.op_type != "Dropout" or len(step.outputs) < 2:
+        return
+    kept, mask = step.outputs[:2]
+    if kept is not None and mask is not None and mask.type is not None and kept.is_shaped and not mask.is_shaped:
+        mask.learn(tensor_type(mask.type.tensor_type.elem_type, kept.dims))  # type: ignore[arg-type]  # all are int
 
 
 def _check_reshape(step: Step, found: ShapedModel) -> None:
@@ -236,7 +238,7 @@ def _derive(step: Step, schema: OpSchema, scope: Scope, found: ShapedModel, *, f
         return
     for name, output in zip(step.node.output, step.outputs, strict=True):
         if output is not None and name in inferred:
-            output.type = inferred[name]
+            output.learn(inferred[name])
 
 
 def _refuse_contradiction(step: Step, message: str, found: ShapedModel) -> None:
@@ -255,7 +257,7 @@ def _refuse_contradiction(step: Step, message: str, found: ShapedModel) -> None:
 def _take_hint(output: Value, hint: TypeProto) -> None:
     """What the file says of a value that inference left open; a dim that was derived is kept."""
     if output.type is None or output.dims is None:
-        output.type = hint
+        output.learn(hint)
         return
     declared = hint.tensor_type.shape.dim
     derived = output.type.tensor_type.shape.dim
@@ -263,6 +265,7 @@ def _take_hint(output: Value, hint: TypeProto) -> None:
         for dim, stored in zip(derived, declared, strict=True):
             if not dim.HasField("dim_value") and stored.HasField("dim_value"):
                 dim.dim_value = stored.dim_value
+        output.learn(output.type)
 
 
 def _settle(step: Step, found: ShapedModel) -> None:

@@ -10,41 +10,43 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
 
 
+Dims = tuple[int | str | None, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Value:
     """One value of the model under a name that is unique in the whole walk.
 
+    ``dims`` are those of ``type`` as far as they are known, None where not even the rank is or where it is no tensor.
     ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
     computed from where they have not been yet.
     """
 
     name: str
-    type: TypeProto | None
+    type: TypeProto | None = None
+    dims: Dims | None = None
+    is_shaped: bool = False
     is_constant: bool = False
     tensor: TensorProto | None = None
     folds_from: Step | None = None
+
+    def learn(self, type_: TypeProto) -> None:
+        """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn."""
+        self.type = type_
+        self.dims = _dims(type_)
+        is_tensor = type_.HasField("tensor_type")
+        self.is_shaped = all(isinstance(dim, int) for dim in self.dims) if self.dims is not None else not is_tensor
 
     @property
     def is_known(self) -> bool:
         """Whether the elements are there or can be had."""
         return self.tensor is not None or self.folds_from is not None
 
-    @property
-    def dims(self) -> tuple[int | str | None, ...] | None:
-        """The dims as far as they are known; None where not even the rank is, or where it is no tensor."""
-        if self.type is None or not self.type.HasField("tensor_type") or not self.type.tensor_type.HasField("shape"):
-            return None
-        return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in self.type.tensor_type.shape.dim)
 
-    @property
-    def is_shaped(self) -> bool:
-        """Whether it is a tensor with every dim known, or no tensor at all but of a known type."""
-        if self.type is None:
-            return False
-        if not self.type.HasField("tensor_type"):
-            return bool(self.type.WhichOneof("value"))
-        dims = self.dims
-        return dims is not None and all(isinstance(dim, int) for dim in dims)
+def _dims(type_: TypeProto) -> Dims | None:
+    if not type_.HasField("tensor_type") or not type_.tensor_type.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in type_.tensor_type.shape.dim)
 
 
 @dataclass(slots=True, eq=False)

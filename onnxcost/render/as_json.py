@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from onnxcost import __version__
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, convention_named
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.report import CostReport, Counted, Group
+from onnxcost.version import __version__
 
 SCHEMA = "onnxcost/1"
 

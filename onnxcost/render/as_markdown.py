@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from onnxcost.render.layout import UNICODE, plain
+from onnxcost.render.glyphs import UNICODE
+from onnxcost.render.layout import plain
 from onnxcost.render.summary import conventions, dims, facts, not_counted, summary, tensors, title
 from onnxcost.render.tables import Table, module_table, node_table, operator_table
 from onnxcost.render.view import View

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
+from inspect import cleandoc
 from typing import Any
 
-from onnxcost import __version__
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import SCHEMA, dumps
 from onnxcost.render.as_markdown import markdown_table
+from onnxcost.render.glyphs import spelled
 from onnxcost.render.layout import GAP, INDENT, Line, Span
 from onnxcost.render.screen import Screen
+from onnxcost.version import __version__
 
 TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Maths", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
 LEAST_WIDTH = 8
@@ -39,7 +41,7 @@ class FormulaText:
 def formula_text(operator: str, family: str, formula: Any, classic: Mapping[str, str], none: str = "–") -> FormulaText:
     """The texts of a Formula; a plain callable has only its docstring."""
     count = getattr(formula, "count", formula)
-    about = "" if count.__name__ == "<lambda>" else textwrap.dedent(count.__doc__ or "").strip()
+    about = "" if count.__name__ == "<lambda>" else cleandoc(count.__doc__ or "").replace("``", "")
     maths, macs, flops = (str(getattr(formula, name, none)) for name in ("maths", "macs", "flops"))
     return FormulaText(operator, family, maths, macs, flops, classic.get(operator, none), about)
 
@@ -73,6 +75,7 @@ def _by_family(formulas: Sequence[FormulaText]) -> dict[str, list[FormulaText]]:
 
 def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line]:
     """Up to three operators in detail; more as a table for each family, with cells that wrap."""
+    formulas = [FormulaText(*(spelled(text, screen.glyphs) for text in astuple(formula))) for formula in formulas]
     if len(formulas) <= 3:
         blocks = [_detail(formula, screen.width) for formula in formulas]
     else:

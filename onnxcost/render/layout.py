@@ -6,21 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-
-class Glyphs(NamedTuple):
-    """The characters beyond ASCII that the output uses, or what stands for them."""
-
-    full: str
-    parts: str
-    times: str
-    dot: str
-    ellipsis: str
-    at_least: str
-    none: str
-
-
-UNICODE = Glyphs(full="█", parts=" ▏▎▍▌▋▊▉", times="×", dot="·", ellipsis="…", at_least="≥ ", none="–")
-ASCII = Glyphs(full="#", parts=" ", times="x", dot="|", ellipsis="...", at_least=">= ", none="-")
+from onnxcost.render.glyphs import Glyphs
 
 Span = tuple[str, str]
 """Text and the name of its style: "" or a key of ``screen.STYLES``."""
@@ -150,15 +136,15 @@ def _line(cells: Sequence[Span], columns: Sequence[Column], sizes: Sequence[int]
     return tuple(spans)
 
 
-def wrapped(label: Line, pieces: Sequence[str], separator: str, width: int) -> list[Line]:
+def wrapped(label: Line, pieces: Sequence[str], separator: str, width: int, style: str = "") -> list[Line]:
     """The label and the pieces behind it, in as many lines as it takes, breaking only between pieces."""
     margin = sum(len(text) for text, _ in label)
-    lines, current = [], ""
+    lines = [""]
     for piece in pieces:
-        joined = f"{current}{separator}{piece}" if current else piece
-        if current and margin + len(joined) > width:
-            lines.append(current)
-            joined = piece
-        current = joined
-    lines.append(current)
-    return [(*label, (lines[0], "")), *((((" " * margin), ""), (line, "")) for line in lines[1:])]
+        joined = f"{lines[-1]}{separator}{piece}" if lines[-1] else piece
+        if lines[-1] and margin + len(joined) > width:
+            lines[-1] += separator.rstrip() if separator.startswith(",") else ""
+            lines.append(piece)
+        else:
+            lines[-1] = joined
+    return [(*(((" " * margin, ""),) if at else label), (line, style)) for at, line in enumerate(lines)]

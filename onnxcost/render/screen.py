@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TextIO
 
-from onnxcost.render.layout import ASCII, UNICODE, Glyphs, Line
+from onnxcost.render.glyphs import ASCII, UNICODE, Glyphs
+from onnxcost.render.layout import Line
 
 STYLES: Mapping[str, str] = {
     "title": "bold",

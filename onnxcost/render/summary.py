@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from onnxcost.graph import Graph, Tensor
-from onnxcost.render.layout import Glyphs
+from onnxcost.render.glyphs import Glyphs
 from onnxcost.render.units import binary, exact, plural, ratio, shape, si
 from onnxcost.render.view import View, other_conventions, reasons
 from onnxcost.report import CostReport
@@ -69,6 +69,12 @@ def _weights_note(report: CostReport) -> str:
     return ", ".join(f"{dtype} {binary(size)}" for dtype, size in dearest_first)
 
 
+def _peak(peak: int | None, bound: str) -> Entry:
+    if peak is None:
+        return Entry("Activations", "unknown", "", "while a shape is open")
+    return _quantity("Activations", binary(peak), "at their peak", bound=bound)
+
+
 def _nodes(report: CostReport) -> Entry:
     uncounted = len(report.uncounted)
     counted = f"{exact(len(report.costs) - uncounted)} counted, {exact(uncounted)} not" if uncounted else "all counted"
@@ -82,14 +88,11 @@ def summary(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
     least = bound.strip() + " " if bound else ""
     own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
-    peak = memory.peak_activation_bytes
     return [
         *(_quantity(name, si(total), least + exact(total), bound=bound) for name, total in counts(report) + own),
         _quantity("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
         _quantity("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
-        _quantity(
-            "Activations", "unknown" if peak is None else binary(peak), "at their peak", bound="" if peak is None else bound
-        ),
+        _peak(memory.peak_activation_bytes, bound),
         _quantity(
             "Traffic",
             binary(traffic.total),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from onnxcost.conventions import FLOPS, MACS
-from onnxcost.render.layout import Column, Glyphs
+from onnxcost.render.glyphs import Glyphs
+from onnxcost.render.layout import Column
 from onnxcost.render.units import binary, exact, shape, share, si
 from onnxcost.render.view import Row, View, module_rows, node_rows, operator_rows
 from onnxcost.report import CostReport
@@ -38,9 +39,14 @@ def _bounded(row: Row, context: Context, text: str) -> str:
     return context.glyphs.at_least + text if row.uncounted else text
 
 
-def _si(row: Row, context: Context, value: int) -> str:
+def _padded_si(value: int) -> str:
+    """A bare number leaves the room of a prefix, so that digits stand below digits."""
     text = si(value)
-    return _bounded(row, context, text if " " in text else text + "  ")
+    return text if " " in text else text + "  "
+
+
+def _si(row: Row, context: Context, value: int) -> str:
+    return _bounded(row, context, _padded_si(value))
 
 
 def _binary(row: Row, context: Context, value: int) -> str:
@@ -66,34 +72,32 @@ def _output(row: Row, context: Context) -> str:
     return shape(next((tensor for tensor in outputs if tensor is not None), None), context.glyphs.times)
 
 
-NODE: Field = (Column("Node", right=False, style="name", shrinks_to=20), lambda row, _: row.label)
-OPERATOR: Field = (Column("Operator", right=False, shrinks_to=14), _operator)
+NODE: Field = (Column("Node", right=False, style="name", shrinks_to=14), lambda row, _: row.label)
+OPERATOR: Field = (Column("Operator", right=False, shrinks_to=10), _operator)
 OUTPUT: Field = (Column("Output", right=False, style="faint", shrinks_to=12, drop=3), _output)
 GROUP: Field = (Column("Operator", right=False, style="name", shrinks_to=16), lambda row, _: row.label)
 MODULE: Field = (Column("Module", right=False, style="name", shrinks_to=20), lambda row, _: "  " * row.level + row.label)
-NODES: Field = (Column("Nodes"), lambda row, _: exact(row.nodes))
-MACS_: Field = (Column("MACs"), lambda row, context: _si(row, context, row.macs))
+NODES: Field = (Column("Nodes", drop=1), lambda row, _: exact(row.nodes))
+MACS_: Field = (Column("MACs", drop=2), lambda row, context: _si(row, context, row.macs))
 FLOPS_: Field = (Column("FLOPs"), lambda row, context: _si(row, context, row.flops))
 COUNT: Field = (Column("count"), lambda row, context: _si(row, context, row.count))
-PARAMETERS: Field = (Column("Params"), lambda row, context: _si(row.without_bound(), context, row.parameters))
+PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: _padded_si(row.parameters))
 TRAFFIC: Field = (Column("Traffic", drop=6), lambda row, context: _binary(row, context, row.traffic.total))
 SHARE: Field = (Column("Share"), _share)
 BAR: Field = (Column("", style="bar", is_bar=True, drop=5), _bar)
 
-DROPS_BY_SORT = {"traffic": "Traffic", "parameters": "Params"}
+TITLES_BY_SORT = {"traffic": "Traffic", "parameters": "Params", "macs": "MACs"}
 
 
 def _fields(view: View, fields: Sequence[Field | None]) -> list[Field]:
+    """The fields under the convention's name; those that the order or the shares are by never drop."""
     named = {FLOPS.name: "FLOPs", MACS.name: "MACs"}.get(view.convention.name, view.convention.name)
     titles = {"count": named, "Share": f"of {named}"}
-    kept = [field for field in fields if field is not None]
+    needed = {named, TITLES_BY_SORT.get(view.sort or "")}
     return [
-        (column._replace(title=titles.get(column.title, column.title), drop=_drop(column, view)), cell) for column, cell in kept
+        (column._replace(title=titles.get(column.title, column.title), drop=0 if column.title in needed else column.drop), cell)
+        for column, cell in filter(None, fields)
     ]
-
-
-def _drop(column: Column, view: View) -> int:
-    return 0 if view.sort and column.title == DROPS_BY_SORT.get(view.sort) else column.drop
 
 
 def _table(fields: Sequence[Field], rows: Sequence[Row], context: Context, note: str = "") -> Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from onnxcost.render.layout import Glyphs, Line, plain, table, wrapped
+from onnxcost.render.glyphs import Glyphs
+from onnxcost.render.layout import Line, plain, shortened, table, wrapped
 from onnxcost.render.screen import Screen
 from onnxcost.render.summary import Entry, conventions, dims, facts, not_counted, summary, tensors, title
 from onnxcost.render.tables import Table, module_table, node_table, operator_table
@@ -12,6 +13,7 @@ from onnxcost.render.view import View
 from onnxcost.report import CostReport
 
 LABEL_WIDTH = 13
+WIDEST_TENSOR = 32
 BLANK: Line = ()
 
 
@@ -37,11 +39,10 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
     graph, glyphs = report.graph, screen.glyphs
     lines = _heading(plain(title(graph)), plain(f" {glyphs.dot} ".join(facts(graph))), screen.width)
     for label, values in (("Input", graph.inputs), ("Output", graph.outputs)):
-        lines += _tensors(label, tensors(values, glyphs))
-    for label, source in (("Given", "given"), ("Assumed", "assumed")):
+        lines += _tensors(label, tensors(values, glyphs), glyphs)
+    for label, source, style in (("Given", "given", ""), ("Assumed", "assumed", "caution")):
         if pieces := [plain(piece) for piece in dims(graph, source)]:
-            style = "caution" if source == "assumed" else ""
-            lines += [(*line[:-1], (line[-1][0], style)) for line in wrapped(_label(label), pieces, ", ", screen.width)]
+            lines += wrapped(_label(label), pieces, ", ", screen.width, style)
     return lines
 
 
@@ -52,10 +53,14 @@ def _heading(name: str, about: str, width: int) -> list[Line]:
     return [((name, "title"),), *(((f"  {part}", "faint"),) for part in textwrap.wrap(about, width - 2))]
 
 
-def _tensors(label: str, values: list[tuple[str, str]]) -> list[Line]:
-    wide = min(max((len(name) for name, text in values if text), default=0), 32)
+def _tensors(label: str, values: list[tuple[str, str]], glyphs: Glyphs) -> list[Line]:
+    wide = min(max((len(name) for name, text in values if text), default=0), WIDEST_TENSOR)
     return [
-        (*_label("" if at else label), (plain(name).ljust(wide) + "  ", "name" if text else "faint"), (plain(text), ""))
+        (
+            *_label("" if at else label),
+            (shortened(plain(name), wide, glyphs.ellipsis).ljust(wide) + "  ", "name" if text else "faint"),
+            (plain(text), ""),
+        )
         for at, (name, text) in enumerate(values)
     ]
 
@@ -64,15 +69,15 @@ def _summary(report: CostReport, view: View, screen: Screen) -> list[Line]:
     entries = summary(report, view, screen.glyphs)
     numbers = max(len(entry.number) for entry in entries)
     units = max(len(entry.unit) for entry in entries)
-    lines = [_entry(entry, numbers, units) for entry in entries]
+    lines = [line for entry in entries for line in _entry(entry, numbers, units, screen.width)]
     if others := conventions(report, view, screen.glyphs):
         lines += wrapped(_label("Conventions"), others, f" {screen.glyphs.dot} ", screen.width)
     return lines
 
 
-def _entry(entry: Entry, numbers: int, units: int) -> Line:
+def _entry(entry: Entry, numbers: int, units: int, width: int) -> list[Line]:
     value = f"{entry.number:>{numbers}} {entry.unit:<{units}}  "
-    return (*_label(entry.label), (value, "number"), (plain(entry.note), "faint"))
+    return wrapped((*_label(entry.label), (value, "number")), plain(entry.note).split(", "), ", ", width, "faint")
 
 
 def _not_counted(report: CostReport, screen: Screen) -> list[Line]:

@@ -17,7 +17,8 @@ def _scaled(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]
         text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
         if abs(float(text)) < base:
             return text, prefix
-    return f"{value / base ** (len(prefixes) - 1):.1f}", prefixes[-1]
+    last = value / base ** (len(prefixes) - 1)
+    return f"{last:#.{SIGNIFICANT}g}" if last < base else f"{last:.0f}", prefixes[-1]
 
 
 def si(value: float) -> str:

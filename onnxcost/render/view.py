@@ -48,10 +48,6 @@ class Row:
     cost: NodeCost | None = None
     level: int = 0
 
-    def without_bound(self) -> Row:
-        """The row for a number that holds whether or not the nodes are counted, such as parameters."""
-        return replace(self, uncounted=0)
-
     @property
     def is_idle(self) -> bool:
         """Whether it is counted, does no arithmetic and holds no parameters."""

@@ -1,0 +1,43 @@
+"""Attention and RotaryEmbedding against the oracle."""
+
+import pytest
+
+from onnxcost.work import Work
+from tests.oracle import Case, by_hand, case, check
+
+WHY = "the evaluator scales K as well as Q, adds a mask of zeros where there is none, and asks for sums of 0"
+
+
+def extra(rows: int, keys: int, heads: int, size: int) -> Work:
+    """K scaled, a mask of zeros added to each score, a comparison with 0 for each row."""
+    return Work(muls=heads * keys * size, adds=rows * keys, compares=rows)
+
+
+CASES = [
+    case("RotaryEmbedding", (1, 2, 3, 4), (1, 3, 2), (1, 3, 2)),
+    case("RotaryEmbedding", (1, 2, 3, 8), (1, 3, 2), (1, 3, 2), rotary_embedding_dim=4),
+    case("RotaryEmbedding", (1, 3, 8), (1, 3, 2), (1, 3, 2), num_heads=2, interleaved=1),
+    # 2 heads of size 4, 3 queries, 5 keys
+    case("Attention", (1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 6), artefact=extra(6, 5, 2, 4), why=WHY),
+    case("Attention", (1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 6), artefact=extra(6, 5, 2, 4), why=WHY, softcap=2.0),
+    # 4 heads of size 2 on 2 of keys and values
+    case("Attention", (1, 3, 8), (1, 5, 4), (1, 5, 6), artefact=extra(12, 5, 4, 2), why=WHY, q_num_heads=4, kv_num_heads=2),
+    # 7 cached keys and 5 new ones
+    case("Attention", (1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 4), None, (1, 2, 7, 4), (1, 2, 7, 4), artefact=extra(6, 12, 2, 4),
+         why=WHY, outputs=3),
+    # a mask is added to zeros (3·5), and its rows' maxima are looked for (3·4 comparisons)
+    case("Attention", (1, 4, 3, 4), (1, 4, 5, 4), (1, 4, 5, 6), (3, 5),
+         artefact=Work(muls=80, adds=15, compares=12 + 12), why=WHY),
+    case("Attention", (1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 4), artefact=extra(6, 5, 2, 4) + Work(compares=-30), is_causal=1,
+         why=WHY + "; numpy.where hides the later keys in C"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_oracle(case: Case) -> None:
+    check(case)
+
+
+def test_no_keys_and_no_queries_are_no_work() -> None:
+    assert by_hand("Attention", [(1, 2, 0, 4), (1, 2, 5, 4), (1, 2, 5, 4)], [(1, 2, 0, 4)]) == Work()
+    assert by_hand("RotaryEmbedding", [(1, 2, 0, 4), (1, 0, 2), (1, 0, 2)], [(1, 2, 0, 4)]) == Work()

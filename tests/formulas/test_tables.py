@@ -1,0 +1,57 @@
+"""The tables as a whole: each operator once, with its text, and each tested in its family."""
+
+from importlib import import_module
+
+import onnx
+import pytest
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas import FAMILIES, FORMULAS, Formula, union
+from onnxcost.graph import Node, Tensor
+
+
+def test_an_operator_with_two_formulas_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"more than one formula for Add, Mul$"):
+        union(FAMILIES["elementwise"], {"Mul": FORMULAS["Mul"], "Add": FORMULAS["Add"], "mine.Op": FORMULAS["Add"]})
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_formula_is_of_an_operator_that_exists_and_says_what_it_counts(name) -> None:
+    assert onnx.defs.has(name)
+    formula = FORMULAS[name]
+    assert isinstance(formula, Formula)
+    assert formula.maths
+    assert formula.macs
+    assert formula.flops
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_formula_is_held_against_the_oracle_or_a_number_worked_out_by_hand(family) -> None:
+    tests = import_module(f"tests.formulas.test_{family}")
+    tested = {case.op_type for case in tests.CASES} | {row[0] for row in getattr(tests, "BY_HAND", ())}
+    assert tested == set(FAMILIES[family])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_artefact_has_its_reason(family) -> None:
+    cases = import_module(f"tests.formulas.test_{family}").CASES
+    assert [str(case) for case in cases if bool(case.artefact) != bool(case.why)] == []
+
+
+MOST = (
+    "Conv ConvTranspose Gemm MatMul Relu Softmax Add Clip ReduceMean MaxPool BatchNormalization LayerNormalization LSTM Resize"
+)
+
+
+@pytest.mark.parametrize("op_type", MOST.split())
+def test_an_open_dim_leaves_a_node_uncounted(op_type) -> None:
+    open_ = tuple(Tensor(name, "float32", ("batch", 3, 8, 8)) for name in "xwb")
+    node = Node("n", op_type, "", open_, open_[:1], {"axes": (1,), "kernel_shape": (2, 2), "mode": "linear", "hidden_size": 4})
+    with pytest.raises(UnknownShape, match="batch"):
+        FORMULAS[op_type](node)
+
+
+def test_words_of_a_row() -> None:
+    sigmoid = FORMULAS["Sigmoid"]
+    assert isinstance(sigmoid, Formula)
+    assert (sigmoid.maths, sigmoid.macs, sigmoid.flops) == ("Y = σ(X)", "0", "4·out")
