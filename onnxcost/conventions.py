@@ -39,7 +39,7 @@ class Convention:
 
     def count(self, node: Node, work: Work) -> int:
         """The node's number under this convention, for one execution of it; ``work`` is the work of one execution."""
-        rule = self.overrides.get(node.key)
+        rule = self.overrides.get(node.key) if self.overrides else None
         return rule.count(node, work) if rule else work.dot(self.weights)
 
 

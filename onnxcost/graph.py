@@ -37,14 +37,15 @@ class Tensor:
     @property
     def is_shaped(self) -> bool:
         """Whether every dim is known."""
-        return self.dims is not None and all(isinstance(dim, int) for dim in self.dims)
+        return self.dims is not None and all(type(dim) is int for dim in self.dims)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The dims, all known; raises UnknownShape otherwise, so that a formula needs no checks."""
         if self.dims is None:
             raise UnknownShape(f"the shape of '{self.name}' is not known")
-        if open_dims := [dim for dim in self.dims if not isinstance(dim, int)]:
+        if not self.is_shaped:
+            open_dims = [dim for dim in self.dims if not isinstance(dim, int)]
             which = ", ".join(str(dim) for dim in open_dims if dim) or f"{len(open_dims)} of {len(self.dims)} dims"
             raise UnknownShape(f"the shape of '{self.name}' is not known ({which})")
         return self.dims  # type: ignore[return-value]  # all are int by now

@@ -28,7 +28,7 @@ class Counted:
     @property
     def work(self) -> Work:
         """The work of all executions in one inference."""
-        return self.node.repeat * self.once
+        return self.node.repeat * self.once if self.node.repeat != 1 else self.once
 
     @property
     def traffic(self) -> Traffic:
@@ -66,7 +66,7 @@ class Memory:
     peak_activation_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group:
     """The sum of some nodes: those of an operator, a scope or a dtype.
 
@@ -76,7 +76,7 @@ class Group:
     key: tuple[str, ...]
     costs: tuple[NodeCost, ...]
 
-    @property
+    @cached_property
     def counted(self) -> tuple[Counted, ...]:
         """The members that were counted."""
         return tuple(cost for cost in self.costs if isinstance(cost, Counted))
@@ -91,18 +91,20 @@ class Group:
         """Elements of the weights that the members are the first to read."""
         return sum(cost.parameters for cost in self.costs)
 
-    @property
+    @cached_property
     def work(self) -> Work:
         """The work of the counted members."""
         return sum((cost.work for cost in self.counted), NO_WORK)
 
-    @property
+    @cached_property
     def traffic(self) -> Traffic:
         """The traffic of the counted members."""
         return sum((cost.traffic for cost in self.counted), NO_TRAFFIC)
 
     def total(self, convention: Convention) -> int:
         """The sum of the counted nodes under a convention: a lower bound unless ``complete``."""
+        if not convention.overrides:
+            return self.work.dot(convention.weights)
         return sum(cost.count(convention) for cost in self.counted)
 
 

@@ -26,13 +26,22 @@ class Work:
     transcendentals: int = 0
 
     def __add__(self, other: Work) -> Work:
-        return Work(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+        return Work(
+            self.macs + other.macs,
+            self.accumulators + other.accumulators,
+            self.bias_adds + other.bias_adds,
+            self.adds + other.adds,
+            self.muls + other.muls,
+            self.divs + other.divs,
+            self.compares + other.compares,
+            self.transcendentals + other.transcendentals,
+        )
 
     def __rmul__(self, times: int) -> Work:
-        return Work(*(times * getattr(self, kind) for kind in KINDS))
+        return Work(*[times * getattr(self, kind) for kind in KINDS])
 
     def __bool__(self) -> bool:
-        return any(getattr(self, kind) for kind in KINDS)
+        return self != NO_WORK
 
     def dot(self, weights: Mapping[str, int]) -> int:
         """The weighted sum of the counts; a kind that ``weights`` leaves out weighs 0."""

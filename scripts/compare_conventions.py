@@ -65,8 +65,15 @@ def load_torchvision() -> Any:
     return torchvision
 
 
+def has_operators() -> bool:
+    """Says to torchvision that nms and roi_align are there. torch.jit compiles it: it must be a plain function."""
+    return True
+
+
 def define_box_operators(torch: Any, torchvision: Any) -> None:
     """What the detectors call between their contractions. A contraction is in none of them."""
+    import numpy as np
+
     library = torch.library.Library("torchvision", "FRAGMENT")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define(
@@ -74,20 +81,24 @@ def define_box_operators(torch: Any, torchvision: Any) -> None:
         " int sampling_ratio, bool aligned) -> Tensor"
     )
 
+    # In numpy, so that a tracer sees one operator and not what it is made of.
     def nms(boxes: Any, scores: Any, threshold: float) -> Any:
-        left, kept = scores.argsort(descending=True), []
-        while left.numel():
-            kept.append(left[0])
-            overlap = torchvision.ops.box_iou(boxes[left[:1]], boxes[left])[0]
-            left = left[(overlap <= threshold) & (left != left[0])]
-        return torch.stack(kept) if kept else left
+        corners, left, kept = boxes.detach().numpy(), np.argsort(-scores.detach().numpy(), kind="stable"), []
+        areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+        while left.size:
+            best, left = left[0], left[1:]
+            kept.append(best)
+            sides = np.minimum(corners[best, 2:], corners[left, 2:]) - np.maximum(corners[best, :2], corners[left, :2])
+            shared = np.prod(np.maximum(sides, 0), axis=1)
+            left = left[shared <= threshold * (areas[best] + areas[left] - shared)]
+        return torch.from_numpy(np.array(kept, dtype=np.int64))
 
     def roi_align(x: Any, rois: Any, _scale: float, height: int, width: int, _ratio: int, _aligned: bool) -> Any:
-        return x.new_zeros(rois.shape[0], x.shape[1], height, width)
+        return torch.from_numpy(np.zeros((rois.shape[0], x.shape[1], height, width), dtype=np.float32))
 
     library.impl("nms", nms, "CPU")
     library.impl("roi_align", roi_align, "CPU")
-    torchvision.extension._has_ops = torchvision.ops.roi_align.__globals__["_has_ops"] = lambda: True
+    torchvision.extension._has_ops = torchvision.ops.roi_align.__globals__["_has_ops"] = has_operators
     load_torchvision.library = library  # type: ignore[attr-defined]  # an operator lives as long as its library
 
 
@@ -122,7 +133,7 @@ def input_shapes(name: str) -> list[tuple[int, ...]]:
     return [(1, 3, options["crop_size"], options["crop_size"])]
 
 
-def build(name: str, device: str) -> tuple[Any, tuple[Any, ...]]:
+def build(name: str) -> tuple[Any, tuple[Any, ...]]:
     """The model in eval mode with random weights, no two alike (exporters merge equal ones), and its inputs."""
     import torch
     from torchvision.models import get_model
@@ -132,13 +143,11 @@ def build(name: str, device: str) -> tuple[Any, tuple[Any, ...]]:
     options = BUILD_OPTIONS.get(name, {}) | ({"weights_backbone": None} if kind in ("segmentation", "detection") else {})
     if name.startswith(("fcn", "deeplab")):  # published with the auxiliary head, which evaluation runs
         options["aux_loss"] = True
-    with torch.device(device):
-        model = get_model(name, weights=None, **options).eval()
-        inputs: tuple[Any, ...] = tuple(torch.rand(shape) for shape in input_shapes(name))
-    if device != "meta":
-        for tensor in (*model.parameters(), *model.buffers()):
-            if tensor.is_floating_point() and tensor.numel() > 1 and tensor.min() == tensor.max():
-                tensor.data.uniform_(0.5, 1.5)
+    model = get_model(name, weights=None, **options).eval()
+    inputs: tuple[Any, ...] = tuple(torch.rand(shape) for shape in input_shapes(name))
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point() and tensor.numel() > 1 and tensor.min() == tensor.max():
+            tensor.data.uniform_(0.5, 1.5)
     if kind == "segmentation":
         model.register_forward_hook(lambda _module, _inputs, outputs: tuple(outputs.values()))
     return model, (list(inputs),) if kind == "detection" else inputs
@@ -159,6 +168,26 @@ def flop_counter(model: Any, inputs: tuple[Any, ...], *, decomposed: bool) -> di
     with torch.no_grad(), kernel, counter:
         model(*inputs)
     return {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}
+
+
+def missed_by_flop_counter(model: Any, inputs: tuple[Any, ...]) -> list[str]:
+    """The attention operators of a plain run that torch.utils.flop_counter has no formula for."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    missed: set[str] = set()
+
+    class Listen(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if "attention" in str(func) and func._overloadpacket not in flop_registry:
+                missed.add(str(func._overloadpacket))
+            return func(*args, **(kwargs or {}))
+
+    torch.backends.mha.set_fastpath_enabled(True)
+    with torch.no_grad(), Listen():
+        model(*inputs)
+    return sorted(missed)
 
 
 def fvcore_counts(model: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
@@ -201,22 +230,24 @@ def attempt(count: Callable[[], Any]) -> Any:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """All of the other packages' figures of a model. Shapes alone decide most of them: no data is needed then."""
+    """All of the other packages' figures of a model. Shapes alone decide the last ones, so that no data is needed."""
     weights = published_weights(name)
-    model, inputs = build(name, "cpu")
-    without_data = (model, inputs) if family(name) == "detection" else build(name, "meta")
+    model, inputs = build(name)
     figures: dict[str, Any] = {
         "family": family(name),
         "inputs": input_shapes(name),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "buffers": sum(buffer.numel() for buffer in model.buffers()),
         "published": {"gflops": weights.meta["_ops"], "parameters": weights.meta["num_params"], "weights": str(weights)},
-        "torch": flop_counter(*without_data, decomposed=True),
         "fvcore": attempt(lambda: fvcore_counts(model, inputs)),
     }
     if any("attention" in operator for operator in figures["fvcore"].get("unsupported", {})):
         figures["torch_plain"] = flop_counter(model, inputs, decomposed=False)
-    figures["thop"] = attempt(lambda: thop_counts(*without_data))
+        figures["torch_missed"] = missed_by_flop_counter(model, inputs)
+    if family(name) != "detection":
+        model, inputs = model.to("meta"), tuple(value.to("meta") for value in inputs)
+    figures["torch"] = flop_counter(model, inputs, decomposed=True)
+    figures["thop"] = attempt(lambda: thop_counts(model, inputs))
     return figures
 
 
@@ -231,7 +262,7 @@ def export(name: str, *, newer: bool) -> bytes:
     import torch
 
     torch.backends.mha.set_fastpath_enabled(False)
-    model, inputs = build(name, "cpu")
+    model, inputs = build(name)
     older = {"opset_version": 17, "training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         path = Path(folder) / "model.onnx"
@@ -338,6 +369,95 @@ def run_each(task: str, names: Iterable[str], timeout: float) -> None:
         print(f"{task} {name}: {time.monotonic() - started:.0f} s {failed.read_text() if failed.exists() else 'ok'}", flush=True)
 
 
+# ---------------------------------------------------------------------------------------------- publish
+
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "convolution": (("Conv", "ConvTranspose"), ("conv", "Conv2d", "Conv3d", "ConvTranspose2d")),
+    "contraction": (("Gemm", "MatMul", "Einsum"), ("linear", "addmm", "matmul", "mm", "bmm", "einsum", "Linear")),
+    "batch norm": (("BatchNormalization",), ("batch_norm", "BatchNorm2d", "BatchNorm3d")),
+    "layer norm": (("LayerNormalization",), ("layer_norm", "LayerNorm")),
+    "instance norm": (("InstanceNormalization", "GroupNormalization"), ("instance_norm", "group_norm", "InstanceNorm2d")),
+    "pooling": (
+        ("GlobalAveragePool", "AveragePool", "ReduceMean"),
+        ("adaptive_avg_pool2d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"),
+    ),
+    "resampling": (("Resize", "Upsample"), ("upsample_nearest2d", "upsample_bilinear2d", "Upsample")),
+    "grid sampling": (("GridSample",), ("grid_sampler",)),
+    "softmax": (("Softmax",), ("Softmax",)),
+}
+"""ONNX operators, and what fvcore (operators) and thop (module types) call the same."""
+BY = {"fvcore": "by_operator", "thop": "by_module"}
+
+
+def by_operator(report: Any, convention: str) -> dict[str, int]:
+    """onnxcost's count of each ONNX operator that has one."""
+    from onnxcost.conventions import convention_named
+
+    counts: Counter[str] = Counter()
+    for group in report.by_operator():
+        counts[group.key[1]] += group.total(convention_named(convention))
+    return dict(+counts)
+
+
+def differences(ours: dict[str, int], theirs: dict[str, int]) -> list[tuple[str, int, int]]:
+    """The groups in which the two are not equal: group, theirs, onnxcost's. What belongs to no group is one of its own."""
+    groups = GROUPS | {key: ((key,), ()) for key in ours if not any(key in group[0] for group in GROUPS.values())}
+    groups |= {key: ((), (key,)) for key in theirs if not any(key in group[1] for group in GROUPS.values())}
+    rows = [
+        (group, sum(theirs.get(key, 0) for key in names), sum(ours.get(key, 0) for key in operators))
+        for group, (operators, names) in groups.items()
+    ]
+    return [row for row in rows if row[1] != row[2]]
+
+
+def files_of(name: str) -> list[Path]:
+    """The model's skeletons, the older exporter's first."""
+    paths = (BUILD / "onnx" / onnx_name(name, newer=newer) for newer in (False, True))
+    return [path for path in paths if path.exists()]
+
+
+def write_archive(names: Iterable[str]) -> None:
+    """All skeletons in one archive, the same bytes for the same skeletons; those of a family side by side compress best."""
+    ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in sorted((path for name in names for path in files_of(name)), key=lambda path: path.name.split(".")[::-1]):
+            entry = tarfile.TarInfo(path.name)
+            entry.size = path.stat().st_size
+            archive.addfile(entry, io.BytesIO(path.read_bytes()))
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26}]
+    ARCHIVE.write_bytes(lzma.compress(memory.getvalue(), format=lzma.FORMAT_XZ, filters=filters))
+
+
+def toml(value: Any) -> str:
+    """A value in TOML's inline notation."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key if key.isidentifier() else json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case float() | int():
+            return repr(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def published_entry(name: str) -> str:
+    """The model's lines in tests/published.toml."""
+    figures = json.loads((BUILD / f"{name}.json").read_text())
+    entry: dict[str, Any] = {"name": name, "family": figures["family"], "files": [path.name for path in files_of(name)]}
+    entry |= {key: figures[key] for key in ("inputs", "parameters", "buffers", "published")}
+    entry["macs"] = {"total": sum(figures["torch"].values())} | figures["torch"]
+    if (plain := figures.get("torch_plain", figures["torch"])) != figures["torch"]:
+        entry["macs_plain"] = {"total": sum(plain.values())} | plain | {"reason": MISSED_BY_TORCH}
+    for package, by in BY.items():
+        counts = figures[package]
+        entry[package] = {"total": counts["total"]} | counts[by] if by in counts else counts
+    lines = ["[[model]]", *(f"{key} = {toml(value)}" for key, value in entry.items())]
+    for row in explanations(name, figures):
+        lines += ["[[model.explained]]", *(f"{key} = {toml(value)}" for key, value in row.items())]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Parse, then do the tasks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -349,7 +469,8 @@ def main() -> None:
         names = options.names or all_models()
         run_each(options.task, names, options.timeout)
         if options.task == "export":
-            run_each("export-newer", [name for name in names if name in NEWER_EXPORTER], options.timeout)
+            newer = [name for name in names if name in NEWER_EXPORTER or (BUILD / f"{name}.export.failed").exists()]
+            run_each("export-newer", newer, options.timeout)
 
 
 def all_models() -> list[str]:

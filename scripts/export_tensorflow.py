@@ -1,4 +1,4 @@
-"""Exports TensorFlow functions to ONNX with tf2onnx, checks each in onnxruntime and stores it in models/ without its weights.
+"""Exports TensorFlow functions with tf2onnx, checks each in onnxruntime and stores it in models/ without its weights.
 
 Set up (Python 3.11 or newer, a CPU is enough; the environment of export_keras.py serves too):
 
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf2onnx
-from export_keras import build_settled
+from export_keras import build_random
 from model_store import Origin, check, run
 
 OPSET = 17
@@ -32,7 +32,7 @@ def export(name: str, folder: Path) -> tuple[Path, Origin, bool]:
     architecture, build = EXPORTS[name]
     path = folder / f"{name}.onnx"
     image = np.random.default_rng(0).standard_normal((1, 224, 224, 3), dtype=np.float32)
-    model = build_settled(build, image)
+    model = build_random(build, image)
     function = tf.function(lambda image: model(image, training=False))
     signature = [tf.TensorSpec(image.shape, tf.float32, name="image")]
     tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET, output_path=str(path))

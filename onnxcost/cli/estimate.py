@@ -23,6 +23,8 @@ HELP = """Count what MODEL costs to run: MACs, FLOPs, parameters, bytes and memo
 
 Nothing is run and no weights are read. Dims that the model leaves open are assumed, and the report says which.
 
+--format json has everything, csv a line for each node (with --depth for each module), table and markdown what a person reads.
+
 \b
 Examples:
   onnxcost model.onnx

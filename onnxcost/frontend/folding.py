@@ -23,7 +23,7 @@ _NOT_REPEATABLE = frozenset(
 
 def is_repeatable(step: Step) -> bool:
     """Whether equal inputs give equal outputs, by one run of one operator: no random generator, no subgraph."""
-    return step.node.op_type not in _NOT_REPEATABLE and not any(a.HasField("g") or a.graphs for a in step.attributes.values())
+    return step.node.op_type not in _NOT_REPEATABLE and not step.has_subgraph
 
 
 def can_fold(step: Step) -> bool:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.shapes import ShapedModel, schema_of
+from onnxcost.frontend.inference import schema_of
+from onnxcost.frontend.shapes import ShapedModel
 from onnxcost.frontend.skeleton import Skeleton
 from onnxcost.frontend.values import Step, Value
 from onnxcost.graph import Graph, Node, Tensor

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.frontend.control_flow import taken_branch
 from onnxcost.frontend.dims import bind_inputs
-from onnxcost.frontend.folding import can_fold, folded, is_repeatable
+from onnxcost.frontend.folding import can_fold, is_repeatable
+from onnxcost.frontend.inference import Contradiction, Inference
 from onnxcost.frontend.normal_form import in_execution_order, normalised
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import BoundDim
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
-    from onnx.defs import OpSchema
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 
 @dataclass(slots=True)
@@ -31,6 +29,7 @@ class ShapedModel:
 
     model: ModelProto
     opsets: Mapping[str, int]
+    inference: Inference
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -53,7 +52,7 @@ def shaped(
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalised(model)
-    found = ShapedModel(model, opsets)
+    found = ShapedModel(model, opsets, Inference(opsets, tuple(model.opset_import), model.ir_version))
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
@@ -66,12 +65,24 @@ def shaped(
         value.learn(info.type)
         _define(scope, info.name, value, "an input of the graph")
         found.inputs.append(value)
-    _walk(graph, scope, "", found)
+    try:
+        _walk(graph, scope, "", found)
+    except Contradiction as contradiction:
+        raise ModelError(f"{contradiction}{_what_was_assumed(found.dims)}") from None
     for info in graph.output:
         if info.name not in scope:
             raise ModelError(f"output '{info.name}' of the graph is made by no node")
         found.outputs.append(scope[info.name])
     return found
+
+
+def _what_was_assumed(dims: Sequence[BoundDim]) -> str:
+    assumed = [dim for dim in dims if dim.source == "assumed"]
+    if not assumed:
+        return ""
+    values = ", ".join(f"{dim.name} = {dim.value}" for dim in assumed)
+    options = " ".join(dict.fromkeys(dim.option for dim in assumed))
+    return f". Assumed were {values}; give what fits with {options}"
 
 
 def _given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any]) -> dict[str, TensorProto]:
@@ -130,7 +141,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> N
         if branch is not None:
             _inline(step, branch, scope, found)
             continue
-        _infer(step, hints, scope, found)
+        found.inference.infer(step, hints, scope)
         _settle(step, found)
         found.steps.append(step)
         for output, name in zip(step.outputs, node.output, strict=True):
@@ -169,103 +180,6 @@ def _inline(step: Step, branch: GraphProto, scope: Scope, found: ShapedModel) ->
             scope[name] = made = inner[result.name]
             if result.name not in scope and not made.is_constant:
                 made.name = output.name
-
-
-@lru_cache(maxsize=4096)
-def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
-    """The operator's schema in the opset; None for an operator that onnx does not define there."""
-    from onnx import defs
-
-    if opset is None or not defs.has(op_type, opset, domain):
-        return None
-    return defs.get_schema(op_type, opset, domain)
-
-
-def _infer(step: Step, hints: Mapping[str, TypeProto], scope: Scope, found: ShapedModel) -> None:
-    """Fills in the types of the step's outputs: derived, or else as the file hints."""
-    schema = schema_of(step.node.op_type, step.domain, found.opsets.get(step.domain))
-    if schema is not None:
-        _derive(step, schema, scope, found, fold=False)
-        if not _is_settled(step) and any(v is not None and v.tensor is None and v.folds_from for v in step.inputs):
-            _derive(step, schema, scope, found, fold=True)
-        _mask_of_dropout(step)
-        _check_reshape(step, found)
-    for name, output in zip(step.node.output, step.outputs, strict=True):
-        if output is not None and not output.is_shaped and name in hints:
-            _take_hint(output, hints[name])
-
-
-def _mask_of_dropout(step: Step) -> None:
-    """Before opset 12 onnx infers no shape for Dropout's second output, which has that of the first."""
-    if step.node.op_type != "Dropout" or len(step.outputs) < 2:
-        return
-    kept, mask = step.outputs[:2]
-    if kept is not None and mask is not None and mask.type is not None and kept.is_shaped and not mask.is_shaped:
-        mask.learn(tensor_type(mask.type.tensor_type.elem_type, kept.dims))  # type: ignore[arg-type]  # all are int
-
-
-def _check_reshape(step: Step, found: ShapedModel) -> None:
-    """onnx's inference believes a target shape of other elements than there are."""
-    if step.node.op_type != "Reshape" or step.inputs[0] is None or step.outputs[0] is None:
-        return
-    before, after = step.inputs[0], step.outputs[0]
-    if before.is_shaped and after.is_shaped and prod(before.dims or ()) != prod(after.dims or ()):  # type: ignore[arg-type]
-        _refuse_contradiction(step, f"{prod(before.dims or ())} elements do not make {list(after.dims or ())}", found)  # type: ignore[arg-type]
-
-
-def _is_settled(step: Step) -> bool:
-    return all(output is None or output.is_shaped for output in step.outputs)
-
-
-def _derive(step: Step, schema: OpSchema, scope: Scope, found: ShapedModel, *, fold: bool) -> None:
-    from onnx import shape_inference
-    from onnx.checker import ValidationError
-
-    pairs = [(name, value) for name, value in zip(step.node.input, step.inputs, strict=True) if value is not None]
-    types = {name: value.type for name, value in pairs if value.type is not None}
-    if len(types) < len(dict(pairs)):
-        return
-    if any(item.HasField("g") or item.graphs for item in step.attributes.values()):
-        types = {name: value.type for name, value in scope.items() if value.type is not None}
-    elements = {name: folded(value, found.opsets) if fold else value.tensor for name, value in pairs}
-    data = {name: tensor for name, tensor in elements.items() if tensor is not None}
-    try:
-        inferred = shape_inference.infer_node_outputs(
-            schema, step.node, types, data, opset_imports=list(found.model.opset_import), ir_version=found.model.ir_version
-        )
-    except (shape_inference.InferenceError, ValidationError, RuntimeError) as error:
-        _refuse_contradiction(step, str(error), found)
-        return
-    for name, output in zip(step.node.output, step.outputs, strict=True):
-        if output is not None and name in inferred:
-            output.learn(inferred[name])
-
-
-def _refuse_contradiction(step: Step, message: str, found: ShapedModel) -> None:
-    """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not."""
-    lacks_data = any(value is not None and not value.is_shaped for value in step.inputs) or "xternal" in message
-    if lacks_data:
-        return
-    what = " ".join(message.replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").split())
-    reads = ", ".join(f"{v.name} {list(v.dims or ())}" for v in step.inputs if v is not None)
-    assumed = [f"{dim.name} = {dim.value}" for dim in found.dims if dim.source == "assumed"]
-    options = dict.fromkeys(dim.option for dim in found.dims if dim.source == "assumed")
-    hint = f". Assumed were {', '.join(assumed)}; give what fits with {' '.join(options)}" if assumed else ""
-    raise ModelError(f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads}){hint}")
-
-
-def _take_hint(output: Value, hint: TypeProto) -> None:
-    """What the file says of a value that inference left open; a dim that was derived is kept."""
-    if output.type is None or output.dims is None:
-        output.learn(hint)
-        return
-    declared = hint.tensor_type.shape.dim
-    derived = output.type.tensor_type.shape.dim
-    if len(declared) == len(derived):
-        for dim, stored in zip(derived, declared, strict=True):
-            if not dim.HasField("dim_value") and stored.HasField("dim_value"):
-                dim.dim_value = stored.dim_value
-        output.learn(output.type)
 
 
 def _settle(step: Step, found: ShapedModel) -> None:

@@ -17,7 +17,7 @@ Dims = tuple[int | str | None, ...]
 class Value:
     """One value of the model under a name that is unique in the whole walk.
 
-    ``dims`` are those of ``type`` as far as they are known, None where not even the rank is or where it is no tensor.
+    ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None where not even the rank is or where it is no tensor.
     ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
     computed from where they have not been yet.
     """
@@ -26,6 +26,7 @@ class Value:
     type: TypeProto | None = None
     dims: Dims | None = None
     is_shaped: bool = False
+    signature: bytes = b""
     is_constant: bool = False
     tensor: TensorProto | None = None
     folds_from: Step | None = None
@@ -33,9 +34,14 @@ class Value:
     def learn(self, type_: TypeProto) -> None:
         """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn."""
         self.type = type_
+        self.signature = type_.SerializeToString()
         self.dims = _dims(type_)
         is_tensor = type_.HasField("tensor_type")
         self.is_shaped = all(isinstance(dim, int) for dim in self.dims) if self.dims is not None else not is_tensor
+
+    def learn_from(self, other: Value) -> None:
+        """Takes on the type of another value."""
+        self.type, self.signature, self.dims, self.is_shaped = other.type, other.signature, other.dims, other.is_shaped
 
     @property
     def is_known(self) -> bool:
@@ -60,6 +66,11 @@ class Step:
     outputs: tuple[Value | None, ...]
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
     repeat: int = 1
+
+    @property
+    def has_subgraph(self) -> bool:
+        """Whether an attribute holds a graph."""
+        return any(attribute.HasField("g") or attribute.graphs for attribute in self.attributes.values())
 
 
 def tensor_type(element_type: int, dims: Iterable[int]) -> TypeProto:

@@ -96,7 +96,7 @@ def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -
 
     def least(shortest: int) -> list[int]:
         return [
-            min(size, max(column.shrinks_to, shortest)) if column.shrinks_to else size
+            min(size, max(column.shrinks_to, len(column.title), shortest)) if column.shrinks_to else size
             for column, size in zip(columns, natural, strict=True)
         ]
 

@@ -102,7 +102,7 @@ def node_name(cost: NodeCost) -> str:
 def _node_label(cost: NodeCost) -> str:
     """The node's name behind its module, unless the name has the module in it, as TorchScript's and TensorFlow's names do."""
     name, scope = node_name(cost), cost.node.scope
-    return name if not scope or scope[-1] in name else "/".join((*scope, name))
+    return name if not scope or scope[-1] in name.split("/") else "/".join((*scope, name))
 
 
 def _node_row(cost: NodeCost, view: View) -> Row:

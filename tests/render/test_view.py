@@ -72,3 +72,18 @@ def test_reasons_are_grouped(incomplete: CostReport) -> None:
         (3, "NonMaxSuppression", "depends on data"),
         (1, "com.acme.Mine", "no formula for com.acme.Mine"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "label"),
+    [
+        ("/layer1/layer1.0/conv1/Conv", ("layer1", "layer1.0", "conv1"), "/layer1/layer1.0/conv1/Conv"),
+        ("node_Conv_343", ("features", "3"), "features/3/node_Conv_343"),
+        ("Conv__12", (), "Conv__12"),
+        ("", ("head",), "head//features/0/Conv_out"),
+    ],
+)
+def test_a_node_is_named_with_its_module(name: str, scope: tuple[str, ...], label: str) -> None:
+    conv = COSTS[0]
+    moved = replace(conv, node=replace(conv.node, name=name, scope=scope))
+    assert node_rows(report_of(moved), View())[0].label == label

@@ -1,0 +1,154 @@
+"""The types of one node's outputs: from onnx's own inference where it has one, else from what the file says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING
+
+from onnxcost.errors import ModelError
+from onnxcost.frontend.folding import folded
+from onnxcost.frontend.values import Step, Value, tensor_type
+
+if TYPE_CHECKING:
+    from onnx import OperatorSetIdProto, TensorProto, TypeProto
+    from onnx.defs import OpSchema
+
+
+class Contradiction(ModelError):
+    """A node that cannot be with the shapes that it gets."""
+
+
+@lru_cache(maxsize=4096)
+def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
+    """The operator's schema in the opset; None for an operator that onnx does not define there."""
+    from onnx import defs
+
+    if opset is None or not defs.has(op_type, opset, domain):
+        return None
+    return defs.get_schema(op_type, opset, domain)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Asks onnx for the types of a node's outputs, once for all nodes that are alike: models repeat their blocks."""
+
+    opsets: Mapping[str, int]
+    imports: Sequence[OperatorSetIdProto]
+    ir_version: int
+    answers: dict[Hashable, list[Value]] = field(default_factory=dict)
+
+    def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> None:
+        """Fills in the types of the step's outputs; ``scope`` is what a subgraph of it can see. Raises Contradiction."""
+        schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
+        if schema is not None and all(value is None or value.type is not None for value in step.inputs):
+            self._derive(step, schema, scope, fold=False)
+            if not _is_settled(step) and any(v is not None and v.tensor is None and v.folds_from for v in step.inputs):
+                self._derive(step, schema, scope, fold=True)
+            _mask_of_dropout(step)
+            _check_reshape(step)
+        for name, output in zip(step.node.output, step.outputs, strict=True):
+            if output is not None and not output.is_shaped and name in hints:
+                _take_hint(output, hints[name])
+
+    def _derive(self, step: Step, schema: OpSchema, scope: Mapping[str, Value], *, fold: bool) -> None:
+        data: dict[str, TensorProto] = {}
+        for name, value in zip(step.node.input, step.inputs, strict=True):
+            tensor = (folded(value, self.opsets) if fold else value.tensor) if value is not None else None
+            if tensor is not None:
+                data[name] = tensor
+        if step.has_subgraph:
+            answer = self._ask(step, schema, {name: value for name, value in scope.items() if value.type is not None}, data)
+        else:
+            alike = _signature(step, data)
+            if alike not in self.answers:
+                visible = {name: value for name, value in zip(step.node.input, step.inputs, strict=True) if value is not None}
+                self.answers[alike] = self._ask(step, schema, visible, data)
+            answer = self.answers[alike]
+        for output, found in zip(step.outputs, answer, strict=True):
+            if output is not None and found.type is not None:
+                output.learn_from(found)
+
+    def _ask(
+        self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]
+    ) -> list[Value]:
+        """One value with the inferred type for each output; one without a type for an output that inference leaves open."""
+        from onnx import shape_inference
+        from onnx.checker import ValidationError
+
+        types = {name: value.type for name, value in visible.items() if value.type is not None}
+        try:
+            found = shape_inference.infer_node_outputs(
+                schema, step.node, types, data, opset_imports=list(self.imports), ir_version=self.ir_version
+            )
+        except (shape_inference.InferenceError, ValidationError, RuntimeError) as error:
+            _refuse_contradiction(step, str(error))
+            found = {}
+        answer = [Value(name) for name in step.node.output]
+        for value in answer:
+            if value.name and value.name in found:
+                value.learn(found[value.name])
+        return answer
+
+
+def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
+    """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known."""
+    return (
+        step.domain,
+        step.node.op_type,
+        tuple(value.signature if value is not None else None for value in step.inputs),
+        tuple(output is not None for output in step.outputs),
+        tuple(attribute.SerializeToString() for attribute in step.node.attribute),
+        tuple((index, data[name].SerializeToString()) for index, name in enumerate(step.node.input) if name in data),
+    )
+
+
+def _is_settled(step: Step) -> bool:
+    return all(output is None or output.is_shaped for output in step.outputs)
+
+
+def _mask_of_dropout(step: Step) -> None:
+    """Before opset 12 onnx infers no shape for Dropout's second output, which has that of the first."""
+    if step.node.op_type != "Dropout" or len(step.outputs) < 2:
+        return
+    kept, mask = step.outputs[:2]
+    if kept is not None and mask is not None and mask.type is not None and kept.is_shaped and not mask.is_shaped:
+        mask.learn(tensor_type(mask.type.tensor_type.elem_type, kept.dims))  # type: ignore[arg-type]  # all are int
+
+
+def _check_reshape(step: Step) -> None:
+    """onnx's inference believes a target shape of other elements than there are."""
+    if step.node.op_type != "Reshape" or step.inputs[0] is None or step.outputs[0] is None:
+        return
+    before, after = step.inputs[0], step.outputs[0]
+    if before.is_shaped and after.is_shaped and prod(before.dims or ()) != prod(after.dims or ()):  # type: ignore[arg-type]
+        _refuse_contradiction(step, f"{prod(before.dims or ())} elements do not make {list(after.dims or ())}")  # type: ignore[arg-type]
+
+
+def _refuse_contradiction(step: Step, message: str) -> None:
+    """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not."""
+    lacks_data = any(value is not None and not value.is_shaped for value in step.inputs) or "xternal" in message
+    if lacks_data:
+        return
+    what = " ".join(message.replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").split())
+    reads = ", ".join(f"{value.name} {list(value.dims or ())}" for value in step.inputs if value is not None)
+    raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads})")
+
+
+def _take_hint(output: Value, hint: TypeProto) -> None:
+    """What the file says of a value that inference left open; a dim that was derived is kept."""
+    from onnx import TypeProto
+
+    merged = TypeProto()
+    if output.type is None or output.dims is None:
+        output.learn(hint)
+        return
+    merged.CopyFrom(output.type)
+    declared, derived = hint.tensor_type.shape.dim, merged.tensor_type.shape.dim
+    if len(declared) == len(derived):
+        for dim, stored in zip(derived, declared, strict=True):
+            if not dim.HasField("dim_value") and stored.HasField("dim_value"):
+                dim.dim_value = stored.dim_value
+        output.learn(merged)

@@ -1,0 +1,59 @@
+"""Keeps the README's output true: every block below a ``<!-- run: … -->`` line is what that command prints.
+
+    python scripts/readme.py            refresh README.md
+    python scripts/readme.py --check    exit 1 if a block is not what its command prints
+
+Set-up: ``pip install .`` A block of ``onnxcost formulas --format markdown`` is Markdown itself; the others are fenced text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+WIDTH = "96"
+BLOCK = re.compile(r"(?P<head><!-- run: (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail>\n<!-- end -->)", re.S)
+
+
+def output(command: str) -> str:
+    """What the command prints on a terminal of fixed width, without colour."""
+    program, *arguments = shlex.split(command)
+    module = {"onnxcost": ["-m", "onnxcost"], "python": []}[program]
+    environment = {**os.environ, "COLUMNS": WIDTH, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, *module, *arguments], capture_output=True, text=True, cwd=ROOT, env=environment)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{command}: {done.stderr}")
+    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+
+
+def block(match: re.Match[str]) -> str:
+    command = match["command"]
+    text = output(command)
+    body = text if "--format markdown" in command else f"```console\n$ {command}\n{text}\n```"
+    return f"{match['head']}{body}{match['tail']}"
+
+
+def refreshed(text: str) -> str:
+    """The README with every block made anew."""
+    return BLOCK.sub(block, text)
+
+
+def main() -> int:
+    before = README.read_text()
+    after = refreshed(before)
+    if "--check" not in sys.argv:
+        README.write_text(after)
+    elif before != after:
+        print("README.md is not what the commands print: run python scripts/readme.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
