@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
+    gc.disable()
     try:
         from onnxcost.cli.app import run
 

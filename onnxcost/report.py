@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
 from onnxcost.graph import Graph, Node
@@ -190,3 +191,12 @@ class CostReport:
     def top(self, count: int | None, convention: Convention = FLOPS) -> tuple[Counted, ...]:
         """The most expensive nodes, dearest first; all of them for None."""
         return tuple(sorted(self.counted, key=lambda cost: -cost.count(convention))[:count])
+
+    def to_dict(self, convention: Convention | str = FLOPS) -> dict[str, Any]:
+        """The report as plain data, schema ``onnxcost/1``: what ``--format json`` prints.
+
+        Raises InputError for a convention that does not exist.
+        """
+        from onnxcost.schema import report_to_dict
+
+        return report_to_dict(self, convention)

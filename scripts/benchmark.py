@@ -122,7 +122,9 @@ def write_vgg(folder: Path) -> tuple[Path, Path]:
 def write_chain(folder: Path, length: int) -> Path:
     """A residual chain: every node reads the two values before it."""
     names = ["a", "b", *(f"v{index}" for index in range(length))]
-    nodes = [helper.make_node("Add", [names[i], names[i + 1]], [names[i + 2]], name=f"/m{i // 100}/n{i}") for i in range(length)]
+    nodes = [
+        helper.make_node("Add", [names[i], names[i + 1]], [names[i + 2]], name=f"/m{i // 100}/n{i}") for i in range(length)
+    ]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 64]) for name in (*names[:2], names[-1])]
     graph = helper.make_graph(nodes, "chain", ends[:2], ends[2:])
     path = folder / f"chain_{length}.onnx"
@@ -146,7 +148,11 @@ def resnet(rounds: int, folder: Path) -> None:
     path = write_filled(RESNET, folder)
     load = "import sys, onnx; onnx.load(sys.argv[1])"
     tool = "import sys, onnx_tool; onnx_tool.model_profile(sys.argv[1])"
-    commands = {"python -c 'import onnx'": python("import onnx"), "onnxcost": onnxcost("--no-run", path), "onnx.load alone": python(load, path)}
+    commands = {
+        "python -c 'import onnx'": python("import onnx"),
+        "onnxcost": onnxcost("--no-run", path),
+        "onnx.load alone": python(load, path),
+    }
     if importlib.util.find_spec("onnx_tool"):
         commands["onnx-tool"] = python(tool, path)
     title = "ResNet-50 with its weights, against the import of onnx alone (promised: at most 1.5)"
@@ -160,7 +166,11 @@ def vgg(rounds: int, folder: Path) -> None:
         f"onnxcost, {inline.stat().st_size / 1e6:.0f} MB inline": onnxcost("--no-run", inline),
         "onnx.load alone": python("import sys, onnx; onnx.load(sys.argv[1])", inline),
     }
-    show("VGG-16, weights inline against its skeleton (promised: within 10 %, below 100 MB)", alternate(commands, rounds), next(iter(commands)))
+    show(
+        "VGG-16, weights inline against its skeleton (promised: within 10 %, below 100 MB)",
+        alternate(commands, rounds),
+        next(iter(commands)),
+    )
 
 
 def chains(rounds: int, folder: Path) -> None:

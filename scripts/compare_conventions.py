@@ -22,11 +22,9 @@ import lzma
 import multiprocessing
 import tarfile
 import time
-import tomllib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +34,8 @@ ARCHIVE = ROOT / "tests" / "data" / "torchvision.tar.xz"
 PUBLISHED = ROOT / "tests" / "published.toml"
 PACKAGES = ("torch", "torchvision", "fvcore", "thop", "onnx", "onnxscript")
 LARGEST_PAYLOAD = 1024  # bytes: what is smaller may steer shapes and stays
-BUILD_OPTIONS: dict[str, dict[str, Any]] = {  # the auxiliary classifiers run in training alone
-    "googlenet": {"aux_logits": False, "init_weights": False},
-    "inception_v3": {"aux_logits": False, "init_weights": False},
-}
+WITHOUT_AUXILIARY = ("googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3")
+"""Their auxiliary classifiers run in training alone, so that a graph for inference has not got them."""
 NEWER_EXPORTER = (
     "alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "densenet121", "efficientnet_b0", "googlenet", "lraspp_mobilenet_v3_large",
     "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "mvit_v2_s", "r2plus1d_18", "raft_small", "regnet_y_400mf", "resnet18",
@@ -107,7 +103,9 @@ def family(name: str) -> str:
     from torchvision.models import get_model_builder
 
     module = get_model_builder(name).__module__.split(".")
-    return module[2] if module[2] in ("detection", "optical_flow", "quantization", "segmentation", "video") else "classification"
+    return (
+        module[2] if module[2] in ("detection", "optical_flow", "quantization", "segmentation", "video") else "classification"
+    )
 
 
 def published_weights(name: str) -> Any:
@@ -140,7 +138,9 @@ def build(name: str) -> tuple[Any, tuple[Any, ...]]:
 
     torch.manual_seed(0)
     kind = family(name)
-    options = BUILD_OPTIONS.get(name, {}) | ({"weights_backbone": None} if kind in ("segmentation", "detection") else {})
+    options: dict[str, Any] = {"aux_logits": False, "init_weights": False} if name in WITHOUT_AUXILIARY else {}
+    if kind in ("segmentation", "detection"):
+        options["weights_backbone"] = None
     if name.startswith(("fcn", "deeplab")):  # published with the auxiliary head, which evaluation runs
         options["aux_loss"] = True
     model = get_model(name, weights=None, **options).eval()
@@ -347,8 +347,6 @@ def result(task: str, name: str) -> Path:
 
 def run_each(task: str, names: Iterable[str], timeout: float) -> None:
     """Do a task for each model whose result is not there, each in a process forked after the slow imports."""
-    import fvcore.nn
-    import onnxscript
     import thop  # noqa: F401
 
     (BUILD / "onnx").mkdir(parents=True, exist_ok=True)
@@ -366,7 +364,9 @@ def run_each(task: str, names: Iterable[str], timeout: float) -> None:
         child.join()
         if child.exitcode and not failed.exists():
             failed.write_text(f"exit code {child.exitcode} after {time.monotonic() - started:.0f} s")
-        print(f"{task} {name}: {time.monotonic() - started:.0f} s {failed.read_text() if failed.exists() else 'ok'}", flush=True)
+        print(
+            f"{task} {name}: {time.monotonic() - started:.0f} s {failed.read_text() if failed.exists() else 'ok'}", flush=True
+        )
 
 
 # ---------------------------------------------------------------------------------------------- publish
@@ -433,7 +433,11 @@ def toml(value: Any) -> str:
     """A value in TOML's inline notation."""
     match value:
         case dict():
-            return "{" + ", ".join(f"{key if key.isidentifier() else json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+            return (
+                "{"
+                + ", ".join(f"{key if key.isidentifier() else json.dumps(key)} = {toml(item)}" for key, item in value.items())
+                + "}"
+            )
         case list() | tuple():
             return "[" + ", ".join(map(toml, value)) + "]"
         case float() | int():
@@ -458,6 +462,75 @@ def published_entry(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def explanations(name: str, figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where the first file's report and a package's figure differ: by how much in which operators, and why."""
+    import onnxcost
+
+    report = onnxcost.estimate(files_of(name)[0])
+    rows = []
+    for convention, by in BY.items():
+        if by not in figures[convention]:
+            continue
+        for group, theirs, ours in differences(by_operator(report, convention), figures[convention][by]):
+            operators, names = GROUPS[group]
+            reason = reason_for(name, convention, group, theirs, ours)
+            rows.append(
+                {"convention": convention, "operators": operators, "their_operators": names}
+                | {"theirs": theirs, "onnxcost": ours, "reason": reason}
+            )
+    return rows
+
+
+def reason_for(name: str, convention: str, group: str, theirs: int, ours: int) -> str:
+    """The first reason in the table that fits; a difference without a reason is an error."""
+    for (a_convention, a_group, models), reason in REASONS.items():
+        if (a_convention, a_group) == (convention, group) and name.startswith(models):
+            return reason
+    raise SystemExit(f"{name}: {convention} counts {theirs} for {group}, onnxcost {ours}, and no reason is known")
+
+
+def publish() -> None:
+    """Write the archive and tests/published.toml from what measure and export left."""
+    names = [name for name in all_models() if (BUILD / f"{name}.json").exists() and files_of(name)]
+    write_archive(names)
+    packages = "\n".join(f"{package} = {toml(version(package).split('+')[0])}" for package in PACKAGES)
+    entries = "\n".join(map(published_entry, names))
+    PUBLISHED.write_text(f"{HEADER}\n[packages]\n{packages}\n\n{entries}")
+    print(f"{len(names)} models, {ARCHIVE.stat().st_size:,} bytes of skeletons")
+
+
+def table() -> None:
+    """Print onnxcost's figure and theirs, per model and convention: equal, or the difference and where it lies."""
+    import onnxcost
+
+    skeletons = read_archive()
+    print("| model | convention | onnxcost | theirs | |\n| --- | --- | ---: | ---: | --- |")
+    for entry in tomllib.loads(PUBLISHED.read_text())["model"]:
+        for file in entry["files"]:
+            report = onnxcost.estimate(skeletons[file])
+            wanted = {"macs": entry["macs"]["total"], "torch": 2 * entry["macs"]["total"]}
+            if file == entry["files"][0]:
+                wanted |= {package: entry[package]["total"] for package in BY if "total" in entry[package]}
+            for convention, theirs in wanted.items():
+                ours = report.total(convention)
+                print(f"| {file} | {convention} | {ours} | {theirs} | {verdict(entry, convention, ours - theirs)} |")
+
+
+def verdict(entry: dict[str, Any], convention: str, difference: int) -> str:
+    """Equal, or the explained difference, or the one that is not."""
+    rows = [row for row in entry.get("explained", ()) if row["convention"] == convention]
+    explained = sum(row["onnxcost"] - row["theirs"] for row in rows)
+    if difference != explained:
+        return f"**{difference - explained:+d} unexplained**"
+    return "; ".join(f"{row['onnxcost'] - row['theirs']:+d} {'/'.join(row['operators'])}: {row['reason']}" for row in rows) or "equal"
+
+
+def read_archive() -> dict[str, bytes]:
+    """The skeletons by file name."""
+    with tarfile.open(ARCHIVE) as archive:
+        return {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
+
+
 def main() -> None:
     """Parse, then do the tasks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -471,6 +544,10 @@ def main() -> None:
         if options.task == "export":
             newer = [name for name in names if name in NEWER_EXPORTER or (BUILD / f"{name}.export.failed").exists()]
             run_each("export-newer", newer, options.timeout)
+    elif options.task == "publish":
+        publish()
+    else:
+        table()
 
 
 def all_models() -> list[str]:

@@ -22,6 +22,7 @@ LAYERS = {
     "traffic": 1,
     "conventions": 1,
     "report": 2,
+    "schema": 2,
     "memory": 2,
     "frontend": 3,
     "estimator": 3,

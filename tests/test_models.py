@@ -96,5 +96,9 @@ def test_the_catalogue_is_true(entry: dict) -> None:
     assert hashlib.sha256(content).hexdigest() == entry["sha256"]
     model = onnx.ModelProto.FromString(content)
     assert [value.name for value in model.graph.input] == [value["name"] for value in entry["inputs"]]
-    kept = [tensor for tensor in stored_tensors(model.graph) if prod(tensor.dims) > 256 and tensor.data_location == TensorProto.DEFAULT]
+    kept = [
+        tensor
+        for tensor in stored_tensors(model.graph)
+        if prod(tensor.dims) > 256 and tensor.data_location == TensorProto.DEFAULT
+    ]
     assert bool(kept) == (entry["stored"] == "weights")

@@ -56,3 +56,10 @@ def test_repeats_multiply_work_traffic_and_every_convention(report: CostReport) 
     assert thrice.work == 3 * once.work
     assert thrice.traffic == 3 * once.traffic
     assert all(thrice.count(c) == 3 * once.count(c) for c in onnxcost.CONVENTIONS.values())
+
+
+def test_as_plain_data(report: CostReport) -> None:
+    document = report.to_dict("fvcore")
+    assert document["schema"] == "onnxcost/1"
+    assert (document["complete"], document["convention"]) == (False, "fvcore")
+    assert (document["totals"]["macs"], document["totals"]["count"]) == (report.macs, report.total("fvcore"))

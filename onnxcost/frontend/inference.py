@@ -71,9 +71,7 @@ class Inference:
             if output is not None and found.type is not None:
                 output.learn_from(found)
 
-    def _ask(
-        self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]
-    ) -> list[Value]:
+    def _ask(self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]) -> list[Value]:
         """One value with the inferred type for each output; one without a type for an output that inference leaves open."""
         from onnx import shape_inference
         from onnx.checker import ValidationError

@@ -17,9 +17,9 @@ Dims = tuple[int | str | None, ...]
 class Value:
     """One value of the model under a name that is unique in the whole walk.
 
-    ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None where not even the rank is or where it is no tensor.
-    ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
-    computed from where they have not been yet.
+    ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None
+    where not even the rank is or where it is no tensor. ``tensor`` holds the elements where they are stored or have been
+    folded; ``folds_from`` is the step that they can be computed from where they have not been yet.
     """
 
     name: str

@@ -1,128 +1,14 @@
-"""The report as JSON, schema ``onnxcost/1``: counts are integers, times seconds, sizes bytes. Keys are stable."""
+"""A report in the schema ``onnxcost/1`` as JSON text."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, convention_named
-from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.report import CostReport, Counted, Group
-from onnxcost.version import __version__
-
-SCHEMA = "onnxcost/1"
-
-
-def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and numbers.
-
-    Sums leave out what ``uncounted`` lists; ``complete`` says whether that is nothing. Raises InputError for a convention
-    that does not exist.
-    """
-    chosen = convention_named(convention) if isinstance(convention, str) else convention
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "model": _model(report.graph),
-        "inputs": _tensors(report.graph.inputs),
-        "outputs": _tensors(report.graph.outputs),
-        "dims": [
-            {"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option} for dim in report.graph.dims
-        ],
-        "complete": report.complete,
-        "convention": chosen.name,
-        "totals": _totals(report, chosen),
-        "conventions": {name: report.total(each) for name, each in CONVENTIONS.items()},
-        "by_dtype": [
-            {"dtype": group.key[0], **_counts(group, chosen), "nodes": len(group.costs)} for group in report.by_dtype()
-        ],
-        "by_operator": [_operator(group, chosen) for group in report.by_operator()],
-        "nodes": [_node(cost, chosen) for cost in report.counted],
-        "uncounted": [{**_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
-        "warnings": list(dict.fromkeys((*report.graph.warnings, *report.warnings))),
-        "measurement": None,
-    }
-
-
-def _model(graph: Graph) -> dict[str, Any]:
-    return {
-        "path": graph.path,
-        "name": graph.name,
-        "producer": graph.producer,
-        "ir_version": graph.ir_version,
-        "opsets": dict(graph.opsets),
-        "file_bytes": graph.file_bytes,
-        "nodes": len(graph.nodes),
-    }
-
-
-def _tensors(tensors: Iterable[Tensor | None]) -> list[dict[str, Any] | None]:
-    return [
-        None if tensor is None else {"name": tensor.name, "dtype": tensor.dtype, "shape": _shape(tensor)} for tensor in tensors
-    ]
-
-
-def _shape(tensor: Tensor) -> list[int | str | None] | None:
-    return None if tensor.dims is None else list(tensor.dims)
-
-
-def _counts(counts: Group | Counted, convention: Convention) -> dict[str, int]:
-    count = counts.total if isinstance(counts, Group) else counts.count
-    own = {} if convention.name in (FLOPS.name, MACS.name) else {"count": count(convention)}
-    return {"macs": count(MACS), "flops": count(FLOPS), **own}
-
-
-def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
-    memory, traffic = report.memory, report.whole.traffic
-    return {
-        **_counts(report.whole, convention),
-        "parameters": memory.parameters,
-        "running_statistics": memory.running_statistics,
-        "weight_bytes": memory.weight_bytes,
-        "weight_bytes_by_dtype": dict(memory.weight_bytes_by_dtype),
-        "peak_activation_bytes": memory.peak_activation_bytes,
-        "read_bytes": traffic.read_bytes,
-        "write_bytes": traffic.write_bytes,
-        "intensity": report.intensity,
-        "work": report.whole.work.to_dict(),
-    }
-
-
-def _operator(group: Group, convention: Convention) -> dict[str, Any]:
-    domain, op_type = group.key
-    traffic = group.traffic
-    return {
-        "op_type": op_type,
-        "domain": domain,
-        "nodes": len(group.costs),
-        "uncounted": len(group.costs) - len(group.counted),
-        **_counts(group, convention),
-        "parameters": group.parameters,
-        "read_bytes": traffic.read_bytes,
-        "write_bytes": traffic.write_bytes,
-    }
-
-
-def _identity(node: Node) -> dict[str, Any]:
-    return {"name": node.name, "op_type": node.op_type, "domain": node.domain}
-
-
-def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
-    node, traffic = cost.node, cost.traffic
-    return {
-        **_identity(node),
-        "scope": list(node.scope),
-        "dtype": cost.dtype,
-        "repeat": node.repeat,
-        "inputs": _tensors(node.inputs),
-        "outputs": _tensors(node.outputs),
-        **_counts(cost, convention),
-        "work": cost.work.to_dict(),
-        "parameters": cost.parameters,
-        "read_bytes": traffic.read_bytes,
-        "write_bytes": traffic.write_bytes,
-    }
+from onnxcost.conventions import FLOPS, Convention
+from onnxcost.report import CostReport
+from onnxcost.schema import report_to_dict
 
 
 def dumps(document: Mapping[str, Any]) -> str:

@@ -9,11 +9,12 @@ from inspect import cleandoc
 from typing import Any
 
 from onnxcost.render.as_csv import csv_text
-from onnxcost.render.as_json import SCHEMA, dumps
+from onnxcost.render.as_json import dumps
 from onnxcost.render.as_markdown import markdown_table
 from onnxcost.render.glyphs import spelled
 from onnxcost.render.layout import GAP, INDENT, Line, Span
 from onnxcost.render.screen import Screen
+from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 
 TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Maths", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}

@@ -1,0 +1,85 @@
+"""ONNX exports of torchvision's models with the weights left out: a few kilobytes each."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torchvision_models import build
+
+LARGEST_PAYLOAD = 1024  # bytes: what is smaller may steer shapes and stays
+NEWER_EXPORTER = (
+    "alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "densenet121", "efficientnet_b0", "googlenet", "lraspp_mobilenet_v3_large",
+    "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "mvit_v2_s", "r2plus1d_18", "raft_small", "regnet_y_400mf", "resnet18",
+    "resnet50", "shufflenet_v2_x1_0", "squeezenet1_1", "swin3d_t", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_32",
+)  # fmt: skip
+"""Models exported with torch.export as well, so that both kinds of graphs are in the archive."""
+
+
+def export(name: str, *, newer: bool) -> bytes:
+    """The model as ONNX without its weights. The older exporter keeps BatchNormalization, the newer one optimizes as it likes."""
+    import tempfile
+
+    import onnx
+    import torch
+
+    torch.backends.mha.set_fastpath_enabled(False)
+    model, inputs = build(name)
+    older = {"opset_version": 17, "training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(model, inputs, str(path), dynamo=newer, **({"external_data": True} if newer else older))
+        return bytes(skeleton(onnx.load(path, load_external_data=False)).SerializeToString(deterministic=True))
+
+
+def skeleton(model: Any) -> Any:
+    """The model without the payload of its larger tensors, stored shapes, documentation and stack traces."""
+    for tensor in tensors(model.graph):
+        if payload_bytes(tensor) > LARGEST_PAYLOAD:
+            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "external_data"):
+                tensor.ClearField(field)
+            tensor.data_location = tensor.EXTERNAL
+            tensor.external_data.add(key="location", value="weights-not-stored")
+        tensor.ClearField("doc_string")
+    for graph in graphs(model.graph):
+        graph.ClearField("value_info")
+        for item in (graph, *graph.node, *graph.input, *graph.output):
+            item.ClearField("doc_string")
+        for node in graph.node:
+            kept = [entry for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
+            node.ClearField("metadata_props")
+            node.metadata_props.extend(kept)
+        for tensor in graph.initializer:
+            tensor.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    return model
+
+
+def graphs(graph: Any) -> Iterator[Any]:
+    """The graph and all graphs inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
+                yield from graphs(inner)
+
+
+def tensors(graph: Any) -> Iterator[Any]:
+    """The tensors stored anywhere in the graph."""
+    for inner in graphs(graph):
+        yield from inner.initializer
+        for node in inner.node:
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors
+
+
+def payload_bytes(tensor: Any) -> int:
+    """Bytes of a tensor's data, wherever they are kept."""
+    import math
+
+    import onnx
+
+    return math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize

@@ -1,0 +1,220 @@
+"""torchvision's models with random weights, and what torch.utils.flop_counter, fvcore and thop count in them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+WITHOUT_AUXILIARY = ("googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3")
+"""Their auxiliary classifiers run in training alone, so that a graph for inference has not got them."""
+
+
+def load_torchvision() -> Any:
+    """torchvision, whose compiled part is a CUDA build: nms and roi_align, which it then lacks, are defined in Python."""
+    import torch
+
+    register_fake = torch.library.register_fake
+    torch.library.register_fake = lambda op, *args, **kwargs: (  # type: ignore[assignment]
+        (lambda function: function) if str(op).startswith("torchvision::") else register_fake(op, *args, **kwargs)
+    )
+    import torchvision
+
+    define_box_operators(torch, torchvision)
+    return torchvision
+
+
+def has_operators() -> bool:
+    """Says to torchvision that nms and roi_align are there. torch.jit compiles it: it must be a plain function."""
+    return True
+
+
+def define_box_operators(torch: Any, torchvision: Any) -> None:
+    """What the detectors call between their contractions. A contraction is in none of them."""
+    import numpy as np
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define(
+        "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width,"
+        " int sampling_ratio, bool aligned) -> Tensor"
+    )
+
+    # In numpy, so that a tracer sees one operator and not what it is made of.
+    def nms(boxes: Any, scores: Any, threshold: float) -> Any:
+        corners, left, kept = boxes.detach().numpy(), np.argsort(-scores.detach().numpy(), kind="stable"), []
+        areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+        while left.size:
+            best, left = left[0], left[1:]
+            kept.append(best)
+            sides = np.minimum(corners[best, 2:], corners[left, 2:]) - np.maximum(corners[best, :2], corners[left, :2])
+            shared = np.prod(np.maximum(sides, 0), axis=1)
+            left = left[shared <= threshold * (areas[best] + areas[left] - shared)]
+        return torch.from_numpy(np.array(kept, dtype=np.int64))
+
+    def roi_align(x: Any, rois: Any, _scale: float, height: int, width: int, _ratio: int, _aligned: bool) -> Any:
+        return torch.from_numpy(np.zeros((rois.shape[0], x.shape[1], height, width), dtype=np.float32))
+
+    library.impl("nms", nms, "CPU")
+    library.impl("roi_align", roi_align, "CPU")
+    torchvision.extension._has_ops = torchvision.ops.roi_align.__globals__["_has_ops"] = has_operators
+    load_torchvision.library = library  # type: ignore[attr-defined]  # an operator lives as long as its library
+
+
+def family(name: str) -> str:
+    """The part of torchvision.models that a model comes from."""
+    from torchvision.models import get_model_builder
+
+    module = get_model_builder(name).__module__.split(".")
+    return (
+        module[2] if module[2] in ("detection", "optical_flow", "quantization", "segmentation", "video") else "classification"
+    )
+
+
+def published_weights(name: str) -> Any:
+    """The weights whose evaluation is the cheapest: those that the model without weights is built for."""
+    from torchvision.models import get_model_weights
+
+    return min(get_model_weights(name), key=lambda weights: weights.meta["_ops"])
+
+
+def input_shapes(name: str) -> list[tuple[int, ...]]:
+    """The inputs for which torchvision publishes the model's operations."""
+    transforms = published_weights(name).transforms
+    options = getattr(transforms, "keywords", {})
+    match family(name):
+        case "video":
+            return [(1, 3, 16, *options["crop_size"])]
+        case "optical_flow":
+            return [(1, 3, 512, 512)] * 2
+        case "segmentation":
+            return [(1, 3, options["resize_size"], options["resize_size"])]
+        case "detection":
+            return [(3, 512, 512)]
+    return [(1, 3, options["crop_size"], options["crop_size"])]
+
+
+def build(name: str) -> tuple[Any, tuple[Any, ...]]:
+    """The model in eval mode with random weights, no two alike (exporters merge equal ones), and its inputs."""
+    import torch
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    kind = family(name)
+    options: dict[str, Any] = {"aux_logits": False, "init_weights": False} if name in WITHOUT_AUXILIARY else {}
+    if kind in ("segmentation", "detection"):
+        options["weights_backbone"] = None
+    if name.startswith(("fcn", "deeplab")):  # published with the auxiliary head, which evaluation runs
+        options["aux_loss"] = True
+    model = get_model(name, weights=None, **options).eval()
+    inputs: tuple[Any, ...] = tuple(torch.rand(shape) for shape in input_shapes(name))
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point() and tensor.numel() > 1 and tensor.min() == tensor.max():
+            tensor.data.uniform_(0.5, 1.5)
+    if kind == "segmentation":
+        model.register_forward_hook(lambda _module, _inputs, outputs: tuple(outputs.values()))
+    return model, (list(inputs),) if kind == "detection" else inputs
+
+
+def all_models() -> list[str]:
+    """torchvision's models, the ones with the largest weights last."""
+    load_torchvision()
+    from torchvision.models import list_models
+
+    return sorted(list_models(), key=lambda name: published_weights(name).meta["num_params"])
+
+
+def flop_counter(model: Any, inputs: tuple[Any, ...], *, decomposed: bool) -> dict[str, int]:
+    """torch.utils.flop_counter's FLOPs / 2 by aten operator. Decomposed: attention as matrix products, no fused fast path."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    torch.backends.mha.set_fastpath_enabled(not decomposed)
+    counter = FlopCounterMode(display=False)
+    kernel = sdpa_kernel(SDPBackend.MATH) if decomposed else contextlib.nullcontext()
+    with torch.no_grad(), kernel, counter:
+        model(*inputs)
+    return {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}
+
+
+def missed_by_flop_counter(model: Any, inputs: tuple[Any, ...]) -> list[str]:
+    """The attention operators of a plain run that torch.utils.flop_counter has no formula for."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    missed: set[str] = set()
+
+    class Listen(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if "attention" in str(func) and func._overloadpacket not in flop_registry:
+                missed.add(str(func._overloadpacket))
+            return func(*args, **(kwargs or {}))
+
+    torch.backends.mha.set_fastpath_enabled(True)
+    with torch.no_grad(), Listen():
+        model(*inputs)
+    return sorted(missed)
+
+
+def fvcore_counts(model: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """fvcore's FlopCountAnalysis: total, by operator, and how often it met operators that it has no rule for."""
+    import torch
+    from fvcore.nn import FlopCountAnalysis
+
+    torch.backends.mha.set_fastpath_enabled(False)  # as with gradients, which fvcore leaves on, and in less memory
+    analysis = FlopCountAnalysis(model, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with torch.no_grad():
+        by_operator = {name: int(count) for name, count in analysis.by_operator().items()}
+    return {"total": sum(by_operator.values()), "by_operator": by_operator, "unsupported": dict(analysis.unsupported_ops())}
+
+
+def thop_counts(model: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """thop.profile: total and by the type of the modules that it has a rule for."""
+    from thop import profile
+
+    total, _parameters, layers = profile(model, inputs, verbose=False, ret_layer_info=True)
+    by_module: Counter[str] = Counter()
+
+    def add(children: dict[str, Any], parent: Any) -> None:
+        for name, (count, _, below) in children.items():
+            module = parent.get_submodule(name)
+            if below:
+                add(below, module)
+            elif count:
+                by_module[type(module).__name__] += int(count)
+
+    add(layers, model)
+    return {"total": int(total), "by_module": dict(by_module)}
+
+
+def attempt(count: Callable[[], Any]) -> Any:
+    """The count, or why the package could not make it."""
+    try:
+        return count()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+
+
+def measure(name: str) -> dict[str, Any]:
+    """All of the other packages' figures of a model. Shapes alone decide the last ones, so that no data is needed."""
+    weights = published_weights(name)
+    model, inputs = build(name)
+    figures: dict[str, Any] = {
+        "family": family(name),
+        "inputs": input_shapes(name),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "buffers": sum(buffer.numel() for buffer in model.buffers()),
+        "published": {"gflops": weights.meta["_ops"], "parameters": weights.meta["num_params"], "weights": str(weights)},
+        "fvcore": attempt(lambda: fvcore_counts(model, inputs)),
+    }
+    if any("attention" in operator for operator in figures["fvcore"].get("unsupported", {})):
+        figures["torch_plain"] = flop_counter(model, inputs, decomposed=False)
+        figures["torch_missed"] = missed_by_flop_counter(model, inputs)
+    if family(name) != "detection":
+        model, inputs = model.to("meta"), tuple(value.to("meta") for value in inputs)
+    figures["torch"] = flop_counter(model, inputs, decomposed=True)
+    figures["thop"] = attempt(lambda: thop_counts(model, inputs))
+    return figures
