@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas import FORMULAS
+from onnxcost.formulas import FORMULAS, UNCOUNTABLE
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import BITS, Graph, Node
 from onnxcost.memory import memory, weights_by_node
@@ -34,7 +34,7 @@ def estimate(
     """
     from onnxcost.frontend import read_graph
 
-    return cost(read_graph(model, shapes, dims, values), formulas)
+    return cost(read_graph(model, shapes, dims, values, formulas), formulas)
 
 
 def cost(graph: Graph, formulas: FormulaTable = FORMULAS) -> CostReport:
@@ -47,7 +47,8 @@ def cost(graph: Graph, formulas: FormulaTable = FORMULAS) -> CostReport:
 def _node_cost(node: Node, formulas: FormulaTable, parameters: int) -> NodeCost:
     formula = formulas.get(node.key)
     if formula is None:
-        return Uncounted(node, f"no formula for the operator {node.key}", parameters)
+        reason = UNCOUNTABLE.get(node.key, f"no formula for the operator {node.key}")
+        return Uncounted(node, reason, parameters)
     try:
         return Counted(node, formula(node), traffic(node), compute_dtype(node), parameters)
     except UnknownShape as unknown:

@@ -25,7 +25,8 @@ class Tensor:
     """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
 
     ``is_constant`` says that it does not depend on the model's inputs: stored, or computed from what is stored.
-    ``value`` is the flat tuple of elements of a small constant, in row-major order, where it is known.
+    ``value`` is the flat tuple of elements of a small tensor, in row-major order, where they are known.
+    ``is_bound`` says that data decides the shape: ``dims`` are the largest that it can be.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Tensor:
     dims: tuple[Dim, ...] | None
     is_constant: bool = False
     value: tuple[Any, ...] | None = None
+    is_bound: bool = False
 
     @property
     def is_shaped(self) -> bool:

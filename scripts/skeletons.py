@@ -11,25 +11,26 @@ from typing import Any
 from torchvision_models import build
 
 LARGEST_PAYLOAD = 1024  # bytes: what is smaller may steer shapes and stays
+# fmt: off
 NEWER_EXPORTER = (
-    "alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "densenet121", "efficientnet_b0", "googlenet", "lraspp_mobilenet_v3_large",
-    "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "mvit_v2_s", "r2plus1d_18", "raft_small", "regnet_y_400mf", "resnet18",
-    "resnet50", "shufflenet_v2_x1_0", "squeezenet1_1", "swin3d_t", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_32",
-)  # fmt: skip
+    "alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "densenet121", "efficientnet_b0", "googlenet",
+    "lraspp_mobilenet_v3_large", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "mvit_v2_s", "r2plus1d_18",
+    "raft_small", "regnet_y_400mf", "resnet18", "resnet50", "shufflenet_v2_x1_0", "squeezenet1_1", "swin3d_t", "swin_t",
+    "swin_v2_t", "vgg11_bn", "vit_b_32",
+)
+# fmt: on
 """Models exported with torch.export as well, so that both kinds of graphs are in the archive."""
 
 
 def export(name: str, *, newer: bool) -> bytes:
-    """The model as ONNX without its weights. The older exporter keeps BatchNormalization, the newer one optimizes as it likes."""
-    import tempfile
-
+    """The model as ONNX without its weights. The older exporter keeps BatchNormalization, the newer one folds it."""
     import onnx
     import torch
 
     torch.backends.mha.set_fastpath_enabled(False)
     model, inputs = build(name)
     older = {"opset_version": 17, "training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
-    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(model, inputs, str(path), dynamo=newer, **({"external_data": True} if newer else older))
         return bytes(skeleton(onnx.load(path, load_external_data=False)).SerializeToString(deterministic=True))
@@ -78,8 +79,6 @@ def tensors(graph: Any) -> Iterator[Any]:
 
 def payload_bytes(tensor: Any) -> int:
     """Bytes of a tensor's data, wherever they are kept."""
-    import math
-
     import onnx
 
     return math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize

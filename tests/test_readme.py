@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import readme  # noqa: E402
 
 
-@pytest.mark.parametrize("match", readme.BLOCK.finditer(README), ids=lambda match: match["command"])
+@pytest.mark.parametrize("match", list(readme.BLOCK.finditer(README)), ids=lambda match: match["command"])
 def test_a_block_is_what_its_command_prints(match: re.Match[str]) -> None:
     assert readme.block(match) == match[0]
 

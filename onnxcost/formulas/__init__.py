@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from onnxcost.formulas import (
     activation,
@@ -22,7 +22,18 @@ from onnxcost.formulas.table import Formula, FormulaTable, formula, no_arithmeti
 from onnxcost.graph import Node
 from onnxcost.work import Work
 
-__all__ = ["FAMILIES", "FORMULAS", "Formula", "FormulaTable", "formula", "no_arithmetic", "per_input", "per_output", "union"]
+__all__ = [
+    "FAMILIES",
+    "FORMULAS",
+    "UNCOUNTABLE",
+    "Formula",
+    "FormulaTable",
+    "formula",
+    "no_arithmetic",
+    "per_input",
+    "per_output",
+    "union",
+]
 
 
 def union(*tables: FormulaTable) -> FormulaTable:
@@ -52,3 +63,6 @@ FAMILIES: dict[str, FormulaTable] = {
 """The tables by family, in the order in which ``onnxcost formulas`` prints them."""
 
 FORMULAS: FormulaTable = union(*FAMILIES.values())
+
+UNCOUNTABLE: Mapping[str, str] = {}
+"""Operators whose work no graph can tell, each with the reason."""

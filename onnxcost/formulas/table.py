@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxcost.graph import Node
+from onnxcost.graph import Dim, Node
 from onnxcost.work import NO_WORK, Work
+
+TensorType = tuple[str, tuple[Dim, ...]]
+"""An element type and dims."""
+
+ShapeRule = Callable[[Node], Sequence[TensorType | None]]
+"""The types of a node's outputs, in order, from its inputs and attributes; None for one that stays open. It may raise
+UnknownShape, and is asked with the outputs' dims still unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +22,17 @@ class Formula:
 
     ``maths`` is what the operator computes; ``macs`` and ``flops`` are the counts in words, with the variables that the
     docstring or the maths define (``out`` and ``in`` are element counts of the first output and input).
+
+    ``shapes`` gives the outputs' types of an operator that onnx has no schema for, or whose schema infers none; ``bounds``
+    gives the largest that they can be where the elements of the inputs decide.
     """
 
     count: Callable[[Node], Work]
     maths: str
     macs: str
     flops: str
+    shapes: ShapeRule | None = None
+    bounds: ShapeRule | None = None
 
     def __call__(self, node: Node) -> Work:
         """The work of one execution of the node; raises UnknownShape."""
@@ -31,9 +43,16 @@ FormulaTable = Mapping[str, Callable[[Node], Work]]
 """Operators by ``Node.key``. Any callable will do; a plain one just has no text to print."""
 
 
-def formula(maths: str, *, macs: str = "0", flops: str) -> Callable[[Callable[[Node], Work]], Formula]:
-    """A decorator that gives a counting function its text."""
-    return lambda count: Formula(count, maths, macs, flops)
+def formula(
+    maths: str, *, macs: str = "0", flops: str, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None
+) -> Callable[[Callable[[Node], Work]], Formula]:
+    """A decorator that gives a counting function its text and, where onnx has none, its rule for the outputs' types."""
+    return lambda count: Formula(count, maths, macs, flops, shapes, bounds)
+
+
+def like_input(node: Node) -> Sequence[TensorType | None]:
+    """A shape rule: the first output is as the first input."""
+    return [(node.x.dtype, node.x.shape)]
 
 
 def _in_words(per_element: Mapping[str, int], elements: str) -> str:
@@ -41,18 +60,18 @@ def _in_words(per_element: Mapping[str, int], elements: str) -> str:
     return "0" if total == 0 else elements if total == 1 else f"{total}·{elements}"
 
 
-def per_output(maths: str, **per_element: int) -> Formula:
+def per_output(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None, **per_element: int) -> Formula:
     """A row: so many operations of each kind (Work's fields) for each element of the first output."""
     work = Work(**per_element)
-    return Formula(lambda node: node.out.size * work, maths, "0", _in_words(per_element, "out"))
+    return Formula(lambda node: node.out.size * work, maths, "0", _in_words(per_element, "out"), shapes, bounds)
 
 
-def per_input(maths: str, **per_element: int) -> Formula:
+def per_input(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None, **per_element: int) -> Formula:
     """A row: so many operations of each kind (Work's fields) for each element of the first input."""
     work = Work(**per_element)
-    return Formula(lambda node: node.x.size * work, maths, "0", _in_words(per_element, "in"))
+    return Formula(lambda node: node.x.size * work, maths, "0", _in_words(per_element, "in"), shapes, bounds)
 
 
-def no_arithmetic(maths: str) -> Formula:
+def no_arithmetic(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None) -> Formula:
     """A row: moves, makes or names data and does no arithmetic on it."""
-    return Formula(lambda node: NO_WORK, maths, "0", "0")
+    return Formula(lambda node: NO_WORK, maths, "0", "0", shapes, bounds)

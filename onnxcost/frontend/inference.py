@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
-from onnxcost.errors import ModelError
+from onnxcost.errors import ModelError, UnknownShape
+from onnxcost.formulas.table import FormulaTable, ShapeRule
 from onnxcost.frontend.folding import folded
+from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 
 if TYPE_CHECKING:
@@ -21,16 +22,6 @@ class Contradiction(ModelError):
     """A node that cannot be with the shapes that it gets."""
 
 
-@lru_cache(maxsize=4096)
-def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
-    """The operator's schema in the opset; None for an operator that onnx does not define there."""
-    from onnx import defs
-
-    if opset is None or not defs.has(op_type, opset, domain):
-        return None
-    return defs.get_schema(op_type, opset, domain)
-
-
 @dataclass(frozen=True, slots=True)
 class Inference:
     """Asks onnx for the types of a node's outputs, once for all nodes that are alike: models repeat their blocks."""
@@ -38,6 +29,7 @@ class Inference:
     opsets: Mapping[str, int]
     imports: Sequence[OperatorSetIdProto]
     ir_version: int
+    formulas: FormulaTable
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
 
     def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> None:
@@ -49,9 +41,25 @@ class Inference:
                 self._derive(step, schema, scope, fold=True)
             _mask_of_dropout(step)
             _check_reshape(step)
+        if not _is_settled(step):
+            self._apply_rules(step)
         for name, output in zip(step.node.output, step.outputs, strict=True):
             if output is not None and not output.is_shaped and name in hints:
                 _take_hint(output, hints[name])
+        if any(value is not None and value.is_bound for value in step.inputs):
+            for output in step.outputs:
+                if output is not None:
+                    output.is_bound = True
+
+    def _apply_rules(self, step: Step) -> None:
+        """The rules that stand beside the formulas: exact ones first, then the largest that an output can be."""
+        formula = self.formulas.get(f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type)
+        for rule, is_bound in ((getattr(formula, "shapes", None), False), (getattr(formula, "bounds", None), True)):
+            if rule is not None and not _is_settled(step):
+                for value in step.inputs:
+                    if value is not None:
+                        folded(value, self.opsets)
+                _apply(rule, step, self.opsets.get(step.domain), is_bound=is_bound)
 
     def _derive(self, step: Step, schema: OpSchema, scope: Mapping[str, Value], *, fold: bool) -> None:
         data: dict[str, TensorProto] = {}
@@ -107,6 +115,19 @@ def _is_settled(step: Step) -> bool:
     return all(output is None or output.is_shaped for output in step.outputs)
 
 
+def _apply(rule: ShapeRule, step: Step, opset: int | None, *, is_bound: bool) -> None:
+    try:
+        types = rule(as_node(step, opset, as_tensor))
+    # As with a formula: a node that does not fit its operator stays open.
+    except (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return
+    for output, type_ in zip(step.outputs, types, strict=False):
+        if output is not None and type_ is not None and not output.is_shaped:
+            dtype, dims = type_
+            output.learn(tensor_type(element_type(dtype), dims))
+            output.is_bound = is_bound
+
+
 def _mask_of_dropout(step: Step) -> None:
     """Before opset 12 onnx infers no shape for Dropout's second output, which has that of the first."""
     if step.node.op_type != "Dropout" or len(step.outputs) < 2:
@@ -127,7 +148,8 @@ def _check_reshape(step: Step) -> None:
 
 def _refuse_contradiction(step: Step, message: str) -> None:
     """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not."""
-    lacks_data = any(value is not None and not value.is_shaped for value in step.inputs) or "xternal" in message
+    lacks_data = any(value is not None and (not value.is_shaped or value.is_bound) for value in step.inputs)
+    lacks_data = lacks_data or "xternal" in message
     if lacks_data:
         return
     what = " ".join(message.replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").split())

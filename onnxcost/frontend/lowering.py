@@ -1,25 +1,12 @@
-"""From the shaped model to the Graph that the rest of onnxcost knows: schema defaults filled in, old forms normalised."""
+"""From the shaped model to the Graph that the rest of onnxcost knows."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from math import prod
-from typing import TYPE_CHECKING, Any
-
-from onnxcost.frontend.inference import schema_of
+from onnxcost.frontend.nodes import as_node, as_tensor
 from onnxcost.frontend.shapes import ShapedModel
 from onnxcost.frontend.skeleton import Skeleton
-from onnxcost.frontend.values import Step, Value
-from onnxcost.graph import Graph, Node, Tensor
-
-if TYPE_CHECKING:
-    from onnx import AttributeProto, NodeProto, TypeProto
-    from onnx.defs import OpSchema
-
-VALUE_LIMIT = 64
-"""Elements of the largest constant whose elements a formula can see."""
+from onnxcost.frontend.values import Value
+from onnxcost.graph import Graph, Tensor
 
 
 def lowered(skeleton: Skeleton, found: ShapedModel) -> Graph:
@@ -27,25 +14,17 @@ def lowered(skeleton: Skeleton, found: ShapedModel) -> Graph:
     model = found.model
     tensors: dict[int, Tensor] = {}
 
-    def tensor(value: Value | None) -> Tensor | None:
-        if value is None:
-            return None
+    def tensor(value: Value) -> Tensor:
         if id(value) not in tensors:
-            tensors[id(value)] = _tensor(value)
+            tensors[id(value)] = as_tensor(value)
         return tensors[id(value)]
 
-    nodes = []
-    for step in found.steps:
-        inputs, outputs = tuple(map(tensor, step.inputs)), tuple(map(tensor, step.outputs))
-        attributes = _attributes(step, found.opsets.get(step.domain), inputs)
-        scope = _scope(step.node)
-        nodes.append(Node(step.name, step.node.op_type, step.domain, inputs, outputs, attributes, scope, step.repeat))
     return Graph(
         name=model.graph.name,
-        inputs=tuple(_tensor(value) for value in found.inputs),
-        outputs=tuple(_tensor(value) for value in found.outputs),
-        nodes=tuple(nodes),
-        constants={name: _tensor(value) for name, value in found.constants.items()},
+        inputs=tuple(tensor(value) for value in found.inputs),
+        outputs=tuple(tensor(value) for value in found.outputs),
+        nodes=tuple(as_node(step, found.opsets.get(step.domain), tensor) for step in found.steps),
+        constants={name: tensor(value) for name, value in found.constants.items()},
         dims=found.dims,
         warnings=tuple(found.warnings),
         path=skeleton.path,
@@ -54,113 +33,3 @@ def lowered(skeleton: Skeleton, found: ShapedModel) -> Graph:
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
     )
-
-
-@lru_cache(maxsize=64)
-def _dtype(element_type: int) -> str:
-    from onnx import TensorProto
-
-    name = TensorProto.DataType.Name(element_type).lower() if element_type in TensorProto.DataType.values() else "undefined"
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _type_name(type_: TypeProto | None) -> str:
-    """``float32`` for a tensor, ``sequence(float32)`` and the like for what holds tensors."""
-    kind = type_.WhichOneof("value") if type_ is not None else None
-    if type_ is None or kind is None:
-        return "undefined"
-    if kind in ("tensor_type", "sparse_tensor_type"):
-        return _dtype(getattr(type_, kind).elem_type)
-    inner = type_.map_type.value_type if kind == "map_type" else getattr(type_, kind).elem_type
-    return f"{kind.removesuffix('_type')}({_type_name(inner)})"
-
-
-def _tensor(value: Value) -> Tensor:
-    return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, _elements(value))
-
-
-def _elements(value: Value) -> tuple[Any, ...] | None:
-    if value.tensor is None or prod(value.tensor.dims) > VALUE_LIMIT:
-        return None
-    from onnx.numpy_helper import to_array
-
-    try:
-        return tuple(to_array(value.tensor).ravel().tolist())
-    # A payload shorter than its dims says, or of a type that numpy lacks: the elements stay unknown.
-    except (ValueError, TypeError):
-        return None
-
-
-@lru_cache(maxsize=4096)
-def _defaults(schema: OpSchema) -> Mapping[str, Any]:
-    return {name: _plain(a.default_value) for name, a in schema.attributes.items() if a.default_value.name}
-
-
-def _plain(attribute: AttributeProto) -> Any:
-    """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
-    match attribute.type:
-        case attribute.INT:
-            return attribute.i
-        case attribute.FLOAT:
-            return attribute.f
-        case attribute.STRING:
-            return attribute.s.decode("utf-8", "replace")
-        case attribute.INTS:
-            return tuple(attribute.ints)
-        case attribute.FLOATS:
-            return tuple(attribute.floats)
-        case attribute.STRINGS:
-            return tuple(item.decode("utf-8", "replace") for item in attribute.strings)
-        case _:
-            return None
-
-
-def _attributes(step: Step, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
-    schema = schema_of(step.node.op_type, step.domain, opset)
-    own = {name: _plain(attribute) for name, attribute in step.attributes.items()}
-    if schema is None:
-        return own
-    attributes = {**_defaults(schema), **own}
-    if normalise := _OLD_FORMS.get(step.node.op_type if not step.domain else ""):
-        attributes |= normalise(attributes, schema.since_version, inputs)
-    return attributes
-
-
-def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
-    """Before opset 13 the Softmax family reduced over all axes from ``axis`` on, since then over ``axis`` alone."""
-    if not inputs or inputs[0] is None or inputs[0].dims is None:
-        return {}
-    rank = len(inputs[0].dims)
-    axis = attributes["axis"] % rank if rank else 0
-    return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
-
-
-OldForm = Callable[[Mapping[str, Any], int, tuple[Tensor | None, ...]], dict[str, Any]]
-_OLD_FORMS: Mapping[str, OldForm] = {"Softmax": _softmax_axes, "LogSoftmax": _softmax_axes, "Hardmax": _softmax_axes}
-
-
-_NO_MODULE = "_empty_nn_module_stack"
-"""What PyTorch's newer exporter writes where a node comes from no module."""
-
-
-def _scope(node: NodeProto) -> tuple[str, ...]:
-    """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name.
-
-    Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
-    already is left out, so that one module has one scope whoever exported it.
-    """
-    paths = next((_name_scopes(item.value) for item in node.metadata_props if item.key == "pkg.torch.onnx.name_scopes"), None)
-    parts = paths[:-1] if paths else [part for part in node.name.split("/")[:-1] if part]
-    scope: list[str] = []
-    parent = ""
-    for part in parts:
-        if not part or part.startswith(_NO_MODULE):
-            continue
-        scope.append(part.removeprefix(f"{parent}.") if parent else part)
-        parent = part
-    return tuple(scope)
-
-
-def _name_scopes(text: str) -> list[str]:
-    """The paths in a list that is written as Python would: ``['', 'layer1', 'layer1.0', 'conv2d']``."""
-    return re.findall(r"'([^']*)'", text)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
+from onnxcost.formulas import FORMULAS
+from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.control_flow import taken_branch
 from onnxcost.frontend.dims import bind_inputs
 from onnxcost.frontend.folding import can_fold, is_repeatable
@@ -46,13 +48,15 @@ def shaped(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
+    formulas: FormulaTable = FORMULAS,
 ) -> ShapedModel:
-    """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``.
+    """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
+    rules are used.
 
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalised(model)
-    found = ShapedModel(model, opsets, Inference(opsets, tuple(model.opset_import), model.ir_version))
+    found = ShapedModel(model, opsets, Inference(opsets, tuple(model.opset_import), model.ir_version, formulas))
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]

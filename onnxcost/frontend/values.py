@@ -18,8 +18,9 @@ class Value:
     """One value of the model under a name that is unique in the whole walk.
 
     ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None
-    where not even the rank is or where it is no tensor. ``tensor`` holds the elements where they are stored or have been
-    folded; ``folds_from`` is the step that they can be computed from where they have not been yet.
+    where not even the rank is or where it is no tensor; ``is_bound`` says that data decides them and these are the largest.
+    ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
+    computed from where they have not been yet.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Value:
     is_shaped: bool = False
     signature: bytes = b""
     is_constant: bool = False
+    is_bound: bool = False
     tensor: TensorProto | None = None
     folds_from: Step | None = None
 
@@ -73,13 +75,15 @@ class Step:
         return any(attribute.HasField("g") or attribute.graphs for attribute in self.attributes.values())
 
 
-def tensor_type(element_type: int, dims: Iterable[int]) -> TypeProto:
-    """The type of a tensor with these dims."""
+def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProto:
+    """The type of a tensor with these dims; one that is no integer stays open."""
     from onnx import TypeProto
 
     type_ = TypeProto()
     type_.tensor_type.elem_type = element_type
     type_.tensor_type.shape.SetInParent()
     for size in dims:
-        type_.tensor_type.shape.dim.add().dim_value = size
+        dim = type_.tensor_type.shape.dim.add()
+        if isinstance(size, int):
+            dim.dim_value = size
     return type_

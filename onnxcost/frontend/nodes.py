@@ -1,0 +1,156 @@
+"""One step as the Node that formulas know: schema defaults filled in, old forms normalised, the scope of its module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.frontend.values import Step, Value
+from onnxcost.graph import Node, Tensor
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, NodeProto, TypeProto
+    from onnx.defs import OpSchema
+
+VALUE_LIMIT = 64
+"""Elements of the largest constant whose elements a formula can see."""
+
+
+@lru_cache(maxsize=4096)
+def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
+    """The operator's schema in the opset; None for an operator that onnx does not define there."""
+    from onnx import defs
+
+    if opset is None or not defs.has(op_type, opset, domain):
+        return None
+    return defs.get_schema(op_type, opset, domain)
+
+
+def as_node(step: Step, opset: int | None, tensor: Callable[[Value], Tensor]) -> Node:
+    """The node of a step; ``tensor`` is ``as_tensor``, or a memory of what it gave before."""
+    inputs = tuple(tensor(value) if value is not None else None for value in step.inputs)
+    outputs = tuple(tensor(value) if value is not None else None for value in step.outputs)
+    attributes = _attributes(step, opset, inputs)
+    return Node(step.name, step.node.op_type, step.domain, inputs, outputs, attributes, _scope(step.node), step.repeat)
+
+
+@lru_cache(maxsize=64)
+def element_type(dtype: str) -> int:
+    """The number that onnx gives an element type: the other way round than ``_dtype``."""
+    from onnx import TensorProto
+
+    return next((number for number in TensorProto.DataType.values() if _dtype(number) == dtype), TensorProto.UNDEFINED)
+
+
+@lru_cache(maxsize=64)
+def _dtype(element_type: int) -> str:
+    from onnx import TensorProto
+
+    name = TensorProto.DataType.Name(element_type).lower() if element_type in TensorProto.DataType.values() else "undefined"
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _type_name(type_: TypeProto | None) -> str:
+    """``float32`` for a tensor, ``sequence(float32)`` and the like for what holds tensors."""
+    kind = type_.WhichOneof("value") if type_ is not None else None
+    if type_ is None or kind is None:
+        return "undefined"
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        return _dtype(getattr(type_, kind).elem_type)
+    inner = type_.map_type.value_type if kind == "map_type" else getattr(type_, kind).elem_type
+    return f"{kind.removesuffix('_type')}({_type_name(inner)})"
+
+
+def as_tensor(value: Value) -> Tensor:
+    """What formulas see of a value."""
+    return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, _elements(value), value.is_bound)
+
+
+def _elements(value: Value) -> tuple[Any, ...] | None:
+    if value.tensor is None or prod(value.tensor.dims) > VALUE_LIMIT:
+        return None
+    from onnx.numpy_helper import to_array
+
+    try:
+        return tuple(to_array(value.tensor).ravel().tolist())
+    # A payload shorter than its dims says, or of a type that numpy lacks: the elements stay unknown.
+    except (ValueError, TypeError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _defaults(schema: OpSchema) -> Mapping[str, Any]:
+    return {name: _plain(a.default_value) for name, a in schema.attributes.items() if a.default_value.name}
+
+
+def _plain(attribute: AttributeProto) -> Any:
+    """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
+    match attribute.type:
+        case attribute.INT:
+            return attribute.i
+        case attribute.FLOAT:
+            return attribute.f
+        case attribute.STRING:
+            return attribute.s.decode("utf-8", "replace")
+        case attribute.INTS:
+            return tuple(attribute.ints)
+        case attribute.FLOATS:
+            return tuple(attribute.floats)
+        case attribute.STRINGS:
+            return tuple(item.decode("utf-8", "replace") for item in attribute.strings)
+        case _:
+            return None
+
+
+def _attributes(step: Step, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
+    schema = schema_of(step.node.op_type, step.domain, opset)
+    own = {name: _plain(attribute) for name, attribute in step.attributes.items()}
+    if schema is None:
+        return own
+    attributes = {**_defaults(schema), **own}
+    if normalise := _OLD_FORMS.get(step.node.op_type if not step.domain else ""):
+        attributes |= normalise(attributes, schema.since_version, inputs)
+    return attributes
+
+
+def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
+    """Before opset 13 the Softmax family reduced over all axes from ``axis`` on, since then over ``axis`` alone."""
+    if not inputs or inputs[0] is None or inputs[0].dims is None:
+        return {}
+    rank = len(inputs[0].dims)
+    axis = attributes["axis"] % rank if rank else 0
+    return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
+
+
+OldForm = Callable[[Mapping[str, Any], int, tuple[Tensor | None, ...]], dict[str, Any]]
+_OLD_FORMS: Mapping[str, OldForm] = {"Softmax": _softmax_axes, "LogSoftmax": _softmax_axes, "Hardmax": _softmax_axes}
+
+
+_NO_MODULE = "_empty_nn_module_stack"
+"""What PyTorch's newer exporter writes where a node comes from no module."""
+
+
+def _scope(node: NodeProto) -> tuple[str, ...]:
+    """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name.
+
+    Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
+    already is left out, so that one module has one scope whoever exported it.
+    """
+    paths = next((_name_scopes(item.value) for item in node.metadata_props if item.key == "pkg.torch.onnx.name_scopes"), None)
+    parts = paths[:-1] if paths else [part for part in node.name.split("/")[:-1] if part]
+    scope: list[str] = []
+    parent = ""
+    for part in parts:
+        if not part or part.startswith(_NO_MODULE):
+            continue
+        scope.append(part.removeprefix(f"{parent}.") if parent else part)
+        parent = part
+    return tuple(scope)
+
+
+def _name_scopes(text: str) -> list[str]:
+    """The paths in a list that is written as Python would: ``['', 'layer1', 'layer1.0', 'conv2d']``."""
+    return re.findall(r"'([^']*)'", text)
