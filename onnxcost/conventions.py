@@ -79,8 +79,17 @@ def _softmax(node: Node, work: Work) -> int:
 
 _ZERO = Rule("0", lambda node, work: 0)
 
-_CONVOLUTIONS = "Conv ConvInteger QLinearConv"
-_PRODUCTS = "Gemm MatMul MatMulInteger QLinearMatMul"
+_CONVOLUTIONS = (
+    "Conv ConvInteger QLinearConv com.microsoft.FusedConv com.microsoft.NhwcConv com.microsoft.NhwcFusedConv "
+    "com.microsoft.QLinearConv com.microsoft.nchwc.Conv"
+)
+_FUSED_PRODUCTS = "com.microsoft.FusedGemm com.microsoft.FusedMatMul com.microsoft.TransposeMatMul com.microsoft.MatMulNBits"
+_PRODUCTS = (
+    f"Gemm MatMul MatMulInteger QLinearMatMul {_FUSED_PRODUCTS} com.microsoft.QGemm com.microsoft.MatMulIntegerToFloat "
+    "com.microsoft.DynamicQuantizeMatMul"
+)
+_MAX_POOLS = "com.microsoft.NhwcMaxPool com.microsoft.nchwc.MaxPool com.microsoft.nchwc.GlobalMaxPool"
+_BLOCKED_AVERAGES = "com.microsoft.nchwc.AveragePool com.microsoft.nchwc.GlobalAveragePool"
 
 _CLASSIC: Mapping[str, Rule] = {
     **_each(_PRODUCTS, _weighted("(2·K − 1)·out", macs=2, accumulators=-1)),
@@ -88,9 +97,9 @@ _CLASSIC: Mapping[str, Rule] = {
     "Relu": _per_input(1),
     "Tanh": _per_input(5),
     "Sigmoid": _per_input(4),
-    **_each("MaxPool GlobalMaxPool", _per_output(1)),
+    **_each(f"MaxPool GlobalMaxPool {_MAX_POOLS}", _per_output(1)),
     **_each(
-        "AveragePool GlobalAveragePool",
+        f"AveragePool GlobalAveragePool {_BLOCKED_AVERAGES}",
         Rule("(k + 1)·out", lambda node, work: (_kernel_elements(node) + 1) * node.out.size),
     ),
     "BatchNormalization": _per_input(4),
@@ -150,7 +159,7 @@ def _thop_recurrent(gates: int, elementwise: int) -> Rule:
 
 
 _THOP: Mapping[str, Rule] = {
-    **_each("MatMul Gemm", Rule("MACs with a weight, 0 of two activations", _thop_product)),
+    **_each(f"MatMul Gemm {_FUSED_PRODUCTS}", Rule("MACs with a weight, 0 of two activations", _thop_product)),
     **_each("Einsum Attention DeformConv", _ZERO),
     "ConvTranspose": Rule("out·C_in/g·k", _thop_conv_transpose),
     **_each("BatchNormalization LayerNormalization InstanceNormalization", _per_input(4)),

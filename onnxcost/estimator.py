@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.conventions import FLOPS
+from onnxcost.dtypes import compute_dtype, compute_dtypes
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas import FORMULAS, UNCOUNTABLE
+from onnxcost.formulas import CONTROL_FLOW, FORMULAS, UNCOUNTABLE
+from onnxcost.formulas.plugins import with_installed
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.graph import BITS, Graph, Node
+from onnxcost.graph import Caveat, Graph, Node
 from onnxcost.memory import memory, weights_by_node
-from onnxcost.report import CostReport, Counted, NodeCost, Uncounted
-from onnxcost.traffic import traffic
+from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
+from onnxcost.traffic import NO_TRAFFIC, traffic
+from onnxcost.work import NO_WORK
 
 if TYPE_CHECKING:
     from onnxcost.frontend import ModelSource
@@ -23,34 +28,47 @@ def estimate(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
     formulas: FormulaTable = FORMULAS,
 ) -> CostReport:
     """The static cost of ``model``: a path, an open binary file, bytes or a ModelProto. Weights are never read.
 
-    ``shapes`` maps input names to tuples, ``dims`` symbols to integers and ``values`` input names to arrays or numbers; dims
-    that stay open are assumed, and the report says so. ``formulas`` adds or overrides operators: ``FORMULAS | mine``.
+    ``shapes`` maps input names to tuples, ``dims`` symbols to integers, ``values`` input names to arrays or numbers and
+    ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. ``formulas`` adds
+    or overrides operators: ``FORMULAS | mine``.
 
     Raises ModelError for what is not a usable model and InputError for an argument that does not fit it.
     """
-    from onnxcost.frontend import read_graph
+    from onnxcost.frontend import operators_in, read_graph, read_skeleton
 
-    return cost(read_graph(model, shapes, dims, values, formulas), formulas)
+    skeleton = read_skeleton(model)
+    known = with_installed(formulas, operators_in(skeleton.model))
+    return cost(read_graph(skeleton, shapes, dims, values, trips, known), known)
 
 
 def cost(graph: Graph, formulas: FormulaTable = FORMULAS) -> CostReport:
     """The cost of a graph. What cannot be counted is in the report as Uncounted, with its reason."""
+    caveats = list(graph.caveats)
+    graph = replace(graph, nodes=tuple(_resolved(graph.nodes, formulas, caveats)))
     weights = weights_by_node(graph)
-    costs = tuple(_node_cost(node, formulas, own.parameters) for node, own in zip(graph.nodes, weights, strict=True))
-    return CostReport(graph, costs, memory(graph, weights), graph.warnings)
+    dtypes, notes = compute_dtypes(graph)
+    costs = tuple(
+        _node_cost(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
+    )
+    return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes)))
 
 
-def _node_cost(node: Node, formulas: FormulaTable, parameters: int) -> NodeCost:
+def _node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
+    if node.open_reason:
+        return Uncounted(node, node.open_reason, parameters)
+    if node.key in CONTROL_FLOW:
+        return Counted(node, NO_WORK, NO_TRAFFIC, dtype, parameters)
     formula = formulas.get(node.key)
     if formula is None:
         reason = UNCOUNTABLE.get(node.key, f"no formula for the operator {node.key}")
         return Uncounted(node, reason, parameters)
     try:
-        return Counted(node, formula(node), traffic(node), compute_dtype(node), parameters)
+        return Counted(node, formula(node), traffic(node), dtype, parameters)
     except UnknownShape as unknown:
         return Uncounted(node, str(unknown), parameters)
     # A node that does not fit its operator (an attribute of another kind, a missing one) must not end the report.
@@ -58,10 +76,34 @@ def _node_cost(node: Node, formulas: FormulaTable, parameters: int) -> NodeCost:
         return Uncounted(node, f"the node does not fit its formula ({type(error).__name__}: {error})", parameters)
 
 
-def compute_dtype(node: Node) -> str:
-    """The type that the arithmetic is done in: the narrower of the first input's and the first output's, bool left out.
+def _resolved(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat]) -> list[Node]:
+    """The nodes with the dearer branch in place of the branches of an ``If`` whose condition is not known."""
+    resolved = []
+    for node in nodes:
+        if node.branches:
+            branches = [_resolved(branch, formulas, caveats) for branch in node.branches]
+            counts = [_flops(branch, formulas) for branch in branches]
+            dearer = counts.index(max(counts))
+            resolved += branches[dearer]
+            name, flops = ("then", "else")[dearer], " and ".join(f"{count:,}" for count in counts)
+            text = f"If '{node.name}': its condition is not known; its {name} branch is counted, the dearer ({flops} FLOPs)"
+            caveats.append(Caveat("upper", text))
+        resolved.append(node)
+    return resolved
 
-    So a comparison of floats counts under float32, and what quantizes or dequantizes under its integer type.
-    """
-    ends = [tensor.dtype for tensor in (*node.inputs[:1], *node.outputs[:1]) if tensor is not None]
-    return min((dtype for dtype in ends if dtype != "bool"), key=lambda dtype: BITS.get(dtype, 64), default="bool")
+
+def _flops(nodes: Sequence[Node], formulas: FormulaTable) -> int:
+    return Group((), tuple(_node_cost(node, formulas, compute_dtype(node), 0) for node in nodes)).total(FLOPS)
+
+
+def _bounds(nodes: Sequence[Node]) -> list[Caveat]:
+    """What the report says of the shapes that data decides."""
+    bound = [node for node in nodes if any(tensor is not None and tensor.is_bound for tensor in node.outputs)]
+    if not bound:
+        return []
+    origins = [node for node in bound if not any(tensor is not None and tensor.is_bound for tensor in node.inputs)]
+    names = ", ".join(dict.fromkeys(f"'{node.name}' ({node.op_type})" for node in (origins or bound)[:3]))
+    more = " and others" if len(origins) > 3 else ""
+    return [
+        Caveat("upper", f"{len(bound)} nodes are counted at the largest shapes that data can give them, from {names}{more} on")
+    ]

@@ -24,9 +24,9 @@ Dim = int | str | None
 class Tensor:
     """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
 
-    ``is_constant`` says that it does not depend on the model's inputs: stored, or computed from what is stored.
-    ``value`` is the flat tuple of elements of a small tensor, in row-major order, where they are known.
-    ``is_bound`` says that data decides the shape: ``dims`` are the largest that it can be.
+    ``is_constant`` says that it does not depend on the model's inputs: stored, or computed from what is stored. ``value``
+    is the flat tuple of elements of a small tensor, in row-major order, where they are known. A sequence has its tensors as
+    ``elements``, where they are known. ``is_bound`` says that data decides the shape: ``dims`` are the largest it can be.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Tensor:
     is_constant: bool = False
     value: tuple[Any, ...] | None = None
     is_bound: bool = False
+    elements: tuple[Tensor, ...] | None = None
 
     @property
     def is_shaped(self) -> bool:
@@ -66,7 +67,9 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, sub-byte types packed; raises UnknownShape."""
+        """Bytes of the elements, sub-byte types packed, of a sequence the sum of its tensors'; raises UnknownShape."""
+        if self.elements is not None:
+            return sum(element.nbytes for element in self.elements)
         return -(-self.size * BITS.get(self.dtype, 0) // 8)
 
 
@@ -74,7 +77,8 @@ class Tensor:
 class Node:
     """One instance of an operator. Absent optional inputs and outputs are None; ``attributes`` has the schema's defaults.
 
-    ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference.
+    ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference. ``branches`` are the bodies of which
+    one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph.
     """
 
     name: str
@@ -85,6 +89,8 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     scope: tuple[str, ...] = ()
     repeat: int = 1
+    branches: tuple[tuple[Node, ...], ...] = ()
+    open_reason: str = ""
 
     @property
     def key(self) -> str:
@@ -126,6 +132,16 @@ class BoundDim:
 
 
 @dataclass(frozen=True, slots=True)
+class Caveat:
+    """What keeps a total from being exact. ``kind``: the total is an "upper" or a "lower" bound, or it is a "note" on how
+    something was counted; ``text`` is a sentence that says why, and what changes it.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A shaped model. ``nodes`` are in execution order; ``constants`` are what the file stores: initializers and the values
     of Constant nodes, by name.
@@ -137,7 +153,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, Tensor]
     dims: tuple[BoundDim, ...] = ()
-    warnings: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     path: str = ""
     producer: str = ""
     ir_version: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas import activation, elementwise
+from onnxcost.formulas import CONTROL_FLOW, activation, contrib_activation, contrib_inputs, elementwise
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.report import Memory
 from onnxcost.traffic import VIEWS
@@ -17,7 +17,7 @@ _STORED_AS_WEIGHTS = frozenset(
     | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
 )
 # Integers of 32 bits are weights only where quantized operators keep their biases.
-_QUANTIZED_BIAS: Mapping[str, int] = {"DequantizeLinear": 0, "QLinearConv": 8}
+_QUANTIZED_BIAS: Mapping[str, int] = {"DequantizeLinear": 0, "QLinearConv": 8, **contrib_inputs.QUANTIZED_BIAS}
 # Inputs that steer an operator (sizes, scales, zero points, bounds) and hold no weights.
 _STEERING: Mapping[str, frozenset[int]] = {
     "Resize": frozenset({1, 2, 3}),
@@ -30,6 +30,7 @@ _STEERING: Mapping[str, frozenset[int]] = {
     "QLinearMatMul": frozenset({1, 2, 4, 5, 6, 7}),
     "ConvInteger": frozenset({2, 3}),
     "MatMulInteger": frozenset({2, 3}),
+    **contrib_inputs.STEERING,
 }
 # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
 _LEARNS_SCALARS = frozenset(
@@ -39,7 +40,7 @@ _LEARNS_SCALARS = frozenset(
 _RUNNING_STATISTICS: Mapping[str, frozenset[int]] = {"BatchNormalization": frozenset({3, 4})}
 
 # Operators that can write over the input that they read, element by element or row by row.
-_IN_PLACE = elementwise.TABLE.keys() | activation.TABLE.keys() | {"BatchNormalization"}
+_IN_PLACE = elementwise.TABLE.keys() | activation.TABLE.keys() | contrib_activation.TABLE.keys() | {"BatchNormalization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,19 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
                 continue
             seen.add(tensor.name)
             is_statistic = index in _RUNNING_STATISTICS.get(node.key, ())
-            counts["running_statistics" if is_statistic else "parameters"] += tensor.size
+            counts["running_statistics" if is_statistic else "parameters"] += _weights_in(node, index, tensor)
         found.append(Weights(**counts))
     return tuple(found)
+
+
+def _weights_in(node: Node, index: int, tensor: Tensor) -> int:
+    """How many weights a tensor holds: its elements, or more where an operator packs several into one."""
+    packed = contrib_inputs.WEIGHTS.get(node.key, {}).get(index)
+    try:
+        return packed(node, tensor) if packed else tensor.size
+    # A node that does not fit its operator is left with what is stored.
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return tensor.size
 
 
 def _is_weight(node: Node, index: int, tensor: Tensor) -> bool:
@@ -143,11 +154,18 @@ def _owners(nodes: Sequence[Node]) -> dict[str, str]:
         for tensor in node.inputs:
             if tensor is not None and not tensor.is_constant:
                 owner.setdefault(tensor.name, tensor.name)
-        is_view = node.key in VIEWS and node.inputs and node.inputs[0] is not None and not node.inputs[0].is_constant
         for index, tensor in enumerate(node.outputs):
             if tensor is not None:
-                owner[tensor.name] = owner[node.x.name] if is_view and index == 0 else tensor.name
+                source = _viewed(node, index)
+                owner[tensor.name] = owner[source.name] if source is not None and not source.is_constant else tensor.name
     return owner
+
+
+def _viewed(node: Node, index: int) -> Tensor | None:
+    """The input in whose buffer an output lies; control flow hands on, at the same position, what its body made."""
+    if node.key in CONTROL_FLOW and not node.branches:
+        return node.input(index)
+    return node.input(0) if node.key in VIEWS and index == 0 else None
 
 
 def _last_uses(graph: Graph, owner: Mapping[str, str]) -> dict[str, int]:

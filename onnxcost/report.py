@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
-from onnxcost.graph import Graph, Node
+from onnxcost.graph import Caveat, Graph, Node
 from onnxcost.traffic import NO_TRAFFIC, Traffic
 from onnxcost.work import NO_WORK, Work
 
@@ -119,12 +119,24 @@ def grouped(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]
 
 @dataclass(frozen=True)
 class CostReport:
-    """The cost of a model: every node's, and the sums. ``warnings`` are whole sentences."""
+    """The cost of a model: every node's, and the sums. ``caveats`` say what keeps the sums from being exact."""
 
     graph: Graph
     costs: tuple[NodeCost, ...]
     memory: Memory
-    warnings: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What there is to know of how the model was counted, in sentences."""
+        return tuple(dict.fromkeys(caveat.text for caveat in self.caveats))
+
+    @property
+    def bound(self) -> str:
+        """What the totals are: "" exact, "lower" or "upper" bounds, or "mixed" where some nodes are short and others over."""
+        kinds = {caveat.kind for caveat in self.caveats} & {"lower", "upper"}
+        kinds |= set() if self.complete else {"lower"}
+        return "mixed" if len(kinds) > 1 else next(iter(kinds), "")
 
     @cached_property
     def whole(self) -> Group:

@@ -30,6 +30,7 @@ def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> 
             {"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option} for dim in report.graph.dims
         ],
         "complete": report.complete,
+        "bound": report.bound,
         "convention": chosen.name,
         "totals": _totals(report, chosen),
         "conventions": {name: report.total(each) for name, each in CONVENTIONS.items()},
@@ -39,7 +40,7 @@ def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> 
         "by_operator": [_operator(group, chosen) for group in report.by_operator()],
         "nodes": [_node(cost, chosen) for cost in report.counted],
         "uncounted": [{**_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
-        "warnings": list(dict.fromkeys((*report.graph.warnings, *report.warnings))),
+        "warnings": list(report.warnings),
         "measurement": None,
     }
 

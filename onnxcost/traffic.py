@@ -29,7 +29,7 @@ class Traffic:
 
 NO_TRAFFIC = Traffic()
 
-VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "com.microsoft.ExpandDims"})
 """Operators whose first output is their first input under another shape or name: no byte moves."""
 
 
@@ -56,8 +56,25 @@ def _reads_what_it_picks(node: Node) -> Traffic:
     return Traffic(written + _nbytes(node.inputs[1:]), written)
 
 
+def _reads_packed_rows(node: Node) -> Traffic:
+    """Of the table (input 0), its scales (2) and zero points (3) as large a part as is gathered."""
+    rows = node.x.shape[int(node.attributes.get("gather_axis", 0))]
+    indices = node.required(1)
+    tables = _nbytes((node.x, *node.inputs[2:]))
+    return Traffic(tables * indices.size // rows + indices.nbytes if rows else indices.nbytes, _nbytes(node.outputs))
+
+
+def _reads_embeddings(node: Node) -> Traffic:
+    """One row a token of each embedding (inputs 2 to 4), and the other inputs whole."""
+    rows = sum(node.x.size * tensor.nbytes // tensor.shape[0] for tensor in node.inputs[2:5] if tensor and tensor.size)
+    return Traffic(rows + _nbytes((*node.inputs[:2], *node.inputs[5:])), _nbytes(node.outputs))
+
+
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
     **dict.fromkeys(VIEWS, _nothing),
     **dict.fromkeys(("Constant", "Shape", "Size"), _nothing),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Slice", "Split", "CenterCropPad"), _reads_what_it_picks),
+    **dict.fromkeys(("com.microsoft.GatherND", "com.microsoft.TorchEmbedding"), _reads_what_it_picks),
+    "com.microsoft.GatherBlockQuantized": _reads_packed_rows,
+    **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),
 }

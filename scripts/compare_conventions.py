@@ -15,6 +15,7 @@ decomposed into the matrix products that they are; where the count of a plain CP
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import lzma
@@ -41,7 +42,8 @@ HEADER = """\
 #   macs_plain  the same of a plain CPU run without gradients, where that misses operators
 #   fvcore      FlopCountAnalysis by operator; thop: thop.profile by module type
 #   published   torchvision's own figures of the weights with that input
-#   explained   where the first file's report and a package's figure differ: adding up `theirs` - `onnxcost` gives the package's total
+#   explained   where the first file's report and a package's figure differ, and why: onnxcost's total of the convention,
+#               less each row's `onnxcost`, plus each row's `theirs`, is the package's total
 """
 PACKAGES = ("torch", "torchvision", "fvcore", "thop", "onnx", "onnxscript")
 
@@ -73,8 +75,11 @@ def result(task: str, name: str) -> Path:
 
 def run_each(task: str, names: Iterable[str], timeout: float) -> None:
     """Do a task for each model whose result is not there, each in a process forked after the slow imports."""
-    import thop  # noqa: F401
+    from torchvision_models import load_torchvision
 
+    load_torchvision()
+    for module in ("fvcore.nn", "onnxscript", "thop"):
+        importlib.import_module(module)
     (BUILD / "onnx").mkdir(parents=True, exist_ok=True)
     for name in names:
         if result(task, name).exists():
@@ -90,9 +95,8 @@ def run_each(task: str, names: Iterable[str], timeout: float) -> None:
         child.join()
         if child.exitcode and not failed.exists():
             failed.write_text(f"exit code {child.exitcode} after {time.monotonic() - started:.0f} s")
-        print(
-            f"{task} {name}: {time.monotonic() - started:.0f} s {failed.read_text() if failed.exists() else 'ok'}", flush=True
-        )
+        outcome = failed.read_text() if failed.exists() else "ok"
+        print(f"{task} {name}: {time.monotonic() - started:.0f} s {outcome}", flush=True)
 
 
 def files_of(name: str) -> list[Path]:
@@ -118,11 +122,8 @@ def toml(value: Any) -> str:
     """A value in TOML's inline notation."""
     match value:
         case dict():
-            return (
-                "{"
-                + ", ".join(f"{key if key.isidentifier() else json.dumps(key)} = {toml(item)}" for key, item in value.items())
-                + "}"
-            )
+            pairs = ((key if key.isidentifier() else json.dumps(key), toml(item)) for key, item in value.items())
+            return "{" + ", ".join(f"{key} = {item}" for key, item in pairs) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(toml, value)) + "]"
         case float() | int():
@@ -192,6 +193,19 @@ def read_archive() -> dict[str, bytes]:
         return {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
 
 
+def measure_or_export(task: str, names: list[str], timeout: float) -> None:
+    """The named models, or all of them; to be exported with the exporter, or the two, that the model is meant for."""
+    from skeletons import NEWER_EXPORTER, NEWER_EXPORTER_ALONE
+    from torchvision_models import all_models
+
+    names = names or all_models()
+    if task == "measure":
+        run_each("measure", names, timeout)
+        return
+    run_each("export", [name for name in names if name not in NEWER_EXPORTER_ALONE], timeout)
+    run_each("export-newer", [name for name in names if name in NEWER_EXPORTER + NEWER_EXPORTER_ALONE], timeout)
+
+
 def main() -> None:
     """Parse, then do the tasks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -200,14 +214,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one model")
     options = parser.parse_args()
     if options.task in ("measure", "export"):
-        from skeletons import NEWER_EXPORTER
-        from torchvision_models import all_models
-
-        names = options.names or all_models()
-        run_each(options.task, names, options.timeout)
-        if options.task == "export":
-            newer = [name for name in names if name in NEWER_EXPORTER or (BUILD / f"{name}.export.failed").exists()]
-            run_each("export-newer", newer, options.timeout)
+        measure_or_export(options.task, options.names, options.timeout)
     elif options.task == "publish":
         publish()
     else:

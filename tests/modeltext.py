@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from onnx import ModelProto, numpy_helper, parser
+
+from onnxcost.frontend import read_graph, read_skeleton
+from onnxcost.graph import Graph
 
 
 def model(graph: str, opset: int = 17, functions: str = "", domains: str = "", **weights: tuple[int, ...]) -> ModelProto:
@@ -11,3 +16,8 @@ def model(graph: str, opset: int = 17, functions: str = "", domains: str = "", *
     made = parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}{domains}]>\ng {graph}\n{functions}')
     made.graph.initializer.extend(numpy_helper.from_array(np.zeros(dims, np.float32), name) for name, dims in weights.items())
     return made
+
+
+def graph_of(proto: ModelProto, **arguments: Any) -> Graph:
+    """The graph that the frontend makes of a model."""
+    return read_graph(read_skeleton(proto), **arguments)

@@ -43,9 +43,17 @@ def test_the_user_adds_a_formula() -> None:
 
 
 def test_an_open_shape_is_uncounted_with_its_reason() -> None:
-    report = onnxcost.estimate(model("(float[4] x) => (float y) { n = NonZero(x) f = Cast <to = 1> (n) y = Relu(f) }"))
-    assert "the shape of 'y' is not known" in report.uncounted[-1].reason
+    text = "(int64 n) => (float y) <int64 a = {0}, int64 b = {1}> { r = Range(a, n, b) y = Cast <to = 1> (r) }"
+    report = onnxcost.estimate(model(text))
+    assert "the shape of 'r' is not known" in report.uncounted[-1].reason
     assert report.memory.peak_activation_bytes is None
+
+
+def test_a_shape_that_data_decides_is_counted_at_its_largest() -> None:
+    report = onnxcost.estimate(model("(float[4] x) => (float y) { n = NonZero(x) f = Cast <to = 1> (n) y = Relu(f) }"))
+    assert report.complete
+    assert (report.bound, report.counted[-1].work.compares) == ("upper", 4)
+    assert "from 'NonZero_0' (NonZero) on" in report.warnings[0]
 
 
 def test_a_formula_that_fails_leaves_its_node_uncounted() -> None:

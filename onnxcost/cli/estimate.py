@@ -34,7 +34,7 @@ Examples:
   onnxcost model.onnx -o cost.json
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
-SHAPE, DIM, VALUE = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000"
+SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 DEFAULT_TOP = 10
 
 
@@ -49,6 +49,8 @@ DEFAULT_TOP = 10
     metavar=VALUE,
     help="Fix an input's value where it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
 )
+@click.option("--trips", multiple=True, metavar=TRIPS, help="Say how often a Loop runs, by its name; repeatable.")
+@click.option("--formulas", metavar="FILE.py", help="Count more operators: the table FORMULAS of a Python file.")
 @click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to rank by and show shares of.")
 @click.option(
     "--top", type=click.IntRange(min=0), help=f"Show the N most expensive nodes.  [default: {DEFAULT_TOP}]", metavar="N"
@@ -59,7 +61,7 @@ DEFAULT_TOP = 10
 )
 @click.option("--sort", type=click.Choice(list(SORTS)), help="Order of the tables.  [default: the convention's number]")
 @output_options
-@click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed or not counted.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")
 @click.option("--no-run", is_flag=True, help="Only count. Counting is all there is so far, so this changes nothing yet.")
 @click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
 def estimate(
@@ -67,6 +69,8 @@ def estimate(
     shapes: tuple[str, ...],
     dims: tuple[str, ...],
     values: tuple[str, ...],
+    trips: tuple[str, ...],
+    formulas: str | None,
     convention: str,
     top: int | None,
     all_nodes: bool,
@@ -79,9 +83,20 @@ def estimate(
     quiet: bool,
 ) -> None:
     """Parse, call, render."""
+    from onnxcost.estimator import estimate as count
+    from onnxcost.formulas import FORMULAS
+    from onnxcost.formulas.plugins import from_file
+
     chosen = chosen_format(format_, output)
     view = _view(chosen, convention, top, all_nodes, depth, sort)
-    report = _estimated(model, shapes, dims, values)
+    report = count(
+        _source(model),
+        shapes=arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
+        dims=arguments.pairs("--dim", DIM, dims, arguments.size),
+        values=arguments.pairs("--value", VALUE, values, arguments.value),
+        trips=arguments.pairs("--trips", TRIPS, trips, arguments.size),
+        formulas={**FORMULAS, **from_file(formulas)} if formulas else FORMULAS,
+    )
     deliver(_document(report, view), chosen, output)
     if not quiet:
         _warn(report, shows_assumed=strict or (chosen == "table" and output in (None, "-")))
@@ -98,17 +113,6 @@ def _view(format_: str, convention: str, top: int | None, all_nodes: bool, depth
     elif top is None and not all_nodes:
         top = 0 if depth else DEFAULT_TOP
     return View(CONVENTIONS[convention], top, depth, sort)
-
-
-def _estimated(model: str, shapes: tuple[str, ...], dims: tuple[str, ...], values: tuple[str, ...]) -> CostReport:
-    from onnxcost.estimator import estimate as count
-
-    return count(
-        _source(model),
-        shapes=arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
-        dims=arguments.pairs("--dim", DIM, dims, arguments.size),
-        values=arguments.pairs("--value", VALUE, values, arguments.value),
-    )
 
 
 def _source(model: str) -> str | bytes:
@@ -153,8 +157,8 @@ def _warn(report: CostReport, *, shows_assumed: bool) -> None:
     assumed = [dim for dim in report.graph.dims if dim.source == "assumed"]
     if assumed and not shows_assumed:
         say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
-    for warning in dict.fromkeys((*report.graph.warnings, *report.warnings)):
-        say("warning", warning)
+    for caveat in dict.fromkeys(report.caveats):
+        say("note" if caveat.kind == "note" else "warning", caveat.text)
 
 
 def _check(report: CostReport) -> None:
@@ -163,6 +167,7 @@ def _check(report: CostReport) -> None:
     if not report.complete:
         operators = ", ".join(dict.fromkeys(cost.node.key for cost in report.uncounted))
         found.append(f"{len(report.uncounted)} of {len(report.costs)} nodes are not counted ({operators})")
+    found += [caveat.text for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]
     if assumed := [dim for dim in report.graph.dims if dim.source == "assumed"]:
         found.append(f"assumed {', '.join(f'{dim.name} = {dim.value} ({dim.option})' for dim in assumed)}")
     if found:

@@ -7,9 +7,15 @@ from collections.abc import Callable, Mapping
 from onnxcost.formulas import (
     activation,
     attention,
+    classical,
     contraction,
+    contrib,
     convolution,
     elementwise,
+    features,
+    generators,
+    legacy,
+    losses,
     movement,
     normalization,
     pooling,
@@ -17,12 +23,18 @@ from onnxcost.formulas import (
     recurrent,
     reduction,
     resampling,
+    selection,
+    signal,
+    text,
+    training,
+    trees,
 )
 from onnxcost.formulas.table import Formula, FormulaTable, formula, no_arithmetic, per_input, per_output
 from onnxcost.graph import Node
 from onnxcost.work import Work
 
 __all__ = [
+    "CONTROL_FLOW",
     "FAMILIES",
     "FORMULAS",
     "UNCOUNTABLE",
@@ -36,7 +48,7 @@ __all__ = [
 ]
 
 
-def union(*tables: FormulaTable) -> FormulaTable:
+def union(*tables: FormulaTable) -> dict[str, Callable[[Node], Work]]:
     """The tables in one; raises ValueError where two of them count the same operator."""
     merged: dict[str, Callable[[Node], Work]] = {}
     for table in tables:
@@ -58,11 +70,28 @@ FAMILIES: dict[str, FormulaTable] = {
     "reduction": reduction.TABLE,
     "pooling": pooling.TABLE,
     "resampling": resampling.TABLE,
+    "signal": signal.TABLE,
+    "selection": selection.TABLE,
+    "losses": losses.TABLE,
+    "training": training.TABLE,
+    "classical": classical.TABLE,
+    "trees": trees.TABLE,
+    "features": features.TABLE,
+    "generators": generators.TABLE,
+    "text": text.TABLE,
     "movement": movement.TABLE,
+    **contrib.FAMILIES,
 }
 """The tables by family, in the order in which ``onnxcost formulas`` prints them."""
 
-FORMULAS: FormulaTable = union(*FAMILIES.values())
+FORMULAS: FormulaTable = legacy.with_rules(union(*FAMILIES.values()))
 
-UNCOUNTABLE: Mapping[str, str] = {}
+UNCOUNTABLE: Mapping[str, str] = {
+    "ImageDecoder": "the size and the coding of an image are in its bytes",
+    "ai.onnx.preview.training.Gradient": "it names a part of the graph to differentiate, and not how",
+    **contrib.UNCOUNTABLE,
+}
 """Operators whose work no graph can tell, each with the reason."""
+
+CONTROL_FLOW: frozenset[str] = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+"""Operators that are counted through the nodes of their bodies."""

@@ -25,9 +25,18 @@ def gelu(node: Node) -> Work:
     return node.out.size * GELU[node.attributes.get("approximate", "none")]
 
 
+SIGMOID = 2 * ADD + FUNCTION + DIV
+"""σ of an element: a negation, an exponential, an addition, a division."""
+
+
 def softmax_work(elements: int, rows: int) -> Work:
     """exp(x − m) / Σ exp(x − m), m = max x, in each row."""
     return reduced(elements, rows, ADD + COMPARE, each=ADD + FUNCTION + DIV)
+
+
+def log_softmax_work(elements: int, rows: int) -> Work:
+    """x − m − log Σ exp(x − m), m = max x, in each row."""
+    return reduced(elements, rows, ADD + COMPARE, each=2 * ADD + FUNCTION, end=FUNCTION)
 
 
 @formula("Y = exp(X − m) / Σ exp(X − m), m = max X", flops="rows·(5n − 2)")
@@ -39,8 +48,7 @@ def softmax(node: Node) -> Work:
 @formula("Y = X − m − log Σ exp(X − m), m = max X", flops="rows·(5n − 1)")
 def log_softmax(node: Node) -> Work:
     """Each row, n long, over ``axes``: https://onnx.ai/onnx/operators/onnx__LogSoftmax.html."""
-    rows = slices(node.x, node.attributes["axes"])
-    return reduced(node.x.size, rows, ADD + COMPARE, each=2 * ADD + FUNCTION, end=FUNCTION)
+    return log_softmax_work(node.x.size, slices(node.x, node.attributes["axes"]))
 
 
 @formula("Y = 1 at the first largest X, else 0", flops="rows·(n − 1)")

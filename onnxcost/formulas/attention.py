@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
-from onnxcost.formulas.table import FormulaTable, formula
+from onnxcost.formulas.table import FormulaTable, TensorType, formula
 from onnxcost.graph import Node, Tensor
 from onnxcost.work import NO_WORK, Work
 
@@ -58,4 +62,52 @@ def rotary_embedding(node: Node) -> Work:
     return rotated * (2 * MUL + ADD)
 
 
-TABLE: FormulaTable = {"Attention": attention, "RotaryEmbedding": rotary_embedding}
+def _modifiers(node: Node) -> None:
+    graphs = [name for name in ("score_mod", "prob_mod") if name in node.attributes]
+    if graphs:
+        raise UnknownShape(f"the graph {' and the graph '.join(graphs)} would have to be counted with it")
+
+
+@formula("Y = softmax(s·Q·Kᵀ)·V", macs="B·heads·S_q·S_kv·(d_qk + d_v)", flops="2·macs − sums, + Q for s, + the scores' softmax")
+def flex_attention(node: Node) -> Work:
+    """As Attention, without a mask: https://onnx.ai/onnx/operators/onnx_aionnxpreview_FlexAttention.html."""
+    _modifiers(node)
+    return attention(node)
+
+
+UPDATES = {"linear": (False, False), "gated": (True, False), "delta": (False, True), "gated_delta": (True, True)}
+"""Whether an update rule lets the state decay, and whether it writes only what the state does not hold yet."""
+
+
+@formula("S = e^g·S + k⊗β(v − Sᵀk), Y = s·Sᵀq", macs="T·B·d_k·d_v·(H_kv + H_kv if delta + H_q)",
+         flops="2·macs − sums, + states if gated, + e^g, + 2·v if delta, + out for s")  # fmt: skip
+def linear_attention(node: Node) -> Work:
+    """At each of T steps, for each of B·H_kv states S of d_k × d_v: a decay e^g (gated), what is written, k times v, or
+    (delta) times β(v − Sᵀk), and what the H_q queries read. A first state of zeros counts like any other.
+
+    https://onnx.ai/onnx/operators/onnx__LinearAttention.html
+    """
+    is_gated, is_delta = UPDATES[node.attributes.get("update_rule", "gated_delta")]
+    size = node.x.shape[2] // node.attributes["q_num_heads"]
+    values = node.required(2).size
+    states = values * size
+    gates = node.required(4).size * FUNCTION + states * MUL if is_gated else NO_WORK
+    corrections = dot_products(values, size) + values * (ADD + MUL) if is_delta else NO_WORK
+    return gates + corrections + Work(macs=states) + dot_products(node.out.size, size) + node.out.size * MUL
+
+
+def _with_state(node: Node) -> Sequence[TensorType]:
+    batch, steps, width = node.x.shape
+    heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
+    value_size = node.required(2).shape[2] // kv_heads
+    past = node.input(3)
+    state = (past.dtype if past else node.x.dtype, (batch, kv_heads, width // heads, value_size))
+    return (node.x.dtype, (batch, steps, heads * value_size)), state
+
+
+TABLE: FormulaTable = {
+    "Attention": attention,
+    "ai.onnx.preview.FlexAttention": flex_attention,
+    "LinearAttention": replace(linear_attention, shapes=_with_state),
+    "RotaryEmbedding": rotary_embedding,
+}

@@ -1,14 +1,21 @@
-"""Convolutions of any number of spatial dims. A window's products with padding count like the others."""
+"""Convolutions of any number of spatial dims. A window's products with padding count like the others.
+
+Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from math import prod
+from collections.abc import Sequence
+from math import gcd, prod
 
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.table import FormulaTable, formula
+from onnxcost.formulas.reduction import ADD, MUL
+from onnxcost.formulas.resampling import corner_weights, weighted_sum
+from onnxcost.formulas.table import FormulaTable, TensorType, formula
 from onnxcost.graph import Node, Tensor
-from onnxcost.work import Work
+from onnxcost.work import NO_WORK, Work
 
 
 def window_products(node: Node, weight: Tensor) -> Work:
@@ -23,11 +30,13 @@ def conv(node: Node) -> Work:
 
 
 def reached(length: int, kernel: int, stride: int, dilation: int) -> int:
-    """How many positions i·stride + j·dilation there are for i < length and j < kernel."""
-    starts: dict[int, list[int]] = {}
-    for step in range(kernel):
-        starts.setdefault(step * dilation % stride, []).append(step * dilation // stride)
-    return sum(length + sum(min(length, b - a) for a, b in pairwise(runs)) for runs in starts.values()) if length else 0
+    """How many positions i·stride + j·dilation there are for i < length and j < kernel.
+
+    Steps j that lie stride / gcd apart fall into one class of positions, each dilation / gcd places after the one before.
+    """
+    common = gcd(stride, dilation)
+    classes = min(kernel, stride // common)
+    return length * classes + (kernel - classes) * min(length, dilation // common)
 
 
 @formula("Y += X·W at each input position, + B", macs="in·C_out/groups·k", flops="2·macs − outputs reached, + out for B")
@@ -44,4 +53,58 @@ def conv_transpose(node: Node) -> Work:
     return Work(macs=macs, accumulators=sums if macs else 0, bias_adds=node.out.size if node.input(2) else 0)
 
 
-TABLE: FormulaTable = {"Conv": conv, "ConvTranspose": conv_transpose}
+def _with_state(node: Node) -> Sequence[TensorType]:
+    batch, channels, _ = node.x.shape
+    return (node.x.dtype, node.x.shape), (node.x.dtype, (batch, channels, node.required(1).shape[2] - 1))
+
+
+@formula("Y = silu(X∗W + B) or X∗W + B, each channel alone, behind the past", macs="out·k",
+         flops="out·(2k − 1), + out for B, + 5·out for silu", shapes=_with_state)  # fmt: skip
+def causal_conv(node: Node) -> Work:
+    """The k − 1 positions before the first are the past state, or zeros: https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html."""
+    products = window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0)
+    is_plain = node.attributes.get("activation", "none") == "none"
+    return products + (NO_WORK if is_plain else node.out.size * (SIGMOID + MUL))
+
+
+@formula("Y = sums of the blocks in X where they overlap", flops="in − positions reached")
+def col2im(node: Node) -> Work:
+    """The sums are those of the image before ``pads`` crop it: https://onnx.ai/onnx/operators/onnx__Col2Im.html."""
+    image, block = node.out.shape[2:], node.required(2)
+    if block.value is None:
+        raise UnknownShape(f"the block in '{block.name}' is not known")
+    ones = (1,) * len(image)
+    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    pads = node.attributes.get("pads") or 2 * (0,) * len(image)
+    padded = map(sum, zip(image, pads[: len(image)], pads[len(image) :], strict=True))
+    axes = list(zip(padded, block.value, strides, dilations, strict=True))
+    counts = ((size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, dilation in axes)
+    image_size = prod(reached(count, *axis[1:]) for count, axis in zip(counts, axes, strict=True))
+    return (node.x.size - image_size * node.out.shape[0] * node.out.shape[1]) * ADD if node.x.size else NO_WORK
+
+
+@formula("Y = samples of X, moved by offsets, ∗ W + B", macs="out·C_in/groups·k",
+         flops="out·(2·C_in/groups·k − 1), + out for B, + samples·(2t − 1), t = 2^d, + their positions")  # fmt: skip
+def deform_conv(node: Node) -> Work:
+    """Each of the C_in·k samples of an output position is taken once for all output channels: by linear interpolation in d
+    dims, the weights shared by the channels of an offset group, and times a mask (input 4) where there is one.
+
+    https://onnx.ai/onnx/operators/onnx__DeformConv.html
+    """
+    weight, axes = node.required(1), node.x.rank - 2
+    kernel, groups = prod(weight.shape[2:]), int(node.attributes.get("offset_group", 1))
+    places = kernel * node.out.shape[0] * prod(node.out.shape[2:])
+    masked = MUL if node.input(4) else NO_WORK
+    samples = places * node.x.shape[1] * (weighted_sum(1 << axes) + masked)
+    positions = places * groups * (axes * ADD + corner_weights("linear", axes))
+    products = window_products(node, weight) + Work(bias_adds=node.out.size if node.input(3) else 0)
+    return products + samples + positions
+
+
+TABLE: FormulaTable = {
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "CausalConvWithState": causal_conv,
+    "DeformConv": deform_conv,
+    "Col2Im": col2im,
+}

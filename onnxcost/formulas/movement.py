@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxcost.formulas.table import FormulaTable, formula, no_arithmetic, per_input, per_output
+from onnxcost.formulas.table import FormulaTable, formula, no_arithmetic, per_output
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -32,13 +32,12 @@ SHAPING = {
     "DepthToSpace": "Y = blocks of channels as space", "SpaceToDepth": "Y = blocks of space as channels",
     "Expand": "Y = X broadcast", "Tile": "Y = X repeated", "Pad": "Y = X with a border", "Trilu": "Y = a triangle of X",
     "CenterCropPad": "Y = X cropped or padded at its centre", "ReverseSequence": "Y = X with its sequences reversed",
-    "Dropout": "Y = X in inference",
 }  # fmt: skip
 
 PICKING = {
     "Concat": "Y = the inputs in a row", "Split": "Y_i = parts of X", "Slice": "Y = X[starts:ends:steps]",
     "Gather": "Y = X[indices]", "GatherElements": "Y = X[indices] along the axis", "GatherND": "Y = X[indices]",
-    "Compress": "Y = X where a condition holds", "TensorScatter": "Y = the cache with an update written in",
+    "TensorScatter": "Y = the cache with an update written in",
 }  # fmt: skip
 
 MAKING = {
@@ -58,6 +57,4 @@ TABLE: FormulaTable = {
     **{name: no_arithmetic(maths) for group in (SHAPING, PICKING, MAKING, CONTAINERS) for name, maths in group.items()},
     **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), scatter),
     "Range": per_output("Y_i = start + i·delta, by running sum", adds=1),
-    "NonZero": per_input("Y = the indices where X ≠ 0", compares=1),
-    "Bernoulli": per_output("Y = 1 where a random number < X", compares=1),
 }

@@ -68,12 +68,17 @@ def group(node: Node) -> Work:
     return _deviations(elements, groups) + elements * (DIV + MUL + ADD)
 
 
+def _within(channels: int, reach: int) -> int:
+    """The pairs of channels, the one at most ``reach`` after the other: Σ (channels − distance)."""
+    reach = min(reach, channels)
+    return reach * channels - reach * (reach + 1) // 2
+
+
 @formula("Y = X / (bias + α/size · Σ X² over neighbouring channels)^β", flops="in·(5 + neighbours − 1)")
 def local_response(node: Node) -> Work:
     """A window of ``size`` channels, cut at the first and the last: https://onnx.ai/onnx/operators/onnx__LRN.html."""
     size, channels = int(node.attributes["size"]), node.x.shape[1]
-    before, after = (size - 1) // 2, size // 2
-    joined = sum(min(channels, c + after + 1) - max(0, c - before) - 1 for c in range(channels))
+    joined = _within(channels, (size - 1) // 2) + _within(channels, size // 2)
     each = 2 * MUL + ADD + FUNCTION + DIV
     return node.x.size * each + slices(node.x, (1,)) * joined * ADD
 

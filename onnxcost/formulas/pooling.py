@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduced
-from onnxcost.formulas.table import Formula, FormulaTable
+from onnxcost.formulas.table import Formula, FormulaTable, no_arithmetic
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -30,6 +30,7 @@ TABLE: FormulaTable = {
     "MaxPool":           _window("Y = max of the window", "(k−1)·out", COMPARE),
     "AveragePool":       _window("Y = (Σ window) / k", "k·out", ADD, end=DIV),
     "LpPool":            _window("Y = (Σ |window|^p)^(1/p)", "3k·out", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
+    "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0"),
     "GlobalMaxPool":     _global("Y = max X over the space", "in − out", COMPARE),
     "GlobalAveragePool": _global("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
     "GlobalLpPool":      _global("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),

@@ -7,8 +7,10 @@ The halves of B are added to each other once, where they are only used together.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import NamedTuple
 
+from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, formula
@@ -18,7 +20,7 @@ from onnxcost.work import NO_WORK, Work
 ACTIVATIONS: Mapping[str, Work] = {
     "relu": COMPARE,
     "tanh": FUNCTION,
-    "sigmoid": 2 * ADD + FUNCTION + DIV,
+    "sigmoid": SIGMOID,
     "affine": MUL + ADD,
     "leakyrelu": COMPARE + MUL,
     "thresholdedrelu": COMPARE,
@@ -49,10 +51,11 @@ def _sizes(node: Node) -> Sizes:
 def _activations(node: Node, default: tuple[str, ...], uses: tuple[int, ...]) -> Work:
     """The activations in all directions; ``uses`` says how often a step applies each of a direction's functions."""
     steps, _, _, directions = _sizes(node)
-    names = (node.attributes.get("activations") or default * directions)[: directions * len(uses)]
+    names = node.attributes.get("activations")
+    times = steps if names else steps * directions
     clip = 2 * COMPARE if node.attributes.get("clip") else NO_WORK
-    applied = (uses[index % len(uses)] * (ACTIVATIONS[name.lower()] + clip) for index, name in enumerate(names))
-    return steps * sum(applied, NO_WORK)
+    in_order = zip((names or default)[: directions * len(uses)], cycle(uses), strict=False)
+    return times * sum((use * (ACTIVATIONS[name.lower()] + clip) for name, use in in_order), NO_WORK)
 
 
 def _gates(node: Node, count: int) -> Work:

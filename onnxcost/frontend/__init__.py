@@ -8,20 +8,21 @@ from typing import Any
 from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.lowering import lowered
+from onnxcost.frontend.normal_form import operators_in
 from onnxcost.frontend.shapes import shaped
-from onnxcost.frontend.skeleton import ModelSource, read_skeleton
+from onnxcost.frontend.skeleton import ModelSource, Skeleton, read_skeleton
 from onnxcost.graph import Graph
 
-__all__ = ["ModelSource", "read_graph"]
+__all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton"]
 
 
 def read_graph(
-    source: ModelSource,  # type: ignore[valid-type]
+    skeleton: Skeleton,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
     formulas: FormulaTable = FORMULAS,
 ) -> Graph:
     """The graph of a model with every shape that can be known. Arguments and errors as in ``onnxcost.estimate``."""
-    skeleton = read_skeleton(source)
-    return lowered(skeleton, shaped(skeleton.model, shapes, dims, values, formulas))
+    return lowered(skeleton, shaped(skeleton.model, shapes, dims, values, trips, formulas))

@@ -59,7 +59,7 @@ class Inference:
                 for value in step.inputs:
                     if value is not None:
                         folded(value, self.opsets)
-                _apply(rule, step, self.opsets.get(step.domain), is_bound=is_bound)
+                _apply(rule, step, self.opsets, is_bound=is_bound)
 
     def _derive(self, step: Step, schema: OpSchema, scope: Mapping[str, Value], *, fold: bool) -> None:
         data: dict[str, TensorProto] = {}
@@ -115,9 +115,9 @@ def _is_settled(step: Step) -> bool:
     return all(output is None or output.is_shaped for output in step.outputs)
 
 
-def _apply(rule: ShapeRule, step: Step, opset: int | None, *, is_bound: bool) -> None:
+def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: bool) -> None:
     try:
-        types = rule(as_node(step, opset, as_tensor))
+        types = rule(as_node(step, opsets, as_tensor))
     # As with a formula: a node that does not fit its operator stays open.
     except (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onnxcost.frontend.blocked import with_true_channels
 from onnxcost.frontend.nodes import as_node, as_tensor
 from onnxcost.frontend.shapes import ShapedModel
 from onnxcost.frontend.skeleton import Skeleton
@@ -23,10 +24,10 @@ def lowered(skeleton: Skeleton, found: ShapedModel) -> Graph:
         name=model.graph.name,
         inputs=tuple(tensor(value) for value in found.inputs),
         outputs=tuple(tensor(value) for value in found.outputs),
-        nodes=tuple(as_node(step, found.opsets.get(step.domain), tensor) for step in found.steps),
+        nodes=with_true_channels([as_node(step, found.opsets, tensor) for step in found.steps]),
         constants={name: tensor(value) for name, value in found.constants.items()},
         dims=found.dims,
-        warnings=tuple(found.warnings),
+        caveats=tuple(found.caveats),
         path=skeleton.path,
         producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
         ir_version=model.ir_version,

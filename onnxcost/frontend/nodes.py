@@ -29,12 +29,14 @@ def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
     return defs.get_schema(op_type, opset, domain)
 
 
-def as_node(step: Step, opset: int | None, tensor: Callable[[Value], Tensor]) -> Node:
+def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Tensor]) -> Node:
     """The node of a step; ``tensor`` is ``as_tensor``, or a memory of what it gave before."""
     inputs = tuple(tensor(value) if value is not None else None for value in step.inputs)
     outputs = tuple(tensor(value) if value is not None else None for value in step.outputs)
-    attributes = _attributes(step, opset, inputs)
-    return Node(step.name, step.node.op_type, step.domain, inputs, outputs, attributes, _scope(step.node), step.repeat)
+    attributes = _attributes(step, opsets.get(step.domain), inputs)
+    branches = tuple(tuple(as_node(inner, opsets, tensor) for inner in branch) for branch in step.branches)
+    op_type, scope = step.node.op_type, _scope(step.node)
+    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, step.open_reason)
 
 
 @lru_cache(maxsize=64)
@@ -66,7 +68,10 @@ def _type_name(type_: TypeProto | None) -> str:
 
 def as_tensor(value: Value) -> Tensor:
     """What formulas see of a value."""
-    return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, _elements(value), value.is_bound)
+    held = value.elements if value.content is None else (value.content,)
+    elements = tuple(as_tensor(element) for element in held) if held is not None else None
+    dtype = _type_name(value.type)
+    return Tensor(value.name, dtype, value.dims, value.is_constant, _elements(value), value.is_bound, elements)
 
 
 def _elements(value: Value) -> tuple[Any, ...] | None:
@@ -76,8 +81,8 @@ def _elements(value: Value) -> tuple[Any, ...] | None:
 
     try:
         return tuple(to_array(value.tensor).ravel().tolist())
-    # A payload shorter than its dims says, or of a type that numpy lacks: the elements stay unknown.
-    except (ValueError, TypeError):
+    # A payload shorter than its dims say, or of a type that does not exist: the elements stay unknown.
+    except (ValueError, TypeError, KeyError, NotImplementedError):
         return None
 
 

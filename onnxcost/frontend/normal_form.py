@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import ModelError
+from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.frontend.functions import inlined
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -14,24 +16,25 @@ _STANDARD = "ai.onnx"
 
 
 def normalised(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
-    """The model with its functions inlined and ``ai.onnx`` written as "", and its opsets. Raises ModelError for an opset
-    that does not exist.
+    """The model with its functions inlined and ``ai.onnx`` written as "", and its opsets. Raises ModelError for a version
+    of the format or an opset that does not exist and for functions that cannot be inlined.
     """
     for opset in model.opset_import:
         opset.domain = "" if opset.domain == _STANDARD else opset.domain
-    if model.functions:
-        from onnx import inliner
-
-        try:
-            model = inliner.inline_local_functions(model)
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(f"the model's functions cannot be inlined: {' '.join(str(error).split())}") from None
+    _check_ir_version(model.ir_version)
+    model = inlined(model)
     _rename_standard_domain(model.graph)
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     if not opsets and model.ir_version < 3:
         opsets = {"": 1}
     _check_opset(opsets)
     return model, opsets
+
+
+def _check_ir_version(version: int) -> None:
+    """A newer one than onnx knows is tried: it may hold nothing new. One that onnx cannot even store is damage."""
+    if not 0 <= version < 2**31:
+        raise ModelError(f"the model says that it is in version {version} of the ONNX format, which there is not")
 
 
 def _rename_standard_domain(graph: GraphProto) -> None:
@@ -50,33 +53,71 @@ def _check_opset(opsets: Mapping[str, int]) -> None:
     version = opsets.get("")
     if version is not None and not 1 <= version <= newest:
         raise ModelError(f"the model asks for opset {version} of ai.onnx: the installed onnx knows 1 to {newest}; upgrade onnx")
+    for domain, version in opsets.items():
+        if not 0 <= version < 2**31:
+            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which there is not")
     if not opsets:
         raise ModelError("the model imports no opset: its operators have no meaning without one")
 
 
+def operators_in(model: ModelProto) -> frozenset[str]:
+    """The operators of the model's nodes, those of its bodies and functions included, as formula tables name them."""
+    local = {(function.domain, function.name) for function in model.functions}
+    found: set[tuple[str, str]] = set()
+    graphs = [model.graph.node, *(function.node for function in model.functions)]
+    while graphs:
+        for node in graphs.pop():
+            found.add((node.domain, node.op_type))
+            graphs += [attribute.g.node for attribute in node.attribute if attribute.HasField("g")]
+    return frozenset(
+        op_type if domain in ("", _STANDARD) else f"{domain}.{op_type}"
+        for domain, op_type in found - local
+        if op_type not in CONTROL_FLOW
+    )
+
+
 def in_execution_order(graph: GraphProto, outer: Collection[str]) -> list[NodeProto]:
-    """The nodes, each after those whose outputs it reads; as they stand where that is so already.
+    """The nodes, each after those whose outputs it reads, its bodies included; as they stand where that is so already.
 
     Raises ModelError for a value that nothing defines and for a cycle.
     """
-    made = {name: node for node in graph.node for name in node.output if name}
+    made = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     seen: set[str] = set()
+    is_ordered = True
     for node in graph.node:
         for name in node.input:
             if name and name not in seen and name not in outer:
                 if name not in made:
                     raise ModelError(f"node '{_label(node)}' reads '{name}', which nothing in the model defines")
-                return _sorted(graph, made)
+                is_ordered = False
+        is_ordered = is_ordered and all(name in seen or name not in made for name in _read_by_bodies(node))
         seen.update(node.output)
-    return list(graph.node)
+    return list(graph.node) if is_ordered else _sorted(graph, made)
 
 
-def _sorted(graph: GraphProto, made: Mapping[str, NodeProto]) -> list[NodeProto]:
+def _read_by_bodies(node: NodeProto) -> Iterator[str]:
+    """The names that a node's bodies read from around them."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from _free_names(attribute.g)
+
+
+def _free_names(graph: GraphProto) -> set[str]:
+    own = {value.name for value in (*graph.input, *graph.initializer)} | {name for node in graph.node for name in node.output}
+    read = {name for node in graph.node for name in (*node.input, *_read_by_bodies(node))}
+    return (read | {value.name for value in graph.output}) - own
+
+
+def _sorted(graph: GraphProto, made: Mapping[str, int]) -> list[NodeProto]:
     from graphlib import CycleError, TopologicalSorter
 
     nodes = list(graph.node)
-    maker = {name: index for index, node in enumerate(nodes) for name in node.output if name in made}
-    order = TopologicalSorter({i: [maker[n] for n in node.input if n in maker] for i, node in enumerate(nodes)})
+    order = TopologicalSorter(
+        {
+            index: [made[name] for name in (*node.input, *_read_by_bodies(node)) if name in made]
+            for index, node in enumerate(nodes)
+        }
+    )
     try:
         return [nodes[index] for index in order.static_order()]
     except CycleError as error:

@@ -6,23 +6,28 @@ given, so that one walk learns what repeated whole-graph inference would, in tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.frontend.control_flow import taken_branch
+from onnxcost.frontend.control_flow import CONTROL_FLOW, Body
 from onnxcost.frontend.dims import bind_inputs
 from onnxcost.frontend.folding import can_fold, is_repeatable
+from onnxcost.frontend.given import given_values, take_shapes
 from onnxcost.frontend.inference import Contradiction, Inference
 from onnxcost.frontend.normal_form import in_execution_order, normalised
+from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.values import Step, Value, tensor_type
-from onnxcost.graph import BoundDim
+from onnxcost.graph import BoundDim, Caveat
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import GraphProto, ModelProto, NodeProto
+
+Scope = MutableMapping[str, Value]
 
 
 @dataclass(slots=True)
@@ -32,15 +37,15 @@ class ShapedModel:
     model: ModelProto
     opsets: Mapping[str, int]
     inference: Inference
+    trips: Mapping[str, int]
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     constants: dict[str, Value] = field(default_factory=dict)
     dims: tuple[BoundDim, ...] = ()
-    warnings: list[str] = field(default_factory=list)
-
-
-Scope = dict[str, Value]
+    caveats: list[Caveat] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+    walked: int = 0
 
 
 def shaped(
@@ -48,6 +53,7 @@ def shaped(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
     formulas: FormulaTable = FORMULAS,
 ) -> ShapedModel:
     """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
@@ -56,12 +62,13 @@ def shaped(
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalised(model)
-    found = ShapedModel(model, opsets, Inference(opsets, tuple(model.opset_import), model.ir_version, formulas))
+    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas)
+    found = ShapedModel(model, opsets, inference, trips or {})
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
-    given = _given_values(inputs, values or {})
-    _shapes_of_values(inputs, given)
+    given = given_values(inputs, values or {})
+    take_shapes(inputs, given)
     found.dims = bind_inputs(inputs, shapes or {}, dims or {})
     scope: Scope = {}
     for info in inputs:
@@ -70,13 +77,11 @@ def shaped(
         _define(scope, info.name, value, "an input of the graph")
         found.inputs.append(value)
     try:
-        _walk(graph, scope, "", found)
+        _walk(graph, scope, "", found, found.steps)
     except Contradiction as contradiction:
         raise ModelError(f"{contradiction}{_what_was_assumed(found.dims)}") from None
-    for info in graph.output:
-        if info.name not in scope:
-            raise ModelError(f"output '{info.name}' of the graph is made by no node")
-        found.outputs.append(scope[info.name])
+    found.outputs = _outputs(graph, scope, "the graph")
+    _refuse_unknown_loops(found)
     return found
 
 
@@ -89,44 +94,11 @@ def _what_was_assumed(dims: Sequence[BoundDim]) -> str:
     return f". Assumed were {values}; give what fits with {options}"
 
 
-def _given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any]) -> dict[str, TensorProto]:
-    """The user's values as tensors of the inputs' types."""
-    if not values:
-        return {}
-    import numpy as np
-    from onnx.helper import tensor_dtype_to_np_dtype
-    from onnx.numpy_helper import from_array
-
-    types = {info.name: info.type.tensor_type.elem_type for info in inputs}
-    tensors = {}
-    for name, value in values.items():
-        if name not in types:
-            raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, types)) or 'none'}")
-        try:
-            array = np.asarray(value).astype(tensor_dtype_to_np_dtype(types[name]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"the value given for input '{name}' does not fit its type: {error}") from None
-        tensors[name] = from_array(array, name)
-    return tensors
-
-
-def _shapes_of_values(inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProto]) -> None:
-    """A value fixes the shape of its input; a single number fits any input of one element."""
-    for info in inputs:
-        if (tensor := given.get(info.name)) is None:
-            continue
-        shape = info.type.tensor_type.shape
-        if len(tensor.dims) < len(shape.dim) and all(size == 1 for size in tensor.dims):
-            del tensor.dims[:]
-            tensor.dims.extend([1] * len(shape.dim))
-        declared = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in shape.dim]
-        fits = len(declared) == len(tensor.dims) and all(d in (None, t) for d, t in zip(declared, tensor.dims, strict=False))
-        if info.type.tensor_type.HasField("shape") and not fits:
-            raise InputError(
-                f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, the model has {declared}"
-            )
-        for dim, size in zip(shape.dim, tensor.dims, strict=False):
-            dim.dim_value = size
+def _refuse_unknown_loops(found: ShapedModel) -> None:
+    for name in found.trips:
+        if name not in found.loops:
+            there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
+            raise InputError(f"the model has no Loop '{name}': it has {there}")
 
 
 def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = False) -> None:
@@ -135,22 +107,50 @@ def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = F
     scope[name] = value
 
 
-def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
-    """Adds the steps of one graph; ``scope`` has the values it can see and gets those it defines."""
+def _outputs(graph: GraphProto, scope: Scope, whose: str) -> list[Value]:
+    for info in graph.output:
+        if info.name not in scope:
+            raise ModelError(f"output '{info.name}' of {whose} is made by no node")
+    return [scope[info.name] for info in graph.output]
+
+
+def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, steps: list[Step]) -> None:
+    """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines."""
     _define_constants(graph, scope, prefix, found)
     hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     for position, node in enumerate(in_execution_order(graph, scope)):
         step = _step(node, position, scope, prefix)
-        branch = taken_branch(step, found.opsets)
-        if branch is not None:
-            _inline(step, branch, scope, found)
-            continue
-        found.inference.infer(step, hints, scope)
-        _settle(step, found)
-        found.steps.append(step)
+        found.walked += 1
+        if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
+            CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
+        else:
+            found.inference.infer(step, hints, scope)
+            if not step.domain and step.node.op_type in SEQUENCES:
+                SEQUENCES[step.node.op_type](step, found.opsets)
+            _settle(step, found)
+            steps.append(step)
         for output, name in zip(step.outputs, node.output, strict=True):
             if output is not None:
                 _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+
+
+def _body(scope: Scope, found: ShapedModel) -> Body:
+    """What walks a subgraph for control flow: its formal inputs take on values, its steps and outputs come back."""
+
+    def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value]) -> tuple[list[Step], list[Value]]:
+        if prefix.count("/") > MAX_NESTING:
+            raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
+        inner: Scope = ChainMap({}, scope)
+        for info, value in zip(graph.input, arguments, strict=False):
+            inner[info.name] = value
+        steps: list[Step] = []
+        _walk(graph, inner, prefix, found, steps)
+        return steps, _outputs(graph, inner, f"the body '{prefix[:-1]}'")
+
+    return walk
+
+
+MAX_NESTING = 256
 
 
 def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
@@ -173,19 +173,6 @@ def _step(node: NodeProto, position: int, scope: Scope, prefix: str) -> Step:
     return Step(node, prefix + name, node.domain, inputs, outputs, {item.name: item for item in node.attribute})
 
 
-def _inline(step: Step, branch: GraphProto, scope: Scope, found: ShapedModel) -> None:
-    """The taken branch's nodes in place of the ``If``, whose outputs give what the branch made their names."""
-    inner = dict(scope)
-    _walk(branch, inner, f"{step.name}/", found)
-    for name, output, result in zip(step.node.output, step.outputs, branch.output, strict=False):
-        if result.name not in inner:
-            raise ModelError(f"output '{result.name}' of a branch of node '{step.name}' (If) is made by no node")
-        if output is not None:
-            scope[name] = made = inner[result.name]
-            if result.name not in scope and not made.is_constant:
-                made.name = output.name
-
-
 def _settle(step: Step, found: ShapedModel) -> None:
     """Notes what can be said of the outputs' elements."""
     if step.node.op_type == "Constant" and not step.domain:
@@ -197,7 +184,8 @@ def _settle(step: Step, found: ShapedModel) -> None:
     is_constant = bool(inputs) and all(value.is_constant for value in inputs) and is_repeatable(step)
     for output in outputs:
         output.is_constant = is_constant
-        output.folds_from = step if follows else None
+        if output.tensor is None:
+            output.folds_from = step if follows else None
 
 
 def _settle_constant(step: Step, found: ShapedModel) -> None:

@@ -20,7 +20,8 @@ class Value:
     ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None
     where not even the rank is or where it is no tensor; ``is_bound`` says that data decides them and these are the largest.
     ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
-    computed from where they have not been yet.
+    computed from where they have not been yet. A sequence has its tensors as ``elements``, an optional its ``content``, where
+    known.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Value:
     is_bound: bool = False
     tensor: TensorProto | None = None
     folds_from: Step | None = None
+    elements: tuple[Value, ...] | None = None
+    content: Value | None = None
 
     def learn(self, type_: TypeProto) -> None:
         """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn."""
@@ -59,7 +62,11 @@ def _dims(type_: TypeProto) -> Dims | None:
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One node in execution order with the values that it reads and writes; absent ones are None."""
+    """One node in execution order with the values that it reads and writes; absent ones are None.
+
+    ``branches`` are the steps of each body where the graph does not say which of them runs; ``open_reason`` says why a body is
+    not among the steps.
+    """
 
     node: NodeProto
     name: str
@@ -68,6 +75,15 @@ class Step:
     outputs: tuple[Value | None, ...]
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
     repeat: int = 1
+    branches: tuple[list[Step], ...] = ()
+    open_reason: str = ""
+
+    def times(self, count: int) -> None:
+        """Makes it run so many times as often, with what it holds."""
+        self.repeat *= count
+        for branch in self.branches:
+            for step in branch:
+                step.times(count)
 
     @property
     def has_subgraph(self) -> bool:

@@ -14,14 +14,22 @@ class Glyphs(NamedTuple):
     dot: str
     ellipsis: str
     at_least: str
+    at_most: str
+    about: str
     none: str
 
+    def bound(self, kind: str) -> str:
+        """The sign before a total that is no exact number: ``CostReport.bound`` as a character."""
+        return {"lower": self.at_least, "upper": self.at_most, "mixed": self.about}.get(kind, "")
 
-UNICODE = Glyphs(full="█", parts=" ▏▎▍▌▋▊▉", times="×", dot="·", ellipsis="…", at_least="≥ ", none="–")
-ASCII = Glyphs(full="#", parts=" .", times="x", dot="|", ellipsis="~", at_least=">= ", none="-")
+
+UNICODE = Glyphs(
+    full="█", parts=" ▏▎▍▌▋▊▉", times="×", dot="·", ellipsis="…", at_least="≥ ", at_most="≤ ", about="≈ ", none="–"
+)
+ASCII = Glyphs(full="#", parts=" .", times="x", dot="|", ellipsis="~", at_least=">= ", at_most="<= ", about="~ ", none="-")
 
 _SPELLED = {
-    "·": "*", "∗": "*", "∘": "*", "×": "x", "−": "-", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "≠": "!=", "²": "^2",
+    "·": "*", "∗": "*", "∘": "*", "×": "x", "−": "-", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "≈": "~", "≠": "!=", "²": "^2",
     "ᵀ": "^T", "½": "1/2", "√": "sqrt", "Σ": "sum ", "Π": "prod ", "∞": "inf", "¬": "not ", "∧": "and", "∨": "or", "⊻": "xor",
     "σ": "sigma", "μ": "mean", "α": "alpha", "β": "beta", "γ": "gamma", "λ": "lambda", "ε": "eps", "₀": "0", "₁": "1", "₂": "2",
 }  # fmt: skip

@@ -82,9 +82,9 @@ def _nodes(report: CostReport) -> Entry:
 
 
 def summary(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
-    """The totals. While a node is uncounted each is a lower bound and says so."""
+    """The totals. What is no exact number but a bound says so: while a node is uncounted, or data decides a shape."""
     memory, traffic = report.memory, report.whole.traffic
-    bound = "" if report.complete else glyphs.at_least
+    bound = glyphs.bound(report.bound)
     least = bound.strip() + " " if bound else ""
     own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
@@ -113,7 +113,7 @@ def counts(report: CostReport) -> list[tuple[str, int]]:
 
 def conventions(report: CostReport, view: View, glyphs: Glyphs) -> list[str]:
     """The same model under the other conventions, ``torch 8.178 G``."""
-    bound = "" if report.complete else glyphs.at_least
+    bound = glyphs.bound(report.bound)
     return [f"{name} {bound}{si(total)}" for name, total in other_conventions(report, view)]
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import onnx
 import pytest
 
-from onnxcost.frontend import read_graph
-from tests.modeltext import model
+from tests.modeltext import graph_of, model
 
 ATTRIBUTES = {
     "defaults": (
@@ -27,24 +26,24 @@ ATTRIBUTES = {
 
 @pytest.mark.parametrize(("text", "opset", "expected"), ATTRIBUTES.values(), ids=ATTRIBUTES.keys())
 def test_attributes(text: str, opset: int, expected: dict[str, Any]) -> None:
-    (node,) = read_graph(model(text, opset=opset)).nodes
+    (node,) = graph_of(model(text, opset=opset)).nodes
     assert {name: node.attributes[name] for name in expected} == expected
 
 
 def test_small_constants_show_their_elements() -> None:
-    (node,) = read_graph(model("(float[4] x) => (float y) <int64[1] s = {4}> { y = Reshape(x, s) }")).nodes
+    (node,) = graph_of(model("(float[4] x) => (float y) <int64[1] s = {4}> { y = Reshape(x, s) }")).nodes
     assert [(t.is_constant, t.value) for t in node.inputs if t] == [(False, None), (True, (4,))]
 
 
 def test_what_follows_from_constants_is_constant_but_not_stored() -> None:
     text = "(float[2,2] x) => (float y) <float[2,2] w = {1,2,3,4}> { t = Transpose(w) y = MatMul(x, t) }"
-    graph = read_graph(model(text))
+    graph = graph_of(model(text))
     assert graph.nodes[1].required(1).is_constant
     assert set(graph.constants) == {"w"}
 
 
 def test_absent_inputs_and_outputs_are_none() -> None:
-    (node,) = read_graph(model("(float[1,3,8,8] x, float[4] s) => (float y) { y = Resize(x, , s) }")).nodes
+    (node,) = graph_of(model("(float[1,3,8,8] x, float[4] s) => (float y) { y = Resize(x, , s) }")).nodes
     assert [tensor is None for tensor in node.inputs] == [False, True, False]
 
 
@@ -66,9 +65,9 @@ def test_scopes(name: str, metadata: str, scope: tuple[str, ...]) -> None:
     proto.graph.node[0].name = name
     if metadata:
         proto.graph.node[0].metadata_props.append(onnx.StringStringEntryProto(key="pkg.torch.onnx.name_scopes", value=metadata))
-    assert read_graph(proto).nodes[0].scope == scope
+    assert graph_of(proto).nodes[0].scope == scope
 
 
 def test_types_are_named_as_numpy_names_them() -> None:
-    graph = read_graph(model("(float[1] a, double[1] b, bfloat16[1] c, seq(float[1]) s) => (float y) { y = Relu(a) }"))
+    graph = graph_of(model("(float[1] a, double[1] b, bfloat16[1] c, seq(float[1]) s) => (float y) { y = Relu(a) }"))
     assert [tensor.dtype for tensor in graph.inputs] == ["float32", "float64", "bfloat16", "sequence(float32)"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from onnxcost.graph import BoundDim, Graph, Node
+from onnxcost.graph import BoundDim, Caveat, Graph, Node
 from onnxcost.report import CostReport, Counted, Memory, NodeCost, Uncounted
 from onnxcost.traffic import NO_TRAFFIC, Traffic
 from onnxcost.work import NO_WORK, Work
@@ -58,7 +58,7 @@ def report_of(*costs: NodeCost) -> CostReport:
         {"": 17},
         2048,
     )
-    return CostReport(graph, costs, Memory(2682, 8, 10760, {"float32": 10760}, 2048), ("A stored shape was wrong.",))
+    return CostReport(graph, costs, Memory(2682, 8, 10760, {"float32": 10760}, 2048), (Caveat("note", "A stored shape was wrong."),))
 
 
 @pytest.fixture

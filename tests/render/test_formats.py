@@ -20,7 +20,7 @@ EVERYTHING = Convention("everything", "all operations alike", "a test", dict.fro
 def test_json_has_the_keys_of_the_schema(report: CostReport) -> None:
     document = json.loads(report_json(report))
     assert list(document) == [
-        "schema", "version", "model", "inputs", "outputs", "dims", "complete", "convention", "totals", "conventions",
+        "schema", "version", "model", "inputs", "outputs", "dims", "complete", "bound", "convention", "totals", "conventions",
         "by_dtype", "by_operator", "nodes", "uncounted", "warnings", "measurement",
     ]  # fmt: skip
     assert document["schema"] == "onnxcost/1"

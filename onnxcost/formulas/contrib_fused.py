@@ -1,0 +1,202 @@
+"""Contractions with what onnxruntime fuses into them: an activation, a bias, a residual, a transposition.
+
+Each is the standard formula and its activation's. Page of com.microsoft.X:
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+from onnxcost.formulas import activation, elementwise
+from onnxcost.formulas.activation import softmax_work
+from onnxcost.formulas.contraction import dot_products, gemm, matmul
+from onnxcost.formulas.contrib_activation import FAST_GELU
+from onnxcost.formulas.contrib_shapes import Dims, conv_rule, elements, gemm_type, product
+from onnxcost.formulas.convolution import conv, conv_transpose, window_products
+from onnxcost.formulas.reduction import COMPARE, FUNCTION, reduced
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, per_output
+from onnxcost.graph import Node
+from onnxcost.work import Work
+
+ACTIVATIONS: Mapping[str, Formula] = {
+    **{name.lower(): row for name, row in activation.POINTWISE.items()},
+    "gelu": activation.gelu,
+    "tanh": per_output("Y = tanh(X)", transcendentals=1),
+    "clip": per_output("Y = min(max(X, low), high)", compares=2),
+    "affine": per_output("Y = α·X + β", muls=1, adds=1),
+    "scaledtanh": per_output("Y = α·tanh(β·X)", muls=2, transcendentals=1),
+    "scaledelu": activation.POINTWISE["Selu"],
+    "silu": per_output("Y = X·σ(X)", adds=2, transcendentals=1, divs=1, muls=1),
+    "quickgelu": activation.POINTWISE["Swish"],
+    "none": per_output("Y = X"),
+    **{name.lower(): row for name, row in elementwise.FUNCTIONS.items() if isinstance(row, Formula)},
+}
+"""What ``activation`` may name, in lower case: the operator's own formula, on the output."""
+
+
+def activated(node: Node) -> Work:
+    """The activation that the attribute names, on the first output; raises KeyError for one that onnxruntime lacks."""
+    name = (node.attributes.get("activation") or "none").lower()
+    if name in ("softmax", "logsoftmax"):
+        axis = node.attributes.get("activation_axis", -1) % node.out.rank
+        return softmax_work(node.out.size, prod(size for at, size in enumerate(node.out.shape) if at != axis))
+    return ACTIVATIONS[name](node)
+
+
+@formula("Y = activation(X∗W + B + Z)", macs="out·C_in/groups·k",
+         flops="as Conv, + out for Z, + the activation", shapes=conv_rule())  # fmt: skip
+def fused_conv(node: Node) -> Work:
+    """As Conv; Z is a residual. Channels come second or last, W is of C_out × C_in/groups × kernel in either case."""
+    return conv(node) + Work(adds=node.out.size if node.input(3) else 0) + activated(node)
+
+
+def _conv_transpose_type(node: Node) -> Sequence[TensorType | None]:
+    filters, space = node.required(1).shape, node.x.shape[2:]
+    ones, zeros = (1,) * len(space), (0,) * 2 * len(space)
+    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    extra = node.attributes.get("output_padding") or zeros
+    pads = elements(node, 2, "the pads") if node.input(2) else zeros
+    lengths = tuple(
+        (length - 1) * strides[i] + extra[i] + (filters[2 + i] - 1) * dilations[i] + 1 - pads[i] - pads[i + len(space)]
+        for i, length in enumerate(space)
+    )
+    return [(node.x.dtype, (node.x.shape[0], filters[1] * node.attributes.get("group", 1), *lengths))]
+
+
+@formula(
+    "Y += X·W at each input position, + B", macs="in·C_out/groups·k", flops="as ConvTranspose", shapes=_conv_transpose_type
+)
+def conv_transpose_with_dynamic_pads(node: Node) -> Work:
+    """ConvTranspose whose pads are input 2, and B input 3."""
+    return conv_transpose(replace(node, inputs=(*node.inputs[:2], node.input(3))))
+
+
+@formula("Y = activation(α·A·B + β·C)", macs="out·K", flops="as Gemm, + the activation",
+         shapes=lambda node: [gemm_type(node, node.x, node.required(1))])  # fmt: skip
+def fused_gemm(node: Node) -> Work:
+    """As Gemm, and the activation."""
+    return gemm(node) + activated(node)
+
+
+FLOAT_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 17: "float8e4m3fn", 19: "float8e5m2"}
+"""What the attribute ``dtype`` may say, numbered as in onnx's TensorProto."""
+
+
+def _gemm_float8_type(node: Node) -> Sequence[TensorType | None]:
+    return [(FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])]
+
+
+@formula("Y = activation(s·α·A·B + β·C)", macs="out·K", flops="as Gemm, + out for the scales, + the activation",
+         shapes=_gemm_float8_type)  # fmt: skip
+def gemm_float8(node: Node) -> Work:
+    """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums at once."""
+    attributes = {**node.attributes, "beta": node.attributes.get("beta", 0.0)}
+    scaled = any(node.input(index) for index in (3, 4, 5))
+    return gemm(replace(node, attributes=attributes)) + Work(muls=node.out.size if scaled else 0) + activated(node)
+
+
+def transposed(node: Node, index: int) -> Dims:
+    """The dims of an operand as it is multiplied: ``transBatch`` puts the first dim last but one, ``trans`` swaps two."""
+    side, dims = "AB"[index], node.required(index).shape
+    if len(dims) > 1 and node.attributes.get(f"transBatch{side}"):
+        dims = (*dims[1:-1], dims[0], dims[-1])
+    return (*dims[:-2], dims[-1], dims[-2]) if len(dims) > 1 and node.attributes.get(f"trans{side}") else dims
+
+
+def _product_type(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, product(transposed(node, 0), transposed(node, 1)))]
+
+
+@formula("Y = activation(α·A·B)", macs="out·K", flops="out·(2K−1), + out if α≠1, + the activation", shapes=_product_type)
+def fused_matmul(node: Node) -> Work:
+    """Of A and B transposed as the attributes say; K is the last dim of A then. The activation is FusedMatMulActivation's."""
+    scaled = Work(muls=node.out.size if node.attributes.get("alpha", 1.0) != 1 else 0)
+    return dot_products(node.out.size, transposed(node, 0)[-1]) + scaled + activated(node)
+
+
+@formula("Y = FastGelu(X·W + bias)", macs="out·K", flops="out·(2K−1) + 8·out, + out for the bias",
+         shapes=lambda node: [(node.x.dtype, product(node.x.shape, node.required(1).shape))])  # fmt: skip
+def gemm_fast_gelu(node: Node) -> Work:
+    """MatMul, a bias and the tanh approximation of Gelu."""
+    return matmul(node) + Work(bias_adds=node.out.size if node.input(2) else 0) + node.out.size * FAST_GELU
+
+
+def _state_type(node: Node) -> TensorType | None:
+    """The carry state: like the past one, or of (k − 1)·dilation positions."""
+    if past := node.input(3):
+        return past.dtype, past.shape
+    if node.attributes.get("ndim", 1) != 1:
+        return None
+    length = (node.required(1).shape[-1] - 1) * node.attributes.get("dilation", 1)
+    window = (node.attributes["state_window"],) if node.attributes.get("state_window") else ()
+    if node.attributes.get("channels_last"):
+        return node.x.dtype, (*window, node.x.shape[0], length, *node.x.shape[2:])
+    return node.x.dtype, (*window, *node.x.shape[:2], length)
+
+
+@formula("Y = activation(X∗W + B), X before the first position from the state", macs="out·k",
+         flops="out·(2k − 1), + out for B, + 5·out for SiLU",
+         shapes=lambda node: [(node.x.dtype, node.x.shape), _state_type(node)])  # fmt: skip
+def causal_conv(node: Node) -> Work:
+    """Depthwise, W of channels × 1 × kernel: every output is a sum over the k positions up to its own."""
+    return window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0) + activated(node)
+
+
+def _varlen_types(node: Node) -> Sequence[TensorType | None]:
+    state = node.required(4)
+    captured = (state.shape[0], node.attributes.get("state_update_capacity", 0), node.x.shape[1])
+    return [(node.x.dtype, node.x.shape), (state.dtype, state.shape), (node.x.dtype, captured)]
+
+
+@formula("Y = activation(X∗W + B) in each packed sequence", macs="out·k", flops="as CausalConvWithState", shapes=_varlen_types)
+def varlen_causal_conv(node: Node) -> Work:
+    """CausalConvWithState on tokens × channels; the bias is input 3."""
+    return causal_conv(replace(node, inputs=(*node.inputs[:2], node.input(3))))
+
+
+def _words(node: Node) -> tuple[int, int]:
+    """Words, and windows of characters in a word."""
+    window = node.attributes.get("conv_window_size") or node.required(1).shape[2]
+    return prod(node.x.shape[:-1]), node.x.shape[-1] - window + 1
+
+
+@formula("Y = max over windows of tanh(characters∗W + B)", macs="words·windows·out/words·k",
+         flops="2·macs − sums, + 2 for B and tanh, + the maxima",
+         shapes=lambda node: [(node.required(1).dtype, (*node.x.shape[:-1], node.required(1).shape[0]))])  # fmt: skip
+def word_conv_embedding(node: Node) -> Work:
+    """W of filters × 1 × window × character embedding on each word's characters; every word counts with its full length."""
+    words, count = _words(node)
+    filters, *taps = node.required(1).shape
+    results = words * count * filters
+    return (
+        dot_products(results, prod(taps))
+        + results * FUNCTION
+        + Work(bias_adds=results)
+        + reduced(results, words * filters, COMPARE)
+    )
+
+
+def _named(table: Mapping[str, Formula]) -> FormulaTable:
+    return {f"com.microsoft.{name}": row for name, row in table.items()}
+
+
+TABLE: FormulaTable = _named(
+    {
+        "FusedConv": fused_conv,
+        "NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+        "NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+        "ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
+        "CausalConvWithState": causal_conv,
+        "VarlenCausalConvWithState": varlen_causal_conv,
+        "WordConvEmbedding": word_conv_embedding,
+        "FusedGemm": fused_gemm,
+        "GemmFloat8": gemm_float8,
+        "FusedMatMul": fused_matmul,
+        "TransposeMatMul": fused_matmul,
+        "FusedMatMulActivation": fused_matmul,
+        "GemmFastGelu": gemm_fast_gelu,
+    }
+)

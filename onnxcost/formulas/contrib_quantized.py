@@ -1,0 +1,202 @@
+"""onnxruntime's operators on 8-bit integers. A scale is one multiplication an element, a zero point one addition.
+
+Where the runtime looks a function up in a table of 256 entries (QLinearSigmoid and its like) the function counts, as defined.
+Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from onnxcost.formulas.activation import POINTWISE, softmax_work
+from onnxcost.formulas.contraction import dot_products, matmul
+from onnxcost.formulas.contrib_shapes import (
+    broadcast,
+    conv_rule,
+    gemm_type,
+    pool_rule,
+    product,
+    reduction_dims,
+    shaped_by,
+)  # fmt: skip
+from onnxcost.formulas.pooling import TABLE as POOLING
+from onnxcost.formulas.quantized import (
+    SATURATE,
+    dequantize_linear,
+    dynamic_quantize_linear,
+    qlinear_conv,
+    quantize_linear,
+)  # fmt: skip
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduced
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input
+from onnxcost.graph import Node, Tensor
+from onnxcost.work import NO_WORK, Work
+
+DEQUANTIZE, QUANTIZE = ADD + MUL, DIV + SATURATE + ADD
+"""(x − x₀)·s and saturate(x/s + y₀), an element."""
+REQUANTIZE = MUL + SATURATE + ADD
+"""saturate(s·x + y₀) of an integer sum, an element."""
+
+
+def _as_input(node: Node) -> TensorType:
+    return node.x.dtype, node.x.shape
+
+
+def requantized(maths: str, flops: str, row: Formula) -> Formula:
+    """A row on dequantized elements: (x − x₀)·s before it, saturate(y/s + y₀) after it."""
+    return Formula(lambda node: node.x.size * DEQUANTIZE + row(node) + node.out.size * QUANTIZE, maths, "0", flops, like_input)
+
+
+@formula("Y = quantize(softmax(dequantize(X)))", flops="2·in + rows·(5n − 2) + 5·out", shapes=like_input)
+def qlinear_softmax(node: Node) -> Work:
+    """Rows of n along ``axis``, or before opset 13 along it and all axes after it."""
+    axis = node.attributes.get("axis", -1) % node.x.rank
+    last = axis + 1 if node.attributes.get("opset", 13) >= 13 else node.x.rank
+    length = prod(node.x.shape[axis:last])
+    return node.x.size * (DEQUANTIZE + QUANTIZE) + softmax_work(node.x.size, node.x.size // length if length else 0)
+
+
+def _broadcast_type(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, broadcast(node.x.shape, node.required(3).shape))]
+
+
+@formula("Y = saturate((s_a·(A − a₀) + s_b·(B − b₀)) / s_y + y₀)", flops="2·A + 2·B + 6·out", shapes=_broadcast_type)
+def qlinear_add(node: Node) -> Work:
+    """Both dequantized, added, quantized."""
+    return (node.x.size + node.required(3).size) * DEQUANTIZE + node.out.size * (ADD + QUANTIZE)
+
+
+@formula("Y = saturate(s·(A − a₀)·(B − b₀) + y₀)", flops="A + B + 6·out + 2", shapes=_broadcast_type)
+def qlinear_mul(node: Node) -> Work:
+    """s = s_a·s_b / s_y."""
+    centred = (node.x.size + node.required(3).size) * ADD
+    return centred + node.out.size * (MUL + REQUANTIZE) + (MUL + DIV if node.out.size else NO_WORK)
+
+
+def _where_type(node: Node) -> Sequence[TensorType | None]:
+    x, y = node.required(1), node.required(4)
+    return [(x.dtype, broadcast(node.x.shape, x.shape, y.shape))]
+
+
+@formula("Z = requantize(X where C, else Y)", flops="out + 7·(X + Y)", shapes=_where_type)
+def qlinear_where(node: Node) -> Work:
+    """X and Y each brought to the scale of Z, then selected."""
+    return node.out.size * COMPARE + (node.required(1).size + node.required(4).size) * (DEQUANTIZE + QUANTIZE)
+
+
+def _concat_type(node: Node) -> Sequence[TensorType | None]:
+    parts = [node.required(index).shape for index in range(2, len(node.inputs), 3)]
+    axis = node.attributes["axis"] % len(parts[0])
+    dims = tuple(sum(part[axis] for part in parts) if at == axis else size for at, size in enumerate(parts[0]))
+    return [(node.required(2).dtype, dims)]
+
+
+@formula("Y = the inputs in a row, each requantized", flops="7·out", shapes=_concat_type)
+def qlinear_concat(node: Node) -> Work:
+    """Each input brought to the scale of Y; the inputs come with scale and zero point from the third on."""
+    return node.out.size * (DEQUANTIZE + QUANTIZE)
+
+
+@formula("Y = quantize(mean of dequantize(X))", flops="3·in + 5·out",
+         shapes=lambda node: [(node.x.dtype, reduction_dims(node))])  # fmt: skip
+def qlinear_reduce_mean(node: Node) -> Work:
+    """Over ``axes``."""
+    return node.x.size * DEQUANTIZE + reduced(node.x.size, node.out.size, ADD, end=DIV) + node.out.size * QUANTIZE
+
+
+def _pool(name: str) -> Formula:
+    """A pooling of integers less their zero point, its sums brought to the scale of Y."""
+    pooling = POOLING[name]
+
+    def count(node: Node) -> Work:
+        return node.x.size * ADD + pooling(node) + node.out.size * REQUANTIZE
+
+    return Formula(count, f"Y = saturate(s·{name}(X − x₀) + y₀)", "0", f"{name}, + in + 5·out", pool_rule(channels_last=None))
+
+
+def _q_gemm_type(node: Node) -> Sequence[TensorType | None]:
+    _, dims = gemm_type(node, node.x, node.required(3))
+    zero = node.input(8)
+    return [(zero.dtype if zero else "float32", dims)]
+
+
+@formula("Y = saturate(s·((A − a₀)·(B − b₀) + C) + y₀)", macs="out·K",
+         flops="out·(2K−1) + A + B + 5·out + 2·scales, + out for C (floats: 1·out)", shapes=_q_gemm_type)  # fmt: skip
+def q_gemm(node: Node) -> Work:
+    """s = α·s_a·s_b / s_y, one or one a column; without s_y the output is float32, s·(sum)."""
+    weight, is_quantized = node.required(3), node.input(7) is not None
+    inner = node.x.shape[0 if node.attributes.get("transA") else 1]
+    bias = Work(bias_adds=node.out.size if node.input(6) else 0)
+    ends = node.out.size * (REQUANTIZE if is_quantized else MUL)
+    scales = node.required(4).size * (MUL + DIV if is_quantized else MUL)
+    return dot_products(node.out.size, inner) + bias + (node.x.size + weight.size) * ADD + ends + scales
+
+
+def _float_product(node: Node, dtype: str) -> Sequence[TensorType | None]:
+    return [(dtype, product(node.x.shape, node.required(1).shape))]
+
+
+def _to_float(node: Node, zeros: Sequence[tuple[int, int]], scale: int, bias: int) -> Work:
+    """A product of integers, centred where there are zero points, times s_a·s_b, plus a bias."""
+    centred = Work(adds=sum(node.required(at).size for at, zero in zeros if node.input(zero)))
+    added = Work(bias_adds=node.out.size if node.input(bias) else 0)
+    return matmul(node) + centred + Work(muls=node.out.size + node.required(scale).size) + added
+
+
+@formula("Y = s_a·s_b·(A − a₀)·(B − b₀) + bias", macs="out·K", flops="out·(2K−1) + A + B + out + scales, + out for the bias",
+         shapes=lambda node: _float_product(node, node.required(2).dtype))  # fmt: skip
+def matmul_integer_to_float(node: Node) -> Work:
+    """MatMulInteger, and the sums scaled to floats."""
+    return _to_float(node, ((0, 4), (1, 5)), 3, 6)
+
+
+@formula("Y = s_a·s_b·(A' − a₀)·(B − b₀) + bias", macs="out·K", flops="7·A + 7, + as MatMulIntegerToFloat",
+         shapes=lambda node: _float_product(node, node.x.dtype))  # fmt: skip
+def dynamic_quantize_matmul(node: Node) -> Work:
+    """A' is A quantized to its own range, as DynamicQuantizeLinear does."""
+    return dynamic_quantize_linear(node) + node.x.size * ADD + _to_float(node, ((1, 3),), 2, 4)
+
+
+@formula("Y = (A − a₀)·(B − b₀)", flops="out, + A for a₀, + B for b₀",
+         shapes=lambda node: [("int32", broadcast(node.x.shape, node.required(2).shape))])  # fmt: skip
+def mul_integer(node: Node) -> Work:
+    """In 32-bit integers."""
+    centred = sum(node.required(at).size for at in (0, 2) if node.input(at + 1))
+    return Work(adds=centred, muls=node.out.size)
+
+
+@formula("Y = Σ X in 32-bit integers", flops="in − out", shapes=lambda node: [("int32", reduction_dims(node))])
+def reduce_sum_integer(node: Node) -> Work:
+    """Over ``axes``."""
+    return reduced(node.x.size, node.out.size, ADD)
+
+
+def _zero_type(node: Node) -> Sequence[TensorType | None]:
+    zero: Tensor | None = node.input(2)
+    return [(zero.dtype if zero else "uint8", node.x.shape)]
+
+
+# fmt: off
+TABLE: FormulaTable = {
+    "com.microsoft.QuantizeLinear":       shaped_by(quantize_linear, _zero_type),
+    "com.microsoft.DequantizeLinear":     shaped_by(dequantize_linear, lambda node: [(node.required(1).dtype, node.x.shape)]),
+    "com.microsoft.QLinearConv":          shaped_by(qlinear_conv, conv_rule(3, channels_last=None, dtype=7)),
+    "com.microsoft.QLinearAdd":           qlinear_add,
+    "com.microsoft.QLinearMul":           qlinear_mul,
+    "com.microsoft.QLinearWhere":         qlinear_where,
+    "com.microsoft.QLinearConcat":        qlinear_concat,
+    "com.microsoft.QLinearSigmoid":       requantized("Y = quantize(σ(dequantize(X)))", "11·out", POINTWISE["Sigmoid"]),
+    "com.microsoft.QLinearLeakyRelu":     requantized("Y = quantize(leaky(dequantize(X)))", "9·out", POINTWISE["LeakyRelu"]),
+    "com.microsoft.QLinearSoftmax":       qlinear_softmax,
+    "com.microsoft.QLinearReduceMean":    qlinear_reduce_mean,
+    "com.microsoft.QLinearAveragePool":   _pool("AveragePool"),
+    "com.microsoft.QLinearGlobalAveragePool": _pool("GlobalAveragePool"),
+    "com.microsoft.QGemm":                q_gemm,
+    "com.microsoft.MatMulIntegerToFloat": matmul_integer_to_float,
+    "com.microsoft.DynamicQuantizeMatMul": dynamic_quantize_matmul,
+    "com.microsoft.MatMulInteger16":      shaped_by(matmul, lambda node: _float_product(node, "int32")),
+    "com.microsoft.MulInteger":           mul_integer,
+    "com.microsoft.ReduceSumInteger":     reduce_sum_integer,
+}
+# fmt: on

@@ -1,0 +1,131 @@
+"""Rules for the outputs' types that onnxruntime's own operators share: onnx has no schema for them.
+
+So their attributes have no defaults here. The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.table import Formula, ShapeRule, TensorType
+from onnxcost.graph import Node, Tensor
+from onnxcost.work import Work
+
+Dims = tuple[int, ...]
+
+
+def shaped_by(formula: Callable[[Node], Work], rule: ShapeRule) -> Formula:
+    """The formula with a rule for the outputs' types; TypeError for a plain function, which has no text."""
+    if not isinstance(formula, Formula):
+        raise TypeError(f"{formula} is no Formula")
+    return replace(formula, shapes=rule)
+
+
+def like(*inputs: int) -> ShapeRule:
+    """The outputs, in order, are as the inputs at these places; an input that is absent leaves its output open."""
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        found = [node.input(index) for index in inputs]
+        return [(tensor.dtype, tensor.shape) if tensor else None for tensor in found]
+
+    return rule
+
+
+def element(node: Node, index: int, what: str) -> int:
+    """The number that input ``index`` holds; raises UnknownShape, which says ``what`` it is, where it is not known."""
+    tensor = node.required(index)
+    if not tensor.value:
+        raise UnknownShape(f"{what} is not known: it is in the elements of '{tensor.name}'")
+    return int(tensor.value[0])
+
+
+def elements(node: Node, index: int, what: str) -> Dims:
+    """All the numbers that input ``index`` holds; raises UnknownShape as ``element`` does."""
+    tensor = node.required(index)
+    if tensor.value is None:
+        raise UnknownShape(f"{what} are not known: they are in the elements of '{tensor.name}'")
+    return tuple(map(int, tensor.value))
+
+
+def broadcast(*shapes: Sequence[int]) -> Dims:
+    """numpy's rule: aligned on the right, a dim of 1 takes on the others' size."""
+    rank = max(map(len, shapes))
+    aligned = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*aligned, strict=True))
+
+
+def product(a: Dims, b: Dims) -> Dims:
+    """The dims of numpy.matmul."""
+    return (*broadcast(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
+
+
+def gemm_type(node: Node, a: Tensor, b: Tensor) -> TensorType:
+    """M × N of A (M × K) and B (K × N), each transposed where ``transA`` or ``transB`` says so; the type is A's."""
+    rows = a.shape[1 if node.attributes.get("transA") else 0]
+    return a.dtype, (rows, b.shape[0 if node.attributes.get("transB") else 1])
+
+
+def windows(node: Node, lengths: Dims, kernel: Dims) -> Dims:
+    """How many windows fit along each axis of space, by ``pads`` or ``auto_pad``, ``strides``, ``dilations``, ``ceil_mode``.
+
+    With ``ceil_mode`` a window that would begin in the padding after the end is left out.
+    """
+    ones = (1,) * len(lengths)
+    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    mode = node.attributes.get("auto_pad") or "NOTSET"
+    if mode.startswith("SAME"):
+        return tuple(-(-length // stride) for length, stride in zip(lengths, strides, strict=True))
+    pads = node.attributes.get("pads") if mode == "NOTSET" else None
+    pads = pads or (0,) * 2 * len(lengths)
+    found = []
+    for axis, (length, size, stride, dilation) in enumerate(zip(lengths, kernel, strides, dilations, strict=True)):
+        room = length + pads[axis] + pads[axis + len(lengths)] - (size - 1) * dilation - 1
+        count = (-(-room // stride) if node.attributes.get("ceil_mode") else room // stride) + 1
+        beyond = node.attributes.get("ceil_mode") and (count - 1) * stride >= length + pads[axis]
+        found.append(max(0, count - 1 if beyond else count))
+    return tuple(found)
+
+
+def _around(node: Node, channels: int, lengths: Dims, channels_last: bool) -> Dims:
+    batch = node.x.shape[0]
+    return (batch, *lengths, channels) if channels_last else (batch, channels, *lengths)
+
+
+def conv_rule(weight: int = 1, *, channels_last: bool | None = False, dtype: int = 0) -> ShapeRule:
+    """A convolution's output, for its weight at one input and its type at another.
+
+    ``channels_last`` None leaves the layout to the attribute of that name.
+    """
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
+        filters = node.required(weight).shape
+        kernel = node.attributes.get("kernel_shape") or filters[2:]
+        space = node.x.shape[1:-1] if last else node.x.shape[2:]
+        return [(node.required(dtype).dtype, _around(node, filters[0], windows(node, space, kernel), last))]
+
+    return rule
+
+
+def pool_rule(*, channels_last: bool | None = False) -> ShapeRule:
+    """A pooling's output; ``channels_last`` None leaves the layout to the attribute. A global one has no ``kernel_shape``."""
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
+        space, channels = (node.x.shape[1:-1], node.x.shape[-1]) if last else (node.x.shape[2:], node.x.shape[1])
+        kernel = node.attributes.get("kernel_shape")
+        lengths = windows(node, space, kernel) if kernel else (1,) * len(space)
+        return [(node.x.dtype, _around(node, channels, lengths, last))]
+
+    return rule
+
+
+def reduction_dims(node: Node) -> Dims:
+    """The dims of the first input reduced along ``axes``, kept as 1 unless ``keepdims`` is 0."""
+    rank = node.x.rank
+    axes = {axis % rank for axis in node.attributes.get("axes") or range(rank)}
+    if node.attributes.get("keepdims", 1):
+        return tuple(1 if axis in axes else size for axis, size in enumerate(node.x.shape))
+    return tuple(size for axis, size in enumerate(node.x.shape) if axis not in axes)

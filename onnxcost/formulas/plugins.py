@@ -1,0 +1,58 @@
+"""Formulas that other packages bring, under the entry-point group ``onnxcost.formulas``, and those of a user's file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+
+from onnxcost.errors import InputError
+from onnxcost.formulas.table import FormulaTable
+
+GROUP = "onnxcost.formulas"
+NAME = "FORMULAS"
+"""The table in a user's file."""
+
+
+def with_installed(formulas: FormulaTable, operators: Collection[str]) -> FormulaTable:
+    """The table with those of installed packages behind it, looked up only where ``operators`` has one that it lacks."""
+    if all(operator in formulas for operator in operators):
+        return formulas
+    return {**installed(), **formulas}
+
+
+@cache
+def installed() -> FormulaTable:
+    """The tables that installed packages register; raises InputError for one that is no table."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, object] = {}
+    for point in entry_points(group=GROUP):
+        table = point.load()
+        if not isinstance(table, Mapping):
+            raise InputError(f"the entry point '{point.name}' of {GROUP} is no table of formulas: {point.value}")
+        found.update(table)
+    return found  # type: ignore[return-value]  # a table holds callables, which is seen when one is called
+
+
+def from_file(path: str) -> FormulaTable:
+    """The table ``FORMULAS`` of a Python file; raises InputError where there is none, or the file does not run."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    if not Path(path).is_file():
+        raise InputError(f"there is no file of formulas '{path}'")
+    spec = spec_from_file_location("onnxcost_user_formulas", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"'{path}' is no Python file: it defines the table {NAME}, operator to formula")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    # The user's file may raise anything.
+    except Exception as error:
+        raise InputError(f"'{path}' does not run: {type(error).__name__}: {error}") from None
+    table = getattr(module, NAME, None)
+    if not isinstance(table, Mapping) or not all(callable(formula) for formula in table.values()):
+        raise InputError(f"'{path}' defines no table {NAME} of operators and their formulas")
+    return table

@@ -1,0 +1,227 @@
+"""Sequences and optionals: which tensors they hold, carried from operator to operator as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from onnxcost.frontend.folding import folded
+from onnxcost.frontend.values import Step, Value, tensor_type
+
+if TYPE_CHECKING:
+    from onnx import TypeProto
+
+Opsets = Mapping[str, int]
+Rule = Callable[[Step, Opsets], None]
+
+
+def _first(step: Step) -> Value:
+    value = step.inputs[0] if step.inputs else None
+    return value if value is not None else Value("")
+
+
+def _held(value: Value | None) -> tuple[Value, ...] | None:
+    """The elements of a sequence, None where they are not known."""
+    return value.elements if value is not None else None
+
+
+def _holds(step: Step, elements: tuple[Value, ...] | None) -> None:
+    """The output is a sequence of these elements."""
+    output = step.outputs[0]
+    if output is not None and elements is not None:
+        output.elements = elements
+        output.is_shaped = all(element.is_shaped for element in elements)
+
+
+def _learns(output: Value | None, source: Value) -> None:
+    if output is not None and source.type is not None:
+        output.learn_from(source)
+
+
+def _index(step: Step, position: int, opsets: Opsets) -> int | None:
+    """A position that an input gives; None where there is no such input or its value is not known."""
+    value = step.inputs[position] if position < len(step.inputs) else None
+    tensor = folded(value, opsets) if value is not None else None
+    if tensor is None:
+        return None
+    from onnx.numpy_helper import to_array
+
+    array = to_array(tensor)
+    return int(array.ravel()[0]) if array.size else None
+
+
+def _construct(step: Step, opsets: Opsets) -> None:
+    _holds(step, tuple(value for value in step.inputs if value is not None))
+
+
+def _empty(step: Step, opsets: Opsets) -> None:
+    _holds(step, ())
+
+
+def _insert(step: Step, opsets: Opsets) -> None:
+    held, added = _held(_first(step)), step.inputs[1] if len(step.inputs) > 1 else None
+    if held is None or added is None:
+        return
+    at = _index(step, 2, opsets)
+    if at is None and len(step.inputs) > 2 and any(value.signature != added.signature for value in held):
+        return
+    at = len(held) if at is None else at
+    _holds(step, (*held[:at], added, *held[at:]))
+
+
+def _erase(step: Step, opsets: Opsets) -> None:
+    held = _held(_first(step))
+    if not held:
+        return
+    at = _index(step, 1, opsets)
+    if at is None and len(step.inputs) > 1 and len({value.signature for value in held}) > 1:
+        return
+    at = (at if at is not None else -1) % len(held)
+    _holds(step, held[:at] + held[at + 1 :])
+
+
+def _at(step: Step, opsets: Opsets) -> None:
+    held = _held(_first(step))
+    if not held:
+        return
+    at = _index(step, 1, opsets)
+    if at is not None and -len(held) <= at < len(held):
+        _learns(step.outputs[0], held[at])
+    elif at is None and len({value.signature for value in held}) == 1:
+        _learns(step.outputs[0], held[0])
+
+
+def _scalar(output: Value | None, number: int, *, is_flag: bool) -> None:
+    if output is None:
+        return
+    import numpy as np
+    from onnx.numpy_helper import from_array
+
+    output.tensor = from_array(np.asarray(number, np.bool_ if is_flag else np.int64), output.name)
+    output.learn(tensor_type(output.tensor.data_type, ()))
+
+
+def _length(step: Step, opsets: Opsets) -> None:
+    held = _held(_first(step))
+    if held is not None:
+        _scalar(step.outputs[0], len(held), is_flag=False)
+
+
+def _split(step: Step, opsets: Opsets) -> None:
+    source = _first(step)
+    if not source.is_shaped or source.dims is None or source.type is None or step.outputs[0] is None:
+        return
+    axis = step.attributes["axis"].i if "axis" in step.attributes else 0
+    keeps = step.attributes["keepdims"].i if "keepdims" in step.attributes else 1
+    dims = [dim for dim in source.dims if isinstance(dim, int)]
+    if not -len(dims) <= axis < len(dims):
+        return
+    sizes = _split_sizes(step, dims[axis], opsets)
+    if sizes is None or len(sizes) > MANY:
+        return
+    axis %= len(dims)
+    has_own_split = len(step.inputs) > 1 and step.inputs[1] is not None
+    parts = []
+    for number, size in enumerate(sizes):
+        part = Value(f"{step.outputs[0].name}[{number}]")
+        middle = [size] if keeps or has_own_split else []
+        part.learn(tensor_type(source.type.tensor_type.elem_type, [*dims[:axis], *middle, *dims[axis + 1 :]]))
+        parts.append(part)
+    _holds(step, tuple(parts))
+
+
+MANY = 100_000
+"""Elements of the longest sequence that is followed."""
+
+
+def _split_sizes(step: Step, length: int, opsets: Opsets) -> list[int] | None:
+    given = step.inputs[1] if len(step.inputs) > 1 else None
+    if given is None:
+        return [1] * length if length <= MANY else None
+    tensor = folded(given, opsets)
+    if tensor is None:
+        return None
+    from onnx.numpy_helper import to_array
+
+    sizes = to_array(tensor)
+    if sizes.ndim:
+        return [int(size) for size in sizes]
+    each = int(sizes)
+    if each <= 0 or length // each > MANY:
+        return None
+    return [each] * (length // each) + ([length % each] if length % each else [])
+
+
+def _concat(step: Step, opsets: Opsets) -> None:
+    held, output = _held(_first(step)), step.outputs[0]
+    if not held or output is None or not all(value.is_shaped and value.dims is not None for value in held):
+        return
+    first = held[0]
+    dims = [dim for dim in first.dims or () if isinstance(dim, int)]
+    is_new = "new_axis" in step.attributes and step.attributes["new_axis"].i == 1
+    axis = (step.attributes["axis"].i if "axis" in step.attributes else 0) % ((len(dims) + is_new) or 1)
+    if first.type is None:
+        return
+    if is_new:
+        dims.insert(axis, len(held))
+    elif axis < len(dims):
+        dims[axis] = sum(size for value in held if (size := (value.dims or ())[axis]) is not None and isinstance(size, int))
+    output.learn(tensor_type(first.type.tensor_type.elem_type, dims))
+    output.is_bound = any(value.is_bound for value in held)
+
+
+def _pass_on(step: Step, opsets: Opsets) -> None:
+    """Identity and Optional hand on what they get."""
+    source = _first(step)
+    if source.elements is not None:
+        _holds(step, source.elements)
+    if step.outputs[0] is not None:
+        step.outputs[0].content = source.content
+
+
+def _optional(step: Step, opsets: Opsets) -> None:
+    if step.outputs[0] is not None and step.inputs and step.inputs[0] is not None:
+        step.outputs[0].content = step.inputs[0]
+        step.outputs[0].is_shaped = step.inputs[0].is_shaped
+
+
+def _element(step: Step, opsets: Opsets) -> None:
+    source = _first(step)
+    content = source.content or (source if source.type is not None and not source.type.HasField("optional_type") else None)
+    output = step.outputs[0]
+    if output is None:
+        return
+    if content is not None:
+        _learns(output, content)
+        _holds(step, content.elements)
+    elif source.type is not None and source.type.HasField("optional_type"):
+        output.learn(_inside(source.type))
+
+
+def _inside(type_: TypeProto) -> TypeProto:
+    return type_.optional_type.elem_type
+
+
+def _has_element(step: Step, opsets: Opsets) -> None:
+    source = step.inputs[0] if step.inputs else None
+    if source is None:
+        _scalar(step.outputs[0], 0, is_flag=True)
+    elif source.content is not None or (source.type is not None and not source.type.HasField("optional_type")):
+        _scalar(step.outputs[0], 1, is_flag=True)
+
+
+SEQUENCES: Mapping[str, Rule] = {
+    "SequenceConstruct": _construct,
+    "SequenceEmpty": _empty,
+    "SequenceInsert": _insert,
+    "SequenceErase": _erase,
+    "SequenceAt": _at,
+    "SequenceLength": _length,
+    "SplitToSequence": _split,
+    "ConcatFromSequence": _concat,
+    "Identity": _pass_on,
+    "Optional": _optional,
+    "OptionalGetElement": _element,
+    "OptionalHasElement": _has_element,
+}
+"""By operator: what its output holds. Asked after onnx's own inference, which gives the outputs' types."""

@@ -1,0 +1,45 @@
+"""Mixtures of experts.
+
+Each number follows from the definition in words beside it.
+"""
+
+import pytest
+
+from onnxcost.work import Work
+from tests.formulas.contrib import MS, Row, check, label, u8
+
+
+def softmax(rows: int, n: int) -> Work:
+    """The maximum, differences, exponentials, their sum and n divisions in each row."""
+    return Work(compares=rows * (n - 1), adds=rows * n + rows * (n - 1), transcendentals=rows * n, divs=rows * n)
+
+
+CASES: list[Row] = []  # ONNX's reference evaluator has none of them
+
+BY_HAND: list[Row] = [
+    # 5 tokens, 2 of 3 experts each: 10 times 4 to 6 and back, Relu of 60; mixed: 40 products, 20 sums.
+    # routing: the softmax of 5 rows of 3, then the 2 largest of 3
+    (MS + "MoE", [(5, 4), (5, 3), (3, 6, 4), (3, 6), (3, 4, 6), (3, 4)], [(5, 4)], {"k": 2},
+     Work(macs=240 + 240, accumulators=60 + 40, bias_adds=60 + 40, compares=60 + 20, muls=40, adds=20) + softmax(5, 3)),
+    # SiLU of 60 times a third projection; weights made to sum to 1: a sum and two divisions a token
+    (MS + "MoE", [(5, 4), (5, 3), (3, 6, 4), None, (3, 4, 6), None, (3, 6, 4)], [(5, 4)],
+     {"k": 2, "activation_type": "silu", "normalize_routing_weights": 1},
+     Work(macs=720, accumulators=160, muls=60 + 60 + 40, adds=120 + 20 + 5, divs=60 + 10, transcendentals=60, compares=20)
+     + softmax(5, 3)),
+    # SwiGLU on halves of one projection to 12: ·α, σ, ·G, + β, ·
+    (MS + "MoE", [(5, 4), (5, 3), (3, 12, 4), None, (3, 4, 6)], [(5, 4)],
+     {"k": 2, "activation_type": "swiglu", "swiglu_fusion": 1},
+     Work(macs=480 + 240, accumulators=160, muls=180 + 40, adds=180 + 20, divs=60, transcendentals=60, compares=20)
+     + softmax(5, 3)),
+    # 4 bits: rows of 4 in 2 bytes; as the first, and all 3 experts' 48 weights dequantized
+    (MS + "QMoE", [(5, 4), (5, 3), u8(3, 6, 2), (3, 6), (3, 6), u8(3, 4, 3), (3, 4), (3, 4)], [(5, 4)], {"k": 2},
+     Work(macs=480, accumulators=100, bias_adds=100, compares=60 + 20, muls=40 + 144, adds=20 + 144) + softmax(5, 3)),
+    # one token uses 2 of the 3
+    (MS + "QMoE", [(1, 4), (1, 3), u8(3, 6, 2), (3, 6), None, u8(3, 4, 3), (3, 4)], [(1, 4)], {"k": 2, "quant_type": "fp4"},
+     Work(macs=96, accumulators=20, compares=12 + 4, muls=8 + 96, adds=4) + softmax(1, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BY_HAND, ids=label)
+def test_by_hand(row: Row) -> None:
+    check(row)

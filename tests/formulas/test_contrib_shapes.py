@@ -1,0 +1,165 @@
+"""The shape rules of onnxruntime's operators against onnxruntime itself: each node is run, and the dims found are those it gave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+
+import onnxcost
+
+Row = tuple[str, list[Any], int, dict[str, Any]]
+
+
+def f(*dims: int) -> np.ndarray:
+    return np.linspace(0.1, 0.9, max(1, int(np.prod(dims))), dtype=np.float32)[: int(np.prod(dims))].reshape(dims)
+
+
+def u8(*dims: int) -> np.ndarray:
+    return (np.arange(int(np.prod(dims))) % 7 + 1).astype(np.uint8).reshape(dims)
+
+
+def i32(*values: int) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
+def i64(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def scalar(value: Any, dtype: type = np.float32) -> np.ndarray:
+    return np.array(value, dtype)
+
+
+S, Z = scalar(0.1), scalar(3, np.uint8)
+CONV: dict[str, Any] = {"pads": [1, 0, 1, 2], "strides": [2, 1], "dilations": [1, 2]}
+
+# operator, inputs (an array that is wrapped in a list is a stored constant), outputs, attributes
+ROWS: list[Row] = [
+    ("FusedConv", [f(2, 4, 9, 8), f(6, 2, 3, 3), f(6)], 1, {"activation": "Relu", "group": 2, **CONV}),
+    ("FusedConv", [f(1, 3, 8, 8), f(5, 3, 3, 3)], 1, {"activation": "Sigmoid", "auto_pad": "SAME_UPPER", "strides": [3, 3]}),
+    ("FusedConv", [f(1, 3, 8, 8), f(5, 3, 3, 3), f(5), f(1, 5, 6, 6)], 1, {"activation": "Relu", "auto_pad": "VALID"}),
+    ("ConvTransposeWithDynamicPads", [f(1, 3, 5, 6), f(3, 2, 3, 3), [i64(1, 0, 1, 2)]], 1,
+     {"strides": [2, 1], "group": 2, "output_padding": [1, 0]} | {"group": 1}),
+    ("FusedGemm", [f(4, 3), f(5, 4), f(5)], 1, {"transA": 1, "transB": 1, "activation": "Relu"}),
+    ("FusedMatMul", [f(2, 3, 4), f(2, 5, 4)], 1, {"transB": 1, "alpha": 0.5}),
+    ("FusedMatMul", [f(2, 3, 4), f(2, 3, 5)], 1, {"transA": 1}),
+    ("FusedMatMul", [f(3, 2, 4), f(2, 4, 5)], 1, {"transBatchA": 1}),
+    ("FusedMatMul", [f(3, 2, 4), f(5, 2, 3)], 1, {"transBatchA": 1, "transA": 1, "transBatchB": 1, "transB": 1}),
+    ("TransposeMatMul", [f(4), f(4, 5)], 1, {}),
+    ("CausalConvWithState", [f(2, 4, 9), f(4, 1, 3), f(4)], 2, {"activation": "silu"}),
+    ("CausalConvWithState", [f(2, 4, 9), f(4, 1, 3), None, f(2, 4, 2)], 2, {}),
+    ("WordConvEmbedding", [np.array([[1, 2, 3, 4, 5]], np.int32), f(7, 1, 3, 6), f(7), f(9, 6)], 1, {}),
+    ("Gelu", [f(2, 3)], 1, {}),
+    ("FastGelu", [f(2, 3), f(3)], 1, {}),
+    ("BiasGelu", [f(2, 3), f(3)], 1, {}),
+    ("QuickGelu", [f(2, 3)], 1, {"alpha": 1.5}),
+    ("ScaledSiLU", [f(2, 3)], 1, {}),
+    ("GatedAdd", [f(2, 3), f(2, 3), f(2, 1)], 1, {}),
+    ("SkipLayerNormalization", [f(2, 3, 4), f(2, 3, 4), f(4), f(4), f(4)], 4, {"skip": (1, 2)}),
+    ("SkipSimplifiedLayerNormalization", [f(2, 3, 4), f(2, 3, 4), f(4)], 4, {"skip": (1, 2)}),
+    ("EmbedLayerNormalization",
+     [np.ones((2, 3), np.int32), np.ones((2, 3), np.int32), f(9, 4), f(8, 4), f(2, 4), f(4), f(4), np.ones((2, 3), np.int32)], 3, {}),
+    ("BranchwiseRMSNorm", [f(2, 3, 8), f(8)], 1, {"num_branches": 2}),
+    ("GatedRMSNorm", [f(2, 3, 8), f(4), f(2, 3, 8)], 1, {}),
+    ("Attention", [f(2, 3, 8), f(8, 24), f(24)], 1, {"num_heads": 2}),
+    ("Attention", [f(2, 3, 8), f(8, 24), f(24), None, f(2, 2, 2, 5, 4)], 2, {"num_heads": 2, "unidirectional": 1}),
+    ("Attention", [f(2, 3, 8), f(8, 20), f(20)], 1, {"num_heads": 2, "qkv_hidden_sizes": [8, 8, 4]}),
+    ("MultiHeadAttention", [f(2, 3, 8), f(2, 5, 8), f(2, 5, 6)], 1, {"num_heads": 2}),
+    ("MultiHeadAttention", [f(2, 3, 8), f(2, 5, 8), f(2, 5, 8), f(24), None, None, f(2, 2, 4, 4), f(2, 2, 4, 4)], 3, {"num_heads": 2}),
+    ("MultiHeadAttention", [f(2, 3, 8), f(2, 2, 5, 4), f(2, 2, 5, 4)], 1, {"num_heads": 2}),
+    ("GroupQueryAttention", [f(1, 3, 32), f(1, 3, 16), f(1, 3, 16), None, None, i32(2), [scalar(3, np.int32)]], 3,
+     {"num_heads": 4, "kv_num_heads": 2}),
+    ("GroupQueryAttention", [f(1, 1, 64), None, None, f(1, 2, 5, 8), f(1, 2, 5, 8), i32(5), [scalar(6, np.int32)]], 3,
+     {"num_heads": 4, "kv_num_heads": 2}),
+    ("RotaryEmbedding", [f(2, 3, 8), i64(0), f(9, 2), f(9, 2)], 1, {}),
+    ("LinearAttention", [f(1, 3, 8), f(1, 3, 8), f(1, 3, 12), None, f(1, 3, 2), f(1, 3, 2)], 2, {"q_num_heads": 2, "kv_num_heads": 2}),
+    ("LinearAttentionGate", [f(1, 3, 2), f(2), f(2), f(1, 3, 2)], 2, {}),
+    ("EngramGate", [f(1, 3, 2, 4), f(1, 3, 2, 4), f(1, 3, 4), f(2, 4), f(2, 4), f(2, 4)], 2, {}),
+    ("HyperConnectionPreMix", [f(2, 3, 4), f(2, 3)], 1, {}),
+    ("HyperConnectionPreMix", [f(2, 12), f(2, 3)], 1, {"num_branches": 3}),
+    ("HyperConnectionPostMix", [f(2, 3, 4), f(2, 4), f(2, 3), f(2, 3, 3)], 1, {}),
+    ("MoE", [f(5, 4), f(5, 3), f(3, 6, 4), None, f(3, 4, 6)], 1, {"k": 2, "activation_type": "relu"}),
+    ("MatMulNBits", [f(2, 3, 64), [u8(5, 2, 16)], [f(5, 2)]], 1, {"K": 64, "N": 5, "block_size": 32, "bits": 4}),
+    ("MatMulBnb4", [f(2, 3, 64), [u8(160)], [f(10)]], 1, {"K": 64, "N": 5, "block_size": 32, "quant_type": 1}),
+    ("GatherBlockQuantized", [[u8(9, 16)], i64(1, 2, 3), [f(9, 2)]], 1, {"block_size": 16, "bits": 4}),
+    ("QLinearConv", [u8(1, 8, 8, 3), S, Z, [u8(5, 3, 3, 3)], S, Z, S, Z], 1, {"channels_last": 1}),
+    ("QLinearAdd", [u8(2, 3), S, Z, u8(3), S, Z, S, Z], 1, {}),
+    ("QLinearMul", [u8(2, 3), S, Z, u8(3), S, Z, S, Z], 1, {}),
+    ("QLinearSigmoid", [u8(2, 3), [S], [Z], [S], [Z]], 1, {}),
+    ("QLinearLeakyRelu", [u8(2, 3), [S], [Z], [S], [Z]], 1, {"alpha": 0.1}),
+    ("QLinearSoftmax", [u8(2, 3), [S], [Z], [S], [Z]], 1, {"axis": -1, "opset": 13}),
+    ("QLinearConcat", [S, Z, u8(2, 3), S, Z, u8(2, 4), S, Z], 1, {"axis": 1}),
+    ("QLinearWhere", [np.array([True, False, True]), u8(2, 3), S, Z, u8(3), S, Z, S, Z], 1, {}),
+    ("QLinearAveragePool", [u8(1, 3, 9, 8), S, Z, S, Z], 1, {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
+    ("QLinearGlobalAveragePool", [u8(1, 3, 9, 8), S, Z, S, Z], 1, {"channels_last": 0}),
+    ("QLinearGlobalAveragePool", [u8(1, 9, 8, 3), S, Z, S, Z], 1, {"channels_last": 1}),
+    ("QGemm", [u8(4, 3), S, Z, u8(5, 3), S, Z, None, S, Z], 1, {"transB": 1}),
+    ("QGemm", [u8(4, 3), S, Z, u8(3, 5), S, Z], 1, {}),
+    ("MatMulIntegerToFloat", [u8(2, 3), u8(3, 4), S, S], 1, {}),
+    ("DynamicQuantizeMatMul", [f(2, 3), u8(3, 4), S], 1, {}),
+    ("DynamicQuantizeLSTM",
+     [f(5, 2, 3), [u8(1, 3, 16)], [u8(1, 4, 16)], None, None, None, None, None, [f(1)], [u8(1)], [f(1)], [u8(1)]], 3, {"hidden_size": 4}),
+    ("MatMulInteger16", [np.ones((2, 3), np.int16), np.ones((3, 4), np.int16)], 1, {}),
+    ("QuantizeLinear", [f(2, 3), S, Z], 1, {}),
+    ("DequantizeLinear", [u8(2, 3), S, Z], 1, {}),
+    ("QAttention", [u8(2, 3, 8), [u8(8, 24)], [f(24)], [S], [S], None, [Z], [Z]], 1, {"num_heads": 2}),
+    ("CDist", [f(3, 2), f(5, 2)], 1, {"metric": "euclidean"}),
+    ("Inverse", [f(2, 3, 3) + np.eye(3, dtype=np.float32)], 1, {}),
+    ("CropAndResize", [f(1, 3, 8, 8), f(2, 4), i32(0, 0), [i32(4, 5)]], 1, {}),
+    ("GridSample", [f(1, 3, 8, 8), f(1, 4, 5, 2)], 1, {}),
+    ("UnfoldTensor", [f(2, 9)], 1, {"size": 4, "step": 2}),
+    ("MaxpoolWithMask", [f(1, 3, 8, 8), np.ones((1, 3, 8, 8), np.int32)], 1, {"kernel_shape": [3, 3], "strides": [2, 2]}),
+    ("NhwcMaxPool", [u8(1, 9, 8, 3)], 1, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}),
+    ("Trilu", [f(2, 3)], 1, {}),
+    ("Pad", [f(2, 3), [i64(0, 1, 2, 0)]], 1, {}),
+    ("ExpandDims", [f(2, 3), [i32(-1)[0]]], 1, {}),
+    ("Range", [[scalar(1.0)], [scalar(6.5)], [scalar(2.0)]], 1, {}),
+    ("GatherND", [f(2, 3, 4), np.array([[0, 1], [1, 1], [1, 2]], np.int64)], 1, {}),
+    ("SampleOp", [f(2, 3)], 1, {}),
+    ("MurmurHash3", [i32(1, 2, 3)], 1, {}),
+    ("NGramHashMapping", [np.ones((1, 5), np.int64), i64(3, 5, 7), i64(11, 13, 17, 19)], 2,
+     {"pad_id": 0, "n_head_per_ngram": 2, "max_ngram_size": 3}),
+    ("NGramRepeatBlock", [np.ones((2, 5), np.int64), f(2, 9)], 1, {"ngram_size": 2}),
+    ("AttnLSTM", [f(5, 1, 3), f(1, 16, 9), f(1, 16, 4), None, None, None, None, None, f(1, 4, 2), f(1, 6, 2), f(1, 2), f(1, 7, 6)], 3,
+     {"hidden_size": 4}),
+]  # fmt: skip
+
+
+def model_of(row: Row) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    op_type, inputs, outputs, attributes = row
+    attributes = dict(attributes)
+    skipped = attributes.pop("skip", ())
+    names = [f"x{index}" if each is not None else "" for index, each in enumerate(inputs)]
+    made = ["" if index in skipped else f"y{index}" for index in range(outputs)]
+    node = helper.make_node(op_type, names, made, domain="com.microsoft", **attributes)
+    stored = {name: np.asarray(each[0]) for name, each in zip(names, inputs, strict=True) if isinstance(each, list)}
+    fed = {name: each for name, each in zip(names, inputs, strict=True) if each is not None and not isinstance(each, list)}
+    infos = [helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for k, v in fed.items()]
+    results = [helper.make_empty_tensor_value_info(name) for name in made if name]
+    constants = [onnx.numpy_helper.from_array(array, name) for name, array in stored.items()]
+    graph = helper.make_graph([node], "one", infos, results, constants)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9), fed
+
+
+def label(row: Row) -> str:
+    return f"{row[0]} {' '.join(f'{k}={v}' for k, v in row[3].items())}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_shapes_and_types_are_those_of_a_run(row: Row) -> None:
+    model, feeds = model_of(row)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    truth = {name: (str(array.dtype), array.shape) for name, array in zip(names, session.run(names, feeds), strict=True)}
+    report = onnxcost.estimate(model)
+    assert [cost.reason for cost in report.uncounted] == []
+    found = {tensor.name: (tensor.dtype, tensor.shape) for node in report.graph.nodes for tensor in node.outputs if tensor}
+    assert found == truth

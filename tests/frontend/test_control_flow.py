@@ -1,0 +1,187 @@
+"""If, Loop, Scan, SequenceMap: which bodies run, how often, and what is said where the graph does not tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import onnxcost
+from onnxcost.errors import InputError
+from onnxcost.report import CostReport
+from tests.modeltext import graph_of, model
+
+CARRIED = """body = b (int64 i, bool c, float[4] s) => (bool co, float[4] so, float[4] scanned) {
+    co = Identity(c) so = Relu(s) scanned = Neg(so) }"""
+GROWING = "body = b (int64 i, bool c, float s) => (bool co, float so) { co = Identity(c) so = Concat <axis = 0> (s, x) }"
+WHILE = "body = b (int64 i, bool c, float[4] s) => (bool co, float so) { co = Less(i, five) so = Relu(s) }"
+UNTIL = """body = b (int64 i, bool c, float[4] s) => (bool co, float so) {
+    so = Relu(s) m = ReduceMax <keepdims = 0> (so) co = Greater(m, zero) }"""
+NESTED = f"""body = b (int64 i, bool c, float[4] s) => (bool co, float so) {{
+    co = Identity(c) so, unused = Loop(three, , s) <{CARRIED}> }}"""
+SLICED = """body = b (int64 i, bool c, float s) => (bool co, float so) { co = Identity(c) one = Constant <value_ints = [1]> ()
+    j = Add(i, one) f = Cast <to = 7> (j) z = Constant <value_ints = [0]> () so = Slice(x, z, f) }"""
+BRANCHES = """then_branch = t () => (float a) { a = Relu(x) },
+    else_branch = e () => (float b) { k = Neg(x) b = Relu(k) }"""
+UNEQUAL = """then_branch = t () => (float a) { a = Relu(x) },
+    else_branch = e () => (float b) { b = Concat <axis = 0> (x, x) }"""
+SCAN = "num_scan_inputs = 1, body = b (float[2] si, float[3] xi) => (float[2] so, float[3] yo) { so = Relu(si) yo = Neg(xi) }"
+
+# graph, arguments, FLOPs, bound, shapes of the outputs. Relu, Neg and Add are 1 FLOP an element.
+RUNS = {
+    "a trip count that is stored": (
+        f"(float[4] x) => (float y, float z) <int64 n = {{5}}, bool t = {{1}}> {{ y, z = Loop(n, t, x) <{CARRIED}> }}",
+        {}, 40, "", {"y": (4,), "z": (5, 4)},
+    ),
+    "a trip count that a shape gives": (
+        f"(float[4] x) => (float y, float z) {{ n = Size(x) y, z = Loop(n, , x) <{CARRIED}> }}",
+        {}, 32, "", {"y": (4,), "z": (4, 4)},
+    ),
+    "a trip count that a value gives": (
+        f"(float[4] x, int64 n) => (float y, float z) {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+        {"values": {"n": 7}}, 56, "", {"y": (4,), "z": (7, 4)},
+    ),
+    "a trip count that is not known": (
+        f"(float[4] x, int64 n) => (float y, float z) {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+        {}, 8, "lower", {"y": (4,), "z": (1, 4)},
+    ),
+    "a trip count that the user gives": (
+        f"(float[4] x, int64 n) => (float y, float z) {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+        {"trips": {"Loop_0": 7}}, 56, "", {"y": (4,), "z": (7, 4)},
+    ),
+    "no trips": (
+        f"(float[4] x) => (float y, float z) <int64 n = {{0}}> {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+        {}, 0, "", {"y": (4,), "z": (0, 4)},
+    ),
+    "a condition that is false at once": (
+        f"(float[4] x) => (float y, float z) <int64 n = {{5}}, bool t = {{0}}> {{ y, z = Loop(n, t, x) <{CARRIED}> }}",
+        {}, 0, "", {"y": (4,), "z": (0, 4)},
+    ),
+    "a value that grows is unrolled": (
+        f"(float[4] x) => (float y) <int64 n = {{3}}> {{ g = Loop(n, , x) <{GROWING}> y = Relu(g) }}",
+        {}, 16, "", {"y": (16,)},
+    ),
+    "a shape that depends on the iteration is unrolled": (
+        f"(float[9] x) => (float y) <int64 n = {{3}}> {{ y = Loop(n, , x) <{SLICED}> }}",
+        {}, 3, "", {"y": (3,)},
+    ),
+    "a loop that counts up to its end": (  # i = 0 … 5: six Relus of 4 and six comparisons
+        f"(float[4] x) => (float y) <int64 five = {{5}}> {{ y = Loop(, , x) <{WHILE}> }}",
+        {}, 30, "", {"y": (4,)},
+    ),
+    "a loop that data may end is counted to its limit": (  # Relu 4, ReduceMax 3, Greater 1
+        f"(float[4] x) => (float y) <int64 n = {{9}}, float zero = {{0}}> {{ y = Loop(n, , x) <{UNTIL}> }}",
+        {}, 72, "upper", {"y": (4,)},
+    ),
+    "a loop in a loop": (
+        f"(float[4] x) => (float y) <int64 n = {{5}}, int64 three = {{3}}> {{ y = Loop(n, , x) <{NESTED}> }}",
+        {}, 5 * 3 * 8, "", {"y": (4,)},
+    ),
+    "the dearer branch of an If": (
+        f"(float[4] x, bool c) => (float y) {{ y = If (c) <{BRANCHES}> }}", {}, 8, "upper", {"y": (4,)},
+    ),
+    "the branch that a value takes": (
+        f"(float[4] x, bool c) => (float y) {{ y = If (c) <{BRANCHES}> }}", {"values": {"c": True}}, 4, "", {"y": (4,)},
+    ),
+    "branches of two shapes give a bound": (
+        f"(float[4] x, bool c) => (float y) {{ h = If (c) <{UNEQUAL}> y = Relu(h) }}", {}, 4 + 8, "upper", {"y": (8,)},
+    ),
+    "an If in a loop": (
+        f"""(float[4] x, bool k) => (float y) <int64 n = {{5}}> {{ y = Loop(n, , x) <
+            body = b (int64 i, bool c, float[4] s) => (bool co, float[4] so) {{ co = Identity(c) so = If (k) <{BRANCHES}> }}> }}""",
+        {}, 40, "upper", {"y": (4,)},
+    ),
+    "Scan": (
+        f"(float[2] s0, float[6,3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (s0, x) }}",
+        {}, 6 * 5, "", {"s": (2,), "ys": (6, 3)},
+    ),
+    "Scan over another axis": (
+        f"(float[2] s0, float[3,6] x) => (float s, float ys) {{ s, ys = Scan <scan_input_axes = [1], scan_output_axes = [1], {SCAN}> (s0, x) }}",
+        {}, 6 * 5, "", {"s": (2,), "ys": (3, 6)},
+    ),
+    "Scan of a batch, opset 8": (
+        f"(float[7,2] s0, float[7,6,3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (, s0, x) }}",
+        {"opset": 8}, 7 * 6 * 5, "", {"s": (7, 2), "ys": (7, 6, 3)},
+    ),
+    "SequenceMap": (
+        """(float[6,4] x) => (float y) { s = SplitToSequence(x) m = SequenceMap <
+            body = b (float[1,4] e) => (float[1,4] r) { r = Relu(e) }> (s) y = ConcatFromSequence <axis = 0> (m) }""",
+        {}, 24, "", {"y": (6, 4)},
+    ),
+}  # fmt: skip
+
+
+def counted(text: str, arguments: dict[str, Any]) -> CostReport:
+    arguments = dict(arguments)
+    return onnxcost.estimate(model(text, opset=arguments.pop("opset", 17)), **arguments)
+
+
+@pytest.mark.parametrize(("text", "arguments", "flops", "bound", "shapes"), RUNS.values(), ids=RUNS.keys())
+def test_control_flow(text: str, arguments: dict[str, Any], flops: int, bound: str, shapes: dict[str, tuple]) -> None:
+    report = counted(text, arguments)
+    assert [cost.reason for cost in report.uncounted] == []
+    assert {tensor.name: tensor.dims for tensor in report.graph.outputs} == shapes
+    assert (report.flops, report.bound) == (flops, bound)
+    assert bool(bound) == any(caveat.kind != "note" for caveat in report.caveats)
+
+
+def test_nodes_of_a_body_carry_their_repeat_and_the_loops_name() -> None:
+    report = counted(*RUNS["a loop in a loop"][:2])
+    assert {cost.node.name: cost.node.repeat for cost in report.costs} == {
+        "Loop_0": 1, "Loop_0/Identity_0": 5, "Loop_0/Loop_1": 5,
+        "Loop_0/Loop_1/Identity_0": 15, "Loop_0/Loop_1/Relu_1": 15, "Loop_0/Loop_1/Neg_2": 15,
+    }  # fmt: skip
+
+
+def test_the_message_says_how_to_give_a_trip_count() -> None:
+    (caveat,) = counted(*RUNS["a trip count that is not known"][:2]).caveats
+    assert "--trips 'Loop_0=N'" in caveat.text
+
+
+def test_a_loop_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="no Loop 'other': it has 'Loop_0'"):
+        counted(RUNS["a trip count that is not known"][0], {"trips": {"other": 3}})
+
+
+def test_an_endless_loop_is_not_unrolled_for_ever() -> None:
+    report = counted(f"(float[4] x) => (float y) <int64 n = {{4611686018427387904}}> {{ y = Loop(n, , x) <{GROWING}> }}", {})
+    assert report.bound == "upper"
+
+
+def test_constants_of_a_body_are_weights() -> None:
+    text = """(float[4] x, bool c) => (float y) { y = If (c) <
+        then_branch = t () => (float a) <float[4] w = {1,2,3,4}> { a = Add(x, w) },
+        else_branch = e () => (float b) { b = Identity(x) }> }"""
+    assert counted(text, {}).parameters == 4
+
+
+def test_a_body_may_read_what_comes_later_around_it() -> None:
+    """Nodes out of order are sorted by what their bodies capture, too."""
+    text = """(float[4] x, bool c) => (float y) { y = If (c) <then_branch = t () => (float a) { a = Relu(late) },
+        else_branch = e () => (float b) { b = Neg(late) }> late = Relu(x) }"""
+    graph = graph_of(model(text))
+    assert [node.op_type for node in graph.nodes] == ["Relu", "If"]
+
+
+SEQUENCES = {
+    "construct, at": ("s = SequenceConstruct(x, z) y = SequenceAt(s, one)", (5,)),
+    "insert at the end": ("e = SequenceConstruct(x) s = SequenceInsert(e, z) y = SequenceAt(s, one)", (5,)),
+    "insert in front": ("e = SequenceConstruct(x) s = SequenceInsert(e, z, zero) y = SequenceAt(s, one)", (4,)),
+    "insert into nothing": ("e = SequenceEmpty() s = SequenceInsert(e, z) y = SequenceAt(s, zero)", (5,)),
+    "erase": ("e = SequenceConstruct(x, z) s = SequenceErase(e, zero) y = SequenceAt(s, zero)", (5,)),
+    "length": ("s = SequenceConstruct(x, z, x) n = SequenceLength(s) y = Range(zero, n, one)", (3,)),
+    "split evenly": ("s = SplitToSequence(z, two) y = SequenceAt(s, two)", (1,)),
+    "split without keeping the axis": ("s = SplitToSequence <keepdims = 0> (z) y = SequenceAt(s, two)", ()),
+    "concat": ("s = SequenceConstruct(x, z) y = ConcatFromSequence <axis = 0> (s)", (9,)),
+    "stack": ("s = SequenceConstruct(x, x) y = ConcatFromSequence <axis = 1, new_axis = 1> (s)", (4, 2)),
+    "optional": ("o = Optional(x) y = OptionalGetElement(o)", (4,)),
+    "optional that is there": (f"o = Optional(x) c = OptionalHasElement(o) y = If (c) <{UNEQUAL}>", (4,)),
+}
+
+
+@pytest.mark.parametrize(("nodes", "shape"), SEQUENCES.values(), ids=SEQUENCES.keys())
+def test_sequences_carry_their_shapes(nodes: str, shape: tuple[int, ...]) -> None:
+    constants = "<int64 zero = {0}, int64 one = {1}, int64 two = {2}>"
+    report = onnxcost.estimate(model(f"(float[4] x, float[5] z) => (float y) {constants} {{ {nodes} }}", opset=18))
+    assert report.graph.outputs[0].shape == shape
+    assert report.complete
