@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 WITHOUT_AUXILIARY = ("googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3")
 """Their auxiliary classifiers run in training alone, so that a graph for inference has not got them."""
 
 
+@cache
 def load_torchvision() -> Any:
     """torchvision, whose compiled part is a CUDA build: nms and roi_align, which it then lacks, are defined in Python."""
     import torch

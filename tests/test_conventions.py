@@ -18,9 +18,13 @@ def weight(*dims: int) -> object:
 X = tensor("x", 1, 16, 8, 8)  # 1024 elements
 CONV_OUT = tensor("y", 1, 32, 8, 8)  # 2048 elements
 CONV = node("Conv", [X, weight(32, 16, 3, 3), weight(32)], [CONV_OUT], group=1)  # 2048 · 16 · 9 = 294 912 MACs
+FUSED = node("com.microsoft.FusedConv", [X, weight(32, 16, 3, 3), weight(32)], [CONV_OUT], activation="Relu")
 DEPTHWISE = node("Conv", [X, weight(16, 1, 3, 3)], [X], group=16)  # 1024 · 9 = 9 216 MACs
 GEMM = node("Gemm", [tensor("a", 2, 100), weight(100, 10), weight(10)], [tensor("b", 2, 10)], transA=0, transB=0)  # 2 000 MACs
 ATTENTION = node("MatMul", [tensor("q", 4, 8, 16), tensor("k", 4, 16, 8)], [tensor("s", 4, 8, 8)])  # 256 · 16 MACs
+FUSED_ATTENTION = node(
+    "com.microsoft.FusedMatMul", [tensor("q", 4, 8, 16), tensor("k", 4, 8, 16)], [tensor("s", 4, 8, 8)], transB=1
+)
 SOFTMAX = node("Softmax", [tensor("s", 4, 8)], [tensor("p", 4, 8)], axes=(1,), axis=1)
 POOLED = tensor("p", 1, 16, 4, 4)  # 256 elements
 AVERAGE = node("AveragePool", [X], [POOLED], kernel_shape=(2, 2), count_include_pad=0, ceil_mode=0)
@@ -42,8 +46,10 @@ OUT = {"Relu": tensor("y", 1, 16, 8, 8)}
 # node: classic, torch, fvcore, thop
 NUMBERS = {
     "Conv": (CONV, 294_912 + 2_048, 589_824, 294_912, 294_912),
+    "FusedConv": (FUSED, 294_912 + 2_048, 589_824, 294_912, 294_912),
     "depthwise Conv": (DEPTHWISE, 9_216, 18_432, 9_216, 9_216),
     "Gemm": (GEMM, 199 * 20, 4_000, 2_000, 2_000),
+    "FusedMatMul of activations": (FUSED_ATTENTION, 31 * 256, 8_192, 4_096, 0),
     "MatMul of activations": (ATTENTION, 31 * 256, 8_192, 4_096, 0),
     "Relu": (node("Relu", [X], [OUT["Relu"]]), 1_024, 0, 0, 0),
     "Tanh": (node("Tanh", [X], [OUT["Relu"]]), 5_120, 0, 0, 0),

@@ -60,7 +60,7 @@ def _conv_transpose_type(node: Node) -> Sequence[TensorType | None]:
     extra = node.attributes.get("output_padding") or zeros
     pads = elements(node, 2, "the pads") if node.input(2) else zeros
     lengths = tuple(
-        (length - 1) * strides[i] + extra[i] + (filters[2 + i] - 1) * dilations[i] + 1 - pads[i] - pads[i + len(space)]
+        max(0, (length - 1) * strides[i] + extra[i] + (filters[2 + i] - 1) * dilations[i] + 1 - pads[i] - pads[i + len(space)])
         for i, length in enumerate(space)
     )
     return [(node.x.dtype, (node.x.shape[0], filters[1] * node.attributes.get("group", 1), *lengths))]

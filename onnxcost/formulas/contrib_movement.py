@@ -20,7 +20,7 @@ Types = Sequence[TensorType | None]
 
 def _padded(node: Node) -> Types:
     pads, rank = elements(node, 1, "the pads"), node.x.rank
-    return [(node.x.dtype, tuple(size + pads[at] + pads[at + rank] for at, size in enumerate(node.x.shape)))]
+    return [(node.x.dtype, tuple(max(0, size + pads[at] + pads[at + rank]) for at, size in enumerate(node.x.shape)))]
 
 
 def _expanded(node: Node) -> Types:

@@ -5,8 +5,10 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnxcost.formulas.contrib_attention import Sizes, core, merged_widths, projected
-from onnxcost.formulas.table import FormulaTable, formula
+from onnxcost.formulas.table import FormulaTable, TensorType, formula
 from onnxcost.graph import Node
 from onnxcost.work import Work
 
@@ -16,8 +18,12 @@ def _packed_sizes(node: Node, offsets: int, width: int, value_width: int) -> Siz
     return Sizes(batch, heads, length, length, width // heads, value_width // heads)
 
 
+def _packed_type(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))]
+
+
 @formula("Attention without its padding", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's", flops="as Attention",
-         shapes=lambda node: [(node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))])  # fmt: skip
+         shapes=_packed_type)  # fmt: skip
 def packed_attention(node: Node) -> Work:
     """Only real tokens are projected; input 3 has batch × length."""
     width, _, value_width = merged_widths(node, node.required(1).shape[1])

@@ -12,7 +12,7 @@ from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib_shapes import broadcast, elements, pool_rule, shaped_by
 from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduced
-from onnxcost.formulas.resampling import grid_sample
+from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum
 from onnxcost.formulas.signal import fourier
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input
 from onnxcost.graph import Dim, Node
@@ -89,12 +89,15 @@ def _crops(node: Node) -> Sequence[TensorType | None]:
     return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))]
 
 
-@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 12·crops", shapes=_crops)
+@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops", shapes=_crops)
 def crop_and_resize(node: Node) -> Work:
-    """A weighted sum of 4 neighbours; for each crop two steps and two starts of its grid."""
-    weighted = 4 * MUL + 3 * ADD if node.attributes.get("mode", "bilinear") == "bilinear" else NO_WORK
-    grid = 4 * MUL + 4 * ADD + 4 * DIV
-    return node.out.size * weighted + node.required(1).shape[0] * grid
+    """A weighted sum of 4 neighbours. For each crop two steps and two starts of its grid; positions and their weights once for
+    all channels, as in RoiAlign.
+    """
+    mode, crops, grid = node.attributes.get("mode", "bilinear"), node.required(1).shape[0], 4 * (MUL + ADD + DIV)
+    weighted = weighted_sum(4) if mode == "bilinear" else NO_WORK
+    positions = crops * prod(node.out.shape[2:])
+    return node.out.size * weighted + positions * (corner_weights(mode, 2) + 2 * (MUL + ADD)) + crops * grid
 
 
 def _sampled(node: Node) -> Sequence[TensorType | None]:

@@ -5,9 +5,11 @@ Conversions between types are no arithmetic either. Positions and indices are no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 
-from onnxcost.formulas.table import FormulaTable, formula, no_arithmetic, per_output
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.table import FormulaTable, TensorType, formula, no_arithmetic, per_output
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -24,6 +26,14 @@ REDUCTIONS: Mapping[str, Work] = {
 def scatter(node: Node) -> Work:
     """One operation an update where there is a ``reduction``: https://onnx.ai/onnx/operators/onnx__ScatterND.html."""
     return node.required(2).size * REDUCTIONS[node.attributes.get("reduction", "none")]
+
+
+def _range(node: Node) -> Sequence[TensorType]:
+    """⌈(limit − start) / delta⌉ elements, of the types too whose range onnx does not infer."""
+    start, limit, delta = (tensor.value for tensor in (node.required(index) for index in range(3)))
+    if not (start and limit and delta):
+        raise UnknownShape("an end of the range is not known")
+    return ((node.x.dtype, (max(0, ceil((limit[0] - start[0]) / delta[0])),)),)
 
 
 SHAPING = {
@@ -56,5 +66,5 @@ CONTAINERS = {
 TABLE: FormulaTable = {
     **{name: no_arithmetic(maths) for group in (SHAPING, PICKING, MAKING, CONTAINERS) for name, maths in group.items()},
     **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), scatter),
-    "Range": per_output("Y_i = start + i·delta, by running sum", adds=1),
+    "Range": per_output("Y_i = start + i·delta, by running sum", shapes=_range, adds=1),
 }

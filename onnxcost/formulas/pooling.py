@@ -5,10 +5,12 @@ Every window counts in full, with the positions that lie in the padding: k is th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
+from onnxcost.errors import UnknownShape
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduced
-from onnxcost.formulas.table import Formula, FormulaTable, no_arithmetic
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, no_arithmetic
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -25,12 +27,20 @@ def _global(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work 
     return Formula(lambda node: reduced(node.x.size, node.out.size, join, each, end), maths, "0", flops)
 
 
+def _output_shape(node: Node) -> Sequence[TensorType]:
+    """MaxUnpool's input 2, where it is given."""
+    shape = node.required(2).value
+    if shape is None:
+        raise UnknownShape("output_shape is not known")
+    return ((node.x.dtype, tuple(map(int, shape))),)
+
+
 # fmt: off
 TABLE: FormulaTable = {
     "MaxPool":           _window("Y = max of the window", "(k−1)·out", COMPARE),
     "AveragePool":       _window("Y = (Σ window) / k", "k·out", ADD, end=DIV),
     "LpPool":            _window("Y = (Σ |window|^p)^(1/p)", "3k·out", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
-    "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0"),
+    "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0", shapes=_output_shape),
     "GlobalMaxPool":     _global("Y = max X over the space", "in − out", COMPARE),
     "GlobalAveragePool": _global("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
     "GlobalLpPool":      _global("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),

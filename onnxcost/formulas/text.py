@@ -16,6 +16,8 @@ from onnxcost.work import NO_WORK, Work
 
 def _parts(node: Node) -> int:
     """The most parts that a string is split into, from the strings where they are known, else from ``maxsplit``."""
+    if not node.x.size:
+        return 0
     limit, delimiter = int(node.attributes.get("maxsplit", -1)), node.attributes.get("delimiter") or None
     if node.x.value is not None:
         return max((len(text.split(delimiter, limit)) for text in node.x.value), default=0)

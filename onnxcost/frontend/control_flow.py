@@ -102,7 +102,7 @@ def _give(output: Value | None, source: Value) -> None:
     if source.type is not None:
         output.learn_from(source)
     output.elements, output.content, output.is_bound = source.elements, source.content, source.is_bound
-    output.tensor, output.folds_from, output.is_constant = source.tensor, source.folds_from, source.is_constant
+    output.same_as, output.is_constant = source, source.is_constant
 
 
 def _close(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:

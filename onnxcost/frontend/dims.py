@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ _ROLES_BY_NAME: Sequence[tuple[re.Pattern[str], int]] = (
     (re.compile(r"height|width|^[hw]$", re.I), IMAGE_SIDE),
 )
 _CHANNEL_COUNTS = (1, 3, 4)
+_STATE = re.compile(r"^[hc](_?(\d+|n|in))?$|state|hidden|cell", re.I)
+"""The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
+_NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
+"""What exporters write for a dim that they know nothing of: two of the same are not the same size."""
+LONGEST_EXPRESSION = 200
+"""Characters; a longer name is not an expression that a person or an exporter wrote."""
 _TOTAL = re.compile(r"total.*seq", re.I)
 
 
@@ -37,7 +44,7 @@ def bind_inputs(
     by_name = {value.name: value for value in inputs}
     _refuse_unknown(shapes, by_name, "input")
     for value in inputs:
-        _close_negative(value.type)
+        _open(value.type)
     given = _given_symbols(by_name, shapes, dims)
     symbols = dict.fromkeys(dim.dim_param for value in inputs for dim in _dims(value.type) if _is_symbol(dim))
     _refuse_unknown(dims, symbols, "dim")
@@ -59,11 +66,11 @@ def _is_symbol(dim: TypeProto) -> bool:
     return not dim.HasField("dim_value") and bool(dim.dim_param)
 
 
-def _close_negative(type_: TypeProto) -> None:
-    """Some exporters write -1 for an open dim."""
+def _open(type_: TypeProto) -> None:
+    """Opens the dims that an exporter wrote as -1 and takes away names that name nothing."""
     for dim in _dims(type_):
-        if dim.HasField("dim_value") and dim.dim_value < 0:
-            dim.ClearField("dim_value")
+        if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
+            dim.Clear()
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
@@ -107,7 +114,7 @@ def _assumed_symbol(name: str, inputs: Sequence[ValueInfoProto], known: Mapping[
     if value is None:
         value = next((size for pattern, size in _ROLES_BY_NAME if pattern.search(name)), None)
     if value is None:
-        uses = ((v.type, i) for v in inputs for i, dim in enumerate(_dims(v.type)) if _is_symbol(dim) and dim.dim_param == name)
+        uses = ((v, i) for v in inputs for i, dim in enumerate(_dims(v.type)) if _is_symbol(dim) and dim.dim_param == name)
         value = _by_position(*next(uses))
     return BoundDim(name, value, "assumed", f"--dim {name}=N" if " " not in name else f"--dim '{name}=N'")
 
@@ -134,23 +141,28 @@ def _evaluate(text: str, known: Mapping[str, int]) -> int | None:
                 return number
         raise KeyError(text)
 
+    if len(text) > LONGEST_EXPRESSION:
+        return None
     try:
-        result = value(ast.parse(text, mode="eval").body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Python would advise the author of such a line
+            result = value(ast.parse(text, mode="eval").body)
     except (SyntaxError, KeyError, ZeroDivisionError, RecursionError, ValueError, MemoryError):
         return None
     return result if 0 <= result < 2**62 else None
 
 
-def _by_position(type_: TypeProto, index: int) -> int:
+def _by_position(value: ValueInfoProto, index: int) -> int:
     """The usual size of a dim that its name says nothing of."""
-    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in _dims(type_)]
-    rank, is_integer = len(sizes), type_.tensor_type.elem_type in (6, 7)  # int32, int64
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in _dims(value.type)]
+    rank, is_integer = len(sizes), value.type.tensor_type.elem_type in (6, 7)  # int32, int64
     if index == 0 and not (rank == 3 and sizes[0] in _CHANNEL_COUNTS):
         return 1
     image_at = {4: (1, 2) if sizes[-1] in _CHANNEL_COUNTS else (2, 3), 3: (1, 2) if sizes[0] in _CHANNEL_COUNTS[1:] else ()}
     if index in image_at.get(rank, ()):
         return IMAGE_SIDE
-    is_sequence = index == 1 and ((rank == 2 and is_integer) or (rank == 3 and sizes[2] is not None))
+    is_state = rank == 3 and (sizes[0] not in (None, 1) or _STATE.search(value.name))
+    is_sequence = index == 1 and ((rank == 2 and is_integer) or (rank == 3 and sizes[2] is not None and not is_state))
     return SEQUENCE_LENGTH if is_sequence else DEFAULT
 
 
@@ -167,7 +179,7 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
         if dim.dim_param:
             dim.dim_value = bound[dim.dim_param].value
             continue
-        size, source = (shape[index], "given") if shape is not None else (_by_position(value.type, index), "assumed")
+        size, source = (shape[index], "given") if shape is not None else (_by_position(value, index), "assumed")
         unnamed.append((index, size, source))
     for index, size, _ in unnamed:
         tensor.shape.dim[index].dim_value = size

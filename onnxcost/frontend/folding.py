@@ -50,23 +50,28 @@ def folded(value: Value, opsets: Mapping[str, int]) -> TensorProto | None:
     stack = [value]
     while stack:
         top = stack[-1]
-        step = top.folds_from
-        if top.tensor is not None or step is None:
-            stack.pop()
-            continue
-        waiting = _inputs_to_fold(step)
+        waiting = _waits_for(top)
         if waiting:
             stack += waiting
-        else:
-            _evaluate(step, opsets)
-            stack.pop()
+            continue
+        if top.tensor is None and top.same_as is not None:
+            top.tensor = top.same_as.tensor
+        elif top.tensor is None and top.folds_from is not None:
+            _evaluate(top.folds_from, opsets)
+        stack.pop()
     return value.tensor
 
 
-def _inputs_to_fold(step: Step) -> list[Value]:
-    if step.node.op_type in _NEEDS_SHAPES_ALONE:
+def _waits_for(value: Value) -> list[Value]:
+    """The values that must be folded before this one can be."""
+    if value.tensor is not None:
         return []
-    return [value for value in step.inputs if value is not None and value.tensor is None and value.folds_from is not None]
+    if value.same_as is not None:
+        return [value.same_as] if value.same_as.tensor is None and value.same_as.is_known else []
+    step = value.folds_from
+    if step is None or step.node.op_type in _NEEDS_SHAPES_ALONE:
+        return []
+    return [item for item in step.inputs if item is not None and item.tensor is None and item.is_known]
 
 
 def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import ModelError, UnknownShape
 from onnxcost.formulas.table import FormulaTable, ShapeRule
-from onnxcost.frontend.folding import folded
+from onnxcost.frontend.folding import can_fold, folded
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 
@@ -37,7 +37,7 @@ class Inference:
         schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
         if schema is not None and all(value is None or value.type is not None for value in step.inputs):
             self._derive(step, schema, scope, fold=False)
-            if not _is_settled(step) and any(v is not None and v.tensor is None and v.folds_from for v in step.inputs):
+            if not _is_settled(step) and any(v is not None and v.tensor is None and v.is_known for v in step.inputs):
                 self._derive(step, schema, scope, fold=True)
             _mask_of_dropout(step)
             _check_reshape(step)
@@ -90,6 +90,8 @@ class Inference:
                 schema, step.node, types, data, opset_imports=list(self.imports), ir_version=self.ir_version
             )
         except (shape_inference.InferenceError, ValidationError, RuntimeError) as error:
+            if (computed := _computed(step, self.opsets)) is not None:
+                return computed
             _refuse_contradiction(step, str(error))
             found = {}
         answer = [Value(name) for name in step.node.output]
@@ -97,6 +99,18 @@ class Inference:
             if value.name and value.name in found:
                 value.learn(found[value.name])
         return answer
+
+
+def _computed(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
+    """The outputs of a node that can be run, whatever inference thinks of it: it is stricter than the runtimes in places."""
+    if not can_fold(step):
+        return None
+    answer = [Value(name) for name in step.node.output]
+    trial = replace(step, outputs=tuple(answer))
+    for value in answer:
+        value.folds_from = trial
+        folded(value, opsets)
+    return answer if all(value.type is not None for value in answer) else None
 
 
 def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:

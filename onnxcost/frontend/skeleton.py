@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import InputError, ModelError
+from onnxcost.frontend.names import check_names
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -114,6 +115,7 @@ def _parse(small: bytes) -> ModelProto:
         raise ModelError(f"its protobuf message does not parse ({error})") from None
     if not model.HasField("graph"):
         raise ModelError("it has no graph")
+    check_names(model)
     return model
 
 

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from onnxcost.errors import ModelError
+
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
 
 
 Dims = tuple[int | str | None, ...]
+MAX_RANK = 64
+"""That of numpy, whose arrays hold every tensor that can be run."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,8 +24,8 @@ class Value:
     ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None
     where not even the rank is or where it is no tensor; ``is_bound`` says that data decides them and these are the largest.
     ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
-    computed from where they have not been yet. A sequence has its tensors as ``elements``, an optional its ``content``, where
-    known.
+    computed from where they have not been yet, ``same_as`` the value of a body that control flow hands on. A sequence has its
+    tensors as ``elements``, an optional its ``content``, where known.
     """
 
     name: str
@@ -33,14 +37,20 @@ class Value:
     is_bound: bool = False
     tensor: TensorProto | None = None
     folds_from: Step | None = None
+    same_as: Value | None = None
     elements: tuple[Value, ...] | None = None
     content: Value | None = None
 
     def learn(self, type_: TypeProto) -> None:
-        """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn."""
+        """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn.
+
+        Raises ModelError for a tensor of more dims than any runtime has.
+        """
         self.type = type_
         self.signature = type_.SerializeToString()
         self.dims = _dims(type_)
+        if self.dims is not None and len(self.dims) > MAX_RANK:
+            raise ModelError(f"the value '{self.name}' has {len(self.dims)} dims: no tensor has more than {MAX_RANK}")
         is_tensor = type_.HasField("tensor_type")
         self.is_shaped = all(isinstance(dim, int) for dim in self.dims) if self.dims is not None else not is_tensor
 
@@ -51,6 +61,8 @@ class Value:
     @property
     def is_known(self) -> bool:
         """Whether the elements are there or can be had."""
+        if self.same_as is not None:
+            return self.same_as.is_known
         return self.tensor is not None or self.folds_from is not None
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from onnxcost.graph import Tensor
 
 SI_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 BINARY_PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 SIGNIFICANT = 4
+HUGE = 10**6
+"""From here on what has the last prefix is written with an exponent."""
 
 
 def _scaled(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
     """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, never 1000 k."""
-    for power, prefix in enumerate(prefixes[:-1]):
-        text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
-        if abs(float(text)) < base:
-            return text, prefix
-    last = value / base ** (len(prefixes) - 1)
-    return f"{last:#.{SIGNIFICANT}g}" if last < base else f"{last:.0f}", prefixes[-1]
+    for power, prefix in enumerate(prefixes):
+        if abs(value) < base ** (power + 1):
+            text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
+            if abs(float(text)) < base:
+                return text, prefix
+    last = Decimal(value) / base ** (len(prefixes) - 1)
+    return f"{last:.{SIGNIFICANT - 1}e}" if last >= HUGE else f"{last:.0f}", prefixes[-1]
 
 
 def si(value: float) -> str:

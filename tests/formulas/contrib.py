@@ -10,7 +10,7 @@ from onnxcost.formulas import FORMULAS
 from onnxcost.graph import Node, Tensor
 from onnxcost.work import Work
 
-Row = tuple[str, list[Any], list[Any], dict[str, Any], Work]
+Row = tuple[str, list[Any], list[Any], dict[str, Any], Work | None]
 MS = "com.microsoft."
 
 

@@ -13,6 +13,7 @@ def extra(rows: int, keys: int, heads: int, size: int) -> Work:
     return Work(muls=heads * keys * size, adds=rows * keys, compares=rows)
 
 
+BOTH = "the evaluator scales K as well as Q, for each head of Q"
 CASES = [
     case("RotaryEmbedding", (1, 2, 3, 4), (1, 3, 2), (1, 3, 2)),
     case("RotaryEmbedding", (1, 2, 3, 8), (1, 3, 2), (1, 3, 2), rotary_embedding_dim=4),
@@ -31,6 +32,27 @@ CASES = [
     case("Attention", (1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 4), artefact=extra(6, 5, 2, 4) + Work(compares=-30), is_causal=1,
          why=WHY + "; numpy.where hides the later keys in C"),
 ]  # fmt: skip
+
+
+# 2 states of 4×6, 3 steps; 2 queries read each
+STATES = "numpy.einsum begins each sum with 0"
+
+
+def linear(rule: str, heads: int, artefact: Work, *more: object) -> Case:
+    return case("LinearAttention", (1, 3, heads * 4), (1, 3, 8), (1, 3, 12), *more, outputs=2, update_rule=rule,
+                q_num_heads=heads, kv_num_heads=2, artefact=artefact, why=STATES if artefact else "")  # fmt: skip
+
+
+CASES += [
+    linear("linear", 2, Work()),
+    linear("linear", 4, Work()),
+    linear("gated", 2, Work(), (1, 2, 4, 6), (1, 3, 8)),
+    linear("gated", 2, Work(), (1, 2, 4, 6), (1, 3, 2)),
+    linear("delta", 2, Work(), (1, 2, 4, 6), None, (1, 3, 2)),
+    linear("gated_delta", 4, Work(), (1, 2, 4, 6), (1, 3, 2), (1, 3, 2)),
+    case("ai.onnx.preview.FlexAttention", (1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 6), artefact=Work(muls=40), why=BOTH),
+    case("ai.onnx.preview.FlexAttention", (1, 4, 3, 4), (1, 2, 5, 4), (1, 2, 5, 6), artefact=Work(muls=80), why=BOTH),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

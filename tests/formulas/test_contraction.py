@@ -50,6 +50,10 @@ def test_oracle(case: Case) -> None:
 
 
 BY_HAND = [
+    # numpy's determinant takes no objects. 3×3: below the pivots 2 + 1, 4 + 1 products subtracted, 2 to multiply the diagonal
+    ("Det", [(3, 3)], [()], {}, Work(compares=3, divs=3, muls=5 + 2, adds=5)),
+    ("Det", [(7, 2, 2)], [(7,)], {}, 7 * Work(compares=1, divs=1, muls=2, adds=1)),
+    ("Det", [(1, 1)], [()], {}, Work()),
     # (2, 3)·(3, 4), then (2, 4)·(4, 5); numpy would begin on the right, which costs more
     ("Einsum", [(2, 3), (3, 4), (4, 5)], [(2, 5)], {"equation": "ij,jk,kl->il"}, Work(macs=24 + 40, accumulators=8 + 10)),
     # a batch of 1 is broadcast to the other operand's 7

@@ -36,7 +36,8 @@ BY_HAND: list[Row] = [
     # beta is 0 unless it is given: no bias
     (MS + "GemmFloat8", [(3, 4), (5, 4), (5,), (1,), (1,)], [(3, 5)], {"transB": 1},
      Work(macs=60, accumulators=15, muls=15)),
-    (MS + "FusedMatMul", [(2, 3, 4), (2, 5, 4)], [(2, 3, 5)], {"transB": 1, "alpha": 0.5}, Work(macs=120, accumulators=30, muls=30)),
+    (MS + "FusedMatMul", [(2, 3, 4), (2, 5, 4)], [(2, 3, 5)], {"transB": 1, "alpha": 0.5},
+     Work(macs=120, accumulators=30, muls=30)),
     # A of 3 × 2 × 4 is two matrices of 3 × 4, turned
     (MS + "FusedMatMul", [(3, 2, 4), (2, 3, 5)], [(2, 4, 5)], {"transBatchA": 1, "transA": 1}, Work(macs=120, accumulators=40)),
     (MS + "TransposeMatMul", [(4, 3), (4, 5)], [(3, 5)], {"transA": 1}, Work(macs=60, accumulators=15)),

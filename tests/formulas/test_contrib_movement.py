@@ -12,8 +12,8 @@ CASES: list[Row] = []  # ONNX's reference evaluator has none of them
 
 BY_HAND: list[Row] = [
     *[(MS + name, [(2, 3), (2,)], [(2, 3)], {}, Work()) for name in (
-        "Trilu", "Pad", "ExpandDims", "GatherND", "TorchEmbedding", "UnfoldTensor", "SampleOp", "RemovePadding", "RestorePadding",
-        "RelativePositionBias", "Tokenizer")],
+        "Trilu", "Pad", "ExpandDims", "GatherND", "TorchEmbedding", "UnfoldTensor", "SampleOp", "RemovePadding",
+        "RestorePadding", "RelativePositionBias", "Tokenizer")],
     (MS + "Range", [(), (), ()], [(7,)], {}, Work(adds=7)),
     (MS + "IsAllFinite", [(2, 3), (4,)], [()], {}, Work(compares=20)),
     (MS + "IsAllFinite", [(2, 3), (4,)], [()], {"isnan_only": 1}, Work(compares=10)),

@@ -8,7 +8,6 @@ import pytest
 from onnxcost.work import Work
 from tests.formulas.contrib import MS, Row, check, label
 
-
 BLOCKED = f"{MS}nchwc."
 
 
@@ -28,7 +27,8 @@ BY_HAND: list[Row] = [
     (BLOCKED + "GlobalMaxPool", [(1, 8, 4, 4)], [(1, 8, 1, 1)], {}, Work(compares=120)),
     (BLOCKED + "GlobalAveragePool", [(1, 8, 4, 4)], [(1, 8, 1, 1)], {}, Work(adds=120, divs=8)),
     (BLOCKED + "Upsample", [(1, 8, 2, 2)], [(1, 8, 4, 4)], {"scales": (1, 1, 2, 2)}, Work()),
-    (BLOCKED + "Upsample", [(1, 8, 2, 2)], [(1, 8, 4, 4)], {"scales": (1, 1, 2, 2), "mode": "linear"}, Work(muls=512, adds=384)),
+    (BLOCKED + "Upsample", [(1, 8, 2, 2)], [(1, 8, 4, 4)], {"scales": (1, 1, 2, 2), "mode": "linear"},
+     Work(muls=512, adds=384)),
     (BLOCKED + "ReorderInput", [(1, 6, 4, 4)], [(1, 8, 4, 4)], {}, Work()),
     (BLOCKED + "ReorderOutput", [(1, 8, 4, 4)], [(1, 6, 4, 4)], {"channels": 6}, Work()),
 ]  # fmt: skip

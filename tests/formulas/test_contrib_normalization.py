@@ -14,7 +14,7 @@ BY_HAND: list[Row] = [
     # 2 rows of 4. RMS: 8 squares, mean (6 +, 2 /), + ε, √, 1/, ·r, ·γ
     ("SimplifiedLayerNormalization", [(2, 4), (4,)], [(2, 4)], {"axis": -1},
      Work(muls=24, adds=6 + 2, divs=2 + 2, transcendentals=2)),
-    # LayerNormalization of 2 rows of 4: mean (6 +, 2 /), 8 differences and squares, variance (6 +, 2 /), + ε, √, 1/; ·r, ·γ (16)
+    # LayerNormalization of 2 rows of 4: mean (6 +, 2 /), 8 differences and squares, variance (6 +, 2 /), + ε, √, 1/; ·r, ·γ
     (MS + "SkipLayerNormalization", [(2, 4), (2, 4), (4,), (4,), (4,)], [(2, 4)], {},
      Work(adds=16 + 6 + 8 + 6 + 2 + 8, divs=2 + 2 + 2, muls=8 + 16, transcendentals=2)),
     (MS + "SkipLayerNormalization", [(2, 4), (2, 4), (4,)], [(2, 4)], {},
@@ -37,7 +37,8 @@ BY_HAND: list[Row] = [
     (MS + "SkipGroupNorm", [(1, 3, 2, 4), (4,), (4,), (1, 3, 2, 4), (4,)], [(1, 3, 2, 4)], {"groups": 2, "activation": 0},
      Work(adds=48 + 44 + 24 + 2 + 24, divs=4 + 24, muls=24 + 24, transcendentals=2)),
     # 2 rows of 8 in 2 branches of 4, without a scale
-    (MS + "BranchwiseRMSNorm", [(2, 8)], [(2, 8)], {"num_branches": 2}, Work(muls=32, adds=12 + 4, divs=4 + 4, transcendentals=4)),
+    (MS + "BranchwiseRMSNorm", [(2, 8)], [(2, 8)], {"num_branches": 2},
+     Work(muls=32, adds=12 + 4, divs=4 + 4, transcendentals=4)),
     # 4 groups of 4; the gate: −, exp, + 1, 1/, ·z, and its product
     (MS + "GatedRMSNorm", [(2, 8), (4,), (2, 8)], [(2, 8)], {},
      Work(muls=48 + 32, adds=12 + 4 + 32, divs=4 + 4 + 16, transcendentals=4 + 16)),

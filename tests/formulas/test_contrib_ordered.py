@@ -30,7 +30,8 @@ BY_HAND: list[Row] = [
     # LayerNormalization of 2 rows of 4 with β, between ·s and / , round, two bounds
     (MS + "QOrderedLayerNormalization", [u8(2, 4), (), (4,), (4,), ()], [u8(2, 4)], {},
      Work(adds=6 + 8 + 6 + 2 + 8, divs=2 + 2 + 2 + 8, muls=8 + 16 + 8, transcendentals=2, compares=24)),
-    (MS + "QOrderedGelu", [u8(2, 3), (), ()], [u8(2, 3)], {}, Work(muls=6 + 12, divs=6 + 6, adds=6, transcendentals=6, compares=18)),
+    (MS + "QOrderedGelu", [u8(2, 3), (), ()], [u8(2, 3)], {},
+     Work(muls=6 + 12, divs=6 + 6, adds=6, transcendentals=6, compares=18)),
     (MS + "QuantizeWithOrder", [(2, 3), ()], [u8(2, 3)], {}, Work(divs=6, compares=18)),
     (MS + "DequantizeWithOrder", [u8(2, 3), ()], [(2, 3)], {"to": 1}, Work(muls=6)),
 ]  # fmt: skip

@@ -38,7 +38,8 @@ BY_HAND: list[Row] = [
     (MS + "QLinearReduceMean", [u8(2, 3), (), u8(), (), u8()], [u8(2, 1)], {"axes": (1,), "keepdims": 1},
      Work(adds=6 + 4 + 2, muls=6, divs=2 + 2, compares=6)),
     # 4 windows of 4: 12 sums, 4 divisions; X less its zero point; s·, + y₀, round, bounds
-    (MS + "QLinearAveragePool", [u8(1, 1, 4, 4), (), u8(), (), u8()], [u8(1, 1, 2, 2)], {"kernel_shape": (2, 2), "strides": (2, 2)},
+    (MS + "QLinearAveragePool", [u8(1, 1, 4, 4), (), u8(), (), u8()], [u8(1, 1, 2, 2)],
+     {"kernel_shape": (2, 2), "strides": (2, 2)},
      Work(adds=16 + 12 + 4, divs=4, muls=4, compares=12)),
     (MS + "QLinearGlobalAveragePool", [u8(1, 4, 4, 2), (), u8(), (), u8()], [u8(1, 1, 1, 2)], {"channels_last": 1},
      Work(adds=32 + 30 + 2, divs=2, muls=2, compares=6)),

@@ -25,11 +25,14 @@ BY_HAND: list[Row] = [
      Work(macs=30, accumulators=15, muls=16 + 15, adds=8 + 30, compares=15, transcendentals=15)),
     (MS + "CDist", [(3, 2), (5, 2)], [(3, 5)], {}, Work(macs=30, accumulators=15, muls=16 + 15, adds=8 + 30, compares=15)),
     (MS + "DynamicTimeWarping", [(1, 3, 4)], [(2, 6)], {}, Work(adds=12, compares=24)),
-    (MS + "CropAndResize", [(1, 3, 8, 8), (2, 4), (2,), (2,)], [(2, 3, 4, 5)], {}, Work(muls=480 + 8, adds=360 + 8, divs=8)),
-    (MS + "CropAndResize", [(1, 3, 8, 8), (2, 4), (2,), (2,)], [(2, 3, 4, 5)], {"mode": "nearest"}, Work(muls=8, adds=8, divs=8)),
-    # 40 coordinates: + 1, ·size, − 1, / 2; 60 weighted sums of 4
+    # 120 sums of 4 neighbours; 40 positions: two coordinates (·, +), floor, f and 1 − f on both axes, 4 weights; 2 grids
+    (MS + "CropAndResize", [(1, 3, 8, 8), (2, 4), (2,), (2,)], [(2, 3, 4, 5)], {},
+     Work(muls=480 + 240 + 8, adds=360 + 240 + 8, compares=80, divs=8)),
+    (MS + "CropAndResize", [(1, 3, 8, 8), (2, 4), (2,), (2,)], [(2, 3, 4, 5)], {"mode": "nearest"},
+     Work(muls=80 + 8, adds=80 + 8, compares=80, divs=8)),
+    # 40 coordinates: + 1, ·size, − 1, / 2, within two bounds, floor, f, 1 − f; 20 positions of 4 weights; 60 sums of 4
     (MS + "GridSample", [(1, 3, 8, 8), (1, 4, 5, 2)], [(1, 3, 4, 5)], {"mode": "bilinear"},
-     Work(adds=80 + 180, muls=40 + 240, divs=40)),
+     Work(adds=80 + 80 + 180, muls=40 + 80 + 240, divs=40, compares=120)),
     (MS + "MaxpoolWithMask", [(1, 1, 4, 4), (1, 1, 4, 4)], [(1, 1, 2, 2)], {"kernel_shape": (2, 2), "strides": (2, 2)},
      Work(compares=12 + 16)),
     (MS + "NhwcMaxPool", [u8(1, 4, 4, 3)], [u8(1, 2, 2, 3)], {"kernel_shape": (2, 2), "strides": (2, 2)}, Work(compares=36)),

@@ -17,11 +17,13 @@ BY_HAND: list[Row] = [
     # q and k are packed with v; 12 vectors of 4: squares, sums (with ε), √, divisions. Decay: + bias, exp, + 1, log, ·; β: σ
     (MS + "GatedDeltaNet", [(3, 28), None, None, None, (3, 2), (3, 2), (1, 2, 6, 4)], [(3, 2, 6)],
      {"qk_l2_norm": 1, "gate_activation": "qwen", "beta_activation": "sigmoid", "update_rule": "linear"},
-     Work(muls=144 + 36 + 48 + 6, adds=144 + 48 + 12 + 12, divs=48 + 6, macs=144, accumulators=36, transcendentals=12 + 12 + 6)),
+     Work(muls=144 + 36 + 48 + 6, adds=144 + 48 + 12 + 12, divs=48 + 6, macs=144, accumulators=36,
+          transcendentals=12 + 12 + 6)),
     # 6 rows of 4; two norms: 24·3 products, 18 + 6 sums, 12 divisions, 6 √ each. /√H, sign, |·|, max, √, ·, σ; ·V
     (MS + "EngramGate", [(1, 3, 2, 4), (1, 3, 2, 4), (1, 3, 4), (2, 4), (2, 4)], [(1, 3, 2, 4)], {},
      Work(macs=24, accumulators=6, muls=144 + 6 + 24, adds=48 + 12, divs=24 + 6 + 6, compares=18, transcendentals=12 + 6 + 6)),
-    (MS + "HyperConnectionPreMix", [(2, 3, 4), (2, 3)], [(2, 4)], {"reduction_scale": 0.5}, Work(macs=24, accumulators=8, muls=8)),
+    (MS + "HyperConnectionPreMix", [(2, 3, 4), (2, 3)], [(2, 4)], {"reduction_scale": 0.5},
+     Work(macs=24, accumulators=8, muls=8)),
     (MS + "HyperConnectionPostMix", [(2, 3, 4), (2, 4), (2, 3), (2, 3, 3)], [(2, 3, 4)], {},
      Work(macs=72, accumulators=24, muls=24, adds=24)),
     (MS + "HyperConnectionPostMix", [(2, 12), (2, 4), (2, 3)], [(2, 12)], {"num_branches": 3}, Work(muls=24, adds=24)),

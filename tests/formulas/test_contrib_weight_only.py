@@ -17,7 +17,8 @@ BY_HAND: list[Row] = [
     (MS + "MatMulNBits", [(2, 3, 64), u8(5, 2, 32), (5, 2), None, None, (5,)], [(2, 3, 5)],
      {"K": 64, "N": 5, "block_size": 32, "bits": 8}, Work(macs=1920, accumulators=30, adds=320, muls=320, bias_adds=30)),
     # RMS of 6 rows of 64 after a sum, two projections, SiLU of 30 and a product
-    (MS + "MatMulNBitsMlp", [(2, 3, 64), (2, 3, 64), (64,), u8(5, 2, 16), (5, 2), None, u8(5, 2, 16), (5, 2), (5,)], [(2, 3, 5)],
+    (MS + "MatMulNBitsMlp", [(2, 3, 64), (2, 3, 64), (64,), u8(5, 2, 16), (5, 2), None, u8(5, 2, 16), (5, 2), (5,)],
+     [(2, 3, 5)],
      {"K": 64, "N": 5, "block_size": 32, "activation": "silu"},
      Work(macs=3840, accumulators=60, bias_adds=30, adds=640 + 384 + 378 + 6 + 60, muls=640 + 1152 + 30 + 30, divs=12 + 30,
           transcendentals=6 + 30)),
@@ -29,7 +30,8 @@ BY_HAND: list[Row] = [
     (MS + "MatMulBnb4", [(2, 3, 64), u8(160), (10,)], [(2, 3, 5)], {"K": 64, "N": 5, "block_size": 32, "quant_type": 1},
      Work(macs=1920, accumulators=30, muls=320)),
     (MS + "MatMulFpQ4", [(6, 64), u8(200), i32(64, 5)], [(6, 5)], {}, Work(macs=1920, accumulators=30, muls=320, adds=320)),
-    (MS + "MatMulFpQ4", [(6, 64), u8(200), i32(64, 5)], [(6, 5)], {"blk_quant_type": 0}, Work(macs=1920, accumulators=30, muls=320)),
+    (MS + "MatMulFpQ4", [(6, 64), u8(200), i32(64, 5)], [(6, 5)], {"blk_quant_type": 0},
+     Work(macs=1920, accumulators=30, muls=320)),
     # two scales a weight
     (MS + "MatMulBlockQuantizedFp4Weight", [(6, 64), u8(5, 32), u8(5, 4), ()], [(6, 5)], {},
      Work(macs=1920, accumulators=30, muls=640)),

@@ -1,5 +1,6 @@
 """Conv and ConvTranspose against the oracle."""
 
+import numpy as np
 import pytest
 
 from onnxcost.formulas.convolution import reached
@@ -7,6 +8,7 @@ from onnxcost.work import Work
 from tests.oracle import Case, by_hand, case, check
 
 DILATED = "the evaluator multiplies with the zeros between the elements of a dilated kernel"
+ZEROS = "the evaluator adds to an image of zeros"
 ZERO = "the evaluator adds the first product of each output reached to 0"
 
 CASES = [
@@ -30,6 +32,17 @@ CASES = [
     case("ConvTranspose", (1, 3, 3, 3), (3, 2, 3, 3), artefact=Work(adds=2 * 5 * 7 - 2 * (81 - 49)), strides=[2, 2],
          pads=[1, 1, 1, 1], dilations=[2, 1], why=ZERO + ", and does not add what is cropped"),
     case("ConvTranspose", (1, 2, 2, 2, 2), (2, 1, 2, 2, 2), (1,), artefact=Work(adds=3 * 3 * 3), why=ZERO),
+    case("CausalConvWithState", (2, 3, 5), (3, 1, 4), outputs=2),
+    case("CausalConvWithState", (2, 3, 5), (3, 1, 4), (3,), (2, 3, 3), outputs=2),
+    case("CausalConvWithState", (2, 3, 5), (3, 1, 4), (3,), activation="silu", outputs=2),
+    # 2 channels of 5×5
+    case("Col2Im", (1, 8, 16), np.array([5, 5]), np.array([2, 2]), artefact=Work(adds=50), why=ZEROS),
+    case("Col2Im", (1, 8, 4), np.array([5, 5]), np.array([2, 2]), artefact=Work(adds=2 * 16), why=ZEROS, strides=[2, 2],
+         dilations=[1, 1]),
+    case("Col2Im", (1, 4, 16), np.array([6, 6]), np.array([2, 2]), artefact=Work(adds=36), why=ZEROS, dilations=[2, 2]),
+    # a border of 1 around 3×3: of 5·5 positions reached 9 are not cropped, of 16 blocks of 4 elements 9·4
+    case("Col2Im", (1, 4, 16), np.array([3, 3]), np.array([2, 2]), artefact=Work(adds=9 * 4 - (64 - 25)), pads=[1] * 4,
+         why=ZEROS + ", and does not add what is cropped"),
 ]  # fmt: skip
 
 
@@ -38,7 +51,16 @@ def test_oracle(case: Case) -> None:
     check(case)
 
 
+# the evaluator samples anew for each output channel, from coordinates between −1 and 1. 4·4 positions of 3·3 samples of 2
+# channels; ⌊·⌋, a fraction and 1 − it for each of 2 coordinates, and 4 weights
+SAMPLED = 144 * 2 * Work(muls=4, adds=3)
+PLACED = 144 * (Work(adds=2) + Work(compares=2, adds=4, muls=4))
+DEFORMED = Work(macs=6 * 16 * 18, accumulators=6 * 16)
+
 BY_HAND = [
+    ("DeformConv", [(1, 2, 6, 6), (6, 2, 3, 3), (1, 18, 4, 4)], [(1, 6, 4, 4)], {}, DEFORMED + SAMPLED + PLACED),
+    ("DeformConv", [(1, 2, 6, 6), (6, 2, 3, 3), (1, 36, 4, 4), (6,), (1, 18, 4, 4)], [(1, 6, 4, 4)], {"offset_group": 2},
+     DEFORMED + Work(bias_adds=96, muls=288) + SAMPLED + 2 * PLACED),
     # ResNet-50's first layer, 118 013 952 MACs; MobileNet's depthwise 3×3 on 112×112×32
     ("Conv", [(1, 3, 224, 224), (64, 3, 7, 7)], [(1, 64, 112, 112)], {}, Work(macs=118_013_952, accumulators=802_816)),
     ("Conv", [(1, 32, 112, 112), (32, 1, 3, 3)], [(1, 32, 112, 112)], {"group": 32},

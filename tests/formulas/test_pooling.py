@@ -48,6 +48,8 @@ def test_oracle(case: Case) -> None:
 
 
 BY_HAND = [
+    # the evaluator's indices are numbers, and its output an array of float32
+    ("MaxUnpool", [(1, 1, 2, 2), (1, 1, 2, 2)], [(1, 1, 4, 4)], {"kernel_shape": [2, 2], "strides": [2, 2]}, Work()),
     # no implementation in the evaluator: |X|^p for 96 elements, 6 sums of 16, 6 roots
     ("GlobalLpPool", [(2, 3, 4, 4)], [(2, 3, 1, 1)], {"p": 2}, Work(compares=96, transcendentals=96 + 6, adds=90)),
     # ResNet's MaxPool: 9 elements a window

@@ -17,9 +17,6 @@ from onnxcost.work import NO_WORK, Work
 from tests.oracle.scalars import COUNTS, KINDS, Scalar
 from tests.oracle.shims import CountingArray, numpy_on_scalars
 
-NEWEST = onnx.defs.onnx_opset_version()
-
-
 @dataclass(frozen=True)
 class Case:
     """A node: each input a shape (of counting scalars), an array (as it is) or None.
@@ -32,7 +29,7 @@ class Case:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     artefact: Work = NO_WORK
     why: str = ""
-    opset: int = NEWEST
+    opset: int = 0
     outputs: int = 1
 
     def __str__(self) -> str:
@@ -42,9 +39,15 @@ class Case:
         return f"{self.op_type} {inputs} {dict(self.attributes) or ''}".replace(", ", ",")
 
 
+def newest(op_type: str) -> int:
+    """The newest opset for ai.onnx; the newest version of the operator for other domains."""
+    domain, _, name = op_type.rpartition(".")
+    return int(onnx.defs.get_schema(name, domain).since_version) if domain else int(onnx.defs.onnx_opset_version())
+
+
 def case(op_type: str, *inputs: Any, artefact: Work = NO_WORK, why: str = "", outputs: int = 1, **attributes: Any) -> Case:
-    """A Case as a row of a table; ``opset`` among the attributes picks another version."""
-    opset = attributes.pop("opset", NEWEST)
+    """A Case as a row of a table; ``opset`` among the attributes picks another version than the newest."""
+    opset = attributes.pop("opset", 0) or newest(op_type)
     return Case(op_type, inputs, attributes, artefact, why, opset, outputs)
 
 
@@ -59,7 +62,9 @@ def scalars(shape: tuple[int, ...]) -> CountingArray:
 
 def proto_of(case: Case) -> onnx.NodeProto:
     inputs = [f"x{index}" if each is not None else "" for index, each in enumerate(case.inputs)]
-    return onnx.helper.make_node(case.op_type, inputs, [f"y{index}" for index in range(case.outputs)], **case.attributes)
+    domain, _, name = case.op_type.rpartition(".")
+    outputs = [f"y{index}" for index in range(case.outputs)]
+    return onnx.helper.make_node(name, inputs, outputs, domain=domain, **case.attributes)
 
 
 def tensor(name: str, array: Any) -> Tensor | None:
@@ -78,7 +83,8 @@ def attribute(proto: onnx.AttributeProto) -> Any:
 
 def node_of(case: Case, inputs: Sequence[Any], outputs: Sequence[Any]) -> Node:
     """The Node that the frontend would make of it, of shapes or arrays: the schema's defaults filled in, Softmax's axes."""
-    schema = onnx.defs.get_schema(case.op_type, case.opset)
+    domain, _, name = case.op_type.rpartition(".")
+    schema = onnx.defs.get_schema(name, case.opset, domain)
     defaults = {name: each.default_value for name, each in schema.attributes.items() if each.default_value.name}
     attributes = {name: attribute(proto) for name, proto in defaults.items()}
     attributes |= {each.name: attribute(each) for each in proto_of(case).attribute}
@@ -87,7 +93,7 @@ def node_of(case: Case, inputs: Sequence[Any], outputs: Sequence[Any]) -> Node:
     if case.op_type in ("Softmax", "LogSoftmax", "Hardmax"):
         first = attributes["axis"] % ins[0].rank
         attributes["axes"] = (first,) if case.opset >= 13 else tuple(range(first, ins[0].rank))
-    return Node(case.op_type, case.op_type, "", ins, outs, attributes)
+    return Node(case.op_type, name, domain, ins, outs, attributes)
 
 
 def run(case: Case) -> tuple[Node, Work]:
@@ -97,7 +103,7 @@ def run(case: Case) -> tuple[Node, Work]:
     infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in proto.input if name]
     results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in proto.output]
     graph = onnx.helper.make_graph([proto], "one", infos, results)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", case.opset)])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(proto.domain, case.opset)])
     with numpy_on_scalars():
         evaluator = ReferenceEvaluator(model)
         COUNTS.clear()
@@ -121,7 +127,7 @@ def check(case: Case) -> None:
     assert counts == as_scalars_see_it(FORMULAS[node.key](node)) + case.artefact, case.why
 
 
-def by_hand(op_type: str, inputs: Sequence[Any], outputs: Sequence[Any], opset: int = NEWEST, **attributes: Any) -> Work:
+def by_hand(op_type: str, inputs: Sequence[Any], outputs: Sequence[Any], opset: int = 0, **attributes: Any) -> Work:
     """The formula's work for a node of those shapes (or arrays, or None), for a test to compare with a number."""
-    node = node_of(Case(op_type, tuple(inputs), attributes, opset=opset, outputs=len(outputs)), inputs, outputs)
+    node = node_of(Case(op_type, tuple(inputs), attributes, opset=opset or newest(op_type), outputs=len(outputs)), inputs, outputs)
     return FORMULAS[node.key](node)

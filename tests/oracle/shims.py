@@ -91,15 +91,24 @@ def same_type(run: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+NUMPY_ZEROS = np.zeros
+
+
+def zeros_for_scalars(shape: Any, dtype: Any = object, **kwargs: Any) -> np.ndarray:
+    """Zeros that scalars can take the places of, unless they are to be integers or truths."""
+    takes_scalars = np.dtype(dtype).kind in "fO"
+    made = NUMPY_ZEROS(shape, object if takes_scalars else dtype, **kwargs)
+    return made.view(CountingArray) if takes_scalars else made
+
+
 @contextlib.contextmanager
 def numpy_on_scalars() -> Iterator[None]:
     """Let numpy, and the evaluator's checks and casts of types, take scalars for numbers."""
-    zeros = np.zeros
     patches = [
         for_objects("isnan", UFUNCS[np.isnan]),
         for_objects("isinf", UFUNCS[np.isinf]),
         for_objects("isneginf", test_of(lambda x: x == -math.inf)),
-        mock.patch.object(np, "zeros", lambda shape, dtype=object, **kw: zeros(shape, dtype, **kw)),
+        mock.patch.object(np, "zeros", zeros_for_scalars),
         mock.patch.object(np, "vectorize", lambda function, **_: elementwise(counting("transcendentals", function))),
         mock.patch.object(op_cast_like, "_cast_like", lambda x, y, saturate: (x,)),
         mock.patch.object(onnx.numpy_helper, "saturate_cast", lambda x, dtype: x),
