@@ -3,9 +3,10 @@
     python scripts/fuzz.py --cases 20000 --seed 1 --jobs 2 [--out build/fuzz] [--only 17 --only 4711]
 
 Every case goes through ``onnxcost.estimate`` and the renderers, every tenth also through the command line, in a child process
-that is reused and, when it dies, replaced. A finding is an exception other than OnnxCostError, more than 10 s of the processor, more than 1 GB,
-a crash, an exit code that is not documented, a file opened that the model names, or anything written to stderr besides. Each
-is written to ``--out``: the model, and what happened. Exit code 1 if there are findings.
+that is reused and, when it dies, replaced. A finding is an exception other than OnnxCostError, more than 10 s of the
+processor, more than 1 GB, a crash, an exit code that is not documented, a file opened that is none of Python's or onnxcost's
+own, a Python warning, or anything that native code writes to stderr. Each is written to ``--out``: the model, and what
+happened. A case is the same wherever the models are the same. Exit code 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Watch:
         self.notes: list[Finding] = []
         here = (sys.prefix, sys.base_prefix, str(fuzz_cases.ROOT), tempfile.gettempdir(), os.devnull, "/usr/share/zoneinfo")
         self.allowed = tuple(os.path.realpath(path) for path in here) + here
-        self.errors = tempfile.TemporaryFile()
-        os.dup2(self.errors.fileno(), 2)
+        self.errors = os.memfd_create("stderr") if hasattr(os, "memfd_create") else tempfile.mkstemp()[0]
+        os.dup2(self.errors, 2)
         sys.addaudithook(self._audit)
         signal.signal(signal.SIGPROF, self._too_long)
         self._watch_the_evaluator()
@@ -90,10 +91,10 @@ class Watch:
 
     def printed(self) -> str:
         """What native code has written to stderr since the last call."""
-        self.errors.seek(0)
-        text = self.errors.read().decode("utf-8", "replace")
-        self.errors.seek(0)
-        self.errors.truncate()
+        size = os.fstat(self.errors).st_size
+        text = os.pread(self.errors, size, 0).decode("utf-8", "replace")
+        os.ftruncate(self.errors, 0)
+        os.lseek(self.errors, 0, os.SEEK_SET)
         return text
 
     @contextlib.contextmanager
@@ -133,8 +134,7 @@ def count_and_render(data: bytes, rng: random.Random) -> None:
 
     try:
         report = onnxcost.estimate(data)
-    except onnxcost.OnnxCostError as error:
-        assert str(error)
+    except onnxcost.OnnxCostError:
         return
     convention = CONVENTIONS[rng.choice(list(CONVENTIONS))]
     view = View(convention, rng.choice((None, 10)), rng.choice((None, 2)), rng.choice((None, *SORTS)))
@@ -160,7 +160,8 @@ def run_the_command(data: bytes, rng: random.Random) -> None:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run([str(path), "--quiet", *options])
     said = err.getvalue()
-    if code not in EXIT_CODES or (code and (said.count("\n") != 1 or "bug in onnxcost" in said or out.getvalue() and code == 2)):
+    is_one_line = said.startswith("onnxcost: error: ") and said.count("\n") == 1 and "bug in onnxcost" not in said
+    if code not in EXIT_CODES or (code and not is_one_line) or (code == 2 and out.getvalue()):
         raise ValueError(f"exit code {code}, stderr {said[:2000]!r}")
 
 
@@ -207,7 +208,7 @@ class Worker:
             self.process.kill()
         self.process.join()
         code = self.process.exitcode or 0
-        kind = f"killed after {KILLED_AFTER} s" if code == -signal.SIGKILL else f"crash {signal.Signals(-code).name if code < 0 else code}"
+        kind = f"killed after {KILLED_AFTER} s" if code == -signal.SIGKILL else f"crash with {code}"
         if self.current is None:
             raise RuntimeError("a child died before its first case")
         self.numbers = self.numbers[self.numbers.index(self.current) + 1 :]
@@ -282,10 +283,14 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number of the first case")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--node-models", type=int, default=300, help="how many of onnx's node test models to start from")
+    parser.add_argument("--largest", type=int, default=150_000, help="bytes of the largest model to start from")
     parser.add_argument("--only", type=int, action="append", help="run this case alone; repeatable")
     parser.add_argument("--out", type=Path, default=fuzz_cases.ROOT / "build" / "fuzz")
     options = parser.parse_args()
-    seeds = fuzz_cases.real_models() | fuzz_cases.node_models(300, options.out / "node_models.pickle")
+    seeds = fuzz_cases.real_models(options.largest)
+    if options.node_models:
+        seeds |= fuzz_cases.node_models(options.node_models, options.out / "node_models.pickle")
     numbers = options.only or range(options.first, options.first + options.cases)
     record, start = Record(options.out, options.seed, seeds), time.monotonic()
     run_all(list(numbers), options.seed, options.jobs, seeds, record)
@@ -293,7 +298,7 @@ def main() -> int:
         print(f"{times:6} × {kind}")
     slowest, number = record.slowest
     seconds = time.monotonic() - start
-    print(f"{record.done} cases in {seconds:.0f} s, {record.kinds.total()} findings; the slowest took {slowest:.2f} s (case {number})")
+    print(f"{record.done} cases in {seconds:.0f} s, {record.kinds.total()} findings; slowest {slowest:.2f} s (case {number})")
     return 1 if record.kinds else 0
 
 

@@ -16,12 +16,15 @@ from onnx import ModelProto
 
 ROOT = Path(__file__).parent.parent
 ONNX_DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
-LARGEST_SEED = 150_000
-"""Bytes of the largest model to start from: a larger one says the same more slowly."""
 
 SIZES = (-1, 0, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 10**9, 10**12, 2**62, 2**63 - 1, -(2**31), -(2**63))
 FLOATS = (0.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"))
-TEXTS = ("", "x", "../../etc/passwd", "/etc/passwd", "\x1b[31mred", "a\nb", "名前", "1()", "a" * 70_000, "((((", "ai.onnx", "9" * 5000)
+# fmt: off
+TEXTS = (
+    "", "x", "../../etc/passwd", "/etc/passwd", "\x1b[31mred", "a\nb", "名前", "1()", "a" * 70_000,
+    "((((", "ai.onnx", "9" * 5000,
+)
+# fmt: on
 FIXED_CASES = frozenset({"if", "loop", "scan", "sequence", "optional"})
 
 Rng = random.Random
@@ -37,11 +40,13 @@ class Case(NamedTuple):
 Seeds = Mapping[str, bytes]
 
 
-def real_models() -> dict[str, bytes]:
-    """The small ones of ``models/`` and those that the onnx package carries as files."""
+def real_models(largest: int) -> dict[str, bytes]:
+    """Those of ``models/`` and those that the onnx package carries as files, up to ``largest`` bytes: a larger one says the
+    same more slowly.
+    """
     paths = [*(ROOT / "models").glob("*.onnx"), *ONNX_DATA.glob("light/*.onnx"), *ONNX_DATA.glob("*/*/model.onnx")]
     named = {path.stem if path.stem != "model" else path.parent.name: path for path in sorted(paths)}
-    return {name: path.read_bytes() for name, path in named.items() if path.stat().st_size <= LARGEST_SEED}
+    return {name: path.read_bytes() for name, path in named.items() if path.stat().st_size <= largest}
 
 
 def node_models(count: int, memory: Path) -> dict[str, bytes]:
@@ -223,7 +228,8 @@ def _change_scalar(parent: Any, field: FieldDescriptor, model: ModelProto, rng: 
             if len(items) and rng.random() < 0.6:
                 items[rng.randrange(len(items))] = value
             else:
-                items.extend([value] * (rng.choice((1, 1, 3)) if isinstance(value, (str, bytes)) else rng.choice((1, 1, 3, 5000))))
+                most = 3 if isinstance(value, (str, bytes)) else 5000
+                items.extend([value] * rng.choice((1, 1, 3, most)))
     except ValueError:
         return f"{where} unchanged"
     return f"{where} = {value!r:.40}"

@@ -16,7 +16,9 @@ def _text(graph: str, functions: str = "", opset: int = 18) -> bytes:
     return parser.parse_model(f"<ir_version: 9, opset_import: [{opsets}]>\ng {graph}\n{functions}").SerializeToString()
 
 
-def _model(nodes: list[NodeProto], outputs: list[str], stored: list[TensorProto], inputs: tuple[str, ...] = ("x",)) -> ModelProto:
+def _model(
+    nodes: list[NodeProto], outputs: list[str], stored: list[TensorProto], inputs: tuple[str, ...] = ("x",)
+) -> ModelProto:
     graph = helper.make_graph(
         nodes,
         "g",
@@ -36,7 +38,9 @@ def _dims(rng: Random, most: int = 5) -> list[int]:
 
 
 def huge_dims(rng: Random) -> bytes:
-    nodes = [helper.make_node(op, ["x"], [op]) for op in ("Relu", "Softmax", "Flatten", "ReduceSum", "Shape", "Transpose", "Size")]
+    nodes = [
+        helper.make_node(op, ["x"], [op]) for op in ("Relu", "Softmax", "Flatten", "ReduceSum", "Shape", "Transpose", "Size")
+    ]
     nodes.append(helper.make_node("MatMul", ["x", "w"], ["y"]))
     model = _model(nodes, ["y", "Size"], [TensorProto(name="w", data_type=1, dims=_dims(rng))])
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, _dims(rng)))
@@ -46,7 +50,9 @@ def huge_dims(rng: Random) -> bytes:
 def huge_products(rng: Random) -> bytes:
     rank = rng.choice((2, 4, 8, 64, 2000))
     model = _model([helper.make_node("Conv", ["x", "x"], ["y"]), helper.make_node("Mul", ["x", "x"], ["z"])], ["y", "z"], [])
-    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, [rng.choice((2, 65_536, 2**62))] * rank))
+    model.graph.input[0].CopyFrom(
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [rng.choice((2, 65_536, 2**62))] * rank)
+    )
     return model.SerializeToString()
 
 
@@ -64,16 +70,18 @@ def huge_fold(rng: Random) -> bytes:
         "Tile": f"n = Constant <value = int64[1] {{{size}}}> () d = Constant <value = int64[1] {{1}}> () v = Tile (d, n)",
         "Expand": f"n = Constant <value = int64[2] {{{size}, {small}}}> () d = Constant <value = int64[1] {{1}}> () "
         "v = Expand (d, n)",
-        "Pad": f"n = Constant <value = int64[2] {{{size}, {small}}}> () d = Constant <value = int64[1] {{1}}> () v = Pad (d, n)",
+        "Pad": f"n = Constant <value = int64[2] {{{size}, {small}}}> () d = Constant <value = int64[1] {{1}}> () "
+        "v = Pad (d, n)",
         "OneHot": f"i = Constant <value = int64[1] {{1}}> () n = Constant <value = int64 {{{size}}}> () "
         "d = Constant <value = int64[2] {0, 1}> () v = OneHot (i, n, d)",
-        "Resize": f"d = Constant <value = float[1] {{1.0}}> () n = Constant <value = int64[1] {{{size}}}> () v = Resize (d, , , n)",
+        "Resize": f"d = Constant <value = float[1] {{1.0}}> () n = Constant <value = int64[1] {{{size}}}> () "
+        "v = Resize (d, , , n)",
         "EyeLike": f"d = Constant <value = int64[2] {{{size}, {small}}}> () e = ConstantOfShape (d) v = EyeLike (e)",
         "HannWindow": f"n = Constant <value = int64 {{{size}}}> () v = HannWindow (n)",
         "Split": f"d = Constant <value = int64[1] {{{size}}}> () e = ConstantOfShape (d) v, w = Split <num_outputs = 2> (e)",
         "MelWeightMatrix": f"n = Constant <value = int64 {{{size}}}> () r = Constant <value = float {{8000.0}}> () "
         "v = MelWeightMatrix (n, n, n, r, r)",
-        "BitShift": f"n = Constant <value = uint64[1] {{{size}}}> () v = BitShift <direction = \"LEFT\"> (n, n)",
+        "BitShift": f'n = Constant <value = uint64[1] {{{size}}}> () v = BitShift <direction = "LEFT"> (n, n)',
         "CumSum": f"d = Constant <value = int64[1] {{{size}}}> () a = Constant <value = int64 {{0}}> () "
         "e = ConstantOfShape (d) v = CumSum (e, a)",
     }
@@ -87,7 +95,9 @@ def grows_while_folding(rng: Random) -> bytes:
     """A small value doubled again and again."""
     times, op = rng.choice((10, 40, 300)), rng.choice(("Concat <axis = 0>", "Mul", "Add", "MatMul", "Pow"))
     body = " ".join(f"v{i + 1} = {op} (v{i}, v{i})" for i in range(times))
-    return _text(f"(float[2,3] x) => (float y) {{ v0 = Constant <value = int64[2] {{2, 3}}> () {body} y = Reshape (x, v{times}) }}")
+    return _text(
+        f"(float[2,3] x) => (float y) {{ v0 = Constant <value = int64[2] {{2, 3}}> () {body} y = Reshape (x, v{times}) }}"
+    )
 
 
 def trips(rng: Random) -> bytes:
@@ -98,10 +108,10 @@ def trips(rng: Random) -> bytes:
             f"m = Constant <value = int64 {{{_count(rng)}}}> () b = Loop (m, k, a) "
             f"<body = inner (int64 j, bool l, float[n] c) => (bool l2, float[n] d) {{ l2 = Identity (l) d = Add (c, c) }}>"
         )
-    loop = f"<body = body (int64 i, bool k, float[n] a) => (bool k2, float[n] b, float[n] s) {{ k2 = Identity (k) {inner} s = Neg (a) }}>"
     return _text(
-        "(float[4] x) => (float[n] y, float[m, n] z) { m = Constant <value = int64 {%d}> () t = Constant <value = bool {%d}> () "
-        "y, z = Loop %s (m, t, x) }" % (count, rng.randrange(2), loop)
+        f"(float[4] x) => (float[n] y, float[m, n] z) {{ m = Constant <value = int64 {{{count}}}> () "
+        f"t = Constant <value = bool {{{rng.randrange(2)}}}> () y, z = Loop <body = body (int64 i, bool k, float[n] a) "
+        f"=> (bool k2, float[n] b, float[n] s) {{ k2 = Identity (k) {inner} s = Neg (a) }}> (m, t, x) }}"
     )
 
 
@@ -146,7 +156,9 @@ def _field(number: int, payload: bytes) -> bytes:
 
 def cycles(rng: Random) -> bytes:
     length = rng.choice((1, 2, 3, 50, 5000))
-    nodes = [helper.make_node("Add", [f"v{i}", "x"], [f"v{(i + 1) % length}"], name=rng.choice(("", "n"))) for i in range(length)]
+    nodes = [
+        helper.make_node("Add", [f"v{i}", "x"], [f"v{(i + 1) % length}"], name=rng.choice(("", "n"))) for i in range(length)
+    ]
     rng.shuffle(nodes)
     return _model(nodes, ["v0"], []).SerializeToString()
 
@@ -207,7 +219,9 @@ def wrong_attributes(rng: Random) -> bytes:
     schema = rng.choice([schema for schema in defs.get_all_schemas() if schema.domain == ""])
     few = max(schema.min_input, min(schema.max_input, schema.min_input + rng.randrange(3)))
     count = min(few, 6)
-    node = helper.make_node(schema.name, ["x", "w", "i", "b", "x", "w"][:count], [f"y{i}" for i in range(max(1, schema.min_output))])
+    node = helper.make_node(
+        schema.name, ["x", "w", "i", "b", "x", "w"][:count], [f"y{i}" for i in range(max(1, schema.min_output))]
+    )
     for name in schema.attributes:
         if rng.random() < 0.7:
             attribute = AttributeProto()
@@ -252,12 +266,18 @@ def lying_tensors(rng: Random) -> bytes:
         tensor.string_data.extend([b"\xff\x00", b"a" * 2000])
     elif kind == "external":
         tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", rng.choice(("../../etc/passwd", "/etc/passwd", "", "\0"))), ("offset", "-1"), ("length", "9" * 30)):
+        for key, value in (
+            ("location", rng.choice(("../../etc/passwd", "/etc/passwd", "", "\0"))),
+            ("offset", "-1"),
+            ("length", "9" * 30),
+        ):
             tensor.external_data.add(key=key, value=value)
     elif kind == "segment":
         tensor.segment.begin, tensor.segment.end = -1, 2**62
     use = rng.choice(("Reshape", "Expand", "Tile", "Add", "Pad", "Slice", "Gather", "ConstantOfShape", "Identity", "Range"))
-    inputs = {"ConstantOfShape": ["v"], "Identity": ["v"], "Range": ["v", "v", "v"], "Slice": ["x", "v", "v"]}.get(use, ["x", "v"])
+    inputs = {"ConstantOfShape": ["v"], "Identity": ["v"], "Range": ["v", "v", "v"], "Slice": ["x", "v", "v"]}.get(
+        use, ["x", "v"]
+    )
     if rng.random() < 0.5:
         return _model([helper.make_node(use, inputs, ["y"])], ["y"], [tensor]).SerializeToString()
     constant = helper.make_node("Constant", [], ["v"], value=tensor)
@@ -281,7 +301,12 @@ def same_names(rng: Random) -> bytes:
 
 def symbols(rng: Random) -> bytes:
     """Dims named with what looks like arithmetic, or like anything else."""
-    names = ("a+b", "a*" * 5000 + "1", "(" * 500 + "a" + ")" * 500, "1()", "a//0", "-1", "a[0]", "9" * 30 + "*a", "\x00", "'", "?", "a b", "\\d")
+    # fmt: off
+    names = (
+        "a+b", "a*" * 5000 + "1", "(" * 500 + "a" + ")" * 500, "1()", "a//0", "-1", "a[0]",
+        "9" * 30 + "*a", "\x00", "'", "?", "a b", "\\d",
+    )
+    # fmt: on
     shape = [rng.choice((*names, 3)) for _ in range(rng.randrange(1, 6))]
     model = _model([helper.make_node("Relu", ["x"], ["y"])], ["y"], [])
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, shape))

@@ -1,4 +1,4 @@
-"""Bad input, through the command: one clear line on stderr and exit code 2; a legal model, however odd, gets its number and 0."""
+"""Bad input, through the command: one clear line on stderr and exit code 2; a legal model, however odd, its number and 0."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def without_graph() -> bytes:
 
 def recursive(*calls: str) -> ModelProto:
     functions = "".join(
-        f'<domain: "local", opset_import: ["" : 17, "local" : 1]> f{i} (a) => (b) {{ {body} }}\n' for i, body in enumerate(calls)
+        f'<domain: "local", opset_import: ["" : 17, "local" : 1]> f{i} (a) => (b) {{ {body} }}\n'
+        for i, body in enumerate(calls)
     )
     return model("(float[2,3] x) => (float y) { y = local.f0(x) }", functions=functions, domains=', "local" : 1')
 
@@ -85,11 +86,17 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     "a version that no integer has": (with_opset(2**62, "com.acme"), "version 4611686018427387904"),
     "an IR version that cannot be": (model(RELU), "version -1 of the ONNX format"),
     "a value made twice": (model("(float[2] x) => (float y) { y = Relu(x) y = Neg(x) }"), "'y' is defined twice"),
-    "a value made twice, once as an input": (model("(float[2] x) => (float y) { x = Relu(x) y = Neg(x) }"), "'x' is defined twice"),
+    "a value made twice, once as an input": (
+        model("(float[2] x) => (float y) { x = Relu(x) y = Neg(x) }"),
+        "'x' is defined twice",
+    ),
     "two inputs of one name": (model("(float[2] x, float[2] x) => (float y) { y = Neg(x) }"), "'x' is defined twice"),
     "a negative dim of a constant": (weight_of(3, -4), "'w' has a negative dim"),
     "a function that calls itself": (recursive("b = local.f0(a)"), "calls itself: 'local.f0'"),
-    "functions that call each other": (recursive("b = local.f1(a)", "b = local.f0(a)"), "a model's functions must not be recursive"),
+    "functions that call each other": (
+        recursive("b = local.f1(a)", "b = local.f0(a)"),
+        "a model's functions must not be recursive",
+    ),
     "functions that double": (
         recursive(*(f"c = local.f{i + 1}(a) b = local.f{i + 1}(c)" for i in range(60)), "b = Relu(a)"),
         "become more than 2^60 nodes",

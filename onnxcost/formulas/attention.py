@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
@@ -62,16 +61,12 @@ def rotary_embedding(node: Node) -> Work:
     return rotated * (2 * MUL + ADD)
 
 
-def _modifiers(node: Node) -> None:
-    graphs = [name for name in ("score_mod", "prob_mod") if name in node.attributes]
-    if graphs:
-        raise UnknownShape(f"the graph {' and the graph '.join(graphs)} would have to be counted with it")
-
-
 @formula("Y = softmax(s·Q·Kᵀ)·V", macs="B·heads·S_q·S_kv·(d_qk + d_v)", flops="2·macs − sums, + Q for s, + the scores' softmax")
 def flex_attention(node: Node) -> Work:
-    """As Attention, without a mask: https://onnx.ai/onnx/operators/onnx_aionnxpreview_FlexAttention.html."""
-    _modifiers(node)
+    """As Attention, without a mask. The nodes of the graphs ``score_mod`` and ``prob_mod`` are counted themselves.
+
+    https://onnx.ai/onnx/operators/onnx_aionnxpreview_FlexAttention.html
+    """
     return attention(node)
 
 

@@ -20,10 +20,14 @@ v = 2/(0.147·π) + ½·l, it is √2·sign(x)·√(−v + √(v² − l/0.147))
 
 
 def transformed(rows: int, columns: int, transform: str | None) -> Work:
-    """What ``post_transform`` does to the scores; SOFTMAX_ZERO asks of each whether it is close to 0, from two sides."""
+    """What ``post_transform`` does to the scores.
+
+    SOFTMAX_ZERO asks of each whether it is close to 0, from two sides, which then counts as exp(−max), and whether all were.
+    """
     elements = rows * columns
     softmax = softmax_work(elements, rows if columns else 0)
-    work = {"SOFTMAX": softmax, "SOFTMAX_ZERO": softmax + elements * 2 * COMPARE}
+    zeros = elements * 2 * COMPARE + rows * (ADD + FUNCTION + COMPARE)
+    work = {"SOFTMAX": softmax, "SOFTMAX_ZERO": softmax + zeros}
     each = {"LOGISTIC": SIGMOID, "PROBIT": PROBIT}
     return work.get(transform or "NONE") or elements * each.get(transform or "NONE", NO_WORK)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from onnxcost.formulas.attention import linear_attention
 from onnxcost.formulas.contrib_attention import Sizes, core
-from onnxcost.formulas.contrib_shapes import like
+from onnxcost.formulas.contrib_shapes import like, shaped_by
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.quantized import SATURATE
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
@@ -98,22 +99,6 @@ def gemma_rotary_embedding(node: Node) -> Work:
     return node.x.size * 2 * FUNCTION + (node.required(1).size + node.required(3).size) * TURN
 
 
-RULES = {"linear": (False, False), "gated": (True, False), "delta": (False, True), "gated_delta": (True, True)}
-"""Whether a rule lets the state decay, and whether it corrects it by what it holds already."""
-
-
-def recurrence(rows: int, size: int, value_size: int, rule: str, decays: int, reads: int) -> Work:
-    """``rows`` steps of a state of size × value_size, ``decays`` exponentials a step, ``reads`` queries that read it.
-
-    S decays by exp(g); k ⊗ v is added, in the delta rules of β·(v − Sᵀk); o = s·Sᵀq.
-    """
-    state = size * value_size
-    is_gated, is_delta = RULES[rule]
-    step = state * (MUL + ADD) + (decays * FUNCTION + state * MUL if is_gated else NO_WORK)
-    delta = Work(macs=state, accumulators=value_size) + value_size * (ADD + MUL) if is_delta else NO_WORK
-    return rows * (step + delta) + reads * (Work(macs=state, accumulators=value_size) + value_size * MUL)
-
-
 def _linear_sizes(node: Node) -> tuple[int, int, int, int]:
     """Heads of queries, heads of keys, elements of a key's head, of a value's."""
     heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
@@ -128,17 +113,6 @@ def _linear_types(node: Node) -> Sequence[TensorType | None]:
     return [(node.x.dtype, out), (past.dtype if past else node.x.dtype, state)]
 
 
-@formula("S = exp(g)·S + k ⊗ β·(v − exp(g)·Sᵀk), o = s·Sᵀq", macs="tokens·d_k·d_v·heads (delta rules: + kv heads)",
-         flops="2·macs − sums, + 2 or 3 an element of the state and step", shapes=_linear_types)  # fmt: skip
-def linear_attention(node: Node) -> Work:
-    """The recurrence token by token, whatever chunks the runtime forms. ``update_rule`` says which terms there are."""
-    heads, kv_heads, size, value_size = _linear_sizes(node)
-    tokens, decay = node.x.shape[0] * node.x.shape[1], node.input(4)
-    per_step = decay.size // (tokens * kv_heads) if decay and tokens else 0
-    rule = node.attributes.get("update_rule", "gated_delta")
-    return recurrence(tokens * kv_heads, size, value_size, rule, per_step, tokens * max(heads, kv_heads))
-
-
 @formula("decay = c·softplus(a + bias), β = σ(b)", flops="5·a (+ 4·b)", shapes=like(0, 3))
 def linear_attention_gate(node: Node) -> Work:
     """softplus is log(1 + exp(x))."""
@@ -151,6 +125,6 @@ TABLE: FormulaTable = {
     "com.microsoft.RotaryEmbedding": rotary_embedding,
     "com.microsoft.MRotaryEmbedding": rotary_embedding,
     "com.microsoft.GemmaRotaryEmbedding": gemma_rotary_embedding,
-    "com.microsoft.LinearAttention": linear_attention,
+    "com.microsoft.LinearAttention": shaped_by(linear_attention, _linear_types),
     "com.microsoft.LinearAttentionGate": linear_attention_gate,
 }

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+from onnxcost.formulas.attention import linear_attention
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.contrib_generation import recurrence
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input
-from onnxcost.graph import Node
+from onnxcost.graph import Node, Tensor
 from onnxcost.work import NO_WORK, Work
 
 SIGMOID = 2 * ADD + FUNCTION + DIV
@@ -43,21 +43,20 @@ def _delta_types(node: Node) -> Sequence[TensorType | None]:
     return [out, (state.dtype, state.shape), (state.dtype, update)]
 
 
-@formula("S = exp(g)·S + k ⊗ β·(v − exp(g)·Sᵀk), o = s·Sᵀq", macs="tokens·d_k·d_v·heads (delta rules: twice)",
+@formula("S = exp(g)·S + k ⊗ β·(v − exp(g)·Sᵀk), o = s·Sᵀq", macs="LinearAttention's",
          flops="as LinearAttention, + gates and norms where they are asked for", shapes=_delta_types)  # fmt: skip
 def gated_delta_net(node: Node) -> Work:
     """LinearAttention on packed tokens; ``qk_l2_norm`` divides q and k by their lengths, the activations make g and β."""
     tokens, heads, size, value_heads, value_size = _delta_sizes(node)
     decay, read = node.input(4), node.attributes
-    per_step = decay.size // (tokens * value_heads) if decay and tokens else 0
-    vectors = 2 * tokens * heads
-    normed = vectors * (size * (MUL + ADD + DIV) + FUNCTION) if read.get("qk_l2_norm") else NO_WORK
+    normed = 2 * tokens * heads * (size * (MUL + ADD + DIV) + FUNCTION) if read.get("qk_l2_norm") else NO_WORK
     gated = 2 * ADD + MUL + 2 * FUNCTION if read.get("gate_activation", "none") == "qwen" else NO_WORK
     beta = SIGMOID if read.get("beta_activation", "none") == "sigmoid" else NO_WORK
-    rows = tokens * value_heads
-    rule, reads = read.get("update_rule", "gated_delta"), tokens * max(heads, value_heads)
-    steps = recurrence(rows, size, value_size, rule, per_step, reads)
-    return steps + normed + (decay.size if decay else 0) * gated + rows * beta
+    widths = (heads * size, heads * size, value_heads * value_size, max(heads, value_heads) * value_size)
+    query, key, value, out = (Tensor("", node.x.dtype, (1, tokens, width)) for width in widths)
+    attributes = {"q_num_heads": heads, "kv_num_heads": value_heads, "update_rule": read.get("update_rule", "gated_delta")}
+    steps = linear_attention(Node("", "", "", (query, key, value, None, decay, node.input(5)), (out,), attributes))
+    return steps + normed + (decay.size if decay else 0) * gated + tokens * value_heads * beta
 
 
 @formula("Y = σ(sign(d)·√max(|d|, ε))·V, d = Σ RMSNorm(K)·RMSNorm(Q) / √H", macs="in",

@@ -195,7 +195,7 @@ def _iteration(step: Step, carried: Sequence[Value]) -> list[Value]:
     return [number, condition, *(_fresh(f"{step.name}/carried_{i}", value) for i, value in enumerate(carried))]
 
 
-_INT64, _BOOL = 7, 9  # TensorProto.INT64, TensorProto.BOOL
+_FLOAT, _INT64, _BOOL, _DOUBLE = 1, 7, 9, 11  # TensorProto.FLOAT and so on
 
 
 def _keeps_shapes(inner: Sequence[Step], outputs: Sequence[Value], arguments: Sequence[Value]) -> bool:
@@ -376,6 +376,26 @@ def run_sequence_map(step: Step, body: Body, found: Findings, steps: list[Step])
             output.elements = tuple(outputs[index] for outputs in every if index < len(outputs))
             output.is_shaped = all(value.is_shaped for value in output.elements)
     _close(step, [None] * len(step.outputs), steps)
+
+
+# ------------------------------------------------------------------------------------------------------ FlexAttention
+
+
+def run_modifiers(step: Step, body: Body, steps: list[Step]) -> None:
+    """FlexAttention: https://onnx.ai/onnx/operators/onnx_aionnxpreview_FlexAttention.html. Its two graphs each run once, on all
+    scores of the queries (B × heads × S_q × size) and keys (B × heads × S_kv × size).
+    """
+    graphs = [(name, graph) for name in ("score_mod", "prob_mod") if (graph := _graph(step, name)) is not None]
+    queries, keys = (value.dims if value is not None else None for value in (*step.inputs, None, None)[:2])
+    if not graphs or queries is None or keys is None or len(queries) != 4 or len(keys) != 4:
+        return
+    query_type = step.inputs[0].type.tensor_type.elem_type if step.inputs[0] is not None and step.inputs[0].type else _FLOAT
+    precision = step.attributes["softmax_precision"].i if "softmax_precision" in step.attributes else 0
+    scores = Value(f"{step.name}/scores")
+    scores.learn(tensor_type(precision or (_DOUBLE if query_type == _DOUBLE else _FLOAT), [*queries[:3], keys[2]]))
+    for name, graph in graphs:
+        inner, _ = body(graph, f"{step.name}/{name}/", [scores])
+        steps += inner
 
 
 Handler = Callable[[Step, Body, Findings, list[Step]], None]

@@ -10,7 +10,7 @@ from onnxcost.frontend.values import Step, Value, tensor_type
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from onnx import TensorProto
+    from onnx import GraphProto, NodeProto, TensorProto
 
 LIMIT = 1024
 """Elements of the largest value that is computed; what decides a shape or a branch is far smaller."""
@@ -88,6 +88,18 @@ def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
             value.learn(tensor_type(value.tensor.data_type, array.shape))
 
 
+def _alone(node: NodeProto) -> GraphProto:
+    """A graph of the one node: a bare node the evaluator runs as the newest opset has it, whatever opset it is told."""
+    from onnx import GraphProto
+
+    graph = GraphProto(node=[node])
+    for name in dict.fromkeys(filter(None, node.input)):
+        graph.input.add().name = name
+    for name in filter(None, node.output):
+        graph.output.add().name = name
+    return graph
+
+
 def _run(step: Step, opsets: Mapping[str, int]) -> list[Any]:
     import numpy as np
     from onnx.numpy_helper import to_array
@@ -100,8 +112,9 @@ def _run(step: Step, opsets: Mapping[str, int]) -> list[Any]:
                 shape_is_all = step.node.op_type in _NEEDS_SHAPES_ALONE
                 feeds[name] = np.broadcast_to(np.int8(0), value.dims) if shape_is_all else to_array(value.tensor)  # type: ignore[arg-type]
         with np.errstate(all="ignore"):
-            results = ReferenceEvaluator(step.node, opsets=dict(opsets)).run(None, feeds)
-        return [np.asarray(result) for result in results]
+            evaluator = ReferenceEvaluator(_alone(step.node), opsets=dict(opsets))
+            results = dict(zip(evaluator.output_names, evaluator.run(None, feeds), strict=True))
+        return [np.asarray(results[name]) if name else None for name in step.node.output]
     # The evaluator raises whatever numpy or its own code raises on a node that it cannot run.
     except Exception:
         return []

@@ -14,7 +14,7 @@ from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 
 if TYPE_CHECKING:
-    from onnx import OperatorSetIdProto, TensorProto, TypeProto
+    from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto
     from onnx.defs import OpSchema
 
 
@@ -87,7 +87,7 @@ class Inference:
         types = {name: value.type for name, value in visible.items() if value.type is not None}
         try:
             found = shape_inference.infer_node_outputs(
-                schema, step.node, types, data, opset_imports=list(self.imports), ir_version=self.ir_version
+                schema, _explicit(step.node), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
             )
         except (shape_inference.InferenceError, ValidationError, RuntimeError) as error:
             if (computed := _computed(step, self.opsets)) is not None:
@@ -99,6 +99,18 @@ class Inference:
             if value.name and value.name in found:
                 value.learn(found[value.name])
         return answer
+
+
+def _explicit(node: NodeProto) -> NodeProto:
+    """The node as onnx's inference should read it: that of STFT takes an absent ``onesided`` for 0, its default is 1."""
+    if node.op_type != "STFT" or any(attribute.name == "onesided" for attribute in node.attribute):
+        return node
+    from onnx import NodeProto, helper
+
+    explicit = NodeProto()
+    explicit.CopyFrom(node)
+    explicit.attribute.append(helper.make_attribute("onesided", 1))
+    return explicit
 
 
 def _computed(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.frontend.control_flow import CONTROL_FLOW, Body
+from onnxcost.frontend.control_flow import CONTROL_FLOW, Body, run_modifiers
 from onnxcost.frontend.dims import bind_inputs
 from onnxcost.frontend.folding import can_fold, is_repeatable
 from onnxcost.frontend.given import given_values, take_shapes
@@ -128,6 +128,8 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             if not step.domain and step.node.op_type in SEQUENCES:
                 SEQUENCES[step.node.op_type](step, found.opsets)
             _settle(step, found)
+            if step.has_subgraph:
+                run_modifiers(step, _body(scope, found), steps)
             steps.append(step)
         for output, name in zip(step.outputs, node.output, strict=True):
             if output is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from inspect import cleandoc
@@ -100,9 +101,20 @@ def _labelled(label: str, text: str, width: int) -> list[Line]:
     return [((f"  {'' if at else label:<9}", "label"), (part, "" if label else "faint")) for at, part in enumerate(parts)]
 
 
+def _names(formulas: Sequence[FormulaText]) -> tuple[str, list[str]]:
+    """The domain that most of a family are of, and the names in it; an operator of another domain shows its own."""
+    domains = [formula.operator.rpartition(".")[0] for formula in formulas]
+    common = Counter(domains).most_common(1)[0][0]
+    names = [formula.operator.rpartition(".")[2] for formula in formulas]
+    shown = (name if domain == common else f"{domain or 'ai.onnx'}.{name}" for domain, name in zip(domains, names, strict=True))
+    return common, list(shown)
+
+
 def _family(family: str, formulas: Sequence[FormulaText], width: int) -> list[Line]:
-    rows = [[getattr(formula, name) for name in TITLES] for formula in formulas]
-    titles = [family, *list(TITLES.values())[1:]]
+    domain, names = _names(formulas)
+    others = [name for name in TITLES if name != "operator"]
+    rows = [[name, *(getattr(f, other) for other in others)] for name, f in zip(names, formulas, strict=True)]
+    titles = [f"{family} ({domain})" if domain else family, *(TITLES[name] for name in others)]
     sizes = _shared_out([*zip(titles, *rows, strict=True)], width)
     lines = _cells(titles, sizes, ["title", *["header"] * 4])
     for row in rows:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from onnxcost.work import Work
-from tests.oracle import Case, case, check
 from tests.formulas.test_activation import LOGS, logarithms
+from tests.oracle import Case, case, check
 
 T = np.array([2, 0, 1, 2])
 NO_WEIGHTS = "without weights or ignore_index the evaluator multiplies with ones, which it also sums for the mean"

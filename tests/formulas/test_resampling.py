@@ -59,8 +59,8 @@ BY_HAND = [
     ("Upsample", [(1, 1, 4, 4), (4,)], [(1, 1, 8, 8)], {"opset": 9, "mode": "linear"}, Work(muls=256, adds=192)),
     ("Upsample", [(1, 1, 4, 4), (4,)], [(1, 1, 8, 8)], {"opset": 9}, Work()),
     ("Resize", [(1, 1, 4, 4)], [(1, 1, 4, 4)], {"mode": "linear"}, Work()),
-    # the evaluator forces the positions into float32. 36 positions of 2 coordinates, each held against the border, its fraction and
-    # 1 − it; 4 weights; 3 channels of 4 neighbours
+    # the evaluator forces the positions into float32. 36 positions of 2 coordinates, each held against the border, its fraction
+    # and 1 − it; 4 weights; 3 channels of 4 neighbours
     ("GridSample", [(1, 3, 8, 8), (1, 6, 6, 2)], [(1, 3, 6, 6)], {},
      72 * Work(muls=1, adds=2, divs=1, compares=2) + 72 * Work(compares=1, adds=2) + Work(muls=36 * 4) + weighted(108, 4)),
     # Keys' weights: 12 multiplications and 14 additions a coordinate, and 16 products of them
@@ -73,8 +73,8 @@ BY_HAND = [
     ("GridSample", [(1, 1, 4, 4, 4), (1, 2, 2, 2, 3)], [(1, 1, 2, 2, 2)], {},
      24 * Work(muls=1, adds=2, divs=1, compares=2) + 24 * Work(compares=1, adds=2) + Work(muls=8 * 12) + weighted(8, 8)),
     # 5 regions of 2·3 bins of 2·2 samples: 4 + 6 lines of samples, 24 positions; of X in whole 7·5 bins where none is given
-    ("RoiAlign", [(1, 3, 14, 15), (5, 4), (5,)], [(5, 3, 2, 3)], {"sampling_ratio": 2}, 5 * (REGION + 10 * LINE) + Work(muls=480)
-     + 90 * Work(muls=16, adds=15, divs=1)),
+    ("RoiAlign", [(1, 3, 14, 15), (5, 4), (5,)], [(5, 3, 2, 3)], {"sampling_ratio": 2},
+     5 * (REGION + 10 * LINE) + Work(muls=480) + 90 * Work(muls=16, adds=15, divs=1)),
     ("RoiAlign", [(1, 3, 14, 15), (5, 4), (5,)], [(5, 3, 2, 3)], {}, 5 * (REGION + 29 * LINE) + Work(muls=5 * 14 * 15 * 4)
      + 90 * Work(muls=4 * 35, adds=4 * 35 - 1, divs=1)),
     # bins 0–2, 2–5, 5–7 of 7 rows in 3 with a shared row each; 8 columns in 4 without

@@ -12,7 +12,6 @@ from onnxcost.graph import Node, Tensor
 from onnxcost.work import Work
 from tests.oracle import Case, by_hand, case, check
 
-
 CASES: list[Case] = [
     case("Compress", (2, 4), np.array([True, False]), axis=0),
 ]

@@ -1,4 +1,4 @@
-"""Fourier transforms, windows and mel weights. The evaluator makes windows from plain numbers and transforms with numpy's FFT."""
+"""Fourier transforms, windows and mel weights. The evaluator makes windows of plain numbers and uses numpy's FFT."""
 
 import numpy as np
 import pytest

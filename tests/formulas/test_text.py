@@ -15,8 +15,8 @@ WORDS = np.zeros((2, 6), np.int64)
 BY_HAND = [
     # 6 words a row: 5 pairs of neighbours, 4 and 3 of those with one and two words between
     ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 2, "max_skip_count": 0}, Work(adds=2 * 5)),
-    ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 2, "max_skip_count": 2}, Work(adds=2 * 12)),
-    ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 1, "max_skip_count": 2}, Work(adds=2 * 18)),
+    ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 2, "max_skip_count": 2}, Work(adds=24)),
+    ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 1, "max_skip_count": 2}, Work(adds=36)),
     ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "IDF", "min_gram_length": 2, "max_skip_count": 0},
      Work(adds=10, compares=6)),
     ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TFIDF", "min_gram_length": 2, "max_skip_count": 0,

@@ -15,7 +15,8 @@ POWERS = "T is a plain number: of R·√(1 − β^T)/(1 − α^T) the product an
 
 CASES = [
     case(f"{DOMAIN}.Adagrad", (), STEP, W, W, W, outputs=2, artefact=Work(muls=-1, adds=-1), why=TIME),
-    case(f"{DOMAIN}.Adam", (), STEP, W, W, W, W, outputs=3, artefact=Work(compares=-1, adds=-2, transcendentals=-3), why=POWERS),
+    case(f"{DOMAIN}.Adam", (), STEP, W, W, W, W, outputs=3, why=POWERS,
+         artefact=Work(compares=-1, adds=-2, transcendentals=-3)),
     case(f"{DOMAIN}.Momentum", (), STEP, W, W, W, outputs=2, artefact=Work(compares=-1), why="whether T > 0 is not seen",
          alpha=0.9, beta=0.9, norm_coefficient=0.1, mode="standard"),
     case(f"{DOMAIN}.Momentum", (), STEP, W, W, W, outputs=2, artefact=Work(compares=-1), why="whether T > 0 is not seen",

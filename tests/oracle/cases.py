@@ -17,6 +17,7 @@ from onnxcost.work import NO_WORK, Work
 from tests.oracle.scalars import COUNTS, KINDS, Scalar
 from tests.oracle.shims import CountingArray, numpy_on_scalars
 
+
 @dataclass(frozen=True)
 class Case:
     """A node: each input a shape (of counting scalars), an array (as it is) or None.
@@ -129,5 +130,7 @@ def check(case: Case) -> None:
 
 def by_hand(op_type: str, inputs: Sequence[Any], outputs: Sequence[Any], opset: int = 0, **attributes: Any) -> Work:
     """The formula's work for a node of those shapes (or arrays, or None), for a test to compare with a number."""
-    node = node_of(Case(op_type, tuple(inputs), attributes, opset=opset or newest(op_type), outputs=len(outputs)), inputs, outputs)
+    node = node_of(
+        Case(op_type, tuple(inputs), attributes, opset=opset or newest(op_type), outputs=len(outputs)), inputs, outputs
+    )
     return FORMULAS[node.key](node)

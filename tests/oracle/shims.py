@@ -78,7 +78,9 @@ UFUNCS: Mapping[np.ufunc, Callable[..., Any]] = {
 def for_objects(name: str, ours: Callable[..., Any]) -> Any:
     """numpy's function of that name, but ours for an object array."""
     original = getattr(np, name)
-    return mock.patch.object(np, name, lambda x, *args, **kw: ours(x) if is_object(x) else original(x, *args, **kw))
+    return mock.patch.object(
+        np, name, lambda x, *args, **kw: ours(x) if is_object(x) or isinstance(x, Scalar) else original(x, *args, **kw)
+    )
 
 
 def same_type(run: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,52 @@
+"""Scalers and encoders against the oracle."""
+
+import numpy as np
+import pytest
+
+from onnxcost.formulas import FORMULAS, Formula
+from onnxcost.work import Work
+from tests.oracle import Case, by_hand, case, check
+from tests.oracle.cases import node_of
+
+ML = "ai.onnx.ml"
+X = (2, 3)
+CASES = [
+    case(f"{ML}.Scaler", X, offset=[0.1, 0.2, 0.3], scale=[1.0, 2.0, 3.0]),
+    case(f"{ML}.Imputer", X, imputed_value_floats=[1.0, 2.0, 3.0], replaced_value_float=0.0),
+    case(f"{ML}.Binarizer", X, threshold=0.5),
+    *(case(f"{ML}.Normalizer", X, norm=norm) for norm in ("MAX", "L1", "L2")),
+    case(f"{ML}.ArrayFeatureExtractor", X, np.array([0, 2])),
+    case(f"{ML}.FeatureVectorizer", X, (2, 5), inputdimensions=[3, 5]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_oracle(case: Case) -> None:
+    check(case)
+
+
+LOOKED_UP = "OneHotEncoder LabelEncoder CategoryMapper DictVectorizer CastMap ZipMap"
+BY_HAND = [(f"{ML}.{name}", [(2, 3)], [(2, 3)], Work()) for name in LOOKED_UP.split()]
+
+
+@pytest.mark.parametrize(("op_type", "inputs", "outputs", "work"), BY_HAND)
+def test_by_hand(op_type, inputs, outputs, work) -> None:
+    assert by_hand(op_type, inputs, outputs) == work
+
+
+SHAPES = [
+    (f"{ML}.Scaler", [X], [("float32", X)]),
+    (f"{ML}.Normalizer", [X], [("float32", X)]),
+    (f"{ML}.Imputer", [X], [("float32", X)]),
+    (f"{ML}.FeatureVectorizer", [X, (2, 5)], [("float32", (2, 8))]),
+    (f"{ML}.FeatureVectorizer", [(3,)], [("float32", (1, 3))]),
+]
+
+
+@pytest.mark.parametrize(("op_type", "inputs", "types"), SHAPES)
+def test_shapes_that_onnx_does_not_infer(op_type, inputs, types) -> None:
+    node = node_of(case(op_type, *inputs), inputs, [None])
+    formula = FORMULAS[op_type]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    assert list(formula.shapes(node)) == types

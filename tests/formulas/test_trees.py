@@ -1,0 +1,84 @@
+"""Tree ensembles: the oracle's comparisons on data that end in the deepest leaf of every tree."""
+
+import pytest
+
+from onnxcost.formulas.trees import depth
+from onnxcost.work import Work
+from tests.oracle import Case, by_hand, case, check
+
+ML = "ai.onnx.ml"
+X = (5, 4)
+# two trees. 0: feature 0 < 1 always, then feature 1 < 1 always, to a leaf; other leaves beside. 1: feature 2 < 1 always
+TREES = {
+    "nodes_treeids": [0, 0, 0, 0, 0, 1, 1, 1],
+    "nodes_nodeids": [0, 1, 2, 3, 4, 0, 1, 2],
+    "nodes_modes": ["BRANCH_LT", "BRANCH_LT", "LEAF", "LEAF", "LEAF", "BRANCH_LT", "LEAF", "LEAF"],
+    "nodes_featureids": [0, 1, 0, 0, 0, 2, 0, 0],
+    "nodes_values": [1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+    "nodes_truenodeids": [1, 3, 0, 0, 0, 1, 0, 0],
+    "nodes_falsenodeids": [2, 4, 0, 0, 0, 2, 0, 0],
+    "nodes_missing_value_tracks_true": [0] * 8,
+}
+TARGETS = {
+    "target_treeids": [0, 0, 0, 1, 1],
+    "target_nodeids": [2, 3, 4, 1, 2],
+    "target_ids": [0, 0, 0, 0, 0],
+    "target_weights": [1.0, 2.0, 3.0, 4.0, 5.0],
+    "n_targets": 1,
+}
+CLASSES = {
+    "class_treeids": [0, 0, 0, 0, 0, 0, 1, 1],
+    "class_nodeids": [2, 2, 3, 3, 4, 4, 1, 2],
+    "class_ids": [0, 1, 0, 1, 0, 1, 0, 1],
+    "class_weights": [0.1] * 8,
+    "classlabels_int64s": [0, 1],
+}
+INDEXED = {
+    "tree_roots": [0, 2], "n_targets": 2, "nodes_featureids": [0, 1, 2], "leaf_targetids": [0, 1, 0, 1, 0],
+    "nodes_truenodeids": [1, 1, 3], "nodes_trueleafs": [0, 1, 1],
+    "nodes_falsenodeids": [0, 2, 4], "nodes_falseleafs": [1, 1, 1],
+}  # fmt: skip
+LEAVES = "leaves are plain numbers, whose sums are not seen"
+
+CASES = [
+    # a vote for the one target in either tree: one addition
+    case(f"{ML}.TreeEnsembleRegressor", X, opset=3, artefact=-5 * Work(adds=1), why=LEAVES, **TREES, **TARGETS),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_oracle(case: Case) -> None:
+    check(case)
+
+
+DOWN = 5 * Work(compares=2 + 1)
+BY_HAND = [
+    (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "aggregate_function": "AVERAGE", "opset": 3},
+     DOWN + 5 * Work(adds=1, divs=1)),
+    (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "aggregate_function": "MAX", "opset": 3}, DOWN + 5 * Work(compares=1)),
+    (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "base_values": [0.5], "opset": 3}, DOWN + 5 * Work(adds=2)),
+    # 2 votes in the first tree, 1 in the second, for 2 classes of which the larger is found
+    (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "opset": 3}, DOWN + 5 * Work(adds=1, compares=1)),
+    (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "post_transform": "LOGISTIC", "opset": 3},
+     DOWN + 5 * Work(adds=1, compares=1) + 10 * Work(adds=2, transcendentals=1, divs=1)),
+    # all votes for one of two classes: 2 votes are 1 addition, and the other class' score 1 more
+    (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "class_treeids": [0, 1], "class_nodeids": [3, 1], "class_ids": [0, 0],
+     "opset": 3}, DOWN + 5 * Work(adds=1 + 1, compares=1)),
+    # two trees of depth 2 and 1 vote for two targets: no addition
+    (f"{ML}.TreeEnsemble", INDEXED, DOWN),
+    # of one leaf, whose node points to it on both sides
+    (f"{ML}.TreeEnsemble", {**INDEXED, "tree_roots": [0], "nodes_truenodeids": [0], "nodes_trueleafs": [1],
+     "nodes_falsenodeids": [0], "nodes_falseleafs": [1]}, Work()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op_type", "attributes", "work"), BY_HAND)
+def test_by_hand(op_type, attributes, work) -> None:
+    assert by_hand(op_type, [X], [(5, 1)], **attributes) == work
+
+
+def test_a_chain_is_as_deep_as_it_is_long_and_a_cycle_ends() -> None:
+    chain = {(0, place): ((0, place + 1), (0, -1)) for place in range(10_000)}
+    assert depth((0, 0), chain) == 10_000
+    assert depth((0, 0), {(0, 0): ((0, 1), (0, 1)), (0, 1): ((0, 0), (0, 1))}) == 2
+    assert depth((0, 5), {}) == 0

@@ -1,0 +1,136 @@
+"""Hostile models: a short, seeded part of scripts/fuzz.py, and what its long runs found, each as small as it can be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from onnx import GraphProto, ModelProto, TensorProto, helper
+
+import onnxcost
+from tests.modeltext import model
+
+ROOT = Path(__file__).parent.parent
+CASES = 300
+
+
+def test_a_short_run_of_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
+    options = ["--cases", CASES, "--seed", 7, "--jobs", 1, "--node-models", 0, "--largest", 20_000, "--out", tmp_path]
+    command = [sys.executable, str(ROOT / "scripts" / "fuzz.py"), *map(str, options)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith(f"{CASES} cases in ")
+
+
+def with_weight(tensor: TensorProto, operator: str = "Add", *inputs: str) -> ModelProto:
+    made = model(f"(float[2,3] x) => (float y) {{ y = {operator}({', '.join(inputs or ('x', 'w'))}) }}")
+    tensor.name = "w"
+    made.graph.initializer.append(tensor)
+    return made
+
+
+def with_input(element_type: int, *dims: int | str, operator: str = "Relu") -> ModelProto:
+    made = model(f"(float[2] x) => (float y) {{ y = {operator}(x) }}")
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, dims))
+    made.graph.input[0].type.tensor_type.elem_type = element_type
+    return made
+
+
+def nested_loops(depth: int) -> ModelProto:
+    """Loops of one node inside each other, for as long as the innermost condition holds."""
+    body = GraphProto(
+        name="leaf", node=[helper.make_node("Relu", ["x"], ["o"])], output=[helper.make_empty_tensor_value_info("o")]
+    )
+    for _ in range(depth):
+        loop = helper.make_node("Loop", ["c"], ["o"], body=body)
+        body = GraphProto(name="body", node=[loop], output=[helper.make_empty_tensor_value_info("o")])
+    made = helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    made.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, [2]))
+    made.graph.initializer.append(helper.make_tensor("c", TensorProto.BOOL, [], [True]))
+    return made
+
+
+def folds(make: str) -> ModelProto:
+    return model(f"(float[2,3] x) => (float y) {{ {make} y = Reshape(x, v) }}")
+
+
+HUGE = 10**12
+FOUND: dict[str, ModelProto] = {
+    "a tensor of a type that does not exist": with_weight(TensorProto(data_type=99, dims=[1], raw_data=bytes(8))),
+    "an input of a type that does not exist": with_input(99, 2, 3, operator="Flatten"),
+    "an input of no type": with_input(0, 2, 3, operator="Flatten"),
+    "a count of more than 10^308": with_input(1, *[2**62] * 20),
+    "a count of more than 4300 digits": with_input(1, *[2**62] * 400),
+    "a dim named like Python code": with_input(1, "1()", "a*" * 5000 + "1", "(" * 500),
+    "a raw payload that is too short": with_weight(TensorProto(data_type=7, dims=[2], raw_data=bytes(3)), "Reshape"),
+    "a payload of another type": with_weight(TensorProto(data_type=7, dims=[2], string_data=[b"\xff"] * 2), "Reshape"),
+    "dims beyond the payload": with_weight(TensorProto(data_type=7, dims=[2**62, 4], int64_data=[1]), "Reshape"),
+    "a shape of 10^12 elements": folds(f"n = Constant<value_ints = [{HUGE}]>() v = ConstantOfShape(n)"),
+    "a Range to 10^12": folds(f"a = Constant<value_int = 0>() b = Constant<value_int = {HUGE}>() "
+                              "c = Constant<value_int = 1>() v = Range(a, b, c)"),
+    "an Expand to 10^12": folds(f"n = Constant<value_ints = [{HUGE}]>() d = Constant<value_ints = [1]>() v = Expand(d, n)"),
+    "a Tile to 10^12": folds(f"n = Constant<value_ints = [{HUGE}]>() d = Constant<value_ints = [1]>() v = Tile(d, n)"),
+    "a Pad to 10^12": folds(f"n = Constant<value_ints = [0, {HUGE}]>() d = Constant<value_ints = [1]>() v = Pad(d, n)"),
+    "a OneHot of 10^12": folds(f"i = Constant<value_ints = [1]>() n = Constant<value_int = {HUGE}>() "
+                               "d = Constant<value_ints = [0, 1]>() v = OneHot(i, n, d)"),
+    "a value doubled 300 times": folds("v0 = Constant<value_ints = [2, 3]>() " + " ".join(
+        f"v{i + 1} = Concat<axis = 0>(v{i}, v{i})" for i in range(300)) + " v = Identity(v300)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", FOUND.values(), ids=FOUND.keys())
+def test_what_the_fuzzer_found_ends_in_a_report_or_in_one_error(made: ModelProto) -> None:
+    from onnxcost.render.as_json import report_json
+    from onnxcost.render.screen import Screen, text_of
+    from onnxcost.render.terminal import report_lines
+    from onnxcost.render.view import View
+
+    try:
+        report = onnxcost.estimate(made)
+    except onnxcost.OnnxCostError:
+        return
+    assert text_of(report_lines(report, View(), Screen(80)))
+    assert report_json(report)
+
+
+def test_loops_inside_loops_are_not_walked_twice_at_every_level() -> None:
+    """Thirty levels would take 2^30 walks; in a child process, so that such a hang ends."""
+    code = "import sys, onnxcost; onnxcost.estimate(sys.stdin.buffer.read())"
+    data = nested_loops(30).SerializeToString()
+    result = subprocess.run([sys.executable, "-c", code], input=data, cwd=ROOT, timeout=60, capture_output=True)
+    assert b"Traceback" not in result.stderr or b"ModelError" in result.stderr
+
+
+def test_values_of_old_opsets_are_folded_as_their_opset_says() -> None:
+    """Unsqueeze had its axes as an attribute before opset 13: found in ddddocr's common.onnx."""
+    made = model(
+        """(float[4,2] x) => (float y) <int64 one = {1}> {
+            s = Shape(x) g = Gather(s, one) u = Unsqueeze<axes = [0]>(g) m = Mul(u, u)
+            c = Concat<axis = 0>(m, u) y = Reshape(x, c) }""",
+        opset=11,
+    )
+    assert onnxcost.estimate(made).graph.outputs[0].shape == (4, 2)
+
+
+def test_a_branch_that_cannot_be_does_not_refuse_the_model() -> None:
+    """Exporters keep branches that no run with these shapes takes: found in silero-vad's silero_vad.onnx."""
+    made = model(
+        """(float[2,3] x, bool c) => (float y) { y = If(c) <
+            then_branch = t () => (float a) { a = Relu(x) },
+            else_branch = e () => (float b) { b = MatMul(x, x) }> }"""
+    )
+    report = onnxcost.estimate(made)
+    assert report.complete
+    assert report.flops == 6
+    assert any("else" in warning for warning in report.warnings)
+
+
+def test_a_window_larger_than_its_input_is_refused() -> None:
+    """onnx infers one position, (192 - 256) / 128 + 1, and no runtime runs it: found in silero-vad's 16 kHz model."""
+    made = model("(float[1,1,192] x) => (float y) { y = Conv<strides = [128]>(x, w) }", w=(258, 1, 256))
+    with pytest.raises(onnxcost.ModelError, match=r"window|kernel"):
+        onnxcost.estimate(made)
