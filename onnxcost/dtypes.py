@@ -14,12 +14,13 @@ _KEPT_BETWEEN = VIEWS | {"Relu", "Clip", "MaxPool", "Transpose"}
 
 
 def compute_dtype(node: Node) -> str:
-    """The narrower of the first input's type and the first output's, bool left out.
+    """The narrower of the first input's type and the first output's, bool left out; of two as wide the floating one.
 
     So a comparison of floats counts under float32, and what quantizes or dequantizes under its integer type.
     """
     ends = [tensor.dtype for tensor in (*node.inputs[:1], *node.outputs[:1]) if tensor is not None]
-    return min((dtype for dtype in ends if dtype != "bool"), key=lambda dtype: BITS.get(dtype, 64), default="bool")
+    arithmetic = [dtype for dtype in ends if dtype != "bool"]
+    return min(arithmetic, key=lambda dtype: (BITS.get(dtype, 64), not _is_data(dtype)), default="bool")
 
 
 def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:

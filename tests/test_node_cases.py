@@ -46,7 +46,9 @@ def values_of(model: onnx.ModelProto, inputs: list[Any]) -> dict[str, Any]:
     given = {}
     for info, data in zip(model.graph.input, inputs, strict=False):
         array = np.asarray(data) if isinstance(data, np.ndarray | np.generic) else None
-        if array is not None and (array.ndim == 0 or (array.ndim == 1 and array.size <= SMALL and may_decide(info.name, array))):
+        if array is not None and (
+            array.ndim == 0 or (array.ndim == 1 and array.size <= SMALL and may_decide(info.name, array))
+        ):
             given[info.name] = array
     return given
 
@@ -131,5 +133,7 @@ def test_shapes_are_bounds_only_where_data_decides(outcomes) -> None:
 
 
 def test_what_is_open_is_open_still(outcomes) -> None:
-    names = {o.name for o in outcomes if o.error or o.wrong or (o.uncounted.keys() - UNCOUNTABLE.keys() and not o.takes_sequences)}
+    names = {
+        o.name for o in outcomes if o.error or o.wrong or (o.uncounted.keys() - UNCOUNTABLE.keys() and not o.takes_sequences)
+    }
     assert {name for name in OPEN if name not in names} == set()

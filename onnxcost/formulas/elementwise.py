@@ -33,11 +33,19 @@ def extremum_of(node: Node) -> Work:
     return Work(compares=(_operands(node) - 1) * node.out.size)
 
 
+LARGEST = 3.4028234663852886e38
+"""The largest finite number of float32."""
+
+
 @formula("Y = min(max(X, low), high)", flops="out for each bound that is given")
 def clip(node: Node) -> Work:
-    """Bounds are inputs 1 and 2, attributes before opset 11: https://onnx.ai/onnx/operators/onnx__Clip.html."""
-    bounds = [node.input(1), node.input(2), node.attributes.get("min"), node.attributes.get("max")]
-    return Work(compares=sum(bound is not None for bound in bounds) * node.out.size)
+    """Bounds are inputs 1 and 2, attributes before opset 11, there by default the largest floats, which bound nothing.
+
+    https://onnx.ai/onnx/operators/onnx__Clip.html
+    """
+    given = [tensor for tensor in node.inputs[1:3] if tensor is not None]
+    named = [bound for name in ("min", "max") if abs(bound := node.attributes.get(name, LARGEST)) < LARGEST]
+    return Work(compares=(len(given) + len(named)) * node.out.size)
 
 
 # fmt: off

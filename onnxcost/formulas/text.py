@@ -52,9 +52,10 @@ def tfidf(node: Node) -> Work:
     https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html
     """
     words = node.x.shape[-1] if node.x.rank else 1
+    shortest = max(1, int(node.attributes["min_gram_length"]))
     longest = min(int(node.attributes["max_gram_length"]), len(node.attributes["ngram_counts"]))
     skips = int(node.attributes["max_skip_count"])
-    grams = sum(_windows(words, length, skips) for length in range(int(node.attributes["min_gram_length"]), longest + 1))
+    grams = sum(_windows(words, length, skips) for length in range(shortest, longest + 1))
     weight = {"TF": NO_WORK, "IDF": COMPARE, "TFIDF": MUL if node.attributes.get("weights") else NO_WORK}
     rows = node.x.size // words if words else 0
     return rows * grams * ADD + node.out.size * weight[node.attributes["mode"]]

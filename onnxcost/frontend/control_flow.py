@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onnxcost.frontend.folding import folded
+from onnxcost.frontend.inference import Contradiction
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
@@ -20,7 +21,7 @@ Body = Callable[["GraphProto", str, Sequence[Value]], tuple[list[Step], list[Val
 """Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs → its steps and its outputs."""
 
 UNROLLED = 5_000
-"""Steps that loops may be unrolled to: once so many have been walked, no loop is unrolled any further."""
+"""Steps that the unrolling of a model's loops may make in all."""
 
 
 class Findings(Protocol):
@@ -42,9 +43,8 @@ class Findings(Protocol):
     def loops(self) -> list[str]:
         """The names of the Loops that there are."""
 
-    @property
-    def walked(self) -> int:
-        """How many steps have been walked, those of bodies included that were walked again."""
+    unrolled: int
+    """How many steps the unrolling of loops has made so far."""
 
 
 def _graph(step: Step, name: str) -> GraphProto | None:
@@ -125,13 +125,31 @@ def run_if(step: Step, body: Body, found: Findings, steps: list[Step]) -> None:
             _give(output, made)
         _close(step, outputs[: len(step.outputs)], steps)
         return
-    both = zip(("then", "else"), branches, strict=True)
-    walked = [body(graph, f"{step.name}/{which}/", ()) for which, graph in both if graph is not None]
+    walked = _walk_both(step, branches, body, found)
     step.branches = tuple(inner for inner, _ in walked)
     for index, output in enumerate(step.outputs):
         if output is not None:
             _merge(output, [outputs[index] for _, outputs in walked if index < len(outputs)])
     steps.append(step)
+
+
+def _walk_both(
+    step: Step, branches: Sequence[GraphProto | None], body: Body, found: Findings
+) -> list[tuple[list[Step], list[Value]]]:
+    """What each branch makes; one that cannot be with these shapes is never taken, and left out."""
+    walked, contradictions = [], []
+    for which, graph in zip(("then", "else"), branches, strict=True):
+        if graph is None:
+            continue
+        try:
+            walked.append(body(graph, f"{step.name}/{which}/", ()))
+        except Contradiction as contradiction:
+            contradictions.append(contradiction)
+            text = f"If '{step.name}': its {which} branch is left out, because it cannot be with these shapes: {contradiction}"
+            found.caveats.append(Caveat("note", text))
+    if contradictions and not walked:
+        raise contradictions[0]
+    return walked
 
 
 def _merge(output: Value, alternatives: Sequence[Value]) -> None:
@@ -229,18 +247,19 @@ def _unroll(
     """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
     unrolled = Unrolled([], [])
     condition, trip = _flag(f"{step.name}/true", is_true=True), 0
-    while limit is None or trip < limit:
+    while (limit is None or trip < limit) and found.unrolled < UNROLLED:
         prefix = f"{step.name}/{trip}/"
         inner, outputs = body(graph, prefix, [_int64(f"{prefix}iteration", trip), condition, *carried])
         unrolled.steps.extend(inner)
         unrolled.outputs.append(outputs)
         goes_on = _number(outputs[0], found.opsets)
-        if goes_on is None or not inner or found.walked > UNROLLED:
+        found.unrolled += len(inner) + 1
+        if goes_on is None:
             return None
         condition, carried, trip = outputs[0], outputs[1 : 1 + len(carried)], trip + 1
         if not goes_on:
-            break
-    return unrolled
+            return unrolled
+    return unrolled if trip == limit else None
 
 
 def _what_is_left_out(step: Step, limit: int | None, found: Findings) -> Caveat:
@@ -361,11 +380,12 @@ def run_sequence_map(step: Step, body: Body, found: Findings, steps: list[Step])
     graph = _graph(step, "body")
     inputs = [value for value in step.inputs if value is not None]
     length = len(inputs[0].elements) if inputs and inputs[0].elements is not None else None
-    if graph is None or length is None or found.walked + length * len(graph.node) > UNROLLED:
+    if graph is None or length is None or found.unrolled + length * len(graph.node) > UNROLLED:
         step.open_reason = "the length of its sequence is not known" if length is None else "its sequence is too long to follow"
         steps.append(step)
         return
     every: list[list[Value]] = []
+    found.unrolled += length * len(graph.node)
     for index in range(length):
         arguments = [value.elements[index] if value.elements else value for value in inputs]
         inner, outputs = body(graph, f"{step.name}/{index}/", arguments)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onnxcost.frontend.values import Step, Value, tensor_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from onnx import GraphProto, NodeProto, TensorProto
 
@@ -76,16 +77,62 @@ def _waits_for(value: Value) -> list[Value]:
 
 def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
     """Runs one node and stores its outputs; a node that cannot be run leaves them unknown."""
-    from onnx.numpy_helper import from_array
-
     for value in step.outputs:
         if value is not None:
             value.folds_from = None
-    results = _run(step, opsets)
-    for value, array in zip(step.outputs, results, strict=False):
-        if value is not None and array is not None and array.size <= LIMIT:
-            value.tensor = from_array(array, value.name)
-            value.learn(tensor_type(value.tensor.data_type, array.shape))
+    for value, tensor in zip(step.outputs, _run(step, opsets), strict=False):
+        if value is not None and tensor is not None:
+            value.tensor = tensor
+            value.learn(tensor_type(tensor.data_type, tensor.dims))
+
+
+def _run(step: Step, opsets: Mapping[str, int]) -> Sequence[TensorProto | None]:
+    shapes_alone = step.node.op_type in _NEEDS_SHAPES_ALONE
+    known: list[bytes | tuple[int, ...] | None] = []
+    for value in step.inputs:
+        if value is None:
+            known.append(None)
+        elif shapes_alone:
+            known.append(value.dims)  # type: ignore[arg-type]  # can_fold saw that all are int
+        else:
+            assert value.tensor is not None
+            known.append(value.tensor.SerializeToString())
+    return _results(_unnamed(step.node), tuple(known), opsets[step.domain])
+
+
+def _unnamed(node: NodeProto) -> bytes:
+    """A node alike but for its names, as bytes: models repeat the same arithmetic on their shapes in every block."""
+    from onnx import NodeProto
+
+    alike = NodeProto(op_type=node.op_type, domain=node.domain, attribute=node.attribute)
+    alike.input.extend(f"i{index}" if name else "" for index, name in enumerate(node.input))
+    alike.output.extend(f"o{index}" if name else "" for index, name in enumerate(node.output))
+    return bytes(alike.SerializeToString())
+
+
+@lru_cache(maxsize=4096)
+def _results(node: bytes, inputs: tuple[bytes | tuple[int, ...] | None, ...], opset: int) -> Sequence[TensorProto | None]:
+    """What the node makes of its inputs, each a tensor as bytes, or a shape where that is all the node looks at."""
+    import numpy as np
+    from onnx import NodeProto, TensorProto
+    from onnx.numpy_helper import from_array, to_array
+    from onnx.reference import ReferenceEvaluator
+
+    proto = NodeProto.FromString(node)
+    try:
+        feeds = {
+            name: np.broadcast_to(np.int8(0), known) if isinstance(known, tuple) else to_array(TensorProto.FromString(known))
+            for name, known in zip(proto.input, inputs, strict=True)
+            if known is not None
+        }
+        with np.errstate(all="ignore"):
+            evaluator = ReferenceEvaluator(_alone(proto), opsets={proto.domain: opset})
+            made = dict(zip(evaluator.output_names, evaluator.run(None, feeds), strict=True))
+        arrays = [np.asarray(made[name]) if name else None for name in proto.output]
+        return [from_array(array) if array is not None and array.size <= LIMIT else None for array in arrays]
+    # The evaluator raises whatever numpy or its own code raises on a node that it cannot run.
+    except Exception:
+        return []
 
 
 def _alone(node: NodeProto) -> GraphProto:
@@ -93,28 +140,8 @@ def _alone(node: NodeProto) -> GraphProto:
     from onnx import GraphProto
 
     graph = GraphProto(node=[node])
-    for name in dict.fromkeys(filter(None, node.input)):
+    for name in filter(None, node.input):
         graph.input.add().name = name
     for name in filter(None, node.output):
         graph.output.add().name = name
     return graph
-
-
-def _run(step: Step, opsets: Mapping[str, int]) -> list[Any]:
-    import numpy as np
-    from onnx.numpy_helper import to_array
-    from onnx.reference import ReferenceEvaluator
-
-    feeds: dict[str, Any] = {}
-    try:
-        for name, value in zip(step.node.input, step.inputs, strict=True):
-            if value is not None:
-                shape_is_all = step.node.op_type in _NEEDS_SHAPES_ALONE
-                feeds[name] = np.broadcast_to(np.int8(0), value.dims) if shape_is_all else to_array(value.tensor)  # type: ignore[arg-type]
-        with np.errstate(all="ignore"):
-            evaluator = ReferenceEvaluator(_alone(step.node), opsets=dict(opsets))
-            results = dict(zip(evaluator.output_names, evaluator.run(None, feeds), strict=True))
-        return [np.asarray(results[name]) if name else None for name in step.node.output]
-    # The evaluator raises whatever numpy or its own code raises on a node that it cannot run.
-    except Exception:
-        return []

@@ -41,6 +41,7 @@ class Inference:
                 self._derive(step, schema, scope, fold=True)
             _mask_of_dropout(step)
             _check_reshape(step)
+            _check_window(step)
         if not _is_settled(step):
             self._apply_rules(step)
         for name, output in zip(step.node.output, step.outputs, strict=True):
@@ -89,14 +90,15 @@ class Inference:
             found = shape_inference.infer_node_outputs(
                 schema, _explicit(step.node), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
             )
-        except (shape_inference.InferenceError, ValidationError, RuntimeError) as error:
+        # Beside its own errors onnx raises ValueError and TypeError for types that do not exist.
+        except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError) as error:
             if (computed := _computed(step, self.opsets)) is not None:
                 return computed
             _refuse_contradiction(step, str(error))
             found = {}
         answer = [Value(name) for name in step.node.output]
         for value in answer:
-            if value.name and value.name in found:
+            if value.name and value.name in found and found[value.name].WhichOneof("value"):
                 value.learn(found[value.name])
         return answer
 
@@ -172,9 +174,37 @@ def _check_reshape(step: Step) -> None:
         _refuse_contradiction(step, f"{prod(before.dims or ())} elements do not make {list(after.dims or ())}")  # type: ignore[arg-type]
 
 
+def _check_window(step: Step) -> None:
+    """onnx's inference lets a window be larger than what it slides over."""
+    if step.node.op_type not in _SLIDING or not step.inputs or step.inputs[0] is None or step.outputs[0] is None:
+        return
+    attributes = {name: list(attribute.ints) for name, attribute in step.attributes.items()}
+    weight = step.inputs[1] if step.node.op_type == "Conv" and len(step.inputs) > 1 else None
+    dims = step.inputs[0].dims or ()
+    kernel = attributes.get("kernel_shape") or (list(weight.dims[2:]) if weight is not None and weight.dims else [])
+    rank = len(dims) - 2
+    pads = attributes.get("pads") or [0] * (2 * rank)
+    dilations = attributes.get("dilations") or [1] * rank
+    pads_itself = "auto_pad" in step.attributes and step.attributes["auto_pad"].s.startswith(b"SAME")
+    if pads_itself or not step.inputs[0].is_shaped or not len(kernel) == rank == len(dilations) == len(pads) // 2:
+        return
+    for axis, (size, length, dilation) in enumerate(zip(dims[2:], kernel, dilations, strict=True)):
+        window, room = (length - 1) * dilation + 1, size + pads[axis] + pads[axis + rank]  # type: ignore[operator]
+        if window > room and size:
+            _refuse_contradiction(
+                step, f"a window of {window} does not fit into the {room} of dim {axis + 2}, padding included"
+            )
+
+
+_SLIDING = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
+
+
 def _refuse_contradiction(step: Step, message: str) -> None:
-    """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not."""
-    lacks_data = any(value is not None and (not value.is_shaped or value.is_bound) for value in step.inputs)
+    """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not.
+
+    What holds tensors has no shape: a Loop may carry a sequence where its body declares an optional one.
+    """
+    lacks_data = any(v is not None and (v.dims is None or not v.is_shaped or v.is_bound) for v in step.inputs)
     lacks_data = lacks_data or "xternal" in message
     if lacks_data:
         return

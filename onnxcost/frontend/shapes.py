@@ -45,7 +45,7 @@ class ShapedModel:
     dims: tuple[BoundDim, ...] = ()
     caveats: list[Caveat] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
-    walked: int = 0
+    unrolled: int = 0
 
 
 def shaped(
@@ -120,7 +120,6 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     for position, node in enumerate(in_execution_order(graph, scope)):
         step = _step(node, position, scope, prefix)
-        found.walked += 1
         if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
             CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
         else:

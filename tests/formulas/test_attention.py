@@ -2,7 +2,10 @@
 
 import pytest
 
+import onnxcost
+from onnxcost.conventions import FLOPS
 from onnxcost.work import Work
+from tests.modeltext import model
 from tests.oracle import Case, by_hand, case, check
 
 WHY = "the evaluator scales K as well as Q, adds a mask of zeros where there is none, and asks for sums of 0"
@@ -59,6 +62,16 @@ CASES += [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_oracle(case: Case) -> None:
     check(case)
+
+
+def test_the_graphs_of_flex_attention_run_on_all_its_scores() -> None:
+    scores = "float[1,2,3,5]"
+    graphs = [f"{name}_mod = g_{name} ({scores} s) => ({scores} t) {{ t = Tanh(s) }}" for name in ("score", "prob")]
+    text = "(float[1,2,3,4] q, float[1,2,5,4] k, float[1,2,5,6] v) => (y) {{ y = ai.onnx.preview.FlexAttention{}(q, k, v) }}"
+    plain = onnxcost.estimate(model(text.format(""), opset=24, domains=', "ai.onnx.preview" : 1'))
+    bent = onnxcost.estimate(model(text.format(f"<{', '.join(graphs)}>"), opset=24, domains=', "ai.onnx.preview" : 1'))
+    assert [node.op_type for node in bent.graph.nodes] == ["Tanh", "Tanh", "FlexAttention"]
+    assert bent.total(FLOPS) == plain.total(FLOPS) + 2 * 30
 
 
 def test_no_keys_and_no_queries_are_no_work() -> None:
