@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from math import prod
+from types import MappingProxyType
+from typing import NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.graph import Node
@@ -16,16 +17,14 @@ from onnxcost.work import KINDS, Work
 Override = Callable[[Node, Work], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How a convention counts one operator: the count, for one execution of a node, and the same in words."""
+class Rule(NamedTuple):
+    """How a convention counts one operator: the number, for one execution of a node, and the same in words."""
 
     text: str
-    count: Override
+    number: Override
 
 
-@dataclass(frozen=True, slots=True)
-class Convention:
+class Convention(NamedTuple):
     """A view on the work of a node: a dot product with ``weights``, except for the operators in ``overrides``.
 
     ``overrides`` are keyed by ``Node.key``; ``source`` says what the convention reproduces.
@@ -34,13 +33,13 @@ class Convention:
     name: str
     summary: str
     source: str
-    weights: Mapping[str, int] = field(default_factory=dict)
-    overrides: Mapping[str, Rule] = field(default_factory=dict)
+    weights: Mapping[str, int] = MappingProxyType({})
+    overrides: Mapping[str, Rule] = MappingProxyType({})
 
-    def count(self, node: Node, work: Work) -> int:
+    def number(self, node: Node, work: Work) -> int:
         """The node's number under this convention, for one execution of it; ``work`` is the work of one execution."""
         rule = self.overrides.get(node.key) if self.overrides else None
-        return rule.count(node, work) if rule else work.dot(self.weights)
+        return rule.number(node, work) if rule else work.dot(self.weights)
 
 
 def convention_named(name: str) -> Convention:

@@ -55,7 +55,19 @@ def cost(graph: Graph, formulas: FormulaTable = FORMULAS) -> CostReport:
     costs = tuple(
         _node_cost(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
     )
-    return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes)))
+    return CostReport(
+        graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes), *_at_most(costs, formulas))
+    )
+
+
+def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
+    """What the report says of the nodes whose work data decides."""
+    rules = ((cost.node, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
+    names = [f"'{node.name}' ({node.op_type})" for node, rule in rules if rule is not None and rule(node)]
+    if not names:
+        return []
+    which = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+    return [Caveat("upper", f"{which}: data decides what is done; what is counted is the most that it can be")]
 
 
 def _node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnxcost.errors import UnknownShape
 
@@ -121,8 +121,7 @@ class Node:
         raise UnknownShape("the node has no output")
 
 
-@dataclass(frozen=True, slots=True)
-class BoundDim:
+class BoundDim(NamedTuple):
     """A dim that the model leaves open and the value it was given. ``option`` is what changes it on the command line."""
 
     name: str
@@ -131,8 +130,7 @@ class BoundDim:
     option: str
 
 
-@dataclass(frozen=True, slots=True)
-class Caveat:
+class Caveat(NamedTuple):
     """What keeps a total from being exact. ``kind``: the total is an "upper" or a "lower" bound, or it is a "note" on how
     something was counted; ``text`` is a sentence that says why, and what changes it.
     """

@@ -38,7 +38,7 @@ class Counted:
 
     def count(self, convention: Convention) -> int:
         """The node's number under a convention, for all executions."""
-        return self.node.repeat * convention.count(self.node, self.once)
+        return self.node.repeat * convention.number(self.node, self.once)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ NUMBERS = {
 @pytest.mark.parametrize(("made", "classic", "torch", "fvcore", "thop"), NUMBERS.values(), ids=NUMBERS.keys())
 def test_conventions(made: Node, classic: int, torch: int, fvcore: int, thop: int) -> None:
     work = FORMULAS[made.key](made)
-    counted = {name: convention.count(made, work) for name, convention in CONVENTIONS.items()}
+    counted = {name: convention.number(made, work) for name, convention in CONVENTIONS.items()}
     assert {k: counted[k] for k in ("classic", "torch", "fvcore", "thop")} == {
         "classic": classic, "torch": torch, "fvcore": fvcore, "thop": thop
     }  # fmt: skip
@@ -80,7 +80,7 @@ def test_conventions(made: Node, classic: int, torch: int, fvcore: int, thop: in
 
 def test_flops_of_a_dot_product_are_2n_minus_1_and_its_bias_1_more() -> None:
     """The notes: n multiplications + n - 1 additions."""
-    assert CONVENTIONS["flops"].count(GEMM, FORMULAS["Gemm"](GEMM)) == 20 * (2 * 100 - 1) + 20
+    assert CONVENTIONS["flops"].number(GEMM, FORMULAS["Gemm"](GEMM)) == 20 * (2 * 100 - 1) + 20
 
 
 def test_an_unknown_convention_is_refused_with_the_known_ones() -> None:

@@ -40,6 +40,19 @@ def with_input(element_type: int, *dims: int | str, operator: str = "Relu") -> M
     return made
 
 
+def without_type() -> ModelProto:
+    made = model("(float[2] x) => (float y) { y = OptionalHasElement(x) }", opset=18)
+    made.graph.input[0].type.Clear()
+    made.graph.input[0].type.optional_type.elem_type.SetInParent()
+    return made
+
+
+def without_opset(nodes: str) -> ModelProto:
+    made = folds(nodes)
+    made.opset_import[0].domain = "com.acme"
+    return made
+
+
 def nested_loops(depth: int) -> ModelProto:
     """Loops of one node inside each other, for as long as the innermost condition holds."""
     body = GraphProto(
@@ -66,6 +79,9 @@ FOUND: dict[str, ModelProto] = {
     "a count of more than 10^308": with_input(1, *[2**62] * 20),
     "a count of more than 4300 digits": with_input(1, *[2**62] * 400),
     "a dim named like Python code": with_input(1, "1()", "a*" * 5000 + "1", "(" * 500),
+    "an input without a type": without_type(),
+    "nodes of a domain that is not imported": without_opset("s = Shape(x) c = Concat<axis = 0>(s, s) v = Mul(c, c)"),
+    "a shape rule that leaves the integers": with_input(1, 2**62, 2**62, operator="Flatten"),
     "a raw payload that is too short": with_weight(TensorProto(data_type=7, dims=[2], raw_data=bytes(3)), "Reshape"),
     "a payload of another type": with_weight(TensorProto(data_type=7, dims=[2], string_data=[b"\xff"] * 2), "Reshape"),
     "dims beyond the payload": with_weight(TensorProto(data_type=7, dims=[2**62, 4], int64_data=[1]), "Reshape"),
@@ -95,6 +111,24 @@ def test_what_the_fuzzer_found_ends_in_a_report_or_in_one_error(made: ModelProto
         return
     assert text_of(report_lines(report, View(), Screen(80)))
     assert report_json(report)
+
+
+NATIVE = {
+    "LayerNormalization": "Y, M, I = LayerNormalization<axis = 9223372036854775807>(x, x, x) y = Identity(M)",
+    "LayerNormalization, an axis too far": "Y, M, I = LayerNormalization<axis = 2>(x, x, x) y = Identity(M)",
+    "GatherND": "i = Constant<value_ints = [1, 1]>() y = GatherND<batch_dims = -2147483648>(x, i)",
+}
+
+
+@pytest.mark.parametrize("nodes", NATIVE.values(), ids=NATIVE.keys())
+def test_attributes_that_crash_or_hang_the_native_inference_never_reach_it(nodes: str) -> None:
+    """In a child process: onnx 1.23's inference dies of a segmentation fault, or loops 2^31 times."""
+    data = model(f"(float[2,3] x) => (float y) {{ {nodes} }}", opset=17).SerializeToString()
+    command = [sys.executable, "-m", "onnxcost", "-", "--format", "json"]
+    result = subprocess.run(command, input=data, cwd=ROOT, timeout=10, capture_output=True)
+    assert result.returncode in (0, 2)
+    assert b"Traceback" not in result.stderr
+    assert b"bug in onnxcost" not in result.stderr
 
 
 def test_loops_inside_loops_are_not_walked_twice_at_every_level() -> None:

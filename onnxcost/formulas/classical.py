@@ -150,7 +150,8 @@ def _svm_types(node: Node) -> Sequence[TensorType]:
 
 
 @formula("Z = Σ C_j·K(X, S_j) + ρ for each pair of classes, Y = the class of most votes", macs="N·(S·F + (classes − 1)·S)",
-         flops="2·macs − sums, + kernels, + N·pairs·3, + probabilities", shapes=_svm_types)  # fmt: skip
+         flops="2·macs − sums, + kernels, + N·pairs·3, + probabilities", shapes=_svm_types,
+         at_most=lambda node: bool(node.attributes.get("prob_a")))  # fmt: skip
 def svm_classifier(node: Node) -> Work:
     """S support vectors, the kernel K of each once; a pair of classes sums those of its two, adds ρ and gives a vote. Without
     any, X·C + ρ for each class. Probabilities are σ(A·z + B) of the pairs, kept from 0 and 1, and their coupling (an upper

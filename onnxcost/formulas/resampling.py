@@ -12,7 +12,7 @@ from math import gcd, prod
 
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
-from onnxcost.formulas.table import FormulaTable, TensorType, formula
+from onnxcost.formulas.table import FormulaTable, TensorType, always, formula
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -65,7 +65,8 @@ min + rest."""
 
 
 @formula("Y = Σ weight·X over the t neighbours of a position",
-         flops="out·(2t − 1) (nearest: 0) + positions·(4 a coordinate (3 if align_corners) + border + weights)")  # fmt: skip
+         flops="out·(2t − 1) (nearest: 0) + positions·(4 a coordinate (3 if align_corners) + border + weights)",
+         at_most=lambda node: node.attributes.get("padding_mode") == "reflection")  # fmt: skip
 def grid_sample(node: Node) -> Work:
     """At d-dimensional positions between −1 and 1, t = 2^d (linear) or 4^d (cubic) neighbours. An upper bound with
     ``padding_mode`` reflection: every coordinate counts as if it lay outside.
@@ -97,7 +98,8 @@ def _samples(node: Node) -> tuple[int, int]:
     return (ratio, ratio) if ratio > 0 else (-(-node.x.shape[2] // node.out.shape[2]), -(-node.x.shape[3] // node.out.shape[3]))
 
 
-@formula("Y = mean (max) of the samples in each bin of a region", flops="out·8·samples + regions·(positions and weights)")
+@formula("Y = mean (max) of the samples in each bin of a region", flops="out·8·samples + regions·(positions and weights)",
+         at_most=lambda node: not node.attributes.get("sampling_ratio"))  # fmt: skip
 def roi_align(node: Node) -> Work:
     """Each sample by linear interpolation (4 products and 3 sums; in ``max`` mode 3 comparisons instead), and their mean, or
     max.
@@ -120,7 +122,8 @@ def roi_align(node: Node) -> Work:
     return regions * (region + lines + weights) + node.out.size * pooled
 
 
-@formula("Y = max of X in each bin of a region", flops="regions·C·((H + p − gcd(H, p))·(W + q − gcd(W, q)) − p·q) + positions")
+@formula("Y = max of X in each bin of a region", flops="regions·C·((H + p − gcd(H, p))·(W + q − gcd(W, q)) − p·q) + positions",
+         at_most=always)  # fmt: skip
 def max_roi_pool(node: Node) -> Work:
     """An upper bound: p × q bins of regions as large as the H × W map, where bin i is from ⌊i·H/p⌋ to ⌈(i + 1)·H/p⌉.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.signal import ceil_log2
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, no_arithmetic, per_input
+from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, no_arithmetic, per_input
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -92,7 +92,8 @@ CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
 
 
 @formula("Y = the boxes of each class that overlap no better one by more than the threshold",
-         flops="batch·classes·(N for a score threshold + Σ⌈log₂ j⌉, j ≤ N, + pairs·27)", bounds=_kept_of_all)  # fmt: skip
+         flops="batch·classes·(N for a score threshold + Σ⌈log₂ j⌉, j ≤ N, + pairs·27)",
+         bounds=_kept_of_all, at_most=always)  # fmt: skip
 def non_max_suppression(node: Node) -> Work:
     """An upper bound: N boxes are sorted by their scores, and the i-th is held against each of the boxes kept before it, at
     most min(i, m − 1) where m boxes are kept at most. 35 instead of 27 operations a pair with ``center_point_box``.

@@ -24,7 +24,8 @@ class Formula:
     docstring or the maths define (``out`` and ``in`` are element counts of the first output and input).
 
     ``shapes`` gives the outputs' types of an operator that onnx has no schema for, or whose schema infers none; ``bounds``
-    gives the largest that they can be where the elements of the inputs decide.
+    gives the largest that they can be where the elements of the inputs decide. ``at_most`` says whether a node's count is
+    only the most that it can be, because those elements decide what is done.
     """
 
     count: Callable[[Node], Work]
@@ -33,6 +34,7 @@ class Formula:
     flops: str
     shapes: ShapeRule | None = None
     bounds: ShapeRule | None = None
+    at_most: Callable[[Node], bool] | None = None
 
     def __call__(self, node: Node) -> Work:
         """The work of one execution of the node; raises UnknownShape."""
@@ -44,10 +46,21 @@ FormulaTable = Mapping[str, Callable[[Node], Work]]
 
 
 def formula(
-    maths: str, *, macs: str = "0", flops: str, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None
+    maths: str,
+    *,
+    macs: str = "0",
+    flops: str,
+    shapes: ShapeRule | None = None,
+    bounds: ShapeRule | None = None,
+    at_most: Callable[[Node], bool] | None = None,
 ) -> Callable[[Callable[[Node], Work]], Formula]:
     """A decorator that gives a counting function its text and, where onnx has none, its rule for the outputs' types."""
-    return lambda count: Formula(count, maths, macs, flops, shapes, bounds)
+    return lambda count: Formula(count, maths, macs, flops, shapes, bounds, at_most)
+
+
+def always(node: Node) -> bool:
+    """For ``at_most``: whatever the node."""
+    return True
 
 
 def like_input(node: Node) -> Sequence[TensorType | None]:

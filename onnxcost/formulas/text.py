@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.reduction import ADD, COMPARE, MUL
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, no_arithmetic
+from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, no_arithmetic
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -44,7 +44,7 @@ def _windows(words: int, length: int, skips: int) -> int:
     return distances * words - (length - 1) * distances * (distances + 1) // 2
 
 
-@formula("Y = how often each n-gram is in X, weighted", flops="n-grams of X, + out (IDF, TFIDF with weights)")
+@formula("Y = how often each n-gram is in X, weighted", flops="n-grams of X, + out (IDF, TFIDF with weights)", at_most=always)
 def tfidf(node: Node) -> Work:
     """An addition for each n-gram that the pool might hold, an upper bound: of every length in the pool, with every skip (a
     single word has none). IDF asks whether a count is 0, TFIDF multiplies it by a weight, where there are any.

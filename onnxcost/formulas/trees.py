@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from onnxcost.formulas.classical import best_class, classes_of, labels_of, rows_of, scores, transformed
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV
-from onnxcost.formulas.table import FormulaTable, TensorType, formula
+from onnxcost.formulas.table import FormulaTable, TensorType, always, formula
 from onnxcost.graph import Node
 from onnxcost.work import NO_WORK, Work
 
@@ -72,7 +72,12 @@ def _targets(node: Node) -> Sequence[TensorType]:
     return (scores(int(node.attributes["n_targets"]), rows_of(node)[0]),)
 
 
-@formula("Y = Σ votes of the leaves that X ends in", flops="N·(Σ depths + votes − targets), + post_transform", shapes=_targets)
+@formula(
+    "Y = Σ votes of the leaves that X ends in",
+    flops="N·(Σ depths + votes − targets), + post_transform",
+    shapes=_targets,
+    at_most=always,
+)
 def regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html."""
     rows, targets = rows_of(node)[0], int(node.attributes["n_targets"])
@@ -85,7 +90,8 @@ def _labels(node: Node) -> Sequence[TensorType]:
 
 
 @formula("Z = Σ votes of the leaves that X ends in, Y = argmax Z",
-         flops="N·(Σ depths + votes − classes voted for + classes − 1), + post_transform", shapes=_labels)  # fmt: skip
+         flops="N·(Σ depths + votes − classes voted for + classes − 1), + post_transform",
+         shapes=_labels, at_most=always)  # fmt: skip
 def classifier(node: Node) -> Work:
     """Of two classes with votes for one alone the other's score is 1 less it, or its negative.
 

@@ -7,7 +7,7 @@ shapes change is unrolled. What the graph does not tell (a branch, a trip count)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.folding import folded
 from onnxcost.frontend.inference import Contradiction
@@ -17,34 +17,13 @@ from onnxcost.graph import Caveat
 if TYPE_CHECKING:
     from onnx import GraphProto, TensorProto
 
+    from onnxcost.frontend.shapes import ShapedModel
+
 Body = Callable[["GraphProto", str, Sequence[Value]], tuple[list[Step], list[Value]]]
 """Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs → its steps and its outputs."""
 
 UNROLLED = 5_000
 """Steps that the unrolling of a model's loops may make in all."""
-
-
-class Findings(Protocol):
-    """What the walk knows and collects."""
-
-    @property
-    def opsets(self) -> Mapping[str, int]:
-        """Opset versions by domain."""
-
-    @property
-    def trips(self) -> Mapping[str, int]:
-        """The user's trip counts, by the name of the Loop."""
-
-    @property
-    def caveats(self) -> list[Caveat]:
-        """What keeps a number from being exact."""
-
-    @property
-    def loops(self) -> list[str]:
-        """The names of the Loops that there are."""
-
-    unrolled: int
-    """How many steps the unrolling of loops has made so far."""
 
 
 def _graph(step: Step, name: str) -> GraphProto | None:
@@ -114,7 +93,7 @@ def _close(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:
 # ---------------------------------------------------------------------------------------------------------------- If
 
 
-def run_if(step: Step, body: Body, found: Findings, steps: list[Step]) -> None:
+def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
     """A known condition: its branch's nodes. An unknown one: both branches, for the dearer to be counted."""
     branches = [_graph(step, "then_branch"), _graph(step, "else_branch")]
     condition = _number(step.inputs[0] if step.inputs else None, found.opsets)
@@ -134,7 +113,7 @@ def run_if(step: Step, body: Body, found: Findings, steps: list[Step]) -> None:
 
 
 def _walk_both(
-    step: Step, branches: Sequence[GraphProto | None], body: Body, found: Findings
+    step: Step, branches: Sequence[GraphProto | None], body: Body, found: ShapedModel
 ) -> list[tuple[list[Step], list[Value]]]:
     """What each branch makes; one that cannot be with these shapes is never taken, and left out."""
     walked, contradictions = [], []
@@ -169,7 +148,7 @@ def _merge(output: Value, alternatives: Sequence[Value]) -> None:
 # -------------------------------------------------------------------------------------------------------------- Loop
 
 
-def run_loop(step: Step, body: Body, found: Findings, steps: list[Step]) -> None:
+def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
     """Loop: https://onnx.ai/onnx/operators/onnx__Loop.html. Its body's inputs are (iteration, condition, carried …), its
     outputs (condition, carried …, scanned …).
     """
@@ -242,7 +221,7 @@ class Unrolled(NamedTuple):
 
 
 def _unroll(
-    step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], limit: int | None, found: Findings
+    step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], limit: int | None, found: ShapedModel
 ) -> Unrolled | None:
     """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
     unrolled = Unrolled([], [])
@@ -262,7 +241,7 @@ def _unroll(
     return unrolled if trip == limit else None
 
 
-def _what_is_left_out(step: Step, limit: int | None, found: Findings) -> Caveat:
+def _what_is_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
     if limit is None:
         how = f"--trips '{step.name}=N' says how often it runs"
         return Caveat(
@@ -316,7 +295,7 @@ def _stack(output: Value, element: Value, count: int, axis: int) -> None:
 # ------------------------------------------------------------------------------------------------- Scan, SequenceMap
 
 
-def run_scan(step: Step, body: Body, found: Findings, steps: list[Step]) -> None:
+def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
     """Scan: https://onnx.ai/onnx/operators/onnx__Scan.html. The body runs once for each slice of the scanned inputs; before
     opset 9 once more for each element of the batch, which is then the first axis of everything.
     """
@@ -375,7 +354,7 @@ def _without_axes(name: str, source: Value, axes: Sequence[int]) -> Value:
     return value
 
 
-def run_sequence_map(step: Step, body: Body, found: Findings, steps: list[Step]) -> None:
+def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
     """SequenceMap: https://onnx.ai/onnx/operators/onnx__SequenceMap.html. The body runs for each element of the sequences."""
     graph = _graph(step, "body")
     inputs = [value for value in step.inputs if value is not None]
@@ -418,5 +397,5 @@ def run_modifiers(step: Step, body: Body, steps: list[Step]) -> None:
         steps += inner
 
 
-Handler = Callable[[Step, Body, Findings, list[Step]], None]
+Handler = Callable[[Step, Body, "ShapedModel", list[Step]], None]
 CONTROL_FLOW: Mapping[str, Handler] = {"If": run_if, "Loop": run_loop, "Scan": run_scan, "SequenceMap": run_sequence_map}

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 IMAGE_SIDE, SEQUENCE_LENGTH, DEFAULT = 224, 128, 1
 
-# What a dim's name says of its role, first match wins.
-_ROLES_BY_NAME: Sequence[tuple[re.Pattern[str], int]] = (
-    (re.compile(r"batch|^bs?$|^n$", re.I), 1),
-    (re.compile(r"seq|len|time|token|frame|^[slt]$", re.I), SEQUENCE_LENGTH),
-    (re.compile(r"height|width|^[hw]$", re.I), IMAGE_SIDE),
+# What a dim's name says of its role, first match wins. Compiled when first used: most models have no open dim.
+_ROLES_BY_NAME: Sequence[tuple[str, int]] = (
+    (r"(?i)batch|^bs?$|^n$", 1),
+    (r"(?i)seq|len|time|token|frame|^[slt]$", SEQUENCE_LENGTH),
+    (r"(?i)height|width|^[hw]$", IMAGE_SIDE),
 )
 _CHANNEL_COUNTS = (1, 3, 4)
-_STATE = re.compile(r"^[hc](_?(\d+|n|in))?$|state|hidden|cell", re.I)
+_STATE = r"(?i)^[hc](_?(\d+|n|in))?$|state|hidden|cell"
 """The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
 _NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
 """What exporters write for a dim that they know nothing of: two of the same are not the same size."""
 LONGEST_EXPRESSION = 200
 """Characters; a longer name is not an expression that a person or an exporter wrote."""
-_TOTAL = re.compile(r"total.*seq", re.I)
+_TOTAL = r"(?i)total.*seq"
 
 
 def bind_inputs(
@@ -49,7 +49,7 @@ def bind_inputs(
     symbols = dict.fromkeys(dim.dim_param for value in inputs for dim in _dims(value.type) if _is_symbol(dim))
     _refuse_unknown(dims, symbols, "dim")
     bound = {name: BoundDim(name, given[name], "given", f"--dim {name}={given[name]}") for name in symbols if name in given}
-    for name in sorted(symbols, key=lambda name: (not name.isidentifier(), bool(_TOTAL.search(name)))):
+    for name in sorted(symbols, key=lambda name: (not name.isidentifier(), bool(re.search(_TOTAL, name)))):
         if name not in bound:
             bound[name] = _assumed_symbol(name, inputs, {known: dim.value for known, dim in bound.items()})
     unnamed: list[BoundDim] = []
@@ -108,11 +108,11 @@ def _text(shape: Sequence[int]) -> str:
 
 def _assumed_symbol(name: str, inputs: Sequence[ValueInfoProto], known: Mapping[str, int]) -> BoundDim:
     value = _evaluate(name, known)
-    if value is None and _TOTAL.search(name):
+    if value is None and re.search(_TOTAL, name):
         parts = [size for other, size in known.items() if "seq" in other.lower() and not re.search("total|max", other, re.I)]
         value = sum(parts) or None
     if value is None:
-        value = next((size for pattern, size in _ROLES_BY_NAME if pattern.search(name)), None)
+        value = next((size for pattern, size in _ROLES_BY_NAME if re.search(pattern, name)), None)
     if value is None:
         uses = ((v, i) for v in inputs for i, dim in enumerate(_dims(v.type)) if _is_symbol(dim) and dim.dim_param == name)
         value = _by_position(*next(uses))
@@ -161,7 +161,7 @@ def _by_position(value: ValueInfoProto, index: int) -> int:
     image_at = {4: (1, 2) if sizes[-1] in _CHANNEL_COUNTS else (2, 3), 3: (1, 2) if sizes[0] in _CHANNEL_COUNTS[1:] else ()}
     if index in image_at.get(rank, ()):
         return IMAGE_SIDE
-    is_state = rank == 3 and (sizes[0] not in (None, 1) or _STATE.search(value.name))
+    is_state = rank == 3 and (sizes[0] not in (None, 1) or re.search(_STATE, value.name))
     is_sequence = index == 1 and ((rank == 2 and is_integer) or (rank == 3 and sizes[2] is not None and not is_state))
     return SEQUENCE_LENGTH if is_sequence else DEFAULT
 
