@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.conventions import FLOPS
 from onnxcost.dtypes import compute_dtype, compute_dtypes
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas import CONTROL_FLOW, FORMULAS, UNCOUNTABLE
-from onnxcost.formulas.plugins import with_installed
+from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.formulas.sources import known_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import Caveat, Graph, Node
-from onnxcost.memory import memory, weights_by_node
+from onnxcost.memory import memory
+from onnxcost.parameters import weights_by_node
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
 from onnxcost.traffic import NO_TRAFFIC, traffic
 from onnxcost.work import NO_WORK
@@ -29,24 +30,24 @@ def estimate(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
-    formulas: FormulaTable = FORMULAS,
+    formulas: FormulaTable | None = None,
 ) -> CostReport:
     """The static cost of ``model``: a path, an open binary file, bytes or a ModelProto. Weights are never read.
 
     ``shapes`` maps input names to tuples, ``dims`` symbols to integers, ``values`` input names to arrays or numbers and
-    ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. ``formulas`` adds
-    or overrides operators: ``FORMULAS | mine``.
+    ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. Without
+    ``formulas`` an operator is counted as ``FORMULAS`` or an installed package says; ``FORMULAS | mine`` adds and overrides.
 
     Raises ModelError for what is not a usable model and InputError for an argument that does not fit it.
     """
     from onnxcost.frontend import operators_in, read_graph, read_skeleton
 
     skeleton = read_skeleton(model)
-    known = with_installed(formulas, operators_in(skeleton.model))
+    known = known_formulas(operators_in(skeleton.model)) if formulas is None else formulas
     return cost(read_graph(skeleton, shapes, dims, values, trips, known), known)
 
 
-def cost(graph: Graph, formulas: FormulaTable = FORMULAS) -> CostReport:
+def cost(graph: Graph, formulas: FormulaTable) -> CostReport:
     """The cost of a graph. What cannot be counted is in the report as Uncounted, with its reason."""
     caveats = list(graph.caveats)
     graph = replace(graph, nodes=tuple(_resolved(graph.nodes, formulas, caveats)))
@@ -77,6 +78,8 @@ def _node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) 
         return Counted(node, NO_WORK, NO_TRAFFIC, dtype, parameters)
     formula = formulas.get(node.key)
     if formula is None:
+        from onnxcost.formulas import UNCOUNTABLE
+
         reason = UNCOUNTABLE.get(node.key, f"no formula for the operator {node.key}")
         return Uncounted(node, reason, parameters)
     try:

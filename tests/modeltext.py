@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, numpy_helper, parser
 
+from onnxcost.formulas import FORMULAS
 from onnxcost.frontend import read_graph, read_skeleton
 from onnxcost.graph import Graph
 
@@ -20,4 +21,4 @@ def model(graph: str, opset: int = 17, functions: str = "", domains: str = "", *
 
 def graph_of(proto: ModelProto, **arguments: Any) -> Graph:
     """The graph that the frontend makes of a model."""
-    return read_graph(read_skeleton(proto), **arguments)
+    return read_graph(read_skeleton(proto), **arguments, formulas=FORMULAS)

@@ -24,6 +24,7 @@ LAYERS = {
     "report": 2,
     "schema": 2,
     "memory": 2,
+    "parameters": 2,
     "dtypes": 2,
     "frontend": 3,
     "estimator": 3,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from onnxcost.graph import Graph, Tensor
-from onnxcost.memory import memory, weights_by_node
+from onnxcost.memory import memory
+from onnxcost.parameters import weights_by_node
 from tests.graphs import graph, node, tensor
 
 X, Y, Z = (tensor(name, 10) for name in "xyz")  # 40 bytes each

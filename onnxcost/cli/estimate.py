@@ -15,6 +15,7 @@ from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.view import SORTS, View
 
 if TYPE_CHECKING:
+    from onnxcost.formulas import FormulaTable
     from onnxcost.render.layout import Line
     from onnxcost.render.screen import Screen
     from onnxcost.report import CostReport
@@ -84,8 +85,6 @@ def estimate(
 ) -> None:
     """Parse, call, render."""
     from onnxcost.estimator import estimate as count
-    from onnxcost.formulas import FORMULAS
-    from onnxcost.formulas.plugins import from_file
 
     chosen = chosen_format(format_, output)
     view = _view(chosen, convention, top, all_nodes, depth, sort)
@@ -95,13 +94,20 @@ def estimate(
         dims=arguments.pairs("--dim", DIM, dims, arguments.size),
         values=arguments.pairs("--value", VALUE, values, arguments.value),
         trips=arguments.pairs("--trips", TRIPS, trips, arguments.size),
-        formulas={**FORMULAS, **from_file(formulas)} if formulas else FORMULAS,
+        formulas=_with_own(formulas) if formulas else None,
     )
     deliver(_document(report, view), chosen, output)
     if not quiet:
         _warn(report, shows_assumed=strict or (chosen == "table" and output in (None, "-")))
     if strict:
         _check(report)
+
+
+def _with_own(path: str) -> FormulaTable:
+    from onnxcost.formulas import FORMULAS
+    from onnxcost.formulas.sources import from_file, installed
+
+    return {**installed(), **FORMULAS, **from_file(path)}
 
 
 def _view(format_: str, convention: str, top: int | None, all_nodes: bool, depth: int | None, sort: str | None) -> View:

@@ -88,3 +88,13 @@ def per_input(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule 
 def no_arithmetic(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None) -> Formula:
     """A row: moves, makes or names data and does no arithmetic on it."""
     return Formula(lambda node: NO_WORK, maths, "0", "0", shapes, bounds)
+
+
+def union(*tables: FormulaTable) -> dict[str, Callable[[Node], Work]]:
+    """The tables in one; raises ValueError where two of them count the same operator."""
+    merged: dict[str, Callable[[Node], Work]] = {}
+    for table in tables:
+        if twice := sorted(merged.keys() & table.keys()):
+            raise ValueError(f"more than one formula for {', '.join(twice)}")
+        merged.update(table)
+    return merged

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.lowering import lowered
 from onnxcost.frontend.normal_form import operators_in
@@ -22,7 +22,7 @@ def read_graph(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
-    formulas: FormulaTable = FORMULAS,
+    formulas: FormulaTable = MappingProxyType({}),
 ) -> Graph:
     """The graph of a model with every shape that can be known. Arguments and errors as in ``onnxcost.estimate``."""
     return lowered(skeleton, shaped(skeleton.model, shapes, dims, values, trips, formulas))

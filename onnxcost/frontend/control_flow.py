@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from onnxcost.frontend.dims import what_was_assumed
 from onnxcost.frontend.folding import folded
 from onnxcost.frontend.inference import Contradiction
 from onnxcost.frontend.values import Step, Value, tensor_type
@@ -125,7 +126,7 @@ def _walk_both(
         except Contradiction as contradiction:
             contradictions.append(contradiction)
             text = f"If '{step.name}': its {which} branch is left out, because it cannot be with these shapes: {contradiction}"
-            found.caveats.append(Caveat("note", text))
+            found.caveats.append(Caveat("note", text + what_was_assumed(found.dims)))
     if contradictions and not walked:
         raise contradictions[0]
     return walked

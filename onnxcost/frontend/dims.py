@@ -102,7 +102,7 @@ def _given_symbols(
     return given
 
 
-def _text(shape: Sequence[int]) -> str:
+def _text(shape: Sequence[int | str]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
@@ -183,5 +183,17 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
         unnamed.append((index, size, source))
     for index, size, _ in unnamed:
         tensor.shape.dim[index].dim_value = size
-    option = f"--shape {value.name}={_text([dim.dim_value for dim in tensor.shape.dim])}"
+    assumed = {index for index, _, source in unnamed if source == "assumed"}
+    sizes = ["N" if index in assumed else dim.dim_value for index, dim in enumerate(tensor.shape.dim)]
+    option = f"--shape {value.name}={_text(sizes)}"
     return [BoundDim(f"{value.name}[{index}]", size, source, option) for index, size, source in unnamed]
+
+
+def what_was_assumed(dims: Sequence[BoundDim]) -> str:
+    """The end of a message: which dims were assumed, and the options that replace them."""
+    assumed = [dim for dim in dims if dim.source == "assumed"]
+    if not assumed:
+        return ""
+    values = ", ".join(f"{dim.name} = {dim.value}" for dim in assumed)
+    options = " ".join(dict.fromkeys(dim.option for dim in assumed))
+    return f". Assumed were {values}; give what fits with {options}"

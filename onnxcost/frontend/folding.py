@@ -87,6 +87,8 @@ def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
 
 
 def _run(step: Step, opsets: Mapping[str, int]) -> Sequence[TensorProto | None]:
+    if step.domain not in opsets:
+        return []
     shapes_alone = step.node.op_type in _NEEDS_SHAPES_ALONE
     known: list[bytes | tuple[int, ...] | None] = []
     for value in step.inputs:
@@ -94,8 +96,9 @@ def _run(step: Step, opsets: Mapping[str, int]) -> Sequence[TensorProto | None]:
             known.append(None)
         elif shapes_alone:
             known.append(value.dims)  # type: ignore[arg-type]  # can_fold saw that all are int
+        elif value.tensor is None:
+            return []
         else:
-            assert value.tensor is not None
             known.append(value.tensor.SerializeToString())
     return _results(_unnamed(step.node), tuple(known), opsets[step.domain])
 

@@ -11,7 +11,7 @@ from onnxcost.errors import ModelError, UnknownShape
 from onnxcost.formulas.table import FormulaTable, ShapeRule
 from onnxcost.frontend.folding import can_fold, folded
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import MAX_RANK, Step, Value, tensor_type
 
 if TYPE_CHECKING:
     from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto
@@ -86,6 +86,7 @@ class Inference:
         from onnx.checker import ValidationError
 
         types = {name: value.type for name, value in visible.items() if value.type is not None}
+        _check_positions(step)
         try:
             found = shape_inference.infer_node_outputs(
                 schema, _explicit(step.node), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
@@ -174,6 +175,24 @@ def _check_reshape(step: Step) -> None:
         _refuse_contradiction(step, f"{prod(before.dims or ())} elements do not make {list(after.dims or ())}")  # type: ignore[arg-type]
 
 
+_POSITIONS = frozenset({"axis", "axes", "perm", "batch_dims", "batch_axis", "time_axis", "scan_input_axes", "scan_output_axes"})
+
+
+def _check_positions(step: Step) -> None:
+    """Attributes that name dims, or count outputs. onnx's inference trusts some, and dies of one that no tensor has."""
+    count = step.attributes.get("num_outputs")
+    if count is not None and count.i != len(step.outputs):
+        outputs = f"{len(step.outputs)} outputs, and its num_outputs is {count.i}"
+        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: it has {outputs}")
+    first = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
+    rank = len(first) if first is not None and step.node.op_type == "LayerNormalization" else MAX_RANK
+    for name in _POSITIONS & step.attributes.keys():
+        attribute = step.attributes[name]
+        for position in (*attribute.ints, attribute.i):
+            if not -rank <= position < max(rank, 1):
+                raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: its {name} names dim {position}")
+
+
 def _check_window(step: Step) -> None:
     """onnx's inference lets a window be larger than what it slides over."""
     if step.node.op_type not in _SLIDING or not step.inputs or step.inputs[0] is None or step.outputs[0] is None:
@@ -189,7 +208,7 @@ def _check_window(step: Step) -> None:
     if pads_itself or not step.inputs[0].is_shaped or not len(kernel) == rank == len(dilations) == len(pads) // 2:
         return
     for axis, (size, length, dilation) in enumerate(zip(dims[2:], kernel, dilations, strict=True)):
-        window, room = (length - 1) * dilation + 1, size + pads[axis] + pads[axis + rank]  # type: ignore[operator]
+        window, room = (length - 1) * dilation + 1, size + pads[axis] + pads[axis + rank]
         if window > room and size:
             _refuse_contradiction(
                 step, f"a window of {window} does not fit into the {room} of dim {axis + 2}, padding included"

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
-from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.control_flow import CONTROL_FLOW, Body, run_modifiers
-from onnxcost.frontend.dims import bind_inputs
+from onnxcost.frontend.dims import bind_inputs, what_was_assumed
 from onnxcost.frontend.folding import can_fold, is_repeatable
 from onnxcost.frontend.given import given_values, take_shapes
 from onnxcost.frontend.inference import Contradiction, Inference
@@ -54,7 +54,7 @@ def shaped(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
-    formulas: FormulaTable = FORMULAS,
+    formulas: FormulaTable = MappingProxyType({}),
 ) -> ShapedModel:
     """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
     rules are used.
@@ -79,19 +79,11 @@ def shaped(
     try:
         _walk(graph, scope, "", found, found.steps)
     except Contradiction as contradiction:
-        raise ModelError(f"{contradiction}{_what_was_assumed(found.dims)}") from None
+        raise ModelError(f"{contradiction}{what_was_assumed(found.dims)}") from None
     found.outputs = _outputs(graph, scope, "the graph")
+    found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
     _refuse_unknown_loops(found)
     return found
-
-
-def _what_was_assumed(dims: Sequence[BoundDim]) -> str:
-    assumed = [dim for dim in dims if dim.source == "assumed"]
-    if not assumed:
-        return ""
-    values = ", ".join(f"{dim.name} = {dim.value}" for dim in assumed)
-    options = " ".join(dict.fromkeys(dim.option for dim in assumed))
-    return f". Assumed were {values}; give what fits with {options}"
 
 
 def _refuse_unknown_loops(found: ShapedModel) -> None:

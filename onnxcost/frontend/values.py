@@ -104,7 +104,7 @@ class Step:
 
 
 def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProto:
-    """The type of a tensor with these dims; one that is no integer stays open."""
+    """The type of a tensor with these dims; one that is no integer that onnx can write stays open."""
     from onnx import TypeProto
 
     type_ = TypeProto()
@@ -112,6 +112,6 @@ def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProt
     type_.tensor_type.shape.SetInParent()
     for size in dims:
         dim = type_.tensor_type.shape.dim.add()
-        if isinstance(size, int):
+        if isinstance(size, int) and abs(size) < 2**63:
             dim.dim_value = size
     return type_

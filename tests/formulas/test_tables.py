@@ -1,6 +1,7 @@
 """The tables as a whole: each operator once, with its text, and each tested in its family."""
 
 from importlib import import_module
+from typing import Any
 
 import onnx
 import pytest
@@ -8,6 +9,12 @@ import pytest
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import FAMILIES, FORMULAS, Formula, union
 from onnxcost.graph import Node, Tensor
+
+
+def mirror_of(family: str) -> Any:
+    """The module that mirrors a family's."""
+    _, _, name = family.rpartition("contrib_")
+    return import_module(f"tests.formulas.{'contrib.' if 'contrib_' in family else ''}test_{name}")
 
 
 def test_an_operator_with_two_formulas_is_refused() -> None:
@@ -29,14 +36,14 @@ def test_a_formula_is_of_an_operator_that_exists_and_says_what_it_counts(name) -
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_formula_is_held_against_the_oracle_or_a_number_worked_out_by_hand(family) -> None:
-    tests = import_module(f"tests.formulas.test_{family}")
+    tests = mirror_of(family)
     tested = {case.op_type for case in tests.CASES} | {row[0] for row in getattr(tests, "BY_HAND", ())}
     assert tested == set(FAMILIES[family])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_artefact_has_its_reason(family) -> None:
-    cases = import_module(f"tests.formulas.test_{family}").CASES
+    cases = mirror_of(family).CASES
     assert [str(case) for case in cases if bool(case.artefact) != bool(case.why)] == []
 
 

@@ -88,7 +88,8 @@ RUNS = {
     ),
     "an If in a loop": (
         f"""(float[4] x, bool k) => (float y) <int64 n = {{5}}> {{ y = Loop(n, , x) <
-            body = b (int64 i, bool c, float[4] s) => (bool co, float[4] so) {{ co = Identity(c) so = If (k) <{BRANCHES}> }}> }}""",
+            body = b (int64 i, bool c, float[4] s) => (bool co, float[4] so) {{
+                co = Identity(c) so = If (k) <{BRANCHES}> }}> }}""",
         {}, 40, "upper", {"y": (4,)},
     ),
     "Scan": (
@@ -96,7 +97,8 @@ RUNS = {
         {}, 6 * 5, "", {"s": (2,), "ys": (6, 3)},
     ),
     "Scan over another axis": (
-        f"(float[2] s0, float[3,6] x) => (float s, float ys) {{ s, ys = Scan <scan_input_axes = [1], scan_output_axes = [1], {SCAN}> (s0, x) }}",
+        f"""(float[2] s0, float[3,6] x) => (float s, float ys) {{
+            s, ys = Scan <scan_input_axes = [1], scan_output_axes = [1], {SCAN}> (s0, x) }}""",
         {}, 6 * 5, "", {"s": (2,), "ys": (3, 6)},
     ),
     "Scan of a batch, opset 8": (

@@ -88,7 +88,7 @@ def test_an_input_of_unknown_rank_takes_the_shape_given() -> None:
 
 def test_the_option_that_changes_an_assumption_is_named() -> None:
     values = inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, [None, 5]))
-    assert [dim.option for dim in bind_inputs(values, {}, {})] == ["--dim n=N", "--shape b=1x5"]
+    assert [dim.option for dim in bind_inputs(values, {}, {})] == ["--dim n=N", "--shape b=Nx5"]
 
 
 REFUSED = {

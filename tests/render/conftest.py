@@ -58,7 +58,9 @@ def report_of(*costs: NodeCost) -> CostReport:
         {"": 17},
         2048,
     )
-    return CostReport(graph, costs, Memory(2682, 8, 10760, {"float32": 10760}, 2048), (Caveat("note", "A stored shape was wrong."),))
+    return CostReport(
+        graph, costs, Memory(2682, 8, 10760, {"float32": 10760}, 2048), (Caveat("note", "A stored shape was wrong."),)
+    )
 
 
 @pytest.fixture

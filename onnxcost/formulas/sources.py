@@ -1,25 +1,40 @@
-"""Formulas that other packages bring, under the entry-point group ``onnxcost.formulas``, and those of a user's file."""
+"""Where formulas come from: our families, other packages (entry-point group ``onnxcost.formulas``), a user's file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from onnxcost.errors import InputError
-from onnxcost.formulas.table import FormulaTable
+from onnxcost.formulas.legacy import with_rules
+from onnxcost.formulas.table import FormulaTable, union
 
 GROUP = "onnxcost.formulas"
 NAME = "FORMULAS"
 """The table in a user's file."""
 
 
-def with_installed(formulas: FormulaTable, operators: Collection[str]) -> FormulaTable:
-    """The table with those of installed packages behind it, looked up only where ``operators`` has one that it lacks."""
-    if all(operator in formulas for operator in operators):
-        return formulas
-    return {**installed(), **formulas}
+_COMMON = (
+    *("contraction", "convolution", "attention", "recurrent", "quantized", "normalization"),
+    *("activation", "elementwise", "reduction", "pooling", "resampling", "movement"),
+)
+"""The families that nearly every model is made of."""
+
+
+def known_formulas(operators: Collection[str]) -> FormulaTable:
+    """A table that has ``operators`` as far as anyone here knows them: of the common families, else of all families, else with
+    what installed packages register behind them. The fewer are imported, the sooner a count starts.
+    """
+    tables = (import_module(f"onnxcost.formulas.{name}").TABLE for name in _COMMON)
+    common = with_rules(union(*tables))
+    if all(operator in common for operator in operators):
+        return common
+    from onnxcost.formulas.catalogue import FORMULAS
+
+    return FORMULAS if all(operator in FORMULAS for operator in operators) else {**installed(), **FORMULAS}
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from onnxcost.formulas.attention import attention
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.contrib_shapes import element
+from onnxcost.formulas.contrib.shapes import element
 from onnxcost.formulas.reduction import ADD, COMPARE, MUL
 from onnxcost.formulas.table import FormulaTable, TensorType, formula
 from onnxcost.graph import Node, Tensor

@@ -11,7 +11,7 @@ from math import prod
 
 from onnxcost.formulas.activation import POINTWISE, softmax_work
 from onnxcost.formulas.contraction import dot_products, matmul
-from onnxcost.formulas.contrib_shapes import (
+from onnxcost.formulas.contrib.shapes import (
     broadcast,
     conv_rule,
     gemm_type,

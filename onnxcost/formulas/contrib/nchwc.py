@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from onnxcost.formulas.contrib_fused import fused_conv
-from onnxcost.formulas.contrib_shapes import conv_rule, pool_rule, shaped_by
+from onnxcost.formulas.contrib.fused import fused_conv
+from onnxcost.formulas.contrib.shapes import conv_rule, pool_rule, shaped_by
 from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.resampling import resize
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, no_arithmetic

@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import prod
 
 from onnxcost.formulas.activation import GELU, POINTWISE, softmax_work
-from onnxcost.formulas.contrib_shapes import shaped_by
+from onnxcost.formulas.contrib.shapes import shaped_by
 from onnxcost.formulas.reduction import ADD
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import Node

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.contrib_shapes import elements
-from onnxcost.formulas.contrib_weight_only import packed_in_table
+from onnxcost.formulas.contrib.shapes import elements
+from onnxcost.formulas.contrib.weight_only import packed_in_table
 from onnxcost.graph import Node, Tensor
 
 _STEERING: Mapping[str, set[int]] = {

@@ -13,8 +13,8 @@ from math import prod
 from onnxcost.formulas import activation, elementwise
 from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products, gemm, matmul
-from onnxcost.formulas.contrib_activation import FAST_GELU
-from onnxcost.formulas.contrib_shapes import Dims, conv_rule, elements, gemm_type, product
+from onnxcost.formulas.contrib.activation import FAST_GELU
+from onnxcost.formulas.contrib.shapes import Dims, conv_rule, elements, gemm_type, product
 from onnxcost.formulas.convolution import conv, conv_transpose, window_products
 from onnxcost.formulas.reduction import COMPARE, FUNCTION, reduced
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, per_output

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.contrib_fused import ACTIVATIONS
-from onnxcost.formulas.contrib_shapes import elements
+from onnxcost.formulas.contrib.fused import ACTIVATIONS
+from onnxcost.formulas.contrib.shapes import elements
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.table import FormulaTable, ShapeRule, TensorType, formula

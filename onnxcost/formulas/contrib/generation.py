@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.formulas.attention import linear_attention
-from onnxcost.formulas.contrib_attention import Sizes, core
-from onnxcost.formulas.contrib_shapes import like, shaped_by
+from onnxcost.formulas.contrib.attention import Sizes, core
+from onnxcost.formulas.contrib.shapes import like, shaped_by
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.quantized import SATURATE
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL

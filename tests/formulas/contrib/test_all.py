@@ -13,7 +13,7 @@ from onnxcost.estimator import cost
 from onnxcost.formulas import FORMULAS, UNCOUNTABLE
 from onnxcost.formulas.table import Formula
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.memory import weights_by_node
+from onnxcost.parameters import weights_by_node
 from onnxcost.traffic import traffic
 from tests.formulas.contrib import MS, Row, i32, node_of, u8
 
@@ -52,7 +52,7 @@ def test_a_node_that_does_not_fit_its_operator_ends_nothing(
     for key in (*OPERATORS, "SimplifiedLayerNormalization"):
         domain, _, op_type = key.rpartition(".")
         node = Node("n", op_type, domain, inputs, (Tensor("y", "float32", (2, 3)),), attributes)
-        assert cost(Graph("g", (), (), (node,), constants)).costs[0].node is not None
+        assert cost(Graph("g", (), (), (node,), constants), FORMULAS).costs[0].node is not None
         formula = FORMULAS.get(key)
         for rule in filter(None, (formula.shapes, formula.bounds) if isinstance(formula, Formula) else ()):
             with suppress(*LEAVES_A_NODE_OPEN):

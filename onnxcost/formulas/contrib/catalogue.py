@@ -4,41 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxcost.formulas import (
-    contrib_activation,
-    contrib_attention,
-    contrib_experts,
-    contrib_fused,
-    contrib_generation,
-    contrib_movement,
-    contrib_nchwc,
-    contrib_normalization,
-    contrib_ordered,
-    contrib_packed,
-    contrib_quantized,
-    contrib_recurrent,
-    contrib_signal,
-    contrib_state,
-    contrib_weight_only,
+from onnxcost.formulas.contrib import (
+    activation,
+    attention,
+    experts,
+    fused,
+    generation,
+    movement,
+    nchwc,
+    normalization,
+    ordered,
+    packed,
+    quantized,
+    recurrent,
+    signal,
+    state,
+    weight_only,
 )
 from onnxcost.formulas.table import FormulaTable
 
 FAMILIES: dict[str, FormulaTable] = {
-    "contrib_fused": contrib_fused.TABLE,
-    "contrib_activation": contrib_activation.TABLE,
-    "contrib_normalization": contrib_normalization.TABLE,
-    "contrib_attention": contrib_attention.TABLE,
-    "contrib_packed": contrib_packed.TABLE,
-    "contrib_generation": contrib_generation.TABLE,
-    "contrib_state": contrib_state.TABLE,
-    "contrib_recurrent": contrib_recurrent.TABLE,
-    "contrib_experts": contrib_experts.TABLE,
-    "contrib_weight_only": contrib_weight_only.TABLE,
-    "contrib_quantized": contrib_quantized.TABLE,
-    "contrib_ordered": contrib_ordered.TABLE,
-    "contrib_signal": contrib_signal.TABLE,
-    "contrib_movement": contrib_movement.TABLE,
-    "contrib_nchwc": contrib_nchwc.TABLE,
+    f"contrib_{name}": table
+    for name, table in {
+        "fused": fused.TABLE,
+        "activation": activation.TABLE,
+        "normalization": normalization.TABLE,
+        "attention": attention.TABLE,
+        "packed": packed.TABLE,
+        "generation": generation.TABLE,
+        "state": state.TABLE,
+        "recurrent": recurrent.TABLE,
+        "experts": experts.TABLE,
+        "weight_only": weight_only.TABLE,
+        "quantized": quantized.TABLE,
+        "ordered": ordered.TABLE,
+        "signal": signal.TABLE,
+        "movement": movement.TABLE,
+        "nchwc": nchwc.TABLE,
+    }.items()
 }
 
 _SEARCH = "its decoder runs until the text that it generates ends, which the graph does not say"

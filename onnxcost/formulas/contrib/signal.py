@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import prod
 
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.contrib_shapes import broadcast, elements, pool_rule, shaped_by
+from onnxcost.formulas.contrib.shapes import broadcast, elements, pool_rule, shaped_by
 from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduced
 from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.contrib_fused import ACTIVATIONS
+from onnxcost.formulas.contrib.fused import ACTIVATIONS
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduced
 from onnxcost.formulas.table import FormulaTable, formula, like_input, per_output
 from onnxcost.graph import Node, Tensor

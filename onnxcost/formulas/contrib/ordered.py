@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.formulas.contraction import matmul
-from onnxcost.formulas.contrib_attention import Sizes, core, projected
-from onnxcost.formulas.contrib_shapes import product
+from onnxcost.formulas.contrib.attention import Sizes, core, projected
+from onnxcost.formulas.contrib.shapes import product
 from onnxcost.formulas.normalization import layer
 from onnxcost.formulas.quantized import SATURATE
 from onnxcost.formulas.reduction import ADD, DIV, MUL

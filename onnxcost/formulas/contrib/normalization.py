@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from onnxcost.formulas.contrib_activation import SILU
-from onnxcost.formulas.contrib_shapes import like
+from onnxcost.formulas.contrib.activation import SILU
+from onnxcost.formulas.contrib.shapes import like
 from onnxcost.formulas.normalization import group, layer, rms
 from onnxcost.formulas.reduction import ADD, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input

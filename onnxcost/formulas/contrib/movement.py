@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from onnxcost.formulas.contrib_shapes import element, elements
+from onnxcost.formulas.contrib.shapes import element, elements
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.signal import ceil_log2
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output

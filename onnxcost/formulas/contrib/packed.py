@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxcost.formulas.contrib_attention import Sizes, core, merged_widths, projected
+from onnxcost.formulas.contrib.attention import Sizes, core, merged_widths, projected
 from onnxcost.formulas.table import FormulaTable, TensorType, formula
 from onnxcost.graph import Node
 from onnxcost.work import Work

@@ -1,0 +1,1 @@
+"""onnxruntime's own operators, a file a family; ``catalogue`` has them all."""

@@ -1,0 +1,79 @@
+"""Which constants are weights, and how many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+from onnxcost.formulas import inputs
+from onnxcost.graph import Graph, Node, Tensor
+
+_STORED_AS_WEIGHTS = frozenset(
+    {"float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int8", "uint8", "int4", "uint4", "int2", "uint2"}
+    | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
+)
+# A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
+_LEARNS_SCALARS = frozenset(
+    {"Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu", "LSTM", "GRU", "RNN", "QLinearConv", "ConvInteger", "MatMulInteger"}
+    | {"BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"}
+)
+_RUNNING_STATISTICS: Mapping[str, frozenset[int]] = {"BatchNormalization": frozenset({3, 4})}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights a node reads first: elements that are parameters, and those that are running statistics."""
+
+    parameters: int = 0
+    running_statistics: int = 0
+
+
+def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
+    """For each node the weights that no earlier node has read, so that shared ones count once."""
+    seen: set[str] = set()
+    found = []
+    for node in graph.nodes:
+        counts: Counter[str] = Counter()
+        for index, tensor in enumerate(node.inputs):
+            if (
+                tensor is None
+                or tensor.name in seen
+                or tensor.name not in graph.constants
+                or not _is_weight(node, index, tensor)
+            ):
+                continue
+            seen.add(tensor.name)
+            is_statistic = index in _RUNNING_STATISTICS.get(node.key, ())
+            counts["running_statistics" if is_statistic else "parameters"] += _weights_in(node, index, tensor)
+        found.append(Weights(**counts))
+    return tuple(found)
+
+
+def _roles(node: Node) -> ModuleType:
+    """The tables of what inputs hold. Those of onnxruntime's operators are imported when one occurs."""
+    if node.domain.startswith("com.microsoft"):
+        from onnxcost.formulas.contrib import inputs as own
+
+        return own
+    return inputs
+
+
+def _weights_in(node: Node, index: int, tensor: Tensor) -> int:
+    """How many weights a tensor holds: its elements, or more where an operator packs several into one."""
+    packed = _roles(node).WEIGHTS.get(node.key, {}).get(index)
+    try:
+        return packed(node, tensor) if packed else tensor.size
+    # A node that does not fit its operator is left with what is stored.
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return tensor.size
+
+
+def _is_weight(node: Node, index: int, tensor: Tensor) -> bool:
+    roles = _roles(node)
+    if not tensor.is_shaped or index in roles.STEERING.get(node.key, ()):
+        return False
+    if tensor.dtype not in _STORED_AS_WEIGHTS:
+        return tensor.dtype == "int32" and roles.QUANTIZED_BIAS.get(node.key) == index
+    return tensor.size != 1 or node.op_type in _LEARNS_SCALARS
