@@ -91,8 +91,8 @@ class Inference:
             found = shape_inference.infer_node_outputs(
                 schema, _explicit(step.node), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
             )
-        # Beside its own errors onnx raises ValueError and TypeError for types that do not exist.
-        except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError) as error:
+        # Beside its own errors onnx raises those of C++ for types that do not exist and inputs that are too few.
+        except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError, LookupError) as error:
             if (computed := _computed(step, self.opsets)) is not None:
                 return computed
             _refuse_contradiction(step, str(error))

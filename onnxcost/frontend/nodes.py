@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.values import Step, Value
+from onnxcost.frontend.values import Step, Value, array_of
 from onnxcost.graph import Node, Tensor
 
 if TYPE_CHECKING:
@@ -77,13 +77,8 @@ def as_tensor(value: Value) -> Tensor:
 def _elements(value: Value) -> tuple[Any, ...] | None:
     if value.tensor is None or prod(value.tensor.dims) > VALUE_LIMIT:
         return None
-    from onnx.numpy_helper import to_array
-
-    try:
-        return tuple(to_array(value.tensor).ravel().tolist())
-    # A payload shorter than its dims say, or of a type that does not exist: the elements stay unknown.
-    except (ValueError, TypeError, KeyError, NotImplementedError):
-        return None
+    array = array_of(value.tensor)
+    return tuple(array.ravel().tolist()) if array is not None else None
 
 
 @lru_cache(maxsize=4096)

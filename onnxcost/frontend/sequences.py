@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from onnxcost.frontend.folding import folded
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 
 if TYPE_CHECKING:
     from onnx import TypeProto
@@ -44,10 +44,8 @@ def _index(step: Step, position: int, opsets: Opsets) -> int | None:
     tensor = folded(value, opsets) if value is not None else None
     if tensor is None:
         return None
-    from onnx.numpy_helper import to_array
-
-    array = to_array(tensor)
-    return int(array.ravel()[0]) if array.size else None
+    array = array_of(tensor)
+    return int(array.ravel()[0]) if array is not None and array.size else None
 
 
 def _construct(step: Step, opsets: Opsets) -> None:
@@ -141,9 +139,9 @@ def _split_sizes(step: Step, length: int, opsets: Opsets) -> list[int] | None:
     tensor = folded(given, opsets)
     if tensor is None:
         return None
-    from onnx.numpy_helper import to_array
-
-    sizes = to_array(tensor)
+    sizes = array_of(tensor)
+    if sizes is None:
+        return None
     if sizes.ndim:
         return [int(size) for size in sizes]
     each = int(sizes)

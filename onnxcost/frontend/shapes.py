@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.frontend.control_flow import CONTROL_FLOW, Body, run_modifiers
+from onnxcost.frontend.bodies import Body
+from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import bind_inputs, what_was_assumed
 from onnxcost.frontend.folding import can_fold, is_repeatable
 from onnxcost.frontend.given import given_values, take_shapes

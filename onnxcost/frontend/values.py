@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import ModelError
 
@@ -115,3 +115,13 @@ def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProt
         if isinstance(size, int) and abs(size) < 2**63:
             dim.dim_value = size
     return type_
+
+
+def array_of(tensor: TensorProto) -> Any:
+    """The elements as a numpy array; None for a payload shorter than its dims say, or of a type that does not exist."""
+    from onnx.numpy_helper import to_array
+
+    try:
+        return to_array(tensor)
+    except (ValueError, TypeError, KeyError, NotImplementedError):
+        return None

@@ -1,0 +1,94 @@
+"""What all control flow needs: bodies, and values that go into them and come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from onnxcost.frontend.folding import folded
+from onnxcost.frontend.values import Step, Value, array_of, tensor_type
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, TensorProto
+
+Body = Callable[["GraphProto", str, Sequence[Value]], tuple[list[Step], list[Value]]]
+"""Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs → its steps and its outputs."""
+
+UNROLLED = 5_000
+"""Steps that the unrolling of a model's loops may make in all."""
+
+INT64, BOOL, FLOAT, DOUBLE = 7, 9, 1, 11
+"""TensorProto's numbers of these element types."""
+
+
+def body_graph(step: Step, name: str) -> GraphProto | None:
+    """The graph in an attribute, None where there is none."""
+    attribute = step.attributes.get(name)
+    return attribute.g if attribute is not None and attribute.HasField("g") else None
+
+
+def number_in(value: Value | None, opsets: Mapping[str, int]) -> int | None:
+    """The value of a scalar, None where it is absent or not known."""
+    tensor = folded(value, opsets) if value is not None and value.is_known else None
+    if tensor is None:
+        return None
+    array = array_of(tensor)
+    return int(array.ravel()[0]) if array is not None and array.size else None
+
+
+def int64(name: str, number: int) -> Value:
+    """A known scalar."""
+    import numpy as np
+    from onnx.numpy_helper import from_array
+
+    return known(name, from_array(np.asarray(number, np.int64), name))
+
+
+def flag(name: str, *, is_true: bool) -> Value:
+    """A known condition."""
+    import numpy as np
+    from onnx.numpy_helper import from_array
+
+    return known(name, from_array(np.asarray(is_true), name))
+
+
+def known(name: str, tensor: TensorProto) -> Value:
+    """A value whose elements are known."""
+    value = Value(name, tensor=tensor)
+    value.learn(tensor_type(tensor.data_type, tensor.dims))
+    return value
+
+
+def fresh(name: str, source: Value) -> Value:
+    """A value of the same type whose elements are not known."""
+    value = Value(name)
+    if source.type is not None:
+        value.learn_from(source)
+    value.elements, value.content, value.is_bound = source.elements, source.content, source.is_bound
+    return value
+
+
+def give(output: Value | None, source: Value) -> None:
+    """The node's output is what a body made (or handed through)."""
+    if output is None:
+        return
+    if source.type is not None:
+        output.learn_from(source)
+    output.elements, output.content, output.is_bound = source.elements, source.content, source.is_bound
+    output.same_as, output.is_constant = source, source.is_constant
+
+
+def close(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:
+    """The node itself, behind the nodes of its body: it hands on, at the same position, what they made."""
+    step.inputs = tuple(made)
+    steps.append(step)
+
+
+def stack(output: Value, element: Value, count: int, axis: int) -> None:
+    """``count`` elements along a new axis."""
+    if element.type is None or element.dims is None:
+        return
+    dims = list(element.dims)
+    dims.insert(axis % (len(dims) + 1), count)
+    output.learn(tensor_type(element.type.tensor_type.elem_type, dims))
+    output.is_bound = element.is_bound
