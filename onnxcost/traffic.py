@@ -33,6 +33,13 @@ VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dr
 """Operators whose first output is their first input under another shape or name: no byte moves."""
 
 
+_CONTAINERS = (
+    *("SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength"),
+    *("Optional", "OptionalGetElement", "OptionalHasElement"),
+)
+"""Operators that hand tensors on by reference."""
+
+
 def traffic(node: Node) -> Traffic:
     """The traffic of one execution of the node; raises UnknownShape."""
     return _EXCEPTIONS.get(node.key, _inputs_and_outputs)(node)
@@ -73,6 +80,7 @@ def _reads_embeddings(node: Node) -> Traffic:
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
     **dict.fromkeys(VIEWS, _nothing),
     **dict.fromkeys(("Constant", "Shape", "Size"), _nothing),
+    **dict.fromkeys(_CONTAINERS, _nothing),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Slice", "Split", "CenterCropPad"), _reads_what_it_picks),
     **dict.fromkeys(("com.microsoft.GatherND", "com.microsoft.TorchEmbedding"), _reads_what_it_picks),
     "com.microsoft.GatherBlockQuantized": _reads_packed_rows,

@@ -34,7 +34,6 @@ class Outcome:
 
     name: str
     operators: set[str]
-    takes_sequences: bool
     error: str = ""
     uncounted: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
@@ -42,9 +41,12 @@ class Outcome:
 
 
 def values_of(model: onnx.ModelProto, inputs: list[Any]) -> dict[str, Any]:
-    """The small vectors and numbers among the inputs that may decide shapes: axes, sizes, indices, factors, strings."""
+    """What among the inputs may decide shapes: sequences, and small vectors and numbers (axes, sizes, indices, strings)."""
     given = {}
     for info, data in zip(model.graph.input, inputs, strict=False):
+        if not info.type.HasField("tensor_type"):
+            given[info.name] = data
+            continue
         array = np.asarray(data) if isinstance(data, np.ndarray | np.generic) else None
         if array is not None and (
             array.ndim == 0 or (array.ndim == 1 and array.size <= SMALL and may_decide(info.name, array))
@@ -73,8 +75,7 @@ def fits(found: Any, expected: tuple[int, ...]) -> bool:
 
 def outcome_of(case: Any) -> Outcome:
     inputs, outputs = case.data_sets[0]
-    takes_sequences = any(not info.type.HasField("tensor_type") for info in case.model.graph.input)
-    outcome = Outcome(case.name, {node.op_type for node in case.model.graph.node}, takes_sequences)
+    outcome = Outcome(case.name, {node.op_type for node in case.model.graph.node})
     forget_shapes(case.model)
     try:
         report = onnxcost.estimate(case.model, values=values_of(case.model, inputs))
@@ -114,7 +115,7 @@ def test_nothing_is_left_uncounted(outcomes) -> None:
     left = {
         outcome.name: outcome.uncounted
         for outcome in outcomes
-        if outcome.uncounted.keys() - UNCOUNTABLE.keys() and not outcome.takes_sequences and outcome.name not in OPEN
+        if outcome.uncounted.keys() - UNCOUNTABLE.keys() and outcome.name not in OPEN
     }
     assert left == {}
 
@@ -133,7 +134,5 @@ def test_shapes_are_bounds_only_where_data_decides(outcomes) -> None:
 
 
 def test_what_is_open_is_open_still(outcomes) -> None:
-    names = {
-        o.name for o in outcomes if o.error or o.wrong or (o.uncounted.keys() - UNCOUNTABLE.keys() and not o.takes_sequences)
-    }
+    names = {o.name for o in outcomes if o.error or o.wrong or (o.uncounted.keys() - UNCOUNTABLE.keys())}
     assert {name for name in OPEN if name not in names} == set()

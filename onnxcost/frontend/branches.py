@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxcost.frontend.bodies import Body, body_graph, close, give, number_in
+from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import what_was_assumed
-from onnxcost.frontend.inference import Contradiction
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
 

@@ -6,30 +6,77 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError
+from onnxcost.frontend.values import MANY, Value, tensor_type
+from onnxcost.graph import BoundDim
 
 if TYPE_CHECKING:
-    from onnx import TensorProto, ValueInfoProto
+    from onnx import TensorProto, TypeProto, ValueInfoProto
 
 
 def given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any]) -> dict[str, TensorProto]:
     """The user's values as tensors of the inputs' types."""
-    if not values:
-        return {}
-    import numpy as np
-    from onnx.helper import tensor_dtype_to_np_dtype
-    from onnx.numpy_helper import from_array
-
-    types = {info.name: info.type.tensor_type.elem_type for info in inputs}
+    types = {info.name: info.type for info in inputs}
     tensors = {}
     for name, value in values.items():
         if name not in types:
             raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, types)) or 'none'}")
-        try:
-            array = np.asarray(value).astype(tensor_dtype_to_np_dtype(types[name]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"the value given for input '{name}' does not fit its type: {error}") from None
-        tensors[name] = from_array(array, name)
+        if types[name].HasField("tensor_type"):
+            tensors[name] = _tensor(name, value, types[name].tensor_type.elem_type)
     return tensors
+
+
+def _tensor(name: str, value: Any, element_type: int) -> TensorProto:
+    import numpy as np
+    from onnx.helper import tensor_dtype_to_np_dtype
+    from onnx.numpy_helper import from_array
+
+    try:
+        return from_array(np.asarray(value).astype(tensor_dtype_to_np_dtype(element_type)), name)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"the value given for input '{name}' does not fit its type: {error}") from None
+
+
+def fill_containers(
+    inputs: Sequence[Value], values: Mapping[str, Any], dims: Mapping[str, int]
+) -> tuple[list[BoundDim], Mapping[str, int]]:
+    """Puts tensors into the inputs that are sequences or optionals: those given, else for a sequence one, as an assumption.
+
+    Returns what the lengths are, and the dims less those of the user's that were lengths (``--dim NAME.length=3``).
+    """
+    lengths: list[BoundDim] = []
+    rest = dict(dims)
+    for value in inputs:
+        kind = value.type.WhichOneof("value") if value.type is not None else None
+        if value.type is None or kind not in ("sequence_type", "optional_type"):
+            continue
+        name, inner = f"{value.name}.length", getattr(value.type, kind).elem_type
+        given = values.get(value.name)
+        if kind == "optional_type":
+            value.content = _made(value.name, inner, given) if given is not None else None
+            continue
+        count = rest.pop(name, None) if given is None else len(given)
+        if count is not None and count > MANY:
+            raise InputError(f"'{name}' was given as {count}: a sequence is followed up to {MANY} tensors")
+        source = "assumed" if count is None else "given"
+        lengths.append(BoundDim(name, 1 if count is None else count, source, f"--dim {name}=N"))
+        items = given if given is not None else [None] * lengths[-1].value
+        value.elements = tuple(_made(f"{value.name}[{index}]", inner, item) for index, item in enumerate(items))
+        value.is_shaped = all(element.is_shaped for element in value.elements)
+    return lengths, rest
+
+
+def _made(name: str, type_: TypeProto, given: Any) -> Value:
+    """A value of the type; of a tensor or a list of them that was given, its type and its elements."""
+    value = Value(name)
+    value.learn(type_)
+    if given is not None and type_.HasField("tensor_type"):
+        value.tensor = _tensor(name, given, type_.tensor_type.elem_type)
+        value.learn(tensor_type(value.tensor.data_type, value.tensor.dims))
+    elif given is not None and type_.HasField("sequence_type"):
+        value.elements = tuple(
+            _made(f"{name}[{index}]", type_.sequence_type.elem_type, item) for index, item in enumerate(given)
+        )
+    return value
 
 
 def take_shapes(inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProto]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from onnxcost.frontend.folding import folded
-from onnxcost.frontend.values import Step, Value, array_of, tensor_type
+from onnxcost.frontend.values import MANY, Step, Value, array_of, tensor_type
 
 if TYPE_CHECKING:
     from onnx import TypeProto
@@ -126,10 +126,6 @@ def _split(step: Step, opsets: Opsets) -> None:
         part.learn(tensor_type(source.type.tensor_type.elem_type, [*dims[:axis], *middle, *dims[axis + 1 :]]))
         parts.append(part)
     _holds(step, tuple(parts))
-
-
-MANY = 100_000
-"""Elements of the longest sequence that is followed."""
 
 
 def _split_sizes(step: Step, length: int, opsets: Opsets) -> list[int] | None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.bodies import Body
+from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import bind_inputs, what_was_assumed
 from onnxcost.frontend.folding import can_fold, is_repeatable
-from onnxcost.frontend.given import given_values, take_shapes
-from onnxcost.frontend.inference import Contradiction, Inference
+from onnxcost.frontend.given import fill_containers, given_values, take_shapes
+from onnxcost.frontend.inference import Inference
 from onnxcost.frontend.normal_form import in_execution_order, normalised
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.values import Step, Value, tensor_type
@@ -70,13 +71,16 @@ def shaped(
     inputs = [value for value in graph.input if value.name not in stored]
     given = given_values(inputs, values or {})
     take_shapes(inputs, given)
-    found.dims = bind_inputs(inputs, shapes or {}, dims or {})
-    scope: Scope = {}
-    for info in inputs:
-        value = Value(info.name, tensor=given.get(info.name))
+    found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
+    for value, info in zip(found.inputs, inputs, strict=True):
         value.learn(info.type)
+    lengths, dims = fill_containers(found.inputs, values or {}, dims or {})
+    found.dims = (*bind_inputs(inputs, shapes or {}, dims), *lengths)
+    scope: Scope = {}
+    for value, info in zip(found.inputs, inputs, strict=True):
+        if info.type.HasField("tensor_type"):
+            value.learn(info.type)
         _define(scope, info.name, value, "an input of the graph")
-        found.inputs.append(value)
     try:
         _walk(graph, scope, "", found, found.steps)
     except Contradiction as contradiction:

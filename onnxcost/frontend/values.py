@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Dims = tuple[int | str | None, ...]
 MAX_RANK = 64
 """That of numpy, whose arrays hold every tensor that can be run."""
+MANY = 100_000
+"""Tensors of the longest sequence that is followed."""
 
 
 @dataclass(slots=True, eq=False)
