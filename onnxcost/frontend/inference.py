@@ -114,13 +114,13 @@ def _explicit(node: NodeProto) -> NodeProto:
 
 def _computed(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
     """The outputs of a node that can be run, whatever inference thinks of it: it is stricter than the runtimes in places."""
-    if not can_fold(step):
+    if not can_fold(step) or not step.node.output:
         return None
     answer = [Value(name) for name in step.node.output]
     trial = replace(step, outputs=tuple(answer))
     for value in answer:
         value.folds_from = trial
-        folded(value, opsets)
+    folded(answer[0], opsets)  # one run makes them all
     return answer if all(value.type is not None for value in answer) else None
 
 
