@@ -25,7 +25,7 @@ def output(command: str) -> str:
     """What the command prints on a terminal of fixed width, without colour."""
     program, *arguments = shlex.split(command)
     module = {"onnxcost": ["-m", "onnxcost"], "python": []}[program]
-    environment = {**os.environ, "COLUMNS": WIDTH, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": WIDTH, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, *module, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
+
+from onnxcost.cli.app import run
+from tests.modeltext import model
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -31,3 +35,14 @@ def test_every_script_that_is_named_exists() -> None:
     named = set(re.findall(r"(?:scripts|tests)/[\w./-]+\.\w+", README))
     assert named
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_example_of_own_formulas_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gated: 6 elements of 5 operations; Scale: 6 of 2."""
+    code = re.search(r"```python\n(# mine\.py\n.*?)```", README, re.S)
+    assert code
+    (tmp_path / "mine.py").write_text(code[1])
+    custom = model("(float[2,6] x) => (float y) { h = my.domain.Gated(x) y = my.domain.Scale(h) }", domains=', "my.domain" : 1')
+    (tmp_path / "model.onnx").write_bytes(custom.SerializeToString())
+    assert run([str(tmp_path / "model.onnx"), "--formulas", str(tmp_path / "mine.py"), "--format", "json", "--strict"]) == 0
+    assert json.loads(capsys.readouterr().out)["totals"]["flops"] == 6 * 5 + 6 * 2

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from onnxcost.render.glyphs import UNICODE
 from onnxcost.render.layout import plain
-from onnxcost.render.summary import conventions, dims, facts, not_counted, summary, tensors, title
+from onnxcost.render.summary import conventions, dims, facts, not_counted, summary, tensors, title, types
 from onnxcost.render.tables import Table, module_table, node_table, operator_table
 from onnxcost.render.view import View
 from onnxcost.report import CostReport
@@ -54,6 +54,8 @@ def _interface(report: CostReport) -> list[str]:
 
 def _summary(report: CostReport, view: View) -> list[str]:
     rows = [(entry.label, f"{entry.number} {entry.unit}", entry.note) for entry in summary(report, view, UNICODE)]
+    if each := types(report, view):
+        rows.append(("Types", "", " · ".join(each)))
     if others := conventions(report, view, UNICODE):
         rows.append(("Conventions", "", " · ".join(others)))
     return markdown_table(["", "Total", ""], [False, True, False], rows)

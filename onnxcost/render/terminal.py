@@ -7,7 +7,7 @@ import textwrap
 from onnxcost.render.glyphs import Glyphs
 from onnxcost.render.layout import Line, plain, shortened, table, wrapped
 from onnxcost.render.screen import Screen
-from onnxcost.render.summary import Entry, conventions, dims, facts, not_counted, summary, tensors, title
+from onnxcost.render.summary import Entry, conventions, dims, facts, not_counted, summary, tensors, title, types
 from onnxcost.render.tables import Table, module_table, node_table, operator_table
 from onnxcost.render.view import View
 from onnxcost.report import CostReport
@@ -70,6 +70,8 @@ def _summary(report: CostReport, view: View, screen: Screen) -> list[Line]:
     numbers = max(len(entry.number) for entry in entries)
     units = max(len(entry.unit) for entry in entries)
     lines = [line for entry in entries for line in _entry(entry, numbers, units, screen.width)]
+    if each := types(report, view):
+        lines += wrapped(_label("Types"), each, f" {screen.glyphs.dot} ", screen.width)
     if others := conventions(report, view, screen.glyphs):
         lines += wrapped(_label("Conventions"), others, f" {screen.glyphs.dot} ", screen.width)
     return lines
