@@ -120,8 +120,8 @@ def conventions(report: CostReport, view: View, glyphs: Glyphs) -> list[str]:
 def types(report: CostReport, view: View) -> list[str]:
     """The convention's number by the type it is computed in, ``int8 3.629 G``; nothing where float32 has (nearly) all."""
     counts = {group.key[0]: group.total(view.convention) for group in report.by_dtype()}
-    enough = sum(counts.values()) / 1000
-    shown = sorted(((count, dtype) for dtype, count in counts.items() if count > enough), reverse=True)
+    total = sum(counts.values())
+    shown = sorted(((count, dtype) for dtype, count in counts.items() if 1000 * count > total), reverse=True)
     return [f"{dtype} {si(count)}" for count, dtype in shown] if {dtype for _, dtype in shown} - {"float32"} else []
 
 
