@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,6 +19,14 @@ BITS: Mapping[str, int] = {
 """Stored width of an element; sub-byte types are packed. Strings have no fixed width and stand for 0."""
 
 Dim = int | str | None
+
+
+@lru_cache(maxsize=65536)
+def _elements(dims: tuple[Dim, ...] | None) -> int | None:
+    """The product of the dims, None while one is open; remembered, because a graph has far fewer shapes than tensors."""
+    if dims is None or not all(isinstance(dim, int) for dim in dims):
+        return None
+    return prod(dims)  # type: ignore[arg-type]  # all are int by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class Tensor:
     @property
     def is_shaped(self) -> bool:
         """Whether every dim is known."""
-        return self.dims is not None and all(type(dim) is int for dim in self.dims)
+        return _elements(self.dims) is not None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +72,8 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements; raises UnknownShape."""
-        return prod(self.shape)
+        elements = _elements(self.dims)
+        return prod(self.shape) if elements is None else elements
 
     @property
     def nbytes(self) -> int:

@@ -104,9 +104,13 @@ class Group:
 
     def total(self, convention: Convention) -> int:
         """The sum of the counted nodes under a convention: a lower bound unless ``complete``."""
-        if not convention.overrides:
+        if convention.overrides.keys().isdisjoint(self._operators):
             return self.work.dot(convention.weights)
         return sum(cost.count(convention) for cost in self.counted)
+
+    @cached_property
+    def _operators(self) -> frozenset[str]:
+        return frozenset(cost.node.key for cost in self.costs)
 
 
 def grouped(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:
@@ -186,10 +190,15 @@ class CostReport:
 
     def total(self, convention: Convention | str) -> int:
         """The model's number under a convention; raises KeyError for a name that is none."""
-        return self.whole.total(CONVENTIONS[convention] if isinstance(convention, str) else convention)
+        chosen = CONVENTIONS[convention] if isinstance(convention, str) else convention
+        return sum(group.total(chosen) for group in self.by_operator())
 
     def by_operator(self) -> tuple[Group, ...]:
         """Groups keyed (domain, op_type)."""
+        return self._operators
+
+    @cached_property
+    def _operators(self) -> tuple[Group, ...]:
         return grouped(self.costs, lambda cost: (cost.node.domain, cost.node.op_type))
 
     def by_scope(self, depth: int) -> tuple[Group, ...]:

@@ -45,7 +45,7 @@ class Work:
 
     def dot(self, weights: Mapping[str, int]) -> int:
         """The weighted sum of the counts; a kind that ``weights`` leaves out weighs 0."""
-        return sum(weight * getattr(self, kind) for kind, weight in weights.items())
+        return sum([weight * getattr(self, kind) for kind, weight in weights.items()])
 
     def to_dict(self) -> dict[str, int]:
         """The counts by name, in the order of the fields."""

@@ -89,6 +89,7 @@ class Step:
     outputs: tuple[Value | None, ...]
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
     repeat: int = 1
+    has_subgraph: bool = False
     branches: tuple[list[Step], ...] = ()
     open_reason: str = ""
 
@@ -98,11 +99,6 @@ class Step:
         for branch in self.branches:
             for step in branch:
                 step.times(count)
-
-    @property
-    def has_subgraph(self) -> bool:
-        """Whether an attribute holds a graph."""
-        return any(attribute.HasField("g") or attribute.graphs for attribute in self.attributes.values())
 
 
 def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProto:

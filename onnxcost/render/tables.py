@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from onnxcost.conventions import FLOPS, MACS
@@ -106,9 +105,8 @@ def _table(fields: Sequence[Field], rows: Sequence[Row], context: Context, note:
     return Table(tuple(column for column, _ in fields), cells, note)
 
 
-def _context(report: CostReport, view: View, glyphs: Glyphs, rows: Sequence[Row]) -> Context:
-    """``rows`` hold every node once, so that their sum is the whole: counting again is slow for a hundred thousand nodes."""
-    return Context(report, view, glyphs, sum(row.count for row in rows))
+def _context(report: CostReport, view: View, glyphs: Glyphs) -> Context:
+    return Context(report, view, glyphs, report.total(view.convention))
 
 
 def operator_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
@@ -119,7 +117,7 @@ def operator_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
     fields = _fields(view, [GROUP, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
     named = ", ".join(f"{exact(row.nodes)} {row.label}" for row in sorted(idle, key=lambda row: -row.nodes))
     note = f"No arithmetic: {named}" if idle else ""
-    return _table(fields, [row for row in rows if row not in idle], _context(report, view, glyphs, rows), note)
+    return _table(fields, [row for row in rows if row not in idle], _context(report, view, glyphs), note)
 
 
 def module_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
@@ -129,18 +127,17 @@ def module_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
     rows = module_rows(report, view)
     no_scope = all(not cost.node.scope for cost in report.costs)
     note = "No node of this model names the module that it comes from" if no_scope else ""
-    context = _context(report, view, glyphs, [row for row in rows if row.level == 0])
+    context = _context(report, view, glyphs)
     return _table(fields, rows, context, note)
 
 
 def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
     """The first ``view.top`` nodes; the header says how many of how many."""
-    every = node_rows(report, replace(view, top=None))
-    rows = every[: view.top]
+    rows = node_rows(report, view)
     own = COUNT if view.has_own_count else None
     which = "First" if view.sort in ("order", "name") else "Top"
     heading = f"{which} {exact(len(rows))} of {exact(len(report.costs))} nodes" if len(rows) < len(report.costs) else "Node"
     node = (NODE[0]._replace(title=heading), NODE[1])
     parameters = (PARAMETERS[0]._replace(drop=5), PARAMETERS[1])
     fields = _fields(view, [node, OPERATOR, OUTPUT, MACS_, FLOPS_, own, parameters, TRAFFIC])
-    return _table([*fields, SHARE], rows, _context(report, view, glyphs, every))
+    return _table([*fields, SHARE], rows, _context(report, view, glyphs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from typing import Any
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
@@ -116,7 +117,13 @@ def _node_row(cost: NodeCost, view: View) -> Row:
 
 def node_rows(report: CostReport, view: View) -> list[Row]:
     """One row a node, the first ``top`` of them."""
-    return sorted((_node_row(cost, view) for cost in report.costs), key=sort_key(view))[: view.top]
+    if view.sort or view.top is None:
+        return sorted((_node_row(cost, view) for cost in report.costs), key=sort_key(view))[: view.top]
+
+    def counts(cost: NodeCost) -> tuple[int, int]:
+        return (0, 0) if isinstance(cost, Uncounted) else (cost.count(view.convention), cost.count(FLOPS))
+
+    return [_node_row(cost, view) for cost in nlargest(view.top, report.costs, counts)]
 
 
 NO_SCOPE = "(no module)"
