@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from onnxcost.graph import BITS, Caveat, Graph, Node
 from onnxcost.traffic import VIEWS
@@ -18,8 +19,14 @@ def compute_dtype(node: Node) -> str:
 
     So a comparison of floats counts under float32, and what quantizes or dequantizes under its integer type.
     """
-    ends = [tensor.dtype for tensor in (*node.inputs[:1], *node.outputs[:1]) if tensor is not None]
-    arithmetic = [dtype for dtype in ends if dtype != "bool"]
+    reads = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else "bool"
+    writes = node.outputs[0].dtype if node.outputs and node.outputs[0] is not None else "bool"
+    return _narrower(reads, writes)
+
+
+@cache
+def _narrower(one: str, other: str) -> str:
+    arithmetic = [dtype for dtype in (one, other) if dtype != "bool"]
     return min(arithmetic, key=lambda dtype: (BITS.get(dtype, 64), not _is_data(dtype)), default="bool")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 from onnxcost.formulas import inputs
 from onnxcost.graph import Graph, Node, Tensor
@@ -22,33 +21,33 @@ _LEARNS_SCALARS = frozenset(
 _RUNNING_STATISTICS: Mapping[str, frozenset[int]] = {"BatchNormalization": frozenset({3, 4})}
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(NamedTuple):
     """The weights a node reads first: elements that are parameters, and those that are running statistics."""
 
     parameters: int = 0
     running_statistics: int = 0
 
 
+NONE = Weights()
+
+
 def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
     """For each node the weights that no earlier node has read, so that shared ones count once."""
     seen: set[str] = set()
-    found = []
-    for node in graph.nodes:
-        counts: Counter[str] = Counter()
-        for index, tensor in enumerate(node.inputs):
-            if (
-                tensor is None
-                or tensor.name in seen
-                or tensor.name not in graph.constants
-                or not _is_weight(node, index, tensor)
-            ):
-                continue
-            seen.add(tensor.name)
-            is_statistic = index in _RUNNING_STATISTICS.get(node.key, ())
-            counts["running_statistics" if is_statistic else "parameters"] += _weights_in(node, index, tensor)
-        found.append(Weights(**counts))
-    return tuple(found)
+    return tuple(_first_read(node, graph, seen) for node in graph.nodes)
+
+
+def _first_read(node: Node, graph: Graph, seen: set[str]) -> Weights:
+    parameters = running_statistics = 0
+    for index, tensor in enumerate(node.inputs):
+        if tensor is None or tensor.name not in graph.constants or tensor.name in seen or not _is_weight(node, index, tensor):
+            continue
+        seen.add(tensor.name)
+        if index in _RUNNING_STATISTICS.get(node.key, ()):
+            running_statistics += _weights_in(node, index, tensor)
+        else:
+            parameters += _weights_in(node, index, tensor)
+    return Weights(parameters, running_statistics) if parameters or running_statistics else NONE
 
 
 def _roles(node: Node) -> ModuleType:

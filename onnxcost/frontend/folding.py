@@ -29,12 +29,11 @@ def is_repeatable(step: Step) -> bool:
 
 def can_fold(step: Step) -> bool:
     """Whether the step's outputs are small and follow from known values alone."""
-    if step.domain or not is_repeatable(step):
-        return False
-    inputs = [value for value in step.inputs if value is not None]
     if step.node.op_type in _NEEDS_SHAPES_ALONE:
-        return all(value.is_shaped and value.dims is not None for value in inputs)
-    return all(value.is_known for value in inputs) and all(_is_small(value) for value in step.outputs if value is not None)
+        return not step.domain and all(value is None or (value.is_shaped and value.dims is not None) for value in step.inputs)
+    if not all(value is None or value.is_known for value in step.inputs) or step.domain or not is_repeatable(step):
+        return False
+    return all(value is None or _is_small(value) for value in step.outputs)
 
 
 def _is_small(value: Value) -> bool:

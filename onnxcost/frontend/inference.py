@@ -20,16 +20,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Asks onnx for the types of a node's outputs, once for all nodes that are alike: models repeat their blocks."""
+    """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks.
+
+    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known.
+    """
 
     opsets: Mapping[str, int]
     imports: Sequence[OperatorSetIdProto]
     ir_version: int
     formulas: FormulaTable
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
+    settled: dict[Hashable, list[Value]] = field(default_factory=dict)
 
     def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> None:
         """Fills in the types of the step's outputs; ``scope`` is what a subgraph of it can see. Raises Contradiction."""
+        alike = None if step.has_subgraph or any(v is not None and v.is_known for v in step.inputs) else _signature(step, {})
+        settled = self.settled.get(alike) if alike is not None else None
+        if settled is not None:
+            _take(step, settled)
+        else:
+            self._infer_anew(step, scope)
+            if alike is not None and _is_settled(step) and not any(v is not None and v.is_bound for v in step.outputs):
+                self.settled[alike] = [value if value is not None else Value("") for value in step.outputs]
+            for name, output in zip(step.node.output, step.outputs, strict=True):
+                if output is not None and not output.is_shaped and name in hints:
+                    _take_hint(output, hints[name])
+        if any(value is not None and value.is_bound for value in step.inputs):
+            for output in step.outputs:
+                if output is not None:
+                    output.is_bound = True
+
+    def _infer_anew(self, step: Step, scope: Mapping[str, Value]) -> None:
         schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
         if schema is not None and all(value is None or value.type is not None for value in step.inputs):
             self._derive(step, schema, scope, fold=False)
@@ -40,13 +61,6 @@ class Inference:
             check_window(step)
         if not _is_settled(step):
             self._apply_rules(step)
-        for name, output in zip(step.node.output, step.outputs, strict=True):
-            if output is not None and not output.is_shaped and name in hints:
-                _take_hint(output, hints[name])
-        if any(value is not None and value.is_bound for value in step.inputs):
-            for output in step.outputs:
-                if output is not None:
-                    output.is_bound = True
 
     def _apply_rules(self, step: Step) -> None:
         """The rules that stand beside the formulas: exact ones first, then the largest that an output can be."""
@@ -72,9 +86,7 @@ class Inference:
                 visible = {name: value for name, value in zip(step.node.input, step.inputs, strict=True) if value is not None}
                 self.answers[alike] = self._ask(step, schema, visible, data)
             answer = self.answers[alike]
-        for output, found in zip(step.outputs, answer, strict=True):
-            if output is not None and found.type is not None:
-                output.learn_from(found)
+        _take(step, answer)
 
     def _ask(self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]) -> list[Value]:
         """One value with the inferred type for each output; one without a type for an output that inference leaves open."""
@@ -134,6 +146,12 @@ def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
         tuple(attribute.SerializeToString() for attribute in step.node.attribute),
         tuple((index, data[name].SerializeToString()) for index, name in enumerate(step.node.input) if name in data),
     )
+
+
+def _take(step: Step, answer: Sequence[Value]) -> None:
+    for output, found in zip(step.outputs, answer, strict=True):
+        if output is not None and found.type is not None:
+            output.learn_from(found)
 
 
 def _is_settled(step: Step) -> bool:

@@ -134,13 +134,21 @@ _NO_MODULE = "_empty_nn_module_stack"
 
 
 def _scope(node: NodeProto) -> tuple[str, ...]:
-    """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name.
+    """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes" and (paths := _name_scopes(entry.value)):
+            return _modules(tuple(paths[:-1]))
+    module, slash, _ = node.name.rpartition("/")
+    return _modules(tuple(module.split("/"))) if slash else ()
+
+
+@lru_cache(maxsize=65536)
+def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The scope that the parts of a path are.
 
     Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
     already is left out, so that one module has one scope whoever exported it.
     """
-    paths = next((_name_scopes(item.value) for item in node.metadata_props if item.key == "pkg.torch.onnx.name_scopes"), None)
-    parts = paths[:-1] if paths else [part for part in node.name.split("/")[:-1] if part]
     scope: list[str] = []
     parent = ""
     for part in parts:
@@ -151,6 +159,7 @@ def _scope(node: NodeProto) -> tuple[str, ...]:
     return tuple(scope)
 
 
+@lru_cache(maxsize=4096)
 def _name_scopes(text: str) -> list[str]:
     """The paths in a list that is written as Python would: ``['', 'layer1', 'layer1.0', 'conv2d']``."""
     return re.findall(r"'([^']*)'", text)

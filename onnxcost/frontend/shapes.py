@@ -178,14 +178,12 @@ def _settle(step: Step, found: ShapedModel) -> None:
     if step.node.op_type == "Constant" and not step.domain:
         _settle_constant(step, found)
         return
-    outputs = [value for value in step.outputs if value is not None]
-    inputs = [value for value in step.inputs if value is not None]
     follows = can_fold(step)
-    is_constant = bool(inputs) and all(value.is_constant for value in inputs) and is_repeatable(step)
-    for output in outputs:
-        output.is_constant = is_constant
-        if output.tensor is None:
-            output.folds_from = step if follows else None
+    is_constant = any(step.inputs) and all(value is None or value.is_constant for value in step.inputs) and is_repeatable(step)
+    for output in step.outputs if follows or is_constant else ():
+        if output is not None:
+            output.is_constant = is_constant
+            output.folds_from = step if follows and output.tensor is None else None
 
 
 def _settle_constant(step: Step, found: ShapedModel) -> None:
