@@ -53,18 +53,19 @@ def peak_activation_bytes(graph: Graph) -> int:
     buffers = {tensor.name: tensor.nbytes for tensor in graph.inputs}
     live = peak = sum(buffers.values())
     for index, node in enumerate(graph.nodes):
-        read = {owner[t.name] for t in node.inputs if t is not None and owner.get(t.name) in buffers}
-        dying = {name for name in read - callers if last_use[name] == index}
+        read = [owner.get(tensor.name, "") for tensor in node.inputs if tensor is not None]
+        dying = {name for name in read if last_use.get(name) == index and name in buffers and name not in callers}
         for tensor in node.outputs:
             if tensor is None or tensor.is_constant or owner[tensor.name] != tensor.name:
                 continue
-            reusable = sorted(n for n in dying if buffers[n] == tensor.nbytes) if _is_in_place(node) else []
-            if reusable:
-                dying.discard(reusable[0])
-                buffers[tensor.name] = buffers.pop(reusable[0])
+            size = tensor.nbytes
+            reused = next((n for n in read if n in dying and buffers[n] == size), None) if _is_in_place(node) else None
+            if reused is not None:
+                dying.discard(reused)
+                del buffers[reused]
             else:
-                buffers[tensor.name] = tensor.nbytes
-                live += tensor.nbytes
+                live += size
+            buffers[tensor.name] = size
             if last_use.get(tensor.name, index) == index:
                 dying.add(tensor.name)
         peak = max(peak, live)

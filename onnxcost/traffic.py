@@ -46,7 +46,7 @@ def traffic(node: Node) -> Traffic:
 
 
 def _nbytes(tensors: tuple[Tensor | None, ...]) -> int:
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+    return sum([tensor.nbytes for tensor in tensors if tensor is not None])
 
 
 def _inputs_and_outputs(node: Node) -> Traffic:

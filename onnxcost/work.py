@@ -38,7 +38,16 @@ class Work:
         )
 
     def __rmul__(self, times: int) -> Work:
-        return Work(*[times * getattr(self, kind) for kind in KINDS])
+        return Work(
+            times * self.macs,
+            times * self.accumulators,
+            times * self.bias_adds,
+            times * self.adds,
+            times * self.muls,
+            times * self.divs,
+            times * self.compares,
+            times * self.transcendentals,
+        )
 
     def __bool__(self) -> bool:
         return self != NO_WORK

@@ -138,14 +138,13 @@ def _computed(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
 
 def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
     """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known."""
-    return (
-        step.domain,
-        step.node.op_type,
-        tuple(value.signature if value is not None else None for value in step.inputs),
-        tuple(output is not None for output in step.outputs),
-        tuple(attribute.SerializeToString() for attribute in step.node.attribute),
-        tuple((index, data[name].SerializeToString()) for index, name in enumerate(step.node.input) if name in data),
+    types = tuple([value.signature if value is not None else None for value in step.inputs])
+    outputs = tuple([output is not None for output in step.outputs])
+    attributes = tuple([attribute.SerializeToString() for attribute in step.attributes.values()])
+    elements = (
+        tuple([(i, data[name].SerializeToString()) for i, name in enumerate(step.node.input) if name in data]) if data else ()
     )
+    return step.domain, step.node.op_type, types, outputs, attributes, elements
 
 
 def _take(step: Step, answer: Sequence[Value]) -> None:

@@ -37,9 +37,7 @@ def _check_graph(graph: GraphProto) -> None:
 
 def _check_nodes(nodes: Iterable[NodeProto]) -> None:
     for node in nodes:
-        _check((node.op_type, node.domain, node.name, node.overload))
-        _check(node.input)
-        _check(node.output)
+        _check([node.op_type, node.domain, node.name, node.overload, *node.input, *node.output])
         for entry in node.metadata_props:
             _check((entry.key, entry.value))
         for attribute in node.attribute:

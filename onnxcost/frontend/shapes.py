@@ -166,10 +166,10 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
 
 def _step(node: NodeProto, position: int, scope: Scope, prefix: str) -> Step:
     name = node.name or f"{node.op_type}_{position}"
-    inputs = tuple(scope[item] if item else None for item in node.input)
-    outputs = tuple(Value(prefix + item) if item else None for item in node.output)
+    inputs = tuple([scope[item] if item else None for item in node.input])
+    outputs = tuple([Value(prefix + item) if item else None for item in node.output])
     attributes = {item.name: item for item in node.attribute}
-    has_subgraph = any(item.HasField("g") or item.graphs for item in node.attribute)
+    has_subgraph = any(item.HasField("g") or item.graphs for item in attributes.values())
     return Step(node, prefix + name, node.domain, inputs, outputs, attributes, has_subgraph=has_subgraph)
 
 

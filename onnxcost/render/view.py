@@ -120,8 +120,10 @@ def node_rows(report: CostReport, view: View) -> list[Row]:
     if view.sort or view.top is None:
         return sorted((_node_row(cost, view) for cost in report.costs), key=sort_key(view))[: view.top]
 
-    def counts(cost: NodeCost) -> tuple[int, int]:
-        return (0, 0) if isinstance(cost, Uncounted) else (cost.count(view.convention), cost.count(FLOPS))
+    def counts(cost: NodeCost) -> tuple[int, ...]:
+        if isinstance(cost, Uncounted):
+            return (0, 0)
+        return (cost.count(view.convention), cost.count(FLOPS)) if view.convention.name != FLOPS.name else (cost.count(FLOPS),)
 
     return [_node_row(cost, view) for cost in nlargest(view.top, report.costs, counts)]
 
