@@ -34,7 +34,7 @@ class Counted:
     @property
     def traffic(self) -> Traffic:
         """The traffic of all executions in one inference."""
-        return self.node.repeat * self.traffic_once
+        return self.node.repeat * self.traffic_once if self.node.repeat != 1 else self.traffic_once
 
     def count(self, convention: Convention) -> int:
         """The node's number under a convention, for all executions."""

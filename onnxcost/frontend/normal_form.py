@@ -81,18 +81,13 @@ def in_execution_order(graph: GraphProto, outer: Collection[str]) -> list[NodePr
 
     Raises ModelError for a value that nothing defines and for a cycle.
     """
-    made = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     seen: set[str] = set()
-    is_ordered = True
     for node in graph.node:
-        for name in node.input:
+        for name in (*node.input, *_read_by_bodies(node)) if node.attribute else node.input:
             if name and name not in seen and name not in outer:
-                if name not in made:
-                    raise ModelError(f"node '{_label(node)}' reads '{name}', which nothing in the model defines")
-                is_ordered = False
-        is_ordered = is_ordered and all(name in seen or name not in made for name in _read_by_bodies(node))
+                return _sorted(graph, outer)
         seen.update(node.output)
-    return list(graph.node) if is_ordered else _sorted(graph, made)
+    return list(graph.node)
 
 
 def _read_by_bodies(node: NodeProto) -> Iterator[str]:
@@ -108,16 +103,17 @@ def _free_names(graph: GraphProto) -> set[str]:
     return (read | {value.name for value in graph.output}) - own
 
 
-def _sorted(graph: GraphProto, made: Mapping[str, int]) -> list[NodeProto]:
+def _sorted(graph: GraphProto, outer: Collection[str]) -> list[NodeProto]:
     from graphlib import CycleError, TopologicalSorter
 
     nodes = list(graph.node)
-    order = TopologicalSorter(
-        {
-            index: [made[name] for name in (*node.input, *_read_by_bodies(node)) if name in made]
-            for index, node in enumerate(nodes)
-        }
-    )
+    made = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    for node in nodes:
+        for name in node.input:
+            if name and name not in made and name not in outer:
+                raise ModelError(f"node '{_label(node)}' reads '{name}', which nothing in the model defines")
+    reads = {index: (*node.input, *_read_by_bodies(node)) for index, node in enumerate(nodes)}
+    order = TopologicalSorter({index: [made[name] for name in names if name in made] for index, names in reads.items()})
     try:
         return [nodes[index] for index in order.static_order()]
     except CycleError as error:

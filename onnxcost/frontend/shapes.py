@@ -121,7 +121,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
         else:
             found.inference.infer(step, hints, scope)
-            if not step.domain and step.node.op_type in SEQUENCES:
+            if not step.domain and step.node.op_type in SEQUENCES and step.outputs:
                 SEQUENCES[step.node.op_type](step, found.opsets)
             _settle(step, found)
             if step.has_subgraph:

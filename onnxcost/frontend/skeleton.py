@@ -57,12 +57,8 @@ class Skeleton(NamedTuple):
     file_bytes: int
 
 
-class _Field(NamedTuple):
-    number: int
-    wire_type: int
-    start: int  # of the tag
-    payload: int  # start of what follows the tag and, for bytes, the length
-    end: int
+_Field = tuple[int, int, int, int, int]
+"""A field's number and wire type; where its tag starts, where its payload does (behind the length), where it ends."""
 
 
 def read_skeleton(source: ModelSource) -> Skeleton:  # type: ignore[valid-type]
@@ -126,15 +122,15 @@ def _without_payloads(buffer: memoryview | mmap.mmap, kind: str, start: int, end
     children, dropped = _CHILDREN[kind], _DROPPED.get(kind, frozenset())
     pieces: list[bytes | memoryview] = []
     copied = start
-    for field in _fields(buffer, start, end):
-        drop = field.number in dropped
-        child = children.get(field.number)
-        if drop or (child and field.wire_type == _BYTES and field.end - field.payload > LARGE):
-            pieces.append(buffer[copied : field.start])
-            copied = field.end
+    for number, wire_type, at, payload, after in _fields(buffer, start, end):
+        drop = number in dropped
+        child = children.get(number)
+        if drop or (child and wire_type == _BYTES and after - payload > LARGE):
+            pieces.append(buffer[copied:at])
+            copied = after
             if child and not drop:
-                message = _without_payloads(buffer, child, field.payload, field.end, depth + 1)
-                pieces += (_varint_bytes(field.number << 3 | _BYTES), _varint_bytes(len(message)), message)
+                message = _without_payloads(buffer, child, payload, after, depth + 1)
+                pieces += (_varint_bytes(number << 3 | _BYTES), _varint_bytes(len(message)), message)
     pieces.append(buffer[copied:end])
     if kind == "Tensor":
         pieces.append(_EXTERNAL)
@@ -159,7 +155,7 @@ def _fields(buffer: memoryview | mmap.mmap, position: int, end: int) -> Iterator
         if position > end or number == 0:
             where = f"byte {start} is no protobuf field" if number == 0 else f"it ends in the middle of a field at byte {start}"
             raise ModelError(where)
-        yield _Field(number, wire_type, start, payload, position)
+        yield number, wire_type, start, payload, position
 
 
 def _varint(buffer: memoryview | mmap.mmap, position: int, end: int) -> tuple[int, int]:
