@@ -1,0 +1,80 @@
+"""Where formulas come from: common families first, then all, then installed packages; a user's file."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from onnxcost.errors import InputError
+from onnxcost.formulas import FORMULAS, per_output, sources
+
+MINE = {"my.Op": per_output("Y = 2·X", muls=1)}
+
+
+class Point:
+    """An entry point of an installed package."""
+
+    name, value = "mine", "package:table"
+
+    def __init__(self, table: object) -> None:
+        self.table = table
+
+    def load(self) -> object:
+        return self.table
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch):
+    def register(table: object) -> None:
+        sources.installed.cache_clear()
+        monkeypatch.setattr(metadata, "entry_points", lambda group: [Point(table)] if group == "onnxcost.formulas" else [])
+
+    yield register
+    sources.installed.cache_clear()
+
+
+def test_the_common_families_are_enough_for_most_models() -> None:
+    common = sources.known_formulas({"Conv", "Relu", "Gemm"})
+    assert common.keys() < FORMULAS.keys()
+    assert all(common[name].maths == FORMULAS[name].maths for name in common)
+
+
+def test_a_rarer_operator_asks_for_the_catalogue() -> None:
+    assert sources.known_formulas({"Conv", "ai.onnx.ml.Scaler"}) is FORMULAS
+
+
+def test_an_unknown_operator_asks_the_installed_packages(register) -> None:
+    register(MINE)
+    assert sources.known_formulas({"Conv", "my.Op"})["my.Op"] is MINE["my.Op"]
+
+
+def test_our_own_formulas_come_before_those_of_packages(register) -> None:
+    register(MINE | {"Conv": MINE["my.Op"]})
+    assert sources.known_formulas({"my.Op"})["Conv"] is FORMULAS["Conv"]
+
+
+def test_an_entry_point_that_is_no_table_is_refused(register) -> None:
+    register("no table")
+    with pytest.raises(InputError, match=r"'mine' of onnxcost\.formulas is no table"):
+        sources.known_formulas({"my.Op"})
+
+
+BAD = {
+    "missing": (None, "there is no file of formulas"),
+    "a syntax error": ("FORMULAS = {", "does not run: SyntaxError"),
+    "an exception": ("raise ValueError('no')", "does not run: ValueError: no"),
+    "no table": ("OTHER = {}", "defines no table FORMULAS"),
+    "no callables": ("FORMULAS = {'my.Op': 3}", "defines no table FORMULAS"),
+}
+
+
+@pytest.mark.parametrize(("code", "says"), BAD.values(), ids=BAD.keys())
+def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path: Path, code: str | None, says: str) -> None:
+    path = tmp_path / "mine.py"
+    if code is not None:
+        path.write_text(code)
+    with pytest.raises(InputError, match=says) as refusal:
+        sources.from_file(str(path))
+    assert "\n" not in str(refusal.value)
