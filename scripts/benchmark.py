@@ -2,8 +2,9 @@
 
     python scripts/benchmark.py [--rounds 15]
 
-Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared where it is installed). Every round runs every command once,
-so that a drift of the machine meets them all; the ratio is the median over the rounds, the memory is the process's peak.
+Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared where it is installed); what is timed is the installed package.
+Every round runs every command once, so that a drift of the machine meets them all; the ratio is the median over the rounds,
+the memory is the process's peak.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def onnxcost(*arguments: object) -> Command:
 def run(command: Command) -> tuple[float, int]:
     """Seconds and peak bytes of one process; its output is thrown away."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tempfile.gettempdir())
     assert process.stderr
     message = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)

@@ -14,7 +14,7 @@ from onnxcost.graph import Caveat
 if TYPE_CHECKING:
     from onnx import GraphProto
 
-    from onnxcost.frontend.shapes import ShapedModel
+    from onnxcost.frontend.shaped_model import ShapedModel
 
 
 def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:

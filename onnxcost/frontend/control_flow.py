@@ -12,7 +12,7 @@ from onnxcost.frontend.scans import run_scan, run_sequence_map
 from onnxcost.frontend.values import Step, Value, tensor_type
 
 if TYPE_CHECKING:
-    from onnxcost.frontend.shapes import ShapedModel
+    from onnxcost.frontend.shaped_model import ShapedModel
 
 Handler = Callable[[Step, Body, "ShapedModel", list[Step]], None]
 CONTROL_FLOW: Mapping[str, Handler] = {"If": run_if, "Loop": run_loop, "Scan": run_scan, "SequenceMap": run_sequence_map}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxcost.frontend.blocked import with_true_channels
 from onnxcost.frontend.nodes import as_node, as_tensor
-from onnxcost.frontend.shapes import ShapedModel
+from onnxcost.frontend.shaped_model import ShapedModel
 from onnxcost.frontend.skeleton import Skeleton
 from onnxcost.frontend.values import Value
 from onnxcost.graph import Graph, Tensor

@@ -10,7 +10,7 @@ from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
 if TYPE_CHECKING:
-    from onnxcost.frontend.shapes import ShapedModel
+    from onnxcost.frontend.shaped_model import ShapedModel
 
 
 def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -23,31 +22,14 @@ from onnxcost.frontend.given import fill_containers, given_values, take_shapes
 from onnxcost.frontend.inference import Inference
 from onnxcost.frontend.normal_form import in_execution_order, normalised
 from onnxcost.frontend.sequences import SEQUENCES
+from onnxcost.frontend.shaped_model import ShapedModel
 from onnxcost.frontend.values import Step, Value, tensor_type
-from onnxcost.graph import BoundDim, Caveat
+from onnxcost.graph import Caveat
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 Scope = MutableMapping[str, Value]
-
-
-@dataclass(slots=True)
-class ShapedModel:
-    """What the walk found: the steps in execution order and the values at the model's edges."""
-
-    model: ModelProto
-    opsets: Mapping[str, int]
-    inference: Inference
-    trips: Mapping[str, int]
-    inputs: list[Value] = field(default_factory=list)
-    outputs: list[Value] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    constants: dict[str, Value] = field(default_factory=dict)
-    dims: tuple[BoundDim, ...] = ()
-    caveats: list[Caveat] = field(default_factory=list)
-    loops: list[str] = field(default_factory=list)
-    unrolled: int = 0
 
 
 def shaped(
