@@ -2,9 +2,9 @@
 
     python scripts/benchmark.py [--rounds 15]
 
-Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared where it is installed); what is timed is the installed package.
-Every round runs every command once, so that a drift of the machine meets them all; the ratio is the median over the rounds,
-the memory is the process's peak.
+Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared where it is installed); the installed package is timed. Every
+round runs every command once, so that a drift of the machine meets them all; the ratio is the median over the rounds, the
+memory is the process's peak.
 """
 
 from __future__ import annotations
