@@ -3,7 +3,7 @@
     python scripts/readme.py            refresh README.md
     python scripts/readme.py --check    exit 1 if a block is not what its command prints
 
-Set-up: ``pip install .`` A block of ``onnxcost formulas --format markdown`` is Markdown itself; the others are fenced text.
+Set-up: ``pip install .`` What a script prints, or ``--format markdown``, is Markdown itself; the others are fenced text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 WIDTH = "96"
-BLOCK = re.compile(r"(?P<head><!-- run: (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail>\n<!-- end -->)", re.S)
+BLOCK = re.compile(r"(?P<head><!-- run: (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail><!-- end -->)", re.S)
 
 
 def output(command: str) -> str:
@@ -37,8 +37,9 @@ def output(command: str) -> str:
 def block(match: re.Match[str]) -> str:
     command = match["command"]
     text = output(command)
-    body = text if "--format markdown" in command else f"```console\n$ {command}\n{text}\n```"
-    return f"{match['head']}{body}{match['tail']}"
+    is_markdown = command.startswith("python") or "--format markdown" in command
+    body = text if is_markdown else f"```console\n$ {command}\n{text}\n```"
+    return f"{match['head']}{body}\n{match['tail']}"
 
 
 def refreshed(text: str) -> str:

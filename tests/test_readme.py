@@ -24,6 +24,12 @@ def test_a_block_is_what_its_command_prints(match: re.Match[str]) -> None:
     assert readme.block(match) == match[0]
 
 
+def test_every_block_is_one_and_is_filled() -> None:
+    blocks = list(readme.BLOCK.finditer(README))
+    assert len(blocks) == README.count("<!-- run:") == README.count("<!-- end -->")
+    assert all(block["body"].strip() and "<!--" not in block["body"] for block in blocks)
+
+
 def test_the_two_set_up_commands_are_those_of_ci() -> None:
     ci = (ROOT / ".ci" / "run").read_text().replace(" --quiet", "")
     for command in ("pip install . && onnxcost models/resnet50_pytorch.onnx", "pip install '.[test]' && pytest"):
