@@ -96,12 +96,12 @@ def _resolved(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Cavea
     resolved = []
     for node in nodes:
         if node.branches:
-            branches = [_resolved(branch, formulas, caveats) for branch in node.branches]
-            counts = [_flops(branch, formulas) for branch in branches]
-            dearer = counts.index(max(counts))
+            branches = {name: _resolved(branch, formulas, caveats) for name, branch in node.branches.items()}
+            counts = {name: _flops(branch, formulas) for name, branch in branches.items()}
+            dearer = max(counts, key=counts.__getitem__)
             resolved += branches[dearer]
-            name, flops = ("then", "else")[dearer], " and ".join(f"{count:,}" for count in counts)
-            text = f"If '{node.name}': its condition is not known; its {name} branch is counted, the dearer ({flops} FLOPs)"
+            flops = " and ".join(f"{count:,}" for count in counts.values())
+            text = f"If '{node.name}': its condition is not known; its {dearer} branch is counted, the dearer ({flops} FLOPs)"
             caveats.append(Caveat("upper", text))
         resolved.append(node)
     return resolved

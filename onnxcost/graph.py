@@ -87,8 +87,8 @@ class Tensor:
 class Node:
     """One instance of an operator. Absent optional inputs and outputs are None; ``attributes`` has the schema's defaults.
 
-    ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference. ``branches`` are the bodies of which
-    one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph.
+    ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference. ``branches`` are the bodies, by name,
+    of which one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     scope: tuple[str, ...] = ()
     repeat: int = 1
-    branches: tuple[tuple[Node, ...], ...] = ()
+    branches: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     open_reason: str = ""
 
     @property

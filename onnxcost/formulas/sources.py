@@ -28,13 +28,17 @@ def known_formulas(operators: Collection[str]) -> FormulaTable:
     """A table that has ``operators`` as far as anyone here knows them: of the common families, else of all families, else with
     what installed packages register behind them. The fewer are imported, the sooner a count starts.
     """
-    tables = (import_module(f"onnxcost.formulas.{name}").TABLE for name in _COMMON)
-    common = with_rules(union(*tables))
+    common = _common()
     if all(operator in common for operator in operators):
         return common
     from onnxcost.formulas.catalogue import FORMULAS
 
     return FORMULAS if all(operator in FORMULAS for operator in operators) else {**installed(), **FORMULAS}
+
+
+@cache
+def _common() -> FormulaTable:
+    return with_rules(union(*(import_module(f"onnxcost.formulas.{name}").TABLE for name in _COMMON)))
 
 
 @cache

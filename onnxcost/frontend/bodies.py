@@ -36,20 +36,12 @@ def number_in(value: Value | None, opsets: Mapping[str, int]) -> int | None:
     return int(array.ravel()[0]) if array is not None and array.size else None
 
 
-def int64(name: str, number: int) -> Value:
-    """A known scalar."""
+def scalar(name: str, number: int | bool) -> Value:
+    """A known scalar: an int64, or a condition."""
     import numpy as np
     from onnx.numpy_helper import from_array
 
-    return known(name, from_array(np.asarray(number, np.int64), name))
-
-
-def flag(name: str, *, is_true: bool) -> Value:
-    """A known condition."""
-    import numpy as np
-    from onnx.numpy_helper import from_array
-
-    return known(name, from_array(np.asarray(is_true), name))
+    return known(name, from_array(np.asarray(number, np.bool_ if isinstance(number, bool) else np.int64), name))
 
 
 def known(name: str, tensor: TensorProto) -> Value:

@@ -29,23 +29,23 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
         close(step, outputs[: len(step.outputs)], steps)
         return
     walked = _walk_both(step, branches, body, found)
-    step.branches = tuple(inner for inner, _ in walked)
+    step.branches = {which: inner for which, (inner, _) in walked.items()}
     for index, output in enumerate(step.outputs):
         if output is not None:
-            _merge(output, [outputs[index] for _, outputs in walked if index < len(outputs)])
+            _merge(output, [outputs[index] for _, outputs in walked.values() if index < len(outputs)])
     steps.append(step)
 
 
 def _walk_both(
     step: Step, branches: Sequence[GraphProto | None], body: Body, found: ShapedModel
-) -> list[tuple[list[Step], list[Value]]]:
-    """What each branch makes; one that cannot be with these shapes is never taken, and left out."""
-    walked, contradictions = [], []
+) -> dict[str, tuple[list[Step], list[Value]]]:
+    """What each branch makes, by its name; one that cannot be with these shapes is never taken, and left out."""
+    walked, contradictions = {}, []
     for which, graph in zip(("then", "else"), branches, strict=True):
         if graph is None:
             continue
         try:
-            walked.append(body(graph, f"{step.name}/{which}/", ()))
+            walked[which] = body(graph, f"{step.name}/{which}/", ())
         except Contradiction as contradiction:
             contradictions.append(contradiction)
             text = f"If '{step.name}': its {which} branch is left out, because it cannot be with these shapes: {contradiction}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError
-from onnxcost.frontend.values import MANY, Value, tensor_type
+from onnxcost.frontend.bodies import known
+from onnxcost.frontend.values import MANY, Value
 from onnxcost.graph import BoundDim
 
 if TYPE_CHECKING:
@@ -67,12 +68,11 @@ def fill_containers(
 
 def _made(name: str, type_: TypeProto, given: Any) -> Value:
     """A value of the type; of a tensor or a list of them that was given, its type and its elements."""
+    if given is not None and type_.HasField("tensor_type"):
+        return known(name, _tensor(name, given, type_.tensor_type.elem_type))
     value = Value(name)
     value.learn(type_)
-    if given is not None and type_.HasField("tensor_type"):
-        value.tensor = _tensor(name, given, type_.tensor_type.elem_type)
-        value.learn(tensor_type(value.tensor.data_type, value.tensor.dims))
-    elif given is not None and type_.HasField("sequence_type"):
+    if given is not None and type_.HasField("sequence_type"):
         value.elements = tuple(
             _made(f"{name}[{index}]", type_.sequence_type.elem_type, item) for index, item in enumerate(given)
         )

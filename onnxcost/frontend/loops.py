@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.frontend.bodies import BOOL, INT64, UNROLLED, Body, body_graph, close, flag, fresh, give, int64, number_in, stack
+from onnxcost.frontend.bodies import BOOL, INT64, UNROLLED, Body, body_graph, close, fresh, give, number_in, scalar, stack
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
@@ -93,10 +93,10 @@ def _unroll(
 ) -> Unrolled | None:
     """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
     unrolled = Unrolled([], [])
-    condition, trip = flag(f"{step.name}/true", is_true=True), 0
+    condition, trip = scalar(f"{step.name}/true", True), 0
     while (limit is None or trip < limit) and found.unrolled < UNROLLED:
         prefix = f"{step.name}/{trip}/"
-        inner, outputs = body(graph, prefix, [int64(f"{prefix}iteration", trip), condition, *carried])
+        inner, outputs = body(graph, prefix, [scalar(f"{prefix}iteration", trip), condition, *carried])
         unrolled.steps.extend(inner)
         unrolled.outputs.append(outputs)
         goes_on = number_in(outputs[0], found.opsets)

@@ -34,7 +34,7 @@ def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Ten
     inputs = tuple(tensor(value) if value is not None else None for value in step.inputs)
     outputs = tuple(tensor(value) if value is not None else None for value in step.outputs)
     attributes = _attributes(step, opsets.get(step.domain), inputs)
-    branches = tuple(tuple(as_node(inner, opsets, tensor) for inner in branch) for branch in step.branches)
+    branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
     op_type, scope = step.node.op_type, _scope(step.node)
     return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, step.open_reason)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from onnxcost.frontend.bodies import number_in, scalar
 from onnxcost.frontend.folding import folded
 from onnxcost.frontend.values import MANY, Step, Value, array_of, tensor_type
 
@@ -40,12 +41,7 @@ def _learns(output: Value | None, source: Value) -> None:
 
 def _index(step: Step, position: int, opsets: Opsets) -> int | None:
     """A position that an input gives; None where there is no such input or its value is not known."""
-    value = step.inputs[position] if position < len(step.inputs) else None
-    tensor = folded(value, opsets) if value is not None else None
-    if tensor is None:
-        return None
-    array = array_of(tensor)
-    return int(array.ravel()[0]) if array is not None and array.size else None
+    return number_in(step.inputs[position], opsets) if position < len(step.inputs) else None
 
 
 def _construct(step: Step, opsets: Opsets) -> None:
@@ -89,20 +85,18 @@ def _at(step: Step, opsets: Opsets) -> None:
         _learns(step.outputs[0], held[0])
 
 
-def _scalar(output: Value | None, number: int, *, is_flag: bool) -> None:
-    if output is None:
-        return
-    import numpy as np
-    from onnx.numpy_helper import from_array
-
-    output.tensor = from_array(np.asarray(number, np.bool_ if is_flag else np.int64), output.name)
-    output.learn(tensor_type(output.tensor.data_type, ()))
+def _is(output: Value | None, number: int | bool) -> None:
+    """The output is a known scalar."""
+    if output is not None:
+        made = scalar(output.name, number)
+        output.learn_from(made)
+        output.tensor = made.tensor
 
 
 def _length(step: Step, opsets: Opsets) -> None:
     held = _held(_first(step))
     if held is not None:
-        _scalar(step.outputs[0], len(held), is_flag=False)
+        _is(step.outputs[0], len(held))
 
 
 def _split(step: Step, opsets: Opsets) -> None:
@@ -199,9 +193,9 @@ def _inside(type_: TypeProto) -> TypeProto:
 def _has_element(step: Step, opsets: Opsets) -> None:
     source = step.inputs[0] if step.inputs else None
     if source is None:
-        _scalar(step.outputs[0], 0, is_flag=True)
+        _is(step.outputs[0], False)
     elif source.content is not None or (source.type is not None and not source.type.HasField("optional_type")):
-        _scalar(step.outputs[0], 1, is_flag=True)
+        _is(step.outputs[0], True)
 
 
 SEQUENCES: Mapping[str, Rule] = {

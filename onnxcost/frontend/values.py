@@ -78,8 +78,8 @@ def _dims(type_: TypeProto) -> Dims | None:
 class Step:
     """One node in execution order with the values that it reads and writes; absent ones are None.
 
-    ``branches`` are the steps of each body where the graph does not say which of them runs; ``open_reason`` says why a body is
-    not among the steps.
+    ``branches`` are the steps of each body, by name, where the graph does not say which of them runs; ``open_reason`` says why
+    a body is not among the steps.
     """
 
     node: NodeProto
@@ -90,13 +90,13 @@ class Step:
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
     repeat: int = 1
     has_subgraph: bool = False
-    branches: tuple[list[Step], ...] = ()
+    branches: Mapping[str, list[Step]] = field(default_factory=dict)
     open_reason: str = ""
 
     def times(self, count: int) -> None:
         """Makes it run so many times as often, with what it holds."""
         self.repeat *= count
-        for branch in self.branches:
+        for branch in self.branches.values():
             for step in branch:
                 step.times(count)
 

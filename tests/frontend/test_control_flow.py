@@ -187,3 +187,11 @@ def test_sequences_carry_their_shapes(nodes: str, shape: tuple[int, ...]) -> Non
     report = onnxcost.estimate(model(f"(float[4] x, float[5] z) => (float y) {constants} {{ {nodes} }}", opset=18))
     assert report.graph.outputs[0].shape == shape
     assert report.complete
+
+
+def test_a_branch_that_cannot_be_is_left_out_and_the_other_has_its_own_name() -> None:
+    text = """(float[4] x, float[3] z, bool c) => (float y) { y = If (c) <then_branch = t () => (float a) { a = Add(x, z) },
+        else_branch = e () => (float b) { b = Relu(x) }> }"""
+    left_out, counted_instead = sorted(caveat.text for caveat in counted(text, {}).caveats if "If_0" in caveat.text)[::-1]
+    assert "its then branch is left out" in left_out
+    assert "its else branch is counted" in counted_instead
