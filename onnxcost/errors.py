@@ -25,3 +25,9 @@ class CheckFailed(OnnxCostError):
     """A check that the user asked for did not hold (``--strict``, a budget)."""
 
     exit_code = 1
+
+
+class MeasurementError(OnnxCostError):
+    """The model could not be run or timed; what was counted stands."""
+
+    exit_code = 3

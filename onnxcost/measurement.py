@@ -1,0 +1,184 @@
+"""What a measurement was asked for and what it found: frozen results. Times are seconds, sizes bytes, rates per second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.latency import Latency
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEAST_RUNS, LEAST_SECONDS = 10, 2.0
+"""How long is sampled unless the user says otherwise: both must be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run a model. None leaves the choice to onnxruntime (threads) or to the sampling (runs, seconds, warm-up).
+
+    ``runs`` alone means exactly so many; ``seconds`` alone at least LEAST_RUNS; both together, that both are reached.
+    ``warmup`` is a number of runs, None until the times are stable. ``timeout`` is seconds for everything the child does.
+    """
+
+    provider: str = "cpu"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    inter_threads: int | None = None
+    optimization: str = "all"
+    runs: int | None = None
+    seconds: float | None = None
+    warmup: int | None = None
+    concurrency: int = 1
+    timeout: float | None = None
+    seed: int = 0
+
+    @property
+    def least_runs(self) -> int:
+        """Runs that are sampled at the least."""
+        return LEAST_RUNS if self.runs is None else self.runs
+
+    @property
+    def least_seconds(self) -> float:
+        """Seconds that are sampled at the least."""
+        if self.seconds is not None:
+            return self.seconds
+        return LEAST_SECONDS if self.runs is None else 0.0
+
+
+class Advice(NamedTuple):
+    """Something that makes the figures less trustworthy, and what to do about it. ``kind`` is a key of ``measure.advice``."""
+
+    kind: str
+    text: str
+
+
+class InputUsed(NamedTuple):
+    """What an input was fed with. ``source`` says where it came from: "synthesised: …", "given", or a file's name."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    source: str
+
+
+class MemoryUse(NamedTuple):
+    """Peak memory of the child process (resident), what it was before the session was made, and onnxruntime's arena.
+
+    ``arena_peak_bytes`` is ``mem_in_use_peak`` of a profiled run: weights and activations; None where it is not known.
+    """
+
+    peak_rss_bytes: int | None
+    baseline_rss_bytes: int | None
+    arena_peak_bytes: int | None = None
+
+
+class Copies(NamedTuple):
+    """Median seconds of copying all inputs to the device and all outputs from it, timed apart from the runs."""
+
+    host_to_device: float
+    device_to_host: float
+
+
+class Device(NamedTuple):
+    """What ran the model: a processor or a GPU; what is not known is empty or None."""
+
+    name: str
+    driver: str = ""
+    memory_bytes: int | None = None
+
+
+class Placement(NamedTuple):
+    """How many nodes each provider (onnxruntime's name) runs, and the names of those that fell back to the CPU."""
+
+    nodes_by_provider: Mapping[str, int]
+    fallen_back: tuple[str, ...] = ()
+
+
+class Environment(NamedTuple):
+    """The machine as the child found it. ``usable_cores`` is what affinity and cgroup limits leave of ``cores``.
+
+    ``load`` is how many cores' worth of other work there was before sampling; frequencies are Hz.
+    """
+
+    cores: int
+    usable_cores: float
+    load: float | None
+    frequency: float | None
+    max_frequency: float | None
+    onnxruntime: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
+
+    ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says what it
+    is: "" exact, "lower", "upper" or "mixed" (as ``CostReport.bound``). ``wall_seconds`` is from the first sampled run's start
+    to the last one's end. ``threads`` are (intra, inter) as the session has them.
+    """
+
+    settings: Settings
+    samples: NDArray[np.float64]
+    wall_seconds: float
+    first_run_seconds: float
+    session_seconds: float
+    warmup_runs: int
+    batch: int
+    inputs: tuple[InputUsed, ...]
+    device: Device
+    environment: Environment
+    memory: MemoryUse
+    threads: tuple[int, int]
+    flops: int | None = None
+    bound: str = ""
+    placement: Placement | None = None
+    copies: Copies | None = None
+    advice: tuple[Advice, ...] = ()
+
+    @cached_property
+    def latency(self) -> Latency:
+        """The statistics of the samples."""
+        return Latency(self.samples)
+
+    @property
+    def runs(self) -> int:
+        """How many runs were sampled."""
+        return len(self.samples)
+
+    @property
+    def runs_per_second(self) -> float:
+        """1 / median; with several streams the runs completed in the wall time."""
+        return 1 / self.latency.median if self.settings.concurrency == 1 else self.runs / self.wall_seconds
+
+    @property
+    def fps(self) -> float:
+        """Items per second: the batch times the runs per second."""
+        return self.batch * self.runs_per_second
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """Achieved FLOP/s; None where the FLOPs are not known."""
+        return None if self.flops is None else self.flops * self.runs_per_second
+
+    def to_dict(self) -> dict[str, Any]:
+        """The measurement as plain data: the key ``measurement`` of the schema ``onnxcost/1``."""
+        from onnxcost.schema import measurement_to_dict
+
+        return measurement_to_dict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A measurement that was not made: ``status`` "skipped" or "failed", and why, in one line."""
+
+    status: str
+    reason: str
+
+
+MeasurementResult = Measurement | Unmeasured
