@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onnxcost.errors import InputError
 from onnxcost.latency import Latency
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 LEAST_RUNS, LEAST_SECONDS = 10, 2.0
 """How long is sampled unless the user says otherwise: both must be reached."""
+
+
+OPTIMIZATIONS = ("none", "basic", "extended", "all")
+_LEAST: Mapping[str, float] = {
+    "threads": 1, "inter_threads": 1, "runs": 1, "seconds": 0, "warmup": 0, "concurrency": 1, "timeout": 0, "seed": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,15 @@ class Settings:
     concurrency: int = 1
     timeout: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a setting out of its range."""
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(f"{name} must be {least} or more, not {value}")
+        if self.optimization not in OPTIMIZATIONS:
+            raise InputError(f"there is no optimization '{self.optimization}': there are {', '.join(OPTIMIZATIONS)}")
 
     @property
     def least_runs(self) -> int:

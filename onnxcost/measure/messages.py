@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.measurement import Copies, Device, Environment, InputUsed, MemoryUse, Placement, Settings
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class Request:
     """A model to run: ``task`` is a key of ``child.TASKS``; ``folder`` is a temporary one that the parent removes.
 
-    ``feeds`` say what each input is fed with. ``options`` are the task's own.
+    ``feeds`` say what each input is fed with.
     """
 
     task: str
@@ -27,7 +26,6 @@ class Request:
     feeds: tuple[Feed, ...]
     settings: Settings
     folder: str
-    options: Mapping[str, Any]
 
 
 class Progress(NamedTuple):
@@ -91,3 +89,9 @@ class Profiled:
     executed: tuple[Executed, ...]
     run_seconds: tuple[float, ...]
     optimized: str
+
+
+class ArenaPeak(NamedTuple):
+    """The most that onnxruntime's arena had in use, bytes, in a short profiled run after the timed ones; None: not known."""
+
+    peak_bytes: int | None

@@ -1,0 +1,64 @@
+"""The child process: reads one request from its standard input, does the task, and answers on its standard output."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import BinaryIO
+
+from onnxcost.measure.messages import Failure
+
+Send = Callable[[object], None]
+TASKS: Mapping[str, str] = {
+    "measure": "onnxcost.measure.timed_run",
+    "profile": "onnxcost.measure.profiled_run",
+    "trace": "onnxcost.measure.traced_run",
+}
+"""Each module has a function ``run(request, send)``."""
+
+
+def main() -> int:
+    """Serve one request; returns the exit code."""
+    # Ctrl-C reaches the whole process group: the parent decides what it means and ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = _own_output()
+    request = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def send(message: object) -> None:
+        pickle.dump(message, answers)
+        answers.flush()
+
+    try:
+        import_module(TASKS[request.task]).run(request, send)
+    except Exception as error:
+        from onnxcost.measure.failures import reason
+
+        send(Failure(reason(error)))
+        return 1
+    return 0
+
+
+def _own_output() -> BinaryIO:
+    """The pipe to the parent, out of reach of whatever a library prints: that goes to stderr."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _end_with_parent() -> None:
+    """The parent keeps its end of the pipe open as long as it lives."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Without the interpreter's tear-down: a library's destructors cannot hang or crash what is already answered.
+    os._exit(code)

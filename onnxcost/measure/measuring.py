@@ -1,0 +1,120 @@
+"""``onnxcost.measure``: a model's latency, throughput and memory on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.errors import InputError, MeasurementError
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.measure.advice import advice
+from onnxcost.measure.inputs import batch_dim, batch_of
+from onnxcost.measure.messages import ArenaPeak, Request, Timed
+from onnxcost.measure.preparation import Question, prepared, readable
+from onnxcost.measure.supervisor import OnProgress, answers
+from onnxcost.measurement import Measurement, Settings
+from onnxcost.report import CostReport
+
+if TYPE_CHECKING:
+    from onnxcost.frontend import ModelSource
+
+
+def measure(
+    model: ModelSource,  # type: ignore[valid-type]
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    report: CostReport | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Measurement:
+    """Run ``model`` with onnxruntime in a child process: its latency, throughput, achieved FLOP/s and memory.
+
+    The first arguments are those of ``onnxcost.estimate``; ``report`` is its result where it is at hand. ``inputs`` maps
+    input names to the .npy or .npz files to feed, several to be cycled; other inputs are made up. Keywords that are fields of
+    Settings change it: ``measure("model.onnx", provider="cuda", runs=100)``.
+
+    Raises MeasurementError where the model cannot be run, and what ``onnxcost.estimate`` raises.
+    """
+    question = Question(model, shapes or {}, dims or {}, values or {}, trips or {}, inputs or {}, formulas)
+    return measured(question, settings_with(settings, changes), report, on_progress)
+
+
+def measure_batches(
+    model: ModelSource,  # type: ignore[valid-type]
+    batches: Sequence[int],
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Iterator[Measurement]:
+    """``measure`` for one batch size after the other, each in a process of its own.
+
+    Raises InputError where the model's batch is fixed or an input file has one of its own.
+    """
+    question = Question(readable(model), shapes or {}, dims or {}, values or {}, trips or {}, inputs or {}, formulas)
+    settings = settings_with(settings, changes)
+    batch = batch_dim(question.estimate().graph)
+    if batch is None:
+        raise InputError("--batches: no open dim of the model is its batch; name it with --dim, or measure one shape at a time")
+    for size in batches:
+        sized = question._replace(**batch.at(size, question.shapes, question.dims))
+        yield measured(sized, settings, None, on_progress)
+
+
+def measured(question: Question, settings: Settings, report: CostReport | None, on_progress: OnProgress | None) -> Measurement:
+    """The measurement of one question. Errors as in ``measure``."""
+    with prepared(question, report) as ready:
+        request = Request("measure", ready.path, ready.feeds, settings, ready.folder)
+        timed, arena_peak = _heard(answers(request, on_progress))
+    measurement = Measurement(
+        settings=settings,
+        samples=timed.samples,
+        wall_seconds=timed.wall_seconds,
+        first_run_seconds=timed.first_run_seconds,
+        session_seconds=timed.session_seconds,
+        warmup_runs=timed.warmup_runs,
+        batch=batch_of(ready.report.graph),
+        inputs=timed.inputs,
+        device=timed.device,
+        environment=timed.environment,
+        memory=timed.memory._replace(arena_peak_bytes=arena_peak),
+        threads=timed.threads,
+        flops=ready.report.flops,
+        bound=ready.report.bound,
+        placement=timed.placement,
+        copies=timed.copies,
+    )
+    return replace(measurement, advice=advice(measurement))
+
+
+def _heard(messages: Iterator[object]) -> tuple[Timed, int | None]:
+    """The times and the arena's peak. The peak comes second: where that run fails, the times stand."""
+    timed = next((message for message in messages if isinstance(message, Timed)), None)
+    if timed is None:
+        raise MeasurementError("the process that ran the model ended without a result")
+    try:
+        peak = next((message.peak_bytes for message in messages if isinstance(message, ArenaPeak)), None)
+    except MeasurementError:
+        peak = None
+    return timed, peak
+
+
+def settings_with(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some fields changed; raises InputError for a field that there is not."""
+    names = {field.name for field in fields(Settings)}
+    if unknown := changes.keys() - names:
+        raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
+    return replace(settings, **changes)

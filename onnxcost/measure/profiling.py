@@ -1,0 +1,59 @@
+"""``onnxcost.profile``: the time, work and traffic of each node that onnxruntime really executes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.errors import MeasurementError
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.measure.matching import matched
+from onnxcost.measure.measuring import measured, settings_with
+from onnxcost.measure.messages import Profiled, Request
+from onnxcost.measure.preparation import Prepared, Question, prepared, readable
+from onnxcost.measure.supervisor import OnProgress, answers
+from onnxcost.measurement import Settings
+from onnxcost.profile import Profile
+from onnxcost.report import CostReport
+
+if TYPE_CHECKING:
+    from onnxcost.frontend import ModelSource
+
+
+def profile(
+    model: ModelSource,  # type: ignore[valid-type]
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Profile:
+    """Time every node of the graph that onnxruntime makes of ``model``, and count the work of that same graph.
+
+    Profiling distorts what it times, so the model is first measured without it, in a process of its own. Arguments and
+    errors as in ``onnxcost.measure``.
+    """
+    question = Question(readable(model), shapes or {}, dims or {}, values or {}, trips or {}, inputs or {}, formulas)
+    settings = settings_with(settings, changes)
+    static = question.estimate()
+    measurement = measured(question, settings, static, on_progress)
+    with prepared(question, static) as ready:
+        request = Request("profile", ready.path, ready.feeds, settings, ready.folder)
+        profiled = next((message for message in answers(request, on_progress) if isinstance(message, Profiled)), None)
+        if profiled is None:
+            raise MeasurementError("the process that ran the model ended without a profile")
+        report = _executed_graph(question, ready, profiled)
+    return Profile(report, matched(profiled, report), profiled.run_seconds, measurement)
+
+
+def _executed_graph(question: Question, ready: Prepared, profiled: Profiled) -> CostReport:
+    """The cost of the graph that onnxruntime wrote; of the original one where it could write none."""
+    if not profiled.optimized:
+        return ready.report
+    known = {feed.name: feed.shape for feed in ready.feeds if feed.shape is not None}
+    return question._replace(model=profiled.optimized, shapes=known, dims={}, inputs={}, trips={}).estimate()
