@@ -21,6 +21,7 @@ from onnxcost.work import NO_WORK
 
 if TYPE_CHECKING:
     from onnxcost.frontend import ModelSource
+    from onnxcost.trace import Trace
 
 
 def estimate(
@@ -31,12 +32,14 @@ def estimate(
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable | None = None,
+    trace: Trace | None = None,
 ) -> CostReport:
     """The static cost of ``model``: a path, an open binary file, bytes or a ModelProto. Weights are never read.
 
     ``shapes`` maps input names to tuples, ``dims`` symbols to integers, ``values`` input names to arrays or numbers and
     ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. Without
     ``formulas`` an operator is counted as ``FORMULAS`` or an installed package says; ``FORMULAS | mine`` adds and overrides.
+    ``trace`` is a run with inputs of these shapes: it decides what data decides, the iterations of Loops among it.
 
     Raises ModelError for what is not a usable model and InputError for an argument that does not fit it.
     """
@@ -44,7 +47,7 @@ def estimate(
 
     skeleton = read_skeleton(model)
     known = known_formulas(operators_in(skeleton.model)) if formulas is None else formulas
-    return cost(read_graph(skeleton, shapes, dims, values, trips, known), known)
+    return cost(read_graph(skeleton, shapes, dims, values, trips, known, trace), known)
 
 
 def cost(graph: Graph, formulas: FormulaTable) -> CostReport:
@@ -54,7 +57,7 @@ def cost(graph: Graph, formulas: FormulaTable) -> CostReport:
     weights = weights_by_node(graph)
     dtypes, notes = compute_dtypes(graph)
     costs = tuple(
-        _node_cost(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
+        node_cost(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
     )
     return CostReport(
         graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes), *_at_most(costs, formulas))
@@ -71,7 +74,8 @@ def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     return [Caveat("upper", f"{which}: data decides what is done; what is counted is the most that it can be")]
 
 
-def _node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
+def node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
+    """The cost of one node, whose arithmetic is done in ``dtype`` and which is the first to read so many parameters."""
     if node.open_reason:
         return Uncounted(node, node.open_reason, parameters)
     if node.key in CONTROL_FLOW:
@@ -108,7 +112,7 @@ def _resolved(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Cavea
 
 
 def _flops(nodes: Sequence[Node], formulas: FormulaTable) -> int:
-    return Group((), tuple(_node_cost(node, formulas, compute_dtype(node), 0) for node in nodes)).total(FLOPS)
+    return Group((), tuple(node_cost(node, formulas, compute_dtype(node), 0) for node in nodes)).total(FLOPS)
 
 
 def _bounds(nodes: Sequence[Node]) -> list[Caveat]:

@@ -132,12 +132,15 @@ class Node:
 
 
 class BoundDim(NamedTuple):
-    """A dim that the model leaves open and the value it was given. ``option`` is what changes it on the command line."""
+    """A dim that the model leaves open and the value it was given. ``option`` is what changes it on the command line,
+    ``places`` are the inputs, by name, and their axes that have it.
+    """
 
     name: str
     value: int
     source: str  # "given" | "assumed"
     option: str
+    places: tuple[tuple[str, int], ...] = ()
 
 
 class Caveat(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError
@@ -12,6 +13,7 @@ from onnxcost.latency import Latency
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas
     from numpy.typing import NDArray
 
 LEAST_RUNS, LEAST_SECONDS = 10, 2.0
@@ -85,12 +87,14 @@ class InputUsed(NamedTuple):
 class MemoryUse(NamedTuple):
     """Peak memory of the child process (resident), what it was before the session was made, and onnxruntime's arena.
 
-    ``arena_peak_bytes`` is ``mem_in_use_peak`` of a profiled run: weights and activations; None where it is not known.
+    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that the tensors between the
+    nodes took of it, both in a run of its own after the timed ones. None is what is not known.
     """
 
     peak_rss_bytes: int | None
     baseline_rss_bytes: int | None
     arena_peak_bytes: int | None = None
+    arena_activation_bytes: int | None = None
 
 
 class Copies(NamedTuple):
@@ -118,7 +122,7 @@ class Placement(NamedTuple):
 class Environment(NamedTuple):
     """The machine as the child found it. ``usable_cores`` is what affinity and cgroup limits leave of ``cores``.
 
-    ``load`` is how many cores' worth of other work there was before sampling; frequencies are Hz.
+    ``load`` is how many cores' worth of other work there was during the runs; frequencies are Hz.
     """
 
     cores: int
@@ -187,6 +191,17 @@ class Measurement:
         from onnxcost.schema import measurement_to_dict
 
         return measurement_to_dict(self)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a run: its ``seconds``. Raises OnnxCostError where pandas is not installed."""
+        from onnxcost.frames import measurement_frame
+
+        return measurement_frame(self)
+
+    def _repr_html_(self) -> str:
+        """The measurement in a notebook. By name, because looks are made above: nothing here knows of them."""
+        html: str = import_module("onnxcost.render.notebook").measurement_html(self)
+        return html
 
 
 @dataclass(frozen=True, slots=True)

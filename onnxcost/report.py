@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
 from onnxcost.graph import Caveat, Graph, Node
 from onnxcost.traffic import NO_TRAFFIC, Traffic
 from onnxcost.work import NO_WORK, Work
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +225,14 @@ class CostReport:
         from onnxcost.schema import report_to_dict
 
         return report_to_dict(self, convention)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a node, in order of execution. Raises OnnxCostError where pandas is not installed."""
+        from onnxcost.frames import report_frame
+
+        return report_frame(self)
+
+    def _repr_html_(self) -> str:
+        """The report in a notebook. By name, because looks are made above: nothing here knows of them."""
+        html: str = import_module("onnxcost.render.notebook").report_html(self)
+        return html

@@ -1,34 +1,35 @@
-"""The schema ``onnxcost/1``: a report as plain data. Counts are integers, times seconds, sizes bytes. Keys are stable."""
+"""The schema ``onnxcost/1``: results as plain data. Counts are integers, times seconds, sizes bytes. Keys are stable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, convention_named
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.report import CostReport, Counted, Group
 from onnxcost.version import __version__
 
+if TYPE_CHECKING:
+    from onnxcost.measurement import Measurement, MeasurementResult
+
 SCHEMA = "onnxcost/1"
 
 
-def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and numbers.
+def report_to_dict(
+    report: CostReport,
+    convention: Convention | str = FLOPS,
+    measurement: MeasurementResult | None = None,
+    batches: Sequence[MeasurementResult] = (),
+) -> dict[str, Any]:
+    """The report as plain dicts, lists, strings and numbers; ``batches`` are the measurements at several batch sizes.
 
     Sums leave out what ``uncounted`` lists; ``complete`` says whether that is nothing. Raises InputError for a convention
     that does not exist.
     """
     chosen = convention_named(convention) if isinstance(convention, str) else convention
     return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "model": _model(report.graph),
-        "inputs": _tensors(report.graph.inputs),
-        "outputs": _tensors(report.graph.outputs),
-        "dims": [
-            {"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option} for dim in report.graph.dims
-        ],
+        **_identified(report.graph),
         "complete": report.complete,
         "bound": report.bound,
         "convention": chosen.name,
@@ -39,9 +40,27 @@ def report_to_dict(report: CostReport, convention: Convention | str = FLOPS) -> 
         ],
         "by_operator": [_operator(group, chosen) for group in report.by_operator()],
         "nodes": [_node(cost, chosen) for cost in report.counted],
-        "uncounted": [{**_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
+        "uncounted": [{**_node_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
         "warnings": list(report.warnings),
-        "measurement": None,
+        **_measured(measurement, batches),
+    }
+
+
+def measured_to_dict(
+    graph: Graph, measurement: MeasurementResult | None, batches: Sequence[MeasurementResult] = ()
+) -> dict[str, Any]:
+    """A document of measurements alone, under the keys that they have in a report."""
+    return {**_identified(graph), **_measured(measurement, batches)}
+
+
+def _identified(graph: Graph) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "model": _model(graph),
+        "inputs": _tensors(graph.inputs),
+        "outputs": _tensors(graph.outputs),
+        "dims": [{"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option} for dim in graph.dims],
     }
 
 
@@ -104,14 +123,14 @@ def _operator(group: Group, convention: Convention) -> dict[str, Any]:
     }
 
 
-def _identity(node: Node) -> dict[str, Any]:
+def _node_identity(node: Node) -> dict[str, Any]:
     return {"name": node.name, "op_type": node.op_type, "domain": node.domain}
 
 
 def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
     node, traffic = cost.node, cost.traffic
     return {
-        **_identity(node),
+        **_node_identity(node),
         "scope": list(node.scope),
         "dtype": cost.dtype,
         "repeat": node.repeat,
@@ -122,4 +141,61 @@ def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
         "parameters": cost.parameters,
         "read_bytes": traffic.read_bytes,
         "write_bytes": traffic.write_bytes,
+    }
+
+
+def _measured(measurement: MeasurementResult | None, batches: Sequence[MeasurementResult]) -> dict[str, Any]:
+    """The key ``batches`` is there where several were measured."""
+    several = {"batches": [measurement_to_dict(each) for each in batches]} if batches else {}
+    return {"measurement": None if measurement is None else measurement_to_dict(measurement), **several}
+
+
+def measurement_to_dict(result: MeasurementResult) -> dict[str, Any]:
+    """The key ``measurement`` of the schema: ``status`` "ok" and what was measured, or "skipped" or "failed" and why."""
+    from onnxcost.measurement import Unmeasured
+
+    if isinstance(result, Unmeasured):
+        return {"status": result.status, "reason": result.reason}
+    return {
+        "status": "ok",
+        "reason": None,
+        **_conditions(result),
+        "latency": result.latency.to_dict(),
+        "samples": result.samples.tolist(),
+        "wall_seconds": result.wall_seconds,
+        "fps": result.fps,
+        "flops": result.flops,
+        "bound": result.bound,
+        "flops_per_second": result.flops_per_second,
+        "session_seconds": result.session_seconds,
+        "first_run_seconds": result.first_run_seconds,
+        **result.memory._asdict(),
+        "copies": None if result.copies is None else result.copies._asdict(),
+        "advice": [advice.text for advice in result.advice],
+    }
+
+
+def _conditions(measurement: Measurement) -> dict[str, Any]:
+    """What was run how and where."""
+    settings, device, placement = measurement.settings, measurement.device, measurement.placement
+    intra, inter = measurement.threads
+    environment = measurement.environment._asdict()
+    return {
+        "provider": settings.provider,
+        "provider_options": dict(settings.provider_options),
+        "device": device.name,
+        "driver": device.driver or None,
+        "device_memory_bytes": device.memory_bytes,
+        "onnxruntime": environment.pop("onnxruntime"),
+        "optimization": settings.optimization,
+        "threads": {"intra": intra, "inter": inter},
+        "concurrency": settings.concurrency,
+        "seed": settings.seed,
+        "batch": measurement.batch,
+        "inputs": [{**used._asdict(), "shape": list(used.shape)} for used in measurement.inputs],
+        "warmup_runs": measurement.warmup_runs,
+        "runs": measurement.runs,
+        "nodes_by_provider": None if placement is None else dict(placement.nodes_by_provider),
+        "fallen_back": [] if placement is None else list(placement.fallen_back),
+        "environment": environment,
     }

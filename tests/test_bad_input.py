@@ -17,7 +17,7 @@ RELU = "(float[2,3] x) => (float[2,3] y) { y = Relu(x) }"
 
 
 def invoke(*arguments: object, stdin: bytes | None = None) -> Result:
-    return CliRunner(env={"COLUMNS": "80"}).invoke(cli, [str(argument) for argument in arguments], input=stdin)
+    return CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["--no-run", *map(str, arguments)], input=stdin)
 
 
 def refused(result: Result) -> str:

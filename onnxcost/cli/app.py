@@ -22,7 +22,10 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "estimate": Entry("onnxcost.cli.estimate", "Count operations, bytes and memory (the default)."),
+    "estimate": Entry("onnxcost.cli.estimate", "Count operations, bytes and memory, then measure (the default)."),
+    "measure": Entry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
+    "profile": Entry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
+    "compare": Entry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
     "formulas": Entry("onnxcost.cli.formulas", "Show how each operator is counted."),
 }
 """A module here has its command under the module's last name."""
@@ -31,16 +34,19 @@ DEFAULT = "estimate"
 OWN_OPTIONS = ("-h", "--help", "--version")
 
 HELP = """What does an ONNX model cost to run? MACs, FLOPs, parameters, bytes and memory, node by node, from the graph alone.
+Latency, FPS and achieved FLOP/s, from running it.
 
 `onnxcost MODEL` is short for `onnxcost estimate MODEL`; `onnxcost estimate --help` lists all its options.
 
 \b
 Examples:
-  onnxcost model.onnx                  summary, operators, dearest nodes
+  onnxcost model.onnx                  operators, dearest nodes, latency
+  onnxcost model.onnx --no-run         without running it
   onnxcost model.onnx --dim batch=8    with a dynamic dim fixed
   onnxcost model.onnx --depth 2        as a tree by module
   onnxcost model.onnx -o cost.json     as JSON (.csv, .md and .txt do, too)
   onnxcost model.onnx --strict         exit 1 if anything is not exact
+  onnxcost measure model.onnx          latency, FPS, FLOP/s and memory alone
   onnxcost formulas Conv               how an operator is counted
 """
 
@@ -88,7 +94,8 @@ def cli() -> None:
 
 
 cli.epilog = (
-    f"Exit codes: 0 done, 1 a check failed (--strict), 2 bad usage or input, 130 interrupted. {DEBUG}=1 shows tracebacks."
+    "Exit codes: 0 done, 1 a check failed (--strict), 2 bad usage or input, 3 not measured (what was counted is printed), "
+    f"130 interrupted. Of two, 130 comes first, then 1. {DEBUG}=1 shows tracebacks."
 )
 
 

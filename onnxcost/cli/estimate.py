@@ -1,57 +1,49 @@
-"""``onnxcost estimate MODEL``: the static cost of a model."""
+"""``onnxcost estimate MODEL``: the static cost of a model, and what it takes to run it."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli import arguments
-from onnxcost.cli.failures import say
-from onnxcost.cli.output import Document, chosen_format, deliver, output_options
+from onnxcost.cli.asked import Asked, model_options
+from onnxcost.cli.failures import INTERRUPTED, say
+from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
+from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
+from onnxcost.cli.running import SKIPPED, Outcome, counted, measured, traced
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.view import SORTS, View
 
 if TYPE_CHECKING:
-    from onnxcost.formulas import FormulaTable
     from onnxcost.render.layout import Line
     from onnxcost.render.screen import Screen
     from onnxcost.report import CostReport
 
-HELP = """Count what MODEL costs to run: MACs, FLOPs, parameters, bytes and memory. MODEL is a file, or - for standard input.
+HELP = """Count what MODEL costs to run (MACs, FLOPs, parameters, bytes and memory), then run and time it. MODEL is a file, or -
+for standard input.
 
-Nothing is run and no weights are read. Dims that the model leaves open are assumed, and the report says which.
+No weights are read to count. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
+seconds, in a process of its own. A model that cannot be run is counted all the same; the exit code is 3.
 
---format json has everything, csv a line for each node (with --depth for each module), table and markdown what a person reads.
+--format json has everything, table and markdown what a person reads, csv a line for each node (with --depth for each module):
+for csv nothing is measured.
 
 \b
 Examples:
   onnxcost model.onnx
-  onnxcost model.onnx --dim batch=8 --dim sequence=512
+  onnxcost model.onnx --no-run --dim batch=8 --dim sequence=512
   onnxcost model.onnx --shape images=1x3x640x640 --convention macs
   onnxcost model.onnx --depth 2 --sort parameters
+  onnxcost model.onnx --provider cuda --batches 1,8,32
   onnxcost model.onnx -o cost.json
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
-SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 DEFAULT_TOP = 10
 
 
-@click.command(help=HELP)
-@click.argument("model")
-@click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape; repeatable.")
-@click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim by its name; repeatable.")
-@click.option(
-    "--value",
-    "values",
-    multiple=True,
-    metavar=VALUE,
-    help="Fix an input's value where it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
-)
-@click.option("--trips", multiple=True, metavar=TRIPS, help="Say how often a Loop runs, by its name; repeatable.")
-@click.option("--formulas", metavar="FILE.py", help="Count more operators: the table FORMULAS of a Python file.")
+@click.command(help=HELP, cls=MeasuringCommand)
+@model_options
 @click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to rank by and show shares of.")
 @click.option(
     "--top", type=click.IntRange(min=0), help=f"Show the N most expensive nodes.  [default: {DEFAULT_TOP}]", metavar="N"
@@ -63,15 +55,13 @@ DEFAULT_TOP = 10
 @click.option("--sort", type=click.Choice(list(SORTS)), help="Order of the tables.  [default: the convention's number]")
 @output_options
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")
-@click.option("--no-run", is_flag=True, help="Only count. Counting is all there is so far, so this changes nothing yet.")
-@click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
+@click.option("--no-run", is_flag=True, help="Only count; do not measure.")
+@click.option("--trace", is_flag=True, help="Run once before, to count what data decides: shapes, branches, trips.")
+@click.option("--quiet", is_flag=True, help="Print no warnings, assumptions and advice on stderr.")
+@measuring_options()
 def estimate(
-    model: str,
-    shapes: tuple[str, ...],
-    dims: tuple[str, ...],
-    values: tuple[str, ...],
-    trips: tuple[str, ...],
-    formulas: str | None,
+    asked: Asked,
+    measuring: Measuring,
     convention: str,
     top: int | None,
     all_nodes: bool,
@@ -81,33 +71,30 @@ def estimate(
     output: str | None,
     strict: bool,
     no_run: bool,
+    trace: bool,
     quiet: bool,
-) -> None:
-    """Parse, call, render."""
-    from onnxcost.estimator import estimate as count
-
+) -> int:
+    """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
     chosen = chosen_format(format_, output)
     view = _view(chosen, convention, top, all_nodes, depth, sort)
-    report = count(
-        _source(model),
-        shapes=arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
-        dims=arguments.pairs("--dim", DIM, dims, arguments.size),
-        values=arguments.pairs("--value", VALUE, values, arguments.value),
-        trips=arguments.pairs("--trips", TRIPS, trips, arguments.size),
-        formulas=_with_own(formulas) if formulas else None,
-    )
-    deliver(_document(report, view), chosen, output)
+    check_folder(output)
+    report, outcome = traced(asked, measuring) if trace else (counted(asked, measuring), SKIPPED)
+    on_screen = is_screen(chosen, output)
+    if on_screen:
+        show(lambda screen: _lines(report, view, screen))
+        _warn(report, quiet, shows_assumed=True)
+    if outcome is SKIPPED and not no_run and chosen != "csv":
+        outcome = measured(asked, measuring, report)
+    if not on_screen:
+        deliver(_document(report, view, outcome), chosen, output)
+        _warn(report, quiet, shows_assumed=strict)
+    elif outcome.measurements:
+        show(lambda screen: [(), *outcome.lines(report, screen)])
     if not quiet:
-        _warn(report, shows_assumed=strict or (chosen == "table" and output in (None, "-")))
-    if strict:
+        outcome.advise()
+    if strict and outcome.code != INTERRUPTED:
         _check(report)
-
-
-def _with_own(path: str) -> FormulaTable:
-    from onnxcost.formulas import FORMULAS
-    from onnxcost.formulas.sources import from_file, installed
-
-    return {**installed(), **FORMULAS, **from_file(path)}
+    return outcome.code
 
 
 def _view(format_: str, convention: str, top: int | None, all_nodes: bool, depth: int | None, sort: str | None) -> View:
@@ -121,29 +108,23 @@ def _view(format_: str, convention: str, top: int | None, all_nodes: bool, depth
     return View(CONVENTIONS[convention], top, depth, sort)
 
 
-def _source(model: str) -> str | bytes:
-    if model != "-":
-        group = click.get_current_context().find_root().command
-        commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
-        return arguments.checked_path(model, commands)
-    if sys.stdin.isatty():
-        raise InputError("standard input is a terminal: pipe a model into 'onnxcost -'")
-    data: bytes = sys.stdin.buffer.read()
-    return data
+def _lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
+    from onnxcost.render.terminal import report_lines
+
+    return report_lines(report, view, screen)
 
 
-def _document(report: CostReport, view: View) -> Document:
+def _document(report: CostReport, view: View, outcome: Outcome) -> Document:
     """The report in every format; a format's renderer is imported when it is asked for."""
 
     def table(screen: Screen) -> list[Line]:
-        from onnxcost.render.terminal import report_lines
-
-        return report_lines(report, view, screen)
+        measured_lines = outcome.lines(report, screen)
+        return _lines(report, view, screen) + ([(), *measured_lines] if measured_lines else [])
 
     def json() -> str:
         from onnxcost.render.as_json import report_json
 
-        return report_json(report, view.convention)
+        return report_json(report, view.convention, *outcome.for_json())
 
     def csv() -> str:
         from onnxcost.render.as_csv import report_csv
@@ -153,13 +134,15 @@ def _document(report: CostReport, view: View) -> Document:
     def markdown() -> str:
         from onnxcost.render.as_markdown import report_markdown
 
-        return report_markdown(report, view)
+        return report_markdown(report, view) + outcome.markdown(report)
 
     return Document(table, json, csv, markdown)
 
 
-def _warn(report: CostReport, *, shows_assumed: bool) -> None:
+def _warn(report: CostReport, quiet: bool, *, shows_assumed: bool) -> None:
     """The warnings and, where the reader does not see it anyway, what was assumed."""
+    if quiet:
+        return
     assumed = [dim for dim in report.graph.dims if dim.source == "assumed"]
     if assumed and not shows_assumed:
         say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))

@@ -11,6 +11,7 @@ from typing import NamedTuple, TextIO, TypeVar
 import click
 
 from onnxcost.errors import InputError
+from onnxcost.files import replace_file
 from onnxcost.render.layout import Line
 from onnxcost.render.screen import Screen, screen_of, text_of, write
 
@@ -54,20 +55,42 @@ def chosen_format(format_: str | None, output: str | None) -> str:
     return SUFFIXES[suffix]
 
 
+def is_screen(format_: str, output: str | None) -> bool:
+    """Whether somebody may be watching as the result comes: a table on stdout."""
+    return format_ == "table" and output in (None, "-")
+
+
+def check_folder(output: str | None) -> None:
+    """Raises InputError for a file in no folder, before work is done that could not be kept."""
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        raise InputError(f"cannot write '{output}': No such file or directory")
+
+
 def deliver(document: Document, format_: str, output: str | None) -> None:
     """Write the document in the format to the file, or to stdout where there is none."""
     if output is not None and output != "-":
-        _write_file(
-            text_of(document.table(screen_of(None))) if format_ == "table" else getattr(document, format_)(), Path(output)
-        )
-        return
+        text = text_of(document.table(screen_of(None))) if format_ == "table" else getattr(document, format_)()
+        replace_file(Path(output), text.encode())
+    elif format_ == "table":
+        show(document.table)
+    else:
+        _print(lambda stream: stream.write(getattr(document, format_)()))
+
+
+def show(table: Callable[[Screen], list[Line]]) -> None:
+    """Print the lines on stdout, now."""
+
+    def write_lines(stream: TextIO) -> None:
+        screen = screen_of(stream)
+        write(table(screen), stream, screen)
+
+    _print(write_lines)
+
+
+def _print(to: Callable[[TextIO], object]) -> None:
     stream = sys.stdout
     try:
-        if format_ == "table":
-            screen = screen_of(stream)
-            write(document.table(screen), _forgiving(stream), screen)
-        else:
-            _forgiving(stream).write(getattr(document, format_)())
+        to(_forgiving(stream))
         stream.flush()
     except BrokenPipeError:
         # The reader has seen enough (| head). Python would complain once more when it flushes at exit.
@@ -79,32 +102,3 @@ def _forgiving(stream: TextIO) -> TextIO:
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
     return stream
-
-
-def _write_file(text: str, path: Path) -> None:
-    """Replace the file at once, so that it is never half-written; a device or pipe is written to directly."""
-    import tempfile
-
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-            return
-        target = path.resolve()
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=target.parent, delete=False) as part:
-            try:
-                part.write(text)
-                part.close()
-                os.chmod(part.name, mode)  # noqa: PTH101
-                os.replace(part.name, target)  # noqa: PTH105
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -6,7 +6,7 @@ Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 from __future__ import annotations
 
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduced, slices
-from onnxcost.formulas.table import FormulaTable, formula
+from onnxcost.formulas.table import FormulaTable, formula, like_input
 from onnxcost.graph import Node
 from onnxcost.work import Work
 
@@ -45,7 +45,7 @@ def batch(node: Node) -> Work:
     return work
 
 
-@formula("Y = (X − μ) / √(σ² + ε) · scale + B over the axes from axis on", flops="6·in + 3·g, + in for B")
+@formula("Y = (X − μ) / √(σ² + ε) · scale + B over the axes from axis on", flops="6·in + 3·g, + in for B", shapes=like_input)
 def layer(node: Node) -> Work:
     """g = rows normalised: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html."""
     elements, groups = node.x.size, slices(node.x, _trailing(node))

@@ -11,9 +11,11 @@ from onnxcost.frontend.lowering import lowered
 from onnxcost.frontend.normal_form import operators_in
 from onnxcost.frontend.shapes import shaped
 from onnxcost.frontend.skeleton import ModelSource, Skeleton, read_skeleton
+from onnxcost.frontend.traced import runnable
 from onnxcost.graph import Graph
+from onnxcost.trace import Trace
 
-__all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton"]
+__all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton", "runnable"]
 
 
 def read_graph(
@@ -23,6 +25,7 @@ def read_graph(
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable = MappingProxyType({}),
+    trace: Trace | None = None,
 ) -> Graph:
     """The graph of a model with every shape that can be known. Arguments and errors as in ``onnxcost.estimate``."""
-    return lowered(skeleton, shaped(skeleton.model, shapes, dims, values, trips, formulas))
+    return lowered(skeleton, shaped(skeleton.model, shapes, dims, values, trips, formulas, trace))

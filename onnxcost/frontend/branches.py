@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
     """A known condition: its branch's nodes. An unknown one: both branches, for the dearer to be counted."""
     branches = [body_graph(step, "then_branch"), body_graph(step, "else_branch")]
-    condition = number_in(step.inputs[0] if step.inputs else None, found.opsets)
+    then, otherwise = step.passes("then_branch"), step.passes("else_branch")
+    ran = next(iter(then or otherwise), None)
+    condition = number_in(step.inputs[0] if step.inputs else None, found.opsets) if ran is None else bool(then)
     if condition is not None and (graph := branches[0 if condition else 1]) is not None:
-        inner, outputs = body(graph, f"{step.name}/", ())
+        inner, outputs = body(graph, f"{step.name}/", (), ran)
         steps += inner
         for output, made in zip(step.outputs, outputs, strict=False):
             give(output, made)
@@ -45,7 +47,7 @@ def _walk_both(
         if graph is None:
             continue
         try:
-            walked[which] = body(graph, f"{step.name}/{which}/", ())
+            walked[which] = body(graph, f"{step.name}/{which}/", (), None)
         except Contradiction as contradiction:
             contradictions.append(contradiction)
             text = f"If '{step.name}': its {which} branch is left out, because it cannot be with these shapes: {contradiction}"

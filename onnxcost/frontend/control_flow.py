@@ -31,5 +31,5 @@ def run_modifiers(step: Step, body: Body, steps: list[Step]) -> None:
     scores = Value(f"{step.name}/scores")
     scores.learn(tensor_type(precision or (DOUBLE if query_type == DOUBLE else FLOAT), [*queries[:3], keys[2]]))
     for name, graph in graphs:
-        inner, _ = body(graph, f"{step.name}/{name}/", [scores])
+        inner, _ = body(graph, f"{step.name}/{name}/", [scores], next(iter(step.passes(name)), None))
         steps += inner

@@ -46,20 +46,30 @@ def bind_inputs(
     for value in inputs:
         _open(value.type)
     given = _given_symbols(by_name, shapes, dims)
-    symbols = dict.fromkeys(dim.dim_param for value in inputs for dim in _dims(value.type) if _is_symbol(dim))
-    _refuse_unknown(dims, symbols, "dim")
-    bound = {name: BoundDim(name, given[name], "given", f"--dim {name}={given[name]}") for name in symbols if name in given}
-    for name in sorted(symbols, key=lambda name: (not name.isidentifier(), bool(re.search(_TOTAL, name)))):
+    places = _places(inputs)
+    _refuse_unknown(dims, places, "dim")
+    bound = {name: BoundDim(name, given[name], "given", f"--dim {name}={given[name]}") for name in places if name in given}
+    for name in sorted(places, key=lambda name: (not name.isidentifier(), bool(re.search(_TOTAL, name)))):
         if name not in bound:
             bound[name] = _assumed_symbol(name, inputs, {known: dim.value for known, dim in bound.items()})
     unnamed: list[BoundDim] = []
     for value in inputs:
         unnamed += _write(value, bound, shapes.get(value.name))
-    return (*bound.values(), *unnamed)
+    return (*(dim._replace(places=tuple(places[name])) for name, dim in bound.items()), *unnamed)
 
 
 def _dims(type_: TypeProto) -> Sequence[TypeProto]:
     return type_.tensor_type.shape.dim  # type: ignore[no-any-return]
+
+
+def _places(inputs: Sequence[ValueInfoProto]) -> dict[str, list[tuple[str, int]]]:
+    """Where each symbol stands: inputs and their axes."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for value in inputs:
+        for axis, dim in enumerate(_dims(value.type)):
+            if _is_symbol(dim):
+                places.setdefault(dim.dim_param, []).append((value.name, axis))
+    return places
 
 
 def _is_symbol(dim: TypeProto) -> bool:
@@ -86,6 +96,8 @@ def _given_symbols(
     given = dict(dims)
     for name, shape in shapes.items():
         type_ = inputs[name].type
+        if not type_.HasField("tensor_type"):
+            raise InputError(f"input '{name}' is a sequence or an optional: it has no shape")
         if not type_.tensor_type.HasField("shape"):
             continue
         declared = _dims(type_)
@@ -172,7 +184,8 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
     if shape is not None and not tensor.HasField("shape"):
         for size in shape:
             tensor.shape.dim.add().dim_value = size
-        return [BoundDim(f"{value.name}[{i}]", size, "given", f"--shape {value.name}=…") for i, size in enumerate(shape)]
+        option = f"--shape {value.name}=…"
+        return [BoundDim(f"{value.name}[{i}]", size, "given", option, ((value.name, i),)) for i, size in enumerate(shape)]
     for index, dim in enumerate(tensor.shape.dim):
         if dim.HasField("dim_value"):
             continue
@@ -186,7 +199,7 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
     assumed = {index for index, _, source in unnamed if source == "assumed"}
     sizes = ["N" if index in assumed else dim.dim_value for index, dim in enumerate(tensor.shape.dim)]
     option = f"--shape {value.name}={_text(sizes)}"
-    return [BoundDim(f"{value.name}[{index}]", size, source, option) for index, size, source in unnamed]
+    return [BoundDim(f"{value.name}[{index}]", size, source, option, ((value.name, index),)) for index, size, source in unnamed]
 
 
 def what_was_assumed(dims: Sequence[BoundDim]) -> str:

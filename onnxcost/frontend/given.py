@@ -55,7 +55,8 @@ def fill_containers(
         if kind == "optional_type":
             value.content = _made(value.name, inner, given) if given is not None else None
             continue
-        count = rest.pop(name, None) if given is None else len(given)
+        asked = rest.pop(name, None)
+        count = asked if given is None else len(given)
         if count is not None and count > MANY:
             raise InputError(f"'{name}' was given as {count}: a sequence is followed up to {MANY} tensors")
         source = "assumed" if count is None else "given"
@@ -79,8 +80,14 @@ def _made(name: str, type_: TypeProto, given: Any) -> Value:
     return value
 
 
-def take_shapes(inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProto]) -> None:
-    """A value fixes the shape of its input; a single number fits any input of one element."""
+def given_shapes(
+    inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProto], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Sequence[int]]:
+    """``shapes`` with those of the values; a single number fits any input of one element.
+
+    Raises InputError for a value of another shape than the model or ``shapes`` have.
+    """
+    found = dict(shapes)
     for info in inputs:
         if (tensor := given.get(info.name)) is None:
             continue
@@ -94,5 +101,8 @@ def take_shapes(inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProt
             raise InputError(
                 f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, the model has {declared}"
             )
-        for dim, size in zip(shape.dim, tensor.dims, strict=False):
-            dim.dim_value = size
+        if list(found.setdefault(info.name, tuple(tensor.dims))) != list(tensor.dims):
+            raise InputError(
+                f"input '{info.name}' was given the shape {list(found[info.name])} and a value of {list(tensor.dims)}"
+            )
+    return found

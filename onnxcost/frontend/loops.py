@@ -6,7 +6,8 @@ A trip count that the graph does not tell becomes a caveat that the report state
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.bodies import BOOL, INT64, UNROLLED, Body, body_graph, close, fresh, give, number_in, scalar, stack
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
     from onnxcost.frontend.shaped_model import ShapedModel
+
+FOLLOWED = 100_000
+"""Steps that the iterations of traced loops may make in all."""
 
 
 def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
@@ -31,36 +35,40 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     found.loops.append(step.name)
     count, condition, *rest = [*step.inputs, None, None][: max(2, len(step.inputs))]
     carried = [value for value in rest if value is not None]
+    if step.execution is not None:
+        _close_unrolled(step, _as_it_ran(step, body, graph, carried, found), carried, steps)
+        return
     limit = found.trips.get(step.name, number_in(count, found.opsets))
     if limit is not None and (limit < 0 or number_in(condition, found.opsets) == 0):
         limit = 0
     loops, caveats = len(found.loops), len(found.caveats)
-    arguments = _iteration(step, carried)
-    inner, outputs = body(graph, f"{step.name}/", arguments)
+    arguments = _iteration(f"{step.name}/", [fresh(f"{step.name}/carried_{i}", value) for i, value in enumerate(carried)])
+    inner, outputs = body(graph, f"{step.name}/", arguments, None)
     never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
     if limit is None or (limit and not (never_ends and _keeps_shapes(inner, outputs, arguments))):
         mine = found.loops[loops:], found.caveats[caveats:]
+        del found.loops[loops:], found.caveats[caveats:]
         is_too_long = never_ends if limit is None else limit * max(1, len(inner)) > UNROLLED
         if not is_too_long and (unrolled := _unroll(step, body, graph, carried, limit, found)) is not None:
-            del found.loops[loops:], found.caveats[caveats:]
-            steps += unrolled.steps
-            close(step, _finish_unrolled(step, unrolled.outputs, carried), steps)
+            _close_unrolled(step, unrolled, carried, steps)
             return
         found.loops[loops:], found.caveats[caveats:] = mine
         found.caveats.append(_what_is_left_out(step, limit, found))
     trips = 1 if limit is None else limit
+    if not trips:
+        del found.caveats[caveats:]
     for each in inner if trips else ():
         each.times(trips)
     steps += inner if trips else ()
     close(step, _finish(step, outputs, carried, trips), steps)
 
 
-def _iteration(step: Step, carried: Sequence[Value]) -> list[Value]:
-    """The formal inputs of an iteration that may be any: neither its number nor what it carries is known."""
-    number, condition = Value(f"{step.name}/iteration"), Value(f"{step.name}/condition")
+def _iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
+    """The formal inputs of an iteration that may be any: its number is not known."""
+    number, condition = Value(f"{prefix}iteration"), Value(f"{prefix}condition")
     number.learn(tensor_type(INT64, ()))
     condition.learn(tensor_type(BOOL, ()))
-    return [number, condition, *(fresh(f"{step.name}/carried_{i}", value) for i, value in enumerate(carried))]
+    return [number, condition, *carried]
 
 
 def _keeps_shapes(inner: Sequence[Step], outputs: Sequence[Value], arguments: Sequence[Value]) -> bool:
@@ -96,7 +104,7 @@ def _unroll(
     condition, trip = scalar(f"{step.name}/true", True), 0
     while (limit is None or trip < limit) and found.unrolled < UNROLLED:
         prefix = f"{step.name}/{trip}/"
-        inner, outputs = body(graph, prefix, [scalar(f"{prefix}iteration", trip), condition, *carried])
+        inner, outputs = body(graph, prefix, [scalar(f"{prefix}iteration", trip), condition, *carried], None)
         unrolled.steps.extend(inner)
         unrolled.outputs.append(outputs)
         goes_on = number_in(outputs[0], found.opsets)
@@ -107,6 +115,35 @@ def _unroll(
         if not goes_on:
             return unrolled
     return unrolled if trip == limit else None
+
+
+def _as_it_ran(step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], found: ShapedModel) -> Unrolled:
+    """The iterations that a run had: the first of those that are alike stands for all of them."""
+    passes = step.passes("body")
+    outputs: list[list[Value]] = []
+    walked: dict[Hashable, tuple[list[Step], list[Value]]] = {}
+    times: Counter[Hashable] = Counter()
+    for trip, ran in enumerate(passes):
+        kind: Hashable = (ran, *((value.signature, value.elements, value.content) for value in carried))
+        if kind not in walked:
+            if found.unrolled > FOLLOWED:
+                found.caveats.append(_what_is_not_followed(step, trip, len(passes)))
+                break
+            prefix = f"{step.name}/{trip}/" if walked or len(set(passes)) > 1 else f"{step.name}/"
+            walked[kind] = body(graph, prefix, _iteration(prefix, [fresh(value.name, value) for value in carried]), ran)
+            found.unrolled += len(walked[kind][0]) + 1
+        times[kind] += 1
+        outputs.append(walked[kind][1])
+        carried = outputs[-1][1 : 1 + len(carried)]
+    for kind, (inner, _) in walked.items():
+        for each in inner:
+            each.times(times[kind])
+    return Unrolled([each for inner, _ in walked.values() for each in inner], outputs)
+
+
+def _what_is_not_followed(step: Step, trips: int, limit: int) -> Caveat:
+    text = f"Loop '{step.name}': {trips:,} of its {limit:,} iterations are counted, because too many of them differ"
+    return Caveat("lower", text)
 
 
 def _what_is_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
@@ -121,19 +158,21 @@ def _what_is_left_out(step: Step, limit: int | None, found: ShapedModel) -> Cave
     return Caveat("upper", f"Loop '{step.name}' is counted {limit} times, each as the first: {why}")
 
 
-def _finish_unrolled(step: Step, every: list[list[Value]], carried: Sequence[Value]) -> list[Value | None]:
-    """The node's outputs from those of all iterations; returns what each hands on."""
+def _close_unrolled(step: Step, unrolled: Unrolled, carried: Sequence[Value], steps: list[Step]) -> None:
+    """The iterations, and the node behind them: what is carried comes from the last one, what is scanned from all."""
     made: list[Value | None] = []
     for index, output in enumerate(step.outputs):
-        values = [outputs[1 + index] for outputs in every if 1 + index < len(outputs)]
-        made.append(values[-1] if values and index < len(carried) else None)
-        if output is None or not values:
-            continue
+        values = [outputs[1 + index] for outputs in unrolled.outputs if 1 + index < len(outputs)]
         if index < len(carried):
-            give(output, values[-1])
-        elif len({value.signature for value in values}) == 1:
+            last = values[-1] if values else carried[index]
+            give(output, last)
+            made.append(last)
+            continue
+        made.append(None)
+        if output is not None and len({value.signature for value in values}) == 1:
             stack(output, values[0], len(values), 0)
-    return made
+    steps += unrolled.steps
+    close(step, made, steps)
 
 
 def _finish(step: Step, outputs: Sequence[Value], carried: Sequence[Value], trips: int) -> list[Value | None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxcost.frontend.bodies import UNROLLED, Body, body_graph, close, fresh, give, stack
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
+from onnxcost.trace import Pass
 
 if TYPE_CHECKING:
     from onnxcost.frontend.shaped_model import ShapedModel
@@ -31,14 +33,17 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     arguments = [_without_axes(f"{step.name}/state_{i}", value, [0] * batched) for i, value in enumerate(states)]
     for i, (value, axis) in enumerate(zip(sequences, axes, strict=True)):
         arguments.append(_without_axes(f"{step.name}/slice_{i}", value, [axis, *[0] * batched]))
-    inner, outputs = body(graph, f"{step.name}/", arguments)
     if trips is None or batch is None:
         text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known"
         found.caveats.append(Caveat("lower", text))
         trips, batch = trips or 1, batch or 1
-    for each in inner:
-        each.times(trips * batch)
-    steps += inner
+    passes = Counter[Pass | None](step.passes("body")) or Counter({None: trips * batch})
+    for index, (ran, count) in enumerate(passes.items()):
+        prefix = f"{step.name}/{index}/" if len(passes) > 1 else f"{step.name}/"
+        inner, outputs = body(graph, prefix, arguments, ran)
+        for each in inner:
+            each.times(count)
+        steps += inner
     out_axes = _axes(step, "scan_output_axes", len(step.outputs)) if not batched else [0] * len(step.outputs)
     for index, (output, made) in enumerate(zip(step.outputs, outputs, strict=False)):
         whole = fresh("", made)
@@ -77,6 +82,7 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
     graph = body_graph(step, "body")
     inputs = [value for value in step.inputs if value is not None]
     length = len(inputs[0].elements) if inputs and inputs[0].elements is not None else None
+    passes: Sequence[Pass | None] = step.passes("body")
     if graph is None or length is None or found.unrolled + length * len(graph.node) > UNROLLED:
         step.open_reason = "the length of its sequence is not known" if length is None else "its sequence is too long to follow"
         steps.append(step)
@@ -85,7 +91,8 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
     found.unrolled += length * len(graph.node)
     for index in range(length):
         arguments = [value.elements[index] if value.elements else value for value in inputs]
-        inner, outputs = body(graph, f"{step.name}/{index}/", arguments)
+        ran = passes[index] if index < len(passes) else None
+        inner, outputs = body(graph, f"{step.name}/{index}/", arguments, ran)
         steps += inner
         every.append(outputs)
     for index, output in enumerate(step.outputs):

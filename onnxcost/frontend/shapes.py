@@ -18,13 +18,15 @@ from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import bind_inputs, what_was_assumed
 from onnxcost.frontend.folding import can_fold, is_repeatable
-from onnxcost.frontend.given import fill_containers, given_values, take_shapes
+from onnxcost.frontend.given import fill_containers, given_shapes, given_values
 from onnxcost.frontend.inference import Inference
 from onnxcost.frontend.normal_form import in_execution_order, normalised
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.shaped_model import ShapedModel
+from onnxcost.frontend.traced import first_output, learn_what_ran, take_trace
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
+from onnxcost.trace import Pass, Trace
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -39,6 +41,7 @@ def shaped(
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable = MappingProxyType({}),
+    trace: Trace | None = None,
 ) -> ShapedModel:
     """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
     rules are used.
@@ -52,19 +55,22 @@ def shaped(
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     given = given_values(inputs, values or {})
-    take_shapes(inputs, given)
+    shapes = given_shapes(inputs, given, shapes or {})
     found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
     for value, info in zip(found.inputs, inputs, strict=True):
         value.learn(info.type)
-    lengths, dims = fill_containers(found.inputs, values or {}, dims or {})
-    found.dims = (*bind_inputs(inputs, shapes or {}, dims), *lengths)
+    fed = trace.values if trace is not None else {}
+    lengths, dims = fill_containers(found.inputs, {**fed, **(values or {})}, dims or {})
+    found.dims = (*bind_inputs(inputs, shapes, dims), *lengths)
     scope: Scope = {}
     for value, info in zip(found.inputs, inputs, strict=True):
         if info.type.HasField("tensor_type"):
             value.learn(info.type)
         _define(scope, info.name, value, "an input of the graph")
+    if trace is not None:
+        take_trace(found, trace, given_values(inputs, fed))
     try:
-        _walk(graph, scope, "", found, found.steps)
+        _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
     except Contradiction as contradiction:
         raise ModelError(f"{contradiction}{what_was_assumed(found.dims)}") from None
     found.outputs = _outputs(graph, scope, "the graph")
@@ -93,18 +99,22 @@ def _outputs(graph: GraphProto, scope: Scope, whose: str) -> list[Value]:
     return [scope[info.name] for info in graph.output]
 
 
-def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, steps: list[Step]) -> None:
-    """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines."""
+def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, steps: list[Step], ran: Pass | None) -> None:
+    """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines. ``ran`` is the
+    pass through it that is known.
+    """
     _define_constants(graph, scope, prefix, found)
     hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
     for position, node in enumerate(in_execution_order(graph, scope)):
-        step = _step(node, position, scope, prefix)
+        step = _step(node, position, scope, prefix, ran)
         if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
             CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
+            learn_what_ran(step)
         else:
             found.inference.infer(step, hints, scope)
             if not step.domain and step.node.op_type in SEQUENCES and step.outputs:
                 SEQUENCES[step.node.op_type](step, found.opsets)
+            learn_what_ran(step)
             _settle(step, found)
             if step.has_subgraph:
                 run_modifiers(step, _body(scope, found), steps)
@@ -117,14 +127,14 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
 def _body(scope: Scope, found: ShapedModel) -> Body:
     """What walks a subgraph for control flow: its formal inputs take on values, its steps and outputs come back."""
 
-    def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value]) -> tuple[list[Step], list[Value]]:
+    def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value], ran: Pass | None) -> tuple[list[Step], list[Value]]:
         if prefix.count("/") > MAX_NESTING:
             raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
         inner: Scope = ChainMap({}, scope)
         for info, value in zip(graph.input, arguments, strict=False):
             inner[info.name] = value
         steps: list[Step] = []
-        _walk(graph, inner, prefix, found, steps)
+        _walk(graph, inner, prefix, found, steps, ran)
         return steps, _outputs(graph, inner, f"the body '{prefix[:-1]}'")
 
     return walk
@@ -146,13 +156,14 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
         found.constants[value.name] = value
 
 
-def _step(node: NodeProto, position: int, scope: Scope, prefix: str) -> Step:
+def _step(node: NodeProto, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
     name = node.name or f"{node.op_type}_{position}"
     inputs = tuple([scope[item] if item else None for item in node.input])
     outputs = tuple([Value(prefix + item) if item else None for item in node.output])
     attributes = {item.name: item for item in node.attribute}
     has_subgraph = any(item.HasField("g") or item.graphs for item in attributes.values())
-    return Step(node, prefix + name, node.domain, inputs, outputs, attributes, has_subgraph=has_subgraph)
+    execution = ran.executions.get(first_output(node)) if ran is not None else None
+    return Step(node, prefix + name, node.domain, inputs, outputs, attributes, has_subgraph=has_subgraph, execution=execution)
 
 
 def _settle(step: Step, found: ShapedModel) -> None:

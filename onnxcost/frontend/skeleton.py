@@ -27,6 +27,9 @@ LARGE = 1024
 NOT_STORED = "weights-not-stored"
 """The external location that a tensor without its payload names."""
 
+FILE_BYTES = "onnxcost.file_bytes"
+"""The key of a stored skeleton's metadata under which the bytes of the file that it was made of are kept."""
+
 MAX_DEPTH = 64
 """Graphs nested deeper than this are refused: protobuf itself gives up at a hundred messages."""
 
@@ -42,15 +45,18 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
     "Tensor": {},
 }
-# Which fields are left out: a tensor's payload (and where it lay), a model's training graphs, which inference never runs.
-_DROPPED: Mapping[str, frozenset[int]] = {
-    "Tensor": frozenset({4, 5, 6, 7, 9, 10, 11, 13, 14}),
-    "Model": frozenset({20}),
-}
+# Which fields are left out: a tensor's payload, a model's training graphs, which inference never runs.
+_DROPPED: Mapping[str, frozenset[int]] = {"Tensor": frozenset({4, 5, 6, 7, 9, 10, 11}), "Model": frozenset({20})}
+# Where a tensor's payload lies, left out where NOT_STORED says it instead.
+_WHEREABOUTS = frozenset({13, 14})
+# A string that is left out where it is large: a compiled model, in the nodes that hold one.
+_STRING: Mapping[str, int] = {"Attribute": 4}
 
 
 class Skeleton(NamedTuple):
-    """A model without its large payloads. ``path`` is "" where it did not come from a file; ``file_bytes`` are all it had."""
+    """A model without its large payloads. ``path`` is "" where it did not come from a file; ``file_bytes`` are all it had,
+    or those of the file that it was stripped of them from.
+    """
 
     model: ModelProto
     path: str
@@ -67,13 +73,28 @@ def read_skeleton(source: ModelSource) -> Skeleton:  # type: ignore[valid-type]
     Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
     """
     with _buffer(source) as (buffer, path):
-        if not len(buffer):
-            raise ModelError(f"{path or 'the model'} is empty: it has no bytes at all")
-        try:
-            small = _without_payloads(buffer, "Model", 0, len(buffer), 0)
-            return Skeleton(_parse(small), path, len(buffer))
-        except ModelError as error:
-            raise ModelError(f"{path or 'the model'} is not a readable ONNX model: {error}") from None
+        model = _read(buffer, path, _EXTERNAL)
+        return Skeleton(model, path, _stripped_from(model) or len(buffer))
+
+
+def read_whereabouts(source: ModelSource) -> ModelProto:  # type: ignore[valid-type]
+    """As ``read_skeleton``, but what is external here is so in the file too, and lies where it says there."""
+    with _buffer(source) as (buffer, path):
+        return _read(buffer, path, b"")
+
+
+def _stripped_from(model: ModelProto) -> int | None:
+    sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
+    return int(sizes[0]) if sizes and len(sizes[0]) < 20 and sizes[0].isdigit() else None
+
+
+def _read(buffer: memoryview | mmap.mmap, path: str, mark: bytes) -> ModelProto:
+    if not len(buffer):
+        raise ModelError(f"{path or 'the model'} is empty: it has no bytes at all")
+    try:
+        return _parse(_without_payloads(buffer, "Model", 0, len(buffer), 0, mark))
+    except ModelError as error:
+        raise ModelError(f"{path or 'the model'} is not a readable ONNX model: {error}") from None
 
 
 @contextmanager
@@ -115,25 +136,31 @@ def _parse(small: bytes) -> ModelProto:
     return model
 
 
-def _without_payloads(buffer: memoryview | mmap.mmap, kind: str, start: int, end: int, depth: int) -> bytes:
-    """The message of type ``kind`` in ``buffer[start:end]``, copied without the payloads of large tensors."""
+def _without_payloads(buffer: memoryview | mmap.mmap, kind: str, start: int, end: int, depth: int, mark: bytes) -> bytes:
+    """The message of type ``kind`` in ``buffer[start:end]``, copied without the payloads of large tensors.
+
+    Such a tensor gets the ``mark``; without one it keeps what it says of where its payload lies.
+    """
     if depth > 4 * MAX_DEPTH:
         raise ModelError(f"its graphs are nested more than {MAX_DEPTH} deep")
-    children, dropped = _CHILDREN[kind], _DROPPED.get(kind, frozenset())
+    children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, frozenset()), _STRING.get(kind)
+    if kind == "Tensor" and mark:
+        dropped |= _WHEREABOUTS
     pieces: list[bytes | memoryview] = []
     copied = start
     for number, wire_type, at, payload, after in _fields(buffer, start, end):
-        drop = number in dropped
+        is_large = wire_type == _BYTES and after - payload > LARGE
+        drop = number in dropped or (is_large and number == string)
         child = children.get(number)
-        if drop or (child and wire_type == _BYTES and after - payload > LARGE):
+        if drop or (child and is_large):
             pieces.append(buffer[copied:at])
             copied = after
             if child and not drop:
-                message = _without_payloads(buffer, child, payload, after, depth + 1)
+                message = _without_payloads(buffer, child, payload, after, depth + 1, mark)
                 pieces += (_varint_bytes(number << 3 | _BYTES), _varint_bytes(len(message)), message)
     pieces.append(buffer[copied:end])
     if kind == "Tensor":
-        pieces.append(_EXTERNAL)
+        pieces.append(mark)
     return b"".join(pieces)
 
 

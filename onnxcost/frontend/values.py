@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import ModelError
+from onnxcost.trace import Execution, Pass
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
@@ -79,7 +80,7 @@ class Step:
     """One node in execution order with the values that it reads and writes; absent ones are None.
 
     ``branches`` are the steps of each body, by name, where the graph does not say which of them runs; ``open_reason`` says why
-    a body is not among the steps.
+    a body is not among the steps. ``execution`` is what it did in a run that was traced.
     """
 
     node: NodeProto
@@ -92,6 +93,11 @@ class Step:
     has_subgraph: bool = False
     branches: Mapping[str, list[Step]] = field(default_factory=dict)
     open_reason: str = ""
+    execution: Execution | None = None
+
+    def passes(self, body: str) -> tuple[Pass, ...]:
+        """The passes through the body in an attribute that were traced, in order."""
+        return self.execution.bodies.get(body, ()) if self.execution is not None else ()
 
     def times(self, count: int) -> None:
         """Makes it run so many times as often, with what it holds."""

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from onnxcost.measure.messages import Failure
+from onnxcost.measure.messages import Failure, Progress
+
 
 Send = Callable[[object], None]
+
+
+class Channel(NamedTuple):
+    """To the parent and from it."""
+
+    send: Callable[[object], None]
+    receive: Callable[[], object]
+
+
 TASKS: Mapping[str, str] = {
     "measure": "onnxcost.measure.timed_run",
+    "turns": "onnxcost.measure.turns_run",
     "profile": "onnxcost.measure.profiled_run",
     "trace": "onnxcost.measure.traced_run",
 }
-"""Each module has a function ``run(request, send)``."""
+"""Each module has a function ``run(request, channel)``."""
 
 
 def main() -> int:
@@ -28,18 +40,24 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = _own_output()
     request = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
+
+    phase = ""
 
     def send(message: object) -> None:
+        nonlocal phase
+        if isinstance(message, Progress):
+            phase = message.phase
         pickle.dump(message, answers)
         answers.flush()
 
     try:
-        import_module(TASKS[request.task]).run(request, send)
+        import_module(TASKS[request.task]).run(request, Channel(send, inbox.get) if request.task in ("measure", "turns") else send)
     except Exception as error:
         from onnxcost.measure.failures import reason
 
-        send(Failure(reason(error)))
+        send(Failure(reason(error), phase))
         return 1
     return 0
 
@@ -51,10 +69,13 @@ def _own_output() -> BinaryIO:
     return answers
 
 
-def _end_with_parent() -> None:
-    """The parent keeps its end of the pipe open as long as it lives."""
-    sys.stdin.buffer.read()
-    os._exit(1)
+def _listen(inbox: queue.SimpleQueue[object]) -> None:
+    """The parent keeps its end of the pipe open as long as it lives: this process ends with it."""
+    try:
+        while True:
+            inbox.put(pickle.load(sys.stdin.buffer))
+    except EOFError:
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from onnxcost.errors import InputError, MeasurementError
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.measure.advice import advice
 from onnxcost.measure.inputs import batch_dim, batch_of
-from onnxcost.measure.messages import ArenaPeak, Request, Timed
-from onnxcost.measure.preparation import Question, prepared, readable
+from onnxcost.measure.messages import Request, Timed
+from onnxcost.measure.preparation import Question, prepared
+from onnxcost.measure.providers import provider_named
 from onnxcost.measure.supervisor import OnProgress, answers
 from onnxcost.measurement import Measurement, Settings
+from onnxcost.profile import ArenaUse
 from onnxcost.report import CostReport
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def measure(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
-    inputs: Mapping[str, Sequence[str]] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
     formulas: FormulaTable | None = None,
     report: CostReport | None = None,
     on_progress: OnProgress | None = None,
@@ -42,7 +44,7 @@ def measure(
 
     Raises MeasurementError where the model cannot be run, and what ``onnxcost.estimate`` raises.
     """
-    question = Question(model, shapes or {}, dims or {}, values or {}, trips or {}, inputs or {}, formulas)
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
     return measured(question, settings_with(settings, changes), report, on_progress)
 
 
@@ -55,7 +57,7 @@ def measure_batches(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
-    inputs: Mapping[str, Sequence[str]] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
     formulas: FormulaTable | None = None,
     on_progress: OnProgress | None = None,
     **changes: Any,
@@ -64,7 +66,7 @@ def measure_batches(
 
     Raises InputError where the model's batch is fixed or an input file has one of its own.
     """
-    question = Question(readable(model), shapes or {}, dims or {}, values or {}, trips or {}, inputs or {}, formulas)
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
     settings = settings_with(settings, changes)
     batch = batch_dim(question.estimate().graph)
     if batch is None:
@@ -78,7 +80,11 @@ def measured(question: Question, settings: Settings, report: CostReport | None, 
     """The measurement of one question. Errors as in ``measure``."""
     with prepared(question, report) as ready:
         request = Request("measure", ready.path, ready.feeds, settings, ready.folder)
-        timed, arena_peak = _heard(answers(request, on_progress))
+        return measurement_of(ready.report, settings, *heard(answers(request, on_progress)))
+
+
+def measurement_of(report: CostReport, settings: Settings, timed: Timed, arena: ArenaUse) -> Measurement:
+    """What the child told and what the estimate knows, as one, with the advice there is to give on it."""
     measurement = Measurement(
         settings=settings,
         samples=timed.samples,
@@ -86,35 +92,35 @@ def measured(question: Question, settings: Settings, report: CostReport | None, 
         first_run_seconds=timed.first_run_seconds,
         session_seconds=timed.session_seconds,
         warmup_runs=timed.warmup_runs,
-        batch=batch_of(ready.report.graph),
+        batch=batch_of(report.graph),
         inputs=timed.inputs,
         device=timed.device,
         environment=timed.environment,
-        memory=timed.memory._replace(arena_peak_bytes=arena_peak),
+        memory=timed.memory._replace(arena_peak_bytes=arena.peak_bytes, arena_activation_bytes=arena.activation_bytes),
         threads=timed.threads,
-        flops=ready.report.flops,
-        bound=ready.report.bound,
+        flops=report.flops,
+        bound=report.bound,
         placement=timed.placement,
         copies=timed.copies,
     )
     return replace(measurement, advice=advice(measurement))
 
 
-def _heard(messages: Iterator[object]) -> tuple[Timed, int | None]:
-    """The times and the arena's peak. The peak comes second: where that run fails, the times stand."""
+def heard(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
+    """The times, and the arena's use, which comes second: where that run fails, the times stand."""
     timed = next((message for message in messages if isinstance(message, Timed)), None)
     if timed is None:
         raise MeasurementError("the process that ran the model ended without a result")
     try:
-        peak = next((message.peak_bytes for message in messages if isinstance(message, ArenaPeak)), None)
+        return timed, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
     except MeasurementError:
-        peak = None
-    return timed, peak
+        return timed, ArenaUse()
 
 
 def settings_with(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """The settings with some fields changed; raises InputError for a field that there is not."""
+    """The settings with some fields changed; raises InputError for a field or a provider that there is not."""
     names = {field.name for field in fields(Settings)}
     if unknown := changes.keys() - names:
         raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
-    return replace(settings, **changes)
+    changed = replace(settings, **changes)
+    return replace(changed, provider=provider_named(changed.provider).name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.measurement import Copies, Device, Environment, InputUsed, MemoryUse, Placement, Settings
+from onnxcost.profile import ArenaUse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +39,10 @@ class Progress(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The model cannot be run; ``reason`` is one line for the user."""
+    """The model cannot be run; ``reason`` is one line for the user, ``phase`` what the child was at."""
 
     reason: str
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,21 @@ class Timed:
     copies: Copies | None
 
 
-class Executed(NamedTuple):
-    """One node as onnxruntime executed it in the profiled runs: ``durations`` are seconds, one an execution, in order.
+Types = tuple[tuple[str, tuple[int, ...]], ...]
+"""(dtype, shape) of each tensor that an event tells of."""
 
-    ``inputs`` and ``outputs`` are (dtype, shape) of each execution's tensors as the events tell them; constants that were
-    prepacked are missing among the inputs. ``in_use_peak`` is the arena's peak up to then, bytes.
+Around = tuple[tuple[str, int], ...]
+"""The nodes whose bodies a node stands in, outermost first, each with which of its bodies that is: those seen to run are
+counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """One node as onnxruntime executed it in the profiled runs. ``durations`` are seconds, one an execution, in order; what
+    the nodes of its bodies took is left out.
+
+    ``inputs`` and ``outputs`` are those of each execution; constants that were prepacked are missing among the inputs.
+    ``in_use_peak`` is the arena's peak up to then, bytes.
     """
 
     name: str
@@ -73,25 +85,21 @@ class Executed(NamedTuple):
     provider: str
     index: int
     durations: tuple[float, ...]
-    inputs: tuple[tuple[tuple[str, tuple[int, ...]], ...], ...]
-    outputs: tuple[tuple[tuple[str, tuple[int, ...]], ...], ...]
+    inputs: tuple[Types, ...]
+    outputs: tuple[Types, ...]
     in_use_peak: int | None
+    around: Around = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
     """What a profiled run found. ``run_seconds`` are the durations of the sampled runs as onnxruntime's own events tell them.
 
-    ``executed`` are the nodes of those runs, in order of their index. ``optimized`` is the file of the graph that really ran,
-    in the request's folder; "" where it could not be written.
+    ``executed`` are the nodes of those runs, in the order in which they first ran. ``optimized`` is the file of the graph that
+    really ran, in the request's folder; "" where it could not be written.
     """
 
     executed: tuple[Executed, ...]
     run_seconds: tuple[float, ...]
     optimized: str
-
-
-class ArenaPeak(NamedTuple):
-    """The most that onnxruntime's arena had in use, bytes, in a short profiled run after the timed ones; None: not known."""
-
-    peak_bytes: int | None
+    memory: ArenaUse

@@ -12,6 +12,7 @@ from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.measure.inputs import Feed, feeds_of, input_shapes, input_values
+from onnxcost.measure.supervisor import RunError
 from onnxcost.report import CostReport
 
 if TYPE_CHECKING:
@@ -22,12 +23,29 @@ class Question(NamedTuple):
     """A model and what is known of its inputs: as ``onnxcost.estimate`` takes them, and ``inputs``, the files by input name."""
 
     model: ModelSource  # type: ignore[valid-type]
-    shapes: Mapping[str, Sequence[int]] = {}
-    dims: Mapping[str, int] = {}
-    values: Mapping[str, Any] = {}
-    trips: Mapping[str, int] = {}
-    inputs: Mapping[str, Sequence[str]] = {}
-    formulas: FormulaTable | None = None
+    shapes: Mapping[str, Sequence[int]]
+    dims: Mapping[str, int]
+    values: Mapping[str, Any]
+    trips: Mapping[str, int]
+    inputs: Mapping[str, Sequence[str]]
+    formulas: FormulaTable | None
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelSource,  # type: ignore[valid-type]
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        dims: Mapping[str, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+        trips: Mapping[str, int] | None = None,
+        inputs: Mapping[str, str | Sequence[str]] | None = None,
+        formulas: FormulaTable | None = None,
+    ) -> Question:
+        """What a user gave: a file that is open is read now, as it can be only once, and one input file stands for a list."""
+        files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
+        source: Any = model
+        source = source.read() if hasattr(source, "read") else source
+        return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files, formulas)
 
     def estimate(self, **changes: Any) -> CostReport:
         """The static cost, at the shapes that the input files have."""
@@ -58,17 +76,16 @@ def prepared(question: Question, report: CostReport | None = None) -> Iterator[P
     Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be made up and for a model
     that is larger than the free memory.
     """
-    question = question._replace(model=readable(question.model))
     report = question.estimate() if report is None else report
     _check_memory(report)
     feeds = feeds_of(report.graph, question.values, question.inputs)
     with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
-        yield Prepared(report, _on_disk(question.model, folder), feeds, folder)
+        try:
+            yield Prepared(report, _on_disk(question.model, folder), feeds, folder)
+        except RunError as error:
+            from onnxcost.frontend.dims import what_was_assumed
 
-
-def readable(model: Any) -> Any:
-    """The model; an open file, which can be read only once, as its bytes."""
-    return model.read() if hasattr(model, "read") else model
+            raise MeasurementError(f"{error}{what_was_assumed(report.graph.dims)}") from None
 
 
 def _on_disk(model: Any, folder: str) -> str:

@@ -10,7 +10,7 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.measure.matching import matched
 from onnxcost.measure.measuring import measured, settings_with
 from onnxcost.measure.messages import Profiled, Request
-from onnxcost.measure.preparation import Prepared, Question, prepared, readable
+from onnxcost.measure.preparation import Prepared, Question, prepared
 from onnxcost.measure.supervisor import OnProgress, answers
 from onnxcost.measurement import Settings
 from onnxcost.profile import Profile
@@ -28,7 +28,7 @@ def profile(
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
     trips: Mapping[str, int] | None = None,
-    inputs: Mapping[str, Sequence[str]] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
     formulas: FormulaTable | None = None,
     on_progress: OnProgress | None = None,
     **changes: Any,
@@ -38,7 +38,7 @@ def profile(
     Profiling distorts what it times, so the model is first measured without it, in a process of its own. Arguments and
     errors as in ``onnxcost.measure``.
     """
-    question = Question(readable(model), shapes or {}, dims or {}, values or {}, trips or {}, inputs or {}, formulas)
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
     settings = settings_with(settings, changes)
     static = question.estimate()
     measurement = measured(question, settings, static, on_progress)
@@ -48,12 +48,12 @@ def profile(
         if profiled is None:
             raise MeasurementError("the process that ran the model ended without a profile")
         report = _executed_graph(question, ready, profiled)
-    return Profile(report, matched(profiled, report), profiled.run_seconds, measurement)
+    return Profile(report, matched(profiled, report), profiled.run_seconds, measurement, profiled.memory)
 
 
 def _executed_graph(question: Question, ready: Prepared, profiled: Profiled) -> CostReport:
     """The cost of the graph that onnxruntime wrote; of the original one where it could write none."""
     if not profiled.optimized:
         return ready.report
-    known = {feed.name: feed.shape for feed in ready.feeds if feed.shape is not None}
+    known = {tensor.name: tensor.shape for tensor in ready.report.graph.inputs if tensor.is_shaped}
     return question._replace(model=profiled.optimized, shapes=known, dims={}, inputs={}, trips={}).estimate()

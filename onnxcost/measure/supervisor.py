@@ -11,62 +11,93 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.measure.failures import reason
 from onnxcost.measure.messages import Failure, Progress, Request
 
 OnProgress = Callable[[Progress], None]
+BEFORE_RUNS = ("", "loading")
 POLL_SECONDS = 0.2
+_NOTHING, _CLOSED = object(), object()
 CHILD = (sys.executable, "-P", "-m", "onnxcost.measure.child")
 
 
-def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator[object]:
-    """What the child answers, as it comes; its progress goes to ``on_progress``.
+class RunError(MeasurementError):
+    """The model was opened, but what it was fed with does not run."""
 
-    The child is ended when the caller stops listening, for whatever reason. Raises MeasurementError where it reports a failure,
-    dies, or is not done within ``request.settings.timeout`` seconds.
+
+class Conversation(NamedTuple):
+    """With a child that works on a request: ``messages`` are its answers, as they come; ``say`` sends it something more."""
+
+    messages: Iterator[object]
+    say: Callable[[object], None]
+
+
+def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator[object]:
+    """What the child answers, as in ``conversation``."""
+    with conversation(request, on_progress) as (messages, _):
+        yield from messages
+
+
+@contextmanager
+def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
+    """A child at work; its progress goes to ``on_progress``. It is ended with the block, for whatever reason that is left.
+
+    Its messages raise MeasurementError where it reports a failure, dies, or is not done within ``request.settings.timeout``
+    seconds.
     """
     errors = Path(request.folder, "stderr.txt")
     with errors.open("wb") as stderr:
         child = subprocess.Popen(
-            CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "PYTHONPATH": _import_path()}
+            CHILD,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "PYTHONPATH": _import_path()},
         )
+
+    def say(message: object) -> None:
+        assert child.stdin is not None
+        # A child that is gone before it could listen: its exit code says why.
+        with suppress(OSError):
+            pickle.dump(message, child.stdin)
+            child.stdin.flush()
+
     try:
-        _ask(child, request)
-        for message in _heard(child, request.settings.timeout):
-            match message:
-                case Progress():
-                    if on_progress is not None:
-                        on_progress(message)
-                case Failure(text):
-                    raise MeasurementError(text)
-                case _:
-                    yield message
-        if child.wait():
-            raise MeasurementError(_last_words(child.returncode, errors))
+        say(request)
+        yield Conversation(_answers(child, request.settings.timeout, errors, on_progress), say)
     finally:
         child.kill()
         child.wait()
         for pipe in (child.stdin, child.stdout):
-            _close(pipe)
+            # Closing flushes what the child did not want to hear any more.
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]  # both are pipes
+
+
+def _answers(
+    child: subprocess.Popen[bytes], timeout: float | None, errors: Path, on_progress: OnProgress | None
+) -> Iterator[object]:
+    for message in _heard(child, timeout):
+        match message:
+            case Progress():
+                if on_progress is not None:
+                    on_progress(message)
+            case Failure(text, phase):
+                raise (MeasurementError if phase in BEFORE_RUNS else RunError)(text)
+            case _:
+                yield message
+    if child.wait():
+        raise MeasurementError(_last_words(child.returncode, errors))
 
 
 def _import_path() -> str:
     """Where this process imports from: the child finds the same packages, whatever folder the user is in."""
     return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-
-
-def _ask(child: subprocess.Popen[bytes], request: Request) -> None:
-    assert child.stdin is not None
-    try:
-        pickle.dump(request, child.stdin)
-        child.stdin.flush()
-    except OSError:
-        # It is gone before it could listen: its exit code says why.
-        pass
 
 
 def _heard(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
@@ -80,12 +111,13 @@ def _heard(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[ob
             # In short waits, so that Ctrl-C is heard on every system.
             message = inbox.get(timeout=POLL_SECONDS)
         except queue.Empty:
-            if deadline is not None and time.monotonic() > deadline:
-                raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended") from None
-            continue
-        if message is None:
+            message = _NOTHING
+        if deadline is not None and time.monotonic() > deadline:
+            raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
+        if message is _CLOSED:
             return
-        yield message
+        if message is not _NOTHING:
+            yield message
 
 
 def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
@@ -93,7 +125,7 @@ def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
         while True:
             inbox.put(pickle.load(pipe))
     except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-        inbox.put(None)
+        inbox.put(_CLOSED)
 
 
 def _last_words(code: int, errors: Path) -> str:
@@ -112,12 +144,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _close(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except OSError:
-        # Closing flushes what the child did not want to hear any more.
-        pass

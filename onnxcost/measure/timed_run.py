@@ -3,50 +3,99 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.measure.messages import Progress, Request, Timed
 from onnxcost.measurement import MemoryUse
 
 if TYPE_CHECKING:
-    from onnxcost.measure.child import Send
+    from onnxcost.measure.child import Channel
+    from onnxcost.measure.runners import Runner
+    from onnxcost.measure.sampling import Sampled
+    from onnxcost.measure.session import Session
+    from onnxcost.profile import ArenaUse
 
 
-def run(request: Request, send: Send) -> None:
-    """Answers with Timed."""
-    from onnxcost.measure.environment import environment, peak_rss
-    from onnxcost.measure.gpu import device_of
-    from onnxcost.measure.inputs import arrays, used
-    from onnxcost.measure.runners import placement, runner
+class Opened(NamedTuple):
+    """A model that is ready to run: a runner for each stream. ``other_work`` tells the load beside it since it was opened."""
+
+    session: Session
+    streams: Sequence[Runner]
+    session_seconds: float
+    baseline_rss_bytes: int | None
+    other_work: Callable[[], float | None]
+
+
+def run(request: Request, channel: Channel) -> None:
+    """Answers with Timed, then with ArenaUse."""
+    from onnxcost.measure.inputs import arrays
     from onnxcost.measure.sampling import sample, sample_concurrently
-    from onnxcost.measure.session import open_session, thread_counts
+
+    feeds = arrays(request.feeds, request.settings.seed)
+    model = opened(request, feeds, channel)
+    if len(model.streams) == 1:
+        sampled = sample(model.streams[0].runs, request.settings, channel.send)
+    else:
+        sampled = sample_concurrently([stream.runs for stream in model.streams], request.settings, channel.send)
+    channel.send(timed(request, model, sampled))
+    del model
+    channel.send(Progress("memory"))
+    channel.send(arena_use(request, feeds))
+
+
+def opened(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Channel) -> Opened:
+    """The request's model, ready to run on these feeds."""
+    from onnxcost.measure.environment import peak_rss, watched_load
+    from onnxcost.measure.providers import provider_named
+    from onnxcost.measure.runners import runner
+    from onnxcost.measure.session import open_session, runtime_for
 
     settings = request.settings
-    send(Progress("loading"))
-    machine = environment()
-    feeds = arrays(request.feeds, settings.seed)
+    channel.send(Progress("loading"))
+    # The libraries are part neither of the session's time nor of its memory.
+    runtime_for(provider_named(settings.provider))
     baseline = peak_rss()
     start = time.perf_counter()
     session = open_session(request.model, settings)
-    session_seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     streams = [runner(session, feeds, settings.provider) for _ in range(settings.concurrency)]
-    if len(streams) == 1:
-        sampled = sample(streams[0].runs, settings, send)
-    else:
-        sampled = sample_concurrently([stream.runs for stream in streams], settings, send)
-    send(
-        Timed(
-            samples=sampled.samples,
-            wall_seconds=sampled.wall_seconds,
-            first_run_seconds=sampled.first_run_seconds,
-            session_seconds=session_seconds,
-            warmup_runs=sampled.warmup_runs,
-            threads=thread_counts(settings),
-            inputs=used(request.feeds),
-            device=device_of(settings),
-            environment=machine,
-            memory=MemoryUse(peak_rss(), baseline),
-            placement=placement(session, settings.provider),
-            copies=streams[0].copies(),
-        )
+    return Opened(session, streams, seconds, baseline, watched_load())
+
+
+def timed(request: Request, model: Opened, sampled: Sampled) -> Timed:
+    """What there is to tell of the samples, right behind them."""
+    from onnxcost.measure.environment import environment, peak_rss
+    from onnxcost.measure.gpu import device_of
+    from onnxcost.measure.inputs import used
+    from onnxcost.measure.runners import placement
+    from onnxcost.measure.session import thread_counts
+
+    machine = environment(model.other_work())
+    memory = MemoryUse(peak_rss(), model.baseline_rss_bytes)
+    return Timed(
+        samples=sampled.samples,
+        wall_seconds=sampled.wall_seconds,
+        first_run_seconds=sampled.first_run_seconds,
+        session_seconds=model.session_seconds,
+        warmup_runs=sampled.warmup_runs,
+        threads=thread_counts(request.settings),
+        inputs=used(request.feeds),
+        device=device_of(request.settings),
+        environment=machine,
+        memory=memory,
+        placement=placement(model.session, request.settings.provider),
+        copies=model.streams[0].copies(),
     )
+
+
+def arena_use(request: Request, feeds: Sequence[Mapping[str, Any]]) -> ArenaUse:
+    """From one profiled run: profiling distorts, so it has a session of its own, after the timed one is gone."""
+    from onnxcost.measure.events import recorded
+    from onnxcost.measure.runners import runner
+    from onnxcost.measure.session import open_session
+
+    session = open_session(request.model, request.settings, profile_prefix=str(Path(request.folder, "arena")))
+    runner(session, feeds[:1], request.settings.provider).runs[0]()
+    return recorded(session.end_profiling()).memory

@@ -1,14 +1,18 @@
-"""Tables as comma-separated values: plain integers in base units, one header line."""
+"""Tables as comma-separated values: plain numbers in base units, one header line."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from onnxcost.render.units import shape
 from onnxcost.render.view import Row, View, module_rows, node_name, node_rows
 from onnxcost.report import CostReport, Counted, Uncounted
+
+if TYPE_CHECKING:
+    from onnxcost.measurement import Measurement
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -58,3 +62,30 @@ def _modules(report: CostReport, view: View) -> str:
         path[row.level :] = [row.label]
         lines.append([row.level, "/".join(path), row.nodes, *_numbers(row, bool(own)), row.uncounted])
     return csv_text(header, lines)
+
+
+def samples_csv(measurement: Measurement) -> str:
+    """One line a run, in their order."""
+    return csv_text(("run", "seconds"), enumerate(measurement.samples.tolist(), 1))
+
+
+def batches_csv(measurements: Sequence[Measurement]) -> str:
+    """One line a batch size."""
+    statistics = ("min", "mean", "median", "std", "p90", "p95", "p99", "max")
+    own = ("fps", "flops", "flops_per_second", "session_seconds", "first_run_seconds")
+    header = ("batch", "runs", *statistics, "median_ci95_low", "median_ci95_high", *own, "peak_rss_bytes", "arena_peak_bytes")
+    return csv_text(
+        header,
+        (
+            [
+                each.batch,
+                each.runs,
+                *(getattr(each.latency, name) for name in statistics),
+                *(each.latency.median_ci95 or (None, None)),
+                *(getattr(each, name) for name in own),
+                each.memory.peak_rss_bytes,
+                each.memory.arena_peak_bytes,
+            ]
+            for each in measurements
+        ),
+    )

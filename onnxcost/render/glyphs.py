@@ -31,7 +31,7 @@ ASCII = Glyphs(full="#", parts=" .", times="x", dot="|", ellipsis="~", at_least=
 _SPELLED = {
     "·": "*", "∗": "*", "∘": "*", "×": "x", "−": "-", "–": "-", "…": "...", "≥": ">=", "≤": "<=", "≈": "~", "≠": "!=",
     "²": "^2", "ᵀ": "^T", "½": "1/2", "√": "sqrt", "Σ": "sum ", "Π": "prod ", "∞": "inf", "¬": "not ", "∧": "and",
-    "∨": "or", "⊻": "xor",
+    "∨": "or", "⊻": "xor", "±": "+/-", "→": "->", "µ": "u",
     "σ": "sigma", "μ": "mean", "α": "alpha", "β": "beta", "γ": "gamma", "λ": "lambda", "ε": "eps", "₀": "0", "₁": "1", "₂": "2",
 }  # fmt: skip
 _TO_ASCII = str.maketrans(_SPELLED)

@@ -140,9 +140,10 @@ def wrapped(label: Line, pieces: Sequence[str], separator: str, width: int, styl
     """The label and the pieces behind it, in as many lines as it takes, breaking only between pieces."""
     margin = sum(len(text) for text, _ in label)
     lines = [""]
-    for piece in pieces:
+    for after, piece in enumerate(pieces, 1):
         joined = f"{lines[-1]}{separator}{piece}" if lines[-1] else piece
-        if lines[-1] and margin + len(joined) > width:
+        comma = separator.startswith(",") and after < len(pieces)
+        if lines[-1] and margin + len(joined) + comma > width:
             lines[-1] += separator.rstrip() if separator.startswith(",") else ""
             lines.append(piece)
         else:

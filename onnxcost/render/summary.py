@@ -56,7 +56,8 @@ def dims(graph: Graph, source: str) -> list[str]:
     ]
 
 
-def _quantity(label: str, text: str, note: str = "", *, bound: str = "") -> Entry:
+def quantity(label: str, text: str, note: str = "", *, bound: str = "") -> Entry:
+    """An entry of a number with its unit, ``97.49 MiB``."""
     number, _, unit = text.partition(" ")
     return Entry(label, bound + number, unit, note)
 
@@ -72,7 +73,7 @@ def _weights_note(report: CostReport) -> str:
 def _peak(peak: int | None, bound: str) -> Entry:
     if peak is None:
         return Entry("Activations", "unknown", "", "while a shape is open")
-    return _quantity("Activations", binary(peak), "at their peak", bound=bound)
+    return quantity("Activations", binary(peak), "at their peak", bound=bound)
 
 
 def _nodes(report: CostReport) -> Entry:
@@ -89,17 +90,17 @@ def summary(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
     own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
     return [
-        *(_quantity(name, si(total), least + exact(total), bound=bound) for name, total in counts(report) + own),
-        _quantity("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
-        _quantity("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
+        *(quantity(name, si(total), least + exact(total), bound=bound) for name, total in counts(report) + own),
+        quantity("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
+        quantity("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
         _peak(memory.peak_activation_bytes, bound),
-        _quantity(
+        quantity(
             "Traffic",
             binary(traffic.total),
             f"{binary(traffic.read_bytes)} read, {binary(traffic.write_bytes)} written",
             bound=bound,
         ),
-        _quantity(
+        quantity(
             "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.complete else ", of the counted nodes")
         ),
         _nodes(report),

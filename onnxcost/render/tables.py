@@ -39,14 +39,14 @@ def _bounded(row: Row, context: Context, text: str) -> str:
     return context.glyphs.at_least + text if row.uncounted else text
 
 
-def _padded_si(value: int) -> str:
+def padded_si(value: float) -> str:
     """A bare number leaves the room of a prefix, so that digits stand below digits."""
     text = si(value)
     return text if " " in text else text + "  "
 
 
 def _si(row: Row, context: Context, value: int) -> str:
-    return _bounded(row, context, _padded_si(value))
+    return _bounded(row, context, padded_si(value))
 
 
 def _binary(row: Row, context: Context, value: int) -> str:
@@ -81,7 +81,7 @@ NODES: Field = (Column("Nodes", drop=1), lambda row, _: exact(row.nodes))
 MACS_: Field = (Column("MACs", drop=2), lambda row, context: _si(row, context, row.macs))
 FLOPS_: Field = (Column("FLOPs"), lambda row, context: _si(row, context, row.flops))
 COUNT: Field = (Column("count"), lambda row, context: _si(row, context, row.count))
-PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: _padded_si(row.parameters))
+PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: padded_si(row.parameters))
 TRAFFIC: Field = (Column("Traffic", drop=6), lambda row, context: _binary(row, context, row.traffic.total))
 SHARE: Field = (Column("Share"), _share)
 BAR: Field = (Column("", style="bar", is_bar=True, drop=5), _bar)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from onnxcost.graph import Tensor
 
@@ -46,12 +47,57 @@ def exact(value: int) -> str:
     return f"{value:,}"
 
 
-def share(part: int, whole: int) -> str:
+def share(part: float, whole: float) -> str:
     """A part in per cent with one decimal; what is not nothing never reads 0.0."""
     if not whole or not part:
         return "0 %"
     percent = 100 * part / whole
     return "<0.1 %" if percent < 0.05 else f"{percent:.1f} %"
+
+
+def rate(value: float, unit: str) -> str:
+    """Something per second with the SI prefix at its unit: ``12.34 GFLOP/s``."""
+    number, prefix = _scaled(value, 1000, SI_PREFIXES) if value else ("0", "")
+    return f"{number} {prefix}{unit}"
+
+
+class TimeUnit(NamedTuple):
+    """How times that belong together are written: ``unit`` is ``length`` seconds, with so many ``decimals``."""
+
+    unit: str
+    length: float
+    decimals: int
+
+    def number(self, seconds: float) -> str:
+        """The number alone; what is not nothing never reads 0.00."""
+        least = 10**-self.decimals
+        value = seconds / self.length
+        return f"<{least:.{self.decimals}f}" if 0 < value < least / 2 else f"{value:,.{self.decimals}f}"
+
+    def text(self, seconds: float) -> str:
+        """The number and the unit; what is far longer has a unit of its own."""
+        if seconds >= FAR * self.length and self.unit != "s":
+            return time_unit(seconds).text(seconds)
+        return f"{self.number(seconds)} {self.unit}"
+
+
+FAR = 1000
+TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+
+def time_unit(seconds: float) -> TimeUnit:
+    """The unit in which a time has four significant digits and is not below 1: ``12.34 ms``; from a second on, seconds."""
+
+    def shown(length: float) -> float:
+        return float(f"{seconds / length:.{SIGNIFICANT}g}")
+
+    unit, length = next((pair for pair in TIME_UNITS if shown(pair[1]) >= 1), TIME_UNITS[-1])
+    return TimeUnit(unit, length, max(SIGNIFICANT - len(str(int(shown(length)))), 0))
+
+
+def seconds(value: float) -> str:
+    """A time in four significant digits: ``12.34 ms``, ``1.235 s``."""
+    return time_unit(value).text(value) if value else "0 s"
 
 
 def ratio(value: float | None) -> str:

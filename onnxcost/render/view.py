@@ -100,14 +100,14 @@ def node_name(cost: NodeCost) -> str:
     return cost.node.name or next((tensor.name for tensor in cost.node.outputs if tensor is not None), "")
 
 
-def _node_label(cost: NodeCost) -> str:
+def node_label(cost: NodeCost) -> str:
     """The node's name behind its module, unless the name has the module in it, as TorchScript's and TensorFlow's names do."""
     name, scope = node_name(cost), cost.node.scope
     return name if not scope or scope[-1] in name.split("/") else "/".join((*scope, name))
 
 
 def _node_row(cost: NodeCost, view: View) -> Row:
-    node, name = cost.node, _node_label(cost)
+    node, name = cost.node, node_label(cost)
     if isinstance(cost, Uncounted):
         return Row(name, node.key, 1, 1, 0, 0, 0, cost.parameters, NO_TRAFFIC, cost)
     macs, flops = cost.count(MACS), cost.count(FLOPS)

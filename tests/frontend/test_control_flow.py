@@ -77,6 +77,18 @@ RUNS = {
         f"(float[4] x) => (float y) <int64 n = {{5}}, int64 three = {{3}}> {{ y = Loop(n, , x) <{NESTED}> }}",
         {}, 5 * 3 * 8, "", {"y": (4,)},
     ),
+    "what is not known of a loop in an unrolled one is said": (
+        f"""(float[4] x, int64 k) => (float y) <int64 n = {{3}}> {{ y = Loop(n, , x) <
+            body = b (int64 i, bool c, float s) => (bool co, float so) {{
+                co = Identity(c) so = Concat <axis = 0> (s, x) z, w = Loop(k, , x) <{CARRIED}> }}> }}""",
+        {}, 3 * 8, "lower", {"y": (16,)},
+    ),
+    "what is not known of a loop in one that never runs is of no account": (
+        f"""(float[4] x, int64 k) => (float y) <int64 n = {{0}}> {{ y = Loop(n, , x) <
+            body = b (int64 i, bool c, float[4] s) => (bool co, float so) {{
+                co = Identity(c) so, w = Loop(k, , s) <{CARRIED}> }}> }}""",
+        {}, 0, "", {"y": (4,)},
+    ),
     "the dearer branch of an If": (
         f"(float[4] x, bool c) => (float y) {{ y = If (c) <{BRANCHES}> }}", {}, 8, "upper", {"y": (4,)},
     ),
@@ -138,6 +150,11 @@ def test_nodes_of_a_body_carry_their_repeat_and_the_loops_name() -> None:
 def test_the_message_says_how_to_give_a_trip_count() -> None:
     (caveat,) = counted(*RUNS["a trip count that is not known"][:2]).caveats
     assert "--trips 'Loop_0=N'" in caveat.text
+
+
+def test_what_is_said_of_a_loop_in_an_unrolled_one_is_said_of_each_iteration() -> None:
+    report = counted(*RUNS["what is not known of a loop in an unrolled one is said"][:2])
+    assert [caveat.text.split("'")[1] for caveat in report.caveats] == [f"Loop_0/{trip}/Loop_2" for trip in range(3)]
 
 
 def test_a_loop_that_does_not_exist_is_refused() -> None:

@@ -91,6 +91,17 @@ def test_the_option_that_changes_an_assumption_is_named() -> None:
     assert [dim.option for dim in bind_inputs(values, {}, {})] == ["--dim n=N", "--shape b=Nx5"]
 
 
+def test_the_places_of_a_dim_are_told() -> None:
+    bound = bind_inputs(inputs(a=(FLOAT, ["n", 3]), b=(INT64, [2, "n", None])), {}, {})
+    assert {dim.name: dim.places for dim in bound} == {"n": (("a", 0), ("b", 1)), "b[2]": (("b", 2),)}
+
+
+def test_a_sequence_has_no_shape() -> None:
+    tensors = helper.make_tensor_type_proto(FLOAT, ["n"])
+    with pytest.raises(InputError, match="'s' is a sequence or an optional: it has no shape"):
+        bind_inputs([helper.make_value_info("s", helper.make_sequence_type_proto(tensors))], {"s": [1]}, {})
+
+
 REFUSED = {
     "unknown input": ({"z": [1]}, {}, "no input 'z': it has 'a', 'b'"),
     "unknown dim": ({}, {"z": 1}, "no dim 'z': it has 'n', 'm'"),

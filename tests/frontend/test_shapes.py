@@ -171,6 +171,19 @@ def test_values_that_do_not_fit_are_refused(values: dict[str, Any], says: str) -
         graph_of(model("(float[6] x, int64[2] s) => (float y) { y = Reshape(x, s) }"), values=values)
 
 
+def test_a_value_binds_the_symbols_in_its_shape() -> None:
+    proto = model("(int64[N] ids, float[N,3] x) => (float[N,3] y) { y = Neg(x) }")
+    graph = graph_of(proto, values={"ids": [1, 2, 3, 4]})
+    assert graph.inputs[1].dims == (4, 3)
+    assert [(dim.name, dim.value, dim.source) for dim in graph.dims] == [("N", 4, "given")]
+
+
+def test_a_value_of_another_shape_than_the_one_given_is_refused() -> None:
+    proto = model("(int64[N] ids) => (int64[N] y) { y = Neg(ids) }")
+    with pytest.raises(InputError, match=r"'ids' was given the shape \[3\] and a value of \[2\]"):
+        graph_of(proto, values={"ids": [1, 2]}, shapes={"ids": (3,)})
+
+
 def test_a_value_may_be_an_array() -> None:
     graph = graph_of(model("(float[6] x, int64[2] s) => (float y) { y = Reshape(x, s) }"), values={"s": np.array([3, 2])})
     assert graph.outputs[0].shape == (3, 2)

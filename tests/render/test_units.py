@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.render.units import binary, exact, plural, ratio, shape, share, si
+from onnxcost.render.units import binary, exact, plural, rate, ratio, seconds, shape, share, si, time_unit
 from tests.graphs import tensor
 
 
@@ -43,6 +43,45 @@ def test_si(value: float, text: str) -> None:
 )
 def test_binary(value: int, text: str) -> None:
     assert binary(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 s"),
+        (1e-12, "0.001 ns"),
+        (1.234e-7, "123.4 ns"),
+        (0.0009999, "999.9 µs"),
+        (0.00099999, "1.000 ms"),
+        (0.01234, "12.34 ms"),
+        (0.99996, "1.000 s"),
+        (12.345678, "12.35 s"),
+        (86_400, "86,400 s"),
+    ],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_times_that_belong_together_have_one_unit() -> None:
+    unit = time_unit(0.01234)
+    assert [unit.text(value) for value in (0.01234, 0.0056789, 0.4567)] == ["12.34 ms", "5.68 ms", "456.70 ms"]
+    assert [unit.number(value) for value in (0, 1e-9)] == ["0.00", "<0.01"]
+    assert unit.text(12.5) == "12.50 s"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 FLOP/s"),
+        (0.5, "0.5000 FLOP/s"),
+        (999.99, "1.000 kFLOP/s"),
+        (12.34e9, "12.34 GFLOP/s"),
+        (1e24, "1.000 YFLOP/s"),
+    ],
+)
+def test_rates(value: float, text: str) -> None:
+    assert rate(value, "FLOP/s") == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""``onnxcost measure MODEL``: latency, throughput and memory of a model on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from onnxcost.cli.asked import Asked, model_options
+from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
+from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
+from onnxcost.cli.running import Outcome, counted, header, measured
+
+if TYPE_CHECKING:
+    from onnxcost.report import CostReport
+
+HELP = """Run MODEL with onnxruntime, in a process of its own, and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a
+file, or - for standard input.
+
+Runs are timed when they have become stable, for two seconds and ten runs at least. Inputs that no --input gives are made up.
+
+--format json has all samples, csv a line for each run (with --batches for each batch), table and markdown what a person reads.
+
+\\b
+Examples:
+  onnxcost measure model.onnx
+  onnxcost measure model.onnx --threads 1 --seconds 10
+  onnxcost measure model.onnx --batches 1,2,4,8
+  onnxcost measure model.onnx --provider cuda --concurrency 4
+  onnxcost measure model.onnx --input image=cat.npy -o latency.json
+"""
+
+
+@click.command(help=HELP, cls=MeasuringCommand)
+@model_options
+@output_options
+@click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
+@measuring_options()
+def measure(asked: Asked, measuring: Measuring, format_: str | None, output: str | None, quiet: bool) -> int:
+    """Parse, call, render."""
+    chosen = chosen_format(format_, output)
+    check_folder(output)
+    report = counted(asked, measuring)
+    on_screen = is_screen(chosen, output)
+    if on_screen:
+        show(lambda screen: header(report, screen))
+    outcome = measured(asked, measuring, report)
+    if on_screen and outcome.measurements:
+        show(lambda screen: [(), *outcome.lines(report, screen)])
+    if not on_screen and (outcome.measurements or chosen != "csv"):
+        deliver(_document(report, outcome), chosen, output)
+    if not quiet:
+        outcome.advise()
+    return outcome.code
+
+
+def _document(report: CostReport, outcome: Outcome) -> Document:
+    def json() -> str:
+        from onnxcost.render.as_json import measured_json
+
+        return measured_json(report.graph, *outcome.for_json())
+
+    def csv() -> str:
+        from onnxcost.render.as_csv import batches_csv, samples_csv
+
+        return batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0])
+
+    def markdown() -> str:
+        from onnxcost.render.as_markdown import header_markdown
+
+        return header_markdown(report) + outcome.markdown(report)
+
+    return Document(lambda screen: [*header(report, screen), (), *outcome.lines(report, screen)], json, csv, markdown)

@@ -1,0 +1,95 @@
+"""``onnxcost profile MODEL``: time, work and traffic, node by node, of the graph that onnxruntime really runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from onnxcost.cli.asked import Asked, model_options
+from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
+from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
+from onnxcost.cli.running import Outcome, counted, header
+from onnxcost.render.progress import progress_on
+
+if TYPE_CHECKING:
+    from onnxcost.profile import Profile
+    from onnxcost.render.profiled import ProfileView
+    from onnxcost.report import CostReport
+
+HELP = """Run MODEL with onnxruntime's profiler: the time and share of each node, its achieved FLOP/s and bytes per second.
+MODEL is a file, or - for standard input.
+
+The nodes are those of the graph that onnxruntime makes of the model (fused, folded, in another layout), and that same graph is
+counted. Profiling slows a model down: it is measured without, too, and the difference is shown.
+
+\\b
+Examples:
+  onnxcost profile model.onnx
+  onnxcost profile model.onnx --by operator
+  onnxcost profile model.onnx --top 30 --sort flops
+  onnxcost profile model.onnx --optimization none -o profile.csv
+"""
+TABLES = ("operator", "node")
+SORTS = ("time", "flops", "rate", "order")
+DEFAULT_TOP = 10
+
+
+@click.command(help=HELP, cls=MeasuringCommand)
+@model_options
+@click.option("--by", type=click.Choice(TABLES), help="Show only the table of operators or that of nodes.")
+@click.option("--top", type=click.IntRange(min=0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
+@click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
+@output_options
+@click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
+@measuring_options("batches", "concurrency")
+def profile(
+    asked: Asked,
+    measuring: Measuring,
+    by: str | None,
+    top: int | None,
+    sort: str | None,
+    format_: str | None,
+    output: str | None,
+    quiet: bool,
+) -> None:
+    """Parse, call, render."""
+    from onnxcost.measure.profiling import profile as profiled
+
+    chosen = chosen_format(format_, output)
+    check_folder(output)
+    report = counted(asked, measuring)
+    on_screen = is_screen(chosen, output)
+    if on_screen:
+        show(lambda screen: header(report, screen))
+    with progress_on(sys.stderr) as shown:
+        made = profiled(asked.source, measuring.settings(), **asked.arguments, inputs=measuring.inputs, on_progress=shown)
+    document = _document(report, made, _view(chosen, by, top, sort))
+    if on_screen:
+        show(lambda screen: document.table(screen)[len(header(report, screen)) :])
+    else:
+        deliver(document, chosen, output)
+    if not quiet and made.measurement is not None:
+        Outcome((made.measurement,)).advise()
+
+
+def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> ProfileView:
+    """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
+    from onnxcost.render.profiled import ProfileView
+
+    if format_ == "csv":
+        return ProfileView((by or "node",), top, sort or ("order" if top is None else "time"))
+    return ProfileView((by,) if by else TABLES, DEFAULT_TOP if top is None else top, sort or "time")
+
+
+def _document(report: CostReport, profile: Profile, view: ProfileView) -> Document:
+    from onnxcost.render import profiled_formats as formats
+    from onnxcost.render.as_markdown import header_markdown
+
+    return Document(
+        table=lambda screen: [*header(report, screen), (), *formats.profile_lines(profile, view, screen)],
+        json=lambda: formats.profile_json(profile),
+        csv=lambda: formats.profile_csv(profile, view),
+        markdown=lambda: f"{header_markdown(report)}\n{formats.profile_markdown(profile, view)}",
+    )

@@ -1,0 +1,145 @@
+"""Runs a model for a command, and keeps what came of it, failure and Ctrl-C included."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from onnxcost.cli.failures import INTERRUPTED, say
+from onnxcost.errors import MeasurementError
+from onnxcost.render.progress import progress_on
+
+if TYPE_CHECKING:
+    from onnxcost.cli.asked import Asked
+    from onnxcost.cli.measuring import Measuring
+    from onnxcost.measurement import Measurement, MeasurementResult
+    from onnxcost.render.layout import Line
+    from onnxcost.render.progress import Shown
+    from onnxcost.render.screen import Screen
+    from onnxcost.report import CostReport
+
+
+class Outcome(NamedTuple):
+    """What was measured, of a series at each of the batch sizes, and why not (all of it): ``status`` "skipped" or "failed".
+
+    ``code`` is what the command ends with for that.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    is_series: bool = False
+    status: str = "ok"
+    reason: str = ""
+    code: int = 0
+
+    def for_json(self) -> tuple[MeasurementResult | None, tuple[MeasurementResult, ...]]:
+        """The keys ``measurement`` and ``batches`` of the schema."""
+        from onnxcost.measurement import Unmeasured
+
+        missing = (Unmeasured(self.status, self.reason),) if self.reason else ()
+        results = (*self.measurements, *missing)
+        return (None, results) if self.is_series else (results[0], ())
+
+    def lines(self, report: CostReport, screen: Screen) -> list[Line]:
+        """The block for a terminal, and why there is none or not all of it."""
+        from onnxcost.render.terminal import batch_lines, measurement_lines, not_measured_lines, spaced
+
+        blocks = [not_measured_lines(self.reason, screen)] if self.status == "failed" else []
+        if self.is_series and self.measurements:
+            blocks.insert(0, batch_lines(self.measurements, screen))
+        elif self.measurements:
+            blocks.insert(0, measurement_lines(self.measurements[0], report, screen))
+        return spaced(blocks)
+
+    def markdown(self, report: CostReport) -> str:
+        """The section, and why there is none or not all of it."""
+        from onnxcost.render.as_markdown import batches_markdown, measurement_markdown, not_measured_markdown
+
+        sections = [not_measured_markdown(self.reason)] if self.status == "failed" else []
+        if self.is_series and self.measurements:
+            sections.insert(0, batches_markdown(self.measurements))
+        elif self.measurements:
+            sections.insert(0, measurement_markdown(self.measurements[0], report))
+        return "".join(f"\n{section}" for section in sections)
+
+    def advise(self) -> None:
+        """The advice, on stderr."""
+        for measurement in self.measurements:
+            for advice in measurement.advice:
+                say("advice", f"batch {measurement.batch}: {advice.text}" if self.is_series else advice.text)
+
+
+SKIPPED = Outcome(status="skipped", reason="--no-run was given")
+
+
+def counted(asked: Asked, measuring: Measuring) -> CostReport:
+    """The static cost, at the shapes that the input files have."""
+    if measuring.inputs:
+        from onnxcost.measure.preparation import Question
+
+        return Question.of(asked.source, **asked.arguments, inputs=measuring.inputs).estimate()
+    from onnxcost.estimator import estimate
+
+    return estimate(asked.source, **asked.arguments)
+
+
+def traced(asked: Asked, measuring: Measuring) -> tuple[CostReport, Outcome]:
+    """The cost with what data decides as one run shows it; where the model cannot be run, the static cost, and why."""
+    from onnxcost.measure.tracing import trace
+
+    report = counted(asked, measuring)
+    with survived("not traced") as end, progress_on(sys.stderr) as shown:
+        arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
+        report = trace(asked.source, measuring.settings(), **arguments)
+    return report, Outcome(status="failed", reason=end.reason, code=end.code) if end.reason else SKIPPED
+
+
+def header(report: CostReport, screen: Screen) -> list[Line]:
+    """The model, its inputs and outputs, and the dims that it leaves open."""
+    from onnxcost.render.terminal import header_lines
+
+    return header_lines(report, screen)
+
+
+def measured(asked: Asked, measuring: Measuring, report: CostReport) -> Outcome:
+    """Run the model with a progress bar on stderr. Why it cannot be run, or not to the end, is one line there, too."""
+    found: list[Measurement] = []  # what came before a failure stays
+    with survived("not measured") as end, progress_on(sys.stderr) as shown:
+        for measurement in _measurements(asked, measuring, report, shown):
+            found.append(measurement)
+    return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code)
+
+
+def _measurements(asked: Asked, measuring: Measuring, report: CostReport, shown: Shown) -> Iterator[Measurement]:
+    from onnxcost.measure.measuring import measure, measure_batches
+
+    arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
+    if not measuring.batches:
+        yield measure(asked.source, measuring.settings(), report=report, **arguments)
+        return
+    series = measure_batches(asked.source, measuring.batches, measuring.settings(), **arguments)
+    for batch in measuring.batches:
+        shown.prefix = f"batch {batch}: "
+        yield next(series)
+
+
+class End:
+    """Why something ended early, and the exit code of that; "" and 0 where it did not."""
+
+    reason = ""
+    code = 0
+
+
+@contextmanager
+def survived(what: str) -> Iterator[End]:
+    """A model that cannot be run, and Ctrl-C, end what is inside but not the command: one line on stderr says why."""
+    end = End()
+    try:
+        yield end
+    except MeasurementError as error:
+        end.reason, end.code = str(error), error.exit_code
+    except KeyboardInterrupt:
+        end.reason, end.code = "interrupted", INTERRUPTED
+    if end.reason:
+        say("error", f"{what}: {end.reason}")

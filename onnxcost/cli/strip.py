@@ -1,0 +1,40 @@
+"""``onnxcost strip MODEL``: the model without its weights."""
+
+from __future__ import annotations
+
+import click
+
+from onnxcost.cli import arguments
+from onnxcost.render.units import binary
+
+HELP = """Write the skeleton of MODEL: the same graph without its weights, to share or to keep what it costs.
+
+Tensors of more than 1 KiB, and those in other files, lose their data; names, types and dims stay. A few kilobytes are left, from
+which onnxcost counts the same to the digit. `onnxcost measure` and Netron open them: where weights are absent, random ones are
+run in their place.
+
+What stays as it is: tensors of up to 1 KiB (biases, scales, shapes), and the lists in attributes of nodes, such as the nodes
+of decision trees and the coefficients of linear models: counts follow from them.
+
+\b
+Examples:
+  onnxcost strip model.onnx -o skeleton.onnx
+  onnxcost strip model.onnx -o skeleton.onnx --anonymize
+"""
+
+
+@click.command(help=HELP)
+@click.argument("model")
+@click.option("-o", "--output", required=True, metavar="SKELETON", help="The file to write.")
+@click.option(
+    "--anonymize",
+    is_flag=True,
+    help="Replace names (of nodes, values, modules, functions, dims), labels, doc strings and metadata, too. Operators stay, "
+    "and the words that say what a dim or an input is for, such as batch or mask.",
+)
+def strip(model: str, output: str, anonymize: bool) -> None:
+    """Parse, call, render."""
+    from onnxcost.frontend.stripping import strip as write_skeleton
+
+    done = write_skeleton(arguments.checked_path(model, ()), output, anonymize=anonymize)
+    click.echo(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}")

@@ -1,0 +1,131 @@
+"""Models and saved reports read for a comparison; one that cannot be read does not keep the others from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.comparison import Broken, Candidate, Comparison, ordered
+from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.metrics import Document
+from onnxcost.saved import candidate_of, saved_report
+
+if TYPE_CHECKING:
+    from onnxcost.measurement import MeasurementResult
+    from onnxcost.report import CostReport
+
+
+class Source(NamedTuple):
+    """A model or a saved report, and what it is called in the comparison."""
+
+    label: str
+    path: str
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether it is a report, by its name."""
+        return PurePath(self.path).suffix.lower() == ".json"
+
+
+class Given(NamedTuple):
+    """What is said of the inputs of all models, as ``onnxcost.estimate`` takes it; each takes what it has a name for."""
+
+    shapes: Mapping[str, Sequence[int]] = {}
+    dims: Mapping[str, int] = {}
+    values: Mapping[str, Any] = {}
+
+
+class Read(NamedTuple):
+    """A source and what was found: the report of a model counted now, or a saved document. ``given`` is what it took of it."""
+
+    source: Source
+    found: CostReport | Document
+    given: Given = Given()
+
+
+def read(sources: Sequence[Source], given: Given = Given()) -> list[Read | Broken]:  # noqa: B008  # frozen
+    """Every source read. Raises InputError for a name in ``given`` that no model has."""
+    results: list[Read | Broken] = []
+    taken: list[Given] = []
+    for source in sources:
+        try:
+            taken.append(_own(source, given))
+            results.append(Read(source, _found(source, taken[-1]), taken[-1]))
+        except OnnxCostError as error:
+            results.append(Broken(source.label, str(error)))
+    for option, kind in (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values")):
+        known = {name for own in taken for name in getattr(own, kind)}
+        if unknown := [name for name in getattr(given, kind) if name not in known]:
+            raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
+    return results
+
+
+def _own(source: Source, given: Given) -> Given:
+    """What of ``given`` the model has a name for."""
+    if source.is_saved or not any(given):
+        return Given()
+    from onnxcost.frontend.input_names import input_names
+
+    inputs, dims = input_names(source.path)
+    return Given(
+        {name: shape for name, shape in given.shapes.items() if name in inputs},
+        {name: size for name, size in given.dims.items() if name in dims},
+        {name: value for name, value in given.values.items() if name in inputs},
+    )
+
+
+def _found(source: Source, given: Given) -> CostReport | Document:
+    if source.is_saved:
+        return saved_report(source.path)
+    from onnxcost.estimator import estimate
+
+    return estimate(source.path, **given._asdict())
+
+
+class Timing(NamedTuple):
+    """What came of measuring a model, and the confidence interval of its latency's ratio to the first one's."""
+
+    result: MeasurementResult
+    ratio_ci: tuple[float, float] | None = None
+
+
+def comparison_of(
+    results: Sequence[Read | Broken],
+    convention: str = "flops",
+    sort: str | None = None,
+    pareto: tuple[str, ...] = (),
+    timings: Mapping[str, Timing] = {},
+) -> Comparison:
+    """The comparison of what was read, against the first that could be; ``timings`` are by label.
+
+    Raises InputError where not a single one could be read, or no model has the metric to sort by or one of the Pareto front.
+    """
+    candidates: list[Candidate] = []
+    broken: list[Broken] = []
+    for result in results:
+        if isinstance(result, Broken):
+            broken.append(result)
+            continue
+        try:
+            candidates.append(_candidate(result, convention, timings.get(result.source.label)))
+        except OnnxCostError as error:
+            broken.append(Broken(result.source.label, str(error)))
+    if not candidates:
+        raise InputError(f"no model could be read; {broken[0].text}")
+    for metric in (*([sort] if sort else []), *pareto):
+        if not any(metric in candidate.values for candidate in candidates):
+            raise InputError(f"'{metric}' is known of none of the models")
+    in_order = ordered(candidates, sort) if sort else tuple(candidates)
+    return Comparison(candidates[0], in_order, tuple(broken), convention, sort, pareto)
+
+
+def _candidate(result: Read, convention: str, timing: Timing | None) -> Candidate:
+    from onnxcost.schema import report_to_dict
+
+    label, found = result.source.label, result.found
+    if isinstance(found, Mapping):
+        return candidate_of(found, label, convention)
+    document = report_to_dict(found, convention, timing.result if timing else None)
+    return replace(candidate_of(document, label, convention), ratio_ci=timing.ratio_ci if timing else None)

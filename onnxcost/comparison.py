@@ -1,0 +1,168 @@
+"""Several models side by side: their figures, which of them is the best, and which no other beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
+
+from onnxcost.conventions import CONVENTIONS
+from onnxcost.metrics import METRICS
+
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class CostedOperator:
+    """The sum of an operator's nodes, of which ``uncounted`` are in no figure but ``nodes``."""
+
+    operator: str
+    nodes: int = 0
+    uncounted: int = 0
+    count: int = 0
+    parameters: int = 0
+    traffic: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CostedNode:
+    """A counted node: the shapes of its inputs and of its first output, and what its ``repeat`` executions cost together.
+
+    ``count`` is its number in the convention that the models are compared in.
+    """
+
+    name: str
+    operator: str
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    macs: int
+    count: int
+    traffic: int
+    repeat: int = 1
+
+
+class Cost(NamedTuple):
+    """The least and the most that something costs."""
+
+    least: Number
+    most: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that is compared: ``values`` are its metrics, by their names in METRICS, as far as they are known.
+
+    ``bound`` is as in ``CostReport.bound``. ``conditions`` are what a latency depends on besides the model, in words.
+    ``ratio_ci`` is the 95 % confidence interval of its latency divided by the first model's, where the two were measured in
+    alternation.
+    """
+
+    label: str
+    values: Mapping[str, Number]
+    bound: str = ""
+    inputs: tuple[str, ...] = ()
+    operators: tuple[CostedOperator, ...] = ()
+    nodes: tuple[CostedNode, ...] = ()
+    conditions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    ratio_ci: tuple[float, float] | None = None
+
+    def bound_of(self, metric: str) -> str:
+        """What the value is: "" exact, "lower", "upper" or "mixed"."""
+        return self.bound if METRICS[metric].is_total else ""
+
+    def cost(self, metric: str) -> Cost:
+        """Between what the value lies, with its sign turned where more is better."""
+        value, bound = self.values[metric], self.bound_of(metric)
+        least, most = (value if bound in ("", kind) else limit for kind, limit in (("lower", -inf), ("upper", inf)))
+        return Cost(-most, -least) if METRICS[metric].better == "more" else Cost(least, most)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether its latency was held against the first model's, and no difference was seen."""
+        return self.ratio_ci is not None and self.ratio_ci[0] <= 1 <= self.ratio_ci[1]
+
+
+class Broken(NamedTuple):
+    """A model that could not be compared, and why."""
+
+    label: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """Both in one."""
+        return self.reason if self.label in self.reason else f"{self.label}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Models in the order in which they are shown; ``baseline``, one of them, is what the others are held against.
+
+    ``convention`` is the name of the one whose number stands for the work; ``sort`` and ``pareto`` are names of metrics.
+    """
+
+    baseline: Candidate
+    candidates: tuple[Candidate, ...]
+    broken: tuple[Broken, ...] = ()
+    convention: str = "flops"
+    sort: str | None = None
+    pareto: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> tuple[Candidate, ...]:
+        """All but the baseline."""
+        return tuple(candidate for candidate in self.candidates if candidate is not self.baseline)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics to show: those that a model has, of the conventions only those that were asked for."""
+        asked = {"macs", "flops", self.convention, self.sort, *self.pareto}
+        return [name for name in METRICS if (name not in CONVENTIONS or name in asked) and self._having(name)]
+
+    def relative(self, candidate: Candidate, metric: str) -> float | None:
+        """The value divided by the baseline's; None where that says nothing."""
+        value, base = candidate.values.get(metric), self.baseline.values.get(metric)
+        if value is None or base is None:
+            return None
+        return value / base if base else 1.0 if value == base else None
+
+    def is_exact(self, candidate: Candidate, metric: str) -> bool:
+        """Whether both that value and the baseline's are exact."""
+        return not (candidate.bound_of(metric) or self.baseline.bound_of(metric))
+
+    def best(self, metric: str) -> frozenset[str]:
+        """The labels of the best; none where better has no meaning, all are alike, or a bound leaves it open."""
+        having = self._having(metric)
+        if not METRICS[metric].better or len(having) < 2:
+            return frozenset()
+        costs = [candidate.cost(metric) for candidate in having]
+        first, second = sorted(cost.least for cost in costs)[:2]
+        rivals = [second if cost.least == first else first for cost in costs]
+        best = {one.label for one, cost, rival in zip(having, costs, rivals, strict=True) if cost.most <= rival}
+        alike = {each.label for each in having if each is self.baseline or each.is_undecided}
+        if metric in ("latency", "fps") and best & alike:
+            best |= alike
+        return frozenset(best) if len(best) < len(having) else frozenset()
+
+    def front(self) -> frozenset[str]:
+        """The labels of the models that no other beats: as good in all metrics of ``pareto`` and better in one."""
+        having = [each for each in self.candidates if all(metric in each.values for metric in self.pareto)]
+        costs = [[candidate.cost(metric) for metric in self.pareto] for candidate in having]
+        return frozenset(one.label for one, cost in zip(having, costs, strict=True) if not any(_beats(c, cost) for c in costs))
+
+    def _having(self, metric: str) -> list[Candidate]:
+        return [candidate for candidate in self.candidates if metric in candidate.values]
+
+
+def _beats(one: Sequence[Cost], other: Sequence[Cost]) -> bool:
+    """Whether the one is as good in all and better in one, whatever the values are within their bounds."""
+    is_as_good = all(mine.most <= its.least for mine, its in zip(one, other, strict=True))
+    return is_as_good and any(mine.most < its.least for mine, its in zip(one, other, strict=True))
+
+
+def ordered(candidates: Iterable[Candidate], metric: str) -> tuple[Candidate, ...]:
+    """The best first, or the least where better has no meaning; those without the metric last."""
+    sign = -1 if METRICS[metric].better == "more" else 1
+    return tuple(sorted(candidates, key=lambda each: (metric not in each.values, sign * each.values.get(metric, 0))))

@@ -1,0 +1,40 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from onnxcost.errors import InputError
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace the file at once, so that it is never half-written; a device or pipe is written to directly.
+
+    Raises InputError where it cannot be written.
+    """
+    import tempfile
+
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        target = path.resolve()
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
+            try:
+                part.write(content)
+                part.close()
+                os.chmod(part.name, mode)  # noqa: PTH101
+                os.replace(part.name, target)  # noqa: PTH105
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

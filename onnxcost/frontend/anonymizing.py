@@ -1,0 +1,171 @@
+"""Replaces what people wrote in a model (names, doc strings, metadata, labels) and keeps what its cost follows from.
+
+A name becomes the same new one everywhere, so the graph stays the same. Kept are operators, functions excepted, with their
+attributes, types and dims, how modules are nested, and of the name of a dim or an input the words that say what it is for,
+because sizes are assumed by them: ``patient_batch`` becomes ``batch``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.frontend.skeleton import FILE_BYTES
+from onnxcost.frontend.stored import bodies, scope_of
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from onnx import ModelProto, NodeProto
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_WORD = re.compile(r"\w+")
+_NOBODYS_WORD = re.compile(r"\d+|_empty_nn_module_stack\w*")
+"""Words in the path of a module that are kept: its number in a list, and that there is none."""
+
+_DIM = re.compile(r"[^\W\d]\w*")
+_NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
+_DIM_ROLES = re.compile(r"batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width")
+"""What is kept of the name of a dim: see ``dims``."""
+
+_NOBODYS_INPUT = re.compile(r"(?i)[hc](_?(\d+|n|in))?|sr")
+_INPUT_ROLES = re.compile(
+    r"state|hidden|cell|mask|position|(?<![a-z])pos(?![a-z])|sampl\w*_?rate|len(?:gth)?s?(?![a-z])|size|ima?ge?_?shape"
+    r"|(?<![a-z])scale(?:s|_?factor)?(?![a-z])|zero_?point"
+)
+"""What is kept of the name of an input: see ``dims`` and ``measure.input_roles``."""
+
+_LABELS = frozenset(
+    {"classlabels_strings", "cats_strings", "keys_strings", "values_strings", "default_string", "string_vocabulary"}
+    | {"pool_strings", "stopwords", "value_string", "value_strings"}
+)
+"""The attributes that hold words of people, not of ONNX."""
+
+_STANDARD = ("ai.onnx", "com.microsoft")
+_DROPPED = frozenset(
+    {"doc_string", "denotation", "ModelProto.producer_name", "ModelProto.producer_version", "ModelProto.domain"}
+    | {"ModelProto.model_version", "ModelProto.configuration", "NodeProto.device_configurations"}
+)
+
+Rename = Callable[[str], str]
+
+
+class _Names(dict[str, str]):
+    """New names for old ones: the stem that ``stem`` makes of a name, numbered from the second on. No name stays none."""
+
+    def __init__(self, stem: Rename) -> None:
+        super().__init__({"": ""})
+        self._stem, self._used = stem, Counter[str]()
+
+    def __missing__(self, name: str) -> str:
+        stem = self._stem(name)
+        self._used[stem] += 1
+        self[name] = f"{stem}_{self._used[stem]}" if self._used[stem] > 1 else stem
+        return self[name]
+
+
+def anonymise(model: ModelProto) -> ModelProto:
+    """The model, changed in place."""
+    _rename_functions(model)
+    words = _replacing(_WORD, _NOBODYS_WORD, "w", None)
+    inputs = _Names(lambda name: "_".join(_INPUT_ROLES.findall(name.lower())) or "input")
+    values = _Names(lambda name: "v")
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for info in model.graph.input:
+        if info.name not in stored:
+            values[info.name] = info.name if _NOBODYS_INPUT.fullmatch(info.name) else inputs[info.name]
+    nodes = _Names(lambda name: f"{words(name.rpartition('/')[0])}{'/' * ('/' in name)}node")
+    rules: Mapping[str, Rename] = {
+        "GraphProto.name": lambda name: "graph",
+        "NodeProto.name": nodes.__getitem__,
+        **dict.fromkeys(("NodeProto.input", "NodeProto.output", "ValueInfoProto.name", "TensorProto.name"), values.__getitem__),
+        **dict.fromkeys(("FunctionProto.input", "FunctionProto.output", "TensorAnnotation.tensor_name"), values.__getitem__),
+        "TensorAnnotation.quant_parameter_tensor_names": values.__getitem__,
+        "Dimension.dim_param": _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES),
+        "TensorProto.string_data": words,
+        "metadata_props": words,
+    }
+    _walk(model, rules, words)
+    return model
+
+
+def _replacing(word: re.Pattern[str], kept: re.Pattern[str], stem: str, roles: re.Pattern[str] | None) -> Rename:
+    """Replaces every word in a text but those that are ``kept``; of a name the words that are ``roles`` stay."""
+    names = _Names(lambda name: "_".join(roles.findall(name.lower())) or stem if roles else stem)
+    return lambda text: word.sub(lambda found: found[0] if kept.fullmatch(found[0]) else names[found[0]], text)
+
+
+def _walk(message: Message, rules: Mapping[str, Rename], words: Rename) -> None:
+    kind = message.DESCRIPTOR.name
+    for field, value in message.ListFields():
+        key = f"{kind}.{field.name}"
+        rule = rules.get(key) or rules.get(field.name)
+        if kind == "AttributeProto" and message.name in _LABELS and field.name in ("s", "strings"):
+            rule = words
+        if key in _DROPPED or field.name in _DROPPED:
+            message.ClearField(field.name)
+        elif rule is not None:
+            _apply(rule, message, field.name, value)
+        elif field.message_type is not None:
+            for child in value if not hasattr(value, "ListFields") else [value]:
+                _walk(child, rules, words)
+
+
+def _apply(rule: Rename, message: Message, name: str, value: Any) -> None:
+    if isinstance(value, (str, bytes)):
+        setattr(message, name, _renamed(rule, value))
+    elif name == "metadata_props":
+        kept = [(entry.key, entry.value) for entry in value if entry.key in (_SCOPES, FILE_BYTES)]
+        del value[:]
+        for key, text in kept:
+            value.add(key=key, value=rule(text))
+    elif name == "quant_parameter_tensor_names":
+        for entry in value:
+            entry.value = rule(entry.value)
+    else:
+        value[:] = [_renamed(rule, item) for item in value]
+
+
+def _renamed(rule: Rename, text: str | bytes) -> str | bytes:
+    return rule(text.decode("utf-8", "replace")).encode() if isinstance(text, bytes) else rule(text)
+
+
+def _rename_functions(model: ModelProto) -> None:
+    """Functions, the domains that only they are in, and their attributes, where they are defined and where they are called."""
+    attributes = {scope_of(f.domain, f.name, f.overload): _Names(lambda name: "attribute") for f in model.functions}
+    nodes = [(node, None) for node in _every(model.graph.node)]
+    nodes += [(node, attributes[scope_of(f.domain, f.name, f.overload)]) for f in model.functions for node in _every(f.node)]
+    called = [attributes.get(scope_of(node.domain, node.op_type, node.overload)) for node, _ in nodes]
+    kept = {node.domain for (node, _), own in zip(nodes, called, strict=True) if own is None}
+    names, others = _Names(lambda name: "function"), _Names(lambda name: "domain")
+
+    def domain(name: str) -> str:
+        return name if name in kept or name.startswith(_STANDARD) else others[name]
+
+    for function in model.functions:
+        key = scope_of(function.domain, function.name, function.overload)
+        own = attributes[key]
+        function.name, function.domain = names[key], domain(function.domain)
+        function.ClearField("overload")
+        function.attribute[:] = [own[name] for name in function.attribute]
+        for attribute in function.attribute_proto:
+            attribute.name = own[attribute.name]
+    for (node, own), call in zip(nodes, called, strict=True):
+        for attribute in node.attribute:
+            attribute.name = attribute.name if call is None else call[attribute.name]
+            if attribute.ref_attr_name and own is not None:
+                attribute.ref_attr_name = own[attribute.ref_attr_name]
+        if call is not None:
+            node.op_type, node.domain = names[scope_of(node.domain, node.op_type, node.overload)], domain(node.domain)
+            node.ClearField("overload")
+    for opset in (opset for part in (model, *model.functions) for opset in part.opset_import):
+        opset.domain = domain(opset.domain)
+
+
+def _every(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """The nodes and those of their bodies."""
+    for node in nodes:
+        yield node
+        for graph in bodies(node):
+            yield from _every(graph.node)

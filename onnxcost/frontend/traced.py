@@ -1,0 +1,116 @@
+"""What a run tells the walk, and the model to run for it: one whose nodes say in their names where they stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnxcost.errors import InputError
+from onnxcost.frontend.bodies import FLOAT
+from onnxcost.frontend.nodes import element_type
+from onnxcost.frontend.normal_form import normalised
+from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.graph import Caveat
+from onnxcost.trace import Place, Trace, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+    from typing import BinaryIO
+
+    from onnx import GraphProto, NodeProto, TensorProto
+
+    from onnxcost.frontend.shaped_model import ShapedModel
+
+_FUNCTIONS = frozenset(
+    {"AffineGrid", "BlackmanWindow", "CenterCropPad", "HammingWindow", "HannWindow", "Range", "ReduceL1", "ReduceL2"}
+    | {"ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "SequenceMap"}
+)
+"""The operators with data-dependent shapes that ONNX defines as functions: where onnxruntime has no kernel for one, it runs
+the nodes of its body, under names of its own.
+"""
+
+
+def runnable(source: str | PathLike[str] | BinaryIO) -> bytes:
+    """The model, weights included, as the walk reads it, its nodes renamed by ``trace.name_of``; weights in other files stay
+    there. Raises ModelError as the walk does.
+    """
+    import onnx
+
+    model, _ = normalised(onnx.load(source, load_external_data=False))
+    model.ir_version = max(model.ir_version, 4)  # before, a body's initializers had to be among its inputs
+    _rename(model.graph, ("",))
+    return model.SerializeToString()  # type: ignore[no-any-return]
+
+
+def _rename(graph: GraphProto, place: Place) -> None:
+    nodes = list(graph.node)
+    for node in nodes:
+        here = (*place, first_output(node))
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                body = (*here, attribute.name)
+                _rename(attribute.g, body)
+                _mark(attribute.g, body)
+        node.name = name_of(here)
+        if node.op_type in _FUNCTIONS and not node.domain:
+            _follow(graph, node, place)
+
+
+def first_output(node: NodeProto) -> str:
+    """The name of the first output that is present: no other node of the graph has it."""
+    return next(filter(None, node.output), "")
+
+
+def _mark(body: GraphProto, place: Place) -> None:
+    """A node that runs once in each pass through the body: the body's own may all be constants, which no runtime executes."""
+    name = name_of((*place, ""))
+    body.initializer.add(name=f"{name}of", data_type=FLOAT, float_data=[0])
+    body.node.add(op_type="Identity", name=name, input=[f"{name}of"], output=[name])
+
+
+def _follow(graph: GraphProto, node: NodeProto, place: Place) -> None:
+    """Has the node's outputs made by Identity nodes behind it: the first stands in its place."""
+    node.name = ""
+    for index, output in enumerate(node.output):
+        if output:
+            name = name_of((*place, output))
+            node.output[index] = f"{name}/made"
+            graph.node.add(op_type="Identity", name=name, input=[node.output[index]], output=[output])
+
+
+def learn_what_ran(step: Step) -> None:
+    """The outputs take on the shapes that they had in the run. Of what is no tensor a run tells nothing."""
+    tensors = [output for output in step.outputs if output is not None and _may_be_tensor(output)]
+    if step.execution is None or len(tensors) != len(step.execution.outputs):
+        return
+    for output, (dtype, shape) in zip(tensors, step.execution.outputs, strict=True):
+        if output.dims != shape:
+            # A runtime may compute in another type than the model's.
+            known = output.type.tensor_type.elem_type if output.type is not None else 0
+            output.learn(tensor_type(known or element_type(dtype), shape))
+        output.is_bound = False
+
+
+def _may_be_tensor(value: Value) -> bool:
+    return value.type is None or value.type.HasField("tensor_type")
+
+
+def take_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorProto]) -> None:
+    """The inputs take on the elements that are known of the run. Raises InputError for a run with inputs of other shapes and
+    for trip counts that are given beside it.
+    """
+    if found.trips:
+        raise InputError("a run that is traced says itself how often its Loops run: give no trip counts (--trips)")
+    found.caveats.append(_what_was_traced(trace))
+    fed = {used.name: used.shape for used in trace.inputs}
+    for value in found.inputs:
+        value.tensor = values.get(value.name, value.tensor)
+        if value.is_shaped and value.dims is not None and fed.get(value.name, value.dims) != value.dims:
+            raise InputError(f"input '{value.name}' is {list(value.dims)}, and was {list(fed[value.name])} in the run traced")
+
+
+def _what_was_traced(trace: Trace) -> Caveat:
+    made_up = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
+    which = ", ".join(made_up[:3]) + (" and others" if len(made_up) > 3 else "")
+    how = f"made-up values for {which}; --input NAME=FILE gives real ones" if made_up else "the values that were given"
+    return Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}")

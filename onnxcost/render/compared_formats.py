@@ -1,0 +1,163 @@
+"""A comparison as JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from onnxcost.comparison import Candidate, Comparison, CostedNode
+from onnxcost.differences import Differences, more
+from onnxcost.metrics import METRICS
+from onnxcost.render.as_csv import csv_text
+from onnxcost.render.as_json import dumps
+from onnxcost.render.as_markdown import escaped, markdown_table
+from onnxcost.render.compared import MARK, MOST_COLUMNS, text_rows, undecided
+from onnxcost.render.different import change_rows, correspondence, heading
+from onnxcost.render.different_tables import TITLES, layer_table, operator_table
+from onnxcost.render.figures import relative_text, value_text
+from onnxcost.render.glyphs import UNICODE
+from onnxcost.render.tables import Table
+from onnxcost.schema import SCHEMA
+from onnxcost.version import __version__
+
+
+def comparison_json(comparison: Comparison, differences: Sequence[Differences]) -> str:
+    """A document with the keys ``models``, ``broken`` and ``differences``; what a model lacks is not among its metrics."""
+    return dumps(
+        {
+            "schema": SCHEMA,
+            "version": __version__,
+            "convention": comparison.convention,
+            "baseline": comparison.baseline.label,
+            "models": _models(comparison),
+            "broken": [broken._asdict() for broken in comparison.broken],
+            "differences": [_differences(each) for each in differences],
+        }
+    )
+
+
+def _models(comparison: Comparison) -> list[dict[str, Any]]:
+    best = {name: comparison.best(name) for name in comparison.metrics}
+    front = comparison.front()
+    return [
+        {
+            "label": model.label,
+            "bound": model.bound,
+            "metrics": dict(model.values),
+            "relative": {name: comparison.relative(model, name) for name in model.values},
+            "best": [name for name, labels in best.items() if model.label in labels],
+            **({"pareto": model.label in front} if comparison.pareto else {}),
+            "latency_ratio_ci95": model.ratio_ci and list(model.ratio_ci),
+            "conditions": list(model.conditions),
+            "warnings": list(model.notes),
+        }
+        for model in comparison.candidates
+    ]
+
+
+def _differences(differences: Differences) -> dict[str, Any]:
+    alignment = differences.alignment
+    return {
+        "model": differences.right.label,
+        "count": differences.count,
+        "parameters": differences.parameters,
+        "traffic_bytes": differences.traffic,
+        "operators": [
+            {
+                "op_type": each.operator,
+                "nodes": [each.left.nodes, each.right.nodes],
+                "count": [each.left.count, each.right.count],
+            }
+            | {
+                "parameters": [each.left.parameters, each.right.parameters],
+                "traffic_bytes": [each.left.traffic, each.right.traffic],
+            }
+            for each in differences.operators
+        ],
+        "layers": {"alike": alignment.alike, "of": list(alignment.layers), "correspond": alignment.is_close},
+        "changes": [asdict(change) for change in differences.changes],
+        "different_layers": [
+            {"nodes": [_node(pair.left), _node(pair.right)], "count": more(pair)} for pair in differences.layers
+        ],
+    }
+
+
+def _node(node: CostedNode | None) -> dict[str, Any] | None:
+    if node is None:
+        return None
+    return {
+        "name": node.name,
+        "op_type": node.operator,
+        "output": list(node.output),
+        "macs": node.macs,
+        "count": node.count,
+    }
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """One line a model, in base units; one that could not be compared has its reason and no numbers."""
+    names = [name for name in METRICS if any(name in candidate.values for candidate in comparison.candidates)]
+    pareto = ["pareto"] if comparison.pareto else []
+    front = comparison.front()
+    rows: list[list[object]] = [
+        [each.label, *(each.values.get(name) for name in names), each.bound, *(int(each.label in front) for _ in pareto), None]
+        for each in comparison.candidates
+    ]
+    rows += [[label, *(None for _ in names), None, *(None for _ in pareto), reason] for label, reason in comparison.broken]
+    return csv_text(["model", *names, "bound", *pareto, "not_compared"], rows)
+
+
+def comparison_markdown(comparison: Comparison, differences: Sequence[Differences]) -> str:
+    """The table of the metrics, a column for each model while they are few, and the differences."""
+    blocks = ["\n".join(_metrics(comparison))]
+    blocks += [f"**Not compared:** {escaped(broken.text)}" for broken in comparison.broken]
+    if sentence := undecided(comparison):
+        blocks.append(escaped(sentence))
+    for each in differences:
+        blocks += _section(each, comparison.convention)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _metrics(comparison: Comparison) -> list[str]:
+    columns = [
+        ["", *(row.title for row in text_rows(comparison, UNICODE)), *(METRICS[name].title for name in comparison.metrics)]
+    ]
+    for at, candidate in enumerate(comparison.candidates):
+        words = [row.texts[at] for row in text_rows(comparison, UNICODE)]
+        columns.append([candidate.label, *words, *(_cell(comparison, candidate, name) for name in comparison.metrics)])
+    if len(comparison.candidates) > MOST_COLUMNS:
+        return _rows(columns)
+    return _rows([list(row) for row in zip(*columns, strict=True)])
+
+
+def _rows(rows: Sequence[list[str]]) -> list[str]:
+    return markdown_table(rows[0], [False, *(True for _ in rows[0][1:])], rows[1:])
+
+
+def _cell(comparison: Comparison, candidate: Candidate, name: str) -> str:
+    relative = relative_text(comparison, candidate, name, UNICODE)
+    mark = MARK if candidate.label in comparison.best(name) else ""
+    return value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else "")
+
+
+def _section(differences: Differences, convention: str) -> list[str]:
+    name, about = heading(differences, convention)
+    titles = [f"± {TITLES.get(convention, convention)}", "± Traffic", "What"]
+    rows = change_rows(differences)
+    blocks = [
+        f"### {escaped(name)}",
+        escaped(", ".join(about)),
+        "\n".join(_table(operator_table(differences, convention, UNICODE))),
+        escaped(correspondence(differences)),
+        "\n".join(markdown_table(titles, [True, True, False], rows)) if rows else "",
+    ]
+    layers = layer_table(differences, convention, UNICODE)
+    return [block for block in (*blocks, "\n".join(_table(layers)) if layers.rows else "") if block]
+
+
+def _table(content: Table) -> list[str]:
+    right = [column.right for column in content.columns]
+    rows = [[" ".join(cell.split()) for cell in row] for row in content.rows]
+    note = ["", escaped(content.note)] if content.note else []
+    return markdown_table([column.title for column in content.columns], right, rows) + note

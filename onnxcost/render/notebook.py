@@ -1,0 +1,72 @@
+"""Results as HTML, for notebooks: what their ``_repr_html_`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from onnxcost.render.glyphs import UNICODE
+from onnxcost.render.measured import details, entries, where
+from onnxcost.render.summary import Entry, facts, not_counted, summary, title
+from onnxcost.render.tables import Table, node_table, operator_table
+from onnxcost.render.view import View
+
+if TYPE_CHECKING:
+    from onnxcost.measurement import Measurement
+    from onnxcost.report import CostReport
+
+
+def report_html(report: CostReport) -> str:
+    """The model, its totals, what is not counted, operators and dearest nodes."""
+    view = View()
+    return "\n".join(
+        [
+            _heading(title(report.graph), facts(report.graph)),
+            _entries(summary(report, view, UNICODE)),
+            *(f"<p>{escape(line)}</p>" for line in not_counted(report, UNICODE)),
+            table_html(operator_table(report, view, UNICODE)),
+            table_html(node_table(report, view, UNICODE)),
+        ]
+    )
+
+
+def measurement_html(measurement: Measurement) -> str:
+    """Where and how the model was run, what that took, and the advice."""
+    how = [(detail.label, ", ".join(detail.pieces)) for detail in details(measurement)]
+    return "\n".join(
+        [
+            _heading("Measured", where(measurement)),
+            _rows(how, [False, False]),
+            _entries(entries(measurement, None, UNICODE)),
+            *(f"<p>{escape(advice.text)}</p>" for advice in measurement.advice),
+        ]
+    )
+
+
+def table_html(content: Table) -> str:
+    """The table without its bars, its note below it."""
+    kept = [at for at, column in enumerate(content.columns) if not column.is_bar]
+    columns = [content.columns[at] for at in kept]
+    body = _rows(
+        ([row[at] for at in kept] for row in content.rows),
+        [column.right for column in columns],
+        [column.title for column in columns],
+    )
+    return body + (f"\n<p>{escape(content.note)}</p>" if content.note else "")
+
+
+def _heading(name: str, about: Iterable[str]) -> str:
+    return f"<p><b>{escape(name)}</b> {escape(' · '.join(about))}</p>"
+
+
+def _entries(shown: Iterable[Entry]) -> str:
+    return _rows(([entry.label, f"{entry.number} {entry.unit}", entry.note] for entry in shown), [False, True, False])
+
+
+def _rows(rows: Iterable[Sequence[str]], right: Sequence[bool], titles: Sequence[str] = ()) -> str:
+    """A table; spaces at the beginning of a cell, which show how deep it lies, are kept."""
+    sides = [f' style="text-align: {"right" if is_right else "left"}; white-space: pre"' for is_right in right]
+    head = "".join(f"<th{side}>{escape(text)}</th>" for side, text in zip(sides, titles, strict=False))
+    lines = ["".join(f"<td{side}>{escape(cell)}</td>" for side, cell in zip(sides, row, strict=True)) for row in rows]
+    return "\n".join(["<table>", *(f"<tr>{line}</tr>" for line in ([head] if head else []) + lines), "</table>"])

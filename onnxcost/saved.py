@@ -1,0 +1,134 @@
+"""Reports in the schema ``onnxcost/1``, fresh or read back from a file, as the candidates of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxcost.comparison import Candidate, CostedNode, CostedOperator, Number
+from onnxcost.conventions import FLOPS, MACS
+from onnxcost.errors import InputError
+from onnxcost.metrics import METRICS, Document
+from onnxcost.schema import SCHEMA
+
+HOW = "'onnxcost MODEL -o cost.json' makes one"
+
+
+def saved_report(path: str) -> Document:
+    """The document in a file; raises InputError for what is no report in the schema."""
+    import json
+
+    try:
+        document = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"'{path}' is not JSON ({error}): {HOW}") from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        what = f"is of the schema '{found}'" if isinstance(found, str) else "is no report of onnxcost"
+        raise InputError(f"'{path}' {what}: a saved report has the schema '{SCHEMA}', {HOW}")
+    if not isinstance(document.get("totals"), dict):
+        raise InputError(f"'{path}' has no counts of a model in it: {HOW}")
+    return document
+
+
+def candidate_of(report: Document, label: str, convention: str = FLOPS.name) -> Candidate:
+    """The candidate that a report describes, its nodes counted in a convention.
+
+    Raises InputError for a report that is damaged, or that was saved without the counts in the convention.
+    """
+    if convention not in (FLOPS.name, MACS.name, report.get("convention")):
+        raise InputError(
+            f"'{label}' was saved without each node's count in '{convention}': save it with --convention {convention}"
+        )
+    try:
+        return _candidate(report, label, convention if convention in (FLOPS.name, MACS.name) else "count")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"'{label}' is a damaged report ({type(error).__name__}: {error}): save it again") from None
+
+
+def _candidate(report: Document, label: str, count: str) -> Candidate:
+    return Candidate(
+        label,
+        _values(report),
+        bound=str(report.get("bound", "" if report["complete"] else "lower")),
+        inputs=tuple("×".join("?" if dim is None else str(dim) for dim in each["shape"] or ()) for each in report["inputs"]),
+        operators=tuple(_operator(group, count) for group in report["by_operator"]),
+        nodes=tuple(_node(node, count) for node in report["nodes"]),
+        conditions=_conditions(report),
+        notes=(*_assumed(report), *map(str, report["warnings"])),
+    )
+
+
+def _values(report: Document) -> dict[str, Number]:
+    values: dict[str, Number] = {}
+    for name, metric in METRICS.items():
+        try:
+            value = metric.of(report)
+        except (KeyError, TypeError):
+            continue
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            values[name] = value
+    return values
+
+
+def _key(record: Mapping[str, Any]) -> str:
+    return f"{record['domain']}.{record['op_type']}" if record["domain"] else str(record["op_type"])
+
+
+def _traffic(record: Mapping[str, Any]) -> int:
+    return int(record["read_bytes"] + record["write_bytes"])
+
+
+def _operator(group: Mapping[str, Any], count: str) -> CostedOperator:
+    uncounted = group.get("uncounted", 0)
+    return CostedOperator(_key(group), group["nodes"], uncounted, int(group[count]), group["parameters"], _traffic(group))
+
+
+def _node(node: Mapping[str, Any], count: str) -> CostedNode:
+    output = next((each for each in node["outputs"] if each is not None), None)
+    inputs = tuple(_shape(each) for each in node["inputs"] if each is not None)
+    return CostedNode(
+        node["name"] or (output["name"] if output else ""),
+        _key(node),
+        inputs,
+        _shape(output),
+        int(node["macs"]),
+        int(node[count]),
+        _traffic(node),
+        int(node["repeat"]),
+    )
+
+
+def _shape(tensor: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """The known dims; those that are open tell nothing of what was counted."""
+    return tuple(dim for dim in (tensor or {}).get("shape") or () if isinstance(dim, int))
+
+
+def _assumed(report: Document) -> list[str]:
+    """A line on the dims that were assumed, and the options that would fix them."""
+    assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
+    return [f"assumed {', '.join(assumed)}"] if assumed else []
+
+
+def _conditions(report: Document) -> tuple[str, ...]:
+    """What a latency depends on besides the model; empty where none was measured."""
+    measurement = report.get("measurement") or {}
+    if measurement.get("status") != "ok":
+        return ()
+    threads = measurement.get("threads") or {}
+    return (
+        str(measurement.get("device")),
+        str(measurement.get("provider")),
+        f"onnxruntime {measurement.get('onnxruntime')}",
+        f"{threads.get('intra')} threads",
+        f"batch {measurement.get('batch')}",
+    )
+
+
+def conditions_that_differ(candidates: Iterable[Candidate]) -> list[str]:
+    """The conditions of latencies that not all share, one text for each, ``batch 1, batch 8``."""
+    measured = [candidate.conditions for candidate in candidates if candidate.conditions]
+    return [", ".join(dict.fromkeys(kind)) for kind in zip(*measured, strict=True) if len(set(kind)) > 1]

@@ -1,0 +1,69 @@
+"""A stand-in for what runs models, and a folder with a model to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onnxcost
+from onnxcost.errors import MeasurementError
+from onnxcost.measure import measuring, profiling, tracing
+from onnxcost.measurement import Measurement, Settings
+from onnxcost.profile import Profile
+from onnxcost.report import CostReport
+from tests.measurements import MEASUREMENT, at_batch
+from tests.modeltext import model
+from tests.render.test_profiled import PROFILE
+
+RUNNABLE = model("(float[2,16] x) => (float[2,8] y) { h = MatMul(x, w) y = Relu(h) }", w=(16, 8)).SerializeToString()
+
+
+class Stand:
+    """In the place of ``onnxcost.measure.measuring``: answers with a measurement or raises, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, Settings, dict[str, Any]]] = []
+        self.error: BaseException | None = None
+
+    def measure(self, source: object, settings: Settings, **others: Any) -> Measurement:
+        self.asked.append((source, settings, others))
+        if self.error is not None:
+            raise self.error
+        return MEASUREMENT
+
+    def profile(self, source: object, settings: Settings, **others: Any) -> Profile:
+        self.measure(source, settings, **others)
+        return PROFILE
+
+    def trace(self, source: object, settings: Settings, **others: Any) -> CostReport:
+        self.measure(source, settings, **others)
+        return onnxcost.estimate(model("(float[7,3] x) => (float[7,3] y) { y = Relu(x) }"))
+
+    def measure_batches(
+        self, source: object, batches: Sequence[int], settings: Settings, **others: Any
+    ) -> Iterator[Measurement]:
+        for batch in batches:
+            if batch > 4:
+                raise MeasurementError("batch 8 is too big")
+            yield at_batch(batch, 0.001)
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
+    made = Stand()
+    for name in ("measure", "measure_batches"):
+        monkeypatch.setattr(measuring, name, getattr(made, name))
+    monkeypatch.setattr(profiling, "profile", made.profile)
+    monkeypatch.setattr(tracing, "trace", made.trace)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with a model that can be run."""
+    (tmp_path / "model.onnx").write_bytes(RUNNABLE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from onnxcost.comparison import Broken, Candidate, Comparison
+from onnxcost.differences import Differences
+from onnxcost.gate import Excess, limit_of
+from onnxcost.render.compared import comparison_lines
+from onnxcost.render.compared_formats import comparison_csv, comparison_json, comparison_markdown
+from onnxcost.render.figures import aligned, growth, relation, signed, value_text
+from onnxcost.render.glyphs import ASCII, UNICODE
+from onnxcost.render.screen import Screen, text_of
+from tests.test_differences import CONV, GEMM, model, node
+
+FIRST = replace(
+    model("first", CONV, node("Relu"), GEMM),
+    values={"macs": 2048, "flops": 1710, "weight_bytes": 4096, "nodes": 3, "latency": 0.010, "fps": 100.0},
+    inputs=("1×8×4×4",),
+)
+SECOND = replace(
+    model("second", CONV, node("Mul"), node("Add", 20), node("Relu", 4), GEMM),
+    values={"macs": 2048, "flops": 1734, "weight_bytes": 4100, "nodes": 5, "latency": 0.0101, "fps": 99.0},
+    inputs=("1×4×4×8", "2"),
+    ratio_ci=(0.98, 1.03),
+)
+BROKEN = Broken("broken", "no ONNX model")
+
+
+def shown(*models: Candidate, width: int = 80, explained: bool = False, **others: object) -> str:
+    comparison = Comparison(models[0], models, **others)  # type: ignore[arg-type]
+    differences = [Differences(models[0], other) for other in models[1:]] if explained else []
+    return text_of(comparison_lines(comparison, differences, Screen(width)))
+
+
+SIDE_BY_SIDE = """\
+           first        second
+  Input    1×8×4×4      1×4×4×8 +1
+  Ratio                 0.980–1.030×
+  MACs     2.048 k      2.048 k       =
+  FLOPs    1.710 k   *  1.734 k    +1.4 %
+  Weights  4.000 KiB *  4.004 KiB  +0.1 %
+  Nodes        3            5     +66.7 %
+  Latency  10.00 ms     10.10 ms   +1.0 %
+  FPS      100.0        99.00      −1.0 %
+  * the best · the others against first · Ratio: 95 % confidence interval of the
+  latency, divided by the first one's
+  No difference seen in latency from first: second
+  Not compared: broken: no ONNX model
+"""
+EXPLAINED = """
+second against first
+  +24 FLOPs (+1.4 %), the same parameters, +14 B traffic
+
+  Operator  Nodes   FLOPs  ± FLOPs  ± Params  ± Traffic
+  Add       0 → 1  0 → 20      +20         0       +7 B
+  Mul       0 → 1  0 → 10      +10         0       +7 B
+  Relu          1  10 → 4       −6         0        0
+
+  2 of 2 layers correspond in order, operator and shape. What differs:
+  ± FLOPs  ± Traffic  What
+      +30      +14 B  Mul + Add after Conv, only in second: batch normalization
+                      that is not folded into the weights of the layer before it
+                      (Mul_10)
+       −6        0    Relu: another attribute in second (Relu_10)
+"""
+
+
+def test_models_side_by_side_and_why_they_differ() -> None:
+    assert shown(FIRST, SECOND, broken=(BROKEN,), explained=True) == SIDE_BY_SIDE + EXPLAINED
+
+
+LAYERS = """\
+  Layer       in right  Output           MACs   ± FLOPs
+  + wide      wide      16×4×4    0 → 2.048 k  +1.800 k
+  − Gemm_800  –         8×4×4   1.024 k → 0      −800
+"""
+
+
+def test_the_layers_that_differ_are_listed_the_largest_difference_first() -> None:
+    wide = replace(CONV, name="wide", output=(1, 16, 4, 4), macs=2048, count=1800)
+    right = replace(model("right", wide, replace(CONV, name="more"), CONV), values={"flops": 1})
+    left = replace(model("left", CONV, replace(CONV, name="more"), GEMM), values={"flops": 1})
+    assert shown(left, right, explained=True).split("\n\n")[-1] == LAYERS
+
+
+def many(number: int) -> list[Candidate]:
+    return [
+        replace(FIRST, label=f"a_model_of_a_family_{at}", values={**FIRST.values, "flops": 1000 + at}) for at in range(number)
+    ]
+
+
+def test_a_row_for_each_of_many_models() -> None:
+    text = shown(*many(6), pareto=("flops",), sort="flops")
+    lines = text.splitlines()
+    assert lines[0].split()[0] == "Model"
+    assert [line.split()[0] for line in lines[1:7]] == [f"a_model_of_a_family_{at}" for at in range(6)]
+    assert "unbeaten" in lines[1]
+    assert "unbeaten" not in lines[2]
+    assert "1.000 k *" in lines[1]
+    assert "+0.5 %" in lines[6]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("number", [1, 2, 4, 5, 9])
+def test_it_fits_the_screen(width: int, number: int) -> None:
+    text = shown(*many(number)[:-1], SECOND, width=width, explained=True, pareto=("macs", "latency"), broken=(BROKEN,))
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_ascii() -> None:
+    comparison = Comparison(FIRST, (FIRST, SECOND), (BROKEN,), pareto=("macs",))
+    assert text_of(comparison_lines(comparison, [Differences(FIRST, SECOND)], Screen(80, ASCII))).isascii()
+
+
+def test_a_name_in_a_model_cannot_steer_the_terminal() -> None:
+    evil = replace(model("evil\x1b[31m", CONV, replace(node("Mul"), name="\x1b[2J"), GEMM), values={"flops": 1})
+    assert "\x1b" not in shown(FIRST, evil, explained=True)
+
+
+def test_json() -> None:
+    comparison = Comparison(FIRST, (SECOND, FIRST), (BROKEN,), pareto=("flops",))
+    differences = Differences(FIRST, SECOND)
+    document = json.loads(comparison_json(comparison, [differences]))
+    assert (document["schema"], document["baseline"], document["convention"]) == ("onnxcost/1", "first", "flops")
+    second, first = document["models"]
+    assert first["metrics"] == FIRST.values
+    assert second["relative"]["flops"] == 1734 / 1710
+    assert (first["pareto"], second["pareto"]) == (True, False)
+    assert first["best"] == ["flops", "weight_bytes"]
+    assert second["latency_ratio_ci95"] == [0.98, 1.03]
+    assert document["broken"] == [{"label": "broken", "reason": "no ONNX model"}]
+    found = document["differences"][0]
+    assert sum(change["count"] for change in found["changes"]) == found["count"] == 24
+    assert found["layers"] == {"alike": 2, "of": [2, 2], "correspond": True}
+
+
+def test_csv() -> None:
+    rows = list(csv.DictReader(io.StringIO(comparison_csv(Comparison(FIRST, (FIRST, SECOND), (BROKEN,), pareto=("flops",))))))
+    assert [row["model"] for row in rows] == ["first", "second", "broken"]
+    assert (rows[0]["flops"], rows[1]["latency"], rows[2]["flops"]) == ("1710", "0.0101", "")
+    assert [row["pareto"] for row in rows] == ["1", "0", ""]
+    assert [row["not_compared"] for row in rows] == ["", "", "no ONNX model"]
+
+
+@pytest.mark.parametrize("number", [2, 6])
+def test_the_tables_of_markdown_are_whole(number: int) -> None:
+    models = (*many(number - 1), SECOND)
+    text = comparison_markdown(Comparison(models[0], models, (BROKEN,)), [Differences(models[0], SECOND)])
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 3
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables)
+    assert "**Not compared:** broken: no ONNX model" in text
+
+
+@pytest.mark.parametrize(
+    ("quotient", "text"),
+    [
+        (1, "="), (1.032, "+3.2 %"), (0.5, "−50.0 %"), (1.99, "+99.0 %"), (2, "2.00×"), (0.25, "0.250×"), (456.7, "457×"),
+        (1.0004, "+0.04 %"), (0.99999999, "−<0.001 %"),
+    ],
+)  # fmt: skip
+def test_a_relation(quotient: float, text: str) -> None:
+    assert relation(quotient) == text
+
+
+def test_a_difference_has_its_sign() -> None:
+    assert [signed(value) for value in (0, 5, -12_345_678)] == ["0", "+5", "−12.35 M"]
+    assert signed(-2048, "bytes") == "−2.000 KiB"
+
+
+def test_numbers_stand_below_each_other() -> None:
+    assert aligned(["4.089 G", "122", "≥ 97.39 MiB", "="]) == ["  4.089 G  ", "    122    ", "≥ 97.39 MiB", "      =    "]
+    assert aligned(["1", "22"]) == [" 1", "22"]
+    assert aligned([]) == []
+
+
+def test_a_bound_is_shown_and_what_is_not_known_is_a_dash() -> None:
+    least = Candidate("a", {"macs": 5000, "nodes": 3}, "lower")
+    assert [value_text(least, name, UNICODE) for name in ("macs", "nodes", "flops")] == ["≥ 5.000 k", "3", "–"]
+    assert "≈ +66.7 %" in shown(Candidate("a", {"macs": 3000}), least)
+
+
+def test_what_grew() -> None:
+    assert (
+        growth(Excess(limit_of("flops", "1%"), "b", 1000, 1100))
+        == "FLOPs grew from 1.000 k to 1.100 k, by 100 (+10.0 %), more than 1%"
+    )
+    assert (
+        growth(Excess(limit_of("latency", "1ms"), "b", 0.01, 0.02))
+        == "Latency grew from 10.00 ms to 20.00 ms, by 10.00 ms (2.00×), more than 1ms"
+    )

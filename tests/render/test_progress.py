@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from onnxcost.measure.messages import Progress
+from onnxcost.render.progress import progress_on
+
+ERASE_LINE = "\x1b[2K"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def capable_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_a_terminal_sees_the_steps_and_keeps_nothing() -> None:
+    terminal = Terminal()
+    with progress_on(terminal) as shown:
+        shown(Progress("loading"))
+        shown.prefix = "batch 4: "
+        shown(Progress("measuring", 0.5))
+    text = terminal.getvalue()
+    assert "loading" in text
+    assert "batch 4: measuring" in text
+    assert text.endswith(ERASE_LINE)
+
+
+def test_what_is_no_terminal_sees_nothing() -> None:
+    stream = io.StringIO()
+    with progress_on(stream) as shown:
+        shown(Progress("measuring", 0.5))
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_that_cannot_move_its_cursor_sees_no_escape_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal()
+    with progress_on(terminal) as shown:
+        shown(Progress("measuring", 0.5))
+    assert "\x1b" not in terminal.getvalue()

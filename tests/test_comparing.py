@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onnxcost
+from onnxcost.comparing import Given, Read, Source, Timing, comparison_of, read
+from onnxcost.comparison import Broken
+from onnxcost.errors import InputError
+from onnxcost.measurement import Unmeasured
+from tests.modeltext import model
+
+IMAGES = model("(float[batch,3,8,8] image) => (float y) { y = Relu(image) }")
+TOKENS = model("(float[n,length] tokens, seq(float[2]) more) => (float y) { y = Relu(tokens) }")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Source]:
+    """Two models, a saved report of the first, and a file that is none."""
+    (tmp_path / "images.onnx").write_bytes(IMAGES.SerializeToString())
+    (tmp_path / "tokens.onnx").write_bytes(TOKENS.SerializeToString())
+    (tmp_path / "saved.json").write_text(json.dumps(onnxcost.estimate(IMAGES, dims={"batch": 5}).to_dict()))
+    (tmp_path / "broken.onnx").write_bytes(b"nothing")
+    return [Source(path.stem, str(path)) for path in sorted(tmp_path.iterdir())]
+
+
+def flops(sources: list[Source], **given: dict[str, Any]) -> dict[str, Any]:
+    found = comparison_of(read(sources, Given(**given)))
+    return {candidate.label: candidate.values["flops"] for candidate in found.candidates}
+
+
+def test_one_that_cannot_be_read_does_not_keep_the_others_from_it(sources: list[Source]) -> None:
+    results = read(sources)
+    assert [type(result) for result in results] == [Broken, Read, Read, Read]
+    found = comparison_of(results)
+    assert [candidate.label for candidate in found.candidates] == ["images", "saved", "tokens"]
+    assert found.baseline.label == "images"
+    assert [broken.label for broken in found.broken] == ["broken"]
+    assert "broken.onnx is not a readable ONNX model" in found.broken[0].reason
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"images": 192, "saved": 960, "tokens": 128}),
+        ({"dims": {"batch": 2}}, {"images": 384, "saved": 960, "tokens": 128}),
+        ({"dims": {"batch": 2, "length": 7, "more.length": 3}}, {"images": 384, "saved": 960, "tokens": 7}),
+        ({"shapes": {"image": (3, 3, 8, 8), "tokens": (2, 5)}}, {"images": 576, "saved": 960, "tokens": 10}),
+        ({"values": {"tokens": [[1.0, 2.0]]}}, {"images": 192, "saved": 960, "tokens": 2}),
+    ],
+)
+def test_each_model_takes_what_it_has_a_name_for(
+    sources: list[Source], given: dict[str, dict[str, Any]], expected: dict[str, int]
+) -> None:
+    assert flops(sources, **given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"dims": {"batch": 2, "nosuch": 1}}, "--dim nosuch: no model"),
+        ({"shapes": {"y": (1,)}}, "--shape y"),
+        ({"values": {"z": 1}}, "--value z"),
+    ],
+)
+def test_a_name_that_no_model_has(sources: list[Source], given: dict[str, dict[str, Any]], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        read(sources, Given(**given))
+
+
+def test_what_does_not_fit_a_model_is_its_reason(sources: list[Source]) -> None:
+    found = comparison_of(read(sources, Given(shapes={"image": (1, 4, 8, 8)})))
+    assert [candidate.label for candidate in found.candidates] == ["saved", "tokens"]
+    assert "fixed at 3 in the model" in found.broken[1].reason
+
+
+def test_a_report_that_was_saved_in_another_convention_is_a_broken_one(sources: list[Source]) -> None:
+    found = comparison_of(read(sources), convention="thop")
+    assert [broken.label for broken in found.broken] == ["broken", "saved"]
+
+
+def test_the_order_changes_nothing_about_the_baseline(sources: list[Source]) -> None:
+    found = comparison_of(read(sources), sort="flops")
+    assert [candidate.label for candidate in found.candidates] == ["tokens", "images", "saved"]
+    assert found.baseline.label == "images"
+
+
+def test_timings_are_taken_by_label(sources: list[Source]) -> None:
+    timing = Timing(Unmeasured("failed", "no weights"), (0.5, 0.7))
+    found = comparison_of(read(sources), timings={"tokens": timing})
+    assert {candidate.label: candidate.ratio_ci for candidate in found.candidates} == {
+        "images": None,
+        "saved": None,
+        "tokens": (0.5, 0.7),
+    }
+    assert "latency" not in found.candidates[2].values
+
+
+def test_nothing_to_compare(sources: list[Source]) -> None:
+    with pytest.raises(InputError, match=r"no model could be read; .*broken.onnx is not a readable ONNX model"):
+        comparison_of(read(sources[:1]))
+    with pytest.raises(InputError, match="'latency' is known of none of the models"):
+        comparison_of(read(sources), pareto=("flops", "latency"))

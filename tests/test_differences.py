@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+import onnxcost
+from onnxcost.changes import IDIOMS, unlike
+from onnxcost.comparison import Candidate, CostedNode, CostedOperator
+from onnxcost.differences import Differences, more
+from onnxcost.saved import candidate_of
+
+MODELS = Path(__file__).parents[1] / "models"
+FRAMEWORKS = ("pytorch", "keras", "tensorflow")
+SHAPE = (1, 8, 4, 4)
+
+
+def node(
+    operator: str, count: int = 10, *, inputs: tuple[tuple[int, ...], ...] = (SHAPE, (8,)), macs: int = 0, **more: int
+) -> CostedNode:
+    return CostedNode(f"{operator}_{count}", operator, inputs, SHAPE, macs, count, 7, **more)
+
+
+CONV = node("Conv", 900, inputs=(SHAPE, (8, 8, 1, 1), (8,)), macs=1024)
+GEMM = node("Gemm", 800, inputs=((1, 8), (8, 8), (8,)), macs=1024)
+
+
+def model(label: str, *nodes: CostedNode) -> Candidate:
+    operators = {}
+    for each in nodes:
+        known = operators.get(each.operator, CostedOperator(each.operator))
+        operators[each.operator] = CostedOperator(
+            each.operator, known.nodes + 1, 0, known.count + each.count, 0, known.traffic + each.traffic
+        )
+    return Candidate(label, {}, operators=tuple(operators.values()), nodes=nodes)
+
+
+def changes(left: list[CostedNode], right: list[CostedNode]) -> list[tuple[str, str, str, str | None, int, int]]:
+    found = Differences(model("a", *left), model("b", *right)).changes
+    return [("+".join(c.left), "+".join(c.right), c.reason, c.layer, c.places, c.count) for c in found]
+
+
+def test_equal_graphs_do_not_differ() -> None:
+    same = Differences(model("a", CONV, node("Relu")), model("b", CONV, node("Relu")))
+    assert (same.changes, same.layers, same.count) == ((), (), 0)
+
+
+def test_what_one_graph_has_more_is_summed_over_all_places() -> None:
+    left, right = [CONV, node("Relu"), CONV], [CONV, node("Relu"), node("Abs", 3), CONV, node("Abs", 4)]
+    assert changes(left, right) == [("", "Abs", "", "Conv", 2, 7)]
+    assert changes(right, left) == [("Abs", "", "", "Conv", 2, -7)]
+
+
+def test_what_stands_before_the_first_layer_says_so() -> None:
+    assert changes([CONV], [node("Transpose"), CONV]) == [("", "Transpose", "a change of layout", "", 1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("after", "left", "right", "meaning"),
+    [
+        (CONV, [], ["Mul", "Add"], "batch normalization that is not folded into the weights of the layer before it"),
+        (CONV, [], ["BatchNormalization"], "batch normalization that is not folded into the weights of the layer before it"),
+        (CONV, ["BatchNormalization"], ["Mul", "Add"], "batch normalization as a scale and a shift"),
+        (GEMM, ["LayerNormalization"], list(IDIOMS[4].right), "layer normalization spelled out"),
+        (GEMM, ["Gelu"], ["Div", "Erf", "Add", "Mul", "Mul"], "GELU spelled out"),
+        (CONV, [], ["QuantizeLinear", "DequantizeLinear"], "quantized and back (QDQ)"),
+        (CONV, [], ["Pad"], "padding by a node, not by the pads of the next one"),
+        (GEMM, [], ["Softmax"], "probabilities at the end, not logits"),
+    ],
+)
+def test_idioms_are_named_both_ways_round(after: CostedNode, left: list[str], right: list[str], meaning: str) -> None:
+    one, other = ([after, *map(node, operators)] for operators in (left, right))
+    names = ("+".join(left), "+".join(right))
+    count = 10 * (len(right) - len(left))
+    assert changes(one, other) == [(*names, meaning, after.operator, 1, count)]
+    assert changes(other, one) == [(*names[::-1], meaning, after.operator, 1, -count)]
+
+
+def test_an_idiom_is_not_named_where_it_does_not_mean_that() -> None:
+    whole = (SHAPE, SHAPE)
+    gate = [CONV, node("Mul", inputs=whole), node("Add", 9, inputs=whole)]
+    assert [change[2] for change in changes([CONV], gate)] == ["", ""]
+    assert [change[2] for change in changes([GEMM], [GEMM, node("Mul"), node("Add")])] == ["", ""]
+    assert [change[2] for change in changes([GEMM, CONV], [GEMM, node("Softmax"), CONV])] == [""]
+
+
+def test_a_bias_of_its_own() -> None:
+    product = node("MatMul", 790, inputs=((1, 8), (8, 8)), macs=1024)
+    assert changes([GEMM], [product, node("Add")]) == [
+        ("Gemm", "MatMul+Add", "the bias is added by a node of its own", "Gemm", 1, 0)
+    ]
+
+
+def test_one_operator_in_place_of_another() -> None:
+    assert changes([CONV, node("Reshape")], [CONV, node("Squeeze")]) == [
+        ("Reshape", "Squeeze", "the same output by another operator", "Conv", 1, 0)
+    ]
+
+
+def test_equal_nodes_in_another_order_are_no_difference() -> None:
+    left = [CONV, node("Relu"), node("Sigmoid", 6), node("Tanh", 5), GEMM]
+    assert changes(left, [left[0], left[3], left[1], left[2], left[4]]) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"output": (1, 8, 2, 2)}, "smaller output"),
+        ({"output": (1, 8, 8, 8)}, "larger output"),
+        ({"output": (1, 16, 4, 2)}, "otherwise shaped output"),
+        ({"inputs": (SHAPE, (8, 8, 1, 1))}, "without a bias"),
+        ({"inputs": (SHAPE,)}, "1 inputs rather than 3"),
+        ({"inputs": ((1, 8, 9, 9), (8, 8, 1, 1), (8,))}, "larger input"),
+        ({"repeat": 4, "macs": 4096}, "4 runs rather than 1"),
+        ({"count": 901}, "another attribute"),
+        ({"traffic": 99}, "another element type"),
+        ({"name": "another"}, ""),
+    ],
+)
+def test_what_is_not_the_same_about_a_node(changed: dict[str, object], reason: str) -> None:
+    assert unlike(CONV, replace(CONV, **changed)) == reason  # type: ignore[arg-type]
+
+
+def test_models_that_do_not_correspond_differ_by_operator_alone() -> None:
+    left = [CONV, CONV]
+    right = [node("Einsum", 5, macs=4), node("Relu")]
+    found = Differences(model("a", *left), model("b", *right))
+    assert (found.changes, found.layers) == ((), ())
+    assert [(each.operator, each.left.nodes, each.right.nodes, each.count) for each in found.operators] == [
+        ("Conv", 2, 0, -1800), ("Relu", 0, 1, 10), ("Einsum", 0, 1, 5),
+    ]  # fmt: skip
+
+
+@cache
+def real(name: str, convention: str = "flops") -> tuple[Candidate, onnxcost.CostReport]:
+    report = onnxcost.estimate(MODELS / f"{name}.onnx")
+    return candidate_of(report.to_dict(convention), name, convention), report
+
+
+PAIRS = [(f"{name}_{one}", f"{name}_{two}") for name in ("resnet50", "mobilenetv2") for one, two in permutations(FRAMEWORKS, 2)]
+
+
+@pytest.mark.parametrize("convention", ["flops", "macs", "classic"])
+@pytest.mark.parametrize(("left", "right"), PAIRS)
+def test_the_explained_differences_sum_to_the_difference_of_the_totals(left: str, right: str, convention: str) -> None:
+    (one, before), (two, after) = real(left, convention), real(right, convention)
+    found = Differences(one, two)
+    count = after.total(convention) - before.total(convention)
+    traffic = after.whole.traffic.total - before.whole.traffic.total
+    assert found.alignment.alike == max(found.alignment.layers)
+    assert sum(each.count for each in found.operators) == sum(change.count for change in found.changes) == count
+    assert sum(each.traffic for each in found.operators) == sum(change.traffic for change in found.changes) == traffic
+    assert sum(each.parameters for each in found.operators) == after.parameters - before.parameters
+    if convention == "macs":
+        assert sum(map(more, found.layers)) == after.macs - before.macs
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [*PAIRS, ("resnet50_pytorch", "mobilenetv2_keras"), ("bert_base_pytorch", "vit_b_16_pytorch")]
+)
+def test_every_node_is_in_one_pair(left: str, right: str) -> None:
+    found = Differences(real(left)[0], real(right)[0])
+    pairs = [pair for place in found.alignment.places for pair in place.pairs]
+    for side, candidate in ((0, found.left), (1, found.right)):
+        assert sorted(id(pair[side]) for pair in pairs if pair[side]) == sorted(map(id, candidate.nodes))
+
+
+def test_resnet_of_pytorch_and_of_keras() -> None:
+    """torchvision strides in the second convolution of a stage's first block, keras.applications in the first one."""
+    found = Differences(real("resnet50_pytorch")[0], real("resnet50_keras")[0])
+    pairs = [(pair.left and pair.left.output, pair.right and pair.right.output) for pair in found.layers]
+    assert pairs == [((1, c, 2 * s, 2 * s), (1, c, s, s)) for c, s in ((128, 28), (256, 14), (512, 7))]
+    facts = {(change.left, change.right): (change.places, change.reason) for change in found.changes}
+    assert facts[(), ("Mul", "Add")][0] == 53
+    assert facts[(), ("Transpose",)] == (1, "a change of layout")
+    assert facts[("Gemm",), ("MatMul", "Add")] == (1, "the bias is added by a node of its own")
+    assert facts[(), ("Softmax",)] == (1, "probabilities at the end, not logits")

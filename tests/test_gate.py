@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from onnxcost.comparison import Comparison
+from onnxcost.errors import InputError
+from onnxcost.gate import bounded, excesses, limit_of
+from tests.test_comparison import model
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "amount", "is_relative"),
+    [
+        ("flops", "1%", 0.01, True),
+        ("flops", "2.5 %", 0.025, True),
+        ("flops", "0", 0, False),
+        ("macs", "30M", 30e6, False),
+        ("weight_bytes", "1MiB", 2**20, False),
+        ("weight_bytes", "1MB", 1e6, False),
+        ("weight_bytes", "512", 512, False),
+        ("latency", "2ms", 0.002, False),
+        ("latency", ".5s", 0.5, False),
+        ("nodes", "3", 3, False),
+    ],
+)
+def test_a_limit(metric: str, text: str, amount: float, is_relative: bool) -> None:
+    limit = limit_of(metric, text)
+    assert (limit.metric, limit.amount, limit.is_relative, limit.text) == (metric, pytest.approx(amount), is_relative, text)
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "says"),
+    [
+        ("flop", "1%", "there is no metric 'flop': is 'flops' meant?"),
+        ("flops", "much", "--max-increase flops=much: a limit is a number and a unit, one of 5%, 5, 5k, 5M, 5G, 5T"),
+        ("flops", "-1%", "a limit is a number"),
+        ("latency", "1MiB", "one of 5%, 5, 5s, 5ms, 5us, 5µs"),
+        ("fps", "1%", "--max-increase fps: more of it is better"),
+    ],
+)
+def test_what_is_no_limit(metric: str, text: str, says: str) -> None:
+    with pytest.raises(InputError) as refused:
+        limit_of(metric, text)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "before", "after", "is_over"),
+    [
+        ("flops=1%", 100, 101, False),
+        ("flops=1%", 100, 102, True),
+        ("flops=1%", 100, 50, False),
+        ("flops=0", 100, 100, False),
+        ("flops=0", 100, 101, True),
+        ("flops=1%", 0, 1, True),
+        ("weight_bytes=1KiB", 0, 1024, False),
+        ("weight_bytes=1KiB", 0, 1025, True),
+        ("latency=1ms", 0.010, 0.012, True),
+    ],
+)
+def test_what_is_over_a_limit(limit: str, before: float, after: float, is_over: bool) -> None:
+    metric, _, text = limit.partition("=")
+    models = model("a", **{metric: before}), model("b", **{metric: after})
+    found = excesses(Comparison(models[0], models), [limit_of(metric, text)])
+    assert [(each.label, each.before, each.after) for each in found] == ([("b", before, after)] if is_over else [])
+
+
+def test_a_latency_in_which_no_difference_was_seen_has_not_grown() -> None:
+    limit = limit_of("latency", "1%")
+    for ratio_ci, found in (((0.98, 1.06), 0), ((1.01, 1.06), 1)):
+        models = model("a", latency=1.0), model("b", ratio_ci=ratio_ci, latency=1.03)
+        assert len(excesses(Comparison(models[0], models), [limit])) == found
+
+
+def test_every_model_is_held_against_the_baseline_in_whatever_order_they_are_shown() -> None:
+    first, second, third = model("a", macs=5), model("b", macs=9), model("c", macs=1)
+    found = excesses(Comparison(first, (third, first, second)), [limit_of("macs", "0"), limit_of("macs", "50%")])
+    assert [(each.label, each.limit.text) for each in found] == [("b", "0"), ("b", "50%")]
+
+
+def test_a_metric_that_a_model_lacks() -> None:
+    models = model("a", macs=5), model("b")
+    with pytest.raises(InputError, match="--max-increase macs: b has no MACs"):
+        excesses(Comparison(models[0], models), [limit_of("macs", "0")])
+
+
+def test_bounds_under_a_limit_are_named() -> None:
+    models = model("a", macs=5, nodes=1), model("b", "lower", macs=5, nodes=1)
+    assert bounded(Comparison(models[0], models), [limit_of("macs", "0"), limit_of("nodes", "0")]) == [("macs", "b")]

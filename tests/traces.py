@@ -1,0 +1,29 @@
+"""Traces of small models, run by onnxruntime in this process as the child process does it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+import onnxcost
+from onnxcost.measure import traced_run
+from onnxcost.measure.inputs import feeds_of
+from onnxcost.measure.messages import Request
+from onnxcost.measurement import Settings
+from onnxcost.trace import Trace
+
+
+def traced(model: ModelProto | Path, fed: dict[str, Any], **arguments: Any) -> Trace:
+    """The trace of a run with these values; the other arguments are those of ``estimate``, which gives the inputs' shapes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = model if isinstance(model, Path) else Path(folder, "model.onnx")
+        if isinstance(model, ModelProto):
+            path.write_bytes(model.SerializeToString())
+        feeds = feeds_of(onnxcost.estimate(path, **arguments).graph, fed, {})
+        said: list[object] = []
+        traced_run.run(Request("trace", str(path), feeds, Settings(), folder), said.append)
+    (trace,) = (each for each in said if isinstance(each, Trace))
+    return trace
