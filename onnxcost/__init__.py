@@ -11,11 +11,21 @@ if TYPE_CHECKING:
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
     from onnxcost.errors import InputError as InputError
+    from onnxcost.errors import MeasurementError as MeasurementError
     from onnxcost.errors import ModelError as ModelError
     from onnxcost.errors import OnnxCostError as OnnxCostError
     from onnxcost.errors import UnknownShape as UnknownShape
     from onnxcost.estimator import estimate as estimate
     from onnxcost.formulas import FORMULAS as FORMULAS
+    from onnxcost.frontend.stripping import strip as strip
+    from onnxcost.latency import Latency as Latency
+    from onnxcost.measurement import Measurement as Measurement
+    from onnxcost.measurement import Settings as Settings
+    from onnxcost.measuring.measuring import measure as measure
+    from onnxcost.measuring.measuring import measure_batches as measure_batches
+    from onnxcost.measuring.profiling import profile as profile
+    from onnxcost.measuring.tracing import trace as trace
+    from onnxcost.profiled import Profile as Profile
     from onnxcost.report import CostReport as CostReport
     from onnxcost.report import Counted as Counted
     from onnxcost.report import Uncounted as Uncounted
@@ -28,12 +38,22 @@ _HOMES = {
     "Counted": "report",
     "FORMULAS": "formulas",
     "InputError": "errors",
+    "Latency": "latency",
+    "Measurement": "measurement",
+    "MeasurementError": "errors",
     "ModelError": "errors",
     "OnnxCostError": "errors",
+    "Profile": "profiled",
+    "Settings": "measurement",
     "Uncounted": "report",
     "UnknownShape": "errors",
     "Work": "work",
     "estimate": "estimator",
+    "measure": "measuring.measuring",
+    "measure_batches": "measuring.measuring",
+    "profile": "measuring.profiling",
+    "strip": "frontend.stripping",
+    "trace": "measuring.tracing",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the names are strings

@@ -21,7 +21,7 @@ from onnxcost.work import NO_WORK
 
 if TYPE_CHECKING:
     from onnxcost.frontend import ModelSource
-    from onnxcost.trace import Trace
+    from onnxcost.traced import Trace
 
 
 def estimate(

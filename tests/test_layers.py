@@ -30,9 +30,9 @@ LAYERS = {
     "frames": 2,
     "latency": 2,
     "measurement": 2,
-    "profile": 2,
-    "profile_schema": 2,
-    "trace": 2,
+    "profiled": 2,
+    "profiled_schema": 2,
+    "traced": 2,
     "metrics": 2,
     "comparison": 2,
     "alignment": 2,
@@ -43,14 +43,14 @@ LAYERS = {
     "frontend": 3,
     "estimator": 3,
     "hardware": 3,
-    "measure": 3,
+    "measuring": 3,
     "comparing": 3,
     "render": 4,
     "cli": 5,
     "__init__": 5,
     "__main__": 5,
 }
-HOMES = {"onnx": "frontend", "google.protobuf": "frontend", "onnxruntime": "measure", "click": "cli", "rich": "render"}
+HOMES = {"onnx": "frontend", "google.protobuf": "frontend", "onnxruntime": "measuring", "click": "cli", "rich": "render"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

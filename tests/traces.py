@@ -9,11 +9,12 @@ from typing import Any
 from onnx import ModelProto
 
 import onnxcost
-from onnxcost.measure import traced_run
-from onnxcost.measure.inputs import feeds_of
-from onnxcost.measure.messages import Request
 from onnxcost.measurement import Settings
-from onnxcost.trace import Trace
+from onnxcost.measuring import traced_run
+from onnxcost.measuring.child import Channel
+from onnxcost.measuring.inputs import feeds_of
+from onnxcost.measuring.messages import Request
+from onnxcost.traced import Trace
 
 
 def traced(model: ModelProto | Path, fed: dict[str, Any], **arguments: Any) -> Trace:
@@ -24,6 +25,6 @@ def traced(model: ModelProto | Path, fed: dict[str, Any], **arguments: Any) -> T
             path.write_bytes(model.SerializeToString())
         feeds = feeds_of(onnxcost.estimate(path, **arguments).graph, fed, {})
         said: list[object] = []
-        traced_run.run(Request("trace", str(path), feeds, Settings(), folder), said.append)
+        traced_run.run(Request("trace", str(path), feeds, Settings(), folder), Channel(said.append, bool))
     (trace,) = (each for each in said if isinstance(each, Trace))
     return trace

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Entry] = {
     "measure": Entry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
     "profile": Entry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
     "compare": Entry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
+    "strip": Entry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
     "formulas": Entry("onnxcost.cli.formulas", "Show how each operator is counted."),
 }
 """A module here has its command under the module's last name."""

@@ -106,7 +106,7 @@ def measuring_options(*without: str) -> Decorator:
 def _inputs(given: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
     if not given:
         return {}
-    from onnxcost.measure.input_files import named_files
+    from onnxcost.measuring.input_files import named_files
 
     return named_files(given)
 
@@ -114,7 +114,7 @@ def _inputs(given: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
 def _provider(name: str) -> str:
     if name == DEFAULT_PROVIDER:
         return name
-    from onnxcost.measure.providers import provider_named
+    from onnxcost.measuring.providers import provider_named
 
     return provider_named(name).name
 

@@ -14,7 +14,7 @@ from onnxcost.cli.running import Outcome, counted, header
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
-    from onnxcost.profile import Profile
+    from onnxcost.profiled import Profile
     from onnxcost.render.profiled import ProfileView
     from onnxcost.report import CostReport
 
@@ -55,7 +55,7 @@ def profile(
     quiet: bool,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.measure.profiling import profile as profiled
+    from onnxcost.measuring.profiling import profile as profiled
 
     chosen = chosen_format(format_, output)
     check_folder(output)

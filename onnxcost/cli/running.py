@@ -76,7 +76,7 @@ SKIPPED = Outcome(status="skipped", reason="--no-run was given")
 def counted(asked: Asked, measuring: Measuring) -> CostReport:
     """The static cost, at the shapes that the input files have."""
     if measuring.inputs:
-        from onnxcost.measure.preparation import Question
+        from onnxcost.measuring.preparation import Question
 
         return Question.of(asked.source, **asked.arguments, inputs=measuring.inputs).estimate()
     from onnxcost.estimator import estimate
@@ -86,7 +86,7 @@ def counted(asked: Asked, measuring: Measuring) -> CostReport:
 
 def traced(asked: Asked, measuring: Measuring) -> tuple[CostReport, Outcome]:
     """The cost with what data decides as one run shows it; where the model cannot be run, the static cost, and why."""
-    from onnxcost.measure.tracing import trace
+    from onnxcost.measuring.tracing import trace
 
     report = counted(asked, measuring)
     with survived("not traced") as end, progress_on(sys.stderr) as shown:
@@ -112,7 +112,7 @@ def measured(asked: Asked, measuring: Measuring, report: CostReport) -> Outcome:
 
 
 def _measurements(asked: Asked, measuring: Measuring, report: CostReport, shown: Shown) -> Iterator[Measurement]:
-    from onnxcost.measure.measuring import measure, measure_batches
+    from onnxcost.measuring.measuring import measure, measure_batches
 
     arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
     if not measuring.batches:

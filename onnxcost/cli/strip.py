@@ -9,9 +9,9 @@ from onnxcost.render.units import binary
 
 HELP = """Write the skeleton of MODEL: the same graph without its weights, to share or to keep what it costs.
 
-Tensors of more than 1 KiB, and those in other files, lose their data; names, types and dims stay. A few kilobytes are left, from
-which onnxcost counts the same to the digit. `onnxcost measure` and Netron open them: where weights are absent, random ones are
-run in their place.
+Tensors of more than 1 KiB, and those in other files, lose their data; names, types and dims stay. Of what is left, a few
+kilobytes as a rule, onnxcost counts the same to the digit. Netron opens it, and `onnxcost measure` runs it with random weights
+in place of the absent ones.
 
 What stays as it is: tensors of up to 1 KiB (biases, scales, shapes), and the lists in attributes of nodes, such as the nodes
 of decision trees and the coefficients of linear models: counts follow from them.

@@ -13,7 +13,7 @@ from onnxcost.frontend.shapes import shaped
 from onnxcost.frontend.skeleton import ModelSource, Skeleton, read_skeleton
 from onnxcost.frontend.traced import runnable
 from onnxcost.graph import Graph
-from onnxcost.trace import Trace
+from onnxcost.traced import Trace
 
 __all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton", "runnable"]
 

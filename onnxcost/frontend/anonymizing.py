@@ -134,7 +134,7 @@ def _renamed(rule: Rename, text: str | bytes) -> str | bytes:
 def _rename_functions(model: ModelProto) -> None:
     """Functions, the domains that only they are in, and their attributes, where they are defined and where they are called."""
     attributes = {scope_of(f.domain, f.name, f.overload): _Names(lambda name: "attribute") for f in model.functions}
-    nodes = [(node, None) for node in _every(model.graph.node)]
+    nodes: list[tuple[NodeProto, _Names | None]] = [(node, None) for node in _every(model.graph.node)]
     nodes += [(node, attributes[scope_of(f.domain, f.name, f.overload)]) for f in model.functions for node in _every(f.node)]
     called = [attributes.get(scope_of(node.domain, node.op_type, node.overload)) for node, _ in nodes]
     kept = {node.domain for (node, _), own in zip(nodes, called, strict=True) if own is None}
@@ -145,12 +145,12 @@ def _rename_functions(model: ModelProto) -> None:
 
     for function in model.functions:
         key = scope_of(function.domain, function.name, function.overload)
-        own = attributes[key]
+        formal = attributes[key]
         function.name, function.domain = names[key], domain(function.domain)
         function.ClearField("overload")
-        function.attribute[:] = [own[name] for name in function.attribute]
+        function.attribute[:] = [formal[name] for name in function.attribute]
         for attribute in function.attribute_proto:
-            attribute.name = own[attribute.name]
+            attribute.name = formal[attribute.name]
     for (node, own), call in zip(nodes, called, strict=True):
         for attribute in node.attribute:
             attribute.name = attribute.name if call is None else call[attribute.name]

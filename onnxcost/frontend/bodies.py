@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from onnxcost.frontend.folding import folded
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
-from onnxcost.trace import Pass
+from onnxcost.traced import Pass
 
 if TYPE_CHECKING:
     from onnx import GraphProto, TensorProto

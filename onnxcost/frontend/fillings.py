@@ -126,7 +126,8 @@ def _encoded(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
         values = np.where((np.abs(values) < least) & (values != 0), np.copysign(least, values), values)
     if "int" in dtype:
         values = np.rint(values).clip(*_limits(dtype))
-    return values.astype(dtype)
+    encoded: NDArray[Any] = values.astype(dtype)
+    return encoded
 
 
 def _limits(dtype: str) -> tuple[float, float]:
@@ -152,4 +153,5 @@ def _packed(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     if several == 1:
         return codes
     groups = np.resize(codes & (1 << bits) - 1, (-(-len(codes) // several), several))
-    return np.bitwise_or.reduce(groups << np.arange(0, 8, bits, dtype="u1"), axis=1)
+    packed: NDArray[np.uint8] = np.bitwise_or.reduce(groups << np.arange(0, 8, bits, dtype="u1"), axis=1)
+    return packed

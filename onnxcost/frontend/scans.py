@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from onnxcost.frontend.bodies import UNROLLED, Body, body_graph, close, fresh, give, stack
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
-from onnxcost.trace import Pass
+from onnxcost.traced import Pass
 
 if TYPE_CHECKING:
     from onnxcost.frontend.shaped_model import ShapedModel

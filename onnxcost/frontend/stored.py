@@ -30,6 +30,16 @@ class Stored(NamedTuple):
         """Whether its payload lies in another file."""
         return bool(self.tensor.data_location == self.tensor.EXTERNAL)
 
+    @property
+    def location(self) -> str:
+        """The file that it says its payload lies in."""
+        return self.whereabouts.get("location", "")
+
+    @property
+    def whereabouts(self) -> dict[str, str]:
+        """The file, and the offset and the length in it."""
+        return {str(entry.key): str(entry.value) for entry in self.tensor.external_data}
+
 
 def stored_tensors(model: ModelProto) -> Iterator[Stored]:
     """The tensors of the graph, its bodies and the model's functions: initializers, constants and attributes."""

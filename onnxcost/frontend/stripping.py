@@ -13,7 +13,7 @@ from onnxcost.frontend.skeleton import FILE_BYTES, LARGE, NOT_STORED, ModelSourc
 from onnxcost.frontend.stored import bodies, stored_tensors
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto
+    from onnx import ModelProto, NodeProto
 
 
 class Stripped(NamedTuple):
@@ -42,22 +42,16 @@ def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool =
         # Another name may have made a message so long that it loses its payload.
         small = read_skeleton(anonymise(small)).model
     content = small.SerializeToString(deterministic=True)
-    before = sum(file.stat().st_size for file in files) if skeleton.path else skeleton.file_bytes
+    before = sum(file.stat().st_size for file in files) or skeleton.file_bytes
     replace_file(Path(path), content)
     return Stripped(before, len(content))
 
 
 def _files(model: ModelProto, path: str) -> list[Path]:
     """The files that the model lies in, as far as they are there."""
-    if not path:
-        return []
-    locations = (location(stored.tensor) for stored in stored_tensors(model) if stored.is_external)
-    return [Path(path), *(file for name in dict.fromkeys(locations) if (file := Path(path).parent / name).is_file())]
-
-
-def location(tensor: TensorProto) -> str:
-    """Where an external tensor says that its payload lies."""
-    return next((str(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
+    locations = dict.fromkeys(stored.location for stored in stored_tensors(model) if stored.is_external)
+    own = Path(str(path))
+    return [file for file in (own, *(own.parent / name for name in locations)) if path and file.is_file()]
 
 
 def _refuse_own_files(path: str | os.PathLike[str], files: list[Path]) -> None:

@@ -10,7 +10,7 @@ from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normal_form import normalised
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
-from onnxcost.trace import Place, Trace, name_of
+from onnxcost.traced import Place, Trace, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

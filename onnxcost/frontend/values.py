@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import ModelError
-from onnxcost.trace import Execution, Pass
+from onnxcost.traced import Execution, Pass
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto

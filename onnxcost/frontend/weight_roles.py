@@ -18,8 +18,8 @@ from onnxcost.frontend.fillings import CODES, Alternating, Filling, Indices, Spr
 from onnxcost.frontend.outline import Outline
 from onnxcost.frontend.weight_uses import Use, fate_of, is_requantized, uses_of
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.measure.input_limits import LIMITS
-from onnxcost.measure.input_numbers import EXPECTED
+from onnxcost.measuring.input_limits import LIMITS
+from onnxcost.measuring.input_numbers import EXPECTED
 
 GAIN = Spread(1, 0.1)
 """Factors, and what a root, a logarithm or a reciprocal is taken of: not near 0, never negative."""
@@ -31,7 +31,7 @@ ZERO = Spread(0, 0)
 
 
 def _each(operators: str, roles: Mapping[int, Any]) -> dict[str, Mapping[int, Any]]:
-    return {operator: roles for operator in operators.split()}
+    return dict.fromkeys(operators.split(), roles)
 
 
 _ROLES: Mapping[str, Mapping[int, Filling]] = {

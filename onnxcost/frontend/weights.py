@@ -64,17 +64,12 @@ def _absent(model: ModelProto, home: Path) -> Iterator[Stored]:
     sizes: dict[str, int] = {NOT_STORED: 0}
     for stored in stored_tensors(model):
         if stored.is_external:
-            where = _whereabouts(stored)
-            location = where.get("location", "")
+            location = stored.location
             if location not in sizes:
                 sizes[location] = (home / location).stat().st_size if (home / location).is_file() else 0
-            offset = int(text) if (text := where.get("offset", "")).isdigit() else 0
+            offset = int(text) if (text := stored.whereabouts.get("offset", "")).isdigit() else 0
             if sizes[location] < offset + max(1, _described(stored).nbytes):
                 yield stored
-
-
-def _whereabouts(stored: Stored) -> dict[str, str]:
-    return {str(entry.key): str(entry.value) for entry in stored.tensor.external_data}
 
 
 def _described(stored: Stored) -> Tensor:
@@ -84,10 +79,12 @@ def _described(stored: Stored) -> Tensor:
 
 
 def _bring_data(model: ModelProto, home: Path, folder: Path) -> None:
-    """Puts the files with the data that is there beside the model: onnxruntime reads no others, and follows no symbolic links."""
-    for location in {_whereabouts(stored).get("location", "") for stored in stored_tensors(model) if stored.is_external}:
+    """Puts the files with the data that is there beside the model: onnxruntime reads no others, and follows no symbolic
+    links.
+    """
+    for location in {stored.location for stored in stored_tensors(model) if stored.is_external}:
         source, target = home / location, folder / location
-        is_inside = os.path.normpath(target).startswith(os.path.join(folder, ""))
+        is_inside = Path(os.path.normpath(target)).is_relative_to(folder)
         if is_inside and source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

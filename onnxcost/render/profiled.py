@@ -15,7 +15,7 @@ from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
 from onnxcost.render.view import node_label
 
 if TYPE_CHECKING:
-    from onnxcost.profile import Profile, ProfiledGroup, ProfiledNode, Spent
+    from onnxcost.profiled import Profile, ProfiledGroup, ProfiledNode, Spent
 
 SORTS: Mapping[str, Callable[[Spent], Any]] = {
     "time": lambda spent: -spent.total_seconds,

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from onnxcost.profile import Profile, Spent
-from onnxcost.profile_schema import profile_to_dict
+from onnxcost.profiled import Profile, Spent
+from onnxcost.profiled_schema import profile_to_dict
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
 from onnxcost.render.as_markdown import entries_markdown, escaped, joined, table_markdown, where_markdown

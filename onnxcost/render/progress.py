@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from onnxcost.measure.messages import Progress
+    from onnxcost.measuring.messages import Progress
 
 
 class Shown:

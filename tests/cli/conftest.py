@@ -10,9 +10,9 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import MeasurementError
-from onnxcost.measure import measuring, profiling, tracing
 from onnxcost.measurement import Measurement, Settings
-from onnxcost.profile import Profile
+from onnxcost.measuring import measuring, profiling, tracing
+from onnxcost.profiled import Profile
 from onnxcost.report import CostReport
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model
@@ -22,7 +22,7 @@ RUNNABLE = model("(float[2,16] x) => (float[2,8] y) { h = MatMul(x, w) y = Relu(
 
 
 class Stand:
-    """In the place of ``onnxcost.measure.measuring``: answers with a measurement or raises, and keeps what it was asked."""
+    """In the place of ``onnxcost.measuring.measuring``: answers with a measurement or raises, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, Settings, dict[str, Any]]] = []

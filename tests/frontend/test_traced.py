@@ -16,7 +16,7 @@ import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.frontend import loops
 from onnxcost.report import CostReport
-from onnxcost.trace import Trace
+from onnxcost.traced import Trace
 from tests.modeltext import model
 from tests.test_models import true_shapes
 from tests.traces import traced

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from onnxcost.profile import ArenaUse, Profile, ProfiledNode
+from onnxcost.profiled import ArenaUse, Profile, ProfiledNode
 from onnxcost.render.glyphs import ASCII
 from onnxcost.render.profiled import SORTS, ProfileView
 from onnxcost.render.profiled_formats import profile_csv, profile_json, profile_lines, profile_markdown

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from onnxcost.measure.messages import Progress
+from onnxcost.measuring.messages import Progress
 from onnxcost.render.progress import progress_on
 
 ERASE_LINE = "\x1b[2K"

@@ -1,0 +1,114 @@
+"""What every run of a model needs first: its graph, a file to open, inputs to feed, and room for temporary files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.errors import InputError, MeasurementError
+from onnxcost.estimator import estimate
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.measuring.inputs import Feed, feeds_of, input_shapes, input_values
+from onnxcost.measuring.supervisor import RunError
+from onnxcost.report import CostReport
+
+if TYPE_CHECKING:
+    from onnxcost.frontend import ModelSource
+
+
+class Question(NamedTuple):
+    """A model and what is known of its inputs: as ``onnxcost.estimate`` takes them, and ``inputs``, the files by input name."""
+
+    model: ModelSource  # type: ignore[valid-type]
+    shapes: Mapping[str, Sequence[int]]
+    dims: Mapping[str, int]
+    values: Mapping[str, Any]
+    trips: Mapping[str, int]
+    inputs: Mapping[str, Sequence[str]]
+    formulas: FormulaTable | None
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelSource,  # type: ignore[valid-type]
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        dims: Mapping[str, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+        trips: Mapping[str, int] | None = None,
+        inputs: Mapping[str, str | Sequence[str]] | None = None,
+        formulas: FormulaTable | None = None,
+    ) -> Question:
+        """What a user gave: a file that is open is read now, as it can be only once, and one input file stands for a list."""
+        files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
+        source: Any = model
+        source = source.read() if hasattr(source, "read") else source
+        return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files, formulas)
+
+    def estimate(self, **changes: Any) -> CostReport:
+        """The static cost, at the shapes that the input files have."""
+        return estimate(
+            self.model,
+            shapes={**input_shapes(self.inputs), **self.shapes},
+            dims=self.dims,
+            values={**input_values(self.inputs), **self.values},
+            trips=self.trips,
+            formulas=self.formulas,
+            **changes,
+        )
+
+
+class Prepared(NamedTuple):
+    """A model that is ready to run: ``path`` is its file, ``folder`` a temporary one that goes when the work is done."""
+
+    report: CostReport
+    path: str
+    feeds: tuple[Feed, ...]
+    folder: str
+
+
+@contextmanager
+def prepared(question: Question, report: CostReport | None = None) -> Iterator[Prepared]:
+    """The model estimated (unless ``report`` is that), on disk, and its inputs chosen.
+
+    Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be made up and for a model
+    that is larger than the free memory.
+    """
+    report = question.estimate() if report is None else report
+    _check_memory(report)
+    feeds = feeds_of(report.graph, question.values, question.inputs)
+    with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield Prepared(report, _on_disk(question.model, folder), feeds, folder)
+        except RunError as error:
+            from onnxcost.frontend.dims import what_was_assumed
+
+            raise MeasurementError(f"{error}{what_was_assumed(report.graph.dims)}") from None
+
+
+def _on_disk(model: Any, folder: str) -> str:
+    """The path of the model; one that is no file is written to the folder."""
+    if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString"):
+        path = Path(folder, "model.onnx")
+        try:
+            path.write_bytes(model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString())
+        except (OSError, ValueError) as error:
+            raise MeasurementError(f"the model cannot be written to a file to run it: {error}") from None
+        return str(path)
+    path = Path(model)
+    if not path.is_file():
+        raise InputError(f"'{path}' is no regular file: onnxruntime cannot open it")
+    return str(path.absolute())
+
+
+def _check_memory(report: CostReport) -> None:
+    from onnxcost.measuring.environment import available_memory
+
+    memory = report.memory
+    needed, free = memory.weight_bytes + (memory.peak_activation_bytes or 0), available_memory()
+    if free is not None and needed > free:
+        raise MeasurementError(
+            f"the model needs at least {needed / 2**30:.1f} GiB (weights and activations), {free / 2**30:.1f} GiB are free"
+        )

@@ -1,0 +1,146 @@
+"""Starts the child process, listens to it, and makes one line of whatever ends it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from onnxcost.errors import MeasurementError
+from onnxcost.measuring.failures import reason
+from onnxcost.measuring.messages import Failure, Progress, Request
+
+OnProgress = Callable[[Progress], None]
+BEFORE_RUNS = ("", "loading")
+POLL_SECONDS = 0.2
+_NOTHING, _CLOSED = object(), object()
+CHILD = (sys.executable, "-P", "-m", "onnxcost.measuring.child")
+
+
+class RunError(MeasurementError):
+    """The model was opened, but what it was fed with does not run."""
+
+
+class Conversation(NamedTuple):
+    """With a child that works on a request: ``messages`` are its answers, as they come; ``say`` sends it something more."""
+
+    messages: Iterator[object]
+    say: Callable[[object], None]
+
+
+def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator[object]:
+    """What the child answers, as in ``conversation``."""
+    with conversation(request, on_progress) as (messages, _):
+        yield from messages
+
+
+@contextmanager
+def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
+    """A child at work; its progress goes to ``on_progress``. It is ended with the block, for whatever reason that is left.
+
+    Its messages raise MeasurementError where it reports a failure, dies, or is not done within ``request.settings.timeout``
+    seconds.
+    """
+    errors = Path(request.folder, "stderr.txt")
+    with errors.open("wb") as stderr:
+        child = subprocess.Popen(
+            CHILD,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "PYTHONPATH": _import_path()},
+        )
+
+    def say(message: object) -> None:
+        assert child.stdin is not None
+        # A child that is gone before it could listen: its exit code says why.
+        with suppress(OSError):
+            pickle.dump(message, child.stdin)
+            child.stdin.flush()
+
+    try:
+        say(request)
+        yield Conversation(_answers(child, request.settings.timeout, errors, on_progress), say)
+    finally:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            # Closing flushes what the child did not want to hear any more.
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]  # both are pipes
+
+
+def _answers(
+    child: subprocess.Popen[bytes], timeout: float | None, errors: Path, on_progress: OnProgress | None
+) -> Iterator[object]:
+    for message in _heard(child, timeout):
+        match message:
+            case Progress():
+                if on_progress is not None:
+                    on_progress(message)
+            case Failure(text, phase):
+                raise (MeasurementError if phase in BEFORE_RUNS else RunError)(text)
+            case _:
+                yield message
+    if child.wait():
+        raise MeasurementError(_last_words(child.returncode, errors))
+
+
+def _import_path() -> str:
+    """Where this process imports from: the child finds the same packages, whatever folder the user is in."""
+    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+
+
+def _heard(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
+    """The messages until the child closes its end; raises MeasurementError when the time is up."""
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
+    listener.start()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            # In short waits, so that Ctrl-C is heard on every system.
+            message = inbox.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            message = _NOTHING
+        if deadline is not None and time.monotonic() > deadline:
+            raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
+        if message is _CLOSED:
+            return
+        if message is not _NOTHING:
+            yield message
+
+
+def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
+    try:
+        while True:
+            inbox.put(pickle.load(pipe))
+    except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+        inbox.put(_CLOSED)
+
+
+def _last_words(code: int, errors: Path) -> str:
+    """One line for a child that ended without an answer."""
+    if code == -signal.SIGKILL if os.name == "posix" else False:
+        return "the process that ran the model was killed, most likely because the machine has too little memory for it"
+    said = errors.read_text(errors="replace").strip().splitlines()
+    last = f": {reason(said[-1])}" if said else ""
+    if code < 0:
+        return f"onnxruntime crashed while it ran the model ({_signal_name(-code)}){last}"
+    return f"the process that ran the model ended with code {code}{last}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,226 @@
+"""What a profiled run found: the time of every node that was executed, with its work and its traffic. Frozen results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.conventions import FLOPS, Convention
+from onnxcost.report import CostReport, Group, Uncounted
+
+if TYPE_CHECKING:
+    from onnxcost.measurement import Measurement
+
+
+class ArenaUse(NamedTuple):
+    """What onnxruntime's arena held, bytes; None where it does not tell.
+
+    ``peak_bytes`` is the most that was in use, with what the arena rounds up and what nodes take for themselves while they run;
+    of the weights, those that were copied into it. ``activation_bytes`` is the most that the tensors which nodes made took:
+    the model's inputs are the caller's.
+    """
+
+    peak_bytes: int | None = None
+    activation_bytes: int | None = None
+
+
+NOT_TOLD = ArenaUse()
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Time and work of all ``executions`` in the ``runs`` that were profiled; the properties are the mean of one inference.
+
+    ``costs`` are those of the executions: the ``repeat`` of a cost's node says how many of them it stands for.
+    """
+
+    runs: int
+    executions: int
+    total_seconds: float
+    costs: Group
+
+    @property
+    def seconds(self) -> float:
+        """Time in one inference."""
+        return self.total_seconds / self.runs
+
+    @property
+    def executions_per_run(self) -> float:
+        """Executions in one inference."""
+        return _mean(self.executions, self.runs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was counted; otherwise counts and rates are lower bounds."""
+        return self.costs.complete
+
+    def count(self, convention: Convention) -> float:
+        """The number of one inference under a convention."""
+        return _mean(self.costs.total(convention), self.runs)
+
+    @property
+    def flops(self) -> float:
+        """The number in the convention ``flops``."""
+        return self.count(FLOPS)
+
+    @property
+    def read_bytes(self) -> float:
+        """Bytes read in one inference."""
+        return _mean(self.costs.traffic.read_bytes, self.runs)
+
+    @property
+    def write_bytes(self) -> float:
+        """Bytes written in one inference."""
+        return _mean(self.costs.traffic.write_bytes, self.runs)
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """Achieved FLOP/s; None where nothing was counted, or all was too quick for onnxruntime's clock."""
+        return self._rate(self.flops)
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """Achieved bytes/s, read and written; None as for ``flops_per_second``."""
+        return self._rate(self.read_bytes + self.write_bytes)
+
+    def _rate(self, amount: float) -> float | None:
+        return amount / self.seconds if self.costs.counted and self.total_seconds else None
+
+
+def _mean(total: int, runs: int) -> float:
+    """An integer where it is one: shapes may change from run to run."""
+    return total / runs if total % runs else total // runs
+
+
+@dataclass(frozen=True)
+class ProfiledNode(Spent):
+    """A node as it was executed. Its time is its own: what the nodes in its bodies take is theirs.
+
+    ``costs`` has one cost for each combination of shapes that it was executed with.
+    """
+
+    name: str
+    op_type: str
+    domain: str
+    provider: str
+
+    @property
+    def reason(self) -> str:
+        """Why it, or some of it, was not counted; "" where it was."""
+        return next((cost.reason for cost in self.costs.costs if isinstance(cost, Uncounted)), "")
+
+
+@dataclass(frozen=True)
+class ProfiledGroup(Spent):
+    """The sum of some nodes; ``key`` is the tuple that names the group: (domain, op_type)."""
+
+    key: tuple[str, ...]
+    nodes: tuple[ProfiledNode, ...]
+
+
+def group_of(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> ProfiledGroup:
+    """The sum of nodes of one profile, at least one."""
+    executions = sum(node.executions for node in nodes)
+    total_seconds = sum(node.total_seconds for node in nodes)
+    costs = Group(key, tuple(cost for node in nodes for cost in node.costs.costs))
+    return ProfiledGroup(nodes[0].runs, executions, total_seconds, costs, key, nodes)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The nodes of the graph that onnxruntime really ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
+    profiled runs, which profiling makes longer. ``measurement`` is what was measured without it, None where that was not done.
+    """
+
+    report: CostReport
+    nodes: tuple[ProfiledNode, ...]
+    run_seconds: tuple[float, ...]
+    measurement: Measurement | None = None
+    memory: ArenaUse = NOT_TOLD
+
+    @property
+    def runs(self) -> int:
+        """How many runs were profiled."""
+        return len(self.run_seconds)
+
+    @property
+    def latency(self) -> float | None:
+        """The median time of an inference that is not profiled."""
+        return None if self.measurement is None else self.measurement.latency.median
+
+    @property
+    def profiled_seconds(self) -> float:
+        """The mean time of a profiled run: the nodes, what is between them, and what profiling adds there."""
+        return fmean(self.run_seconds)
+
+    @cached_property
+    def node_seconds(self) -> float:
+        """The sum of the nodes' times in one inference. Nodes that run side by side can make it longer than the run."""
+        return sum(node.seconds for node in self.nodes)
+
+    @property
+    def overhead(self) -> float:
+        """What a profiled run takes beyond its nodes."""
+        return self.profiled_seconds - self.node_seconds
+
+    @property
+    def added_seconds(self) -> float | None:
+        """What profiling adds to the time of a node's execution, on average: a few microseconds, most of what quick nodes take.
+
+        None where it is not known, for want of a latency or because other things made more of a difference.
+        """
+        executions = sum(node.executions_per_run for node in self.nodes)
+        if self.latency is None or not executions or self.node_seconds <= self.latency:
+            return None
+        return (self.node_seconds - self.latency) / executions
+
+    @property
+    def peak_activation_bytes(self) -> int | None:
+        """What ``report.memory.peak_activation_bytes`` estimates, as it was; None where it is not known."""
+        graph = self.report.graph
+        # The file that onnxruntime writes has inputs that nothing reads any more: constants that it folded.
+        read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
+        inputs = [tensor for tensor in graph.inputs if tensor.name in read]
+        if self.memory.activation_bytes is None or not all(tensor.is_shaped for tensor in inputs):
+            return None
+        return self.memory.activation_bytes + sum(tensor.nbytes for tensor in inputs)
+
+    @property
+    def uncounted(self) -> tuple[ProfiledNode, ...]:
+        """The nodes whose cost is not known, or not all of it."""
+        return tuple(node for node in self.nodes if not node.complete)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the nodes' time in nodes whose cost is known."""
+        return 1 - self.share(self.uncounted)
+
+    def share(self, spent: Iterable[Spent]) -> float:
+        """The share of the nodes' time that they have together."""
+        return sum(each.seconds for each in spent) / self.node_seconds if self.node_seconds else 0.0
+
+    def cumulative_shares(self, spent: Iterable[Spent]) -> tuple[float, ...]:
+        """For each in turn the share that it and those before it have."""
+        return tuple(accumulate(self.share((each,)) for each in spent))
+
+    def by_time(self) -> tuple[ProfiledNode, ...]:
+        """The nodes, slowest first."""
+        return tuple(sorted(self.nodes, key=lambda node: -node.total_seconds))
+
+    def by_operator(self) -> tuple[ProfiledGroup, ...]:
+        """Groups keyed (domain, op_type), slowest first."""
+        members: dict[tuple[str, ...], list[ProfiledNode]] = {}
+        for node in self.nodes:
+            members.setdefault((node.domain, node.op_type), []).append(node)
+        groups = [group_of(key, tuple(nodes)) for key, nodes in members.items()]
+        return tuple(sorted(groups, key=lambda group: -group.total_seconds))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as plain data: a document of the schema ``onnxcost/1`` with the keys ``measurement`` and ``profile``."""
+        from onnxcost.profiled_schema import profile_to_dict
+
+        return profile_to_dict(self)

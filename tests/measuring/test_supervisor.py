@@ -1,0 +1,135 @@
+"""The child process: what it says is heard, and whatever ends it becomes one line; nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from onnxcost.errors import MeasurementError
+from onnxcost.measurement import Settings
+from onnxcost.measuring import supervisor
+from onnxcost.measuring.messages import Failure, Progress, Request
+from onnxcost.profiled import ArenaUse
+
+PRELUDE = """
+import os, pickle, signal, sys, time
+from onnxcost.measuring.messages import *
+from onnxcost.profiled import ArenaUse
+request = pickle.load(sys.stdin.buffer)
+def send(message):
+    pickle.dump(message, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+"""
+WAITS = "time.sleep(600)"
+
+
+def asked(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, body: str, timeout: float | None = None
+) -> tuple[list[object], list[Progress]]:
+    """What a child of this body answers, and its progress."""
+    monkeypatch.setattr(supervisor, "CHILD", (sys.executable, "-c", PRELUDE + body))
+    progress: list[Progress] = []
+    request = Request("measure", "model.onnx", (), Settings(timeout=timeout), str(folder))
+    return list(supervisor.answers(request, progress.append)), progress
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_answers_and_progress_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    heard, progress = asked(monkeypatch, tmp_path, "send(Progress('loading', 0.5)); send(ArenaUse(7))")
+    assert heard == [ArenaUse(7)]
+    assert progress == [Progress("loading", 0.5)]
+
+
+ENDS = {
+    "a failure that it reports": (f"send({Failure('no weights')!r})", None, "^no weights$"),
+    "killed": ("os.kill(os.getpid(), signal.SIGKILL)", None, "was killed, most likely .* too little memory"),
+    "crashed": ("os.kill(os.getpid(), signal.SIGSEGV)", None, r"crashed .*\(SIGSEGV\)"),
+    "ended with a word": ("sys.exit('out of luck')", None, "ended with code 1: .*out of luck"),
+    "hung": (WAITS, 1.0, "not done within 1 seconds"),
+    "hung after some progress": ("send(Progress('loading'))\n" + WAITS, 1.0, "not done within 1 seconds"),
+    "gone before it could listen": ("", None, ""),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_the_child_is_one_line(end: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    body, timeout, message = ENDS[end]
+    if message:
+        with pytest.raises(MeasurementError, match=message) as caught:
+            asked(monkeypatch, tmp_path, body, timeout)
+        assert "\n" not in str(caught.value)
+        assert caught.value.exit_code == 3
+    else:
+        assert asked(monkeypatch, tmp_path, body, timeout) == ([], [])
+    assert children() == []
+
+
+def test_what_was_answered_before_a_crash_is_heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(
+        supervisor, "CHILD", (sys.executable, "-c", PRELUDE + "send(ArenaUse(7)); os.kill(os.getpid(), signal.SIGKILL)")
+    )
+    heard = supervisor.answers(Request("measure", "", (), Settings(), str(tmp_path)))
+    assert next(heard) == ArenaUse(7)
+    with pytest.raises(MeasurementError, match="killed"):
+        next(heard)
+
+
+def test_who_stops_listening_ends_the_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(supervisor, "CHILD", (sys.executable, "-c", PRELUDE + "send(ArenaUse(7))\n" + WAITS))
+    heard = supervisor.answers(Request("measure", "", (), Settings(), str(tmp_path)))
+    next(heard)
+    assert len(children()) == 1
+    heard.close()  # type: ignore[attr-defined]  # it is a generator
+    assert children() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_while_waiting_ends_the_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    body = "signal.signal(signal.SIGINT, signal.SIG_IGN); os.kill(os.getppid(), signal.SIGINT)\n" + WAITS
+    with pytest.raises(KeyboardInterrupt):
+        asked(monkeypatch, tmp_path, body, timeout=60)
+    assert children() == []
+
+
+def test_what_a_library_prints_does_not_reach_the_parent(tmp_path: Path) -> None:
+    """The real child: its standard output is stderr before the task runs; an unknown task ends in a failure."""
+    request = Request("no such task", "", (), Settings(), str(tmp_path))
+    with pytest.raises(MeasurementError):
+        list(supervisor.answers(request))
+
+
+def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
+    """The child's watch on its standard input: a parent that is killed leaves no process behind."""
+    code = f"""
+import os, sys, time
+from onnxcost.measuring import supervisor
+from onnxcost.measuring.messages import Request
+from onnxcost.measurement import Settings
+from onnxcost.profiled import ArenaUse
+supervisor.CHILD = (sys.executable, "-c", '''
+import sys, time, os
+from onnxcost.measuring import child
+sys.modules["slow"] = type(sys)("slow")
+sys.modules["slow"].run = lambda request, channel: (channel.send(os.getpid()), time.sleep(600))
+child.TASKS = {{"measure": "slow"}}
+child.main()
+''')
+heard = supervisor.answers(Request("measure", "", (), Settings(), {str(tmp_path)!r}))
+print(next(heard), flush=True)
+os._exit(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    child = int(done.stdout)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(child).wait(timeout=10)
+    assert not psutil.pid_exists(child)
