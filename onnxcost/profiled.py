@@ -29,6 +29,8 @@ class ArenaUse(NamedTuple):
 
 
 NOT_TOLD = ArenaUse()
+DISTORTED = 1.25
+"""From this ratio of the nodes' times to the latency on, profiling changes the picture."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,16 @@ class Profile:
         if self.latency is None or not executions or self.node_seconds <= self.latency:
             return None
         return (self.node_seconds - self.latency) / executions
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the nodes' times less trustworthy, in sentences."""
+        if self.added_seconds is None or self.node_seconds <= DISTORTED * (self.latency or 0):
+            return ()
+        return (
+            f"profiling makes the nodes together {self.node_seconds / (self.latency or 1):.1f} times as slow as the whole model "
+            "is without it: so short nodes take mostly what it adds, and their shares say little",
+        )
 
     @property
     def peak_activation_bytes(self) -> int | None:

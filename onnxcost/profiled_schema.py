@@ -23,6 +23,7 @@ def profile_to_dict(profile: Profile) -> dict[str, Any]:
             "latency_seconds": profile.latency,
             "added_seconds_per_execution": profile.added_seconds,
             "coverage": profile.coverage,
+            "warnings": list(profile.warnings),
             "arena_peak_bytes": profile.memory.peak_bytes,
             "peak_activation_bytes": profile.peak_activation_bytes,
             "estimated_peak_activation_bytes": profile.report.memory.peak_activation_bytes,

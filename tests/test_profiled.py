@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,10 @@ def test_as_plain_data() -> None:
     assert (lost["complete"], lost["flops_per_second"], lost["uncounted"]) == (False, None, "no formula")
     assert [(each["op_type"], each["nodes"]) for each in profile["by_operator"]] == [("Conv", 1), ("Mine", 1), ("Add", 1)]
     assert profile["by_operator"][-1]["cumulative_share"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("latency", "warns"), [(5.0, False), (4.0, False), (3.9, True), (1.0, True)])
+def test_nodes_slower_than_the_model_are_warned_of(latency: float, warns: bool) -> None:
+    """The nodes take 5 s together: 1.25 times 4 s."""
+    measured = SimpleNamespace(latency=Latency(np.array([latency])))
+    assert bool(replace(PROFILE, measurement=measured).warnings) == warns

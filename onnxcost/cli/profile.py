@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.asked import Asked, model_options
+from onnxcost.cli.failures import say
 from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
 from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
 from onnxcost.cli.running import Outcome, counted, header
@@ -70,7 +71,11 @@ def profile(
         show(lambda screen: document.table(screen)[len(header(report, screen)) :])
     else:
         deliver(document, chosen, output)
-    if not quiet and made.measurement is not None:
+    if quiet:
+        return
+    for warning in made.warnings:
+        say("warning", warning)
+    if made.measurement is not None:
         Outcome((made.measurement,)).advise()
 
 

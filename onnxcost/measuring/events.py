@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
@@ -21,7 +22,7 @@ _DTYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
 
 
 class Recorded(NamedTuple):
-    """What the events tell. ``memory`` covers all runs, ``executed`` and ``run_seconds`` those after the warm-up."""
+    """What the events tell. ``memory`` covers all runs, ``executed`` and ``run_seconds`` those that were asked for."""
 
     executed: tuple[Executed, ...]
     run_seconds: tuple[float, ...]
@@ -54,7 +55,7 @@ class Span(NamedTuple):
         return self.name, arguments["op_name"], int(arguments["node_index"])
 
 
-def recorded(path: str, warmup: int = 0) -> Recorded:
+def recorded(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
     """What the profile in the file tells, the first ``warmup`` runs left out; raises MeasurementError."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
@@ -67,11 +68,18 @@ def recorded(path: str, warmup: int = 0) -> Recorded:
             "onnxruntime recorded no run to its end: a run has more nodes than it keeps events of (1,000,000)"
         )
     nodes = [(_index_of_run(span, runs), span) for span in _top_nodes(_spans(events))]
+    kept = _calmest(runs, warmup, calmest)
     return Recorded(
-        executed=_executed(span for run, span in nodes if run >= warmup),
-        run_seconds=tuple(MICROSECOND * duration for _, duration in runs[warmup:]),
+        executed=_executed(span for run, span in nodes if run in kept),
+        run_seconds=tuple(MICROSECOND * runs[run][1] for run in sorted(kept)),
         memory=_arena_use(events, runs[0]),
     )
+
+
+def _calmest(runs: Sequence[tuple[int, int]], warmup: int, share: float) -> set[int]:
+    """The shortest of the runs behind the warm-up: a node that was disturbed once would lead a table of means."""
+    shortest_first = sorted(range(warmup, len(runs)), key=lambda run: runs[run][1])
+    return set(shortest_first[: ceil(share * len(shortest_first))])
 
 
 def _index_of_run(span: Span, runs: Sequence[tuple[int, int]]) -> int:

@@ -66,6 +66,19 @@ def test_the_first_runs_can_be_left_out(
     assert [round(each * 1e6) for each in found.run_seconds] == seconds
 
 
+@pytest.mark.parametrize(("share", "kept"), [(1.0, [30, 10, 20]), (0.5, [10, 20]), (0.3, [10])])
+def test_the_calmest_of_the_runs_can_be_kept(tmp_path: Path, share: float, kept: list[int]) -> None:
+    """Of three runs behind one to warm up; half of three is two."""
+    events = [
+        [run(at, each), a_pass(at, each), node("Add_0", at, each - 1)] for at, each in ((0, 5), (100, 30), (200, 10), (300, 20))
+    ]
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps([event for each in events for event in each]))
+    found = recorded(str(path), 1, share)
+    assert [round(seconds * 1e6) for seconds in found.run_seconds] == kept
+    assert microseconds(found) == {"Add_0": [each - 1 for each in kept]}
+
+
 def test_what_is_told_of_a_node(tmp_path: Path) -> None:
     told = {"input_type_shape": [{"float": [2, 3]}, {"int64": []}], "output_type_shape": [{"double": [6]}]}
     (found,) = read(tmp_path, run(0, 9), a_pass(1, 7), node("Cast_7", 2, 3, **told, mem_in_use_peak="100",
