@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from onnxcost.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.metrics import METRICS
+from onnxcost.latency import Ratio
+from onnxcost.metrics import METRICS, TIMED
 
 Number = int | float
 
@@ -54,8 +56,8 @@ class Candidate:
     """A model that is compared: ``values`` are its metrics, by their names in METRICS, as far as they are known.
 
     ``bound`` is as in ``CostReport.bound``. ``conditions`` are what a latency depends on besides the model, in words.
-    ``ratio_ci`` is the 95 % confidence interval of its latency divided by the first model's, where the two were measured in
-    alternation.
+    ``ratio`` is its latency over the first model's, where the two were timed by turns; ``unmeasured`` says why its measurement
+    failed. ``agreement`` holds its outputs against those of another model, where that was asked for.
     """
 
     label: str
@@ -66,7 +68,9 @@ class Candidate:
     nodes: tuple[CostedNode, ...] = ()
     conditions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    ratio_ci: tuple[float, float] | None = None
+    ratio: Ratio | None = None
+    unmeasured: str = ""
+    agreement: Agreement | None = None
 
     def bound_of(self, metric: str) -> str:
         """What the value is: "" exact, "lower", "upper" or "mixed"."""
@@ -81,7 +85,7 @@ class Candidate:
     @property
     def is_undecided(self) -> bool:
         """Whether its latency was held against the first model's, and no difference was seen."""
-        return self.ratio_ci is not None and self.ratio_ci[0] <= 1 <= self.ratio_ci[1]
+        return self.ratio is not None and self.ratio.is_undecided
 
 
 class Broken(NamedTuple):
@@ -122,11 +126,17 @@ class Comparison:
         return [name for name in METRICS if (name not in CONVENTIONS or name in asked) and self._having(name)]
 
     def relative(self, candidate: Candidate, metric: str) -> float | None:
-        """The value divided by the baseline's; None where that says nothing."""
+        """The value divided by the baseline's; None where that says nothing.
+
+        Of two models that were timed by turns it is that of the turns: their latencies may be of different minutes.
+        """
         value, base = candidate.values.get(metric), self.baseline.values.get(metric)
         if value is None or base is None:
             return None
-        return value / base if base else 1.0 if value == base else None
+        turns = 1.0
+        if candidate.ratio and metric in TIMED:
+            turns = (candidate.ratio.value * self.baseline.values["latency"] / candidate.values["latency"]) ** TIMED[metric]
+        return turns * value / base if base else 1.0 if value == base else None
 
     def is_exact(self, candidate: Candidate, metric: str) -> bool:
         """Whether both that value and the baseline's are exact."""
@@ -145,6 +155,13 @@ class Comparison:
         if metric in ("latency", "fps") and best & alike:
             best |= alike
         return frozenset(best) if len(best) < len(having) else frozenset()
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The labels of the models that were measured at another time than the baseline."""
+        if "latency" not in self.baseline.values:
+            return ()
+        return tuple(each.label for each in self.others if "latency" in each.values and each.ratio is None)
 
     def front(self) -> frozenset[str]:
         """The labels of the models that no other beats: as good in all metrics of ``pareto`` and better in one."""

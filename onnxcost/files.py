@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files: written whole or not at all, and found in folders."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ def replace_file(path: Path, content: bytes) -> None:
                 raise
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def models_in(folder: str) -> list[str]:
+    """The paths of all *.onnx in a folder and in those inside it, sorted; links that lead nowhere are among them.
+
+    Raises InputError where there are none.
+    """
+    found = sorted(str(path) for path in Path(folder).rglob("*.onnx") if path.is_file() or not path.exists())
+    if not found:
+        raise InputError(f"there is no .onnx file in the folder '{folder}'")
+    return found
 
 
 def _umask() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +137,27 @@ class Latency:
         import numpy as np
 
         return np.sort(self.samples)
+
+
+class Ratio(NamedTuple):
+    """A model's latency over another's, the two timed by turns, and its 95 % confidence interval; None under 6 turns."""
+
+    value: float
+    ci95: tuple[float, float] | None
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether no difference is seen: the interval has 1 in it."""
+        return self.ci95 is not None and self.ci95[0] <= 1 <= self.ci95[1]
+
+
+def ratio_of(turns: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
+    """The ratio of a model to another, from the latencies that both had in the same turns.
+
+    Each turn has a ratio of its own, so that whatever makes both slow for a while cancels out: it is their median.
+    """
+    ratios = Latency(turns / others)
+    return Ratio(ratios.median, ratios.median_ci95)
 
 
 def _rank(runs: int) -> int:

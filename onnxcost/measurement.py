@@ -87,8 +87,9 @@ class InputUsed(NamedTuple):
 class MemoryUse(NamedTuple):
     """Peak memory of the child process (resident), what it was before the session was made, and onnxruntime's arena.
 
-    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that the tensors between the
-    nodes took of it, both in a run of its own after the timed ones. None is what is not known.
+    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that the tensors which nodes
+    made took of it, and the model's inputs: what ``Memory.peak_activation_bytes`` estimates. Both are of a run of its own after
+    the timed ones. None is what is not known.
     """
 
     peak_rss_bytes: int | None
@@ -139,7 +140,8 @@ class Measurement:
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
     ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says what it
-    is: "" exact, "lower", "upper" or "mixed" (as ``CostReport.bound``). ``wall_seconds`` is from the first sampled run's start
+    is: "" exact, "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the model lacks them:
+    random ones of a sane scale. ``wall_seconds`` is from the first sampled run's start
     to the last one's end. ``threads`` are (intra, inter) as the session has them.
     """
 
@@ -157,6 +159,7 @@ class Measurement:
     threads: tuple[int, int]
     flops: int | None = None
     bound: str = ""
+    weights: str = "stored"
     placement: Placement | None = None
     copies: Copies | None = None
     advice: tuple[Advice, ...] = ()

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas import CONTROL_FLOW, activation, elementwise
+from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.parameters import Weights
 from onnxcost.report import Memory
 from onnxcost.traffic import VIEWS
 
-_IN_PLACE = elementwise.TABLE.keys() | activation.TABLE.keys() | {"BatchNormalization"}
+IN_PLACE: Mapping[str, int] = {
+    **dict.fromkeys(("Relu", "LeakyRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Softplus", "Shrink", "Clip"), 0),
+    **dict.fromkeys(("Sigmoid", "HardSigmoid", "Tanh", "Softsign", "Softmax", "LogSoftmax"), 0),
+    **dict.fromkeys(("Cast", "Scatter", "ScatterElements", "Trilu", "com.microsoft.Trilu"), 0),
+    **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.nchwc.Conv"), 3),
+}
+"""The operators that onnxruntime can run in place on the CPU, and which input they write their first output over; of the fused
+convolutions it is the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and their like fill a buffer of their own.
+"""
+
+_EXPANDING = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
 
 
 def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
@@ -20,7 +31,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
 
     ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored.
     """
-    read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
+    read = _read(graph)
     by_dtype: Counter[str] = Counter()
     for name, tensor in graph.constants.items():
         if name in read and tensor.is_shaped:
@@ -34,6 +45,16 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     )
 
 
+def _read(graph: Graph) -> set[str]:
+    return {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
+
+
+def input_bytes(graph: Graph) -> int:
+    """The inputs that a node reads, or that the model returns as they are; UnknownShape."""
+    used = _read(graph) | {tensor.name for tensor in graph.outputs}
+    return sum(tensor.nbytes for tensor in graph.inputs if tensor.name in used)
+
+
 def _peak(graph: Graph) -> int | None:
     try:
         return peak_activation_bytes(graph)
@@ -42,57 +63,79 @@ def _peak(graph: Graph) -> int | None:
 
 
 def peak_activation_bytes(graph: Graph) -> int:
-    """The largest sum of the values that are alive at one time, in execution order, constants left out; UnknownShape.
+    """The least that onnxruntime needs for the graph as it stands, node after node: the largest sum of the buffers that are
+    alive at one time; UnknownShape.
 
-    The model's inputs belong to the caller and live throughout, its outputs live to the end. A view lives in its input's
-    buffer. An elementwise node writes into the buffer of an input of the same bytes that dies there, unless it is the caller's.
+    A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
+    ``IN_PLACE`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
+    own: the inputs' live throughout, the outputs' to the end. Constants are left out, but for weights that DequantizeLinear
+    expands in every run.
     """
-    owner = _owners(graph.nodes)
-    last_use = _last_uses(graph, owner)
-    callers = {tensor.name for tensor in graph.inputs}
-    buffers = {tensor.name: tensor.nbytes for tensor in graph.inputs}
-    live = peak = sum(buffers.values())
+    graph = replace(graph, nodes=tuple(_in_order(graph.nodes)))
+    owner = _owners(graph)
+    last_use, end = _last_uses(graph, owner), len(graph.nodes)
+    buffers: dict[str, int] = {}
+    live = peak = input_bytes(graph)
     for index, node in enumerate(graph.nodes):
-        read = [owner.get(tensor.name, "") for tensor in node.inputs if tensor is not None]
-        dying = {name for name in read if last_use.get(name) == index and name in buffers and name not in callers}
-        for tensor in node.outputs:
-            if tensor is None or tensor.is_constant or owner[tensor.name] != tensor.name:
+        read = [owner[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in owner]
+        dying = {name for name in read if last_use[name] == index and name in buffers}
+        for place, tensor in enumerate(node.outputs):
+            if tensor is None or owner[tensor.name] != tensor.name or (tensor.is_constant and not _expands_weights(node)):
                 continue
-            size = tensor.nbytes
-            reused = next((n for n in read if n in dying and buffers[n] == size), None) if _is_in_place(node) else None
-            if reused is not None:
-                dying.discard(reused)
-                del buffers[reused]
+            size, is_kept = tensor.nbytes, last_use.get(tensor.name, end) == end
+            over = "" if is_kept else owner.get(_written_over(node, place), "")
+            if over in dying and read.count(over) == 1 and buffers[over] == size:
+                dying.discard(over)
+                del buffers[over]
             else:
                 live += size
             buffers[tensor.name] = size
-            if last_use.get(tensor.name, index) == index:
-                dying.add(tensor.name)
         peak = max(peak, live)
         live -= sum(buffers.pop(name) for name in dying)
     return peak
 
 
-def _is_in_place(node: Node) -> bool:
-    """Whether an operator can write over the input that it reads, element by element or row by row."""
-    if node.domain.startswith("com.microsoft"):
-        from onnxcost.formulas.contrib import activation as own
-
-        return node.key in own.TABLE
-    return node.key in _IN_PLACE
-
-
-def _owners(nodes: Sequence[Node]) -> dict[str, str]:
-    """For every value that is no constant the one whose buffer it lives in: its own, or what it is a view of."""
-    owner: dict[str, str] = {}
+def _in_order(nodes: Iterable[Node]) -> Iterator[Node]:
+    """The nodes as onnxruntime orders them: what expands weights comes right before the first node that reads them."""
+    waiting: dict[str, Node] = {}
     for node in nodes:
+        if _expands_weights(node):
+            waiting[node.out.name] = node
+            continue
+        for tensor in node.inputs:
+            if tensor is not None and tensor.name in waiting:
+                yield waiting.pop(tensor.name)
+        yield node
+    yield from waiting.values()
+
+
+def _expands_weights(node: Node) -> bool:
+    """Whether it depends on constants alone and runs nevertheless: weights stay quantized in memory."""
+    return node.key in _EXPANDING and node.out.is_constant
+
+
+def _written_over(node: Node, place: int) -> str:
+    """The name of the input that the output at ``place`` can be written over, "" where there is none."""
+    tensor = node.input(IN_PLACE[node.key]) if place == 0 and node.key in IN_PLACE else None
+    return "" if tensor is None else tensor.name
+
+
+def _owners(graph: Graph) -> dict[str, str]:
+    """For every value that is no stored constant the one whose buffer it lies in: its own, or what it is a view of.
+
+    What the model returns is no view, unless it is what a body made.
+    """
+    owner: dict[str, str] = {}
+    returned = {tensor.name for tensor in graph.outputs}
+    for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and not tensor.is_constant:
                 owner.setdefault(tensor.name, tensor.name)
         for index, tensor in enumerate(node.outputs):
             if tensor is not None:
-                source = _viewed(node, index)
-                owner[tensor.name] = owner[source.name] if source is not None and not source.is_constant else tensor.name
+                is_copied = tensor.name in returned and node.key not in CONTROL_FLOW
+                source = None if is_copied else _viewed(node, index)
+                owner[tensor.name] = tensor.name if source is None else owner.get(source.name, tensor.name)
     return owner
 
 

@@ -10,9 +10,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.conventions import FLOPS, Convention
+from onnxcost.errors import UnknownShape
 from onnxcost.report import CostReport, Group, Uncounted
 
 if TYPE_CHECKING:
+    from onnxcost.graph import Graph
     from onnxcost.measurement import Measurement
 
 
@@ -26,6 +28,15 @@ class ArenaUse(NamedTuple):
 
     peak_bytes: int | None = None
     activation_bytes: int | None = None
+
+    def peak_activation_bytes(self, graph: Graph) -> int | None:
+        """What ``memory.peak_activation_bytes`` estimates, as it was: with the graph's inputs. None where it is not known."""
+        from onnxcost.memory import input_bytes
+
+        try:
+            return None if self.activation_bytes is None else self.activation_bytes + input_bytes(graph)
+        except UnknownShape:
+            return None
 
 
 NOT_TOLD = ArenaUse()
@@ -185,21 +196,16 @@ class Profile:
         """What makes the nodes' times less trustworthy, in sentences."""
         if self.added_seconds is None or self.node_seconds <= DISTORTED * (self.latency or 0):
             return ()
+        times = self.node_seconds / (self.latency or 1)
         return (
-            f"profiling makes the nodes together {self.node_seconds / (self.latency or 1):.1f} times as slow as the whole model "
-            "is without it: so short nodes take mostly what it adds, and their shares say little",
+            f"profiling makes the nodes together {times:.1f} times as slow as the whole model is without it: so short nodes take "
+            "mostly what it adds, and their shares say little",
         )
 
     @property
     def peak_activation_bytes(self) -> int | None:
         """What ``report.memory.peak_activation_bytes`` estimates, as it was; None where it is not known."""
-        graph = self.report.graph
-        # The file that onnxruntime writes has inputs that nothing reads any more: constants that it folded.
-        read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
-        inputs = [tensor for tensor in graph.inputs if tensor.name in read]
-        if self.memory.activation_bytes is None or not all(tensor.is_shaped for tensor in inputs):
-            return None
-        return self.memory.activation_bytes + sum(tensor.nbytes for tensor in inputs)
+        return self.memory.peak_activation_bytes(self.report.graph)
 
     @property
     def uncounted(self) -> tuple[ProfiledNode, ...]:

@@ -58,6 +58,7 @@ def _candidate(report: Document, label: str, count: str) -> Candidate:
         operators=tuple(_operator(group, count) for group in report["by_operator"]),
         nodes=tuple(_node(node, count) for node in report["nodes"]),
         conditions=_conditions(report),
+        unmeasured=_unmeasured(report),
         notes=(*_assumed(report), *map(str, report["warnings"])),
     )
 
@@ -126,6 +127,12 @@ def _conditions(report: Document) -> tuple[str, ...]:
         f"{threads.get('intra')} threads",
         f"batch {measurement.get('batch')}",
     )
+
+
+def _unmeasured(report: Document) -> str:
+    """Why its measurement failed; empty where it did not, or where none was asked for."""
+    measurement = report.get("measurement") or {}
+    return str(measurement["reason"]) if measurement.get("status") == "failed" else ""
 
 
 def conditions_that_differ(candidates: Iterable[Candidate]) -> list[str]:

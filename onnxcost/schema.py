@@ -21,11 +21,13 @@ def report_to_dict(
     convention: Convention | str = FLOPS,
     measurement: MeasurementResult | None = None,
     batches: Sequence[MeasurementResult] = (),
+    *,
+    has_nodes: bool = True,
 ) -> dict[str, Any]:
     """The report as plain dicts, lists, strings and numbers; ``batches`` are the measurements at several batch sizes.
 
-    Sums leave out what ``uncounted`` lists; ``complete`` says whether that is nothing. Raises InputError for a convention
-    that does not exist.
+    ``nodes``, most of the document, can be left out. Sums leave out what ``uncounted`` lists; ``complete`` says whether that is
+    nothing. Raises InputError for a convention that does not exist.
     """
     chosen = convention_named(convention) if isinstance(convention, str) else convention
     return {
@@ -39,7 +41,7 @@ def report_to_dict(
             {"dtype": group.key[0], **_counts(group, chosen), "nodes": len(group.costs)} for group in report.by_dtype()
         ],
         "by_operator": [_operator(group, chosen) for group in report.by_operator()],
-        "nodes": [_node(cost, chosen) for cost in report.counted],
+        **({"nodes": [_node(cost, chosen) for cost in report.counted]} if has_nodes else {}),
         "uncounted": [{**_node_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
         "warnings": list(report.warnings),
         **_measured(measurement, batches),
@@ -192,6 +194,7 @@ def _conditions(measurement: Measurement) -> dict[str, Any]:
         "concurrency": settings.concurrency,
         "seed": settings.seed,
         "batch": measurement.batch,
+        "weights": measurement.weights,
         "inputs": [{**used._asdict(), "shape": list(used.shape)} for used in measurement.inputs],
         "warmup_runs": measurement.warmup_runs,
         "runs": measurement.runs,

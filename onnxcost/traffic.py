@@ -83,6 +83,6 @@ _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
     **dict.fromkeys(_CONTAINERS, _nothing),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Slice", "Split", "CenterCropPad"), _reads_what_it_picks),
     **dict.fromkeys(("com.microsoft.GatherND", "com.microsoft.TorchEmbedding"), _reads_what_it_picks),
-    "com.microsoft.GatherBlockQuantized": _reads_packed_rows,
+    **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _reads_packed_rows),
     **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),
 }

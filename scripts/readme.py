@@ -1,9 +1,11 @@
 """Keeps the README's output true: every block below a ``<!-- run: … -->`` line is what that command prints.
 
-    python scripts/readme.py            refresh README.md
-    python scripts/readme.py --check    exit 1 if a block is not what its command prints
+    python scripts/readme.py               refresh README.md
+    python scripts/readme.py --check       exit 1 if a block is not what its command prints
+    python scripts/readme.py --measured    refresh the blocks below ``<!-- measured: … -->``, too
 
 Set-up: ``pip install .`` What a script prints, or ``--format markdown``, is Markdown itself; the others are fenced text.
+Blocks with measured times differ from run to run and from machine to machine: they are refreshed on a calm one, and by demand.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 WIDTH = "96"
-BLOCK = re.compile(r"(?P<head><!-- run: (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail><!-- end -->)", re.S)
+BLOCK = re.compile(r"(?P<head><!-- (?P<kind>run|measured): (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail><!-- end -->)", re.S)
 
 
 def output(command: str) -> str:
@@ -42,14 +44,14 @@ def block(match: re.Match[str]) -> str:
     return f"{match['head']}{body}\n{match['tail']}"
 
 
-def refreshed(text: str) -> str:
-    """The README with every block made anew."""
-    return BLOCK.sub(block, text)
+def refreshed(text: str, *, measured: bool) -> str:
+    """The README with its blocks made anew, those with measured times only where that is asked for."""
+    return BLOCK.sub(lambda match: block(match) if measured or match["kind"] == "run" else match[0], text)
 
 
 def main() -> int:
     before = README.read_text()
-    after = refreshed(before)
+    after = refreshed(before, measured="--measured" in sys.argv)
     if "--check" not in sys.argv:
         README.write_text(after)
     elif before != after:

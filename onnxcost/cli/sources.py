@@ -12,6 +12,7 @@ import click
 from onnxcost.cli.arguments import checked_path
 from onnxcost.comparing import Source
 from onnxcost.errors import InputError
+from onnxcost.files import models_in
 
 SUFFIXES = (".onnx", ".json")
 
@@ -22,19 +23,18 @@ def sources_of(given: Iterable[str]) -> list[Source]:
     Raises InputError for what is not there, and for a folder or a pattern that finds nothing.
     """
     paths: list[str] = []
+    known: set[Path] = set()
     for argument in given:
         found = _found(argument)
-        paths += found if found == [argument] else [path for path in found if not _is_among(path, paths)]
+        paths += found if found == [argument] else [path for path in found if Path(path).resolve() not in known]
+        known.update(Path(path).resolve() for path in found)
     return [Source(label, path) for label, path in zip(labels(paths), paths, strict=True)]
 
 
 def _found(argument: str) -> list[str]:
     path = Path(argument)
     if path.is_dir():
-        found = sorted(str(file) for file in path.rglob("*.onnx") if file.is_file())
-        if not found:
-            raise InputError(f"there is no .onnx file in the folder '{argument}'")
-        return found
+        return models_in(argument)
     if has_magic(argument) and not path.exists():
         found = sorted(file for file in glob(argument, recursive=True) if Path(file).is_file())  # noqa: PTH207  # takes any path
         if not found:
@@ -43,10 +43,6 @@ def _found(argument: str) -> list[str]:
     group = click.get_current_context().find_root().command
     commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
     return [checked_path(argument, commands)]
-
-
-def _is_among(path: str, paths: Iterable[str]) -> bool:
-    return any(Path(path).resolve() == Path(known).resolve() for known in paths)
 
 
 def labels(paths: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ def _repeated(block: memoryview, nbytes: int) -> Iterator[memoryview]:
 def _block(seed: int) -> NDArray[np.float32]:
     import numpy as np
 
-    return np.clip(np.random.default_rng(seed).standard_normal(BLOCK, np.float32), -WIDEST, WIDEST)
+    return np.random.default_rng(seed).standard_normal(BLOCK, np.float32).clip(-WIDEST, WIDEST)
 
 
 def _noise(seed: int, start: int, count: int) -> NDArray[np.float32]:
@@ -114,20 +114,21 @@ def _encoded(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     """The elements in their type, those of less than 8 bits packed, the first in the lowest bits."""
     import numpy as np
 
-    if dtype in _FORMATS or BITS[dtype] < 8:
-        codes = _small_floats(values, dtype) if dtype in _FORMATS else np.rint(values).clip(*_limits(dtype)).astype("i1")
-        return _packed(codes.view("u1"), BITS[dtype])
-    if dtype == "float8e8m0":
-        return np.clip(np.rint(np.log2(np.maximum(np.abs(values), 2.0**-126))) + 127, 1, 254).astype("u1")
-    if dtype == "bfloat16":
-        return (values.view("u4") >> 16).astype("u2")
-    if dtype == "float16":
-        least = np.finfo("f2").smallest_normal
-        values = np.where((np.abs(values) < least) & (values != 0), np.copysign(least, values), values)
     if "int" in dtype:
         values = np.rint(values).clip(*_limits(dtype))
-    encoded: NDArray[Any] = values.astype(dtype)
-    return encoded
+    match dtype:
+        case "bfloat16":
+            encoded = (values.view("u4") >> 16).astype("u2")
+        case "float8e8m0":
+            encoded = (np.rint(np.log2(np.abs(values).clip(2.0**-126))) + 127).astype("u1")
+        case "float16":
+            least = np.finfo("f2").smallest_normal
+            encoded = np.where(np.abs(values) < least, np.copysign(least, values) * (values != 0), values).astype("f2")
+        case _ if dtype in _FORMATS:
+            encoded = _small_floats(values, dtype)
+        case _:
+            encoded = values.astype(dtype if BITS[dtype] >= 8 else "i1")
+    return _packed(encoded.view("u1"), BITS[dtype]) if BITS[dtype] < 8 else encoded
 
 
 def _limits(dtype: str) -> tuple[float, float]:
@@ -150,8 +151,6 @@ def _packed(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     import numpy as np
 
     several = 8 // bits
-    if several == 1:
-        return codes
     groups = np.resize(codes & (1 << bits) - 1, (-(-len(codes) // several), several))
     packed: NDArray[np.uint8] = np.bitwise_or.reduce(groups << np.arange(0, 8, bits, dtype="u1"), axis=1)
     return packed

@@ -16,8 +16,15 @@ _SAME_DIMS = frozenset({"Identity", "Dropout", "Cast", "CastLike", "QuantizeLine
 _MOVES = frozenset({"Transpose", "Slice", "Split", "Expand", "Tile", "Pad", "Concat", "DepthToSpace", "SpaceToDepth"})
 _HANDS_ON = VIEWS | _SAME_DIMS | _MOVES
 """Operators whose outputs hold elements of their first input; those of Concat hold elements of all."""
-_ACTIVATIONS = POINTWISE.keys() | contrib.TABLE.keys() | {"Gelu", "Clip", "Max"}
-_POINTWISE = _ACTIVATIONS | _HANDS_ON | {"Add", "BatchNormalization"}
+_RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Softplus", "Clip", "Max"})
+_GATES = frozenset({"Mul", "Gelu"} | POINTWISE.keys() | {name.rpartition(".")[2] for name in contrib.TABLE}) - _RECTIFIERS
+_POINTWISE = _RECTIFIERS | _GATES | _HANDS_ON | {"Add", "BatchNormalization"}
+_KEPT_BY_GATES = 1 / 1.6
+"""What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
+_SHARE = 4
+"""By what the end of a residual branch is divided, so that a hundred of them stay in range; twice that where it is never
+negative.
+"""
 _EVEN = frozenset({"Abs", "Pow", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Shape", "Size"})
 """Operators behind which it does not matter how the elements were spread."""
 _FAR = 12
@@ -91,13 +98,12 @@ def fate_of(node: Node, outline: Outline) -> Fate:
             amplification *= _normalisation(reader, outline)
         elif constant is not None:
             amplification *= _rms(constant, outline, 1 if is_coded else 2) if reader.op_type == "Mul" else 1
-        elif any(each.op_type in _ACTIVATIONS or each.op_type == "Mul" for each, _ in readers):
-            return Fate(amplification / sqrt(2))
-        elif reader.op_type == "Add":
-            # The end of a residual branch: a quarter of the variance, so that a hundred of them stay in range.
-            return Fate(amplification * 2)
+        elif activations := [each for each, _ in readers if each.op_type in _RECTIFIERS | _GATES]:
+            last = next((each for each in activations if each.op_type == "Mul"), activations[0])
+            kept = sqrt(1 / 2) if last.op_type in _RECTIFIERS else _KEPT_BY_GATES
+            return Fate(amplification * kept * (2 * _SHARE if _is_added(last.outputs[0], outline) else 1))
         elif reader.op_type not in _HANDS_ON:
-            break
+            return Fate(amplification * (_SHARE if _is_added(output, outline) else 1))
         output = reader.outputs[0]
     return Fate(amplification)
 
@@ -113,6 +119,13 @@ def is_requantized(node: Node, outline: Outline) -> bool:
             break
         output = readers[0][0].outputs[0]
     return False
+
+
+def _is_added(output: Tensor | None, outline: Outline) -> bool:
+    """Whether it is the end of a residual branch."""
+    readers = outline.readers.get(output.name, ()) if output is not None else ()
+    sums = [reader.inputs for reader, _ in readers if reader.op_type == "Add"]
+    return any(not any(tensor is None or tensor.is_constant for tensor in parts) for parts in sums)
 
 
 def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_scale: bool) -> Tensor | None:

@@ -2,124 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.errors import InputError, MeasurementError
-from onnxcost.latency import Latency
+from onnxcost.errors import InputError, MeasurementError, OnnxCostError
+from onnxcost.latency import Ratio, ratio_of
 from onnxcost.measurement import MeasurementResult, Settings, Unmeasured
+from onnxcost.measuring.environment import available_memory
 from onnxcost.measuring.measuring import heard, measurement_of
 from onnxcost.measuring.messages import Progress, Request
-from onnxcost.measuring.preparation import Prepared, Question, prepared
-from onnxcost.measuring.supervisor import Conversation, OnProgress, conversation
-from onnxcost.measuring.turns_run import TURNS
-from onnxcost.report import CostReport
+from onnxcost.measuring.preparation import Question, prepared
+from onnxcost.measuring.supervisor import OnProgress, conversation
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from onnxcost.report import CostReport
 
-class Ratio(NamedTuple):
-    """A model's median latency over the first one's: the median over the turns, and its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def shows_a_difference(self) -> bool:
-        """Whether the interval leaves out 1."""
-        return not self.low <= 1 <= self.high
+TURNS = 12
+MOST_AT_ONCE = 8
+"""Models whose processes are alive at the same time: the more there are, the longer a model waits for its next turn."""
+PROCESS_BYTES = 150 << 20
+"""What a process needs before it has a model."""
 
 
 class Alternated(NamedTuple):
-    """The results in the order of the questions; ``ratios`` are None for the first, and where one of the two failed."""
+    """The results in the order of the models; ``ratios`` are to the first one's latency, None for itself and where one of the
+    two was not measured or the two were not timed by turns. ``groups`` are the models that were, by their places.
+    """
 
     results: tuple[MeasurementResult, ...]
     ratios: tuple[Ratio | None, ...]
-
-
-class _Model:
-    """One of the models: its process, and what has come of it so far."""
-
-    def __init__(self, ready: Prepared, talk: Conversation) -> None:
-        self.ready, self.talk = ready, talk
-        self.turns: list[NDArray[np.float64]] = []
+    groups: tuple[tuple[int, ...], ...]
 
 
 def measure_alternately(
     questions: Sequence[Question],
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
-    reports: Sequence[CostReport | None] | None = None,
+    reports: Sequence[CostReport] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Alternated:
     """Time the models by turns. One that cannot be run is Unmeasured, with the reason; the others go on.
 
-    All processes are alive at once, so that all models must fit into memory together. ``reports`` are the estimates where
-    they are at hand. Raises InputError for settings that no turns can be made of.
+    They are timed in groups (see ``groups_of``), in each of which the first model takes its turns, too: the ratios to it are
+    of the same minute. ``reports`` are the estimates where they are at hand.
+
+    Raises InputError for settings that no turns can be made of, and as ``onnxcost.estimate`` does.
     """
     if settings.concurrency > 1:
         raise InputError("models are compared one stream at a time: leave --concurrency out")
-    known = reports or [None] * len(questions)
-    results: list[MeasurementResult | None] = [None] * len(questions)
-    models: dict[int, _Model] = {}
-    say = on_progress or (lambda _: None)
+    known = [question.estimate() for question in questions] if reports is None else list(reports)
+    groups = groups_of([_needed(report) for report in known], available_memory())
+    results: dict[int, MeasurementResult] = {}
+    ratios: dict[int, Ratio] = {}
+    for number, group in enumerate(groups):
+        failed = {index for index in group if isinstance(results.get(index), Unmeasured)}
+        models = {index: _Model(questions[index], known[index], settings) for index in group if index not in failed}
+        _take_turns(models.values(), _share_of(on_progress, number, len(groups)))
+        results = {index: model.result for index, model in models.items()} | results
+        ratios |= _ratios(models)
+    places = range(len(questions))
+    return Alternated(tuple(results[index] for index in places), tuple(map(ratios.get, places)), tuple(groups))
 
-    def each(action: Callable[[_Model], None]) -> None:
-        for index in list(models):
-            try:
-                action(models[index])
-            except MeasurementError as error:
-                results[index] = Unmeasured("failed", str(error))
-                del models[index]
 
+def groups_of(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
+    """Which models are timed together, by their places; ``needs`` and ``free`` are bytes of memory.
+
+    A group has no more than MOST_AT_ONCE, which fit into the free memory together. It begins with the first model, which the
+    others are held against; one that does not fit beside that is alone.
+    """
+    groups, alone = [[0]], []
+    for index in range(1, len(needs)):
+        if needs[0] + needs[index] > free:
+            alone.append((index,))
+        elif len(groups[-1]) < MOST_AT_ONCE and sum(needs[each] for each in groups[-1]) + needs[index] <= free:
+            groups[-1].append(index)
+        else:
+            groups.append([0, index])
+    return [*map(tuple, groups), *alone]
+
+
+def turns_of(settings: Settings) -> list[Settings]:
+    """The runs and seconds of each turn: TURNS of them, or one for each run where there are fewer runs and no time to fill."""
+    runs, seconds = settings.least_runs, settings.least_seconds
+    count = TURNS if seconds else min(TURNS, runs)
+    parts = [runs * (turn + 1) // count - runs * turn // count for turn in range(count)]
+    return [replace(settings, runs=max(part, 1), seconds=seconds / count, warmup=0) for part in parts]
+
+
+class _Model:
+    """One of the models, and what has come of it so far."""
+
+    def __init__(self, question: Question, report: CostReport, settings: Settings) -> None:
+        self.question, self.report, self.settings = question, report, settings
+        self.turns = turns_of(settings)
+        self.coming = Progress("loading")
+        self.samples: list[NDArray[np.float64]] = []
+        self.result: MeasurementResult = Unmeasured("skipped", "the measurement was not finished")
+
+    @property
+    def latencies(self) -> NDArray[np.float64]:
+        """The median of each turn."""
+        import numpy as np
+
+        return np.array([np.median(turn) for turn in self.samples])
+
+    def life(self) -> Generator[Progress]:
+        """Opened, timed turn by turn, closed: each step is done when it is asked for, and says what the next one is."""
+        with prepared(self.question, self.report, self.settings.seed) as ready:
+            request = Request("turns", ready.path, ready.feeds, self.settings, ready.folder)
+            with conversation(request) as (messages, tell):
+                _answer(messages)
+                for number, turn in enumerate(self.turns):
+                    yield Progress("measuring", number / len(self.turns))
+                    tell(turn)
+                    self.samples.append(_answer(messages))
+                yield Progress("memory")
+                tell(None)
+                self.result = measurement_of(ready, self.settings, *heard(messages))
+
+
+def _answer(messages: Iterator[object]) -> Any:
+    """The next message. Raises MeasurementError where the child ends without one."""
+    if (message := next(messages, None)) is None:
+        raise MeasurementError("the process that ran the model ended without a result")
+    return message
+
+
+def _take_turns(models: Iterable[_Model], say: OnProgress) -> None:
+    """Lets all live, a step of each in turn. One that fails ends there."""
     with ExitStack() as stack:
-        for index, (question, report) in enumerate(zip(questions, known, strict=True)):
-            say(Progress("loading", index / len(questions)))
-            try:
-                models[index] = _opened(stack, question, report, settings)
-            except MeasurementError as error:
-                results[index] = Unmeasured("failed", str(error))
-        for turn in range(TURNS):
-            say(Progress("measuring", turn / TURNS))
-            each(_take_turn)
-        say(Progress("memory"))
-        for index, model in models.items():
-            results[index] = _finished(model, settings)
-    return Alternated(tuple(result for result in results if result is not None), _ratios(models, len(questions)))
+        lives = {model: stack.enter_context(closing(model.life())) for model in models}
+        while lives:
+            for model, life in list(lives.items()):
+                say(model.coming)
+                try:
+                    model.coming = next(life)
+                except StopIteration:
+                    del lives[model]
+                except OnnxCostError as error:
+                    model.result = Unmeasured("failed", str(error))
+                    del lives[model]
 
 
-def _opened(stack: ExitStack, question: Question, report: CostReport | None, settings: Settings) -> _Model:
-    ready = stack.enter_context(prepared(question, report))
-    model = _Model(ready, stack.enter_context(conversation(Request("turns", ready.path, ready.feeds, settings, ready.folder))))
-    next(model.talk.messages)
-    return model
+def _ratios(models: Mapping[int, _Model]) -> dict[int, Ratio]:
+    """Of each model to the first, if that is among them and both were measured."""
+    measured = {index: model for index, model in models.items() if not isinstance(model.result, Unmeasured)}
+    first = measured.get(0)
+    return {index: ratio_of(model.latencies, first.latencies) for index, model in measured.items() if first and index}
 
 
-def _take_turn(model: _Model) -> None:
-    model.talk.say(True)
-    model.turns.append(next(model.talk.messages))  # type: ignore[arg-type]  # the answer to True
+def _needed(report: CostReport) -> int:
+    """The memory that a model takes while it waits: onnxruntime keeps many weights twice, as stored and as it likes them."""
+    return PROCESS_BYTES + 2 * report.memory.weight_bytes + (report.memory.peak_activation_bytes or 0)
 
 
-def _finished(model: _Model, settings: Settings) -> MeasurementResult:
-    model.talk.say(False)
-    try:
-        return measurement_of(model.ready.report, settings, *heard(model.talk.messages))
-    except MeasurementError as error:
-        return Unmeasured("failed", str(error))
+def _share_of(on_progress: OnProgress | None, number: int, count: int) -> OnProgress:
+    """Tells how far one of several groups is as a share of all."""
 
+    def say(progress: Progress) -> None:
+        if on_progress is not None:
+            done = None if progress.done is None else (number + progress.done) / count
+            on_progress(progress._replace(done=done))
 
-def _ratios(models: dict[int, _Model], count: int) -> tuple[Ratio | None, ...]:
-    return tuple(_ratio(models[index], models[0]) if index and {0, index} <= models.keys() else None for index in range(count))
-
-
-def _ratio(model: _Model, first: _Model) -> Ratio:
-    import numpy as np
-
-    pairs = zip(model.turns, first.turns, strict=True)
-    ratios = Latency(np.array([np.median(own) / np.median(other) for own, other in pairs]))
-    low, high = ratios.median_ci95 or (ratios.min, ratios.max)
-    return Ratio(ratios.median, low, high)
+    return say

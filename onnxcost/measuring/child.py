@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ TASKS: Mapping[str, str] = {
     "turns": "onnxcost.measuring.turns_run",
     "profile": "onnxcost.measuring.profiled_run",
     "trace": "onnxcost.measuring.traced_run",
+    "outputs": "onnxcost.measuring.outputs_run",
 }
 """Each module has a function ``run(request, channel)``."""
 
@@ -40,7 +42,7 @@ def main() -> int:
     answers = _own_output()
     request = pickle.load(sys.stdin.buffer)
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
+    threading.Thread(target=_listen, args=(inbox, request.folder), daemon=True).start()
 
     phase = ""
 
@@ -68,12 +70,13 @@ def _own_output() -> BinaryIO:
     return answers
 
 
-def _listen(inbox: queue.SimpleQueue[object]) -> None:
-    """The parent keeps its end of the pipe open as long as it lives: this process ends with it."""
+def _listen(inbox: queue.SimpleQueue[object], folder: str) -> None:
+    """The parent keeps its end of the pipe open as long as it lives: this process, and the folder, end with it."""
     try:
         while True:
             inbox.put(pickle.load(sys.stdin.buffer))
     except EOFError:
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from onnxcost.errors import InputError, MeasurementError
@@ -17,10 +17,14 @@ from onnxcost.measuring.input_fills import FEEDABLE, Files, Fill, Given, as_fed,
 from onnxcost.measuring.input_roles import role
 from onnxcost.measuring.input_uses import Use, readers_in, uses_of
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = [
     "BatchDim",
     "Feed",
     "arrays",
+    "arrays_of",
     "batch_dim",
     "batch_of",
     "feeds_of",
@@ -146,14 +150,19 @@ def arrays(feeds: Sequence[Feed], seed: int) -> list[dict[str, Any]]:
 
 
 def _sets(feed: Feed, seed: int) -> list[Any]:
-    import numpy as np
-
     if feed.elements is not None:
         return [[_sets(element, seed)[0] for element in feed.elements]]
+    return [as_fed(array, feed.dtype) for array in arrays_of(feed, seed)]
+
+
+def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:
+    """What a tensor is fed with, as numpy has it: one array for each set."""
+    import numpy as np
+
     assert feed.fill is not None
     assert feed.shape is not None
     random = np.random.default_rng((seed, crc32(feed.name.encode())))
-    return [as_fed(array, feed.dtype) for array in feed.fill.arrays(feed.shape, numpy_type(feed.dtype), random)]
+    return feed.fill.arrays(feed.shape, numpy_type(feed.dtype), random)
 
 
 def used(feeds: Sequence[Feed]) -> tuple[InputUsed, ...]:

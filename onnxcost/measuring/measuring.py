@@ -12,7 +12,7 @@ from onnxcost.measurement import Measurement, Settings
 from onnxcost.measuring.advice import advice
 from onnxcost.measuring.inputs import batch_dim, batch_of
 from onnxcost.measuring.messages import Request, Timed
-from onnxcost.measuring.preparation import Question, prepared
+from onnxcost.measuring.preparation import Prepared, Question, prepared
 from onnxcost.measuring.providers import provider_named
 from onnxcost.measuring.supervisor import OnProgress, answers
 from onnxcost.profiled import ArenaUse
@@ -78,13 +78,14 @@ def measure_batches(
 
 def measured(question: Question, settings: Settings, report: CostReport | None, on_progress: OnProgress | None) -> Measurement:
     """The measurement of one question. Errors as in ``measure``."""
-    with prepared(question, report) as ready:
+    with prepared(question, report, settings.seed) as ready:
         request = Request("measure", ready.path, ready.feeds, settings, ready.folder)
-        return measurement_of(ready.report, settings, *heard(answers(request, on_progress)))
+        return measurement_of(ready, settings, *heard(answers(request, on_progress)))
 
 
-def measurement_of(report: CostReport, settings: Settings, timed: Timed, arena: ArenaUse) -> Measurement:
+def measurement_of(ready: Prepared, settings: Settings, timed: Timed, arena: ArenaUse) -> Measurement:
     """What the child told and what the estimate knows, as one, with the advice there is to give on it."""
+    report = ready.report
     measurement = Measurement(
         settings=settings,
         samples=timed.samples,
@@ -96,10 +97,13 @@ def measurement_of(report: CostReport, settings: Settings, timed: Timed, arena: 
         inputs=timed.inputs,
         device=timed.device,
         environment=timed.environment,
-        memory=timed.memory._replace(arena_peak_bytes=arena.peak_bytes, arena_activation_bytes=arena.activation_bytes),
+        memory=timed.memory._replace(
+            arena_peak_bytes=arena.peak_bytes, arena_activation_bytes=arena.peak_activation_bytes(report.graph)
+        ),
         threads=timed.threads,
         flops=report.flops,
         bound=report.bound,
+        weights=ready.weights,
         placement=timed.placement,
         copies=timed.copies,
     )

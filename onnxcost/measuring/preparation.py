@@ -61,27 +61,35 @@ class Question(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A model that is ready to run: ``path`` is its file, ``folder`` a temporary one that goes when the work is done."""
+    """A model that is ready to run: ``path`` is its file, ``folder`` a temporary one that goes when the work is done.
+
+    ``weights`` are "stored", or "synthesised" where the model's file lacks some.
+    """
 
     report: CostReport
     path: str
     feeds: tuple[Feed, ...]
     folder: str
+    weights: str
 
 
 @contextmanager
-def prepared(question: Question, report: CostReport | None = None) -> Iterator[Prepared]:
-    """The model estimated (unless ``report`` is that), on disk, and its inputs chosen.
+def prepared(question: Question, report: CostReport | None = None, seed: int = 0) -> Iterator[Prepared]:
+    """The model estimated (unless ``report`` is that), on disk, its inputs chosen and absent weights made up.
 
     Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be made up and for a model
     that is larger than the free memory.
     """
     report = question.estimate() if report is None else report
+    from onnxcost.frontend.weights import fill_weights
+
     _check_memory(report)
     feeds = feeds_of(report.graph, question.values, question.inputs)
     with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
         try:
-            yield Prepared(report, _on_disk(question.model, folder), feeds, folder)
+            path = _on_disk(question.model, folder)
+            complete = fill_weights(path, folder, seed)
+            yield Prepared(report, complete, feeds, folder, "stored" if complete == path else "synthesised")
         except RunError as error:
             from onnxcost.frontend.dims import what_was_assumed
 
@@ -110,5 +118,5 @@ def _check_memory(report: CostReport) -> None:
     needed, free = memory.weight_bytes + (memory.peak_activation_bytes or 0), available_memory()
     if free is not None and needed > free:
         raise MeasurementError(
-            f"the model needs at least {needed / 2**30:.1f} GiB (weights and activations), {free / 2**30:.1f} GiB are free"
+            f"the model needs at least {needed / 2**20:,.0f} MiB for weights and activations, {free / 2**20:,.0f} MiB are free"
         )

@@ -43,7 +43,7 @@ def profile(
     settings = settings_with(settings, changes)
     static = question.estimate()
     measurement = measured(question, settings, static, on_progress)
-    with prepared(question, static) as ready:
+    with prepared(question, static, settings.seed) as ready:
         request = Request("profile", ready.path, ready.feeds, settings, ready.folder)
         profiled = next((message for message in answers(request, on_progress) if isinstance(message, Profiled)), None)
         if profiled is None:

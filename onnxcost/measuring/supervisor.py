@@ -101,18 +101,20 @@ def _import_path() -> str:
 
 
 def _heard(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
-    """The messages until the child closes its end; raises MeasurementError when the time is up."""
+    """The messages until the child closes its end; raises MeasurementError when it was waited for too long."""
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
     listener.start()
-    deadline = None if timeout is None else time.monotonic() + timeout
+    waited = 0.0
     while True:
+        start = time.monotonic()
         try:
             # In short waits, so that Ctrl-C is heard on every system.
             message = inbox.get(timeout=POLL_SECONDS)
         except queue.Empty:
             message = _NOTHING
-        if deadline is not None and time.monotonic() > deadline:
+        waited += time.monotonic() - start
+        if timeout is not None and waited > timeout:
             raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
         if message is _CLOSED:
             return

@@ -37,8 +37,9 @@ def trace(
     Of the settings only threads, seed and timeout matter. Arguments and errors as in ``onnxcost.measure``.
     """
     question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
-    with prepared(question) as ready:
-        request = Request("trace", ready.path, ready.feeds, settings_with(settings, changes), ready.folder)
+    settings = settings_with(settings, changes)
+    with prepared(question, seed=settings.seed) as ready:
+        request = Request("trace", ready.path, ready.feeds, settings, ready.folder)
         traced = next((message for message in answers(request, on_progress) if isinstance(message, Trace)), None)
         if traced is None:
             raise MeasurementError("the process that ran the model ended without a trace")

@@ -40,7 +40,8 @@ def details(measurement: Measurement, of_one: bool = True) -> list[Detail]:
     """How it was run; what is as usual goes without saying. ``of_one``: with what differs from one measurement to the next."""
     settings, placement = measurement.settings, measurement.placement
     inputs = Detail("Inputs", _limited(f"{used.name} ({used.source})" for used in measurement.inputs))
-    lines = [Detail("Threads", _threads(measurement)), *([Detail("Runs", _runs(measurement))] if of_one else []), inputs]
+    weights = [Detail("Weights", ["synthesised: the file lacks them"])] if measurement.weights == "synthesised" else []
+    lines = [Detail("Threads", _threads(measurement)), *([Detail("Runs", _runs(measurement))] if of_one else []), inputs, *weights]
     if settings.optimization != "all":
         lines.append(Detail("Optimization", [settings.optimization]))
     if settings.provider_options:

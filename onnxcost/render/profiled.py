@@ -65,10 +65,10 @@ def _coverage(profile: Profile) -> Entry:
 
 
 def _memory(profile: Profile) -> list[Entry]:
-    estimated, memory = profile.report.memory, profile.memory
+    estimated = profile.report.memory.peak_activation_bytes
     return [
-        stored("Arena", memory.peak_bytes, "peak of onnxruntime's arena"),
-        stored("Activations", memory.activation_bytes, "at their peak", estimated.peak_activation_bytes),
+        stored("Arena", profile.memory.peak_bytes, "peak of onnxruntime's arena"),
+        stored("Activations", profile.peak_activation_bytes, "at their peak", estimated),
     ]
 
 

@@ -109,7 +109,9 @@ def test_what_a_library_prints_does_not_reach_the_parent(tmp_path: Path) -> None
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
-    """The child's watch on its standard input: a parent that is killed leaves no process behind."""
+    """The child's watch on its standard input: a parent that is killed leaves no process and no folder behind."""
+    folder = tmp_path / "onnxcost-1"
+    folder.mkdir()
     code = f"""
 import os, sys, time
 from onnxcost.measuring import supervisor
@@ -124,7 +126,7 @@ sys.modules["slow"].run = lambda request, channel: (channel.send(os.getpid()), t
 child.TASKS = {{"measure": "slow"}}
 child.main()
 ''')
-heard = supervisor.answers(Request("measure", "", (), Settings(), {str(tmp_path)!r}))
+heard = supervisor.answers(Request("measure", "", (), Settings(), {str(folder)!r}))
 print(next(heard), flush=True)
 os._exit(1)
 """
@@ -133,3 +135,4 @@ os._exit(1)
     with suppress(psutil.NoSuchProcess):
         psutil.Process(child).wait(timeout=10)
     assert not psutil.pid_exists(child)
+    assert not folder.exists()

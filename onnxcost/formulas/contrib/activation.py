@@ -11,10 +11,10 @@ from math import prod
 
 from onnxcost.formulas.activation import GELU, POINTWISE, softmax_work
 from onnxcost.formulas.contrib.shapes import shaped_by
-from onnxcost.formulas.reduction import ADD
+from onnxcost.formulas.reduction import ADD, COMPARE
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import Node
-from onnxcost.work import Work
+from onnxcost.work import NO_WORK, Work
 
 FAST_GELU = Work(muls=5, adds=2, transcendentals=1)
 """½x(1 + tanh(x·(c·x² + b))), an element: x², ·c, + b, ·x, tanh, + 1, ·½, ·x."""
@@ -60,12 +60,26 @@ def bias_dropout(node: Node) -> Work:
     return Work(adds=node.out.size * (2 if node.input(2) else 1))
 
 
+def _gated(node: Node) -> Sequence[TensorType | None]:
+    return like_input(node) if node.input(1) else _half(node)
+
+
+@formula("Y = G·σ(α·G)·(L + β), G = min(A, limit), L = max(−limit, min(B, limit))",
+         flops="6·out, + out for β, + 3·out for the limit", shapes=_gated)  # fmt: skip
+def swiglu(node: Node) -> Work:
+    """A and B are two inputs or the halves of one; β of 0 is not added, a limit of 0 is none."""
+    shifted = ADD if node.attributes.get("activation_beta") else NO_WORK
+    clamped = 3 * COMPARE if node.attributes.get("limit", 0) > 0 else NO_WORK
+    return POINTWISE["SwiGLU"](node) + node.out.size * (shifted + clamped)
+
+
 TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Gelu":               per_output("Y = ½X(1 + erf(X/√2))", shapes=like_input, muls=2, adds=1, divs=1, transcendentals=1),
     "BiasGelu":           per_output("Y = Gelu(X + bias)", shapes=like_input, muls=2, adds=2, divs=1, transcendentals=1),
     "FastGelu":           fast_gelu,
     "QuickGelu":          shaped_by(POINTWISE["Swish"], like_input),
     "ScaledSiLU":         per_output("Y = Z·σ(Z), Z = α·X", shapes=like_input, muls=2, adds=2, transcendentals=1, divs=1),
+    "SwiGLU":             swiglu,
     "BiasSplitGelu":      bias_split_gelu,
     "BiasAdd":            per_output("Y = X + bias + skip", shapes=like_input, adds=2),
     "GatedAdd":           per_output("Y = A + B·gate", shapes=like_input, muls=1, adds=1),

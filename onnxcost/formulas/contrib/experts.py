@@ -5,58 +5,80 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from onnxcost.formulas.activation import softmax_work
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from onnxcost.formulas.activation import SIGMOID, softmax_work
 from onnxcost.formulas.contraction import dot_products
+from onnxcost.formulas.contrib.activation import swiglu
 from onnxcost.formulas.contrib.fused import ACTIVATIONS
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduced
-from onnxcost.formulas.table import FormulaTable, formula, like_input, per_output
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduced
+from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, per_output
 from onnxcost.graph import Node, Tensor
 from onnxcost.work import NO_WORK, Work
 
-_ACTIVATIONS = {**ACTIVATIONS, "identity": per_output("Y = X")}
+_SQUARED = per_output("Y = max(X, 0)²", compares=1, muls=1)
+EXPERT_ACTIVATIONS = {
+    **ACTIVATIONS,
+    "identity": per_output("Y = X"),
+    **dict.fromkeys(("relu2", "relu_squared"), _SQUARED),
+    "geglu": per_output("Y = Gelu(G)·L by tanh", muls=5, adds=2, transcendentals=2),
+}
 SWIGLU = Work(muls=3, adds=3, transcendentals=1, divs=1)
 """G·σ(α·G)·(L + β), an element."""
 
 
-def _routing(node: Node, tokens: int, chosen: int) -> Work:
-    """Softmax over the experts, the ``k`` largest of them, and their weights made to sum to 1."""
+class Places(NamedTuple):
+    """Where an operator of the MoE family has fc1, fc2 and fc3 among its inputs, their biases, and a router's weights."""
+
+    weights: tuple[int, int, int]
+    biases: tuple[int, ...] = ()
+    router: int | None = None
+
+
+def _picked(picks: int, among: int) -> Work:
+    """The largest of so many, so many times."""
+    return picks * max(0, among - 1) * COMPARE
+
+
+def _routing(node: Node, tokens: int, chosen: int, router: int | None) -> Work:
+    """Softmax over the experts unless a router gives weights, the ``k`` largest, and their weights made to sum to 1."""
     experts = node.required(1).shape[-1]
-    picked = chosen // tokens if tokens else 0
-    work = softmax_work(tokens * experts, tokens) + tokens * picked * max(0, experts - 1) * COMPARE
-    return work + (reduced(chosen, tokens, ADD, each=DIV) if node.attributes.get("normalize_routing_weights") else NO_WORK)
+    is_weighted = router is not None and node.input(router) is not None
+    scored = NO_WORK if is_weighted else softmax_work(tokens * experts, tokens)
+    normalized = reduced(chosen, tokens, ADD, each=DIV) if node.attributes.get("normalize_routing_weights") else NO_WORK
+    return scored + _picked(chosen, experts) + normalized
 
 
-def _activation(node: Node, elements: int, name: str, fused: bool) -> Work:
-    if name == "swiglu" or fused:
+def _activation(node: Node, elements: int, name: str) -> Work:
+    if name == "swiglu":
         clamped = 3 * COMPARE if node.attributes.get("swiglu_limit") is not None else NO_WORK
         return elements * (SWIGLU + clamped)
-    return _ACTIVATIONS[name](Node("", "", "", (), (Tensor("", node.x.dtype, (elements,)),)))
+    return EXPERT_ACTIVATIONS[name](Node("", "", "", (), (Tensor("", node.x.dtype, (elements,)),)))
 
 
-def experts(node: Node, weights: tuple[int, int, int], biases: tuple[int, int, int]) -> Work:
-    """Two or three projections for each pair of a token and one of its experts; hidden → inner (twice if gated) → hidden.
-
-    ``weights`` and ``biases`` are the places of fc1, fc2 and fc3 among the inputs.
-    """
+def experts(node: Node, places: Places) -> Work:
+    """Two or three projections for each pair of a token and one of its experts; hidden → inner (twice if gated) → hidden."""
+    weights, biases, router = places
     hidden: int = node.x.shape[-1]
     tokens = node.x.size // hidden if hidden else 0
     chosen: int = tokens * min(node.attributes.get("k", 1), node.required(1).shape[-1])
     wide = node.required(weights[0]).shape[1]
-    name, fused = node.attributes.get("activation_type", "relu"), bool(node.attributes.get("swiglu_fusion"))
-    gated = node.input(weights[2]) is not None
-    inner = wide // 2 if fused else wide
+    name, gated = node.attributes.get("activation_type", "relu"), node.input(weights[2]) is not None
+    inner = wide // 2 if node.attributes.get("swiglu_fusion") else wide
     products = (1 + gated) * dot_products(chosen * wide, hidden) + dot_products(chosen * hidden, inner)
     widths = (wide, hidden, wide)
-    bias = sum(chosen * width for width, place in zip(widths, biases, strict=True) if node.input(place))
+    bias = sum(chosen * width for width, place in zip(widths, biases, strict=False) if node.input(place))
     gate = chosen * inner * MUL if gated and name != "swiglu" else NO_WORK
     mixed = chosen * hidden * MUL + (chosen - tokens) * hidden * ADD
     return (
         products
         + Work(bias_adds=bias)
-        + _activation(node, chosen * inner, name, fused)
+        + _activation(node, chosen * inner, name)
         + gate
         + mixed
-        + _routing(node, tokens, chosen)
+        + _routing(node, tokens, chosen, router)
     )
 
 
@@ -64,7 +86,7 @@ def experts(node: Node, weights: tuple[int, int, int], biases: tuple[int, int, i
          flops="2·macs − sums, + biases, + activations, + 2·tokens·k·hidden, + the routing", shapes=like_input)  # fmt: skip
 def moe(node: Node) -> Work:
     """The experts that a token is not sent to do nothing for it, though their weights are stored."""
-    return experts(node, (2, 4, 6), (3, 5, 7))
+    return experts(node, Places((2, 4, 6), (3, 5, 7)))
 
 
 @formula("As MoE, with quantized weights", macs="tokens·k·hidden·inner·(2 or 3)",
@@ -78,7 +100,59 @@ def quantized_moe(node: Node) -> Work:
     inner = wide // 2 if node.attributes.get("swiglu_fusion") else wide
     weights = hidden * wide * (2 if node.input(8) else 1) + inner * hidden
     dequantize = ADD + MUL if node.attributes.get("quant_type", "int") == "int" else MUL
-    return experts(node, (2, 5, 8), (4, 7, 10)) + used * weights * dequantize
+    return experts(node, Places((2, 5, 8), (4, 7, 10), 14)) + used * weights * dequantize
 
 
-TABLE: FormulaTable = {"com.microsoft.MoE": moe, "com.microsoft.QMoE": quantized_moe}
+def _scores(node: Node) -> tuple[int, int]:
+    """Tokens and experts that MoEGroupRouter scores."""
+    count = node.required(1).shape[0]
+    return (node.x.shape[0] if node.input(2) else node.x.size // count), count
+
+
+def _score_types(node: Node) -> Sequence[TensorType | None]:
+    dims = _scores(node)
+    return [(node.x.dtype, dims), ("float32", dims), ("float32", dims)]
+
+
+def _selection(node: Node, count: int) -> Work:
+    """Of a token's groups those with the best experts by their sum, unless all are taken; of these the best experts, logged."""
+    read = node.attributes
+    groups: int = read.get("n_group", 1)
+    kept: int = min(read.get("topk_group", 1), groups)
+    size = count // groups
+    best: int = min(read.get("group_topk", 2), size)
+    chosen: int = min(read["top_k"], kept * size)
+    ranked = groups * (_picked(best, size) + (best - 1) * ADD) + _picked(kept, groups) if kept < groups else NO_WORK
+    return ranked + _picked(chosen, kept * size) + chosen * (COMPARE + FUNCTION)
+
+
+@formula("Y = log s of the top_k experts of the best groups by s + bias, s = σ(X) or σ(X·W)", macs="scores·width with W",
+         flops="2·macs − scores, + 5·scores, + the selection", shapes=_score_types)  # fmt: skip
+def group_router(node: Node) -> Work:
+    """A score for each token and expert. Where all of them are outputs, nothing is selected."""
+    tokens, count = _scores(node)
+    projected = dot_products(tokens * count, node.x.shape[-1]) if node.input(2) else NO_WORK
+    selected = tokens * _selection(node, count) if node.outputs[0] else NO_WORK
+    return projected + tokens * count * (SIGMOID + ADD) + selected
+
+
+def _split_types(node: Node) -> Sequence[TensorType | None]:
+    columns, router = node.required(1).shape[1], node.attributes["router_size"]
+    return [(node.x.dtype, (*node.x.shape[:-1], width)) for width in (router, (columns - router) // 2)]
+
+
+@formula("router, G, U = X·W, activated = SwiGLU(G, U)", macs="rows·K·(router_size + 2·inner)",
+         flops="2·macs − sums, + SwiGLU", shapes=_split_types)  # fmt: skip
+def router_gate_up(node: Node) -> Work:
+    """The router's logits and the shared expert's first projection in one."""
+    router, activated = (Tensor("", *each) for each in _split_types(node) if each)
+    projected = dot_products(router.size + 2 * activated.size, node.x.shape[-1])
+    return projected + swiglu(replace(node, outputs=(activated,)))
+
+
+TABLE: FormulaTable = {
+    "com.microsoft.MoE": moe,
+    "com.microsoft.QMoE": quantized_moe,
+    "com.microsoft.MoEGroupRouter": group_router,
+    "com.microsoft.RouterGateUpProj": router_gate_up,
+}

@@ -99,6 +99,27 @@ def gemma_rotary_embedding(node: Node) -> Work:
     return node.x.size * 2 * FUNCTION + (node.required(1).size + node.required(3).size) * TURN
 
 
+def _rotated_types(node: Node) -> Sequence[TensorType | None]:
+    """Heads side by side in the first output, positions too with ``flatten_batch``; normalized and unturned in the second."""
+    batch, positions, heads, stride = node.x.shape
+    width = node.attributes.get("input_width") or stride
+    rows = (1, batch * positions) if node.attributes.get("flatten_batch") else (batch, positions)
+    dtype = "float16" if node.attributes.get("output_fp16") else "bfloat16"
+    return [(dtype, (*rows, heads * width)), ("float32", (batch, positions, heads, width))]
+
+
+@formula("Y = RotaryEmbedding(RMSNormalization(X))", flops="4·normalized + 3·heads, + 3·heads·rotary_embedding_dim",
+         shapes=_rotated_types)  # fmt: skip
+def rms_norm_rotary(node: Node) -> Work:
+    """Of each head ``input_width`` elements are normalized (0: all), and of these ``rotary_embedding_dim`` are turned."""
+    stride = node.x.shape[-1]
+    heads = node.x.size // stride if stride else 0
+    taken = Tensor("", node.x.dtype, (heads, node.attributes.get("input_width") or stride))
+    normed = rms(replace(node, inputs=(taken, node.input(1)), attributes={"axis": -1}))
+    turned: int = node.attributes["rotary_embedding_dim"]
+    return normed + heads * turned * TURN
+
+
 def _linear_sizes(node: Node) -> tuple[int, int, int, int]:
     """Heads of queries, heads of keys, elements of a key's head, of a value's."""
     heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
@@ -125,6 +146,7 @@ TABLE: FormulaTable = {
     "com.microsoft.RotaryEmbedding": rotary_embedding,
     "com.microsoft.MRotaryEmbedding": rotary_embedding,
     "com.microsoft.GemmaRotaryEmbedding": gemma_rotary_embedding,
+    "com.microsoft.RMSNormRotary": rms_norm_rotary,
     "com.microsoft.LinearAttention": shaped_by(linear_attention, _linear_types),
     "com.microsoft.LinearAttentionGate": linear_attention_gate,
 }

@@ -27,6 +27,8 @@ _STEERING: Mapping[str, set[int]] = {
     "MatMulNBits": {2, 3, 4},
     "MatMulNBitsMlp": {4, 7},
     "MatMulNBitsQkv": {4, 7, 10},
+    "MatMulNBitsQLoRA": {2, 4, 6},
+    "MatMulPacked": {2},
     "MatMulBnb4": {2},
     "MatMulFpQ4": {2},
     "MatMulBlockQuantizedFp4Weight": {2, 3, 4},
@@ -35,6 +37,7 @@ _STEERING: Mapping[str, set[int]] = {
     "QMoE": {3, 6, 9, *range(11, 14), *range(15, 21)},
     "RotaryEmbedding": {2, 3},
     "MRotaryEmbedding": {2, 3},
+    "RMSNormRotary": {3, 4},
     "GroupQueryAttention": {7, 8, 12, 13},
 }
 STEERING: Mapping[str, frozenset[int]] = {f"com.microsoft.{name}": frozenset(places) for name, places in _STEERING.items()}
@@ -73,10 +76,27 @@ def _qkv(width: str) -> Callable[[Node, Tensor], int]:
     return lambda node, tensor: int(node.attributes["K"] * node.attributes[width])
 
 
+def _rows_of_inner(node: Node, tensor: Tensor) -> int:
+    return int(tensor.shape[0] * node.attributes["K"])
+
+
+def _adapter(node: Node, tensor: Tensor) -> int:
+    return int(node.attributes["N"] * node.required(4).shape[0]) if tensor.size else 0
+
+
+def _packed_experts(node: Node, tensor: Tensor) -> int:
+    """Experts × inner × hidden, the rows of the gate's and of the down weights."""
+    return tensor.shape[0] * node.required(2).shape[1] * node.required(4).shape[1]
+
+
 WEIGHTS: Mapping[str, Mapping[int, Callable[[Node, Tensor], int]]] = {
     "com.microsoft.MatMulNBits": {1: _by_matrix},
     "com.microsoft.MatMulNBitsMlp": {3: _by_matrix, 6: _by_matrix},
     "com.microsoft.MatMulNBitsQkv": {3: _qkv("Nq"), 6: _qkv("Nkv"), 9: _qkv("Nkv")},
+    "com.microsoft.MatMulNBitsQLoRA": {1: _by_matrix, 3: _rows_of_inner, 5: _adapter},
+    "com.microsoft.MatMulPacked": {1: _by_matrix},
+    "com.microsoft.GatherPacked": {0: _rows_of_inner},
+    "com.microsoft.MoEPacked": {2: _packed_experts, 3: _packed_experts, 4: _packed_experts},
     "com.microsoft.MatMulBnb4": {1: _by_matrix},
     "com.microsoft.MatMulFpQ4": {1: _by_shape},
     "com.microsoft.MatMulBlockQuantizedFp4Weight": {1: lambda node, tensor: 2 * tensor.size},

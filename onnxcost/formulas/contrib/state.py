@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.attention import linear_attention
 from onnxcost.formulas.contraction import dot_products
+from onnxcost.formulas.contrib.activation import SILU
+from onnxcost.formulas.contrib.normalization import branchwise_rms
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input
 from onnxcost.graph import Node, Tensor
 from onnxcost.work import NO_WORK, Work
-
-SIGMOID = 2 * ADD + FUNCTION + DIV
 
 
 def _delta_sizes(node: Node) -> tuple[int, int, int, int, int]:
@@ -94,6 +95,34 @@ def hyper_connection_post_mix(node: Node) -> Work:
     return mixed + node.x.size * (MUL + ADD)
 
 
+_GATE = {"gate_div": DIV, "gate_mul": MUL}
+"""What scales a stream's gate where it is not 1."""
+
+
+def _mixed_types(node: Node) -> Sequence[TensorType | None]:
+    """The block's input, the gate of each stream, the streams."""
+    *positions, width = node.x.shape
+    branches = node.attributes["num_branches"]
+    dims = (*positions, width // branches), (*positions, branches), node.x.shape
+    return [(node.x.dtype, each) for each in dims]
+
+
+@formula("N = RMSNorm(S), Y = s·Σ_c N_c·σ(SiLU(α·N·D)·U)_c, gate = m·σ(N·W / d)", macs="in·(2·rank + C + 1)",
+         flops="2·macs − sums, + 8·in + 7·C·rows + 6·rank·rows, + 2·in for S, + out if s≠1, + C·rows if d≠1, if m≠1",
+         shapes=_mixed_types)  # fmt: skip
+def low_rank_mix(node: Node) -> Work:
+    """C streams become one, by gates of low rank; S are the streams, and what the previous block gave where it is there."""
+    branches: int = node.attributes["num_branches"]
+    width, rank = node.x.shape[-1], node.required(2).shape[1]
+    rows = node.x.size // width if width else 0
+    taken_up = node.x.size * (MUL + ADD) if node.input(5) else NO_WORK
+    hidden = dot_products(rows * rank, width) + rows * rank * (SILU + MUL)
+    gated = dot_products(node.x.size, rank) + node.x.size * SIGMOID
+    scaled = sum((each for name, each in _GATE.items() if node.attributes.get(name, 1.0) != 1), NO_WORK)
+    injected = dot_products(rows * branches, width) + rows * branches * (SIGMOID + scaled)
+    return taken_up + branchwise_rms(node) + hidden + gated + hyper_connection_pre_mix(node) + injected
+
+
 def _bias_dims(node: Node) -> Sequence[TensorType | None]:
     _, heads, length, _ = node.required(2).shape
     offsets = node.input(6)
@@ -117,5 +146,6 @@ TABLE: FormulaTable = {
     "com.microsoft.EngramGate": engram_gate,
     "com.microsoft.HyperConnectionPreMix": hyper_connection_pre_mix,
     "com.microsoft.HyperConnectionPostMix": hyper_connection_post_mix,
+    "com.microsoft.HyperConnectionLowRankMix": low_rank_mix,
     "com.microsoft.GatedRelativePositionBias": gated_relative_position_bias,
 }

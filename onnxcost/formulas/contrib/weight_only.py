@@ -80,6 +80,18 @@ def matmul_n_bits_qkv(node: Node) -> Work:
     return _norm(node) + sum(made, NO_WORK)
 
 
+@formula("Y = X·W + (X·A)·B", macs="out·K, + rows·R·(K + N)",
+         flops="three MatMulNBits, + out (one without B, two without A)", shapes=_projected("N"))  # fmt: skip
+def matmul_n_bits_qlora(node: Node) -> Work:
+    """An adapter of rank R beside the weights, all quantized; an empty A or B is left out, and with B the sum."""
+    rows, inner, columns, rank = _rows(node), node.attributes["K"], node.attributes["N"], node.required(4).shape[0]
+    base = projection(rows, inner, columns, bias=False)
+    if not node.required(5).size:
+        return base
+    down = projection(rows, inner, rank, bias=False) if node.required(3).size else NO_WORK
+    return base + down + projection(rows, rank, columns, bias=False) + Work(adds=rows * columns)
+
+
 def _bnb4_type(node: Node) -> Sequence[TensorType | None]:
     return _projected("N" if node.attributes.get("transB", 1) else "K")(node)
 
@@ -138,6 +150,7 @@ TABLE: FormulaTable = {
     "com.microsoft.MatMulNBits": matmul_n_bits,
     "com.microsoft.MatMulNBitsMlp": matmul_n_bits_mlp,
     "com.microsoft.MatMulNBitsQkv": matmul_n_bits_qkv,
+    "com.microsoft.MatMulNBitsQLoRA": matmul_n_bits_qlora,
     "com.microsoft.MatMulBnb4": matmul_bnb4,
     "com.microsoft.MatMulFpQ4": matmul_fp_q4,
     "com.microsoft.MatMulBlockQuantizedFp4Weight": matmul_block_quantized,

@@ -23,6 +23,11 @@ BY_HAND: list[Row] = [
     (MS + "ScaledSiLU", [(2, 3)], [(2, 3)], {}, Work(muls=12, adds=12, divs=6, transcendentals=6)),
     # 2·4 sums with the bias, of 2·2 the Gelu and a product
     (MS + "BiasSplitGelu", [(1, 2, 4), (4,)], [(1, 2, 2)], {}, Work(adds=8 + 4, muls=4 + 8, divs=4, transcendentals=4)),
+    # ·−α, exp, + 1, 1/, ·G, ·L
+    (MS + "SwiGLU", [(2, 3), (2, 3)], [(2, 3)], {}, Work(muls=18, adds=6, divs=6, transcendentals=6)),
+    # G and L in one; one bound and two, + β
+    (MS + "SwiGLU", [(2, 6)], [(2, 3)], {"limit": 7.0, "activation_beta": 1.0},
+     Work(muls=18, adds=12, divs=6, transcendentals=6, compares=18)),
     (MS + "BiasAdd", [(1, 2, 3), (3,), (1, 2, 3)], [(1, 2, 3)], {}, Work(adds=12)),
     (MS + "GatedAdd", [(2, 3), (2, 3), (2, 1)], [(2, 3)], {}, Work(adds=6, muls=6)),
     # 2 rows of 12, then 6 rows of 4

@@ -73,6 +73,13 @@ PACKED: list[tuple[Row, int]] = [
       {"K": 64, "Nq": 5, "Nkv": 2}, None), 64 + 64 * 9),
     ((MS + "GatherBlockQuantized", [u8(9, 16), None, np.ones((9, 2), np.float32)], [(3, 32)], {}, None), 9 * 32),
     ((MS + "QMoE", [None, None, u8(3, 6, 2), np.ones((3, 6), np.float32), None, u8(3, 4, 3)], [(5, 4)], {}, None), 72 + 72),
+    ((MS + "MatMulPacked", [None, u8(5, 36), np.ones(1, np.float32)], [(2, 5)], {"K": 64, "N": 5}, None), 320),
+    ((MS + "GatherPacked", [u8(9, 144), None], [(3, 256)], {"K": 256}, None), 9 * 256),
+    ((MS + "MoEPacked", [None, None, u8(4, 64, 18), u8(4, 64, 34), u8(4, 32, 36)], [(1, 32)], {}, None), 3 * 4 * 64 * 32),
+    ((MS + "MatMulNBitsQLoRA", [None, u8(5, 2, 16), np.ones((5, 2), np.float32), u8(3, 2, 32), np.ones((3, 2), np.float32),
+                                u8(5, 1, 32), np.ones((5, 1), np.float32)], [(2, 5)], {"K": 64, "N": 5}, None), 320 + 192 + 15),
+    ((MS + "MatMulNBitsQLoRA", [None, u8(5, 2, 16), np.ones((5, 2), np.float32), u8(0, 2, 32), np.ones((3, 2), np.float32),
+                                u8(5, 0, 32), np.ones((5, 1), np.float32)], [(2, 5)], {"K": 64, "N": 5}, None), 320),
     ((MS + "QGemm", [None, None, None, u8(5, 3), np.ones(5, np.float32), u8(5), i32(1, 2, 3, 4, 5)], [(4, 5)],
       {}, None), 15 + 5),
     ((MS + "QMoE", [None, None, u8(3, 6, 2)], [(5, 4)], {"expert_weight_bits": 0}, None), 36),  # as stored, where nothing fits
@@ -95,3 +102,5 @@ def test_of_embeddings_only_the_rows_that_are_looked_up_are_read() -> None:
 def test_of_a_quantized_table_a_part_is_read() -> None:
     node = node_of((MS + "GatherBlockQuantized", [u8(9, 16), i32(1, 2, 3), (9, 2)], [(3, 32)], {}, None))
     assert traffic(node).read_bytes == 3 * 16 + 3 * 2 * 4 + 3 * 4
+    node = node_of((MS + "GatherPacked", [u8(9, 144), i32(1, 2, 3)], [(3, 256)], {}, None))
+    assert traffic(node).read_bytes == 3 * 144 + 3 * 4

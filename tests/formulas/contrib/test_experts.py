@@ -31,12 +31,32 @@ BY_HAND: list[Row] = [
      {"k": 2, "activation_type": "swiglu", "swiglu_fusion": 1},
      Work(macs=480 + 240, accumulators=160, muls=180 + 40, adds=180 + 20, divs=60, transcendentals=60, compares=20)
      + softmax(5, 3)),
+    # GeGLU by tanh on the same halves: x³, ·c, + x, ·√(2/π), tanh, + 1, ·½, ·x, ·L
+    (MS + "MoE", [(5, 4), (5, 3), (3, 12, 4), None, (3, 4, 6)], [(5, 4)],
+     {"k": 2, "activation_type": "geglu", "swiglu_fusion": 2},
+     Work(macs=480 + 240, accumulators=160, muls=300 + 40, adds=120 + 20, transcendentals=120, compares=20) + softmax(5, 3)),
     # 4 bits: rows of 4 in 2 bytes; as the first, and all 3 experts' 48 weights dequantized
     (MS + "QMoE", [(5, 4), (5, 3), u8(3, 6, 2), (3, 6), (3, 6), u8(3, 4, 3), (3, 4), (3, 4)], [(5, 4)], {"k": 2},
      Work(macs=480, accumulators=100, bias_adds=100, compares=60 + 20, muls=40 + 144, adds=20 + 144) + softmax(5, 3)),
     # one token uses 2 of the 3
     (MS + "QMoE", [(1, 4), (1, 3), u8(3, 6, 2), (3, 6), None, u8(3, 4, 3), (3, 4)], [(1, 4)], {"k": 2, "quant_type": "fp4"},
      Work(macs=96, accumulators=20, compares=12 + 4, muls=8 + 96, adds=4) + softmax(1, 3)),
+    # as the first without biases; a router gives the weights, so no softmax
+    (MS + "QMoE", [(5, 4), (5, 3), u8(3, 6, 2), (3, 6), None, u8(3, 4, 3), (3, 4), *[None] * 7, (5, 3)], [(5, 4)], {"k": 2},
+     Work(macs=480, accumulators=100, compares=60 + 20, muls=40 + 144, adds=20 + 144)),
+    # σ of 6·8 scores (−, exp, + 1, 1/) and their biases. A token: in 4 groups of 2 the two best of 2 and their sum, the two
+    # best of 4 groups, the 3 best of their 4 experts, of these the larger of s and a bound, log
+    (MS + "MoEGroupRouter", [(2, 3, 8), (8,)], [(6, 8)], {"top_k": 3, "n_group": 4, "topk_group": 2, "group_topk": 2},
+     Work(adds=96 + 48 + 6 * 4, divs=48, transcendentals=48 + 18, compares=6 * (4 * 2 + 2 * 3 + 3 * 3 + 3))),
+    # one group: the 2 best of 8
+    (MS + "MoEGroupRouter", [(6, 8), (8,)], [(6, 8)], {"top_k": 2},
+     Work(adds=96 + 48, divs=48, transcendentals=48 + 12, compares=6 * (2 * 7 + 2))),
+    # every score, of activations 256 wide
+    (MS + "MoEGroupRouter", [(6, 256), (8,), (8, 256)], [None, (6, 8), (6, 8)], {"top_k": 2},
+     Work(macs=48 * 256, accumulators=48, adds=96 + 48, divs=48, transcendentals=48)),
+    # 6 rows of 4 to 5 logits and twice 3; SwiGLU of 18
+    (MS + "RouterGateUpProj", [(2, 3, 4), (4, 11)], [(2, 3, 5), (2, 3, 3)], {"router_size": 5, "limit": 7.0},
+     Work(macs=66 * 4, accumulators=66, muls=54, adds=18, divs=18, transcendentals=18, compares=54)),
 ]  # fmt: skip
 
 

@@ -43,6 +43,12 @@ BY_HAND: list[Row] = [
     (MS + "RotaryEmbedding", [(2, 3, 8), (1,), (9, 1), (9, 1)], [(2, 3, 8)], {"num_heads": 2, "rotary_embedding_dim": 2},
      Work(muls=48, adds=24)),
     (MS + "MRotaryEmbedding", [(2, 2, 3, 4), (3, 2, 3), (9, 2), (9, 2)], [(2, 2, 3, 4)], {}, Work(muls=96, adds=48)),
+    # 24 heads, 8 of 16 normalized: 192·3 products, 24·7 + 24 sums, 2·24 divisions, √; 4 of these turned
+    (MS + "RMSNormRotary", [(2, 3, 4, 16), (8,), (1,), (9, 2), (9, 2)], [(2, 3, 32)],
+     {"rotary_embedding_dim": 4, "input_width": 8},
+     Work(muls=576 + 192, adds=168 + 24 + 96, divs=48, transcendentals=24)),
+    (MS + "RMSNormRotary", [(2, 3, 4, 8), (8,), (1,), (9, 2), (9, 2)], [(2, 3, 32)], {"rotary_embedding_dim": 4},
+     Work(muls=576 + 192, adds=168 + 24 + 96, divs=48, transcendentals=24)),
     (MS + "GemmaRotaryEmbedding", [(1, 3, 4), *[(1, 2, 3, 4)] * 4], [(1, 2, 3, 4)] * 2, {},
      Work(transcendentals=24, muls=96, adds=48)),
     # 3 tokens, 2 heads, a state of 4 × 6: 6 steps. 24 products of k ⊗ v added to it; o: 24 to 6 sums, scaled

@@ -3,6 +3,8 @@
 Each number follows from the definition in words beside it.
 """
 
+from typing import Any
+
 import pytest
 
 from onnxcost.work import Work
@@ -10,7 +12,18 @@ from tests.formulas.contrib import MS, Row, check, label
 
 CASES: list[Row] = []  # ONNX's reference evaluator has none of them
 
+STREAMS: list[Any] = [(2, 3, 12), (12,), (12, 5), (5, 12), (12, 3)]
+# 6 rows of 3 streams of 4, each normalized: 72·3 products, 54 + 18 sums, 2·18 divisions, √; 12 to 5, scaled SiLU; 5 to 12, σ;
+# streams times gates summed: 24 of 3; 12 to 3, σ
+MIX = Work(macs=360 + 360 + 72 + 216, accumulators=30 + 72 + 24 + 18, muls=216 + 60, adds=72 + 60 + 144 + 36,
+           divs=36 + 30 + 72 + 18, transcendentals=18 + 30 + 72 + 18)  # fmt: skip
+
 BY_HAND: list[Row] = [
+    (MS + "HyperConnectionLowRankMix", STREAMS, [(2, 3, 4), (2, 3, 3)], {"num_branches": 3}, MIX),
+    # the block before taken up, the sums and the gates of the streams scaled
+    (MS + "HyperConnectionLowRankMix", [*STREAMS, (2, 3, 4), (2, 3, 3)], [(2, 3, 4), (2, 3, 3)],
+     {"num_branches": 3, "reduction_scale": 0.5, "gate_div": 2.0, "gate_mul": 2.0},
+     MIX + Work(muls=72 + 24 + 18, adds=72, divs=18)),
     # as LinearAttention's gated delta rule: 3 tokens, 2 heads, a state of 4 × 6
     (MS + "GatedDeltaNet", [(3, 2, 4), (3, 2, 4), (3, 2, 6), None, (3, 2), (3, 2)], [(3, 2, 6)], {},
      Work(muls=36 + 144 + 36, adds=36, macs=144 + 288, accumulators=72, transcendentals=6)),

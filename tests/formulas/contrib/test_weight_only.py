@@ -26,6 +26,14 @@ BY_HAND: list[Row] = [
      [(6, 64), None, (64,), u8(5, 2, 16), (5, 2), None, u8(2, 2, 16), (2, 2), None, u8(2, 2, 16), (2, 2), (2,)],
      [(6, 5), (6, 2), (6, 2)], {"K": 64, "Nq": 5, "Nkv": 2, "block_size": 32},
      Work(macs=6 * 9 * 64, accumulators=54, bias_adds=12, adds=576 + 378 + 6, muls=576 + 1152, divs=12, transcendentals=6)),
+    # an adapter of rank 3: 6 rows of 64 to 3 and of 3 to 5, 192 and 15 more weights, and the sum of 30
+    (MS + "MatMulNBitsQLoRA", [(2, 3, 64), u8(5, 2, 16), (5, 2), u8(3, 2, 32), (3, 2), u8(5, 1, 32), (5, 1)], [(2, 3, 5)],
+     {"K": 64, "N": 5}, Work(macs=1920 + 1152 + 90, accumulators=30 + 18 + 30, adds=527 + 30, muls=527)),
+    # none, and its second half alone
+    (MS + "MatMulNBitsQLoRA", [(2, 3, 64), u8(5, 2, 16), (5, 2), u8(3, 2, 32), (3, 2), u8(5, 0, 32), (5, 1)], [(2, 3, 5)],
+     {"K": 64, "N": 5}, Work(macs=1920, accumulators=30, adds=320, muls=320)),
+    (MS + "MatMulNBitsQLoRA", [(2, 3, 64), u8(5, 2, 16), (5, 2), u8(0, 2, 32), (3, 2), u8(5, 1, 32), (5, 1)], [(2, 3, 5)],
+     {"K": 64, "N": 5}, Work(macs=1920 + 90, accumulators=60, adds=335 + 30, muls=335)),
     # a code is looked up and times its block's scale
     (MS + "MatMulBnb4", [(2, 3, 64), u8(160), (10,)], [(2, 3, 5)], {"K": 64, "N": 5, "block_size": 32, "quant_type": 1},
      Work(macs=1920, accumulators=30, muls=320)),

@@ -1,0 +1,180 @@
+"""How far the outputs of two models are apart that were given the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+Shape = tuple[int, ...]
+
+
+class Fed(NamedTuple):
+    """An input of a model, and the first model's input whose array it was given."""
+
+    name: str
+    source: str
+    is_transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDifference:
+    """An output of the first model, held against the output ``other`` of another one.
+
+    ``absolute`` is the largest difference between two elements that are both finite, ``largest`` the largest magnitude of the
+    first model's; both are None where elements are no numbers. Of all ``elements`` ``unequal`` differ; ``not_finite`` are NaN
+    or infinite in both alike, ``apart`` in one of them. ``reason`` says why nothing could be compared.
+    """
+
+    name: str
+    other: str = ""
+    shape: Shape = ()
+    absolute: float | None = None
+    largest: float | None = None
+    elements: int = 0
+    unequal: int = 0
+    not_finite: int = 0
+    apart: int = 0
+    is_transposed: bool = False
+    reason: str = ""
+
+    @property
+    def relative(self) -> float | None:
+        """The largest difference divided by the largest magnitude in the first model's output."""
+        if self.absolute is None or self.largest is None:
+            return None
+        return self.absolute / self.largest if self.largest else inf if self.absolute else 0.0
+
+    def is_within(self, limit: float) -> bool:
+        """Whether the relative difference is no more than that; what is no number must be the same."""
+        if self.reason or self.apart:
+            return False
+        return not self.unequal if self.relative is None else self.relative <= limit
+
+    @property
+    def distance(self) -> tuple[bool, float, int]:
+        """To sort by: the larger, the farther apart."""
+        return bool(self.reason or self.apart), self.relative or 0.0, self.unequal
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A model's outputs beside those of the model ``reference``; ``alone`` are its outputs that have no counterpart there.
+
+    ``reason`` says why there are none.
+    """
+
+    reference: str = ""
+    inputs: tuple[Fed, ...] = ()
+    outputs: tuple[OutputDifference, ...] = ()
+    alone: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def farthest(self) -> OutputDifference | None:
+        """The output that is the farthest apart."""
+        return max(self.outputs, key=lambda each: each.distance, default=None)
+
+
+def arrangements(shape: Shape, wanted: Shape) -> list[Shape]:
+    """How the axes of an array can be ordered so that it has the shape that is wanted: as they are, with the channels from the
+    second place to the last (NCHW to NHWC), or from the last to the second.
+    """
+    rank = len(shape)
+    orders = [tuple(range(rank))]
+    if rank > 2:
+        orders += [(0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))]
+    return [order for order in dict.fromkeys(orders) if tuple(shape[axis] for axis in order) == wanted]
+
+
+def counterparts(first: Mapping[str, T], others: Mapping[str, T], fits: Callable[[T, T], bool]) -> dict[str, str]:
+    """What each of the others has for its counterpart among the first: that of its name, else the first one left that fits, in
+    their order. Some may have none.
+    """
+    found = {name: name for name in others if name in first}
+    left = [name for name in first if name not in found]
+    for name, other in others.items():
+        match = next((each for each in left if name not in found and fits(first[each], other)), None)
+        if match is not None:
+            found[name] = match
+            left.remove(match)
+    return found
+
+
+def differences(first: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> Agreement:
+    """The outputs of the first model, each held against its counterpart: of its name, else by position and shape."""
+    found = counterparts(first, others, lambda one, other: bool(arrangements(other.shape, one.shape)))
+    unfit = [name for name in others if name not in found]
+    found |= dict(zip(unfit, (name for name in first if name not in found.values()), strict=False))
+    names = {name: other for other, name in found.items()}
+    return Agreement(
+        outputs=tuple(
+            difference(name, names[name], array, others[names[name]])
+            if name in names
+            else OutputDifference(name, shape=array.shape, reason="it has no such output")
+            for name, array in first.items()
+        ),
+        alone=tuple(name for name in others if name not in found),
+    )
+
+
+def difference(name: str, other_name: str, first: NDArray[Any], other: NDArray[Any]) -> OutputDifference:
+    """How far two outputs are apart; in the layout that brings them nearer, where two fit."""
+    reason = _not_comparable(first, other)
+    if reason:
+        return OutputDifference(name, other_name, first.shape, elements=first.size, reason=reason)
+    plain = tuple(range(other.ndim))
+    found = [
+        replace(_difference(name, other_name, first, other.transpose(axes)), is_transposed=axes != plain)
+        for axes in arrangements(other.shape, first.shape)
+    ]
+    return min(found, key=lambda each: each.distance)
+
+
+def _not_comparable(first: NDArray[Any], other: NDArray[Any]) -> str:
+    if not arrangements(other.shape, first.shape):
+        return f"the shapes differ: {shape_text(first.shape)} and {shape_text(other.shape)}"
+    if _is_text(first) != _is_text(other):
+        return f"the types differ: {first.dtype} and {other.dtype}"
+    return ""
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """``1×3×224×224``."""
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def _is_text(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "OSU"
+
+
+def _difference(name: str, other_name: str, first: NDArray[Any], other: NDArray[Any]) -> OutputDifference:
+    """Of two arrays of one shape."""
+    import numpy as np
+
+    if _is_text(first):
+        unequal = int(np.count_nonzero(first != other))
+        return OutputDifference(name, other_name, first.shape, elements=first.size, unequal=unequal)
+    kind = np.complex128 if "c" in (first.dtype.kind, other.dtype.kind) else np.float64
+    one, two = first.astype(kind), other.astype(kind)
+    same = (first == other) | (np.isnan(one) & np.isnan(two))
+    both = np.isfinite(one) & np.isfinite(two)
+    with np.errstate(over="ignore"):
+        absolute = np.abs(one[both] - two[both]).max(initial=0)
+    return OutputDifference(
+        name,
+        other_name,
+        first.shape,
+        float(absolute),
+        float(np.abs(one[np.isfinite(one)]).max(initial=0)),
+        first.size,
+        int(np.count_nonzero(~same)),
+        int(np.count_nonzero(same & ~both)),
+        int(np.count_nonzero(~same & ~both)),
+    )

@@ -1,0 +1,163 @@
+"""The processes that count, seen from the parent: each does one model after the other, and one that dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from onnxcost.scanning.worker import READY, Answer, Task
+
+COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""There is a process for each core: libraries need no threads besides, and each thread takes memory."""
+START_SECONDS = 60
+POLL_SECONDS = 0.2
+_CLOSED = object()
+
+
+class Message(NamedTuple):
+    """What a worker says: READY, an Answer, or _CLOSED when its process has ended."""
+
+    worker: Worker | None
+    content: object
+
+
+_NOTHING = Message(None, None)
+Inbox = queue.SimpleQueue[Message]
+
+
+def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Iterator[tuple[Task, Answer]]:
+    """Every task with its answer, in the order in which they come.
+
+    A task whose process dies over it, or that takes more than ``timeout`` seconds, is answered "unfinished". No worker is given
+    a new task before its last answer was taken and the next one is asked for: with one job, nothing runs in between.
+    """
+    inbox: Inbox = queue.SimpleQueue()
+    waiting = deque(tasks)
+    workers: set[Worker] = set()
+    try:
+        while waiting or workers:
+            while waiting and len(workers) < jobs:
+                workers.add(Worker(waiting.popleft(), timeout, inbox))
+            for worker in workers:
+                worker.end_if_late()
+            worker, content = _next(inbox)
+            if worker is None or worker not in workers:
+                continue
+            if content == READY:
+                worker.begin()
+                continue
+            answer = content if isinstance(content, Answer) else worker.failure()
+            yield worker.task, answer
+            if waiting and answer is content and not worker.is_late:
+                worker.give(waiting.popleft())
+                worker.begin()
+            else:
+                workers.remove(worker)
+                worker.close()
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _next(inbox: Inbox) -> Message:
+    """A message, or _NOTHING of nobody: waits are short, so that Ctrl-C is heard on every system, and a deadline kept."""
+    try:
+        return inbox.get(timeout=POLL_SECONDS)
+    except queue.Empty:
+        return _NOTHING
+
+
+class Worker:
+    """A process and the task that it is at."""
+
+    def __init__(self, task: Task, timeout: float, inbox: Inbox) -> None:
+        self._timeout, self.is_late = timeout, False
+        self._deadline = time.monotonic() + timeout + START_SECONDS
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
+        self._process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**ONE_THREAD, **os.environ, "PYTHONPATH": _import_path()},
+        )
+        self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self._listener.start()
+        self.give(task)
+
+    def give(self, task: Task) -> None:
+        """A task for when it is ready."""
+        self.task = task
+        assert self._process.stdin is not None
+        # A process that is gone cannot listen: that it is gone is heard of, too.
+        with suppress(OSError):
+            pickle.dump(task, self._process.stdin)
+            self._process.stdin.flush()
+
+    def begin(self) -> None:
+        """From now on it works on its task."""
+        self._deadline = time.monotonic() + self._timeout
+
+    def end_if_late(self) -> None:
+        """End the process if its task takes too long."""
+        if time.monotonic() > self._deadline:
+            self.is_late = True
+            self._process.kill()
+
+    def failure(self) -> Answer:
+        """The answer to a task over which the process ended."""
+        late = f"not counted within {self._timeout:g} seconds (--timeout)"
+        return Answer("unfinished", late if self.is_late else self._end())
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            # Closing flushes what the process did not want to hear any more.
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]  # all are there
+
+    def _listen(self, inbox: Inbox) -> None:
+        assert self._process.stdout is not None
+        try:
+            while True:
+                inbox.put(Message(self, pickle.load(self._process.stdout)))
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            inbox.put(Message(self, _CLOSED))
+
+    def _end(self) -> str:
+        """How the process ended, and its last words."""
+        code = self._process.wait()
+        if os.name == "posix" and code == -signal.SIGKILL:
+            return "the process that counted it was killed, most likely because the machine has too little memory for it"
+        how = f"crashed ({_signal_name(-code)})" if code < 0 else f"ended with code {code}"
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"the process that counted it {how}" + (f": {said[-1]}" if said else "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _import_path() -> str:
+    """Where this process imports from: the workers find the same packages, whatever folder the user is in."""
+    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
