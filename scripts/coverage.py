@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import onnx
+import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from onnxcost.formulas import CONTROL_FLOW, FORMULAS, UNCOUNTABLE
@@ -35,7 +36,7 @@ def main() -> None:
         counts = [len(names & table) for table in (FORMULAS.keys(), CONTROL_FLOW, UNCOUNTABLE.keys())]
         row = [f"`{domain or 'ai.onnx'}`", len(names), sum(counts), *counts]
         print("| " + " | ".join(map(str, row)) + " |")
-    print(f"\nOf onnx {onnx.__version__}, all opsets, and the onnxruntime installed beside it.")
+    print(f"\nOf onnx {onnx.__version__}, all opsets, and onnxruntime {onnxruntime.__version__}.")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ LAYERS = {
     "profiled_schema": 2,
     "traced": 2,
     "metrics": 2,
+    "agreement": 2,
+    "labels": 2,
     "comparison": 2,
     "alignment": 2,
     "changes": 2,

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import onnx
+import onnxruntime
 import pytest
 
 from onnxcost.cli.app import run
@@ -19,11 +21,14 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import readme  # noqa: E402
 
 
+INSTALLED = f"Of onnx {onnx.__version__}, all opsets, and onnxruntime {onnxruntime.__version__}."
 COUNTED = [match for match in readme.BLOCK.finditer(README) if match["kind"] == "run"]
 
 
 @pytest.mark.parametrize("match", COUNTED, ids=lambda match: match["command"])
 def test_a_block_is_what_its_command_prints(match: re.Match[str]) -> None:
+    if match["command"] == "python scripts/coverage.py" and not match["body"].rstrip().endswith(INSTALLED):
+        pytest.skip(f"the block is of another version than {INSTALLED}")
     assert readme.block(match) == match[0]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from glob import glob, has_magic
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import click
 
@@ -13,9 +12,7 @@ from onnxcost.cli.arguments import checked_path
 from onnxcost.comparing import Source
 from onnxcost.errors import InputError
 from onnxcost.files import models_in
-
-SUFFIXES = (".onnx", ".json")
-
+from onnxcost.labels import labels
 
 def sources_of(given: Iterable[str]) -> list[Source]:
     """The models in the order in which they are given; what a folder or a pattern finds again is left out.
@@ -43,28 +40,3 @@ def _found(argument: str) -> list[str]:
     group = click.get_current_context().find_root().command
     commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
     return [checked_path(argument, commands)]
-
-
-def labels(paths: Sequence[str]) -> list[str]:
-    """Names as short as can be, all different: ``resnet``, ``resnet.onnx``, ``v1/resnet.onnx``, ``resnet (2)``."""
-    names = _shortest(dict.fromkeys(paths, 0))
-    seen: Counter[str] = Counter()
-    found = []
-    for path in paths:
-        seen[path] += 1
-        found.append(f"{names[path]} ({seen[path]})" if seen[path] > 1 else names[path])
-    return found
-
-
-def _shortest(depths: Mapping[str, int]) -> dict[str, str]:
-    """A name for each path, of as many of its last parts as ``depths`` says, and of more where two names would be the same."""
-    names = {path: _name(PurePath(path), depth) for path, depth in depths.items()}
-    often = Counter(names.values())
-    deeper = {path: min(depth + (often[names[path]] > 1), len(PurePath(path).parts)) for path, depth in depths.items()}
-    return names if deeper == depths else _shortest(deeper)
-
-
-def _name(path: PurePath, depth: int) -> str:
-    if not depth:
-        return path.stem if path.suffix.lower() in SUFFIXES else path.name
-    return str(PurePath(*path.parts[-depth:]))

@@ -111,7 +111,7 @@ class _Model:
 
         return np.array([np.median(turn) for turn in self.samples])
 
-    def life(self) -> Generator[Progress]:
+    def life(self) -> Generator[Progress, None, None]:
         """Opened, timed turn by turn, closed: each step is done when it is asked for, and says what the next one is."""
         with prepared(self.question, self.report, self.settings.seed) as ready:
             request = Request("turns", ready.path, ready.feeds, self.settings, ready.folder)
