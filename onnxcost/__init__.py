@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
+    from onnxcost.comparing import compare as compare
+    from onnxcost.comparison import Candidate as Candidate
+    from onnxcost.comparison import Comparison as Comparison
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
     from onnxcost.errors import InputError as InputError
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CONVENTIONS": "conventions",
+    "Candidate": "comparison",
+    "Comparison": "comparison",
     "Convention": "conventions",
     "CostReport": "report",
     "Counted": "report",
@@ -48,6 +53,7 @@ _HOMES = {
     "Uncounted": "report",
     "UnknownShape": "errors",
     "Work": "work",
+    "compare": "comparing",
     "estimate": "estimator",
     "measure": "measuring.measuring",
     "measure_batches": "measuring.measuring",

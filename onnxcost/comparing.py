@@ -1,19 +1,30 @@
-"""Models and saved reports read for a comparison; one that cannot be read does not keep the others from it."""
+"""``onnxcost.compare``: models and saved reports, read, timed by turns and held against each other.
+
+One that fails does not keep the others from it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.comparison import Broken, Candidate, Comparison, ordered
+from onnxcost.conventions import convention_named
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.metrics import Document
+from onnxcost.labels import labels
+from onnxcost.measurement import Settings, Unmeasured
+from onnxcost.metrics import MEASURED, Document, directed, metric_named
 from onnxcost.saved import candidate_of, saved_report
 
 if TYPE_CHECKING:
+    from onnxcost.agreement import Agreement
+    from onnxcost.latency import Ratio
     from onnxcost.measurement import MeasurementResult
+    from onnxcost.measuring.preparation import Question
+    from onnxcost.measuring.supervisor import OnProgress
     from onnxcost.report import CostReport
 
 
@@ -30,11 +41,12 @@ class Source(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What is said of the inputs of all models, as ``onnxcost.estimate`` takes it; each takes what it has a name for."""
+    """What is said of the inputs of all models, as ``onnxcost.measure`` takes it; each takes what it has a name for."""
 
     shapes: Mapping[str, Sequence[int]] = {}
     dims: Mapping[str, int] = {}
     values: Mapping[str, Any] = {}
+    inputs: Mapping[str, str | Sequence[str]] = {}
 
 
 class Read(NamedTuple):
@@ -43,6 +55,63 @@ class Read(NamedTuple):
     source: Source
     found: CostReport | Document
     given: Given = Given()
+
+    @property
+    def question(self) -> Question:
+        """What is asked of a model that is run."""
+        from onnxcost.measuring.preparation import Question
+
+        return Question.of(self.source.path, **self.given._asdict())
+
+
+def compare(
+    models: Sequence[str | os.PathLike[str]],
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
+    convention: str = "flops",
+    sort: str | None = None,
+    pareto: Sequence[str] = (),
+    run: bool = True,
+    check_outputs: bool = False,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Comparison:
+    """Models, or reports saved as JSON, side by side: what each costs, how fast it is, which is the best.
+
+    The models are timed by turns unless ``run`` is false; with ``check_outputs`` the outputs of all are held against those of
+    the first. The other arguments are those of ``onnxcost.measure``; each model takes what it has a name for. ``sort`` and
+    ``pareto`` are names of metrics.
+
+    What cannot be read is in the result as broken, what cannot be run as a candidate without a latency. Raises InputError
+    where not a single one can be read, and for an argument that fits none of them.
+    """
+    from onnxcost.measuring.measuring import settings_with
+
+    paths = [os.fspath(model) for model in models]
+    sources = [Source(label, path) for label, path in zip(labels(paths), paths, strict=True)]
+    refuse_too_few(sources, check_outputs)
+    convention_named(convention)
+    front = directed(pareto, "pareto")
+    if sort is not None:
+        metric_named(sort)
+    changed = settings_with(settings, changes)
+    results = read(sources, Given(shapes or {}, dims or {}, values or {}, inputs or {}))
+    timings = timed(results, changed, on_progress).by_label if run else {}
+    agreements = checked(results, changed, on_progress) if check_outputs else {}
+    return comparison_of(results, convention, sort, front, timings, agreements)
+
+
+def refuse_too_few(sources: Sequence[Source], check_outputs: bool) -> None:
+    """Raises InputError for fewer models than can be compared."""
+    if len(sources) < 2:
+        single = f": 'onnxcost {sources[0].path}' shows a single one" if sources else ""
+        raise InputError(f"compare wants two models or more{single}")
+    if check_outputs and sum(not source.is_saved for source in sources) < 2:
+        raise InputError("comparing outputs wants two models that can be run: a saved report has none")
 
 
 def read(sources: Sequence[Source], given: Given = Given()) -> list[Read | Broken]:  # noqa: B008  # frozen
@@ -55,11 +124,14 @@ def read(sources: Sequence[Source], given: Given = Given()) -> list[Read | Broke
             results.append(Read(source, _found(source, taken[-1]), taken[-1]))
         except OnnxCostError as error:
             results.append(Broken(source.label, str(error)))
-    for option, kind in (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values")):
+    for option, kind in _OPTIONS:
         known = {name for own in taken for name in getattr(own, kind)}
         if unknown := [name for name in getattr(given, kind) if name not in known]:
             raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
     return results
+
+
+_OPTIONS = (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values"), ("--input", "inputs"))
 
 
 def _own(source: Source, given: Given) -> Given:
@@ -73,22 +145,86 @@ def _own(source: Source, given: Given) -> Given:
         {name: shape for name, shape in given.shapes.items() if name in inputs},
         {name: size for name, size in given.dims.items() if name in dims},
         {name: value for name, value in given.values.items() if name in inputs},
+        {name: files for name, files in given.inputs.items() if name in inputs},
     )
 
 
 def _found(source: Source, given: Given) -> CostReport | Document:
     if source.is_saved:
         return saved_report(source.path)
+    if given.inputs:
+        return Read(source, {}, given).question.estimate()
     from onnxcost.estimator import estimate
 
-    return estimate(source.path, **given._asdict())
+    return estimate(source.path, shapes=given.shapes, dims=given.dims, values=given.values)
 
 
 class Timing(NamedTuple):
-    """What came of measuring a model, and the confidence interval of its latency's ratio to the first one's."""
+    """What came of measuring a model, and its latency's ratio to the baseline's, where both were timed by turns."""
 
     result: MeasurementResult
-    ratio_ci: tuple[float, float] | None = None
+    ratio: Ratio | None = None
+
+
+class Timings(NamedTuple):
+    """What came of measuring the models that are no saved reports, by label, and what there is to say of how it was done."""
+
+    by_label: Mapping[str, Timing] = {}
+    notes: tuple[str, ...] = ()
+
+
+def timed(results: Sequence[Read | Broken], settings: Settings, on_progress: OnProgress | None = None) -> Timings:
+    """The models that are no saved reports, timed by turns. Raises InputError for settings that no turns can be made of."""
+    from onnxcost.measuring.alternating import measure_alternately
+
+    models, reports = _runnable(results)
+    if not models:
+        return Timings()
+    found = measure_alternately([model.question for model in models], settings, reports=reports, on_progress=on_progress)
+    # A ratio to a model that is not the baseline would be read as one to the baseline.
+    is_first = next(result for result in results if isinstance(result, Read)) is models[0]
+    ratios = found.ratios if is_first else [None] * len(models)
+    names = [model.source.label for model in models]
+    return Timings(dict(zip(names, map(Timing, found.results, ratios), strict=True)), tuple(_notes(found.groups, names)))
+
+
+def untimed(results: Sequence[Read | Broken], reason: str) -> Timings:
+    """What came of measuring them where nothing did."""
+    models, _ = _runnable(results)
+    return Timings({model.source.label: Timing(Unmeasured("failed", reason)) for model in models})
+
+
+def _notes(groups: Sequence[Sequence[int]], names: Sequence[str]) -> list[str]:
+    together = [group for group in groups if group[0] == 0]
+    alone = [names[group[0]] for group in groups if group[0] != 0]
+    notes = []
+    if len(together) > 1:
+        notes.append(f"timed in {len(together)} groups, in each by turns with {names[0]}: they are too many for one")
+    if alone:
+        notes.append(f"{', '.join(alone)}: timed alone, as memory is too small for it and {names[0]} at the same time")
+    return notes
+
+
+def checked(
+    results: Sequence[Read | Broken], settings: Settings, on_progress: OnProgress | None = None
+) -> Mapping[str, Agreement]:
+    """How the outputs of the models agree with those of the first that is no saved report: by label, without that one."""
+    from onnxcost.measuring.checking import check_outputs
+
+    models, reports = _runnable(results)
+    if len(models) < 2:
+        return {}
+    found = check_outputs([model.question for model in models], settings, reports=reports, on_progress=on_progress)
+    reference = models[0].source.label
+    return {
+        model.source.label: replace(agreement, reference=reference) for model, agreement in zip(models[1:], found, strict=True)
+    }
+
+
+def _runnable(results: Sequence[Read | Broken]) -> tuple[list[Read], list[CostReport]]:
+    """The models that are no saved reports, and their estimates."""
+    models = [result for result in results if isinstance(result, Read) and not isinstance(result.found, Mapping)]
+    return models, [model.found for model in models if not isinstance(model.found, Mapping)]
 
 
 def comparison_of(
@@ -97,8 +233,9 @@ def comparison_of(
     sort: str | None = None,
     pareto: tuple[str, ...] = (),
     timings: Mapping[str, Timing] = {},
+    agreements: Mapping[str, Agreement] = {},
 ) -> Comparison:
-    """The comparison of what was read, against the first that could be; ``timings`` are by label.
+    """The comparison of what was read, against the first that could be; ``timings`` and ``agreements`` are by label.
 
     Raises InputError where not a single one could be read, or no model has the metric to sort by or one of the Pareto front.
     """
@@ -109,13 +246,14 @@ def comparison_of(
             broken.append(result)
             continue
         try:
-            candidates.append(_candidate(result, convention, timings.get(result.source.label)))
+            candidate = _candidate(result, convention, timings.get(result.source.label))
+            candidates.append(replace(candidate, agreement=agreements.get(result.source.label)))
         except OnnxCostError as error:
             broken.append(Broken(result.source.label, str(error)))
     if not candidates:
         raise InputError(f"no model could be read; {broken[0].text}")
     for metric in (*([sort] if sort else []), *pareto):
-        if not any(metric in candidate.values for candidate in candidates):
+        if not any(metric in each.values or (each.unmeasured and metric in MEASURED) for each in candidates):
             raise InputError(f"'{metric}' is known of none of the models")
     in_order = ordered(candidates, sort) if sort else tuple(candidates)
     return Comparison(candidates[0], in_order, tuple(broken), convention, sort, pareto)
@@ -128,4 +266,4 @@ def _candidate(result: Read, convention: str, timing: Timing | None) -> Candidat
     if isinstance(found, Mapping):
         return candidate_of(found, label, convention)
     document = report_to_dict(found, convention, timing.result if timing else None)
-    return replace(candidate_of(document, label, convention), ratio_ci=timing.ratio_ci if timing else None)
+    return replace(candidate_of(document, label, convention), ratio=timing.ratio if timing else None)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from onnxcost.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.latency import Ratio
-from onnxcost.metrics import METRICS, TIMED
+from onnxcost.metrics import METRICS
 
 Number = int | float
 
@@ -56,8 +56,8 @@ class Candidate:
     """A model that is compared: ``values`` are its metrics, by their names in METRICS, as far as they are known.
 
     ``bound`` is as in ``CostReport.bound``. ``conditions`` are what a latency depends on besides the model, in words.
-    ``ratio`` is its latency over the first model's, where the two were timed by turns; ``unmeasured`` says why its measurement
-    failed. ``agreement`` holds its outputs against those of another model, where that was asked for.
+    ``ratio`` is its latency over the first model's, turn by turn, where the two were timed so; ``unmeasured`` says why its
+    measurement failed. ``agreement`` holds its outputs against another model's, where that was asked for.
     """
 
     label: str
@@ -126,17 +126,11 @@ class Comparison:
         return [name for name in METRICS if (name not in CONVENTIONS or name in asked) and self._having(name)]
 
     def relative(self, candidate: Candidate, metric: str) -> float | None:
-        """The value divided by the baseline's; None where that says nothing.
-
-        Of two models that were timed by turns it is that of the turns: their latencies may be of different minutes.
-        """
+        """The value divided by the baseline's; None where that says nothing."""
         value, base = candidate.values.get(metric), self.baseline.values.get(metric)
         if value is None or base is None:
             return None
-        turns = 1.0
-        if candidate.ratio and metric in TIMED:
-            turns = (candidate.ratio.value * self.baseline.values["latency"] / candidate.values["latency"]) ** TIMED[metric]
-        return turns * value / base if base else 1.0 if value == base else None
+        return value / base if base else 1.0 if value == base else None
 
     def is_exact(self, candidate: Candidate, metric: str) -> bool:
         """Whether both that value and the baseline's are exact."""

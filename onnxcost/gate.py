@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from onnxcost.comparison import Candidate, Comparison, Number
 from onnxcost.errors import InputError
-from onnxcost.metrics import METRICS, metric_named
+from onnxcost.metrics import metric_named
 
 _SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -53,24 +53,26 @@ def limit_of(metric: str, text: str) -> Limit:
 
 
 def excesses(comparison: Comparison, limits: Sequence[Limit]) -> list[Excess]:
-    """What grew over its limit. Raises InputError where a model lacks a metric that a limit is on."""
+    """What grew over its limit, as far as that can be told."""
+    found = (_excess(limit, comparison, model) for limit in limits for model in comparison.others)
+    return [excess for excess in found if excess is not None]
+
+
+def _excess(limit: Limit, comparison: Comparison, model: Candidate) -> Excess | None:
+    before, after = comparison.baseline.values.get(limit.metric), model.values.get(limit.metric)
+    if before is None or after is None:
+        return None
+    if limit.metric == "latency" and model.ratio:
+        after = before if model.ratio.is_undecided else before * model.ratio.value
+    is_over = after - before > limit.amount * (before if limit.is_relative else 1)
+    return Excess(limit, model.label, before, after) if is_over else None
+
+
+def unchecked(comparison: Comparison, limits: Sequence[Limit]) -> dict[str, list[str]]:
+    """The metrics under a limit that some models lack, and which."""
     models = (comparison.baseline, *comparison.others)
-    for limit in limits:
-        if lacking := [model.label for model in models if limit.metric not in model.values]:
-            raise InputError(f"--max-increase {limit.metric}: {', '.join(lacking)} has no {METRICS[limit.metric].title}")
-    return [
-        Excess(limit, model.label, comparison.baseline.values[limit.metric], model.values[limit.metric])
-        for limit in limits
-        for model in comparison.others
-        if _is_over(limit, comparison.baseline, model)
-    ]
-
-
-def _is_over(limit: Limit, baseline: Candidate, model: Candidate) -> bool:
-    if limit.metric == "latency" and model.is_undecided:
-        return False
-    before, after = baseline.values[limit.metric], model.values[limit.metric]
-    return after - before > limit.amount * (before if limit.is_relative else 1)
+    lacking = {limit.metric: [model.label for model in models if limit.metric not in model.values] for limit in limits}
+    return {metric: labels for metric, labels in lacking.items() if labels}
 
 
 def bounded(comparison: Comparison, limits: Iterable[Limit]) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.fusion import fused
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.parameters import Weights
 from onnxcost.report import Memory
@@ -19,8 +20,8 @@ IN_PLACE: Mapping[str, int] = {
     **dict.fromkeys(("Cast", "Scatter", "ScatterElements", "Trilu", "com.microsoft.Trilu"), 0),
     **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.nchwc.Conv"), 3),
 }
-"""The operators that onnxruntime can run in place on the CPU, and which input they write their first output over; of the fused
-convolutions it is the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and their like fill a buffer of their own.
+"""The operators that onnxruntime can run in place on the CPU, and which input they write their first output over: fused
+convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and their like fill a buffer of their own.
 """
 
 _EXPANDING = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
@@ -63,15 +64,14 @@ def _peak(graph: Graph) -> int | None:
 
 
 def peak_activation_bytes(graph: Graph) -> int:
-    """The least that onnxruntime needs for the graph as it stands, node after node: the largest sum of the buffers that are
-    alive at one time; UnknownShape.
+    """The least that onnxruntime needs, node after node: the largest sum of the buffers that are alive at one time.
 
     A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
     ``IN_PLACE`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
-    own: the inputs' live throughout, the outputs' to the end. Constants are left out, but for weights that DequantizeLinear
-    expands in every run.
+    own: the inputs' live throughout, the outputs' to the end. What is between nodes that are ``fused`` has none, nor have
+    constants, but for weights that DequantizeLinear expands in every run. Raises UnknownShape.
     """
-    graph = replace(graph, nodes=tuple(_in_order(graph.nodes)))
+    graph = fused(replace(graph, nodes=tuple(_in_order(graph.nodes))))
     owner = _owners(graph)
     last_use, end = _last_uses(graph, owner), len(graph.nodes)
     buffers: dict[str, int] = {}

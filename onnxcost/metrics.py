@@ -58,8 +58,6 @@ METRICS: Mapping[str, Metric] = {
 
 MEASURED = ("latency", "fps", "flops_per_second", "peak_rss_bytes")
 """The metrics that a model has only when it is run."""
-TIMED: Mapping[str, int] = {"latency": 1, "fps": -1, "flops_per_second": -1}
-"""The metrics that follow from the latency, and its exponent in each."""
 
 
 def metric_named(name: str) -> Metric:

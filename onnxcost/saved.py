@@ -59,7 +59,7 @@ def _candidate(report: Document, label: str, count: str) -> Candidate:
         nodes=tuple(_node(node, count) for node in report["nodes"]),
         conditions=_conditions(report),
         unmeasured=_unmeasured(report),
-        notes=(*_assumed(report), *map(str, report["warnings"])),
+        notes=(*_assumed(report), *_made_up(report), *map(str, report["warnings"])),
     )
 
 
@@ -112,6 +112,12 @@ def _assumed(report: Document) -> list[str]:
     """A line on the dims that were assumed, and the options that would fix them."""
     assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
     return [f"assumed {', '.join(assumed)}"] if assumed else []
+
+
+def _made_up(report: Document) -> list[str]:
+    """A line on weights that were made up to run the model."""
+    measurement = report.get("measurement") or {}
+    return ["timed with random weights, as the file lacks them"] if measurement.get("weights") == "synthesised" else []
 
 
 def _conditions(report: Document) -> tuple[str, ...]:

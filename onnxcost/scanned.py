@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from onnxcost.comparison import Candidate, ordered
+from onnxcost.conventions import CONVENTIONS
+from onnxcost.metrics import METRICS
+from onnxcost.saved import candidate_of
 from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 
@@ -24,7 +29,7 @@ class Stamp(NamedTuple):
 class Scanned:
     """A model of a scan, and in how many ``seconds`` it was done. ``reason`` says why its ``status`` is not "ok":
 
-    "unmeasured", it was counted but could not be run; "broken", it could not be counted; "unfinished", its process ran out of
+    "unmeasured", it was counted but could not be run; "failed", it could not be counted; "unfinished", its process ran out of
     time or of memory or crashed, so that another try may do better. ``report`` is ``CostReport.to_dict()`` without the nodes,
     and the measurement without its samples; None for a model that was not counted. ``options`` are those of the scan.
     """
@@ -57,6 +62,10 @@ class Scanned:
             **(self.report or {}),
         }
 
+    def to_line(self) -> str:
+        """The JSON line, with its end."""
+        return json.dumps(self.to_dict()) + "\n"
+
     @classmethod
     def from_dict(cls, line: Document) -> Scanned:
         """What ``to_dict`` made; raises KeyError or TypeError for anything else."""
@@ -81,3 +90,47 @@ def stamp_of(path: str) -> Stamp | None:
 def key_of(path: str) -> str:
     """The same for all ways to write a path."""
     return os.path.abspath(path)  # noqa: PTH100
+
+
+class Row(NamedTuple):
+    """A model of a scan as it is shown: ``candidate`` has the figures of one that was counted."""
+
+    label: str
+    result: Scanned
+    candidate: Candidate | None
+
+    @property
+    def reason(self) -> str:
+        """Why it was not counted or not run, without its path."""
+        return self.result.reason.removeprefix(f"{self.result.path} ")
+
+
+class Scan(NamedTuple):
+    """All models of a scan in the order in which they are shown; ``sort`` is the name of the metric that they are sorted by."""
+
+    rows: tuple[Row, ...]
+    sort: str | None = None
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics to show: those that a model has, of the conventions only the two common ones and the one to sort by."""
+        known = {name for row in self.rows if row.candidate for name in row.candidate.values}
+        asked = {"macs", "flops", self.sort}
+        return [name for name in METRICS if name in known and (name not in CONVENTIONS or name in asked)]
+
+    def having(self, *statuses: str) -> list[Row]:
+        """The models that have one of these as their status."""
+        return [row for row in self.rows if row.result.status in statuses]
+
+
+def scan_of(labelled: Iterable[tuple[str, Scanned]], sort: str | None = None) -> Scan:
+    """The results as they are to be shown: in their order, or by a metric the best first and what was not counted last."""
+    rows = [Row(label, result, _candidate(label, result)) for label, result in labelled]
+    if sort is None:
+        return Scan(tuple(rows))
+    places = {candidate.label: at for at, candidate in enumerate(ordered([row.candidate for row in rows if row.candidate], sort))}
+    return Scan(tuple(sorted(rows, key=lambda row: places.get(row.label, len(places)))), sort)
+
+
+def _candidate(label: str, result: Scanned) -> Candidate | None:
+    return None if result.report is None else candidate_of({**result.report, "nodes": ()}, label)

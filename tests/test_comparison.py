@@ -7,11 +7,12 @@ import pytest
 from onnxcost.comparison import Candidate, Comparison, ordered
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError
+from onnxcost.latency import Ratio
 from onnxcost.metrics import METRICS, directed, metric_named
 
 
-def model(label: str, bound: str = "", ratio_ci: tuple[float, float] | None = None, **values: float) -> Candidate:
-    return Candidate(label, values, bound, ratio_ci=ratio_ci)
+def model(label: str, bound: str = "", ratio: Ratio | None = None, **values: float) -> Candidate:
+    return Candidate(label, values, bound, ratio=ratio)
 
 
 def comparison(*models: Candidate, **others: object) -> Comparison:
@@ -71,12 +72,12 @@ def test_a_bound_is_the_best_only_where_that_is_sure(
 
 
 def test_a_latency_in_which_no_difference_was_seen_is_as_good_as_the_first_ones() -> None:
-    first, near = model("a", latency=1.0), model("b", ratio_ci=(0.97, 1.01), latency=0.99)
-    far = model("c", ratio_ci=(1.4, 1.6), latency=1.5)
+    first, near = model("a", latency=1.0), model("b", ratio=Ratio(0.99, (0.97, 1.01)), latency=0.99)
+    far = model("c", ratio=Ratio(1.5, (1.4, 1.6)), latency=1.5)
     assert (near.is_undecided, far.is_undecided, first.is_undecided) == (True, False, False)
     assert comparison(first, near, far).best("latency") == {"a", "b"}
     assert comparison(first, near).best("latency") == frozenset()
-    assert comparison(first, replace(near, ratio_ci=(0.97, 0.995)), far).best("latency") == {"b"}
+    assert comparison(first, replace(near, ratio=Ratio(0.99, (0.97, 0.995))), far).best("latency") == {"b"}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 
 from onnxcost.comparison import Comparison
 from onnxcost.errors import InputError
-from onnxcost.gate import bounded, excesses, limit_of
+from onnxcost.gate import bounded, excesses, limit_of, unchecked
+from onnxcost.latency import Ratio
 from tests.test_comparison import model
 
 
@@ -65,11 +66,22 @@ def test_what_is_over_a_limit(limit: str, before: float, after: float, is_over: 
     assert [(each.label, each.before, each.after) for each in found] == ([("b", before, after)] if is_over else [])
 
 
-def test_a_latency_in_which_no_difference_was_seen_has_not_grown() -> None:
-    limit = limit_of("latency", "1%")
-    for ratio_ci, found in (((0.98, 1.06), 0), ((1.01, 1.06), 1)):
-        models = model("a", latency=1.0), model("b", ratio_ci=ratio_ci, latency=1.03)
-        assert len(excesses(Comparison(models[0], models), [limit])) == found
+@pytest.mark.parametrize(
+    ("latency", "ratio", "over"),
+    [
+        (1.03, Ratio(1.03, (0.98, 1.06)), []),
+        (1.03, Ratio(1.03, (1.01, 1.06)), [1.03]),
+        (1.03, Ratio(1.005, (1.001, 1.01)), []),
+        (0.99, Ratio(1.03, (1.01, 1.06)), [1.03]),
+        (1.03, Ratio(1.02, None), [1.02]),
+        (1.03, None, [1.03]),
+    ],
+)
+def test_a_latency_has_grown_by_its_ratio_if_a_difference_was_seen(
+    latency: float, ratio: Ratio | None, over: list[float]
+) -> None:
+    models = model("a", latency=1.0), model("b", ratio=ratio, latency=latency)
+    assert [each.after for each in excesses(Comparison(models[0], models), [limit_of("latency", "1%")])] == over
 
 
 def test_every_model_is_held_against_the_baseline_in_whatever_order_they_are_shown() -> None:
@@ -78,10 +90,11 @@ def test_every_model_is_held_against_the_baseline_in_whatever_order_they_are_sho
     assert [(each.label, each.limit.text) for each in found] == [("b", "0"), ("b", "50%")]
 
 
-def test_a_metric_that_a_model_lacks() -> None:
-    models = model("a", macs=5), model("b")
-    with pytest.raises(InputError, match="--max-increase macs: b has no MACs"):
-        excesses(Comparison(models[0], models), [limit_of("macs", "0")])
+def test_a_metric_that_a_model_lacks_does_not_keep_others_from_being_checked() -> None:
+    models = model("a", macs=5, nodes=1), model("b", nodes=2)
+    limits = [limit_of("macs", "0"), limit_of("nodes", "0")]
+    assert unchecked(Comparison(models[0], models), limits) == {"macs": ["b"]}
+    assert [each.limit.metric for each in excesses(Comparison(models[0], models), limits)] == ["nodes"]
 
 
 def test_bounds_under_a_limit_are_named() -> None:

@@ -24,6 +24,7 @@ LAYERS = {
     "conventions": 1,
     "report": 2,
     "schema": 2,
+    "fusion": 2,
     "memory": 2,
     "parameters": 2,
     "dtypes": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,38 +10,50 @@ import click
 
 from onnxcost.cli import arguments
 from onnxcost.cli.asked import DIM, SHAPE, VALUE
-from onnxcost.cli.failures import note, say
+from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
 from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, output_options
+from onnxcost.cli.running import survived
 from onnxcost.cli.sources import sources_of
-from onnxcost.comparing import Read, Timing
+from onnxcost.cli.verdict import Run, end, warn
+from onnxcost.comparing import Given, Read, Timings, checked, comparison_of, read, refuse_too_few, timed, untimed
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.errors import CheckFailed, InputError
+from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
+    from onnxcost.agreement import Agreement
     from onnxcost.comparison import Broken, Comparison
     from onnxcost.differences import Differences
-    from onnxcost.gate import Limit
+    from onnxcost.measurement import Settings
     from onnxcost.render.layout import Line
     from onnxcost.render.screen import Screen
 
-HELP = """Compare models: what each costs, which is the best, and why the others differ from the first.
+HELP = """Compare models: what each costs, how fast it is, which is the best, and why the others differ from the first.
 
 A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report that was saved as JSON with
 'onnxcost MODEL -o cost.json'; all may be mixed.
 
+The models are timed by turns (A B C A B C ...), so that all meet the same machine. Of each the ratio of its latency to the
+first one's is given with its 95 % confidence interval; no difference is seen where that has 1 in it. A saved report keeps the
+latency that it was saved with.
+
+With --check-outputs all models are run on the same inputs. Inputs and outputs are matched by name, else by position, type
+and shape; NCHW is transposed to NHWC and back. An output's relative difference is the largest difference between two elements,
+divided by the largest magnitude in the first model's output.
+
 \b
 Examples:
-  onnxcost compare pytorch.onnx keras.onnx
-  onnxcost compare models/ --sort macs --pareto macs,parameters --no-explain
+  onnxcost compare pytorch.onnx keras.onnx --check-outputs
+  onnxcost compare models/ --sort latency --pareto macs,latency
+  onnxcost compare models/ --no-run --sort macs --no-explain
   onnxcost compare a.onnx b.onnx --dim batch=8 -o comparison.md
   onnxcost compare baseline.json model.onnx --max-increase flops=1%
+  onnxcost compare fp32.onnx int8.onnx --max-difference 0.05 --no-run
 """
 LIMIT, METRICS_LIST = "METRIC=LIMIT", "METRIC,METRIC"
 MOST_EXPLAINED = 4
-LATER = "timing several models in alternation is still to come; what is compared is counted, as with --no-run"
 
 
-@click.command(help=HELP)
+@click.command(help=HELP, cls=MeasuringCommand)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape in the models that have it.")
 @click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it.")
@@ -60,11 +73,20 @@ LATER = "timing several models in alternation is still to come; what is compared
     metavar=LIMIT,
     help="Exit with 1 if a metric is more than LIMIT above the first model's: 1%, 1MiB, 2ms, 0; repeatable.",
 )
+@click.option("--check-outputs", "checks", is_flag=True, help="Run all on the same inputs, and compare their outputs.")
+@click.option(
+    "--max-difference",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Exit with 1 if an output's relative difference is above X, such as 1e-3; checks the outputs.",
+)
 @output_options
-@click.option("--no-run", is_flag=True, help="Only count.")
-@click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
+@click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are checked if that is asked for.")
+@click.option("--quiet", is_flag=True, help="Print no warnings, assumptions and advice on stderr.")
+@measuring_options("batches", "concurrency")
 def compare(
     models: tuple[str, ...],
+    measuring: Measuring,
     shapes: tuple[str, ...],
     dims: tuple[str, ...],
     values: tuple[str, ...],
@@ -73,13 +95,14 @@ def compare(
     pareto: str | None,
     explain: bool | None,
     limits: tuple[str, ...],
+    checks: bool,
+    max_difference: float | None,
     format_: str | None,
     output: str | None,
     no_run: bool,
     quiet: bool,
-) -> None:
+) -> int:
     """Parse, call, render."""
-    from onnxcost.comparing import Given, comparison_of, read
     from onnxcost.differences import Differences
     from onnxcost.gate import limit_of
     from onnxcost.metrics import directed, metric_named
@@ -94,25 +117,30 @@ def compare(
         arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
         arguments.pairs("--dim", DIM, dims, arguments.size),
         arguments.pairs("--value", VALUE, values, arguments.value),
+        measuring.inputs,
     )
+    settings, checks = measuring.settings(), checks or max_difference is not None
     sources = sources_of(models)
-    if len(sources) < 2:
-        raise InputError(f"compare wants two models or more: 'onnxcost {sources[0].path}' shows a single one")
+    refuse_too_few(sources, checks)
     results = read(sources, given)
-    comparison = comparison_of(results, convention, sort, front, _timed(results, no_run))
+    found = _run(results, settings, times=not no_run, checks=checks)
+    comparison = comparison_of(results, convention, sort, front, found.timings.by_label, found.agreements)
     explains = len(comparison.candidates) <= MOST_EXPLAINED if explain is None else explain
     differences = [Differences(comparison.baseline, other) for other in comparison.others] if explains else []
     deliver(_document(comparison, differences), chosen, output)
     if not quiet:
-        _warn(comparison, gate)
-    _check(comparison, gate, first=sources[0].label)
+        warn(comparison, gate, found)
+    return end(comparison, gate, max_difference, found, first=sources[0].label)
 
 
-def _timed(results: Sequence[Read | Broken], no_run: bool) -> Mapping[str, Timing]:
-    """The models that are no saved reports, measured in alternation: by label. So far there are none."""
-    if not no_run and any(isinstance(result, Read) and not result.source.is_saved for result in results):
-        note(LATER)
-    return {}
+def _run(results: Sequence[Read | Broken], settings: Settings, *, times: bool, checks: bool) -> Run:
+    """The models run with a progress bar on stderr. What was found before Ctrl-C stands."""
+    timings = untimed(results, "interrupted") if times else Timings()
+    agreements: Mapping[str, Agreement] = {}
+    with survived("not measured") as ended, progress_on(sys.stderr) as shown:
+        timings = timed(results, settings, shown) if times else timings
+        agreements = checked(results, settings, shown) if checks else agreements
+    return Run(timings, agreements, is_interrupted=bool(ended.code))
 
 
 def _document(comparison: Comparison, differences: Sequence[Differences]) -> Document:
@@ -139,47 +167,3 @@ def _document(comparison: Comparison, differences: Sequence[Differences]) -> Doc
         return comparison_markdown(comparison, differences)
 
     return Document(table, json, csv, markdown)
-
-
-def _warn(comparison: Comparison, gate: Sequence[Limit]) -> None:
-    """What keeps the figures from being exact, or from being compared."""
-    from onnxcost.gate import bounded
-    from onnxcost.saved import conditions_that_differ
-
-    noted: dict[str, list[str]] = {}
-    for candidate in comparison.candidates:
-        for text in candidate.notes:
-            noted.setdefault(text, []).append(candidate.label)
-    for text, labels in noted.items():
-        say("note", f"{', '.join(labels)}: {text}")
-    for condition in conditions_that_differ(comparison.candidates):
-        say("warning", f"the latencies are not of the same conditions: {condition}")
-    for metric, label in bounded(comparison, gate):
-        say("warning", f"--max-increase {metric}: the figure of {label} is a bound, no exact number")
-
-
-def _check(comparison: Comparison, gate: Sequence[Limit], first: str) -> None:
-    """Raises CheckFailed with what grew over its limit, else InputError with what could not be compared."""
-    has_first = comparison.baseline.label == first
-    grown = _grown(comparison, gate) if gate and has_first else ""
-    broken = ""
-    if comparison.broken:
-        many = len(comparison.broken) + len(comparison.candidates)
-        labels = ", ".join(each.label for each in comparison.broken)
-        stand_in = "" if has_first else f"; in the first one's place is {comparison.baseline.label}"
-        broken = f"{len(comparison.broken)} of {many} models could not be compared: {labels}{stand_in}"
-    if grown and broken:
-        say("error", broken)
-    if grown:
-        raise CheckFailed(grown)
-    if broken:
-        raise InputError(broken)
-
-
-def _grown(comparison: Comparison, gate: Sequence[Limit]) -> str:
-    """A sentence on all that grew over its limit."""
-    from onnxcost.gate import excesses
-    from onnxcost.render.figures import growth
-
-    grown = [f"{excess.label}: {growth(excess)}" for excess in excesses(comparison, gate)]
-    return f"--max-increase: {'; '.join(grown)}" if grown else ""

@@ -93,7 +93,7 @@ def measuring_options(*without: str) -> Decorator:
     def decorated(command: Command) -> Command:
         def with_measuring(**given: Any) -> Any:
             own = {name: given.pop(name) for name in options}
-            inputs, batches = _inputs(own.pop("inputs")), _batches(own.pop("batches", None))
+            inputs, batches = _inputs(own.pop("inputs", ())), _batches(own.pop("batches", None))
             own["provider"] = _provider(own["provider"])
             own["provider_options"] = arguments.pairs("--provider-option", OPTION, own["provider_options"], str)
             return command(measuring=Measuring(own, inputs, batches), **given)

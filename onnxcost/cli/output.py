@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeVar
 
@@ -85,6 +85,17 @@ def show(table: Callable[[Screen], list[Line]]) -> None:
         write(table(screen), stream, screen)
 
     _print(write_lines)
+
+
+def stream(texts: Iterable[str]) -> None:
+    """Print the texts on stdout, each as it comes, until its reader has seen enough."""
+
+    def write_texts(stream: TextIO) -> None:
+        for text in texts:
+            stream.write(text)
+            stream.flush()
+
+    _print(write_texts)
 
 
 def _print(to: Callable[[TextIO], object]) -> None:

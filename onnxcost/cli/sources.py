@@ -14,6 +14,7 @@ from onnxcost.errors import InputError
 from onnxcost.files import models_in
 from onnxcost.labels import labels
 
+
 def sources_of(given: Iterable[str]) -> list[Source]:
     """The models in the order in which they are given; what a folder or a pattern finds again is left out.
 

@@ -87,11 +87,14 @@ def groups_of(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
 
 
 def turns_of(settings: Settings) -> list[Settings]:
-    """The runs and seconds of each turn: TURNS of them, or one for each run where there are fewer runs and no time to fill."""
+    """The runs and seconds of each turn: TURNS of them, or one for each run where there are fewer runs and no time to fill.
+
+    The first two runs of a turn do not count: they bring back to the caches what the others drove out.
+    """
     runs, seconds = settings.least_runs, settings.least_seconds
     count = TURNS if seconds else min(TURNS, runs)
     parts = [runs * (turn + 1) // count - runs * turn // count for turn in range(count)]
-    return [replace(settings, runs=max(part, 1), seconds=seconds / count, warmup=0) for part in parts]
+    return [replace(settings, runs=max(part, 1), seconds=seconds / count, warmup=1) for part in parts]
 
 
 class _Model:

@@ -6,38 +6,49 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from onnxcost.measurement import Settings
+from onnxcost.measurement import MemoryUse, Settings
 from onnxcost.measuring.messages import Request
 from onnxcost.measuring.timed_run import arena_use, opened, timed
 
 if TYPE_CHECKING:
     from onnxcost.measuring.child import Channel
+    from onnxcost.measuring.sampling import Sampled
+
+QUICK_TO_OPEN = 0.5
+"""Seconds. Where tensors happen to lie in memory makes a session up to some per cent faster or slower than another one of the
+same model, for as long as it lives: a model that can be opened so quickly has a new session for every turn, so that the
+spread of the turns has that, too.
+"""
 
 
 def run(request: Request, channel: Channel) -> None:
     """Warms up and answers with True, then with the samples of a turn to the Settings of each; to None as ``timed_run``."""
     import numpy as np
 
-    from onnxcost.measuring.environment import watched_load
+    from onnxcost.measuring.environment import peak_rss, watched_load
     from onnxcost.measuring.inputs import arrays
     from onnxcost.measuring.sampling import sample
 
     feeds = arrays(request.feeds, request.settings.seed)
     model = opened(request, feeds, channel)
-    runs = model.streams[0].runs
-    first = sample(runs, replace(request.settings, runs=1, seconds=0), channel.send)
+    first = sample(model.streams[0].runs, replace(request.settings, runs=1, seconds=0), channel.send)
+    seconds, memory = model.session_seconds, MemoryUse(peak_rss(), model.baseline_rss_bytes)
     channel.send(True)
-    turns, loads = [], list[float]()
+    turns: list[Sampled] = []
+    loads: list[float] = []
     while isinstance(turn := channel.receive(), Settings):
+        if turns and seconds <= QUICK_TO_OPEN:
+            del model  # two sessions at a time would need room for two
+            model = opened(request, feeds, channel)
         other_work = watched_load()
-        # Each turn begins with a run that does not count: it brings back to the caches what the others drove out.
-        turns.append(sample(runs, turn, channel.send))
+        turns.append(sample(model.streams[0].runs, turn, channel.send))
         loads += [load for load in (other_work(),) if load is not None]
         channel.send(turns[-1].samples)
     samples = np.concatenate([turn.samples for turn in turns])
     wall = sum(turn.wall_seconds for turn in turns)
     # The models that have their turns in between are no other work.
     model = model._replace(other_work=lambda: fmean(loads) if loads else None)
-    channel.send(timed(request, model, first._replace(samples=samples, wall_seconds=wall)))
+    found = timed(request, model, first._replace(samples=samples, wall_seconds=wall))
+    channel.send(replace(found, session_seconds=seconds, memory=memory))
     del model
     channel.send(arena_use(request, feeds))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from onnxcost.comparison import Candidate, Comparison
 from onnxcost.differences import Differences
 from onnxcost.metrics import METRICS
+from onnxcost.render.agreeing import agreement_lines
 from onnxcost.render.different import difference_lines
 from onnxcost.render.figures import aligned, relative_text, value_text
 from onnxcost.render.glyphs import Glyphs, spelled
@@ -43,40 +44,58 @@ class TextRow(NamedTuple):
 def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
     """The models side by side, what could not be compared, and why the others differ from the first."""
     lines = _by_metric(comparison, screen) or _by_model(comparison, screen)
-    lines += [*_legend(comparison, screen), *_broken(comparison, screen)]
+    lines += [*_legend(comparison, screen), *_failures(comparison, screen)]
+    if agreement := agreement_lines(comparison, screen):
+        lines += [(), *agreement]
     for each in differences:
         lines += [(), *difference_lines(each, comparison.convention, screen)]
     return lines
 
 
 def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
-    """A column for each model; nothing where they are too many."""
-    models, words = comparison.candidates, text_rows(comparison, screen.glyphs)
+    """A column for each model, those that do not fit beside each other below each other; nothing where they are too many."""
+    models = comparison.candidates
     if len(models) > MOST_COLUMNS:
         return []
     best = {name: comparison.best(name) for name in comparison.metrics}
-    columns = [_cells(comparison, model, best, screen.glyphs) for model in models]
-    titles = [METRICS[name].title for name in best]
-    first = max(map(len, [*titles, *(row.title for row in words)]))
-    widths = _widths(
-        [[*cells, *(row.texts[at] for row in words)] for at, cells in enumerate(columns)], models, first, screen.width
-    )
-    if not widths:
-        return []
-    labels = [shortened(plain(model.label), width, screen.glyphs.ellipsis) for model, width in zip(models, widths, strict=True)]
-    lines = [_row(("", ""), first, [(label, "title") for label in labels], widths)]
-    lines += [_row((row.title, "label"), first, [(text, "") for text in row.texts], widths) for row in words]
-    for title, cells, labelled in zip(titles, zip(*columns, strict=True), best.values(), strict=True):
-        styles = ["number" if model.label in labelled else "" for model in models]
-        lines.append(_row((title, "label"), first, list(zip(cells, styles, strict=True)), widths))
-    return lines
+    above, *below = text_rows(comparison, screen.glyphs)
+    titles = [above.title, *(METRICS[name].title for name in best), *(row.title for row in below)]
+    columns = [
+        [above.texts[at], *_cells(comparison, model, best, screen.glyphs), *(row.texts[at] for row in below)]
+        for at, model in enumerate(models)
+    ]
+    marked = [frozenset(), *best.values(), *(frozenset() for _ in below)]
+    first = max(map(len, titles))
+    lines: list[Line] = []
+    for block in _blocks(columns, models, screen.width - INDENT - first):
+        widths = [width for _, width in block]
+        labels = [shortened(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
+        lines += [(), _row(("", ""), first, [(label, "title") for label in labels], widths)]
+        for row, (title, labelled) in enumerate(zip(titles, marked, strict=True)):
+            cells = [(columns[at][row], "number" if models[at].label in labelled else "") for at, _ in block]
+            lines.append(_row((title, "label"), first, cells, widths))
+    return lines[1:]
 
 
-def _widths(columns: Sequence[Sequence[str]], models: Sequence[Candidate], first: int, width: int) -> list[int]:
-    """How wide each column is: with its label in full where that fits, else as its cells are; nothing where they do not fit."""
+def _blocks(columns: Sequence[Sequence[str]], models: Sequence[Candidate], room: int) -> list[list[tuple[int, int]]]:
+    """Which models are beside each other, by their places, and how wide their columns are.
+
+    A column is as wide as its cells and its label; all are as wide as their cells where all fit then. Nothing where one alone
+    is too wide.
+    """
     least = [max(map(len, cells)) for cells in columns]
     full = [max(size, min(len(model.label), LONGEST_LABEL)) for size, model in zip(least, models, strict=True)]
-    return next((sizes for sizes in (full, least) if INDENT + first + sum(GAP + size for size in sizes) <= width), [])
+    for sizes in (full, least):
+        if sum(GAP + size for size in sizes) <= room:
+            return [list(enumerate(sizes))]
+    blocks: list[list[tuple[int, int]]] = [[]]
+    for at, size in enumerate(full):
+        if GAP + size > room:
+            return []
+        if sum(GAP + width for _, width in blocks[-1]) + GAP + size > room:
+            blocks.append([])
+        blocks[-1].append((at, size))
+    return blocks
 
 
 def _row(title: Span, first: int, cells: Sequence[Span], widths: Sequence[int]) -> Line:
@@ -96,10 +115,10 @@ def _cells(comparison: Comparison, model: Candidate, best: Mapping[str, frozense
 
 
 def text_rows(comparison: Comparison, glyphs: Glyphs) -> list[TextRow]:
-    """What there is to say in words: the inputs, the confidence interval of the latencies' ratio, the Pareto front."""
+    """What there is to say in words: the inputs, the ratio of the latencies, the Pareto front."""
     models = comparison.candidates
     rows = [TextRow("Input", [input_text(model, glyphs) for model in models])]
-    if any(model.ratio_ci for model in models):
+    if any(model.ratio for model in models):
         rows.append(TextRow("Ratio", [ratio_text(model, glyphs) for model in models]))
     if comparison.pareto:
         front = comparison.front()
@@ -114,8 +133,11 @@ def input_text(model: Candidate, glyphs: Glyphs) -> str:
 
 
 def ratio_text(model: Candidate, glyphs: Glyphs) -> str:
-    """The confidence interval of the latency's ratio to the first model's."""
-    return spelled("{:.3f}–{:.3f}×".format(*model.ratio_ci), glyphs) if model.ratio_ci else ""
+    """The latency's ratio to the first model's, and its confidence interval."""
+    if model.ratio is None:
+        return ""
+    value, interval = model.ratio
+    return spelled(f"{value:.3f}×" + (" ({:.3f}–{:.3f})".format(*interval) if interval else ""), glyphs)
 
 
 def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
@@ -155,22 +177,36 @@ def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
     parts += (
         [f"unbeaten: no other is as good in {' and '.join(comparison.pareto)}, and better in one"] if comparison.pareto else []
     )
-    if any(model.ratio_ci for model in comparison.candidates):
-        parts.append("Ratio: 95 % confidence interval of the latency, divided by the first one's")
+    if any(model.ratio for model in comparison.candidates):
+        parts.append("Ratio: of the latencies, turn by turn, and its 95 % confidence interval")
     text = f" {screen.glyphs.dot} ".join(parts)
     lines: list[Line] = [((f"  {part}", "faint"),) for part in textwrap.wrap(text, screen.width - INDENT)]
-    return lines + [((f"  {part}", ""),) for part in textwrap.wrap(plain(undecided(comparison)), screen.width - INDENT)]
+    folded = (textwrap.wrap(plain(sentence), screen.width - INDENT) for sentence in remarks(comparison))
+    return lines + [((f"  {part}", ""),) for parts in folded for part in parts]
 
 
-def undecided(comparison: Comparison) -> str:
-    """A sentence on the models whose latency is not seen to differ from the first one's; "" where there are none."""
-    labels = [model.label for model in comparison.others if model.is_undecided]
-    return f"No difference seen in latency from {comparison.baseline.label}: {', '.join(labels)}" if labels else ""
+def remarks(comparison: Comparison) -> list[str]:
+    """Sentences on the latencies that are not seen to differ from the first one's, and those of another time."""
+    first = comparison.baseline.label
+    found = {
+        f"No difference seen in latency from {first}": [model.label for model in comparison.others if model.is_undecided],
+        f"Measured at another time than {first}": comparison.apart,
+    }
+    return [f"{what}: {', '.join(labels)}" for what, labels in found.items() if labels]
 
 
-def _broken(comparison: Comparison, screen: Screen) -> list[Line]:
-    folded = (
-        textwrap.wrap(plain(f"Not compared: {broken.text}"), screen.width - 4, subsequent_indent="  ")
-        for broken in comparison.broken
-    )
+def failures(comparison: Comparison) -> list[str]:
+    """Sentences on what could not be compared or measured."""
+    unmeasured: dict[str, list[str]] = {}
+    for model in comparison.candidates:
+        if model.unmeasured:
+            unmeasured.setdefault(model.unmeasured, []).append(model.label)
+    return [
+        *(f"Not compared: {broken.text}" for broken in comparison.broken),
+        *(f"Not measured: {', '.join(labels)}: {reason}" for reason, labels in unmeasured.items()),
+    ]
+
+
+def _failures(comparison: Comparison, screen: Screen) -> list[Line]:
+    folded = (textwrap.wrap(plain(text), screen.width - 4, subsequent_indent="  ") for text in failures(comparison))
     return [((f"  {part}", "caution"),) for parts in folded for part in parts]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
+from onnxcost.agreement import Agreement
 from onnxcost.comparison import Candidate, Comparison, CostedNode
 from onnxcost.differences import Differences, more
 from onnxcost.metrics import METRICS
+from onnxcost.render.agreeing import agreement_sentences, agreement_table, agreement_title
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
 from onnxcost.render.as_markdown import escaped, markdown_table
-from onnxcost.render.compared import MARK, MOST_COLUMNS, text_rows, undecided
+from onnxcost.render.compared import MARK, MOST_COLUMNS, failures, remarks, text_rows
 from onnxcost.render.different import change_rows, correspondence, heading
 from onnxcost.render.different_tables import TITLES, layer_table, operator_table
 from onnxcost.render.figures import relative_text, value_text
@@ -40,6 +43,7 @@ def comparison_json(comparison: Comparison, differences: Sequence[Differences]) 
 def _models(comparison: Comparison) -> list[dict[str, Any]]:
     best = {name: comparison.best(name) for name in comparison.metrics}
     front = comparison.front()
+    checked = any(model.agreement for model in comparison.candidates)
     return [
         {
             "label": model.label,
@@ -48,12 +52,32 @@ def _models(comparison: Comparison) -> list[dict[str, Any]]:
             "relative": {name: comparison.relative(model, name) for name in model.values},
             "best": [name for name, labels in best.items() if model.label in labels],
             **({"pareto": model.label in front} if comparison.pareto else {}),
-            "latency_ratio_ci95": model.ratio_ci and list(model.ratio_ci),
+            "latency_ratio": model.ratio and model.ratio.value,
+            "latency_ratio_ci95": list(model.ratio.ci95) if model.ratio and model.ratio.ci95 else None,
+            "not_measured": model.unmeasured or None,
+            **({"outputs": _outputs(model.agreement)} if checked else {}),
             "conditions": list(model.conditions),
             "warnings": list(model.notes),
         }
         for model in comparison.candidates
     ]
+
+
+def _outputs(agreement: Agreement | None) -> dict[str, Any] | None:
+    if agreement is None:
+        return None
+    return {
+        "reference": agreement.reference,
+        "reason": agreement.reason or None,
+        "inputs": [fed._asdict() for fed in agreement.inputs],
+        "outputs": [{**asdict(each), "relative": _finite(each.relative)} for each in agreement.outputs],
+        "alone": list(agreement.alone),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return value if value is not None and isfinite(value) else None
 
 
 def _differences(differences: Differences) -> dict[str, Any]:
@@ -98,22 +122,37 @@ def _node(node: CostedNode | None) -> dict[str, Any] | None:
 def comparison_csv(comparison: Comparison) -> str:
     """One line a model, in base units; one that could not be compared has its reason and no numbers."""
     names = [name for name in METRICS if any(name in candidate.values for candidate in comparison.candidates)]
-    pareto = ["pareto"] if comparison.pareto else []
     front = comparison.front()
+    optional: dict[str, Callable[[Candidate], object]] = {
+        "latency_ratio": lambda each: each.ratio and each.ratio.value,
+        "latency_ratio_low": lambda each: each.ratio and each.ratio.ci95 and each.ratio.ci95[0],
+        "latency_ratio_high": lambda each: each.ratio and each.ratio.ci95 and each.ratio.ci95[1],
+        "pareto": lambda each: int(each.label in front) if comparison.pareto else None,
+        "output_difference": lambda each: _farthest(each, "absolute"),
+        "output_relative_difference": lambda each: _farthest(each, "relative"),
+        "not_measured": lambda each: each.unmeasured or None,
+    }
+    columns = {name: of for name, of in optional.items() if any(of(each) is not None for each in comparison.candidates)}
     rows: list[list[object]] = [
-        [each.label, *(each.values.get(name) for name in names), each.bound, *(int(each.label in front) for _ in pareto), None]
+        [each.label, *(each.values.get(name) for name in names), each.bound, *(of(each) for of in columns.values()), None]
         for each in comparison.candidates
     ]
-    rows += [[label, *(None for _ in names), None, *(None for _ in pareto), reason] for label, reason in comparison.broken]
-    return csv_text(["model", *names, "bound", *pareto, "not_compared"], rows)
+    rows += [[label, *(None for _ in names), None, *(None for _ in columns), reason] for label, reason in comparison.broken]
+    return csv_text(["model", *names, "bound", *columns, "not_compared"], rows)
+
+
+def _farthest(model: Candidate, what: str) -> float | None:
+    """Of all outputs that could be compared."""
+    values = [getattr(each, what) for each in model.agreement.outputs] if model.agreement else []
+    return max((value for value in values if value is not None), default=None)
 
 
 def comparison_markdown(comparison: Comparison, differences: Sequence[Differences]) -> str:
     """The table of the metrics, a column for each model while they are few, and the differences."""
     blocks = ["\n".join(_metrics(comparison))]
-    blocks += [f"**Not compared:** {escaped(broken.text)}" for broken in comparison.broken]
-    if sentence := undecided(comparison):
-        blocks.append(escaped(sentence))
+    blocks += [f"**{what}:** {escaped(why)}" for what, _, why in (text.partition(": ") for text in failures(comparison))]
+    blocks += map(escaped, remarks(comparison))
+    blocks += _agreement(comparison)
     for each in differences:
         blocks += _section(each, comparison.convention)
     return "\n\n".join(blocks) + "\n"
@@ -154,6 +193,15 @@ def _section(differences: Differences, convention: str) -> list[str]:
     ]
     layers = layer_table(differences, convention, UNICODE)
     return [block for block in (*blocks, "\n".join(_table(layers)) if layers.rows else "") if block]
+
+
+def _agreement(comparison: Comparison) -> list[str]:
+    """The outputs beside those of the first model, where they were compared."""
+    tables = agreement_table(comparison, UNICODE)
+    sentences = [escaped(text) for text in agreement_sentences(comparison)]
+    if not tables.rows and not sentences:
+        return []
+    return [f"### {escaped(agreement_title(comparison))}", *(["\n".join(_table(tables))] if tables.rows else []), *sentences]
 
 
 def _table(content: Table) -> list[str]:

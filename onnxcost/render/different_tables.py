@@ -55,7 +55,7 @@ def operator_table(differences: Differences, convention: str, glyphs: Glyphs) ->
         )
         for each in shown
     ]
-    return _table(columns, rows, _idle_note(different), glyphs)
+    return lined_up(columns, rows, _idle_note(different), glyphs)
 
 
 def _count(operator: CostedOperator, glyphs: Glyphs) -> str:
@@ -74,7 +74,7 @@ def _idle_note(different: Sequence[OperatorDifference]) -> str:
     return f"No arithmetic: {', '.join(idle)}" if idle else ""
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: str, glyphs: Glyphs) -> Table:
+def lined_up(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: str, glyphs: Glyphs) -> Table:
     """The table with number below number in each column to the right."""
     by_column = [
         aligned([row[at] for row in rows]) if column.right else [row[at] for row in rows] for at, column in enumerate(columns)
@@ -106,7 +106,7 @@ def layer_table(differences: Differences, convention: str, glyphs: Glyphs) -> Ta
         for pair in shown
     ]
     what = f"{signed(sum(map(more, rest)))} {named} (--format json has them all)"
-    return _table(columns, rows, f"and {plural(len(rest), 'more layer')}, {what}" if rest else "", glyphs)
+    return lined_up(columns, rows, f"and {plural(len(rest), 'more layer')}, {what}" if rest else "", glyphs)
 
 
 def _layer_name(pair: Pair) -> str:

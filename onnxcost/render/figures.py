@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from onnxcost.comparison import Candidate, Comparison, Number
 from onnxcost.gate import Excess
-from onnxcost.metrics import METRICS
+from onnxcost.metrics import MEASURED, METRICS
 from onnxcost.render.glyphs import Glyphs, spelled
 from onnxcost.render.units import binary, rate, ratio, seconds, si
 
@@ -21,9 +21,9 @@ WRITERS: Mapping[str, Callable[[Number], str]] = {
 
 
 def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
-    """The value with its unit and its bound, ``≥ 4.089 G``; a dash where there is none."""
+    """The value with its unit and its bound, ``≥ 4.089 G``; where there is none a dash, or that it could not be measured."""
     if metric not in candidate.values:
-        return glyphs.none
+        return "not measured" if candidate.unmeasured and metric in MEASURED else glyphs.none
     written = WRITERS[METRICS[metric].unit](candidate.values[metric])
     return spelled(glyphs.bound(candidate.bound_of(metric)) + written, glyphs)
 
@@ -78,5 +78,5 @@ def aligned(texts: Sequence[str]) -> list[str]:
 def _parts(text: str) -> tuple[str, str]:
     """The number, with what stands before it, and the unit behind it."""
     number, space, unit = text.rpartition(" ")
-    is_unit = bool(space) and not any(char.isdigit() for char in unit)
+    is_unit = bool(space) and any(char.isdigit() for char in number) and not any(char.isdigit() for char in unit)
     return (number, unit) if is_unit else (text, "")

@@ -41,7 +41,12 @@ def details(measurement: Measurement, of_one: bool = True) -> list[Detail]:
     settings, placement = measurement.settings, measurement.placement
     inputs = Detail("Inputs", _limited(f"{used.name} ({used.source})" for used in measurement.inputs))
     weights = [Detail("Weights", ["synthesised: the file lacks them"])] if measurement.weights == "synthesised" else []
-    lines = [Detail("Threads", _threads(measurement)), *([Detail("Runs", _runs(measurement))] if of_one else []), inputs, *weights]
+    lines = [
+        Detail("Threads", _threads(measurement)),
+        *([Detail("Runs", _runs(measurement))] if of_one else []),
+        inputs,
+        *weights,
+    ]
     if settings.optimization != "all":
         lines.append(Detail("Optimization", [settings.optimization]))
     if settings.provider_options:

@@ -32,15 +32,16 @@ class Shown:
 
 
 @contextmanager
-def progress_on(stream: TextIO) -> Iterator[Shown]:
-    """A bar on the stream if that is a terminal; rich is imported only then."""
+def progress_on(stream: TextIO, *, shows_rest: bool = False) -> Iterator[Shown]:
+    """A bar on the stream if that is a terminal, with the time that is left if that is asked for; rich is imported only then."""
     if not stream.isatty():
         yield Shown(None)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     bar_column = BarColumn(style="dim", complete_style="blue", finished_style="blue", pulse_style="blue")
-    columns = (TextColumn("{task.description}"), bar_column, TimeElapsedColumn())
+    rest = (TextColumn("left"), TimeRemainingColumn()) if shows_rest else ()
+    columns = (TextColumn("{task.description}"), bar_column, TimeElapsedColumn(), *rest)
     with Progress(*columns, console=Console(file=stream), transient=True, auto_refresh=False) as bar:
         yield Shown(bar)

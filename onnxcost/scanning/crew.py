@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxcost.scanning.worker import READY, Answer, Task
+from onnxcost.scanning.messages import READY, Answer, Task
 
 COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -137,7 +137,7 @@ class Worker:
         try:
             while True:
                 inbox.put(Message(self, pickle.load(self._process.stdout)))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+        except Exception:  # the end of the pipe, or something that is no message: of either kind there are many
             inbox.put(Message(self, _CLOSED))
 
     def _end(self) -> str:

@@ -18,11 +18,6 @@ BEGINNING = f'{{"schema": "{SCHEMA}"'.encode()
 OPTIONS: Mapping[str, str] = {"shapes": "--shape", "dims": "--dim", "values": "--value", "run": "--run"}
 
 
-def line_of(result: Scanned) -> str:
-    """The JSON line, with its end."""
-    return json.dumps(result.to_dict()) + "\n"
-
-
 class Journal:
     """An open journal. ``done`` are the results that stood in it and still hold, by the keys of their paths."""
 
@@ -33,7 +28,7 @@ class Journal:
     def add(self, result: Scanned) -> None:
         """Write the result's line, now: however this process ends, the line stays."""
         with _accessed("write", self._path):
-            self._file.write(line_of(result).encode())
+            self._file.write(result.to_line().encode())
             self._file.flush()
 
     def close(self) -> None:
@@ -57,7 +52,7 @@ def opened(path: str, options: Document, models: Iterable[str]) -> Journal:
             raise InputError(f"'{path}' has results of a scan with another {which}: repeat its options, or take a new file")
     asked = set(map(key_of, models))
     kept = {key: result for key, result in results.items() if key not in asked or _holds(result)}
-    lines = "".join(map(line_of, kept.values())).encode()
+    lines = "".join(result.to_line() for result in kept.values()).encode()
     if lines != content:
         replace_file(place, lines)
     with _accessed("write", path):

@@ -14,13 +14,13 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.comparing import Given
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.files import models_in
 from onnxcost.scanned import Document, Scanned, key_of, stamp_of
 from onnxcost.scanning import crew
 from onnxcost.scanning.journal import Journal, opened
-from onnxcost.scanning.worker import Task, own
+from onnxcost.scanning.messages import Given, Task
+from onnxcost.scanning.worker import own
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement, Settings

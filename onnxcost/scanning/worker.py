@@ -10,33 +10,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+import traceback
+from typing import Any, BinaryIO
 
-from onnxcost.comparing import Given
 from onnxcost.errors import OnnxCostError
+from onnxcost.scanning.messages import READY, Answer, Given, Task
 
-READY = "ready"
 NO_NODES = b"\x08\x08:\x03\x12\x01gB\x02\x10\x11"
 """A model of no nodes: to count it imports all that counting needs, so that this is in no model's time."""
 GARBAGE = 100_000
 """Objects between two looks for cycles: to look more often takes a tenth of the time, never to look takes the memory."""
-
-
-class Task(NamedTuple):
-    """A model to count, and what is said of the inputs of all models."""
-
-    path: str
-    given: Given
-
-
-class Answer(NamedTuple):
-    """What became of a task: ``status``, ``reason`` and ``report`` as in ``Scanned``."""
-
-    status: str
-    reason: str = ""
-    seconds: float = 0.0
-    report: Mapping[str, Any] | None = None
 
 
 def main() -> None:
@@ -62,11 +45,11 @@ def counted(task: Task) -> Answer:
     try:
         answer = Answer("ok", report=_report(task.path, own(task.given, task.path)))
     except OnnxCostError as error:
-        answer = Answer("broken", str(error))
+        answer = Answer("failed", str(error))
     except MemoryError:
         answer = Answer("unfinished", "there is not enough memory to count it")
     except Exception as error:
-        answer = Answer("broken", f"this is a bug in onnxcost: {type(error).__name__} ({error})")
+        answer = Answer("failed", f"this is a bug in onnxcost: {type(error).__name__} ({error})")
     return answer._replace(seconds=time.perf_counter() - start)
 
 
@@ -108,4 +91,9 @@ def _listen(tasks: queue.SimpleQueue[Task]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:
+        traceback.print_exc()
+    # Without the interpreter's tear-down, which would wait for the thread that listens.
+    os._exit(1)

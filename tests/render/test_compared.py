@@ -10,6 +10,7 @@ import pytest
 from onnxcost.comparison import Broken, Candidate, Comparison
 from onnxcost.differences import Differences
 from onnxcost.gate import Excess, limit_of
+from onnxcost.latency import Ratio
 from onnxcost.render.compared import comparison_lines
 from onnxcost.render.compared_formats import comparison_csv, comparison_json, comparison_markdown
 from onnxcost.render.figures import aligned, growth, relation, signed, value_text
@@ -26,7 +27,7 @@ SECOND = replace(
     model("second", CONV, node("Mul"), node("Add", 20), node("Relu", 4), GEMM),
     values={"macs": 2048, "flops": 1734, "weight_bytes": 4100, "nodes": 5, "latency": 0.0101, "fps": 99.0},
     inputs=("1×4×4×8", "2"),
-    ratio_ci=(0.98, 1.03),
+    ratio=Ratio(1.005, (0.98, 1.03)),
 )
 BROKEN = Broken("broken", "no ONNX model")
 
@@ -40,15 +41,15 @@ def shown(*models: Candidate, width: int = 80, explained: bool = False, **others
 SIDE_BY_SIDE = """\
            first        second
   Input    1×8×4×4      1×4×4×8 +1
-  Ratio                 0.980–1.030×
   MACs     2.048 k      2.048 k       =
   FLOPs    1.710 k   *  1.734 k    +1.4 %
   Weights  4.000 KiB *  4.004 KiB  +0.1 %
   Nodes        3            5     +66.7 %
   Latency  10.00 ms     10.10 ms   +1.0 %
   FPS      100.0        99.00      −1.0 %
-  * the best · the others against first · Ratio: 95 % confidence interval of the
-  latency, divided by the first one's
+  Ratio                 1.005× (0.980–1.030)
+  * the best · the others against first · Ratio: of the latencies, turn by turn,
+  and its 95 % confidence interval
   No difference seen in latency from first: second
   Not compared: broken: no ONNX model
 """
@@ -86,6 +87,61 @@ def test_the_layers_that_differ_are_listed_the_largest_difference_first() -> Non
     right = replace(model("right", wide, replace(CONV, name="more"), CONV), values={"flops": 1})
     left = replace(model("left", CONV, replace(CONV, name="more"), GEMM), values={"flops": 1})
     assert shown(left, right, explained=True).split("\n\n")[-1] == LAYERS
+
+
+UNMEASURED = replace(
+    model("third", CONV),
+    values={"flops": 1000},
+    unmeasured="no weights",
+    inputs=("1×8×4×4",),
+    notes=("timed with random weights",),
+)
+IN_PARTS = """\
+           first        second
+  Input    1×8×4×4      1×4×4×8 +1
+  MACs     2.048 k      2.048 k       =
+  FLOPs    1.710 k      1.734 k    +1.4 %
+  Weights  4.000 KiB *  4.004 KiB  +0.1 %
+  Nodes        3            5     +66.7 %
+  Latency  10.00 ms     10.10 ms   +1.0 %
+  FPS      100.0        99.00      −1.0 %
+  Ratio                 1.005× (0.980–1.030)
+
+           third
+  Input    1×8×4×4
+  MACs                –
+  FLOPs           1.000 k * −41.5 %
+  Weights             –
+  Nodes               –
+  Latency  not measured
+  FPS      not measured
+  Ratio
+"""
+
+
+def test_what_does_not_fit_beside_the_first_is_below_it() -> None:
+    assert shown(FIRST, SECOND, UNMEASURED, width=60).startswith(IN_PARTS)
+
+
+def test_a_model_that_cannot_be_run_says_so_and_why() -> None:
+    text = shown(FIRST, UNMEASURED, replace(UNMEASURED, label="fourth"))
+    assert text.endswith("  Not measured: third, fourth: no weights\n")
+    document = json.loads(comparison_json(Comparison(FIRST, (FIRST, UNMEASURED)), []))
+    assert [each["not_measured"] for each in document["models"]] == [None, "no weights"]
+    row = list(csv.DictReader(io.StringIO(comparison_csv(Comparison(FIRST, (FIRST, UNMEASURED))))))[1]
+    assert (row["not_measured"], row["latency"], row["not_compared"]) == ("no weights", "", "")
+    assert "**Not measured:** third: no weights" in comparison_markdown(Comparison(FIRST, (FIRST, UNMEASURED)), [])
+
+
+def test_a_latency_of_another_time_says_so() -> None:
+    later = replace(SECOND, ratio=None)
+    assert "Measured at another time than first: second" in shown(FIRST, later)
+    assert "Measured at another time" not in shown(FIRST, SECOND)
+    assert "Measured at another time" not in shown(replace(FIRST, values={"flops": 1}), later)
+
+
+def test_a_ratio_of_few_turns_has_no_interval() -> None:
+    assert "\n  Ratio                 1.010×\n" in shown(FIRST, replace(SECOND, ratio=Ratio(1.01, None)))
 
 
 def many(number: int) -> list[Candidate]:
@@ -132,7 +188,9 @@ def test_json() -> None:
     assert second["relative"]["flops"] == 1734 / 1710
     assert (first["pareto"], second["pareto"]) == (True, False)
     assert first["best"] == ["flops", "weight_bytes"]
-    assert second["latency_ratio_ci95"] == [0.98, 1.03]
+    assert (second["latency_ratio"], second["latency_ratio_ci95"]) == (1.005, [0.98, 1.03])
+    assert (first["latency_ratio"], first["latency_ratio_ci95"], first["not_measured"]) == (None, None, None)
+    assert "outputs" not in first
     assert document["broken"] == [{"label": "broken", "reason": "no ONNX model"}]
     found = document["differences"][0]
     assert sum(change["count"] for change in found["changes"]) == found["count"] == 24
@@ -145,6 +203,9 @@ def test_csv() -> None:
     assert (rows[0]["flops"], rows[1]["latency"], rows[2]["flops"]) == ("1710", "0.0101", "")
     assert [row["pareto"] for row in rows] == ["1", "0", ""]
     assert [row["not_compared"] for row in rows] == ["", "", "no ONNX model"]
+    assert [row["latency_ratio_low"] for row in rows] == ["", "0.98", ""]
+    assert "output_difference" not in rows[0]
+    assert "not_measured" not in rows[0]
 
 
 @pytest.mark.parametrize("number", [2, 6])

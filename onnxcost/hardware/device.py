@@ -1,0 +1,141 @@
+"""A device: the peak rates of its parts by type, its memories, power and price, each figure with where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from onnxcost.hardware.quantities import BYTES, BYTES_PER_SECOND, DOLLARS, WATTS, Quantity
+
+KINDS = ("microcontroller", "accelerator", "board", "phone", "laptop", "cpu", "gpu", "cloud")
+PARTS: Mapping[str, str] = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU", "dla": "DLA"}
+BASES = ("published", "derived", "unverified", "given")
+"""What a figure rests on: a source says it; it follows from what a source says; nothing that was read; the user's word."""
+CLOCK_BASES = ("base", "boost", "maximum")
+
+FIGURES: Mapping[str, Quantity] = {
+    "memory": BYTES, "bandwidth": BYTES_PER_SECOND, "sram": BYTES, "sram_bandwidth": BYTES_PER_SECOND,
+    "flash": BYTES, "flash_bandwidth": BYTES_PER_SECOND, "power": WATTS, "price": DOLLARS,
+}  # fmt: skip
+"""``memory`` holds weights and activations: DRAM, or a microcontroller's on-chip RAM. ``sram`` is the faster one beside it,
+or all that a device without DRAM has. ``price`` is that at launch.
+"""
+
+ACCUMULATES: Mapping[str, str] = {
+    "float64": "float64", "float32": "float32", "tf32": "float32", "bfloat16": "float32", "float16": "", "float8": "float32",
+    "float4": "float32", "int16": "int64", "int8": "int32", "int4": "int32",
+}  # fmt: skip
+"""The types that have a peak, and what their products are summed in where a file says nothing: of float16 it must say."""
+
+_FLOATS = ("float16", "bfloat16", "float32")
+_WHOLE = ("float32", "float16", "bfloat16", "int8")
+_FALLBACKS: Mapping[str, tuple[str, ...]] = {
+    "float64": ("float64", "float32"),
+    "float32": ("float32", "bfloat16", "float16"),
+    "float16": ("float16", "float32", "bfloat16"),
+    "bfloat16": ("bfloat16", "float32", "float16"),
+    **dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float8e8m0"), ("float8", *_FLOATS)),
+    "float4e2m1": ("float4", "float8", *_FLOATS),
+    **dict.fromkeys(("int8", "uint8", "bool"), ("int8", *_FLOATS)),
+    **dict.fromkeys(("int4", "uint4", "int2", "uint2"), ("int4", "int8", *_FLOATS)),
+    **dict.fromkeys(("int16", "uint16"), ("int16", *_WHOLE)),
+    **dict.fromkeys(("int32", "uint32", "int64", "uint64"), _WHOLE),
+}
+"""By the graph's types: as what a device runs them, the first of these that it has.
+
+float32 runs in a narrower type where there is nothing else, as compilers for such devices do. A device that has int8 alone
+runs no floats.
+"""
+
+
+class Source(NamedTuple):
+    """A document that anyone can open, and the day on which it was read, as ``2026-11-23``."""
+
+    title: str
+    url: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number in base units, what it rests on (BASES), where it is from, and how it follows from what is said there."""
+
+    value: float
+    basis: str
+    source: Source
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The dense rate of a part in a type, operations per second (a multiply-accumulate is two), and what it sums in."""
+
+    part: str
+    dtype: str
+    accumulate: str
+    figure: Figure
+
+    @property
+    def rate(self) -> float:
+        """Operations per second."""
+        return self.figure.value
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A processor of the device. Its peaks are those at ``clock``; ``boost`` is the highest clock, where that is another."""
+
+    kind: str
+    title: str
+    peaks: Mapping[str, Peak]
+    clock: Figure | None = None
+    clock_basis: str = ""
+    boost: Figure | None = None
+
+    @property
+    def headroom(self) -> float:
+        """How many times its peaks the part can reach while it runs at its highest clock."""
+        return self.boost.value / self.clock.value if self.boost and self.clock else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device by its name. ``parts`` are keyed by PARTS, ``figures`` by FIGURES; what is not known is not there."""
+
+    name: str
+    title: str
+    vendor: str
+    kind: str
+    parts: Mapping[str, Part]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    note: str = ""
+
+    def peak(self, dtype: str) -> Peak | None:
+        """The highest rate that a part has in the type; None where none computes in it."""
+        peaks = (part.peaks[dtype] for part in self.parts.values() if dtype in part.peaks)
+        return max(peaks, key=lambda peak: peak.rate, default=None)
+
+    def runs_as(self, dtype: str) -> Peak | None:
+        """The peak of what the device runs a type of the graph as; None where it runs it as nothing that it has."""
+        return next((peak for name in _FALLBACKS.get(dtype, ()) if (peak := self.peak(name))), None)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The types that some part computes in."""
+        return tuple(dtype for dtype in ACCUMULATES if self.peak(dtype))
+
+    def value(self, figure: str) -> float | None:
+        """A figure of FIGURES in its base unit; None where it is not known."""
+        return self.figures[figure].value if figure in self.figures else None
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes per second from and to ``memory``."""
+        return self.value("bandwidth")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes of ``memory``."""
+        size = self.value("memory")
+        return None if size is None else int(size)
