@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET, IR_VERSION = 18, 8
+DRAWN = 1 << 16
+"""So many random numbers are drawn, and repeated: drawing more would take longer than the probes themselves."""
 Weights = Mapping[str, tuple[str, tuple[int, ...]]]
 """By name: the dtype and the shape."""
 
@@ -39,4 +41,5 @@ def _random(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
     if not shape:
         return np.array(0.05, dtype)
     fan_in = max(1, int(np.prod(shape[1:])) if len(shape) > 2 else shape[0])
-    return (generator.standard_normal(shape, np.float32) / np.sqrt(fan_in)).astype(dtype)
+    few = generator.standard_normal(min(int(np.prod(shape)), DRAWN), np.float32) / np.sqrt(fan_in)
+    return np.resize(few, shape).astype(dtype)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.agreement import Agreement, Fed, arrangements, counterparts, differences, shape_text
 from onnxcost.errors import MeasurementError, OnnxCostError
 from onnxcost.measurement import Settings
-from onnxcost.measuring.input_fills import numpy_type
 from onnxcost.measuring.inputs import Feed, arrays_of, feeds_of
+from onnxcost.measuring.inputs.fills import numpy_type
 from onnxcost.measuring.messages import Progress, Request
 from onnxcost.measuring.outputs_run import Outputs
 from onnxcost.measuring.preparation import Question, prepared

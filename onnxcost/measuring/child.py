@@ -31,6 +31,7 @@ TASKS: Mapping[str, str] = {
     "profile": "onnxcost.measuring.profiled_run",
     "trace": "onnxcost.measuring.traced_run",
     "outputs": "onnxcost.measuring.outputs_run",
+    "calibrate": "onnxcost.measuring.calibration_run",
 }
 """Each module has a function ``run(request, channel)``."""
 

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from onnxcost.measuring.sampling import Sampled
 
 QUICK_TO_OPEN = 0.5
-"""Seconds. Where tensors happen to lie in memory makes a session up to some per cent faster or slower than another one of the
-same model, for as long as it lives: a model that can be opened so quickly has a new session for every turn, so that the
-spread of the turns has that, too.
+"""Seconds. Where its tensors happen to lie in memory makes a session faster or slower by up to a per cent, for as long as it
+lives. A model that is opened so quickly gets a new session for every turn, so that this is part of the turns' spread.
 """
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import BITS, Graph, Tensor
-from onnxcost.measuring.input_fills import Fill, Integers, Repeated, Uniform
-from onnxcost.measuring.input_limits import DIVISORS, LIMITS
-from onnxcost.measuring.input_numbers import EXPECTED, Numbers
-from onnxcost.measuring.input_uses import Use
+from onnxcost.measuring.inputs.fills import Fill, Integers, Repeated, Uniform
+from onnxcost.measuring.inputs.uses import Use
+from onnxcost.operands.limits import DIVISORS, LIMITS
+from onnxcost.operands.numbers import EXPECTED, Numbers
 
 SAMPLE_RATE = 16_000
 

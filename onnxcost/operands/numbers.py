@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from onnxcost.graph import Node
-from onnxcost.measuring.input_limits import depth, dim
+from onnxcost.operands.limits import depth, dim
 
 Numbers = tuple[float, ...]
 Rule = Callable[[Node], Numbers]

@@ -13,13 +13,13 @@ from typing import Any
 from onnxcost.errors import ModelError, UnknownShape
 from onnxcost.formulas import inputs
 from onnxcost.formulas.contrib import inputs as contrib
-from onnxcost.frontend.fan_in import FAN_IN
-from onnxcost.frontend.fillings import CODES, Alternating, Filling, Indices, Spread
-from onnxcost.frontend.outline import Outline
-from onnxcost.frontend.weight_uses import Use, fate_of, is_requantized, uses_of
+from onnxcost.frontend.weights.fan_in import FAN_IN
+from onnxcost.frontend.weights.fillings import CODES, Alternating, Filling, Indices, Spread
+from onnxcost.frontend.weights.outline import Outline
+from onnxcost.frontend.weights.uses import Use, fate_of, is_requantized, uses_of
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.measuring.input_limits import LIMITS
-from onnxcost.measuring.input_numbers import EXPECTED
+from onnxcost.operands.limits import LIMITS
+from onnxcost.operands.numbers import EXPECTED
 
 GAIN = Spread(1, 0.1)
 """Factors, and what a root, a logarithm or a reciprocal is taken of: not near 0, never negative."""

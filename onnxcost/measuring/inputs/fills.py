@@ -89,7 +89,7 @@ class Files(NamedTuple):
 
     def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
         """One array for each file."""
-        from onnxcost.measuring.input_files import load
+        from onnxcost.measuring.inputs.files import load
 
         loaded = (load(path, self.name) for path in self.paths)
         return [array.view(dtype) if array.dtype.kind == "V" else array.astype(dtype, order="C") for array in loaded]

@@ -11,28 +11,13 @@ from zlib import crc32
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.graph import Graph, Tensor
 from onnxcost.measurement import InputUsed
-from onnxcost.measuring.input_batch import BatchDim, batch_dim, batch_of
-from onnxcost.measuring.input_files import header, input_shapes, input_values, named_files
-from onnxcost.measuring.input_fills import FEEDABLE, Files, Fill, Given, as_fed, fits, numpy_type
-from onnxcost.measuring.input_roles import role
-from onnxcost.measuring.input_uses import Use, readers_in, uses_of
+from onnxcost.measuring.inputs.files import header
+from onnxcost.measuring.inputs.fills import FEEDABLE, Files, Fill, Given, as_fed, fits, numpy_type
+from onnxcost.measuring.inputs.roles import role
+from onnxcost.measuring.inputs.uses import Use, readers_in, uses_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = [
-    "BatchDim",
-    "Feed",
-    "arrays",
-    "arrays_of",
-    "batch_dim",
-    "batch_of",
-    "feeds_of",
-    "input_shapes",
-    "input_values",
-    "named_files",
-    "used",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from onnxcost.formulas.activation import POINTWISE
 from onnxcost.formulas.contrib import activation as contrib
-from onnxcost.frontend.outline import Outline
+from onnxcost.frontend.weights.outline import Outline
 from onnxcost.graph import Node, Tensor
 from onnxcost.traffic import VIEWS
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from onnxcost.errors import MeasurementError, ModelError
-from onnxcost.frontend.fillings import Filling, Positions, Spread, filled
 from onnxcost.frontend.nodes import as_tensor
-from onnxcost.frontend.outline import Outline, outline
 from onnxcost.frontend.skeleton import NOT_STORED, read_whereabouts
 from onnxcost.frontend.stored import Stored, stored_tensors
 from onnxcost.frontend.values import Value, tensor_type
-from onnxcost.frontend.weight_roles import filling_by_type, filling_of
+from onnxcost.frontend.weights.fillings import Filling, Positions, Spread, filled
+from onnxcost.frontend.weights.outline import Outline, outline
+from onnxcost.frontend.weights.roles import filling_by_type, filling_of
 from onnxcost.graph import BITS, Tensor
 
 if TYPE_CHECKING:

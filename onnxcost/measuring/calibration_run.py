@@ -1,0 +1,100 @@
+"""In the child: times many small models, each for a moment, over and over, so that whatever slows the machine hits all alike."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.measuring.messages import Progress, Request
+
+if TYPE_CHECKING:
+    from onnxcost.measuring.child import Channel
+    from onnxcost.measuring.session import Session
+
+ROUNDS = 3
+TURN_SECONDS, LEAST_RUNS = 0.012, 4
+"""How long a model's turn is, and how many runs it has at the least; those before them warm up."""
+WARMUP_RUNS = 2
+LOW = 10
+"""The percentile that is told: other work on the machine makes runs slower, never quicker."""
+
+
+class Probed(NamedTuple):
+    """The low quantile of each model's run times in seconds, in the order of the files, None for one that cannot be run; and
+    the median of them over it, a measure of the machine's unrest.
+    """
+
+    seconds: tuple[float | None, ...]
+    unrest: float
+    threads: tuple[int, int]
+    device: str
+    cores: float
+    onnxruntime: str
+    platform: str
+
+
+def run(request: Request, channel: Channel) -> None:
+    """Answers with Probed: of the models ``*.onnx`` in the folder ``request.model``, by name."""
+    import numpy as np
+
+    from onnxcost.measuring.environment import environment
+    from onnxcost.measuring.gpu import device_of
+    from onnxcost.measuring.session import thread_counts
+
+    paths = sorted(Path(request.model).glob("*.onnx"))
+    times: list[list[float]] = [[] for _ in paths]
+    for turn in range(ROUNDS):
+        for index, path in enumerate(paths):
+            channel.send(Progress("measuring", (turn * len(paths) + index) / (ROUNDS * len(paths))))
+            times[index] += _turn(path, request)
+    found = [np.array(samples) for samples in times]
+    machine = environment(None)
+    channel.send(
+        Probed(
+            seconds=tuple(float(np.percentile(samples, LOW)) if len(samples) else None for samples in found),
+            unrest=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
+            threads=thread_counts(request.settings),
+            device=device_of(request.settings).name,
+            cores=machine.usable_cores,
+            onnxruntime=machine.onnxruntime,
+            platform=machine.platform,
+        )
+    )
+
+
+def _turn(path: Path, request: Request) -> list[float]:
+    """Seconds of some runs in a session of its own; none where onnxruntime lacks the operator on this provider."""
+    from onnxcost.errors import MeasurementError
+    from onnxcost.measuring.runners import runner
+    from onnxcost.measuring.session import open_session
+
+    try:
+        session = open_session(str(path), request.settings)
+    except MeasurementError:
+        return []
+    once = runner(session, [_feed(session)], request.settings.provider).runs[0]
+    for _ in range(WARMUP_RUNS):
+        once()
+    samples: list[float] = []
+    begin = time.perf_counter()
+    while len(samples) < LEAST_RUNS or time.perf_counter() - begin < TURN_SECONDS:
+        start = time.perf_counter()
+        once()
+        samples.append(time.perf_counter() - start)
+    return samples
+
+
+def _feed(session: Session) -> dict[str, Any]:
+    """Random inputs: numbers around 0, bytes around 128."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    return {
+        node.name: (
+            random.standard_normal(node.shape, np.float32)
+            if "float" in node.type
+            else random.integers(100, 156, node.shape).astype(np.uint8)
+        )
+        for node in session.get_inputs()
+    }

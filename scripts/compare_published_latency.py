@@ -1,0 +1,167 @@
+"""Hold the bounds and estimates of catalogue devices against latencies that others published, as a Markdown table.
+
+    python scripts/compare_published_latency.py [--device NAME]
+
+Set-up: ``pip install .`` The figures, with their sources, are in published_latency.toml. "published / bound" says how far above
+the bound a published time is: below 1 the bound would be none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tarfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onnx
+from onnx import TensorProto, numpy_helper
+
+import onnxcost
+from onnxcost.hardware.catalogue import device_named
+from onnxcost.hardware.device import Device
+from onnxcost.hardware.roofline import Roofline
+from onnxcost.render.units import seconds
+from onnxcost.report import CostReport
+from onnxcost.retyped import retyped
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = tomllib.loads((ROOT / "scripts" / "published_latency.toml").read_text())
+ARCHIVE = ROOT / "tests" / "data" / "torchvision.tar.xz"
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+HEADER = """\
+| device | model | type | batch | published | bound | estimate | published / bound | in the range | source |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- | --- |"""
+
+
+class Compared(NamedTuple):
+    """A published time of one inference, or of a batch's share of one, and ours, in seconds."""
+
+    entry: Mapping[str, Any]
+    published: float
+    bound: float
+    low: float
+    high: float
+
+    @property
+    def ratio(self) -> float:
+        return self.published / self.bound
+
+    @property
+    def is_inside(self) -> bool:
+        return self.low <= self.published <= self.high
+
+    def __str__(self) -> str:
+        entry = self.entry
+        shape = "".join(f" {size}" for size in entry.get("dims", {}).values())
+        where = "inside" if self.is_inside else "faster" if self.published < self.low else "slower"
+        cells = (
+            entry["device"], entry["model"].removeprefix("torchvision:") + shape, entry["dtype"], str(entry["batch"]),
+            f"{seconds(self.published)}{' a frame' if 'fps' in entry else ''}", seconds(self.bound),
+            f"{seconds(self.low)} – {seconds(self.high)}", f"{self.ratio:.2f}", where,
+            entry["source"] + ("" if entry["verified"] else ", unverified"),
+        )  # fmt: skip
+        return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device")
+    wanted = parser.parse_args().device
+    print(HEADER)
+    rows = []
+    for row in compared():
+        if wanted in (None, row.entry["device"]):
+            rows.append(row)
+            print(row, flush=True)
+    print(f"\n{summary(rows)}\n\n{sources(rows)}")
+    return 0
+
+
+def compared() -> Iterator[Compared]:
+    """All published figures beside ours."""
+    for entry in PUBLISHED["result"]:
+        model = report(entry["model"], entry["batch"], tuple(entry.get("dims", {}).items()), entry["dtype"])
+        prediction = Roofline(_scaled(device_named(entry["device"]), entry.get("scale", 1.0))).predict(model)
+        assert prediction.bound is not None, entry
+        assert prediction.latency is not None, entry
+        share = entry["batch"] if "fps" in entry else 1
+        published = 1 / entry["fps"] if "fps" in entry else entry["seconds"]
+        latency = prediction.latency
+        yield Compared(entry, published, prediction.bound / share, latency.low / share, latency.high / share)
+
+
+def _scaled(device: Device, factor: float) -> Device:
+    """The device at another clock."""
+    return replace(
+        device,
+        parts={
+            kind: replace(
+                part,
+                peaks={
+                    dtype: replace(peak, figure=replace(peak.figure, value=factor * peak.rate))
+                    for dtype, peak in part.peaks.items()
+                },
+            )
+            for kind, part in device.parts.items()
+        },
+    )
+
+
+@cache
+def report(name: str, batch: int, dims: tuple[tuple[str, int], ...], dtype: str) -> CostReport:
+    """The model's cost in the type that it was run in."""
+    made = onnxcost.estimate(with_batch(name), dims={**dict(dims), "batch": batch})
+    return retyped(made, {other: dtype for other in FLOATS if other != dtype}) if dtype != "float32" else made
+
+
+@cache
+def with_batch(name: str) -> bytes:
+    """The model with a batch that is open: exporters fix that of image models, in their inputs and in what reshapes."""
+    model = onnx.load_from_string(_stored(name))
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del graph.value_info[:]
+    targets = {node.input[1] for node in graph.node if node.op_type in ("Reshape", "Expand")}
+    for initializer in graph.initializer:
+        if initializer.name in targets and initializer.data_type == TensorProto.INT64:
+            values = numpy_helper.to_array(initializer).copy()
+            if values.ndim == 1 and values.size > 1 and values[0] == 1 and -1 not in values:
+                values[0] = -1
+                initializer.CopyFrom(numpy_helper.from_array(values, initializer.name))
+    return model.SerializeToString()
+
+
+def _stored(name: str) -> bytes:
+    if not name.startswith("torchvision:"):
+        return (ROOT / "models" / f"{name}.onnx").read_bytes()
+    with tarfile.open(ARCHIVE) as archive:
+        member = archive.extractfile(f"{name.removeprefix('torchvision:')}.onnx")
+        assert member is not None, name
+        return member.read()
+
+
+def summary(rows: list[Compared]) -> str:
+    """How many lie where."""
+    inside = sum(row.is_inside for row in rows)
+    below = [row for row in rows if row.ratio < 1]
+    widths = sorted(row.high / row.low for row in rows)
+    return (
+        f"{inside} of {len(rows)} published figures lie in the range of the estimate, which is {widths[len(widths) // 2]:.1f} "
+        f"times as high at its upper end as at its lower (median); {len(below)} are faster than the bound."
+    )
+
+
+def sources(rows: list[Compared]) -> str:
+    """The documents."""
+    named = {row.entry["source"] for row in rows}
+    return "\n".join(f"- {name}: {PUBLISHED['sources'][name]['title']}, {PUBLISHED['sources'][name]['url']}" for name in sorted(named))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
