@@ -47,9 +47,9 @@ class Place:
         """The error that names the place."""
         return InputError(f"{self.text}: {what}")
 
-    def inside(self, key: str, table: Table | None = None) -> Place:
+    def inside(self, key: str, table: Any = None) -> Place:
         """The place of a key; a table there may name the source of all that is in it."""
-        source = self.text_of(table, "source") if table and "source" in table else self.source
+        source = self.text_of(table, "source", default=self.source) if isinstance(table, dict) else self.source
         return Place(f"{self.text}.{key}", self.sources, source)
 
     def checked(self, table: Any, keys: Iterable[str]) -> Table:

@@ -1,0 +1,274 @@
+"""The devices of the package: each figure has its origin, derivations hold, and no sparse rate stands for a dense one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+import pytest
+
+from onnxcost.errors import InputError
+from onnxcost.hardware.catalogue import FOLDER, catalogue, device_named
+from onnxcost.hardware.device import Device, Figure
+
+DEVICES = catalogue()
+EACH = pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES.keys())
+
+
+def figures(device: Device) -> Iterator[tuple[str, Figure]]:
+    yield from device.figures.items()
+    for kind, part in device.parts.items():
+        yield from ((f"{kind}.{name}", each) for name, each in (("clock", part.clock), ("boost", part.boost)) if each)
+        yield from ((f"{kind}.{dtype}", peak.figure) for dtype, peak in part.peaks.items())
+
+
+def test_there_are_devices_of_every_kind() -> None:
+    kinds = [device.kind for device in DEVICES.values()]
+    at_least = {"microcontroller": 10, "accelerator": 4, "board": 15, "phone": 3, "laptop": 5, "cpu": 8, "gpu": 30, "cloud": 8}
+    assert {kind: kinds.count(kind) for kind in at_least if kinds.count(kind) < at_least[kind]} == {}
+    assert set(kinds) == at_least.keys()
+    assert len(DEVICES) >= 60
+
+
+@EACH
+def test_a_device_is_named_titled_and_can_compute(device: Device) -> None:
+    assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", device.name)
+    assert device.title
+    assert device.vendor
+    assert device.dtypes
+    assert all(part.clock is None or part.clock_basis for part in device.parts.values())
+
+
+@EACH
+def test_each_figure_has_its_origin(device: Device) -> None:
+    for name, figure in figures(device):
+        assert figure.value > 0, name
+        assert figure.basis in ("published", "derived", "unverified"), name
+        assert figure.source.title, name
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", figure.source.date), name
+        if figure.basis == "unverified" and not figure.source.url:
+            assert figure.source.title == "vendor datasheet, not checked", name
+        else:
+            assert figure.source.url.startswith(("https://", "http://")), name
+        assert figure.how or figure.basis != "derived", name
+
+
+def worth(how: str) -> float | None:
+    """What a derivation comes to: numbers with their units between × and /, terms between +, words behind a colon."""
+    total = 0.0
+    for term in how.partition(":")[0].split(" + "):
+        factors = re.split(r" ([×/]) ", f"1 × {term}")
+        numbers = [re.match(r"(\d+(?:\.\d+)?) ?(?:([kMGTP])(?=Hz|T/s|B/s|bit/s|F?L?OP/s))?", factor) for factor in factors[::2]]
+        if not all(numbers):
+            return None
+        values = [float(number[1]) * 1000 ** " kMGTP".index(number[2] or " ") for number in numbers if number]
+        signs = [1, *(1 if sign == "×" else -1 for sign in factors[1::2])]
+        total += prod(value**sign for value, sign in zip(values, signs, strict=True))
+    return total
+
+
+@EACH
+def test_derivations_come_to_their_figures(device: Device) -> None:
+    for name, figure in figures(device):
+        if figure.how and (value := worth(figure.how)) is not None:
+            assert figure.value == pytest.approx(value, rel=0.01), f"{name}: {figure.how}"
+
+
+def test_derived_rates_are_sums_that_were_checked() -> None:
+    derived = [peak.figure for device in DEVICES.values() for part in device.parts.values() for peak in part.peaks.values()]
+    derived = [figure for figure in derived if figure.basis == "derived"]
+    assert len(derived) > 50
+    assert [figure.how for figure in derived if worth(figure.how) is None] == []
+
+
+RATIOS = {
+    "microcontroller": (0.2, 300), "accelerator": (1000, 10000), "board": (2, 4000), "phone": (5, 1000), "laptop": (20, 600),
+    "cpu": (10, 1000), "gpu": (20, 1200), "cloud": (100, 3000),
+}  # fmt: skip
+"""Between what the highest rate is to the bandwidth, in operations a byte."""
+
+
+@EACH
+def test_rates_and_bandwidths_are_of_one_world(device: Device) -> None:
+    low, high = RATIOS[device.kind]
+    highest = max(peak.rate for dtype in device.dtypes if (peak := device.peak(dtype)))
+    if device.bandwidth:
+        assert low <= highest / device.bandwidth <= high
+    power = device.value("power")
+    assert power is None or 2e9 <= highest / power <= 20e12
+
+
+@EACH
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_a_narrower_float_is_not_slower_in_the_same_part(half: str, device: Device) -> None:
+    for part in device.parts.values():
+        rates = [peak.rate for dtype in ("float32", "tf32", half, "float8", "float4") if (peak := part.peaks.get(dtype))]
+        assert rates == sorted(rates)
+
+
+T, G = 1e12, 1e9
+PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | None]] = {
+    "stm32h743": (0.00096 * T, None, 0.0019 * T, None),
+    "stm32n6": (None, None, 0.6 * T, None),
+    "esp32-s3": (0.001 * T, None, 0.015 * T, None),
+    "ethos-u55-256": (None, None, 0.256 * T, 4 * G),
+    "coral-edge-tpu": (None, None, 4 * T, None),
+    "hailo-8": (None, None, 26 * T, None),
+    "hailo-8l": (None, None, 13 * T, None),
+    "raspberry-pi-4-4gb": (0.048 * T, None, None, 12.8 * G),
+    "raspberry-pi-5-8gb": (0.154 * T, 0.307 * T, 0.61 * T, 17.1 * G),
+    "jetson-nano": (0.236 * T, 0.472 * T, None, 25.6 * G),
+    "jetson-tx2": (0.67 * T, 1.33 * T, None, 59.7 * G),
+    "jetson-orin-nano-8gb": (1.28 * T, 10 * T, 20 * T, 68 * G),
+    "jetson-orin-nano-8gb-super": (2.09 * T, 17 * T, 33 * T, 102 * G),
+    "jetson-orin-nx-16gb": (1.88 * T, 15 * T, 30 * T, 102 * G),
+    "jetson-agx-orin-64gb": (5.3 * T, 43 * T, 85.5 * T, 204.8 * G),
+    "jetson-thor-t5000": (8 * T, 258 * T, None, 273 * G),
+    "apple-m1": (2.6 * T, 11 * T, None, 68 * G),
+    "core-i9-13900k": (2.5 * T, None, None, 89.6 * G),
+    "xeon-platinum-8480-plus": (7.2 * T, None, 229 * T, 307 * G),
+    "epyc-7763": (5.0 * T, None, None, 204.8 * G),
+    "epyc-9654": (7.4 * T, None, None, 460.8 * G),
+    "rtx-3060-12gb": (12.7 * T, 25.5 * T, 102 * T, 360 * G),
+    "rtx-3090": (35.6 * T, 71 * T, 284 * T, 936 * G),
+    "rtx-4070": (29.2 * T, 58 * T, 233 * T, 504 * G),
+    "rtx-4090": (82.6 * T, 165.2 * T, 660.6 * T, 1008 * G),
+    "rtx-5070": (30.9 * T, 62 * T, 247 * T, 672 * G),
+    "rtx-5090": (104.8 * T, 209.5 * T, 838 * T, 1792 * G),
+    "v100-sxm2-16gb": (15.7 * T, 125 * T, 62 * T, 900 * G),
+    "t4": (8.1 * T, 65 * T, 130 * T, 320 * G),
+    "a10": (31.2 * T, 125 * T, 250 * T, 600 * G),
+    "a30": (10.3 * T, 165 * T, 330 * T, 933 * G),
+    "a40": (37.4 * T, 149.7 * T, 299.3 * T, 696 * G),
+    "a100-pcie-40gb": (19.5 * T, 312 * T, 624 * T, 1555 * G),
+    "a100-sxm-40gb": (19.5 * T, 312 * T, 624 * T, 1555 * G),
+    "a100-pcie-80gb": (19.5 * T, 312 * T, 624 * T, 1935 * G),
+    "a100-sxm-80gb": (19.5 * T, 312 * T, 624 * T, 2039 * G),
+    "l4": (30.3 * T, 121 * T, 242 * T, 300 * G),
+    "l40": (90.5 * T, 181 * T, 362 * T, 864 * G),
+    "l40s": (91.6 * T, 362 * T, 733 * T, 864 * G),
+    "h100-pcie": (51 * T, 756 * T, 1513 * T, 2000 * G),
+    "h100-sxm": (67 * T, 989 * T, 1979 * T, 3350 * G),
+    "h100-nvl": (60 * T, 835 * T, 1670 * T, 3900 * G),
+    "h200-sxm": (67 * T, 989 * T, 1979 * T, 4800 * G),
+    "b200": (75 * T, 2250 * T, 4500 * T, 8000 * G),
+    "mi210": (None, 181 * T, 181 * T, 1638 * G),
+    "mi250x": (None, 383 * T, 383 * T, 3277 * G),
+    "mi300x": (163.4 * T, 1307 * T, 2615 * T, 5300 * G),
+    "arc-b580": (13.7 * T, None, None, 456 * G),
+    "inferentia1": (None, 64 * T, 128 * T, None),
+    "inferentia2": (47.5 * T, 190 * T, 380 * T, 820 * G),
+    "trainium1": (None, 190 * T, None, 820 * G),
+    "trainium2": (None, 667 * T, None, 2900 * G),
+}
+"""FP32, FP16, int8 and bandwidth in a table made apart from the catalogue; None where it has none, or another sense."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_catalogue_agrees_with_a_table_made_apart_from_it(name: str) -> None:
+    device = DEVICES[name]
+    rates = [peak.rate if (peak := device.peak(dtype)) else None for dtype in ("float32", "float16")]
+    eight = max(
+        (part.peaks["int8"].rate for kind, part in device.parts.items() if kind != "dla" and "int8" in part.peaks), default=None
+    )
+    for found, expected in zip((*rates, eight, device.bandwidth), PUBLISHED[name], strict=True):
+        if expected is not None:
+            assert found == pytest.approx(expected, rel=0.04)
+
+
+SOLD = {
+    "jetson-orin-nano-4gb": ("int8", 20 * T, 2), "jetson-orin-nano-8gb": ("int8", 40 * T, 2),
+    "jetson-orin-nano-8gb-super": ("int8", 67 * T, 2), "jetson-orin-nx-8gb": ("int8", 70 * T, 2),
+    "jetson-orin-nx-16gb": ("int8", 100 * T, 2), "jetson-agx-orin-32gb": ("int8", 200 * T, 2),
+    "jetson-agx-orin-64gb": ("int8", 275 * T, 2), "jetson-thor-t5000": ("float4", 2070 * T, 2),
+    "a100-sxm-80gb": ("int8", 1248 * T, 2), "a40": ("int8", 598.6 * T, 2), "l4": ("int8", 485 * T, 2),
+    "l40": ("int8", 724 * T, 2), "l40s": ("float8", 1466 * T, 2), "h100-pcie": ("float16", 1513 * T, 2),
+    "h100-sxm": ("int8", 3958 * T, 2), "h200-sxm": ("float8", 3958 * T, 2), "b200": ("float4", 18000 * T, 2),
+    "rtx-3090": ("int8", 570 * T, 2), "rtx-4090": ("int8", 1321 * T, 2), "rtx-5070": ("int8", 988 * T, 4),
+    "rtx-5090": ("int8", 3352 * T, 4), "hailo-10h": ("int8", 40 * T, 2), "trainium2": ("bfloat16", 2563 * T, 3),
+}  # fmt: skip
+"""The figure that a device is sold with, sparse or narrower, and by how much the dense one is below it at the least."""
+
+
+@pytest.mark.parametrize("name", SOLD)
+def test_no_sparse_rate_stands_for_a_dense_one(name: str) -> None:
+    dtype, sold, times = SOLD[name]
+    rates = [part.peaks[dtype].rate for part in DEVICES[name].parts.values() if dtype in part.peaks]
+    assert 0 < sum(rates) <= 1.03 * sold / times
+
+
+def test_a_figure_of_which_nothing_is_to_be_said_is_text_alone() -> None:
+    alone = {
+        path.name: re.findall(r'\{ value = "[^"]*" \}', path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.toml")
+    }
+    assert {name: found for name, found in alone.items() if found} == {}
+
+
+CHANGED: dict[str, tuple[str, str, float]] = {
+    "memory": ("jetson-orin-nano-8gb,memory=4GiB", "memory", 4 * 2**30),
+    "bandwidth": ("t4, bandwidth = 300 GB/s", "bandwidth", 300e9),
+    "price": ("t4,price=900 USD,power=60W", "price", 900),
+}
+
+
+@pytest.mark.parametrize(("text", "name", "value"), CHANGED.values(), ids=CHANGED.keys())
+def test_the_user_can_change_a_figure(text: str, name: str, value: float) -> None:
+    device = device_named(text)
+    assert (device.value(name), device.figures[name].basis) == (value, "given")
+    assert catalogue()[device.name].value(name) != value
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "part", "rate"),
+    [
+        ("t4,float16=50TFLOPS", "float16", "gpu", 50e12),
+        ("jetson-nano,int8=1TOPS", "int8", "gpu", 1e12),
+        ("jetson-agx-orin-64gb,int8=10TOPS", "int8", "gpu", 10e12),
+    ],
+)
+def test_the_user_can_change_a_rate_which_is_then_the_only_one(text: str, dtype: str, part: str, rate: float) -> None:
+    peak = device_named(text).peak(dtype)
+    assert peak is not None
+    assert (peak.part, peak.rate, peak.figure.basis) == (part, rate, "given")
+
+
+@pytest.mark.parametrize("text", ["h100-sxm", "H100-SXM", " h100 sxm", "h100_sxm"])
+def test_a_name_is_found_however_it_is_written(text: str) -> None:
+    assert device_named(text).name == "h100-sxm"
+
+
+WRONG = {
+    "variants": (
+        "jetson-orin-nano",
+        "there is no device 'jetson-orin-nano'; is 'jetson-orin-nano-4gb', 'jetson-orin-nano-8gb' or "
+        "'jetson-orin-nano-8gb-super' meant?",
+    ),
+    "a slip": ("h100-sxn", "there is no device 'h100-sxn'; is 'h100-sxm', "),
+    "nothing near": ("toaster", "there is no device 'toaster': 'onnxcost devices' lists those there are"),
+    "no value": ("t4,memory", "--device wants NAME,KEY=VALUE, not 't4,memory'"),
+    "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; is 'memory' meant?"),
+    "no unit": ("t4,memory=4", "--device memory: '4' is not written like 8 GiB"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_device_is_refused_with_a_hint(text: str, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        device_named(text)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_file_of_the_users_comes_before_the_catalogue(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "t4"\nkind = "gpu"\ngpu.peak.float32 = "1 TFLOP/s"\n', encoding="utf-8")
+    assert device_named("t4", [path]).dtypes == ("float32",)
+    assert "int8" in device_named("t4").dtypes
+
+
+def test_two_devices_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "x"\nkind = "gpu"\ngpu.peak.float32 = "1 TFLOP/s"\n', encoding="utf-8")
+    with pytest.raises(InputError, match="there are two devices 'x'"):
+        device_named("x", [path, path])
