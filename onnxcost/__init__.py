@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
-    from onnxcost.comparing import compare as compare
     from onnxcost.comparison import Candidate as Candidate
     from onnxcost.comparison import Comparison as Comparison
+    from onnxcost.contest import compare as compare
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
     from onnxcost.errors import InputError as InputError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from onnxcost.report import CostReport as CostReport
     from onnxcost.report import Counted as Counted
     from onnxcost.report import Uncounted as Uncounted
+    from onnxcost.scanned import Scanned as Scanned
+    from onnxcost.scanning.scanning import scan as scan
     from onnxcost.work import Work as Work
 
 _HOMES = {
@@ -49,15 +51,17 @@ _HOMES = {
     "ModelError": "errors",
     "OnnxCostError": "errors",
     "Profile": "profiled",
+    "Scanned": "scanned",
     "Settings": "measurement",
     "Uncounted": "report",
     "UnknownShape": "errors",
     "Work": "work",
-    "compare": "comparing",
+    "compare": "contest",
     "estimate": "estimator",
     "measure": "measuring.measuring",
     "measure_batches": "measuring.measuring",
     "profile": "measuring.profiling",
+    "scan": "scanning.scanning",
     "strip": "frontend.stripping",
     "trace": "measuring.tracing",
 }

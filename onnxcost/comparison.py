@@ -146,7 +146,7 @@ class Comparison:
         rivals = [second if cost.least == first else first for cost in costs]
         best = {one.label for one, cost, rival in zip(having, costs, rivals, strict=True) if cost.most <= rival}
         alike = {each.label for each in having if each is self.baseline or each.is_undecided}
-        if metric in ("latency", "fps") and best & alike:
+        if metric in ("latency", "fps", "flops_per_second") and best & alike:
             best |= alike
         return frozenset(best) if len(best) < len(having) else frozenset()
 

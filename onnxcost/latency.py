@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 TAIL = 0.025
 """How often the true median lies below a 95 % confidence interval, and how often above, at the most."""
 OUTLIER_SCORE, LEAST_SPREAD = 10, 1e-3
+SPREAD_OF_PROCESSES = 0.005
+"""By which share two processes that run the same model differ for as long as they live, by where things lie in their memory: no
+number of turns tells it from a difference of the models.
+"""
 BLOCKS = 10
 """Into how many consecutive blocks the runs are cut to see whether the times drift."""
 
@@ -140,7 +144,10 @@ class Latency:
 
 
 class Ratio(NamedTuple):
-    """A model's latency over another's, the two timed by turns, and its 95 % confidence interval; None under 6 turns."""
+    """A model's latency over another's, the two timed by turns, and its 95 % confidence interval; None under 6 turns.
+
+    The interval is that of the turns, wider by SPREAD_OF_PROCESSES on both sides.
+    """
 
     value: float
     ci95: tuple[float, float] | None
@@ -150,6 +157,11 @@ class Ratio(NamedTuple):
         """Whether no difference is seen: the interval has 1 in it."""
         return self.ci95 is not None and self.ci95[0] <= 1 <= self.ci95[1]
 
+    @property
+    def width(self) -> float:
+        """Of the interval, as a share of the value; 0 where there is none."""
+        return (self.ci95[1] - self.ci95[0]) / self.value if self.ci95 else 0.0
+
 
 def ratio_of(turns: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
     """The ratio of a model to another, from the latencies that both had in the same turns.
@@ -157,7 +169,10 @@ def ratio_of(turns: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
     Each turn has a ratio of its own, so that whatever makes both slow for a while cancels out: it is their median.
     """
     ratios = Latency(turns / others)
-    return Ratio(ratios.median, ratios.median_ci95)
+    interval = ratios.median_ci95
+    if interval is None:
+        return Ratio(ratios.median, None)
+    return Ratio(ratios.median, (interval[0] * (1 - SPREAD_OF_PROCESSES), interval[1] * (1 + SPREAD_OF_PROCESSES)))
 
 
 def _rank(runs: int) -> int:

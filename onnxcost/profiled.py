@@ -198,8 +198,8 @@ class Profile:
             return ()
         times = self.node_seconds / (self.latency or 1)
         return (
-            f"profiling makes the nodes together {times:.1f} times as slow as the whole model is without it: so short nodes take "
-            "mostly what it adds, and their shares say little",
+            f"profiling makes the nodes together {times:.1f} times as slow as the whole model is without it: so short nodes "
+            "take mostly what it adds, and their shares say little",
         )
 
     @property

@@ -43,11 +43,6 @@ class Scanned:
     report: Document | None = None
     version: str = __version__
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether there are figures."""
-        return self.report is not None
-
     def to_dict(self) -> dict[str, Any]:
         """The JSON line as plain data: the scan's own keys, and behind them those of the report."""
         return {
@@ -56,7 +51,7 @@ class Scanned:
             "path": self.path,
             "status": self.status,
             "reason": self.reason or None,
-            "seconds": round(self.seconds, 6),
+            "seconds": self.seconds,
             "file": None if self.file is None else self.file._asdict(),
             "options": dict(self.options),
             **(self.report or {}),
@@ -69,13 +64,13 @@ class Scanned:
     @classmethod
     def from_dict(cls, line: Document) -> Scanned:
         """What ``to_dict`` made; raises KeyError or TypeError for anything else."""
-        own = ("schema", "version", "path", "status", "reason", "seconds", "file", "options")
-        path, status, reason, seconds, file, options = (line[key] for key in own[2:])
         if line["schema"] != SCHEMA:
             raise KeyError("schema")
-        report = {key: value for key, value in line.items() if key not in own}
+        own = ("path", "status", "reason", "seconds", "file", "options")
+        path, status, reason, seconds, file, options = (line[key] for key in own)
         stamp = None if file is None else Stamp(**file)
-        return cls(path, status, reason or "", seconds, stamp, options, report or None, line["version"])
+        report = {key: value for key, value in line.items() if key not in own} if "totals" in line else None
+        return cls(path, status, reason or "", seconds, stamp, options, report, line["version"])
 
 
 def stamp_of(path: str) -> Stamp | None:
@@ -128,7 +123,9 @@ def scan_of(labelled: Iterable[tuple[str, Scanned]], sort: str | None = None) ->
     rows = [Row(label, result, _candidate(label, result)) for label, result in labelled]
     if sort is None:
         return Scan(tuple(rows))
-    places = {candidate.label: at for at, candidate in enumerate(ordered([row.candidate for row in rows if row.candidate], sort))}
+    places = {
+        candidate.label: at for at, candidate in enumerate(ordered([row.candidate for row in rows if row.candidate], sort))
+    }
     return Scan(tuple(sorted(rows, key=lambda row: places.get(row.label, len(places)))), sort)
 
 

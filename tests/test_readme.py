@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import readme  # noqa: E402
 
-
 INSTALLED = f"Of onnx {onnx.__version__}, all opsets, and onnxruntime {onnxruntime.__version__}."
 COUNTED = [match for match in readme.BLOCK.finditer(README) if match["kind"] == "run"]
 

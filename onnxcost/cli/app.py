@@ -26,8 +26,11 @@ COMMANDS: Mapping[str, Entry] = {
     "measure": Entry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
     "profile": Entry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
     "compare": Entry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
+    "scan": Entry("onnxcost.cli.scan", "Count many models, several side by side: a row for each."),
     "strip": Entry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
     "formulas": Entry("onnxcost.cli.formulas", "Show how each operator is counted."),
+    "budget": Entry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
+    "devices": Entry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
 }
 """A module here has its command under the module's last name."""
 
@@ -48,6 +51,7 @@ Examples:
   onnxcost model.onnx -o cost.json     as JSON (.csv, .md and .txt do, too)
   onnxcost model.onnx --strict         exit 1 if anything is not exact
   onnxcost measure model.onnx          latency, FPS, FLOP/s and memory alone
+  onnxcost scan models/                many models: a row for each
   onnxcost formulas Conv               how an operator is counted
 """
 

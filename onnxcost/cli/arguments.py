@@ -72,10 +72,13 @@ def _array(path: str) -> Any:
 
 
 def checked_path(path: str, commands: Iterable[str]) -> str:
-    """The path, if something is there; raises InputError with the command or the file that was probably meant."""
+    """The path, if something is there, be it a link that leads nowhere.
+
+    Raises InputError with the command or the file that was probably meant.
+    """
     place = Path(path)
     try:
-        if place.exists():
+        if place.exists() or place.is_symlink():
             return path
         beside = [str(place.parent / entry.name) for entry in place.parent.iterdir() if entry.suffix == ".onnx"]
     except (OSError, ValueError):

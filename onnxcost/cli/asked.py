@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
+MANY = "'onnxcost scan', a row for each, and 'onnxcost compare'"
 SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 
 OPTIONS: tuple[Decorator, ...] = (
     click.argument("model"),
+    # What the usage line does not show: to say which commands take many models.
+    click.argument("others", nargs=-1, metavar=""),
     click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape; repeatable."),
     click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim by its name; repeatable."),
     click.option(
@@ -58,24 +62,38 @@ def model_options(command: Command) -> Command:
     def with_asked(
         *,
         model: str,
+        others: tuple[str, ...],
         shapes: tuple[str, ...],
         dims: tuple[str, ...],
         values: tuple[str, ...],
         trips: tuple[str, ...],
         formulas: str | None,
-        **others: Any,
+        **own: Any,
     ) -> Any:
-        asked = Asked(
-            _source(model),
-            arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
-            arguments.pairs("--dim", DIM, dims, arguments.size),
-            arguments.pairs("--value", VALUE, values, arguments.value),
-            arguments.pairs("--trips", TRIPS, trips, arguments.size),
-            _with_own(formulas) if formulas else None,
-        )
-        return command(asked=asked, **others)
+        if others:
+            raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for many there are {MANY}")
+        return command(asked=asked_of(model, shapes, dims, values, trips, formulas), **own)
 
     return with_options(OPTIONS, wraps(command)(with_asked))
+
+
+def asked_of(
+    model: str,
+    shapes: Iterable[str],
+    dims: Iterable[str],
+    values: Iterable[str],
+    trips: Iterable[str],
+    formulas: str | None,
+) -> Asked:
+    """What the options say. Raises InputError for what is not written as they are, and for a model that is not there."""
+    return Asked(
+        _source(model),
+        arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
+        arguments.pairs("--dim", DIM, dims, arguments.size),
+        arguments.pairs("--value", VALUE, values, arguments.value),
+        arguments.pairs("--trips", TRIPS, trips, arguments.size),
+        _with_own(formulas) if formulas else None,
+    )
 
 
 def with_options(options: Iterable[Decorator], command: Command) -> Command:
@@ -96,6 +114,8 @@ def _source(model: str) -> str | bytes:
     if model != "-":
         group = click.get_current_context().find_root().command
         commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
+        if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
+            raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
         return arguments.checked_path(model, commands)
     if sys.stdin.isatty():
         raise InputError("standard input is a terminal: pipe a model into 'onnxcost -'")

@@ -15,7 +15,8 @@ from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, 
 from onnxcost.cli.running import survived
 from onnxcost.cli.sources import sources_of
 from onnxcost.cli.verdict import Run, end, warn
-from onnxcost.comparing import Given, Read, Timings, checked, comparison_of, read, refuse_too_few, timed, untimed
+from onnxcost.comparing import Given, Read, comparison_of, read
+from onnxcost.contest import Timings, checked, refuse_too_few, timed, untimed
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.render.progress import progress_on
 
@@ -33,8 +34,8 @@ A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or 
 'onnxcost MODEL -o cost.json'; all may be mixed.
 
 The models are timed by turns (A B C A B C ...), so that all meet the same machine. Of each the ratio of its latency to the
-first one's is given with its 95 % confidence interval; no difference is seen where that has 1 in it. A saved report keeps the
-latency that it was saved with.
+first one's is given with its 95 % confidence interval; no difference is seen where that has 1 in it. It takes in that two
+processes of one model differ by up to 0.5 %. A saved report keeps the latency that it was saved with.
 
 With --check-outputs all models are run on the same inputs. Inputs and outputs are matched by name, else by position, type
 and shape; NCHW is transposed to NHWC and back. An output's relative difference is the largest difference between two elements,
@@ -162,7 +163,7 @@ def _document(comparison: Comparison, differences: Sequence[Differences]) -> Doc
         return comparison_csv(comparison)
 
     def markdown() -> str:
-        from onnxcost.render.compared_formats import comparison_markdown
+        from onnxcost.render.compared_markdown import comparison_markdown
 
         return comparison_markdown(comparison, differences)
 

@@ -106,7 +106,7 @@ def measuring_options(*without: str) -> Decorator:
 def _inputs(given: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
     if not given:
         return {}
-    from onnxcost.measuring.input_files import named_files
+    from onnxcost.measuring.inputs.files import named_files
 
     return named_files(given)
 

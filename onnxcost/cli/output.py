@@ -70,7 +70,7 @@ def deliver(document: Document, format_: str, output: str | None) -> None:
     """Write the document in the format to the file, or to stdout where there is none."""
     if output is not None and output != "-":
         text = text_of(document.table(screen_of(None))) if format_ == "table" else getattr(document, format_)()
-        replace_file(Path(output), text.encode())
+        replace_file(Path(output), text.encode(errors="replace"))
     elif format_ == "table":
         show(document.table)
     else:

@@ -11,12 +11,13 @@ from onnxcost.metrics import MEASURED
 
 if TYPE_CHECKING:
     from onnxcost.agreement import Agreement
-    from onnxcost.comparing import Timings
     from onnxcost.comparison import Comparison
+    from onnxcost.contest import Timings
     from onnxcost.gate import Limit
 
 ADVISED = ("load", "threads", "cores", "few-runs")
 """The kinds of advice that matter where models are held against each other."""
+WIDE_INTERVAL = 0.1
 
 
 class Run(NamedTuple):
@@ -44,6 +45,9 @@ def warn(comparison: Comparison, gate: Sequence[Limit], run: Run) -> None:
     advice = ((label, each) for label, result in results.items() for each in getattr(result, "advice", ()))
     for text, labels in _by_text((label, each.text) for label, each in advice if each.kind in ADVISED):
         say("advice", f"{labels}: {text}")
+    if wide := [each.label for each in comparison.others if each.ratio and each.ratio.width > WIDE_INTERVAL]:
+        percent = f"{100 * WIDE_INTERVAL:.0f} %"
+        say("advice", f"{', '.join(wide)}: the ratio's interval is wider than {percent}: time for longer (--seconds 20)")
 
 
 def _by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -96,8 +100,14 @@ def _grown(comparison: Comparison, gate: Sequence[Limit], run: Run) -> Iterable[
         yield CheckFailed(f"--max-increase: {'; '.join(grown)}")
     for metric, labels in unchecked(comparison, gate).items():
         text = f"--max-increase {metric}: {', '.join(labels)} has no {METRICS[metric].title}"
-        tried = metric in MEASURED and any(label in run.timings.by_label for label in labels)
-        yield MeasurementError(text) if tried else InputError(text)
+        if metric not in MEASURED:
+            yield InputError(text)
+        elif not run.timings.by_label:
+            yield InputError(f"{text}: nothing was measured")
+        elif not run.timings.by_label.keys() & labels:
+            yield InputError(f"{text}: save the report again without --no-run")
+        else:
+            yield MeasurementError(text)
 
 
 def _apart(agreements: Mapping[str, Agreement], limit: float | None) -> Iterable[OnnxCostError]:

@@ -59,6 +59,16 @@ def check_window(step: Step) -> None:
             refuse_contradiction(step, f"a window of {window} does not fit into the {room} of dim {axis + 2}, padding included")
 
 
+def check_channels(step: Step) -> None:
+    """onnx's inference does not hold a convolution's weight against its input."""
+    if step.node.op_type != "Conv" or len(step.inputs) < 2 or step.inputs[0] is None or step.inputs[1] is None:
+        return
+    given, weight = step.inputs[0].dims or (), step.inputs[1].dims or ()
+    group = step.attributes["group"].i if "group" in step.attributes else 1
+    if len(given) > 2 and len(weight) > 2 and isinstance(weight[1], int) and given[1] != group * weight[1]:
+        refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}")
+
+
 _SLIDING = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
 
 

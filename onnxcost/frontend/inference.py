@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.table import FormulaTable, ShapeRule
-from onnxcost.frontend.contradictions import check_positions, check_reshape, check_window, refuse_contradiction
+from onnxcost.frontend.contradictions import (
+    check_channels,
+    check_positions,
+    check_reshape,
+    check_window,
+    refuse_contradiction,
+)
 from onnxcost.frontend.folding import can_fold, folded
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
@@ -59,6 +65,7 @@ class Inference:
             _mask_of_dropout(step)
             check_reshape(step)
             check_window(step)
+            check_channels(step)
         if not _is_settled(step):
             self._apply_rules(step)
 

@@ -42,7 +42,7 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     if limit is not None and (limit < 0 or number_in(condition, found.opsets) == 0):
         limit = 0
     loops, caveats = len(found.loops), len(found.caveats)
-    arguments = _iteration(f"{step.name}/", [fresh(f"{step.name}/carried_{i}", value) for i, value in enumerate(carried)])
+    arguments = _iteration(f"{step.name}/", [fresh(value.name, value) for value in carried])
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
     never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
     if limit is None or (limit and not (never_ends and _keeps_shapes(inner, outputs, arguments))):

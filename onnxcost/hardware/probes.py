@@ -2,33 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
-Shape = tuple[int, ...]
-Weight = tuple[str, Shape]
+from onnxcost.hardware.probe import Probe, Weights, chain
+from onnxcost.hardware.probe_convolutions import activated, cold_convolutions, conv, convolutions, plain_convolutions
+from onnxcost.hardware.probe_products import cold_products, products, quantized, recurrences
 
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A graph in ONNX's textual syntax, with its weights, that tells the time of a family's kernel."""
-
-    family: str
-    graph: str
-    weights: Mapping[str, Weight] = field(default_factory=dict)
-    integers: Mapping[str, Shape] = field(default_factory=dict)
+KI, MI = 2**10, 2**20
+UNARY_SIZES = (KI, 16 * KI, 256 * KI, 2 * MI)
 
 
 def probes() -> tuple[Probe, ...]:
-    """All, families that others build on first."""
+    """All of them; what they need to be seen through (what is around the family's nodes) comes first."""
     return tuple(probe for make in _MAKERS for probe in make())
 
 
-def chain(family: str, shape: Shape, *lines: str, weights: Mapping[str, Weight] | None = None, dtype: str = "float", **integers: Shape) -> Probe:
-    """A graph whose lines are joined: ``<`` stands for what the line before makes, ``>`` for what this one makes."""
-    body = []
-    for index, line in enumerate(lines):
-        made = "y" if index == len(lines) - 1 else f"t{index + 1}"
-        body.append(line.replace(">", made, 1).replace("<<", f"t{index}" if index else "x").replace("@", str(index)))
-    dims = ",".join(map(str, shape))
-    return Probe(family, f"({dtype}[{dims}] x) => (y) {{ {'; '.join(body)} }}", weights or {}, integers)
+def blocked_probe() -> Probe:
+    """A convolution that a runtime with a blocked layout lays out so."""
+    return conv("conv-blocked", 32, 32, 8, 3)
+
+
+def _overheads() -> Iterator[Probe]:
+    yield chain("cheap", (8,), "Neg(IN)")
+    yield chain("cheap", (8,), *["Neg(IN)", "Abs(IN)"] * 16)
+    lines = [f"Reshape(IN, {'flat' if index % 4 < 2 else 'square'})" if index % 2 else "Neg(IN)" for index in range(32)]
+    yield chain("view", (8, 8), *lines, flat=(64,), square=(8, 8))
+
+
+def _elementwise() -> Iterator[Probe]:
+    """Operators that do not undo or absorb one another in a chain."""
+    lines = {
+        "cheap": ["Neg(IN)", "Abs(IN)"],
+        "sigmoid": ["Sigmoid(IN)"] * 2,
+        "tanh": ["Tanh(IN)"] * 2,
+        "exp": ["Neg(IN)", "Exp(IN)"],
+        "erf": ["Erf(IN)"] * 2,
+        "gelu": ["Gelu(IN)"] * 2,
+        "quick-gelu": ["com.microsoft.QuickGelu<alpha = 1.0>(IN)"] * 2,
+        "sqrt": ["Sqrt(IN)"] * 2,
+        "hard": ["HardSigmoid(IN)"] * 2,
+        "pow": ["Pow(IN, three)"] * 2,
+        "cast": ["Cast<to = 7>(IN)", "Cast<to = 1>(IN)"],
+        "binary": ["Add(IN, X)", "Mul(IN, X)"],
+        "batchnorm": ["BatchNormalization(IN, scale, scale, scale, scale)"],
+        "lrn": ["LRN<size = 5>(IN)"],
+        "instancenorm": ["InstanceNormalization(IN, scale, scale)"],
+        "quantize": ["QuantizeLinear(IN, unit, zero)", "DequantizeLinear(IN, unit, zero)"],
+    }
+    scalars: Weights = {"three": ("float32", ()), "unit": ("float32", ()), "zero": ("uint8", ()), "scale": ("float32", (64,))}
+    for family, pattern in lines.items():
+        for size in UNARY_SIZES:
+            used = {name: weight for name, weight in scalars.items() if any(name in line for line in pattern)}
+            domain = [line.replace("Gelu(IN)", "com.microsoft.Gelu(IN)") if family == "gelu" else line for line in pattern]
+            if family == "binary":
+                domain = [*domain, *domain]
+            yield chain(family, (1, 64, size // 64, 1), *domain, weights=used)
+
+
+def _broadcasts() -> Iterator[Probe]:
+    for rows, columns in ((16, 64), (196, 384), (64, 4096), (2048, 1024)):
+        weights: Weights = {"b": ("float32", (columns,))}
+        yield chain("broadcast", (rows, columns), "Add(IN, b)", "Mul(IN, b)", "Sub(IN, b)", weights=weights)
+    for channels, places in ((16, 49), (96, 196), (64, 3136), (64, 12544)):
+        gates: Weights = {"g": ("float32", (1, channels, 1, 1))}
+        yield chain("broadcast", (1, channels, places, 1), "Mul(IN, g)", "Add(IN, g)", "Sub(IN, g)", weights=gates)
+    for rows, columns in ((16, 64), (196, 384), (1024, 1024)):
+        yield chain("where", (rows, columns), "Less(IN, X)", "Where(IN, X, X)")
+
+
+def _movements() -> Iterator[Probe]:
+    for shape in ((1, 8, 16, 32), (1, 64, 12, 32), (1, 196, 12, 64), (8, 196, 12, 64)):
+        for order in ("0, 2, 1, 3", "0, 3, 1, 2", "0, 2, 3, 1"):
+            # Alone: through other operators transposes are moved until they cancel each other.
+            yield chain("transpose", shape, f"Transpose<perm = [{order}]>(IN)")
+    for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
+        yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
+        yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")
+    for rows, columns in ((16, 32), (128, 768), (4096, 256)):
+        yield chain("gather", (rows, columns), "Neg(IN)", "Gather<axis = 0>(IN, places)", places=tuple(range(rows))[::-1])
+        yield chain(
+            "slice", (rows, columns), "Neg(IN)", "Slice(IN, low, high, axes)", low=(1, 1), high=(rows, columns), axes=(0, 1)
+        )
+        yield chain("pad", (1, rows // 4, 4, columns), "Neg(IN)", "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
+        yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
+    for side in (7, 28, 80):
+        weights: Weights = {}
+        text = 'Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(IN, , , sizes)'
+        yield chain("resize", (1, 64, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 64, 2 * side, 2 * side))
+
+
+def _normalizations() -> Iterator[Probe]:
+    for rows, columns in ((8, 64), (196, 196), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
+        weights: Weights = {"g": ("float32", (columns,)), "b": ("float32", (columns,))}
+        yield chain("softmax", (rows, columns), *["Softmax<axis = -1>(IN)"] * 2)
+        yield chain("layernorm", (rows, columns), *["LayerNormalization<axis = -1>(IN, g, b)"] * 2, weights=weights)
+        # Both as onnxruntime fuses them: with what is added before.
+        yield chain(
+            "skip-layernorm",
+            (1, rows, columns),
+            "Neg(IN)",
+            "Add(IN, X)",
+            "LayerNormalization<axis = -1>(IN, g, b)",
+            weights=weights,
+        )
+        yield chain("bias-gelu", (1, rows, columns), *["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2, weights={"b": weights["b"]})
+        yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, last)", last=(-1,))
+
+
+def _pools() -> Iterator[Probe]:
+    for channels, side in ((20, 112), (20, 28), (100, 14)):
+        yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"] * 2)
+        yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)"])
+        yield chain("global-pool", (1, channels, side, side), "GlobalAveragePool(IN)")
+
+
+def _reorders() -> Iterator[Probe]:
+    """A pool is brought into blocks and out of them: of two pools that differ in size alone the rest is known."""
+    for channels, side in ((32, 7), (64, 28), (64, 112), (256, 56)):
+        yield chain("reorder", (1, channels, side, side), "MaxPool<kernel_shape = [1, 1], strides = [1, 1]>(IN)")
+    for channels, side in ((32, 7), (64, 28), (64, 112), (256, 28)):
+        pool = "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"
+        yield chain("pool-blocked", (1, channels, side, side), *[pool] * 4)
+        yield chain("pool-blocked", (1, channels, side, side), "MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)")
+        yield chain("global-pool-blocked", (1, channels, side, side), "GlobalAveragePool(IN)")
+
+
+_MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
+    *(_overheads, _elementwise, _broadcasts, _movements, _normalizations, _pools, _reorders),
+    *(convolutions, activated, plain_convolutions, cold_convolutions),
+    *(products, cold_products, recurrences, quantized),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from onnxcost.report import CostReport
 
-TURNS = 12
+TURNS, LONGEST_TURN = 12, 0.5
+"""How many there are at the least, unless there are fewer runs; from so many seconds on a turn is divided."""
 MOST_AT_ONCE = 8
 """Models whose processes are alive at the same time: the more there are, the longer a model waits for its next turn."""
 PROCESS_BYTES = 150 << 20
@@ -87,12 +89,12 @@ def groups_of(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
 
 
 def turns_of(settings: Settings) -> list[Settings]:
-    """The runs and seconds of each turn: TURNS of them, or one for each run where there are fewer runs and no time to fill.
+    """The runs and seconds of each turn; one for each run where there are fewer than TURNS and no time to fill.
 
     The first two runs of a turn do not count: they bring back to the caches what the others drove out.
     """
     runs, seconds = settings.least_runs, settings.least_seconds
-    count = TURNS if seconds else min(TURNS, runs)
+    count = max(TURNS, ceil(seconds / LONGEST_TURN)) if seconds else min(TURNS, runs)
     parts = [runs * (turn + 1) // count - runs * turn // count for turn in range(count)]
     return [replace(settings, runs=max(part, 1), seconds=seconds / count, warmup=1) for part in parts]
 

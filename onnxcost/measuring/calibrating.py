@@ -3,59 +3,107 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from onnxcost.errors import MeasurementError
-from onnxcost.hardware.calibration import Calibration, Machine, Point
-from onnxcost.hardware.probes import Probe, probes
+from onnxcost.estimator import estimate
+from onnxcost.hardware.calibration import Calibration, Machine, Probed, Speeds, speeds
+from onnxcost.hardware.kernels.execution import executed
+from onnxcost.hardware.kernels.operators import Task, tasks
+from onnxcost.hardware.probe import Probe
+from onnxcost.hardware.probes import blocked_probe, probes
 from onnxcost.measurement import Settings
-from onnxcost.measuring.calibration_run import Probed
-from onnxcost.measuring.messages import Request
+from onnxcost.measuring.calibration_run import BLOCKS, Timings
+from onnxcost.measuring.measuring import settings_with
+from onnxcost.measuring.messages import Progress, Request
 from onnxcost.measuring.supervisor import OnProgress, answers
+
+BOTH = (1, None)
 
 
 def calibrate(
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
-    threads: Sequence[int | None] = (1, None),
+    name: str = "",
+    threads: Sequence[int | None] = BOTH,
     on_progress: OnProgress | None = None,
 ) -> Calibration:
     """Measure this machine through onnxruntime: a minute of small models, with each number of threads (None: its own choice).
 
-    Raises MeasurementError where onnxruntime cannot be used.
+    ``name`` is what the machine is to be called, else after its device. Raises MeasurementError where onnxruntime cannot be
+    used.
     """
+    settings = settings_with(settings, {})
     chosen = probes()
     with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
         _write(chosen, Path(folder))
-        found = [
-            _probed(replace(settings, threads=count), folder, _share_of(on_progress, index, len(threads)))
-            for index, count in enumerate(threads)
-        ]
-    by_threads = {probed.threads[0]: _points(chosen, probed) for probed in found}
-    last = found[-1]
-    machine = Machine(last.device, last.cores, last.onnxruntime, last.platform, settings.provider)
-    today = datetime.datetime.now(datetime.UTC).date()
-    return Calibration(machine, today, by_threads, max(probed.unrest for probed in found))
+        found = {}
+        for index, count in enumerate(threads):
+            timings = _timed(replace(settings, threads=count), folder, _share_of(on_progress, index, len(threads)))
+            found[timings.threads[0]] = timings
+    last = list(found.values())[-1]
+    kernels = [_tasks(probe, last.blocked) for probe in chosen]
+    return Calibration(
+        name=name or _name(last.device.name),
+        machine=Machine(
+            last.device.name,
+            last.device.memory_bytes or 0,
+            last.cores,
+            last.onnxruntime,
+            last.platform,
+            settings.provider,
+            last.blocked,
+        ),
+        date=datetime.datetime.now(datetime.UTC).date(),
+        speeds={count: _speeds(chosen, kernels, timings) for count, timings in found.items()},
+        unrest=max(timings.unrest for timings in found.values()),
+    )
 
 
 def _write(chosen: Sequence[Probe], folder: Path) -> None:
     from onnxcost.frontend.probe_models import probe_model
 
-    for index, probe in enumerate(chosen):
-        model = probe_model(probe.graph, probe.weights, probe.integers)
-        Path(folder, f"{index:04}.onnx").write_bytes(model.SerializeToString())
+    names = [*(f"{index:04}.onnx" for index in range(len(chosen))), BLOCKS]
+    for name, probe in zip(names, (*chosen, blocked_probe()), strict=True):
+        (folder / name).write_bytes(probe_model(probe.graph, probe.weights, probe.integers).SerializeToString())
 
 
-def _probed(settings: Settings, folder: str, on_progress: OnProgress | None) -> Probed:
-    request = Request("calibrate", folder, (), settings, folder)
-    for message in answers(request, on_progress):
-        if isinstance(message, Probed):
+def _timed(settings: Settings, folder: str, on_progress: OnProgress | None) -> Timings:
+    for message in answers(Request("calibrate", folder, (), settings, folder), on_progress):
+        if isinstance(message, Timings):
             return message
     raise MeasurementError("the process that ran the probes ended without a result")
 
 
-def _points(chosen: Sequence[Probe], probed: Probed) -> tuple[Point, ...]:
-    return tuple(Point(probe, seconds) for probe, seconds in zip(chosen, probed.seconds, strict=True) if seconds is not None)
+def _tasks(probe: Probe, blocked: bool) -> tuple[Task, ...]:
+    """What runs in a probe, told by the same rules as of any model."""
+    from onnxcost.frontend.probe_models import probe_model
+
+    graph = estimate(probe_model(probe.graph, probe.weights, probe.integers)).graph
+    return tuple(task for step in executed(graph, blocked=blocked) for task in tasks(step))
+
+
+def _speeds(chosen: Sequence[Probe], kernels: Sequence[tuple[Task, ...]], timings: Timings) -> Speeds:
+    timed = zip(chosen, kernels, timings.seconds, strict=True)
+    return speeds([Probed(probe.family, its, seconds) for probe, its, seconds in timed if seconds is not None])
+
+
+def _name(device: str) -> str:
+    """As the catalogue's names are written."""
+    return "-".join(re.findall(r"[a-z0-9]+", device.lower())) or "this-machine"
+
+
+def _share_of(on_progress: OnProgress | None, index: int, count: int) -> OnProgress | None:
+    """Tells how far one of several goes is as a share of all."""
+    if on_progress is None:
+        return None
+
+    def say(progress: Progress) -> None:
+        done = None if progress.done is None else (index + progress.done) / count
+        on_progress(progress._replace(done=done))
+
+    return say

@@ -1,4 +1,4 @@
-"""In the child: times many small models, each for a moment, over and over, so that whatever slows the machine hits all alike."""
+"""In the child: times many small models, each for a moment, over and over: what slows the machine hits all alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onnxcost.measurement import Device
 from onnxcost.measuring.messages import Progress, Request
 
 if TYPE_CHECKING:
@@ -13,14 +14,16 @@ if TYPE_CHECKING:
     from onnxcost.measuring.session import Session
 
 ROUNDS = 3
-TURN_SECONDS, LEAST_RUNS = 0.012, 4
+TURN_SECONDS, LEAST_RUNS = 0.01, 3
 """How long a model's turn is, and how many runs it has at the least; those before them warm up."""
-WARMUP_RUNS = 2
+WARMUP_RUNS = 1
+BLOCKS = "blocks.model"
+"""A model of one convolution, in the same folder."""
 LOW = 10
 """The percentile that is told: other work on the machine makes runs slower, never quicker."""
 
 
-class Probed(NamedTuple):
+class Timings(NamedTuple):
     """The low quantile of each model's run times in seconds, in the order of the files, None for one that cannot be run; and
     the median of them over it, a measure of the machine's unrest.
     """
@@ -28,14 +31,15 @@ class Probed(NamedTuple):
     seconds: tuple[float | None, ...]
     unrest: float
     threads: tuple[int, int]
-    device: str
+    device: Device
+    blocked: bool
     cores: float
     onnxruntime: str
     platform: str
 
 
 def run(request: Request, channel: Channel) -> None:
-    """Answers with Probed: of the models ``*.onnx`` in the folder ``request.model``, by name."""
+    """Answers with Timings: of the models ``*.onnx`` in the folder ``request.model``, by name."""
     import numpy as np
 
     from onnxcost.measuring.environment import environment
@@ -51,11 +55,12 @@ def run(request: Request, channel: Channel) -> None:
     found = [np.array(samples) for samples in times]
     machine = environment(None)
     channel.send(
-        Probed(
+        Timings(
             seconds=tuple(float(np.percentile(samples, LOW)) if len(samples) else None for samples in found),
             unrest=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
             threads=thread_counts(request.settings),
-            device=device_of(request.settings).name,
+            device=device_of(request.settings),
+            blocked=_has_blocks(request),
             cores=machine.usable_cores,
             onnxruntime=machine.onnxruntime,
             platform=machine.platform,
@@ -83,6 +88,15 @@ def _turn(path: Path, request: Request) -> list[float]:
         once()
         samples.append(time.perf_counter() - start)
     return samples
+
+
+def _has_blocks(request: Request) -> bool:
+    """Whether onnxruntime lays convolutions out in blocks here: what it makes of the model BLOCKS tells."""
+    from onnxcost.measuring.session import open_session
+
+    optimized = Path(request.folder, "optimized.model")
+    open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
+    return b"nchwc" in optimized.read_bytes()
 
 
 def _feed(session: Session) -> dict[str, Any]:

@@ -41,9 +41,12 @@ def run(request: Request, channel: Channel) -> None:
             model = opened(request, feeds, channel)
         other_work = watched_load()
         turns.append(sample(model.streams[0].runs, turn, channel.send))
-        loads += [load for load in (other_work(),) if load is not None]
+        if (load := other_work()) is not None:
+            loads.append(load)
         channel.send(turns[-1].samples)
-    samples = np.concatenate([turn.samples for turn in turns])
+    # As many of each turn: the more runs fit into the time, the faster the machine was just then.
+    most = min(len(turn.samples) for turn in turns) if request.settings.least_seconds else None
+    samples = np.concatenate([turn.samples[:most] for turn in turns])
     wall = sum(turn.wall_seconds for turn in turns)
     # The models that have their turns in between are no other work.
     model = model._replace(other_work=lambda: fmean(loads) if loads else None)

@@ -100,11 +100,15 @@ def number(value: float | None) -> str:
 
 def remarks(each: OutputDifference) -> list[str]:
     """What there is to say of an output besides its numbers."""
+    named = [f"is {each.other}"] if each.other not in ("", each.name) else []
+    return [*named, *(["transposed"] if each.is_transposed else []), *_differing(each)]
+
+
+def _differing(each: OutputDifference) -> list[str]:
+    """What its numbers do not tell of the difference."""
     of = f"of {exact(each.elements)}"
     parts = {
         each.reason: each.reason,
-        f"is {each.other}": each.other not in ("", each.name),
-        "transposed": each.is_transposed,
         f"{exact(each.apart)} {of} NaN or infinite in one": each.apart,
         f"{exact(each.not_finite)} {of} NaN or infinite in both": each.not_finite,
         f"{exact(each.unequal)} {of} differ": each.unequal and each.absolute is None,
@@ -113,8 +117,8 @@ def remarks(each: OutputDifference) -> list[str]:
 
 
 def farthest_text(each: OutputDifference) -> str:
-    """A sentence on the output that is the farthest apart: ``output 'y' differs by 1.23e-02 (relative)``."""
+    """The output that is the farthest apart, in words: ``output 'y' differs by 1.23e-02``."""
     if each.reason:
         return f"output '{each.name}': {each.reason}"
-    found = [*([f"differs by {number(each.relative)}"] if each.relative else []), *remarks(each)]
-    return f"output '{each.name}' {', '.join(found)}"
+    differs = [f"differs by {number(each.relative)}"] if each.relative else []
+    return f"output '{each.name}' {', '.join(differs + _differing(each))}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from onnxcost.comparison import Candidate, Comparison
 from onnxcost.differences import Differences
 from onnxcost.metrics import METRICS
 from onnxcost.render.agreeing import agreement_lines
+from onnxcost.render.compared_text import failures, remarks, text_rows
 from onnxcost.render.different import difference_lines
 from onnxcost.render.figures import aligned, relative_text, value_text
-from onnxcost.render.glyphs import Glyphs, spelled
+from onnxcost.render.glyphs import Glyphs
 from onnxcost.render.layout import GAP, INDENT, OPTIONAL, Column, Line, Span, plain, shortened, table
 from onnxcost.render.screen import Screen
 
@@ -32,13 +32,6 @@ KEEP = (
     "file_bytes",
 )
 """Of the columns of a table with a row for each model, those that stay longest where the width does not suffice."""
-
-
-class TextRow(NamedTuple):
-    """A row in words rather than numbers: a text for each model."""
-
-    title: str
-    texts: list[str]
 
 
 def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
@@ -114,32 +107,6 @@ def _cells(comparison: Comparison, model: Candidate, best: Mapping[str, frozense
     return [f"{value}{mark} {relation}".rstrip() for value, mark, relation in zip(values, marks, relations, strict=True)]
 
 
-def text_rows(comparison: Comparison, glyphs: Glyphs) -> list[TextRow]:
-    """What there is to say in words: the inputs, the ratio of the latencies, the Pareto front."""
-    models = comparison.candidates
-    rows = [TextRow("Input", [input_text(model, glyphs) for model in models])]
-    if any(model.ratio for model in models):
-        rows.append(TextRow("Ratio", [ratio_text(model, glyphs) for model in models]))
-    if comparison.pareto:
-        front = comparison.front()
-        rows.append(TextRow("Pareto", ["unbeaten" if model.label in front else "" for model in models]))
-    return rows
-
-
-def input_text(model: Candidate, glyphs: Glyphs) -> str:
-    """The shape of the first input, and how many more there are."""
-    more = f" +{len(model.inputs) - 1}" if len(model.inputs) > 1 else ""
-    return spelled((model.inputs[0] or "scalar") + more, glyphs) if model.inputs else glyphs.none
-
-
-def ratio_text(model: Candidate, glyphs: Glyphs) -> str:
-    """The latency's ratio to the first model's, and its confidence interval."""
-    if model.ratio is None:
-        return ""
-    value, interval = model.ratio
-    return spelled(f"{value:.3f}×" + (" ({:.3f}–{:.3f})".format(*interval) if interval else ""), glyphs)
-
-
 def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
     """A row for each model, and the relation to the first of the metric that they are sorted by, else of the convention."""
     columns = [Column("Model", right=False, style="name", shrinks_to=14)]
@@ -183,28 +150,6 @@ def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
     lines: list[Line] = [((f"  {part}", "faint"),) for part in textwrap.wrap(text, screen.width - INDENT)]
     folded = (textwrap.wrap(plain(sentence), screen.width - INDENT) for sentence in remarks(comparison))
     return lines + [((f"  {part}", ""),) for parts in folded for part in parts]
-
-
-def remarks(comparison: Comparison) -> list[str]:
-    """Sentences on the latencies that are not seen to differ from the first one's, and those of another time."""
-    first = comparison.baseline.label
-    found = {
-        f"No difference seen in latency from {first}": [model.label for model in comparison.others if model.is_undecided],
-        f"Measured at another time than {first}": comparison.apart,
-    }
-    return [f"{what}: {', '.join(labels)}" for what, labels in found.items() if labels]
-
-
-def failures(comparison: Comparison) -> list[str]:
-    """Sentences on what could not be compared or measured."""
-    unmeasured: dict[str, list[str]] = {}
-    for model in comparison.candidates:
-        if model.unmeasured:
-            unmeasured.setdefault(model.unmeasured, []).append(model.label)
-    return [
-        *(f"Not compared: {broken.text}" for broken in comparison.broken),
-        *(f"Not measured: {', '.join(labels)}: {reason}" for reason, labels in unmeasured.items()),
-    ]
 
 
 def _failures(comparison: Comparison, screen: Screen) -> list[Line]:

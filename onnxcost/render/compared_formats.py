@@ -1,4 +1,4 @@
-"""A comparison as JSON, CSV and Markdown."""
+"""A comparison as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -11,16 +11,8 @@ from onnxcost.agreement import Agreement
 from onnxcost.comparison import Candidate, Comparison, CostedNode
 from onnxcost.differences import Differences, more
 from onnxcost.metrics import METRICS
-from onnxcost.render.agreeing import agreement_sentences, agreement_table, agreement_title
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
-from onnxcost.render.as_markdown import escaped, markdown_table
-from onnxcost.render.compared import MARK, MOST_COLUMNS, failures, remarks, text_rows
-from onnxcost.render.different import change_rows, correspondence, heading
-from onnxcost.render.different_tables import TITLES, layer_table, operator_table
-from onnxcost.render.figures import relative_text, value_text
-from onnxcost.render.glyphs import UNICODE
-from onnxcost.render.tables import Table
 from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 
@@ -70,7 +62,10 @@ def _outputs(agreement: Agreement | None) -> dict[str, Any] | None:
         "reference": agreement.reference,
         "reason": agreement.reason or None,
         "inputs": [fed._asdict() for fed in agreement.inputs],
-        "outputs": [{**asdict(each), "relative": _finite(each.relative)} for each in agreement.outputs],
+        "outputs": [
+            asdict(each) | {"absolute": _finite(each.absolute), "relative": _finite(each.relative)}
+            for each in agreement.outputs
+        ],
         "alone": list(agreement.alone),
     }
 
@@ -145,67 +140,3 @@ def _farthest(model: Candidate, what: str) -> float | None:
     """Of all outputs that could be compared."""
     values = [getattr(each, what) for each in model.agreement.outputs] if model.agreement else []
     return max((value for value in values if value is not None), default=None)
-
-
-def comparison_markdown(comparison: Comparison, differences: Sequence[Differences]) -> str:
-    """The table of the metrics, a column for each model while they are few, and the differences."""
-    blocks = ["\n".join(_metrics(comparison))]
-    blocks += [f"**{what}:** {escaped(why)}" for what, _, why in (text.partition(": ") for text in failures(comparison))]
-    blocks += map(escaped, remarks(comparison))
-    blocks += _agreement(comparison)
-    for each in differences:
-        blocks += _section(each, comparison.convention)
-    return "\n\n".join(blocks) + "\n"
-
-
-def _metrics(comparison: Comparison) -> list[str]:
-    columns = [
-        ["", *(row.title for row in text_rows(comparison, UNICODE)), *(METRICS[name].title for name in comparison.metrics)]
-    ]
-    for at, candidate in enumerate(comparison.candidates):
-        words = [row.texts[at] for row in text_rows(comparison, UNICODE)]
-        columns.append([candidate.label, *words, *(_cell(comparison, candidate, name) for name in comparison.metrics)])
-    if len(comparison.candidates) > MOST_COLUMNS:
-        return _rows(columns)
-    return _rows([list(row) for row in zip(*columns, strict=True)])
-
-
-def _rows(rows: Sequence[list[str]]) -> list[str]:
-    return markdown_table(rows[0], [False, *(True for _ in rows[0][1:])], rows[1:])
-
-
-def _cell(comparison: Comparison, candidate: Candidate, name: str) -> str:
-    relative = relative_text(comparison, candidate, name, UNICODE)
-    mark = MARK if candidate.label in comparison.best(name) else ""
-    return value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else "")
-
-
-def _section(differences: Differences, convention: str) -> list[str]:
-    name, about = heading(differences, convention)
-    titles = [f"± {TITLES.get(convention, convention)}", "± Traffic", "What"]
-    rows = change_rows(differences)
-    blocks = [
-        f"### {escaped(name)}",
-        escaped(", ".join(about)),
-        "\n".join(_table(operator_table(differences, convention, UNICODE))),
-        escaped(correspondence(differences)),
-        "\n".join(markdown_table(titles, [True, True, False], rows)) if rows else "",
-    ]
-    layers = layer_table(differences, convention, UNICODE)
-    return [block for block in (*blocks, "\n".join(_table(layers)) if layers.rows else "") if block]
-
-
-def _agreement(comparison: Comparison) -> list[str]:
-    """The outputs beside those of the first model, where they were compared."""
-    tables = agreement_table(comparison, UNICODE)
-    sentences = [escaped(text) for text in agreement_sentences(comparison)]
-    if not tables.rows and not sentences:
-        return []
-    return [f"### {escaped(agreement_title(comparison))}", *(["\n".join(_table(tables))] if tables.rows else []), *sentences]
-
-
-def _table(content: Table) -> list[str]:
-    right = [column.right for column in content.columns]
-    rows = [[" ".join(cell.split()) for cell in row] for row in content.rows]
-    note = ["", escaped(content.note)] if content.note else []
-    return markdown_table([column.title for column in content.columns], right, rows) + note

@@ -33,7 +33,7 @@ class Shown:
 
 @contextmanager
 def progress_on(stream: TextIO, *, shows_rest: bool = False) -> Iterator[Shown]:
-    """A bar on the stream if that is a terminal, with the time that is left if that is asked for; rich is imported only then."""
+    """A bar on the stream if that is a terminal, and how long it has to go if that is asked for; rich is imported only then."""
     if not stream.isatty():
         yield Shown(None)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from onnxcost.metrics import METRICS
-from onnxcost.render.compared import input_text
+from onnxcost.render.compared_text import input_text
 from onnxcost.render.figures import aligned, value_text
 from onnxcost.render.glyphs import Glyphs, spelled
 from onnxcost.render.layout import GAP, OPTIONAL, Column, Line, plain, table

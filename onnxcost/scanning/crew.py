@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +38,7 @@ _NOTHING = Message(None, None)
 Inbox = queue.SimpleQueue[Message]
 
 
-def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Iterator[tuple[Task, Answer]]:
+def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple[Task, Answer]]:
     """Every task with its answer, in the order in which they come.
 
     A task whose process dies over it, or that takes more than ``timeout`` seconds, is answered "unfinished". No worker is given
@@ -51,8 +51,8 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Iterator[tuple[
         while waiting or workers:
             while waiting and len(workers) < jobs:
                 workers.add(Worker(waiting.popleft(), timeout, inbox))
-            for worker in workers:
-                worker.end_if_late()
+            for each in workers:
+                each.end_if_late()
             worker, content = _next(inbox)
             if worker is None or worker not in workers:
                 continue
@@ -68,8 +68,8 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Iterator[tuple[
                 workers.remove(worker)
                 worker.close()
     finally:
-        for worker in workers:
-            worker.close()
+        for each in workers:
+            each.close()
 
 
 def _next(inbox: Inbox) -> Message:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
@@ -19,26 +18,20 @@ OPTIONS: Mapping[str, str] = {"shapes": "--shape", "dims": "--dim", "values": "-
 
 
 class Journal:
-    """An open journal. ``done`` are the results that stood in it and still hold, by the keys of their paths."""
+    """A file of results. ``done`` are those that stood in it and still hold, by the keys of their paths."""
 
-    def __init__(self, path: str, file: BinaryIO, done: Mapping[str, Scanned]) -> None:
+    def __init__(self, path: str, done: Mapping[str, Scanned]) -> None:
         self.done = done
-        self._path, self._file = path, file
+        self._path = path
 
     def add(self, result: Scanned) -> None:
         """Write the result's line, now: however this process ends, the line stays."""
-        with _accessed("write", self._path):
-            self._file.write(result.to_line().encode())
-            self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        with _accessed("write", self._path):
-            self._file.close()
+        with _accessed("write", self._path), Path(self._path).open("ab") as file:
+            file.write(result.to_line().encode())
 
 
 def opened(path: str, options: Document, models: Iterable[str]) -> Journal:
-    """The journal in the file, or a new one. Lines on ``models`` that hold no more are taken out of it.
+    """The journal in the file, which is made where there is none. Lines on ``models`` that hold no more are taken out of it.
 
     Raises InputError for a file that is something else or cannot be written, and for the results of other options.
     """
@@ -56,7 +49,8 @@ def opened(path: str, options: Document, models: Iterable[str]) -> Journal:
     if lines != content:
         replace_file(place, lines)
     with _accessed("write", path):
-        return Journal(path, place.open("ab"), {key: result for key, result in kept.items() if key in asked})
+        place.open("ab").close()
+    return Journal(path, {key: result for key, result in kept.items() if key in asked})
 
 
 def _results(content: bytes, path: str) -> Iterator[Scanned]:

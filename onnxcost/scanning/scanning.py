@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
@@ -20,7 +20,7 @@ from onnxcost.scanned import Document, Scanned, key_of, stamp_of
 from onnxcost.scanning import crew
 from onnxcost.scanning.journal import Journal, opened
 from onnxcost.scanning.messages import Given, Task
-from onnxcost.scanning.worker import own
+from onnxcost.scanning.worker import bug, own
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement, Settings
@@ -41,7 +41,7 @@ def scan(
     settings: Settings | None = None,
     resume: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
-) -> Iterator[Scanned]:
+) -> Generator[Scanned]:
     """What each of many models costs, as soon as it is known. ``paths`` are files, and folders for all *.onnx in them.
 
     ``jobs`` processes count side by side, one for each core if it is None. With ``settings`` the models are run as well, as
@@ -78,8 +78,8 @@ def usable_cores() -> int:
 
 
 def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    for path in map(os.fspath, paths):
-        yield from models_in(path) if Path(path).is_dir() else [path]
+    for path in paths:
+        yield from models_in(os.fspath(path)) if Path(path).is_dir() else [os.fspath(path)]
 
 
 def _options(given: Given, settings: Settings | None) -> Document:
@@ -98,13 +98,12 @@ def _results(
 ) -> Generator[Scanned]:
     """What the journal has, then what is found now, which it gets."""
     done = journal.done if journal else {}
-    with closing(journal) if journal else nullcontext():
-        yield from (done[key] for key in models if key in done)
-        with closing(fresh(path for key, path in models.items() if key not in done)) as results:
-            for result in results:
-                if journal:
-                    journal.add(result)
-                yield result
+    yield from (done[key] for key in models if key in done)
+    with closing(fresh(path for key, path in models.items() if key not in done)) as results:
+        for result in results:
+            if journal:
+                journal.add(result)
+            yield result
 
 
 def _counted(tasks: Sequence[Task], options: Document, jobs: int, timeout: float) -> Generator[Scanned]:
@@ -136,11 +135,13 @@ def _run(result: Scanned, given: Given, settings: Settings, on_progress: OnProgr
         found = measure(result.path, settings, **own(given, result.path)._asdict(), on_progress=heard)
     except OnnxCostError as error:
         found = Unmeasured("failed", str(error))
+    except Exception as error:
+        found = Unmeasured("failed", bug(error))
     measurement = {key: value for key, value in measurement_to_dict(found).items() if key != "samples"}
     return replace(
         result,
         status="unmeasured" if isinstance(found, Unmeasured) else "ok",
         reason=measurement["reason"] or "",
-        seconds=result.seconds + time.perf_counter() - start,
+        seconds=round(result.seconds + time.perf_counter() - start, 6),
         report={**(result.report or {}), "measurement": measurement},
     )

@@ -216,7 +216,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --top -1", "Invalid value for '--top'"),
         ("model.onnx --nodes --top 3", "--nodes shows all nodes and --top some of them"),
         ("model.onnx --nosuch", "No such option '--nosuch'"),
-        ("model.onnx another.onnx", "Got unexpected extra argument"),
+        ("model.onnx another.onnx", "one MODEL at a time, not 'another.onnx' as well"),
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
         ("model.onnx -o cost.pdf", "'cost.pdf' does not tell its format: end it in .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),

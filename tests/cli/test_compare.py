@@ -8,13 +8,24 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from onnxcost.agreement import Agreement, differences
 from onnxcost.cli.app import cli, run
 from onnxcost.cli.sources import labels
+from onnxcost.latency import Ratio
+from onnxcost.measurement import Advice, MeasurementResult, Settings, Unmeasured
+from onnxcost.measuring import alternating, checking
+from onnxcost.measuring.alternating import Alternated
+from onnxcost.measuring.preparation import Question
+from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model
 
 SMALL = model("(float[batch,16] x) => (float y) { y = MatMul(x, w) }", w=(16, 8))
@@ -127,30 +138,32 @@ def test_assumptions_are_said_on_stderr(folder: Path) -> None:
     assert result.stderr == "onnxcost: note: small, base: assumed batch = 1 (--dim batch=N)\n"
 
 
+GREW = f"--max-increase: large: FLOPs grew from {SMALL_FLOPS} to {LARGE_FLOPS}, by 136 (+54.8 %), more than"
+
+
 @pytest.mark.parametrize(
     ("limits", "code", "says"),
     [
-        (
-            ["flops=1%"],
-            1,
-            f"--max-increase: large: FLOPs grew from {SMALL_FLOPS} to {LARGE_FLOPS}, by 136 (+54.8 %), more than 1%",
-        ),
-        (["flops=60%"], 0, ""),
-        (["flops=136"], 0, ""),
+        (["flops=1%"], 1, [f"{GREW} 1%"]),
+        (["flops=60%"], 0, []),
+        (["flops=136"], 0, []),
         (
             ["flops=135", "weight_bytes=1KiB", "nodes=0"],
             1,
-            "more than 135; large: Nodes grew from 1 to 2, by 1 (2.00×), more than 0",
+            [f"{GREW} 135; large: Nodes grew from 1 to 2, by 1 (2.00×), more than 0"],
         ),
-        (["latency=5%"], 2, "--max-increase latency: base, large has no Latency"),
+        (["latency=5%"], 2, ["--max-increase latency: base, large has no Latency: nothing was measured"]),
+        (
+            ["latency=5%", "flops=1%"],
+            1,
+            [f"{GREW} 1%", "--max-increase latency: base, large has no Latency: nothing was measured"],
+        ),
     ],
 )
-def test_the_gate(folder: Path, limits: list[str], code: int, says: str) -> None:
+def test_the_gate(folder: Path, limits: list[str], code: int, says: list[str]) -> None:
     options = [word for limit in limits for word in ("--max-increase", limit)]
     result = invoke("base.json", "zoo/large.onnx", "--no-run", "--quiet", *options)
-    assert result.exit_code == code
-    assert says in result.stderr
-    assert result.stderr.count("\n") == (1 if says else 0)
+    assert (result.exit_code, result.stderr.splitlines()) == (code, [f"onnxcost: error: {line}" for line in says])
     assert "FLOPs" in result.stdout
 
 
@@ -210,6 +223,219 @@ def test_help() -> None:
     text = invoke("--help").stdout
     assert "onnxcost compare baseline.json model.onnx --max-increase flops=1%" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+class Stand:
+    """In the place of what runs models: ``results`` are those of the models, ``ratio`` is that of all but the first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.results: list[MeasurementResult | BaseException] = [at_batch(1, 0.010), at_batch(1, 0.011)]
+        self.ratio: Ratio | None = Ratio(1.1, (1.05, 1.15))
+        self.outputs: Agreement | BaseException = differences({"y": np.array([1.0, -4.0])}, {"z": np.array([1.0, -3.0])})
+        self.asked: list[tuple[list[str], Settings]] = []
+        monkeypatch.setattr(alternating, "measure_alternately", self.alternated)
+        monkeypatch.setattr(checking, "check_outputs", self.checked)
+
+    def alternated(self, questions: Sequence[Question], settings: Settings, **others: Any) -> Alternated:
+        self.asked.append(([str(question.model) for question in questions], settings))
+        results = [self._raised(result) for result in self.results[-len(questions) :]]
+        ratios = [None, *(None if isinstance(each, Unmeasured) else self.ratio for each in results[1:])]
+        return Alternated(tuple(results), tuple(ratios), (tuple(range(len(results))),))
+
+    def checked(self, questions: Sequence[Question], settings: Settings, **others: Any) -> list[Agreement]:
+        self.asked.append(([str(question.model) for question in questions], settings))
+        return [self._raised(self.outputs)] * (len(questions) - 1)
+
+    @staticmethod
+    def _raised(result: Any) -> Any:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+
+@pytest.fixture
+def stand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    return Stand(monkeypatch)
+
+
+BOTH = ("small.onnx", "zoo/large.onnx", "--no-explain")
+
+
+def test_the_models_are_timed_by_turns(stand: Stand) -> None:
+    result = invoke(*BOTH, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert stand.asked == [(["small.onnx", "zoo/large.onnx"], Settings())]
+    assert re.search(r"^  Latency +10.00 ms +\* +11.00 ms +\+10.0 %$", result.stdout, re.M)
+    assert re.search(r"^  Ratio +1.100× \(1.050–1.150\)$", result.stdout, re.M)
+    assert "No difference seen" not in result.stdout
+
+
+def test_no_difference_is_seen_where_the_interval_has_1_in_it(stand: Stand) -> None:
+    stand.ratio = Ratio(1.02, (0.99, 1.05))
+    assert "  No difference seen in latency from small: large\n" in invoke(*BOTH).stdout
+    assert invoke(*BOTH, "--max-increase", "latency=1%").exit_code == 0
+
+
+def test_options_of_measuring_are_settings(stand: Stand, folder: Path) -> None:
+    np.save(folder / "x.npy", np.zeros((5, 16), np.float32))
+    result = invoke(*BOTH, "--runs", "5", "--threads", "1", "--seed", "3", "--input", "x=x.npy", "--format", "json")
+    assert stand.asked[0][1] == Settings(runs=5, threads=1, seed=3)
+    assert [each["metrics"]["flops"] for each in json.loads(result.stdout)["models"]] == [5 * SMALL_FLOPS, 5 * LARGE_FLOPS]
+
+
+def test_no_run_runs_nothing(stand: Stand) -> None:
+    assert "Latency" not in invoke(*BOTH, "--no-run").stdout
+    assert stand.asked == []
+
+
+def test_a_saved_report_keeps_the_latency_that_it_was_saved_with(stand: Stand, folder: Path) -> None:
+    document = json.loads((folder / "base.json").read_text())
+    (folder / "then.json").write_text(json.dumps({**document, "measurement": MEASUREMENT.to_dict()}))
+    result = invoke("then.json", "small.onnx", "zoo/large.onnx", "--no-explain")
+    assert stand.asked[0][0] == ["small.onnx", "zoo/large.onnx"]
+    assert "  Measured at another time than then: small, large\n" in result.stdout
+    assert "Ratio" not in result.stdout
+    found = invoke("then.json", "small.onnx", "zoo/large.onnx", "--format", "json").stdout
+    assert [each["metrics"]["latency"] for each in json.loads(found)["models"]] == [0.0195, 0.010, 0.011]
+
+
+REASON = "the file with the model's weights is missing"
+
+
+def test_one_that_cannot_be_run_is_counted(stand: Stand) -> None:
+    stand.results[1] = Unmeasured("failed", REASON)
+    result = invoke(*BOTH, "--quiet")
+    assert (result.exit_code, result.stderr) == (3, f"onnxcost: error: not measured: large: {REASON}\n")
+    assert re.search(r"^  Latency +10.00 ms +not measured$", result.stdout, re.M)
+    assert f"  Not measured: large: {REASON}\n" in result.stdout
+    assert re.search(rf"^  FLOPs +{SMALL_FLOPS} +\* +{LARGE_FLOPS} ", result.stdout, re.M)
+
+
+def test_where_none_can_be_run_one_line_says_so(stand: Stand) -> None:
+    stand.results = [Unmeasured("failed", REASON)] * 2
+    result = invoke(*BOTH, "--quiet", "--sort", "latency", "--pareto", "macs,latency")
+    assert (result.exit_code, result.stderr) == (3, f"onnxcost: error: not measured: small, large: {REASON}\n")
+
+
+def test_an_interrupt_leaves_what_was_counted(stand: Stand) -> None:
+    stand.results[1] = KeyboardInterrupt()
+    result = invoke(*BOTH, "--quiet", "--sort", "latency", "--max-increase", "latency=1%", "--max-increase", "flops=0")
+    assert (result.exit_code, result.stderr) == (130, "onnxcost: error: not measured: interrupted\n")
+    assert f" {LARGE_FLOPS} " in result.stdout
+    assert "Not measured: small, large: interrupted" in result.stdout
+
+
+def test_an_interrupt_while_outputs_are_checked_leaves_the_latencies(stand: Stand) -> None:
+    stand.outputs = KeyboardInterrupt()
+    result = invoke(*BOTH, "--quiet", "--check-outputs")
+    assert result.exit_code == 130
+    assert "10.00 ms" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("ratio", "limit", "code", "says"),
+    [
+        (
+            Ratio(1.1, (1.05, 1.15)),
+            "5%",
+            1,
+            "large: Latency grew from 10.00 ms to 11.00 ms, by 1.000 ms (+10.0 %), more than 5%",
+        ),
+        (Ratio(1.1, (1.05, 1.15)), "11%", 0, ""),
+        (Ratio(1.1, (1.05, 1.15)), "0.5ms", 1, "more than 0.5ms"),
+        (Ratio(1.1, (0.95, 1.25)), "5%", 0, ""),
+        (None, "5%", 1, "more than 5%"),
+    ],
+)
+def test_the_gate_on_latency(stand: Stand, ratio: Ratio | None, limit: str, code: int, says: str) -> None:
+    stand.ratio = ratio
+    result = invoke(*BOTH, "--quiet", "--max-increase", f"latency={limit}")
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert result.stderr.count("\n") == bool(says)
+
+
+def test_a_gate_on_a_latency_that_could_not_be_measured_ends_with_3(stand: Stand) -> None:
+    stand.results[1] = Unmeasured("failed", REASON)
+    result = invoke(*BOTH, "--quiet", "--max-increase", "latency=5%")
+    assert result.exit_code == 3
+    assert result.stderr.endswith("onnxcost: error: --max-increase latency: large has no Latency\n")
+    assert invoke(*BOTH, "--quiet", "--max-increase", "latency=5%", "--max-increase", "flops=1%").exit_code == 1
+
+
+def test_a_gate_on_a_latency_that_was_not_saved_is_bad_input(stand: Stand) -> None:
+    result = invoke("base.json", "zoo/large.onnx", "--no-explain", "--quiet", "--max-increase", "latency=5%")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("latency: base has no Latency: save the report again without --no-run\n")
+
+
+def test_of_bad_input_and_a_missing_measurement_bad_input_decides(stand: Stand) -> None:
+    stand.results[1] = Unmeasured("failed", REASON)
+    result = invoke(*BOTH, "broken.onnx", "--quiet")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 2)
+
+
+def test_advice_that_matters_is_given_once(stand: Stand) -> None:
+    said = [Advice("load", "other work"), Advice("variation", "the times vary")]
+    stand.results = [replace(MEASUREMENT, advice=tuple(said)), replace(MEASUREMENT, advice=tuple(said[:1]))]
+    assert invoke(*BOTH).stderr.splitlines()[1:] == ["onnxcost: advice: small, large: other work"]
+
+
+@pytest.mark.parametrize(("ratio", "is_said"), [(Ratio(1.0, (0.9, 1.1)), True), (Ratio(1.0, (0.97, 1.03)), False)])
+def test_a_wide_interval_is_said(stand: Stand, ratio: Ratio, is_said: bool) -> None:
+    stand.ratio = ratio
+    assert ("advice: large: the ratio's interval is wider than 10 %: time for longer" in invoke(*BOTH).stderr) == is_said
+
+
+def test_outputs_are_compared_where_that_is_asked_for(stand: Stand) -> None:
+    result = invoke(*BOTH, "--quiet", "--check-outputs")
+    assert (result.exit_code, len(stand.asked)) == (0, 2)
+    assert "\nOutputs against small, from the same inputs\n" in result.stdout
+    assert re.search(r"^  large +y +2 +4.00e\+00 +1.00e\+00 +2.50e-01  is z$", result.stdout, re.M)
+    (found,) = json.loads(invoke(*BOTH, "--check-outputs", "--format", "json").stdout)["models"][1]["outputs"]["outputs"]
+    assert (found["absolute"], found["relative"], found["shape"]) == (1.0, 0.25, [2])
+    row = next(csv.DictReader(io.StringIO(invoke(*reversed(BOTH), "--check-outputs", "--format", "csv").stdout)))
+    assert "output_relative_difference" in row
+
+
+@pytest.mark.parametrize(("limit", "code"), [("0.25", 0), ("0.2", 1)])
+def test_the_gate_on_outputs(stand: Stand, limit: str, code: int) -> None:
+    result = invoke(*BOTH, "--quiet", "--no-run", "--max-difference", limit)
+    assert (result.exit_code, len(stand.asked)) == (code, 1)
+    assert result.stderr == (
+        "onnxcost: error: --max-difference: large: output 'y' differs by 2.50e-01, more than 0.2\n" if code else ""
+    )
+
+
+def test_outputs_that_could_not_be_compared_end_with_3(stand: Stand) -> None:
+    stand.outputs = Agreement(reason="too bad")
+    result = invoke(*BOTH, "--quiet", "--no-run", "--max-difference", "1")
+    assert (result.exit_code, result.stderr) == (3, "onnxcost: error: outputs not compared: large: too bad\n")
+    assert "Outputs of large not compared: too bad" in result.stdout
+
+
+def test_outputs_of_a_saved_report_are_refused(folder: Path) -> None:
+    result = invoke("base.json", "small.onnx", "--check-outputs")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "comparing outputs wants two models that can be run: a saved report has none" in result.stderr
+
+
+def test_really_run(folder: Path) -> None:
+    (folder / "unknown.onnx").write_bytes(
+        model("(float[1,16] x) => (float[1,8] y) { y = com.acme.Mine(x) }", domains=', "com.acme" : 1').SerializeToString()
+    )
+    arguments = ["small.onnx", "zoo/old/small.onnx", "unknown.onnx", "--runs", "3", "--seconds", "0", "--check-outputs"]
+    result = invoke(*arguments, "--format", "json")
+    first, second, unknown = json.loads(result.stdout)["models"]
+    assert result.exit_code == 3
+    assert (first["metrics"]["latency"] > 0, second["latency_ratio"] > 0, second["latency_ratio_ci95"]) == (True, True, None)
+    assert [each["absolute"] for each in second["outputs"]["outputs"]] == [0.0]
+    assert "com.acme" in unknown["not_measured"]
+    assert "com.acme" in unknown["outputs"]["reason"]
+    assert [line.split(": ")[1:4] for line in result.stderr.splitlines() if ": error: " in line] == [
+        ["error", "not measured", "unknown"],
+        ["error", "outputs not compared", "unknown"],
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["compare", "--help"], ["compare", "a.onnx", "b.onnx", "--sort", "speed"]])

@@ -199,21 +199,21 @@ def test_models_that_do_not_fit_into_memory_together_are_in_other_groups(
 
 
 @pytest.mark.parametrize(
-    ("settings", "runs", "seconds"),
+    ("settings", "count", "runs", "seconds"),
     [
-        (Settings(), 12, 2.0),
-        (Settings(runs=3), 3, 0.0),
-        (Settings(runs=3, seconds=0), 3, 0.0),
-        (Settings(runs=100), 100, 0.0),
-        (Settings(runs=100, seconds=6), 100, 6.0),
-        (Settings(seconds=6), 12, 6.0),
+        (Settings(), TURNS, 12, 2.0),
+        (Settings(runs=3), 3, 3, 0.0),
+        (Settings(runs=3, seconds=0), 3, 3, 0.0),
+        (Settings(runs=100), TURNS, 100, 0.0),
+        (Settings(runs=100, seconds=6), TURNS, 100, 6.0),
+        (Settings(seconds=30), 60, 60, 30.0),
     ],
 )
-def test_the_turns_together_are_what_was_asked_for(settings: Settings, runs: int, seconds: float) -> None:
+def test_the_turns_together_are_what_was_asked_for(settings: Settings, count: int, runs: int, seconds: float) -> None:
     turns = turns_of(settings)
+    assert len(turns) == count
     assert sum(turn.least_runs for turn in turns) == runs
     assert sum(turn.least_seconds for turn in turns) == pytest.approx(seconds)
-    assert len(turns) == min(TURNS, runs)
 
 
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -136,3 +140,14 @@ os._exit(1)
         psutil.Process(child).wait(timeout=10)
     assert not psutil.pid_exists(child)
     assert not folder.exists()
+
+
+def test_only_the_time_that_is_waited_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of models that are timed by turns each waits for the others'."""
+    now = [0.0]
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    child: Any = SimpleNamespace(stdout=io.BytesIO(pickle.dumps("first") + pickle.dumps("second")))
+    heard = supervisor._heard(child, timeout=5)
+    assert next(heard) == "first"
+    now[0] = 100.0
+    assert next(heard) == "second"

@@ -12,7 +12,8 @@ from onnxcost.differences import Differences
 from onnxcost.gate import Excess, limit_of
 from onnxcost.latency import Ratio
 from onnxcost.render.compared import comparison_lines
-from onnxcost.render.compared_formats import comparison_csv, comparison_json, comparison_markdown
+from onnxcost.render.compared_formats import comparison_csv, comparison_json
+from onnxcost.render.compared_markdown import comparison_markdown
 from onnxcost.render.figures import aligned, growth, relation, signed, value_text
 from onnxcost.render.glyphs import ASCII, UNICODE
 from onnxcost.render.screen import Screen, text_of
@@ -216,6 +217,12 @@ def test_the_tables_of_markdown_are_whole(number: int) -> None:
     assert len(tables) == 3
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
     assert "**Not compared:** broken: no ONNX model" in text
+
+
+def test_a_table_without_rows_is_left_out_of_markdown() -> None:
+    text = comparison_markdown(Comparison(FIRST, (FIRST, FIRST)), [Differences(FIRST, FIRST)])
+    assert "| Operator |" not in text
+    assert text.endswith("correspond in order, operator and shape, and nothing differs\n")
 
 
 @pytest.mark.parametrize(

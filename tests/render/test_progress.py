@@ -46,3 +46,11 @@ def test_a_terminal_that_cannot_move_its_cursor_sees_no_escape_codes(monkeypatch
     with progress_on(terminal) as shown:
         shown(Progress("measuring", 0.5))
     assert "\x1b" not in terminal.getvalue()
+
+
+def test_how_long_it_has_to_go_is_shown_where_that_is_asked_for() -> None:
+    terminal = Terminal()
+    with progress_on(terminal, shows_rest=True) as shown:
+        shown(Progress("3 of 6 models", 0.5))
+    assert "3 of 6 models" in terminal.getvalue()
+    assert " left " in terminal.getvalue()

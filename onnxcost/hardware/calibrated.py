@@ -1,0 +1,179 @@
+"""A calibrated machine, asked for latencies: what each kernel takes there, after those that were timed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from onnxcost.errors import InputError, UnknownShape
+from onnxcost.hardware.calibration import Calibration, Peaks, Speeds, peaks
+from onnxcost.hardware.calibration_file import load
+from onnxcost.hardware.kernels.executed import Executed
+from onnxcost.hardware.kernels.execution import executed
+from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES
+from onnxcost.hardware.kernels.operators import tasks
+from onnxcost.measuring.inputs.batch import batch_of
+from onnxcost.prediction import NodeTime, Prediction, Span
+from onnxcost.report import CostReport
+
+ERROR = 0.2
+"""The range of a prediction: scripts/benchmark_prediction.py tells how many models are inside."""
+
+
+class StepTime(NamedTuple):
+    """A step of the run and the seconds of its kernels by family, in one inference."""
+
+    step: Executed
+    seconds: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """The seconds of all its kernels."""
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A machine with one number of threads; None stands for the largest that was calibrated."""
+
+    calibration: Calibration
+    threads: int | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> Calibrated:
+        """From a calibration's file. Raises InputError."""
+        return cls(load(path), threads)
+
+    @property
+    def name(self) -> str:
+        """The name that the machine was given."""
+        return self.calibration.name
+
+    @property
+    def title(self) -> str:
+        """The device's name."""
+        return self.calibration.machine.device or self.name
+
+    @property
+    def kind(self) -> str:
+        """A "gpu" where its provider is one's, else a "cpu"."""
+        return "cpu" if self._on_cpu else "gpu"
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.calibration.machine.provider == "cpu"
+
+    def figure(self, name: str) -> float | None:
+        """The memory, if the calibration tells it; nothing else is known."""
+        return self.calibration.machine.memory or None if name == "memory" else None
+
+    def part_of(self, dtype: str) -> str:
+        """All types are computed where the provider is."""
+        return self.kind
+
+    def as_run(self, report: CostReport) -> CostReport:
+        """The report as it is: onnxruntime keeps the model's types."""
+        return report
+
+    @cached_property
+    def speeds(self) -> Speeds:
+        """Those of the number of threads; raises InputError for one that was not calibrated."""
+        known = self.calibration.speeds
+        if self._threads not in known:
+            raise InputError(f"'{self.name}' was calibrated with {_listed(sorted(known))} threads, not with {self._threads}")
+        return known[self._threads]
+
+    @property
+    def _threads(self) -> int:
+        return max(self.calibration.speeds) if self.threads is None else self.threads
+
+    @cached_property
+    def peaks(self) -> Peaks:
+        """The highest rates that were reached."""
+        return peaks(self.speeds)
+
+    def steps(self, report: CostReport) -> Iterator[StepTime]:
+        """What runs, in order, and what each part takes."""
+        steps = executed(report.graph, blocked=self.calibration.machine.blocked)
+        footprint = float(_weight_bytes(steps))
+        for step in steps:
+            try:
+                times: dict[str, float] = {}
+                for task in tasks(step):
+                    times[task.family] = times.get(task.family, 0.0) + (self.speeds.seconds(task, footprint) or 0.0)
+                yield StepTime(step, times)
+            except UnknownShape:
+                continue
+
+    def seconds(self, report: CostReport) -> float:
+        """The latency of one inference."""
+        return self.speeds.run_seconds + sum(found.total for found in self.steps(report))
+
+    def predict(self, report: CostReport) -> Prediction:
+        """The latency with its range, and the bound that the highest measured rates set."""
+        nodes = tuple(self._node_time(found) for found in self.steps(report))
+        total = self.speeds.run_seconds + sum(node.span.low for node in nodes)
+        spent = {
+            "compute": sum(node.span.low - node.overhead for node in nodes if node.limit == "compute"),
+            "memory": sum(node.span.low - node.overhead for node in nodes if node.limit == "memory"),
+            "overhead": self.speeds.run_seconds + sum(node.overhead for node in nodes),
+        }
+        return Prediction(
+            device=self.name,
+            batch=batch_of(report.graph),
+            bound=min(self.bound(nodes), total),
+            latency=Span(total / (1 + ERROR), total * (1 + ERROR), "prediction"),
+            nodes=nodes,
+            notes=tuple(self._notes(report)),
+            limit=max(spent, key=spent.__getitem__),
+        )
+
+    @staticmethod
+    def bound(nodes: tuple[NodeTime, ...]) -> float:
+        """No run is faster: each node at the highest rate, or its traffic at the highest bandwidth, that any kernel reached."""
+        return sum(max(node.compute, node.transfer or 0.0) for node in nodes)
+
+    def _node_time(self, found: StepTime) -> NodeTime:
+        step, total = found.step, found.total
+        own = next((task for task in tasks(step) if task.family in CONTRACTIONS), None)
+        integers = step.kind.startswith("QLinear") or "Integer" in step.node.op_type
+        rate = self.peaks.rates.get("int8" if integers else "float32", 0.0)
+        work = 2 * own.times * own.quantities[0] if own and FAMILIES[own.family].names[0] == "MACs" else 0.0
+        bandwidth = max(self.peaks.bandwidths.values(), default=0.0)
+        moved = step.node.repeat * sum(t.nbytes for t in step.node.outputs if t is not None and t.is_shaped) if work else 0
+        overhead = min(self._overhead * step.node.repeat, total)
+        return NodeTime(
+            name=step.node.name, op_type=step.kind or step.node.op_type, dtype="int8" if integers else step.node.out.dtype,
+            merged=len(step.absorbed), compute=work / rate if rate else 0.0, transfer=moved / bandwidth if bandwidth else None,
+            overhead=overhead, span=Span(total, total, "prediction"),
+        )  # fmt: skip
+
+    @cached_property
+    def _overhead(self) -> float:
+        """Seconds of a node that has next to nothing to do."""
+        return min(point.seconds for point in self.speeds.points["cheap"])
+
+    def _notes(self, report: CostReport) -> Iterator[str]:
+        version, threads = self.calibration.machine.onnxruntime, self._threads
+        yield f"after kernels timed on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
+        others = Counter(f.step.node.key for f in self.steps(report) if "other" in f.seconds)
+        if others:
+            names = _listed([name for name, _ in others.most_common(3)])
+            yield f"no kernel like {names} was timed: each counts as moving what it makes"
+        if report.uncounted:
+            yield f"{len(report.uncounted)} nodes of unknown shape are left out"
+
+
+def _weight_bytes(steps: tuple[Executed, ...]) -> int:
+    """All constants that the steps read, each once."""
+    read = (tensor for step in steps for tensor in step.node.inputs if tensor is not None)
+    constants = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
+    return sum(constants.values())
+
+
+def _listed(items: list[int] | list[str]) -> str:
+    return ", ".join(map(str, items))

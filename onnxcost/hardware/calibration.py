@@ -1,0 +1,170 @@
+"""What the times of the probes say of a machine: the time of a run, and of a kernel of each family."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import log
+from typing import NamedTuple
+
+from onnxcost.errors import MeasurementError
+from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES
+from onnxcost.hardware.kernels.operators import Task
+from onnxcost.hardware.rates import Point, Rates
+
+COLD = ("cold", "cold-vector", "cold-conv")
+"""The families of weights that no cache holds when they are read, by products, by those of a single row and by convolutions: their points are seconds a
+byte, by the bytes of all weights of a model.
+"""
+STAND_INS: Mapping[str, str] = {
+    "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
+    "conv-blocked-strided": "conv-blocked",
+}  # fmt: skip
+"""A family that has no times, and whose are taken."""
+
+
+class Machine(NamedTuple):
+    """What was calibrated: the device's name and memory (bytes, 0 where it is not known), the cores that were free to use, and
+    what ran the probes there. ``blocked`` says that the runtime has a blocked layout for convolutions.
+    """
+
+    device: str
+    memory: int
+    cores: float
+    onnxruntime: str
+    platform: str
+    provider: str
+    blocked: bool
+
+
+class Probed(NamedTuple):
+    """A probe's run: the family that it tests, the kernels that it consists of, and the seconds of the whole."""
+
+    family: str
+    tasks: tuple[Task, ...]
+    seconds: float
+
+    @property
+    def weight_bytes(self) -> float:
+        """All that its kernels read of weights."""
+        return sum(task.quantities[0] for task in self.tasks if task.family in COLD)
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """The machine with one number of threads. ``run_seconds`` is what an inference costs beside its kernels."""
+
+    run_seconds: float
+    points: Mapping[str, tuple[Point, ...]]
+
+    @cached_property
+    def rates(self) -> Mapping[str, Rates]:
+        """The fitted rates by family."""
+        return {family: Rates(points) for family, points in self.points.items()}
+
+    def rates_of(self, family: str) -> Rates | None:
+        """The rates of a family or of what stands in for it."""
+        while family not in self.rates:
+            if family not in STAND_INS:
+                return None
+            family = STAND_INS[family]
+        return self.rates[family]
+
+    def seconds(self, task: Task, footprint: float = 0.0) -> float | None:
+        """The time of all runs of a kernel in one inference; None where no probe of its family could be run.
+
+        ``footprint`` are the bytes of the model's weights: the more, the fewer of them are in a cache when they are read.
+        """
+        if task.family in COLD:
+            return task.times * task.quantities[0] * self._seconds_a_byte(task.family, footprint)
+        rates = self.rates_of(task.family)
+        if rates is None:
+            return None
+        wanted = len(rates.points[0].quantities)
+        quantities = (*task.quantities, *(0.0,) * wanted)[:wanted]
+        return task.times * rates.seconds(quantities)
+
+    def _seconds_a_byte(self, family: str, footprint: float) -> float:
+        """What weights cost beside the kernel that reads them, between two footprints by their logarithms."""
+        points = self.points.get(family, ())
+        if not points or footprint <= points[0].quantities[0]:
+            return points[0].seconds if points else 0.0
+        for (before,), low, (after,), high in ((*a, *b) for a, b in pairwise(points)):
+            if footprint < after:
+                return low + (high - low) * log(footprint / before) / log(after / before)
+        return points[-1].seconds
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A machine, by the name that it was given, and its speeds by the number of threads.
+
+    ``unrest`` is how far the median of a probe's runs lay over the low quantile that was taken.
+    """
+
+    name: str
+    machine: Machine
+    date: datetime.date
+    speeds: Mapping[int, Speeds]
+    unrest: float
+
+
+def speeds(probed: Sequence[Probed]) -> Speeds:
+    """From the probes' times those of the families' kernels, one family after the other: what else a probe runs is taken off.
+
+    The first two probes are one small node, and a chain of them. Raises MeasurementError where they could not be run.
+    """
+    if len(probed) < 3 or len(probed[0].tasks) >= len(probed[1].tasks):
+        raise MeasurementError("onnxruntime runs none of the models that a calibration times")
+    one, many = probed[:2]
+    node = max((many.seconds - one.seconds) / (len(many.tasks) - len(one.tasks)), 1e-9)
+    run = max(one.seconds - len(one.tasks) * node, 1e-9)
+    found: dict[str, tuple[Point, ...]] = {"cheap": (Point(one.tasks[0].quantities, node),)}
+    for family in dict.fromkeys(probe.family for probe in probed):
+        known = Speeds(run, {name: points for name, points in found.items() if name != family})
+        points = [_point(probe, known) for probe in probed if probe.family == family and probe not in (one, many)]
+        found[family] = (*(found.get(family, ()) if family == "cheap" else ()), *filter(None, points))
+    return Speeds(run, {family: points for family, points in found.items() if points})
+
+
+def _point(probe: Probed, known: Speeds) -> Point | None:
+    """The family's share of a probe's time, for one of its kernels; None where nothing is left for it."""
+    if probe.family in COLD:
+        warm = known.run_seconds + sum(known.seconds(task) or 0.0 for task in probe.tasks)
+        return Point((probe.weight_bytes,), max(probe.seconds - warm, 0.0) / probe.weight_bytes)
+    own = [task for task in probe.tasks if task.family == probe.family]
+    others = sum(known.seconds(task) or 0.0 for task in probe.tasks if task.family != probe.family)
+    left = probe.seconds - known.run_seconds - others
+    if not own or left <= LEAST_SHARE * probe.seconds:
+        return None
+    return Point(_mean(task.quantities for task in own), left / len(own))
+
+
+LEAST_SHARE = 0.05
+"""A family that makes up less of a probe's time cannot be told from the noise of the rest."""
+
+
+def _mean(all_quantities: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
+    columns = list(zip(*all_quantities, strict=True))
+    return tuple(sum(column) / len(column) for column in columns)
+
+
+class Peaks(NamedTuple):
+    """The most that any probe reached: FLOP/s by type, and bytes/s by the bytes that a kernel reads and writes."""
+
+    rates: Mapping[str, float]
+    bandwidths: Mapping[int, float]
+
+
+def peaks(speeds: Speeds) -> Peaks:
+    """The highest rates. The bandwidths are those of the cheapest elementwise kernel, which reads and writes float32."""
+    rates: dict[str, float] = {}
+    for family, points in speeds.points.items():
+        if family in CONTRACTIONS and FAMILIES[family].names[0] == "MACs":
+            dtype = "int8" if "int" in family else "float32"
+            rates[dtype] = max(rates.get(dtype, 0.0), *(2 * point.quantities[0] / point.seconds for point in points))
+    moved = {int(8 * point.quantities[0]): point.seconds for point in speeds.points.get("cheap", ())}
+    return Peaks(rates, {size: size / seconds for size, seconds in sorted(moved.items())})

@@ -1,0 +1,118 @@
+"""A calibration as a TOML file: written for people to read, read back with one clear line for what does not fit."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxcost.errors import InputError
+from onnxcost.hardware.calibration import COLD, Calibration, Machine, Speeds, peaks
+from onnxcost.hardware.kernels.families import FAMILIES
+from onnxcost.hardware.rates import Point
+
+SCHEMA = "onnxcost-calibration/1"
+HEADER = """\
+# How fast this machine runs models through onnxruntime: times of small models, made by `onnxcost devices calibrate`.
+# Each row of a family is one kernel that was timed: its quantities, then the seconds of one run of it.
+"""
+
+
+def dumps(calibration: Calibration) -> str:
+    """The text of the file."""
+    return HEADER + "\n".join(_lines(calibration)) + "\n"
+
+
+def _lines(calibration: Calibration) -> Iterator[str]:
+    yield f'schema = "{SCHEMA}"'
+    yield f"name = {_text(calibration.name)}"
+    yield f"date = {calibration.date.isoformat()}"
+    yield f"unrest = {calibration.unrest:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
+    yield ""
+    yield "[machine]"
+    for key, value in calibration.machine._asdict().items():
+        yield f"{key} = {_number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)}"
+    for threads, speeds in sorted(calibration.speeds.items()):
+        yield from ("", f"[threads.{threads}]")
+        yield f"run_seconds = {_number(speeds.run_seconds)}  # an inference, beside its kernels"
+        found = peaks(speeds)
+        yield from ("", f"[threads.{threads}.peak]  # the most that any of them reached")
+        yield from (f"{dtype} = {_number(rate)}  # FLOP/s" for dtype, rate in found.rates.items())
+        pairs = ", ".join(f"[{size}, {_number(rate)}]" for size, rate in found.bandwidths.items())
+        yield f"bandwidth = [{pairs}]  # bytes that a kernel reads and writes, bytes/s"
+        for family, points in speeds.points.items():
+            yield from ("", f"[threads.{threads}.family.{family}]")
+            yield f"quantities = [{', '.join(map(_text, names_of(family)))}]"
+            yield "rows = ["
+            yield from (f"  [{', '.join(map(_number, (*point.quantities, point.seconds)))}]," for point in points)
+            yield "]"
+
+
+def names_of(family: str) -> tuple[str, ...]:
+    """What the numbers of a family's rows are."""
+    if family in COLD:
+        return ("weight bytes of the model", "seconds a byte")
+    return (*FAMILIES[family].names, "seconds")
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 10**18 else f"{value:.6g}"
+
+
+def loads(text: str, name: str) -> Calibration:
+    """The calibration in the text of the file ``name``; raises InputError for what is none."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"cannot read '{name}': {error}") from None
+    schema = document.get("schema")
+    if schema != SCHEMA:
+        raise InputError(
+            f"'{name}' is no calibration that this version reads (schema {schema!r}, not '{SCHEMA}'): calibrate anew"
+        )
+    try:
+        threads = {int(count): _speeds(table) for count, table in document["threads"].items()}
+        if not threads or not isinstance(document["date"], datetime.date):
+            raise ValueError("no threads, or no date")
+        machine = Machine(**document["machine"])
+        return Calibration(str(document["name"]), machine, document["date"], threads, float(document["unrest"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"'{name}' is not a whole calibration ({type(error).__name__}: {error}): calibrate anew") from None
+
+
+def load(path: str | Path) -> Calibration:
+    """The calibration in a file. Raises InputError."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
+    return loads(text, Path(path).name)
+
+
+def is_calibration(path: str | Path) -> bool:
+    """Whether a TOML file is one, and not a device's."""
+    try:
+        return f'schema = "{SCHEMA.partition("/")[0]}/' in Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _speeds(table: Mapping[str, Any]) -> Speeds:
+    points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
+    return Speeds(float(table["run_seconds"]), points)
+
+
+def _points(family: str, rows: Any) -> tuple[Point, ...]:
+    if family not in COLD and family not in FAMILIES:
+        raise ValueError(f"there is no family '{family}'")
+    width = len(names_of(family))
+    if not rows or any(len(row) != width for row in rows):
+        raise ValueError(f"a row of '{family}' has {width} numbers")
+    return tuple(Point(tuple(map(float, row[:-1])), float(row[-1])) for row in rows)

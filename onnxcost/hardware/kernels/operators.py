@@ -1,0 +1,124 @@
+"""From what is executed to the kernels that run: a table of operators and their families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import NamedTuple
+
+from onnxcost.graph import Node
+from onnxcost.hardware.kernels.blocks import BLOCK
+from onnxcost.hardware.kernels.executed import Executed
+from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES, Quantities, elements, weight_of
+from onnxcost.traffic import VIEWS
+
+
+class Task(NamedTuple):
+    """A kernel's run: its family, the family's quantities, and how often it runs in one inference."""
+
+    family: str
+    quantities: Quantities
+    times: int = 1
+
+
+def tasks(step: Executed) -> Iterator[Task]:
+    """The kernels that a step runs: its own, and those that bring tensors into blocks and out of them."""
+    repeat = step.node.repeat
+    for tensor in step.reordered:
+        yield Task("reorder", (float(tensor.size),), repeat)
+    family = family_of(step)
+    yield Task(family, FAMILIES[family].measure(step.node), repeat)
+    if (cold := _weight_bytes(step.node)) and family in CONTRACTIONS:
+        yield Task(_cold_family(step.node, family), (float(cold),), repeat)
+    for tensor in step.residuals:
+        yield Task("residual", (float(tensor.size),), repeat)
+    if step.is_blocked and step.node.op_type == "Conv":
+        activations = (_ACTIVATIONS.get(node.op_type) for node in step.absorbed)
+        yield from (Task(kind, elements(step.node), repeat) for kind in activations if kind)
+
+
+def _cold_family(node: Node, family: str) -> str:
+    if family.startswith("conv"):
+        return "cold-conv"
+    return "cold-vector" if family.startswith("gemm") and node.x.size == node.x.shape[-1] else "cold"
+
+
+_ACTIVATIONS: Mapping[str, str] = {
+    **dict.fromkeys(("Clip", "LeakyRelu", "HardSigmoid"), "fused-clip"), **dict.fromkeys(("Sigmoid", "Tanh"), "fused-sigmoid"),
+}  # fmt: skip
+"""What takes time even where a convolution does it; Relu does not."""
+
+_FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
+    "view": (*sorted(VIEWS), "Shape", "Size", "Constant", "ConstantOfShape", "Range"),
+    "cheap": ("Relu", "Neg", "Abs", "Clip", "LeakyRelu", "PRelu", "Not", "Floor", "Ceil", "Sign", "ThresholdedRelu"),
+    "binary": ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "And", "Or",
+               "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"),
+    "exp": ("Exp", "Log", "Sin", "Cos", "Softplus", "Elu", "Selu", "Softsign", "Mish"),
+    "sqrt": ("Sqrt", "Reciprocal"), "hard": ("HardSigmoid", "HardSwish"), "sigmoid": ("Sigmoid",), "tanh": ("Tanh",),
+    "erf": ("Erf",), "gelu": ("Gelu", "FastGelu"), "bias-gelu": ("BiasGelu",), "quick-gelu": ("QuickGelu",), "pow": ("Pow",),
+    "where": ("Where",), "cast": ("Cast",), "softmax": ("Softmax", "LogSoftmax", "QLinearSoftmax"),
+    "layernorm": ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"),
+    "skip-layernorm": ("SkipLayerNormalization",), "batchnorm": ("BatchNormalization",),
+    "instancenorm": ("InstanceNormalization", "GroupNormalization"), "lrn": ("LRN",),
+    "reduce": ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceSumSquare",
+               "ArgMax", "ArgMin"),
+    "pool": ("MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"),
+    "global-pool": ("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"),
+    "transpose": ("Transpose",), "concat": ("Concat", "Split", "QLinearConcat"), "slice": ("Slice",), "pad": ("Pad",),
+    "gather": ("Gather", "GatherND", "GatherElements"), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
+    "recurrent": ("LSTM", "GRU", "RNN"), "conv-transposed": ("ConvTranspose",),
+    "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
+    "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",), "gemm-int8": ("QLinearMatMul", "QLinearGemm"),
+    "binary-int8": ("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu"),
+}  # fmt: skip
+_BY_OPERATOR = {operator: family for family, operators in _FAMILIES_OF.items() for operator in operators}
+
+
+def family_of(step: Executed) -> str:
+    """The family of the kernel that a step runs."""
+    node = step.node
+    kind = step.kind or node.op_type
+    if kind in ("Conv", "QLinearConv"):
+        return _conv_family(step)
+    if kind in ("MatMul", "Gemm", "FusedMatMul"):
+        return "gemm" if node.required(1).is_constant and node.required(1).rank == 2 else "matmul"
+    family = _BY_OPERATOR.get(kind, "other")
+    if step.is_blocked and f"{family}-blocked" in FAMILIES:
+        return f"{family}-blocked"
+    if family == "pow" and node.required(1).value in _QUICK_POWERS:
+        return "cheap"
+    if family == "binary" and _broadcasts(node):
+        return "broadcast"
+    return family
+
+
+_QUICK_POWERS = ((2.0,), (3.0,))
+"""Exponents that onnxruntime multiplies out."""
+
+
+def _broadcasts(node: Node) -> bool:
+    sizes = {tensor.size for tensor in node.inputs if tensor is not None}
+    return len(sizes) > 1 and min(sizes) > 1
+
+
+def _conv_family(step: Executed) -> str:
+    node = step.node
+    weight, groups = node.required(weight_of(node)).shape, int(node.attributes.get("group", 1))
+    depthwise = groups > 1 and weight[1] == 1
+    if step.kind or node.op_type == "QLinearConv":
+        return "conv-int8-depthwise" if depthwise else "conv-int8"
+    if not step.is_blocked:
+        if prod(weight[2:]) == 1:
+            return "conv-plain-pointwise"
+        return "conv-plain-depthwise" if depthwise else "conv-plain-grouped" if groups > 1 else "conv-plain"
+    if depthwise:
+        return "conv-blocked-depthwise"
+    if groups > 1:
+        return "conv-blocked-grouped"
+    if weight[1] < BLOCK:
+        return "conv-blocked-first"
+    return "conv-blocked-pointwise" if prod(weight[2:]) == 1 else "conv-blocked"
+
+
+def _weight_bytes(node: Node) -> int:
+    return sum(tensor.nbytes for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped)

@@ -1,0 +1,88 @@
+"""Probes of matrix products, recurrent operators and what runs on integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnxcost.hardware.probe import Probe, Weights, chain
+
+KI, MI = 2**10, 2**20
+_GEMMS = (
+    (1, 256, 256), (1, 1024, 1024), (1, 4096, 1024), (1, 1280, 1000), (1, 4096, 4096), (8, 768, 768), (16, 128, 512),
+    (32, 384, 384),
+    (64, 256, 64), (128, 768, 768), (128, 768, 3072), (128, 3072, 768), (196, 768, 3072), (196, 384, 1152), (784, 192, 768),
+    (784, 768, 192), (3136, 96, 384), (3136, 384, 96), (49, 768, 3072), (64, 2048, 2048), (1024, 64, 64), (512, 512, 512),
+    (16, 2048, 8192),
+)  # fmt: skip
+_BATCHED = (
+    (12, 197, 64, 197), (12, 197, 197, 64), (8, 16, 64, 16), (64, 49, 32, 49), (64, 49, 49, 32), (12, 128, 64, 128),
+    (12, 512, 64, 512),
+    (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128),
+)  # fmt: skip
+
+
+def products() -> Iterator[Probe]:
+    """With constant weights, which onnxruntime packs before the run, and of two values, which it cannot."""
+    for rows, inner, columns in _GEMMS:
+        weights: Weights = {"w": ("float32", (inner, columns))}
+        yield chain("gemm", (rows, inner), "MatMul(IN, w)", weights=weights)
+    for batch, rows, inner, columns in _BATCHED:
+        graph = f"(float[{batch},{rows},{inner}] x, float[{batch},{inner},{columns}] z) => (float y) {{ y = MatMul(x, z) }}"
+        yield Probe("matmul", graph)
+
+
+def cold_products() -> Iterator[Probe]:
+    """The same product with ever more weights, until no cache holds them all: what they cost beside the product."""
+    for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
+        for count in (2, 4, 8, 16, 32):
+            weights: Weights = {f"w{index}": ("float32", (width, width)) for index in range(count)}
+            yield chain(family, (rows, width), *[f"MatMul(IN, w{index})" for index in range(count)], weights=weights)
+
+
+def recurrences() -> Iterator[Probe]:
+    """Recurrent operators over steps and widths."""
+    for steps, size, hidden in ((8, 64, 64), (64, 128, 128), (32, 300, 512), (128, 256, 256), (1, 128, 128)):
+        weights: Weights = {"w": ("float32", (1, 4 * hidden, size)), "r": ("float32", (1, 4 * hidden, hidden))}
+        yield chain("recurrent", (steps, 1, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
+
+
+_SCALES: Weights = {"s": ("float32", ()), "a": ("uint8", ()), "b": ("int8", ())}
+
+
+def quantized() -> Iterator[Probe]:
+    """Products, convolutions and sums of integers, and what brings floats there."""
+    for rows, inner, columns in ((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768)):
+        weights = {**_SCALES, "w": ("int8", (inner, columns))}
+        io = ("uint8", "uint8")
+        yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=io)
+        whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
+        yield chain("matmul-integer", (rows, inner), "MatMulInteger(IN, w, a)", weights=whole, dtypes=("uint8", "int32"))
+    for size in (KI, 16 * KI, 256 * KI, 2 * MI):
+        text = "com.microsoft.QLinearAdd(IN, s, a, X, s, a, s, a)"
+        yield chain(
+            "binary-int8",
+            (1, 64, size // 64),
+            text,
+            text,
+            weights={"s": _SCALES["s"], "a": _SCALES["a"]},
+            dtypes=("uint8", "uint8"),
+        )
+        yield Probe(
+            "dynamic-quantize", f"(float[{size}] x) => (uint8 y, float s, uint8 z) {{ y, s, z = DynamicQuantizeLinear(x) }}"
+        )
+    for inputs, outputs, side, kernel, groups in (
+        (3, 64, 112, 7, 1), (64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (256, 256, 14, 3, 1), (512, 512, 7, 3, 1),
+        (64, 256, 28, 1, 1), (256, 64, 28, 1, 1), (96, 96, 56, 3, 96), (576, 576, 14, 3, 576),
+    ):  # fmt: skip
+        pad = kernel // 2
+        text = f"QLinearConv<kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}], group = {groups}>"
+        weights = {**_SCALES, "w": ("int8", (outputs, inputs // groups, kernel, kernel))}
+        family = "conv-int8" if groups == 1 else "conv-int8-depthwise"
+        # Onnxruntime runs it on channels that lie side by side, and brings them there.
+        yield chain(
+            family, (1, inputs, side, side), f"{text}(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=("uint8", "uint8")
+        )
+    for inputs, outputs, side, kernel in ((16, 32, 56, 3), (64, 64, 28, 3), (64, 256, 14, 1), (1, 32, 64, 3), (256, 256, 8, 3)):
+        whole = {"a": ("uint8", ()), "w": ("uint8", (outputs, inputs, kernel, kernel))}
+        text = f"ConvInteger<kernel_shape = [{kernel}, {kernel}]>(IN, w, a, a)"
+        yield chain("conv-integer", (1, inputs, side, side), text, weights=whole, dtypes=("uint8", "int32"))

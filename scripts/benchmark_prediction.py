@@ -1,0 +1,178 @@
+"""How well latencies are predicted on a calibrated machine: against measured ones, of models the calibration knows nothing of.
+
+    python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [--most-gmacs N] [-o TABLE] [FOLDER | MODEL ...]
+
+Set-up: ``pip install .`` Without models: those of models/, those that the onnx package brings along, and torchvision's as
+skeletons (tests/data/torchvision.tar.xz), their weights made up. Models that were looked at while the rules were written
+(TUNED) are listed apart and are in no share.
+
+Each model is measured as two, in processes of their own that take turns: their low quantiles (of ten runs the second quickest)
+against each other are the noise floor, and their mean is what the prediction is held against. Of models whose dims are open the
+assumed ones are used; FILE may be followed by dims, as in ``model.onnx@batch=8,sequence=128``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+
+import onnxcost
+from onnxcost.hardware.calibrated import Calibrated
+from onnxcost.hardware.calibration_file import dumps, load
+from onnxcost.measuring.alternating import measure_alternately
+from onnxcost.measuring.calibrating import calibrate
+from onnxcost.measuring.preparation import Question
+
+ROOT = Path(__file__).parent.parent
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+SKELETONS = ROOT / "tests" / "data" / "torchvision.tar.xz"
+TUNED = frozenset(
+    {
+        *(
+            "resnet50_pytorch",
+            "mobilenetv2_pytorch",
+            "bert_base_pytorch",
+            "vit_b_32.dynamo",
+            "resnet18_int8_qdq",
+            "lstm_text_pytorch",
+        ),
+        *("convnext_tiny", "efficientnet_b0", "densenet121", "light_squeezenet"),
+    }
+)
+LOW = 10
+LIMITS = (10, 15, 20, 30, 50)
+
+
+class Row(NamedTuple):
+    model: str
+    gmacs: float
+    nodes: int
+    predicted: float
+    measured: float
+    floor: float
+    bound: float
+    dearest: str
+
+    @property
+    def error(self) -> float:
+        return self.predicted / self.measured - 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--calibration", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--most-gmacs", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    calibration = load(options.calibration) if options.calibration else calibrate(threads=[options.threads])
+    if options.output and not options.calibration:
+        options.output.with_suffix(".toml").write_text(dumps(calibration))
+    machine = Calibrated(calibration, options.threads)
+    rows = []
+    with TemporaryDirectory() as folder:
+        for case in cases(options.models, Path(folder)):
+            row = measured(case, machine, options)
+            if row is not None:
+                rows.append(row)
+                print(line(row), flush=True)
+                if options.output:
+                    write(rows, options.output)
+    report(rows)
+    return 0
+
+
+def cases(given: Sequence[str], folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    """The files and the dims that they are to have."""
+    if not given:
+        with tarfile.open(SKELETONS) as archive:
+            archive.extractall(folder, filter="data")
+        given = [str(ROOT / "models"), str(LIGHT), str(folder)]
+    for text in given:
+        path, _, dims = text.partition("@")
+        sizes = {name: int(size) for name, _, size in (each.partition("=") for each in dims.split(",") if each)}
+        files = sorted(Path(path).rglob("*.onnx")) if Path(path).is_dir() else [Path(path)]
+        yield from ((str(file), sizes) for file in files)
+
+
+def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: argparse.Namespace) -> Row | None:
+    """The model's row; None for one that is too large, or cannot be run."""
+    path, dims = case
+    name = Path(path).stem + "".join(f" {key}={size}" for key, size in dims.items())
+    try:
+        question = Question.of(path, dims=dims)
+        report = question.estimate()
+        if report.macs > options.most_gmacs * 1e9:
+            return None
+        predicted = machine.predict(report)
+        settings = onnxcost.Settings(threads=options.threads, runs=10, seconds=options.seconds)
+        pair = measure_alternately([question, question], settings, reports=[report, report]).results
+        lows = [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError below
+    except (onnxcost.OnnxCostError, AttributeError) as error:
+        print(f"{name}: not measured: {str(error)[:100]}", file=sys.stderr, flush=True)
+        return None
+    families: dict[str, float] = {}
+    for found in machine.steps(report):
+        for family, seconds in found.seconds.items():
+            families[family] = families.get(family, 0.0) + seconds
+    dearest = " ".join(f"{key} {1e3 * families[key]:.2f}" for key in sorted(families, key=families.__getitem__)[:-6:-1])
+    total = machine.seconds(report)
+    return Row(
+        name,
+        report.macs / 1e9,
+        len(report.costs),
+        total,
+        sum(lows) / 2,
+        max(lows) / min(lows) - 1,
+        predicted.bound or 0.0,
+        dearest,
+    )
+
+
+def line(row: Row) -> str:
+    mark = "*" if row.model.partition(" ")[0] in TUNED else " "
+    return (
+        f"{mark} {row.model:44} {row.gmacs:8.2f} G {1e3 * row.predicted:9.3f} ms {1e3 * row.measured:9.3f} ms "
+        f"{row.error:+7.1%}  floor {row.floor:5.1%}  bound {row.bound / row.measured:4.0%}  {row.dearest}"
+    )
+
+
+def write(rows: Sequence[Row], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Row._fields)
+        writer.writerows(rows)
+
+
+def report(rows: Sequence[Row]) -> None:
+    """The shares, of the models that were not tuned on."""
+    fresh = [row for row in rows if row.model.partition(" ")[0] not in TUNED]
+    if not fresh:
+        return
+    errors = [abs(row.error) for row in fresh]
+    print(f"\n{len(fresh)} models ({len(rows) - len(fresh)} tuned on are left out)")
+    for limit in LIMITS:
+        print(f"within ±{limit} %: {sum(error <= limit / 100 for error in errors) / len(errors):.0%}")
+    print(f"median error {median(errors):.1%}, signed {median(row.error for row in fresh):+.1%}")
+    print(
+        f"noise floor: median {median(row.floor for row in fresh):.1%}, of one in ten more than "
+        f"{np.percentile([row.floor for row in fresh], 90):.1%}"
+    )
+    print("faster than the bound:", ", ".join(row.model for row in rows if row.measured < row.bound) or "none")
+    print("worst:", *(line(row) for row in sorted(fresh, key=lambda row: -abs(row.error))[:10]), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
