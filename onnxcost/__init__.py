@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
-    from onnxcost.comparison import Candidate as Candidate
-    from onnxcost.comparison import Comparison as Comparison
+    from onnxcost.comparison.candidates import Candidate as Candidate
+    from onnxcost.comparison.candidates import Comparison as Comparison
     from onnxcost.contest import compare as compare
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CONVENTIONS": "conventions",
-    "Candidate": "comparison",
-    "Comparison": "comparison",
+    "Candidate": "comparison.candidates",
+    "Comparison": "comparison.candidates",
     "Convention": "conventions",
     "CostReport": "report",
     "Counted": "report",

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.comparison import Broken, Candidate, Comparison, ordered
+from onnxcost.comparison.candidates import Broken, Candidate, Comparison, ordered
+from onnxcost.comparison.metrics import MEASURED, Document
+from onnxcost.comparison.saved import candidate_of, saved_report
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.metrics import MEASURED, Document
-from onnxcost.saved import candidate_of, saved_report
 
 if TYPE_CHECKING:
-    from onnxcost.agreement import Agreement
+    from onnxcost.comparison.agreement import Agreement
     from onnxcost.latency import Ratio
     from onnxcost.measurement import MeasurementResult
     from onnxcost.measuring.preparation import Question

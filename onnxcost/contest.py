@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.comparing import Given, Read, Source, Timing, comparison_of, read
-from onnxcost.comparison import Broken, Comparison
+from onnxcost.comparison.candidates import Broken, Comparison
+from onnxcost.comparison.labels import labels
+from onnxcost.comparison.metrics import directed, metric_named
 from onnxcost.conventions import convention_named
 from onnxcost.errors import InputError
-from onnxcost.labels import labels
 from onnxcost.measurement import Settings, Unmeasured
-from onnxcost.metrics import directed, metric_named
 
 if TYPE_CHECKING:
-    from onnxcost.agreement import Agreement
+    from onnxcost.comparison.agreement import Agreement
     from onnxcost.measuring.supervisor import OnProgress
     from onnxcost.report import CostReport
 

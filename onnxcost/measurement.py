@@ -140,9 +140,9 @@ class Measurement:
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
     ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says what it
-    is: "" exact, "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the model lacks them:
-    random ones of a sane scale. ``wall_seconds`` is from the first sampled run's start
-    to the last one's end. ``threads`` are (intra, inter) as the session has them.
+    is: "" exact, "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
+    model lacks them: random ones of a sane scale. ``wall_seconds`` is from the first sampled run's start to the last one's
+    end. ``threads`` are (intra, inter) as the session has them.
     """
 
     settings: Settings

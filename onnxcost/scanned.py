@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from onnxcost.comparison import Candidate, ordered
+from onnxcost.comparison.candidates import Candidate, ordered
+from onnxcost.comparison.metrics import METRICS
+from onnxcost.comparison.saved import candidate_of
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.metrics import METRICS
-from onnxcost.saved import candidate_of
 from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 

@@ -2,11 +2,11 @@
 
     python scripts/benchmark_measure.py [--rounds N] [MODEL ...]
 
-Set-up: ``pip install .`` Without models it takes five, from 0.1 ms to some 500 ms: two of models/ and three that the onnx
+Set-up: ``pip install .`` Without models it takes five, from 0.01 ms to some 200 ms: two of models/ and three that the onnx
 package brings along. Each round runs, one after the other: a bare loop, ``onnxcost.measure``, and the bare loop again, each
-in a process of its own with the same settings. Printed are the medians over the rounds of each pair's ratio; the second bare loop
-against the first is the noise of the machine. "In one process" alternates the two loops in short turns over one session, where
-the noise of the machine hits both alike.
+in a process of its own with the same settings. Printed are the medians over the rounds of each pair's ratio; the second bare
+loop against the first is the noise of the machine. "In one process" alternates the two loops in short turns over one session,
+where the noise of the machine hits both alike.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ TUNED = frozenset(
     }
 )
 LOW = 10
+RESTLESS = 1.05
+"""A model whose two low quantiles are farther apart than that is measured again; the calmer pair stands."""
 LIMITS = (10, 15, 20, 30, 50)
 
 
@@ -75,6 +77,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--most-gmacs", type=float, default=8.0)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--tries", type=int, default=2, help="how often a restless pair is measured again")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     calibration = load(options.calibration) if options.calibration else calibrate(threads=[options.threads])
@@ -118,8 +121,10 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
             return None
         predicted = machine.predict(report)
         settings = onnxcost.Settings(threads=options.threads, runs=10, seconds=options.seconds)
-        pair = measure_alternately([question, question], settings, reports=[report, report]).results
-        lows = [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError below
+        lows = turns(question, report, settings)
+        for _ in range(options.tries):
+            if max(lows) > RESTLESS * min(lows):
+                lows = min(lows, turns(question, report, settings), key=lambda pair: max(pair) / min(pair))
     except (onnxcost.OnnxCostError, AttributeError) as error:
         print(f"{name}: not measured: {str(error)[:100]}", file=sys.stderr, flush=True)
         return None
@@ -139,6 +144,12 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
         predicted.bound or 0.0,
         dearest,
     )
+
+
+def turns(question: Question, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
+    """The low quantiles of the model and of itself, by turns."""
+    pair = measure_alternately([question, question], settings, reports=[report, report]).results
+    return [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError is caught
 
 
 def line(row: Row) -> str:

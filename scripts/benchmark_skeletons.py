@@ -2,8 +2,9 @@
 
     python scripts/benchmark_skeletons.py [MODEL ...]
 
-Set-up: ``pip install .`` Without models it takes those of models/ that have their weights; the figures in the README are of models
-that PyPI packages carry (rapidocr-onnxruntime, silero-vad, magika, ddddocr, nudenet) and of exports by scripts/export_pytorch.py.
+Set-up: ``pip install .`` Without models it takes those of models/ that have their weights; the figures in the README are of
+models that PyPI packages carry (rapidocr-onnxruntime, silero-vad, magika, ddddocr, nudenet) and of exports that
+scripts/export_pytorch.py makes.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ class Compared(NamedTuple):
     entry: Mapping[str, Any]
     published: float
     bound: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def ratio(self) -> float:
@@ -53,7 +53,7 @@ class Compared(NamedTuple):
 
     @property
     def is_inside(self) -> bool:
-        return self.low <= self.published <= self.high
+        return self.low is not None and self.high is not None and self.low <= self.published <= self.high
 
     @property
     def is_of_all_parts(self) -> bool:
@@ -63,19 +63,16 @@ class Compared(NamedTuple):
     def __str__(self) -> str:
         entry = self.entry
         shape = "".join(f" {size}" for size in entry.get("dims", {}).values())
-        where = (
-            "all parts"
-            if self.is_of_all_parts
-            else "inside"
-            if self.is_inside
-            else "faster"
-            if self.published < self.low
-            else "slower"
-        )
+        estimate = f"{seconds(self.low)} – {seconds(self.high)}" if self.low is not None and self.high is not None else "–"
+        where = "inside" if self.is_inside else "no estimate" if self.low is None else "faster"
+        if self.high is not None and self.published > self.high:
+            where = "slower"
+        if self.is_of_all_parts:
+            where = "all parts"
         cells = (
             entry["device"], entry["model"].removeprefix("torchvision:") + shape, entry["dtype"], str(entry["batch"]),
             f"{seconds(self.published)}{' a frame' if 'fps' in entry else ''}", seconds(self.bound),
-            f"{seconds(self.low)} – {seconds(self.high)}", f"{self.ratio:.2f}", where,
+            estimate, f"{self.ratio:.2f}", where,
             entry["source"] + ("" if entry["verified"] else ", unverified"),
         )  # fmt: skip
         return f"| {' | '.join(cells)} |"
@@ -101,11 +98,10 @@ def compared() -> Iterator[Compared]:
         model = report(entry["model"], entry["batch"], tuple(entry.get("dims", {}).items()), entry["dtype"])
         prediction = Roofline(_scaled(device_named(entry["device"]), entry.get("scale", 1.0))).predict(model)
         assert prediction.bound is not None, entry
-        assert prediction.latency is not None, entry
         share = entry["batch"] if "fps" in entry else 1
         published = 1 / entry["fps"] if "fps" in entry else entry["seconds"]
-        latency = prediction.latency
-        yield Compared(entry, published, prediction.bound / share, latency.low / share, latency.high / share)
+        low, high = (edge / share for edge in prediction.latency[:2]) if prediction.latency else (None, None)
+        yield Compared(entry, published, prediction.bound / share, low, high)
 
 
 def _scaled(device: Device, factor: float) -> Device:
@@ -161,10 +157,10 @@ def _stored(name: str) -> bytes:
 
 def summary(rows: list[Compared]) -> str:
     """How many lie where."""
-    alone = [row for row in rows if not row.is_of_all_parts]
+    alone = [row for row in rows if row.high is not None and not row.is_of_all_parts]
     inside = sum(row.is_inside for row in alone)
     below = [row for row in rows if row.ratio < 1]
-    widths = sorted(row.high / row.low for row in rows)
+    widths = sorted(row.high / row.low for row in rows if row.high is not None and row.low is not None)
     return (
         f"{inside} of {len(alone)} published figures lie in the range of the estimate, which is {widths[len(widths) // 2]:.1f} "
         f"times as high at its upper end as at its lower (median). Of all {len(rows)}, {len(below)} are faster than the bound."

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import onnxcost
-from onnxcost.agreement import Agreement
 from onnxcost.comparing import Given, Read, Source, Timing, comparison_of, read
-from onnxcost.comparison import Broken
+from onnxcost.comparison.agreement import Agreement
+from onnxcost.comparison.candidates import Broken
 from onnxcost.errors import InputError
 from onnxcost.latency import Ratio
 from onnxcost.measurement import Unmeasured

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import onnxcost
-from onnxcost.agreement import Agreement
 from onnxcost.comparing import Given, Source, comparison_of, read
+from onnxcost.comparison.agreement import Agreement
 from onnxcost.contest import Timings, checked, timed
 from onnxcost.errors import InputError
 from onnxcost.latency import Ratio

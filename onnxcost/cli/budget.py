@@ -9,6 +9,7 @@ import click
 
 from onnxcost.cli import asked as asking
 from onnxcost.cli.asked import Asked
+from onnxcost.cli.budget_options import HELP, LIMITS, budget_options
 from onnxcost.cli.failures import say
 from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, output_options
 from onnxcost.errors import CheckFailed, InputError
@@ -19,66 +20,9 @@ if TYPE_CHECKING:
     from onnxcost.prediction import Predictor
     from onnxcost.report import CostReport
 
-HELP = """Will MODEL run on that device, how fast, and what must change? Nothing is run: times are estimates from the device's
-peak rates and bandwidth, never below a bound that no run undercuts.
-
-Without --device the whole catalogue is gone through ('onnxcost devices' lists it), the cheapest that fits first. With it the
-exit code is 1 if one of the devices misses the budget.
-
-\b
-Examples:
-  onnxcost budget model.onnx --fps 30
-  onnxcost budget model.onnx --latency 33ms --device raspberry-pi-5-8gb --device jetson-orin-nano-8gb
-  onnxcost budget model.onnx --device 'jetson-orin-nano-8gb,memory=4GiB' --memory 512MiB
-  onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
-  onnxcost budget model.onnx --device-file here.toml --fps 30
-  onnxcost budget --check
-
-\b
-A file for --check, onnxcost.toml (in pyproject.toml the tables are called tool.onnxcost.budget):
-  [budget]
-  devices = ["raspberry-pi-5-8gb"]
-  [budget.models."model.onnx"]
-  fps = 30
-  memory = "512MiB"
-"""
-
-
-def _quantity(name: str, metavar: str, help_: str) -> Callable[[Any], Any]:
-    return click.option(f"--{name}", name, metavar=metavar, help=help_)
-
-
-OPTIONS = (
-    click.argument("model", required=False),
-    *asking.OPTIONS[2:],
-    _quantity("fps", "N", "Items per second, at the least."),
-    _quantity("latency", "33ms", "Time of one inference, at the most."),
-    _quantity("memory", "512MiB", "RAM that the model may need."),
-    _quantity("flash", "2MiB", "Flash that it may need on a microcontroller."),
-    _quantity("macs", "500M", "Multiply-accumulates of one inference."),
-    _quantity("params", "5M", "Parameters."),
-    click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Items of one inference."),
-    click.option(
-        "--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device, its figures changed; repeatable."
-    ),
-    click.option(
-        "--device-file", "files", multiple=True, metavar="FILE", help="Devices of a TOML file, or a calibrated machine; repeatable."
-    ),
-    click.option("--explain", metavar="NAME", help="Show the sum behind one device's figures."),
-    click.option("--all", "shows_all", is_flag=True, help="List all devices."),
-    click.option(
-        "--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check all budgets of a file.  [default: onnxcost.toml]"
-    ),
-)  # fmt: skip
-LIMITS = ("fps", "latency", "memory", "flash", "macs", "params")
-
-
-def _with_options(command: asking.Command) -> asking.Command:
-    return asking.with_options(OPTIONS, command)
-
 
 @click.command(help=HELP)
-@_with_options
+@budget_options
 @output_options
 @click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
 def budget(

@@ -21,9 +21,9 @@ from onnxcost.conventions import CONVENTIONS
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
-    from onnxcost.agreement import Agreement
-    from onnxcost.comparison import Broken, Comparison
-    from onnxcost.differences import Differences
+    from onnxcost.comparison.agreement import Agreement
+    from onnxcost.comparison.candidates import Broken, Comparison
+    from onnxcost.comparison.differences import Differences
     from onnxcost.measurement import Settings
     from onnxcost.render.layout import Line
     from onnxcost.render.screen import Screen
@@ -104,9 +104,9 @@ def compare(
     quiet: bool,
 ) -> int:
     """Parse, call, render."""
-    from onnxcost.differences import Differences
-    from onnxcost.gate import limit_of
-    from onnxcost.metrics import directed, metric_named
+    from onnxcost.comparison.differences import Differences
+    from onnxcost.comparison.gate import limit_of
+    from onnxcost.comparison.metrics import directed, metric_named
 
     chosen = chosen_format(format_, output)
     check_folder(output)

@@ -119,7 +119,7 @@ def scan(
 
 def _refuse_what_wants_a_run(run: bool, sort: str | None) -> None:
     """Raises InputError for an option that would do nothing where nothing is run, and for a metric that there is not."""
-    from onnxcost.metrics import MEASURED, metric_named
+    from onnxcost.comparison.metrics import MEASURED, metric_named
 
     if sort is not None:
         metric_named(sort)

@@ -10,9 +10,9 @@ import click
 
 from onnxcost.cli.arguments import checked_path
 from onnxcost.comparing import Source
+from onnxcost.comparison.labels import labels
 from onnxcost.errors import InputError
 from onnxcost.files import models_in
-from onnxcost.labels import labels
 
 
 def sources_of(given: Iterable[str]) -> list[Source]:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.cli.failures import INTERRUPTED, say
+from onnxcost.comparison.metrics import MEASURED
 from onnxcost.errors import CheckFailed, InputError, MeasurementError, OnnxCostError
-from onnxcost.metrics import MEASURED
 
 if TYPE_CHECKING:
-    from onnxcost.agreement import Agreement
-    from onnxcost.comparison import Comparison
+    from onnxcost.comparison.agreement import Agreement
+    from onnxcost.comparison.candidates import Comparison
+    from onnxcost.comparison.gate import Limit
     from onnxcost.contest import Timings
-    from onnxcost.gate import Limit
 
 ADVISED = ("load", "threads", "cores", "few-runs")
 """The kinds of advice that matter where models are held against each other."""
@@ -30,8 +30,8 @@ class Run(NamedTuple):
 
 def warn(comparison: Comparison, gate: Sequence[Limit], run: Run) -> None:
     """What keeps the figures from being exact, or from being compared."""
-    from onnxcost.gate import bounded
-    from onnxcost.saved import conditions_that_differ
+    from onnxcost.comparison.gate import bounded
+    from onnxcost.comparison.saved import conditions_that_differ
 
     for text, labels in _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes):
         say("note", f"{labels}: {text}")
@@ -92,8 +92,8 @@ def _not_run(run: Run) -> Iterable[OnnxCostError]:
 
 def _grown(comparison: Comparison, gate: Sequence[Limit], run: Run) -> Iterable[OnnxCostError]:
     """What is over its limit, and what could not be held against it."""
-    from onnxcost.gate import excesses, unchecked
-    from onnxcost.metrics import METRICS
+    from onnxcost.comparison.gate import excesses, unchecked
+    from onnxcost.comparison.metrics import METRICS
     from onnxcost.render.figures import growth
 
     if grown := [f"{excess.label}: {growth(excess)}" for excess in excesses(comparison, gate)]:

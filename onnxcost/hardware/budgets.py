@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from onnxcost.comparison.gate import UNITS
 from onnxcost.errors import InputError
-from onnxcost.gate import UNITS
 from onnxcost.hardware.fitting import cache_of, fits_of
 from onnxcost.hardware.remedies import Again, Variant, variants
 from onnxcost.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict

@@ -159,7 +159,8 @@ class Calibrated:
 
     def _notes(self, report: CostReport) -> Iterator[str]:
         version, threads = self.calibration.machine.onnxruntime, self._threads
-        yield f"after kernels timed on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
+        when = f"on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
+        yield f"after kernels timed {when}"
         others = Counter(f.step.node.key for f in self.steps(report) if "other" in f.seconds)
         if others:
             names = _listed([name for name, _ in others.most_common(3)])

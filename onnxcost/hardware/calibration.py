@@ -16,8 +16,8 @@ from onnxcost.hardware.kernels.operators import Task
 from onnxcost.hardware.rates import Point, Rates
 
 COLD = ("cold", "cold-vector", "cold-conv")
-"""The families of weights that no cache holds when they are read, by products, by those of a single row and by convolutions: their points are seconds a
-byte, by the bytes of all weights of a model.
+"""The families of weights that no cache holds when they are read, by products, by those of a single row and by convolutions:
+their points are seconds a byte, by the bytes of all weights of a model.
 """
 STAND_INS: Mapping[str, str] = {
     "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",

@@ -21,7 +21,7 @@ from onnxcost.report import CostReport
 from onnxcost.retyped import retyped
 
 WITHOUT_BANDWIDTH = ("microcontroller", "accelerator")
-"""The kinds of devices that may have no bandwidth: what they compute with is on the chip."""
+"""The kinds of devices that need no bandwidth to be known for models that stay on the chip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Roofline:
             return replace(known, unsupported=unsupported)
         bound = lower_bound(device, demand).seconds
         missing = () if device.bandwidth else ("bandwidth",)
-        if missing and device.kind not in WITHOUT_BANDWIDTH:
+        if missing and not _stays_on_chip(device, demand):
             return replace(known, bound=bound, missing=missing)
         nodes = tuple(_node_times(device, demand))
         part = efficiency(device, self.part_of(max(demand.macs, key=demand.macs.__getitem__, default="float32")))
@@ -102,6 +102,11 @@ def _notes(report: CostReport) -> Iterator[str]:
         yield f"{len(report.uncounted)} nodes are not counted: the times leave them out"
     if report.bound in ("upper", "mixed"):
         yield "where data decides what is done, the times are of the most that it can be"
+
+
+def _stays_on_chip(device: Device, demand: Demand) -> bool:
+    fits = device.kind == "microcontroller" or demand.weights <= on_chip(device).most
+    return device.kind in WITHOUT_BANDWIDTH and fits
 
 
 class _Costs(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.agreement import Agreement, Fed, arrangements, counterparts, differences, shape_text
+from onnxcost.comparison.agreement import Agreement, Fed, arrangements, counterparts, differences, shape_text
 from onnxcost.errors import MeasurementError, OnnxCostError
 from onnxcost.measurement import Settings
 from onnxcost.measuring.inputs import Feed, arrays_of, feeds_of

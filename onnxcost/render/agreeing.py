@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from onnxcost.agreement import Agreement, OutputDifference, shape_text
-from onnxcost.comparison import Comparison
+from onnxcost.comparison.agreement import Agreement, OutputDifference, shape_text
+from onnxcost.comparison.candidates import Comparison
 from onnxcost.render.different_tables import lined_up
 from onnxcost.render.glyphs import Glyphs, spelled
 from onnxcost.render.layout import INDENT, Column, Line, plain

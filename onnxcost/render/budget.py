@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 
 from onnxcost.hardware.budgets import Assessment
 from onnxcost.prediction import FITS, MARGINAL, NO, UNKNOWN, Verdict
@@ -23,21 +24,16 @@ from onnxcost.render.budget_text import (
 from onnxcost.render.glyphs import Glyphs, spelled
 from onnxcost.render.layout import INDENT, Column, Line, plain, table
 from onnxcost.render.screen import Screen
-from onnxcost.render.units import binary, plural, si
+from onnxcost.render.units import binary, si
 
-MOST: Mapping[str, int] = {FITS: 6, MARGINAL: 2, UNKNOWN: 1, NO: 4}
-"""How many devices of a level are shown where nobody named them."""
-HEADINGS: Mapping[str, str] = {
-    FITS: "Fits", MARGINAL: "Marginal: the limit lies inside the range, or little is left", UNKNOWN: "Cannot be told",
-    NO: "Does not fit",
-}  # fmt: skip
+MOST: Mapping[str, int] = {FITS: 5, MARGINAL: 2, NO: 3, UNKNOWN: 0}
+"""How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
 
 Field = tuple[Column, Callable[[Verdict, Glyphs], str]]
 
 
-def _left(verdict: Verdict, glyphs: Glyphs) -> str:
-    headroom = tightest(verdict.fits).headroom
-    return glyphs.none if headroom is None else binary(headroom)
+def _price(verdict: Verdict, glyphs: Glyphs) -> str:
+    return price_text(verdict) or glyphs.none
 
 
 def _bound(verdict: Verdict, glyphs: Glyphs) -> str:
@@ -45,78 +41,87 @@ def _bound(verdict: Verdict, glyphs: Glyphs) -> str:
     return glyphs.none if bound is None else rough(1e3 * bound)
 
 
+def _left(verdict: Verdict, glyphs: Glyphs) -> str:
+    headroom = tightest(verdict.fits).headroom
+    return glyphs.none if headroom is None else binary(headroom)
+
+
+def _energy(verdict: Verdict, glyphs: Glyphs) -> str:
+    return glyphs.none if verdict.energy is None else glyphs.at_most + rough(verdict.energy)
+
+
+def _most(name: str) -> Callable[[Verdict, Glyphs], str]:
+    def text(verdict: Verdict, glyphs: Glyphs) -> str:
+        value = getattr(verdict.cache, name, None)
+        return glyphs.none if value is None else f"{value:,}"
+
+    return text
+
+
 FIELDS: tuple[Field, ...] = (
-    (Column("Price"), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
+    (Column("Price"), _price),
     (Column("FPS"), lambda verdict, glyphs: span_text(verdict.prediction.fps, none=glyphs.none)),
     (Column("Latency, ms"), lambda verdict, glyphs: span_text(verdict.prediction.latency, 1e3, glyphs.none)),
     (Column("Bound, ms", drop=6), _bound),
     (Column("Memory", drop=1), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
     (Column("Left", drop=5), _left),
-    (Column("Energy, J", drop=4), lambda verdict, glyphs: f"{glyphs.at_most}{rough(verdict.energy)}" if verdict.energy else glyphs.none),
-    (Column("Limit", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, "")),
-)  # fmt: skip
+    (Column("Energy, J", drop=4), _energy),
+)
 CACHE_FIELDS: tuple[Field, ...] = (
-    (Column("Tokens", drop=1), lambda verdict, glyphs: _most(verdict, "most_context", glyphs)),
-    (Column("Batch", drop=1), lambda verdict, glyphs: _most(verdict, "most_batch", glyphs)),
+    (Column("Tokens", drop=1), _most("most_context")),
+    (Column("Batch", drop=1), _most("most_batch")),
 )
-REASON_FIELDS: tuple[Field, ...] = (
-    (Column("Price"), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
+LIMIT: Field = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
+REASONS: tuple[Field, ...] = (
+    (Column("Price"), _price),
     (Column("Why", right=False, shrinks_to=20), lambda verdict, _: causes_text(verdict)),
-    (Column("What would fit", right=False, shrinks_to=14), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
+    (Column("What would fit", right=False), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
 )
-
-
-def _most(verdict: Verdict, name: str, glyphs: Glyphs) -> str:
-    value = getattr(verdict.cache, name, None)
-    return glyphs.none if value is None else f"{value:,}"
 
 
 def budget_lines(assessment: Assessment, screen: Screen, *, shows_all: bool = False) -> list[Line]:
-    """The model and its budget, the answer in a sentence, a table for each level, and what the figures rest on."""
+    """The model and its budget, the answer in a sentence, the devices that fit, those that do not, and what figures rest on."""
+    most = {} if shows_all or assessment.are_named else MOST
+    fitting, others = _shown(assessment, (FITS, MARGINAL), most), _shown(assessment, (NO, UNKNOWN), most)
     lines = [*_header(assessment, screen), *_answer(assessment, screen)]
-    for level in (FITS, MARGINAL, UNKNOWN, NO):
-        found = [verdict for verdict in assessment.verdicts if verdict.level == level]
-        if found:
-            lines += _level(level, found, screen, all_of_them=shows_all or assessment.are_named)
-    return [
-        tuple((spelled(text, screen.glyphs), style) for text, style in line) for line in [*lines, *_legend(assessment, screen)]
-    ]
+    lines += [*_fitting(assessment, fitting, screen), *_others(assessment, others, screen)]
+    lines += _legend(assessment, [*fitting, *others], screen)
+    return [tuple((spelled(text, screen.glyphs), style) for text, style in line) for line in lines]
 
 
 def _header(assessment: Assessment, screen: Screen) -> list[Line]:
     report = assessment.report
-    types = [group.key[0] for group in report.by_dtype() if any(cost.once.macs for cost in group.counted)]
-    facts = [
-        f"{si(report.macs)} MACs",
-        f"{si(report.parameters)} parameters",
-        *types,
-        f"{binary(report.memory.weight_bytes)} of weights",
+    types = [group.key[0] for group in report.by_dtype() if group.work.macs]
+    facts = [f"{si(report.macs)} MACs", f"{si(report.parameters)} parameters", *types]
+    facts.append(f"{binary(report.memory.weight_bytes)} of weights")
+    lines: list[Line] = [
+        ((plain(assessment.label), "title"), ("  budget: ", "label"), (limits_text(assessment.limits), "number")),
+        ((f"  {f' {screen.glyphs.dot} '.join(facts)}", "faint"),),
     ]
-    about = f" {screen.glyphs.dot} ".join(facts)
-    lines: list[Line] = [((plain(assessment.label), "title"), (f"  {about}", "faint"))]
-    lines.append((("Budget", "label"), (f"  {limits_text(assessment.limits)}", "number")))
     for check in assessment.checks:
-        kept = "kept" if check.level == FITS else f"not kept: {cause_text(check)}"
-        lines.append((("  ", ""), (f"{check.what}: {kept}", "" if check.level == FITS else "caution")))
+        text = f"  {'kept' if check.level == FITS else 'not kept'}: {cause_text(check)}"
+        lines.append(((text, "" if check.level == FITS else "caution"),))
     return lines
 
 
 def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
-    """What to take, in a sentence or two."""
+    """What to take, and what would be cheaper."""
     if assessment.are_named or not assessment.verdicts:
-        return [()]
+        return []
     best = assessment.verdicts[0]
-    sentences = []
-    if best.level == FITS:
-        sentences.append(f"Cheapest that fits: {_described(best)}.")
-    else:
-        sentences.append("No device of the catalogue keeps the budget for sure.")
-    limit = best.price if best.level == FITS and best.price is not None else float("inf")
-    cheaper = [verdict for verdict in assessment.verdicts if _fits_changed(verdict) and (verdict.price or limit) < limit]
-    if cheaper:
-        other = min(cheaper, key=lambda verdict: verdict.price or 0.0)
-        sentences.append(f"Cheaper with the model changed: {other.title}, {price_text(other)}, {remedy_text(other)}.")
-    return [(), *_wrapped(" ".join(sentences), screen, "number")]
+    fits = best.level == FITS
+    sentences = [
+        f"Cheapest that fits: {_described(best)}." if fits else "No device of the catalogue keeps the budget for sure."
+    ]
+    dearest = best.price if fits and best.price is not None else float("inf")
+    cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < dearest]
+    unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
+    changed = next((verdict for verdict in cheaper if verdict.level == NO and _fits_changed(verdict)), None)
+    if unsure:
+        sentences.append(f"Cheaper but unsure: {_described(unsure)}.")
+    if changed:
+        sentences.append(f"Cheaper with the model changed: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
+    return _wrapped(" ".join(sentences), screen, "number")
 
 
 def _fits_changed(verdict: Verdict) -> bool:
@@ -125,63 +130,91 @@ def _fits_changed(verdict: Verdict) -> bool:
 
 def _described(verdict: Verdict) -> str:
     speed = f", {span_text(verdict.prediction.fps)} FPS" if verdict.prediction.fps else ""
-    limited = LIMITED.get(verdict.prediction.limit, "")
-    return f"{verdict.title}, {price_text(verdict) or 'price not known'}{speed}{f', most of the time on {limited}' if limited else ''}"
+    return f"{verdict.title}, {price_text(verdict) or 'price not known'}{speed}"
 
 
-def _level(level: str, found: Sequence[Verdict], screen: Screen, *, all_of_them: bool) -> list[Line]:
-    shown = list(found) if all_of_them else _distinct(found)[: MOST[level]]
-    fields = REASON_FIELDS if level in (NO, UNKNOWN) else (*FIELDS, *(CACHE_FIELDS if any(v.cache for v in shown) else ()))
-    columns = [Column(HEADINGS[level].partition(":")[0], right=False, style="name"), *(column for column, _ in fields)]
-    rows = [[_name(verdict), *(cell(verdict, screen.glyphs) for _, cell in fields)] for verdict in shown]
-    lines = [(), *table(columns, rows, screen.width, screen.glyphs)]
-    kept = {verdict.name for verdict in shown}
-    rest = Counter(verdict.kind for verdict in found if verdict.name not in kept)
-    if rest:
-        listed = ", ".join(f"{count} {kind}" for kind, count in rest.most_common())
-        lines += _wrapped(f"and {plural(rest.total(), 'more')[:-1] if rest.total() > 1 else '1 more'}: {listed}", screen)
+def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
+    """The devices that fit, and below them those that are marginal."""
+    if not shown:
+        return []
+    fields = (*FIELDS, *(CACHE_FIELDS if any(verdict.cache for verdict in shown) else ()), LIMIT)
+    first = "Fits" if shown[0].level == FITS else "Marginal"
+    columns = [Column(first, right=False, style="name"), *(column for column, _ in fields)]
+    header, *body = table(columns, [_row(verdict, fields, screen) for verdict in shown], screen.width, screen.glyphs)
+    lines: list[Line] = [(), header]
+    for level, pairs in groupby(zip(shown, body, strict=True), key=lambda pair: pair[0].level):
+        rows = list(pairs)
+        if level == MARGINAL and first == "Fits":
+            lines.append((("  Marginal", "header"), (": the limit is inside the range, or little memory is left", "faint")))
+        lines += [*(line for _, line in rows), *_rest(_at(assessment, level), [verdict for verdict, _ in rows], screen)]
     return lines
 
 
-def _distinct(found: Iterable[Verdict]) -> list[Verdict]:
-    """Of devices that differ in their memory alone the first."""
-    seen = {}
+def _others(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
+    """The devices that do not fit, and those of which that cannot be told, with the reasons and what would fit."""
+    if not shown:
+        return []
+    columns = [Column("Does not fit", right=False, style="name"), *(column for column, _ in REASONS)]
+    rows = [_row(verdict, REASONS, screen) for verdict in shown]
+    found = [*_at(assessment, NO), *_at(assessment, UNKNOWN)]
+    return [(), *table(columns, rows, screen.width, screen.glyphs), *_rest(found, shown, screen)]
+
+
+def _at(assessment: Assessment, level: str) -> list[Verdict]:
+    return [verdict for verdict in assessment.verdicts if verdict.level == level]
+
+
+def _shown(assessment: Assessment, levels: Sequence[str], most: Mapping[str, int]) -> list[Verdict]:
+    """Of each level the first ones, where there is a most: of devices that differ in their memory alone one."""
+    shown: list[Verdict] = []
+    for level in levels:
+        found = _at(assessment, level)
+        if most and len(found) > most[level]:
+            shown += _distinct(found)[: most[level]]
+        else:
+            shown += found
+    return shown
+
+
+def _distinct(found: Sequence[Verdict]) -> list[Verdict]:
+    seen: dict[object, Verdict] = {}
     for verdict in found:
+        prediction = verdict.prediction
         seen.setdefault(
-            (verdict.kind, verdict.prediction.bound, verdict.prediction.latency, verdict.power, causes_text(verdict)), verdict
+            (verdict.kind, prediction.bound, prediction.latency, verdict.power, verdict.title.split()[:2][-1]), verdict
         )
     return list(seen.values())
 
 
-def _name(verdict: Verdict) -> str:
-    return verdict.name + ("*" if verdict.prediction.runs_as else "")
+def _row(verdict: Verdict, fields: Sequence[Field], screen: Screen) -> list[str]:
+    name = verdict.name + ("*" if verdict.prediction.runs_as else "")
+    return [name, *(cell(verdict, screen.glyphs) for _, cell in fields)]
 
 
-def _legend(assessment: Assessment, screen: Screen) -> list[Line]:
+def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) -> list[Line]:
+    """How many more there are, by kind."""
+    names = {verdict.name for verdict in shown}
+    kinds = Counter(verdict.kind for verdict in found if verdict.name not in names)
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return _wrapped(f"and {kinds.total()} more: {listed}", screen) if kinds else []
+
+
+def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """What the figures rest on, what runs in other types, and where to look further."""
-    verdicts = assessment.verdicts
-    bases = sorted({latency.basis for verdict in verdicts if (latency := verdict.prediction.latency)})
-    sentences = []
-    if "estimate" in bases:
-        sentences.append(
-            "FPS and latency are estimates: each step's work and traffic at the efficiency that such devices usually reach."
-        )
-    if "prediction" in bases:
-        sentences.append("Of calibrated machines they are predictions, from rates measured there.")
-    types = Counter(f"{dtype} as {other}" for verdict in verdicts for dtype, other in verdict.prediction.runs_as.items())
-    if types:
-        sentences.append(f"* computes {', '.join(types)}.")
-    if cache := next((verdict.cache for verdict in verdicts if verdict.cache), None):
-        sentences.append(
-            f"The cache of keys and values takes {binary(cache.token_bytes)} a token; Tokens and Batch are the most that fit, the other as given."
-        )
-    sentences += dict.fromkeys(
-        f"{note[:1].upper()}{note[1:]}." for verdict in verdicts[:1] for note in verdict.prediction.notes
-    )
-    if not assessment.are_named:
+    bases = sorted({latency.basis for verdict in shown if (latency := verdict.prediction.latency)})
+    sentences = [f"FPS and latency: {' or '.join(bases)} (--explain NAME: the sum, and how to measure it)."] if bases else []
+    if not assessment.are_named and shown:
         sentences.append("Cheapest first, by launch price of the device alone, then by power.")
-    sentences.append("--explain NAME shows the sum, and the command that measures it.")
-    return [(), *_wrapped(" ".join(sentences), screen, "faint")]
+    types = {f"{dtype} as {other}" for verdict in shown for dtype, other in verdict.prediction.runs_as.items()}
+    if types:
+        sentences.append(f"* computes {' or '.join(sorted(types))}.")
+    if cache := next((verdict.cache for verdict in shown if verdict.cache), None):
+        sentences.append(
+            f"Keys and values take {binary(cache.token_bytes)} a token: Tokens is the longest context that fits with"
+        )
+        sentences.append(f"batch {cache.batch}, Batch the largest with {cache.context:,} tokens.")
+    sentences += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for verdict in shown for note in verdict.prediction.notes)
+    return [(), *_wrapped(" ".join(sentences), screen)] if sentences else []
 
 
 def _wrapped(text: str, screen: Screen, style: str = "faint") -> list[Line]:

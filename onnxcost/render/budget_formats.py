@@ -26,8 +26,8 @@ from onnxcost.version import __version__
 
 HEADER = (
     "model", "device", "title", "kind", "level", "cause", "price", "power", "bound", "latency_low", "latency_high", "fps_low",
-    "fps_high", "basis", "limit", "memory_needed", "memory_available", "flash_needed", "flash_available", "energy_at_most", "runs_as",
-    "change", "change_level", "change_fps_low", "change_fps_high",
+    "fps_high", "basis", "limit", "memory_needed", "memory_available", "flash_needed", "flash_available", "energy_at_most",
+    "runs_as", "change", "change_level", "change_fps_low", "change_fps_high",
 )  # fmt: skip
 
 
@@ -118,8 +118,8 @@ def _row(label: str, verdict: Verdict) -> list[object]:
     return [
         label, verdict.name, verdict.title, verdict.kind, verdict.level, causes_text(verdict) if verdict.cause else None,
         verdict.price, verdict.power, prediction.bound, *latency[:2], *fps[:2], latency[2], prediction.limit,
-        memory and memory.needed, memory and memory.available, flash and flash.needed, flash and flash.available, verdict.energy,
-        "; ".join(f"{dtype}={other}" for dtype, other in prediction.runs_as.items()),
+        memory and memory.needed, memory and memory.available, flash and flash.needed, flash and flash.available,
+        verdict.energy, "; ".join(f"{dtype}={other}" for dtype, other in prediction.runs_as.items()),
         remedy and remedy.change, remedy and remedy.verdict.level, *after[:2],
     ]  # fmt: skip
 

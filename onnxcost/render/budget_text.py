@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from onnxcost.hardware.budgets import Assessment, Limits
 from onnxcost.hardware.device import FIGURES
-from onnxcost.prediction import BASES, Check, Fit, Span, Verdict
+from onnxcost.prediction import FITS, UNKNOWN, Check, Fit, Span, Verdict
 from onnxcost.render.devices import amount
 from onnxcost.render.units import binary, seconds, si
 
-LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "starts", "": ""}
-"""What most of the time goes to: multiplying, moving bytes, starting one step after the other."""
+LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
+"""What most of the time goes to: multiplying, moving bytes, launching one step after the other."""
 LIMIT_TITLES: Mapping[str, str] = {
     "fps": "FPS", "latency": "latency", "memory": "memory", "flash": "flash", "macs": "MACs", "params": "parameters",
 }  # fmt: skip
@@ -38,21 +39,36 @@ def latency_text(span: Span) -> str:
     return f"{span_text(span, scale)} {unit}"
 
 
+def _bytes(value: float) -> str:
+    return bare(binary(int(value)))
+
+
+def _seconds(value: float) -> str:
+    return bare(seconds(value))
+
+
+def _count(value: float) -> str:
+    return bare(si(value))
+
+
+def bare(text: str) -> str:
+    """The text without zeros at the end of a fraction: ``512 MiB`` for ``512.0 MiB``."""
+    return re.sub(r"(\.\d*?)0+(?=\D|$)", r"\1", text).replace(". ", " ")
+
+
+_WRITERS: Mapping[str, Callable[[float], str]] = {
+    "fps": rough, "latency": _seconds, "memory": _bytes, "flash": _bytes, "macs": _count, "params": _count,
+}  # fmt: skip
+
+
 def limit_text(name: str, value: float) -> str:
     """``30 FPS``, ``latency 33 ms``, ``memory 512 MiB``."""
-    if name == "fps":
-        return f"{value:g} FPS"
-    written = {"latency": seconds, "memory": _bytes, "flash": _bytes, "macs": si, "params": si}[name](value)
-    return f"{LIMIT_TITLES[name]} {written}"
+    return f"{value:g} FPS" if name == "fps" else f"{LIMIT_TITLES[name]} {_WRITERS[name](value)}"
 
 
 def limits_text(limits: Limits) -> str:
     """All of them; "none" where nothing is asked."""
-    return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "none: what fits the memory"
-
-
-def _bytes(value: float) -> str:
-    return amount(value, FIGURES["memory"])
+    return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "the memory alone"
 
 
 def price_text(verdict: Verdict) -> str:
@@ -85,13 +101,13 @@ def cause_text(check: Check) -> str:
         return f"{latency_text(Span(check.low, check.low, ''))} {'at the very least' if check.basis == 'bound' else 'at best'}"
     if check.limit is None:
         return check.detail
-    title = LIMIT_TITLES[check.what]
-    return f"{title}: {limit_text(check.what, check.high).removeprefix(title).strip()} of {limit_text(check.what, check.limit).removeprefix(title).strip()}"
+    return f"{limit_text(check.what, check.high)} of {_WRITERS[check.what](check.limit)}"
 
 
 def causes_text(verdict: Verdict) -> str:
-    """All that decided the level."""
-    return "; ".join(dict.fromkeys(cause_text(check) for check in verdict.checks if check.level == verdict.level))
+    """All that decided the level; nothing where every limit is kept."""
+    decided = [check for check in verdict.checks if check.level == verdict.level != FITS]
+    return "; ".join(dict.fromkeys(map(cause_text, decided)))
 
 
 def remedy_text(verdict: Verdict, none: str = "–") -> str:
@@ -99,20 +115,15 @@ def remedy_text(verdict: Verdict, none: str = "–") -> str:
     for change, after in verdict.remedies:
         fps = after.prediction.fps
         speed = f": {span_text(fps)} FPS" if fps else ""
-        return f"{change}{speed}{'' if after.level == 'fits' else ' (marginal)'}"
+        return f"{change}{speed}{'' if after.level == FITS else ' (marginal)'}"
     return none
 
 
 def failures(assessment: Assessment) -> list[str]:
-    """What does not keep the budget, as sentences."""
+    """What does not keep the budget, in a sentence; none where all does."""
     own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
     devices = [
-        f"{verdict.name} {'cannot be told' if verdict.level == 'unknown' else verdict.level}: {causes_text(verdict)}"
+        f"{verdict.name} {'cannot be told' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
         for verdict in assessment.missed
     ]
-    return [f"{assessment.label}: {text}" for text in (*own, *devices)]
-
-
-def basis_text(basis: str) -> str:
-    """What a figure rests on, in a sentence."""
-    return f"{basis}: {BASES[basis]}"
+    return [f"{assessment.label}: {'; '.join([*own, *devices])}"] if own or devices else []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from onnxcost.comparison import Candidate, Comparison
-from onnxcost.differences import Differences
-from onnxcost.metrics import METRICS
+from onnxcost.comparison.candidates import Candidate, Comparison
+from onnxcost.comparison.differences import Differences
+from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.agreeing import agreement_lines
 from onnxcost.render.compared_text import failures, remarks, text_rows
 from onnxcost.render.different import difference_lines

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from onnxcost.agreement import Agreement
-from onnxcost.comparison import Candidate, Comparison, CostedNode
-from onnxcost.differences import Differences, more
-from onnxcost.metrics import METRICS
+from onnxcost.comparison.agreement import Agreement
+from onnxcost.comparison.candidates import Candidate, Comparison, CostedNode
+from onnxcost.comparison.differences import Differences, more
+from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
 from onnxcost.schema import SCHEMA

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxcost.comparison import Candidate, Comparison
-from onnxcost.differences import Differences
-from onnxcost.metrics import METRICS
+from onnxcost.comparison.candidates import Candidate, Comparison
+from onnxcost.comparison.differences import Differences
+from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.agreeing import agreement_sentences, agreement_table, agreement_title
 from onnxcost.render.as_markdown import escaped, markdown_table
 from onnxcost.render.compared import MARK, MOST_COLUMNS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from onnxcost.comparison import Candidate, Comparison
+from onnxcost.comparison.candidates import Candidate, Comparison
 from onnxcost.render.glyphs import Glyphs, spelled
 
 

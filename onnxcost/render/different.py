@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from onnxcost.changes import Change
-from onnxcost.differences import Differences
+from onnxcost.comparison.changes import Change
+from onnxcost.comparison.differences import Differences
 from onnxcost.render.different_tables import TITLES, layer_table, operator_table
 from onnxcost.render.figures import aligned, relation, signed
 from onnxcost.render.glyphs import spelled

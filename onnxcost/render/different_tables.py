@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onnxcost.alignment import Pair
-from onnxcost.comparison import CostedNode, CostedOperator
-from onnxcost.differences import Differences, OperatorDifference, more
+from onnxcost.comparison.alignment import Pair
+from onnxcost.comparison.candidates import CostedNode, CostedOperator
+from onnxcost.comparison.differences import Differences, OperatorDifference, more
 from onnxcost.render.figures import aligned, signed
 from onnxcost.render.glyphs import Glyphs, spelled
 from onnxcost.render.layout import Column, shortened

@@ -12,9 +12,9 @@ from onnxcost.hardware.efficiency import Efficiency, Range, efficiency
 from onnxcost.hardware.fitting import runtime
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.hardware.steps import Demand, demand_of
-from onnxcost.prediction import Fit, NodeTime, Predictor, Verdict
+from onnxcost.prediction import BASES, Fit, NodeTime, Predictor, Verdict
 from onnxcost.render.budget import budget_lines
-from onnxcost.render.budget_text import LIMITED, basis_text, latency_text, rough, span_text
+from onnxcost.render.budget_text import LIMITED, latency_text, rough, span_text
 from onnxcost.render.devices import cited
 from onnxcost.render.glyphs import spelled
 from onnxcost.render.layout import INDENT, Column, Line, plain, table
@@ -33,7 +33,7 @@ PROVIDERS = {
 def explained_lines(assessment: Assessment, predictor: Predictor, options: str, screen: Screen) -> list[Line]:
     """The verdict, then what each of its figures is the sum of."""
     verdict = assessment.verdicts[0]
-    lines = budget_lines(assessment, screen)[:-2]
+    lines = budget_lines(assessment, screen)
     for label, texts in _sections(assessment, predictor, verdict, options):
         lines += [(), *_section(label, texts, screen)]
     if verdict.prediction.nodes:
@@ -63,8 +63,8 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
         text = f"{binary(cache.token_bytes)} a token and sequence × {cache.context:,} tokens = {binary(cache.sequence_bytes)}"
         yield "Cache", [f"{text} a sequence, kept once where the runtime lets past and present share a buffer"]
     if verdict.energy and verdict.power and prediction.latency:
-        yield "Energy", [f"at most {rough(verdict.power)} W × {seconds(prediction.latency.high)} = {rough(verdict.energy)} J: a ceiling, "
-                         "as if the device took all that it is built for"]  # fmt: skip
+        product = f"{rough(verdict.power)} W × {seconds(prediction.latency.high)} = {rough(verdict.energy)} J"
+        yield "Energy", [f"at most {product}: a ceiling, as if the device took all that it is built for"]
     yield "Verify", [_verification(assessment, predictor, demand, options)]
     if prediction.notes:
         yield "Note", list(prediction.notes)
@@ -72,18 +72,20 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
 
 def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
     """The sum behind the bound."""
-    yield f"{seconds(bound.seconds)}, the longer of the two: {basis_text('bound')}"
+    yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}"
     for dtype, macs in demand.macs.items():
         peak, total = products(device, dtype), bound.rates[dtype]
         assert peak is not None
         others = " with all its parts at their highest clocks" if total > 1.001 * peak.rate else ""
-        yield f"work: 2 × {si(macs)} MACs of {dtype} / {rate(total, 'OP/s')}{others} = {seconds(2 * macs / total)}"
+        speed = rate(total, "OP/s" if peak.dtype.startswith("int") else "FLOP/s")
+        yield f"work: 2 × {si(macs)} MACs of {dtype} / {speed}{others} = {seconds(2 * macs / total)}"
         yield f"peak: {PARTS[peak.part]}, {peak.dtype}, {_figure(peak.figure)}"
     if device.bandwidth is None:
         yield "traffic: left out, as the bandwidth is not known"
         return
     what = "weights" if bound.moved == demand.operands else "weights, inputs and outputs"
-    yield f"traffic: {binary(bound.moved)} of {what}, less {binary(bound.kept)} that may stay on the chip = {seconds(bound.transfer)}"
+    kept = f", less {binary(bound.kept)} that may stay on the chip," if bound.kept else ""
+    yield f"traffic: {binary(bound.moved)} of {what}{kept} = {seconds(bound.transfer)}"
     yield f"bandwidth: {rate(device.bandwidth, 'B/s')}, {_figure(device.figures['bandwidth'])}"
 
 
@@ -97,14 +99,14 @@ def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterato
     latency = prediction.latency
     assert latency is not None
     kinds = prediction.nodes_by_limit
-    yield f"{latency_text(latency)}: {basis_text(latency.basis)}"
+    yield f"{latency_text(latency)}, {latency.basis}: {BASES[latency.basis]}"
     if device is None:
         return
     part = next((peak.part for dtype in demand.macs if (peak := products(device, dtype))), next(iter(device.parts)))
     shares = efficiency(device, part)
     yield (
-        f"{plural(len(prediction.nodes), 'step')}, a node with the elementwise ones behind it, each the longer of its work and its "
-        f"traffic: {kinds.get('compute', 0)} wait for arithmetic, {kinds.get('memory', 0)} for memory"
+        f"{plural(len(prediction.nodes), 'step')}, a node with the elementwise ones behind it, each the longer of its work and "
+        f"its traffic: {kinds.get('compute', 0)} wait for arithmetic, {kinds.get('memory', 0)} for memory"
     )
     yield _shares(shares)
     yield f"these shares: {shares.reasoning}"

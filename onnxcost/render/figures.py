@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from onnxcost.comparison import Candidate, Comparison, Number
-from onnxcost.gate import Excess
-from onnxcost.metrics import MEASURED, METRICS
+from onnxcost.comparison.candidates import Candidate, Comparison, Number
+from onnxcost.comparison.gate import Excess
+from onnxcost.comparison.metrics import MEASURED, METRICS
 from onnxcost.render.glyphs import Glyphs, spelled
 from onnxcost.render.units import binary, rate, ratio, seconds, si
 

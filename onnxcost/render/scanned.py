@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from onnxcost.metrics import METRICS
+from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.compared_text import input_text
 from onnxcost.render.figures import aligned, value_text
 from onnxcost.render.glyphs import Glyphs, spelled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxcost.metrics import METRICS
+from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
 from onnxcost.render.as_markdown import escaped, markdown_table

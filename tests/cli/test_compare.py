@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxcost.agreement import Agreement, differences
 from onnxcost.cli.app import cli, run
 from onnxcost.cli.sources import labels
+from onnxcost.comparison.agreement import Agreement, differences
 from onnxcost.latency import Ratio
 from onnxcost.measurement import Advice, MeasurementResult, Settings, Unmeasured
 from onnxcost.measuring import alternating, checking

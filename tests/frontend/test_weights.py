@@ -14,9 +14,9 @@ import pytest
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from onnxcost.errors import MeasurementError, ModelError
-from onnxcost.frontend.weights import absent as weights
 from onnxcost.frontend.skeleton import NOT_STORED
 from onnxcost.frontend.stripping import strip
+from onnxcost.frontend.weights import absent as weights
 from onnxcost.frontend.weights import absent_weights, fill_weights
 from onnxcost.graph import BITS
 from tests.modeltext import model

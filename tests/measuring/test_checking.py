@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from onnxcost.agreement import Agreement, Fed
+from onnxcost.comparison.agreement import Agreement, Fed
 from onnxcost.measurement import Settings
 from onnxcost.measuring.checking import check_outputs
 from onnxcost.measuring.messages import Progress

@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
-from onnxcost.agreement import Agreement, Fed, OutputDifference
-from onnxcost.comparison import Candidate, Comparison
+from onnxcost.comparison.agreement import Agreement, Fed, OutputDifference
+from onnxcost.comparison.candidates import Candidate, Comparison
 from onnxcost.render.agreeing import MOST_OUTPUTS, agreement_lines, farthest_text, number, remarks
 from onnxcost.render.compared_formats import comparison_csv, comparison_json
 from onnxcost.render.compared_markdown import comparison_markdown

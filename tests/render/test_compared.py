@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from onnxcost.comparison import Broken, Candidate, Comparison
-from onnxcost.differences import Differences
-from onnxcost.gate import Excess, limit_of
+from onnxcost.comparison.candidates import Broken, Candidate, Comparison
+from onnxcost.comparison.differences import Differences
+from onnxcost.comparison.gate import Excess, limit_of
 from onnxcost.latency import Ratio
 from onnxcost.render.compared import comparison_lines
 from onnxcost.render.compared_formats import comparison_csv, comparison_json

@@ -16,9 +16,10 @@ CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul", "Sub", "Div"})
 class Rule:
     """A follower that a node of ``heads`` takes in where it alone reads its result.
 
-    ``others`` says what else the follower may read: "constants", a tensor of the "same" shape, or "any". A node that took one
-    in by a rule which is ``last`` takes in no more. A rule is ``fixed`` that holds where the model leaves no dim open. With
-    ``leads`` it is the follower that runs, and does the head's work. ``kind`` is the operator that the two become.
+    ``others`` says what else the follower may read: "constants", those of "a channel" each (of a product a scalar, too), a
+    tensor of the "same" shape, or "any". A node that took one in by a rule which is ``last`` takes in no more. A rule is
+    ``fixed`` that holds where the model leaves no dim open. With ``leads`` it is the follower that runs, and does the head's
+    work. ``kind`` is the operator that the two become.
     """
 
     heads: frozenset[str]
@@ -34,7 +35,7 @@ _CONVS = frozenset({"Conv"})
 _LAYERNORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
 _GEMMS = frozenset({"MatMul", "Gemm"})
 RULES: tuple[Rule, ...] = (
-    Rule(_CONVS, CONSTANT_SUMS),
+    Rule(_CONVS, CONSTANT_SUMS, "a channel"),
     Rule(_CONVS, frozenset({"Add", "Sum"}), "same"),
     Rule(_CONVS, ACTIVATIONS, last=True),
     Rule(frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
@@ -107,19 +108,18 @@ def _matched(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str
 def fused(graph: Graph, steps: list[Executed]) -> list[Executed]:
     """Each node together with what follows it and is done in the same kernel."""
     readers = Readers(graph, [step.node for step in steps])
-    at = dict(enumerate(steps))
-    for start in range(len(steps)):
-        place, closed = start, False
-        while not closed and place in at and (following := readers.only(at[place].node.out)) is not None and following in at:
-            for rule in RULES:
-                if rule.fixed and graph.dims:
-                    continue
-                if (merged := _merged(at[place], at[following], rule)) is not None:
-                    del at[place]
-                    at[following], place, closed = merged, following, rule.last
-                    break
-            else:
-                closed = True
+    rules = [rule for rule in RULES if not (rule.fixed and graph.dims)]
+    at, closed = dict(enumerate(steps)), set[int]()
+    for place in range(len(steps)):
+        while place in at and place not in closed and (following := readers.only(at[place].node.out)) in at:
+            found = ((rule, merged) for rule in rules if (merged := _merged(at[place], at[following], rule)) is not None)
+            rule, merged = next(found, (None, None))
+            if rule is None or merged is None:
+                break
+            del at[place]
+            at[following], place = merged, following
+            if rule.last:
+                closed.add(place)
     return [at[index] for index in sorted(at)]
 
 
@@ -132,7 +132,9 @@ def _merged(head: Executed, follower: Executed, rule: Rule) -> Executed | None:
         return None
     made = head.node.out
     others = tuple(t for t in node.inputs if t is not None and not t.is_constant and t.name != made.name)
-    if rule.others == "constants" and others:
+    if rule.others in ("constants", "a channel") and others:
+        return None
+    if rule.others == "a channel" and not _suits_channels(node, made):
         return None
     if rule.others == "same" and not (len(others) == 1 and others[0].dims == made.dims and not head.residuals):
         return None
@@ -146,6 +148,13 @@ def _merged(head: Executed, follower: Executed, rule: Rule) -> Executed | None:
         return replace(follower, node=replace(node, inputs=inputs), absorbed=absorbed, kind=rule.kind or follower.kind)
     absorbed = (*head.absorbed, node, *follower.absorbed)
     return replace(head, node=replace(head.node, outputs=node.outputs), absorbed=absorbed, residuals=(*head.residuals, *others))
+
+
+def _suits_channels(node: Node, made: Tensor) -> bool:
+    """Whether its constants have an element a channel, as a bias has to; of a product one may be a scalar."""
+    sizes = {t.size for t in node.inputs if t is not None and t.is_constant and t.is_shaped}
+    allowed = {made.dims[1]} | ({1} if node.key in ("Mul", "Div") else set()) if made.dims and len(made.dims) > 1 else set()
+    return sizes <= allowed
 
 
 def _swaps_last(node: Node) -> bool:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.comparison import Comparison
+from onnxcost.comparison.candidates import Comparison
+from onnxcost.comparison.gate import bounded, excesses, limit_of, unchecked
 from onnxcost.errors import InputError
-from onnxcost.gate import bounded, excesses, limit_of, unchecked
 from onnxcost.latency import Ratio
 from tests.test_comparison import model
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxcost.agreement import Agreement, OutputDifference, arrangements, counterparts, difference, differences
+from onnxcost.comparison.agreement import Agreement, OutputDifference, arrangements, counterparts, difference, differences
 
 
 @pytest.mark.parametrize(

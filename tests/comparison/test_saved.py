@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import onnxcost
+from onnxcost.comparison.metrics import METRICS
+from onnxcost.comparison.saved import candidate_of, conditions_that_differ, saved_report
 from onnxcost.errors import InputError
-from onnxcost.metrics import METRICS
-from onnxcost.saved import candidate_of, conditions_that_differ, saved_report
 from tests.modeltext import model
 
 REPORT = onnxcost.estimate(

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from onnxcost.comparison import Candidate, Comparison, ordered
+from onnxcost.comparison.candidates import Candidate, Comparison, ordered
+from onnxcost.comparison.metrics import METRICS, directed, metric_named
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError
 from onnxcost.latency import Ratio
-from onnxcost.metrics import METRICS, directed, metric_named
 
 
 def model(label: str, bound: str = "", ratio: Ratio | None = None, **values: float) -> Candidate:

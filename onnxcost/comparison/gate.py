@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from onnxcost.comparison import Candidate, Comparison, Number
+from onnxcost.comparison.candidates import Candidate, Comparison, Number
+from onnxcost.comparison.metrics import metric_named
 from onnxcost.errors import InputError
-from onnxcost.metrics import metric_named
 
 _SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}

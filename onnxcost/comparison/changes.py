@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
-from onnxcost.alignment import FAMILIES, Alignment, Pair, trait
-from onnxcost.comparison import CostedNode
+from onnxcost.comparison.alignment import FAMILIES, Alignment, Pair, trait
+from onnxcost.comparison.candidates import CostedNode
 
 
 class Idiom(NamedTuple):

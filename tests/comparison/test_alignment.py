@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-import onnxcost.alignment
-from onnxcost.alignment import Trait, align, likeness, matched, trait
-from onnxcost.comparison import CostedNode
+import onnxcost.comparison.alignment
+from onnxcost.comparison.alignment import Trait, align, likeness, matched, trait
+from onnxcost.comparison.candidates import CostedNode
 
 
 def conv(name: str, channels: int, side: int, terms: int = 27, *, nhwc: bool = False) -> CostedNode:
@@ -116,5 +116,5 @@ def test_no_alignment_is_better(seed: int) -> None:
 def test_graphs_that_are_too_large_are_aligned_by_their_equal_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     right = [*A[:2], conv("new", 99, 7, 5), *A[2:]]
     expected = names(A, right)
-    monkeypatch.setattr(onnxcost.alignment, "MOST_CELLS", 0)
+    monkeypatch.setattr(onnxcost.comparison.alignment, "MOST_CELLS", 0)
     assert names(A, right) == expected

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-from onnxcost.agreement import Agreement
+from onnxcost.comparison.agreement import Agreement
+from onnxcost.comparison.metrics import METRICS
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.latency import Ratio
-from onnxcost.metrics import METRICS
 
 Number = int | float
 

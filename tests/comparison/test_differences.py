@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import onnxcost
-from onnxcost.changes import IDIOMS, unlike
-from onnxcost.comparison import Candidate, CostedNode, CostedOperator
-from onnxcost.differences import Differences, more
-from onnxcost.saved import candidate_of
+from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
+from onnxcost.comparison.changes import IDIOMS, unlike
+from onnxcost.comparison.differences import Differences, more
+from onnxcost.comparison.saved import candidate_of
 
 MODELS = Path(__file__).parents[1] / "models"
 FRAMEWORKS = ("pytorch", "keras", "tensorflow")

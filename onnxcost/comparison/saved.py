@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxcost.comparison import Candidate, CostedNode, CostedOperator, Number
+from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator, Number
+from onnxcost.comparison.metrics import METRICS, Document
 from onnxcost.conventions import FLOPS, MACS
 from onnxcost.errors import InputError
-from onnxcost.metrics import METRICS, Document
 from onnxcost.schema import SCHEMA
 
 HOW = "'onnxcost MODEL -o cost.json' makes one"

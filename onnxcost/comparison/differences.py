@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from onnxcost.alignment import Alignment, Pair, align
-from onnxcost.changes import Change, changes
-from onnxcost.comparison import Candidate, CostedNode, CostedOperator
+from onnxcost.comparison.alignment import Alignment, Pair, align
+from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
+from onnxcost.comparison.changes import Change, changes
 
 
 @dataclass(frozen=True, slots=True)

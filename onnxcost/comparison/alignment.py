@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from onnxcost.comparison import CostedNode
+from onnxcost.comparison.candidates import CostedNode
 
 _ALIKE = {
     "conv": "Conv ConvInteger QLinearConv com.microsoft.FusedConv com.microsoft.NhwcConv com.microsoft.NhwcFusedConv "

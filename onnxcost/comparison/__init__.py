@@ -1,0 +1,1 @@
+"""Models beside each other: their metrics, where they differ, what may grow. Pure queries on saved or fresh reports."""

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from onnxcost.errors import InputError
+from onnxcost.estimator import estimate
+from onnxcost.hardware.calibrated import ERROR, Calibrated
+from onnxcost.hardware.calibration import Calibration, Machine, Speeds
+from onnxcost.hardware.calibration_file import dumps, is_calibration, load, loads
+from onnxcost.hardware.rates import Point
+from tests.modeltext import model
+
+MACHINE = Machine('a "quick" one', 1 << 30, 2.0, "1.32.0", "Linux", "cpu", True)
+# A run 5 µs, a small node 1 µs; 1 ns a MAC and 2 ns an element of what the others do.
+SPEEDS = Speeds(
+    5e-6,
+    {
+        "cheap": (Point((8.0,), 1e-6), Point((1000.0,), 2e-6)),
+        "gemm": (Point((1e4, 100.0, 1e3, 100.0), 1e-5), Point((1e6, 1e4, 1e4, 1e4), 1e-3)),
+        "softmax": (Point((100.0, 10.0), 2e-7), Point((1e5, 100.0), 2e-4)),
+        "cold": (Point((1e6,), 0.0), Point((4e6,), 1e-10)),
+    },
+)
+HERE = Calibration("here", MACHINE, datetime.date(2026, 11, 23), {1: SPEEDS, 2: SPEEDS}, 1.02)
+GRAPH = "(float[10,100] x) => (float[10,100] y) { h = MatMul(x, w) y = Softmax(h) }"
+
+
+def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "here.toml"
+    path.write_text(dumps(HERE))
+    assert load(path) == HERE
+    assert is_calibration(path)
+
+
+def test_the_file_names_its_machine_its_version_and_its_peak() -> None:
+    text = dumps(HERE)
+    assert 'schema = "onnxcost-calibration/1"' in text
+    assert r'device = "a \"quick\" one"' in text
+    assert "float32 = 2000000000  # FLOP/s" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("calibration/1", "calibration/9", "no calibration that this version reads"),
+        ("[threads.1]", "[threads.one]", "not a whole calibration"),
+        ("family.gemm]", "family.gems]", "no family 'gems'"),
+        ("[8, 1e-06]", "[8, 1e-06, 3]", "a row of 'cheap' has 2 numbers"),
+        ("date = 2026-11-23", "", "not a whole calibration"),
+        ("[machine]", "[machine", "cannot read 'x.toml'"),
+        ("cores = 2", "ores = 2", "not a whole calibration"),
+    ],
+)
+def test_what_is_no_calibration_is_refused_in_one_line(before: str, after: str, message: str) -> None:
+    text = dumps(HERE)
+    assert before in text
+    with pytest.raises(InputError, match=message) as error:
+        loads(text.replace(before, after), "x.toml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_prediction_is_the_run_and_its_kernels() -> None:
+    """5 µs, 100,000 MACs at 1 ns and 1,000 elements at 2 ns; the weights lie in the cache."""
+    report = estimate(model(GRAPH, w=(100, 100)))
+    found = Calibrated(HERE, 1).predict(report)
+    assert Calibrated(HERE, 1).seconds(report) == pytest.approx(5e-6 + 1e-4 + 2e-6, rel=0.02)
+    assert found.latency is not None
+    assert found.latency.basis == "prediction"
+    assert (found.latency.low * found.latency.high) ** 0.5 == pytest.approx(Calibrated(HERE, 1).seconds(report))
+    assert found.latency.high / found.latency.low == pytest.approx((1 + ERROR) ** 2)
+    assert [node.op_type for node in found.nodes] == ["MatMul", "Softmax"]
+    assert found.limit == "compute"
+
+
+def test_the_bound_is_the_work_at_the_best_rate() -> None:
+    """The best product ran at 2 GFLOP/s: 200,000 FLOPs take 0.1 ms at the least."""
+    found = Calibrated(HERE, 1).predict(estimate(model(GRAPH, w=(100, 100))))
+    assert found.bound == pytest.approx(1e-4, rel=0.01)
+
+
+def test_what_was_never_timed_is_said() -> None:
+    graph = "(float[10,100] x) => (float[10,100] y) { y = Det2(x) }".replace("Det2", "IsNaN").replace(
+        "float[10,100] y", "bool[10,100] y"
+    )
+    notes = Calibrated(HERE).predict(estimate(model(graph))).notes
+    assert any("no kernel like IsNaN was timed" in note for note in notes)
+
+
+@pytest.mark.parametrize(("threads", "is_known"), [(None, True), (1, True), (2, True), (8, False)])
+def test_the_number_of_threads_is_one_that_was_calibrated(threads: int | None, is_known: bool) -> None:
+    machine = Calibrated(HERE, threads)
+    if is_known:
+        assert machine.speeds == SPEEDS
+    else:
+        with pytest.raises(InputError, match="calibrated with 1, 2 threads, not with 8"):
+            machine.speeds  # noqa: B018
