@@ -21,7 +21,7 @@ their points are seconds a byte, by the bytes of all weights of a model.
 """
 STAND_INS: Mapping[str, str] = {
     "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
-    "conv-blocked-strided": "conv-blocked",
+    "einsum": "matmul", "resize-linear": "resize", "fused-hard": "fused-clip",
 }  # fmt: skip
 """A family that has no times, and whose are taken."""
 

@@ -9,14 +9,14 @@ from onnxcost.hardware.probe import Probe, Shape, Weights, chain
 # channels in and out, side
 _REGULAR = (
     (16, 16, 112), (32, 32, 56), (64, 64, 56), (64, 128, 28), (128, 128, 28), (256, 256, 14), (512, 512, 7),
-    (16, 64, 14), (64, 16, 56), (256, 64, 7), (64, 64, 112), (128, 256, 56), (160, 160, 14),
+    (16, 64, 14), (64, 16, 56), (256, 64, 7), (64, 64, 112), (128, 256, 56), (160, 160, 14), (32, 32, 160),
 )  # fmt: skip
 _POINTWISE = (
     (16, 96, 112), (24, 144, 56), (144, 24, 56), (64, 256, 56), (256, 64, 56), (512, 128, 28), (128, 512, 28), (32, 192, 28),
     (192, 32, 28), (256, 1024, 14), (1024, 256, 14), (96, 576, 14), (576, 96, 14), (512, 2048, 7), (2048, 512, 7),
-    (160, 960, 7), (960, 160, 7), (96, 8, 1), (960, 240, 1), (32, 32, 1),
+    (160, 960, 7), (960, 160, 7), (96, 8, 1), (960, 240, 1), (32, 32, 1), (16, 64, 256), (64, 24, 128),
 )  # fmt: skip
-_DEPTHWISE = ((32, 112), (96, 112), (144, 56), (192, 28), (576, 14), (960, 7), (64, 7))
+_DEPTHWISE = ((16, 256), (72, 128), (32, 112), (96, 112), (144, 56), (192, 28), (576, 14), (960, 7), (64, 7))
 
 
 def conv(
@@ -70,7 +70,11 @@ def convolutions() -> Iterator[Probe]:
 def activated() -> Iterator[Probe]:
     """Convolutions that bound what they make: more than they do without."""
     scalars: Weights = {"low": ("float32", ()), "high": ("float32", ())}
-    for family, text in (("fused-clip", "Clip(IN, low, high)"), ("fused-sigmoid", "Sigmoid(IN)")):
+    for family, text in (
+        ("fused-clip", "Clip(IN, low, high)"),
+        ("fused-sigmoid", "Sigmoid(IN)"),
+        ("fused-hard", "HardSwish(IN)"),
+    ):
         for channels, side in ((64, 7), (64, 28), (96, 56), (64, 112)):
             plain = conv(family, channels, channels, side, 1, back=False)
             lines = ["Conv<kernel_shape = [1, 1], pads = [0, 0, 0, 0], group = 1, strides = [1, 1]>(IN, w)", text]

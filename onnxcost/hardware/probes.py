@@ -75,6 +75,13 @@ def _movements() -> Iterator[Probe]:
         for order in ("0, 2, 1, 3", "0, 3, 1, 2", "0, 2, 3, 1"):
             # Alone: through other operators transposes are moved until they cancel each other.
             yield chain("transpose", shape, f"Transpose<perm = [{order}]>(IN)")
+    for shape, order in (
+        ((1, 8, 7, 8, 7, 96), "0, 1, 3, 2, 4, 5"),
+        ((1, 64, 8, 7, 8, 7), "0, 2, 4, 3, 5, 1"),
+        ((64, 49, 3, 6, 32), "2, 0, 3, 1, 4"),
+        ((1, 96, 28, 28), "0, 2, 3, 1"),
+    ):
+        yield chain("transpose", shape, f"Transpose<perm = [{order}]>(IN)")
     for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")
@@ -89,6 +96,8 @@ def _movements() -> Iterator[Probe]:
         weights: Weights = {}
         text = 'Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(IN, , , sizes)'
         yield chain("resize", (1, 64, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 64, 2 * side, 2 * side))
+        text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
+        yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 20, 2 * side, 2 * side))
 
 
 def _normalizations() -> Iterator[Probe]:

@@ -13,7 +13,7 @@ from onnxcost.comparison.changes import IDIOMS, unlike
 from onnxcost.comparison.differences import Differences, more
 from onnxcost.comparison.saved import candidate_of
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 FRAMEWORKS = ("pytorch", "keras", "tensorflow")
 SHAPE = (1, 8, 4, 4)
 

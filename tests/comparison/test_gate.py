@@ -6,7 +6,7 @@ from onnxcost.comparison.candidates import Comparison
 from onnxcost.comparison.gate import bounded, excesses, limit_of, unchecked
 from onnxcost.errors import InputError
 from onnxcost.latency import Ratio
-from tests.test_comparison import model
+from tests.comparison.test_candidates import model
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from onnxcost.render.compared_markdown import comparison_markdown
 from onnxcost.render.figures import aligned, growth, relation, signed, value_text
 from onnxcost.render.glyphs import ASCII, UNICODE
 from onnxcost.render.screen import Screen, text_of
-from tests.test_differences import CONV, GEMM, model, node
+from tests.comparison.test_differences import CONV, GEMM, model, node
 
 FIRST = replace(
     model("first", CONV, node("Relu"), GEMM),

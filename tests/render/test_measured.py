@@ -185,7 +185,7 @@ def test_json(report: CostReport) -> None:
         },
         "wall_seconds": 0.4, "flops": 19_200, "bound": "", "session_seconds": 0.1234, "first_run_seconds": 0.039,
         "peak_rss_bytes": 64 * MIB, "baseline_rss_bytes": 40 * MIB, "arena_peak_bytes": 3 * MIB,
-        "arena_activation_bytes": MIB, "copies": None,
+        "arena_activation_bytes": MIB, "weights": "stored", "copies": None,
         "advice": ["some runs are <slow> | so"],
     }  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import NamedTuple
 
+from onnxcost.formulas.contraction import einsum
 from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.hardware.kernels.blocks import BLOCK
 
@@ -52,6 +53,11 @@ def _blocked_conv(node: Node) -> Quantities:
     inner = weight[1] if weight[1] < BLOCK else _padded(weight[1])
     size, kernel = node.out.size * filled, prod(weight[2:])
     return (size * inner * kernel, float(node.x.size), weight[0] * filled * inner * kernel, size)
+
+
+def _einsum(node: Node) -> Quantities:
+    """As ``_gemm``."""
+    return tuple(map(float, (einsum(node).macs, node.x.size, node.required(1).size if node.input(1) else 0, node.out.size)))
 
 
 def _windows(node: Node) -> Quantities:
@@ -143,6 +149,7 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise", "conv-int8", "conv-integer"), _CONV),
     "conv-transposed": Family(_PRODUCTS, _transposed_conv),
     **dict.fromkeys(("gemm", "matmul", "gemm-int8", "matmul-integer"), _GEMM),
+    "einsum": Family(_PRODUCTS, _einsum),
     "recurrent": Family(("input MACs", "state MACs", "steps", "weights"), _recurrent),
     **dict.fromkeys(("pool", "pool-blocked"), _WINDOWS),
     **dict.fromkeys(("global-pool", "global-pool-blocked", "reduce"), _REDUCED),
@@ -151,9 +158,9 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
     **dict.fromkeys(("gelu", "bias-gelu", "quick-gelu", "batchnorm", "instancenorm", "lrn"), _ELEMENTS),
     **dict.fromkeys(("quantize", "dequantize", "dynamic-quantize", "binary-int8"), _ELEMENTS),
-    **dict.fromkeys(("fused-clip", "fused-sigmoid", "residual", "reorder"), _ELEMENTS),
+    **dict.fromkeys(("fused-clip", "fused-sigmoid", "fused-hard", "residual", "reorder"), _ELEMENTS),
     **dict.fromkeys(("transpose", "concat", "gather", "slice", "pad", "expand"), _RUNS),
-    **dict.fromkeys(("resize", "other"), Family(("bytes written",), _moved)),
+    **dict.fromkeys(("resize", "resize-linear", "other"), Family(("bytes written",), _moved)),
     "view": Family((), _nothing),
 }  # fmt: skip
 """The quantities of each family; the number of calls is one more in all."""

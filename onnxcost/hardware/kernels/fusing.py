@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.hardware.kernels.executed import Executed, Readers
 
-ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid"})
+ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
 CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul", "Sub", "Div"})
 
 

@@ -44,7 +44,8 @@ def _cold_family(node: Node, family: str) -> str:
 
 
 _ACTIVATIONS: Mapping[str, str] = {
-    **dict.fromkeys(("Clip", "LeakyRelu", "HardSigmoid"), "fused-clip"), **dict.fromkeys(("Sigmoid", "Tanh"), "fused-sigmoid"),
+    **dict.fromkeys(("Clip", "LeakyRelu"), "fused-clip"), **dict.fromkeys(("HardSigmoid", "HardSwish"), "fused-hard"),
+    **dict.fromkeys(("Sigmoid", "Tanh"), "fused-sigmoid"),
 }  # fmt: skip
 """What takes time even where a convolution does it; Relu does not."""
 
@@ -64,7 +65,8 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
                "ArgMax", "ArgMin"),
     "pool": ("MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"),
     "global-pool": ("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"),
-    "transpose": ("Transpose",), "concat": ("Concat", "Split", "QLinearConcat"), "slice": ("Slice",), "pad": ("Pad",),
+    "einsum": ("Einsum",), "transpose": ("Transpose",),
+    "concat": ("Concat", "Split", "QLinearConcat"), "slice": ("Slice",), "pad": ("Pad",),
     "gather": ("Gather", "GatherND", "GatherElements"), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
     "recurrent": ("LSTM", "GRU", "RNN"), "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
@@ -87,6 +89,8 @@ def family_of(step: Executed) -> str:
         return f"{family}-blocked"
     if family == "pow" and node.required(1).value in _QUICK_POWERS:
         return "cheap"
+    if family == "resize" and node.attributes.get("mode") not in ("nearest", b"nearest"):
+        return "resize-linear"
     if family == "binary" and _broadcasts(node):
         return "broadcast"
     return family
