@@ -3,7 +3,8 @@
     python scripts/compare_published_latency.py [--device NAME]
 
 Set-up: ``pip install .`` The figures, with their sources, are in published_latency.toml. "published / bound" says how far above
-the bound a published time is: below 1 the bound would be none.
+the bound a published time is: below 1 the bound would be none. The shares of peak and bandwidth that make the estimates
+(onnxcost/hardware/efficiency.py) were chosen with these figures in view: that most of them lie inside is no proof for others.
 """
 
 from __future__ import annotations

@@ -122,27 +122,36 @@ class _Costs(NamedTuple):
 
 
 def _node_times(device: Device, demand: Demand) -> Iterator[NodeTime]:
-    kept = on_chip(device).usual
-    streamed = max(demand.weights - kept, 0) / demand.weights if demand.weights else 0.0
+    """The times of the steps: each is worked out once for all that do and move the same."""
+    kept, weights = on_chip(device).usual, demand.weights
+    streamed = max(weights - kept, 0) / weights if weights else 0.0
+    known: dict[object, NodeTime] = {}
     for step in demand.steps:
-        peak = products(device, step.dtype) if step.macs else device.runs_as(step.dtype)
-        shares = efficiency(device, peak.part if peak else next(iter(device.parts)))
-        everything = (float(step.weights), float(step.activations))
-        beyond_chip = (streamed * step.weights, float(max(step.activations - kept, 0)))
-        at_most = beyond_chip if device.kind == "accelerator" else everything
-        at_peak = _costs(device, step, peak, (1.0, 1.0, 0.0), at_most)
-        worst = _costs(device, step, peak, _shares(shares, step, 0), at_most)
-        best = _costs(device, step, peak, _shares(shares, step, 1), beyond_chip)
-        yield NodeTime(
-            name=step.node.name,
-            op_type=step.node.op_type,
-            dtype=peak.dtype if peak else step.dtype,
-            merged=step.merged,
-            compute=step.times * at_peak.compute,
-            transfer=step.times * at_peak.transfer if device.bandwidth else None,
-            overhead=step.times * (worst.start + best.start) / 2,
-            span=Span(step.times * best.total, step.times * worst.total, "estimate"),
-        )
+        same = (step.dtype, step.times, step.macs, step.other, step.weights, step.activations, step.is_depthwise)
+        if same not in known:
+            beyond_chip = (streamed * step.weights, float(max(step.activations - kept, 0)))
+            known[same] = _node_time(device, step, beyond_chip)
+        yield known[same]._replace(name=step.node.name, op_type=step.node.op_type, merged=step.merged)
+
+
+def _node_time(device: Device, step: Step, beyond_chip: tuple[float, float]) -> NodeTime:
+    """The time of a step of which at least so many bytes of weights and of activations do not stay on the chip."""
+    peak = products(device, step.dtype) if step.macs else device.runs_as(step.dtype)
+    shares = efficiency(device, peak.part if peak else next(iter(device.parts)))
+    at_most = beyond_chip if device.kind == "accelerator" else (float(step.weights), float(step.activations))
+    at_peak = _costs(device, step, peak, (1.0, 1.0, 0.0), at_most)
+    worst = _costs(device, step, peak, _shares(shares, step, 0), at_most)
+    best = _costs(device, step, peak, _shares(shares, step, 1), beyond_chip)
+    return NodeTime(
+        name=step.node.name,
+        op_type=step.node.op_type,
+        dtype=peak.dtype if peak else step.dtype,
+        merged=step.merged,
+        compute=step.times * at_peak.compute,
+        transfer=step.times * at_peak.transfer if device.bandwidth else None,
+        overhead=step.times * (worst.start + best.start) / 2,
+        span=Span(step.times * best.total, step.times * worst.total, "estimate"),
+    )
 
 
 def _shares(shares: Efficiency, step: Step, which: int) -> tuple[float, float, float]:

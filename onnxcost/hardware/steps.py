@@ -35,6 +35,7 @@ class Step:
 
     ``macs`` are those of its contractions, done in ``dtype``; ``other`` is the rest of its arithmetic. ``weights`` are the
     bytes of constants that it reads, ``activations`` those of the values that it reads from other steps and writes for them.
+    ``is_depthwise`` where it convolves each channel alone, so that there is little to reuse in it.
     """
 
     node: Node
@@ -45,12 +46,7 @@ class Step:
     other: int
     weights: int
     activations: int
-
-    @property
-    def is_depthwise(self) -> bool:
-        """Whether it convolves each channel alone, so that there is little to reuse in it."""
-        kernels = (tensor.dims for tensor in self.node.inputs if tensor is not None and tensor.dims is not None)
-        return int(self.node.attributes.get("group", 1)) > 1 and any(len(dims) > 2 and dims[1] == 1 for dims in kernels)
+    is_depthwise: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +175,13 @@ def _steps(groups: Sequence[Sequence[Counted]], values: _Values, returned: Itera
         macs = sum(cost.once.macs for cost in members)
         yield Step(
             node=main.node, dtype=main.dtype, times=main.node.repeat, merged=len(members) - 1, macs=macs,
-            other=sum(map(_other, members)), weights=weights, activations=read + written,
+            other=sum(map(_other, members)), weights=weights, activations=read + written, is_depthwise=_is_depthwise(main.node),
         )  # fmt: skip
+
+
+def _is_depthwise(node: Node) -> bool:
+    kernels = (tensor.dims for tensor in node.inputs if tensor is not None and tensor.dims is not None)
+    return int(node.attributes.get("group", 1)) > 1 and any(len(dims) > 2 and dims[1] == 1 for dims in kernels)
 
 
 def _read(members: Sequence[Counted], values: _Values, made: Iterable[str]) -> tuple[int, int]:

@@ -4,79 +4,29 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from onnxcost.hardware.budgets import Assessment
 from onnxcost.prediction import FITS, MARGINAL, NO, UNKNOWN, Verdict
+from onnxcost.render.budget_fields import CACHE_FIELDS, FIELDS, LIMIT, REASONS, Field
 from onnxcost.render.budget_text import (
-    LIMITED,
     cause_text,
     causes_text,
     limits_text,
-    need_text,
     price_text,
     remedy_text,
-    rough,
     span_text,
-    tightest,
 )
-from onnxcost.render.glyphs import Glyphs, spelled
-from onnxcost.render.layout import INDENT, Column, Line, plain, table
+from onnxcost.render.glyphs import spelled
+from onnxcost.render.layout import INDENT, Column, Line, plain, shortened, table, wrapped
 from onnxcost.render.screen import Screen
 from onnxcost.render.units import binary, si
 
 MOST: Mapping[str, int] = {FITS: 5, MARGINAL: 2, NO: 3, UNKNOWN: 0}
 """How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
 
-Field = tuple[Column, Callable[[Verdict, Glyphs], str]]
-
-
-def _price(verdict: Verdict, glyphs: Glyphs) -> str:
-    return price_text(verdict) or glyphs.none
-
-
-def _bound(verdict: Verdict, glyphs: Glyphs) -> str:
-    bound = verdict.prediction.bound
-    return glyphs.none if bound is None else rough(1e3 * bound)
-
-
-def _left(verdict: Verdict, glyphs: Glyphs) -> str:
-    headroom = tightest(verdict.fits).headroom
-    return glyphs.none if headroom is None else binary(headroom)
-
-
-def _energy(verdict: Verdict, glyphs: Glyphs) -> str:
-    return glyphs.none if verdict.energy is None else glyphs.at_most + rough(verdict.energy)
-
-
-def _most(name: str) -> Callable[[Verdict, Glyphs], str]:
-    def text(verdict: Verdict, glyphs: Glyphs) -> str:
-        value = getattr(verdict.cache, name, None)
-        return glyphs.none if value is None else f"{value:,}"
-
-    return text
-
-
-FIELDS: tuple[Field, ...] = (
-    (Column("Price"), _price),
-    (Column("FPS"), lambda verdict, glyphs: span_text(verdict.prediction.fps, none=glyphs.none)),
-    (Column("Latency, ms"), lambda verdict, glyphs: span_text(verdict.prediction.latency, 1e3, glyphs.none)),
-    (Column("Bound, ms", drop=6), _bound),
-    (Column("Memory", drop=1), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
-    (Column("Left", drop=5), _left),
-    (Column("Energy, J", drop=4), _energy),
-)
-CACHE_FIELDS: tuple[Field, ...] = (
-    (Column("Tokens", drop=1), _most("most_context")),
-    (Column("Batch", drop=1), _most("most_batch")),
-)
-LIMIT: Field = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
-REASONS: tuple[Field, ...] = (
-    (Column("Price"), _price),
-    (Column("Why", right=False, shrinks_to=20), lambda verdict, _: causes_text(verdict)),
-    (Column("What would fit", right=False), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
-)
+MARGINS = ("the limit is inside the range", "or little memory is left")
 
 
 def budget_lines(assessment: Assessment, screen: Screen, *, shows_all: bool = False) -> list[Line]:
@@ -94,13 +44,15 @@ def _header(assessment: Assessment, screen: Screen) -> list[Line]:
     types = [group.key[0] for group in report.by_dtype() if group.work.macs]
     facts = [f"{si(report.macs)} MACs", f"{si(report.parameters)} parameters", *types]
     facts.append(f"{binary(report.memory.weight_bytes)} of weights")
-    lines: list[Line] = [
-        ((plain(assessment.label), "title"), ("  budget: ", "label"), (limits_text(assessment.limits), "number")),
-        ((f"  {f' {screen.glyphs.dot} '.join(facts)}", "faint"),),
-    ]
+    label = shortened(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
+    asked = limits_text(assessment.limits)
+    lines: list[Line] = [((label, "title"), ("  budget: ", "label"), (asked, "number"))]
+    if sum(len(text) for text, _ in lines[0]) > screen.width:
+        lines = [((label, "title"),), *_wrapped(f"budget: {asked}", screen, "number")]
+    lines += _wrapped(f" {screen.glyphs.dot} ".join(facts), screen)
     for check in assessment.checks:
-        text = f"  {'kept' if check.level == FITS else 'not kept'}: {cause_text(check)}"
-        lines.append(((text, "" if check.level == FITS else "caution"),))
+        text = f"{'kept' if check.level == FITS else 'not kept'}: {cause_text(check)}"
+        lines += _wrapped(text, screen, "" if check.level == FITS else "caution")
     return lines
 
 
@@ -145,7 +97,7 @@ def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -
     for level, pairs in groupby(zip(shown, body, strict=True), key=lambda pair: pair[0].level):
         rows = list(pairs)
         if level == MARGINAL and first == "Fits":
-            lines.append((("  Marginal", "header"), (": the limit is inside the range, or little memory is left", "faint")))
+            lines += wrapped((("  Marginal: ", "header"),), MARGINS, ", ", screen.width, "faint")
         lines += [*(line for _, line in rows), *_rest(_at(assessment, level), [verdict for verdict, _ in rows], screen)]
     return lines
 
@@ -235,13 +187,10 @@ def checked_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Lin
     rows = []
     for each in assessments:
         if each.checks:
-            level = NO if each.failed else FITS
-            why = "; ".join(cause_text(check) for check in (each.failed or each.checks))
-            rows.append([each.label, screen.glyphs.none, level, screen.glyphs.none, why if each.failed else "MACs, parameters"])
+            level, why = (NO if each.failed else FITS), "; ".join(map(cause_text, each.failed or each.checks))
+            rows.append([each.label, screen.glyphs.none, level, screen.glyphs.none, why])
         for verdict in each.verdicts:
-            why = causes_text(verdict) if verdict.cause else limits_text(each.limits)
-            rows.append(
-                [each.label, verdict.name, verdict.level, span_text(verdict.prediction.fps, none=screen.glyphs.none), why]
-            )
+            fps = span_text(verdict.prediction.fps, none=screen.glyphs.none)
+            rows.append([each.label, verdict.name, verdict.level, fps, causes_text(verdict)])
     lines = table(CHECKED, rows, screen.width, screen.glyphs)
     return [tuple((spelled(text, screen.glyphs), style) for text, style in line) for line in lines]

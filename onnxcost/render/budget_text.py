@@ -53,7 +53,7 @@ def _count(value: float) -> str:
 
 def bare(text: str) -> str:
     """The text without zeros at the end of a fraction: ``512 MiB`` for ``512.0 MiB``."""
-    return re.sub(r"(\.\d*?)0+(?=\D|$)", r"\1", text).replace(". ", " ")
+    return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
 
 
 _WRITERS: Mapping[str, Callable[[float], str]] = {

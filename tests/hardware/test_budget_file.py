@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from onnxcost.errors import InputError
+from onnxcost.hardware.budget_file import Budget, budgets_in, found_file
+from onnxcost.hardware.budgets import Limits
+
+FILE = """
+[budget]
+devices = ["raspberry-pi-5-8gb"]
+fps = 30
+
+[budget.models."a.onnx"]
+memory = "512MiB"
+dims = { batch = 2 }
+
+[budget.models."sub/b.onnx"]
+devices = ["stm32h743", "rp2040,clock=1"]
+fps = 5
+latency = "33ms"
+batch = 4
+shapes = { image = [1, 3, 8, 8] }
+"""
+
+
+def test_what_stands_above_is_shared_and_what_stands_below_replaces_it(tmp_path: Path) -> None:
+    path = tmp_path / "onnxcost.toml"
+    path.write_text(FILE)
+    first, second = budgets_in(path)
+    assert first == Budget(
+        str(tmp_path / "a.onnx"), Limits(fps=30, memory=2**29), ("raspberry-pi-5-8gb",), None, {"batch": 2}, {}
+    )
+    assert second == Budget(
+        str(tmp_path / "sub/b.onnx"),
+        Limits(fps=5, latency=0.033),
+        ("stm32h743", "rp2040,clock=1"),
+        4,
+        {},
+        {"image": (1, 3, 8, 8)},
+    )
+
+
+def test_in_pyproject_the_table_is_a_tools(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(FILE.replace("[budget", "[tool.onnxcost.budget"))
+    assert [Path(each.model).name for each in budgets_in(path)] == ["a.onnx", "b.onnx"]
+    assert found_file(tmp_path) == path
+    (tmp_path / "onnxcost.toml").write_text(FILE)
+    assert found_file(tmp_path).name == "onnxcost.toml"
+
+
+@pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n"])
+def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(InputError, match="there is no budget here"):
+        found_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[budget", "cannot read"),
+        ("x = 1", "has no table [budget]"),
+        ("[budget]\nfps = 30", 'names no model: write [budget.models."model.onnx"] for each'),
+        ("[budget.models]\n'm' = 3", "m: this is no table"),
+        ("[budget.models.m]\nfsp = 3", "m: there is no key 'fsp'; is 'fps' meant?"),
+        ("[budget.models.m]\nfps = 'fast'", "m: fps wants a quantity as in 30, not 'fast'"),
+        ("[budget.models.m]\ndevices = 'pi'", "devices wants a list of names"),
+        ("[budget.models.m]\nbatch = 0", "batch wants a whole number from 1 up, not 0"),
+        ("[budget.models.m]\nbatch = true", "batch wants a whole number"),
+        ("[budget.models.m]\ndims = [1]", "dims wants a table of whole numbers"),
+        ("[budget.models.m]\nshapes = { x = 3 }", "shapes wants a table of lists"),
+        ("[budget.models.m]\nshapes = 3", "shapes wants a table of lists"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "onnxcost.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as refused:
+        budgets_in(path)
+    assert says in str(refused.value)

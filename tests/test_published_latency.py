@@ -1,0 +1,40 @@
+"""Bounds and estimates beside what others published: no published run is faster than the bound."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+import compare_published_latency as published
+
+ROWS = list(published.compared())
+
+
+@pytest.mark.parametrize(
+    "row", ROWS, ids=lambda row: "-".join(str(row.entry[key]) for key in ("device", "model", "dtype", "batch"))
+)
+def test_no_published_run_is_faster_than_the_bound(row: published.Compared) -> None:
+    assert row.published > row.bound
+
+
+def test_nine_in_ten_lie_in_the_range_of_the_estimate() -> None:
+    alone = [row for row in ROWS if row.low is not None and not row.is_of_all_parts]
+    assert len(alone) >= 60
+    assert sum(row.is_inside for row in alone) >= 0.9 * len(alone)
+
+
+def test_every_figure_names_a_source_and_the_day_on_which_it_was_read() -> None:
+    sources = published.PUBLISHED["sources"]
+    assert {row.entry["source"] for row in ROWS} == sources.keys()
+    assert all(source["url"].startswith("https://") and source["date"] and source["title"] for source in sources.values())
+    assert all("verified" in row.entry for row in ROWS)
+
+
+def test_the_table_says_how_many() -> None:
+    text = published.summary(ROWS)
+    assert text.endswith(f"Of all {len(ROWS)}, 0 are faster than the bound.")
+    assert str(ROWS[0]).count("|") == published.HEADER.splitlines()[0].count("|")
