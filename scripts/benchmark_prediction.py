@@ -37,11 +37,12 @@ ROOT = Path(__file__).parent.parent
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 SKELETONS = ROOT / "tests" / "data" / "torchvision.tar.xz"
 TUNED = frozenset(
-    """
-    resnet50_pytorch mobilenetv2_pytorch bert_base_pytorch vit_b_32.dynamo resnet18_int8_qdq lstm_text_pytorch convnext_tiny
-    efficientnet_b0 densenet121 light_squeezenet light_shufflenet light_bvlc_alexnet alexnet common_old silero_vad_16k_sequence
-    ch_PP-OCRv4_det_infer lraspp_mobilenet_v3_large mobilenet_v3_large swin_v2_t maxvit_t text_transformer_pytorch
-    """.split()
+    {
+        *("resnet50_pytorch", "mobilenetv2_pytorch", "bert_base_pytorch", "vit_b_32.dynamo", "resnet18_int8_qdq"),
+        *("lstm_text_pytorch", "convnext_tiny", "efficientnet_b0", "densenet121", "light_squeezenet", "light_shufflenet"),
+        *("light_bvlc_alexnet", "alexnet", "common_old", "silero_vad_16k_sequence", "ch_PP-OCRv4_det_infer"),
+        *("lraspp_mobilenet_v3_large", "mobilenet_v3_large", "swin_v2_t", "maxvit_t", "text_transformer_pytorch"),
+    }
 )
 """What was looked at while rules and probes were chosen."""
 LOW = 10

@@ -16,6 +16,7 @@ ROOT = Path(onnxcost.__file__).parent
 LAYERS = {
     "errors": 0,
     "files": 0,
+    "processes": 0,
     "graph": 0,
     "work": 0,
     "version": 0,

@@ -23,7 +23,7 @@ Examples:
   onnxcost devices calibrate -o here.toml
   onnxcost budget model.onnx --device-file here.toml --fps 30
 """
-RESTLESS = 1.15
+RESTLESS = 1.1
 """From here on the machine was too busy for its times to be trusted."""
 
 

@@ -75,13 +75,13 @@ def _movements() -> Iterator[Probe]:
         for order in ("0, 2, 1, 3", "0, 3, 1, 2", "0, 2, 3, 1"):
             # Alone: through other operators transposes are moved until they cancel each other.
             yield chain("transpose", shape, f"Transpose<perm = [{order}]>(IN)")
-    for shape, order in (
+    for dims, order in (
         ((1, 8, 7, 8, 7, 96), "0, 1, 3, 2, 4, 5"),
         ((1, 64, 8, 7, 8, 7), "0, 2, 4, 3, 5, 1"),
         ((64, 49, 3, 6, 32), "2, 0, 3, 1, 4"),
         ((1, 96, 28, 28), "0, 2, 3, 1"),
     ):
-        yield chain("transpose", shape, f"Transpose<perm = [{order}]>(IN)")
+        yield chain("transpose", dims, f"Transpose<perm = [{order}]>(IN)")
     for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")

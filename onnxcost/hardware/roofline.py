@@ -64,7 +64,7 @@ class Roofline:
         """A bound and an estimate: neither where no part computes a type that the model multiplies in."""
         demand, device = demand_of(self.as_run(report)), self.device
         runs_as = _runs_as(device, demand_of(report))
-        known = Prediction(device.name, batch_of(report.graph), None, None, runs_as=runs_as, notes=tuple(_notes(report)))
+        known = Prediction(device.name, batch_of(report.graph), None, None, runs_as=runs_as, notes=_notes(Same(report)))
         unsupported = tuple(dtype for dtype in demand.macs if device.runs_as(dtype) is None)
         if unsupported:
             return replace(known, unsupported=unsupported)
@@ -97,11 +97,14 @@ def _runs_as(device: Device, demand: Demand) -> Mapping[str, str]:
     }
 
 
-def _notes(report: CostReport) -> Iterator[str]:
+@lru_cache(maxsize=32)
+def _notes(key: Same) -> tuple[str, ...]:
+    report, notes = key.report, []
     if report.uncounted:
-        yield f"{len(report.uncounted)} nodes are not counted: the times leave them out"
+        notes.append(f"{len(report.uncounted)} nodes are not counted: the times leave them out")
     if report.bound in ("upper", "mixed"):
-        yield "where data decides what is done, the times are of the most that it can be"
+        notes.append("where data decides what is done, the times are of the most that it can be")
+    return tuple(notes)
 
 
 def _stays_on_chip(device: Device, demand: Demand) -> bool:

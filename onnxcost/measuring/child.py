@@ -6,14 +6,15 @@ import os
 import pickle
 import queue
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from onnxcost.measuring.messages import Failure, Progress
+from onnxcost.processes import leave_interrupts_to_parent, listen_to_parent, own_output
 
 Send = Callable[[object], None]
 
@@ -38,12 +39,12 @@ TASKS: Mapping[str, str] = {
 
 def main() -> int:
     """Serve one request; returns the exit code."""
-    # Ctrl-C reaches the whole process group: the parent decides what it means and ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = _own_output()
+    leave_interrupts_to_parent()
+    answers = own_output()
     request = pickle.load(sys.stdin.buffer)
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(inbox, request.folder), daemon=True).start()
+    clean_up = partial(shutil.rmtree, request.folder, ignore_errors=True)
+    threading.Thread(target=listen_to_parent, args=(inbox, clean_up), daemon=True).start()
 
     phase = ""
 
@@ -62,23 +63,6 @@ def main() -> int:
         send(Failure(reason(error), phase))
         return 1
     return 0
-
-
-def _own_output() -> BinaryIO:
-    """The pipe to the parent, out of reach of whatever a library prints: that goes to stderr."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
-
-
-def _listen(inbox: queue.SimpleQueue[object], folder: str) -> None:
-    """The parent keeps its end of the pipe open as long as it lives: this process, and the folder, end with it."""
-    try:
-        while True:
-            inbox.put(pickle.load(sys.stdin.buffer))
-    except EOFError:
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(1)
 
 
 if __name__ == "__main__":

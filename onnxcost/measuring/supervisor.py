@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import IO, NamedTuple
 from onnxcost.errors import MeasurementError
 from onnxcost.measuring.failures import reason
 from onnxcost.measuring.messages import Failure, Progress, Request
+from onnxcost.processes import how_it_ended, import_path, was_killed
 
 OnProgress = Callable[[Progress], None]
 BEFORE_RUNS = ("", "loading")
@@ -57,7 +57,7 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={**os.environ, "PYTHONPATH": _import_path()},
+            env={**os.environ, "PYTHONPATH": import_path()},
         )
 
     def say(message: object) -> None:
@@ -95,11 +95,6 @@ def _answers(
         raise MeasurementError(_last_words(child.returncode, errors))
 
 
-def _import_path() -> str:
-    """Where this process imports from: the child finds the same packages, whatever folder the user is in."""
-    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-
-
 def _heard(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
     """The messages until the child closes its end; raises MeasurementError when it was waited for too long."""
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -132,17 +127,7 @@ def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
 
 def _last_words(code: int, errors: Path) -> str:
     """One line for a child that ended without an answer."""
-    if code == -signal.SIGKILL if os.name == "posix" else False:
+    if was_killed(code):
         return "the process that ran the model was killed, most likely because the machine has too little memory for it"
     said = errors.read_text(errors="replace").strip().splitlines()
-    last = f": {reason(said[-1])}" if said else ""
-    if code < 0:
-        return f"onnxruntime crashed while it ran the model ({_signal_name(-code)}){last}"
-    return f"the process that ran the model ended with code {code}{last}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return f"the process that ran the model {how_it_ended(code)}" + (f": {reason(said[-1])}" if said else "")

@@ -54,7 +54,7 @@ CACHE_FIELDS: tuple[Field, ...] = (
 )
 LIMIT: Field = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
 REASONS: tuple[Field, ...] = (
-    (Column("Price", drop=1), _price),
+    (Column("Price", drop=2), _price),
     (Column("Why", right=False, shrinks_to=20), lambda verdict, _: causes_text(verdict)),
-    (Column("What would fit", right=False, shrinks_to=24), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
+    (Column("What would fit", right=False, shrinks_to=24, drop=1), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
 )

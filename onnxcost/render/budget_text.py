@@ -111,11 +111,11 @@ def causes_text(verdict: Verdict) -> str:
 
 
 def remedy_text(verdict: Verdict, none: str = "–") -> str:
-    """``int8: 190–1,612 FPS``, with a question mark where that is only marginal."""
+    """``int8: 190–1,612 FPS``, and "perhaps" before it where that is only marginal."""
     for change, after in verdict.remedies:
         fps = after.prediction.fps
         speed = f": {span_text(fps)} FPS" if fps else ""
-        return f"{change}{speed}{'' if after.level == FITS else ' (marginal)'}"
+        return f"{'' if after.level == FITS else 'perhaps '}{change}{speed}"
     return none
 
 

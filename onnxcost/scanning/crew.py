@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,9 +13,9 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
+from onnxcost.processes import how_it_ended, import_path, was_killed
 from onnxcost.scanning.messages import READY, Answer, Task
 
 COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
@@ -92,7 +91,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**ONE_THREAD, **os.environ, "PYTHONPATH": _import_path()},
+            env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
         )
         self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
         self._listener.start()
@@ -143,21 +142,8 @@ class Worker:
     def _end(self) -> str:
         """How the process ended, and its last words."""
         code = self._process.wait()
-        if os.name == "posix" and code == -signal.SIGKILL:
+        if was_killed(code):
             return "the process that counted it was killed, most likely because the machine has too little memory for it"
-        how = f"crashed ({_signal_name(-code)})" if code < 0 else f"ended with code {code}"
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
-        return f"the process that counted it {how}" + (f": {said[-1]}" if said else "")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _import_path() -> str:
-    """Where this process imports from: the workers find the same packages, whatever folder the user is in."""
-    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+        return f"the process that counted it {how_it_ended(code)}" + (f": {said[-1]}" if said else "")

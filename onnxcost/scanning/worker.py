@@ -6,14 +6,13 @@ import gc
 import os
 import pickle
 import queue
-import signal
-import sys
 import threading
 import time
 import traceback
-from typing import Any, BinaryIO
+from typing import Any
 
 from onnxcost.errors import OnnxCostError
+from onnxcost.processes import leave_interrupts_to_parent, listen_to_parent, own_output
 from onnxcost.scanning.messages import READY, Answer, Given, Task
 
 NO_NODES = b"\x08\x08:\x03\x12\x01gB\x02\x10\x11"
@@ -24,11 +23,10 @@ GARBAGE = 20_000
 
 def main() -> None:
     """Serve until the parent closes its end."""
-    # Ctrl-C reaches the whole process group: the parent decides what it means and ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = _own_output()
-    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
+    leave_interrupts_to_parent()
+    answers = own_output()
+    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
     _report(NO_NODES, Given())
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -77,22 +75,6 @@ def own(given: Given, path: str) -> Given:
         for said, known in zip(given, (inputs, dims, inputs), strict=True)
     )
     return Given(shapes, sizes, values)
-
-
-def _own_output() -> BinaryIO:
-    """The pipe to the parent, out of reach of whatever a library prints: that goes to stderr."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
-
-
-def _listen(tasks: queue.SimpleQueue[Task]) -> None:
-    """The parent keeps its end of the pipe open as long as it lives: this process ends with it."""
-    try:
-        while True:
-            tasks.put(pickle.load(sys.stdin.buffer))
-    except EOFError:
-        os._exit(0)
 
 
 if __name__ == "__main__":

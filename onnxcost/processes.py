@@ -1,0 +1,54 @@
+"""What a process and the child process it starts need to talk over the child's pipes, whatever they talk about."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def import_path() -> str:
+    """PYTHONPATH for a child: it finds the packages that this process finds, whatever folder the user is in."""
+    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+
+
+def how_it_ended(code: int) -> str:
+    """The end of a child by its exit code: "crashed (SIGSEGV)", "ended with code 1"."""
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        return f"crashed ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"crashed (signal {-code})"
+
+
+def was_killed(code: int) -> bool:
+    """Whether it ended as the kernel ends what takes too much memory."""
+    return os.name == "posix" and code == -signal.SIGKILL
+
+
+def leave_interrupts_to_parent() -> None:
+    """In the child: Ctrl-C reaches the whole process group; the parent decides what it means and ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def own_output() -> BinaryIO:
+    """In the child: the pipe to the parent, out of reach of whatever a library prints, which goes to stderr from now on."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def listen_to_parent(inbox: queue.SimpleQueue[object], at_end: Callable[[], object] = bool) -> None:
+    """In a thread of the child: what the parent says goes to the inbox. The process ends with the parent, ``at_end`` first."""
+    try:
+        while True:
+            inbox.put(pickle.load(sys.stdin.buffer))
+    except (EOFError, pickle.UnpicklingError):
+        at_end()
+        os._exit(1)
