@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxcost.cli.calibrate import DevicesCommand
 from onnxcost.cli.output import Document, chosen_format, deliver, output_options
 from onnxcost.errors import InputError
 from onnxcost.hardware.device import KINDS
@@ -24,6 +25,7 @@ Examples:
   onnxcost devices jetson
   onnxcost devices jetson-orin-nano-8gb
   onnxcost devices -o devices.csv
+  onnxcost devices calibrate -o here.toml    measure this machine
 
 \b
 A file for --device-file, at the least (what else it can say, the files in onnxcost/hardware/catalogue show):
@@ -35,7 +37,7 @@ A file for --device-file, at the least (what else it can say, the files in onnxc
 """
 
 
-@click.command(help=HELP)
+@click.command(help=HELP, cls=DevicesCommand)
 @click.argument("words", nargs=-1, metavar="[NAME | WORD]...")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only devices of this kind; repeatable.")
 @click.option("--device-file", "files", multiple=True, metavar="FILE", help="Add the devices of a TOML file; repeatable.")

@@ -62,17 +62,19 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
         return []
     best = assessment.verdicts[0]
     fits = best.level == FITS
-    sentences = [
-        f"Cheapest that fits: {_described(best)}." if fits else "No device of the catalogue keeps the budget for sure."
-    ]
+    none = f"No device of the catalogue keeps the budget{' for sure' if best.level == MARGINAL else ''}."
+    sentences = [f"Cheapest that fits: {_described(best)}." if fits else none]
+    unsure_as, changed_as = (
+        ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
+    )
     dearest = best.price if fits and best.price is not None else float("inf")
     cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < dearest]
     unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
     changed = next((verdict for verdict in cheaper if verdict.level == NO and _fits_changed(verdict)), None)
     if unsure:
-        sentences.append(f"Cheaper but unsure: {_described(unsure)}.")
+        sentences.append(f"{unsure_as}: {_described(unsure)}.")
     if changed:
-        sentences.append(f"Cheaper with the model changed: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
+        sentences.append(f"{changed_as}: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
     return _wrapped(" ".join(sentences), screen, "number")
 
 
