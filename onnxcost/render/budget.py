@@ -23,7 +23,7 @@ from onnxcost.render.layout import INDENT, Column, Line, plain, shortened, table
 from onnxcost.render.screen import Screen
 from onnxcost.render.units import binary, si
 
-MOST: Mapping[str, int] = {FITS: 5, MARGINAL: 2, NO: 3, UNKNOWN: 0}
+MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
 """How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
 
 MARGINS = ("the limit is inside the range", "or little memory is left")
