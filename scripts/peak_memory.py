@@ -5,7 +5,8 @@
 Set-up: ``pip install .`` Without models it takes those of models/ with less than 1 GB of weights and the light ones that the
 onnx package brings along. The errors are those of the estimate: of the file, as ``onnxcost MODEL`` prints it; of the graph
 that onnxruntime makes of it, as ``onnxcost profile MODEL`` does; and of that graph against a run in which onnxruntime frees a
-buffer after its last use instead of keeping it for a later tensor of the same shape.
+buffer after its last use instead of keeping it for a later tensor of the same shape. The process is estimated as
+``onnxcost budget`` does it: weights, activations, and what a process with onnxruntime takes without a model.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import onnx
 import onnxruntime
 
 import onnxcost
+from onnxcost.hardware.fitting import RUNTIMES
 from onnxcost.measuring.events import recorded
 from onnxcost.measuring.inputs import arrays
 from onnxcost.measuring.preparation import Question, prepared
@@ -29,9 +31,11 @@ from onnxcost.render.units import binary
 MODELS = Path(__file__).parent.parent / "models"
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 MOST_WEIGHT_BYTES = 1_000_000_000
-HEADER = """\
-| model | estimated | measured | error | of the executed graph | without reuse | weights | arena's peak | process's peak |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+COLUMNS = (
+    "model", "estimated", "measured", "error", "of the executed graph", "without reuse", "weights", "arena's peak",
+    "process's peak", "estimated", "error",
+)  # fmt: skip
+HEADER = f"| {' | '.join(COLUMNS)} |\n| --- |{' ---: |' * (len(COLUMNS) - 1)}"
 
 
 class Row(NamedTuple):
@@ -51,9 +55,15 @@ class Row(NamedTuple):
         """Of the file, of the executed graph, and of that without reuse."""
         return self.estimated / self.measured - 1, self.executed / self.measured - 1, self.executed / self.without_reuse - 1
 
+    @property
+    def budgeted(self) -> int:
+        """The estimate of the process's peak."""
+        return self.weights + self.estimated + RUNTIMES["cpu"].memory
+
     def __str__(self) -> str:
-        sizes = [binary(size) for size in (self.weights, self.arena, self.process)]
+        sizes = [binary(size) for size in (self.weights, self.arena, self.process, self.budgeted)]
         cells = [self.name, binary(self.estimated), binary(self.measured), *map(percent, self.errors), *sizes]
+        cells.append(percent(self.budgeted / self.process - 1))
         return f"| {' | '.join(cells)} |"
 
 
@@ -83,7 +93,12 @@ def summary(rows: Sequence[Row]) -> str:
         worst = max(rows, key=lambda row: abs(row.errors[index]))
         middle = 100 * median(abs(row.errors[index]) for row in rows)
         told.append(f"{middle:.1f} %, worst {percent(worst.errors[index])} ({worst.name})")
-    return f"Median error {told[0]}; of the executed graph {told[1]}; without reuse {told[2]}."
+    process = [row.budgeted / row.process - 1 for row in rows if row.weights > row.estimated / 100]
+    told_of_process = f"median {percent(median(process))}, from {percent(min(process))} to {percent(max(process))}"
+    return (
+        f"Median error {told[0]}; of the executed graph {told[1]}; without reuse {told[2]}. "
+        f"Of the process, for the {len(process)} models that store their weights: {told_of_process}."
+    )
 
 
 def row(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Row:
