@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.lowering import lowered
 from onnxcost.frontend.normal_form import operators_in
 from onnxcost.frontend.shapes import shaped
 from onnxcost.frontend.skeleton import ModelSource, Skeleton, read_skeleton
-from onnxcost.frontend.traced import runnable
 from onnxcost.graph import Graph
-from onnxcost.traced import Trace
 
-__all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton", "runnable"]
+if TYPE_CHECKING:
+    from onnxcost.traced import Trace
+
+__all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton"]
 
 
 def read_graph(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from onnxcost.frontend.folding import folded
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
-from onnxcost.traced import Pass
 
 if TYPE_CHECKING:
     from onnx import GraphProto, TensorProto
 
-Body = Callable[["GraphProto", str, Sequence[Value], Pass | None], tuple[list[Step], list[Value]]]
+    from onnxcost.traced import Pass
+
+Body = Callable[["GraphProto", str, Sequence[Value], "Pass | None"], tuple[list[Step], list[Value]]]
 """Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs, the pass through it that is known
 → its steps and its outputs.
 """

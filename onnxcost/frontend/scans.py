@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from onnxcost.frontend.bodies import UNROLLED, Body, body_graph, close, fresh, give, stack
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
-from onnxcost.traced import Pass
 
 if TYPE_CHECKING:
     from onnxcost.frontend.shaped_model import ShapedModel
+    from onnxcost.traced import Pass
 
 
 def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
@@ -37,7 +37,7 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known"
         found.caveats.append(Caveat("lower", text))
         trips, batch = trips or 1, batch or 1
-    passes = Counter[Pass | None](step.passes("body")) or Counter({None: trips * batch})
+    passes = Counter["Pass | None"](step.passes("body")) or Counter({None: trips * batch})
     for index, (ran, count) in enumerate(passes.items()):
         prefix = f"{step.name}/{index}/" if len(passes) > 1 else f"{step.name}/"
         inner, outputs = body(graph, prefix, arguments, ran)

@@ -26,10 +26,11 @@ from onnxcost.frontend.shaped_model import ShapedModel
 from onnxcost.frontend.traced import first_output, learn_what_ran, take_trace
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
-from onnxcost.traced import Pass, Trace
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
+
+    from onnxcost.traced import Pass, Trace
 
 Scope = MutableMapping[str, Value]
 

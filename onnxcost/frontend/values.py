@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import ModelError
-from onnxcost.traced import Execution, Pass
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
+
+    from onnxcost.traced import Execution, Pass
 
 
 Dims = tuple[int | str | None, ...]

@@ -42,7 +42,7 @@ def run(request: Request, channel: Channel) -> None:
 
 
 def _session(request: Request) -> Session:
-    from onnxcost.frontend import runnable
+    from onnxcost.frontend.runnable import runnable
     from onnxcost.measuring.session import open_session
 
     return open_session(
