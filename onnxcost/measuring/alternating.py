@@ -13,8 +13,8 @@ from onnxcost.latency import Ratio, ratio_of
 from onnxcost.measurement import MeasurementResult, Settings, Unmeasured
 from onnxcost.measuring.environment import available_memory
 from onnxcost.measuring.measuring import heard, measurement_of
-from onnxcost.measuring.messages import Progress, Request
-from onnxcost.measuring.preparation import Question, prepared
+from onnxcost.measuring.messages import Progress
+from onnxcost.measuring.preparation import Question, prepared, request_of
 from onnxcost.measuring.supervisor import OnProgress, conversation
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class _Model:
     def life(self) -> Generator[Progress, None, None]:
         """Opened, timed turn by turn, closed: each step is done when it is asked for, and says what the next one is."""
         with prepared(self.question, self.report, self.settings.seed) as ready:
-            request = Request("turns", ready.path, ready.feeds, self.settings, ready.folder)
+            request = request_of("turns", ready, self.settings)
             with conversation(request) as (messages, tell):
                 _answer(messages)
                 for number, turn in enumerate(self.turns):

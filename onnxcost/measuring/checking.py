@@ -11,9 +11,9 @@ from onnxcost.errors import MeasurementError, OnnxCostError
 from onnxcost.measurement import Settings
 from onnxcost.measuring.inputs import Feed, arrays_of, feeds_of
 from onnxcost.measuring.inputs.fills import numpy_type
-from onnxcost.measuring.messages import Progress, Request
+from onnxcost.measuring.messages import Progress
 from onnxcost.measuring.outputs_run import Outputs
-from onnxcost.measuring.preparation import Question, prepared
+from onnxcost.measuring.preparation import Question, prepared, request_of
 from onnxcost.measuring.supervisor import OnProgress, answers
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _outputs(model: _Model, arrays: Arrays, settings: Settings) -> Arrays:
     with prepared(question, model.report, settings.seed) as ready:
         if ready.weights == "synthesised":
             raise MeasurementError("its weights are not in it: what it computes with others says nothing of it")
-        heard = answers(Request("outputs", ready.path, ready.feeds, settings, ready.folder))
+        heard = answers(request_of("outputs", ready, settings))
         if (outputs := next(heard, None)) is None:
             raise MeasurementError("the process that ran the model ended without a result")
         assert isinstance(outputs, Outputs)

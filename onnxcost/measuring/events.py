@@ -162,11 +162,11 @@ def _with_bodies(
 
 def _types(listed: Iterable[Mapping[str, Sequence[int]]] | None, known: dict[Types, Types]) -> Types:
     """Like ones are one object: there are far fewer than executions."""
-    types = tuple((_dtype(name), tuple(shape)) for each in listed or () for name, shape in each.items())
+    types = tuple((dtype_of(name), tuple(shape)) for each in listed or () for name, shape in each.items())
     return known.setdefault(types, types)
 
 
-def _dtype(name: str) -> str:
+def dtype_of(name: str) -> str:
     """Our name of an element type; those of less than a byte go by how many a byte holds, as ``Int4x2``."""
     return _DTYPES.get(name, name.lower().removesuffix("x2").removesuffix("x4"))
 

@@ -11,10 +11,10 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.measurement import Measurement, Settings
 from onnxcost.measuring.advice import advice
 from onnxcost.measuring.inputs import batch_dim, batch_of
-from onnxcost.measuring.messages import Request, Timed
-from onnxcost.measuring.preparation import Prepared, Question, prepared
+from onnxcost.measuring.messages import Timed
+from onnxcost.measuring.preparation import Prepared, Question, prepared, request_of
 from onnxcost.measuring.providers import provider_named
-from onnxcost.measuring.supervisor import OnProgress, answers
+from onnxcost.measuring.supervisor import OnProgress, answer, answers
 from onnxcost.profiled import ArenaUse
 from onnxcost.report import CostReport
 
@@ -79,46 +79,48 @@ def measure_batches(
 def measured(question: Question, settings: Settings, report: CostReport | None, on_progress: OnProgress | None) -> Measurement:
     """The measurement of one question. Errors as in ``measure``."""
     with prepared(question, report, settings.seed) as ready:
-        request = Request("measure", ready.path, ready.feeds, settings, ready.folder)
-        return measurement_of(ready, settings, *heard(answers(request, on_progress)))
+        return timed(ready, settings, on_progress)
 
 
-def measurement_of(ready: Prepared, settings: Settings, timed: Timed, arena: ArenaUse) -> Measurement:
+def timed(ready: Prepared, settings: Settings, on_progress: OnProgress | None) -> Measurement:
+    """The measurement of a model that is ready to run."""
+    return measurement_of(ready, settings, *heard(answers(request_of("measure", ready, settings), on_progress)))
+
+
+def measurement_of(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse) -> Measurement:
     """What the child told and what the estimate knows, as one, with the advice there is to give on it."""
     report = ready.report
     measurement = Measurement(
         settings=settings,
-        samples=timed.samples,
-        wall_seconds=timed.wall_seconds,
-        first_run_seconds=timed.first_run_seconds,
-        session_seconds=timed.session_seconds,
-        warmup_runs=timed.warmup_runs,
+        samples=times.samples,
+        wall_seconds=times.wall_seconds,
+        first_run_seconds=times.first_run_seconds,
+        session_seconds=times.session_seconds,
+        warmup_runs=times.warmup_runs,
         batch=batch_of(report.graph),
-        inputs=timed.inputs,
-        device=timed.device,
-        environment=timed.environment,
-        memory=timed.memory._replace(
+        inputs=times.inputs,
+        device=times.device,
+        environment=times.environment,
+        memory=times.memory._replace(
             arena_peak_bytes=arena.peak_bytes, arena_activation_bytes=arena.peak_activation_bytes(report.graph)
         ),
-        threads=timed.threads,
+        threads=times.threads,
         flops=report.flops,
         bound=report.bound,
         weights=ready.weights,
-        placement=timed.placement,
-        copies=timed.copies,
+        placement=times.placement,
+        copies=times.copies,
     )
     return replace(measurement, advice=advice(measurement))
 
 
 def heard(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
     """The times, and the arena's use, which comes second: where that run fails, the times stand."""
-    timed = next((message for message in messages if isinstance(message, Timed)), None)
-    if timed is None:
-        raise MeasurementError("the process that ran the model ended without a result")
+    times = answer(messages, Timed)
     try:
-        return timed, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
+        return times, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
     except MeasurementError:
-        return timed, ArenaUse()
+        return times, ArenaUse()
 
 
 def settings_with(settings: Settings, changes: Mapping[str, Any]) -> Settings:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.formulas.table import FormulaTable
+from onnxcost.measurement import Settings
 from onnxcost.measuring.inputs import Feed, feeds_of, input_shapes, input_values
+from onnxcost.measuring.messages import Request
 from onnxcost.measuring.supervisor import RunError
 from onnxcost.report import CostReport
 
@@ -80,9 +82,9 @@ def prepared(question: Question, report: CostReport | None = None, seed: int = 0
     Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be made up and for a model
     that is larger than the free memory.
     """
-    report = question.estimate() if report is None else report
     from onnxcost.frontend.weights import fill_weights
 
+    report = question.estimate() if report is None else report
     _check_memory(report)
     feeds = feeds_of(report.graph, question.values, question.inputs)
     with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
@@ -94,6 +96,11 @@ def prepared(question: Question, report: CostReport | None = None, seed: int = 0
             from onnxcost.frontend.dims import what_was_assumed
 
             raise MeasurementError(f"{error}{what_was_assumed(report.graph.dims)}") from None
+
+
+def request_of(task: str, ready: Prepared, settings: Settings) -> Request:
+    """What the child is asked to do with it; ``task`` is a key of ``child.TASKS``."""
+    return Request(task, ready.path, ready.feeds, settings, ready.folder)
 
 
 def _on_disk(model: Any, folder: str) -> str:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.errors import MeasurementError
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.measurement import Settings
 from onnxcost.measuring.matching import matched
-from onnxcost.measuring.measuring import measured, settings_with
-from onnxcost.measuring.messages import Profiled, Request
-from onnxcost.measuring.preparation import Prepared, Question, prepared
-from onnxcost.measuring.supervisor import OnProgress, answers
+from onnxcost.measuring.measuring import settings_with, timed
+from onnxcost.measuring.messages import Profiled
+from onnxcost.measuring.preparation import Prepared, Question, prepared, request_of
+from onnxcost.measuring.supervisor import OnProgress, answer, answers
 from onnxcost.profiled import Profile
 from onnxcost.report import CostReport
 
@@ -41,13 +40,9 @@ def profile(
     """
     question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
     settings = settings_with(settings, changes)
-    static = question.estimate()
-    measurement = measured(question, settings, static, on_progress)
-    with prepared(question, static, settings.seed) as ready:
-        request = Request("profile", ready.path, ready.feeds, settings, ready.folder)
-        profiled = next((message for message in answers(request, on_progress) if isinstance(message, Profiled)), None)
-        if profiled is None:
-            raise MeasurementError("the process that ran the model ended without a profile")
+    with prepared(question, seed=settings.seed) as ready:
+        measurement = timed(ready, settings, on_progress)
+        profiled = answer(answers(request_of("profile", ready, settings), on_progress), Profiled)
         report = _executed_graph(question, ready, profiled)
     return Profile(report, matched(profiled, report, formulas), profiled.run_seconds, measurement, profiled.memory)
 

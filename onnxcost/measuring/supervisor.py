@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
 from onnxcost.measuring.failures import reason
 from onnxcost.measuring.messages import Failure, Progress, Request
 from onnxcost.processes import how_it_ended, import_path, was_killed
 
+Kind = TypeVar("Kind")
 OnProgress = Callable[[Progress], None]
 BEFORE_RUNS = ("", "loading")
 POLL_SECONDS = 0.2
@@ -41,6 +42,14 @@ def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator
     """What the child answers, as in ``conversation``."""
     with conversation(request, on_progress) as (messages, _):
         yield from messages
+
+
+def answer(messages: Iterator[object], kind: type[Kind]) -> Kind:
+    """The first message of a kind; raises MeasurementError where the child ends without one."""
+    for message in messages:
+        if isinstance(message, kind):
+            return message
+    raise MeasurementError("the process that ran the model ended without a result")
 
 
 @contextmanager

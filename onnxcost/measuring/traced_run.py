@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
+from onnxcost.measuring.events import dtype_of
 from onnxcost.measuring.messages import Progress, Request
 from onnxcost.traced import Place, TensorType, Trace, main_pass, place_of, with_plain_names
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from onnxcost.measuring.session import Session
 
 _SUFFIX = "_kernel_time"
-_DTYPES = {"float": "float32", "double": "float64"}
-"""Where onnxruntime names an element type otherwise than numpy does."""
 _SMALL = 64
 """Elements of the largest input that may decide shapes."""
 
@@ -81,7 +80,7 @@ def _types(shapes: Iterable[Mapping[str, Sequence[int]]]) -> Iterator[TensorType
     """What onnxruntime writes as ``[{"float": [1, 3]}, …]``."""
     for each in shapes:
         for dtype, shape in each.items():
-            yield _DTYPES.get(dtype, dtype), tuple(shape)
+            yield dtype_of(dtype), tuple(shape)
 
 
 def _deciding(feed: Mapping[str, Any]) -> dict[str, Any]:

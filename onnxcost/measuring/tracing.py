@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.errors import MeasurementError
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.measurement import Settings
 from onnxcost.measuring.measuring import settings_with
-from onnxcost.measuring.messages import Request
-from onnxcost.measuring.preparation import Question, prepared
-from onnxcost.measuring.supervisor import OnProgress, answers
+from onnxcost.measuring.preparation import Question, prepared, request_of
+from onnxcost.measuring.supervisor import OnProgress, answer, answers
 from onnxcost.report import CostReport
 from onnxcost.traced import Trace
 
@@ -39,8 +37,5 @@ def trace(
     question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
     settings = settings_with(settings, changes)
     with prepared(question, seed=settings.seed) as ready:
-        request = Request("trace", ready.path, ready.feeds, settings, ready.folder)
-        traced = next((message for message in answers(request, on_progress) if isinstance(message, Trace)), None)
-        if traced is None:
-            raise MeasurementError("the process that ran the model ended without a trace")
+        traced = answer(answers(request_of("trace", ready, settings), on_progress), Trace)
     return question.estimate(trace=traced)
