@@ -80,15 +80,9 @@ def _own(source: Source, given: Given) -> Given:
     """What of ``given`` the model has a name for."""
     if source.is_saved or not any(given):
         return Given()
-    from onnxcost.frontend.input_names import input_names
+    from onnxcost.frontend.input_names import named_in
 
-    inputs, dims = input_names(source.path)
-    return Given(
-        {name: shape for name, shape in given.shapes.items() if name in inputs},
-        {name: size for name, size in given.dims.items() if name in dims},
-        {name: value for name, value in given.values.items() if name in inputs},
-        {name: files for name, files in given.inputs.items() if name in inputs},
-    )
+    return Given(**named_in(source.path, given._asdict()))
 
 
 def _found(source: Source, given: Given) -> CostReport | Document:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
 from onnxcost.frontend.skeleton import ModelSource, read_skeleton
+
+T = TypeVar("T")
 
 
 class InputNames(NamedTuple):
@@ -12,6 +15,15 @@ class InputNames(NamedTuple):
 
     inputs: frozenset[str]
     dims: frozenset[str]
+
+
+def named_in(source: ModelSource, given: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:  # type: ignore[valid-type]
+    """What of ``given`` the model has a name for: in "dims" that of a dim, in what else there is that of an input."""
+    inputs, dims = input_names(source)
+    return {
+        kind: {name: said for name, said in each.items() if name in (dims if kind == "dims" else inputs)}
+        for kind, each in given.items()
+    }
 
 
 def input_names(source: ModelSource) -> InputNames:  # type: ignore[valid-type]

@@ -67,14 +67,9 @@ def own(given: Given, path: str) -> Given:
     """What of ``given`` the model has a name for."""
     if not any(given):
         return given
-    from onnxcost.frontend.input_names import input_names
+    from onnxcost.frontend.input_names import named_in
 
-    inputs, dims = input_names(path)
-    shapes, sizes, values = (
-        {name: value for name, value in said.items() if name in known}
-        for said, known in zip(given, (inputs, dims, inputs), strict=True)
-    )
-    return Given(shapes, sizes, values)
+    return Given(**named_in(path, given._asdict()))
 
 
 if __name__ == "__main__":
