@@ -1,6 +1,6 @@
 """How well latencies are predicted on a calibrated machine: against measured ones, of models the calibration knows nothing of.
 
-    python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [--most-gmacs N] [-o TABLE] [FOLDER | MODEL ...]
+    python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [-o TABLE] [--earlier TABLE] [MODEL ...]
 
 Set-up: ``pip install .`` Without models: those of models/, those that the onnx package brings along, and torchvision's as
 skeletons (tests/data/torchvision.tar.xz), their weights made up. Models that were looked at while the rules were written
@@ -75,12 +75,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--tries", type=int, default=2, help="how often a restless pair is measured again")
     parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--earlier", action="append", default=[], type=Path, help="a table of -o, whose rows count, too")
     options = parser.parse_args()
     calibration = load(options.calibration) if options.calibration else calibrate(threads=[options.threads])
     if options.output and not options.calibration:
         options.output.with_suffix(".toml").write_text(dumps(calibration))
     machine = Calibrated(calibration, options.threads)
-    rows = []
+    rows = [row for path in options.earlier for row in read(path)]
     with TemporaryDirectory() as folder:
         for case in cases(options.models, Path(folder)):
             row = measured(case, machine, options)
@@ -161,6 +162,15 @@ def write(rows: Sequence[Row], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(Row._fields)
         writer.writerows(rows)
+
+
+def read(path: Path) -> list[Row]:
+    """The rows that ``write`` wrote."""
+    with path.open(newline="") as file:
+        _, *lines = csv.reader(file)
+    return [
+        Row(name, float(gmacs), int(nodes), *map(float, numbers), dearest) for name, gmacs, nodes, *numbers, dearest in lines
+    ]
 
 
 def report(rows: Sequence[Row]) -> None:
