@@ -161,7 +161,7 @@ def test_markdown(mine: str) -> None:
     assert "| CPU | int8 | 200 GOP/s | published | 1 | sums in int32 |" in listed
     assert "1. My datasheet, 2026-01-02 https://example.com/sheet\n" in listed
     table = printed("hailo", "--format", "markdown")
-    assert "| hailo-8l | accelerator | – | – | 13 T? | – | – | 1.5 W? | $70? |" in table
+    assert "| hailo-8l | accelerator | – | – | 13 T | – | – | 1.5 W? | $70? |" in table
 
 
 def test_a_file_gets_the_format_of_its_suffix(tmp_path: Path) -> None:
