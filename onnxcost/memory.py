@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.fusion import fused
-from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.graph import BITS, Graph, Node, Tensor
 from onnxcost.parameters import Weights
 from onnxcost.report import Memory
 from onnxcost.traffic import VIEWS
@@ -63,36 +65,94 @@ def _peak(graph: Graph) -> int | None:
         return None
 
 
-def peak_activation_bytes(graph: Graph) -> int:
+def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
     """The least that onnxruntime needs, node after node: the largest sum of the buffers that are alive at one time.
 
     A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
-    ``IN_PLACE`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
+    ``in_place`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
     own: the inputs' live throughout, the outputs' to the end. What is between nodes that are ``fused`` has none, nor have
     constants, but for weights that DequantizeLinear expands in every run. Raises UnknownShape.
     """
+    return input_bytes(graph) + most_at_once(buffers_of(graph, in_place))
+
+
+class Buffer(NamedTuple):
+    """Bytes that are taken from the node ``first`` to the node ``last``, both included; ``is_returned`` by the model."""
+
+    size: int
+    first: int
+    last: int
+    is_returned: bool = False
+
+
+def most_at_once(buffers: Iterable[Buffer]) -> int:
+    """The largest sum of those that are alive at one time."""
+    changes: Counter[int] = Counter()
+    for buffer in buffers:
+        changes[buffer.first] += buffer.size
+        changes[buffer.last + 1] -= buffer.size
+    return max(accumulate(changes[index] for index in sorted(changes)), default=0)
+
+
+def buffers_of(graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False) -> list[Buffer]:
+    """The buffers that the nodes fill; those that the model returns, or that nobody reads, end behind the last node.
+
+    ``are_kept`` plans them as onnxruntime does unless it is told not to: a buffer that is free waits for a later value of the
+    same dims, and is alive from its first value to its last. Raises UnknownShape.
+    """
     graph = fused(replace(graph, nodes=tuple(_in_order(graph.nodes))))
-    owner = _owners(graph)
+    owner, plan = _owners(graph), _Plan()
     last_use, end = _last_uses(graph, owner), len(graph.nodes)
-    buffers: dict[str, int] = {}
-    live = peak = input_bytes(graph)
     for index, node in enumerate(graph.nodes):
         read = [owner[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in owner]
-        dying = {name for name in read if last_use[name] == index and name in buffers}
+        dying = [name for name in dict.fromkeys(read) if last_use[name] == index and name in plan.slots]
         for place, tensor in enumerate(node.outputs):
             if tensor is None or owner[tensor.name] != tensor.name or (tensor.is_constant and not _expands_weights(node)):
                 continue
-            size, is_kept = tensor.nbytes, last_use.get(tensor.name, end) == end
-            over = "" if is_kept else owner.get(_written_over(node, place), "")
-            if over in dying and read.count(over) == 1 and buffers[over] == size:
-                dying.discard(over)
-                del buffers[over]
+            last = last_use.get(tensor.name, end)
+            wanted = Buffer(tensor.nbytes, index, last, is_returned=last == end)
+            over = "" if wanted.is_returned else owner.get(_written_over(node, place, in_place), "")
+            if over in dying and read.count(over) == 1 and plan.size(over) == wanted.size:
+                dying.remove(over)
+                plan.write_over(over, tensor, wanted)
             else:
-                live += size
-            buffers[tensor.name] = size
-        peak = max(peak, live)
-        live -= sum(buffers.pop(name) for name in dying)
-    return peak
+                plan.fill(tensor, wanted, again=are_kept and not wanted.is_returned)
+        plan.release(dying)
+    return plan.buffers
+
+
+class _Plan:
+    """Which buffer each value lies in, by name, and which are free, by what they suit, the latest last."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self._kinds: list[tuple[object, ...]] = []
+        self._free: dict[tuple[object, ...], list[int]] = {}
+        self.slots: dict[str, int] = {}
+
+    def size(self, name: str) -> int:
+        return self.buffers[self.slots[name]].size
+
+    def fill(self, tensor: Tensor, wanted: Buffer, *, again: bool) -> None:
+        kind = (tensor.dims, BITS.get(tensor.dtype))
+        if again and self._free.get(kind):
+            self._lay(tensor, self._free[kind].pop(), wanted.last)
+        else:
+            self.slots[tensor.name] = len(self.buffers)
+            self.buffers.append(wanted)
+            self._kinds.append(kind)
+
+    def write_over(self, name: str, tensor: Tensor, wanted: Buffer) -> None:
+        self._lay(tensor, self.slots.pop(name), wanted.last)
+
+    def release(self, names: Iterable[str]) -> None:
+        for name in names:
+            slot = self.slots.pop(name)
+            self._free.setdefault(self._kinds[slot], []).append(slot)
+
+    def _lay(self, tensor: Tensor, slot: int, last: int) -> None:
+        self.slots[tensor.name] = slot
+        self.buffers[slot] = self.buffers[slot]._replace(last=last)
 
 
 def _in_order(nodes: Iterable[Node]) -> Iterator[Node]:
@@ -114,9 +174,9 @@ def _expands_weights(node: Node) -> bool:
     return node.key in _EXPANDING and node.out.is_constant
 
 
-def _written_over(node: Node, place: int) -> str:
+def _written_over(node: Node, place: int, in_place: Mapping[str, int]) -> str:
     """The name of the input that the output at ``place`` can be written over, "" where there is none."""
-    tensor = node.input(IN_PLACE[node.key]) if place == 0 and node.key in IN_PLACE else None
+    tensor = node.input(in_place[node.key]) if place == 0 and node.key in in_place else None
     return "" if tensor is None else tensor.name
 
 

@@ -1,12 +1,11 @@
-"""How far the estimated peak of the activations is from what onnxruntime takes, as a Markdown table.
+"""How far the estimated peaks of the activations and of the process are from what onnxruntime takes, as a Markdown table.
 
     python scripts/peak_memory.py [MODEL ...]
 
 Set-up: ``pip install .`` Without models it takes those of models/ with less than 1 GB of weights and the light ones that the
-onnx package brings along. The errors are those of the estimate: of the file, as ``onnxcost MODEL`` prints it; of the graph
-that onnxruntime makes of it, as ``onnxcost profile MODEL`` does; and of that graph against a run in which onnxruntime frees a
-buffer after its last use instead of keeping it for a later tensor of the same shape. The process is estimated as
-``onnxcost budget`` does it: weights, activations, and what a process with onnxruntime takes without a model.
+onnx package brings along. The errors of the activations: of the least that there must be, as ``onnxcost MODEL`` prints it; with
+the buffers that onnxruntime's planner keeps for later tensors; and so of the graph that onnxruntime makes of the file. The
+process is estimated as ``onnxcost budget`` does it, and told apart is what weights and activations take there beside the least.
 """
 
 from __future__ import annotations
@@ -19,49 +18,48 @@ from statistics import median
 from typing import NamedTuple
 
 import onnx
-import onnxruntime
 
 import onnxcost
-from onnxcost.hardware.fitting import RUNTIMES
-from onnxcost.measuring.events import recorded
-from onnxcost.measuring.inputs import arrays
-from onnxcost.measuring.preparation import Question, prepared
+from onnxcost.graph import Graph
+from onnxcost.hardware.fitting import needed_on_cpu
+from onnxcost.memory import buffers_of, input_bytes, most_at_once
 from onnxcost.render.units import binary
 
 MODELS = Path(__file__).parent.parent / "models"
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 MOST_WEIGHT_BYTES = 1_000_000_000
 COLUMNS = (
-    "model", "estimated", "measured", "error", "of the executed graph", "without reuse", "weights", "arena's peak",
-    "process's peak", "estimated", "error",
+    "model", "estimated", "measured", "error", "as planned", "of the executed graph",
+    "weights", "copies", "process's peak", "estimated", "error",
 )  # fmt: skip
 HEADER = f"| {' | '.join(COLUMNS)} |\n| --- |{' ---: |' * (len(COLUMNS) - 1)}"
 
 
 class Row(NamedTuple):
-    """Peaks of one model, bytes. ``executed`` is the estimate of the graph that onnxruntime makes of it."""
+    """Peaks of one model, bytes: of its activations at the least, as planned, and so of the executed graph. ``needed`` is the
+    estimate of the process, by parts.
+    """
 
     name: str
     estimated: int
+    planned: int
     executed: int
     measured: int
-    without_reuse: int
-    weights: int
-    arena: int
     process: int
+    needed: Mapping[str, int]
 
     @property
     def errors(self) -> tuple[float, float, float]:
-        """Of the file, of the executed graph, and of that without reuse."""
-        return self.estimated / self.measured - 1, self.executed / self.measured - 1, self.executed / self.without_reuse - 1
+        """Of the least, as planned, and so of the executed graph."""
+        return self.estimated / self.measured - 1, self.planned / self.measured - 1, self.executed / self.measured - 1
 
     @property
     def budgeted(self) -> int:
         """The estimate of the process's peak."""
-        return self.weights + self.estimated + RUNTIMES["cpu"].memory
+        return sum(self.needed.values())
 
     def __str__(self) -> str:
-        sizes = [binary(size) for size in (self.weights, self.arena, self.process, self.budgeted)]
+        sizes = [binary(size) for size in (self.needed["weights"], self.needed["copies"], self.process, self.budgeted)]
         cells = [self.name, binary(self.estimated), binary(self.measured), *map(percent, self.errors), *sizes]
         cells.append(percent(self.budgeted / self.process - 1))
         return f"| {' | '.join(cells)} |"
@@ -87,49 +85,40 @@ def percent(error: float) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """The median error and the worst, for each of the three."""
+    """The median error and the worst, for each of the three, and of the process."""
     told = []
     for index in range(3):
         worst = max(rows, key=lambda row: abs(row.errors[index]))
         middle = 100 * median(abs(row.errors[index]) for row in rows)
         told.append(f"{middle:.1f} %, worst {percent(worst.errors[index])} ({worst.name})")
-    process = [row.budgeted / row.process - 1 for row in rows if row.weights > row.estimated / 100]
-    told_of_process = f"median {percent(median(process))}, from {percent(min(process))} to {percent(max(process))}"
+    errors = [row.budgeted / row.process - 1 for row in rows]
     return (
-        f"Median error {told[0]}; of the executed graph {told[1]}; without reuse {told[2]}. "
-        f"Of the process, for the {len(process)} models that store their weights: {told_of_process}."
+        f"Median error of the activations {told[0]}; as planned {told[1]}; so of the executed graph {told[2]}. "
+        f"Of the process {100 * median(map(abs, errors)):.1f} % (median {percent(median(errors))}), "
+        f"from {percent(min(errors))} to {percent(max(errors))}."
     )
 
 
 def row(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Row:
     """One model's line of the table."""
-    static = onnxcost.estimate(path, shapes=shapes).memory
+    report = onnxcost.estimate(path, shapes=shapes)
     profile = onnxcost.profile(path, shapes=shapes, runs=1, warmup=0)
     assert profile.measurement is not None
     took = profile.measurement.memory
     return Row(
         path.stem,
-        static.peak_activation_bytes or 0,
-        profile.report.memory.peak_activation_bytes or 0,
+        report.memory.peak_activation_bytes or 0,
+        planned(report.graph),
+        planned(profile.report.graph),
         took.arena_activation_bytes or 0,
-        without_reuse(Question.of(path, shapes)),
-        static.weight_bytes,
-        took.arena_peak_bytes or 0,
         took.peak_rss_bytes or 0,
+        needed_on_cpu(report),
     )
 
 
-def without_reuse(question: Question) -> int:
-    """What the activations take at their peak where onnxruntime's memory planner does not keep buffers to use them again."""
-    with prepared(question) as ready:
-        options = onnxruntime.SessionOptions()
-        options.enable_mem_reuse = False
-        options.log_severity_level = 3
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(ready.folder, "profile"))
-        session = onnxruntime.InferenceSession(ready.path, options, providers=["CPUExecutionProvider"])
-        session.run(None, arrays(ready.feeds, seed=0)[0])
-        return recorded(session.end_profiling()).memory.peak_activation_bytes(ready.report.graph) or 0
+def planned(graph: Graph) -> int:
+    """The peak of the activations where free buffers are kept for later tensors."""
+    return input_bytes(graph) + most_at_once(buffers_of(graph, are_kept=True))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ STEERING: Mapping[str, frozenset[int]] = {
 }
 """Inputs that steer an operator (sizes, scales, zero points, bounds) and hold no weights."""
 
+BIAS: Mapping[str, int] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "com.microsoft.FusedConv", "com.microsoft.FusedGemm"), 2),
+    **dict.fromkeys(("DeformConv", "LSTM", "GRU", "RNN"), 3),
+}
+"""The input that is added to a product as its bias."""
+
 QUANTIZED_BIAS: Mapping[str, int] = {"DequantizeLinear": 0, "QLinearConv": 8}
 """The input that keeps a bias in integers of 32 bits, which are no weights elsewhere."""
 

@@ -73,7 +73,7 @@ class Roofline:
         if missing and not _stays_on_chip(device, demand):
             return replace(known, bound=bound, missing=missing)
         nodes = tuple(_node_times(device, demand))
-        part = efficiency(device, self.part_of(max(demand.macs, key=demand.macs.__getitem__, default="float32")))
+        part = efficiency(device, self.part_of(demand.dtype))
         latency = Span(
             max(bound, part.once.best + sum(node.span.low for node in nodes)),
             max(bound, part.once.worst + sum(node.span.high for node in nodes)),

@@ -63,6 +63,11 @@ class Demand:
     ends: int
 
     @property
+    def dtype(self) -> str:
+        """The type of most multiply-accumulates, float32 where there are none."""
+        return max(self.macs, key=self.macs.__getitem__, default="float32")
+
+    @property
     def weights(self) -> int:
         """Bytes of the constants that the steps read, one execution of each."""
         return sum(step.weights for step in self.steps)

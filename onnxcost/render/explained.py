@@ -51,13 +51,14 @@ def _section(label: str, texts: Sequence[str], screen: Screen) -> list[Line]:
 
 def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, options: str) -> Iterator[tuple[str, list[str]]]:
     prediction = verdict.prediction
-    demand = demand_of(predictor.as_run(assessment.report))
+    report = predictor.as_run(assessment.report)
+    demand, took = demand_of(report), runtime(predictor, report)
     device = predictor.device if isinstance(predictor, Roofline) else None
     if device and prediction.bound is not None:
         yield "Bound", list(_bound(device, demand, lower_bound(device, demand)))
     if prediction.latency:
         yield "Latency", list(_latency(device, demand, verdict))
-    yield "Memory", [_memory(fit) for fit in verdict.fits] + [f"the runtime: {_runtime(predictor, demand)}"]
+    yield "Memory", [_memory(fit) for fit in verdict.fits] + [f"the runtime: {took.reasoning}"]
     if verdict.cache:
         cache = verdict.cache
         text = f"{binary(cache.token_bytes)} a token and sequence × {cache.context:,} tokens = {binary(cache.sequence_bytes)}"
@@ -133,15 +134,9 @@ def _memory(fit: Fit) -> str:
     return f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})"
 
 
-def _runtime(predictor: Predictor, demand: Demand) -> str:
-    main = max(demand.macs, key=demand.macs.__getitem__, default="float32")
-    return runtime(predictor, predictor.part_of(main)).reasoning
-
-
 def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, options: str) -> str:
     """The command that measures it, on the device itself."""
-    main = max(demand.macs, key=demand.macs.__getitem__, default="float32")
-    part = predictor.part_of(main)
+    part = predictor.part_of(demand.dtype)
     vendor = predictor.device.vendor if isinstance(predictor, Roofline) else ""
     provider = PROVIDERS.get((part, vendor)) or PROVIDERS.get((part, ""))
     if predictor.kind == "microcontroller" or provider is None:

@@ -94,7 +94,7 @@ def test_a_memory_of_which_little_is_left_is_marginal(memory: float | None, leve
     [
         ({"memory": 1e6, "flash": 8e6}, FITS, ""),
         ({"memory": 1e6, "flash": 2e6}, NO, ""),
-        ({"memory": 1e4, "flash": 8e6}, NO, ""),
+        ({"memory": 8e3, "flash": 8e6}, NO, ""),
         ({"memory": 1e6, "flash_bandwidth": 1e6}, UNKNOWN, "its flash is not known"),
         ({"flash": 8e6}, UNKNOWN, "its memory is not known"),
     ],

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from onnxcost.graph import Graph
-from onnxcost.hardware.fitting import KI, MI, RUNTIMES, cache_of, cached_pairs, fits_of
+from onnxcost.hardware.fitting import KI, MI, RUNTIMES, cache_of, cached_pairs, fits_of, needed_on_cpu
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.report import CostReport
+from onnxcost.retyped import retyped
 from tests.graphs import graph, tensor
 from tests.hardware.machines import MATMUL, machine, part, report
 
@@ -29,20 +30,20 @@ def decoder() -> CostReport:
 @pytest.mark.parametrize(
     ("device", "expected"),
     [
-        (machine(CPU, "board", memory=1e9), {"memory": (4_008_000 + RUNTIMES["cpu"].memory, 10**9)}),
-        (machine(CPU, "cpu"), {"memory": (4_008_000 + RUNTIMES["cpu"].memory, None)}),
+        (machine(CPU, "board", memory=1e9), {"memory": (8_000_000 + RUNTIMES["cpu"].memory, 10**9)}),
+        (machine(CPU, "cpu"), {"memory": (8_000_000 + RUNTIMES["cpu"].memory, None)}),
         (machine(memory=1e9), {"memory": (4_008_000 + 350 * MI, 10**9)}),
         (machine(kind="board", memory=4e9), {"memory": (4_008_000 + 1536 * MI, 4 * 10**9)}),
         (machine({"npu": part("npu", int8=1e12)}, "accelerator"), {"memory": (4_008_000, None)}),
         (
             machine(CPU, "microcontroller", memory=1e6, flash=2e6),
-            {"flash": (4_000_000 + 110 * KI, 2 * 10**6), "memory": (8_000 + 30 * KI, 10**6)},
+            {"flash": (4_000_000 + 10 * KI + 610, 2 * 10**6), "memory": (8_000 + 560, 10**6)},
         ),
         (
             machine(CPU, "microcontroller", flash_bandwidth=1e6),
-            {"flash": (4_000_000 + 110 * KI, None), "memory": (8_000 + 30 * KI, None)},
+            {"flash": (4_000_000 + 10 * KI + 610, None), "memory": (8_000 + 560, None)},
         ),
-        (machine(CPU, "microcontroller", memory=1e6), {"memory": (4_008_000 + 30 * KI, 10**6)}),
+        (machine(CPU, "microcontroller", memory=1e6), {"memory": (4_008_000 + 560, 10**6)}),
         (machine({"npu": part("npu", float16=1e12)}, "phone", memory=1e9), {"memory": (2_004_000 + 72 * MI, 10**9)}),
     ],
 )
@@ -50,6 +51,34 @@ def test_what_a_model_needs_where(device: object, expected: dict[str, tuple[int,
     fits = fits_of(Roofline(device), MATMUL)  # type: ignore[arg-type]
     assert {fit.what: (fit.needed, fit.available) for fit in fits} == expected
     assert {fit.basis for fit in fits} == {"estimate"}
+
+
+RESIDUAL = """(float[1,4,8,8] x) => (float[1,4,8,8] y) {
+    a = Relu(x) b = Conv<pads = [1, 1, 1, 1]>(a, w, k) c = Conv<pads = [1, 1, 1, 1]>(b, v, l) s = Add(c, a) y = Relu(s)
+}"""
+
+
+def test_what_a_microcontroller_needs_for_integers() -> None:
+    """3 steps. Each of the two convolutions has 4 · 4 · 9 weights of a byte, 4 biases of 4 and, as code, 4 scales of 5. With
+    the sum there are the input, what is convolved and what is added: 4 times 256 bytes; onnxruntime would write over the last.
+    """
+    made = retyped(report(RESIDUAL, w=(4, 4, 3, 3), k=(4,), v=(4, 4, 3, 3), l=(4,)), {"float32": "int8"})
+    chip = machine({"cpu": part("cpu", int8=1e9)}, "microcontroller", flash=1e6)
+    flash, memory = fits_of(Roofline(chip), made)
+    assert flash.parts == {"weights": 2 * (144 + 4 * 4), "code": 37 * KI + 3 * 610 + 2 * 4 * 5}
+    assert memory.parts == {"activations": 4 * 256, "runtime": 3 * 560}
+    assert made.memory.peak_activation_bytes == 3 * 256
+
+
+def test_what_is_needed_on_a_cpu() -> None:
+    """While it is loaded, the weights are there as they are in the file, and packed: of that the activations have a share."""
+    parts = {"weights": 4_000_000, "activations": 8_000, "copies": 3_992_000, "runtime": RUNTIMES["cpu"].memory}
+    assert needed_on_cpu(MATMUL) == parts
+
+
+def test_without_its_shapes_a_process_has_no_copies() -> None:
+    open_shape = report("(float[1,1000] x, int64[2] s) => (float[?,?] y) { r = Reshape(x, s) y = Relu(r) }")
+    assert needed_on_cpu(open_shape)["copies"] == 0
 
 
 def of(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) -> Graph:
@@ -85,10 +114,10 @@ def test_how_far_a_cache_goes() -> None:
     and present are 2 · 2 · 8 · (10 + 11) · 16 · 4 bytes, counted once by their tokens instead.
     """
     made = decoder()
-    weights, activations = made.memory.weight_bytes, made.memory.peak_activation_bytes
-    assert activations is not None
-    rest = activations - 2 * 2 * 8 * (10 + 11) * 16 * 4
-    device = machine(CPU, "board", memory=weights + RUNTIMES["cpu"].memory + rest + 100 * 1024)
+    needed = needed_on_cpu(made)
+    cached = 2 * 2 * 8 * (10 + 11) * 16 * 4
+    rest = needed["activations"] - cached
+    device = machine(CPU, "board", memory=sum(needed.values()) - cached + 100 * 1024)
     cache = cache_of(Roofline(device), made)
     assert cache is not None
     assert (cache.token_bytes, cache.batch, cache.context) == (1024, 2, 11)
