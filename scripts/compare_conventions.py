@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import json
-import lzma
 import multiprocessing
 import tarfile
 import time
@@ -106,19 +104,6 @@ def files_of(name: str) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def write_archive(names: Iterable[str]) -> None:
-    """All skeletons in one archive, the same bytes for the same skeletons; those of a family side by side compress best."""
-    ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
-    memory = io.BytesIO()
-    with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path in sorted((path for name in names for path in files_of(name)), key=lambda path: path.name.split(".")[::-1]):
-            entry = tarfile.TarInfo(path.name)
-            entry.size = path.stat().st_size
-            archive.addfile(entry, io.BytesIO(path.read_bytes()))
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 26}]
-    ARCHIVE.write_bytes(lzma.compress(memory.getvalue(), format=lzma.FORMAT_XZ, filters=filters))
-
-
 def toml(value: Any) -> str:
     """A value in TOML's inline notation."""
     match value:
@@ -150,13 +135,15 @@ def published_entry(name: str) -> str:
 
 
 def publish() -> None:
-    """Write the archive and tests/published.toml from what measure and export left."""
+    """Write the archive, those of a family side by side, and tests/published.toml from what measure and export left."""
+    from skeletons import pack
+
     names = sorted(path.stem for path in BUILD.glob("*.json") if files_of(path.stem))
-    write_archive(names)
+    pack(ARCHIVE, sorted((path for name in names for path in files_of(name)), key=lambda path: path.name.split(".")[::-1]))
     packages = "\n".join(f"{package} = {toml(version(package).split('+')[0])}" for package in PACKAGES)
     entries = "\n".join(map(published_entry, names))
     PUBLISHED.write_text(f"{HEADER}\n[packages]\n{packages}\n\n{entries}")
-    print(f"{len(names)} models, {ARCHIVE.stat().st_size:,} bytes of skeletons")
+    print(f"{len(names)} models")
 
 
 def table() -> None:
