@@ -1,10 +1,9 @@
-"""How well latencies are predicted on a calibrated machine: against measured ones, of models the calibration knows nothing of.
+"""How well latencies are predicted on a calibrated machine: against measured ones, of models that no rule was made after.
 
-    python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [-o TABLE] [--earlier TABLE] [MODEL ...]
+    python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [-o TABLE] [MODEL ...]
 
-Set-up: ``pip install .`` Without models: those of models/, those that the onnx package brings along, and torchvision's as
-skeletons (tests/data/torchvision.tar.xz), their weights made up. Models that were looked at while the rules were written
-(TUNED) are listed apart and are in no share.
+Set-up: ``pip install .`` Without models: the skeletons in tests/data/unseen_b.tar.xz (scripts/unseen_models.py says how they
+were chosen), their weights made up. None of them was looked at, measured or predicted before rules and probes were finished.
 
 Each model is measured as two, in processes of their own that take turns: their low quantiles (of ten runs the second quickest)
 against each other are the noise floor, and their mean is what the prediction is held against. Of models whose dims are open the
@@ -24,7 +23,6 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-import onnx
 
 import onnxcost
 from onnxcost.hardware.calibrated import Calibrated
@@ -34,21 +32,13 @@ from onnxcost.measuring.calibrating import calibrate
 from onnxcost.measuring.preparation import Question
 
 ROOT = Path(__file__).parent.parent
-LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-SKELETONS = ROOT / "tests" / "data" / "torchvision.tar.xz"
-TUNED = frozenset(
-    {
-        *("resnet50_pytorch", "mobilenetv2_pytorch", "bert_base_pytorch", "vit_b_32.dynamo", "resnet18_int8_qdq"),
-        *("lstm_text_pytorch", "convnext_tiny", "efficientnet_b0", "densenet121", "light_squeezenet", "light_shufflenet"),
-        *("light_bvlc_alexnet", "alexnet", "common_old", "silero_vad_16k_sequence", "ch_PP-OCRv4_det_infer"),
-        *("lraspp_mobilenet_v3_large", "mobilenet_v3_large", "swin_v2_t", "maxvit_t", "text_transformer_pytorch"),
-    }
-)
-"""What was looked at while rules and probes were chosen."""
+SKELETONS = ROOT / "tests" / "data" / "unseen_b.tar.xz"
+QUANTIZED = ("_qdq", "_qop", "_dynamic")
+"""What names of quantized models have in them."""
 LOW = 10
 RESTLESS = 1.05
 """A model whose two low quantiles are farther apart than that is measured again; the calmer pair stands."""
-LIMITS = (10, 15, 20, 30, 50)
+LIMITS = (10, 15, 20, 30)
 
 
 class Row(NamedTuple):
@@ -75,13 +65,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--tries", type=int, default=2, help="how often a restless pair is measured again")
     parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--earlier", action="append", default=[], type=Path, help="a table of -o, whose rows count, too")
     options = parser.parse_args()
     calibration = load(options.calibration) if options.calibration else calibrate(threads=[options.threads])
     if options.output and not options.calibration:
         options.output.with_suffix(".toml").write_text(dumps(calibration))
     machine = Calibrated(calibration, options.threads)
-    rows = [row for path in options.earlier for row in read(path)]
+    rows: list[Row] = []
     with TemporaryDirectory() as folder:
         for case in cases(options.models, Path(folder)):
             row = measured(case, machine, options)
@@ -99,7 +88,7 @@ def cases(given: Sequence[str], folder: Path) -> Iterator[tuple[str, dict[str, i
     if not given:
         with tarfile.open(SKELETONS) as archive:
             archive.extractall(folder, filter="data")
-        given = [str(ROOT / "models"), str(LIGHT), str(folder)]
+        given = [str(folder)]
     for text in given:
         path, _, dims = text.partition("@")
         sizes = {name: int(size) for name, _, size in (each.partition("=") for each in dims.split(",") if each)}
@@ -150,9 +139,8 @@ def turns(question: Question, report: onnxcost.CostReport, settings: onnxcost.Se
 
 
 def line(row: Row) -> str:
-    mark = "*" if row.model.partition(" ")[0] in TUNED else " "
     return (
-        f"{mark} {row.model:44} {row.gmacs:8.2f} G {1e3 * row.predicted:9.3f} ms {1e3 * row.measured:9.3f} ms "
+        f"{row.model:46} {row.gmacs:8.2f} G {1e3 * row.predicted:9.3f} ms {1e3 * row.measured:9.3f} ms "
         f"{row.error:+7.1%}  floor {row.floor:5.1%}  bound {row.bound / row.measured:4.0%}  {row.dearest}"
     )
 
@@ -164,31 +152,28 @@ def write(rows: Sequence[Row], path: Path) -> None:
         writer.writerows(rows)
 
 
-def read(path: Path) -> list[Row]:
-    """The rows that ``write`` wrote."""
-    with path.open(newline="") as file:
-        _, *lines = csv.reader(file)
-    return [
-        Row(name, float(gmacs), int(nodes), *map(float, numbers), dearest) for name, gmacs, nodes, *numbers, dearest in lines
-    ]
-
-
 def report(rows: Sequence[Row]) -> None:
-    """The shares, of the models that were not tuned on."""
-    fresh = [row for row in rows if row.model.partition(" ")[0] not in TUNED]
-    if not fresh:
-        return
-    errors = [abs(row.error) for row in fresh]
-    print(f"\n{len(fresh)} models ({len(rows) - len(fresh)} tuned on are left out)")
-    for limit in LIMITS:
-        print(f"within ±{limit} %: {sum(error <= limit / 100 for error in errors) / len(errors):.0%}")
-    print(f"median error {median(errors):.1%}, signed {median(row.error for row in fresh):+.1%}")
+    """The shares of all, and of the quantized and the other models."""
+    quantized = [row for row in rows if any(part in row.model for part in QUANTIZED)]
+    others = [row for row in rows if row not in quantized]
     print(
-        f"noise floor: median {median(row.floor for row in fresh):.1%}, of one in ten more than "
-        f"{np.percentile([row.floor for row in fresh], 90):.1%}"
+        "\n| models | " + " | ".join(f"within ±{limit} %" for limit in LIMITS) + " | median error | signed | against itself |"
     )
+    print("| --- |" + " ---: |" * (len(LIMITS) + 3))
+    for name, some in (("all", rows), ("float32", others), ("quantized", quantized)):
+        if some:
+            print(f"| {len(some)} {name} | {' | '.join(shares(some))} |")
+    print(f"\nof one in ten the model against itself: more than {np.percentile([row.floor for row in rows], 90):.1%}")
     print("faster than the bound:", ", ".join(row.model for row in rows if row.measured < row.bound) or "none")
-    print("worst:", *(line(row) for row in sorted(fresh, key=lambda row: -abs(row.error))[:10]), sep="\n")
+    print("worst:", *(line(row) for row in sorted(rows, key=lambda row: -abs(row.error))[:12]), sep="\n")
+
+
+def shares(rows: Sequence[Row]) -> Iterator[str]:
+    errors = [abs(row.error) for row in rows]
+    yield from (f"{sum(error <= limit / 100 for error in errors) / len(errors):.0%}" for limit in LIMITS)
+    yield f"{median(errors):.1%}"
+    yield f"{median(row.error for row in rows):+.1%}"
+    yield f"{median(row.floor for row in rows):.1%}"
 
 
 if __name__ == "__main__":

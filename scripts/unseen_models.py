@@ -1,0 +1,143 @@
+"""Models that no prediction was tuned on, as skeletons: timm's, transformers', Keras's, and some of them quantized.
+
+    python -m venv .venv-pytorch && .venv-pytorch/bin/pip install torchvision==0.28.0 timm==1.0.31 --no-deps
+    .venv-pytorch/bin/pip install -r scripts/requirements-pytorch.txt && .venv-pytorch/bin/pip install .
+    python -m venv .venv-keras && .venv-keras/bin/pip install -r scripts/requirements-keras.txt && .venv-keras/bin/pip install .
+    .venv-pytorch/bin/python scripts/unseen_models.py timm transformers
+    .venv-keras/bin/python scripts/unseen_models.py keras
+    .venv-pytorch/bin/python scripts/unseen_models.py quantized pack
+
+Each goes to the set a or b as the parity of its name's SHA-256 says: one to look into, one to hold a prediction against that is
+finished. A model that cannot be exported in three minutes, or that onnxruntime does not run, is left out and listed.
+``pack`` writes tests/data/unseen_a.tar.xz and unseen_b.tar.xz (--output). Complete exports and skeletons stay in build/unseen
+(--build); what is there is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import importlib
+import multiprocessing
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import skeletons
+
+import onnxcost
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMEOUT = 180.0
+FIELDS = ("set", "name", "gmacs", "nodes", "origin", "seconds")
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "timm": ("unseen_timm", "names"),
+    "transformers": ("unseen_transformers", "CASES"),
+    "keras": ("unseen_keras", "MODELS"),
+    "quantized": ("unseen_quantized", "NAMES"),
+}
+"""The module of each kind, whose ``export`` writes a complete model, and what of it says the names."""
+
+
+def set_of(name: str) -> str:
+    return "ab"[int(hashlib.sha256(name.encode()).hexdigest(), 16) % 2]
+
+
+def names_of(kind: str) -> Iterable[str]:
+    module, attribute = SOURCES[kind]
+    names = getattr(importlib.import_module(module), attribute)
+    return names() if callable(names) else names
+
+
+def make(kind: str, name: str, folder: Path) -> str:
+    """Exports, strips and runs a model, unless that was done; returns what became of it."""
+    target = folder / set_of(name) / f"{name}.onnx"
+    if target.exists():
+        return "was there"
+    for path in (folder / "exports", target.parent):
+        path.mkdir(parents=True, exist_ok=True)
+    complete, trial = folder / "exports" / f"{name}.onnx", folder / "exports" / f"{name}.skeleton.onnx"
+    try:
+        if not complete.exists():
+            in_child(export, kind, name, complete)
+        strip(complete, trial)
+        report = onnxcost.estimate(trial)
+        seconds = onnxcost.measure(trial, report=report, runs=3, threads=1).latency.median
+    except (onnxcost.OnnxCostError, RuntimeError) as error:
+        complete.unlink(missing_ok=True)
+        note(folder / "left_out.csv", ("name", "reason"), (name, str(error)[:300]))
+        return f"left out: {error}"
+    row = (set_of(name), name, f"{report.macs / 1e9:.4f}", len(report.costs), kind, f"{seconds:.6f}")
+    note(folder / "index.csv", FIELDS, row)
+    trial.rename(target)
+    return f"{row[2]} GMACs, {row[3]} nodes, {row[5]} s, {target.stat().st_size:,} bytes"
+
+
+def in_child(task: Callable[..., None], *arguments: Any) -> None:
+    """Does a task in a process of its own, forked after the slow imports; RuntimeError for one that fails or takes too long."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=reported, args=(sender, task, *arguments))
+    child.start()
+    try:
+        failure = receiver.recv() if receiver.poll(TIMEOUT) else f"not done in {TIMEOUT:.0f} s"
+    except EOFError:
+        failure = "its process died"
+    child.kill()
+    child.join()
+    if failure:
+        raise RuntimeError(failure)
+
+
+def reported(sender: Any, task: Callable[..., None], *arguments: Any) -> None:
+    """Does the task and sends why it failed, or nothing."""
+    warnings.simplefilter("ignore")
+    try:
+        task(*arguments)
+        sender.send("")
+    except BaseException as error:
+        sender.send(f"{type(error).__name__}: {error}".strip())
+
+
+def export(kind: str, name: str, path: Path) -> None:
+    importlib.import_module(SOURCES[kind][0]).export(name, path)
+
+
+def strip(complete: Path, path: Path) -> None:
+    """Writes the model without its weights, nor the biases that ``onnxcost.strip`` keeps: random numbers do not compress."""
+    onnxcost.strip(complete, path)
+    path.write_bytes(skeletons.skeleton(onnx.load(path, load_external_data=False)).SerializeToString(deterministic=True))
+
+
+def note(path: Path, fields: Iterable[str], row: Iterable[object]) -> None:
+    """Appends a row to a table, below its head."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        csv.writer(file).writerows([fields, row] if is_new else [row])
+
+
+def pack(folder: Path, output: Path) -> None:
+    """An archive for each set."""
+    for letter in "ab":
+        skeletons.pack(output / f"unseen_{letter}.tar.xz", sorted((folder / letter).glob("*.onnx")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="+", choices=[*SOURCES, "pack"])
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "unseen", help="folder of what is made")
+    parser.add_argument("--output", type=Path, default=ROOT / "tests" / "data", help="folder of the archives")
+    options = parser.parse_args()
+    for task in options.tasks:
+        if task == "pack":
+            pack(options.build, options.output)
+        else:
+            for name in names_of(task):
+                print(f"{name}: {make(task, name, options.build)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
