@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onnxcost.errors import InputError, UnknownShape
-from onnxcost.hardware.calibration import Calibration, Peaks, Speeds, peaks
+from onnxcost.hardware.calibration import BESIDE, Calibration, Peaks, Speeds, peaks
 from onnxcost.hardware.calibration_file import load
 from onnxcost.hardware.kernels.executed import Executed
-from onnxcost.hardware.kernels.execution import executed
+from onnxcost.hardware.kernels.execution import executed, footprint_of
 from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES
 from onnxcost.hardware.kernels.operators import tasks
 from onnxcost.measuring.inputs.batch import batch_of
@@ -25,10 +25,11 @@ ERROR = 0.2
 
 
 class StepTime(NamedTuple):
-    """A step of the run and the seconds of its kernels by family, in one inference."""
+    """A step of the run and the seconds of its kernels by family, in one inference; those of ``untimed`` are not known."""
 
     step: Executed
     seconds: Mapping[str, float]
+    untimed: frozenset[str] = frozenset()
 
     @property
     def total(self) -> float:
@@ -99,13 +100,17 @@ class Calibrated:
     def steps(self, report: CostReport) -> Iterator[StepTime]:
         """What runs, in order, and what each part takes."""
         steps = executed(report.graph, blocked=self.calibration.machine.blocked)
-        footprint = float(_weight_bytes(steps))
+        footprint = footprint_of(report.graph, steps)
         for step in steps:
             try:
                 times: dict[str, float] = {}
+                untimed: set[str] = set()
                 for task in tasks(step):
-                    times[task.family] = times.get(task.family, 0.0) + (self.speeds.seconds(task, footprint) or 0.0)
-                yield StepTime(step, times)
+                    seconds = self.speeds.seconds(task, footprint)
+                    times[task.family] = times.get(task.family, 0.0) + (seconds or 0.0)
+                    if seconds is None and task.family not in BESIDE:
+                        untimed.add(task.family)
+                yield StepTime(step, times, frozenset(untimed))
             except UnknownShape:
                 continue
 
@@ -161,19 +166,16 @@ class Calibrated:
         version, threads = self.calibration.machine.onnxruntime, self._threads
         when = f"on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
         yield f"after kernels timed {when}"
-        others = Counter(f.step.node.key for f in self.steps(report) if "other" in f.seconds)
-        if others:
-            names = _listed([name for name, _ in others.most_common(3)])
-            yield f"no kernel like {names} was timed: each counts as moving what it makes"
+        steps = list(self.steps(report))
+        for found, meaning in (
+            (Counter(f.step.node.key for f in steps if "other" in f.seconds), "each counts as moving what it makes"),
+            (Counter(f.step.node.key for f in steps if f.untimed), "it is left out, and the latency too short"),
+        ):
+            if found:
+                names = _listed([name for name, _ in found.most_common(3)])
+                yield f"no kernel like {names} was timed: {meaning}"
         if report.uncounted:
             yield f"{len(report.uncounted)} nodes of unknown shape are left out"
-
-
-def _weight_bytes(steps: tuple[Executed, ...]) -> int:
-    """All constants that the steps read, each once."""
-    read = (tensor for step in steps for tensor in step.node.inputs if tensor is not None)
-    constants = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
-    return sum(constants.values())
 
 
 def _listed(items: list[int] | list[str]) -> str:

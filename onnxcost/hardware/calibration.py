@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import log
+from statistics import median
 from typing import NamedTuple
 
 from onnxcost.errors import MeasurementError
@@ -15,13 +16,20 @@ from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES
 from onnxcost.hardware.kernels.operators import Task
 from onnxcost.hardware.rates import Point, Rates
 
-COLD = ("cold", "cold-vector", "cold-conv")
-"""The families of weights that no cache holds when they are read, by products, by those of a single row and by convolutions:
-their points are seconds a byte, by the bytes of all weights of a model.
+COLD: Mapping[str, str] = {
+    **dict.fromkeys(("cold", "cold-vector", "cold-conv"), "bytes of the model"),
+    "cold-values": "bytes touched since",
+}
+"""The families of what no cache holds when it is read or written: weights, by products, by those of a single row and by
+convolutions; and the values between the nodes. Their points are seconds a byte, by the quantity that is named here.
 """
+BESIDE = frozenset({*COLD, "call", "gemm-bias"})
+"""What comes on top of a kernel's own time: 0 where no probe shows that it takes any."""
 STAND_INS: Mapping[str, str] = {
     "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
-    "einsum": "matmul", "resize-linear": "resize", "fused-hard": "fused-clip",
+    "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
+    "reorder-last": "reorder", "split": "concat", "reduce-before": "reduce", "reduce-slow": "reduce",
+    "transpose-rows": "transpose", "transpose-scattered": "transpose",
 }  # fmt: skip
 """A family that has no times, and whose are taken."""
 
@@ -41,16 +49,14 @@ class Machine(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """A probe's run: the family that it tests, the kernels that it consists of, and the seconds of the whole."""
+    """A probe's run: the family that it tests, the kernels that it consists of, the seconds of the whole, and the bytes of all
+    that it works with.
+    """
 
     family: str
     tasks: tuple[Task, ...]
     seconds: float
-
-    @property
-    def weight_bytes(self) -> float:
-        """All that its kernels read of weights."""
-        return sum(task.quantities[0] for task in self.tasks if task.family in COLD)
+    footprint: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,13 @@ class Speeds:
     def seconds(self, task: Task, footprint: float = 0.0) -> float | None:
         """The time of all runs of a kernel in one inference; None where no probe of its family could be run.
 
-        ``footprint`` are the bytes of the model's weights: the more, the fewer of them are in a cache when they are read.
+        ``footprint`` are the bytes of the model's weights and values: the more, the fewer of them are in a cache when they are
+        wanted. What a kernel reads and writes itself is as cold in its probe.
         """
+        if task.family == "cold-values":
+            amount, distance, own = task.quantities
+            farther = self._seconds_a_byte(task.family, min(distance, 2 * footprint)) - self._seconds_a_byte(task.family, own)
+            return task.times * amount * max(farther, 0.0)
         if task.family in COLD:
             return task.times * task.quantities[0] * self._seconds_a_byte(task.family, footprint)
         rates = self.rates_of(task.family)
@@ -124,7 +135,7 @@ def speeds(probed: Sequence[Probed]) -> Speeds:
     run = max(one.seconds - len(one.tasks) * node, 1e-9)
     found: dict[str, tuple[Point, ...]] = {"cheap": (Point(one.tasks[0].quantities, node),)}
     for family in dict.fromkeys(probe.family for probe in probed):
-        known = Speeds(run, {name: points for name, points in found.items() if name != family})
+        known = Speeds(run, {name: points for name, points in found.items() if points and name != family})
         points = [_point(probe, known) for probe in probed if probe.family == family and probe not in (one, many)]
         found[family] = (*(found.get(family, ()) if family == "cheap" else ()), *filter(None, points))
     return Speeds(run, {family: points for family, points in found.items() if points})
@@ -132,12 +143,14 @@ def speeds(probed: Sequence[Probed]) -> Speeds:
 
 def _point(probe: Probed, known: Speeds) -> Point | None:
     """The family's share of a probe's time, for one of its kernels; None where nothing is left for it."""
-    if probe.family in COLD:
-        warm = known.run_seconds + sum(known.seconds(task) or 0.0 for task in probe.tasks)
-        return Point((probe.weight_bytes,), max(probe.seconds - warm, 0.0) / probe.weight_bytes)
     own = [task for task in probe.tasks if task.family == probe.family]
-    others = sum(known.seconds(task) or 0.0 for task in probe.tasks if task.family != probe.family)
+    others = sum(known.seconds(task, probe.footprint) or 0.0 for task in probe.tasks if task.family != probe.family)
     left = probe.seconds - known.run_seconds - others
+    if probe.family == "cold-values":
+        far = [task for task in own if task.quantities[2] < task.quantities[1] < float("inf")]
+        return Point((median(task.quantities[1] for task in far),), max(left, 0.0) / sum(task.quantities[0] for task in far))
+    if probe.family in COLD:
+        return Point((probe.footprint,), max(left, 0.0) / sum(task.times * task.quantities[0] for task in own))
     if not own or left <= LEAST_SHARE * probe.seconds:
         return None
     return Point(_mean(task.quantities for task in own), left / len(own))

@@ -14,7 +14,7 @@ from onnxcost.hardware.calibration import COLD, Calibration, Machine, Speeds, pe
 from onnxcost.hardware.kernels.families import FAMILIES
 from onnxcost.hardware.rates import Point
 
-SCHEMA = "onnxcost-calibration/1"
+SCHEMA = "onnxcost-calibration/2"
 HEADER = """\
 # How fast this machine runs models through onnxruntime: times of small models, made by `onnxcost devices calibrate`.
 # Each row of a family is one kernel that was timed: its quantities, then the seconds of one run of it.
@@ -54,7 +54,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
 def names_of(family: str) -> tuple[str, ...]:
     """What the numbers of a family's rows are."""
     if family in COLD:
-        return ("weight bytes of the model", "seconds a byte")
+        return (COLD[family], "seconds a byte")
     return (*FAMILIES[family].names, "seconds")
 
 

@@ -17,6 +17,17 @@ _POINTWISE = (
     (160, 960, 7), (960, 160, 7), (96, 8, 1), (960, 240, 1), (32, 32, 1), (16, 64, 256), (64, 24, 128),
 )  # fmt: skip
 _DEPTHWISE = ((16, 256), (72, 128), (32, 112), (96, 112), (144, 56), (192, 28), (576, 14), (960, 7), (64, 7))
+# Channels in and out, side, kernel, groups.
+_UNKNOWN = (
+    (64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (256, 256, 14, 3, 1), (512, 512, 7, 3, 1), (3, 64, 224, 7, 1), (3, 32, 224, 3, 1),
+    (64, 256, 56, 1, 1), (256, 64, 56, 1, 1), (512, 128, 28, 1, 1), (256, 1024, 14, 1, 1), (512, 2048, 7, 1, 1),
+    (96, 96, 56, 3, 96), (384, 384, 14, 3, 384),
+)  # fmt: skip
+# Of 4, 8, 24, 56 and 120 channels a group: none fills a block.
+_NARROW_GROUPS = (
+    (128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128), (64, 28, 8), (440, 7, 55), (72, 56, 3), (168, 28, 7),
+    (408, 14, 17), (912, 7, 38), (224, 56, 4), (448, 28, 8), (896, 14, 16), (240, 28, 2), (720, 14, 6),
+)  # fmt: skip
 
 
 def conv(
@@ -57,14 +68,17 @@ def convolutions() -> Iterator[Probe]:
         (64, 224, 3, 1),
         (96, 224, 11, 4),
         (16, 32, 3, 1),
+        (8, 28, 3, 1),
         (768, 224, 32, 32),
         (384, 224, 16, 16),
     ):
-        yield conv("conv-blocked-first", 3, outputs, side, kernel, stride=stride, back=False)
+        yield conv("conv-blocked-first", 3 if side > 28 else 1, outputs, side, kernel, stride=stride, back=False)
     for channels, side, groups in ((128, 56, 8), (256, 28, 8), (512, 14, 16), (1024, 7, 32)):
         yield conv("conv-blocked-grouped", channels, channels, side, 3, groups)
-    for channels, side, groups in ((128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128)):
+    for channels, side, groups in _NARROW_GROUPS:
         yield conv("conv-plain-grouped", channels, channels, side, 3, groups)
+    for channels, side, groups in ((144, 56, 6), (224, 56, 4), (720, 28, 6)):
+        yield conv("conv-plain-grouped", channels, channels, side, 3, groups, stride=2, back=False)
 
 
 def activated() -> Iterator[Probe]:
@@ -99,6 +113,13 @@ def plain_convolutions() -> Iterator[Probe]:
     for channels, side, kernel in ((58, 28, 3), (30, 14, 3)):
         odd: Weights = {"w": ("float32", (channels, channels, kernel, kernel))}
         yield chain("conv-plain", (1, channels, side, side), f"Conv<kernel_shape = [{kernel}, {kernel}]>(IN, w)", weights=odd)
+    for inputs, outputs, side, kernel, groups in _UNKNOWN:
+        # A weight that is no constant, as one that DequantizeLinear makes, is laid out in blocks nowhere.
+        pad = kernel // 2
+        shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}], group = {groups}"
+        given = f"float[1,{inputs},{side},{side}] x, float[{outputs},{inputs // groups},{kernel},{kernel}] w"
+        family = "conv-plain-depthwise" if groups > 1 else "conv-plain-pointwise" if kernel == 1 else "conv-plain"
+        yield Probe(family, f"({given}) => (float y) {{ y = Conv<{shape}>(x, w) }}")
     for channels, length in ((128, 256), (512, 64)):
         flat: Weights = {"w": ("float32", (channels, channels, 1))}
         yield chain("conv-plain-pointwise", (1, channels, length), "Conv<kernel_shape = [1]>(IN, w)", weights=flat)
@@ -118,6 +139,8 @@ def plain_convolutions() -> Iterator[Probe]:
         solid: Weights = {"w": ("float32", (outputs, inputs, 3, 3, 3))}
         text = "Conv<kernel_shape = [3, 3, 3], pads = [1, 1, 1, 1, 1, 1]>(IN, w)"
         yield chain("conv-plain", (1, inputs, 8, side, side), text, weights=solid)
+    for channels, side, stride in ((30, 14, 1), (58, 28, 1), (122, 28, 1), (58, 56, 2), (122, 56, 2), (246, 14, 2)):
+        yield conv("conv-plain-depthwise", channels, channels, side, 3, channels, stride, back=False)
     for channels, length in ((64, 256), (512, 64)):
         single: Weights = {"w": ("float32", (channels, 1, 5))}
         yield chain(
@@ -130,11 +153,3 @@ def plain_convolutions() -> Iterator[Probe]:
         up: Weights = {"w": ("float32", (inputs, outputs, 2, 2))}
         text = "ConvTranspose<kernel_shape = [2, 2], strides = [2, 2]>(IN, w)"
         yield chain("conv-transposed", (1, inputs, side, side), text, weights=up)
-
-
-def cold_convolutions() -> Iterator[Probe]:
-    """The same convolution with ever more weights, until no cache holds them all."""
-    for count in (2, 4, 8, 16, 32):
-        weights: Weights = {f"w{index}": ("float32", (256, 256, 3, 3)) for index in range(count)}
-        text = "Conv<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>"
-        yield chain("cold-conv", (1, 256, 14, 14), *[f"{text}(IN, w{index})" for index in range(count)], weights=weights)

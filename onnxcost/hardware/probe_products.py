@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onnxcost.hardware.kernels.operators import WHOLE
 from onnxcost.hardware.probe import Probe, Weights, chain
 
 KI, MI = 2**10, 2**20
@@ -26,6 +27,9 @@ def products() -> Iterator[Probe]:
     for rows, inner, columns in _GEMMS:
         weights: Weights = {"w": ("float32", (inner, columns))}
         yield chain("gemm", (rows, inner), "MatMul(IN, w)", weights=weights)
+    for rows, inner, columns in ((3136, 96, 384), (3136, 96, 96), (784, 192, 576), (784, 96, 384), (196, 64, 256)):
+        weights = {"w": ("float32", (inner, columns)), "b": ("float32", (columns,))}
+        yield chain("gemm-bias", (rows, inner), "Gemm(IN, w, b)", weights=weights)
     for batch, rows, inner, columns in _BATCHED:
         graph = f"(float[{batch},{rows},{inner}] x, float[{batch},{inner},{columns}] z) => (float y) {{ y = MatMul(x, z) }}"
         yield Probe("matmul", graph)
@@ -34,9 +38,20 @@ def products() -> Iterator[Probe]:
 def cold_products() -> Iterator[Probe]:
     """The same product with ever more weights, until no cache holds them all: what they cost beside the product."""
     for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
-        for count in (2, 4, 8, 16, 32):
+        for count in (2, 8, 16, 32):
             weights: Weights = {f"w{index}": ("float32", (width, width)) for index in range(count)}
             yield chain(family, (rows, width), *[f"MatMul(IN, w{index})" for index in range(count)], weights=weights)
+
+
+def einsums() -> Iterator[Probe]:
+    """The two products of an attention that is written so: onnxruntime brings the values in order before it multiplies."""
+    for windows, heads in ((64, 2), (16, 4), (4, 8)):
+        queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
+        for left, right, equation in (
+            (queries, queries, "bghid,bghjd->bghij"),
+            (scores, queries, "bghij,bghjd->bghid"),
+        ):
+            yield Probe("einsum", f'({left} x, {right} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
 
 
 def recurrences() -> Iterator[Probe]:
@@ -44,6 +59,34 @@ def recurrences() -> Iterator[Probe]:
     for steps, size, hidden in ((8, 64, 64), (64, 128, 128), (32, 300, 512), (128, 256, 256), (1, 128, 128)):
         weights: Weights = {"w": ("float32", (1, 4 * hidden, size)), "r": ("float32", (1, 4 * hidden, hidden))}
         yield chain("recurrent", (steps, 1, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
+
+
+# Channels in and out, side, kernel, groups, stride.
+_INTEGER_CONVS = (
+    (3, 64, 224, 7, 1, 2), (64, 64, 56, 3, 1, 1), (128, 128, 28, 3, 1, 1), (256, 256, 14, 3, 1, 1), (512, 512, 7, 3, 1, 1),
+    (3, 32, 224, 3, 1, 2), (64, 256, 56, 1, 1, 1), (256, 512, 28, 1, 1, 1), (256, 1024, 14, 1, 1, 1), (512, 2048, 7, 1, 1, 1),
+    (24, 144, 56, 1, 1, 1), (96, 576, 14, 1, 1, 1), (160, 960, 7, 1, 1, 1), (96, 24, 1, 1, 1, 1), (32, 64, 112, 1, 1, 1),
+    (128, 128, 28, 3, 8, 1), (64, 64, 56, 3, 4, 2), (320, 320, 14, 3, 20, 1), (784, 784, 7, 3, 49, 1),
+    (128, 128, 56, 3, 128, 1), (512, 512, 14, 3, 512, 1), (64, 64, 112, 3, 64, 2), (256, 256, 28, 3, 256, 2),
+    (32, 32, 112, 3, 32, 1), (96, 96, 56, 3, 96, 1), (480, 480, 14, 5, 480, 1), (144, 144, 56, 3, 144, 2),
+    (72, 72, 56, 5, 72, 1), (120, 120, 28, 5, 120, 1), (40, 40, 56, 3, 40, 1), (200, 200, 14, 3, 200, 1),
+)  # fmt: skip
+
+
+def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int, groups: int, stride: int) -> Probe:
+    """A chain, there and back again, so that what brings it to channels that come last weighs little."""
+    pad = kernel // 2
+    shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}]"
+    zero = "a" if dtype == "uint8" else "b"
+    text = f"QLinearConv<{shape}, group = {groups}, strides = [{stride}, {stride}]>(IN, s, {zero}, w, s, b, s, {zero})"
+    weights = {**_SCALES, "w": ("int8", (outputs, inputs // groups, kernel, kernel))}
+    lines = [text]
+    if stride == 1 and inputs > 3:
+        weights["v"] = ("int8", (inputs, outputs // groups, kernel, kernel))
+        lines = [text, text.replace("w,", "v,")] * 2
+    depthwise = ("-depthwise" if inputs % WHOLE == 0 else "-ragged") if groups == inputs else ""
+    family = f"conv-int8{'-signed' if dtype == 'int8' else ''}{depthwise or ('-grouped' if groups > 1 else '')}"
+    return chain(family, (1, inputs, side, side), *lines, weights=weights, dtypes=(dtype, dtype))
 
 
 _SCALES: Weights = {"s": ("float32", ()), "a": ("uint8", ()), "b": ("int8", ())}
@@ -70,19 +113,14 @@ def quantized() -> Iterator[Probe]:
         yield Probe(
             "dynamic-quantize", f"(float[{size}] x) => (uint8 y, float s, uint8 z) {{ y, s, z = DynamicQuantizeLinear(x) }}"
         )
-    for inputs, outputs, side, kernel, groups in (
-        (3, 64, 112, 7, 1), (64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (256, 256, 14, 3, 1), (512, 512, 7, 3, 1),
-        (64, 256, 28, 1, 1), (256, 64, 28, 1, 1), (96, 96, 56, 3, 96), (576, 576, 14, 3, 576),
-    ):  # fmt: skip
-        pad = kernel // 2
-        text = f"QLinearConv<kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}], group = {groups}>"
-        weights = {**_SCALES, "w": ("int8", (outputs, inputs // groups, kernel, kernel))}
-        family = "conv-int8" if groups == 1 else "conv-int8-depthwise"
-        # Onnxruntime runs it on channels that lie side by side, and brings them there.
-        yield chain(
-            family, (1, inputs, side, side), f"{text}(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=("uint8", "uint8")
-        )
-    for inputs, outputs, side, kernel in ((16, 32, 56, 3), (64, 64, 28, 3), (64, 256, 14, 1), (1, 32, 64, 3), (256, 256, 8, 3)):
+    for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS:
+        yield _integer_conv("uint8", inputs, outputs, side, kernel, groups, stride)
+    for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS[1:12:2] + _INTEGER_CONVS[-1:]:
+        yield _integer_conv("int8", inputs, outputs, side, kernel, groups, stride)
+    for inputs, outputs, side, kernel, stride in (
+        *((16, 32, 56, 3, 1), (64, 64, 28, 3, 1), (64, 256, 14, 1, 1), (1, 32, 64, 3, 1), (256, 256, 8, 3, 1)),
+        *((3, 192, 224, 16, 16), (3, 32, 112, 3, 2)),
+    ):
         whole = {"a": ("uint8", ()), "w": ("uint8", (outputs, inputs, kernel, kernel))}
-        text = f"ConvInteger<kernel_shape = [{kernel}, {kernel}]>(IN, w, a, a)"
+        text = f"ConvInteger<kernel_shape = [{kernel}, {kernel}], strides = [{stride}, {stride}]>(IN, w, a, a)"
         yield chain("conv-integer", (1, inputs, side, side), text, weights=whole, dtypes=("uint8", "int32"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from onnxcost.hardware.probe import Probe, Weights, chain
-from onnxcost.hardware.probe_convolutions import activated, cold_convolutions, conv, convolutions, plain_convolutions
-from onnxcost.hardware.probe_products import cold_products, products, quantized, recurrences
+from onnxcost.hardware.probe_convolutions import activated, conv, convolutions, plain_convolutions
+from onnxcost.hardware.probe_networks import bottlenecks, delay_lines
+from onnxcost.hardware.probe_products import cold_products, einsums, products, quantized, recurrences
 
 KI, MI = 2**10, 2**20
 UNARY_SIZES = (KI, 16 * KI, 256 * KI, 2 * MI)
@@ -70,21 +71,37 @@ def _broadcasts() -> Iterator[Probe]:
         yield chain("where", (rows, columns), "Less(IN, X)", "Where(IN, X, X)")
 
 
+# Rows that stay together, one dim that changes its place, and what onnxruntime moves element by element.
+_TRANSPOSES = (
+    *(("transpose-rows", shape, "0, 2, 1, 3") for shape in ((1, 8, 16, 32), (1, 64, 12, 32), (1, 196, 12, 64))),
+    ("transpose-rows", (64, 49, 3, 32), "0, 2, 1, 3"),
+    ("transpose-rows", (1, 8, 7, 8, 7, 96), "0, 1, 3, 2, 4, 5"),
+    ("transpose-rows", (64, 49, 3, 6, 32), "2, 0, 3, 1, 4"),
+    *(("transpose", shape, "0, 3, 1, 2") for shape in ((1, 7, 7, 512), (1, 14, 14, 1280), (1, 28, 28, 256), (1, 56, 56, 96))),
+    *(("transpose", shape, "0, 2, 3, 1") for shape in ((1, 8, 16, 32), (1, 512, 7, 7), (1, 384, 14, 14), (1, 96, 28, 28))),
+    ("transpose", (1, 56, 56, 512), "0, 3, 1, 2"),
+    ("transpose", (1, 512, 3136), "0, 2, 1"),
+    ("transpose", (1, 196, 384), "0, 2, 1"),
+    ("transpose-scattered", (1, 64, 8, 7, 8, 7), "0, 2, 4, 3, 5, 1"),
+    ("transpose-scattered", (1, 576, 1, 4, 32), "2, 0, 3, 4, 1"),
+    ("transpose-scattered", (1, 64, 1, 4, 16), "2, 0, 3, 4, 1"),
+)
+
+
 def _movements() -> Iterator[Probe]:
-    for shape in ((1, 8, 16, 32), (1, 64, 12, 32), (1, 196, 12, 64), (8, 196, 12, 64)):
-        for order in ("0, 2, 1, 3", "0, 3, 1, 2", "0, 2, 3, 1"):
-            # Alone: through other operators transposes are moved until they cancel each other.
-            yield chain("transpose", shape, f"Transpose<perm = [{order}]>(IN)")
-    for dims, order in (
-        ((1, 8, 7, 8, 7, 96), "0, 1, 3, 2, 4, 5"),
-        ((1, 64, 8, 7, 8, 7), "0, 2, 4, 3, 5, 1"),
-        ((64, 49, 3, 6, 32), "2, 0, 3, 1, 4"),
-        ((1, 96, 28, 28), "0, 2, 3, 1"),
-    ):
-        yield chain("transpose", dims, f"Transpose<perm = [{order}]>(IN)")
+    for family, shape, order in _TRANSPOSES:
+        # Alone: through other operators transposes are moved until they cancel each other.
+        yield chain(family, shape, f"Transpose<perm = [{order}]>(IN)")
     for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")
+    for windows, heads in ((4, 12), (64, 3)):
+        given, made = f"float[{windows},49,3,{heads},32] x", "float a, float b, float c"
+        yield Probe("split", f"({given}) => ({made}) {{ a, b, c = Split<axis = 2, num_outputs = 3>(x) }}")
+    for shape, axis in (((1, 116, 28, 28), 1), ((1, 576, 384), 2)):
+        dims = ",".join(map(str, shape))
+        text = f"(float[{dims}] x) => (float a, float b) {{ a, b = Split<axis = {axis}, num_outputs = 2>(x) }}"
+        yield Probe("split", text)
     for rows, columns in ((16, 32), (128, 768), (4096, 256)):
         yield chain("gather", (rows, columns), "Neg(IN)", "Gather<axis = 0>(IN, places)", places=tuple(range(rows))[::-1])
         yield chain(
@@ -98,12 +115,29 @@ def _movements() -> Iterator[Probe]:
         yield chain("resize", (1, 64, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 64, 2 * side, 2 * side))
         text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
         yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 20, 2 * side, 2 * side))
+        text = text.replace("linear", "cubic", 1)
+        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 4, 2 * side, 2 * side))
+        yield chain(
+            "resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, weights=weights, sizes=(1, 3, side + 9, side + 9)
+        )
+
+
+def _reductions() -> Iterator[Probe]:
+    """Of the last dims, of those before them, and by operators that onnxruntime has no quick loop for."""
+    for rows, columns in ((8, 64), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
+        yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(-1,))
+    for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784)):
+        yield chain("reduce-before", shape, "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
+        yield chain("reduce-slow", shape, "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(1,))
+    for rows, columns in ((128, 128), (512, 576)):
+        yield chain("reduce-slow", (rows, columns), "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(-1,))
 
 
 def _normalizations() -> Iterator[Probe]:
     for rows, columns in ((8, 64), (196, 196), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
         weights: Weights = {"g": ("float32", (columns,)), "b": ("float32", (columns,))}
         yield chain("softmax", (rows, columns), *["Softmax<axis = -1>(IN)"] * 2)
+        yield chain("softmax", (rows, columns // 2 + 1), *["Softmax<axis = -1>(IN)"] * 2)
         yield chain("layernorm", (rows, columns), *["LayerNormalization<axis = -1>(IN, g, b)"] * 2, weights=weights)
         # Both as onnxruntime fuses them: with what is added before.
         yield chain(
@@ -115,7 +149,6 @@ def _normalizations() -> Iterator[Probe]:
             weights=weights,
         )
         yield chain("bias-gelu", (1, rows, columns), *["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2, weights={"b": weights["b"]})
-        yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, last)", last=(-1,))
 
 
 def _pools() -> Iterator[Probe]:
@@ -126,9 +159,14 @@ def _pools() -> Iterator[Probe]:
 
 
 def _reorders() -> Iterator[Probe]:
-    """A pool is brought into blocks and out of them: of two pools that differ in size alone the rest is known."""
-    for channels, side in ((32, 7), (64, 28), (64, 112), (256, 56)):
-        yield chain("reorder", (1, channels, side, side), "MaxPool<kernel_shape = [1, 1], strides = [1, 1]>(IN)")
+    """Into blocks and out of them, by the operators that onnxruntime puts there itself."""
+    domain = "com.microsoft.nchwc."
+    for channels, side in ((32, 7), (64, 28), (144, 56), (64, 112), (512, 56)):
+        lines = (f"{domain}ReorderInput(IN)", f"{domain}ReorderOutput<channels = {channels}>(IN)")
+        yield chain("reorder", (1, channels, side, side), *lines)
+        last = "channels_last = 1"
+        lines = (f"{domain}ReorderInput<{last}>(IN)", f"{domain}ReorderOutput<channels = {channels}, {last}>(IN)")
+        yield chain("reorder-last", (1, side, side, channels), *lines)
     for channels, side in ((32, 7), (64, 28), (64, 112), (256, 28)):
         pool = "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"
         yield chain("pool-blocked", (1, channels, side, side), *[pool] * 4)
@@ -136,8 +174,19 @@ def _reorders() -> Iterator[Probe]:
         yield chain("global-pool-blocked", (1, channels, side, side), "GlobalAveragePool(IN)")
 
 
+def _mixed() -> Iterator[Probe]:
+    """Small kernels of many kinds: what each costs beside its work where another kind came before it."""
+    lines = (
+        "Softmax(IN)", "Neg(IN)", "Transpose<perm = [1, 0]>(IN)", "MatMul(IN, w)", "Concat<axis = 0>(IN, X)", "Sigmoid(IN)",
+        "Slice(IN, low, high)", "Reshape(IN, flat)", "Exp(IN)", "Reshape(IN, square)", "LayerNormalization(IN, g, g)",
+        "Add(IN, X)",
+    )  # fmt: skip
+    weights: Weights = {"w": ("float32", (8, 8)), "g": ("float32", (8,))}
+    yield chain("call", (8, 8), *lines * 4, weights=weights, low=(0,), high=(8,), flat=(64,), square=(8, 8))
+
+
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_overheads, _elementwise, _broadcasts, _movements, _normalizations, _pools, _reorders),
-    *(convolutions, activated, plain_convolutions, cold_convolutions),
-    *(products, cold_products, recurrences, quantized),
+    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _pools, _reorders),
+    *(convolutions, activated, plain_convolutions, products, einsums, recurrences, quantized),
+    *(_mixed, cold_products, bottlenecks, delay_lines),
 )

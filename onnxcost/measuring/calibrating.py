@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.hardware.calibration import Calibration, Machine, Probed, Speeds, speeds
-from onnxcost.hardware.kernels.execution import executed
+from onnxcost.hardware.kernels.execution import executed, footprint_of
 from onnxcost.hardware.kernels.operators import Task, tasks
 from onnxcost.hardware.probe import Probe
 from onnxcost.hardware.probes import blocked_probe, probes
@@ -46,7 +47,7 @@ def calibrate(
             timings = _timed(replace(settings, threads=count), folder, _share_of(on_progress, index, len(threads)))
             found[timings.threads[0]] = timings
     last = list(found.values())[-1]
-    kernels = [_tasks(probe, last.blocked) for probe in chosen]
+    kernels = [_kernels(probe, last.blocked) for probe in chosen]
     return Calibration(
         name=name or _name(last.device.name),
         machine=Machine(
@@ -79,17 +80,26 @@ def _timed(settings: Settings, folder: str, on_progress: OnProgress | None) -> T
     raise MeasurementError("the process that ran the probes ended without a result")
 
 
-def _tasks(probe: Probe, blocked: bool) -> tuple[Task, ...]:
-    """What runs in a probe, told by the same rules as of any model."""
+class Kernels(NamedTuple):
+    """What runs in a probe, and the bytes that it works with."""
+
+    tasks: tuple[Task, ...]
+    footprint: float
+
+
+def _kernels(probe: Probe, blocked: bool) -> Kernels:
+    """As of any model."""
     from onnxcost.frontend.probe_models import probe_model
 
     graph = estimate(probe_model(probe.graph, probe.weights, probe.integers)).graph
-    return tuple(task for step in executed(graph, blocked=blocked) for task in tasks(step))
+    steps = executed(graph, blocked=blocked)
+    return Kernels(tuple(task for step in steps for task in tasks(step)), footprint_of(graph, steps))
 
 
-def _speeds(chosen: Sequence[Probe], kernels: Sequence[tuple[Task, ...]], timings: Timings) -> Speeds:
+def _speeds(chosen: Sequence[Probe], kernels: Sequence[Kernels], timings: Timings) -> Speeds:
     timed = zip(chosen, kernels, timings.seconds, strict=True)
-    return speeds([Probed(probe.family, its, seconds) for probe, its, seconds in timed if seconds is not None])
+    found = [Probed(probe.family, its.tasks, seconds, its.footprint) for probe, its, seconds in timed if seconds is not None]
+    return speeds(found)
 
 
 def _name(device: str) -> str:

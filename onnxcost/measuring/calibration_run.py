@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from onnxcost.measuring.session import Session
 
 ROUNDS = 3
-TURN_SECONDS, LEAST_RUNS = 0.01, 3
+TURN_SECONDS, LEAST_RUNS = 0.006, 3
 """How long a model's turn is, and how many runs it has at the least; those before them warm up."""
 WARMUP_RUNS = 1
 BLOCKS = "blocks.model"
@@ -100,15 +101,13 @@ def _has_blocks(request: Request) -> bool:
 
 
 def _feed(session: Session) -> dict[str, Any]:
-    """Random inputs: numbers around 0, bytes around 128."""
+    """Random inputs: numbers around 0, unsigned bytes around 128."""
     import numpy as np
 
     random = np.random.default_rng(0)
-    return {
-        node.name: (
-            random.standard_normal(node.shape, np.float32)
-            if "float" in node.type
-            else random.integers(100, 156, node.shape).astype(np.uint8)
-        )
-        for node in session.get_inputs()
+    makers: Mapping[str, Callable[[Sequence[int]], Any]] = {
+        "tensor(float)": lambda shape: random.standard_normal(shape, np.float32),
+        "tensor(uint8)": lambda shape: random.integers(100, 156, shape, np.uint8),
+        "tensor(int8)": lambda shape: random.integers(-28, 28, shape, np.int8),
     }
+    return {node.name: makers[node.type](node.shape) for node in session.get_inputs()}

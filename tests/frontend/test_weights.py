@@ -387,6 +387,37 @@ def test_weights_fit_the_scale_and_the_zero_point_that_are_there(
     assert 0.5 < rms(y) < 2
 
 
+@pytest.mark.parametrize(("is_given", "within"), [(True, 1e-6), (False, 0.2)])
+def test_a_quantized_bias_has_the_scale_of_what_it_is_added_to(is_given: bool, within: float, tmp_path: Path) -> None:
+    """That of the input times that of the weights, which all channels share: else onnxruntime computes with floats. A scale
+    of the input that is made up is drawn around the one that is reckoned with.
+    """
+    graph = """(float[1,16,8,8] x) => (float[1,16,8,8] y) {
+        q = QuantizeLinear(x, s, z) i = DequantizeLinear(q, s, z) w = DequantizeLinear <axis = 0> (k, sk, zk)
+        b = DequantizeLinear <axis = 0> (c, sc, zc) t = Conv(i, w, b) r = QuantizeLinear(t, s, z)
+        y = DequantizeLinear(r, s, z) }"""
+    lacking = [
+        absent("k", "int8", 16, 16, 1, 1),
+        absent("sk", "float", 16),
+        absent("c", "int32", 16),
+        absent("sc", "float", 16),
+    ]
+    zeros = [helper.make_tensor("z", TensorProto.UINT8, [], [128]), helper.make_tensor("zk", TensorProto.INT8, [16], [0] * 16)]
+    zeros.append(helper.make_tensor("zc", TensorProto.INT32, [16], [0] * 16))
+    scale = numpy_helper.from_array(np.array(0.02, np.float32), "s") if is_given else absent("s", "float")
+    path = filled(with_absent(graph, *lacking, *zeros, scale), tmp_path)
+    found = stored(path)
+    assert len(set(found["sk"])) == 1
+    assert found["sc"] == pytest.approx(found["s"] * found["sk"], rel=within)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    assert "QLinearConv" in {
+        node.op_type for node in onnx.load(tmp_path / "optimised.onnx", load_external_data=False).graph.node
+    }
+
+
 # Errors, and real models
 
 

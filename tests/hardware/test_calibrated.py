@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ SPEEDS = Speeds(
         "gemm": (Point((1e4, 100.0, 1e3, 100.0), 1e-5), Point((1e6, 1e4, 1e4, 1e4), 1e-3)),
         "softmax": (Point((100.0, 10.0), 2e-7), Point((1e5, 100.0), 2e-4)),
         "cold": (Point((1e6,), 0.0), Point((4e6,), 1e-10)),
+        "cold-values": (Point((1e5,), 0.0), Point((1e7,), 2e-10)),
+        "view": (Point((), 1e-7),),
     },
 )
 HERE = Calibration("here", MACHINE, datetime.date(2026, 11, 23), {1: SPEEDS, 2: SPEEDS}, 1.02)
@@ -37,15 +40,29 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_file_names_its_machine_its_version_and_its_peak() -> None:
     text = dumps(HERE)
-    assert 'schema = "onnxcost-calibration/1"' in text
+    assert 'schema = "onnxcost-calibration/2"' in text
     assert r'device = "a \"quick\" one"' in text
     assert "float32 = 2000000000  # FLOP/s" in text
 
 
 @pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("gemm", '"MACs", "inputs", "weights", "outputs", "seconds"'),
+        ("view", '"seconds"'),
+        ("cold", '"bytes of the model", "seconds a byte"'),
+        ("cold-values", '"bytes touched since", "seconds a byte"'),
+    ],
+)
+def test_the_file_says_what_the_numbers_of_a_row_are(family: str, names: str) -> None:
+    assert f"[threads.1.family.{family}]\nquantities = [{names}]" in dumps(HERE)
+
+
+@pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("calibration/1", "calibration/9", "no calibration that this version reads"),
+        ("calibration/2", "calibration/1", "no calibration that this version reads .*: calibrate anew"),
+        ("calibration/2", "calibration/9", "no calibration that this version reads"),
         ("[threads.1]", "[threads.one]", "not a whole calibration"),
         ("family.gemm]", "family.gems]", "no family 'gems'"),
         ("[8, 1e-06]", "[8, 1e-06, 3]", "a row of 'cheap' has 2 numbers"),
@@ -92,6 +109,41 @@ def test_what_was_never_timed_is_said() -> None:
     )
     notes = Calibrated(HERE).predict(estimate(model(graph))).notes
     assert any("no kernel like IsNaN was timed" in note for note in notes)
+
+
+def notes_of(graph: str, **weights: tuple[int, ...]) -> list[str]:
+    return list(Calibrated(HERE).predict(estimate(model(graph, **weights))).notes)
+
+
+def test_what_is_left_out_is_said() -> None:
+    """Of an operator that nothing stands in for there is no time at all."""
+    graph = "(float[4,1,8] x) => (float[4,1,1,8] y) { y = LSTM<hidden_size = 8>(x, w, r) }"
+    assert "no kernel like LSTM was timed: it is left out, and the latency too short" in notes_of(
+        graph, w=(1, 32, 8), r=(1, 32, 8)
+    )
+
+
+def test_what_no_probe_shows_to_take_time_is_not_said() -> None:
+    """Calls, biases and cold weights have no times in this calibration."""
+    graph = "(float[10,100] x) => (float[10,100] y) { y = Gemm(x, w, b) }"
+    assert notes_of(graph, w=(100, 100), b=(100,)) == [
+        "after kernels timed on 2026-11-23, with onnxruntime 1.32.0 and 2 threads"
+    ]
+
+
+def test_values_from_far_take_longer() -> None:
+    """4,000 bytes three times: x, which was not there yet, nor was a, and a once more, 16,000,000 bytes later. The
+    others are farther in a kernel of their own; y gets the buffer that b was read from just then.
+    """
+    graph = """(float[10,100] x, float[1000,1000] large) => (float[10,100] y, float[1000,1000] z) {
+        a = Softmax(x) b = Softmax(large) z = Softmax(b) y = Softmax(a) }"""
+    report = estimate(model(graph))
+
+    def seconds(far: float) -> float:
+        points = {**SPEEDS.points, "cold-values": (Point((1e5,), 0.0), Point((1e6,), far))}
+        return Calibrated(replace(HERE, speeds={1: Speeds(SPEEDS.run_seconds, points)})).seconds(report)
+
+    assert seconds(2e-10) - seconds(0.0) == pytest.approx(3 * 4000 * 2e-10)
 
 
 @pytest.mark.parametrize(("threads", "is_known"), [(None, True), (1, True), (2, True), (8, False)])

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from onnxcost.errors import MeasurementError
-from onnxcost.hardware.calibration import Probed, Speeds, peaks, speeds
+from onnxcost.hardware.calibration import BESIDE, COLD, STAND_INS, Probed, Speeds, peaks, speeds
 from onnxcost.hardware.kernels.operators import Task
 from onnxcost.hardware.rates import Point
 
@@ -35,15 +37,93 @@ def test_a_family_that_drowns_in_the_rest_has_no_point() -> None:
 
 
 def test_cold_weights_are_what_a_chain_takes_beyond_its_products() -> None:
-    """A warm product takes 10 µs; two of a large model 24 µs together: 4 µs more for 400 bytes."""
-    probed = [*OVERHEADS, Probed("gemm", gemm(4), 15e-6), Probed("cold", gemm(4, 200.0) * 2, 29e-6)]
-    assert speeds(probed).points["cold"] == (Point((400.0,), pytest.approx(1e-8)),)
+    """A warm product takes 10 µs; two of a large model 24 µs together: 4 µs more for 400 bytes. The model works with 5,000."""
+    probed = [*OVERHEADS, Probed("gemm", gemm(4), 15e-6), Probed("cold", gemm(4, 200.0) * 2, 29e-6, 5000.0)]
+    assert speeds(probed).points["cold"] == (Point((5000.0,), pytest.approx(1e-8)),)
+
+
+def recall(nbytes: float, distance: float, own: float = 100.0) -> Task:
+    return Task("cold-values", (nbytes, distance, own))
+
+
+@pytest.mark.parametrize(
+    ("recalls", "distance"),
+    [
+        ([recall(400, 5000)], 5000),
+        # What is nearer than a kernel's own bytes is as near in its probe; what never was there may be anywhere.
+        ([recall(400, 5000), recall(400, 50), recall(400, inf)], 5000),
+        ([recall(100, 4000), recall(100, 9000), recall(200, 6000)], 6000),
+    ],
+)
+def test_cold_values_are_what_a_chain_takes_beyond_its_kernels(recalls: list[Task], distance: float) -> None:
+    """11 µs are 5 for the run, 2 for two nodes and 4 for 400 bytes that come from far."""
+    found = speeds([*OVERHEADS, Probed("cold-values", (NODE, NODE, *recalls), 11e-6, 1e6)])
+    assert found.points["cold-values"] == (Point((distance,), pytest.approx(1e-8)),)
+
+
+def test_what_takes_no_longer_is_not_cold() -> None:
+    found = speeds([*OVERHEADS, Probed("cold-values", (NODE, NODE, recall(400, 5000)), 6e-6)])
+    assert found.points["cold-values"] == (Point((5000.0,), 0.0),)
+
+
+def test_a_family_without_points_does_not_keep_the_next_from_having_some() -> None:
+    """Both the one that is told and the one that runs in its probe."""
+    drowned = Probed("softmax", (NODE, Task("softmax", (1.0, 1.0))), 6e-6)
+    own = (NODE, Task("softmax", (1.0, 1.0)), Task("layernorm", (64.0, 8.0)))
+    found = speeds([*OVERHEADS, drowned, Probed("layernorm", own, 9e-6), Probed("view", (Task("view", ()),), 5.5e-6)])
+    assert "softmax" not in found.points
+    assert found.points["layernorm"] == (Point((64.0, 8.0), pytest.approx(3e-6)),)
+    assert found.points["view"] == (Point((), pytest.approx(0.5e-6)),)
 
 
 @pytest.mark.parametrize(("footprint", "seconds"), [(10, 0.0), (100, 0.0), (1000, 1e-9), (10_000, 2e-9), (1e9, 2e-9)])
 def test_weights_cost_the_more_the_less_of_them_fit_a_cache(footprint: float, seconds: float) -> None:
     known = Speeds(0.0, {"cold": (Point((100.0,), 0.0), Point((10_000.0,), 2e-9))})
     assert known.seconds(Task("cold", (50.0,), 3), footprint) == pytest.approx(3 * 50 * seconds)
+
+
+@pytest.mark.parametrize(
+    ("distance", "own", "seconds"),
+    [
+        (100, 10, 0.0),
+        (10_000, 10, 1e-9),
+        (1e6, 10, 2e-9),
+        # By what its own bytes cost it less: these are as far in its probe.
+        (1e6, 10_000, 1e-9),
+        (1e6, 1e6, 0.0),
+        (100, 1e6, 0.0),
+        # What was not there in this run was there in the last one, or near as many bytes ago as that touches: 10,000.
+        (inf, 10, 1e-9),
+        (1e9, 10, 2e-9),
+    ],
+)
+def test_values_cost_the_more_the_farther_they_come(distance: float, own: float, seconds: float) -> None:
+    """Between 1,000 bytes and 100,000 twice the logarithm is twice the time."""
+    known = Speeds(0.0, {"cold-values": (Point((1000.0,), 0.0), Point((100_000.0,), 2e-9))})
+    footprint = 5000.0 if distance == inf else 1e9
+    task = Task("cold-values", (50.0, distance, own), 3)
+    assert known.seconds(task, footprint) == pytest.approx(3 * 50 * seconds)
+
+
+@pytest.mark.parametrize("family", sorted(COLD))
+def test_nothing_is_cold_where_no_probe_shows_it(family: str) -> None:
+    assert Speeds(0.0, {}).seconds(Task(family, (50.0, 1e6, 10.0)), 1e9) == 0
+
+
+def test_what_comes_on_top_needs_no_time_of_its_own() -> None:
+    """And nothing stands in for it: it is 0 where no probe shows more, which is not to be said of a kernel."""
+    assert COLD.keys() < BESIDE
+    assert not BESIDE & STAND_INS.keys()
+    known = Speeds(0.0, {"cheap": (Point((8.0,), 1e-6),)})
+    assert [known.seconds(Task(family, (1.0,))) for family in sorted(BESIDE - COLD.keys())] == [None, None]
+
+
+def test_what_stands_in_leads_to_a_family_that_stands_for_itself() -> None:
+    for family in STAND_INS:
+        followed = [family]
+        while followed[-1] in STAND_INS:
+            followed.append(STAND_INS[followed[-1]])
+            assert len(followed) == len(set(followed))
 
 
 def test_a_family_without_points_is_told_by_its_stand_in() -> None:

@@ -190,6 +190,8 @@ def _scale(node: Node, place: int, outline: Outline) -> Spread:
     coded = node.input(place) if place != _OUT else None
     if coded is None or not coded.is_constant or not coded.is_shaped:
         return SCALE
+    if node.op_type == "DequantizeLinear" and coded.dtype == "int32":
+        return _scale_of_bias(node, outline)
     unit = CODES.get(_packed(node, place) or coded.dtype, SCALE).deviation
     made: Filling = TABLE
     if place in FAN_IN.get(node.op_type, ()):
@@ -197,4 +199,20 @@ def _scale(node: Node, place: int, outline: Outline) -> Spread:
     elif node.op_type == "DequantizeLinear":
         made = filling_of(Tensor(node.out.name, "float32", coded.shape), outline)
     largest = max(made.center, made.deviation) if isinstance(made, Spread) else 1.0
-    return Spread(largest / unit, largest / unit / 10)
+    return Spread(largest / unit, 0)
+
+
+def _scale_of_bias(node: Node, outline: Outline) -> Spread:
+    """The product of the scales of what the bias is added to: onnxruntime computes with integers only where it is that."""
+    product = 1.0
+    for reader, place in outline.readers.get(node.out.name, []):
+        for tensor in reader.inputs[:place]:
+            maker = outline.makers.get(tensor.name) if tensor is not None else None
+            if maker is None or maker.op_type != "DequantizeLinear":
+                return SCALE
+            scale = maker.required(1)
+            known = outline.array(scale)
+            found = filling_of(scale, outline) if known is None else Spread(float(known.reshape(-1)[0]), 0)
+            product *= found.center if isinstance(found, Spread) else 1.0
+        return Spread(product, 0)
+    return SCALE

@@ -1,81 +1,55 @@
-"""The blocked layout: which kernels work on blocks of channels, and what is brought into blocks and out of them in between."""
+"""The layouts that onnxruntime's kernels prefer: blocks of channels for floats, channels that come last for integers."""
 
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import replace
 
 from onnxcost.errors import UnknownShape
-from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.hardware.kernels.executed import Executed
+from onnxcost.graph import Node
+from onnxcost.hardware.kernels.executed import Executed, Readers
+from onnxcost.hardware.kernels.layouts import Layout
 
 BLOCK = 16
 """Channels that lie side by side in the blocked layout; fewer than that are read from the plain one."""
 ALIGNMENT = 4
 """What the channels must be a multiple of to be brought into blocks."""
 
-_IN_BLOCKS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
+_POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
 _EITHER = frozenset(
     {"Add", "Sum", "Mul", "Relu", "Sigmoid", "Tanh", "QuickGelu", "Gelu", "Concat", "BatchNormalization", "Resize"}
 )
+_AGNOSTIC = frozenset({"Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Mul", "Add", "ReduceMean"})
+_OF_INTEGERS = frozenset(
+    {"MaxPool", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearAdd", "QLinearMul", "QLinearSigmoid"}
+    | {"QLinearLeakyRelu", "QLinearConcat", "QuantizeLinear", "Resize"}
+    | _AGNOSTIC
+)
 
 
-def laid_out(graph: Graph, steps: list[Executed]) -> tuple[Executed, ...]:
-    """Which steps work on blocks, and what is brought into blocks and out of them in between, each tensor once each way."""
-    blocked: set[str] = set()
-    plain_too: set[str] = set()
-    blocked_too: set[str] = set()
-    laid: list[Executed] = []
-    for step in steps:
-        node = step.node
-        data = [t for t in node.inputs if t is not None and not t.is_constant]
-        inputs = {t.name: t for t in (*data, *step.residuals)}
-        works = node.x.dtype == "float32" and _works_on_blocks(step.kind or node.key, node, blocked)
-        reordered: list[Tensor] = []
-        if works:
-            direct = node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.x.shape[1] < BLOCK
-            for tensor in inputs.values():
-                wants_plain = direct and tensor.name == node.x.name
-                if wants_plain and tensor.name in blocked - plain_too:
-                    plain_too.add(tensor.name)
-                    reordered.append(tensor)
-                elif not wants_plain and tensor.name not in blocked | blocked_too:
-                    blocked_too.add(tensor.name)
-                    reordered.append(tensor)
-            blocked.add(node.out.name)
-        else:
-            for tensor in inputs.values():
-                if tensor.name in blocked and tensor.name not in plain_too and node.key not in ("Shape", "Size"):
-                    plain_too.add(tensor.name)
-                    reordered.append(tensor)
-        # Out of the blocks channels come first or last, as they are wanted.
-        turned = reordered and node.key == "Transpose" and list(node.attributes.get("perm") or ()) == [0, 2, 3, 1]
-        laid.append(replace(step, is_blocked=works, reordered=tuple(reordered), kind="Reshape" if turned else step.kind))
-    ends = tuple(t for t in graph.outputs if t.name in blocked and t.name not in plain_too)
-    if ends and laid:
-        laid[-1] = replace(laid[-1], reordered=(*laid[-1].reordered, *ends))
-    return tuple(laid)
-
-
-def _works_on_blocks(kind: str, node: Node, blocked: Set[str]) -> bool:
+def _works_on_blocks(step: Executed, inside: Set[str], readers: Readers) -> bool:
+    node, kind = step.node, step.kind or step.node.key
     try:
-        if node.x.rank != 4:
+        if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked:
             return False
         if kind == "Conv":
             return _conv_in_blocks(node)
-        if kind in _IN_BLOCKS:
+        if kind in _POOLS:
             return node.x.shape[1] % BLOCK == 0
         data = [t for t in node.inputs if t is not None and not t.is_constant]
-        if kind not in _EITHER or not all(t.name in blocked for t in data):
+        if kind not in _EITHER or not all(t.name in inside for t in data):
             return False
         if kind == "Concat":
             return int(node.attributes.get("axis", 1)) == 1 and all(t.shape[1] % BLOCK == 0 for t in data)
-        return all(t.dims == node.x.dims for t in data) and (kind not in ("Add", "Mul") or len(data) == 2)
+        if kind in ("Add", "Mul") and len(data) != 2:
+            return kind == "Mul" and _scales_channels(node)
+        return all(t.dims == node.x.dims for t in data)
     except UnknownShape:
         return False
 
 
 def _conv_in_blocks(node: Node) -> bool:
+    if not node.required(1).is_constant:
+        return False
     weight, groups = node.required(1).shape, int(node.attributes.get("group", 1))
     outputs, inputs = weight[0], weight[1]
     if groups == 1:
@@ -83,3 +57,32 @@ def _conv_in_blocks(node: Node) -> bool:
     if inputs == 1 and outputs == groups:
         return outputs % ALIGNMENT == 0
     return inputs % BLOCK == 0 and (outputs // groups) % BLOCK == 0
+
+
+def _scales_channels(node: Node) -> bool:
+    """Whether it multiplies each channel with a constant of its own."""
+    known = [t for t in node.inputs if t is not None and t.is_constant]
+    if len(known) != 1 or known[0].rank < 3 or node.out.dims != node.x.dims:
+        return False
+    return known[0].size == known[0].shape[-3] == node.out.shape[1]
+
+
+def _reads_plain(node: Node) -> bool:
+    return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.x.shape[1] < BLOCK
+
+
+def _works_channels_last(step: Executed, inside: Set[str], readers: Readers) -> bool:
+    node, kind = step.node, step.kind or step.node.op_type
+    if kind == "QLinearConv":
+        return node.x.dims is not None and len(node.x.dims) == 4
+    if not all(t.name in inside for t in node.inputs if t is not None and not t.is_constant):
+        return False
+    if kind == "DequantizeLinear":
+        return not node.x.is_constant and readers.operators(node.out) <= _AGNOSTIC
+    return kind in _OF_INTEGERS
+
+
+BLOCKED = Layout(_works_on_blocks, _reads_plain)
+"""Where a convolution's inputs are fewer than a block it reads the plain layout."""
+CHANNELS_LAST = Layout(_works_channels_last)
+"""What lies between two convolutions of integers stays there, floats included that only operators of any layout read."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from onnxcost.graph import Graph, Node, Tensor
+
+
+class Recall(NamedTuple):
+    """Bytes that are read or written, and how many others were since they were it the last time."""
+
+    nbytes: int
+    distance: float
 
 
 @dataclass(frozen=True, slots=True)
 class Executed:
     """A node that runs: ``absorbed`` are those that run as a part of it, ``residuals`` what these read beside its result.
 
-    ``is_blocked`` says that it works on blocked channels; ``reordered`` are the tensors that are brought into blocks or out of
-    them for it. ``kind`` is the operator that it runs as, where that is not the node's own.
+    ``is_blocked`` says that it works on another layout than the plain one; ``reordered`` are the tensors that are brought there
+    or back for it; with ``turns`` they are elsewhere with their channels last. ``recalls`` are what it
+    reads and writes of values. ``kind`` is the operator that it runs as, where that is not the node's own.
     """
 
     node: Node
@@ -21,13 +30,22 @@ class Executed:
     residuals: tuple[Tensor, ...] = ()
     is_blocked: bool = False
     reordered: tuple[Tensor, ...] = ()
+    turns: bool = False
+    recalls: tuple[Recall, ...] = ()
     kind: str = ""
+
+    @property
+    def data(self) -> list[Tensor]:
+        """What it reads of what is no constant, each once."""
+        inputs = (tensor for tensor in self.node.inputs if tensor is not None and not tensor.is_constant)
+        return list({tensor.name: tensor for tensor in (*inputs, *self.residuals)}.values())
 
 
 class Readers:
     """Which nodes read a tensor; the model's outputs are read by the caller."""
 
     def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
         self.places: dict[str, list[int]] = {}
         for index, node in enumerate(nodes):
             for tensor in node.inputs:
@@ -39,3 +57,7 @@ class Readers:
         """The one reader; None where there are several, or the caller reads it, too."""
         places = set(self.places.get(tensor.name, ()))
         return places.pop() if len(places) == 1 and tensor.name not in self.outputs else None
+
+    def operators(self, tensor: Tensor) -> set[str]:
+        """Those that read it."""
+        return {self.nodes[place].op_type for place in self.places.get(tensor.name, ())}

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph
-from onnxcost.hardware.kernels.blocks import laid_out
+from onnxcost.hardware.kernels.blocks import BLOCKED, CHANNELS_LAST
 from onnxcost.hardware.kernels.executed import Executed
 from onnxcost.hardware.kernels.folding import live
-from onnxcost.hardware.kernels.fusing import fused, patterns
+from onnxcost.hardware.kernels.fusing import fused
 from onnxcost.hardware.kernels.integers import quantized
+from onnxcost.hardware.kernels.layouts import laid_out
+from onnxcost.hardware.kernels.patterns import patterns
+from onnxcost.hardware.kernels.recalling import with_recalls
+from onnxcost.memory import peak_activation_bytes
 
 
 def executed(graph: Graph, *, blocked: bool) -> tuple[Executed, ...]:
     """The nodes that run, in order; with ``blocked`` as a runtime that has the blocked layout."""
-    steps = fused(graph, quantized(patterns(graph, live(graph))))
-    return laid_out(graph, steps) if blocked else tuple(steps)
+    steps = laid_out(graph, fused(graph, quantized(patterns(graph, live(graph)))), CHANNELS_LAST)
+    return tuple(with_recalls(laid_out(graph, steps, BLOCKED) if blocked else steps))
+
+
+def footprint_of(graph: Graph, steps: Iterable[Executed]) -> float:
+    """The bytes that a run works with: all constants that the steps read, each once, and the values at their peak."""
+    read = (tensor for step in steps for tensor in step.node.inputs if tensor is not None)
+    constants = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
+    try:
+        return float(sum(constants.values()) + peak_activation_bytes(graph))
+    except UnknownShape:
+        return float(sum(constants.values()))

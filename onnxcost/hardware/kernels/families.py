@@ -67,8 +67,9 @@ def _windows(node: Node) -> Quantities:
 
 
 def _depthwise(node: Node) -> Quantities:
-    weight = node.required(weight_of(node)).shape
-    return (float(node.out.size * prod(weight[1:])), float(node.x.size), float(node.out.size))
+    """Also of what only multiplies each channel, as a convolution of one element does."""
+    kernel = node.required(weight_of(node)).shape[1:] if "Conv" in node.op_type else ()
+    return (float(node.out.size * prod(kernel)), float(node.x.size), float(node.out.size))
 
 
 def elements(node: Node) -> Quantities:
@@ -105,6 +106,16 @@ def _pieces(node: Node) -> int:
         axis = int(node.attributes.get("axis", 0))
         shape = out if node.op_type == "Concat" else node.x.shape
         return prod(shape[: axis % len(shape)]) * max(len(node.inputs), len(node.outputs))
+    if node.op_type == "Gather":
+        axis = int(node.attributes.get("axis", 0)) % node.x.rank
+        return node.out.size // prod(node.x.shape[axis + 1 :])
+    if node.op_type == "Slice":
+        kept = 1
+        for before, after in zip(node.x.shape[::-1], out[::-1], strict=True):
+            kept *= after
+            if before != after:
+                break
+        return node.out.size // kept
     return node.out.size // out[-1]
 
 
@@ -146,24 +157,30 @@ _RUNS = Family(("bytes written", "pieces"), _runs)
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-blocked", "conv-blocked-pointwise", "conv-blocked-first", "conv-blocked-grouped"), _BLOCKS),
     **dict.fromkeys(("conv-blocked-depthwise", "conv-plain-depthwise", "conv-int8-depthwise"), _DEPTHWISE),
-    **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise", "conv-int8", "conv-integer"), _CONV),
+    **dict.fromkeys(("conv-int8-ragged", "conv-int8-signed-depthwise", "conv-int8-signed-ragged"), _DEPTHWISE),
+    **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
+    **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped", "conv-integer"), _CONV),
     "conv-transposed": Family(_PRODUCTS, _transposed_conv),
     **dict.fromkeys(("gemm", "matmul", "gemm-int8", "matmul-integer"), _GEMM),
     "einsum": Family(_PRODUCTS, _einsum),
     "recurrent": Family(("input MACs", "state MACs", "steps", "weights"), _recurrent),
     **dict.fromkeys(("pool", "pool-blocked"), _WINDOWS),
-    **dict.fromkeys(("global-pool", "global-pool-blocked", "reduce"), _REDUCED),
+    **dict.fromkeys(("global-pool", "global-pool-blocked", "reduce", "reduce-before", "reduce-slow"), _REDUCED),
     **dict.fromkeys(("softmax", "layernorm", "skip-layernorm"), _ROWS),
     **dict.fromkeys(("cheap", "binary", "broadcast", "where", "pow", "cast", "sqrt"), _ELEMENTS),
     **dict.fromkeys(("hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
     **dict.fromkeys(("gelu", "bias-gelu", "quick-gelu", "batchnorm", "instancenorm", "lrn"), _ELEMENTS),
     **dict.fromkeys(("quantize", "dequantize", "dynamic-quantize", "binary-int8"), _ELEMENTS),
-    **dict.fromkeys(("fused-clip", "fused-sigmoid", "fused-hard", "residual", "reorder"), _ELEMENTS),
-    **dict.fromkeys(("transpose", "concat", "gather", "slice", "pad", "expand"), _RUNS),
-    **dict.fromkeys(("resize", "resize-linear", "other"), Family(("bytes written",), _moved)),
-    "view": Family((), _nothing),
+    **dict.fromkeys(("fused-clip", "fused-sigmoid", "fused-hard", "residual", "gemm-bias"), _ELEMENTS),
+    **dict.fromkeys(("reorder", "reorder-last"), _ELEMENTS),
+    **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
+    **dict.fromkeys(("concat", "split", "gather", "slice", "pad", "expand"), _RUNS),
+    **dict.fromkeys(("resize", "resize-linear", "resize-cubic", "other"), Family(("bytes written",), _moved)),
+    **dict.fromkeys(("view", "call"), Family((), _nothing)),
 }  # fmt: skip
 """The quantities of each family; the number of calls is one more in all."""
 
 CONTRACTIONS = frozenset(name for name in FAMILIES if name.startswith(("conv", "gemm", "matmul", "recurrent")))
 """The families whose kernels go through weights from end to end."""
+ELEMENTWISE = frozenset(name for name, family in FAMILIES.items() if family.measure is elements)
+"""The families whose kernels may write over what they read."""

@@ -1,12 +1,13 @@
-"""What onnxruntime makes one kernel of: tables of the operators that follow each other."""
+"""What onnxruntime makes one kernel of, of two nodes that follow each other: a table of rules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.hardware.kernels.executed import Executed, Readers
+from onnxcost.hardware.kernels.patterns import entry
 
 ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
 CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul", "Sub", "Div"})
@@ -19,7 +20,7 @@ class Rule:
     ``others`` says what else the follower may read: "constants", those of "a channel" each (of a product a scalar, too), a
     tensor of the "same" shape, or "any". A node that took one in by a rule which is ``last`` takes in no more. A rule is
     ``fixed`` that holds where the model leaves no dim open. With ``leads`` it is the follower that runs, and does the head's
-    work. ``kind`` is the operator that the two become.
+    work. ``kind`` is the operator that the two become. ``when`` is what else has to hold of head and follower.
     """
 
     heads: frozenset[str]
@@ -29,6 +30,48 @@ class Rule:
     leads: bool = False
     fixed: bool = False
     kind: str = ""
+    when: Callable[[Node, Node], bool] = lambda head, follower: True
+
+
+def _is_image(head: Node, follower: Node) -> bool:
+    return head.x.dims is not None and len(head.x.dims) == 4
+
+
+def _has_weights(node: Node) -> bool:
+    """Whether it multiplies with a constant matrix, as a layer does."""
+    weights = node.required(1)
+    return weights.is_constant and weights.is_shaped and weights.rank == 2
+
+
+def _is_layer(head: Node, follower: Node) -> bool:
+    return _has_weights(head)
+
+
+def _is_flat_layer(head: Node, follower: Node) -> bool:
+    """Of rows alone, with no batch around them."""
+    return _has_weights(head) and head.x.dims is not None and len(head.x.dims) == 2
+
+
+def _swaps_last(head: Node, follower: Node) -> bool:
+    """Transposes the matrices, not the batch around them; a layer takes its rows as they are."""
+    order = list(head.attributes.get("perm") or ())
+    swapped = [*range(len(order) - 2), len(order) - 1, len(order) - 2]
+    return len(order) > 1 and order == swapped and not _has_weights(follower)
+
+
+def _scales(head: Node, follower: Node) -> bool:
+    """Multiplies all elements by the same known number."""
+    known = [tensor for tensor in head.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
+    return len(known) == 1 and known[0].size == 1
+
+
+def _is_scaled(head: Node, follower: Node) -> bool:
+    return _scales(follower, head)
+
+
+def _adds_bias(head: Node, follower: Node) -> bool:
+    known = [tensor for tensor in head.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
+    return len(known) == 1 and known[0].rank == 1
 
 
 _CONVS = frozenset({"Conv"})
@@ -36,79 +79,40 @@ _LAYERNORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "
 _GEMMS = frozenset({"MatMul", "Gemm"})
 RULES: tuple[Rule, ...] = (
     Rule(_CONVS, CONSTANT_SUMS, "a channel"),
-    Rule(_CONVS, frozenset({"Add", "Sum"}), "same"),
+    Rule(_CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
     Rule(_CONVS, ACTIVATIONS, last=True),
     Rule(frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
-    Rule(frozenset({"MatMul"}), frozenset({"Add"}), fixed=True),
-    Rule(frozenset({"MatMul"}), frozenset({"Mul", "Div"})),
+    Rule(frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
+    Rule(frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
+    Rule(frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
     Rule(frozenset({"Gemm"}), ACTIVATIONS, last=True),
     Rule(frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
     Rule(frozenset({"Add"}), _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
     Rule(frozenset({"Add"}), frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
-    Rule(frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True),
+    Rule(frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
+    Rule(frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
     Rule(frozenset({"Relu"}), frozenset({"Clip"})),
     Rule(frozenset({"MatMulInteger"}), frozenset({"Cast"})),
-    Rule(frozenset({"MatMulInteger"}), frozenset({"Mul", "Add"}), "any"),
+    Rule(frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
+    Rule(frozenset({"MatMulInteger"}), frozenset({"Add"})),
     Rule(frozenset({"LayerNormalization"}), frozenset({"Cast"})),
-    Rule(frozenset({"Pad"}), frozenset({"Conv", "MaxPool", "AveragePool"}), leads=True),
+    Rule(frozenset({"Pad"}), frozenset({"Conv"}), leads=True),
 )
 """In the order in which they are tried: each once for every reader, as onnxruntime's optimizers do it."""
-
-PATTERNS: Mapping[tuple[str, ...], str] = {
-    ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
-    ("Mul", "Erf", "Add", "Mul", "Mul"): "Gelu",
-    ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"): "LayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Reciprocal", "Mul", "Mul"): "SimplifiedLayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"): "SimplifiedLayerNormalization",
-    ("Sigmoid", "Mul"): "QuickGelu",
-}
-"""Operators along the way of the data that one kernel does, and which."""
-
-
-def patterns(graph: Graph, nodes: list[Node]) -> list[Executed]:
-    """The nodes, and in place of those that are written out as PATTERNS the one kernel that does their work."""
-    readers = Readers(graph, nodes)
-    taken: set[int] = set()
-    made: dict[int, Executed] = {}
-    for start, node in enumerate(nodes):
-        if start in taken or not any(node.key == pattern[0] for pattern in PATTERNS):
-            continue
-        for pattern, kind in PATTERNS.items():
-            if (places := _matched(nodes, readers, start, pattern)) and not taken & set(places):
-                taken.update(places)
-                members = tuple(nodes[place] for place in places)
-                last = members[-1]
-                head = replace(node, inputs=(_entry(members), *node.inputs[1:]), outputs=last.outputs)
-                made[places[-1]] = Executed(head, members[1:], kind=kind)
-                break
-    return [made.get(i) or Executed(node) for i, node in enumerate(nodes) if i not in taken or i in made]
-
-
-def _entry(members: tuple[Node, ...]) -> Tensor:
-    return max((t for t in members[0].inputs if t is not None), key=lambda t: (not t.is_constant, t.size if t.is_shaped else 0))
-
-
-def _matched(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str, ...]) -> list[int]:
-    """The places of nodes of these operators, each one reading what the one before makes; [] where they are not so."""
-    places = [start]
-    for wanted in pattern[1:]:
-        here = nodes[places[-1]]
-        if here.key != "Sub" and readers.only(here.out) is None:
-            return []
-        following = [place for place in readers.places.get(here.out.name, ()) if nodes[place].key == wanted]
-        if not following:
-            return []
-        places.append(following[0])
-    if pattern[0] == "Sigmoid":
-        other = [t.name for t in nodes[places[1]].inputs if t is not None]
-        return places if nodes[start].x.name in other else []
-    return places
+LATER_RULES: tuple[Rule, ...] = (
+    Rule(frozenset({"Add"}), frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
+)
+"""Of what the others made."""
 
 
 def fused(graph: Graph, steps: list[Executed]) -> list[Executed]:
     """Each node together with what follows it and is done in the same kernel."""
+    return _applied(graph, _applied(graph, steps, RULES), LATER_RULES)
+
+
+def _applied(graph: Graph, steps: list[Executed], all_rules: tuple[Rule, ...]) -> list[Executed]:
     readers = Readers(graph, [step.node for step in steps])
-    rules = [rule for rule in RULES if not (rule.fixed and graph.dims)]
+    rules = [rule for rule in all_rules if not (rule.fixed and graph.dims)]
     at, closed = dict(enumerate(steps)), set[int]()
     for place in range(len(steps)):
         while place in at and place not in closed and (following := readers.only(at[place].node.out)) in at:
@@ -128,7 +132,7 @@ def _merged(head: Executed, follower: Executed, rule: Rule) -> Executed | None:
     node = follower.node
     if (head.kind or head.node.key) not in rule.heads or (follower.kind or node.op_type) not in rule.followers:
         return None
-    if follower.absorbed and not follower.kind:
+    if follower.absorbed and not (follower.kind or rule.leads):
         return None
     made = head.node.out
     others = tuple(t for t in node.inputs if t is not None and not t.is_constant and t.name != made.name)
@@ -138,11 +142,11 @@ def _merged(head: Executed, follower: Executed, rule: Rule) -> Executed | None:
         return None
     if rule.others == "same" and not (len(others) == 1 and others[0].dims == made.dims and not head.residuals):
         return None
-    if head.node.key == "Transpose" and not _swaps_last(head.node):
+    if not rule.when(head.node, node):
         return None
     if rule.leads:
         # It still has the shape that the follower reads.
-        source = replace(made, name=head.node.x.name)
+        source = replace(made, name=entry((head.node,)).name)
         inputs = tuple(source if t is not None and t.name == made.name else t for t in node.inputs)
         absorbed = (*head.absorbed, head.node, *follower.absorbed)
         return replace(follower, node=replace(node, inputs=inputs), absorbed=absorbed, kind=rule.kind or follower.kind)
@@ -155,8 +159,3 @@ def _suits_channels(node: Node, made: Tensor) -> bool:
     sizes = {t.size for t in node.inputs if t is not None and t.is_constant and t.is_shaped}
     allowed = {made.dims[1]} | ({1} if node.key in ("Mul", "Div") else set()) if made.dims and len(made.dims) > 1 else set()
     return sizes <= allowed
-
-
-def _swaps_last(node: Node) -> bool:
-    order = list(node.attributes.get("perm") or ())
-    return len(order) > 1 and order == [*range(len(order) - 2), len(order) - 1, len(order) - 2]

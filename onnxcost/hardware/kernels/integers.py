@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from onnxcost.graph import Node, Tensor
@@ -26,17 +26,36 @@ def quantized(steps: list[Executed]) -> list[Executed]:
         return steps
     found = _Integers([step.node for step in steps])
     integers = {step.node.out.name for step in steps if found.are_meant(step.node)}
+    stands_for: dict[str, Tensor] = {}
     kept = []
     for step in steps:
-        node, readers = step.node, found.readers.get(step.node.out.name, [])
+        node = step.node
+        readers = found.readers.get(node.out.name, [])
         maker = found.made_by.get(node.x.name) if node.inputs and node.inputs[0] is not None else None
         if node.key == _DEQUANTIZES and readers and all(reader.out.name in integers for reader in readers):
-            continue
-        if maker is not None and _is_rounded_for(node, maker, found, integers):
-            continue
-        is_integer = node.out.name in integers and node.key in _INTEGER_KINDS
-        kept.append(replace(step, kind=f"QLinear{node.op_type}") if is_integer else step)
-    return kept
+            stands_for[node.out.name] = node.x
+        elif maker is not None and _is_rounded_for(node, maker, found, integers):
+            stands_for[node.out.name] = replace(node.out, name=node.x.name)
+        else:
+            is_integer = node.out.name in integers and node.key in _INTEGER_KINDS
+            kept.append(replace(step, kind=f"QLinear{node.op_type}") if is_integer else step)
+    return [_on_integers(step, stands_for) for step in kept]
+
+
+def _on_integers(step: Executed, stands_for: Mapping[str, Tensor]) -> Executed:
+    """The step with what it really reads and makes, in place of what was converted for it."""
+
+    def real(tensor: Tensor | None) -> Tensor | None:
+        while tensor is not None and tensor.name in stands_for:
+            behind = stands_for[tensor.name]
+            tensor = behind if tensor.dtype.startswith("float") else replace(behind, dtype=tensor.dtype)
+        return tensor
+
+    inputs = tuple(map(real, step.node.inputs))
+    outputs = step.node.outputs
+    if step.kind and inputs[0] is not None:
+        outputs = tuple(replace(tensor, dtype=inputs[0].dtype) if tensor is not None else None for tensor in outputs)
+    return replace(step, node=replace(step.node, inputs=inputs, outputs=outputs))
 
 
 def _is_rounded_for(node: Node, maker: Node, found: _Integers, integers: set[str]) -> bool:

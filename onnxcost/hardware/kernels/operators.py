@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import NamedTuple
 
-from onnxcost.graph import Node
+from onnxcost.graph import Node, Tensor
 from onnxcost.hardware.kernels.blocks import BLOCK
 from onnxcost.hardware.kernels.executed import Executed
 from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES, Quantities, elements, weight_of
@@ -25,16 +25,39 @@ def tasks(step: Executed) -> Iterator[Task]:
     """The kernels that a step runs: its own, and those that bring tensors into blocks and out of them."""
     repeat = step.node.repeat
     for tensor in step.reordered:
-        yield Task("reorder", (float(tensor.size),), repeat)
+        yield _reordering(tensor, step.turns, repeat)
     family = family_of(step)
     yield Task(family, FAMILIES[family].measure(step.node), repeat)
+    yield Task("call", (), repeat)
+    if step.node.op_type == "HardSwish" and not step.kind:
+        # Onnxruntime has no kernel for it alone: it multiplies with a HardSigmoid.
+        yield Task("binary", elements(step.node), repeat)
     if (cold := _weight_bytes(step.node)) and family in CONTRACTIONS:
         yield Task(_cold_family(step.node, family), (float(cold),), repeat)
     for tensor in step.residuals:
         yield Task("residual", (float(tensor.size),), repeat)
+    if family == "gemm" and (step.node.input(2) is not None or any(node.op_type == "Add" for node in step.absorbed)):
+        # Onnxruntime writes the bias into the result first, and adds the product to that.
+        yield Task("gemm-bias", (float(step.node.out.size),), repeat)
+    own = _own_bytes(step)
+    yield from (Task("cold-values", (float(recall.nbytes), recall.distance, own), repeat) for recall in step.recalls)
     if step.is_blocked and step.node.op_type == "Conv":
         activations = (_ACTIVATIONS.get(node.op_type) for node in step.absorbed)
         yield from (Task(kind, elements(step.node), repeat) for kind in activations if kind)
+
+
+def _reordering(tensor: Tensor, turns: bool, repeat: int) -> Task:
+    """Floats are brought into blocks by a kernel of their own, integers by a Transpose."""
+    size = float(tensor.size)
+    if tensor.dtype == "float32":
+        return Task("reorder-last" if turns else "reorder", (size,), repeat)
+    return Task("transpose", (float(tensor.nbytes), size), repeat)
+
+
+def _own_bytes(step: Executed) -> float:
+    """All that it reads and writes, as a probe of it does over and over."""
+    tensors = (tensor for tensor in (*step.node.inputs, *step.node.outputs) if tensor is not None)
+    return float(sum(tensor.nbytes for tensor in tensors if tensor.is_shaped))
 
 
 def _cold_family(node: Node, family: str) -> str:
@@ -48,6 +71,9 @@ _ACTIVATIONS: Mapping[str, str] = {
     **dict.fromkeys(("Sigmoid", "Tanh"), "fused-sigmoid"),
 }  # fmt: skip
 """What takes time even where a convolution does it; Relu does not."""
+
+WHOLE = 16
+"""The quick kernel for depthwise convolutions of integers wants a multiple of so many channels."""
 
 _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "view": (*sorted(VIEWS), "Shape", "Size", "Constant", "ConstantOfShape", "Range"),
@@ -65,8 +91,8 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
                "ArgMax", "ArgMin"),
     "pool": ("MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"),
     "global-pool": ("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"),
-    "einsum": ("Einsum",), "transpose": ("Transpose",),
-    "concat": ("Concat", "Split", "QLinearConcat"), "slice": ("Slice",), "pad": ("Pad",),
+    "reorder": ("ReorderInput", "ReorderOutput"), "einsum": ("Einsum",), "transpose": ("Transpose",),
+    "concat": ("Concat", "QLinearConcat"), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
     "gather": ("Gather", "GatherND", "GatherElements"), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
     "recurrent": ("LSTM", "GRU", "RNN"), "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
@@ -85,17 +111,48 @@ def family_of(step: Executed) -> str:
     if kind in ("MatMul", "Gemm", "FusedMatMul"):
         return "gemm" if node.required(1).is_constant and node.required(1).rank == 2 else "matmul"
     family = _BY_OPERATOR.get(kind, "other")
+    if step.is_blocked and kind in ("BatchNormalization", "Mul") and any(t is not None and t.is_constant for t in node.inputs):
+        # Onnxruntime makes a convolution of one element a channel of it.
+        return "conv-blocked-depthwise"
+    if family == "transpose":
+        return _transpose_family(node)
+    if family == "reduce":
+        return _reduce_family(node)
+    if family == "reorder" and node.attributes.get("channels_last"):
+        return "reorder-last"
     if step.is_blocked and f"{family}-blocked" in FAMILIES:
         return f"{family}-blocked"
     if family == "pow" and node.required(1).value in _QUICK_POWERS:
         return "cheap"
-    if family == "resize" and node.attributes.get("mode") not in ("nearest", b"nearest"):
-        return "resize-linear"
+    if family == "resize":
+        return _RESIZES.get(node.attributes.get("mode", "nearest"), family)
     if family == "binary" and _broadcasts(node):
         return "broadcast"
     return family
 
 
+def _transpose_family(node: Node) -> str:
+    """Onnxruntime has a quick loop where a single dim changes its place, and one for rows that stay together."""
+    order = [int(axis) for axis in node.attributes.get("perm") or range(node.x.rank)[::-1]]
+    moved = [axis for axis in order if node.x.shape[axis] > 1]
+    if moved == sorted(moved):
+        return "view"
+    if order[-1] == node.x.rank - 1:
+        return "transpose-rows"
+    others = ([axis for axis in order if axis != left_out] for left_out in order)
+    return "transpose" if any(rest == sorted(rest) for rest in others) else "transpose-scattered"
+
+
+def _reduce_family(node: Node) -> str:
+    if node.op_type not in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"):
+        return "reduce-slow"
+    given = node.input(1)
+    axes = node.attributes.get("axes") or (given.value if given is not None else None) or range(node.x.rank)
+    reduced = sorted(int(axis) % node.x.rank for axis in axes)
+    return "reduce" if reduced == list(range(node.x.rank))[-len(reduced) :] else "reduce-before"
+
+
+_RESIZES: Mapping[str, str] = {"linear": "resize-linear", "cubic": "resize-cubic"}
 _QUICK_POWERS = ((2.0,), (3.0,))
 """Exponents that onnxruntime multiplies out."""
 
@@ -110,7 +167,11 @@ def _conv_family(step: Executed) -> str:
     weight, groups = node.required(weight_of(node)).shape, int(node.attributes.get("group", 1))
     depthwise = groups > 1 and weight[1] == 1
     if step.kind or node.op_type == "QLinearConv":
-        return "conv-int8-depthwise" if depthwise else "conv-int8"
+        # What a QuantizeLinear makes for it is brought to uint8; what comes as int8 stays that, and some machines have no
+        # instructions for it.
+        signed = "-signed" if node.op_type == "QLinearConv" and node.x.dtype == "int8" else ""
+        grouped = "-grouped" if groups > 1 else ""
+        return f"conv-int8{signed}{('-ragged' if weight[0] % WHOLE else '-depthwise') if depthwise else grouped}"
     if not step.is_blocked:
         if prod(weight[2:]) == 1:
             return "conv-plain-pointwise"
