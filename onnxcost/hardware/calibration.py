@@ -28,8 +28,10 @@ BESIDE = frozenset({*COLD, "call", "gemm-bias"})
 STAND_INS: Mapping[str, str] = {
     "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
     "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
-    "reorder-last": "reorder", "split": "concat", "reduce-before": "reduce", "reduce-slow": "reduce",
-    "transpose-rows": "transpose", "transpose-scattered": "transpose",
+    "split": "concat", "transpose-rows": "transpose", "transpose-scattered": "transpose", "reorder-last": "reorder",
+    "reduce-before": "reduce", "reduce-slow": "reduce", "softmax-across": "softmax", "softmax-int8": "softmax",
+    "matmul-int8": "gemm-int8", "conv-int8-grouped": "conv-int8", "conv-int8-depthwise": "conv-int8-ragged",
+    "conv-int8-signed-grouped": "conv-int8-signed", "conv-int8-signed-depthwise": "conv-int8-signed-ragged",
 }  # fmt: skip
 """A family that has no times, and whose are taken."""
 
@@ -148,6 +150,8 @@ def _point(probe: Probed, known: Speeds) -> Point | None:
     left = probe.seconds - known.run_seconds - others
     if probe.family == "cold-values":
         far = [task for task in own if task.quantities[2] < task.quantities[1] < float("inf")]
+        if not far:
+            return None
         return Point((median(task.quantities[1] for task in far),), max(left, 0.0) / sum(task.quantities[0] for task in far))
     if probe.family in COLD:
         return Point((probe.footprint,), max(left, 0.0) / sum(task.times * task.quantities[0] for task in own))

@@ -73,8 +73,12 @@ def convolutions() -> Iterator[Probe]:
         (384, 224, 16, 16),
     ):
         yield conv("conv-blocked-first", 3 if side > 28 else 1, outputs, side, kernel, stride=stride, back=False)
-    for channels, side, groups in ((128, 56, 8), (256, 28, 8), (512, 14, 16), (1024, 7, 32)):
-        yield conv("conv-blocked-grouped", channels, channels, side, 3, groups)
+    for channels, side, kernel, groups, stride in (
+        *((128, 56, 3, 8, 1), (256, 28, 3, 8, 1), (512, 14, 3, 16, 1), (1024, 7, 3, 32, 1), (32, 112, 3, 2, 1)),
+        *((96, 112, 3, 6, 2), (144, 56, 3, 9, 1), (240, 28, 5, 15, 1), (480, 14, 5, 30, 1), (1152, 7, 5, 72, 1)),
+        *((96, 56, 3, 2, 1), (192, 28, 3, 4, 1), (432, 14, 3, 9, 1), (1008, 7, 3, 21, 1)),
+    ):
+        yield conv("conv-blocked-grouped", channels, channels, side, kernel, groups, stride, back=stride == 1)
     for channels, side, groups in _NARROW_GROUPS:
         yield conv("conv-plain-grouped", channels, channels, side, 3, groups)
     for channels, side, groups in ((144, 56, 6), (224, 56, 4), (720, 28, 6)):
@@ -141,6 +145,8 @@ def plain_convolutions() -> Iterator[Probe]:
         yield chain("conv-plain", (1, inputs, 8, side, side), text, weights=solid)
     for channels, side, stride in ((30, 14, 1), (58, 28, 1), (122, 28, 1), (58, 56, 2), (122, 56, 2), (246, 14, 2)):
         yield conv("conv-plain-depthwise", channels, channels, side, 3, channels, stride, back=False)
+    for channels, side, kernel, stride in ((57, 28, 7, 1), (57, 56, 5, 1), (22, 56, 7, 2)):
+        yield conv("conv-plain-depthwise", channels, channels, side, kernel, channels, stride, back=False)
     for channels, length in ((64, 256), (512, 64)):
         single: Weights = {"w": ("float32", (channels, 1, 5))}
         yield chain(

@@ -18,7 +18,7 @@ _GEMMS = (
 _BATCHED = (
     (12, 197, 64, 197), (12, 197, 197, 64), (8, 16, 64, 16), (64, 49, 32, 49), (64, 49, 49, 32), (12, 128, 64, 128),
     (12, 512, 64, 512),
-    (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128),
+    (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128), (1, 32, 768, 8192),
 )  # fmt: skip
 
 
@@ -100,6 +100,14 @@ def quantized() -> Iterator[Probe]:
         yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=io)
         whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
         yield chain("matmul-integer", (rows, inner), "MatMulInteger(IN, w, a)", weights=whole, dtypes=("uint8", "int32"))
+    for batch, rows, inner, columns in ((3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
+        given = f"uint8[{batch},{rows},{inner}] x, uint8[{batch},{inner},{columns}] z"
+        text = f"({given}) => (uint8 y) {{ y = QLinearMatMul(x, s, a, z, s, a, s, a) }}"
+        yield Probe("matmul-int8", text, {"s": _SCALES["s"], "a": _SCALES["a"]})
+    for rows, columns in ((16, 64), (591, 197), (1536, 128)):
+        text = "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(IN, s, a, s, a)"
+        io = ("uint8", "uint8")
+        yield chain("softmax-int8", (rows, columns), text, weights={"s": _SCALES["s"], "a": _SCALES["a"]}, dtypes=io)
     for size in (KI, 16 * KI, 256 * KI, 2 * MI):
         text = "com.microsoft.QLinearAdd(IN, s, a, X, s, a, s, a)"
         yield chain(

@@ -151,6 +151,12 @@ def _normalizations() -> Iterator[Probe]:
         yield chain("bias-gelu", (1, rows, columns), *["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2, weights={"b": weights["b"]})
 
 
+def _across() -> Iterator[Probe]:
+    """Softmax of another dim than the last: onnxruntime swaps the two, mostly element by element."""
+    for shape in ((1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
+        yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
+
+
 def _pools() -> Iterator[Probe]:
     for channels, side in ((20, 112), (20, 28), (100, 14)):
         yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"] * 2)
@@ -186,7 +192,7 @@ def _mixed() -> Iterator[Probe]:
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _pools, _reorders),
+    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _across, _pools, _reorders),
     *(convolutions, activated, plain_convolutions, products, einsums, recurrences, quantized),
     *(_mixed, cold_products, bottlenecks, delay_lines),
 )

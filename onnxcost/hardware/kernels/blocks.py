@@ -14,9 +14,23 @@ BLOCK = 16
 ALIGNMENT = 4
 """What the channels must be a multiple of to be brought into blocks."""
 
-_POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
+_POOLS = frozenset({"MaxPool", "AveragePool"})
+_GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
 _EITHER = frozenset(
-    {"Add", "Sum", "Mul", "Relu", "Sigmoid", "Tanh", "QuickGelu", "Gelu", "Concat", "BatchNormalization", "Resize"}
+    {
+        "Add",
+        "Sum",
+        "Mul",
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "HardSigmoid",
+        "QuickGelu",
+        "Gelu",
+        "Concat",
+        "BatchNormalization",
+        "Resize",
+    }
 )
 _AGNOSTIC = frozenset({"Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Mul", "Add", "ReduceMean"})
 _OF_INTEGERS = frozenset(
@@ -27,7 +41,7 @@ _OF_INTEGERS = frozenset(
 
 
 def _works_on_blocks(step: Executed, inside: Set[str], readers: Readers) -> bool:
-    node, kind = step.node, step.kind or step.node.key
+    node, kind = step.node, step.kind or step.node.op_type
     try:
         if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked:
             return False
@@ -36,6 +50,9 @@ def _works_on_blocks(step: Executed, inside: Set[str], readers: Readers) -> bool
         if kind in _POOLS:
             return node.x.shape[1] % BLOCK == 0
         data = [t for t in node.inputs if t is not None and not t.is_constant]
+        if kind in _GLOBAL_POOLS:
+            # Brought there for its own sake only where it is the model's input.
+            return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or node.x.name not in readers.made)
         if kind not in _EITHER or not all(t.name in inside for t in data):
             return False
         if kind == "Concat":
@@ -82,7 +99,7 @@ def _works_channels_last(step: Executed, inside: Set[str], readers: Readers) -> 
     return kind in _OF_INTEGERS
 
 
-BLOCKED = Layout(_works_on_blocks, _reads_plain)
+BLOCKED = Layout(_works_on_blocks, _reads_plain, sums_elsewhere=False)
 """Where a convolution's inputs are fewer than a block it reads the plain layout."""
 CHANNELS_LAST = Layout(_works_channels_last)
 """What lies between two convolutions of integers stays there, floats included that only operators of any layout read."""

@@ -52,6 +52,7 @@ class Readers:
                 if tensor is not None:
                     self.places.setdefault(tensor.name, []).append(index)
         self.outputs = {tensor.name for tensor in graph.outputs}
+        self.made = {tensor.name for node in nodes for tensor in node.outputs if tensor is not None}
 
     def only(self, tensor: Tensor) -> int | None:
         """The one reader; None where there are several, or the caller reads it, too."""

@@ -28,11 +28,16 @@ def live(graph: Graph) -> list[Node]:
             dequantized.add(node.out.name)
         elif node.key not in _RANDOM and (constant or (fixed and node.key in _SHAPES)):
             known.update(tensor.name for tensor in node.outputs if tensor is not None)
-        elif node.key not in _HANDED_ON:
+        elif node.key not in _HANDED_ON and not _changes_nothing(node):
             kept.append(_with_constants(node, known, True))
         else:
             kept.append(node)
     return _renamed(kept)
+
+
+def _changes_nothing(node: Node) -> bool:
+    """Whether it brings a tensor to the type that it has."""
+    return node.key == "Cast" and node.x.dtype == node.out.dtype
 
 
 def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
@@ -50,7 +55,7 @@ def _renamed(nodes: list[Node]) -> list[Node]:
     for node in nodes:
         if any(tensor is not None and tensor.name in names for tensor in node.inputs):
             node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
-        if node.key in _HANDED_ON:
+        if node.key in _HANDED_ON or _changes_nothing(node):
             names[node.out.name] = node.x
         else:
             kept.append(node)

@@ -10,7 +10,8 @@ from onnxcost.hardware.kernels.executed import Executed, Readers
 from onnxcost.hardware.kernels.patterns import entry
 
 ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
-CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul", "Sub", "Div"})
+GEMM_ACTIVATIONS = (ACTIVATIONS - {"Clip", "HardSwish"}) | {"Elu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"}
+CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ RULES: tuple[Rule, ...] = (
     Rule(frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
     Rule(frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
     Rule(frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
-    Rule(frozenset({"Gemm"}), ACTIVATIONS, last=True),
+    Rule(frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
     Rule(frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
     Rule(frozenset({"Add"}), _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
     Rule(frozenset({"Add"}), frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),

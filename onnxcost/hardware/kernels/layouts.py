@@ -12,11 +12,12 @@ from onnxcost.hardware.kernels.executed import Executed, Readers
 
 class Layout(NamedTuple):
     """``works`` says whether a step works on the layout, given the names of what is there already; ``reads_plain`` of one that
-    does, whether it yet reads its first input as it is.
+    does, whether it yet reads its first input as it is. Without ``sums_elsewhere`` a convolution adds nothing up but here.
     """
 
     works: Callable[[Executed, Set[str], Readers], bool]
     reads_plain: Callable[[Node], bool] = lambda node: False
+    sums_elsewhere: bool = True
 
 
 def laid_out(graph: Graph, steps: Sequence[Executed], layout: Layout) -> list[Executed]:
@@ -27,7 +28,9 @@ def laid_out(graph: Graph, steps: Sequence[Executed], layout: Layout) -> list[Ex
     """What is in both layouts."""
     laid: list[Executed] = []
     for whole in steps:
-        for step in _parts(whole, inside) if layout.works(whole, inside, readers) else (whole,):
+        works = layout.works(whole, inside, readers)
+        is_whole = layout.sums_elsewhere and not works
+        for step in (whole,) if is_whole else _parts(whole, inside if works else frozenset()):
             works = layout.works(step, inside, readers)
             plain = {step.node.x.name} if works and layout.reads_plain(step.node) else set()
             wanted = [tensor for tensor in step.data if (tensor.name in inside) != (works and tensor.name not in plain)]
@@ -69,7 +72,7 @@ def _parts(step: Executed, inside: Set[str]) -> list[Executed]:
     """A convolution and the sum after it, where only the plain layout has what is to be added; else the step as it is."""
     place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
     residual = {tensor.name for tensor in step.residuals}
-    if place is None or residual <= inside:
+    if step.node.key != "Conv" or place is None or residual <= inside:
         return [step]
     made = next(t for t in step.absorbed[place].inputs if t is not None and t.name not in residual)
     convolution = replace(step, node=replace(step.node, outputs=(made,)), absorbed=step.absorbed[:place], residuals=())

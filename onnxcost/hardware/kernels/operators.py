@@ -36,6 +36,9 @@ def tasks(step: Executed) -> Iterator[Task]:
         yield Task(_cold_family(step.node, family), (float(cold),), repeat)
     for tensor in step.residuals:
         yield Task("residual", (float(tensor.size),), repeat)
+    if family == "gemm" and step.absorbed and step.node.x.rank > 2:
+        # Onnxruntime makes rows of it before the product, and brings them back.
+        yield Task("view", (), 2 * repeat)
     if family == "gemm" and (step.node.input(2) is not None or any(node.op_type == "Add" for node in step.absorbed)):
         # Onnxruntime writes the bias into the result first, and adds the product to that.
         yield Task("gemm-bias", (float(step.node.out.size),), repeat)
@@ -83,7 +86,7 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "exp": ("Exp", "Log", "Sin", "Cos", "Softplus", "Elu", "Selu", "Softsign", "Mish"),
     "sqrt": ("Sqrt", "Reciprocal"), "hard": ("HardSigmoid", "HardSwish"), "sigmoid": ("Sigmoid",), "tanh": ("Tanh",),
     "erf": ("Erf",), "gelu": ("Gelu", "FastGelu"), "bias-gelu": ("BiasGelu",), "quick-gelu": ("QuickGelu",), "pow": ("Pow",),
-    "where": ("Where",), "cast": ("Cast",), "softmax": ("Softmax", "LogSoftmax", "QLinearSoftmax"),
+    "where": ("Where",), "cast": ("Cast",), "softmax": ("Softmax", "LogSoftmax"), "softmax-int8": ("QLinearSoftmax",),
     "layernorm": ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"),
     "skip-layernorm": ("SkipLayerNormalization",), "batchnorm": ("BatchNormalization",),
     "instancenorm": ("InstanceNormalization", "GroupNormalization"), "lrn": ("LRN",),
@@ -111,6 +114,10 @@ def family_of(step: Executed) -> str:
     if kind in ("MatMul", "Gemm", "FusedMatMul"):
         return "gemm" if node.required(1).is_constant and node.required(1).rank == 2 else "matmul"
     family = _BY_OPERATOR.get(kind, "other")
+    if family == "gemm-int8" and not node.required(weight_of(node)).is_constant:
+        return "matmul-int8"
+    if family == "softmax" and int(node.attributes.get("axis", -1)) % node.x.rank != node.x.rank - 1:
+        return "softmax-across"
     if step.is_blocked and kind in ("BatchNormalization", "Mul") and any(t is not None and t.is_constant for t in node.inputs):
         # Onnxruntime makes a convolution of one element a channel of it.
         return "conv-blocked-depthwise"

@@ -10,10 +10,10 @@ from onnxcost.hardware.kernels.executed import Executed, Readers
 
 PATTERNS: Mapping[tuple[str, ...], str] = {
     ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
-    ("Mul", "Erf", "Add", "Mul", "Mul"): "Gelu",
     ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"): "FastGelu",
     ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"): "LayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"): "SimplifiedLayerNormalization",
+    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"): "SimplifiedLayerNormalization",
+    ("Mul", "Sigmoid", "Mul"): "QuickGelu",
     ("Sigmoid", "Mul"): "QuickGelu",
 }
 """Operators along the way of the data that one kernel does, and which."""
@@ -67,9 +67,9 @@ def _matched(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str
         if not following or (wanted == "ReduceMean" and not _over_rows(nodes[following[0]])):
             return []
         places.append(following[0])
-    if pattern[0] == "Sigmoid":
-        other = [t.name for t in nodes[places[1]].inputs if t is not None]
-        return places if nodes[start].x.name in other else []
+    if pattern[-2] == "Sigmoid":
+        other = [t.name for t in nodes[places[-1]].inputs if t is not None]
+        return places if entry((nodes[start],)).name in other else []
     return places
 
 

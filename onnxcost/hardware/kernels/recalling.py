@@ -30,6 +30,8 @@ class _Memory:
         for step in steps:
             if step.node.op_type in VIEWS and step.data:
                 self.root[step.node.out.name] = self._root(step.data[0].name)
+        self.made = {t.name for step in steps for t in step.node.outputs if t is not None}
+        """The others are the caller's, and nothing is written over them."""
         self.last_reader = {self._root(t.name): index for index, step in enumerate(steps) for t in step.data}
         self.now = 0
         self.touched: dict[str, int] = {}
@@ -44,7 +46,7 @@ class _Memory:
             return
         read = {self._root(tensor.name): tensor for tensor in step.data if tensor.is_shaped}
         yield from (Recall(tensor.nbytes, self._since(self.touched.get(name))) for name, tensor in read.items())
-        dying = {name: tensor for name, tensor in read.items() if self.last_reader[name] == index}
+        dying = {name: tensor for name, tensor in read.items() if self.last_reader[name] == index and name in self.made}
         written = [tensor for tensor in step.node.outputs if tensor is not None and tensor.is_shaped]
         in_place = _written_over(step, dying.values(), written)
         for tensor in () if in_place else written:
