@@ -2,11 +2,12 @@
 
     python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [-o TABLE] [MODEL ...]
 
-Set-up: ``pip install .`` Without models: the skeletons in tests/data/unseen_b.tar.xz (scripts/unseen_models.py says how they
+Set-up: ``pip install .`` Without models: the skeletons in tests/data/unseen_c.tar.xz (scripts/unseen_models.py says how they
 were chosen), their weights made up. None of them was looked at, measured or predicted before rules and probes were finished.
 
 Each model is measured as two, in processes of their own that take turns: their low quantiles (of ten runs the second quickest)
-against each other are the noise floor, and their mean is what the prediction is held against. Of models whose dims are open the
+against each other are the noise floor, and their mean is what the prediction is held against. A shared machine's speed also
+drifts from minute to minute: at the end it is calibrated again, and the ratio printed. Of models whose dims are open the
 assumed ones are used; FILE may be followed by dims, as in ``model.onnx@batch=8,sequence=128``.
 """
 
@@ -32,7 +33,7 @@ from onnxcost.measuring.calibrating import calibrate
 from onnxcost.measuring.preparation import Question
 
 ROOT = Path(__file__).parent.parent
-SKELETONS = ROOT / "tests" / "data" / "unseen_b.tar.xz"
+SKELETONS = ROOT / "tests" / "data" / "unseen_c.tar.xz"
 QUANTIZED = ("_qdq", "_qop", "_dynamic")
 """What names of quantized models have in them."""
 LOW = 10
@@ -80,7 +81,15 @@ def main() -> int:
                 if options.output:
                     write(rows, options.output)
     report(rows)
+    print(f"\n{drift(machine, options):.2f} x is what the same predictions are after a calibration at the end")
     return 0
+
+
+def drift(machine: Calibrated, options: argparse.Namespace) -> float:
+    """How much slower the machine has become meanwhile, by what is predicted of models/ before and after."""
+    later = Calibrated(calibrate(threads=[options.threads]), options.threads)
+    reports = [onnxcost.estimate(path) for path in sorted((ROOT / "models").glob("*.onnx"))]
+    return median(later.seconds(each) / machine.seconds(each) for each in reports)
 
 
 def cases(given: Sequence[str], folder: Path) -> Iterator[tuple[str, dict[str, int]]]:

@@ -19,6 +19,10 @@ APPLICATIONS = (
 IMAGE = (224, 224, 3)
 
 
+def application(name: str, **options: float) -> Callable[[None], keras.Model]:
+    return partial(getattr(keras.applications, name), input_shape=IMAGE, **options)
+
+
 def gru_text(weights: None) -> keras.Model:
     """A text classifier: 128 tokens, embedding, two GRUs."""
     return keras.Sequential(
@@ -51,9 +55,14 @@ def conv1d_audio(weights: None) -> keras.Model:
     )
 
 
-MODELS: Mapping[str, Callable[[None], keras.Model]] = {
-    f"keras_{name}": partial(getattr(keras.applications, name), input_shape=IMAGE) for name in APPLICATIONS
-} | {"keras_gru_text": gru_text, "keras_conv1d_audio": conv1d_audio}
+MODELS: Mapping[str, Callable[[None], keras.Model]] = {f"keras_{name}": application(name) for name in APPLICATIONS} | {
+    "keras_gru_text": gru_text,
+    "keras_conv1d_audio": conv1d_audio,
+}
+HELD_OUT: Mapping[str, Callable[[None], keras.Model]] = {
+    "keras_MobileNetV2_035": application("MobileNetV2", alpha=0.35),
+    **{f"keras_{name}": application(name) for name in ("EfficientNetV2B1", "ResNet50V2", "DenseNet169")},
+}
 
 
 def example(name: str) -> np.ndarray:
@@ -67,7 +76,7 @@ def example(name: str) -> np.ndarray:
 
 
 def export(name: str, path: Path) -> None:
-    model = build_random(lambda weights: MODELS[name](weights=weights), example(name))
+    model = build_random(lambda weights: {**MODELS, **HELD_OUT}[name](weights=weights), example(name))
     model.export(path, format="onnx", verbose=False)
     exported = onnx.load(path)
     for value in [*exported.graph.input, *exported.graph.output]:

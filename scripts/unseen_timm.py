@@ -1,10 +1,11 @@
-"""One model of each family of timm, chosen without looking, and how any PyTorch module is exported here."""
+"""Two models of each family of timm, chosen without looking, and how any PyTorch module is exported here."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,23 @@ def digest(name: str) -> int:
 
 
 def names() -> Iterator[str]:
-    """The families' models, each as it is found; a family without a model within GMACS has none."""
-    for family in FAMILIES:
-        if found := variant(family):
-            yield f"timm_{found}"
+    """Of each family the first variant, as it is found; a family without a model within GMACS has none."""
+    return (f"timm_{name}" for family in FAMILIES for name in islice(variants(family), 1))
+
+
+def held_out() -> list[str]:
+    """Of each family the second variant, unless another family has had it."""
+    first = set(names())
+    second = (f"timm_{name}" for family in FAMILIES for name in islice(variants(family), 1, 2))
+    return list(dict.fromkeys(name for name in second if name not in first))
+
+
+def variants(family: str) -> Iterator[str]:
+    """The family's models within GMACS, the one whose name has the lowest SHA-256 first."""
+    return (name for name in sorted(timm.list_models(family), key=digest) if GMACS[0] <= gmacs(name) <= GMACS[1])
 
 
 @cache
-def variant(family: str) -> str | None:
-    """Of the family's models within GMACS the one whose name has the lowest SHA-256."""
-    candidates = sorted(timm.list_models(family), key=digest)
-    return next((name for name in candidates if GMACS[0] <= gmacs(name) <= GMACS[1]), None)
-
-
 def gmacs(name: str) -> float:
     """torch.utils.flop_counter's FLOPs / 2, of shapes alone; infinite where the model cannot be built without data."""
     from torch.utils.flop_counter import FlopCounterMode

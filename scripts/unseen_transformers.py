@@ -85,6 +85,17 @@ WHISPER = {
     "d_model": 384, "encoder_layers": 4, "encoder_attention_heads": 6, "encoder_ffn_dim": 1536, "max_source_positions": 500,
 }
 CACHED = ("logits", *(f"present.{part}" for part in cache(30)))
+DEBERTA_V3_SMALL = encoder(6, 768, 12) | {
+    "vocab_size": 128100, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256,
+    "norm_rel_ebd": "layer_norm", "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False,
+}
+DISTILROBERTA = encoder(6, 768, 12) | {"max_position_embeddings": 514, "type_vocab_size": 1}
+FLAN_T5_SMALL = {"d_ff": 1024, "num_layers": 8, "num_heads": 6, "feed_forward_proj": "gated-gelu"}
+LEVIT_128S = {"num_attention_heads": [4, 6, 8], "depths": [2, 3, 4]}
+PYTHIA_70M = encoder(6, 512, 8) | {"vocab_size": 50304, "use_cache": False}
+WHISPER_BASE = {
+    "d_model": 512, "encoder_layers": 6, "encoder_attention_heads": 8, "encoder_ffn_dim": 2048, "max_source_positions": 250,
+}
 YOLOS = encoder(12, 192, 3) | {"image_size": [224, 224], "use_mid_position_embeddings": False}
 CASES: Mapping[str, Case] = {
     "hf_bert_tiny": Case("BertModel", "BertConfig", encoder(2, 128, 2), masked(128)),
@@ -112,11 +123,26 @@ CASES: Mapping[str, Case] = {
     "hf_convnextv2_nano": Case("ConvNextV2ForImageClassification", "ConvNextV2Config", CONVNEXT_NANO, image()),
     "hf_dinov2_small": Case("Dinov2Model", "Dinov2Config", DINOV2, image()),
 }
+HELD_OUT: Mapping[str, Case] = {
+    "hf_bert_small": Case("BertModel", "BertConfig", encoder(4, 512, 8), masked(128)),
+    "hf_distilroberta": Case("RobertaModel", "RobertaConfig", DISTILROBERTA, masked(64)),
+    "hf_deberta_v3_small": Case("DebertaV2Model", "DebertaV2Config", DEBERTA_V3_SMALL, masked(64)),
+    "hf_mpnet_base": Case("MPNetModel", "MPNetConfig", {"max_position_embeddings": 514}, masked(64)),
+    "hf_flan_t5_small_encoder": Case("T5EncoderModel", "T5Config", FLAN_T5_SMALL, masked(64)),
+    "hf_pythia_70m": Case("GPTNeoXForCausalLM", "GPTNeoXConfig", PYTHIA_70M, masked(16)),
+    "hf_clip_b32_vision": Case("CLIPVisionModel", "CLIPVisionConfig", {}, image()),
+    "hf_poolformer_s12": Case("PoolFormerForImageClassification", "PoolFormerConfig", {"num_labels": 1000}, image()),
+    "hf_levit_128s": Case("LevitForImageClassification", "LevitConfig", LEVIT_128S | {"num_labels": 1000}, image()),
+    "hf_squeezebert": Case("SqueezeBertModel", "SqueezeBertConfig", {}, masked(64)),
+    "hf_whisper_base_encoder_5s": Case(
+        "models.whisper.modeling_whisper.WhisperEncoder", "WhisperConfig", WHISPER_BASE, floats("input_features", 1, 80, 500),
+    ),
+}
 # fmt: on
 
 
 def export(name: str, path: Path) -> None:
-    case = CASES[name]
+    case = {**CASES, **HELD_OUT}[name]
     torch.manual_seed(0)
     model = attrgetter(case.model)(transformers)(getattr(transformers, case.config)(**case.sizes)).eval()
     inputs = case.inputs()
