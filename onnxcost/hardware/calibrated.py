@@ -145,14 +145,15 @@ class Calibrated:
     def _node_time(self, found: StepTime) -> NodeTime:
         step, total = found.step, found.total
         own = next((task for task in tasks(step) if task.family in CONTRACTIONS), None)
-        integers = step.kind.startswith("QLinear") or "Integer" in step.node.op_type
+        kind = step.kind or step.node.op_type
+        integers = kind.startswith("QLinear") or "Integer" in kind
         rate = self.peaks.rates.get("int8" if integers else "float32", 0.0)
         work = 2 * own.times * own.quantities[0] if own and FAMILIES[own.family].names[0] == "MACs" else 0.0
         bandwidth = max(self.peaks.bandwidths.values(), default=0.0)
         moved = step.node.repeat * sum(t.nbytes for t in step.node.outputs if t is not None and t.is_shaped) if work else 0
         overhead = min(self._overhead * step.node.repeat, total)
         return NodeTime(
-            name=step.node.name, op_type=step.kind or step.node.op_type, dtype="int8" if integers else step.node.out.dtype,
+            name=step.node.name, op_type=kind, dtype="int8" if integers else step.node.out.dtype,
             merged=len(step.absorbed), compute=work / rate if rate else 0.0, transfer=moved / bandwidth if bandwidth else None,
             overhead=overhead, span=Span(total, total, "prediction"),
         )  # fmt: skip

@@ -85,7 +85,7 @@ def _scales_channels(node: Node) -> bool:
 
 
 def _reads_plain(node: Node) -> bool:
-    return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.x.shape[1] < BLOCK
+    return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.required(1).shape[1] < BLOCK
 
 
 def _works_channels_last(step: Executed, inside: Set[str], readers: Readers) -> bool:

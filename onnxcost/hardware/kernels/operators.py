@@ -36,10 +36,11 @@ def tasks(step: Executed) -> Iterator[Task]:
         yield Task(_cold_family(step.node, family), (float(cold),), repeat)
     for tensor in step.residuals:
         yield Task("residual", (float(tensor.size),), repeat)
-    if family == "gemm" and step.absorbed and step.node.x.rank > 2:
+    biased = family == "gemm" and any(node.op_type == "Add" for node in step.absorbed)
+    if biased and step.node.x.rank > 2:
         # Onnxruntime makes rows of it before the product, and brings them back.
         yield Task("view", (), 2 * repeat)
-    if family == "gemm" and (step.node.input(2) is not None or any(node.op_type == "Add" for node in step.absorbed)):
+    if biased or (family == "gemm" and step.node.input(2) is not None):
         # Onnxruntime writes the bias into the result first, and adds the product to that.
         yield Task("gemm-bias", (float(step.node.out.size),), repeat)
     own = _own_bytes(step)

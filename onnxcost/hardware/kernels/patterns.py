@@ -12,6 +12,7 @@ PATTERNS: Mapping[tuple[str, ...], str] = {
     ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
     ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"): "FastGelu",
     ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"): "LayerNormalization",
+    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"): "SimplifiedLayerNormalization",
     ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"): "SimplifiedLayerNormalization",
     ("Mul", "Sigmoid", "Mul"): "QuickGelu",
     ("Sigmoid", "Mul"): "QuickGelu",
@@ -25,10 +26,10 @@ def patterns(graph: Graph, nodes: list[Node]) -> list[Executed]:
     taken: set[int] = set()
     made: dict[int, Executed] = {}
     for start, node in enumerate(nodes):
-        if start in taken or not any(node.key == pattern[0] for pattern in PATTERNS):
+        if start in taken:
             continue
         for pattern, kind in PATTERNS.items():
-            if (places := _matched(nodes, readers, start, pattern)) and not taken & set(places):
+            if node.key == pattern[0] and (places := _matched(nodes, readers, start, pattern)) and not taken & set(places):
                 places = sorted({*places, *_beside(nodes, readers, places)})
                 taken.update(places)
                 members = tuple(nodes[place] for place in places)
@@ -67,10 +68,20 @@ def _matched(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str
         if not following or (wanted == "ReduceMean" and not _over_rows(nodes[following[0]])):
             return []
         places.append(following[0])
+    if pattern[0] == "Pow" and "Sqrt" in pattern:
+        # Divided by the root, or multiplied by 1 over it; then scaled.
+        by_inverse = nodes[places[4]].x.is_constant
+        return places if by_inverse == (len(pattern) == 7) and _known(nodes[places[-1]]) else []
+    if pattern[0] == "Mul" and [tensor.size for tensor in _known(nodes[start])] != [1]:
+        return []
     if pattern[-2] == "Sigmoid":
         other = [t.name for t in nodes[places[-1]].inputs if t is not None]
         return places if entry((nodes[start],)).name in other else []
     return places
+
+
+def _known(node: Node) -> list[Tensor]:
+    return [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
 
 
 def _over_rows(node: Node) -> bool:

@@ -27,8 +27,6 @@ SKELETONS = (
     *("mnasnet0_5", "efficientnet_b0", "densenet121", "googlenet", "inception_v3", "squeezenet1_1", "shufflenet_v2_x1_0"),
     *("convnext_tiny", "swin_t", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"),
 )
-POOLED = {"GlobalAveragePool": -1, "GlobalAveragePool in blocks": 1}
-"""A global pool that reads the plain layout stays there."""
 SUMMED = {"Add": -1, "LayerNormalization": -1, "SkipLayerNormalization": 1}
 """A sum is a part of the normalization behind it only where both have three dims, all the same."""
 KNOWN: dict[str, dict[str, int]] = {
@@ -36,18 +34,15 @@ KNOWN: dict[str, dict[str, int]] = {
     "shufflenet_v2_x1_0": {"Slice": 26, "Split": -13},
     "vit_b_16_pytorch": {"Gather": 36, "Split": -12, "Transpose": 48},
     "text_transformer_pytorch": {"Gather": 7, "Range": 1, "Slice": -1, "Split": -2},
-    "swin_t": {"Gather": 36, "Slice": 40, "Split": -32, "Transpose": -25, **POOLED, "Reorder": 2, **SUMMED},
+    "swin_t": {"Gather": 36, "Slice": 40, "Split": -32, "Transpose": -24, **SUMMED},
     # What is worked out twice alike is worked out once, here two sums.
     "swin_t_pytorch": {"Gather": 36, "Slice": 40, "Split": -32, "Transpose": -24, **SUMMED, "Add": 2 + SUMMED["Add"]},
     "lstm_text_pytorch": {"Slice": 2, "Transpose": 1},
     # Transposes that are moved through other operators, and shapes with them.
     "bert_base_pytorch": {"Gather": -12, **SUMMED},
-    "convnext_tiny": {"Transpose": 4, **POOLED, "Reorder": 2},
+    "convnext_tiny": {"Transpose": 5},
     # Each reader of an int8 value that two read has a DequantizeLinear of its own, and sums of floats stay in the plain layout.
     "resnet18_int8_qdq": {"DequantizeLinear": -8, "Reorder": 8, "Transpose": -8},
-    "regnet_y_400mf": {name: 7 * more for name, more in POOLED.items()},
-    # A fully connected layer takes no HardSwish in.
-    "mobilenet_v3_small": {"HardSigmoid": -1, "Mul": -1},
     # Blocks are enlarged by whole factors alone.
     "deeplabv3_mobilenet_v3_large": {"Resize": -1, "Resize in blocks": 1},
 }

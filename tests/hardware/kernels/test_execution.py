@@ -61,11 +61,14 @@ LAST, FIRST = "<int64[1] axis = {-1}>", "<int64[1] axis = {0}>"
     ("inputs", "body", "found"),
     [
         # The bias is written first, and costs time. Where a dim is open it is added afterwards.
-        ("float[4,8,32] x", "t = MatMul(x, w) y = Add(t, b)", ["gemm", "gemm-bias"]),
+        ("float[4,8,32] x", "t = MatMul(x, w) y = Add(t, b)", ["gemm", "view", "gemm-bias"]),
         ("float[4,32] x", "y = Gemm(x, w, b)", ["gemm", "gemm-bias"]),
         ("float[4,8,32] x", "y = MatMul(x, w)", ["gemm"]),
         ("float[N,8,32] x", "t = MatMul(x, w) y = Add(t, b)", ["gemm", "broadcast"]),
         ("float[N,32] x", "t = MatMul(x, w) y = Add(t, b)", ["gemm", "gemm-bias"]),
+        # Rows are made for the bias alone.
+        ("float[4,8,32] x", "t = MatMul(x, w) y = Mul(t, c)", ["gemm"]),
+        ("float[4,8,32] x", "t = Mul(x, c) y = MatMul(t, w)", ["gemm"]),
         # Of two values: what is transposed and scaled before, and scaled behind.
         ("float[4,32] x", "t = Transpose<perm = [1, 0]>(x) y = MatMul(x, t)", ["matmul"]),
         ("float[4,32] x", "t = Transpose<perm = [1, 0]>(x) u = MatMul(x, t) y = Div(u, c)", ["matmul"]),
@@ -80,12 +83,13 @@ LAST, FIRST = "<int64[1] axis = {-1}>", "<int64[1] axis = {0}>"
         ("float[N,8,32] x", "t = MatMul(x, w) u = Add(t, b) v = Add(u, x) y = LayerNormalization(v, b, b)",
          ["gemm", "skip-layernorm"]),
         ("float[N,8,32] x", "t = MatMul(x, w) u = Add(t, b) y = com.microsoft.Gelu(u)", ["gemm", "bias-gelu"]),
-        ("float[4,8,32] x", "t = MatMul(x, w) u = Add(t, b) y = com.microsoft.Gelu(u)", ["gemm", "gemm-bias", "gelu"]),
+        ("float[4,8,32] x", "t = MatMul(x, w) u = Add(t, b) y = com.microsoft.Gelu(u)", ["gemm", "view", "gemm-bias", "gelu"]),
         # What is written out, with what lies beside the way of the data.
         ("float[4,8,32] x", f"t = Div(x, c) {GELU}", ["gelu"]),
         ("float[4,8,32] x", f"s = Add(x, b) t = Div(s, c) {GELU.replace('x', 's')}", ["bias-gelu"]),
         ("float[4,8,32] x", f"{TANH} h = Mul(x, c) y = Mul(h, g)", ["gelu"]),
         ("float[4,8,32] x", "t = Sigmoid(x) y = Mul(t, x)", ["quick-gelu"]),
+        ("float[4,8,32] x", "s = Mul(x, c) t = Sigmoid(s) y = Mul(t, x)", ["quick-gelu"]),
         ("float[4,8,32] x", "t = Sigmoid(x) u = Neg(x) y = Mul(t, u)", ["sigmoid", "cheap", "binary"]),
     ],
 )  # fmt: skip

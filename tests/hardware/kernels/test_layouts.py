@@ -18,6 +18,7 @@ def _works(step: Executed, inside: Set[str], readers: Readers) -> bool:
 
 
 OWN = Layout(_works)
+NOWHERE = Layout(lambda step, inside, readers: False, sums_elsewhere=False)
 THIN = Layout(_works, reads_plain=lambda node: node.x.name == "x")
 
 
@@ -99,6 +100,14 @@ def test_a_sum_is_parted_from_its_convolution_where_the_other_summand_is_outside
     assert convolution.residuals == ()
     assert (total.node, total.is_blocked, [tensor.name for tensor in total.reordered]) == (ADD, False, ["a"])
     assert (bound.node, bound.is_blocked, bound.reordered) == (RELU, False, ())
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [(NOWHERE, ["Conv()", "Add()", "Relu()"]), (NOWHERE._replace(sums_elsewhere=True), ["Conv()"])],
+)
+def test_a_sum_is_parted_from_a_convolution_outside_where_nothing_is_summed_there(layout: Layout, expected: list[str]) -> None:
+    assert told([summed("r")], layout) == expected
 
 
 def test_a_sum_stays_with_its_convolution_where_the_other_summand_is_inside() -> None:

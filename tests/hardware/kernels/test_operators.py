@@ -106,6 +106,22 @@ def test_convolutions_of_integers(dtype: str, channels: int, inner: int, groups:
 
 
 @pytest.mark.parametrize(
+    ("given", "line", "family"),
+    [
+        ("uint8[16,8] w", "QLinearMatMul(x, s, z, w, s, z, s, z)", "matmul-int8"),
+        ("", "QLinearMatMul(x, s, z, k, s, z, s, z)", "gemm-int8"),
+        ("", "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, s, z, s, z)", "softmax-int8"),
+    ],
+)
+def test_products_and_softmax_of_integers(given: str, line: str, family: str) -> None:
+    """Products with weights are told from those of two values."""
+    stored = "float s = {0.1}, uint8 z = {0}, uint8[16,1] k = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
+    text = f"(uint8[4,16] x{given and ', '}{given}) => (uint8 y) <{stored}> {{ y = {line} }}"
+    graph = graph_of(model(text, opset=18, domains=', "com.microsoft" : 1'))
+    assert family_of(Executed(graph.nodes[0])) == family
+
+
+@pytest.mark.parametrize(
     ("line", "family"),
     [
         ("Pow(x, two)", "cheap"),
@@ -122,6 +138,10 @@ def test_convolutions_of_integers(dtype: str, channels: int, inner: int, groups:
         ("Split<axis = 1, num_outputs = 1>(x)", "split"),
         ("LayerNormalization(x, row)", "layernorm"),
         ("Softmax(x)", "softmax"),
+        ("Softmax<axis = 3>(x)", "softmax"),
+        ("LogSoftmax<axis = -1>(x)", "softmax"),
+        ("Softmax<axis = 1>(x)", "softmax-across"),
+        ("LogSoftmax<axis = -2>(x)", "softmax-across"),
         ("Reshape(x, shape)", "view"),
         ("Det(x)", "other"),
     ],
@@ -134,6 +154,7 @@ def test_operators(line: str, family: str) -> None:
 
 X, Y, W = tensor("x", 4, 32), tensor("y", 4, 16), tensor("w", 32, 16, constant=True)
 ROW, ROW_MADE, BIAS = tensor("x", 1, 32), tensor("y", 1, 16), tensor("b", 16, constant=True)
+DEEP, DEEP_MADE = tensor("x", 2, 4, 32), tensor("y", 2, 4, 16)
 IMAGE, MADE = tensor("x", 1, 8, 4, 4), tensor("y", 1, 8, 4, 4)
 FILTER, OTHER = tensor("w", 8, 8, 1, 1, constant=True), tensor("r", 1, 8, 4, 4)
 CALL = Task("call", ())
@@ -152,6 +173,10 @@ BLOCKED = Task("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0))
          [Task("gemm", (2048.0, 128.0, 512.0, 64.0)), CALL, Task("cold", (2112.0,)), Task("gemm-bias", (64.0,))]),
         (Executed(node("MatMul", [X, W], [Y]), (node("Add", [Y, BIAS], [Y]),)),
          [Task("gemm", (2048.0, 128.0, 512.0, 64.0)), CALL, Task("cold", (2048.0,)), Task("gemm-bias", (64.0,))]),
+        # Before a bias rows are made of what has a batch around it, and brought back.
+        (Executed(node("MatMul", [DEEP, W], [DEEP_MADE]), (node("Add", [DEEP_MADE, BIAS], [DEEP_MADE]),)),
+         [Task("gemm", (4096.0, 256.0, 512.0, 128.0)), CALL, Task("cold", (2048.0,)), Task("view", (), 2),
+          Task("gemm-bias", (128.0,))]),
         # A product of two values writes no bias.
         (Executed(node("MatMul", [X, tensor("z", 32, 16)], [Y])), [Task("matmul", (2048.0, 128.0, 512.0, 64.0)), CALL]),
         (Executed(node("Conv", [IMAGE, FILTER], [MADE])), [CONV, CALL, Task("cold-conv", (256.0,))]),

@@ -1,11 +1,13 @@
 """How much was touched since: small graphs, followed by hand. All values are of 400 bytes where nothing else is said.
 
-What the caller gives is read at the end once more, so that nothing is written over it.
+What no step makes is the caller's.
 """
 
 from __future__ import annotations
 
 from math import inf
+
+import pytest
 
 from onnxcost.graph import Node, Tensor
 from onnxcost.hardware.kernels.executed import Executed, Recall
@@ -52,7 +54,7 @@ def test_constants_are_touched_and_not_recalled() -> None:
         [FIRST, FIRST],
         [Recall(400, 0.0), FIRST],
         [Recall(400, 1800.0), Recall(400, 0.0)],
-        [Recall(400, 800.0), Recall(400, 0.0)],
+        [Recall(400, 800.0), FIRST],
     ]
 
 
@@ -68,6 +70,17 @@ def test_elementwise_kernels_write_over_what_nobody_else_reads() -> None:
 
 def test_what_is_read_again_is_not_written_over() -> None:
     assert recalls("a = Softmax(x)", "b = Neg(a)", "c = Softmax(a)", "d = Add(b, x)")[1] == [Recall(400, 0.0), FIRST]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [("b = Neg(x)",), ("v = Reshape(x)", "b = Neg(v)"), ("v = Reshape(x)", "u = Flatten(v)", "b = Neg(u)")],
+)
+def test_what_the_caller_gives_is_not_written_over(lines: tuple[str, ...]) -> None:
+    """Nor is its memory free afterwards, whoever reads it last."""
+    *_, negated, after = recalls(*lines, "c = Softmax(b)")
+    assert negated == [FIRST, FIRST]
+    assert after == [Recall(400, 0.0), FIRST]
 
 
 def test_other_kernels_write_elsewhere() -> None:

@@ -21,13 +21,12 @@ NUMBERS = """float scale = {0.125}, float one = {1}, float half = {0.5}, float t
 FILTER = (32, 32, 1, 1)
 IMAGE: dict[str, tuple[int, ...]] = {
     **{"w": FILTER, "w1": FILTER, "w2": FILTER, "deep": (32, 1, 1, 1), "odd": (38, 32, 1, 1)},
-    **{"halves": (32, 16, 1, 1), "narrow": (32, 8, 1, 1), "c": (32, 1, 1), "b": (32,)},
+    **{"halves": (32, 16, 1, 1), "narrow": (32, 8, 1, 1), "c": (32, 1, 1), "b": (32,), "wide": (8,), "high": (8, 1)},
 }  # fmt: skip
 ROWS: dict[str, tuple[int, ...]] = {"w": (32, 32), "b": (32,)}
 GELU = "t = Div(x, root) u = Erf(t) v = Add(u, one)"
 SIMPLY = {"SimplifiedLayerNormalization": -1}
 SUMMED = {"Add": -1, "LayerNormalization": -1, "SkipLayerNormalization": 1}
-POOLED = {"GlobalAveragePool": -1, "GlobalAveragePool in blocks": 1, "Reorder": 2}
 ENLARGED = {"Resize": -1, "Resize in blocks": 1}
 TANH = "a = Pow(x, three) k = Mul(a, cubic) d = Add(x, k) e = Mul(d, pi) f = Tanh(e)"
 GELU_TIMES = "t = Mul(x, inverse) u = Erf(t) v = Add(u, one)"
@@ -35,6 +34,10 @@ SQUARES = "k = Pow(x, two) v = ReduceMean(k, last) e = Add(v, small) q = Sqrt(e)
 MEAN = "m = ReduceMean(x, {0}) d = Sub(x, m) k = Pow(d, two) v = ReduceMean(k, {0}) e = Add(v, small) q = Sqrt(e) n = Div(d, q)"
 TURN, BOTH = "Transpose<perm = [0, 2, 3, 1]>(t)", "k = Flatten(u) l = Flatten(v) y = Add(k, l)"
 UP = "t = Conv(x, w) y = Resize<mode = "
+PLAINLY = (
+    *("Mul(u, scale)", "Mul(scale, u)", "Mul(u, eighth)", "Mul(u, wide)", "Mul(u, high)", "Add(u, scale)", "Add(u, wide)"),
+    *("Sub(u, c)", "Div(u, scale)"),
+)
 FLOOR = '"nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 
 
@@ -64,6 +67,10 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
             "t = Conv(x, w) y = HardSwish(t)",
             "t = Conv(x, w) y = LeakyRelu(t)",
             "t = Conv(x, w) y = Elu(t)",
+            # Nothing is divided by, or subtracted.
+            "t = Conv(x, w) y = Div(t, c)",
+            "t = Conv(x, w) y = Sub(t, c)",
+            "t = Conv(x, w) y = Div(t, scale)",
             "t = Conv(x, w) u = Relu(t) y = Relu(u)",
             "t = Conv(x, w) u = Relu(t) y = Add(u, t)",
             "t = Conv(x, w) y = Add(t, x)",
@@ -72,6 +79,10 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
             "t = Conv(x, w) u = Sigmoid(t) y = Mul(t, u)",
             "t = Conv(x, w) u = Sigmoid(t) y = Mul(u, x)",
             "t = Conv<group = 4>(x, narrow) u = Mul(t, c) v = Add(u, c) y = Sigmoid(v)",
+            # In the plain layout a sum is none of it.
+            "t = Conv<group = 4>(x, narrow) u = Add(t, x) y = Relu(u)",
+            "t = Conv<group = 4>(x, narrow) u = Conv<group = 4>(t, narrow) v = Add(t, u) y = Relu(v)",
+            "t = Cast<to = 1>(x) u = Conv(t, w) y = Cast<to = 1>(u)",
             "t = ConvTranspose(x, w) y = BatchNormalization(t, b, b, b, b)",
             "t = ConvTranspose(x, w) y = Add(t, c)",
             "t = Pad(x, pads) y = Conv(t, w)",
@@ -80,14 +91,11 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
         ),
         # Of numbers only one without any dim is multiplied into the weights.
         ("t = Conv(x, w) y = Mul(t, eighth)", {"Mul": -1}),
-        # A constant has to come second, and is never divided by or subtracted.
+        # A constant has to come second.
         ("t = Conv(x, w) y = Mul(c, t)", {"Conv in blocks": -1}),
         ("t = Conv(x, w) y = Add(c, t)", {"Add": -1}),
-        ("t = Conv(x, w) y = Div(t, c)", {"Div": -1}),
-        ("t = Conv(x, w) y = Sub(t, c)", {"Sub": -1}),
-        # Behind a sum only Relu, Sigmoid and Tanh are taken in; in the plain layout not even the sum, nor HardSwish.
+        # Behind a sum only Relu, Sigmoid and Tanh are taken in; in the plain layout no HardSwish.
         ("t = Conv(x, w) u = Conv(t, w1) v = Add(t, u) y = Clip(v)", {"Clip": -1}),
-        ("t = Conv<group = 4>(x, narrow) u = Add(t, x) y = Relu(u)", {"Add": -1, "Relu": -1}),
         ("t = Conv<group = 4>(x, narrow) y = HardSwish(t)", {"HardSigmoid": -1, "Mul": -1}),
         # Only zeros are a part of a convolution, or of a mean.
         ('t = Pad<mode = "reflect">(x, pads) y = Conv(t, w)', {"Pad": -1}),
@@ -124,13 +132,27 @@ def test_what_a_convolution_takes_in(body: str, expected: Surplus) -> None:
             "t = Neg(w) y = Conv(x, t)",
             f"{UP}{FLOOR}>(t, , twice)",
             f'{UP}"linear">(t, , twice)',
+            # A global pool that reads the plain layout stays there, but for the model's input.
+            *(
+                f"{before} y = Global{pool}Pool({read})"
+                for before, read in (("t = Neg(x)", "t"), ("t = Conv(x, w)", "t"), ("", "x"), ("t = Identity(x)", "t"))
+                for pool in ("Average", "Max")
+            ),
+            "t = Neg(x) u = Conv(t, w) v = GlobalAveragePool(t) y = Add(u, v)",
+            "t = Conv(x, w) u = Erf(t) v = GlobalAveragePool(t) y = Mul(u, v)",
+            "t = Conv(x, w) u = com.microsoft.Gelu(t) y = Conv(u, w1)",
+            "t = Conv(x, w) u = com.microsoft.QuickGelu(t) y = Conv(u, w1)",
+            "t = Conv(x, w) u = com.microsoft.FastGelu(t) y = Conv(u, w1)",
+            "t = Conv(x, w) k = Mul(t, scale) l = Sigmoid(k) u = Mul(t, l) y = Conv(u, w1)",
+            "t = Conv(x, w) u = HardSigmoid(t) v = Mul(t, u) y = Conv(v, w1)",
+            # Constants that are no number a channel: of no dim, of one, of two.
+            *(f"t = Conv(x, w) u = Relu(t) v = {line} y = Conv(v, w1)" for line in PLAINLY),
         ),
-        # A global pool that reads the plain layout stays there.
-        ("t = Neg(x) y = GlobalAveragePool(t)", POOLED),
-        # These work on blocks, too.
-        ("t = Conv(x, w) u = com.microsoft.Gelu(t) y = Conv(u, w1)", {"Reorder": 2}),
-        ("t = Conv(x, w) u = com.microsoft.QuickGelu(t) y = Conv(u, w1)", {"Reorder": 2}),
-        ("t = Conv(x, w) u = HardSigmoid(t) v = Mul(t, u) y = Conv(v, w1)", {"Reorder": 2}),
+        # What scales channels may come first.
+        (
+            "t = Conv(x, w) u = Relu(t) v = Mul(c, u) y = Conv(v, w1)",
+            {"Conv in blocks": -1, "Mul": 1, "Reorder": 2},
+        ),
         # What leaves the blocks with its channels last is reordered once more for who reads the plain layout.
         (f"t = Conv(x, w) u = Erf(t) v = {TURN} {BOTH}", {"Transpose": 1, "Reorder": -1}),
         (f"t = Conv(x, w) v = {TURN} u = Erf(t) {BOTH}", {"Reorder": -1}),
@@ -152,10 +174,10 @@ def test_what_works_on_blocks(body: str, expected: Surplus) -> None:
             "v = Conv(u, w) k = Transpose<perm = [0, 2, 3, 1]>(v) y = Softmax(k)",
             "v = Conv<group = 32>(u, deep) k = Transpose<perm = [0, 2, 3, 1]>(v) y = Add(k, t)",
             "y = MaxPool<kernel_shape = [2, 2]>(u)",
+            "y = GlobalAveragePool(u)",
         ),
         # The Transpose runs yet where another one reads it.
         ("v = Conv<group = 32>(u, deep) y = Add(u, v)", {"Transpose": -1}),
-        ("y = GlobalAveragePool(u)", {**POOLED, "Transpose": -1}),
     ],
 )
 def test_where_channels_come_last(body: str, expected: Surplus) -> None:
@@ -184,7 +206,27 @@ def test_where_channels_come_last(body: str, expected: Surplus) -> None:
             f"{TANH} g = Add(f, one) h = Mul(x, half) y = Mul(h, g)",
             f"{MEAN.format('last')} g = Mul(n, b) y = Add(g, b)",
             f"{MEAN.format('first')} g = Mul(n, b) y = Add(g, b)",
+            # Of the root of the mean square, divided by or inverted, and only where it is scaled then.
             f"{SQUARES} r = Div(one, q) n = Mul(x, r) y = Mul(n, b)",
+            f"{SQUARES} r = Div(one, q) n = Mul(x, r) k1 = Mul(n, b) y = Mul(k1, b)",
+            f"{SQUARES} n = Div(x, q) y = Mul(n, b)",
+            f"{SQUARES} n = Div(x, q) k1 = Mul(n, b) y = Mul(k1, b)",
+            f"{SQUARES} n = Div(x, q) y = Mul(n, n)",
+            f"{SQUARES} n = Div(x, q) y = Mul(n, x)",
+            f"{SQUARES} r = Reciprocal(q) n = Mul(x, r) y = Mul(n, b)",
+            # A QuickGelu may have a factor: one number.
+            "t = Mul(x, scale) u = Sigmoid(t) y = Mul(x, u)",
+            "t = Mul(x, eighth) u = Sigmoid(t) y = Mul(u, x)",
+            "t = Mul(x, scale) u = Sigmoid(t) y = Mul(u, t)",
+            "t = Mul(x, scale) u = Sigmoid(t) v = Mul(u, x) y = Add(v, t)",
+            "t = Mul(x, b) u = Sigmoid(t) y = Mul(u, x)",
+            "t = Mul(x, x) u = Sigmoid(t) y = Mul(u, x)",
+            # No beginning of any.
+            "t = Mul(x, scale) y = Mul(t, x)",
+            "t = Div(x, scale) y = Mul(t, x)",
+            # The root has to be divided by.
+            f"{GELU_TIMES} k = Mul(x, v) y = Mul(k, half)",
+            "t = Cast<to = 1>(x) y = Neg(t)",
             "t = Sigmoid(x) y = Mul(x, t)",
             "t = Identity(x) u = Neg(b) y = Add(t, u)",
             "t = Shape(x) y = Reshape(x, t)",
@@ -196,17 +238,11 @@ def test_where_channels_come_last(body: str, expected: Surplus) -> None:
         # Only a sum of two values, and behind it no SimplifiedLayerNormalization.
         ("t = Add(x, b) y = LayerNormalization(t, b, b)", SUMMED),
         ("t = Neg(x) u = Add(t, x) y = SimplifiedLayerNormalization(u, b)", {**SIMPLY, "Add": -1, "SkipLayerNormalization": 1}),
-        # The half may come first, but the root has to be divided by.
+        # The half may come first.
         (f"{GELU} k = Mul(x, half) y = Mul(k, v)", {"Gelu": -1, "Div": 1, "Erf": 1, "Add": 1, "Mul": 2}),
-        (f"{GELU_TIMES} k = Mul(x, v) y = Mul(k, half)", {"Gelu": 1, "Erf": -1, "Add": -1, "Mul": -3}),
-        # With a Div, too, it is one; and a QuickGelu has a factor.
-        (
-            f"{SQUARES} n = Div(x, q) y = Mul(n, b)",
-            {**dict.fromkeys(("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"), 1), **SIMPLY},
-        ),
-        ("t = Mul(x, scale) u = Sigmoid(t) y = Mul(x, u)", {"QuickGelu": -1, "Sigmoid": 1, "Mul": 2}),
-        # What is of a type already, and what is worked out twice alike, is not worked out again; Slices of all are one Split.
-        ("t = Cast<to = 1>(x) y = Neg(t)", {"Cast": 1}),
+        # What is the same divided by the root.
+        (f"{SQUARES} r = Div(one, q) y = Mul(x, r)", {"Mul": 1}),
+        # What is worked out twice alike is not worked out again; Slices of all are one Split.
         ("t = Neg(x) u = Neg(x) y = Add(t, u)", {"Neg": 1}),
         ("t = Slice(x, first, middle, last) u = Slice(x, middle, end, last) y = Add(t, u)", {"Slice": 2, "Split": -1}),
     ],
@@ -234,16 +270,15 @@ def test_a_sum_is_normalized_with_it(body: str, dims: str, expected: Surplus) ->
         *alike(
             *(
                 f"t = Gemm(x, w, b) y = {activation}(t)"
-                for activation in ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid")
+                for activation in (
+                    *("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Selu", "Softplus", "Softsign"),
+                    *("ThresholdedRelu", "HardSwish", "Clip", "Erf"),
+                )
             ),
             "t = Gemm(x, w, b) y = Add(t, b)",
             "t = MatMul(x, w) y = Add(t, b)",
             "t = MatMul(x, w) u = Add(t, b) y = LayerNormalization(u, b, b)",
         ),
-        ("t = Gemm(x, w, b) y = HardSwish(t)", {"HardSigmoid": -1, "Mul": -1}),
-        ("t = Gemm(x, w, b) y = Clip(t)", {"Clip": -1}),
-        ("t = Gemm(x, w, b) y = Elu(t)", {"Elu": 1}),
-        ("t = Gemm(x, w, b) y = Softplus(t)", {"Softplus": 1}),
         # Both are a Gemm, which takes the Relu in.
         ("t = MatMul(x, w) u = Add(t, b) y = Relu(u)", {"Relu": 1}),
         # A number alone is no bias.
