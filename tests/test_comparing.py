@@ -20,14 +20,18 @@ IMAGES = model("(float[batch,3,8,8] image) => (float y) { y = Relu(image) }")
 TOKENS = model("(float[n,length] tokens, seq(float[2]) more) => (float y) { y = Relu(tokens) }")
 
 
+def sources_in(folder: Path) -> list[Source]:
+    """Two models, a saved report of the first, and a file that is none."""
+    (folder / "images.onnx").write_bytes(IMAGES.SerializeToString())
+    (folder / "tokens.onnx").write_bytes(TOKENS.SerializeToString())
+    (folder / "saved.json").write_text(json.dumps(onnxcost.estimate(IMAGES, dims={"batch": 5}).to_dict()))
+    (folder / "broken.onnx").write_bytes(b"nothing")
+    return [Source(path.stem, str(path)) for path in sorted(folder.iterdir())]
+
+
 @pytest.fixture
 def sources(tmp_path: Path) -> list[Source]:
-    """Two models, a saved report of the first, and a file that is none."""
-    (tmp_path / "images.onnx").write_bytes(IMAGES.SerializeToString())
-    (tmp_path / "tokens.onnx").write_bytes(TOKENS.SerializeToString())
-    (tmp_path / "saved.json").write_text(json.dumps(onnxcost.estimate(IMAGES, dims={"batch": 5}).to_dict()))
-    (tmp_path / "broken.onnx").write_bytes(b"nothing")
-    return [Source(path.stem, str(path)) for path in sorted(tmp_path.iterdir())]
+    return sources_in(tmp_path)
 
 
 def flops(sources: list[Source], **given: dict[str, Any]) -> dict[str, Any]:

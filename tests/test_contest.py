@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,12 @@ from onnxcost.measuring.alternating import Alternated
 from onnxcost.measuring.preparation import Question
 from onnxcost.report import CostReport
 from tests.measurements import MEASUREMENT
-from tests.test_comparing import IMAGES, TOKENS
+from tests.test_comparing import sources_in
 
 
 @pytest.fixture
 def sources(tmp_path: Path) -> list[Source]:
-    """Two models, a saved report of the first, and a file that is none."""
-    (tmp_path / "images.onnx").write_bytes(IMAGES.SerializeToString())
-    (tmp_path / "tokens.onnx").write_bytes(TOKENS.SerializeToString())
-    (tmp_path / "saved.json").write_text(json.dumps(onnxcost.estimate(IMAGES, dims={"batch": 5}).to_dict()))
-    (tmp_path / "broken.onnx").write_bytes(b"nothing")
-    return [Source(path.stem, str(path)) for path in sorted(tmp_path.iterdir())]
+    return sources_in(tmp_path)
 
 
 class Stand:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,7 +120,8 @@ class Calibrated:
 
     def predict(self, report: CostReport) -> Prediction:
         """The latency with its range, and the bound that the highest measured rates set."""
-        nodes = tuple(self._node_time(found) for found in self.steps(report))
+        steps = list(self.steps(report))
+        nodes = tuple(map(self._node_time, steps))
         total = self.speeds.run_seconds + sum(node.span.low for node in nodes)
         spent = {
             "compute": sum(node.span.low - node.overhead for node in nodes if node.limit == "compute"),
@@ -133,7 +134,7 @@ class Calibrated:
             bound=min(self.bound(nodes), total),
             latency=Span(total / (1 + ERROR), total * (1 + ERROR), "prediction"),
             nodes=nodes,
-            notes=tuple(self._notes(report)),
+            notes=tuple(self._notes(report, steps)),
             limit=max(spent, key=spent.__getitem__),
         )
 
@@ -163,11 +164,10 @@ class Calibrated:
         """Seconds of a node that has next to nothing to do."""
         return min(point.seconds for point in self.speeds.points["cheap"])
 
-    def _notes(self, report: CostReport) -> Iterator[str]:
+    def _notes(self, report: CostReport, steps: Sequence[StepTime]) -> Iterator[str]:
         version, threads = self.calibration.machine.onnxruntime, self._threads
         when = f"on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
         yield f"after kernels timed {when}"
-        steps = list(self.steps(report))
         for found, meaning in (
             (Counter(f.step.node.key for f in steps if "other" in f.seconds), "each counts as moving what it makes"),
             (Counter(f.step.node.key for f in steps if f.untimed), "it is left out, and the latency too short"),

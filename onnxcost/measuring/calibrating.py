@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
+from onnxcost.graph import Graph
 from onnxcost.hardware.calibration import Calibration, Machine, Probed, Speeds, speeds
 from onnxcost.hardware.kernels.execution import executed, footprint_of
 from onnxcost.hardware.kernels.operators import Task, tasks
@@ -41,13 +42,14 @@ def calibrate(
     settings = settings_with(settings, {})
     chosen = probes()
     with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
-        _write(chosen, Path(folder))
+        graphs = [_written(probe, Path(folder, f"{index:04}.onnx")) for index, probe in enumerate(chosen)]
+        _written(blocked_probe(), Path(folder, BLOCKS))
         found = {}
         for index, count in enumerate(threads):
             timings = _timed(replace(settings, threads=count), folder, _share_of(on_progress, index, len(threads)))
             found[timings.threads[0]] = timings
     last = list(found.values())[-1]
-    kernels = [_kernels(probe, last.blocked) for probe in chosen]
+    kernels = [_kernels(graph, last.blocked) for graph in graphs]
     return Calibration(
         name=name or _name(last.device.name),
         machine=Machine(
@@ -65,12 +67,13 @@ def calibrate(
     )
 
 
-def _write(chosen: Sequence[Probe], folder: Path) -> None:
+def _written(probe: Probe, path: Path) -> Graph:
+    """Writes the probe's model to the file, and returns its graph."""
     from onnxcost.frontend.probe_models import probe_model
 
-    names = [*(f"{index:04}.onnx" for index in range(len(chosen))), BLOCKS]
-    for name, probe in zip(names, (*chosen, blocked_probe()), strict=True):
-        (folder / name).write_bytes(probe_model(probe.graph, probe.weights, probe.integers).SerializeToString())
+    model = probe_model(probe.graph, probe.weights, probe.integers)
+    path.write_bytes(model.SerializeToString())
+    return estimate(path).graph
 
 
 def _timed(settings: Settings, folder: str, on_progress: OnProgress | None) -> Timings:
@@ -87,11 +90,8 @@ class Kernels(NamedTuple):
     footprint: float
 
 
-def _kernels(probe: Probe, blocked: bool) -> Kernels:
+def _kernels(graph: Graph, blocked: bool) -> Kernels:
     """As of any model."""
-    from onnxcost.frontend.probe_models import probe_model
-
-    graph = estimate(probe_model(probe.graph, probe.weights, probe.integers)).graph
     steps = executed(graph, blocked=blocked)
     return Kernels(tuple(task for step in steps for task in tasks(step)), footprint_of(graph, steps))
 

@@ -17,20 +17,8 @@ ALIGNMENT = 4
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 _GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
 _EITHER = frozenset(
-    {
-        "Add",
-        "Sum",
-        "Mul",
-        "Relu",
-        "Sigmoid",
-        "Tanh",
-        "HardSigmoid",
-        "QuickGelu",
-        "Gelu",
-        "Concat",
-        "BatchNormalization",
-        "Resize",
-    }
+    {"Add", "Sum", "Mul", "Relu", "Sigmoid", "Tanh", "HardSigmoid", "QuickGelu", "Gelu"}
+    | {"Concat", "BatchNormalization", "Resize"}
 )
 _AGNOSTIC = frozenset({"Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Mul", "Add", "ReduceMean"})
 _OF_INTEGERS = frozenset(
@@ -95,7 +83,7 @@ def _works_channels_last(step: Executed, inside: Set[str], readers: Readers) -> 
     if not all(t.name in inside for t in node.inputs if t is not None and not t.is_constant):
         return False
     if kind == "DequantizeLinear":
-        return not node.x.is_constant and readers.operators(node.out) <= _AGNOSTIC
+        return not node.x.is_constant and {reader.op_type for reader in readers.of(node.out)} <= _AGNOSTIC
     return kind in _OF_INTEGERS
 
 

@@ -52,13 +52,26 @@ class Readers:
                 if tensor is not None:
                     self.places.setdefault(tensor.name, []).append(index)
         self.outputs = {tensor.name for tensor in graph.outputs}
-        self.made = {tensor.name for node in nodes for tensor in node.outputs if tensor is not None}
+        self.made = {tensor.name: node for node in nodes for tensor in node.outputs if tensor is not None}
+        """The node that makes a tensor, by name."""
 
     def only(self, tensor: Tensor) -> int | None:
         """The one reader; None where there are several, or the caller reads it, too."""
         places = set(self.places.get(tensor.name, ()))
         return places.pop() if len(places) == 1 and tensor.name not in self.outputs else None
 
-    def operators(self, tensor: Tensor) -> set[str]:
-        """Those that read it."""
-        return {self.nodes[place].op_type for place in self.places.get(tensor.name, ())}
+    def of(self, tensor: Tensor) -> list[Node]:
+        """Those that read it, one as often as it does."""
+        return [self.nodes[place] for place in self.places.get(tensor.name, ())]
+
+
+def constants_of(node: Node) -> list[Tensor]:
+    """What it reads of constants whose shapes are known."""
+    return [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
+
+
+def axes_of(node: Node) -> list[int]:
+    """The dims that a reduction names, counted from the first; none where it reduces all."""
+    given = node.input(1)
+    axes = node.attributes.get("axes") or (given.value if given is not None else None) or ()
+    return [int(axis) % node.x.rank for axis in axes]

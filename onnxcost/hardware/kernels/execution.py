@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph
 from onnxcost.hardware.kernels.blocks import BLOCKED, CHANNELS_LAST
-from onnxcost.hardware.kernels.executed import Executed
+from onnxcost.hardware.kernels.executed import Executed, constants_of
 from onnxcost.hardware.kernels.folding import live
 from onnxcost.hardware.kernels.fusing import fused
 from onnxcost.hardware.kernels.integers import quantized
@@ -19,15 +19,15 @@ from onnxcost.memory import peak_activation_bytes
 
 def executed(graph: Graph, *, blocked: bool) -> tuple[Executed, ...]:
     """The nodes that run, in order; with ``blocked`` as a runtime that has the blocked layout."""
-    steps = laid_out(graph, fused(graph, quantized(patterns(graph, live(graph)))), CHANNELS_LAST)
+    steps = laid_out(graph, fused(graph, quantized(graph, patterns(graph, live(graph)))), CHANNELS_LAST)
     return tuple(with_recalls(laid_out(graph, steps, BLOCKED) if blocked else steps))
 
 
 def footprint_of(graph: Graph, steps: Iterable[Executed]) -> float:
     """The bytes that a run works with: all constants that the steps read, each once, and the values at their peak."""
-    read = (tensor for step in steps for tensor in step.node.inputs if tensor is not None)
-    constants = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
+    constants = {tensor.name: tensor.nbytes for step in steps for tensor in constants_of(step.node)}
     try:
-        return float(sum(constants.values()) + peak_activation_bytes(graph))
+        values = peak_activation_bytes(graph)
     except UnknownShape:
-        return float(sum(constants.values()))
+        values = 0
+    return float(sum(constants.values()) + values)

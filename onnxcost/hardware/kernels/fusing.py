@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.hardware.kernels.executed import Executed, Readers
+from onnxcost.hardware.kernels.executed import Executed, Readers, constants_of
 from onnxcost.hardware.kernels.patterns import entry
 
 ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
@@ -62,7 +62,7 @@ def _swaps_last(head: Node, follower: Node) -> bool:
 
 def _scales(head: Node, follower: Node) -> bool:
     """Multiplies all elements by the same known number."""
-    known = [tensor for tensor in head.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
+    known = constants_of(head)
     return len(known) == 1 and known[0].size == 1
 
 
@@ -71,7 +71,7 @@ def _is_scaled(head: Node, follower: Node) -> bool:
 
 
 def _adds_bias(head: Node, follower: Node) -> bool:
-    known = [tensor for tensor in head.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
+    known = constants_of(head)
     return len(known) == 1 and known[0].rank == 1
 
 
@@ -157,6 +157,6 @@ def _merged(head: Executed, follower: Executed, rule: Rule) -> Executed | None:
 
 def _suits_channels(node: Node, made: Tensor) -> bool:
     """Whether its constants have an element a channel, as a bias has to; of a product one may be a scalar."""
-    sizes = {t.size for t in node.inputs if t is not None and t.is_constant and t.is_shaped}
-    allowed = {made.dims[1]} | ({1} if node.key in ("Mul", "Div") else set()) if made.dims and len(made.dims) > 1 else set()
+    sizes = {tensor.size for tensor in constants_of(node)}
+    allowed = {made.dims[1]} | ({1} if node.key == "Mul" else set()) if made.dims and len(made.dims) > 1 else set()
     return sizes <= allowed

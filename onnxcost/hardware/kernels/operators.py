@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from onnxcost.graph import Node, Tensor
 from onnxcost.hardware.kernels.blocks import BLOCK
-from onnxcost.hardware.kernels.executed import Executed
+from onnxcost.hardware.kernels.executed import Executed, axes_of, constants_of
 from onnxcost.hardware.kernels.families import CONTRACTIONS, FAMILIES, Quantities, elements, weight_of
 from onnxcost.traffic import VIEWS
 
@@ -32,7 +32,8 @@ def tasks(step: Executed) -> Iterator[Task]:
     if step.node.op_type == "HardSwish" and not step.kind:
         # Onnxruntime has no kernel for it alone: it multiplies with a HardSigmoid.
         yield Task("binary", elements(step.node), repeat)
-    if (cold := _weight_bytes(step.node)) and family in CONTRACTIONS:
+    cold = sum(tensor.nbytes for tensor in constants_of(step.node))
+    if cold and family in CONTRACTIONS:
         yield Task(_cold_family(step.node, family), (float(cold),), repeat)
     for tensor in step.residuals:
         yield Task("residual", (float(tensor.size),), repeat)
@@ -154,10 +155,9 @@ def _transpose_family(node: Node) -> str:
 def _reduce_family(node: Node) -> str:
     if node.op_type not in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"):
         return "reduce-slow"
-    given = node.input(1)
-    axes = node.attributes.get("axes") or (given.value if given is not None else None) or range(node.x.rank)
-    reduced = sorted(int(axis) % node.x.rank for axis in axes)
-    return "reduce" if reduced == list(range(node.x.rank))[-len(reduced) :] else "reduce-before"
+    dims = list(range(node.x.rank))
+    reduced = sorted(axes_of(node)) or dims
+    return "reduce" if reduced == dims[-len(reduced) :] else "reduce-before"
 
 
 _RESIZES: Mapping[str, str] = {"linear": "resize-linear", "cubic": "resize-cubic"}
@@ -191,7 +191,3 @@ def _conv_family(step: Executed) -> str:
     if weight[1] < BLOCK:
         return "conv-blocked-first"
     return "conv-blocked-pointwise" if prod(weight[2:]) == 1 else "conv-blocked"
-
-
-def _weight_bytes(node: Node) -> int:
-    return sum(tensor.nbytes for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped)

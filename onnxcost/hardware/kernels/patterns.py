@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.hardware.kernels.executed import Executed, Readers
+from onnxcost.hardware.kernels.executed import Executed, Readers, axes_of, constants_of
 
 PATTERNS: Mapping[tuple[str, ...], str] = {
     ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
@@ -65,14 +65,14 @@ def _matched(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str
         if here.key != "Sub" and readers.only(here.out) is None:
             return []
         following = [place for place in readers.places.get(here.out.name, ()) if nodes[place].key == wanted]
-        if not following or (wanted == "ReduceMean" and not _over_rows(nodes[following[0]])):
+        if not following or (wanted == "ReduceMean" and not _reduces_rows(nodes[following[0]])):
             return []
         places.append(following[0])
     if pattern[0] == "Pow" and "Sqrt" in pattern:
         # Divided by the root, or multiplied by 1 over it; then scaled.
         by_inverse = nodes[places[4]].x.is_constant
-        return places if by_inverse == (len(pattern) == 7) and _known(nodes[places[-1]]) else []
-    if pattern[0] == "Mul" and [tensor.size for tensor in _known(nodes[start])] != [1]:
+        return places if by_inverse == (len(pattern) == 7) and constants_of(nodes[places[-1]]) else []
+    if pattern[0] == "Mul" and [tensor.size for tensor in constants_of(nodes[start])] != [1]:
         return []
     if pattern[-2] == "Sigmoid":
         other = [t.name for t in nodes[places[-1]].inputs if t is not None]
@@ -80,12 +80,6 @@ def _matched(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str
     return places
 
 
-def _known(node: Node) -> list[Tensor]:
-    return [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
-
-
-def _over_rows(node: Node) -> bool:
+def _reduces_rows(node: Node) -> bool:
     """Whether it reduces the last dim, and no other."""
-    axes = node.input(1)
-    found = node.attributes.get("axes") or (axes.value if axes is not None else None) or ()
-    return [int(axis) % node.x.rank for axis in found] == [node.x.rank - 1]
+    return axes_of(node) == [node.x.rank - 1]

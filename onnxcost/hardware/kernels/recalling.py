@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from onnxcost.graph import Tensor
-from onnxcost.hardware.kernels.executed import Executed, Recall
+from onnxcost.hardware.kernels.executed import Executed, Recall, constants_of
 from onnxcost.hardware.kernels.families import ELEMENTWISE
 from onnxcost.hardware.kernels.operators import family_of
 from onnxcost.traffic import VIEWS
@@ -51,7 +51,7 @@ class _Memory:
         in_place = _written_over(step, dying.values(), written)
         for tensor in () if in_place else written:
             yield Recall(tensor.nbytes, self._since(self._take(tensor.nbytes)))
-        self.now += sum(t.nbytes for t in step.node.inputs if t is not None and t.is_constant and t.is_shaped)
+        self.now += sum(tensor.nbytes for tensor in constants_of(step.node))
         self.now += sum(tensor.nbytes for tensor in (*read.values(), *(() if in_place else written)))
         self.touched.update((name, self.now) for name in (*read, *(tensor.name for tensor in written)))
         self.free += [(tensor.nbytes, self.now) for tensor in dying.values() if tensor is not in_place]
