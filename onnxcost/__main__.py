@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
+
+from onnxcost.processes import end_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
     gc.disable()
     # So that a terminated command removes its temporary files and ends the process that runs a model.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    end_on_signals()
     try:
         from onnxcost.cli.app import run
 

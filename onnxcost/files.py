@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from onnxcost.errors import InputError
 
@@ -32,6 +33,12 @@ def replace_file(path: Path, content: bytes) -> None:
                 raise
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def create_file(path: Path) -> BinaryIO:
+    """Opens a file that was not there before, to be written, and read by this user alone. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def models_in(folder: str) -> list[str]:

@@ -7,9 +7,14 @@ import pickle
 import queue
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that ask a process to end."""
 
 
 def import_path() -> str:
@@ -30,6 +35,35 @@ def how_it_ended(code: int) -> str:
 def was_killed(code: int) -> bool:
     """Whether it ended as the kernel ends what takes too much memory."""
     return os.name == "posix" and code == -signal.SIGKILL
+
+
+def end_on_signals() -> None:
+    """Have SIGTERM, and SIGHUP of a terminal that is closed, leave all blocks that clean up before the process ends. One that
+    is ignored stays so, as nohup wants it.
+    """
+    for number in ENDING:
+        if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Signals that ask the process to end are heard behind the block, so that it cleans up to its end."""
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are handled in the main thread alone.
+        yield
+        return
+    heard: list[int] = []
+    usual = {number: handler for number in ENDING if (handler := signal.getsignal(number)) is not None}
+    for number in usual:
+        signal.signal(number, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
 
 
 def leave_interrupts_to_parent() -> None:

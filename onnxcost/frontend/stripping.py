@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
+from onnxcost.frontend.external import leaves_folder
 from onnxcost.frontend.skeleton import FILE_BYTES, LARGE, NOT_STORED, ModelSource, read_skeleton
 from onnxcost.frontend.stored import bodies, stored_tensors
 
@@ -51,7 +52,8 @@ def _files(model: ModelProto, path: str) -> list[Path]:
     """The files that the model lies in, as far as they are there."""
     locations = dict.fromkeys(stored.location for stored in stored_tensors(model) if stored.is_external)
     own = Path(str(path))
-    return [file for file in (own, *(own.parent / name for name in locations)) if path and file.is_file()]
+    beside = (own.parent / name for name in locations if not leaves_folder(name))
+    return [file for file in (own, *beside) if path and file.is_file()]
 
 
 def _refuse_own_files(path: str | os.PathLike[str], files: list[Path]) -> None:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
+from onnxcost.files import create_file
 from onnxcost.graph import Graph
 from onnxcost.hardware.calibration import Calibration, Machine, Probed, Speeds, speeds
 from onnxcost.hardware.kernels.execution import executed, footprint_of
@@ -22,6 +22,7 @@ from onnxcost.measurement import Settings
 from onnxcost.measuring.calibration_run import BLOCKS, Timings
 from onnxcost.measuring.measuring import settings_with
 from onnxcost.measuring.messages import Progress, Request
+from onnxcost.measuring.run_folder import run_folder
 from onnxcost.measuring.supervisor import OnProgress, answers
 
 BOTH = (1, None)
@@ -41,7 +42,7 @@ def calibrate(
     """
     settings = settings_with(settings, {})
     chosen = probes()
-    with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
+    with run_folder() as folder:
         graphs = [_written(probe, Path(folder, f"{index:04}.onnx")) for index, probe in enumerate(chosen)]
         _written(blocked_probe(), Path(folder, BLOCKS))
         found = {}
@@ -72,7 +73,11 @@ def _written(probe: Probe, path: Path) -> Graph:
     from onnxcost.frontend.probe_models import probe_model
 
     model = probe_model(probe.graph, probe.weights, probe.integers)
-    path.write_bytes(model.SerializeToString())
+    try:
+        with create_file(path) as file:
+            file.write(model.SerializeToString())
+    except OSError as error:
+        raise MeasurementError(f"the probes cannot be written to '{path.parent}': {error.strerror}") from None
     return estimate(path).graph
 
 

@@ -40,6 +40,8 @@ TASKS: Mapping[str, str] = {
 def main() -> int:
     """Serve one request; returns the exit code."""
     leave_interrupts_to_parent()
+    if os.name == "posix":
+        os.umask(0o077)  # what onnxruntime writes for us is nobody else's to read
     answers = own_output()
     request = pickle.load(sys.stdin.buffer)
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()

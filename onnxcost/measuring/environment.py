@@ -22,7 +22,7 @@ def environment(other_work: float | None) -> Environment:
 
     To be asked for right behind the runs, while the cores still have the frequency that they ran at.
     """
-    import onnxruntime
+    from onnxcost.measuring.session import onnxruntime
 
     frequency, max_frequency = _frequencies()
     return Environment(
@@ -31,7 +31,7 @@ def environment(other_work: float | None) -> Environment:
         load=other_work,
         frequency=frequency,
         max_frequency=max_frequency,
-        onnxruntime=onnxruntime.__version__,
+        onnxruntime=onnxruntime().__version__,
         platform=platform.platform(),
     )
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate
+from onnxcost.files import create_file
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.measurement import Settings
 from onnxcost.measuring.inputs import Feed, feeds_of, input_shapes, input_values
 from onnxcost.measuring.messages import Request
+from onnxcost.measuring.run_folder import run_folder
 from onnxcost.measuring.supervisor import RunError
 from onnxcost.report import CostReport
 
@@ -87,7 +88,7 @@ def prepared(question: Question, report: CostReport | None = None, seed: int = 0
     report = question.estimate() if report is None else report
     _check_memory(report)
     feeds = feeds_of(report.graph, question.values, question.inputs)
-    with TemporaryDirectory(prefix="onnxcost-", ignore_cleanup_errors=True) as folder:
+    with run_folder() as folder:
         try:
             path = _on_disk(question.model, folder)
             complete = fill_weights(path, folder, seed)
@@ -106,9 +107,12 @@ def request_of(task: str, ready: Prepared, settings: Settings) -> Request:
 def _on_disk(model: Any, folder: str) -> str:
     """The path of the model; one that is no file is written to the folder."""
     if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString"):
-        path = Path(folder, "model.onnx")
+        # In a folder of its own, in which there is nothing that it could name as external data.
+        path = Path(folder, "given", "model.onnx")
         try:
-            path.write_bytes(model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString())
+            path.parent.mkdir()
+            with create_file(path) as file:
+                file.write(model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString())
         except (OSError, ValueError) as error:
             raise MeasurementError(f"the model cannot be written to a file to run it: {error}") from None
         return str(path)

@@ -24,6 +24,8 @@ _LEVELS: Mapping[str, str] = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+"""The environment variable that onnxruntime looks at, not on Windows; "0" is a user's wish to have the telemetry on."""
 _ERRORS_ALONE = 3
 _IDENTITY = (
     b'\x08\x08:1\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0b\n\x01x\x12\x06\n\x04\x08\x01\x12\x00b\x0b\n\x01y'
@@ -37,18 +39,27 @@ def runtime_for(provider: Provider, runtime: Any = None) -> Any:
 
     Raises MeasurementError where it was built without the provider, or cannot be imported itself.
     """
-    runtime = runtime or _onnxruntime()
+    runtime = runtime or onnxruntime()
     check_installed(provider, runtime)
     load_libraries(provider, runtime)
     return runtime
 
 
-def _onnxruntime() -> Any:
+def onnxruntime() -> Any:
+    """The module onnxruntime, which is imported nowhere else, with its telemetry off unless the user turned it on.
+
+    Raises MeasurementError where it cannot be imported.
+    """
+    # From 1.29 on it would report to its makers as soon as it is imported, and leave a device id in the home folder.
+    if not os.environ.get(TELEMETRY_OFF):
+        os.environ[TELEMETRY_OFF] = "1"
     try:
-        import onnxruntime
+        import onnxruntime as module
     except ImportError as error:
         raise MeasurementError(f"onnxruntime cannot be imported: {reason(error)}") from error
-    return onnxruntime
+    if os.environ[TELEMETRY_OFF] != "0" and hasattr(module, "disable_telemetry_events"):
+        module.disable_telemetry_events()
+    return module
 
 
 def open_session(
@@ -100,7 +111,7 @@ def thread_counts(settings: Settings, runtime: Any = None) -> tuple[int, int]:
         return settings.threads, inter
     import psutil
 
-    runtime = runtime or _onnxruntime()
+    runtime = runtime or onnxruntime()
     process = psutil.Process()
     before = process.num_threads()
     session = runtime.InferenceSession(_IDENTITY, providers=[CPU])

@@ -7,17 +7,17 @@ import pickle
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
 from onnxcost.measuring.failures import reason
 from onnxcost.measuring.messages import Failure, Progress, Request
-from onnxcost.processes import how_it_ended, import_path, was_killed
+from onnxcost.processes import how_it_ended, import_path, uninterrupted, was_killed
 
 Kind = TypeVar("Kind")
 OnProgress = Callable[[Progress], None]
@@ -59,15 +59,17 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
     Its messages raise MeasurementError where it reports a failure, dies, or is not done within ``request.settings.timeout``
     seconds.
     """
-    errors = Path(request.folder, "stderr.txt")
-    with errors.open("wb") as stderr:
+    try:
+        errors: IO[bytes] = tempfile.TemporaryFile(dir=request.folder)  # noqa: SIM115  # closed below
         child = subprocess.Popen(
             CHILD,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=errors,
             env={**os.environ, "PYTHONPATH": import_path()},
         )
+    except OSError as error:
+        raise MeasurementError(f"the process that runs the model cannot be started: {error.strerror}") from None
 
     def say(message: object) -> None:
         assert child.stdin is not None
@@ -80,16 +82,17 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
         say(request)
         yield Conversation(_answers(child, request.settings.timeout, errors, on_progress), say)
     finally:
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            # Closing flushes what the child did not want to hear any more.
-            with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]  # both are pipes
+        with uninterrupted():
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout, errors):
+                # Closing flushes what the child did not want to hear any more.
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]  # all are there
 
 
 def _answers(
-    child: subprocess.Popen[bytes], timeout: float | None, errors: Path, on_progress: OnProgress | None
+    child: subprocess.Popen[bytes], timeout: float | None, errors: IO[bytes], on_progress: OnProgress | None
 ) -> Iterator[object]:
     for message in _heard(child, timeout):
         match message:
@@ -108,7 +111,10 @@ def _heard(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[ob
     """The messages until the child closes its end; raises MeasurementError when it was waited for too long."""
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
-    listener.start()
+    try:
+        listener.start()
+    except RuntimeError as error:
+        raise MeasurementError(f"the process that runs the model cannot be heard: {error}") from None
     waited = 0.0
     while True:
         start = time.monotonic()
@@ -134,9 +140,10 @@ def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
         inbox.put(_CLOSED)
 
 
-def _last_words(code: int, errors: Path) -> str:
+def _last_words(code: int, errors: IO[bytes]) -> str:
     """One line for a child that ended without an answer."""
     if was_killed(code):
         return "the process that ran the model was killed, most likely because the machine has too little memory for it"
-    said = errors.read_text(errors="replace").strip().splitlines()
+    errors.seek(0)
+    said = errors.read().decode(errors="replace").strip().splitlines()
     return f"the process that ran the model {how_it_ended(code)}" + (f": {reason(said[-1])}" if said else "")

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from onnxcost.errors import MeasurementError, ModelError
+from onnxcost.files import create_file
+from onnxcost.frontend.external import data_file, open_data
 from onnxcost.frontend.nodes import as_tensor
-from onnxcost.frontend.skeleton import NOT_STORED, read_whereabouts
+from onnxcost.frontend.skeleton import read_whereabouts
 from onnxcost.frontend.stored import Stored, stored_tensors
 from onnxcost.frontend.values import Value, tensor_type
 from onnxcost.frontend.weights.fillings import Filling, Positions, Spread, filled
@@ -26,50 +28,83 @@ MODEL, DATA = "synthesised.onnx", "synthesised.weights"
 """The files that ``fill_weights`` makes."""
 PAGE = 4096
 """Data begins at multiples of this, so that it can be mapped into memory."""
+COPIED = 1 << 20
+"""Bytes of data that are copied at a time."""
 
 
 def absent_weights(path: str | os.PathLike[str]) -> tuple[Tensor, ...]:
     """The tensors whose data is nowhere: not in the model, and not where it says, as far as that can be told without reading
-    it. Raises ModelError and InputError as ``read_skeleton`` does.
+    it. Raises ModelError and InputError as ``read_skeleton`` does, MeasurementError as ``data_file`` does.
     """
-    return tuple(_described(stored) for stored in _absent(read_whereabouts(path), Path(path).parent))
+    return tuple(_described(stored) for stored, place in _placed(read_whereabouts(path), path) if place is None)
 
 
 def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], seed: int = 0) -> str:
     """Writes the model into ``folder`` with random weights in place of the absent ones, and returns its path there; ``path``
     itself where nothing is absent. The same tensor gets the same elements from the same seed.
 
-    They are spread such that activations stay in range: see ``weight_roles``. Data that is there is linked to or copied.
-    Raises ModelError for a model that no made up elements would do for, MeasurementError where there is no room for them.
+    They are spread such that activations stay in range: see ``weight_roles``. Data in other files is copied: no file in
+    ``folder`` has a name of the model's choosing. Raises ModelError for a model that no made up elements would do for,
+    MeasurementError where there is no room for them, and as ``data_file`` does.
     """
     if not absent_weights(path):
         return os.fspath(path)
-    import onnx
-
-    home, folder = Path(path).parent, Path(folder).absolute()
-    model = onnx.load(path, load_external_data=False)
+    folder = Path(folder).absolute()
+    model = _loaded(path)
+    placed = list(_placed(model, path))
     try:
-        _bring_data(model, home, folder)
-        found = outline(model)
-        with (folder / DATA).open("wb") as file:
-            for stored in list(_absent(model, home)):
-                _fill(stored, found, seed, file)
-        (folder / MODEL).write_bytes(model.SerializeToString())
+        _check_room(sum(_described(stored).nbytes + PAGE for stored, _ in placed), folder)
+        with create_file(folder / DATA) as file:
+            writer = _Writer(file, outline(model), seed)
+            for stored, place in placed:
+                writer.write(stored, place)
+        with create_file(folder / MODEL) as file:
+            file.write(model.SerializeToString())
     except OSError as error:
         raise MeasurementError(f"the weights that are absent cannot be made up in '{folder}': {error.strerror}") from error
+    except MemoryError:
+        raise MeasurementError("there is not enough memory to make up the weights that are absent") from None
     return str(folder / MODEL)
 
 
-def _absent(model: ModelProto, home: Path) -> Iterator[Stored]:
-    sizes: dict[str, int] = {NOT_STORED: 0}
+class Place(NamedTuple):
+    """Where a tensor's data is."""
+
+    file: Path
+    offset: int
+
+
+def _placed(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tuple[Stored, Place | None]]:
+    """The tensors whose data is not in the model's own file, each with where it is, None where it is absent."""
+    files: dict[str, tuple[Path, int] | None] = {}
     for stored in stored_tensors(model):
         if stored.is_external:
-            location = stored.location
-            if location not in sizes:
-                sizes[location] = (home / location).stat().st_size if (home / location).is_file() else 0
-            offset = int(text) if (text := stored.whereabouts.get("offset", "")).isdigit() else 0
-            if sizes[location] < offset + max(1, _described(stored).nbytes):
-                yield stored
+            if stored.location not in files:
+                file = data_file(path, stored)
+                files[stored.location] = None if file is None else (file, file.stat().st_size)
+            if (found := files[stored.location]) is None:
+                yield stored, None
+                continue
+            offset = _number(stored, "offset")
+            is_there = found[1] >= offset + max(1, _described(stored).nbytes)
+            yield stored, Place(found[0], offset) if is_there else None
+
+
+def _number(stored: Stored, key: str) -> int:
+    text = stored.whereabouts.get(key) or "0"
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise MeasurementError(f"the weight '{stored.name}' has the {key} '{text}' in its file: that is no number of bytes")
+    return int(text)
+
+
+def _loaded(path: str | os.PathLike[str]) -> ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(path, load_external_data=False)
+    except (DecodeError, RuntimeError) as error:
+        raise ModelError(f"{os.fspath(path)} is not a readable ONNX model: {error}") from None
 
 
 def _described(stored: Stored) -> Tensor:
@@ -78,37 +113,63 @@ def _described(stored: Stored) -> Tensor:
     return as_tensor(value)
 
 
-def _bring_data(model: ModelProto, home: Path, folder: Path) -> None:
-    """Puts the files with the data that is there beside the model: onnxruntime reads no others, and follows no symbolic
-    links.
-    """
-    for location in {stored.location for stored in stored_tensors(model) if stored.is_external}:
-        source, target = home / location, folder / location
-        is_inside = Path(os.path.normpath(target)).is_relative_to(folder)
-        if is_inside and source.is_file() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source.resolve(), target)
-            except OSError:
-                shutil.copyfile(source, target)
+def _check_room(needed: int, folder: Path) -> None:
+    disk = shutil.disk_usage(folder)
+    if disk.total and needed > disk.free:
+        raise MeasurementError(
+            f"the weights that are absent take {needed / 2**20:,.0f} MiB, in '{folder.parent}' {disk.free / 2**20:,.0f} MiB"
+            " are free: set TMPDIR to a folder with more room"
+        )
 
 
-def _fill(stored: Stored, found: Outline, seed: int, file: BinaryIO) -> None:
-    """Writes elements for a tensor to the file, and into the tensor where they are; strings have no place but the tensor."""
-    tensor, described = stored.tensor, _described(stored)
-    del tensor.external_data[:]
-    if described.dtype == "string":
-        tensor.ClearField("data_location")
-        tensor.string_data.extend(f"word {index}".encode() for index in range(described.size))
-        return
-    if described.dtype not in BITS:
-        raise ModelError(f"'{described.name}' is not stored and of no type that there is: it cannot be made up")
-    start = -(-file.tell() // PAGE) * PAGE
-    file.seek(start)
-    for piece in filled(_filling(stored, described, found), described.dtype, described.size, described.name, seed):
-        file.write(piece)
-    for key, value in (("location", DATA), ("offset", start), ("length", file.tell() - start)):
-        tensor.external_data.add(key=key, value=str(value))
+class _Writer:
+    """Writes the data of tensors to the file, and into the tensors where it is."""
+
+    def __init__(self, file: BinaryIO, found: Outline, seed: int) -> None:
+        self._file, self._found, self._seed = file, found, seed
+        self._copied: dict[tuple[Place, int], int] = {}
+
+    def write(self, stored: Stored, place: Place | None) -> None:
+        """The data at ``place``, random elements where that is None; strings have no place but the tensor."""
+        tensor, described = stored.tensor, _described(stored)
+        if described.dtype == "string" and place is None:
+            del tensor.external_data[:]
+            tensor.ClearField("data_location")
+            tensor.string_data.extend(f"word {index}".encode() for index in range(described.size))
+            return
+        if described.dtype not in BITS:
+            raise ModelError(f"'{described.name}' is not stored and of no type that there is: it cannot be made up")
+        if place is None:
+            start = self._begin()
+            filling = _filling(stored, described, self._found)
+            for piece in filled(filling, described.dtype, described.size, described.name, self._seed):
+                self._file.write(piece)
+        elif (known := self._copied.get((place, described.nbytes))) is not None:
+            start = known
+        else:
+            start = self._copied[place, described.nbytes] = self._begin()
+            self._copy(stored, place, described.nbytes)
+        del tensor.external_data[:]
+        nbytes = self._file.tell() - start if place is None else described.nbytes
+        for key, value in (("location", DATA), ("offset", start), ("length", nbytes)):
+            tensor.external_data.add(key=key, value=str(value))
+
+    def _begin(self) -> int:
+        start = -(-self._file.tell() // PAGE) * PAGE
+        self._file.seek(start)
+        return start
+
+    def _copy(self, stored: Stored, place: Place, nbytes: int) -> None:
+        if (length := _number(stored, "length")) not in (0, nbytes):
+            raise MeasurementError(f"the weight '{stored.name}' takes {nbytes:,} bytes, its file has {length:,} for it")
+        with open_data(place.file, stored) as source:
+            source.seek(place.offset)
+            while nbytes:
+                piece = source.read(min(nbytes, COPIED))
+                if not piece:
+                    raise MeasurementError(f"the file '{stored.location}' ends in the middle of the weight '{stored.name}'")
+                self._file.write(piece)
+                nbytes -= len(piece)
 
 
 def _filling(stored: Stored, described: Tensor, found: Outline) -> Filling:

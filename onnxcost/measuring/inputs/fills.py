@@ -120,6 +120,6 @@ def as_fed(array: NDArray[Any], dtype: str) -> Any:
     """What ``InferenceSession.run`` takes: the array itself or, of a type that numpy lacks, an OrtValue on its bits."""
     if dtype not in _BY_NUMBER:
         return array
-    from onnxruntime import OrtValue
+    from onnxcost.measuring.session import onnxruntime
 
-    return OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.itemsize}"), _BY_NUMBER[dtype][1])
+    return onnxruntime().OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.itemsize}"), _BY_NUMBER[dtype][1])

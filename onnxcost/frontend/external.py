@@ -1,0 +1,73 @@
+"""External data: the files beside a model that its tensors lie in, and what is refused as one.
+
+The rules are those of onnx's docs/security.md: a file lies in the model's folder, also when all symbolic links are followed, is
+a regular one, and has no other name. A symbolic link is followed where onnxruntime follows it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from onnxcost.errors import MeasurementError
+from onnxcost.frontend.skeleton import NOT_STORED
+from onnxcost.frontend.stored import Stored
+
+
+def leaves_folder(location: str) -> bool:
+    """Whether a location is outside the model's folder by its words alone: what is there need not be looked at."""
+    is_absolute = Path(location).is_absolute() or os.path.splitdrive(location)[0]
+    return bool(is_absolute) or os.pardir in Path(os.path.normpath(location)).parts
+
+
+def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
+    """The file that the tensor of the model in the file ``model`` lies in; None where there is none. Nothing is opened.
+
+    Raises MeasurementError for a location outside the model's folder, for what is no regular file, and for one that has other
+    names (hard links): onnx reads none of them.
+    """
+    location = stored.location
+    if not location or location == NOT_STORED:
+        return None
+    path = Path(model)
+    if leaves_folder(location) or "\0" in location:
+        raise _refused(stored, "outside the model's folder")
+    file = path.parent / location
+    homes = (os.path.realpath(path.parent), Path(os.path.realpath(path)).parent)
+    if not any(Path(os.path.realpath(file)).is_relative_to(home) for home in homes):
+        raise _refused(stored, "outside the model's folder, where a symbolic link leads")
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise MeasurementError(f"the weight '{stored.name}' cannot be read ('{location}'): {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise _refused(stored, "in no regular file")
+    if found.st_nlink > 1:
+        raise _refused(stored, "in a file that has other names (hard links)")
+    return file
+
+
+def open_data(file: Path, stored: Stored) -> BinaryIO:
+    """Opens what ``data_file`` returned, to be read. Raises MeasurementError where another file has taken its place."""
+    real = os.path.realpath(file)
+    try:
+        # Never waits, as opening a pipe would.
+        opened = os.open(
+            real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
+    except OSError as error:
+        raise MeasurementError(f"the weight '{stored.name}' cannot be read ('{stored.location}'): {error.strerror}") from None
+    found = os.fstat(opened)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(opened)
+        raise _refused(stored, "in a file that was replaced meanwhile")
+    return os.fdopen(opened, "rb")
+
+
+def _refused(stored: Stored, where: str) -> MeasurementError:
+    what = f"the weight '{stored.name}' lies {where} ('{stored.location}'): it is not read"
+    return MeasurementError(f"{what}; put a copy of the file beside the model, or count with --no-run")
