@@ -16,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
     gc.disable()
+    # numpy's library for matrices, which nothing here needs, takes 32 MB of addresses a thread as soon as it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # So that a terminated command removes its temporary files and ends the process that runs a model.
     end_on_signals()
     try:

@@ -15,6 +15,8 @@ from onnxcost.errors import MeasurementError
 from onnxcost.frontend.skeleton import NOT_STORED
 from onnxcost.frontend.stored import Stored
 
+MOST_CHARACTERS = 100
+
 
 def leaves_folder(location: str) -> bool:
     """Whether a location is outside the model's folder by its words alone: what is there need not be looked at."""
@@ -43,7 +45,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise MeasurementError(f"the weight '{stored.name}' cannot be read ('{location}'): {error.strerror}") from None
+        raise _unreadable(stored, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise _refused(stored, "in no regular file")
     if found.st_nlink > 1:
@@ -60,7 +62,7 @@ def open_data(file: Path, stored: Stored) -> BinaryIO:
             real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
     except OSError as error:
-        raise MeasurementError(f"the weight '{stored.name}' cannot be read ('{stored.location}'): {error.strerror}") from None
+        raise _unreadable(stored, error) from None
     found = os.fstat(opened)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(opened)
@@ -69,5 +71,15 @@ def open_data(file: Path, stored: Stored) -> BinaryIO:
 
 
 def _refused(stored: Stored, where: str) -> MeasurementError:
-    what = f"the weight '{stored.name}' lies {where} ('{stored.location}'): it is not read"
+    what = f"the weight '{shortened(stored.name)}' lies {where} ('{shortened(stored.location)}'): it is not read"
     return MeasurementError(f"{what}; put a copy of the file beside the model, or count with --no-run")
+
+
+def _unreadable(stored: Stored, error: OSError) -> MeasurementError:
+    where = shortened(stored.location)
+    return MeasurementError(f"the weight '{shortened(stored.name)}' cannot be read ('{where}'): {error.strerror}")
+
+
+def shortened(text: str) -> str:
+    """What a model says of itself, for an error of one line."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"

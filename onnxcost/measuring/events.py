@@ -7,6 +7,7 @@ as is the pass through the model's graph inside "model_run". The events are orde
 from __future__ import annotations
 
 import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
@@ -61,7 +62,7 @@ def recorded(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             events: list[dict[str, Any]] = json.load(file)
     except (OSError, ValueError) as error:
-        raise MeasurementError(f"the profile that onnxruntime wrote cannot be read: {error}") from None
+        raise incomplete(path, error) from None
     runs = sorted((event["ts"], event["dur"]) for event in events if event["name"] == _RUN)
     if len(runs) <= warmup:
         raise MeasurementError(
@@ -74,6 +75,12 @@ def recorded(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
         run_seconds=tuple(MICROSECOND * runs[run][1] for run in sorted(kept)),
         memory=_arena_use(events, runs[0]),
     )
+
+
+def incomplete(path: str, error: Exception) -> MeasurementError:
+    """For a profile that breaks off: onnxruntime does not tell that it could not write all of it."""
+    what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' is not whole"  # noqa: PTH120
+    return MeasurementError(f"{what}: is there no room (df), or a limit on the size of files (ulimit -f)? ({error})")
 
 
 def _calmest(runs: Sequence[tuple[int, int]], warmup: int, share: float) -> set[int]:

@@ -40,6 +40,11 @@ MACHINE: Sequence[Known] = (
         r"|MemoryError|CUDA failure 2:|_ALLOC_FAILED",
         _memory,
     ),
+    Known(
+        r"failed to map segment|Memory allocation still failed|pthread_create failed|can't start new thread"
+        r"|[Cc]annot allocate memory|Resource temporarily unavailable",
+        "the system refuses memory or threads for it (ulimit -a shows the limits)",
+    ),
     Known(r"(?P<file>libcuda\.so\.1|nvcuda\.dll): cannot open", "the NVIDIA driver is missing ({file})"),
     Known(r"(?P<file>[^\s:]+): cannot open shared object file", "the shared library {file} is missing"),
     Known(r"Failed to load library (?P<file>\S+) with error:? 126", "the library {file}, or one that it needs, is missing"),

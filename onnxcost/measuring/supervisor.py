@@ -59,17 +59,7 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
     Its messages raise MeasurementError where it reports a failure, dies, or is not done within ``request.settings.timeout``
     seconds.
     """
-    try:
-        errors: IO[bytes] = tempfile.TemporaryFile(dir=request.folder)  # noqa: SIM115  # closed below
-        child = subprocess.Popen(
-            CHILD,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, "PYTHONPATH": import_path()},
-        )
-    except OSError as error:
-        raise MeasurementError(f"the process that runs the model cannot be started: {error.strerror}") from None
+    child, errors = _started(request.folder)
 
     def say(message: object) -> None:
         assert child.stdin is not None
@@ -89,6 +79,21 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
                 # Closing flushes what the child did not want to hear any more.
                 with suppress(OSError):
                     pipe.close()  # type: ignore[union-attr]  # all are there
+
+
+def _started(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """The child, and the file that takes its stderr."""
+    try:
+        errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the child
+        try:
+            environment = {**os.environ, "PYTHONPATH": import_path()}
+            child = subprocess.Popen(CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
+        except OSError:
+            errors.close()
+            raise
+    except OSError as error:
+        raise MeasurementError(f"the process that runs the model cannot be started: {error.strerror or error}") from None
+    return child, errors
 
 
 def _answers(
@@ -146,4 +151,5 @@ def _last_words(code: int, errors: IO[bytes]) -> str:
         return "the process that ran the model was killed, most likely because the machine has too little memory for it"
     errors.seek(0)
     said = errors.read().decode(errors="replace").strip().splitlines()
-    return f"the process that ran the model {how_it_ended(code)}" + (f": {reason(said[-1])}" if said else "")
+    telling = next((line for line in reversed(said) if "error" in line.lower()), said[-1] if said else "")
+    return f"the process that ran the model {how_it_ended(code)}" + (f": {reason(telling)}" if telling else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
-from onnxcost.measuring.events import dtype_of
+from onnxcost.measuring.events import dtype_of, incomplete
 from onnxcost.measuring.messages import Progress, Request
 from onnxcost.traced import Place, TensorType, Trace, main_pass, place_of, with_plain_names
 
@@ -36,7 +36,11 @@ def run(request: Request, channel: Channel) -> None:
         session.run(None, feed)
     except Exception as error:
         raise MeasurementError(with_plain_names(reason(error))) from None
-    events = json.loads(Path(session.end_profiling()).read_bytes(), object_hook=_event)
+    profile = session.end_profiling()
+    try:
+        events = json.loads(Path(profile).read_bytes(), object_hook=_event)
+    except (OSError, ValueError) as error:
+        raise incomplete(profile, error) from None
     channel.send(Trace(main_pass(_executed(events)), used(request.feeds), _deciding(feed)))
 
 

@@ -15,7 +15,8 @@ from collections.abc import Generator, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from onnxcost.processes import how_it_ended, import_path, was_killed
+from onnxcost.errors import InputError
+from onnxcost.processes import how_it_ended, import_path, uninterrupted, was_killed
 from onnxcost.scanning.messages import READY, Answer, Task
 
 COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
@@ -42,6 +43,8 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple
 
     A task whose process dies over it, or that takes more than ``timeout`` seconds, is answered "unfinished". No worker is given
     a new task before its last answer was taken and the next one is asked for: with one job, nothing runs in between.
+
+    Where the system refuses more processes, there are fewer than ``jobs``; raises InputError where it refuses all.
     """
     inbox: Inbox = queue.SimpleQueue()
     waiting = deque(tasks)
@@ -49,7 +52,14 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple
     try:
         while waiting or workers:
             while waiting and len(workers) < jobs:
-                workers.add(Worker(waiting.popleft(), timeout, inbox))
+                try:
+                    workers.add(Worker(waiting[0], timeout, inbox))
+                except OSError as error:
+                    if not workers:
+                        raise InputError(f"no process to count in can be started: {error.strerror or error}") from None
+                    jobs = len(workers)
+                    break
+                waiting.popleft()
             for each in workers:
                 each.end_if_late()
             worker, content = _next(inbox)
@@ -80,21 +90,29 @@ def _next(inbox: Inbox) -> Message:
 
 
 class Worker:
-    """A process and the task that it is at."""
+    """A process and the task that it is at. Raises OSError where the system refuses one."""
 
     def __init__(self, task: Task, timeout: float, inbox: Inbox) -> None:
         self._timeout, self.is_late = timeout, False
         self._deadline = time.monotonic() + timeout + START_SECONDS
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
-        self._process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
-        )
+        try:
+            self._process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
+            )
+        except OSError:
+            self._errors.close()
+            raise
         self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
-        self._listener.start()
+        try:
+            self._listener.start()
+        except RuntimeError as error:
+            self.close()
+            raise OSError(str(error)) from None
         self.give(task)
 
     def give(self, task: Task) -> None:
@@ -123,13 +141,15 @@ class Worker:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        self._listener.join()
-        for pipe in (self._process.stdin, self._process.stdout, self._errors):
-            # Closing flushes what the process did not want to hear any more.
-            with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]  # all are there
+        with uninterrupted():
+            self._process.kill()
+            self._process.wait()
+            if self._listener.ident is not None:
+                self._listener.join()
+            for pipe in (self._process.stdin, self._process.stdout, self._errors):
+                # Closing flushes what the process did not want to hear any more.
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]  # all are there
 
     def _listen(self, inbox: Inbox) -> None:
         assert self._process.stdout is not None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from onnxcost.errors import MeasurementError, ModelError
 from onnxcost.files import create_file
-from onnxcost.frontend.external import data_file, open_data
+from onnxcost.frontend.external import data_file, open_data, shortened
 from onnxcost.frontend.nodes import as_tensor
 from onnxcost.frontend.skeleton import read_whereabouts
 from onnxcost.frontend.stored import Stored, stored_tensors
@@ -85,16 +85,21 @@ def _placed(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tuple[S
             if (found := files[stored.location]) is None:
                 yield stored, None
                 continue
-            offset = _number(stored, "offset")
-            is_there = found[1] >= offset + max(1, _described(stored).nbytes)
-            yield stored, Place(found[0], offset) if is_there else None
+            offset, length, nbytes = _number(stored, "offset"), _number(stored, "length"), _described(stored).nbytes
+            if length not in (0, nbytes):
+                raise _wrong(stored, f"takes {nbytes:,} bytes, and {length:,} are set aside for it in its file")
+            yield stored, Place(found[0], offset) if found[1] >= offset + max(1, nbytes) else None
 
 
 def _number(stored: Stored, key: str) -> int:
-    text = stored.whereabouts.get(key) or "0"
+    text = stored.whereabouts.get(key, "0")
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise MeasurementError(f"the weight '{stored.name}' has the {key} '{text}' in its file: that is no number of bytes")
+        raise _wrong(stored, f"has the {key} '{shortened(text)}' in its file: that is no number of bytes")
     return int(text)
+
+
+def _wrong(stored: Stored, what: str) -> MeasurementError:
+    return MeasurementError(f"the weight '{shortened(stored.name)}' {what}")
 
 
 def _loaded(path: str | os.PathLike[str]) -> ModelProto:
@@ -160,14 +165,12 @@ class _Writer:
         return start
 
     def _copy(self, stored: Stored, place: Place, nbytes: int) -> None:
-        if (length := _number(stored, "length")) not in (0, nbytes):
-            raise MeasurementError(f"the weight '{stored.name}' takes {nbytes:,} bytes, its file has {length:,} for it")
         with open_data(place.file, stored) as source:
             source.seek(place.offset)
             while nbytes:
                 piece = source.read(min(nbytes, COPIED))
                 if not piece:
-                    raise MeasurementError(f"the file '{stored.location}' ends in the middle of the weight '{stored.name}'")
+                    raise _wrong(stored, "cannot be copied: its file became shorter meanwhile")
                 self._file.write(piece)
                 nbytes -= len(piece)
 
