@@ -8,7 +8,10 @@ is on the list of what no graph can tell, with its reason. tests/test_decisions.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # looked at when onnxruntime is imported
 
 import onnx
 import onnxruntime

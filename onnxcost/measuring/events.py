@@ -79,7 +79,7 @@ def recorded(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
 
 def incomplete(path: str, error: Exception) -> MeasurementError:
     """For a profile that breaks off: onnxruntime does not tell that it could not write all of it."""
-    what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' is not whole"  # noqa: PTH120
+    what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' cannot be read to its end"  # noqa: PTH120
     return MeasurementError(f"{what}: is there no room (df), or a limit on the size of files (ulimit -f)? ({error})")
 
 

@@ -145,8 +145,17 @@ def reason(error: BaseException | str) -> str:
     return said if len(said) <= MOST_CHARACTERS else f"{said[: MOST_CHARACTERS - 1].rstrip()}…"
 
 
+def last_words(lines: Sequence[str]) -> str:
+    """Why a process died, of what it wrote last: a line that says what the machine refused, else an error, else the last."""
+    last = list(reversed(lines))
+    refused = (line for line in last if any(re.search(known.pattern, line) for known in MACHINE))
+    return reason(next(refused, next((line for line in last if "error" in line.lower()), "".join(last[:1]))))
+
+
 def _words(error: BaseException | str) -> str:
     """What an error says, and its type where that alone would not tell."""
+    while isinstance(error, ImportError) and isinstance(error.__context__, (ImportError, MemoryError)):
+        error = error.__context__  # the first of them, which the others only pass on
     text = str(error)
     if isinstance(error, str):
         return next((line for line in text.splitlines() if "[E:onnxruntime" in line), text)

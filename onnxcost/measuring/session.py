@@ -54,6 +54,7 @@ def onnxruntime() -> Any:
     if not os.environ.get(TELEMETRY_OFF):
         os.environ[TELEMETRY_OFF] = "1"
     try:
+        import numpy  # noqa: F401  # why it cannot be imported, where it cannot, onnxruntime would not tell
         import onnxruntime as module
     except ImportError as error:
         raise MeasurementError(f"onnxruntime cannot be imported: {reason(error)}") from error

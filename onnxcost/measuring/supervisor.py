@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
-from onnxcost.measuring.failures import reason
+from onnxcost.measuring.failures import last_words
 from onnxcost.measuring.messages import Failure, Progress, Request
 from onnxcost.processes import how_it_ended, import_path, uninterrupted, was_killed
 
@@ -86,7 +86,8 @@ def _started(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     try:
         errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the child
         try:
-            environment = {**os.environ, "PYTHONPATH": import_path()}
+            # numpy multiplies no matrices there, and each thread to do so takes addresses.
+            environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": import_path()}
             child = subprocess.Popen(CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
         except OSError:
             errors.close()
@@ -150,6 +151,5 @@ def _last_words(code: int, errors: IO[bytes]) -> str:
     if was_killed(code):
         return "the process that ran the model was killed, most likely because the machine has too little memory for it"
     errors.seek(0)
-    said = errors.read().decode(errors="replace").strip().splitlines()
-    telling = next((line for line in reversed(said) if "error" in line.lower()), said[-1] if said else "")
-    return f"the process that ran the model {how_it_ended(code)}" + (f": {reason(telling)}" if telling else "")
+    said = last_words(errors.read().decode(errors="replace").strip().splitlines())
+    return f"the process that ran the model {how_it_ended(code)}" + (f": {said}" if said else "")

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,23 @@ def test_an_interrupt_while_measuring_leaves_the_static_cost() -> None:
     assert head.startswith(b"model.onnx")
     assert b"FLOPs" in output
     assert b"Traceback" not in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP to send")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_no_weights(number: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = model("(float[2, 300] x) => (float[2, 300] y) { y = Add(x, w) }")
+    lacking.graph.initializer.add(name="w", dims=[300], data_type=1, data_location=1)
+    (folder / "model.onnx").write_bytes(lacking.SerializeToString())
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with process("measure", "model.onnx", "--seconds", "600") as running:
+        deadline = time.monotonic() + 60
+        while not list(temporary.glob("*/synthesised.onnx")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(temporary.glob("*/synthesised.weights"))
+        running.send_signal(number)
+        running.communicate(timeout=60)
+    assert running.returncode == 128 + number
+    assert list(temporary.iterdir()) == []

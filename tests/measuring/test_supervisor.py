@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
+import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +24,7 @@ from onnxcost.measurement import Settings
 from onnxcost.measuring import supervisor
 from onnxcost.measuring.messages import Failure, Progress, Request
 from onnxcost.profiled import ArenaUse
+from tests.modeltext import model
 
 PRELUDE = """
 import os, pickle, signal, sys, time
@@ -76,6 +81,46 @@ def test_the_end_of_the_child_is_one_line(end: str, monkeypatch: pytest.MonkeyPa
     else:
         assert asked(monkeypatch, tmp_path, body, timeout) == ([], [])
     assert children() == []
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EMFILE, errno.ENOMEM, errno.ENOSPC])
+@pytest.mark.parametrize("what", ["Popen", "TemporaryFile"])
+def test_a_child_that_the_system_refuses_is_one_line(
+    what: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(subprocess if what == "Popen" else tempfile, what, refused)
+    with pytest.raises(MeasurementError, match=f"cannot be started: {os.strerror(code)}"):
+        asked(monkeypatch, tmp_path, WAITS)
+
+
+def test_a_thread_that_the_system_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refused(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(MeasurementError, match="can't start new thread"):
+        asked(monkeypatch, tmp_path, WAITS)
+    assert children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of address space")
+@pytest.mark.parametrize("megabytes", [60, 100, 150, 200])
+def test_a_child_without_addresses_is_one_line(megabytes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The limit is the child's alone, set before it imports anything."""
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, 2 * ({megabytes} << 20,));"
+        "from onnxcost.measuring import child; raise SystemExit(child.main())"
+    )
+    monkeypatch.setattr(supervisor, "CHILD", (sys.executable, "-c", code))
+    (tmp_path / "model.onnx").write_bytes(model("(float[2] x) => (float[2] y) { y = Relu(x) }").SerializeToString())
+    request = Request("measure", str(tmp_path / "model.onnx"), (), Settings(timeout=60), str(tmp_path))
+    with pytest.raises(MeasurementError) as caught:
+        list(supervisor.answers(request))
+    assert re.search(r"(?i)memory|refuses", str(caught.value))
+    assert "\n" not in str(caught.value)
 
 
 def test_what_was_answered_before_a_crash_is_heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

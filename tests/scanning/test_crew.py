@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from onnxcost.errors import InputError
 from onnxcost.scanning import crew
 from onnxcost.scanning.messages import Answer, Given, Task
 
@@ -100,3 +102,30 @@ def test_to_leave_off_ends_the_processes() -> None:
     assert len(psutil.Process().children()) == len(before) + 3
     found.close()
     assert psutil.Process().children() == before
+
+
+@pytest.mark.parametrize("what", ["Popen", "start"])
+def test_where_the_system_refuses_processes_there_are_fewer(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = crew.subprocess if what == "Popen" else crew.threading.Thread
+    usual, started = getattr(owner, what), []
+
+    def refused(*arguments: Any, **more: Any) -> Any:
+        started.append(True)
+        if len(started) == 2:
+            raise BlockingIOError(11, "no more") if what == "Popen" else RuntimeError("no more")
+        return usual(*arguments, **more)
+
+    monkeypatch.setattr(owner, what, refused)
+    found = answers(*(f"fine-{i}" for i in range(5)), jobs=4)
+    assert sorted(path for path, _ in found) == [f"fine-{i}" for i in range(5)]
+    assert len({answer.reason.split()[0] for _, answer in found}) == 1
+
+
+@pytest.mark.parametrize(("owner", "what"), [("subprocess", "Popen"), ("tempfile", "TemporaryFile")])
+def test_where_the_system_refuses_all_processes_is_one_line(owner: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(getattr(crew, owner), what, refused)
+    with pytest.raises(InputError, match=r"^no process to count in can be started: Too many open files$"):
+        answers("fine-1", jobs=4)

@@ -1,0 +1,60 @@
+"""Signals: they end the command's blocks first, and wait for what must not be interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from onnxcost.processes import uninterrupted
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_to_end_leaves_the_blocks_unless_it_is_ignored(name: str, ignored: bool) -> None:
+    code = f"""
+import os, signal
+if {ignored}:
+    signal.signal(signal.{name}, signal.SIG_IGN)
+from onnxcost.processes import end_on_signals
+end_on_signals()
+try:
+    os.kill(os.getpid(), signal.{name})
+    print("went on")
+finally:
+    print("cleaned up")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    number = int(getattr(signal, name))
+    assert (done.returncode, done.stdout) == ((0, "went on\ncleaned up\n") if ignored else (128 + number, "cleaned up\n"))
+
+
+def test_an_interrupt_is_heard_behind_the_block() -> None:
+    seen = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # what is left of the block is what is tested
+        with uninterrupted():
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGINT)
+            seen.append("all done")
+        seen.append("not reached")
+    assert seen == ["all done"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_other_threads_have_no_signals_to_wait_for() -> None:
+    seen = []
+
+    def work() -> None:
+        with uninterrupted():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
