@@ -1,7 +1,8 @@
 """External data: the files beside a model that its tensors lie in, and what is refused as one.
 
-The rules are those of onnx's docs/security.md: a file lies in the model's folder, also when all symbolic links are followed, is
-a regular one, and has no other name. A symbolic link is followed where onnxruntime follows it.
+The rules are those of onnx's docs/security.md, as far as onnxruntime keeps them: a file lies in the model's folder, also when
+all symbolic links are followed, and is a regular one. Unlike onnx, a file with several names (hard links) is read: conda and uv
+install packages so.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ def leaves_folder(location: str) -> bool:
 def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
     """The file that the tensor of the model in the file ``model`` lies in; None where there is none. Nothing is opened.
 
-    Raises MeasurementError for a location outside the model's folder, for what is no regular file, and for one that has other
-    names (hard links): onnx reads none of them.
+    Raises MeasurementError for a location outside the model's folder and for what is no regular file.
     """
     location = stored.location
     if not location or location == NOT_STORED:
@@ -48,8 +48,6 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
         raise _unreadable(stored, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise _refused(stored, "in no regular file")
-    if found.st_nlink > 1:
-        raise _refused(stored, "in a file that has other names (hard links)")
     return file
 
 
@@ -64,7 +62,7 @@ def open_data(file: Path, stored: Stored) -> BinaryIO:
     except OSError as error:
         raise _unreadable(stored, error) from None
     found = os.fstat(opened)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+    if not stat.S_ISREG(found.st_mode):
         os.close(opened)
         raise _refused(stored, "in a file that was replaced meanwhile")
     return os.fdopen(opened, "rb")
