@@ -1,10 +1,10 @@
 """Whether a skeleton with made-up weights takes as long as the model that it is of: both timed by turns.
 
-    python scripts/benchmark_skeletons.py [MODEL ...]
+    python -m scripts.benchmark.skeletons [MODEL ...]
 
 Set-up: ``pip install .`` Without models it takes those of models/ that have their weights; the figures in the README are of
 models that PyPI packages carry (rapidocr-onnxruntime, silero-vad, magika, ddddocr, nudenet) and of exports that
-scripts/export_pytorch.py makes.
+scripts/export/from_pytorch.py makes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onnxcost.measurement import Measurement
 from onnxcost.measuring.alternating import measure_alternately
 from onnxcost.measuring.preparation import Question
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 STORED = (MODELS / "mnist_cnn_pytorch.onnx", MODELS / "text_transformer_pytorch.onnx")
 
 

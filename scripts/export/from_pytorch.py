@@ -4,8 +4,8 @@ Set up (Python 3.11 or newer, a CPU is enough):
 
     python -m venv .venv-pytorch
     .venv-pytorch/bin/pip install torchvision==0.28.0 --no-deps
-    .venv-pytorch/bin/pip install -r scripts/requirements-pytorch.txt
-    .venv-pytorch/bin/python scripts/export_pytorch.py [NAME ...]
+    .venv-pytorch/bin/pip install -r scripts/export/requirements-pytorch.txt
+    .venv-pytorch/bin/python -m scripts.export.from_pytorch [NAME ...]
 
 Weights are random, from a fixed seed. The complete exports stay in build/exports (--exports). llama_1b_pytorch needs 16 GB
 of memory and 6 GB of disk; the others are modest. Opsets are the exporters' defaults.
@@ -24,10 +24,11 @@ import numpy as np
 import onnxruntime
 import torch
 import transformers
-from model_store import Origin, check, run
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
+
+from scripts.export.model_store import Origin, check, run
 
 register_fake = torch.library.register_fake
 # A torchvision without its compiled operators (no CPU build is on PyPI) imports only if nothing registers a fake for them.
@@ -283,7 +284,7 @@ def origin(row: Export, parameters: int) -> Origin:
         architecture=row.architecture,
         framework=versions + library.get(row.source, f", torchvision {torchvision.__version__.split('+')[0]}"),
         exporter=exporter + (f", onnxruntime {onnxruntime.__version__} quantize_static(QDQ)" if row.finish else ""),
-        script="export_pytorch.py",
+        module="scripts.export.from_pytorch",
         parameters=parameters,
         provenance=f"architecture: {row.source}; random weights",
     )

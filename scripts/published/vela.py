@@ -1,9 +1,9 @@
-"""What Arm's compiler Vela reports of the models of published_keras.py, quantized to int8, as a table in TOML.
+"""What Arm's compiler Vela reports of the models of zoos.py, quantized to int8, as a table in TOML.
 
     . .venv-keras/bin/activate && pip install ethos-u-vela==5.2.0
-    python scripts/published_vela.py
+    python -m scripts.published.vela
 
-It writes scripts/published_vela.toml. Vela writes that its cycles are an estimate of its own. Weights are random: it stores
+It writes scripts/published/vela.toml. Vela writes that its cycles are an estimate of its own. Weights are random: it stores
 trained ones in somewhat fewer bytes.
 """
 
@@ -18,10 +18,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import tensorflow as tf
-from export_keras import build_random
-from published_keras import MODELS
 
-TARGET = Path(__file__).with_name("published_vela.toml")
+from scripts.export.from_keras import build_random
+from scripts.published.zoos import MODELS
+
+TARGET = Path(__file__).with_name("vela.toml")
 ACCELERATOR, SYSTEM, MODE = "ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram"
 NAMES = (
     "mobilenet_v1_0.25_96_5", "mobilenet_v1_0.25_224_5", "mobilenet_v1_0.5_224_5", "mobilenet_v1_1.0_224_1000",
@@ -30,7 +31,7 @@ NAMES = (
     "miniresnet_1", "tiny_yolo_v2_224", "st_yolo_lc_192", "ds_cnn_large", "wav2letter",
 )  # fmt: skip
 HEADER = f"""\
-# Written by scripts/published_vela.py: what Vela 5.2.0 reports of models in int8 on
+# Written by scripts/published/vela.py: what Vela 5.2.0 reports of models in int8 on
 # {ACCELERATOR}, {SYSTEM}, {MODE}.
 # Memory in KiB: `weights` as the model has them, `flash` and `sram` all that it takes; `cycles` are its estimate.
 

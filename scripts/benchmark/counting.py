@@ -1,6 +1,6 @@
 """How long onnxcost takes, as ratios of whole processes in one run: absolute times say more of the machine than of the tool.
 
-    python scripts/benchmark.py [--rounds 15]
+    python -m scripts.benchmark.counting [--rounds 15]
 
 Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared where it is installed); the installed package is timed. Every
 round runs every command once, so that a drift of the machine meets them all; the ratio is the median over the rounds, the
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RESNET = ROOT / "models" / "resnet50_pytorch.onnx"
 MIB = 2**20
 GRAPH_SIZES = (25_000, 50_000, 100_000)

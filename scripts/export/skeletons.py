@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torchvision_models import build
+from scripts.export.torchvision_models import build
 
 LARGEST_PAYLOAD = {"f": 64, "i": 1024}  # bytes by kind of dtype: what is smaller may steer shapes and stays
 # fmt: off

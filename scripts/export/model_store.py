@@ -23,7 +23,7 @@ import onnx
 import onnxruntime
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 INLINE_BYTES = 1024
 ABSENT_FILE = "weights-not-stored"
@@ -46,7 +46,7 @@ class Origin:
     architecture: str
     framework: str
     exporter: str
-    script: str
+    module: str
     parameters: int
     provenance: str
 
@@ -64,8 +64,9 @@ def run(names: Iterable[str], doc: str, export: Callable[[str, Path], tuple[Path
     if len(arguments.names) == 1:
         print(store(*export(arguments.names[0], arguments.exports)), flush=True)
         return
+    module = sys.modules["__main__"].__spec__.name
     for name in arguments.names or names:  # a process each: exporters number names through the life of a process
-        subprocess.run([sys.executable, sys.argv[0], name, "--exports", arguments.exports], check=True)
+        subprocess.run([sys.executable, "-m", module, name, "--exports", arguments.exports.resolve()], check=True, cwd=ROOT)
 
 
 def check(path: Path, feeds: Mapping[str, np.ndarray], expected: Iterable[np.ndarray], tolerance: float | None) -> None:
@@ -150,7 +151,7 @@ def entry(model: onnx.ModelProto, export: Path, origin: Origin, keep_weights: bo
         "framework": origin.framework,
         "exporter": origin.exporter,
         "opset": next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")),
-        "command": f"python scripts/{origin.script} {export.stem}",
+        "command": f"python -m {origin.module} {export.stem}",
         "stored": "weights" if keep_weights else "skeleton",
         "parameters": origin.parameters,
         "nodes": len(model.graph.node),

@@ -1,6 +1,6 @@
 """Whether onnxcost's times are true: against a bare loop over ``session.run`` and against onnxruntime's own profile.
 
-    python scripts/benchmark_measure.py [--rounds N] [MODEL ...]
+    python -m scripts.benchmark.measuring [--rounds N] [MODEL ...]
 
 Set-up: ``pip install .`` Without models it takes six, from 0.01 ms to some 500 ms: of models/ (one with made-up weights) and
 of those that the onnx package brings along. Each round runs, one after the other: a bare loop, ``onnxcost.measure``, and the
@@ -30,7 +30,7 @@ from onnxcost.measuring.runners import runner
 from onnxcost.measuring.sampling import sample
 from onnxcost.measuring.session import open_session
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 MODELS = (
     ROOT / "models" / "mnist_cnn_pytorch.onnx",
@@ -102,7 +102,13 @@ def bare_times(session: onnxruntime.InferenceSession, feeds: dict[str, object]) 
 
 def bare_process(model: Path) -> float:
     """The median of a bare loop in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "--bare", str(model)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmark.measuring", "--bare", str(model.resolve())],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
     return median(json.loads(done.stdout))
 
 

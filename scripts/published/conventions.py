@@ -1,11 +1,11 @@
 """Hold onnxcost's conventions against other packages, on every model of torchvision.
 
     python -m venv .venv-compare && . .venv-compare/bin/activate
-    pip install -r scripts/requirements-compare.txt && pip install --no-deps torchvision==0.28.0 && pip install .
-    python scripts/compare_conventions.py measure    # torch.utils.flop_counter, fvcore, thop    -> build/compare/*.json
-    python scripts/compare_conventions.py export     # skeletons without weights                 -> build/compare/onnx/*.onnx
-    python scripts/compare_conventions.py publish    # tests/data/torchvision.tar.xz and tests/published.toml
-    python scripts/compare_conventions.py table      # onnxcost against the figures of tests/published.toml
+    pip install -r scripts/published/requirements.txt && pip install --no-deps torchvision==0.28.0 && pip install .
+    python -m scripts.published.conventions measure    # torch.utils.flop_counter, fvcore, thop    -> build/compare/*.json
+    python -m scripts.published.conventions export     # skeletons without weights                 -> build/compare/onnx/*.onnx
+    python -m scripts.published.conventions publish    # tests/data/torchvision.tar.xz and tests/published.toml
+    python -m scripts.published.conventions table      # onnxcost against the figures of tests/published.toml
 
 ``measure`` and ``export`` take model names (all by default), start a process for each model, and skip what is already there.
 Weights are random: no count depends on them. The convention ``torch`` of a model is torch's count with the attention kernels
@@ -27,14 +27,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from differences import BY, explanations
+from scripts.published.differences import BY, explanations
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "compare"
 ARCHIVE = ROOT / "tests" / "data" / "torchvision.tar.xz"
 PUBLISHED = ROOT / "tests" / "published.toml"
 HEADER = """\
-# Written by scripts/compare_conventions.py publish: what other packages count in torchvision's models (batch 1, eval mode).
+# Written by scripts/published/conventions.py publish: what other packages count in torchvision's models (batch 1, eval mode).
 # Counts are of one inference with inputs of the shapes in `inputs`; the skeletons in `files` are in data/torchvision.tar.xz.
 # Models called quantized_ are torchvision's quantizable ones as it builds them by default: in float32.
 #   macs        torch.utils.flop_counter / 2 by aten operator, attention decomposed into the matrix products that it is
@@ -49,8 +49,8 @@ PACKAGES = ("torch", "torchvision", "fvcore", "thop", "onnx", "onnxscript")
 
 def run_one(task: str, name: str, failed: Path) -> None:
     """Measure or export one model, and keep why where that fails."""
-    from skeletons import export
-    from torchvision_models import measure
+    from scripts.export.skeletons import export
+    from scripts.export.torchvision_models import measure
 
     warnings.simplefilter("ignore")
     try:
@@ -74,7 +74,7 @@ def result(task: str, name: str) -> Path:
 
 def run_each(task: str, names: Iterable[str], timeout: float) -> None:
     """Do a task for each model whose result is not there, each in a process forked after the slow imports."""
-    from torchvision_models import load_torchvision
+    from scripts.export.torchvision_models import load_torchvision
 
     load_torchvision()
     for module in ("fvcore.nn", "onnxscript", "thop"):
@@ -136,7 +136,7 @@ def published_entry(name: str) -> str:
 
 def publish() -> None:
     """Write the archive, those of a family side by side, and tests/published.toml from what measure and export left."""
-    from skeletons import pack
+    from scripts.export.skeletons import pack
 
     names = sorted(path.stem for path in BUILD.glob("*.json") if files_of(path.stem))
     pack(ARCHIVE, sorted((path for name in names for path in files_of(name)), key=lambda path: path.name.split(".")[::-1]))
@@ -183,8 +183,8 @@ def read_archive() -> dict[str, bytes]:
 
 def measure_or_export(task: str, names: list[str], timeout: float) -> None:
     """The named models, or all of them; to be exported with the exporter, or the two, that the model is meant for."""
-    from skeletons import NEWER_EXPORTER, NEWER_EXPORTER_ALONE
-    from torchvision_models import all_models
+    from scripts.export.skeletons import NEWER_EXPORTER, NEWER_EXPORTER_ALONE
+    from scripts.export.torchvision_models import all_models
 
     names = names or all_models()
     if task == "measure":

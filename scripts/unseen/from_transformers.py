@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
-from export_pytorch import Decoder
-from unseen_timm import export_module
+
+from scripts.export.from_pytorch import Decoder
+from scripts.unseen.from_timm import export_module
 
 Inputs = Callable[[], Mapping[str, torch.Tensor]]
 

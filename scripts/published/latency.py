@@ -1,8 +1,8 @@
 """Hold the bounds and estimates of catalogue devices against latencies that others published, as a Markdown table.
 
-    python scripts/compare_published_latency.py [--device NAME]
+    python -m scripts.published.latency [--device NAME]
 
-Set-up: ``pip install .`` The figures, with their sources, are in published_latency.toml. "published / bound" says how far above
+Set-up: ``pip install .`` The figures, with their sources, are in latency.toml. "published / bound" says how far above
 the bound a published time is: below 1 the bound would be none. The shares of peak and bandwidth that make the estimates
 (onnxcost/hardware/efficiency.py) were chosen with most figures in view: that these lie inside is no proof for others, that
 those do which were held out is.
@@ -32,8 +32,8 @@ from onnxcost.render.units import seconds
 from onnxcost.report import CostReport
 from onnxcost.retyped import retyped
 
-ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = tomllib.loads((ROOT / "scripts" / "published_latency.toml").read_text())
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = tomllib.loads((ROOT / "scripts" / "published" / "latency.toml").read_text())
 DATA = ROOT / "tests" / "data"
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 HEADER = """\

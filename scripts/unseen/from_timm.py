@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from export_pytorch import roughen  # makes torchvision importable, which timm imports
+
+from scripts.export.from_pytorch import roughen  # makes torchvision importable, which timm imports
 
 # isort: split
 import timm

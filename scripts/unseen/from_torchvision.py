@@ -6,11 +6,10 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from unseen_timm import GMACS, digest
-
 import onnxcost
+from scripts.unseen.from_timm import GMACS, digest
 
-ARCHIVE = Path(__file__).resolve().parents[1] / "tests" / "data" / "torchvision.tar.xz"
+ARCHIVE = Path(__file__).resolve().parents[2] / "tests" / "data" / "torchvision.tar.xz"
 PREFIX, SUFFIX = "torchvision_", "_unfolded"
 # fmt: off
 LOOKED_INTO = (

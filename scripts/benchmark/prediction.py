@@ -1,9 +1,10 @@
 """How well latencies are predicted on a calibrated machine: against measured ones, of models that no rule was made after.
 
-    python scripts/benchmark_prediction.py [--calibration FILE] [--threads N] [-o TABLE] [MODEL ...]
+    python -m scripts.benchmark.prediction [--calibration FILE] [--threads N] [-o TABLE] [MODEL ...]
 
-Set-up: ``pip install .`` Without models: the skeletons in tests/data/unseen_c.tar.xz (scripts/unseen_models.py says how they
-were chosen), their weights made up. None of them was looked at, measured or predicted before rules and probes were finished.
+Set-up: ``pip install .`` Without models: the skeletons in tests/data/unseen_c.tar.xz, with synthetic weights
+(scripts/unseen/export_models.py says how they were chosen). None of them was looked at, measured or predicted before rules and
+probes were finished.
 
 Each model is measured as two, in processes of their own that take turns: their low quantiles (of ten runs the second quickest)
 against each other are the noise floor, and their mean is what the prediction is held against. A shared machine's speed also
@@ -32,7 +33,7 @@ from onnxcost.measuring.alternating import measure_alternately
 from onnxcost.measuring.calibrating import calibrate
 from onnxcost.measuring.preparation import Question
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SKELETONS = ROOT / "tests" / "data" / "unseen_c.tar.xz"
 QUANTIZED = ("_qdq", "_qop", "_dynamic")
 """What names of quantized models have in them."""

@@ -1,6 +1,6 @@
 """How far the estimated peaks of the activations and of the process are from what onnxruntime takes, as a Markdown table.
 
-    python scripts/peak_memory.py [MODEL ...]
+    python -m scripts.benchmark.peak_memory [MODEL ...]
 
 Set-up: ``pip install .`` Without models it takes those of models/ with less than 1 GB of weights and the light ones that the
 onnx package brings along. The errors of the activations: of the least that there must be, as ``onnxcost MODEL`` prints it; with
@@ -25,7 +25,7 @@ from onnxcost.hardware.fitting import needed_on_cpu
 from onnxcost.memory import buffers_of, input_bytes, most_at_once
 from onnxcost.render.units import binary
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 MOST_WEIGHT_BYTES = 1_000_000_000
 COLUMNS = (

@@ -1,6 +1,6 @@
 """A folder of many models to scan: those of models/ with varied dims, and a few that are broken, each in another way.
 
-    python scripts/many_models.py FOLDER [--count 1000]
+    python -m scripts.benchmark.many_models FOLDER [--count 1000]
 
 Set-up: ``pip install .`` The same models come of it every time. Those that are broken have BROKEN's names in their own.
 """
@@ -15,7 +15,7 @@ from random import Random
 
 import onnx
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 ONE_IN = 50
 """How many models there are for each broken one."""
 

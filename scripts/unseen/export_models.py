@@ -1,11 +1,12 @@
 """Models as skeletons to hold a prediction against: timm's, transformers', Keras's, torchvision's, and some of them quantized.
 
     python -m venv .venv-pytorch && .venv-pytorch/bin/pip install torchvision==0.28.0 timm==1.0.31 --no-deps
-    .venv-pytorch/bin/pip install -r scripts/requirements-pytorch.txt && .venv-pytorch/bin/pip install .
-    python -m venv .venv-keras && .venv-keras/bin/pip install -r scripts/requirements-keras.txt && .venv-keras/bin/pip install .
-    .venv-pytorch/bin/python scripts/unseen_models.py timm transformers torchvision
-    .venv-keras/bin/python scripts/unseen_models.py keras
-    .venv-pytorch/bin/python scripts/unseen_models.py quantized pack
+    .venv-pytorch/bin/pip install -r scripts/export/requirements-pytorch.txt && .venv-pytorch/bin/pip install .
+    python -m venv .venv-keras
+    .venv-keras/bin/pip install -r scripts/export/requirements-keras.txt && .venv-keras/bin/pip install .
+    .venv-pytorch/bin/python -m scripts.unseen.export_models timm transformers torchvision
+    .venv-keras/bin/python -m scripts.unseen.export_models keras
+    .venv-pytorch/bin/python -m scripts.unseen.export_models quantized pack
 
 There are three sets. The parity of a name's SHA-256 says which of a and b a model goes to; both have been looked into while
 rules for the prediction were made. Set c, what the modules call held out, was chosen and made afterwards, and is not to be
@@ -30,20 +31,20 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import skeletons
 
 import onnxcost
+from scripts.export import skeletons
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 120.0
 SETS = "abc"
 FIELDS = ("set", "name", "gmacs", "nodes", "origin", "seconds")
 SOURCES: Mapping[str, tuple[str, str, str]] = {
-    "timm": ("unseen_timm", "names", "held_out"),
-    "transformers": ("unseen_transformers", "CASES", "HELD_OUT"),
-    "torchvision": ("unseen_torchvision", "", "held_out"),
-    "keras": ("unseen_keras", "MODELS", "HELD_OUT"),
-    "quantized": ("unseen_quantized", "NAMES", "HELD_OUT"),
+    "timm": ("scripts.unseen.from_timm", "names", "held_out"),
+    "transformers": ("scripts.unseen.from_transformers", "CASES", "HELD_OUT"),
+    "torchvision": ("scripts.unseen.from_torchvision", "", "held_out"),
+    "keras": ("scripts.unseen.from_keras", "MODELS", "HELD_OUT"),
+    "quantized": ("scripts.unseen.quantized", "NAMES", "HELD_OUT"),
 }
 """The module of each kind, whose ``export`` writes a complete model, and what names a and b's in it, and c's."""
 

@@ -1,10 +1,10 @@
 """Skeletons of the models that others published figures of, where neither models/ nor torchvision has them.
 
-    python -m venv .venv-keras && .venv-keras/bin/pip install -r scripts/requirements-keras.txt
-    python -m venv .venv-pytorch && .venv-pytorch/bin/pip install -r scripts/requirements-pytorch.txt
-    .venv-keras/bin/python scripts/published_models.py keras
-    .venv-pytorch/bin/python scripts/published_models.py pytorch
-    python scripts/published_models.py pack
+    python -m venv .venv-keras && .venv-keras/bin/pip install -r scripts/export/requirements-keras.txt
+    python -m venv .venv-pytorch && .venv-pytorch/bin/pip install -r scripts/export/requirements-pytorch.txt
+    .venv-keras/bin/python -m scripts.published.export_models keras
+    .venv-pytorch/bin/python -m scripts.published.export_models pytorch
+    python -m scripts.published.export_models pack
 
 The first two export into build/published (--build), the last writes tests/data/published.tar.xz. Models of the STM32 AI model
 zoo and of Arm's ML zoo are built anew from their published architecture: the same layers, with random weights.
@@ -16,16 +16,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import skeletons
+from scripts.export import skeletons
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = ROOT / "tests" / "data" / "published.tar.xz"
 SEQUENCE = 16  # of the example alone: the dim is open
 
 
 def export_keras(folder: Path) -> None:
     """Each as TensorFlow Lite, which folds normalizations and fuses activations, and from that as ONNX, in a batch of one."""
-    from published_keras import MODELS
+    from scripts.published.zoos import MODELS
 
     for name in MODELS:
         if not (target := folder / f"{name}.onnx").exists():
@@ -37,9 +37,10 @@ def onnx_of(name: str, path: Path) -> Any:
     import numpy as np
     import tensorflow as tf
     import tf2onnx
-    from export_keras import build_random
-    from model_store import check
-    from published_keras import MODELS
+
+    from scripts.export.from_keras import build_random
+    from scripts.export.model_store import check
+    from scripts.published.zoos import MODELS
 
     shape = MODELS[name]().input_shape[1:]
     image = np.random.default_rng(0).standard_normal((2, *shape), dtype=np.float32)
@@ -62,8 +63,9 @@ def export_pytorch(folder: Path) -> None:
     """BERT-large for questions on a text, which MLPerf runs: batch and sequence are open."""
     import onnx
     import torch
-    from export_pytorch import dynamic_axes, roughen
     from transformers import BertConfig, BertForQuestionAnswering
+
+    from scripts.export.from_pytorch import dynamic_axes, roughen
 
     torch.manual_seed(0)
     config = BertConfig(

@@ -115,8 +115,8 @@ def complete(base: str, folder: Path) -> Path:
     """The base with its weights, as it was exported into the same folder; torchvision's are exported here."""
     path = folder / f"{base}.onnx"
     if base.startswith("torchvision_") and not path.exists():
-        from torchvision_models import build
-        from unseen_timm import export_module
+        from scripts.export.torchvision_models import build
+        from scripts.unseen.from_timm import export_module
 
         export_module(*build(base.removeprefix("torchvision_")), path)
     return path

@@ -1,8 +1,8 @@
 """Hold MACs, flash and RAM against what STM32Cube.AI and Arm's Vela report of the same models, as Markdown tables.
 
-    python scripts/compare_published_memory.py [stm32 | vela]
+    python -m scripts.published.memory [stm32 | vela]
 
-Set-up: ``pip install .`` The figures, with their sources, are in published_memory.toml, those of Vela in published_vela.toml,
+Set-up: ``pip install .`` The figures, with their sources, are in memory.toml, those of Vela in vela.toml,
 too. The models are built anew, in tests/data/published.tar.xz. Each cell is "theirs / ours = ratio". Ours are those of
 ``onnxcost budget``: the float model in the type that the device runs, its weights, its activations at their peak, and the code
 and the memory of a runtime, whose size was fitted to the figures in the first table.
@@ -18,17 +18,16 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from compare_published_latency import ROOT, least, report
-
 from onnxcost.hardware.catalogue import device_named
 from onnxcost.hardware.fitting import fits_of
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.render.units import seconds
 from onnxcost.report import CostReport
+from scripts.published.latency import ROOT, least, report
 
 KI, M = 1024, 10**6
-PUBLISHED = tomllib.loads((ROOT / "scripts" / "published_memory.toml").read_text())
-VELA = tomllib.loads((ROOT / "scripts" / "published_vela.toml").read_text())
+PUBLISHED = tomllib.loads((ROOT / "scripts" / "published" / "memory.toml").read_text())
+VELA = tomllib.loads((ROOT / "scripts" / "published" / "vela.toml").read_text())
 ST_HEADER = """\
 | model | type | MACC, M | weights, KiB | code, KiB | activations, KiB | runtime's RAM, KiB | source |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""

@@ -3,8 +3,8 @@
 Set up (Python 3.11 or newer, a CPU is enough):
 
     python -m venv .venv-tensorflow
-    .venv-tensorflow/bin/pip install -r scripts/requirements-keras.txt
-    .venv-tensorflow/bin/python scripts/export_keras.py [NAME ...]
+    .venv-tensorflow/bin/pip install -r scripts/export/requirements-keras.txt
+    .venv-tensorflow/bin/python -m scripts.export.from_keras [NAME ...]
 
 Weights are random, from a fixed seed. The complete exports stay in build/exports (--exports).
 """
@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import onnx
 import tensorflow as tf
-from model_store import Origin, check, run
+
+from scripts.export.model_store import Origin, check, run
 
 EXPORTS: Mapping[str, tuple[str, Callable[..., keras.Model]]] = {
     "resnet50_keras": ("ResNet-50", keras.applications.ResNet50),
@@ -82,7 +83,7 @@ def export(name: str, folder: Path) -> tuple[Path, Origin, bool]:
         architecture=architecture,
         framework=f"Keras {keras.__version__}, TensorFlow {tf.__version__}",
         exporter='keras.Model.export(format="onnx")',
-        script="export_keras.py",
+        module="scripts.export.from_keras",
         parameters=model.count_params(),
         provenance="architecture: keras.applications, Apache-2.0; random weights",
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnx
-from export_keras import build_random
 from keras import layers
+
+from scripts.export.from_keras import build_random
 
 APPLICATIONS = (
     "MobileNet", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0", "EfficientNetV2B0", "NASNetMobile", "DenseNet121",

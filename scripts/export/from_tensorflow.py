@@ -1,10 +1,10 @@
 """Exports TensorFlow functions with tf2onnx, checks each in onnxruntime and stores it in models/ without its weights.
 
-Set up (Python 3.11 or newer, a CPU is enough; the environment of export_keras.py serves too):
+Set up (Python 3.11 or newer, a CPU is enough; the environment of from_keras.py serves too):
 
     python -m venv .venv-tensorflow
-    .venv-tensorflow/bin/pip install -r scripts/requirements-tensorflow.txt
-    .venv-tensorflow/bin/python scripts/export_tensorflow.py [NAME ...]
+    .venv-tensorflow/bin/pip install -r scripts/export/requirements-tensorflow.txt
+    .venv-tensorflow/bin/python -m scripts.export.from_tensorflow [NAME ...]
 
 Weights are random, from a fixed seed. The complete exports stay in build/exports (--exports).
 """
@@ -18,8 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf2onnx
-from export_keras import build_random
-from model_store import Origin, check, run
+
+from scripts.export.from_keras import build_random
+from scripts.export.model_store import Origin, check, run
 
 OPSET = 17
 EXPORTS: Mapping[str, tuple[str, Callable[..., keras.Model]]] = {
@@ -41,7 +42,7 @@ def export(name: str, folder: Path) -> tuple[Path, Origin, bool]:
         architecture=architecture,
         framework=f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
         exporter=f"tf2onnx {tf2onnx.__version__} from_function",
-        script="export_tensorflow.py",
+        module="scripts.export.from_tensorflow",
         parameters=model.count_params(),
         provenance="architecture: keras.applications, Apache-2.0; random weights",
     )
