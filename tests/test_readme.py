@@ -14,6 +14,7 @@ import pytest
 
 import onnxcost
 from onnxcost.cli.app import COMMANDS, run
+from onnxcost.hardware.catalogue import catalogue
 from onnxcost.schema import report_to_dict
 from scripts import readme
 from tests.modeltext import model
@@ -105,6 +106,11 @@ def test_the_readme_links_to_every_page() -> None:
 def test_every_page_is_in_the_navigation() -> None:
     listed = re.findall(r"[\w-]+\.md", (ROOT / ".mkdocs.yml").read_text())
     assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/budget.md"])
+def test_the_number_of_devices_is_that_of_the_catalogue(name: str) -> None:
+    assert set(re.findall(r"(\d+) devices", TEXTS[name])) == {str(len(catalogue()))}
 
 
 def test_every_command_has_its_help_on_the_page_of_the_command_line() -> None:
