@@ -3,8 +3,8 @@
     python -m venv .venv-tools && .venv-tools/bin/pip install . onnx-tool==1.0.1 onnxsim==0.8.1 haoline==1.3.0
     .venv-tools/bin/python -m scripts.published.tools [--every N]
 
-Every N-th model of tests/published.toml is given synthetic weights, which some of these tools need, and is counted by each tool in
-a process of its own, one tool after the other. Compared are the multiply-accumulates of convolutions and matrix products, with
+Every N-th model of tests/published.toml is given synthetic weights, which some of these tools need, and is counted by each tool
+in a process of its own, one tool after the other. Compared are the multiply-accumulates of convolutions and matrix products, with
 ``torch.utils.flop_counter``. onnx-tool and HaoLine also count biases: a ratio slightly above 1 is their convention.
 """
 
@@ -92,7 +92,6 @@ def main() -> None:
             complete = fill_weights(str(path), folder, 0)
             for tool, found in counts.items():
                 found.append(count(tool, complete, torch))
-                print(path.stat().st_size, tool, found[-1], file=sys.stderr)
     print("| tool | counted | equal to torch | within 1 % | theirs / torch | time / onnxcost |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for tool, found in counts.items():
