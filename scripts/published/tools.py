@@ -3,9 +3,9 @@
     python -m venv .venv-tools && .venv-tools/bin/pip install . onnx-tool==1.0.1 onnxsim==0.8.1 haoline==1.3.0
     .venv-tools/bin/python -m scripts.published.tools [--every N]
 
-Every N-th model of tests/published.toml is given synthetic weights, which some of these tools need, and is counted by each tool
-in a process of its own, one tool after the other. Compared are the multiply-accumulates of convolutions and matrix products, with
-``torch.utils.flop_counter``. onnx-tool and HaoLine also count biases: a ratio slightly above 1 is their convention.
+Every N-th model of tests/published.toml gets synthetic weights, which some of these tools need, and is counted by each tool in
+a process of its own, one tool after the other. The multiply-accumulates of convolutions and matrix products are compared with
+those of ``torch.utils.flop_counter``. onnx-tool and HaoLine also count biases: a ratio slightly above 1 is their convention.
 """
 
 from __future__ import annotations
