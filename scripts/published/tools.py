@@ -37,7 +37,10 @@ graph = onnx_tool.Model(path, {"verbose": False}).graph
 graph.shape_infer({})
 graph.profile()
 macs = sum(node.macs[0] for node in graph.nodemap.values() if node.op_type in kinds)""",
-    "onnxsim": "import onnx; from onnxsim.model_info import ModelInfo; macs = ModelInfo(onnx.load(path)).macs",
+    "onnxsim": """
+import onnx
+from onnxsim.model_info import ModelInfo
+macs = ModelInfo(onnx.load(path, load_external_data=False)).macs""",
     "haoline": """
 from haoline import ModelInspector
 counts = ModelInspector().inspect(path).flop_counts
