@@ -1,11 +1,11 @@
-"""Keeps the README's output true: every block below a ``<!-- run: … -->`` line is what that command prints.
+"""Keeps the output in README.md and docs/ true: every block below a ``<!-- run: … -->`` line is what that command prints.
 
-    python scripts/readme.py               refresh README.md
+    python scripts/readme.py               refresh all pages
     python scripts/readme.py --check       exit 1 if a block is not what its command prints
     python scripts/readme.py --measured    refresh the blocks below ``<!-- measured: … -->``, too
 
-Set-up: ``pip install .`` What a script prints, or ``--format markdown``, is Markdown itself; the others are fenced text.
-Blocks with measured times differ from run to run and from machine to machine: they are refreshed on a calm one, and by demand.
+Set-up: ``pip install .`` Output that is Markdown stands as it is, other output is fenced. Blocks with measured times differ
+from run to run and from machine to machine: refresh them on a machine with nothing else to do.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 WIDTH = "96"
 BLOCK = re.compile(
     r"(?P<head><!-- (?P<kind>run|measured): (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail><!-- end -->)", re.S
 )
+MARKDOWN = ("|", "#")
+"""What tables and pages in Markdown start with."""
 
 
 def output(command: str) -> str:
-    """What the command prints on a terminal of fixed width, without colour."""
+    """What the command prints on a terminal of fixed width, without color."""
     program, *arguments = shlex.split(command)
     module = {"onnxcost": ["-m", "onnxcost"], "python": []}[program]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": WIDTH, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
@@ -39,25 +41,28 @@ def output(command: str) -> str:
 
 
 def block(match: re.Match[str]) -> str:
-    command = match["command"]
-    text = output(command)
-    is_markdown = command.startswith("python") or "--format markdown" in command
-    body = text if is_markdown else f"```console\n$ {command}\n{text}\n```"
+    text = output(match["command"])
+    body = text if text.startswith(MARKDOWN) else f"```console\n$ {match['command']}\n{text}\n```"
     return f"{match['head']}{body}\n{match['tail']}"
 
 
 def refreshed(text: str, *, measured: bool) -> str:
-    """The README with its blocks made anew, those with measured times only where that is asked for."""
+    """The page with its blocks made anew, those with measured times only where that is asked for."""
     return BLOCK.sub(lambda match: block(match) if measured or match["kind"] == "run" else match[0], text)
 
 
 def main() -> int:
-    before = README.read_text()
-    after = refreshed(before, measured="--measured" in sys.argv)
-    if "--check" not in sys.argv:
-        README.write_text(after)
-    elif before != after:
-        print("README.md is not what the commands print: run python scripts/readme.py", file=sys.stderr)
+    stale = []
+    for page in PAGES:
+        before = page.read_text()
+        after = refreshed(before, measured="--measured" in sys.argv)
+        if before == after:
+            continue
+        stale.append(page.name)
+        if "--check" not in sys.argv:
+            page.write_text(after)
+    if "--check" in sys.argv and stale:
+        print(f"{', '.join(stale)}: not what the commands print: run python scripts/readme.py", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The folder that ``scripts/many_models.py`` makes: models that can be counted, and some that are broken as they say."""
+"""The folder that ``scripts/benchmark/many_models.py`` makes: models that can be counted, and some broken ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import OnnxCostError
+from scripts.benchmark import many_models
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-import many_models  # noqa: E402
-
+ROOT = Path(__file__).parent.parent
 MODELS = sorted(many_models.MODELS.glob("*.onnx"))
 
 
@@ -38,7 +35,8 @@ def test_a_broken_model_is_refused(kind: str, tmp_path: Path) -> None:
 
 def test_the_same_folder_comes_of_it_every_time(tmp_path: Path) -> None:
     def made(name: str) -> dict[str, bytes | None]:
-        subprocess.run([sys.executable, SCRIPTS / "many_models.py", tmp_path / name, "--count", "60"], check=True)
+        command = [sys.executable, "-m", "scripts.benchmark.many_models", tmp_path / name, "--count", "60"]
+        subprocess.run(command, check=True, cwd=ROOT)
         paths = sorted((tmp_path / name).rglob("*.onnx"))
         return {path.name: path.read_bytes() if path.exists() else None for path in paths}
 

@@ -1,6 +1,6 @@
 """Other packages' figures on torchvision's models, to the digit; what differs is explained operator by operator.
 
-The figures and the skeletons of the models were made by scripts/compare_conventions.py; none of the packages is needed here.
+The figures and the skeletons of the models were made by scripts/published/conventions.py; none of the packages is needed here.
 """
 
 from __future__ import annotations

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
-import compare_published_latency as published
+from scripts.published import latency as published
 
 ROWS = list(published.compared())
 

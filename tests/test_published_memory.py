@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
-import compare_published_memory as published
+from scripts.published import memory as published
 
 STM32 = published.stm32_rows()
 VELA = published.vela_rows()

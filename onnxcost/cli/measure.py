@@ -21,7 +21,7 @@ Runs are timed when they have become stable, for two seconds and ten runs at lea
 
 --format json has all samples, csv a line for each run (with --batches for each batch), table and markdown what a person reads.
 
-\\b
+\b
 Examples:
   onnxcost measure model.onnx
   onnxcost measure model.onnx --threads 1 --seconds 10

@@ -25,7 +25,7 @@ MODEL is a file, or - for standard input.
 The nodes are those of the graph that onnxruntime makes of the model (fused, folded, in another layout), and that same graph is
 counted. Profiling slows a model down: it is measured without, too, and the difference is shown.
 
-\\b
+\b
 Examples:
   onnxcost profile model.onnx
   onnxcost profile model.onnx --by operator

@@ -21,7 +21,7 @@ from onnxcost.prediction import NodeTime, Prediction, Span
 from onnxcost.report import CostReport
 
 ERROR = 0.2
-"""The range of a prediction: scripts/benchmark_prediction.py tells how many models are inside."""
+"""The range of a prediction: scripts/benchmark/prediction.py tells how many models are inside."""
 
 
 class StepTime(NamedTuple):

@@ -1,0 +1,138 @@
+"""Whether onnxcost's times are true: against a bare loop over ``session.run`` and against onnxruntime's own profile.
+
+    python -m scripts.benchmark.measuring [--rounds N] [MODEL ...]
+
+Set-up: ``pip install .`` Without models it takes six, from 0.01 ms to some 500 ms: of models/ (one with made-up weights) and
+of those that the onnx package brings along. Each round runs, one after the other: a bare loop, ``onnxcost.measure``, and the
+bare loop again, each in a process of its own with the same settings. Printed are the medians over the rounds of each pair's
+ratio; the second bare loop against the first is the noise of the machine. "In one process" alternates the two loops in short
+turns over one session, where the noise of the machine hits both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # looked at when onnxruntime is imported
+
+import onnx
+import onnxruntime
+
+import onnxcost
+from onnxcost.frontend.weights import fill_weights
+from onnxcost.measuring.inputs import arrays, feeds_of
+from onnxcost.measuring.runners import runner
+from onnxcost.measuring.sampling import sample
+from onnxcost.measuring.session import open_session
+
+ROOT = Path(__file__).parents[2]
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+MODELS = (
+    ROOT / "models" / "mnist_cnn_pytorch.onnx",
+    ROOT / "models" / "text_transformer_pytorch.onnx",
+    LIGHT / "light_squeezenet.onnx",
+    LIGHT / "light_resnet50.onnx",
+    LIGHT / "light_vgg19.onnx",
+    ROOT / "models" / "unet_pytorch.onnx",
+)
+SECONDS, LEAST_RUNS = 2.0, 10
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", type=Path, default=MODELS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        print(json.dumps(bare_times(*opened(options.models[0]))))
+        return 0
+    print("| model | bare loop | onnxcost / bare | bare / bare | in one process | profile's runs / bare | nodes / run |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for model in options.models:
+        with TemporaryDirectory() as folder:
+            print(row(model.stem, Path(fill_weights(model, folder)), options.rounds), flush=True)
+    return 0
+
+
+def row(name: str, model: Path, rounds: int) -> str:
+    """One model's line of the table."""
+    times, ours, noise = [], [], []
+    for _ in range(rounds):
+        before = bare_process(model)
+        measured = onnxcost.measure(str(model)).latency.median
+        after = bare_process(model)
+        times.append(before)
+        # The machine drifts: what stands between two bare loops is held against their mean.
+        ours.append(measured / ((before + after) / 2))
+        noise.append(after / before)
+    profile = onnxcost.profile(str(model))
+    inside = in_one_process(model, rounds)
+    run = median(profile.run_seconds)
+    return (
+        f"| {name} | {1e3 * median(times):.3f} ms | {median(ours):.3f} | {median(noise):.3f} | {inside:.3f} "
+        f"| {run / median(times):.3f} | {profile.node_seconds / run:.3f} |"
+    )
+
+
+def opened(model: Path) -> tuple[onnxruntime.InferenceSession, dict[str, object]]:
+    """A session with onnxruntime's defaults, and what onnxcost would feed it with."""
+    graph = onnxcost.estimate(str(model)).graph
+    feeds = arrays(feeds_of(graph, {}, {}), seed=0)[0]
+    return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"]), feeds
+
+
+def bare_times(session: onnxruntime.InferenceSession, feeds: dict[str, object]) -> list[float]:
+    """A loop as anyone would write it: a few runs to warm up, then ten runs and two seconds."""
+    for _ in range(5):
+        session.run(None, feeds)
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < LEAST_RUNS or time.perf_counter() - begin < SECONDS:
+        start = time.perf_counter()
+        session.run(None, feeds)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def bare_process(model: Path) -> float:
+    """The median of a bare loop in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmark.measuring", "--bare", str(model.resolve())],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return median(json.loads(done.stdout))
+
+
+def in_one_process(model: Path, rounds: int) -> float:
+    """The ratio of the medians where both loops take turns over one session."""
+    settings = onnxcost.Settings(runs=LEAST_RUNS, seconds=0.2, warmup=1)
+    session = open_session(str(model), settings)
+    feeds = arrays(feeds_of(onnxcost.estimate(str(model)).graph, {}, {}), seed=0)
+    runs = runner(session, feeds, "cpu").runs
+    ratios = []
+    for _ in range(3 * rounds):
+        ours = median(sample(runs, settings, lambda _: None).samples)
+        bare: list[float] = []
+        begin = time.perf_counter()
+        while len(bare) < LEAST_RUNS or time.perf_counter() - begin < 0.2:
+            start = time.perf_counter()
+            session.run(None, feeds[0])
+            bare.append(time.perf_counter() - start)
+        ratios.append(ours / median(bare))
+    return median(ratios)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
