@@ -61,6 +61,8 @@ class Finding(NamedTuple):
     @property
     def summary(self) -> str:
         """What findings of one cause have in common: the kind and the last line, without numbers."""
+        if self.kind.startswith("check failed"):
+            return re.sub("[0-9]+", "#", self.kind)
         last = (self.what.strip().splitlines() or [""])[-1]
         return f"{self.kind}: {re.sub('[0-9]+', '#', last)[:110]}"
 
@@ -136,7 +138,7 @@ class Watch:
         except TooLong as error:
             self.notes.append(Finding("too long", _where(error)))
         except Broken as error:
-            self.notes.append(Finding("check failed", str(error)))
+            self.notes.append(Finding(f"check failed: {error.check}", error.seen))
         except Exception as error:
             self.notes.append(Finding(f"exception {type(error).__name__}{_line(error)}", _where(error)))
         finally:

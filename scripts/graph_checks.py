@@ -25,7 +25,11 @@ FORMULA = re.compile(r"[=+@\t\r]|-(?!\d+(\.\d+)?$)")
 
 
 class Broken(Exception):
-    """A check that failed: which one, and what was seen."""
+    """A check that failed: ``check`` is what all findings of one cause have in common, ``seen`` what it was this time."""
+
+    def __init__(self, check: str, seen: str = "") -> None:
+        super().__init__(f"{check}: {seen}")
+        self.check, self.seen = check, seen
 
 
 class Report(NamedTuple):
@@ -54,11 +58,11 @@ def compare(name: str, before: Report, data: bytes, without: tuple[str, ...] = (
     try:
         after = estimated(data)
     except onnxcost.OnnxCostError as error:
-        raise Broken(f"{name}: refused: {error}") from None
+        raise Broken(f"{name}: refused", str(error)) from None
     first, second = ({**each.totals, **each.rest} for each in (before, after))
     differ = {key: (first[key], second[key]) for key in first if key not in without and first[key] != second[key]}
     if differ:
-        raise Broken(f"{name}: {', '.join(differ)} differ: {str(differ)[:500]}")
+        raise Broken(f"{name}: {', '.join(differ)} differ", str(differ)[:500])
 
 
 def strip_keeps(data: bytes, before: Report, rng: Random) -> None:
@@ -72,7 +76,7 @@ def strip_keeps(data: bytes, before: Report, rng: Random) -> None:
             try:
                 strip(data, path, anonymize=anonymize)
             except Exception as error:
-                raise Broken(f"{name}: {type(error).__name__}: {error}") from error
+                raise Broken(f"{name}: {type(error).__name__}", str(error)) from error
             compare(name, before, path.read_bytes(), ("outputs",) if anonymize else ())
 
 
@@ -220,7 +224,7 @@ def _topological(graph: GraphProto, rng: Random) -> list[int] | None:
 def no_control_characters(name: str, text: str) -> None:
     if found := CONTROL.search(text):
         start = max(0, found.start() - 40)
-        raise Broken(f"control character U+{ord(found[0]):04X} in {name}: {text[start : found.start() + 40]!r}")
+        raise Broken(f"control character in {name}", f"U+{ord(found[0]):04X} in {text[start : found.start() + 40]!r}")
 
 
 def check_csv(name: str, text: str) -> list[dict[str, str]]:
@@ -228,9 +232,9 @@ def check_csv(name: str, text: str) -> list[dict[str, str]]:
     no_control_characters(name, text)
     rows = list(csv.reader(io.StringIO(text), strict=True))
     if len({len(row) for row in rows}) != 1:
-        raise Broken(f"{name}: rows of {sorted({len(row) for row in rows})} cells")
+        raise Broken(f"{name}: rows of unequal length", str(sorted({len(row) for row in rows})))
     if cell := next((cell for row in rows for cell in row if FORMULA.match(cell)), None):
-        raise Broken(f"{name}: a spreadsheet runs the cell {cell[:60]!r}")
+        raise Broken(f"{name}: a cell that a spreadsheet runs", repr(cell[:60]))
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
 
@@ -268,7 +272,7 @@ def check_outputs(data: bytes, rng: Random) -> None:
         if sum(node[key] for node in document["nodes"]) != document["totals"][key]:
             raise Broken(f"{key} of the nodes do not add up to the total")
     if len(rows) != len(document["nodes"]) + len(document["uncounted"]):
-        raise Broken(f"{len(rows)} rows of CSV, {len(document['nodes'])} nodes of JSON")
+        raise Broken("rows of CSV and nodes of JSON", f"{len(rows)}, {len(document['nodes'])}")
 
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -312,7 +316,7 @@ def check_command(data: bytes, other: bytes, rng: Random) -> None:
         )
     check_end(" ".join(arguments), code, out.getvalue(), err.getvalue())
     if left:
-        raise Broken(f"{arguments[0]}: left {sorted(left)}")
+        raise Broken(f"{arguments[0]}: files are left", str(sorted(left)))
     if code in (0, 1) and "csv" in arguments:
         check_csv(f"{arguments[0]} as CSV", out.getvalue())
     if code in (0, 1) and "json" in arguments:
@@ -320,21 +324,23 @@ def check_command(data: bytes, other: bytes, rng: Random) -> None:
 
 
 LONGEST_LINE = 4000
+BUG = re.compile(r"bug in onnxcost: (.*?)\. Run it again|Traceback")
 
 
 def check_end(command: str, code: int, out: str, err: str) -> None:
     """Raises Broken where a command did not end as it should."""
-    lines = err.splitlines()
-    if "bug in onnxcost" in err or "Traceback" in err:
-        raise Broken(f"{command}: {next(line for line in lines if 'bug' in line or 'Traceback' in line)[:500]}")
+    name, lines = command.split()[0], err.splitlines()
+    if bug := BUG.search(err):
+        raise Broken(f"{name}: {(bug[1] or bug[0])[:120]}", f"{command}: {err[-1000:]}")
     if code not in CODES:
-        raise Broken(f"{command}: exit code {code}")
+        raise Broken(f"{name}: exit code {code}", command)
     errors = [line for line in lines if line.startswith("onnxcost: error: ")]
-    if (code != 0) != (len(errors) == 1) and not (code == 1 and not errors and command.startswith(("budget", "compare"))):
-        raise Broken(f"{command}: exit code {code} with {len(errors)} lines of error")
+    says_it_on_stdout = code == 1 and not errors and name in ("budget", "compare")
+    if (code != 0) != (len(errors) == 1) and not says_it_on_stdout:
+        raise Broken(f"{name}: exit code {code} with {len(errors)} lines of error", f"{command}: {err[-1000:]}")
     if strange := [line for line in lines if not line.startswith("onnxcost: ")]:
-        raise Broken(f"{command}: a line on stderr that is no message: {strange[0][:200]!r}")
+        raise Broken(f"{name}: a line on stderr that is no message", f"{command}: {strange[0][:200]!r}")
     if long := [line for line in errors if len(line) > LONGEST_LINE]:
-        raise Broken(f"{command}: a line of error of {len(long[0])} characters")
-    no_control_characters(f"stdout of {command}", out)
-    no_control_characters(f"stderr of {command}", err)
+        raise Broken(f"{name}: a line of error of more than {LONGEST_LINE} characters", f"{command}: {len(long[0])}")
+    no_control_characters(f"stdout of {name}", out)
+    no_control_characters(f"stderr of {name}", err)
