@@ -29,7 +29,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "list": frozenset({"os.listdir", "os.scandir"}),
     "map": frozenset({"mmap.__new__"}),
 }
-KINDS = (*EVENTS, "thread", "write", "memory")
+KINDS = (*EVENTS, "thread", "write", "memory", "space")
 ERRORS: Mapping[str, tuple[int, ...]] = {
     "open": (errno.EMFILE, errno.EACCES, errno.EIO, errno.ENOSPC),
     "process": (errno.EAGAIN, errno.ENOMEM, errno.EMFILE),
@@ -41,6 +41,7 @@ ERRORS: Mapping[str, tuple[int, ...]] = {
     "map": (errno.ENOMEM,),
     "write": (errno.ENOSPC, errno.EIO),
     "memory": (errno.ENOMEM,),
+    "space": (errno.ENOMEM,),
 }
 """Of the n-th call the n-th of them, in turns."""
 
@@ -72,16 +73,17 @@ class Counter:
 
     def __init__(self, fault: Fault) -> None:
         self.fault, self.count, self.is_busy = fault, 0, False
-        self.imported = (*{os.path.realpath(path) for path in (sys.prefix, sys.base_prefix)}, sys.prefix, sys.base_prefix)
+        folders = (sys.prefix, sys.base_prefix, str(Path(__file__).parent.parent / "onnxcost"))
+        self.imported = (*folders, *map(os.path.realpath, folders))
         self.seen = os.open(fault.seen, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
         self.write = os.write
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in EVENTS[self.fault.kind] or self.is_busy:
             return
-        if event == "open":
-            path = arguments[0]
-            if not isinstance(path, (str, bytes)) or os.fsdecode(path).startswith(self.imported):
+        if self.fault.kind in ("open", "list"):
+            path = os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes, os.PathLike)) else ""
+            if not path or (path.startswith(self.imported) and not path.endswith(("catalogue", ".toml"))):
                 return
         self.called(f"{event} {arguments[:1]}")
 
@@ -101,8 +103,8 @@ class Counter:
 
 def arm(fault: Fault) -> None:
     """From now on calls are counted."""
-    if fault.kind == "memory":
-        _fail_allocation(fault)
+    if fault.kind in ("memory", "space"):
+        (_fail_allocation if fault.kind == "memory" else _limit_space)(fault)
         return
     counter = Counter(fault)
     if fault.kind == "write":
@@ -124,6 +126,19 @@ def _fail_allocation(fault: Fault) -> None:
     Path(fault.seen).write_text("allocation\n", encoding="ascii")
     start = fault.number * STRIDE
     _testcapi.set_nomemory(start, start + 1)
+
+
+STEP_BYTES = 2**20
+
+
+def _limit_space(fault: Fault) -> None:
+    """As much address space as there is, and ``number - 1`` steps more: too little, until it is enough."""
+    import resource
+
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    Path(fault.seen).write_text("address space\n", encoding="ascii")
+    limit = used + (fault.number - 1) * STEP_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _replace_writers(called: Callable[[str], None]) -> None:

@@ -66,7 +66,7 @@ def generated(rng: Random) -> ModelProto:
         return name
 
     for _ in range(rng.randrange(1, 12)):
-        kind = rng.choice(("conv", "pointwise", "residual", "if", "loop", "function", "scale"))
+        kind = rng.choice(("conv", "pointwise", "residual", "parallel", "if", "loop", "function", "scale"))
         if kind == "conv":
             out = rng.choice((4, 16, 33))
             weights = (value, keep(1, (out, channels, 3, 3)), *([keep(1, (out,))] if rng.random() < 0.5 else []))
@@ -75,6 +75,9 @@ def generated(rng: Random) -> ModelProto:
             value = add(rng.choice(("Relu", "Sigmoid", "Tanh", "Exp", "Softplus", "Identity")), value)
         elif kind == "residual":
             value = add("Add", value, add("Neg", value))
+        elif kind == "parallel":
+            first, second = add("Relu", value), add("Exp", value)
+            value = add("Sub", second, first)
         elif kind == "scale":
             value = add("Mul", value, keep(1, (1,), [0.5]))
         elif kind == "function":

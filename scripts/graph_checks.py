@@ -210,9 +210,9 @@ def _topological(graph: GraphProto, rng: Random) -> list[int] | None:
     left, order = [len(needed) for needed in waits], []
     ready = [index for index, count in enumerate(left) if not count]
     while ready:
-        ready[-1], at = ready[(pick := rng.randrange(len(ready)))], ready[-1]
-        chosen, ready[pick] = ready[-1], at
-        ready.pop()
+        pick = rng.randrange(len(ready))
+        ready[pick], ready[-1] = ready[-1], ready[pick]
+        chosen = ready.pop()
         order.append(chosen)
         for reader in readers.get(chosen, ()):
             left[reader] -= 1

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
+import io
 import json
 import multiprocessing
 import os
@@ -112,7 +114,11 @@ class Finding(NamedTuple):
     @property
     def summary(self) -> str:
         """What findings of one cause have in common."""
-        return f"{self.series.layer} {self.series.kind}: {re.sub('[0-9]+', '#', self.what)[:150]}"
+        what = self.what
+        if bug := re.search(r"bug in onnxcost: (\w+).*?(?: at (\S+):\d+)?(?:\. Run it again|$)", what):
+            where = bug[2] or ""
+            what = f"this is a bug: {bug[1]}" + (f" at {where}" if where and not re.search("frozen|faults", where) else "")
+        return f"{self.series.layer} {self.series.kind}: {re.sub('[0-9]+', '#', what)[:150]}"
 
 
 class Ended(NamedTuple):
@@ -334,6 +340,8 @@ ON_STDERR = re.compile(r"write to 2\b|write to <stderr>|write\(2,|writev\(2,")
 def judge(command: Command, kind: str, end: Ended, usual: Ended) -> Iterator[str]:
     """What is wrong with an end."""
     lines = end.err.splitlines()
+    if kind == "memory" and (end.code < 0 or "SystemError" in end.err):
+        return  # Python itself, or a library, goes on without what it did not get
     if end.code == -signal.SIGKILL:
         yield f"not done after {KILLED_AFTER} s"
         return
@@ -363,19 +371,32 @@ def _judge_output(command: Command, end: Ended, usual: Ended) -> Iterator[str]:
     if target and end.target != OLD:
         if end.target is None:
             yield f"{target} is gone"
-        elif not command.timed:
-            if end.target != usual.target:
-                yield f"{target} is neither the old nor the new one ({len(end.target)} bytes, exit code {end.code})"
-        else:
-            try:
-                (tomllib.loads if target.endswith("toml") else json.loads)(end.target.decode())
-            except ValueError as error:
-                yield f"{target} is not whole: {error}"
+        elif end.target != usual.target and (problem := _unreadable(target, end.target)):
+            yield f"{target} is not whole: {problem}"
+        elif end.target != usual.target and not command.timed and not end.code and not usual.code:
+            yield f"exit code 0 and {target} is another than without a fault"
     if not end.code and not usual.code:
         if target and end.target == OLD:
             yield f"exit code 0 and {target} is the old one"
         if not command.timed and end.out != usual.out:
             yield f"exit code 0 and another output: {end.out[-100:]!r}"
+
+
+def _unreadable(name: str, content: bytes) -> str:
+    """Why a file of this name cannot be read, "" if it can be."""
+    try:
+        if name.endswith(".csv"):
+            lengths = {len(row) for row in csv.reader(io.StringIO(content.decode()), strict=True)}
+            return "" if len(lengths) == 1 and content.endswith(b"\n") else f"rows of {lengths}"
+        if name.endswith(".onnx"):
+            import onnx
+
+            onnx.load_model_from_string(content)
+        else:
+            {"toml": tomllib.loads, "json": json.loads}.get(name.rpartition(".")[2], str)(content.decode())
+    except Exception as error:
+        return str(error)
+    return ""
 
 
 def run_series(series: Series) -> tuple[Series, int, list[Finding]]:
@@ -384,7 +405,7 @@ def run_series(series: Series) -> tuple[Series, int, list[Finding]]:
     usual = run(command, models, None)
     for number in series.numbers:
         end = run(command, models, (series.layer, series.kind, number, series.in_child))
-        if not end.seen:
+        if not end.seen or (series.kind == "space" and end.code == usual.code):
             break
         count += 1
         found += [Finding(series, number, what, end.seen[:1500]) for what in judge(command, series.kind, end, usual)]
@@ -415,7 +436,7 @@ def series_of(options: Any) -> Iterator[Series]:
         for kind in CALLS if options.layer == "system" else faults.KINDS:
             if options.kind and kind not in options.kind:
                 continue
-            is_sampled = command.timed and (options.layer == "system" or kind == "memory")
+            is_sampled = command.timed and (options.layer == "system" or kind in ("memory", "space"))
             step = max(1, options.calls // options.samples) if is_sampled else 1
             numbers = tuple(options.number or range(1, options.calls + 1, step))
             if options.layer == "system":
@@ -458,7 +479,8 @@ def main() -> int:
                     print(f"{where}: {count} runs, {len(found)} findings", flush=True)
                     for finding in found:
                         kinds[finding.summary] += 1
-                        first.setdefault(finding.summary, finding)
+                        if first.setdefault(finding.summary, finding) is finding:
+                            print(f"  {finding.number}: {finding.what[:200]}", flush=True)
     for summary, times in kinds.most_common():
         at = first[summary]
         where = f"{at.series.command!r}, {at.series.kind} {at.number}{', in a child' * at.series.in_child}"
