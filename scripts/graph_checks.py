@@ -43,12 +43,17 @@ def estimated(data: bytes) -> Report:
     import onnxcost
 
     made = onnxcost.estimate(data).to_dict()
-    uncounted = sorted(node["op_type"] for node in made["uncounted"])
     return Report(
         made["totals"] | {"conventions": made["conventions"]},
-        {"complete": made["complete"], "bound": made["bound"], "uncounted": len(uncounted), "file": made["model"]["file_bytes"],
-         "dims": sorted(dim["value"] for dim in made["dims"]), "outputs": [each and (each["dtype"], each["shape"]) for each in made["outputs"]]},
-    )  # fmt: skip
+        {
+            "complete": made["complete"],
+            "bound": made["bound"],
+            "uncounted": len(made["uncounted"]),
+            "file": made["model"]["file_bytes"],
+            "dims": sorted(dim["value"] for dim in made["dims"]),
+            "outputs": [each and (each["dtype"], each["shape"]) for each in made["outputs"]],
+        },
+    )
 
 
 def compare(name: str, before: Report, data: bytes, without: tuple[str, ...] = ()) -> None:
