@@ -1,23 +1,28 @@
 """Mutates real models and builds hostile ones; everything must end in a report or in one clear error, in time and in memory.
 
-    python scripts/fuzz.py --cases 20000 --seed 1 --jobs 2 [--out build/fuzz] [--only 17 --only 4711]
+    python scripts/fuzz.py --cases 20000 --seed 1 --jobs 2 [--out build/fuzz] [--case 17 --case 4711]
+    python scripts/fuzz.py --kind graphs --cases 10000 --seed 1 --jobs 2
+
+``--kind bytes``: the bytes and messages of a file are mutated, or it is hostile. ``--kind graphs``: the parsed model is mutated
+(``graph_cases.py``), and of each that can be counted it is checked (``graph_checks.py``) that its totals survive what changes
+no cost, that CSV and JSON read back as the same, and that no output has a control character in it.
 
 Every case goes through ``onnxcost.estimate`` and the renderers, every tenth also through the command line, in a child process
 that is reused and, when it dies, replaced. A finding is an exception other than OnnxCostError, more than 10 s of the
 processor, more than 1 GB, a crash, an exit code that is not documented, a file opened that is none of Python's or onnxcost's
-own, a Python warning, or anything that native code writes to stderr. Each is written to ``--out``: the model, and what
-happened. A case is the same wherever the models are the same. Exit code 1 if there are findings.
+own, a Python warning, anything that native code writes to stderr, or a check that fails. The first of each kind are written to
+``--out``: the model, and what happened. A case is the same wherever the models are the same. Exit code 1 if there are findings.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -26,25 +31,48 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import fuzz_cases
+import graph_cases
+import graph_checks
+from graph_checks import Broken
 
 SECONDS = 10
 """Of the processor, so that other work on the machine is not taken for a hang; a case in native code is killed later."""
 KILLED_AFTER = 60
 MORE_MEMORY = 10**9
-EXIT_CODES = (0, 1, 2, 3, 130)
+KEPT = 3
+"""Of each kind of finding, how many cases are written."""
 THROUGH_THE_COMMAND = 10
 """Every how manyth case also goes through the command line."""
+
+
+Step = Callable[[], None]
 
 
 class Finding(NamedTuple):
     kind: str
     what: str
+
+    @property
+    def summary(self) -> str:
+        """What findings of one cause have in common: the kind and the last line, without numbers."""
+        if self.kind.startswith("check failed"):
+            return re.sub("[0-9]+", "#", self.kind)
+        last = (self.what.strip().splitlines() or [""])[-1]
+        return f"{self.kind}: {re.sub('[0-9]+', '#', last)[:110]}"
+
+
+class Plan(NamedTuple):
+    """All that a case follows from, but its number."""
+
+    kind: str
+    seed: int
+    seeds: fuzz_cases.Seeds
 
 
 class TooLong(BaseException):
@@ -58,6 +86,7 @@ class Watch:
         self.active = False
         self.notes: list[Finding] = []
         here = (sys.prefix, sys.base_prefix, str(fuzz_cases.ROOT), tempfile.gettempdir(), os.devnull, "/usr/share/zoneinfo")
+        here += tuple(entry for entry in sys.path if entry.startswith("__editable__"))
         self.allowed = tuple(os.path.realpath(path) for path in here) + here
         self.errors = os.memfd_create("stderr") if hasattr(os, "memfd_create") else tempfile.mkstemp()[0]
         os.dup2(self.errors, 2)
@@ -99,7 +128,8 @@ class Watch:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        self.notes, self.active = [], True
+        """What is inside has SECONDS of the processor; what it does wrong is added to the notes."""
+        self.active = True
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             with warnings.catch_warnings(record=True) as warned:
@@ -107,8 +137,10 @@ class Watch:
                 yield
         except TooLong as error:
             self.notes.append(Finding("too long", _where(error)))
+        except Broken as error:
+            self.notes.append(Finding(f"check failed: {error.check}", error.seen))
         except Exception as error:
-            self.notes.append(Finding(f"exception {type(error).__name__}", _where(error)))
+            self.notes.append(Finding(f"exception {type(error).__name__}{_line(error)}", _where(error)))
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             self.active = False
@@ -119,6 +151,12 @@ class Watch:
 
 def _where(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))[-3000:]
+
+
+def _line(error: BaseException) -> str:
+    """The last line of onnxcost's own that it went through."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "onnxcost" in frame.filename]
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def count_and_render(data: bytes, rng: random.Random) -> None:
@@ -148,56 +186,100 @@ def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def run_the_command(data: bytes, rng: random.Random) -> None:
-    """The command on a file: its exit code and that it says one line where it fails."""
-    from onnxcost.cli.app import run
+def steps_of_bytes(number: int, case: fuzz_cases.Case, seeds: fuzz_cases.Seeds) -> Iterator[Step]:
+    """Everything that the library does with a file, and now and then the command."""
+    rng = random.Random(number)
 
-    options = rng.choice(([], ["--format", "json"], ["--depth", "2"], ["--strict"], ["--nodes", "--convention", "classic"]))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(data)
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([str(path), "--no-run", "--quiet", *options])
-    said = err.getvalue()
-    is_one_line = said.startswith("onnxcost: error: ") and said.count("\n") == 1 and "bug in onnxcost" not in said
-    if code not in EXIT_CODES or (code and not is_one_line) or (code == 2 and out.getvalue()):
-        raise ValueError(f"exit code {code}, stderr {said[:2000]!r}")
+    def both() -> None:
+        count_and_render(case.data, rng)
+        if number % THROUGH_THE_COMMAND == 0:
+            graph_checks.check_command(case.data, seeds[min(seeds)], rng)
+
+    yield both
 
 
-def work(numbers: Sequence[int], seed: int, seeds: fuzz_cases.Seeds, results: Connection) -> None:
+def steps_of_graphs(number: int, case: fuzz_cases.Case, seeds: fuzz_cases.Seeds) -> Iterator[Step]:
+    """Count it; if that can be done, all checks, else a command, which must say so in one line."""
+    import onnxcost
+
+    rng, before = random.Random(number), list[graph_checks.Report]()
+
+    def count() -> None:
+        with contextlib.suppress(onnxcost.OnnxCostError):
+            before.append(graph_checks.estimated(case.data))
+
+    yield count
+    if before:
+        yield lambda: graph_checks.check_outputs(case.data, rng)
+        for check in graph_checks.CHECKS:
+            yield lambda check=check: check(case.data, before[0], rng)
+    yield lambda: graph_checks.check_command(case.data, seeds[rng.choice(sorted(seeds))], rng)
+
+
+class Kind(NamedTuple):
+    """Where cases come from, and what is done with one, step by step: each has its own time."""
+
+    case: Callable[[int, int, fuzz_cases.Seeds], fuzz_cases.Case]
+    steps: Callable[[int, fuzz_cases.Case, fuzz_cases.Seeds], Iterator[Step]]
+
+
+KINDS = {"bytes": Kind(fuzz_cases.case, steps_of_bytes), "graphs": Kind(graph_cases.case, steps_of_graphs)}
+
+
+class Done(NamedTuple):
+    """What a child says: before a case its number alone, after it what was found and what it took."""
+
+    number: int
+    findings: list[Finding] | None = None
+    seconds: float = 0.0
+    bytes: int = 0
+    steps: int = 0
+
+
+def work(numbers: Sequence[int], plan: Plan, results: Connection) -> None:
     """The child: runs the cases, sending a number before each and what was found after it."""
     import onnxcost.estimator  # noqa: F401
 
     watch = Watch()
     with contextlib.suppress(Exception):
-        count_and_render(seeds[min(seeds)], random.Random(0))
+        count_and_render(plan.seeds[min(plan.seeds)], random.Random(0))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MORE_MEMORY, used + MORE_MEMORY))
     for number in numbers:
-        results.send((number, None, 0.0))
-        case = fuzz_cases.case(number, seed, seeds)
-        rng, start = random.Random(number), time.process_time()
-        with watch.watching():
-            count_and_render(case.data, rng)
-            if number % THROUGH_THE_COMMAND == 0:
-                run_the_command(case.data, rng)
-        results.send((number, watch.notes, time.process_time() - start))
+        results.send(Done(number))
+        case = KINDS[plan.kind].case(number, plan.seed, plan.seeds)
+        start, before, count = time.process_time(), _peak(reset=True), 0
+        watch.notes = []
+        for step in KINDS[plan.kind].steps(number, case, plan.seeds):
+            count += 1
+            with watch.watching():
+                step()
+        results.send(Done(number, watch.notes, time.process_time() - start, _peak() - before, count))
     results.send(None)
+
+
+def _peak(*, reset: bool = False) -> int:
+    """Bytes that were resident at most, since the last reset."""
+    with contextlib.suppress(OSError):
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+    return 0
 
 
 class Worker:
     """One child and the cases that it still has to do."""
 
-    def __init__(self, numbers: list[int], seed: int, seeds: fuzz_cases.Seeds) -> None:
-        self.numbers, self.seed, self.seeds = numbers, seed, seeds
+    def __init__(self, numbers: list[int], plan: Plan) -> None:
+        self.numbers, self.plan = numbers, plan
         self.current: int | None = None
         self.start()
 
     def start(self) -> None:
         context = multiprocessing.get_context("fork")
         self.results, child = context.Pipe(duplex=False)
-        self.process = context.Process(target=work, args=(self.numbers, self.seed, self.seeds, child), daemon=True)
+        self.process = context.Process(target=work, args=(self.numbers, self.plan, child), daemon=True)
         self.process.start()
         child.close()
         self.since = time.monotonic()
@@ -221,27 +303,52 @@ class Worker:
 class Record:
     """What was found, written as it comes."""
 
-    def __init__(self, out: Path, seed: int, seeds: fuzz_cases.Seeds) -> None:
-        self.out, self.seed, self.seeds = out, seed, seeds
+    def __init__(self, out: Path, plan: Plan) -> None:
+        self.out, self.plan = out, plan
         self.kinds: Counter[str] = Counter()
-        self.done, self.slowest = 0, (0.0, -1)
+        self.first: dict[str, int] = {}
+        self.done = self.counted = 0
+        self.slowest, self.largest = (0.0, -1), (0, -1)
         out.mkdir(parents=True, exist_ok=True)
 
+    def take(self, done: Done) -> None:
+        self.done += 1
+        self.counted += done.steps > 2
+        self.slowest = max(self.slowest, (done.seconds, done.number))
+        self.largest = max(self.largest, (done.bytes, done.number))
+        if done.findings:
+            self.add(done.number, done.findings)
+        if self.done % 1000 == 0:
+            print(f"{self.done} cases, {self.kinds.total()} findings", flush=True)
+
     def add(self, number: int, findings: Sequence[Finding]) -> None:
-        case = fuzz_cases.case(number, self.seed, self.seeds)
-        stem = self.out / f"seed{self.seed}-{number}"
-        stem.with_suffix(".onnx").write_bytes(case.data)
-        lines = [f"case {number} of seed {self.seed}: {case.how}", *(f"{f.kind}: {f.what}" for f in findings)]
-        stem.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
-        for finding in findings:
-            last = finding.what.strip().splitlines()[-1:] or [""]
-            self.kinds[f"{finding.kind}: {last[0][:110]}"] += 1
-            print(f"{number}: {case.how[:80]}: {finding.kind}: {last[0][:160]}", flush=True)
+        """Count them, and write the case where one of its findings is among the first of their kind."""
+        new = [finding for finding in findings if self.kinds[finding.summary] < KEPT]
+        self.kinds.update(finding.summary for finding in findings)
+        case = KINDS[self.plan.kind].case(number, self.plan.seed, self.plan.seeds)
+        for finding in new:
+            self.first.setdefault(finding.summary, number)
+            print(f"{number}: {case.how[:80]}: {finding.summary}", flush=True)
+        if new:
+            stem = self.out / f"{self.plan.kind}-seed{self.plan.seed}-{number}"
+            stem.with_suffix(".onnx").write_bytes(case.data)
+            lines = [f"case {number} of seed {self.plan.seed}: {case.how}", *(f"{f.kind}: {f.what}" for f in findings)]
+            stem.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
+
+    def verdict(self, seconds: float) -> str:
+        """One line."""
+        counted = f", {self.counted} counted and checked" if self.plan.kind == "graphs" else ""
+        (slow, slowest), (large, largest) = self.slowest, self.largest
+        return (
+            f"{self.done} cases in {seconds:.0f} s ({self.plan.kind}, seed {self.plan.seed}{counted}): "
+            f"{self.kinds.total()} findings of {len(self.kinds)} kinds; slowest {slow:.2f} s (case {slowest}), "
+            f"most memory {large / 1e6:.0f} MB (case {largest})"
+        )
 
 
-def run_all(numbers: Sequence[int], seed: int, jobs: int, seeds: fuzz_cases.Seeds, record: Record) -> None:
+def run_all(numbers: Sequence[int], jobs: int, record: Record) -> None:
     """All cases, shared out to the workers."""
-    workers = [Worker(list(numbers[job::jobs]), seed, seeds) for job in range(jobs) if numbers[job::jobs]]
+    workers = [Worker(list(numbers[job::jobs]), record.plan) for job in range(jobs) if numbers[job::jobs]]
     while workers:
         ready = wait([worker.results for worker in workers], timeout=1)
         for worker in list(workers):
@@ -256,7 +363,9 @@ def run_all(numbers: Sequence[int], seed: int, jobs: int, seeds: fuzz_cases.Seed
                         worker.process.join()
                         workers.remove(worker)
                         continue
-                    _note(message, worker, record)
+                    worker.current, worker.since = message.number, time.monotonic()
+                    if message.findings is not None:
+                        record.take(message)
             if ended or time.monotonic() - worker.since > KILLED_AFTER:
                 finding = worker.replace()
                 record.add(worker.current, [finding])
@@ -264,41 +373,29 @@ def run_all(numbers: Sequence[int], seed: int, jobs: int, seeds: fuzz_cases.Seed
                     workers.remove(worker)
 
 
-def _note(message: tuple[int, list[Finding] | None, float], worker: Worker, record: Record) -> None:
-    number, findings, seconds = message
-    worker.current, worker.since = number, time.monotonic()
-    if findings is None:
-        return
-    record.done += 1
-    record.slowest = max(record.slowest, (seconds, number))
-    if findings:
-        record.add(number, findings)
-    if record.done % 1000 == 0:
-        print(f"{record.done} cases, {record.kinds.total()} findings", flush=True)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=KINDS, default="bytes")
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0, help="the number of the first case")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--node-models", type=int, default=300, help="how many of onnx's node test models to start from")
     parser.add_argument("--largest", type=int, default=150_000, help="bytes of the largest model to start from")
-    parser.add_argument("--only", type=int, action="append", help="run this case alone; repeatable")
+    parser.add_argument("--case", "--only", type=int, action="append", dest="only", help="run this case alone; repeatable")
     parser.add_argument("--out", type=Path, default=fuzz_cases.ROOT / "build" / "fuzz")
     options = parser.parse_args()
     seeds = fuzz_cases.real_models(options.largest)
     if options.node_models:
         seeds |= fuzz_cases.node_models(options.node_models, options.out / "node_models.pickle")
+    if options.kind == "graphs":
+        seeds |= graph_cases.archived_models(min(options.largest, 60_000))
     numbers = options.only or range(options.first, options.first + options.cases)
-    record, start = Record(options.out, options.seed, seeds), time.monotonic()
-    run_all(list(numbers), options.seed, options.jobs, seeds, record)
+    record, start = Record(options.out, Plan(options.kind, options.seed, seeds)), time.monotonic()
+    run_all(list(numbers), options.jobs, record)
     for kind, times in record.kinds.most_common():
-        print(f"{times:6} × {kind}")
-    slowest, number = record.slowest
-    seconds = time.monotonic() - start
-    print(f"{record.done} cases in {seconds:.0f} s, {record.kinds.total()} findings; slowest {slowest:.2f} s (case {number})")
+        print(f"{times:6} × {kind} (first: --kind {options.kind} --seed {options.seed} --case {record.first.get(kind)})")
+    print(record.verdict(time.monotonic() - start))
     return 1 if record.kinds else 0
 
 

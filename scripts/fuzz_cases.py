@@ -148,7 +148,7 @@ def _mutate_messages(data: bytes, seeds: Seeds, rng: Rng) -> tuple[str, bytes]:
     return ", ".join(done), model.SerializeToString()
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
+def is_repeated(field: FieldDescriptor) -> bool:
     return bool(field.is_repeated if hasattr(field, "is_repeated") else field.label == FieldDescriptor.LABEL_REPEATED)
 
 
@@ -162,7 +162,7 @@ def _somewhere(message: Any, rng: Rng) -> tuple[Any, FieldDescriptor]:
         if field.message_type is None or rng.random() < 0.2:
             return message, field
         value = getattr(message, field.name)
-        message = rng.choice(value) if _is_repeated(field) else value
+        message = rng.choice(value) if is_repeated(field) else value
 
 
 def _of_type(message: Any, name: str, rng: Rng) -> Any | None:
@@ -171,7 +171,7 @@ def _of_type(message: Any, name: str, rng: Rng) -> Any | None:
         parent, field = _somewhere(message, rng)
         if field.message_type is not None and field.message_type.name == name:
             value = getattr(parent, field.name)
-            if not _is_repeated(field):
+            if not is_repeated(field):
                 return value
             if len(value):
                 return rng.choice(value)
@@ -183,7 +183,7 @@ def _change_message(parent: Any, field: FieldDescriptor, model: ModelProto, othe
     found = _of_type(source, field.message_type.name, rng)
     value = getattr(parent, field.name)
     where = f"{parent.DESCRIPTOR.name}.{field.name}"
-    if not _is_repeated(field):
+    if not is_repeated(field):
         if found is None or rng.random() < 0.3:
             parent.ClearField(field.name)
             return f"without {where}"
@@ -221,7 +221,7 @@ def _change_scalar(parent: Any, field: FieldDescriptor, model: ModelProto, rng: 
         return f"without {where}"
     value = _scalar(parent, field, model, rng)
     try:
-        if not _is_repeated(field):
+        if not is_repeated(field):
             setattr(parent, field.name, value)
         else:
             items = getattr(parent, field.name)

@@ -132,14 +132,16 @@ def deep_branches(rng: Random) -> bytes:
     for level in range(depth):
         names = ("then_branch", "else_branch")[: 2 if both and level < 8 else 1] if op == "If" else ("body",)
         attributes = [_graph_attribute(name, body) for name in names]
-        node = NodeProto(op_type=op, input=["c"], output=["o"]).SerializeToString() + b"".join(_field(5, a) for a in attributes)
-        body = _field(1, node) + GraphProto(name="g", output=[output]).SerializeToString()
+        node = NodeProto(op_type=op, input=["c"], output=["o"]).SerializeToString() + b"".join(
+            encoded(5, a) for a in attributes
+        )
+        body = encoded(1, node) + GraphProto(name="g", output=[output]).SerializeToString()
     shell = _model([], [], [helper.make_tensor("c", TensorProto.BOOL, [], [True])]).SerializeToString()
-    return shell + _field(7, body + GraphProto(output=[output]).SerializeToString())
+    return shell + encoded(7, body + GraphProto(output=[output]).SerializeToString())
 
 
 def _graph_attribute(name: str, graph: bytes) -> bytes:
-    return AttributeProto(name=name, type=AttributeProto.GRAPH).SerializeToString() + _field(6, graph)
+    return AttributeProto(name=name, type=AttributeProto.GRAPH).SerializeToString() + encoded(6, graph)
 
 
 def _varint(value: int) -> bytes:
@@ -150,7 +152,7 @@ def _varint(value: int) -> bytes:
     return out + bytes([value])
 
 
-def _field(number: int, payload: bytes) -> bytes:
+def encoded(number: int, payload: bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(payload)) + payload
 
 

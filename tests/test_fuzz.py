@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from onnx import GraphProto, ModelProto, TensorProto, helper
@@ -14,16 +16,106 @@ import onnxcost
 from tests.modeltext import model
 
 ROOT = Path(__file__).parent.parent
-CASES = 300
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import graph_cases  # noqa: E402
+import graph_checks  # noqa: E402
 
 
-def test_a_short_run_of_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
-    options = ["--cases", CASES, "--seed", 7, "--jobs", 1, "--node-models", 0, "--largest", 20_000, "--out", tmp_path]
-    command = [sys.executable, str(ROOT / "scripts" / "fuzz.py"), *map(str, options)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+def run_script(name: str, *options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize(("kind", "cases"), [("bytes", 300), ("graphs", 120)])
+def test_a_short_run_of_the_fuzzer_finds_nothing(kind: str, cases: int, tmp_path: Path) -> None:
+    options = ("--seed", 7, "--jobs", 1, "--node-models", 0, "--largest", 20_000, "--out", tmp_path)
+    result = run_script("fuzz.py", "--kind", kind, "--cases", cases, *options)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.startswith(f"{CASES} cases in ")
+    assert result.stdout.startswith(f"{cases} cases in ")
+
+
+KINDS = ("open", "write", "mkdir", "remove", "rename", "list", "map", "thread")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the runs are forked, and watched through /proc")
+def test_a_command_that_is_refused_something_ends_in_one_line_and_leaves_nothing() -> None:
+    commands = [f"--command={name}" for name in ("estimate", "estimate -o", "strip", "compare")]
+    result = run_script("inject_faults.py", "--jobs", 1, *commands, *(f"--kind={kind}" for kind in KINDS))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " faults (python) in 4 commands" in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_generated_model_is_counted_and_holds_what_the_fuzzer_checks(seed: int) -> None:
+    data = graph_cases.generated(Random(seed)).SerializeToString()
+    before = graph_checks.estimated(data)
+    assert before.rest["complete"]
+    graph_checks.check_outputs(data, Random(seed))
+    for check in graph_checks.CHECKS:
+        check(data, before, Random(seed))
+
+
+def test_a_shuffled_model_has_its_nodes_in_another_order_that_is_topological() -> None:
+    made, moved = graph_cases.generated(Random(3)), 0
+    for seed in range(5):
+        shuffled = ModelProto.FromString(made.SerializeToString())
+        assert graph_checks.shuffle(shuffled, Random(seed))
+        assert sorted(map(str, shuffled.graph.node)) == sorted(map(str, made.graph.node))
+        moved += [*shuffled.graph.node] != [*made.graph.node]
+        defined = {"x"} | {tensor.name for tensor in shuffled.graph.initializer}
+        for node in shuffled.graph.node:
+            assert {*node.input} <= defined
+            defined |= {*node.output}
+    assert moved
+
+
+def test_fields_in_another_order_are_the_same_message() -> None:
+    made = graph_cases.generated(Random(4))
+    texts = {graph_checks.reordered(made, Random(seed)) for seed in range(4)}
+    assert len(texts) == 4
+    assert {ModelProto.FromString(text).SerializeToString(deterministic=True) for text in texts} == {
+        made.SerializeToString(deterministic=True)
+    }
+
+
+def compare_two_models(sizes: str) -> None:
+    first, second = (model(f"(float[{size}] x) => (float y) {{ y = Relu(x) }}").SerializeToString() for size in sizes.split())
+    graph_checks.compare("another model", graph_checks.estimated(first), second)
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (compare_two_models, "3 3", "3 4"),
+        (lambda text: graph_checks.no_control_characters("x", text), "é名\n", "\x1b[31m"),
+        (lambda text: graph_checks.no_control_characters("x", text), "a", "\u202ea"),
+        (lambda text: graph_checks.check_csv("x", text), "a,b\n1,-2\n", "a,b\n1\n"),
+        (lambda text: graph_checks.check_csv("x", text), "a\n'=1\n", "a\n=1+1\n"),
+    ],
+)
+def test_a_check_that_is_not_met_is_seen(check: Callable[[str], object], right: str, wrong: str) -> None:
+    check(right)
+    with pytest.raises(graph_checks.Broken):
+        check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("code", "err"),
+    [
+        (2, ""),
+        (0, "onnxcost: error: no\n"),
+        (2, "onnxcost: error: one\nonnxcost: error: two\n"),
+        (2, "Traceback (most recent call last):\n"),
+        (2, "onnxcost: error: this is a bug in onnxcost: KeyError at x.py:1. Run it again\n"),
+        (134, "onnxcost: error: one\n"),
+        (2, "onnxcost: error: one\nand more\n"),
+    ],
+)
+def test_an_end_that_is_none_is_seen(code: int, err: str) -> None:
+    graph_checks.check_end("estimate x", 2, "", "onnxcost: note: n\nonnxcost: error: one\n")
+    with pytest.raises(graph_checks.Broken):
+        graph_checks.check_end("estimate x", code, "", err)
 
 
 def with_weight(tensor: TensorProto, operator: str = "Add", *inputs: str) -> ModelProto:

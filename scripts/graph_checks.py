@@ -1,0 +1,357 @@
+"""What must hold of a model that can be counted: totals that survive what changes no cost, outputs that can be read back."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from fuzz_cases import is_repeated
+from graph_cases import graphs, rename
+from hostile_models import encoded
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
+
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+"""C0 without the line end, DEL, C1; marks of direction, of no width, and the other line ends."""
+FORMULA = re.compile(r"[=+@\t\r]|-(?!\d+(\.\d+)?$)")
+"""What a spreadsheet runs, at the start of a cell."""
+
+
+class Broken(Exception):
+    """A check that failed: ``check`` is what all findings of one cause have in common, ``seen`` what it was this time."""
+
+    def __init__(self, check: str, seen: str = "") -> None:
+        super().__init__(f"{check}: {seen}")
+        self.check, self.seen = check, seen
+
+
+class Report(NamedTuple):
+    """What the checks compare: totals as ``to_dict`` gives them, and what else must stay."""
+
+    totals: dict[str, Any]
+    rest: dict[str, Any]
+
+
+def estimated(data: bytes) -> Report:
+    import onnxcost
+
+    made = onnxcost.estimate(data).to_dict()
+    return Report(
+        made["totals"] | {"conventions": made["conventions"]},
+        {
+            "complete": made["complete"],
+            "bound": made["bound"],
+            "uncounted": len(made["uncounted"]),
+            "file": made["model"]["file_bytes"],
+            "dims": sorted(dim["value"] for dim in made["dims"]),
+            "outputs": [each and (each["dtype"], each["shape"]) for each in made["outputs"]],
+        },
+    )
+
+
+def compare(name: str, before: Report, data: bytes, without: tuple[str, ...] = ()) -> None:
+    """Raises Broken where the model ``data`` is not counted as the one before."""
+    import onnxcost
+
+    try:
+        after = estimated(data)
+    except onnxcost.OnnxCostError as error:
+        raise Broken(f"{name}: refused", str(error)) from None
+    first, second = ({**each.totals, **each.rest} for each in (before, after))
+    differ = {key: (first[key], second[key]) for key in first if key not in without and first[key] != second[key]}
+    if differ:
+        raise Broken(f"{name}: {', '.join(differ)} differ", str(differ)[:500])
+
+
+def strip_keeps(data: bytes, before: Report, rng: Random) -> None:
+    """A skeleton costs what the model does, also without its names."""
+    from onnxcost.frontend.stripping import strip
+
+    for anonymize in (False, True):
+        name = "anonymize" if anonymize else "strip"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "skeleton.onnx")
+            try:
+                strip(data, path, anonymize=anonymize)
+            except Exception as error:
+                raise Broken(f"{name}: {type(error).__name__}", str(error)) from error
+            compare(name, before, path.read_bytes(), ("outputs",) if anonymize else ())
+
+
+def fields_in_another_order(data: bytes, before: Report, rng: Random) -> None:
+    """Protobuf lets fields come in any order, and a message in pieces."""
+    compare("fields in another order", before, reordered(ModelProto.FromString(data), rng), ("file",))
+
+
+def nodes_in_another_order(data: bytes, before: Report, rng: Random) -> None:
+    """A file with its nodes in another order that is topological, too, and its tensors in any."""
+    model = ModelProto.FromString(data)
+    if shuffle(model, rng):
+        compare("nodes in another order", before, model.SerializeToString(), ("file", "peak_activation_bytes"))
+
+
+def values_renamed(data: bytes, before: Report, rng: Random) -> None:
+    """Names of values, but of inputs, mean nothing."""
+    model = ModelProto.FromString(data)
+    if any(reads - made for reads, made in map(_names_in, model.functions)):
+        return
+    kept = {info.name for info in model.graph.input} | {""}
+    values = [name for graph in graphs(model.graph) for node in graph.node for name in (*node.input, *node.output)]
+    stored = [tensor.name for graph in graphs(model.graph) for tensor in graph.initializer]
+    inner = [info.name for graph in graphs(model.graph) for info in (*graph.input, *graph.output, *graph.value_info)]
+    every = [name for name in dict.fromkeys([*values, *stored, *inner]) if name not in kept]
+    rename(model, {name: f"renamed_{index}" for index, name in enumerate(every)})
+    compare("values renamed", before, model.SerializeToString(), ("file",))
+
+
+def _names_in(function: FunctionProto) -> tuple[set[str], set[str]]:
+    """What the nodes of a function read, and what is defined in it. Beyond that, it may mean the caller's values."""
+    inner = [graph for node in function.node for each in node.attribute if each.HasField("g") for graph in graphs(each.g)]
+    made = {name for scope in (function, *inner) for node in scope.node for name in node.output}
+    given = {item.name for graph in inner for item in (*graph.input, *graph.initializer)}
+    return {name for node in function.node for name in _reads(node)}, made | given | {*function.input, ""}
+
+
+OLD_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool", "uint8", "int8")
+"""What Identity takes in every version."""
+
+
+def more_that_costs_nothing(data: bytes, before: Report, rng: Random) -> None:
+    """An initializer that nothing reads, and an Identity behind an output."""
+    model = ModelProto.FromString(data)
+    model.graph.initializer.append(helper.make_tensor("unused_by_all", 1, [2, 3], [0.0] * 6))
+    names = {name for node in model.graph.node for name in node.output}
+    types = [output and output[0] for output in before.rest["outputs"]]
+    outputs = zip(model.graph.output, types, strict=False)
+    made = next((info.name for info, dtype in outputs if info.name in names and dtype in OLD_TYPES), None)
+    if made and all(opset.domain not in ("", "ai.onnx") or opset.version > 0 for opset in model.opset_import):
+        model.graph.node.append(NodeProto(op_type="Identity", input=[made], output=["identity_behind"]))
+        model.graph.output.add(name="identity_behind")
+    compare(
+        "an unused tensor and an Identity", before, model.SerializeToString(), tuple({*before.totals, *before.rest} - {"macs"})
+    )
+
+
+CHECKS: tuple[Callable[[bytes, Report, Random], None], ...] = (
+    strip_keeps,
+    fields_in_another_order,
+    nodes_in_another_order,
+    values_renamed,
+    more_that_costs_nothing,
+)
+
+
+def reordered(message: Any, rng: Random) -> bytes:
+    """The message with its fields in another order, those of one number in their own, and some messages in two pieces."""
+    return b"".join(_pieces(message, rng))
+
+
+def _pieces(message: Any, rng: Random) -> list[bytes]:
+    queues = []
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            single = type(message)()
+            if is_repeated(field):
+                getattr(single, field.name).extend(value)
+            else:
+                setattr(single, field.name, value)
+            queues.append([single.SerializeToString()])
+        elif is_repeated(field):
+            queues.append([encoded(field.number, reordered(child, rng)) for child in value])
+        else:
+            inner = _pieces(value, rng)
+            cut = rng.randrange(len(inner) + 1) if rng.random() < 0.1 else 0
+            halves = [inner[:cut], inner[cut:]] if cut else [inner]
+            queues.append([encoded(field.number, b"".join(half)) for half in halves])
+    order = [index for index, queue in enumerate(queues) for _ in queue]
+    rng.shuffle(order)
+    turns = [iter(queue) for queue in queues]
+    return [next(turns[index]) for index in order]
+
+
+def shuffle(model: ModelProto, rng: Random) -> bool:
+    """Other orders that say the same; False where the order matters: a name that two things have, or a cycle."""
+    defined = [name for graph in graphs(model.graph) for name in _defined(graph)]
+    functions = [(function.domain, function.name, function.overload) for function in model.functions]
+    if len({*defined}) < len(defined) or len({*functions}) < len(functions):
+        return False
+    for graph in list(graphs(model.graph)):
+        infos = [info.name for info in (*graph.value_info, *graph.output)]
+        order = _topological(graph, rng)
+        if order is None or len({*infos}) < len(infos):
+            return False
+        for items, numbers in (
+            (graph.node, order),
+            *((items, rng.sample(range(len(items)), len(items))) for items in (graph.initializer, graph.value_info)),
+        ):
+            texts = [items[number].SerializeToString() for number in numbers]
+            for item, text in zip(items, texts, strict=True):
+                item.ParseFromString(text)
+    return True
+
+
+def _defined(graph: GraphProto) -> Iterator[str]:
+    stored = {tensor.name for tensor in graph.initializer}
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (info.name for info in graph.input if info.name not in stored)
+    yield from (name for node in graph.node for name in node.output if name)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
+
+
+def _reads(node: NodeProto) -> set[str]:
+    inner = [a.g for a in node.attribute if a.HasField("g")] + [graph for a in node.attribute for graph in a.graphs]
+    inside = {name for graph in inner for each in graph.node for name in _reads(each)}
+    return {*node.input} | inside | {info.name for graph in inner for info in graph.output}
+
+
+def _topological(graph: GraphProto, rng: Random) -> list[int] | None:
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    waits = [{makers[name] for name in _reads(node) if name in makers} for node in graph.node]
+    readers: dict[int, list[int]] = {}
+    for index, needed in enumerate(waits):
+        for each in needed:
+            readers.setdefault(each, []).append(index)
+    left, order = [len(needed) for needed in waits], []
+    ready = [index for index, count in enumerate(left) if not count]
+    while ready:
+        pick = rng.randrange(len(ready))
+        ready[pick], ready[-1] = ready[-1], ready[pick]
+        chosen = ready.pop()
+        order.append(chosen)
+        for reader in readers.get(chosen, ()):
+            left[reader] -= 1
+            if not left[reader]:
+                ready.append(reader)
+    return order if len(order) == len(left) else None
+
+
+def no_control_characters(name: str, text: str) -> None:
+    if found := CONTROL.search(text):
+        start = max(0, found.start() - 40)
+        raise Broken(f"control character in {name}", f"U+{ord(found[0]):04X} in {text[start : found.start() + 40]!r}")
+
+
+def check_csv(name: str, text: str) -> list[dict[str, str]]:
+    """The rows; raises Broken for rows of unequal length and for cells that a spreadsheet runs."""
+    no_control_characters(name, text)
+    rows = list(csv.reader(io.StringIO(text), strict=True))
+    if len({len(row) for row in rows}) != 1:
+        raise Broken(f"{name}: rows of unequal length", str(sorted({len(row) for row in rows})))
+    if cell := next((cell for row in rows for cell in row if FORMULA.match(cell)), None):
+        raise Broken(f"{name}: a cell that a spreadsheet runs", repr(cell[:60]))
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+
+
+def _refused(constant: str) -> None:
+    raise Broken(f"JSON: {constant} is no number of JSON")
+
+
+def check_outputs(data: bytes, rng: Random) -> None:
+    """Every format of the library, read back and compared."""
+    import onnxcost
+    from onnxcost.conventions import CONVENTIONS
+    from onnxcost.render.as_csv import report_csv
+    from onnxcost.render.as_json import report_json
+    from onnxcost.render.as_markdown import report_markdown
+    from onnxcost.render.screen import Screen, text_of
+    from onnxcost.render.terminal import report_lines
+    from onnxcost.render.view import View
+
+    report = onnxcost.estimate(data)
+    convention = CONVENTIONS[rng.choice(sorted(CONVENTIONS))]
+    for depth in (None, rng.choice((1, 2, 5))):
+        view = View(convention, rng.choice((None, 3)), depth, None)
+        no_control_characters("the table", text_of(report_lines(report, view, Screen(rng.choice((40, 80, 200))))))
+        no_control_characters("Markdown", report_markdown(report, view))
+    text = report_json(report, convention)
+    no_control_characters("JSON", text)
+    document = json.loads(text, parse_constant=_refused)
+    rows = check_csv("CSV", report_csv(report, View(convention, None, None, "order")))
+    check_csv("CSV of modules", report_csv(report, View(convention, None, 2, None)))
+    counted = [row for row in rows if not row["not_counted"]]
+    for key in ("macs", "flops", "parameters", "read_bytes", "write_bytes"):
+        if [int(row[key]) for row in counted] != [node[key] for node in document["nodes"]]:
+            raise Broken(f"{key} differ between CSV and JSON")
+    for key in ("macs", "flops"):
+        if sum(node[key] for node in document["nodes"]) != document["totals"][key]:
+            raise Broken(f"{key} of the nodes do not add up to the total")
+    if len(rows) != len(document["nodes"]) + len(document["uncounted"]):
+        raise Broken("rows of CSV and nodes of JSON", f"{len(rows)}, {len(document['nodes'])}")
+
+
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    ("estimate", "MODEL", "--no-run", "--format", "table"),
+    ("estimate", "MODEL", "--no-run", "--format", "csv"),
+    ("estimate", "MODEL", "--no-run", "--format", "json"),
+    ("estimate", "MODEL", "--no-run", "--format", "markdown"),
+    ("estimate", "MODEL", "--no-run", "--depth", "3"),
+    ("estimate", "MODEL", "--no-run", "--nodes", "--strict"),
+    ("estimate", "MODEL", "--no-run", "--dim", "batch=3", "--format", "csv", "--depth", "2"),
+    ("compare", "MODEL", "OTHER", "--no-run", "--format", "table"),
+    ("compare", "MODEL", "OTHER", "--no-run", "--format", "csv"),
+    ("compare", "MODEL", "OTHER", "--no-run", "--format", "json"),
+    ("compare", "OTHER", "MODEL", "--no-run", "--format", "markdown", "--max-increase", "macs=1%"),
+    ("budget", "MODEL", "--device", "raspberry-pi-5-8gb", "--fps", "30"),
+    ("budget", "MODEL", "--device", "raspberry-pi-5-8gb", "--format", "csv"),
+    ("budget", "MODEL", "--device", "raspberry-pi-5-8gb", "--format", "json"),
+    ("budget", "MODEL", "--format", "markdown", "--explain", "raspberry-pi-5-8gb"),
+    ("strip", "MODEL", "-o", "SKELETON"),
+    ("strip", "MODEL", "-o", "SKELETON", "--anonymize"),
+)
+CODES = (0, 1, 2, 3)
+
+
+def check_command(data: bytes, other: bytes, rng: Random) -> None:
+    """A command on the file: its exit code, one line where it fails, nothing in its output that a terminal obeys."""
+    from onnxcost.cli.app import run
+
+    arguments = rng.choice(COMMANDS)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: str(Path(folder, name.lower() + ".onnx")) for name in ("MODEL", "OTHER", "SKELETON")}
+        Path(paths["MODEL"]).write_bytes(data)
+        Path(paths["OTHER"]).write_bytes(other)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run([paths.get(argument, argument) for argument in arguments])
+        left = (
+            {path.name for path in Path(folder).iterdir()}
+            - {"model.onnx", "other.onnx"}
+            - ({"skeleton.onnx"} if not code else set())
+        )
+    check_end(" ".join(arguments), code, out.getvalue(), err.getvalue())
+    if left:
+        raise Broken(f"{arguments[0]}: files are left", str(sorted(left)))
+    if code in (0, 1) and "csv" in arguments:
+        check_csv(f"{arguments[0]} as CSV", out.getvalue())
+    if code in (0, 1) and "json" in arguments:
+        json.loads(out.getvalue(), parse_constant=_refused)
+
+
+LONGEST_LINE = 4000
+BUG = re.compile(r"bug in onnxcost: (.*?)\. Run it again|Traceback")
+
+
+def check_end(command: str, code: int, out: str, err: str) -> None:
+    """Raises Broken where a command did not end as it should."""
+    name, lines = command.split()[0], err.splitlines()
+    if bug := BUG.search(err):
+        raise Broken(f"{name}: {(bug[1] or bug[0])[:120]}", f"{command}: {err[-1000:]}")
+    if code not in CODES:
+        raise Broken(f"{name}: exit code {code}", command)
+    errors = [line for line in lines if line.startswith("onnxcost: error: ")]
+    says_it_on_stdout = code == 1 and not errors and name in ("budget", "compare")
+    if (code != 0) != (len(errors) == 1) and not says_it_on_stdout:
+        raise Broken(f"{name}: exit code {code} with {len(errors)} lines of error", f"{command}: {err[-1000:]}")
+    if strange := [line for line in lines if not line.startswith("onnxcost: ")]:
+        raise Broken(f"{name}: a line on stderr that is no message", f"{command}: {strange[0][:200]!r}")
+    if long := [line for line in errors if len(line) > LONGEST_LINE]:
+        raise Broken(f"{name}: a line of error of more than {LONGEST_LINE} characters", f"{command}: {len(long[0])}")
+    no_control_characters(f"stdout of {name}", out)
+    no_control_characters(f"stderr of {name}", err)
