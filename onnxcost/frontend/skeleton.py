@@ -227,7 +227,7 @@ class _Walk:
         """Moves the window to ``position``. It grows as long as it moves on without a gap, and is small again after one."""
         self._keep_to(position)
         stop = self._start + len(self._data)
-        is_next = position <= stop + self._step
+        is_next = position <= stop + self._source.step
         self._step = max(min(2 * self._step, _LARGEST_STEP) if is_next else 0, self._source.step)
         rest = bytes(self._data[position - self._start :]) if position < stop else b""
         more = self._source.read(position + len(rest), position + len(rest) + self._step)
