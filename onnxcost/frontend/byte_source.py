@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOBase
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from onnxcost.errors import InputError, ModelError
@@ -61,6 +62,8 @@ def opened(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-t
                 yield _File(file, path) if head is None else _Stream(file, path, head)
         elif hasattr(source, "SerializeToString"):
             yield _Memory(_serialized(source))
+        elif isinstance(source, TextIOBase):
+            raise InputError("a model is read from a file in binary mode: open it with 'rb'")
         elif hasattr(source, "read"):
             start = _position(source)
             try:
@@ -71,7 +74,9 @@ def opened(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-t
         else:
             raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path or 'the model'!r}: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(
+            f"cannot read {repr(path) if path else 'the model'}: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 def read_stream(source: str | BinaryIO) -> bytes:
@@ -167,8 +172,6 @@ def _read(file: BinaryIO, count: int) -> bytes:
     pieces = []
     while count > 0:
         piece = file.read(min(count, _CHUNK))
-        if isinstance(piece, str):
-            raise InputError("a model is read from a file in binary mode: open it with 'rb'")
         if piece is None:
             raise BlockingIOError(0, "it has no bytes at the moment, and does not wait for any")
         if not piece:

@@ -7,11 +7,13 @@ Wire format: https://protobuf.dev/programming-guides/encoding. Field numbers: on
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import ModelError
-from onnxcost.frontend.byte_source import LARGEST, ByteSource, ModelSource, opened
+from onnxcost.frontend.byte_source import LARGEST, ByteSource, opened
+from onnxcost.frontend.byte_source import ModelSource as ModelSource
+from onnxcost.frontend.file_kinds import what_it_is
 from onnxcost.frontend.names import check_names
 
 if TYPE_CHECKING:
@@ -91,16 +93,42 @@ def _stripped_from(model: ModelProto) -> int | None:
 
 
 def _read(source: ByteSource, mark: bytes) -> ModelProto:
+    is_stream = source.size is None  # and then not there a second time
+    walk = _Walk(source, mark)
+    if not walk.head:
+        raise ModelError(f"{source.path or 'the model'} is empty: it has no bytes at all")
     try:
-        walk = _Walk(source, mark)
-        if not walk.head:
-            raise ModelError(f"{source.path or 'the model'} is empty: it has no bytes at all")
         small = walk.message("Model")
         source.check()
         return _parse(small)
     except ModelError as error:
         source.check()  # what is wrong with a file that changes does not matter
-        raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {error}") from None
+        said = what_it_is(walk.head, source.path) or (not is_stream and _other_message(source)) or error
+        raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {said}") from None
+
+
+def _other_message(source: ByteSource) -> str:
+    """Which other message of ONNX the source is; "" for none."""
+    from google.protobuf.message import DecodeError
+    from google.protobuf.unknown_fields import UnknownFieldSet
+    from onnx import FunctionProto, GraphProto, TensorProto
+
+    for kind, message in (("Tensor", TensorProto), ("Graph", GraphProto), ("Function", FunctionProto)):
+        try:
+            found = message.FromString(_Walk(source, b"").message(kind))
+        except (ModelError, DecodeError, RuntimeError):
+            continue
+        if _TELLING[kind](found) and not UnknownFieldSet(found):
+            return f"it is a single {kind.lower()} ({kind}Proto), not a model, which has a graph and its opsets"
+    return ""
+
+
+_TELLING: Mapping[str, Callable[[Any], bool]] = {
+    "Tensor": lambda tensor: tensor.data_type in tensor.DataType.values()[1:],
+    "Graph": lambda graph: bool(graph.node) and all(node.op_type for node in graph.node),
+    "Function": lambda function: bool(function.name and function.node),
+}
+"""What such a message has that another that happens to parse as one lacks."""
 
 
 def _parse(small: bytes) -> ModelProto:
@@ -190,7 +218,7 @@ class _Walk:
             self._kept += len(self._mark)
 
     def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """The fields from ``position`` to ``end``: number, bytes of the payload, where the tag begins, where the payload ends."""
+        """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends."""
         data, start, limit = self._data, self._start, self._limit
         while position < end:
             if position > limit:
