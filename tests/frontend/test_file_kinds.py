@@ -118,7 +118,7 @@ def test_a_file_is_called_what_it_is(content: bytes, says: str, tmp_path: Path) 
 def test_external_data_is_told_by_its_name_alone(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx.data"
     path.write_bytes(np.random.default_rng(0).normal(size=1000).astype(np.float32).tobytes())
-    with pytest.raises(ModelError, match="external data: give the .onnx file"):
+    with pytest.raises(ModelError, match="perhaps a model's external data"):
         read_skeleton(path)
 
 
