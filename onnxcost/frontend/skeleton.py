@@ -256,7 +256,7 @@ class _Walk:
         self._keep_to(position)
         stop = self._start + len(self._data)
         is_next = position <= stop + self._source.step
-        self._step = max(min(2 * self._step, _LARGEST_STEP) if is_next else 0, self._source.step)
+        self._step = max(min(2 * self._step, _LARGEST_STEP) if is_next else 0, self._source.step, _HEADER)
         rest = bytes(self._data[position - self._start :]) if position < stop else b""
         more = self._source.read(position + len(rest), position + len(rest) + self._step)
         self._data, self._start = rest + more if rest else more, position
