@@ -110,7 +110,6 @@ def _read(source: ByteSource, mark: bytes) -> ModelProto:
 def _other_message(source: ByteSource) -> str:
     """Which other message of ONNX the source is; "" for none."""
     from google.protobuf.message import DecodeError
-    from google.protobuf.unknown_fields import UnknownFieldSet
     from onnx import FunctionProto, GraphProto, TensorProto
 
     for kind, message in (("Tensor", TensorProto), ("Graph", GraphProto), ("Function", FunctionProto)):
@@ -118,7 +117,9 @@ def _other_message(source: ByteSource) -> str:
             found = message.FromString(_Walk(source, b"").message(kind))
         except (ModelError, DecodeError, RuntimeError):
             continue
-        if _TELLING[kind](found) and not UnknownFieldSet(found):
+        size = found.ByteSize()
+        found.DiscardUnknownFields()
+        if _TELLING[kind](found) and found.ByteSize() == size:
             return f"it is a single {kind.lower()} ({kind}Proto), not a model, which has a graph and its opsets"
     return ""
 
