@@ -35,6 +35,7 @@ def estimate(
     trace: Trace | None = None,
 ) -> CostReport:
     """The static cost of ``model``: a path, an open binary file, bytes or a ModelProto. Weights are never read.
+    A file that can be sought in is read from its position, and has it again afterwards.
 
     ``shapes`` maps input names to tuples, ``dims`` symbols to integers, ``values`` input names to arrays or numbers and
     ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. Without

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,14 @@ def models_in(folder: str) -> list[str]:
     if not found:
         raise InputError(f"there is no .onnx file in the folder '{folder}'")
     return found
+
+
+def is_pipe(path: object) -> bool:
+    """Whether it is the path of a pipe, which can be read only once."""
+    try:
+        return isinstance(path, (str, os.PathLike)) and stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116  # takes any path
+    except (OSError, ValueError):
+        return False
 
 
 def _umask() -> int:

@@ -111,13 +111,18 @@ def _with_own(path: str) -> FormulaTable:
 
 
 def _source(model: str) -> str | bytes:
-    if model != "-":
-        group = click.get_current_context().find_root().command
-        commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
-        if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
-            raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
-        return arguments.checked_path(model, commands)
-    if sys.stdin.isatty():
-        raise InputError("standard input is a terminal: pipe a model into 'onnxcost -'")
-    data: bytes = sys.stdin.buffer.read()
-    return data
+    """The model's path; its bytes where it comes through a pipe, which can be read only once."""
+    from onnxcost.files import is_pipe
+    from onnxcost.frontend.byte_source import read_stream
+
+    if model == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InputError("standard input is closed or a terminal: pipe a model into 'onnxcost -'")
+        return read_stream(sys.stdin.buffer)
+    if is_pipe(model):
+        return read_stream(model)
+    group = click.get_current_context().find_root().command
+    commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
+    if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
+        raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
+    return arguments.checked_path(model, commands)

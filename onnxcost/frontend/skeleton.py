@@ -1,28 +1,26 @@
 """Reads a model and skips its weights' bytes: a walk over the protobuf wire format that copies all but large payloads.
 
-The file is memory-mapped and only the pages with the graph in them are ever touched; external data is never opened.
+Only the ranges of the file with the graph in them are read; external data is never opened.
 Wire format: https://protobuf.dev/programming-guides/encoding. Field numbers: onnx.proto (ModelProto and what it holds).
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.errors import InputError, ModelError
+from onnxcost.errors import ModelError
+from onnxcost.frontend.byte_source import LARGEST, ByteSource, opened
+from onnxcost.frontend.byte_source import ModelSource as ModelSource
+from onnxcost.frontend.file_kinds import what_it_is
 from onnxcost.frontend.names import check_names
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-ModelSource = "str | os.PathLike[str] | bytes | BinaryIO | ModelProto"
-
 LARGE = 1024
-"""A tensor whose message is longer than this many bytes loses its payload."""
+"""A tensor whose payload takes more bytes than this in the file loses it."""
 
 NOT_STORED = "weights-not-stored"
 """The external location that a tensor without its payload names."""
@@ -33,7 +31,18 @@ FILE_BYTES = "onnxcost.file_bytes"
 MAX_DEPTH = 64
 """Graphs nested deeper than this are refused: protobuf itself gives up at a hundred messages."""
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+HEAD = 1024
+"""Bytes at the beginning of a file by which its kind is told."""
+
+_VARINT, _BYTES = 0, 2
+_FIXED: Mapping[int, int] = {1: 8, 5: 4}
+"""The wire types of numbers that are as many bytes."""
+_HEADER = 20
+"""The most bytes that a tag and a length take, or a tag and a number."""
+_LARGEST_STEP = 2**18
+"""The most bytes that are read at once to walk over them."""
+_ENDLESS = sys.maxsize
+"""Where a stream ends, as far as that is known."""
 
 # Which fields of a message hold a message that may hold a tensor.
 _CHILDREN: Mapping[str, Mapping[int, str]] = {
@@ -43,12 +52,11 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
     "Node": {5: "Attribute"},
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
-    "Tensor": {},
 }
-# Which fields are left out: a tensor's payload, a model's training graphs, which inference never runs.
-_DROPPED: Mapping[str, frozenset[int]] = {"Tensor": frozenset({4, 5, 6, 7, 9, 10, 11}), "Model": frozenset({20})}
-# Where a tensor's payload lies, left out where NOT_STORED says it instead.
-_WHEREABOUTS = frozenset({13, 14})
+# Which fields are left out: a model's training graphs, which inference never runs.
+_DROPPED: Mapping[str, frozenset[int]] = {"Model": frozenset({20})}
+# A tensor's payload, and where it lies: left out where the payload is large, and NOT_STORED says where it lies.
+_PAYLOAD, _WHEREABOUTS = frozenset({4, 5, 6, 7, 9, 10, 11}), frozenset({13, 14})
 # A string that is left out where it is large: a compiled model, in the nodes that hold one.
 _STRING: Mapping[str, int] = {"Attribute": 4}
 
@@ -63,62 +71,65 @@ class Skeleton(NamedTuple):
     file_bytes: int
 
 
-_Field = tuple[int, int, int, int, int]
-"""A field's number and wire type; where its tag starts, where its payload does (behind the length), where it ends."""
-
-
 def read_skeleton(source: ModelSource) -> Skeleton:  # type: ignore[valid-type]
     """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads.
 
     Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
     """
-    with _buffer(source) as (buffer, path):
-        model = _read(buffer, path, _EXTERNAL)
-        return Skeleton(model, path, _stripped_from(model) or len(buffer))
+    with opened(source) as data:
+        model = _read(data, _EXTERNAL)
+        return Skeleton(model, data.path, _stripped_from(model) or data.size or 0)
 
 
 def read_whereabouts(source: ModelSource) -> ModelProto:  # type: ignore[valid-type]
     """As ``read_skeleton``, but what is external here is so in the file too, and lies where it says there."""
-    with _buffer(source) as (buffer, path):
-        return _read(buffer, path, b"")
+    with opened(source) as data:
+        return _read(data, b"")
 
 
 def _stripped_from(model: ModelProto) -> int | None:
     sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
-    return int(sizes[0]) if sizes and len(sizes[0]) < 20 and sizes[0].isdigit() else None
+    return int(sizes[0]) if sizes and len(sizes[0]) < 20 and sizes[0].isascii() and sizes[0].isdigit() else None
 
 
-def _read(buffer: memoryview | mmap.mmap, path: str, mark: bytes) -> ModelProto:
-    if not len(buffer):
-        raise ModelError(f"{path or 'the model'} is empty: it has no bytes at all")
+def _read(source: ByteSource, mark: bytes) -> ModelProto:
+    is_stream = source.size is None  # and then not there a second time
+    walk = _Walk(source, mark)
+    if not walk.head:
+        raise ModelError(f"{source.path or 'the model'} is empty: it has no bytes at all")
     try:
-        return _parse(_without_payloads(buffer, "Model", 0, len(buffer), 0, mark))
+        small = walk.message("Model")
+        source.check()
+        return _parse(small)
     except ModelError as error:
-        raise ModelError(f"{path or 'the model'} is not a readable ONNX model: {error}") from None
+        source.check()  # what is wrong with a file that changes does not matter
+        said = what_it_is(walk.head, source.path) or (not is_stream and _other_message(source)) or error
+        raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {said}") from None
 
 
-@contextmanager
-def _buffer(source: ModelSource) -> Iterator[tuple[memoryview | mmap.mmap, str]]:  # type: ignore[valid-type]
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        yield memoryview(source), ""
-    elif isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
+def _other_message(source: ByteSource) -> str:
+    """Which other message of ONNX the source is; "" for none."""
+    from google.protobuf.message import DecodeError
+    from onnx import FunctionProto, GraphProto, TensorProto
+
+    for kind, message in (("Tensor", TensorProto), ("Graph", GraphProto), ("Function", FunctionProto)):
         try:
-            with Path(path).open("rb") as file:
-                if os.fstat(file.fileno()).st_size == 0:
-                    yield memoryview(b""), path
-                    return
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                    yield mapped, path
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"cannot read {path!r}: {reason}") from None
-    elif hasattr(source, "SerializeToString"):
-        yield memoryview(source.SerializeToString()), ""
-    elif hasattr(source, "read"):
-        yield memoryview(source.read()), getattr(source, "name", "")
-    else:
-        raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
+            found = message.FromString(_Walk(source, b"").message(kind))
+        except (ModelError, DecodeError, RuntimeError):
+            continue
+        size = found.ByteSize()
+        found.DiscardUnknownFields()
+        if _TELLING[kind](found) and found.ByteSize() == size:
+            return f"it is a single {kind.lower()} ({kind}Proto), not a model, which has a graph and its opsets"
+    return ""
+
+
+_TELLING: Mapping[str, Callable[[Any], bool]] = {
+    "Tensor": lambda tensor: tensor.data_type in tensor.DataType.values()[1:],
+    "Graph": lambda graph: bool(graph.node) and all(node.op_type for node in graph.node),
+    "Function": lambda function: bool(function.name and function.node),
+}
+"""What such a message has that another that happens to parse as one lacks."""
 
 
 def _parse(small: bytes) -> ModelProto:
@@ -136,65 +147,151 @@ def _parse(small: bytes) -> ModelProto:
     return model
 
 
-def _without_payloads(buffer: memoryview | mmap.mmap, kind: str, start: int, end: int, depth: int, mark: bytes) -> bytes:
-    """The message of type ``kind`` in ``buffer[start:end]``, copied without the payloads of large tensors.
+class _Walk:
+    """One pass over a model, from its first byte to its last, that collects what is kept of it.
 
-    Such a tensor gets the ``mark``; without one it keeps what it says of where its payload lies.
+    It sees the source through a window: ``_data``, which begins at ``_start``. Up to ``_limit`` a field's tag and length are in
+    it. What lies before ``_done`` is collected or left out.
     """
-    if depth > 4 * MAX_DEPTH:
-        raise ModelError(f"its graphs are nested more than {MAX_DEPTH} deep")
-    children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, frozenset()), _STRING.get(kind)
-    if kind == "Tensor" and mark:
-        dropped |= _WHEREABOUTS
-    pieces: list[bytes | memoryview] = []
-    copied = start
-    for number, wire_type, at, payload, after in _fields(buffer, start, end):
-        is_large = wire_type == _BYTES and after - payload > LARGE
-        drop = number in dropped or (is_large and number == string)
-        child = children.get(number)
-        if drop or (child and is_large):
-            pieces.append(buffer[copied:at])
-            copied = after
-            if child and not drop:
-                message = _without_payloads(buffer, child, payload, after, depth + 1, mark)
-                pieces += (_varint_bytes(number << 3 | _BYTES), _varint_bytes(len(message)), message)
-    pieces.append(buffer[copied:end])
-    if kind == "Tensor":
-        pieces.append(mark)
-    return b"".join(pieces)
+
+    __slots__ = ("_data", "_done", "_kept", "_limit", "_mark", "_pieces", "_source", "_start", "_step", "head")
+
+    def __init__(self, source: ByteSource, mark: bytes) -> None:
+        self._source, self._mark = source, mark
+        self._pieces: list[bytes | memoryview] = []
+        self._kept = self._done = self._start = self._limit = 0
+        self._step, self._data = source.step, source.read(0, 0)
+        self._load(0)
+        self.head = bytes(self._data[:HEAD])
+
+    def message(self, kind: str) -> bytes:
+        """The source as a message of type ``kind``, without the payloads of large tensors.
+
+        Such a tensor gets the mark; without one it says nothing of its data. Raises ModelError for what is no message.
+        """
+        try:
+            self._copy(kind, 0, _ENDLESS if self._source.size is None else self._source.size, 0)
+            self._keep_to(self._source.size or 0)
+        except IndexError:
+            raise ModelError(f"it ends in the middle of a number at byte {self._start + len(self._data)}") from None
+        return b"".join(self._pieces)
+
+    def _copy(self, kind: str, start: int, end: int, depth: int) -> None:
+        if depth > 4 * MAX_DEPTH:
+            raise ModelError(f"its graphs are nested more than {MAX_DEPTH} deep")
+        if kind == "Tensor":
+            self._copy_tensor(start, end)
+            return
+        children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, ()), _STRING.get(kind)
+        for number, size, at, after in self._fields(start, end):
+            if number in dropped or (size > LARGE and number == string):
+                self._keep_to(at)
+                self._done = after
+            elif size > LARGE and number in children:
+                self._keep_to(at)
+                self._done = after - size
+                slot, before = len(self._pieces), self._kept
+                self._pieces.append(b"")  # the tag and the length, when that is known
+                self._copy(children[number], after - size, after, depth + 1)
+                self._keep_to(after)
+                self._pieces[slot] = _varint_bytes(number << 3 | _BYTES) + _varint_bytes(self._kept - before)
+                self._kept += len(self._pieces[slot])
+
+    def _copy_tensor(self, start: int, end: int) -> None:
+        payload = 0
+        held: list[slice] = []  # pieces that go if the payload turns out to be large
+        for number, size, at, after in self._fields(start, end):
+            if number not in _PAYLOAD and not (number in _WHEREABOUTS and self._mark):
+                continue
+            self._keep_to(at)
+            payload += size if number in _PAYLOAD else 0
+            if payload <= LARGE:
+                first = len(self._pieces)
+                self._keep_to(after)
+                held.append(slice(first, len(self._pieces)))
+            self._done = after
+        if payload > LARGE:
+            self._keep_to(end)
+            for pieces in held:
+                self._kept -= sum(map(len, self._pieces[pieces]))
+                self._pieces[pieces] = [b""] * (pieces.stop - pieces.start)
+            self._pieces.append(self._mark)
+            self._kept += len(self._mark)
+
+    def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends."""
+        data, start, limit = self._data, self._start, self._limit
+        while position < end:
+            if position > limit:
+                self._load(position)
+                data, start, limit = self._data, self._start, self._limit
+                if not data and end == _ENDLESS:
+                    return
+            index = position - start
+            tag = data[index]
+            index += 1
+            if tag > 0x7F:
+                tag, index = _varint(data, index - 1, start)
+            wire_type = tag & 7
+            if wire_type == _BYTES:
+                size = data[index]
+                index += 1
+                if size > 0x7F:
+                    size, index = _varint(data, index - 1, start)
+            elif wire_type == _VARINT:
+                size = _varint(data, index, start)[1] - index
+            else:
+                size = _FIXED.get(wire_type, -1)
+            if size < 0 or tag < 8:
+                raise ModelError(f"byte {position} is no protobuf field")
+            after = start + index + size
+            if after > end:
+                raise ModelError(f"it ends in the middle of a field at byte {position}, as an incomplete download does")
+            yield tag >> 3, size, position, after
+            if self._start != start:
+                data, start, limit = self._data, self._start, self._limit
+            position = after
+
+    def _load(self, position: int) -> None:
+        """Moves the window to ``position``. It grows as long as it moves on without a gap, and is small again after one."""
+        self._keep_to(position)
+        stop = self._start + len(self._data)
+        is_next = position <= stop + self._source.step
+        self._step = max(min(2 * self._step, _LARGEST_STEP) if is_next else 0, self._source.step, _HEADER)
+        rest = bytes(self._data[position - self._start :]) if position < stop else b""
+        more = self._source.read(position + len(rest), position + len(rest) + self._step)
+        self._data, self._start = rest + more if rest else more, position
+        stop = position + len(self._data)
+        self._limit = stop - (1 if stop == self._source.size else _HEADER)
+
+    def _keep_to(self, end: int) -> None:
+        """Collects what comes before ``end``."""
+        start, stop = self._done, self._start + len(self._data)
+        if end <= start:
+            return
+        self._kept += end - start
+        if self._kept > LARGEST:
+            raise ModelError("it takes more than 2 GiB without its weights: protobuf reads no more")
+        if start < stop:
+            self._pieces.append(self._data[start - self._start : end - self._start])
+        if end > stop:
+            self._pieces.append(piece := self._source.read(max(start, stop), end))
+            if len(piece) < end - max(start, stop):
+                raise ModelError(f"it ends in the middle of a field, after {self._source.size} bytes")
+        self._done = end
 
 
-def _fields(buffer: memoryview | mmap.mmap, position: int, end: int) -> Iterator[_Field]:
-    while position < end:
-        start = position
-        tag, position = _varint(buffer, position, end)
-        number, wire_type = tag >> 3, tag & 7
-        payload = position
-        if wire_type == _VARINT:
-            _, position = _varint(buffer, position, end)
-        elif wire_type == _BYTES:
-            length, payload = _varint(buffer, position, end)
-            position = payload + length
-        elif wire_type in (_FIXED64, _FIXED32):
-            position += 8 if wire_type == _FIXED64 else 4
-        else:
-            raise ModelError(f"byte {start} is no protobuf field")
-        if position > end or number == 0:
-            where = f"byte {start} is no protobuf field" if number == 0 else f"it ends in the middle of a field at byte {start}"
-            raise ModelError(where)
-        yield number, wire_type, start, payload, position
-
-
-def _varint(buffer: memoryview | mmap.mmap, position: int, end: int) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, index: int, start: int) -> tuple[int, int]:
+    """The number at ``index``, and the index behind it; ``start`` is where the data begins in the model."""
     value = shift = 0
-    while position < end and shift < 70:
-        byte = buffer[position]
-        position += 1
+    while shift < 70:
+        byte = data[index]
+        index += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position
+            return value, index
         shift += 7
-    raise ModelError(f"it ends in the middle of a number at byte {position}")
+    raise ModelError(f"it ends in the middle of a number at byte {start + index}")
 
 
 def _varint_bytes(value: int) -> bytes:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate
-from onnxcost.files import create_file
+from onnxcost.files import create_file, is_pipe
 from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend.byte_source import read_stream
 from onnxcost.measurement import Settings
 from onnxcost.measuring.inputs import Feed, feeds_of, input_shapes, input_values
 from onnxcost.measuring.messages import Request
@@ -44,10 +45,10 @@ class Question(NamedTuple):
         inputs: Mapping[str, str | Sequence[str]] | None = None,
         formulas: FormulaTable | None = None,
     ) -> Question:
-        """What a user gave: a file that is open is read now, as it can be only once, and one input file stands for a list."""
+        """What a user gave: an open file or a pipe is read now, being read only once, and one input file stands for a list."""
         files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
         source: Any = model
-        source = source.read() if hasattr(source, "read") else source
+        source = read_stream(source) if hasattr(source, "read") or is_pipe(source) else source
         return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files, formulas)
 
     def estimate(self, **changes: Any) -> CostReport:

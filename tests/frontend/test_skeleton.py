@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,41 @@ def test_dims_names_and_types_are_kept() -> None:
 def test_what_is_small_is_kept_to_the_byte() -> None:
     model = model_with(helper.make_node("Identity", ["w"], ["y"]), initializers=(tensor("w", LARGE // 4 - 20),))
     assert read_skeleton(model.SerializeToString()).model == model
+
+
+STORED_BYTES = {
+    "raw_data": lambda size: TensorProto(data_type=TensorProto.INT8, dims=[size], raw_data=bytes(size)),
+    "float_data": lambda size: typed_tensor("w", TensorProto.FLOAT, [1.0] * (size // 4)),
+    "int32_data": lambda size: typed_tensor("w", TensorProto.INT8, [1.0] * size),
+    "int64_data": lambda size: typed_tensor("w", TensorProto.INT64, [1.0] * size),
+    "string_data": lambda size: typed_tensor("w", TensorProto.STRING, [b"word"] * (size // 4)),
+}
+
+
+@pytest.mark.parametrize("has_long_name", [False, True])
+@pytest.mark.parametrize("stored", STORED_BYTES.values(), ids=STORED_BYTES.keys())
+def test_what_takes_1_kib_in_the_file_stays_and_what_takes_more_goes(
+    stored: Callable[[int], TensorProto], has_long_name: bool
+) -> None:
+    for size, stays in ((LARGE, True), (LARGE + 4, False)):
+        made = stored(size)
+        made.name = "w" * (2000 if has_long_name else 1)
+        (kept,) = read_skeleton(model_with(initializers=(made,)).SerializeToString()).model.graph.initializer
+        assert (kept == made) is stays
+        assert (kept.data_location == TensorProto.EXTERNAL) is not stays
+        assert (kept.name, kept.dims) == (made.name, made.dims)
+
+
+def test_a_payload_in_many_pieces_is_as_large_as_all_of_them() -> None:
+    unpacked = bytes([7 << 3, 5]) * 2000  # int64_data, element by element
+    tensor = TensorProto(name="w", data_type=TensorProto.INT64, dims=[2000]).SerializeToString()
+    content = onnx.ModelProto(graph=onnx.GraphProto(name="g")).SerializeToString()
+    for count, stays in ((1000, True), (1025, False)):
+        message = tensor + unpacked[: 2 * count]
+        field = bytes([5 << 3 | 2, len(message) & 0x7F | 0x80, len(message) >> 7]) + message
+        graph = bytes([7 << 3 | 2, len(field) & 0x7F | 0x80, len(field) >> 7]) + field
+        (kept,) = read_skeleton(content + graph).model.graph.initializer
+        assert (len(kept.int64_data), kept.data_location == TensorProto.EXTERNAL) == (count if stays else 0, not stays)
 
 
 def test_a_skeleton_is_its_own_skeleton() -> None:
