@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxcost.cli import arguments
+from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 
 HELP = """Write the skeleton of MODEL: the same graph without its weights, to share or to keep what it costs.
@@ -37,4 +38,4 @@ def strip(model: str, output: str, anonymize: bool) -> None:
     from onnxcost.frontend.stripping import strip as write_skeleton
 
     done = write_skeleton(arguments.checked_path(model, ()), output, anonymize=anonymize)
-    click.echo(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}")
+    click.echo(plain(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}"))

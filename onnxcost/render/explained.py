@@ -16,8 +16,9 @@ from onnxcost.prediction import BASES, Fit, NodeTime, Predictor, Verdict
 from onnxcost.render.budget import budget_lines
 from onnxcost.render.budget_text import LIMITED, latency_text, rough, span_text
 from onnxcost.render.devices import cited
+from onnxcost.render.escaping import plain
 from onnxcost.render.glyphs import spelled
-from onnxcost.render.layout import INDENT, Column, Line, plain, table
+from onnxcost.render.layout import INDENT, Column, Line, table
 from onnxcost.render.screen import Screen
 from onnxcost.render.units import binary, plural, rate, seconds, si
 
