@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from onnxcost.hardware.bounds import Bound, lower_bound, products
 from onnxcost.hardware.budgets import Assessment
@@ -142,7 +143,7 @@ def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, 
     provider = PROVIDERS.get((part, vendor)) or PROVIDERS.get((part, ""))
     if predictor.kind == "microcontroller" or provider is None:
         return "onnxruntime has no provider for it: the vendor's compiler reports cycles and memory"
-    return f"onnxcost measure {assessment.label}{options} --provider {provider}   (on the device)"
+    return f"onnxcost measure {quote(assessment.label)}{options} --provider {provider}   (on the device)"
 
 
 NODES = (
