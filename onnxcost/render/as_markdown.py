@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxcost.render.escaping import markdown
+from onnxcost.render.escaping import LONGEST_WORD, markdown, shortened
 from onnxcost.render.glyphs import UNICODE
 from onnxcost.render.measured import batch_table, details, entries, where
 from onnxcost.render.summary import Entry, conventions, dims, facts, not_counted, summary, tensors, title, types
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def markdown_table(titles: Sequence[str], right: Sequence[bool], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table whose cells are escaped here."""
     lines = [list(map(markdown, titles)), ["---:" if is_right else "---" for is_right in right]]
-    lines += [[markdown(cell) for cell in row] for row in rows]
+    lines += [[markdown(shortened(cell, LONGEST_WORD)) for cell in row] for row in rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,7 +100,12 @@ def _block(device: Device) -> list[str]:
         how = "; ".join(filter(None, (remark, figure.how)))
         rows.append([PARTS.get(part, ""), TITLES.get(name, name), text, figure.basis, str(numbers[figure.source]), how])
     titles = ("Part", "Figure", "Value", "Basis", "Source", "")
-    listed = [f"{number}. {markdown(cited(source))} {source.url}".rstrip() for source, number in numbers.items()]
+    listed = [f"{number}. {markdown(cited(source))} {_link(source.url)}".rstrip() for source, number in numbers.items()]
     about = [markdown(device.note), ""] if device.note else []
     lines = markdown_table(titles, [False, False, True, False, True, False], rows)
     return [f"### {device.name}: {markdown(device.title)}", "", *about, *lines, "", *listed]
+
+
+def _link(url: str) -> str:
+    """An address as it is, for Markdown to make a link of it; what is none is text."""
+    return url if re.fullmatch(r"https?://[\w.:/?=&%#~+,;@-]+", url, re.ASCII) else markdown(url)

@@ -10,7 +10,7 @@ import re
 from html import escape
 from unicodedata import category
 
-LONGEST_TEXT, LONGEST_WORD = 4000, 300
+LONGEST_TEXT, LONGEST_WORD = 2000, 300
 """Characters; what is longer loses its middle. A path in a message is a word."""
 LONGEST_CELL = 32_000
 """Characters of a CSV cell: spreadsheets take 32,767."""

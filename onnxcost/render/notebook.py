@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxcost.render.escaping import html
+from onnxcost.render.escaping import LONGEST_WORD, html, shortened
 from onnxcost.render.glyphs import UNICODE
 from onnxcost.render.measured import details, entries, where
 from onnxcost.render.summary import Entry, facts, not_counted, summary, title
@@ -68,5 +68,8 @@ def _rows(rows: Iterable[Sequence[str]], right: Sequence[bool], titles: Sequence
     """A table; spaces at the beginning of a cell, which show how deep it lies, are kept."""
     sides = [f' style="text-align: {"right" if is_right else "left"}; white-space: pre"' for is_right in right]
     head = "".join(f"<th{side}>{html(text)}</th>" for side, text in zip(sides, titles, strict=False))
-    lines = ["".join(f"<td{side}>{html(cell)}</td>" for side, cell in zip(sides, row, strict=True)) for row in rows]
+    lines = [
+        "".join(f"<td{side}>{html(shortened(cell, LONGEST_WORD))}</td>" for side, cell in zip(sides, row, strict=True))
+        for row in rows
+    ]
     return "\n".join(["<table>", *(f"<tr>{line}</tr>" for line in ([head] if head else []) + lines), "</table>"])
