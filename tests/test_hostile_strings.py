@@ -53,7 +53,8 @@ def named(text: str, *, runs: bool = False) -> ModelProto:
         made.functions.append(helper.make_function(f"{text}.f", f"{text}F", ["a"], ["b"], body, opsets))
         made.opset_import.extend([opsets[1], helper.make_opsetid(f"{text}.f", 1)])
         loop = model(
-            "(float[2] a) => (float[2] b) { go = Constant<value=bool{1}>() m = ReduceSum<keepdims=0>(a) k = Cast<to=7>(m) b = Loop(k, go, a) <body = l (int64 i, bool c, float[2] s) => (bool d, float[2] t)"
+            "(float[2] a) => (float[2] b) { go = Constant<value=bool{1}>() m = ReduceSum<keepdims=0>(a) k = Cast<to=7>(m)"
+            " b = Loop(k, go, a) <body = l (int64 i, bool c, float[2] s) => (bool d, float[2] t)"
             " { d = Identity(c) t = Relu(s) }> }"
         )
         for node in loop.graph.node:
