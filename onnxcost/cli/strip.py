@@ -34,7 +34,7 @@ Examples:
 @click.option(
     "--anonymize",
     is_flag=True,
-    help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and drop metadata. The texts "
+    help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and drop metadata. Texts "
     "that stay: operators, domains, names of attributes, values that ONNX defines, numbers of modules, and the words that say "
     "what a dim or an input is for, such as batch or mask.",
 )

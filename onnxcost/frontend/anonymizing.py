@@ -26,8 +26,8 @@ _NOBODYS_WORD = re.compile(r"\d+|_empty_nn_module_stack\w*")
 """Words in the path of a module that are kept: its number in a list, and that there is none."""
 
 _DIM = re.compile(r"[^\W\d]\w*")
-_DIM_TEXT = re.compile(r"[\w\s.,()+*/?-]*")
-"""A dim's name, or an expression of several."""
+_ODD = re.compile(r"[^\w\s.,()+*/?-]")
+"""What is neither in a dim's name nor in an expression of several."""
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
 _DIM_ROLES = re.compile(r"batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width")
 """What is kept of the name of a dim: see ``dims``."""
@@ -99,14 +99,14 @@ def anonymise(model: ModelProto) -> ModelProto:
         if info.name not in stored:
             values[info.name] = info.name if _NOBODYS_INPUT.fullmatch(info.name) else inputs[info.name]
     nodes = _Names(lambda name: f"{words(name.rpartition('/')[0])}{'/' * ('/' in name)}node")
-    dims, odd_dims = _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES), _Names(lambda name: "dim_of")
+    dims = _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES)
     rules: Mapping[str, Rename] = {
         "GraphProto.name": lambda name: "graph",
         "NodeProto.name": nodes.__getitem__,
         **dict.fromkeys(("NodeProto.input", "NodeProto.output", "ValueInfoProto.name", "TensorProto.name"), values.__getitem__),
         **dict.fromkeys(("FunctionProto.input", "FunctionProto.output", "TensorAnnotation.tensor_name"), values.__getitem__),
         "TensorAnnotation.quant_parameter_tensor_names": values.__getitem__,
-        "Dimension.dim_param": lambda name: dims(name) if _DIM_TEXT.fullmatch(name) else odd_dims[name],
+        "Dimension.dim_param": lambda name: dims(_ODD.sub(lambda char: f"_{ord(char[0])}_", name)),
         "TensorProto.string_data": _Names(lambda name: "text").__getitem__,
         "metadata_props": words,
     }
