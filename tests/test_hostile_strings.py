@@ -110,7 +110,7 @@ def safe_markdown(text: str) -> None:
         columns = bars if columns is None and line.startswith("| ") else columns if line.startswith("| ") else None
         assert columns is None or bars == columns
         assert not re.search(r"(?<!\\)(?:\\\\)*(<script|\[/x\]|!\[)", line)
-        assert not re.search(r"(?<!\\)(?:\\\\)*[`$]", line)
+        assert not re.search(r"(?<!\\)(?:\\\\)*(`|\$(?!\d))", line)
 
 
 def safe_json(text: str) -> None:

@@ -23,6 +23,8 @@ _UNSEEN = re.compile(
 )
 # A cell that starts so is a formula; a semicolon separates cells where the comma is the decimal point.
 _FORMULA = re.compile(r"(^|;)(?=\s*[-=+@\uff0d\uff1d\uff0b\uff20])")
+# What is markup wherever it stands; $70 is a price, and no formula ends before a digit.
+_MARKUP = re.compile(r"[\\`*_\[\]<>|#~&]|\$(?!\d)")
 # A line that starts so is an item of a list or the rule below a heading.
 _BLOCK = re.compile(r"^(\s*)(?=[-+] |[-=]+\s*$)|^(\s*\d+)(?=[.)] )")
 
@@ -64,8 +66,7 @@ def cell(value: object) -> object:
 
 def markdown(text: str) -> str:
     """The text for Markdown, the characters that it would take for its own defused."""
-    text = "".join(f"\\{char}" if char in "\\`*_[]<>|#~&$" else char for char in plain(text))
-    return _BLOCK.sub(r"\1\2\\", text)
+    return _BLOCK.sub(r"\1\2\\", _MARKUP.sub(r"\\\g<0>", plain(text)))
 
 
 def html(text: str) -> str:
