@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
+from shlex import quote
 from typing import Any, NamedTuple
 
 from onnxcost.errors import UnknownShape
@@ -141,6 +142,17 @@ class BoundDim(NamedTuple):
     source: str  # "given" | "assumed"
     option: str
     places: tuple[tuple[str, int], ...] = ()
+
+
+LONGEST_COPIED = 100
+
+
+def option_text(option: str, name: str, value: object = "N") -> str:
+    """``--dim batch=N``, quoted for a shell where the model's name needs that; NAME stands for one that nobody could copy."""
+    if not name.isprintable() or len(name) > LONGEST_COPIED:
+        name = "NAME"
+    text = f"{name}={value}"
+    return f"{option} {text if name.isidentifier() else quote(text)}"
 
 
 class Caveat(NamedTuple):

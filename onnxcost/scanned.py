@@ -59,7 +59,7 @@ class Scanned:
 
     def to_line(self) -> str:
         """The JSON line, with its end."""
-        return json.dumps(self.to_dict()) + "\n"
+        return json.dumps(self.to_dict()).replace("\x7f", "\\u007f") + "\n"
 
     @classmethod
     def from_dict(cls, line: Document) -> Scanned:

@@ -13,6 +13,7 @@ from onnxcost.cli.budget_options import HELP, LIMITS, budget_options
 from onnxcost.cli.failures import say
 from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, output_options
 from onnxcost.errors import CheckFailed, InputError
+from onnxcost.graph import option_text
 
 if TYPE_CHECKING:
     from onnxcost.hardware.budget_file import Budget
@@ -115,8 +116,8 @@ def _explained(assessment: Assessment, asked: Asked, files: Sequence[str], named
 
 def _options(asked: Asked) -> str:
     """What was said of the inputs, as options of ``onnxcost measure``."""
-    shapes = [f" --shape {name}={'x'.join(map(str, dims))}" for name, dims in asked.shapes.items()]
-    return "".join([*shapes, *(f" --dim {name}={size}" for name, size in asked.dims.items())])
+    shapes = [" " + option_text("--shape", name, "x".join(map(str, dims))) for name, dims in asked.shapes.items()]
+    return "".join([*shapes, *(" " + option_text("--dim", name, size) for name, size in asked.dims.items())])
 
 
 def _refuse_beside_check(model: str | None, devices: Sequence[str], explain: str | None, own: Mapping[str, object]) -> None:

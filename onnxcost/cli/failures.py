@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from onnxcost.errors import OnnxCostError
+from onnxcost.render.escaping import plain
 
 DEBUG = "ONNXCOST_DEBUG"
 INTERRUPTED = 130
@@ -16,8 +17,8 @@ BAD_INPUT = 2
 
 
 def say(kind: str, message: str) -> None:
-    """One line on stderr: ``onnxcost: error: …``. Line ends and control characters inside it become spaces."""
-    line = "".join(char if char.isprintable() else " " for char in " ".join(message.split()))
+    """One line on stderr: ``onnxcost: error: …``. Line ends inside it become spaces, control characters ``?``."""
+    line = plain(" ".join(message.split()))
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     click.echo(f"onnxcost: {kind}: {line}".encode(encoding, "replace").decode(encoding), err=True)
 

@@ -16,6 +16,7 @@ from onnxcost.render.layout import Line
 from onnxcost.render.screen import Screen, screen_of, text_of, write
 
 FORMATS = ("table", "json", "csv", "markdown")
+FORMAT_HELP = "How to print the result. In CSV a text that a spreadsheet would run gets a leading '.  [default: table]"
 SUFFIXES: Mapping[str, str] = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown"}
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -38,9 +39,7 @@ def output_options(command: Command) -> Command:
         metavar="FILE",
         help="Write to FILE; its suffix (.txt .json .csv .md) chooses the format without --format.",
     )(command)
-    return click.option("--format", "format_", type=click.Choice(FORMATS), help="How to print the result.  [default: table]")(
-        command
-    )
+    return click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP)(command)
 
 
 def chosen_format(format_: str | None, output: str | None) -> str:

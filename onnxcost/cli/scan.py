@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from onnxcost.cli import arguments
 from onnxcost.cli.asked import DIM, SHAPE, VALUE
 from onnxcost.cli.measuring import Measuring, MeasuringCommand, MeasuringOption, measuring_options
-from onnxcost.cli.output import FORMATS, Document, check_folder, chosen_format, deliver, stream
+from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, check_folder, chosen_format, deliver, stream
 from onnxcost.cli.sources import sources_of
 from onnxcost.cli.watching import Watch, end, kept, warn
 from onnxcost.errors import InputError
@@ -67,7 +67,7 @@ LINES = "jsonl"
     help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
 )  # fmt: skip
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
-@click.option("--format", "format_", type=click.Choice((*FORMATS, LINES)), help="How to print the results.  [default: table]")
+@click.option("--format", "format_", type=click.Choice((*FORMATS, LINES)), help=FORMAT_HELP)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; its suffix (.txt .json .jsonl .csv .md) tells the format.")
 @click.option("--run/--no-run", default=False, help="Run and time the models, or only count them.  [default: --no-run]")
 @click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")

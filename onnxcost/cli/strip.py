@@ -5,16 +5,21 @@ from __future__ import annotations
 import click
 
 from onnxcost.cli import arguments
+from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 
 HELP = """Write the skeleton of MODEL: the same graph without its weights, to share or to keep what it costs.
 
-Tensors of more than 1 KiB, and those in other files, lose their data; names, types and dims stay. Of what is left, a few
-kilobytes as a rule, onnxcost counts the same to the digit. Netron opens it, and `onnxcost measure` runs it with random weights
-in place of the absent ones.
+Of what is left, a few kilobytes as a rule, onnxcost counts the same to the digit. Netron opens it, and `onnxcost measure`
+runs it with random weights in place of the absent ones.
 
-What stays as it is: tensors of up to 1 KiB (biases, scales, shapes), and the lists in attributes of nodes, such as the nodes
-of decision trees and the coefficients of linear models: counts follow from them.
+What goes: the data of tensors of more than 1 KiB and of those in other files, strings of more than 1 KiB in attributes, doc
+strings and metadata of graphs, functions, nodes and values (stack traces, paths of source files, names of classes), training
+graphs, and fields that ONNX does not define.
+
+What stays: tensors of up to 1 KiB (biases, scales, shapes) with their data, all attributes with numbers, such as the nodes of
+decision trees and the coefficients of linear models, types and dims. Without --anonymize also all names, shorter strings in
+attributes, and the doc string, the metadata and the producer of the model as a whole.
 
 \b
 Examples:
@@ -29,12 +34,13 @@ Examples:
 @click.option(
     "--anonymize",
     is_flag=True,
-    help="Replace names (of nodes, values, modules, functions, dims), labels, doc strings and metadata, too. Operators stay, "
-    "and the words that say what a dim or an input is for, such as batch or mask.",
+    help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and drop metadata. Texts "
+    "that stay: operators, domains, names of attributes, values that ONNX defines, numbers of modules, and the words that say "
+    "what a dim or an input is for, such as batch or mask.",
 )
 def strip(model: str, output: str, anonymize: bool) -> None:
     """Parse, call, render."""
     from onnxcost.frontend.stripping import strip as write_skeleton
 
     done = write_skeleton(arguments.checked_path(model, ()), output, anonymize=anonymize)
-    click.echo(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}")
+    click.echo(plain(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}"))

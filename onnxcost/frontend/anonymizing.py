@@ -1,8 +1,9 @@
 """Replaces what people wrote in a model (names, doc strings, metadata, labels) and keeps what its cost follows from.
 
-A name becomes the same new one everywhere, so the graph stays the same. Kept are operators, functions excepted, with their
-attributes, types and dims, how modules are nested, and of the name of a dim or an input the words that say what it is for,
-because sizes are assumed by them: ``patient_batch`` becomes ``batch``.
+A name becomes the same new one everywhere, so the graph stays the same. Kept are operators, functions excepted, with the
+names and numbers of their attributes and the strings that their specifications define, types and dims, how modules are nested,
+and of the name of a dim or an input the words that say what it is for, because sizes are assumed by them: ``patient_batch``
+becomes ``batch``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.frontend.nodes import NAME_SCOPES
 from onnxcost.frontend.skeleton import FILE_BYTES
 from onnxcost.frontend.stored import bodies, scope_of
 
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from onnx import ModelProto, NodeProto
 
-_SCOPES = "pkg.torch.onnx.name_scopes"
 _WORD = re.compile(r"\w+")
 _NOBODYS_WORD = re.compile(r"\d+|_empty_nn_module_stack\w*")
 """Words in the path of a module that are kept: its number in a list, and that there is none."""
 
 _DIM = re.compile(r"[^\W\d]\w*")
+_ODD = re.compile(r"[^\w\s.,()+*/?-]")
+"""What is neither in a dim's name nor in an expression of several."""
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
 _DIM_ROLES = re.compile(r"batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width")
 """What is kept of the name of a dim: see ``dims``."""
@@ -37,11 +40,30 @@ _INPUT_ROLES = re.compile(
 """What is kept of the name of an input: see ``dims`` and ``measure.input_roles``."""
 
 _LABELS = frozenset(
-    {"classlabels_strings", "cats_strings", "keys_strings", "values_strings", "default_string", "string_vocabulary"}
-    | {"pool_strings", "stopwords", "value_string", "value_strings"}
+    {"classlabels_strings", "classes_strings", "cats_strings", "keys_strings", "values_strings", "default_string"}
+    | {"string_vocabulary", "pool_strings", "stopwords", "value_string", "value_strings"}
 )
-"""The attributes that hold words of people, not of ONNX."""
+"""The attributes that hold words of people, also where those are words of ONNX."""
 
+_WORDS_OF_ONNX = """
+    NOTSET SAME_UPPER SAME_LOWER VALID constant reflect edge wrap zeros border reflection DCR CRD RGB BGR Grayscale LEFT RIGHT
+    nearest linear cubic bilinear bicubic half_pixel half_pixel_symmetric align_corners asymmetric pytorch_half_pixel
+    tf_half_pixel_for_nn tf_crop_and_resize output_half_pixel round_prefer_floor round_prefer_ceil floor ceil up down
+    stretch not_larger not_smaller avg max min sum mean mul add none tanh gated delta gated_delta TF IDF TFIDF LOWER UPPER NONE
+    forward reverse bidirectional Relu Tanh Sigmoid Affine LeakyRelu ThresholdedRelu ScaledTanh HardSigmoid HardSwish Elu
+    Softsign Softplus Clip Gelu FastGelu QuickGelu relu gelu silu swish swiglu sigmoid identity
+    SOFTMAX LOGISTIC SOFTMAX_ZERO PROBIT LINEAR POLY RBF SIGMOID MAX MIN SUM AVERAGE L1 L2 DENSE SPARSE
+    BRANCH_LEQ BRANCH_LT BRANCH_GTE BRANCH_GT BRANCH_EQ BRANCH_NEQ LEAF TO_FLOAT TO_INT64 TO_STRING
+    FLOAT DOUBLE FLOAT16 BFLOAT16 INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 BOOL STRING
+    euclidean sqeuclidean NCHW NHWC int nf4 fp4 PER_TENSOR PER_CHANNEL
+"""
+_SPECIFIED = frozenset(_WORDS_OF_ONNX.split())
+"""The values of attributes that the specifications of operators name."""
+
+_EQUATION = re.compile(r"[A-Za-z.,> -]*")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+_QUANTITIES = ("SCALE_TENSOR", "ZERO_POINT_TENSOR")
 _STANDARD = ("ai.onnx", "com.microsoft")
 _DROPPED = frozenset(
     {"doc_string", "denotation", "ModelProto.producer_name", "ModelProto.producer_version", "ModelProto.domain"}
@@ -67,6 +89,7 @@ class _Names(dict[str, str]):
 
 def anonymise(model: ModelProto) -> ModelProto:
     """The model, changed in place."""
+    model.DiscardUnknownFields()
     _rename_functions(model)
     words = _replacing(_WORD, _NOBODYS_WORD, "w", None)
     inputs = _Names(lambda name: "_".join(_INPUT_ROLES.findall(name.lower())) or "input")
@@ -76,17 +99,18 @@ def anonymise(model: ModelProto) -> ModelProto:
         if info.name not in stored:
             values[info.name] = info.name if _NOBODYS_INPUT.fullmatch(info.name) else inputs[info.name]
     nodes = _Names(lambda name: f"{words(name.rpartition('/')[0])}{'/' * ('/' in name)}node")
+    dims = _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES)
     rules: Mapping[str, Rename] = {
         "GraphProto.name": lambda name: "graph",
         "NodeProto.name": nodes.__getitem__,
         **dict.fromkeys(("NodeProto.input", "NodeProto.output", "ValueInfoProto.name", "TensorProto.name"), values.__getitem__),
         **dict.fromkeys(("FunctionProto.input", "FunctionProto.output", "TensorAnnotation.tensor_name"), values.__getitem__),
         "TensorAnnotation.quant_parameter_tensor_names": values.__getitem__,
-        "Dimension.dim_param": _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES),
-        "TensorProto.string_data": words,
+        "Dimension.dim_param": lambda name: dims(_ODD.sub(lambda char: f"_{ord(char[0])}_", name)),
+        "TensorProto.string_data": _Names(lambda name: "text").__getitem__,
         "metadata_props": words,
     }
-    _walk(model, rules, words)
+    _walk(model, rules)
     return model
 
 
@@ -96,32 +120,47 @@ def _replacing(word: re.Pattern[str], kept: re.Pattern[str], stem: str, roles: r
     return lambda text: word.sub(lambda found: found[0] if kept.fullmatch(found[0]) else names[found[0]], text)
 
 
-def _walk(message: Message, rules: Mapping[str, Rename], words: Rename) -> None:
+def _walk(message: Message, rules: Mapping[str, Rename]) -> None:
     kind = message.DESCRIPTOR.name
     for field, value in message.ListFields():
         key = f"{kind}.{field.name}"
         rule = rules.get(key) or rules.get(field.name)
-        if kind == "AttributeProto" and message.name in _LABELS and field.name in ("s", "strings"):
-            rule = words
+        if kind == "AttributeProto" and field.name in ("s", "strings"):
+            rule = _attribute_rule(message, rules["TensorProto.string_data"])
         if key in _DROPPED or field.name in _DROPPED:
             message.ClearField(field.name)
         elif rule is not None:
             _apply(rule, message, field.name, value)
         elif field.message_type is not None:
             for child in value if not hasattr(value, "ListFields") else [value]:
-                _walk(child, rules, words)
+                _walk(child, rules)
+
+
+def _attribute_rule(attribute: Message, texts: Rename) -> Rename:
+    """Keeps what the operator's specification names; an equation keeps its form."""
+    name = attribute.name
+
+    def rule(text: str) -> str:
+        if name == "equation" and _EQUATION.fullmatch(text):
+            # In their order, which the order of the output's axes may follow from.
+            letters = sorted({char for char in text if char.isalpha()})
+            return text.translate({ord(old): new for old, new in zip(letters, _LETTERS, strict=False)})
+        return text if text in _SPECIFIED and name not in _LABELS else texts(text)
+
+    return rule
 
 
 def _apply(rule: Rename, message: Message, name: str, value: Any) -> None:
     if isinstance(value, (str, bytes)):
         setattr(message, name, _renamed(rule, value))
     elif name == "metadata_props":
-        kept = [(entry.key, entry.value) for entry in value if entry.key in (_SCOPES, FILE_BYTES)]
+        kept = [(entry.key, entry.value) for entry in value if entry.key in (NAME_SCOPES, FILE_BYTES)]
         del value[:]
         for key, text in kept:
             value.add(key=key, value=rule(text))
     elif name == "quant_parameter_tensor_names":
         for entry in value:
+            entry.key = entry.key if entry.key in _QUANTITIES else "quantity"
             entry.value = rule(entry.value)
     else:
         value[:] = [_renamed(rule, item) for item in value]
@@ -154,11 +193,11 @@ def _rename_functions(model: ModelProto) -> None:
     for (node, own), call in zip(nodes, called, strict=True):
         for attribute in node.attribute:
             attribute.name = attribute.name if call is None else call[attribute.name]
-            if attribute.ref_attr_name and own is not None:
-                attribute.ref_attr_name = own[attribute.ref_attr_name]
+            if attribute.ref_attr_name:
+                attribute.ref_attr_name = "attribute" if own is None else own[attribute.ref_attr_name]
         if call is not None:
             node.op_type, node.domain = names[scope_of(node.domain, node.op_type, node.overload)], domain(node.domain)
-            node.ClearField("overload")
+        node.ClearField("overload")
     for opset in (opset for part in (model, *model.functions) for opset in part.opset_import):
         opset.domain = domain(opset.domain)
 

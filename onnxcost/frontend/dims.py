@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError
-from onnxcost.graph import BoundDim
+from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:
     from onnx import TypeProto, ValueInfoProto
@@ -48,7 +48,9 @@ def bind_inputs(
     given = _given_symbols(by_name, shapes, dims)
     places = _places(inputs)
     _refuse_unknown(dims, places, "dim")
-    bound = {name: BoundDim(name, given[name], "given", f"--dim {name}={given[name]}") for name in places if name in given}
+    bound = {
+        name: BoundDim(name, given[name], "given", option_text("--dim", name, given[name])) for name in places if name in given
+    }
     for name in sorted(places, key=lambda name: (not name.isidentifier(), bool(re.search(_TOTAL, name)))):
         if name not in bound:
             bound[name] = _assumed_symbol(name, inputs, {known: dim.value for known, dim in bound.items()})
@@ -128,7 +130,7 @@ def _assumed_symbol(name: str, inputs: Sequence[ValueInfoProto], known: Mapping[
     if value is None:
         uses = ((v, i) for v in inputs for i, dim in enumerate(_dims(v.type)) if _is_symbol(dim) and dim.dim_param == name)
         value = _by_position(*next(uses))
-    return BoundDim(name, value, "assumed", f"--dim {name}=N" if " " not in name else f"--dim '{name}=N'")
+    return BoundDim(name, value, "assumed", option_text("--dim", name))
 
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[int, int], int]] = {
@@ -184,7 +186,7 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
     if shape is not None and not tensor.HasField("shape"):
         for size in shape:
             tensor.shape.dim.add().dim_value = size
-        option = f"--shape {value.name}=…"
+        option = option_text("--shape", value.name, "…")
         return [BoundDim(f"{value.name}[{i}]", size, "given", option, ((value.name, i),)) for i, size in enumerate(shape)]
     for index, dim in enumerate(tensor.shape.dim):
         if dim.HasField("dim_value"):
@@ -198,7 +200,7 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
         tensor.shape.dim[index].dim_value = size
     assumed = {index for index, _, source in unnamed if source == "assumed"}
     sizes = ["N" if index in assumed else dim.dim_value for index, dim in enumerate(tensor.shape.dim)]
-    option = f"--shape {value.name}={_text(sizes)}"
+    option = option_text("--shape", value.name, _text(sizes))
     return [BoundDim(f"{value.name}[{index}]", size, source, option, ((value.name, index),)) for index, size, source in unnamed]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.errors import InputError
 from onnxcost.frontend.bodies import known
 from onnxcost.frontend.values import MANY, Value
-from onnxcost.graph import BoundDim
+from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:
     from onnx import TensorProto, TypeProto, ValueInfoProto
@@ -60,7 +60,7 @@ def fill_containers(
         if count is not None and count > MANY:
             raise InputError(f"'{name}' was given as {count}: a sequence is followed up to {MANY} tensors")
         source = "assumed" if count is None else "given"
-        lengths.append(BoundDim(name, 1 if count is None else count, source, f"--dim {name}=N"))
+        lengths.append(BoundDim(name, 1 if count is None else count, source, option_text("--dim", name)))
         items = given if given is not None else [None] * lengths[-1].value
         value.elements = tuple(_made(f"{value.name}[{index}]", inner, item) for index, item in enumerate(items))
         value.is_shaped = all(element.is_shaped for element in value.elements)

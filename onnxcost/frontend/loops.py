@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.bodies import BOOL, INT64, UNROLLED, Body, body_graph, close, fresh, give, number_in, scalar, stack
 from onnxcost.frontend.values import Step, Value, tensor_type
-from onnxcost.graph import Caveat
+from onnxcost.graph import Caveat, option_text
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -148,7 +148,7 @@ def _what_is_not_followed(step: Step, trips: int, limit: int) -> Caveat:
 
 def _what_is_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
     if limit is None:
-        how = f"--trips '{step.name}=N' says how often it runs"
+        how = f"{option_text('--trips', step.name)} says how often it runs"
         return Caveat(
             "lower", f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {how}"
         )

@@ -129,6 +129,9 @@ OldForm = Callable[[Mapping[str, Any], int, tuple[Tensor | None, ...]], dict[str
 _OLD_FORMS: Mapping[str, OldForm] = {"Softmax": _softmax_axes, "LogSoftmax": _softmax_axes, "Hardmax": _softmax_axes}
 
 
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"
+"""The key of a node's metadata under which that exporter has the names of the modules around it."""
+
 _NO_MODULE = "_empty_nn_module_stack"
 """What PyTorch's newer exporter writes where a node comes from no module."""
 
@@ -136,7 +139,7 @@ _NO_MODULE = "_empty_nn_module_stack"
 def _scope(node: NodeProto) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
     for entry in node.metadata_props:
-        if entry.key == "pkg.torch.onnx.name_scopes" and (paths := _name_scopes(entry.value)):
+        if entry.key == NAME_SCOPES and (paths := _name_scopes(entry.value)):
             return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
     return _modules(tuple(module.split("/"))) if slash else ()

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from onnxcost.comparison.agreement import Agreement, OutputDifference, shape_text
 from onnxcost.comparison.candidates import Comparison
 from onnxcost.render.different_tables import lined_up
+from onnxcost.render.escaping import plain
 from onnxcost.render.glyphs import Glyphs, spelled
-from onnxcost.render.layout import INDENT, Column, Line, plain
+from onnxcost.render.layout import INDENT, Column, Line
 from onnxcost.render.screen import Screen
 from onnxcost.render.tables import Table
 from onnxcost.render.terminal import table_lines

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnxcost.render.escaping import cell
 from onnxcost.render.units import shape
 from onnxcost.render.view import Row, View, module_rows, node_name, node_rows
 from onnxcost.report import CostReport, Counted, Uncounted
@@ -16,11 +17,10 @@ if TYPE_CHECKING:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The lines, quoted where needed; None is an empty cell."""
+    """The lines, quoted where needed; None is an empty cell. A text that a spreadsheet would run gets a leading ``'``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([*map(cell, row)] for row in (header, *rows))
     return out.getvalue()
 
 

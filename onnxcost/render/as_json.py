@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def dumps(document: Mapping[str, Any]) -> str:
     """JSON text in ASCII with one line for each key, and for each entry of a list of records: it diffs and greps well."""
-    return _lines(document, "") + "\n"
+    # Of the control characters json leaves this one as it is.
+    return _lines(document, "").replace("\x7f", "\\u007f") + "\n"
 
 
 def _lines(document: Mapping[str, Any], indent: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnxcost.render.escaping import LONGEST_WORD, markdown, shortened
 from onnxcost.render.glyphs import UNICODE
-from onnxcost.render.layout import plain
 from onnxcost.render.measured import batch_table, details, entries, where
 from onnxcost.render.summary import Entry, conventions, dims, facts, not_counted, summary, tensors, title, types
 from onnxcost.render.tables import Table, module_table, node_table, operator_table
@@ -17,15 +17,10 @@ if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
 
 
-def escaped(text: str) -> str:
-    """The text with the characters that Markdown would take for its own defused."""
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in plain(text))
-
-
 def markdown_table(titles: Sequence[str], right: Sequence[bool], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table whose cells are escaped here."""
-    lines = [list(map(escaped, titles)), ["---:" if is_right else "---" for is_right in right]]
-    lines += [[escaped(cell) for cell in row] for row in rows]
+    lines = [list(map(markdown, titles)), ["---:" if is_right else "---" for is_right in right]]
+    lines += [[markdown(shortened(cell, LONGEST_WORD)) for cell in row] for row in rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
@@ -62,7 +57,7 @@ def batches_markdown(measurements: Sequence[Measurement]) -> str:
 
 def not_measured_markdown(reason: str) -> str:
     """Why there is no measurement."""
-    return f"**Not measured: {escaped(reason)}**\n"
+    return f"**Not measured: {markdown(reason)}**\n"
 
 
 def joined(blocks: Iterable[list[str]]) -> str:
@@ -72,28 +67,28 @@ def joined(blocks: Iterable[list[str]]) -> str:
 
 def where_markdown(title: str, measurement: Measurement, of_one: bool = True) -> list[list[str]]:
     """The title, what ran the model and how."""
-    lines = [f"- {detail.label}: {escaped(', '.join(detail.pieces))}" for detail in details(measurement, of_one)]
-    return [[f"### {title}"], [escaped(" · ".join(where(measurement)))], lines]
+    lines = [f"- {detail.label}: {markdown(', '.join(detail.pieces))}" for detail in details(measurement, of_one)]
+    return [[f"### {title}"], [markdown(" · ".join(where(measurement)))], lines]
 
 
 def _advice(measurements: Sequence[Measurement]) -> list[str]:
     advice = dict.fromkeys(each.text for measurement in measurements for each in measurement.advice)
-    return [f"- {escaped(text)}" for text in advice]
+    return [f"- {markdown(text)}" for text in advice]
 
 
 def _header(report: CostReport) -> list[list[str]]:
-    return [[f"## {escaped(title(report.graph))}"], [escaped(" · ".join(facts(report.graph)))], _interface(report)]
+    return [[f"## {markdown(title(report.graph))}"], [markdown(" · ".join(facts(report.graph)))], _interface(report)]
 
 
 def _interface(report: CostReport) -> list[str]:
     graph = report.graph
     lines = [
-        f"- {label} {escaped(' '.join(filter(None, pair)))}"
+        f"- {label} {markdown(' '.join(filter(None, pair)))}"
         for label, values in (("input", graph.inputs), ("output", graph.outputs))
         for pair in tensors(values, UNICODE)
     ]
     return lines + [
-        f"- {source}: {escaped(', '.join(pieces))}" for source in ("given", "assumed") if (pieces := dims(graph, source))
+        f"- {source}: {markdown(', '.join(pieces))}" for source in ("given", "assumed") if (pieces := dims(graph, source))
     ]
 
 
@@ -114,7 +109,7 @@ def entries_markdown(title: str, shown: Iterable[Entry]) -> list[str]:
 
 def _not_counted(report: CostReport) -> list[str]:
     lines = not_counted(report, UNICODE)
-    return [f"**{escaped(lines[0])}**", "", *(f"- {escaped(line)}" for line in lines[1:])] if lines else []
+    return [f"**{markdown(lines[0])}**", "", *(f"- {markdown(line)}" for line in lines[1:])] if lines else []
 
 
 def table_markdown(content: Table) -> list[str]:
@@ -122,7 +117,7 @@ def table_markdown(content: Table) -> list[str]:
     kept = [at for at, column in enumerate(content.columns) if not column.is_bar]
     rows = [[_cell(row[at], content.columns[at].right) for at in kept] for row in content.rows]
     titles = [content.columns[at].title for at in kept]
-    note = ["", escaped(content.note)] if content.note else []
+    note = ["", markdown(content.note)] if content.note else []
     return markdown_table(titles, [content.columns[at].right for at in kept], rows) + note
 
 

@@ -18,8 +18,9 @@ from onnxcost.render.budget_text import (
     remedy_text,
     span_text,
 )
+from onnxcost.render.escaping import plain, shortened
 from onnxcost.render.glyphs import spelled
-from onnxcost.render.layout import INDENT, Column, Line, plain, shortened, table, wrapped
+from onnxcost.render.layout import INDENT, Column, Line, table, wrapped
 from onnxcost.render.screen import Screen
 from onnxcost.render.units import binary, si
 

@@ -9,7 +9,7 @@ from onnxcost.hardware.budgets import Assessment
 from onnxcost.prediction import Check, Fit, NodeTime, Span, Verdict
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
-from onnxcost.render.as_markdown import escaped, markdown_table
+from onnxcost.render.as_markdown import markdown_table
 from onnxcost.render.budget_text import (
     LIMITED,
     causes_text,
@@ -21,6 +21,7 @@ from onnxcost.render.budget_text import (
     span_text,
     tightest,
 )
+from onnxcost.render.escaping import markdown
 from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 
@@ -135,7 +136,7 @@ def _section(assessment: Assessment) -> str:
     rows = [_cells(verdict) for verdict in assessment.verdicts]
     bases = sorted({latency.basis for verdict in assessment.verdicts if (latency := verdict.prediction.latency)})
     about = f"Budget: {limits_text(assessment.limits)}. FPS and latency: {' and '.join(bases) or 'not known'}."
-    return "\n".join([f"### {escaped(assessment.label)}", "", escaped(about), "", *markdown_table(titles, right, rows)])
+    return "\n".join([f"### {markdown(assessment.label)}", "", markdown(about), "", *markdown_table(titles, right, rows)])
 
 
 def _cells(verdict: Verdict) -> list[str]:

@@ -11,9 +11,10 @@ from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.agreeing import agreement_lines
 from onnxcost.render.compared_text import failures, remarks, text_rows
 from onnxcost.render.different import difference_lines
+from onnxcost.render.escaping import plain, shortened
 from onnxcost.render.figures import aligned, relative_text, value_text
 from onnxcost.render.glyphs import Glyphs
-from onnxcost.render.layout import GAP, INDENT, OPTIONAL, Column, Line, Span, plain, shortened, table
+from onnxcost.render.layout import GAP, INDENT, OPTIONAL, Column, Line, Span, table
 from onnxcost.render.screen import Screen
 
 MOST_COLUMNS = 4

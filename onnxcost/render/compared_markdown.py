@@ -8,11 +8,12 @@ from onnxcost.comparison.candidates import Candidate, Comparison
 from onnxcost.comparison.differences import Differences
 from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.agreeing import agreement_sentences, agreement_table, agreement_title
-from onnxcost.render.as_markdown import escaped, markdown_table
+from onnxcost.render.as_markdown import markdown_table
 from onnxcost.render.compared import MARK, MOST_COLUMNS
 from onnxcost.render.compared_text import failures, remarks, text_rows
 from onnxcost.render.different import change_rows, correspondence, heading
 from onnxcost.render.different_tables import TITLES, layer_table, operator_table
+from onnxcost.render.escaping import markdown
 from onnxcost.render.figures import relative_text, value_text
 from onnxcost.render.glyphs import UNICODE
 from onnxcost.render.tables import Table
@@ -21,8 +22,8 @@ from onnxcost.render.tables import Table
 def comparison_markdown(comparison: Comparison, differences: Sequence[Differences]) -> str:
     """The table of the metrics, a column for each model while they are few, and the differences."""
     blocks = ["\n".join(_metrics(comparison))]
-    blocks += [f"**{what}:** {escaped(why)}" for what, _, why in (text.partition(": ") for text in failures(comparison))]
-    blocks += map(escaped, remarks(comparison))
+    blocks += [f"**{what}:** {markdown(why)}" for what, _, why in (text.partition(": ") for text in failures(comparison))]
+    blocks += map(markdown, remarks(comparison))
     blocks += _agreement(comparison)
     for each in differences:
         blocks += _section(each, comparison.convention)
@@ -56,10 +57,10 @@ def _section(differences: Differences, convention: str) -> list[str]:
     titles = [f"± {TITLES.get(convention, convention)}", "± Traffic", "What"]
     rows = change_rows(differences)
     blocks = [
-        [f"### {escaped(name)}"],
-        [escaped(", ".join(about))],
+        [f"### {markdown(name)}"],
+        [markdown(", ".join(about))],
         _table(operator_table(differences, convention, UNICODE)),
-        [escaped(correspondence(differences))],
+        [markdown(correspondence(differences))],
         markdown_table(titles, [True, True, False], rows) if rows else [],
         _table(layer_table(differences, convention, UNICODE)),
     ]
@@ -71,12 +72,12 @@ def _agreement(comparison: Comparison) -> list[str]:
     if not any(model.agreement for model in comparison.candidates):
         return []
     table = "\n".join(_table(agreement_table(comparison, UNICODE)))
-    sentences = [escaped(text) for text in agreement_sentences(comparison)]
-    return [f"### {escaped(agreement_title(comparison))}", *([table] if table else []), *sentences]
+    sentences = [markdown(text) for text in agreement_sentences(comparison)]
+    return [f"### {markdown(agreement_title(comparison))}", *([table] if table else []), *sentences]
 
 
 def _table(content: Table) -> list[str]:
     right = [column.right for column in content.columns]
     rows = [[" ".join(cell.split()) for cell in row] for row in content.rows]
     lines = markdown_table([column.title for column in content.columns], right, rows) if rows else []
-    return lines + ([*([""] if lines else []), escaped(content.note)] if content.note else [])
+    return lines + ([*([""] if lines else []), markdown(content.note)] if content.note else [])

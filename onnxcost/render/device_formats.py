@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from onnxcost.hardware.device import ACCUMULATES, FIGURES, PARTS, Device, Figure
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
-from onnxcost.render.as_markdown import escaped, markdown_table
+from onnxcost.render.as_markdown import markdown_table
 from onnxcost.render.devices import COLUMNS, MARKS, RATES, TITLES, cells, cited, entries, in_order, sources
+from onnxcost.render.escaping import markdown
 from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 
@@ -83,7 +85,7 @@ def devices_markdown(devices: Sequence[Device]) -> str:
     ]
     titles = [COLUMNS[0].title, "Kind", *(column.title for column in COLUMNS[1:])]
     lines = markdown_table(titles, [False, False, *[True] * (len(titles) - 2)], rows)
-    return "\n".join([*lines, "", f"{escaped('* derived, ? unverified.')} {RATES}"]) + "\n"
+    return "\n".join([*lines, "", f"{markdown('* derived, ? unverified.')} {RATES}"]) + "\n"
 
 
 def figures_markdown(devices: Sequence[Device]) -> str:
@@ -98,7 +100,12 @@ def _block(device: Device) -> list[str]:
         how = "; ".join(filter(None, (remark, figure.how)))
         rows.append([PARTS.get(part, ""), TITLES.get(name, name), text, figure.basis, str(numbers[figure.source]), how])
     titles = ("Part", "Figure", "Value", "Basis", "Source", "")
-    listed = [f"{number}. {escaped(cited(source))} {source.url}".rstrip() for source, number in numbers.items()]
-    about = [escaped(device.note), ""] if device.note else []
+    listed = [f"{number}. {markdown(cited(source))} {_link(source.url)}".rstrip() for source, number in numbers.items()]
+    about = [markdown(device.note), ""] if device.note else []
     lines = markdown_table(titles, [False, False, True, False, True, False], rows)
-    return [f"### {device.name}: {escaped(device.title)}", "", *about, *lines, "", *listed]
+    return [f"### {device.name}: {markdown(device.title)}", "", *about, *lines, "", *listed]
+
+
+def _link(url: str) -> str:
+    """An address as it is, for Markdown to make a link of it; what is none is text."""
+    return url if re.fullmatch(r"https?://[\w.:/?=&%#~+,;@-]+", url, re.ASCII) else markdown(url)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from onnxcost.comparison.changes import Change
 from onnxcost.comparison.differences import Differences
 from onnxcost.render.different_tables import TITLES, layer_table, operator_table
+from onnxcost.render.escaping import plain, shortened
 from onnxcost.render.figures import aligned, relation, signed
 from onnxcost.render.glyphs import spelled
-from onnxcost.render.layout import GAP, INDENT, Line, plain, shortened, wrapped
+from onnxcost.render.layout import GAP, INDENT, Line, wrapped
 from onnxcost.render.screen import Screen
 from onnxcost.render.terminal import table_lines
 from onnxcost.render.units import exact, plural

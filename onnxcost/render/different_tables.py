@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from onnxcost.comparison.alignment import Pair
 from onnxcost.comparison.candidates import CostedNode, CostedOperator
 from onnxcost.comparison.differences import Differences, OperatorDifference, more
+from onnxcost.render.escaping import shortened
 from onnxcost.render.figures import aligned, signed
 from onnxcost.render.glyphs import Glyphs, spelled
-from onnxcost.render.layout import Column, shortened
+from onnxcost.render.layout import Column
 from onnxcost.render.tables import Table
 from onnxcost.render.units import exact, plural, si
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from onnxcost.hardware.bounds import Bound, lower_bound, products
 from onnxcost.hardware.budgets import Assessment
@@ -16,8 +17,9 @@ from onnxcost.prediction import BASES, Fit, NodeTime, Predictor, Verdict
 from onnxcost.render.budget import budget_lines
 from onnxcost.render.budget_text import LIMITED, latency_text, rough, span_text
 from onnxcost.render.devices import cited
+from onnxcost.render.escaping import plain
 from onnxcost.render.glyphs import spelled
-from onnxcost.render.layout import INDENT, Column, Line, plain, table
+from onnxcost.render.layout import INDENT, Column, Line, table
 from onnxcost.render.screen import Screen
 from onnxcost.render.units import binary, plural, rate, seconds, si
 
@@ -141,7 +143,7 @@ def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, 
     provider = PROVIDERS.get((part, vendor)) or PROVIDERS.get((part, ""))
     if predictor.kind == "microcontroller" or provider is None:
         return "onnxruntime has no provider for it: the vendor's compiler reports cycles and memory"
-    return f"onnxcost measure {assessment.label}{options} --provider {provider}   (on the device)"
+    return f"onnxcost measure {quote(assessment.label)}{options} --provider {provider}   (on the device)"
 
 
 NODES = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from onnxcost.render.escaping import plain, shortened
 from onnxcost.render.glyphs import Glyphs
 
 Span = tuple[str, str]
@@ -38,20 +39,6 @@ OPTIONAL = 4
 """Columns whose ``drop`` is at least OPTIONAL go before a text is shortened to less than COMFORTABLE characters."""
 BAR_WIDTHS = (8, 30)
 """The least and the greatest width of a bar."""
-
-
-def plain(text: str) -> str:
-    """The text without control characters, so that a name inside a model cannot steer the terminal."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
-
-
-def shortened(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
-    """The text in at most ``width`` characters: the middle goes, ``head`` is the share of the beginning in what is kept."""
-    if len(text) <= width:
-        return text
-    kept = max(width - len(ellipsis), 0)
-    first = round(kept * head)
-    return (text[:first] + ellipsis + text[len(text) - (kept - first) :])[:width]
 
 
 def without_repeats(text: str, ellipsis: str) -> str:

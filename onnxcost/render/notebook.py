@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
+from onnxcost.render.escaping import LONGEST_WORD, html, shortened
 from onnxcost.render.glyphs import UNICODE
 from onnxcost.render.measured import details, entries, where
 from onnxcost.render.summary import Entry, facts, not_counted, summary, title
@@ -24,7 +24,7 @@ def report_html(report: CostReport) -> str:
         [
             _heading(title(report.graph), facts(report.graph)),
             _entries(summary(report, view, UNICODE)),
-            *(f"<p>{escape(line)}</p>" for line in not_counted(report, UNICODE)),
+            *(f"<p>{html(line)}</p>" for line in not_counted(report, UNICODE)),
             table_html(operator_table(report, view, UNICODE)),
             table_html(node_table(report, view, UNICODE)),
         ]
@@ -39,7 +39,7 @@ def measurement_html(measurement: Measurement) -> str:
             _heading("Measured", where(measurement)),
             _rows(how, [False, False]),
             _entries(entries(measurement, None, UNICODE)),
-            *(f"<p>{escape(advice.text)}</p>" for advice in measurement.advice),
+            *(f"<p>{html(advice.text)}</p>" for advice in measurement.advice),
         ]
     )
 
@@ -53,11 +53,11 @@ def table_html(content: Table) -> str:
         [column.right for column in columns],
         [column.title for column in columns],
     )
-    return body + (f"\n<p>{escape(content.note)}</p>" if content.note else "")
+    return body + (f"\n<p>{html(content.note)}</p>" if content.note else "")
 
 
 def _heading(name: str, about: Iterable[str]) -> str:
-    return f"<p><b>{escape(name)}</b> {escape(' · '.join(about))}</p>"
+    return f"<p><b>{html(name)}</b> {html(' · '.join(about))}</p>"
 
 
 def _entries(shown: Iterable[Entry]) -> str:
@@ -67,6 +67,9 @@ def _entries(shown: Iterable[Entry]) -> str:
 def _rows(rows: Iterable[Sequence[str]], right: Sequence[bool], titles: Sequence[str] = ()) -> str:
     """A table; spaces at the beginning of a cell, which show how deep it lies, are kept."""
     sides = [f' style="text-align: {"right" if is_right else "left"}; white-space: pre"' for is_right in right]
-    head = "".join(f"<th{side}>{escape(text)}</th>" for side, text in zip(sides, titles, strict=False))
-    lines = ["".join(f"<td{side}>{escape(cell)}</td>" for side, cell in zip(sides, row, strict=True)) for row in rows]
+    head = "".join(f"<th{side}>{html(text)}</th>" for side, text in zip(sides, titles, strict=False))
+    lines = [
+        "".join(f"<td{side}>{html(shortened(cell, LONGEST_WORD))}</td>" for side, cell in zip(sides, row, strict=True))
+        for row in rows
+    ]
     return "\n".join(["<table>", *(f"<tr>{line}</tr>" for line in ([head] if head else []) + lines), "</table>"])

@@ -10,9 +10,10 @@ from onnxcost.profiled import Profile, Spent
 from onnxcost.profiled_schema import profile_to_dict
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
-from onnxcost.render.as_markdown import entries_markdown, escaped, joined, table_markdown, where_markdown
+from onnxcost.render.as_markdown import entries_markdown, joined, table_markdown, where_markdown
+from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.glyphs import UNICODE
-from onnxcost.render.layout import Line, plain
+from onnxcost.render.layout import Line
 from onnxcost.render.profiled import SORTS, TABLES, ProfileView, not_counted, reconciled
 from onnxcost.render.screen import Screen
 from onnxcost.render.terminal import entry_lines, spaced, table_lines, where_lines
@@ -39,7 +40,7 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
         [
             *([] if profile.measurement is None else where_markdown(TITLE, profile.measurement)),
             entries_markdown(TITLE, reconciled(profile, UNICODE)),
-            [f"- {escaped(line)}" for line in not_counted(profile)],
+            [f"- {markdown(line)}" for line in not_counted(profile)],
             *(table_markdown(TABLES[name](profile, view, UNICODE)) for name in view.by),
         ]
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from onnxcost.render.escaping import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
@@ -27,7 +29,7 @@ class Shown:
         total = None if progress.done is None else 1
         # Drawn when the run reports, not by a clock: the model needs the cores.
         self._bar.update(
-            self._task, description=self.prefix + progress.phase, total=total, completed=progress.done or 0, refresh=True
+            self._task, description=plain(self.prefix + progress.phase), total=total, completed=progress.done or 0, refresh=True
         )
 
 
@@ -42,6 +44,6 @@ def progress_on(stream: TextIO, *, shows_rest: bool = False) -> Iterator[Shown]:
 
     bar_column = BarColumn(style="dim", complete_style="blue", finished_style="blue", pulse_style="blue")
     rest = (TextColumn("left"), TimeRemainingColumn()) if shows_rest else ()
-    columns = (TextColumn("{task.description}"), bar_column, TimeElapsedColumn(), *rest)
+    columns = (TextColumn("{task.description}", markup=False), bar_column, TimeElapsedColumn(), *rest)
     with Progress(*columns, console=Console(file=stream), transient=True, auto_refresh=False) as bar:
         yield Shown(bar)

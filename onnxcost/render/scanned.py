@@ -6,9 +6,10 @@ import textwrap
 
 from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.compared_text import input_text
+from onnxcost.render.escaping import plain
 from onnxcost.render.figures import aligned, value_text
 from onnxcost.render.glyphs import Glyphs, spelled
-from onnxcost.render.layout import GAP, OPTIONAL, Column, Line, plain, table
+from onnxcost.render.layout import GAP, OPTIONAL, Column, Line, table
 from onnxcost.render.screen import Screen
 from onnxcost.render.units import exact, plural
 from onnxcost.scanned import Row, Scan

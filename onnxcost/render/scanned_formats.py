@@ -5,7 +5,8 @@ from __future__ import annotations
 from onnxcost.comparison.metrics import METRICS
 from onnxcost.render.as_csv import csv_text
 from onnxcost.render.as_json import dumps
-from onnxcost.render.as_markdown import escaped, markdown_table
+from onnxcost.render.as_markdown import markdown_table
+from onnxcost.render.escaping import markdown
 from onnxcost.render.glyphs import UNICODE
 from onnxcost.render.scanned import columns_of, not_run, summary
 from onnxcost.scanned import Scan
@@ -40,6 +41,6 @@ def scan_markdown(scan: Scan) -> str:
     cells = zip(*columns.values(), strict=True)
     rows = [[" ".join(cell.split()) for cell in line] for row, line in zip(scan.rows, cells, strict=True) if row.candidate]
     blocks = ["\n".join(markdown_table([column.title for column in columns], [column.right for column in columns], rows))]
-    blocks += [escaped(sentence) for sentence in (*not_run(scan), summary(scan))]
-    blocks.append("\n".join(f"- {escaped(row.label)}: {escaped(row.reason)}" for row in scan.rows if not row.candidate))
+    blocks += [markdown(sentence) for sentence in (*not_run(scan), summary(scan))]
+    blocks.append("\n".join(f"- {markdown(row.label)}: {markdown(row.reason)}" for row in scan.rows if not row.candidate))
     return "\n\n".join(filter(None, blocks)) + "\n"

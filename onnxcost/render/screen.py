@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TextIO
 
+from onnxcost.render.escaping import plain
 from onnxcost.render.glyphs import ASCII, UNICODE, Glyphs
 from onnxcost.render.layout import Line
 
@@ -51,7 +52,7 @@ def screen_of(stream: TextIO | None) -> Screen:
 
 def text_of(lines: Iterable[Line]) -> str:
     """The lines without their styles, none with spaces at its end."""
-    return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
+    return "".join("".join(plain(text) for text, _ in line).rstrip() + "\n" for line in lines)
 
 
 def write(lines: Iterable[Line], stream: TextIO, screen: Screen) -> None:
@@ -64,5 +65,5 @@ def write(lines: Iterable[Line], stream: TextIO, screen: Screen) -> None:
 
     console = Console(file=stream, width=screen.width, force_terminal=True, highlight=False, markup=False, emoji=False)
     for line in lines:
-        text = Text.assemble(*((part, STYLES.get(style, "")) for part, style in line))
+        text = Text.assemble(*((plain(part), STYLES.get(style, "")) for part, style in line))
         console.print(text, soft_wrap=True)

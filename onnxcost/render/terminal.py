@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnxcost.render.escaping import plain, shortened
 from onnxcost.render.glyphs import Glyphs
-from onnxcost.render.layout import INDENT, Line, plain, shortened, table, wrapped
+from onnxcost.render.layout import INDENT, Line, table, wrapped
 from onnxcost.render.measured import batch_table, details, entries, where
 from onnxcost.render.screen import Screen
 from onnxcost.render.summary import Entry, conventions, dims, facts, not_counted, summary, tensors, title, types

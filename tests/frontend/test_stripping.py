@@ -14,12 +14,17 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import onnxcost
 from onnxcost.errors import InputError, ModelError
+from onnxcost.frontend.anonymizing import _LABELS, _SPECIFIED
 from onnxcost.frontend.skeleton import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.stripping import strip
 from tests.modeltext import model
 
 MODELS = sorted((Path(__file__).parent.parent.parent / "models").glob("*.onnx"))
 SECRET = "secret"
+
+UNKNOWN = b"\xfa\x7f\x06secret"
+"""A field of a number that no message of ONNX has."""
+TRACE = 'File "/home/secret/net.py", line 7, in forward'
 
 FUNCTION = (
     '<domain: "secret.lib", opset_import: ["" : 17]> secret_f <secret_alpha: float = 0.5> (secret_a) => (secret_b)'
@@ -46,6 +51,13 @@ def telling() -> ModelProto:
         node.metadata_props.add(key="stack_trace", value=SECRET)
     quantization = made.graph.quantization_annotation.add(tensor_name="secret_w")
     quantization.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="secret_c")
+    quantization.quant_parameter_tensor_names.add(key="SECRET_secret", value="secret_c")
+    made.graph.initializer[1].external_data.add(key="location", value=SECRET)
+    made.graph.node[0].attribute[0].doc_string = made.graph.input[0].type.denotation = made.graph.node[0].overload = SECRET
+    made.functions[0].metadata_props.add(key=SECRET, value=SECRET)
+    made.functions[0].value_info.append(helper.make_tensor_value_info("secret_h", TensorProto.FLOAT, ["secret_dim@7"]))
+    for message in (made, made.graph, made.graph.node[0], made.graph.initializer[0], made.functions[0]):
+        message.MergeFromString(UNKNOWN)
     labels = helper.make_node("CategoryMapper", ["secret_l"], ["secret_o"], domain="ai.onnx.ml")
     labels.attribute.append(helper.make_attribute("cats_strings", [b"secret cat", b"secret dog"]))
     labels.attribute.append(helper.make_attribute("cats_int64s", [0, 1]))
@@ -53,6 +65,15 @@ def telling() -> ModelProto:
     made.graph.node.append(labels)
     made.graph.output.append(helper.make_tensor_value_info("secret_o", TensorProto.INT64, ["secret_count"]))
     made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    made.opset_import.append(helper.make_opsetid("secret.unused", 1))
+    for op_type, strings in {
+        "RegexFullMatch": {"pattern": r"secret-\d+"}, "StringSplit": {"delimiter": SECRET}, "Custom": {"mode": [SECRET]},
+        "EPContext": {"ep_cache_context": SECRET.encode() + b"\xff", "partition_name": SECRET},
+    }.items():  # fmt: skip
+        made.graph.node.append(
+            helper.make_node(op_type, ["secret_o"], [f"secret_{op_type}"], domain="com.microsoft", **strings)
+        )
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     return made
 
 
@@ -166,6 +187,63 @@ def test_no_word_of_the_owner_is_left_in_an_anonymous_one(tmp_path: Path) -> Non
     (annotation,) = skeleton.graph.quantization_annotation
     names = [tensor.name for tensor in skeleton.graph.initializer]
     assert [annotation.tensor_name, annotation.quant_parameter_tensor_names[0].value] == names[:2]
+
+
+@pytest.mark.parametrize("anonymize", [False, True])
+def test_what_exporters_note_is_gone_and_modules_stay(anonymize: bool, tmp_path: Path) -> None:
+    source = telling()
+    source.metadata_props.add(key="pkg.torch.export.graph_signature", value=TRACE)
+    places = [source.graph, source.graph.input[0], source.graph.initializer[0], *source.graph.node, *source.functions]
+    places += [*source.functions[0].node, source.graph.node[2].attribute[0].g.node[0]]
+    for place in places:
+        place.doc_string = TRACE
+        for key in ("pkg.torch.onnx.stack_trace", "pkg.torch.onnx.fx_node", "pkg.torch.onnx.class_hierarchy", "location"):
+            place.metadata_props.add(key=key, value=TRACE)
+    strip(source, tmp_path / "skeleton.onnx", anonymize=anonymize)
+    content = (tmp_path / "skeleton.onnx").read_bytes()
+    assert b"net.py" not in content
+    assert UNKNOWN not in content
+    assert numbers(report(tmp_path / "skeleton.onnx")) == numbers(report(source))
+    for depth in (1, 2):
+        after, before = (onnxcost.estimate(each).by_scope(depth) for each in (tmp_path / "skeleton.onnx", source))
+        assert [len(group.key) for group in after] == [len(group.key) for group in before]
+        assert anonymize or [group.key for group in after] == [group.key for group in before]
+
+
+@pytest.mark.parametrize(("count", "stays"), [(256, True), (257, False)])
+@pytest.mark.parametrize(("dtype", "name", "size"), [("float", "value_floats", 4), ("int64", "value_ints", 8)])
+def test_a_list_of_1_kib_stays(dtype: str, name: str, size: int, count: int, stays: bool, tmp_path: Path) -> None:
+    source = constant(dtype, name, [1.0 if size == 4 else 1] * (count * 4 // size))
+    strip(source, tmp_path / "skeleton.onnx")
+    (attribute,) = onnx.load(tmp_path / "skeleton.onnx", load_external_data=False).graph.node[0].attribute
+    assert (attribute.name == name) == (stays or size * (count * 4 // size) <= 1024)
+
+
+def test_strings_that_onnx_defines_stay(tmp_path: Path) -> None:
+    values = {"auto_pad": "SAME_UPPER", "mode": "linear", "activations": ["Relu", "Affine"], "direction": "bidirectional"}
+    values |= {"coordinate_transformation_mode": "half_pixel", "equation": "zq,...q->z...", "classlabels_strings": ["mean"]}
+    source = model("(float[n] x) => (float[n] y) { y = Relu(x) }")
+    source.graph.node.append(helper.make_node("All", ["x"], ["z"], domain="com.microsoft", **values))
+    strip(source, tmp_path / "skeleton.onnx", anonymize=True)
+    skeleton = onnx.load(tmp_path / "skeleton.onnx", load_external_data=False)
+    found = {each.name: helper.get_attribute_value(each) for each in skeleton.graph.node[1].attribute}
+    assert found == {
+        "auto_pad": b"SAME_UPPER", "mode": b"linear", "activations": [b"Relu", b"Affine"], "direction": b"bidirectional",
+        "coordinate_transformation_mode": b"half_pixel", "equation": b"BA,...A->B...", "classlabels_strings": [b"text"],
+    }  # fmt: skip
+
+
+def test_all_defaults_of_the_specification_are_known() -> None:
+    kinds = (onnx.AttributeProto.STRING, onnx.AttributeProto.STRINGS)
+    defaults = [
+        value.decode()
+        for schema in onnx.defs.get_all_schemas_with_history()
+        for each in schema.attributes.values()
+        if (default := each.default_value).type in kinds and each.name not in _LABELS
+        for value in (default.strings or [default.s])
+    ]
+    assert len(defaults) > 50
+    assert set(defaults) - _SPECIFIED <= {"", "foward"}  # the first GRU's default is misspelt
 
 
 def test_modules_keep_their_nesting(tmp_path: Path) -> None:

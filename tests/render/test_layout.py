@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from onnxcost.render.escaping import plain, shortened
 from onnxcost.render.glyphs import ASCII, UNICODE, spelled
-from onnxcost.render.layout import Column, all_shortened, bar, plain, shortened, table, without_repeats, wrapped
+from onnxcost.render.layout import Column, all_shortened, bar, table, without_repeats, wrapped
 from onnxcost.render.screen import text_of
 
 COLUMNS = [

@@ -54,3 +54,11 @@ def test_how_long_it_has_to_go_is_shown_where_that_is_asked_for() -> None:
         shown(Progress("3 of 6 models", 0.5))
     assert "3 of 6 models" in terminal.getvalue()
     assert " left " in terminal.getvalue()
+
+
+def test_what_a_step_is_called_is_neither_markup_nor_a_sequence() -> None:
+    terminal = Terminal()
+    with progress_on(terminal) as shown:
+        shown.prefix = "[/x][red]"
+        shown(Progress("\x1b]8;;https://example.org\x07", 0.5))
+    assert "[/x][red]?]8;;" in terminal.getvalue()

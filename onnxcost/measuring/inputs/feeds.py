@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from onnxcost.errors import InputError, MeasurementError
-from onnxcost.graph import Graph, Tensor
+from onnxcost.graph import Graph, Tensor, option_text
 from onnxcost.measurement import InputUsed
 from onnxcost.measuring.inputs.files import header
 from onnxcost.measuring.inputs.fills import FEEDABLE, Files, Fill, Given, as_fed, fits, numpy_type
@@ -100,9 +100,8 @@ def _sequence(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, us
 def _shape(tensor: Tensor) -> tuple[int, ...]:
     """The dims; open ones, which only the tensors of sequences and optionals have, are 1."""
     if tensor.dims is None:
-        raise MeasurementError(
-            f"the model does not say what shape input '{tensor.name}' has: give it with --input {tensor.name}=FILE.npy"
-        )
+        how = option_text("--input", tensor.name, "FILE.npy")
+        raise MeasurementError(f"the model does not say what shape input '{tensor.name}' has: give it with {how}")
     return tuple(size if isinstance(size, int) else 1 for size in tensor.dims)
 
 

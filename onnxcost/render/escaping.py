@@ -1,0 +1,74 @@
+"""The one way by which strings of others (models, devices, reports, paths) reach a terminal, a spreadsheet or a page.
+
+They can hold anything: escape sequences, line ends, controls that reorder text, characters that nobody sees, formulas, markup.
+Here each becomes text that only reads as text. JSON has the strings as they are, with all of those as ``\\uXXXX``.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from unicodedata import category
+
+LONGEST_TEXT, LONGEST_WORD = 2000, 300
+"""Characters; what is longer loses its middle. A path in a message is a word."""
+LONGEST_CELL = 32_000
+"""Characters of a CSV cell: spreadsheets take 32,767."""
+MOST_MARKS = 3
+"""Accents on one character: more than any language has would grow over the lines above and below."""
+
+# What Python takes for printable but nothing is seen of: fillers, variation selectors, blanks.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
+)
+# A cell that starts so is a formula; a semicolon separates cells where the comma is the decimal point.
+_FORMULA = re.compile(r"(^|;)(?=\s*[-=+@\uff0d\uff1d\uff0b\uff20])")
+# What is markup wherever it stands; $70 is a price, and no formula ends before a digit.
+_MARKUP = re.compile(r"[\\`*_\[\]<>|#~&]|\$(?!\d)")
+# A line that starts so is an item of a list or the rule below a heading.
+_BLOCK = re.compile(r"^(\s*)(?=[-+] |[-=]+\s*$)|^(\s*\d+)(?=[.)] )")
+
+
+def masked(text: str) -> str:
+    """The text with a ``?`` in place of each character that is not seen or does more than stand there: as long as before."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown, marks = [], 0
+    for char in _UNSEEN.sub("?", text):
+        marks = marks + 1 if category(char) in ("Mn", "Me") else 0
+        shown.append(char if (char.isprintable() or char == "\u00a0") and marks <= MOST_MARKS else "?")
+    return "".join(shown)
+
+
+def shortened(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
+    """The text in at most ``width`` characters: the middle goes, ``head`` is the share of the beginning in what is kept."""
+    if len(text) <= width:
+        return text
+    kept = max(width - len(ellipsis), 0)
+    first = round(kept * head)
+    return (text[:first] + ellipsis + text[len(text) - (kept - first) :])[:width]
+
+
+def plain(text: str) -> str:
+    """The text for a terminal: masked, and so short that it is no flood."""
+    if len(text) > LONGEST_WORD:
+        text = shortened(text, LONGEST_TEXT, "...")
+        text = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: shortened(word[0], LONGEST_WORD, "..."), text)
+    return masked(text)
+
+
+def cell(value: object) -> object:
+    """A value for a CSV file. A text that a spreadsheet would run gets a leading ``'``; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    return _FORMULA.sub(r"\1'", masked(shortened(value, LONGEST_CELL, "...")))
+
+
+def markdown(text: str) -> str:
+    """The text for Markdown, the characters that it would take for its own defused."""
+    return _BLOCK.sub(r"\1\2\\", _MARKUP.sub(r"\\\g<0>", plain(text)))
+
+
+def html(text: str) -> str:
+    """The text for HTML."""
+    return escape(plain(text))
