@@ -59,11 +59,15 @@ LINES = "jsonl"
 @click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it.")
 @click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it.")
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Count N models side by side.  [default: one a core]"
+    "-j",
+    "--jobs",
+    type=arguments.Whole(1, arguments.AT_ONCE),
+    metavar="N",
+    help="Count N models side by side.  [default: one a core]",
 )
 @click.option("--resume", metavar="FILE", help="Keep each result in FILE as it comes, and do not do again what is there.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S",
+    "--timeout", type=arguments.Number(above=0, most=arguments.SECONDS), metavar="S",
     help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
 )  # fmt: skip
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from onnxcost.documents import is_whole
 from onnxcost.errors import InputError, ModelError
 from onnxcost.frontend.names import check_names
 
@@ -85,7 +86,7 @@ def read_whereabouts(source: ModelSource) -> ModelProto:  # type: ignore[valid-t
 
 def _stripped_from(model: ModelProto) -> int | None:
     sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
-    return int(sizes[0]) if sizes and len(sizes[0]) < 20 and sizes[0].isdigit() else None
+    return int(sizes[0]) if sizes and is_whole(sizes[0]) else None
 
 
 def _read(buffer: memoryview | mmap.mmap, path: str, mark: bytes) -> ModelProto:

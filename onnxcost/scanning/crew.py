@@ -49,7 +49,15 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple
     try:
         while waiting or workers:
             while waiting and len(workers) < jobs:
-                workers.add(Worker(waiting.popleft(), timeout, inbox))
+                try:
+                    workers.add(Worker(waiting[0], timeout, inbox))
+                except (OSError, RuntimeError):
+                    if not workers:
+                        raise
+                    # The system has no more processes, threads or open files for us: what there is goes on.
+                    jobs = len(workers)
+                else:
+                    waiting.popleft()
             for each in workers:
                 each.end_if_late()
             worker, content = _next(inbox)
@@ -86,15 +94,25 @@ class Worker:
         self._timeout, self.is_late = timeout, False
         self._deadline = time.monotonic() + timeout + START_SECONDS
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
-        self._process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
-        )
+        try:
+            self._process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
+            )
+        except OSError:
+            self._errors.close()
+            raise
         self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
-        self._listener.start()
+        try:
+            self._listener.start()
+        except RuntimeError:
+            self._process.kill()
+            self._process.wait()
+            self._close_files()
+            raise
         self.give(task)
 
     def give(self, task: Task) -> None:
@@ -126,6 +144,9 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._listener.join()
+        self._close_files()
+
+    def _close_files(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout, self._errors):
             # Closing flushes what the process did not want to hear any more.
             with suppress(OSError):

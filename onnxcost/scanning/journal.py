@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from onnxcost.documents import parse_json
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.scanned import Document, Scanned, key_of, stamp_of
@@ -59,8 +59,8 @@ def _results(content: bytes, path: str) -> Iterator[Scanned]:
     for number, line in enumerate([*lines, last], 1):
         try:
             if line:
-                yield Scanned.from_dict(json.loads(line))
-        except (KeyError, TypeError, ValueError):
+                yield Scanned.from_dict(parse_json(line))
+        except (KeyError, TypeError, ValueError, InputError):
             if line is last and line[: len(BEGINNING)] == BEGINNING[: len(line)]:
                 return
             raise InputError(f"'{path}' is no file of 'onnxcost scan --resume': its line {number} is no model's") from None

@@ -20,7 +20,7 @@ from onnxcost.scanned import Document, Scanned, key_of, stamp_of
 from onnxcost.scanning import crew
 from onnxcost.scanning.journal import Journal, opened
 from onnxcost.scanning.messages import Given, Task
-from onnxcost.scanning.worker import bug, own
+from onnxcost.scanning.worker import own, unforeseen
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement, Settings
@@ -136,7 +136,7 @@ def _run(result: Scanned, given: Given, settings: Settings, on_progress: OnProgr
     except OnnxCostError as error:
         found = Unmeasured("failed", str(error))
     except Exception as error:
-        found = Unmeasured("failed", bug(error))
+        found = Unmeasured("failed", unforeseen(error))
     measurement = {key: value for key, value in measurement_to_dict(found).items() if key != "samples"}
     return replace(
         result,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from onnxcost.documents import is_whole
 from onnxcost.errors import MeasurementError, ModelError
 from onnxcost.frontend.nodes import as_tensor
 from onnxcost.frontend.skeleton import NOT_STORED, read_whereabouts
@@ -67,7 +68,7 @@ def _absent(model: ModelProto, home: Path) -> Iterator[Stored]:
             location = stored.location
             if location not in sizes:
                 sizes[location] = (home / location).stat().st_size if (home / location).is_file() else 0
-            offset = int(text) if (text := stored.whereabouts.get("offset", "")).isdigit() else 0
+            offset = int(text) if is_whole(text := stored.whereabouts.get("offset", "")) else 0
             if sizes[location] < offset + max(1, _described(stored).nbytes):
                 yield stored
 
