@@ -37,7 +37,8 @@ A PATH is a file, a folder (all *.onnx in it and in the folders inside it) or a 
 be counted is a row with the reason; when all others are done, the exit code is 2.
 
 With --resume FILE each result is a JSON line in FILE as soon as it is there. The same command goes on where it was
-interrupted, however that was; later it counts what is new or changed. --format jsonl prints the same lines as they come.
+interrupted, however that was; later it counts what is new or changed. One scan at a time can use FILE (Windows does not see to
+that). --format jsonl prints the same lines as they come.
 
 With --run the models are run and timed as well, one after the other, so that none disturbs the timing of another. That takes
 some seconds for each; one that cannot be run is counted all the same, and the exit code is 3.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxcost.documents import read_toml
+from onnxcost.documents import read_document, read_toml
 from onnxcost.errors import InputError
 from onnxcost.hardware.budgets import EXAMPLES, Limits, limits_of
 from onnxcost.hardware.reader import meant
@@ -34,9 +34,7 @@ def found_file(folder: str | Path = ".") -> Path:
     """The folder's budget file; raises InputError where there is none."""
     for name in FILES:
         path = Path(folder) / name
-        if path.is_file() and (
-            name != FILES[-1] or f"tool.onnxcost.{KEY}" in path.read_text(encoding="utf-8", errors="replace")
-        ):
+        if path.is_file() and (name != FILES[-1] or f"tool.onnxcost.{KEY}".encode() in read_document(path)):
             return path
     raise InputError(f"there is no budget here: neither {FILES[0]} nor [tool.onnxcost.{KEY}] in {FILES[1]}")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxcost.documents import is_figure, is_whole, parse_toml
+from onnxcost.documents import is_figure, is_whole, parse_toml, read_document, read_toml
 from onnxcost.errors import InputError
 from onnxcost.hardware.calibration import COLD, Calibration, Machine, Speeds, peaks
 from onnxcost.hardware.kernels.families import FAMILIES
@@ -70,7 +70,10 @@ def _number(value: float) -> str:
 
 def loads(text: str, name: str) -> Calibration:
     """The calibration in the text of the file ``name``; raises InputError for what is none."""
-    document = parse_toml(text, name)
+    return _calibration(parse_toml(text, name), name)
+
+
+def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
     schema = document.get("schema")
     if schema != SCHEMA:
         raise InputError(
@@ -108,19 +111,12 @@ def _positive(name: str, value: Any) -> float:
 
 def load(path: str | Path) -> Calibration:
     """The calibration in a file. Raises InputError."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
-    return loads(text, Path(path).name)
+    return _calibration(read_toml(path), Path(path).name)
 
 
 def is_calibration(path: str | Path) -> bool:
     """Whether a TOML file is one, and not a device's."""
-    try:
-        return f'schema = "{SCHEMA.partition("/")[0]}/' in Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
+    return f'schema = "{SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
 
 
 def _speeds(table: Mapping[str, Any]) -> Speeds:

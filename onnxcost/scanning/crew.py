@@ -66,6 +66,13 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple
             if content == READY:
                 worker.begin()
                 continue
+            if content is _CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
+                # It is not for its model that it could not start: another one takes that.
+                waiting.appendleft(worker.task)
+                workers.remove(worker)
+                worker.close()
+                jobs = len(workers)
+                continue
             answer = content if isinstance(content, Answer) else worker.failure()
             yield worker.task, answer
             if waiting and answer is content and not worker.is_late:
@@ -91,7 +98,7 @@ class Worker:
     """A process and the task that it is at."""
 
     def __init__(self, task: Task, timeout: float, inbox: Inbox) -> None:
-        self._timeout, self.is_late = timeout, False
+        self._timeout, self.is_late, self.has_begun = timeout, False, False
         self._deadline = time.monotonic() + timeout + START_SECONDS
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
         try:
@@ -126,7 +133,7 @@ class Worker:
 
     def begin(self) -> None:
         """From now on it works on its task."""
-        self._deadline = time.monotonic() + self._timeout
+        self._deadline, self.has_begun = time.monotonic() + self._timeout, True
 
     def end_if_late(self) -> None:
         """End the process if its task takes too long."""

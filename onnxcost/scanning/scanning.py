@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
@@ -99,7 +99,8 @@ def _results(
     """What the journal has, then what is found now, which it gets."""
     done = journal.done if journal else {}
     yield from (done[key] for key in models if key in done)
-    with closing(fresh(path for key, path in models.items() if key not in done)) as results:
+    results = fresh(path for key, path in models.items() if key not in done)
+    with closing(journal) if journal else nullcontext(), closing(results):
         for result in results:
             if journal:
                 journal.add(result)
