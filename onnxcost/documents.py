@@ -14,8 +14,8 @@ MOST_WHOLE = 2**63 - 1
 """The largest whole number that is taken: sizes in ONNX and integers in TOML have 64 bits with a sign."""
 MOST_COUNT = 10**4000
 """The largest count that is taken from JSON: a model of 64 huge dims has 1,200 digits, and Python reads no more than 4,300."""
-MOST_BYTES = 2**29
-"""The largest document that is read: the report of a model of a million nodes."""
+MOST_TOML, MOST_JSON = 2**24, 2**29
+"""Bytes of the largest documents that are read: a report is of a node a line, and may have a million."""
 DEEPEST = 64
 """Tables and lists within each other: what is deeper was not made to be read."""
 
@@ -55,17 +55,15 @@ def is_figure(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
 
 
-def read_document(path: str | Path) -> bytes:
-    """What is in a file. Raises InputError for one that cannot be read, and for more than any document has (/dev/zero)."""
+def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
+    """What is in a file. Raises InputError for one that cannot be read, and for one of more bytes (/dev/zero has no end)."""
     try:
         with Path(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > MOST_BYTES:
-        raise InputError(
-            f"cannot read '{path}': it has more than {MOST_BYTES // 2**20} MiB, which no report and no TOML file has"
-        )
+    if len(content) > most:
+        raise InputError(f"cannot read '{path}': it has more than {most // 2**20} MiB")
     return content
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator, Number
 from onnxcost.comparison.metrics import METRICS, Document
 from onnxcost.conventions import FLOPS, MACS
-from onnxcost.documents import is_figure, parse_json, read_document
+from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
 from onnxcost.schema import SCHEMA
 
@@ -18,7 +18,7 @@ HOW = "'onnxcost MODEL -o cost.json' makes one"
 def saved_report(path: str) -> Document:
     """The document in a file; raises InputError for what is no report in the schema."""
     try:
-        document = parse_json(read_document(path))
+        document = parse_json(read_document(path, MOST_JSON))
     except ValueError as error:
         raise InputError(f"'{path}' is not JSON ({error}): {HOW}") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
