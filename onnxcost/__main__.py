@@ -26,12 +26,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         return 130
+    # Of the imports: what comes later ends in the command line's own way.
+    except (OSError, MemoryError, ImportError) as error:
+        from onnxcost.errors import refusal
+
+        refused = refusal(error)
+        if refused is None:
+            raise
+    with suppress(OSError, ValueError):
+        print(f"onnxcost: error: {refused}", file=sys.stderr)
+    return 2
+
+
+_STREAMS = (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
+"""How a closed stream is opened: to read or write it is an error, as it was, save that errors themselves may vanish."""
 
 
 def command() -> NoReturn:
     """Run the command as a process of its own. It ends without the interpreter's tear-down, in which onnx's many objects are
     freed one by one: that takes as long as most models take to count. (mypy ends so, too.)
     """
+    for number, (name, mode, flags) in enumerate(_STREAMS):
+        # One that the caller has closed: the next file that is opened would get its number, and what a library prints.
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.set_inheritable(os.open(os.devnull, flags), True)
+                setattr(sys, name, open(number, mode))  # noqa: PTH123, SIM115  # a number, open to the end
+    # numpy's library starts a thread for each core, which no command has work for, and interrupts the process where it cannot.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -1,6 +1,8 @@
-"""What can go wrong, each with the exit code that the command ends with."""
+"""What can go wrong, each with the exit code that the command ends with, and what the system refuses."""
 
 from __future__ import annotations
+
+from errno import EBADF, ENOENT
 
 
 class OnnxCostError(Exception):
@@ -31,3 +33,35 @@ class MeasurementError(OnnxCostError):
     """The model could not be run or timed; what was counted stands."""
 
     exit_code = 3
+
+
+REFUSALS = (OSError, MemoryError, RecursionError, OverflowError, ImportError, RuntimeError)
+"""The kinds of exceptions that may be the system's."""
+
+
+def refusal(error: BaseException) -> str | None:
+    """What the system, or a limit of the interpreter, did not allow, in one line; None for an exception that is neither."""
+    if isinstance(error, MemoryError):
+        return "the system refused: there is not enough memory"
+    if isinstance(error, RecursionError):
+        return "what was given is nested too deeply"
+    if isinstance(error, OverflowError):
+        return f"what was given leads to a number that is too large to work with: {error}"
+    if isinstance(error, OSError):
+        hints = {EBADF: " (a standard stream is closed)", ENOENT: " (is the working directory still there?)"}
+        where = hints.get(error.errno or 0, "") if error.filename is None else f": '{error.filename}'"
+        return f"the system refused: {error.strerror or error}{where}"
+    if isinstance(error, ImportError):
+        return _unimportable(error)
+    return "the system refused: no more threads can be started" if "can't start new thread" in str(error) else None
+
+
+def _unimportable(error: ImportError) -> str | None:
+    """Of a library, the innermost reason: numpy explains its own over thirty lines. None for a module of this package."""
+    if (error.name or "").partition(".")[0] == "onnxcost":
+        return None
+    inner: BaseException = error
+    while cause := inner.__cause__ or inner.__context__:
+        inner = cause
+    reason = next(iter(str(inner).splitlines()), type(inner).__name__)
+    return refusal(inner) if isinstance(inner, OSError | MemoryError) else f"a library cannot be loaded: {reason}"

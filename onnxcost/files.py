@@ -22,6 +22,9 @@ def replace_file(path: Path, content: bytes) -> None:
             path.write_bytes(content)
             return
         target = path.resolve()
+        # Its folder alone decides whether a file can be replaced: that nobody may write to it was meant to protect it.
+        if target.exists() and not target.stat().st_mode & 0o222:
+            raise InputError(f"cannot write '{path}': it is read-only")
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
             try:

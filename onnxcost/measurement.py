@@ -24,6 +24,7 @@ OPTIMIZATIONS = ("none", "basic", "extended", "all")
 _LEAST: Mapping[str, float] = {
     "threads": 1, "inter_threads": 1, "runs": 1, "seconds": 0, "warmup": 0, "concurrency": 1, "timeout": 0, "seed": 0,
 }  # fmt: skip
+_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Settings:
         """Raises InputError for a setting out of its range."""
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"{name} must be {least} or more, not {value}")
+            if value is not None and not least <= value <= _MOST:
+                raise InputError(f"{name} must be {least} or more, and finite, not {value}")
         if self.optimization not in OPTIMIZATIONS:
             raise InputError(f"there is no optimization '{self.optimization}': there are {', '.join(OPTIMIZATIONS)}")
 

@@ -22,6 +22,25 @@ def import_path() -> str:
     return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
 
 
+def check_address_space(needed: int) -> None:
+    """Raises MemoryError where a limit on the process (ulimit -v) leaves fewer bytes of address space than are needed.
+
+    Without it libraries that cannot get them end the process with an exit code of theirs, or crash.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    import mmap
+
+    try:
+        mmap.mmap(-1, needed).close()
+    except OSError:
+        raise MemoryError from None
+
+
 def how_it_ended(code: int) -> str:
     """The end of a child by its exit code: "crashed (SIGSEGV)", "ended with code 1"."""
     if code >= 0:

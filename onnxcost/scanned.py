@@ -12,10 +12,12 @@ from onnxcost.comparison.candidates import Candidate, ordered
 from onnxcost.comparison.metrics import METRICS
 from onnxcost.comparison.saved import candidate_of
 from onnxcost.conventions import CONVENTIONS
+from onnxcost.documents import is_figure
 from onnxcost.schema import SCHEMA
 from onnxcost.version import __version__
 
 Document = Mapping[str, Any]
+STATUSES = ("ok", "unmeasured", "failed", "unfinished")
 
 
 class Stamp(NamedTuple):
@@ -63,14 +65,20 @@ class Scanned:
 
     @classmethod
     def from_dict(cls, line: Document) -> Scanned:
-        """What ``to_dict`` made; raises KeyError or TypeError for anything else."""
+        """What ``to_dict`` made; raises KeyError, TypeError, ValueError or InputError for anything else."""
         if line["schema"] != SCHEMA:
             raise KeyError("schema")
         own = ("path", "status", "reason", "seconds", "file", "options")
         path, status, reason, seconds, file, options = (line[key] for key in own)
-        stamp = None if file is None else Stamp(**file)
+        texts, stamp = (path, reason or "", line["version"]), None if file is None else Stamp(**file)
+        if not all(isinstance(text, str) for text in texts) or status not in STATUSES or not isinstance(options, dict):
+            raise TypeError("a text, the status or the options")
+        if not is_figure(seconds) or not all(type(number) is int for number in stamp or ()):
+            raise TypeError("a number")
         report = {key: value for key, value in line.items() if key not in own} if "totals" in line else None
-        return cls(path, status, reason or "", seconds, stamp, options, report, line["version"])
+        found = cls(path, status, reason or "", seconds, stamp, options, report, line["version"])
+        _candidate(path, found)
+        return found
 
 
 def stamp_of(path: str) -> Stamp | None:

@@ -15,6 +15,7 @@ import onnxcost
 ROOT = Path(onnxcost.__file__).parent
 LAYERS = {
     "errors": 0,
+    "documents": 0,
     "files": 0,
     "processes": 0,
     "graph": 0,

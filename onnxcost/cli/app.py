@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from onnxcost.cli.failures import DEBUG, exit_code, note
+from onnxcost.cli.failures import BAD_INPUT, DEBUG, exit_code, note
+from onnxcost.processes import check_address_space
 from onnxcost.version import __version__
 
 
@@ -35,6 +36,9 @@ COMMANDS: Mapping[str, Entry] = {
 """A module here has its command under the module's last name."""
 
 DEFAULT = "estimate"
+WITHOUT_MODEL = ("formulas", "devices")
+NUMPY_BYTES = 112 * 2**20
+"""The address space that onnx and numpy want when they are loaded."""
 OWN_OPTIONS = ("-h", "--help", "--version")
 
 HELP = """What does an ONNX model cost to run? MACs, FLOPs, parameters, bytes and memory, node by node, from the graph alone.
@@ -67,15 +71,20 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name not in WITHOUT_MODEL:
+            check_address_space(NUMPY_BYTES)
         command = getattr(import_module(COMMANDS[cmd_name].module), cmd_name)
         assert isinstance(command, click.Command)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``onnxcost MODEL …`` becomes ``onnxcost estimate MODEL …``."""
-        if args and args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(BAD_INPUT)
+        if args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
             args = [DEFAULT, *args]
-        elif args and args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
+        elif args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
             note(f"'{args[0]}' is also a file here: for the model of that name write ./{args[0]}")
         return super().parse_args(ctx, args)
 

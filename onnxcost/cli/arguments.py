@@ -7,9 +7,47 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
+
+from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError
 
 T = TypeVar("T")
+
+
+class Whole(click.IntRange):
+    """A whole number in ASCII digits: click's own takes "1_000" and the digits of every script."""
+
+    def __init__(self, least: int, most: int = MOST_WHOLE) -> None:
+        super().__init__(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error for any other text."""
+        if isinstance(value, str) and not (is_whole(value.strip()) and self.min <= int(value) <= self.max):  # type: ignore[operator]
+            self.fail(f"'{value}' is not a whole number from {self.min} to {self.max}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number: click's own takes "nan", for which no comparison holds, "inf" and "1_000"."""
+
+    def __init__(self, *, above: float | None = None, most: float | None = None) -> None:
+        super().__init__(0 if above is None else above, most, min_open=above is not None)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error for any other text."""
+        if isinstance(value, str):
+            try:
+                value = parse_number(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+SECONDS = 10**9
+"""The longest that can be asked for: clocks and locks take no more."""
+AT_ONCE = 4096
+"""The most threads or processes that can be asked for."""
 
 
 def pairs(option: str, example: str, given: Iterable[str], parse: Callable[[str], T]) -> dict[str, T]:
@@ -35,15 +73,17 @@ def shape(text: str) -> tuple[int, ...]:
 
 def size(text: str) -> int:
     """A dim: digits alone, so neither negative nor ``1_000`` nor ``1e3``."""
-    if not re.fullmatch(r"\s*\d+\s*", text, re.ASCII):
-        raise ValueError("a dim is a whole number, 0 or more" if text else "a dim is missing")
+    if not is_whole(text.strip()):
+        raise ValueError("a dim is a whole number, 0 or more and below 2^63" if text else "a dim is missing")
     return int(text)
 
 
 def value(text: str) -> Any:
     """A number, a comma list of them, or the array in a .npy file."""
     if text.lower().endswith(".npy"):
-        return _array(text)
+        from onnxcost.measuring.inputs.files import load
+
+        return load(text, "")
     return [_number(part) for part in text.rstrip(",").split(",")] if "," in text else _number(text)
 
 
@@ -51,24 +91,8 @@ def _number(text: str) -> bool | int | float:
     words = {"true": True, "false": False}
     if text.strip().lower() in words:
         return words[text.strip().lower()]
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"'{text}' is not a number") from None
-
-
-def _array(path: str) -> Any:
-    import numpy
-
-    try:
-        return numpy.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "not a .npy file of plain numbers"
-        raise InputError(f"cannot read '{path}': {reason}") from None
+    digits = text.strip().removeprefix("-")
+    return int(text) if is_whole(digits) else parse_number(text)
 
 
 def checked_path(path: str, commands: Iterable[str]) -> str:

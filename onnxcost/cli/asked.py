@@ -36,7 +36,12 @@ OPTIONS: tuple[Decorator, ...] = (
         help="Fix an input's value where it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
     ),
     click.option("--trips", multiple=True, metavar=TRIPS, help="Say how often a Loop runs, by its name; repeatable."),
-    click.option("--formulas", metavar="FILE.py", help="Count more operators: the table FORMULAS of a Python file."),
+    click.option(
+        "--formulas",
+        metavar="FILE.py",
+        help="Count more operators: the table FORMULAS of a Python file, which is executed. So are installed packages that "
+        "register formulas, for operators that onnxcost does not know.",
+    ),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from onnxcost.cli.arguments import Whole
 from onnxcost.cli.asked import OPTIONS as ASKED
 from onnxcost.cli.asked import Command, Decorator, with_options
 
@@ -42,7 +43,7 @@ OPTIONS: tuple[Decorator, ...] = (
     click.option("--flash", metavar="2MiB", help="Flash that it may need on a microcontroller."),
     click.option("--macs", metavar="500M", help="Multiply-accumulates of one inference, at the most."),
     click.option("--params", metavar="5M", help="Parameters, at the most."),
-    click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Items of one inference."),
+    click.option("--batch", type=Whole(1), metavar="N", help="Items of one inference."),
     click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device; repeatable."),
     click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable."),
     click.option("--all", "shows_all", is_flag=True, help="List all devices of the catalogue."),

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from onnxcost.cli.failures import say
+from onnxcost.cli.arguments import AT_ONCE, Whole
+from onnxcost.cli.failures import refusals_of_measuring, say
 from onnxcost.cli.output import check_folder
 from onnxcost.files import replace_file
 from onnxcost.render.progress import progress_on
@@ -31,7 +32,7 @@ RESTLESS = 1.1
 @click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write.")
 @click.option("--name", default="", metavar="NAME", help="What to call the machine.  [default: after its processor]")
 @click.option("--provider", default="cpu", metavar="NAME", help="What runs the models: cpu, cuda, …  [default: cpu]")
-@click.option("--threads", multiple=True, type=click.IntRange(min=1), metavar="N", help="Only this number; repeatable.")
+@click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number; repeatable.")
 def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> None:
     """Parse, call, write."""
     from onnxcost.hardware.calibration_file import dumps
@@ -40,7 +41,7 @@ def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -
     from onnxcost.measuring.calibrating import calibrate as calibrated
 
     check_folder(output)
-    with progress_on(sys.stderr) as shown:
+    with refusals_of_measuring(), progress_on(sys.stderr) as shown:
         found = calibrated(Settings(provider=provider), name=name, threads=threads or BOTH, on_progress=shown)
     replace_file(Path(output), dumps(found).encode())
     if found.unrest > RESTLESS:

@@ -77,7 +77,7 @@ MOST_EXPLAINED = 4
 @click.option("--check-outputs", "checks", is_flag=True, help="Run all on the same inputs, and compare their outputs.")
 @click.option(
     "--max-difference",
-    type=click.FloatRange(min=0),
+    type=arguments.Number(),
     metavar="X",
     help="Exit with 1 if an output's relative difference is above X, such as 1e-3; checks the outputs.",
 )
@@ -141,7 +141,7 @@ def _run(results: Sequence[Read | Broken], settings: Settings, *, times: bool, c
     with survived("not measured") as ended, progress_on(sys.stderr) as shown:
         timings = timed(results, settings, shown) if times else timings
         agreements = checked(results, settings, shown) if checks else agreements
-    return Run(timings, agreements, is_interrupted=bool(ended.code))
+    return Run(timings, agreements, ended.code)
 
 
 def _document(comparison: Comparison, differences: Sequence[Differences]) -> Document:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxcost.cli.arguments import Whole
 from onnxcost.cli.asked import Asked, model_options
 from onnxcost.cli.failures import INTERRUPTED, say
 from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
@@ -45,13 +46,9 @@ DEFAULT_TOP = 10
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to rank by and show shares of.")
-@click.option(
-    "--top", type=click.IntRange(min=0), help=f"Show the N most expensive nodes.  [default: {DEFAULT_TOP}]", metavar="N"
-)
+@click.option("--top", type=Whole(0), help=f"Show the N most expensive nodes.  [default: {DEFAULT_TOP}]", metavar="N")
 @click.option("--nodes", "all_nodes", is_flag=True, help="Show all nodes.")
-@click.option(
-    "--depth", type=click.IntRange(min=1), metavar="N", help="Show a tree by module, N levels deep, not the operators."
-)
+@click.option("--depth", type=Whole(1), metavar="N", help="Show a tree by module, N levels deep, not the operators.")
 @click.option("--sort", type=click.Choice(list(SORTS)), help="Order of the tables.  [default: the convention's number]")
 @output_options
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from onnxcost.cli import arguments
+from onnxcost.cli.arguments import AT_ONCE, SECONDS, Number, Whole
 from onnxcost.cli.asked import Command, Decorator, with_options
 from onnxcost.errors import InputError
 
@@ -41,7 +42,7 @@ def _option(*names: str, **attributes: Any) -> Decorator:
     return click.option(*names, cls=MeasuringOption, **attributes)
 
 
-AT_LEAST_1 = click.IntRange(min=1)
+MOST_RUNS = 10**9
 OPTIONS: Mapping[str, Decorator] = {
     "provider": _option(
         "--provider", default=DEFAULT_PROVIDER, metavar="NAME", help="cpu, cuda, tensorrt, openvino, …  [default: cpu]"
@@ -49,17 +50,25 @@ OPTIONS: Mapping[str, Decorator] = {
     "provider_options": _option(
         "--provider-option", "provider_options", multiple=True, metavar=OPTION, help="An option of the provider's; repeatable."
     ),
-    "threads": _option("--threads", type=AT_LEAST_1, metavar="N", help="Threads inside an operator.  [default: one a core]"),
-    "inter_threads": _option("--inter-threads", type=AT_LEAST_1, metavar="N", help="Operators side by side.  [default: 1]"),
+    "threads": _option(
+        "--threads", type=Whole(1, AT_ONCE), metavar="N", help="Threads inside an operator.  [default: one a core]"
+    ),
+    "inter_threads": _option(
+        "--inter-threads", type=Whole(1, AT_ONCE), metavar="N", help="Operators side by side.  [default: 1]"
+    ),
     "optimization": _option(
         "--optimization", type=click.Choice(OPTIMIZATIONS), default="all", help="How far to optimize the graph.  [default: all]"
     ),
-    "runs": _option("--runs", type=AT_LEAST_1, metavar="N", help="Time N runs.  [default: 10 at least, for 2 seconds]"),
-    "seconds": _option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Time runs for S seconds at least."),
-    "warmup": _option("--warmup", type=click.IntRange(min=0), metavar="N", help="Runs before.  [default: until stable]"),
-    "timeout": _option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Give up after S seconds."),
-    "concurrency": _option("--concurrency", type=AT_LEAST_1, default=1, metavar="N", help="Run in N streams side by side."),
-    "seed": _option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of the inputs that are made up."),
+    "runs": _option(
+        "--runs", type=Whole(1, MOST_RUNS), metavar="N", help="Time N runs.  [default: 10 at least, for 2 seconds]"
+    ),
+    "seconds": _option("--seconds", type=Number(most=SECONDS), metavar="S", help="Time runs for S seconds at least."),
+    "warmup": _option("--warmup", type=Whole(0, MOST_RUNS), metavar="N", help="Runs before.  [default: until stable]"),
+    "timeout": _option("--timeout", type=Number(above=0, most=SECONDS), metavar="S", help="Give up after S seconds."),
+    "concurrency": _option(
+        "--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run in N streams side by side."
+    ),
+    "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the inputs that are made up."),
     "inputs": _option(
         "--input",
         "inputs",

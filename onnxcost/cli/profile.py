@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxcost.cli.arguments import Whole
 from onnxcost.cli.asked import Asked, model_options
-from onnxcost.cli.failures import say
+from onnxcost.cli.failures import refusals_of_measuring, say
 from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
 from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
 from onnxcost.cli.running import Outcome, counted, header
@@ -40,7 +41,7 @@ DEFAULT_TOP = 10
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @click.option("--by", type=click.Choice(TABLES), help="Show only the table of operators or that of nodes.")
-@click.option("--top", type=click.IntRange(min=0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
+@click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
 @click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
 @output_options
 @click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
@@ -64,7 +65,7 @@ def profile(
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: header(report, screen))
-    with progress_on(sys.stderr) as shown:
+    with refusals_of_measuring(), progress_on(sys.stderr) as shown:
         made = profiled(asked.source, measuring.settings(), **asked.arguments, inputs=measuring.inputs, on_progress=shown)
     document = _document(report, made, _view(chosen, by, top, sort))
     if on_screen:

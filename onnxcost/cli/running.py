@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.cli.failures import INTERRUPTED, say
+from onnxcost.cli.failures import INTERRUPTED, refusals_of_measuring, say
 from onnxcost.errors import MeasurementError
 from onnxcost.render.progress import progress_on
 
@@ -133,10 +133,11 @@ class End:
 
 @contextmanager
 def survived(what: str) -> Iterator[End]:
-    """A model that cannot be run, and Ctrl-C, end what is inside but not the command: one line on stderr says why."""
+    """A model that cannot be run, what the system refuses and Ctrl-C end what is inside, not the command: a line says why."""
     end = End()
     try:
-        yield end
+        with refusals_of_measuring():
+            yield end
     except MeasurementError as error:
         end.reason, end.code = str(error), error.exit_code
     except KeyboardInterrupt:

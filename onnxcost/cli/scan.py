@@ -37,7 +37,8 @@ A PATH is a file, a folder (all *.onnx in it and in the folders inside it) or a 
 be counted is a row with the reason; when all others are done, the exit code is 2.
 
 With --resume FILE each result is a JSON line in FILE as soon as it is there. The same command goes on where it was
-interrupted, however that was; later it counts what is new or changed. --format jsonl prints the same lines as they come.
+interrupted, however that was; later it counts what is new or changed. One scan at a time can use FILE (Windows does not see to
+that). --format jsonl prints the same lines as they come.
 
 With --run the models are run and timed as well, one after the other, so that none disturbs the timing of another. That takes
 some seconds for each; one that cannot be run is counted all the same, and the exit code is 3.
@@ -59,11 +60,15 @@ LINES = "jsonl"
 @click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it.")
 @click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it.")
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Count N models side by side.  [default: one a core]"
+    "-j",
+    "--jobs",
+    type=arguments.Whole(1, arguments.AT_ONCE),
+    metavar="N",
+    help="Count N models side by side.  [default: one a core]",
 )
 @click.option("--resume", metavar="FILE", help="Keep each result in FILE as it comes, and do not do again what is there.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S",
+    "--timeout", type=arguments.Number(above=0, most=arguments.SECONDS), metavar="S",
     help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
 )  # fmt: skip
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")

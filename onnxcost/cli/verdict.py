@@ -21,11 +21,11 @@ WIDE_INTERVAL = 0.1
 
 
 class Run(NamedTuple):
-    """What came of running the models: ``agreements`` are by label."""
+    """What came of running the models: ``agreements`` are by label, ``code`` the exit code of what ended it early, else 0."""
 
     timings: Timings
     agreements: Mapping[str, Agreement]
-    is_interrupted: bool = False
+    code: int = 0
 
 
 def warn(comparison: Comparison, gate: Sequence[Limit], run: Run) -> None:
@@ -61,13 +61,15 @@ def _by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def end(comparison: Comparison, gate: Sequence[Limit], max_difference: float | None, run: Run, first: str) -> int:
     """Says what failed, and returns the exit code: an interrupt comes first, then a check, bad input, a missing measurement."""
     failures = [*_broken(comparison, first)]
-    if not run.is_interrupted:
-        failures += _not_run(run)
+    if run.code != INTERRUPTED:
+        failures += [] if run.code else _not_run(run)
         failures += _grown(comparison, gate, run) if comparison.baseline.label == first else []
         failures += _apart(run.agreements, max_difference)
     for failure in failures:
         say("error", str(failure))
-    return INTERRUPTED if run.is_interrupted else min((failure.exit_code for failure in failures), default=0)
+    if run.code == INTERRUPTED:
+        return INTERRUPTED
+    return min((code for code in (run.code, *(failure.exit_code for failure in failures)) if code), default=0)
 
 
 def _broken(comparison: Comparison, first: str) -> Iterable[OnnxCostError]:

@@ -62,23 +62,28 @@ def kept(results: Mapping[str, Scanned], many: int, resume: str | None) -> Itera
         yield
     except (KeyboardInterrupt, SystemExit) as end:
         done = f"interrupted with {exact(len(results))} of {plural(many, 'model')} done"
-        how = "the same command" if resume else f"the same command with --resume {_saved(results)}" if results else ""
+        how = "the same command" if resume else f"the same command with --resume {saved}" if (saved := _saved(results)) else ""
         say("error", f"{done}: {how} goes on from there" if how else done)
         # Of a KeyboardInterrupt click would make an empty line more.
         raise end if isinstance(end, SystemExit) else click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _saved(results: Mapping[str, Scanned]) -> str:
-    """The path of a file with the results."""
-    with tempfile.NamedTemporaryFile("w", prefix="onnxcost-scan-", suffix=".jsonl", delete=False) as file:
-        file.writelines(result.to_line() for result in results.values())
+    """The path of a file with the results; "" where there are none, or none can be written."""
+    if not results:
+        return ""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="onnxcost-scan-", suffix=".jsonl", delete=False) as file:
+            file.writelines(result.to_line() for result in results.values())
+    except OSError:
+        return ""
     return file.name
 
 
 def warn(scan: Scan) -> None:
     """What was assumed and made up, and how many models have warnings or advice: a line each, however many models there are."""
     reports = [row.result.report for row in scan.rows if row.result.report]
-    measurements = [each["measurement"] for each in reports if each["measurement"]]
+    measurements = [each["measurement"] for each in reports if each.get("measurement")]
     dims = [dim for each in reports for dim in each["dims"] if dim["source"] == "assumed"]
     assumed = Counter(f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in dims)
     if assumed:
@@ -110,8 +115,8 @@ def end(scan: Scan, given: Mapping[str, Mapping[str, object]]) -> None:
 
 def _unknown(scan: Scan, given: Mapping[str, Mapping[str, object]]) -> Iterator[OnnxCostError]:
     reports = [row.result.report for row in scan.rows if row.result.report]
-    inputs = {each["name"] for report in reports for each in report["inputs"]}
-    dims = {each["name"] for report in reports for each in report["dims"]}
+    inputs = {each.get("name") for report in reports for each in report["inputs"]}
+    dims = {each.get("name") for report in reports for each in report["dims"]}
     for option, names, known in (
         ("--shape", given["shapes"], inputs),
         ("--dim", given["dims"], dims),

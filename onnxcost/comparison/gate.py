@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from onnxcost.comparison.candidates import Candidate, Comparison, Number
 from onnxcost.comparison.metrics import metric_named
+from onnxcost.documents import parse_quantity
 from onnxcost.errors import InputError
 
 _SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -45,11 +45,11 @@ def limit_of(metric: str, text: str) -> Limit:
     if named.better == "more":
         raise InputError(f"--max-increase {metric}: more of it is better; of latency and memory less is")
     units = {"%": 0.01, **UNITS[named.unit]}
-    parts = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D*)", text.strip())
-    if parts is None or parts[2] not in units:
+    amount = parse_quantity(text, units)
+    if amount is None:
         there = ", ".join(f"5{unit}" for unit in units)
         raise InputError(f"--max-increase {metric}={text}: a limit is a number and a unit, one of {there}")
-    return Limit(metric, float(parts[1]) * units[parts[2]], parts[2] == "%", text.strip())
+    return Limit(metric, amount, text.strip().endswith("%"), text.strip())
 
 
 def excesses(comparison: Comparison, limits: Sequence[Limit]) -> list[Excess]:
@@ -64,8 +64,8 @@ def _excess(limit: Limit, comparison: Comparison, model: Candidate) -> Excess | 
         return None
     if limit.metric == "latency" and model.ratio:
         after = before if model.ratio.is_undecided else before * model.ratio.value
-    is_over = after - before > limit.amount * (before if limit.is_relative else 1)
-    return Excess(limit, model.label, before, after) if is_over else None
+    is_within = after - before <= limit.amount * (before if limit.is_relative else 1)
+    return None if is_within else Excess(limit, model.label, before, after)
 
 
 def unchecked(comparison: Comparison, limits: Sequence[Limit]) -> dict[str, list[str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator, Number
 from onnxcost.comparison.metrics import METRICS, Document
 from onnxcost.conventions import FLOPS, MACS
+from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
 from onnxcost.schema import SCHEMA
 
@@ -17,13 +17,9 @@ HOW = "'onnxcost MODEL -o cost.json' makes one"
 
 def saved_report(path: str) -> Document:
     """The document in a file; raises InputError for what is no report in the schema."""
-    import json
-
     try:
-        document = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+        document = parse_json(read_document(path, MOST_JSON))
+    except ValueError as error:
         raise InputError(f"'{path}' is not JSON ({error}): {HOW}") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else None
@@ -45,15 +41,24 @@ def candidate_of(report: Document, label: str, convention: str = FLOPS.name) -> 
         )
     try:
         return _candidate(report, label, convention if convention in (FLOPS.name, MACS.name) else "count")
+    except _Damaged as error:
+        raise InputError(f"'{label}' is a damaged report ({error}): save it again") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"'{label}' is a damaged report ({type(error).__name__}: {error}): save it again") from None
 
 
+class _Damaged(ValueError):
+    """Says what in a report cannot be."""
+
+
 def _candidate(report: Document, label: str, count: str) -> Candidate:
+    bound = report.get("bound", "" if report["complete"] else "lower")
+    if bound not in ("", "lower", "upper", "mixed"):
+        raise _Damaged(f"bound is {bound!r}")
     return Candidate(
         label,
         _values(report),
-        bound=str(report.get("bound", "" if report["complete"] else "lower")),
+        bound=bound,
         inputs=tuple("×".join("?" if dim is None else str(dim) for dim in each["shape"] or ()) for each in report["inputs"]),
         operators=tuple(_operator(group, count) for group in report["by_operator"]),
         nodes=tuple(_node(node, count) for node in report["nodes"]),
@@ -64,15 +69,33 @@ def _candidate(report: Document, label: str, count: str) -> Candidate:
 
 
 def _values(report: Document) -> dict[str, Number]:
+    """The metrics that the report has. One that is not a number fails: a gate that left it out would pass."""
+    for table in ("totals", "conventions"):
+        for key, value in report.get(table, {}).items():
+            if not (value is None or isinstance(value, dict) or is_figure(value)):
+                raise _Damaged(_no_figure(f"{table}.{key}", value))
     values: dict[str, Number] = {}
     for name, metric in METRICS.items():
         try:
             value = metric.of(report)
         except (KeyError, TypeError):
             continue
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_figure(value):
             values[name] = value
+        elif value is not None:
+            raise _Damaged(_no_figure(name, value))
     return values
+
+
+def _no_figure(name: str, value: object) -> str:
+    return f"{name} is {value!r}, not a number from 0 up"
+
+
+def _count(record: Mapping[str, Any], key: str) -> int:
+    value = record[key]
+    if type(value) is not int or not is_figure(value):
+        raise _Damaged(_no_figure(key, value))
+    return value
 
 
 def _key(record: Mapping[str, Any]) -> str:
@@ -80,32 +103,33 @@ def _key(record: Mapping[str, Any]) -> str:
 
 
 def _traffic(record: Mapping[str, Any]) -> int:
-    return int(record["read_bytes"] + record["write_bytes"])
+    return _count(record, "read_bytes") + _count(record, "write_bytes")
 
 
 def _operator(group: Mapping[str, Any], count: str) -> CostedOperator:
-    uncounted = group.get("uncounted", 0)
-    return CostedOperator(_key(group), group["nodes"], uncounted, int(group[count]), group["parameters"], _traffic(group))
+    uncounted = _count(group, "uncounted") if "uncounted" in group else 0
+    nodes, parameters = _count(group, "nodes"), _count(group, "parameters")
+    return CostedOperator(_key(group), nodes, uncounted, _count(group, count), parameters, _traffic(group))
 
 
 def _node(node: Mapping[str, Any], count: str) -> CostedNode:
     output = next((each for each in node["outputs"] if each is not None), None)
     inputs = tuple(_shape(each) for each in node["inputs"] if each is not None)
     return CostedNode(
-        node["name"] or (output["name"] if output else ""),
+        str(node["name"] or (output["name"] if output else "")),
         _key(node),
         inputs,
         _shape(output),
-        int(node["macs"]),
-        int(node[count]),
+        _count(node, "macs"),
+        _count(node, count),
         _traffic(node),
-        int(node["repeat"]),
+        _count(node, "repeat"),
     )
 
 
 def _shape(tensor: Mapping[str, Any] | None) -> tuple[int, ...]:
     """The known dims; those that are open tell nothing of what was counted."""
-    return tuple(dim for dim in (tensor or {}).get("shape") or () if isinstance(dim, int))
+    return tuple(dim for dim in (tensor or {}).get("shape") or () if type(dim) is int)
 
 
 def _assumed(report: Document) -> list[str]:

@@ -48,7 +48,14 @@ def installed() -> FormulaTable:
 
     found: dict[str, object] = {}
     for point in entry_points(group=GROUP):
-        table = point.load()
+        try:
+            table = point.load()
+        # Another package may raise anything.
+        except Exception as error:
+            raise InputError(
+                f"the entry point '{point.name}' of {GROUP} does not load: {type(error).__name__}: {error}; "
+                f"uninstall or mend the package of '{point.value}'"
+            ) from None
         if not isinstance(table, Mapping):
             raise InputError(f"the entry point '{point.name}' of {GROUP} is no table of formulas: {point.value}")
         found.update(table)
@@ -69,7 +76,7 @@ def from_file(path: str) -> FormulaTable:
     try:
         spec.loader.exec_module(module)
     # The user's file may raise anything.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"'{path}' does not run: {type(error).__name__}: {error}") from None
     table = getattr(module, NAME, None)
     if not isinstance(table, Mapping) or not all(callable(formula) for formula in table.values()):

@@ -32,8 +32,15 @@ def _tensor(name: str, value: Any, element_type: int) -> TensorProto:
     from onnx.numpy_helper import from_array
 
     try:
-        return from_array(np.asarray(value).astype(tensor_dtype_to_np_dtype(element_type)), name)
-    except (ValueError, TypeError, KeyError) as error:
+        given, wanted = np.asarray(value), np.dtype(tensor_dtype_to_np_dtype(element_type))
+        # Infinity as an integer, or 300 as one of 8 bits, would become any other number.
+        if wanted.kind in "iu" and given.dtype.kind in "iuf" and given.size:
+            limits = np.iinfo(wanted)
+            if not (limits.min <= given.min() and given.max() <= limits.max):
+                raise ValueError(f"{wanted} has numbers from {limits.min} to {limits.max}")
+        with np.errstate(over="raise"):
+            return from_array(given.astype(wanted), name)
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
         raise InputError(f"the value given for input '{name}' does not fit its type: {error}") from None
 
 

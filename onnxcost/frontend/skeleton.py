@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onnxcost.documents import is_whole
 from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, opened
 from onnxcost.frontend.byte_source import ModelSource as ModelSource
@@ -89,7 +90,7 @@ def read_whereabouts(source: ModelSource) -> ModelProto:  # type: ignore[valid-t
 
 def _stripped_from(model: ModelProto) -> int | None:
     sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
-    return int(sizes[0]) if sizes and len(sizes[0]) < 20 and sizes[0].isascii() and sizes[0].isdigit() else None
+    return int(sizes[0]) if sizes and is_whole(sizes[0]) else None
 
 
 def _read(source: ByteSource, mark: bytes) -> ModelProto:

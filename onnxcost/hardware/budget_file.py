@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from onnxcost.documents import read_document, read_toml
 from onnxcost.errors import InputError
 from onnxcost.hardware.budgets import EXAMPLES, Limits, limits_of
 from onnxcost.hardware.reader import meant
@@ -34,9 +34,7 @@ def found_file(folder: str | Path = ".") -> Path:
     """The folder's budget file; raises InputError where there is none."""
     for name in FILES:
         path = Path(folder) / name
-        if path.is_file() and (
-            name != FILES[-1] or f"tool.onnxcost.{KEY}" in path.read_text(encoding="utf-8", errors="replace")
-        ):
+        if path.is_file() and (name != FILES[-1] or f"tool.onnxcost.{KEY}".encode() in read_document(path)):
             return path
     raise InputError(f"there is no budget here: neither {FILES[0]} nor [tool.onnxcost.{KEY}] in {FILES[1]}")
 
@@ -46,11 +44,10 @@ def budgets_in(path: str | Path) -> tuple[Budget, ...]:
 
     Raises InputError for a file that cannot be read, and for what is misspelt in it.
     """
-    try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
-    table = document.get(KEY, document.get("tool", {}).get("onnxcost", {}).get(KEY))
+    document = read_toml(path)
+    table: Any = document
+    for key in (KEY,) if KEY in document else ("tool", "onnxcost", KEY):
+        table = table.get(key) if isinstance(table, dict) else None
     if not isinstance(table, dict):
         where = f"[tool.onnxcost.{KEY}]" if Path(path).name == "pyproject.toml" else f"[{KEY}]"
         raise InputError(f"'{path}' has no table {where}")
@@ -91,7 +88,7 @@ def _sizes(value: Any) -> Mapping[str, int]:
 
 def _shapes(value: Any) -> Mapping[str, tuple[int, ...]]:
     if not isinstance(value, dict) or not all(
-        isinstance(dims, list) and all(type(d) is int for d in dims) for dims in value.values()
+        isinstance(dims, list) and all(type(d) is int and d >= 0 for d in dims) for dims in value.values()
     ):
         raise InputError("shapes wants a table of lists, as in shapes = { image = [1, 3, 224, 224] }")
     return {name: tuple(dims) for name, dims in value.items()}

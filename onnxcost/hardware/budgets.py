@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from onnxcost.comparison.gate import UNITS
+from onnxcost.documents import is_figure, parse_quantity
 from onnxcost.errors import InputError
 from onnxcost.hardware.fitting import cache_of, fits_of
 from onnxcost.hardware.remedies import Again, Variant, variants
@@ -48,11 +48,12 @@ _UNITS = {"fps": "", "latency": "seconds", "memory": "bytes", "flash": "bytes", 
 def amount(name: str, given: object) -> float:
     """A limit in base units; raises InputError for what is no positive quantity of its kind."""
     units = UNITS[_UNITS[name]]
-    parts = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D*)", str(given).strip(), re.ASCII)
-    needs_unit = _UNITS[name] == "seconds"
-    if parts is None or parts[2] not in units or not float(parts[1]) or (needs_unit and not parts[2]):
+    if _UNITS[name] == "seconds":
+        units = {unit: size for unit, size in units.items() if unit}
+    value = parse_quantity(given, units) if isinstance(given, str) else given if "" in units and is_figure(given) else None
+    if not isinstance(value, int | float) or not value:
         raise InputError(f"{name} wants a quantity as in {EXAMPLES[name]}, not '{given}'")
-    return float(parts[1]) * units[parts[2]]
+    return value
 
 
 def limits_of(given: Mapping[str, object]) -> Limits:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxcost.documents import is_figure, is_whole, parse_toml, read_document, read_toml
 from onnxcost.errors import InputError
 from onnxcost.hardware.calibration import COLD, Calibration, Machine, Speeds, peaks
 from onnxcost.hardware.kernels.families import FAMILIES
 from onnxcost.hardware.rates import Point
 
 SCHEMA = "onnxcost-calibration/2"
+LEAST, MOST = 1e-15, 1e20
+"""What the seconds of a kernel, and its quantities, lie between: beyond, a prediction would be infinite or nothing."""
 HEADER = """\
 # How fast this machine runs models through onnxruntime: times of small models, made by `onnxcost devices calibrate`.
 # Each row of a family is one kernel that was timed: its quantities, then the seconds of one run of it.
@@ -68,45 +70,60 @@ def _number(value: float) -> str:
 
 def loads(text: str, name: str) -> Calibration:
     """The calibration in the text of the file ``name``; raises InputError for what is none."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"cannot read '{name}': {error}") from None
+    return _calibration(parse_toml(text, name), name)
+
+
+def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
     schema = document.get("schema")
     if schema != SCHEMA:
         raise InputError(
             f"'{name}' is no calibration that this version reads (schema {schema!r}, not '{SCHEMA}'): calibrate anew"
         )
     try:
-        threads = {int(count): _speeds(table) for count, table in document["threads"].items()}
-        if not threads or not isinstance(document["date"], datetime.date):
-            raise ValueError("no threads, or no date")
-        machine = Machine(**document["machine"])
-        return Calibration(str(document["name"]), machine, document["date"], threads, float(document["unrest"]))
+        threads = {_threads(count): _speeds(table) for count, table in document["threads"].items()}
+        if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
+            raise ValueError("no threads, no date, or no name")
+        machine, unrest = _machine(document["machine"]), _positive("unrest", document["unrest"])
+        return Calibration(document["name"], machine, document["date"], threads, unrest)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{name}' is not a whole calibration ({type(error).__name__}: {error}): calibrate anew") from None
 
 
+def _threads(count: str) -> int:
+    if not is_whole(count) or not int(count):
+        raise ValueError(f"'threads.{count}' is no number of threads")
+    return int(count)
+
+
+def _machine(table: Mapping[str, Any]) -> Machine:
+    for key, value in table.items():
+        is_right = isinstance(value, bool if key == "blocked" else str)
+        if not (is_figure(value) if key in ("memory", "cores") else is_right):
+            raise ValueError(f"machine.{key} is {value!r}")
+    return Machine(**table)
+
+
+def _positive(name: str, value: Any) -> float:
+    if not is_figure(value) or not LEAST <= value <= MOST:
+        raise ValueError(f"{name} is {value!r}: a number above 0 is wanted")
+    return float(value)
+
+
 def load(path: str | Path) -> Calibration:
     """The calibration in a file. Raises InputError."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
-    return loads(text, Path(path).name)
+    return _calibration(read_toml(path), Path(path).name)
 
 
 def is_calibration(path: str | Path) -> bool:
     """Whether a TOML file is one, and not a device's."""
-    try:
-        return f'schema = "{SCHEMA.partition("/")[0]}/' in Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
+    return f'schema = "{SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
 
 
 def _speeds(table: Mapping[str, Any]) -> Speeds:
     points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
-    return Speeds(float(table["run_seconds"]), points)
+    if "cheap" not in points:
+        raise ValueError("the family 'cheap' is missing")
+    return Speeds(_positive("run_seconds", table["run_seconds"]), points)
 
 
 def _points(family: str, rows: Any) -> tuple[Point, ...]:
@@ -115,4 +132,10 @@ def _points(family: str, rows: Any) -> tuple[Point, ...]:
     width = len(names_of(family))
     if not rows or any(len(row) != width for row in rows):
         raise ValueError(f"a row of '{family}' has {width} numbers")
+    for *quantities, seconds in rows:
+        # Those of a cold family are seconds a byte, and interpolated by the logarithm of the quantity before them.
+        least, least_quantity = (0, 1) if family in COLD else (LEAST, 0)
+        is_right = all(map(is_figure, (*quantities, seconds))) and least <= seconds <= MOST
+        if not is_right or not all(least_quantity <= quantity <= MOST for quantity in quantities):
+            raise ValueError(f"a row of '{family}' has a number that no kernel has: {[*quantities, seconds]}")
     return tuple(Point(tuple(map(float, row[:-1])), float(row[-1])) for row in rows)

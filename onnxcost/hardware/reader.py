@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from onnxcost.documents import read_toml
 from onnxcost.errors import InputError
 from onnxcost.hardware.device import (
     ACCUMULATES,
@@ -86,10 +86,7 @@ def load(path: str | Path) -> tuple[Device, ...]:
 
     What stands at the top of the file is shared by all its ``[[device]]`` tables; without such tables it is the one device.
     """
-    try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
+    document = read_toml(path)
     name = Path(path).name
     shared = {key: value for key, value in document.items() if key not in ("sources", "device")}
     place = Place(name, _sources(document.get("sources", {}), Place(f"{name}: sources", {})))

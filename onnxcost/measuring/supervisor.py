@@ -63,10 +63,13 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
 
     def say(message: object) -> None:
         assert child.stdin is not None
-        # A child that is gone before it could listen: its exit code says why.
-        with suppress(OSError):
+        try:
             pickle.dump(message, child.stdin)
             child.stdin.flush()
+        except BrokenPipeError:
+            pass  # a child that is gone before it could listen: its exit code says why
+        except OSError as error:
+            raise MeasurementError(f"the process that runs the model cannot be told what to do: {error.strerror}") from None
 
     try:
         say(request)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TextIO
 
+from onnxcost.documents import is_whole
 from onnxcost.render.escaping import plain
 from onnxcost.render.glyphs import ASCII, UNICODE, Glyphs
 from onnxcost.render.layout import Line
@@ -24,7 +25,7 @@ STYLES: Mapping[str, str] = {
 """Styles by their role, in the words of rich. All are of the 16 colours, which the user's terminal chooses the looks of."""
 
 WIDTH_OF_A_FILE = 100
-LEAST_WIDTH = 60
+LEAST_WIDTH, MOST_WIDTH = 60, 1000
 
 
 class Screen(NamedTuple):
@@ -42,11 +43,13 @@ def screen_of(stream: TextIO | None) -> Screen:
         width = shutil.get_terminal_size().columns
     else:
         columns = os.environ.get("COLUMNS", "")
-        width = int(columns) if columns.isdigit() and int(columns) else WIDTH_OF_A_FILE
+        width = int(columns) if is_whole(columns) and int(columns) else WIDTH_OF_A_FILE
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
     colour = (is_terminal and os.environ.get("TERM") != "dumb") or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
     return Screen(
-        max(width, LEAST_WIDTH), UNICODE if encoding.startswith("utf") else ASCII, colour and not os.environ.get("NO_COLOR")
+        min(max(width, LEAST_WIDTH), MOST_WIDTH),
+        UNICODE if encoding.startswith("utf") else ASCII,
+        colour and not os.environ.get("NO_COLOR"),
     )
 
 

@@ -68,6 +68,13 @@ def counted(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple
             if content == READY:
                 worker.begin()
                 continue
+            if content is _CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
+                # It is not for its model that it could not start: another one takes that.
+                waiting.appendleft(worker.task)
+                workers.remove(worker)
+                worker.close()
+                jobs = len(workers)
+                continue
             answer = content if isinstance(content, Answer) else worker.failure()
             yield worker.task, answer
             if waiting and answer is content and not worker.is_late:
@@ -93,7 +100,7 @@ class Worker:
     """A process and the task that it is at. Raises OSError where the system refuses one."""
 
     def __init__(self, task: Task, timeout: float, inbox: Inbox) -> None:
-        self._timeout, self.is_late = timeout, False
+        self._timeout, self.is_late, self.has_begun = timeout, False, False
         self._deadline = time.monotonic() + timeout + START_SECONDS
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
         try:
@@ -119,14 +126,16 @@ class Worker:
         """A task for when it is ready."""
         self.task = task
         assert self._process.stdin is not None
-        # A process that is gone cannot listen: that it is gone is heard of, too.
-        with suppress(OSError):
+        try:
             pickle.dump(task, self._process.stdin)
             self._process.stdin.flush()
+        except OSError:
+            # It is gone, or waits for a task that does not come: that it ended is heard of.
+            self._process.kill()
 
     def begin(self) -> None:
         """From now on it works on its task."""
-        self._deadline = time.monotonic() + self._timeout
+        self._deadline, self.has_begun = time.monotonic() + self._timeout, True
 
     def end_if_late(self) -> None:
         """End the process if its task takes too long."""

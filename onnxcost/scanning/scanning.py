@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
@@ -20,7 +20,7 @@ from onnxcost.scanned import Document, Scanned, key_of, stamp_of
 from onnxcost.scanning import crew
 from onnxcost.scanning.journal import Journal, opened
 from onnxcost.scanning.messages import Given, Task
-from onnxcost.scanning.worker import bug, own
+from onnxcost.scanning.worker import own, unforeseen
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement, Settings
@@ -99,7 +99,8 @@ def _results(
     """What the journal has, then what is found now, which it gets."""
     done = journal.done if journal else {}
     yield from (done[key] for key in models if key in done)
-    with closing(fresh(path for key, path in models.items() if key not in done)) as results:
+    results = fresh(path for key, path in models.items() if key not in done)
+    with closing(journal) if journal else nullcontext(), closing(results):
         for result in results:
             if journal:
                 journal.add(result)
@@ -136,7 +137,7 @@ def _run(result: Scanned, given: Given, settings: Settings, on_progress: OnProgr
     except OnnxCostError as error:
         found = Unmeasured("failed", str(error))
     except Exception as error:
-        found = Unmeasured("failed", bug(error))
+        found = Unmeasured("failed", unforeseen(error))
     measurement = {key: value for key, value in measurement_to_dict(found).items() if key != "samples"}
     return replace(
         result,

@@ -11,7 +11,7 @@ import time
 import traceback
 from typing import Any
 
-from onnxcost.errors import OnnxCostError
+from onnxcost.errors import OnnxCostError, refusal
 from onnxcost.processes import leave_interrupts_to_parent, listen_to_parent, own_output
 from onnxcost.scanning.messages import READY, Answer, Given, Task
 
@@ -46,14 +46,16 @@ def counted(task: Task) -> Answer:
         answer = Answer("failed", str(error))
     except MemoryError:
         answer = Answer("unfinished", "there is not enough memory to count it")
+    except OSError as error:
+        answer = Answer("unfinished", unforeseen(error))
     except Exception as error:
-        answer = Answer("failed", bug(error))
+        answer = Answer("failed", unforeseen(error))
     return answer._replace(seconds=round(time.perf_counter() - start, 6))
 
 
-def bug(error: Exception) -> str:
+def unforeseen(error: Exception) -> str:
     """The reason where nobody foresaw one: the other models are not to suffer for it."""
-    return f"this is a bug in onnxcost: {type(error).__name__} ({error})"
+    return refusal(error) or f"this is a bug in onnxcost: {type(error).__name__} ({error})"
 
 
 def _report(model: str | bytes, given: Given) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def test_measure_csv_has_the_samples(stand: Stand) -> None:
         ("--provider cdua", "there is no provider 'cdua': there are cpu, cuda"),
         ("--provider-option device", "--provider-option wants KEY=VALUE, not 'device'"),
         ("--threads 0", "Invalid value for '--threads'"),
-        ("--seconds nan", "seconds must be 0 or more, not nan"),
+        ("--seconds nan", "Invalid value for '--seconds': 'nan' is not a number"),
         ("--timeout 0", "Invalid value for '--timeout'"),
         ("--optimization most", "Invalid value for '--optimization'"),
         ("--batches 0", "--batches wants sizes from 1 up, each once, as in 1,2,4,8, not '0'"),

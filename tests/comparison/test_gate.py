@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf, nan
+
 import pytest
 
 from onnxcost.comparison.candidates import Comparison
@@ -100,3 +102,16 @@ def test_a_metric_that_a_model_lacks_does_not_keep_others_from_being_checked() -
 def test_bounds_under_a_limit_are_named() -> None:
     models = model("a", macs=5, nodes=1), model("b", "lower", macs=5, nodes=1)
     assert bounded(Comparison(models[0], models), [limit_of("macs", "0"), limit_of("nodes", "0")]) == [("macs", "b")]
+
+
+@pytest.mark.parametrize("amount", ["nan", "nan%", "inf", "1e3", "1_0%", "١%", "9" * 400, "9" * 308 + "T", "-0"])
+def test_no_limit_is_as_wide_as_the_world(amount: str) -> None:
+    with pytest.raises(InputError, match="a limit is a number and a unit"):
+        limit_of("flops", amount)
+
+
+@pytest.mark.parametrize(("before", "after"), [(nan, 1.0), (1.0, nan), (nan, nan), (inf, inf), (1.0, inf)])
+def test_a_value_that_cannot_be_compared_is_over_every_limit(before: float, after: float) -> None:
+    models = model("a", latency=before), model("b", latency=after)
+    for limit in ("1%", "1s"):
+        assert [each.label for each in excesses(Comparison(models[0], models), [limit_of("latency", limit)])] == ["b"]

@@ -124,3 +124,40 @@ def test_the_conditions_of_latencies_that_differ() -> None:
     unmeasured = candidate_of(REPORT.to_dict(), "c")
     assert conditions_that_differ([batch, unmeasured, batch]) == []
     assert conditions_that_differ([batch, unmeasured, batches]) == ["cpu, cuda", "batch 1, batch 8"]
+
+
+def put(document: dict[str, Any], where: str, value: object) -> dict[str, Any]:
+    """The document with another value at ``totals.macs`` or ``by_operator.0.nodes``."""
+    copy = json.loads(json.dumps(document))
+    *path, last = where.split(".")
+    table = copy
+    for key in path:
+        table = table[int(key)] if isinstance(table, list) else table[key]
+    table[int(last) if isinstance(table, list) else last] = value
+    return copy
+
+
+NO_FIGURES = (-1, -0.5, True, "7", [7], float("nan"), float("inf"))
+
+
+@pytest.mark.parametrize("value", NO_FIGURES)
+@pytest.mark.parametrize(
+    "where",
+    [
+        "conventions.flops", "conventions.macs", "totals.parameters", "totals.read_bytes", "totals.peak_activation_bytes",
+        "totals.intensity", "measurement.latency.median", "measurement.fps", "measurement.peak_rss_bytes", "model.nodes",
+        "by_operator.0.flops", "by_operator.0.nodes", "by_operator.0.write_bytes", "nodes.0.flops", "nodes.1.repeat",
+    ],
+)  # fmt: skip
+def test_a_figure_that_is_no_number_from_0_up_is_a_damaged_report(where: str, value: object) -> None:
+    document = put(REPORT.to_dict() | {"measurement": MEASURED}, where, value)
+    with pytest.raises(InputError, match=r"^'a' is a damaged report \([\w.]+ is .+, not a number from 0 up\): save it again$"):
+        candidate_of(document, "a")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"), [("bound", "perhaps"), ("bound", None), ("bound", 7), ("totals", []), ("conventions", 1)]
+)
+def test_a_report_whose_tables_are_something_else_is_damaged(where: str, value: object) -> None:
+    with pytest.raises(InputError, match="'a' is a damaged report"):
+        candidate_of(put(REPORT.to_dict(), where, value), "a")

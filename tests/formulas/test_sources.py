@@ -22,6 +22,8 @@ class Point:
         self.table = table
 
     def load(self) -> object:
+        if isinstance(self.table, Exception):
+            raise self.table
         return self.table
 
 
@@ -61,10 +63,19 @@ def test_an_entry_point_that_is_no_table_is_refused(register) -> None:
         sources.known_formulas({"my.Op"})
 
 
+@pytest.mark.parametrize("error", [ImportError("no module 'package'"), AttributeError("no table"), ZeroDivisionError("1 / 0")])
+def test_an_entry_point_that_does_not_load_is_refused(register, error: Exception) -> None:
+    register(error)
+    says = rf"'mine' of onnxcost\.formulas does not load: {type(error).__name__}: .*the package of 'package:table'$"
+    with pytest.raises(InputError, match=says):
+        sources.known_formulas({"my.Op"})
+
+
 BAD = {
     "missing": (None, "there is no file of formulas"),
     "a syntax error": ("FORMULAS = {", "does not run: SyntaxError"),
     "an exception": ("raise ValueError('no')", "does not run: ValueError: no"),
+    "an end of the process": ("import sys; sys.exit(0)", "does not run: SystemExit: 0"),
     "no table": ("OTHER = {}", "defines no table FORMULAS"),
     "no callables": ("FORMULAS = {'my.Op': 3}", "defines no table FORMULAS"),
 }

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import datetime
+import re
+from contextlib import suppress
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,39 @@ def test_the_number_of_threads_is_one_that_was_calibrated(threads: int | None, i
     else:
         with pytest.raises(InputError, match="calibrated with 1, 2 threads, not with 8"):
             machine.speeds  # noqa: B018
+
+
+ODD = (
+    "nan",
+    "inf",
+    "-1",
+    "true",
+    "1e300",
+    "'1'",
+    "[1]",
+    "{ a = 1 }",
+    "9" * 5000,
+    "9" * 30,
+    "-0.5",
+    "1e-300",
+    "0x" + "f" * 5000,
+)
+
+
+def test_a_number_that_cannot_be_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    """Every number of a calibration replaced by others: the file is refused in a line, or what it predicts is finite."""
+    text, report = dumps(HERE), estimate(model(GRAPH, w=(100, 100)))
+    places = list(re.finditer(r"(?m)(?<== )[\d.e-]+(?=$|  #)|(?<=[\[ ])[\d.e-]+(?=, |\])", text))
+    assert len(places) > 30
+    for place in places:
+        for odd in ODD:
+            with suppress(InputError):
+                found = Calibrated(loads(text[: place.start()] + odd + text[place.end() :], "x.toml"), 1).predict(report)
+                assert found.latency is not None
+                assert isfinite(found.latency.high)
+
+
+@pytest.mark.parametrize("threads", ["²", "١", "0", "-1", "1_0", "1e1", "9" * 30, "a"])
+def test_a_number_of_threads_that_is_none_is_refused(threads: str) -> None:
+    with pytest.raises(InputError, match="is no number of threads"):
+        loads(dumps(HERE).replace("threads.2", f'threads."{threads}"'), "x.toml")

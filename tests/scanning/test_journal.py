@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.scanned import Scanned, key_of, stamp_of
 from onnxcost.scanning.journal import Journal, opened
-from onnxcost.version import __version__
+from onnxcost.schema import report_to_dict
+from tests.modeltext import model
 
 OPTIONS: dict[str, Any] = {"shapes": {}, "dims": {"batch": 4}, "values": {}, "run": None}
-REPORT = {"schema": "onnxcost/1", "version": __version__, "totals": {"macs": 12}, "bound": "", "warnings": ["ä"]}
+REPORT = {
+    **report_to_dict(onnxcost.estimate(model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")), has_nodes=False),
+    "warnings": ["ä"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +64,7 @@ def test_a_line_is_plain_data_under_the_keys_of_the_schema() -> None:
     assert (line["path"], line["status"], line["reason"], line["seconds"]) == ("a.onnx", "ok", None, 0.25)
     assert line["file"]["bytes"] == 1
     assert line["options"] == OPTIONS
-    assert line["totals"] == {"macs": 12}
+    assert line["totals"] == REPORT["totals"]
 
 
 def test_a_line_that_was_not_written_to_its_end_is_left_out() -> None:
@@ -156,3 +161,56 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes,
 def test_a_file_that_cannot_be_had(path: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         opened(path, OPTIONS, [])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_a_file_is_one_scans_at_a_time() -> None:
+    written(result("a"), result("b", "unfinished"))
+    first = journal()  # which takes out the unfinished one, and so replaces the file
+    first.add(result("c"))
+    content = Path("scan.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"'scan\.jsonl' is in use by another 'onnxcost scan': wait until that is done"):
+        journal()
+    assert Path("scan.jsonl").read_bytes() == content
+    first.close()
+    assert sorted(journal().done) == [key_of("a.onnx"), key_of("c.onnx")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_a_file_is_left_to_others_when_it_cannot_be_gone_on_from() -> None:
+    written(result("a"))
+    with pytest.raises(InputError, match="another --dim"):
+        journal(OPTIONS | {"dims": {"batch": 8}})
+    assert len(journal().done) == 1
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/null"])
+def test_what_is_no_file_is_not_read(device: str) -> None:
+    if not Path(device).exists():
+        pytest.skip("the system has no such device")
+    with pytest.raises(InputError, match=f"cannot read '{device}': it is no file"):
+        opened(device, OPTIONS, ["a.onnx"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": 7}, {"status": "perhaps"}, {"status": None}, {"seconds": "1"}, {"seconds": -1}, {"seconds": True},
+        {"file": 7}, {"file": {"bytes": 1}}, {"file": {"bytes": "1", "modified_ns": 1}}, {"options": []}, {"version": None},
+        {"totals": 7}, {"totals": {"macs": -1}}, {"totals": {"macs": True}}, {"bound": 7}, {"inputs": 7}, {"dims": [7]},
+        {"warnings": 7}, {"by_operator": [7]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_line_with_something_else_in_it_is_refused(change: dict[str, Any]) -> None:
+    Path("scan.jsonl").write_text(json.dumps(result("a").to_dict() | change) + "\n")
+    with pytest.raises(InputError, match="its line 1 is no model's"):
+        journal()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 5000, "[" * 5000 + "]" * 5000], ids=lambda text: text[:9])
+def test_a_line_with_a_number_that_is_none_is_refused(number: str) -> None:
+    line = json.dumps(result("a").to_dict() | {"totals": {**REPORT["totals"], "macs": "HERE"}})
+    Path("scan.jsonl").write_text(line.replace('"HERE"', number) + "\n")
+    with pytest.raises(InputError, match="its line 1 is no model's"):
+        journal()

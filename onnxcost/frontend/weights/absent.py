@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from onnxcost.documents import is_whole
 from onnxcost.errors import MeasurementError, ModelError
 from onnxcost.files import create_file
 from onnxcost.frontend.external import data_file, open_data, shortened
@@ -93,7 +94,7 @@ def _placed(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tuple[S
 
 def _number(stored: Stored, key: str) -> int:
     text = stored.whereabouts.get(key, "0")
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
+    if not is_whole(text):
         raise _wrong(stored, f"has the {key} '{shortened(text)}' in its file: that is no number of bytes")
     return int(text)
 

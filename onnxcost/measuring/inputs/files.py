@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.errors import InputError
+from onnxcost.documents import MOST_WHOLE
+from onnxcost.errors import InputError, OnnxCostError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,6 +90,8 @@ def header(path: str, name: str) -> Header:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     with _array_in(path, name) as file:
         shape, _, dtype = readers[npy.read_magic(file)](file)
+        if any(type(size) is not int or not 0 <= size <= MOST_WHOLE for size in shape):
+            raise ValueError(f"{shape} is not a shape")
     if dtype.hasobject or dtype.names:
         raise InputError(f"'{path}' holds Python objects or records: save plain numbers, or strings as numpy's type 'U'")
     return Header(shape, dtype)
@@ -119,7 +122,12 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
     try:
         with Path(path).open("rb") as file:
             yield file
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except OnnxCostError:
+        raise
+    except MemoryError:
+        raise InputError(f"cannot read '{path}': there is not enough memory for the array that it says it has") from None
+    # The readers of numpy and zipfile let through what the parsers below them raise: SyntaxError, zlib.error, RuntimeError, …
+    except Exception as error:
         reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of plain elements, or not all of one"
         raise InputError(f"cannot read '{path}': {reason}") from None
 

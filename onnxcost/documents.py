@@ -1,0 +1,157 @@
+"""Numbers and documents from outside (options, TOML, JSON), read strictly: what does not fit is refused, and where it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any
+
+from onnxcost.errors import InputError
+
+MOST_WHOLE = 2**63 - 1
+"""The largest whole number that is taken: sizes in ONNX and integers in TOML have 64 bits with a sign."""
+MOST_COUNT = 10**4000
+"""The largest count that is taken from JSON: a model of 64 huge dims has 1,200 digits, and Python reads no more than 4,300."""
+MOST_TOML, MOST_JSON = 2**24, 2**29
+"""Bytes of the largest documents that are read: a report is of a node a line, and may have a million."""
+DEEPEST = 64
+"""Tables and lists within each other: what is deeper was not made to be read."""
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D*)", re.ASCII)
+_MANY_DIGITS = re.compile(r"[\d_]{4300,}")
+
+Trail = tuple["Trail", str] | None
+"""How to get to a value: the trail of what it is in, and its key there."""
+
+
+def is_whole(text: str) -> bool:
+    """Whether the text is ASCII digits alone, of a number that has no more than 64 bits. ``str.isdigit`` also takes "²"."""
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MOST_WHOLE
+
+
+def parse_number(text: str) -> float:
+    """A finite number in ASCII. Raises ValueError for "nan", "inf", "1_000" and what is too large to be a float."""
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"'{text}' is not a number")
+    if not isfinite(value := float(text)):
+        raise ValueError(f"'{text}' is too large a number")
+    return value
+
+
+def parse_quantity(text: str, units: Mapping[str, float]) -> float | None:
+    """``512MiB`` in the base unit, by what each unit is worth; None for what is no finite number with one of the units."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None or match[2] not in units:
+        return None
+    value = float(match[1]) * units[match[2]]
+    return value if isfinite(value) else None
+
+
+def is_figure(value: object) -> bool:
+    """Whether a value of a document is a finite number, 0 or more. True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+
+
+def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
+    """What is in a file. Raises InputError for one that cannot be read, and for one of more bytes (/dev/zero has no end)."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > most:
+        raise InputError(f"cannot read '{path}': it has more than {most // 2**20} MiB")
+    return content
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The document in a TOML file. Raises InputError as ``parse_toml`` does, and for a file that cannot be read."""
+    try:
+        text = read_document(path).decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read '{path}': {error}") from None
+    return parse_toml(text, str(path))
+
+
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """The document in the text of the file ``name``.
+
+    Raises InputError for what is not TOML, and for NaN, infinity, integers of more than 64 bits and what is nested too deeply.
+    """
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+        _check(document, MOST_WHOLE)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"cannot read '{name}': {error}") from None
+    except RecursionError:
+        raise InputError(f"cannot read '{name}': {_TOO_DEEP}") from None
+    except ValueError as error:
+        # Python makes no integer of more digits than 4,300, and does not say which it was.
+        long = _MANY_DIGITS.search(text)
+        line = text.count("\n", 0, long.start()) + 1 if long else 0
+        beginning = text.splitlines()[line - 1][:40] if long else ""
+        reason = f"line {line} ({beginning}…) has an integer of more than 64 bits" if long else str(error)
+        raise InputError(f"cannot read '{name}': {reason}") from None
+    return document
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The document in the text.
+
+    Raises ValueError for what is not JSON, and for NaN, infinity, numbers beyond MOST_COUNT, a key that is there twice and what
+    is nested too deeply.
+    """
+    import json
+
+    try:
+        document = json.loads(text, parse_int=_integer, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check(document, MOST_COUNT)
+    return document
+
+
+_TOO_DEEP = f"it is nested more than {DEEPEST} deep"
+
+
+def _integer(digits: str) -> int | float:
+    """As a float, infinity, where Python would refuse the digits without saying where they are."""
+    return int(digits) if len(digits) < 4300 else float(digits)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key '{key}' is there twice")
+        found[key] = value
+    return found
+
+
+def _check(document: Any, most: int) -> None:
+    """Raises ValueError with the place of a number that is none or too large, and for a document that is nested too deeply."""
+    waiting: list[tuple[Any, Trail, int]] = [(document, None, 0)]
+    while waiting:
+        value, trail, depth = waiting.pop()
+        if isinstance(value, dict | list):
+            if depth == DEEPEST:
+                raise ValueError(_TOO_DEEP)
+            children = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(child, (trail, str(key)), depth + 1) for key, child in children]
+        elif isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"'{_place(trail)}' is {value}: a finite number is wanted")
+        elif isinstance(value, int) and abs(value) > most:
+            raise ValueError(f"'{_place(trail)}' is an integer of {value.bit_length()} bits: that is too large")
+
+
+def _place(trail: Trail) -> str:
+    keys: list[str] = []
+    while trail is not None:
+        trail, key = trail
+        keys.insert(0, key)
+    return ".".join(keys)

@@ -1,0 +1,37 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from onnxcost.errors import InputError
+from onnxcost.files import replace_file
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the bits are those of POSIX")
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o555, 0o000])
+def test_a_read_only_file_is_not_replaced(tmp_path: Path, mode: int) -> None:
+    """Also not by root, who may write to any, nor by who may write to its folder alone."""
+    target, link = tmp_path / "kept.txt", tmp_path / "link.txt"
+    target.write_text("as it was")
+    link.symlink_to(target)
+    target.chmod(mode)
+    for path in (target, link):
+        with pytest.raises(InputError, match=rf"^cannot write '.*{path.name}': it is read-only$"):
+            replace_file(path, b"new")
+    target.chmod(0o644)
+    assert target.read_text() == "as it was"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.txt", "link.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the bits are those of POSIX")
+def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
+    target, link = tmp_path / "kept.txt", tmp_path / "link.txt"
+    target.write_text("as it was")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    replace_file(link, b"new")
+    assert (target.read_text(), target.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o600, True)
