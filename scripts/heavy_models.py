@@ -1,0 +1,297 @@
+"""Small files that ask for much work: minutes of a processor or gigabytes, were all of it done."""
+
+# ruff: noqa: E501
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from onnx import FunctionProto, GraphProto, NodeProto, TensorProto, helper, parser
+
+_HEAD = '<domain: "local", opset_import: ["" : 20, "local" : 1]>'
+
+
+def _text(nodes: str, functions: str = "", opset: int = 20) -> bytes:
+    opsets = f'"" : {opset}' + (', "local" : 1' if functions else "")
+    text = f"<ir_version: 9, opset_import: [{opsets}]>\ng (float[2,3] x, bool c) => (float y) {{ {nodes} }}\n{functions}"
+    return parser.parse_model(text).SerializeToString()
+
+
+def _graph(
+    nodes: Iterable[NodeProto],
+    stored: Iterable[TensorProto] = (),
+    inputs: Mapping[str, Sequence[int | str]] | None = None,
+    functions: Iterable[FunctionProto] = (),
+) -> bytes:
+    infos = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (inputs or {"x": [2, 3]}).items()]
+    graph = helper.make_graph(list(nodes), "g", infos, [helper.make_empty_tensor_value_info("y")], list(stored))
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("local", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=list(functions)).SerializeToString()
+
+
+_FOLDED: Mapping[str, str] = {
+    "a pattern that backtracks": f's = Constant <value_strings = ["{"a" * 40}!"]> () '
+    'v = RegexFullMatch <pattern = "(a|a?)+$"> (s)',
+    "strings doubled": 's0 = Constant <value_strings = ["abcd"]> () '
+    + " ".join(f"s{i + 1} = StringConcat (s{i}, s{i})" for i in range(33))
+    + " v = Equal (s33, s33)",
+    "strings split": f's = Constant <value_strings = ["{"a " * 400}"]> () e = Expand (s, k) v, w = StringSplit <delimiter = " "> (e)',
+    "strings normalized": f's = Constant <value_strings = ["{"aB" * 400}"]> () e = Expand (s, k) f = Expand (e, k) '
+    'v = StringNormalizer <case_change_action = "LOWER"> (f)',
+    "an Einsum of 28 operands": "a = Constant <value_floats = [1.0, 2.0]> () v = Einsum <equation = "
+    f'"{",".join("abcdefghijklmnopqrstuvwxyzAB")}->"> ({", ".join(["a"] * 28)})',
+    "an Einsum of a diagonal": 'a = ConstantOfShape (k) v = Einsum <equation = "a,b,c,d,e->"> (a, a, a, a, a)',
+    "a TfIdfVectorizer that skips 10^12": "a = Constant <value_ints = [1, 2, 3]> () v = TfIdfVectorizer <max_gram_length = 2, "
+    'max_skip_count = 1000000000000, min_gram_length = 1, mode = "TF", ngram_counts = [0, 4], ngram_indexes = [0, 1, 2, 3, 4, 5], '
+    "pool_int64s = [1, 2, 3, 4, 1, 2, 2, 3]> (a)",
+    "a MaxPool of 10^9": "a = Constant <value = float[1,1,2] {1.0, 2.0}> () "
+    "v = MaxPool <kernel_shape = [1000000000], pads = [500000000, 500000000]> (a)",
+    "an AveragePool of 10^9": "a = Constant <value = float[1,1,2] {1.0, 2.0}> () v = AveragePool <kernel_shape = [1000000000], "
+    "pads = [500000000, 500000000], count_include_pad = 1> (a)",
+    "an LpPool of 10^9": "a = Constant <value = float[1,1,2] {1.0, 2.0}> () "
+    "v = LpPool <kernel_shape = [1000000000], pads = [500000000, 500000000]> (a)",
+    "a Conv of a padding of 10^9": "a = Constant <value = float[1,1,2] {1.0, 2.0}> () w = Constant <value = float[1,1,1] {1.0}> () "
+    "v = Conv <pads = [1000000000, 1000000000], strides = [2000000000]> (a, w)",
+    "a Conv of a dilation of 10^9": "a = Constant <value = float[1,1,2] {1.0, 2.0}> () w = Constant <value = float[1,1,2] {1.0, 1.0}> () "
+    "v = Conv <pads = [500000000, 500000000], dilations = [1000000000]> (a, w)",
+    "a RoiAlign of 10^9 samples": "a = Constant <value = float[1,1,2,2] {1.0, 2.0, 3.0, 4.0}> () r = Constant <value = float[1,4] "
+    "{0.0, 0.0, 1.0, 1.0}> () b = Constant <value_ints = [0]> () v = RoiAlign <sampling_ratio = 1000000000> (a, r, b)",
+    "a DFT of 10^9": "a = Constant <value = float[1,2,1] {1.0, 2.0}> () n = Constant <value_int = 1000000000> () d = DFT (a, n) "
+    "v = ReduceSum <keepdims = 0> (d)",
+    "an STFT": "a = Constant <value = float[1,4,1] {1.0, 2.0, 3.0, 4.0}> () n = Constant <value_int = 1> () "
+    "l = Constant <value_int = 1000000000> () v = STFT (a, n, , l)",
+    "a Resize of 10^9": "a = Constant <value_floats = [1.0]> () n = Constant <value_ints = [1000000000]> () r = Resize (a, , , n) "
+    "v = ReduceSum <keepdims = 0> (r)",
+    "a MelWeightMatrix": "n = Constant <value_int = 1> () d = Constant <value_int = 1000000000> () s = Constant <value_int = 8000> () "
+    "f = Constant <value_float = 1.0> () v = MelWeightMatrix (n, d, s, f, f)",
+    "a Det of 10^3": "a = Constant <value_ints = [31, 31]> () e = ConstantOfShape (a) v = Det (e)",
+    "a Unique": "a = ConstantOfShape (k) v = Unique (a)",
+    "a BitShift": "a = Constant <value = uint64[1] {9223372036854775807}> () v = BitShift <direction = \"LEFT\"> (a, a)",
+    "a Col2Im": "a = Constant <value = float[1,1,1] {1.0}> () s = Constant <value_ints = [1000000000]> () "
+    "b = Constant <value_ints = [1000000000]> () e = Col2Im (a, s, b) v = ReduceSum <keepdims = 0> (e)",
+    "an Upsample": "a = ConstantOfShape (k) s = Constant <value_floats = [1000000000.0]> () e = Resize (a, , s) "
+    "v = ReduceSum <keepdims = 0> (e)",
+    "a NonMaxSuppression": "b = Constant <value = float[1,1,4] {0.0, 0.0, 1.0, 1.0}> () s = Constant <value = float[1,1,1] {1.0}> () "
+    "m = Constant <value_int = 9223372036854775807> () v = NonMaxSuppression (b, s, m)",
+    "an Expand that is summed": "n = Constant <value_ints = [1000000000]> () e = Expand (m1, n) v = ReduceSum <keepdims = 0> (e)",
+    "a Pad that is sliced": "n = Constant <value_ints = [0, 1000000000]> () e = Pad (m1, n) z = Constant <value_ints = [0]> () "
+    "o = Constant <value_ints = [1]> () v = Slice (e, z, o)",
+    "a Range of nothing": "a = Constant <value_float = 0.0> () b = Constant <value_float = 1.0> () "
+    "d = Constant <value_float = 1e-30> () r = Range (a, b, d) v = ReduceSum <keepdims = 0> (r)",
+    "a Range from nan": "a = Constant <value_float = 0.0> () b = Div (a, a) r = Range (a, b, b) v = ReduceSum <keepdims = 0> (r)",
+    "powers of powers": "v0 = Constant <value_ints = [9, 9]> () " + " ".join(f"v{i + 1} = Pow (v{i}, v{i})" for i in range(400))
+    + " v = Identity (v400)",
+    "a long chain of shape arithmetic": "v0 = Shape (x) " + " ".join(f"v{i + 1} = Add (v{i}, v0)" for i in range(3000))
+    + " v = Identity (v3000)",
+    "Concats of ever more": "v0 = Shape (x) " + " ".join(f"v{i + 1} = Concat <axis = 0> (v{i}, v0)" for i in range(1500))
+    + " v = Slice (v1500, k0, k2)",
+    "1,024 elements 2,000 times": "v0 = Expand (k2, k) "
+    + " ".join(f"v{i + 1} = Add (v{i}, k2)" for i in range(2000)) + " v = Slice (v2000, k0, k2)",
+    "scalars of large arrays": " ".join(
+        f"a{i} = ConstantOfShape (k) s{i} = Shape (a{i}) e{i} = Expand (a{i}, s{i}) r{i} = ReduceSum <keepdims = 0> (e{i})"
+        for i in range(500)) + " v = Identity (r499)",
+}  # fmt: skip
+_CONSTANTS = (
+    "k = Constant <value_ints = [1024]> () k0 = Constant <value_ints = [0]> () k2 = Constant <value_ints = [2]> () "
+    "m1 = Constant <value_ints = [-1]> () "
+)
+
+
+def _folds(make: str) -> bytes:
+    """A model whose shapes ask for the value ``v``."""
+    return _text(f"{_CONSTANTS} {make} i = Cast <to = 7> (v) j = Reshape (i, m1) y = Reshape (x, j)")
+
+
+def _function(name: str, nodes: Iterable[NodeProto], inputs: Sequence[str] = ("a",), output: str = "b") -> FunctionProto:
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("local", 1)]
+    return helper.make_function("local", name, list(inputs), [output], list(nodes), opsets)
+
+
+def _call(name: str, source: str, made: str) -> NodeProto:
+    return helper.make_node(name, [source], [made], domain="local")
+
+
+def _chain_of_functions(count: int) -> bytes:
+    functions = [_function(f"f{i}", [_call(f"f{i + 1}", "a", "b")]) for i in range(count)]
+    functions.append(_function(f"f{count}", [helper.make_node("Relu", ["a"], ["b"])]))
+    return _graph([_call("f0", "x", "y")], functions=functions)
+
+
+def _functions_that_double(levels: int, leaf: int = 1) -> bytes:
+    """2^levels calls, each of ``leaf`` nodes."""
+    functions = [_function(f"f{i}", [_call(f"f{i + 1}", "a", "t"), _call(f"f{i + 1}", "t", "b")]) for i in range(levels)]
+    names = ["a", *(f"t{i}" for i in range(leaf - 1)), "b"]
+    nodes = [helper.make_node("Relu", [names[i]], [names[i + 1]]) for i in range(leaf)]
+    functions.append(_function(f"f{levels}", nodes))
+    return _graph([_call("f0", "x", "y")], functions=functions)
+
+
+def _branch(nodes: Iterable[NodeProto], output: str) -> GraphProto:
+    return helper.make_graph(list(nodes), "b", [], [helper.make_empty_tensor_value_info(output)])
+
+
+def _towers_of_ifs(levels: int, ifs: int, twice: bool = False) -> bytes:
+    """Functions that call the next one inside ``ifs`` Ifs, in one branch or in both."""
+
+    def tower(leaf: str, depth: int, made: str) -> NodeProto:
+        if not depth:
+            return helper.make_node(leaf, ["c", "a"], [made], domain="local")
+        inner = tower(leaf, depth - 1, f"{made}t")
+        other = tower(leaf, depth - 1, f"{made}e") if twice else helper.make_node("Identity", ["a"], [f"{made}e"])
+        branches = {"then_branch": _branch([inner], f"{made}t"), "else_branch": _branch([other], f"{made}e")}
+        return helper.make_node("If", ["c"], [made], **branches)
+
+    functions = [_function(f"f{i}", [tower(f"f{i + 1}", ifs, "b")], ("c", "a")) for i in range(levels)]
+    functions.append(_function(f"f{levels}", [helper.make_node("Relu", ["a"], ["b"])], ("c", "a")))
+    call = helper.make_node("f0", ["c", "x"], ["y"], domain="local")
+    return _graph([call], inputs={"x": [2, 3], "c": []}, functions=functions)
+
+
+def _nested_ifs(depth: int, both: bool) -> bytes:
+    def body(level: int, made: str) -> list[NodeProto]:
+        if not level:
+            return [helper.make_node("Relu", ["x"], [made])]
+        then, other = body(level - 1, f"{made}t"), [helper.make_node("Neg", ["x"], [f"{made}e"])]
+        if both:
+            other = body(level - 1, f"{made}e")
+        branches = {"then_branch": _branch(then, f"{made}t"), "else_branch": _branch(other, f"{made}e")}
+        return [helper.make_node("If", ["c"], [made], **branches)]
+
+    return _graph(body(depth, "y"), inputs={"x": [2, 3], "c": []})
+
+
+def _nested_loops(depth: int, trips: int, grows: bool, twice: bool = False) -> bytes:
+    """Loops inside each other: ``grows`` makes what is carried larger in each iteration, so that they are unrolled."""
+
+    def loop(level: int, made: str, source: str) -> NodeProto:
+        carried, result = f"{made}a", f"{made}b"
+        if level == 1:
+            step = helper.make_node("Concat", [carried, carried], [result], axis=0) if grows else None
+            nodes = [step or helper.make_node("Relu", [carried], [result])]
+        else:
+            nodes = [loop(level - 1, result, carried)]
+            if twice:
+                nodes = [loop(level - 1, f"{result}h", carried), loop(level - 1, result, f"{result}h")]
+        nodes.append(helper.make_node("Identity", [f"{made}k"], [f"{made}l"]))
+        inputs = [helper.make_tensor_value_info(f"{made}i", 7, []), helper.make_tensor_value_info(f"{made}k", 9, [])]
+        inputs.append(helper.make_tensor_value_info(carried, 1, None))
+        outputs = [helper.make_empty_tensor_value_info(name) for name in (f"{made}l", result)]
+        return helper.make_node("Loop", ["m", "t", source], [made], body=helper.make_graph(nodes, "b", inputs, outputs))
+
+    stored = [helper.make_tensor("m", 7, [], [trips]), helper.make_tensor("t", 9, [], [True])]
+    return _graph([loop(depth, "y", "x")], stored)
+
+
+def _nested_scans(depth: int) -> bytes:
+    def scan(level: int, made: str, state: str, source: str) -> NodeProto:
+        inner, piece, result = f"{made}a", f"{made}s", f"{made}b"
+        node = helper.make_node("Add", [inner, piece], [result]) if level == 1 else scan(level - 1, result, inner, source)
+        inputs = [helper.make_tensor_value_info(name, 1, None) for name in (inner, piece)]
+        body = helper.make_graph([node], "b", inputs, [helper.make_empty_tensor_value_info(result)])
+        return helper.make_node("Scan", [state, source], [made], body=body, num_scan_inputs=1)
+
+    return _graph([scan(depth, "y", "s", "x")], inputs={"x": [10**9, 3], "s": [3]})
+
+
+def _doubled_sequences(count: int, then: str) -> bytes:
+    """A sequence that grows by one tensor in each of ``count`` nodes, or is mapped or joined ``count`` times."""
+    nodes = [helper.make_node("SequenceEmpty", [], ["q0"])]
+    nodes += [helper.make_node("SequenceInsert", [f"q{i}", "x"], [f"q{i + 1}"]) for i in range(count)]
+    nodes += [
+        helper.make_node(then, [f"q{count}"], [f"r{i}"], **({"axis": 0} if "Concat" in then else {})) for i in range(count)
+    ]
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])])
+
+
+def _split_sequences(count: int) -> bytes:
+    nodes = [helper.make_node("SplitToSequence", ["x"], [f"q{i}"], keepdims=1) for i in range(count)]
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])], inputs={"x": [99_999, 1]})
+
+
+def _nested_sequences(levels: int) -> bytes:
+    """Each level a sequence of two of the one before: 2^levels tensors."""
+    nodes = [helper.make_node("SequenceConstruct", ["x", "x"], ["q0"])]
+    nodes += [helper.make_node("SequenceConstruct", [f"q{i}", f"q{i}"], [f"q{i + 1}"]) for i in range(levels)]
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])])
+
+
+def _mapped_sequences(levels: int, length: int) -> bytes:
+    """SequenceMaps inside each other over one sequence: length^levels bodies."""
+
+    def mapped(level: int, made: str) -> NodeProto:
+        element, result = f"{made}a", f"{made}b"
+        inner = helper.make_node("Relu", [element], [result]) if level == 1 else mapped(level - 1, result)
+        body = helper.make_graph(
+            [inner], "b", [helper.make_tensor_value_info(element, 1, None)], [helper.make_empty_tensor_value_info(result)]
+        )
+        return helper.make_node("SequenceMap", ["q"], [made], body=body)
+
+    split = helper.make_node("SplitToSequence", ["x"], ["q"])
+    return _graph([split, mapped(levels, "z"), helper.make_node("Relu", ["x"], ["y"])], inputs={"x": [length, 1]})
+
+
+def _dims(names: Iterable[str]) -> bytes:
+    """An input with a dim of each name, and 60 inputs more at most that have the others."""
+    names = list(names)
+    inputs = {f"x{i}": names[i : i + 50] for i in range(0, len(names), 50)}
+    return _graph([helper.make_node("Relu", ["x0"], ["y"])], inputs=inputs)
+
+
+def _inputs(count: int, symbols: int) -> bytes:
+    inputs = {f"x{i}": [f"n{i}_{j}" for j in range(symbols)] for i in range(count)}
+    return _graph([helper.make_node("Relu", ["x0"], ["y"])], inputs=inputs)
+
+
+def _same_inputs(count: int) -> bytes:
+    node = helper.make_node("Concat", ["x"] * count, ["y"], axis=0)
+    return _graph([node, *(helper.make_node("Sum", ["x"] * 200, [f"s{i}"]) for i in range(count // 1000))])
+
+
+def _reversed_chain(count: int) -> bytes:
+    nodes = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"]) for i in range(count)]
+    nodes[-1].output[0], nodes[0].input[0] = "y", "x"
+    return _graph(reversed(nodes))
+
+
+def _constants(count: int) -> bytes:
+    """Constants of 1,024 elements each, all summed up."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["n"], [f"a{i}"], value=helper.make_tensor("v", 7, [1], [i])) for i in range(count)
+    ]
+    nodes += [helper.make_node("Concat", [f"a{i}" for i in range(count)], ["c"], axis=0)]
+    nodes += [helper.make_node("Shape", ["c"], ["s"]), helper.make_node("Reshape", ["x", "s"], ["y"])]
+    return _graph(nodes, [helper.make_tensor("n", 7, [1], [1024])])
+
+
+HEAVY: Mapping[str, Callable[[], bytes]] = {
+    **{name: partial(_folds, make) for name, make in _FOLDED.items()},
+    "a chain of 1,500 functions": partial(_chain_of_functions, 1500),
+    "functions that double 17 times": partial(_functions_that_double, 17),
+    "functions that double 30 times": partial(_functions_that_double, 30),
+    "functions that double 10 times, of 200 nodes": partial(_functions_that_double, 10, 200),
+    "towers of Ifs": partial(_towers_of_ifs, 12, 6),
+    "towers of Ifs, both branches": partial(_towers_of_ifs, 8, 1, True),
+    "towers of Ifs, both branches, more": partial(_towers_of_ifs, 16, 1, True),
+    "towers of many Ifs": partial(_towers_of_ifs, 20, 12),
+    "Ifs nested 28 deep": partial(_nested_ifs, 28, False),
+    "Ifs nested 8 deep, both branches": partial(_nested_ifs, 8, True),
+    "Loops nested 28 deep": partial(_nested_loops, 28, 10**9, False),
+    "Loops nested 28 deep that grow": partial(_nested_loops, 28, 3, True),
+    "Loops nested 10 deep, twice each": partial(_nested_loops, 9, 3, True, True),
+    "a Loop that grows for ever": partial(_nested_loops, 1, 10**9, True),
+    "Scans nested 28 deep": partial(_nested_scans, 28),
+    "sequences that grow": partial(_doubled_sequences, 1000, "ConcatFromSequence"),
+    "sequences that are handed on": partial(_doubled_sequences, 1000, "Identity"),
+    "sequences of 99,999 tensors": partial(_split_sequences, 1000),
+    "sequences of sequences": partial(_nested_sequences, 60),
+    "SequenceMaps nested": partial(_mapped_sequences, 6, 70),
+    "dims that are sums of each other": partial(_dims, (f"n{i}+n{i + 1}" if i < 2999 else "n2999" for i in range(3000))),
+    "dims that are powers": partial(_dims, ["2**99**9", "9**9**9**9", "n*" * 80 + "n", "1<<99999999", "(" * 90 + "n" + ")" * 90]),
+    "dims that double": partial(_dims, (f"n{i - 1}+n{i - 1}" if i else "n0" for i in range(2000))),
+    "1,900 inputs of a symbol each": partial(_inputs, 1900, 1),
+    "200 inputs of 20 symbols each": partial(_inputs, 200, 20),
+    "one input read 20,000 times": partial(_same_inputs, 20_000),
+    "1,500 nodes in reverse": partial(_reversed_chain, 1500),
+    "1,200 constants of 1,024 elements": partial(_constants, 1200),
+}  # fmt: skip
+"""What each asks for, and what makes it."""
