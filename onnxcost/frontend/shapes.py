@@ -104,9 +104,11 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines. ``ran`` is the
     pass through it that is known.
     """
+    if prefix:
+        found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
     hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
-    for position, node in enumerate(in_execution_order(graph, scope)):
+    for position, node in enumerate(in_execution_order(graph, scope, found.reads)):
         step = _step(node, position, scope, prefix, ran)
         if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
             CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
@@ -131,6 +133,10 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
     def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value], ran: Pass | None) -> tuple[list[Step], list[Value]]:
         if prefix.count("/") > MAX_NESTING:
             raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
+        if len(prefix) > LONGEST_PREFIX:
+            raise ModelError(
+                f"the names of nested nodes are together longer than {LONGEST_PREFIX:,} letters in '{prefix[:60]}…'"
+            )
         inner: Scope = ChainMap({}, scope)
         for info, value in zip(graph.input, arguments, strict=False):
             inner[info.name] = value
@@ -141,7 +147,7 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
     return walk
 
 
-MAX_NESTING = 256
+MAX_NESTING, LONGEST_PREFIX = 256, 10_000
 
 
 def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
