@@ -230,6 +230,107 @@ def _mapped_sequences(levels: int, length: int) -> bytes:
     return _graph([split, mapped(levels, "z"), helper.make_node("Relu", ["x"], ["y"])], inputs={"x": [length, 1]})
 
 
+def _read_sequences(count: int, then: str) -> bytes:
+    """One sequence of 99,999 tensors that many nodes read."""
+    attributes = {"axis": 0} if then == "ConcatFromSequence" else {}
+    more = ["i"] if then in ("SequenceAt", "SequenceErase") else ["x"] if then in ("SequenceInsert", "Compress") else []
+    nodes = [helper.make_node("SplitToSequence", ["x"], ["q"])]
+    nodes += [helper.make_node(then, ["q", *more], [f"r{i}"], **attributes) for i in range(count)]
+    inputs: Mapping[str, Sequence[int | str]] = {"x": [99_999, 1], "i": []}
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])], inputs=inputs)
+
+
+def _nested_optionals(levels: int) -> bytes:
+    nodes = [helper.make_node("Optional", ["x"], ["q0"])]
+    nodes += [helper.make_node("Optional", [f"q{i}"], [f"q{i + 1}"]) for i in range(levels)]
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])])
+
+
+def _handed_through(count: int) -> bytes:
+    """A value that goes through one If after the other, and decides a shape at the end."""
+    stored = [helper.make_tensor("c", 9, [], [True]), helper.make_tensor("v0", 7, [2], [3, 2])]
+    nodes = []
+    for i in range(count):
+        branch = helper.make_graph([], "b", [], [helper.make_empty_tensor_value_info(f"v{i}")])
+        nodes.append(helper.make_node("If", ["c"], [f"v{i + 1}"], then_branch=branch, else_branch=branch))
+    return _graph([*nodes, helper.make_node("Reshape", ["x", f"v{count}"], ["y"])], stored)
+
+
+def _loop(
+    nodes: Sequence[NodeProto], stored: Iterable[TensorProto] = (), declared: int = 0, name: str = "", trips: int = 5000
+) -> bytes:
+    """A Loop that is unrolled because what it carries grows: ``a`` becomes ``b``."""
+    grow = helper.make_node("Concat", ["a", "x"], ["b"], axis=0)
+    hold = helper.make_node("Identity", ["k"], ["l"])
+    infos = [helper.make_tensor_value_info(*each) for each in (("i", 7, []), ("k", 9, []), ("a", 1, None))]
+    outputs = [helper.make_empty_tensor_value_info(made) for made in ("l", "b")]
+    body = helper.make_graph([*nodes, grow, hold], "b", infos, outputs, list(stored))
+    body.value_info.extend(helper.make_tensor_value_info(f"d{i}", 1, [2]) for i in range(declared))
+    loop = helper.make_node("Loop", ["m", "t", "x"], ["y"], name, body=body)
+    return _graph(
+        [loop], [helper.make_tensor("m", 7, [], [trips]), helper.make_tensor("t", 9, [], [True])], {"x": [2, 3], "c": []}
+    )
+
+
+def _loop_of_branches(nodes: int) -> bytes:
+    then = _branch([helper.make_node("Relu", ["a"], [f"t{i}"]) for i in range(nodes)], "t0")
+    return _loop([helper.make_node("If", ["c"], ["p"], then_branch=then, else_branch=then)])
+
+
+def _mapped_branches(length: int, nodes: int) -> bytes:
+    then = _branch([helper.make_node("Relu", ["e"], [f"t{i}"]) for i in range(nodes)], "t0")
+    body = helper.make_graph(
+        [helper.make_node("If", ["c"], ["r"], then_branch=then, else_branch=then)],
+        "b",
+        [helper.make_tensor_value_info("e", 1, None)],
+        [helper.make_empty_tensor_value_info("r")],
+    )
+    nodes_ = [helper.make_node("SplitToSequence", ["x"], ["q"]), helper.make_node("SequenceMap", ["q"], ["z"], body=body)]
+    return _graph([*nodes_, helper.make_node("Relu", ["x"], ["y"])], inputs={"x": [length, 1], "c": []})
+
+
+def _long_names(length: int, nodes: int) -> bytes:
+    """A long name around many nodes."""
+    then = _branch([helper.make_node("Relu", ["x"], [f"t{i}"]) for i in range(nodes)], "t0")
+    return _graph(
+        [helper.make_node("If", ["c"], ["y"], "n" * length, then_branch=then, else_branch=then)], inputs={"x": [2, 3], "c": []}
+    )
+
+
+def _long_arguments(length: int, nodes: int, levels: int) -> bytes:
+    """A long name, or a large attribute, that functions repeat."""
+    functions = [_function(f"f{i}", [_call(f"f{i + 1}", "a", "t"), _call(f"f{i + 1}", "t", "b")]) for i in range(levels)]
+    functions.append(
+        _function(f"f{levels}", [helper.make_node("Relu", ["a"], ["b" if not i else f"b{i}"]) for i in range(nodes)])
+    )
+    return _graph([_call("f0", "x" * length, "y")], inputs={"x" * length: [2, 3]}, functions=functions)
+
+
+def _large_attributes(size: int, nodes: int) -> bytes:
+    repeated = [helper.make_node("Mine", ["a"], ["b" if not i else f"b{i}"], domain="local") for i in range(nodes)]
+    for node in repeated:
+        node.attribute.add(name="p", ref_attr_name="p", type=7)
+    function = helper.make_function("local", "f", ["a"], ["b"], repeated, [helper.make_opsetid("local", 1)], ["p"])
+    call = helper.make_node("f", ["x"], ["y"], domain="local", p=list(range(size)))
+    return _graph([call], functions=[function])
+
+
+def _junk_graphs(count: int) -> bytes:
+    """Operators that have no bodies, with bodies."""
+    nodes = [helper.make_node("Relu", ["x"], [f"r{i}"], g=_branch([], "x")) for i in range(count)]
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])])
+
+
+def _contradictions(count: int, dims: int) -> bytes:
+    """Branches that cannot be, and many dims to name."""
+    then = _branch([helper.make_node("MatMul", ["x", "x"], ["t"])], "t")
+    other = _branch([helper.make_node("Relu", ["x"], ["e"])], "e")
+    nodes = [helper.make_node("If", ["c"], [f"r{i}"], then_branch=then, else_branch=other) for i in range(count)]
+    inputs: dict[str, Sequence[int | str]] = {"x": [2, 3], "c": []}
+    inputs |= {f"i{i}": [f"n{i}_{j}" for j in range(60)] for i in range(dims // 60)}
+    return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])], inputs=inputs)
+
+
 def _dims(names: Iterable[str]) -> bytes:
     """An input with a dim of each name, and 60 inputs more at most that have the others."""
     names = list(names)
@@ -285,6 +386,26 @@ HEAVY: Mapping[str, Callable[[], bytes]] = {
     "sequences of 99,999 tensors": partial(_split_sequences, 1000),
     "sequences of sequences": partial(_nested_sequences, 60),
     "SequenceMaps nested": partial(_mapped_sequences, 6, 70),
+    **{f"a sequence read by {then}": partial(_read_sequences, 1500, then) for then in (
+        "SequenceLength", "SequenceAt", "SequenceErase", "SequenceInsert", "ConcatFromSequence", "Identity", "Compress",
+        "OptionalHasElement")},
+    "optionals of optionals": partial(_nested_optionals, 2000),
+    "a value handed through 800 Ifs": partial(_handed_through, 800),
+    "a Loop of a body with 2,500 declared values": partial(_loop, [], (), 2500),
+    "a Loop of a body with 4,000 constants": partial(_loop, [], [TensorProto(name=f"s{i}", data_type=1, dims=[1]) for i in range(4000)]),
+    "a Loop of a body with large branches": partial(_loop_of_branches, 1500),
+    "a Loop of a long name": partial(_loop, [], (), 0, "n" * 90_000),
+    "a Loop of nearly as long a name": partial(_loop, [], (), 0, "n" * 9_900),
+    "a SequenceMap of large branches": partial(_mapped_branches, 4999, 1500),
+    "a long name around many nodes": partial(_long_names, 50_000, 1000),
+    "a name around many nodes": partial(_long_names, 9_900, 2000),
+    "a long name that functions repeat": partial(_long_arguments, 50_000, 500, 6),
+    "a name that functions repeat": partial(_long_arguments, 900, 100, 8),
+    "a large attribute that a function repeats": partial(_large_attributes, 25_000, 1500),
+    "bodies where none belong": partial(_junk_graphs, 2000),
+    "branches that cannot be, and dims": partial(_contradictions, 500, 3000),
+    "a dim called total 15,000 times": partial(_dims, ["total" * 15_000]),
+    "dims of totals": partial(_dims, (f"total_seq_{i}" for i in range(3000))),
     "dims that are sums of each other": partial(_dims, (f"n{i}+n{i + 1}" if i < 2999 else "n2999" for i in range(3000))),
     "dims that are powers": partial(_dims, ["2**99**9", "9**9**9**9", "n*" * 80 + "n", "1<<99999999", "(" * 90 + "n" + ")" * 90]),
     "dims that double": partial(_dims, (f"n{i - 1}+n{i - 1}" if i else "n0" for i in range(2000))),

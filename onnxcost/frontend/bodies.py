@@ -73,7 +73,9 @@ def give(output: Value | None, source: Value) -> None:
     if source.type is not None:
         output.learn_from(source)
     output.elements, output.content, output.is_bound = source.elements, source.content, source.is_bound
-    output.same_as, output.is_constant = source, source.is_constant
+    # A value that goes through thousands of bodies is found in one step.
+    output.same_as = source if source.tensor is not None or source.same_as is None else source.same_as
+    output.is_constant = source.is_constant
 
 
 def close(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:

@@ -36,7 +36,9 @@ def inlined(model: ModelProto) -> ModelProto:
     _check_size(model)
     try:
         return inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError, ValidationError, DecodeError) as error:
+    except DecodeError:
+        raise ModelError("the model's functions nest subgraphs deeper than a file can store") from None
+    except (RuntimeError, ValueError, ValidationError) as error:
         raise ModelError(f"the model's functions cannot be inlined: {' '.join(str(error).split())}") from None
 
 

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.values import Step, Value, array_of
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import Elements, Node, Tensor
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TypeProto
@@ -69,7 +69,7 @@ def _type_name(type_: TypeProto | None) -> str:
 def as_tensor(value: Value) -> Tensor:
     """What formulas see of a value."""
     held = value.elements if value.content is None else (value.content,)
-    elements = tuple(as_tensor(element) for element in held) if held is not None else None
+    elements = Elements(as_tensor(element) for element in held) if held is not None else None
     dtype = _type_name(value.type)
     return Tensor(value.name, dtype, value.dims, value.is_constant, _elements(value), value.is_bound, elements)
 

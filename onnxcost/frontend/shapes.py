@@ -24,7 +24,7 @@ from onnxcost.frontend.normal_form import in_execution_order, normalised
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.shaped_model import ShapedModel
 from onnxcost.frontend.traced import first_output, learn_what_ran, take_trace
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import HELD, Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             learn_what_ran(step)
         else:
             found.inference.infer(step, hints, scope)
-            if not step.domain and step.node.op_type in SEQUENCES and step.outputs:
+            if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
                 SEQUENCES[step.node.op_type](step, found.opsets)
+                found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
             learn_what_ran(step)
             _settle(step, found)
             if step.has_subgraph:
@@ -124,7 +125,16 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             steps.append(step)
         for output, name in zip(step.outputs, node.output, strict=True):
             if output is not None:
+                _hold(output, found)
                 _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+
+
+def _hold(output: Value, found: ShapedModel) -> None:
+    """Sequences that hold too many tensors in all are not followed any further."""
+    if output.elements is not None:
+        found.held += len(output.elements)
+        if found.held > HELD:
+            output.elements, output.is_shaped = None, False
 
 
 def _body(scope: Scope, found: ShapedModel) -> Body:
