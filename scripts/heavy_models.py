@@ -1,8 +1,20 @@
-"""Small files that ask for much work: minutes of a processor or gigabytes, were all of it done."""
+"""Small files that ask for much work: minutes of a processor or gigabytes, were all of it done.
+
+    python scripts/heavy_models.py [NAME ...]
+
+Counts each in a process of its own and prints a line of JSON: its name, bytes, seconds of the processor, bytes of memory, what
+became of it. Exit code 1 if one took more than SECONDS or MEMORY, or ended in anything but a report or an OnnxCostError.
+"""
 
 # ruff: noqa: E501
 from __future__ import annotations
 
+import json
+import os
+import resource
+import sys
+import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -257,7 +269,7 @@ def _handed_through(count: int) -> bytes:
 
 
 def _loop(
-    nodes: Sequence[NodeProto], stored: Iterable[TensorProto] = (), declared: int = 0, name: str = "", trips: int = 5000
+    nodes: Sequence[NodeProto], stored: Iterable[TensorProto] = (), declared: int = 0, name: str = "", trips: int = 1600
 ) -> bytes:
     """A Loop that is unrolled because what it carries grows: ``a`` becomes ``b``."""
     grow = helper.make_node("Concat", ["a", "x"], ["b"], axis=0)
@@ -416,3 +428,63 @@ HEAVY: Mapping[str, Callable[[], bytes]] = {
     "1,200 constants of 1,024 elements": partial(_constants, 1200),
 }  # fmt: skip
 """What each asks for, and what makes it."""
+
+
+SECONDS, MEMORY = 10, 10**9
+
+
+def _count(data: bytes) -> str:
+    import onnxcost
+    from onnxcost.render.as_json import report_json
+    from onnxcost.render.screen import Screen, text_of
+    from onnxcost.render.terminal import report_lines
+    from onnxcost.render.view import View
+
+    try:
+        report = onnxcost.estimate(data)
+    except onnxcost.OnnxCostError as error:
+        return str(error)
+    text_of(report_lines(report, View(), Screen(80)))
+    report_json(report)
+    return "counted"
+
+
+def _in_a_child(data: bytes) -> dict[str, object]:
+    """What a forked process that counts the model says and needs. It may be killed: native code hears of no limit."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY, 4 * MEMORY))
+        try:
+            outcome = _count(data)
+        except BaseException:
+            outcome = traceback.format_exc()[-2000:]
+        os.write(write, outcome[:4000].encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode("utf-8", "replace")
+    _, status, usage = os.wait4(child, 0)
+    seconds, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    is_well = not status and "Traceback" not in said and seconds < SECONDS and memory < MEMORY
+    outcome = said or f"ended with status {status}"
+    return {"bytes": len(data), "seconds": round(seconds, 2), "memory": memory, "outcome": outcome, "ok": is_well}
+
+
+def main(names: Sequence[str]) -> int:
+    """Counts the models, all of them without ``names``."""
+    warnings.simplefilter("ignore")
+    import onnxcost
+
+    onnxcost.estimate(HEAVY["Ifs nested 28 deep"]())  # so that the children find every module loaded
+    failed = 0
+    for name in names or HEAVY:
+        result = _in_a_child(HEAVY[name]())
+        failed += not result["ok"]
+        print(json.dumps({"name": name, **result}), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -20,7 +20,7 @@ Body = Callable[["GraphProto", str, Sequence[Value], "Pass | None"], tuple[list[
 
 UNROLLED = 5_000
 """Steps that the unrolling of a model's loops may make in all."""
-WALKED = 100_000
+WALKED = 50_000
 """Nodes, constants and declared values of bodies that are looked at, after which no loop is unrolled any further."""
 
 INT64, BOOL, FLOAT, DOUBLE = 7, 9, 1, 11

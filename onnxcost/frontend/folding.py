@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed, compute
+from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, TYPES, Dims, NotComputed, compute
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 
 if TYPE_CHECKING:
@@ -84,20 +82,19 @@ def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
             value.folds_from = None
     if step.domain not in opsets:
         return
-    read = _dims_of if step.node.op_type in _NEEDS_SHAPES_ALONE else _elements_of
+    needs_shapes_alone = step.node.op_type in _NEEDS_SHAPES_ALONE
     try:
-        arrays = compute(step.node, [read(value) if value is not None else None for value in step.inputs], opsets[step.domain])
+        inputs = [
+            None if value is None else Dims(value.dims) if needs_shapes_alone else _elements_of(value)  # type: ignore[arg-type]
+            for value in step.inputs
+        ]
+        arrays = compute(step.node, inputs, opsets[step.domain])
     except NotComputed:
         return
     for value, array in zip(step.outputs, arrays, strict=False):
         if value is not None:
             value.tensor = from_array(array)
             value.learn(tensor_type(value.tensor.data_type, value.tensor.dims))
-
-
-def _dims_of(value: Value) -> Any:
-    """An array that has the value's dims and takes no memory."""
-    return np.broadcast_to(np.int8(0), value.dims)  # type: ignore[arg-type]  # can_fold saw that all are int
 
 
 def _elements_of(value: Value) -> Any:

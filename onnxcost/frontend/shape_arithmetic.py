@@ -32,6 +32,12 @@ class NotComputed(Exception):
     """The node does not fit its operator, its result is not defined, or it is too large."""
 
 
+class Dims(NamedTuple):
+    """What Shape and Size see of their input: ints alone."""
+
+    shape: tuple[int, ...]
+
+
 class Call(NamedTuple):
     """One node: its inputs, None where they are absent, and its attributes as Python's values."""
 
@@ -379,6 +385,8 @@ def _non_zero(call: Call) -> Array:
 
 
 def _shape(call: Call) -> Array:
+    if min(call.input(0).shape, default=0) < 0:
+        raise NotComputed
     return np.array(call.input(0).shape, np.int64)[call.attributes.get("start") : call.attributes.get("end")]
 
 

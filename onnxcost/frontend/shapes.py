@@ -20,7 +20,7 @@ from onnxcost.frontend.dims import bind_inputs, what_was_assumed
 from onnxcost.frontend.folding import can_fold, is_repeatable
 from onnxcost.frontend.given import fill_containers, given_shapes, given_values
 from onnxcost.frontend.inference import Inference
-from onnxcost.frontend.normal_form import in_execution_order, normalised
+from onnxcost.frontend.normal_form import in_execution_order, normalised, read_by_bodies
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.shaped_model import ShapedModel
 from onnxcost.frontend.traced import first_output, learn_what_ran, take_trace
@@ -114,7 +114,8 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
             learn_what_ran(step)
         else:
-            found.inference.infer(step, hints, scope)
+            read = (*node.input, *read_by_bodies(node, found.reads)) if step.has_subgraph else ()
+            found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
             if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
                 SEQUENCES[step.node.op_type](step, found.opsets)
                 found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
