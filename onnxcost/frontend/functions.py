@@ -57,9 +57,12 @@ def _check_size(model: ModelProto) -> None:
         if key in functions:
             raise ModelError(f"the function {_label(key)} is defined twice")
         functions[key] = function
-    calls = {key: {_called(node) for node in _nodes(function.node)} for key, function in functions.items()}
+    calls = {
+        key: {called for node in _nodes(function.node) if (called := _called(node)) in functions}
+        for key, function in functions.items()
+    }
     try:
-        order = tuple(TopologicalSorter({key: called & set(functions) for key, called in calls.items()}).static_order())
+        order = tuple(TopologicalSorter(calls).static_order())
     except CycleError as error:
         ring = " → ".join(_label(key) for key in error.args[1][:6])
         raise ModelError(f"a function calls itself: {ring}; a model's functions must not be recursive") from None
