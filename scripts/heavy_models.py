@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from onnx import FunctionProto, GraphProto, NodeProto, TensorProto, helper, parser
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, parser
 
 _HEAD = '<domain: "local", opset_import: ["" : 20, "local" : 1]>'
 
@@ -343,6 +343,24 @@ def _contradictions(count: int, dims: int) -> bytes:
     return _graph([*nodes, helper.make_node("Relu", ["x"], ["y"])], inputs=inputs)
 
 
+def _trees(nodes: int, roots: int) -> bytes:
+    """Trees that are one chain of nodes, entered at its beginning and at every node of it."""
+    following = [*range(1, nodes), 0]
+    attributes = {f"nodes_{side}nodeids": following for side in ("true", "false")}
+    attributes |= {"nodes_trueleafs": [0] * (nodes - 1) + [1], "nodes_falseleafs": [1] + [0] * (nodes - 1)}
+    attributes |= {"tree_roots": [*[0] * roots, *range(nodes)], "leaf_targetids": [0], "nodes_featureids": [0] * nodes}
+    node = helper.make_node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1, **attributes)
+    for name, kind in {
+        "nodes_modes": TensorProto.UINT8,
+        "nodes_splits": TensorProto.FLOAT,
+        "leaf_weights": TensorProto.FLOAT,
+    }.items():
+        node.attribute.append(helper.make_attribute(name, TensorProto(data_type=kind, dims=[1 if name[0] == "l" else nodes])))
+    made = ModelProto.FromString(_graph([node]))
+    made.opset_import.add(domain="ai.onnx.ml", version=5)
+    return made.SerializeToString()
+
+
 def _dims(names: Iterable[str]) -> bytes:
     """An input with a dim of each name, and 60 inputs more at most that have the others."""
     names = list(names)
@@ -399,6 +417,7 @@ HEAVY: Mapping[str, Callable[[], bytes]] = {
     "sequences of sequences": partial(_nested_sequences, 60),
     "SequenceMaps nested": partial(_mapped_sequences, 6, 70),
     **{f"a sequence read by {then}": partial(_read_sequences, 1500, then) for then in ("SequenceLength", "ConcatFromSequence", "Identity")},
+    "trees that share their nodes": partial(_trees, 8000, 12_000),
     "optionals of optionals": partial(_nested_optionals, 2000),
     "a value handed through 800 Ifs": partial(_handed_through, 800),
     "a Loop of a body with 2,500 declared values": partial(_loop, [], (), 2500),
