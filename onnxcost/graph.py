@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from shlex import quote
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Tensor:
     is_constant: bool = False
     value: tuple[Any, ...] | None = None
     is_bound: bool = False
-    elements: tuple[Tensor, ...] | None = None
+    elements: Elements | None = None
 
     @property
     def is_shaped(self) -> bool:
@@ -80,8 +80,17 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes of the elements, sub-byte types packed, of a sequence the sum of its tensors'; raises UnknownShape."""
         if self.elements is not None:
-            return sum(element.nbytes for element in self.elements)
+            return self.elements.nbytes
         return -(-self.size * BITS.get(self.dtype, 0) // 8)
+
+
+class Elements(tuple[Tensor, ...]):
+    """The tensors of a sequence. Their bytes are summed up once: a long sequence may be read by many nodes."""
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Raises UnknownShape where that of one is not known."""
+        return sum(element.nbytes for element in self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,18 @@ Children = Mapping[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]]
 """The two children of each node that branches."""
 
 
-def depth(root: tuple[int, int], children: Children) -> int:
-    """The branches on the longest way down, without recursion: a chain of thousands of nodes is a tree too.
-
-    A node is gone through once: in what is no tree, because it meets again or bites its tail, the first way to a node counts.
+def depths_of(roots: Iterable[tuple[int, int]], children: Children) -> list[int]:
+    """The depth of each tree. A node is gone through once in all: in what are no trees, because they meet or bite their tail,
+    the first way to a node counts.
     """
-    deepest, level, seen = 0, [root], set()
+    seen: set[tuple[int, int]] = set()
+    found: dict[tuple[int, int], int] = {}
+    return [found[root] if root in found else found.setdefault(root, _depth(root, children, seen)) for root in roots]
+
+
+def _depth(root: tuple[int, int], children: Children, seen: set[tuple[int, int]]) -> int:
+    """The branches on the longest way down, without recursion: a chain of thousands of nodes is a tree too."""
+    deepest, level = 0, [root]
     while level := [node for node in level if node in children and node not in seen]:
         seen.update(level)
         deepest += 1
@@ -40,7 +46,7 @@ def _numbered(node: Node) -> list[int]:
     roots: dict[int, tuple[int, int]] = {}
     for tree, own, *_ in rows:
         roots.setdefault(tree, (tree, own))
-    return [depth(root, children) for root in roots.values()]
+    return depths_of(roots.values(), children)
 
 
 def _most_votes(trees: Iterable[int], leaves: Iterable[int]) -> int:
@@ -120,7 +126,7 @@ def _indexed(node: Node) -> list[int]:
         for index, both in enumerate(branches)
         if not (both[0] == both[1] and both[0][1])
     }
-    return [depth((False, root), children) for root in node.attributes["tree_roots"]]  # type: ignore[arg-type]
+    return depths_of([(False, root) for root in node.attributes["tree_roots"]], children)  # type: ignore[arg-type]
 
 
 @formula(

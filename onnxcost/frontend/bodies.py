@@ -20,6 +20,8 @@ Body = Callable[["GraphProto", str, Sequence[Value], "Pass | None"], tuple[list[
 
 UNROLLED = 5_000
 """Steps that the unrolling of a model's loops may make in all."""
+WALKED = 50_000
+"""Nodes, constants and declared values of bodies that are looked at, after which no loop is unrolled any further."""
 
 INT64, BOOL, FLOAT, DOUBLE = 7, 9, 1, 11
 """TensorProto's numbers of these element types."""
@@ -71,7 +73,9 @@ def give(output: Value | None, source: Value) -> None:
     if source.type is not None:
         output.learn_from(source)
     output.elements, output.content, output.is_bound = source.elements, source.content, source.is_bound
-    output.same_as, output.is_constant = source, source.is_constant
+    # A value that goes through thousands of bodies is found in one step.
+    output.same_as = source if source.tensor is not None or source.same_as is None else source.same_as
+    output.is_constant = source.is_constant
 
 
 def close(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:

@@ -30,7 +30,8 @@ _NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
 """What exporters write for a dim that they know nothing of: two of the same are not the same size."""
 LONGEST_EXPRESSION = 200
 """Characters; a longer name is not an expression that a person or an exporter wrote."""
-_TOTAL = r"(?i)total.*seq"
+SHOWN = 20
+"""Assumed dims that a message names."""
 
 
 def bind_inputs(
@@ -51,9 +52,14 @@ def bind_inputs(
     bound = {
         name: BoundDim(name, given[name], "given", option_text("--dim", name, given[name])) for name in places if name in given
     }
-    for name in sorted(places, key=lambda name: (not name.isidentifier(), bool(re.search(_TOTAL, name)))):
+    known = {name: dim.value for name, dim in bound.items()}
+    lengths = sum(size for name, size in known.items() if _is_part(name))
+    for name in sorted(places, key=lambda name: (not name.isidentifier(), _is_total(name))):
         if name not in bound:
-            bound[name] = _assumed_symbol(name, inputs, {known: dim.value for known, dim in bound.items()})
+            source, axis = places[name][0]
+            bound[name] = _assumed_symbol(name, by_name[source], axis, known, lengths)
+            known[name] = bound[name].value
+            lengths += known[name] if _is_part(name) else 0
     unnamed: list[BoundDim] = []
     for value in inputs:
         unnamed += _write(value, bound, shapes.get(value.name))
@@ -120,16 +126,27 @@ def _text(shape: Sequence[int | str]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def _assumed_symbol(name: str, inputs: Sequence[ValueInfoProto], known: Mapping[str, int]) -> BoundDim:
+def _is_total(name: str) -> bool:
+    """Whether the name is one like total_sequence_length."""
+    _, total, rest = name.lower().partition("total")
+    return bool(total) and "seq" in rest
+
+
+def _is_part(name: str) -> bool:
+    """Whether the dim is one of those that a total sequence length is the sum of."""
+    lower = name.lower()
+    return "seq" in lower and "total" not in lower and "max" not in lower
+
+
+def _assumed_symbol(name: str, source: ValueInfoProto, axis: int, known: Mapping[str, int], lengths: int) -> BoundDim:
+    """The value of a symbol whose first place is the ``axis`` of ``source``; ``lengths`` is what a total is the sum of."""
     value = _evaluate(name, known)
-    if value is None and re.search(_TOTAL, name):
-        parts = [size for other, size in known.items() if "seq" in other.lower() and not re.search("total|max", other, re.I)]
-        value = sum(parts) or None
+    if value is None and _is_total(name):
+        value = lengths or None
     if value is None:
         value = next((size for pattern, size in _ROLES_BY_NAME if re.search(pattern, name)), None)
     if value is None:
-        uses = ((v, i) for v in inputs for i, dim in enumerate(_dims(v.type)) if _is_symbol(dim) and dim.dim_param == name)
-        value = _by_position(*next(uses))
+        value = _by_position(source, axis)
     return BoundDim(name, value, "assumed", option_text("--dim", name))
 
 
@@ -209,6 +226,8 @@ def what_was_assumed(dims: Sequence[BoundDim]) -> str:
     assumed = [dim for dim in dims if dim.source == "assumed"]
     if not assumed:
         return ""
-    values = ", ".join(f"{dim.name} = {dim.value}" for dim in assumed)
-    options = " ".join(dict.fromkeys(dim.option for dim in assumed))
+    values = ", ".join(f"{dim.name} = {dim.value}" for dim in assumed[:SHOWN])
+    options = " ".join(dict.fromkeys(dim.option for dim in assumed[:SHOWN]))
+    if len(assumed) > SHOWN:
+        values += f" and {len(assumed) - SHOWN} others"
     return f". Assumed were {values}; give what fits with {options}"

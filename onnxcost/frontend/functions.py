@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import ModelError
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto, NodeProto
 
-MOST_NODES = 250_000
-"""Nodes that functions may become: forty that call each other twice, one inside the next, would become a million millions."""
+MOST_NODES, MOST_BYTES = 50_000, 50_000_000
+"""What a model may become when its functions are inlined, or STORED times what the file has if that is more: forty functions
+that each call the next one twice would become a million millions of nodes.
+"""
+STORED = 10
+MOST_CALLS = 100
+"""Calls of functions inside each other."""
 
 _Key = tuple[str, str, str]
 
@@ -24,14 +29,25 @@ def inlined(model: ModelProto) -> ModelProto:
     """
     if not model.functions:
         return model
+    from google.protobuf.message import DecodeError
     from onnx import inliner
     from onnx.checker import ValidationError
 
     _check_size(model)
     try:
         return inliner.inline_local_functions(model)
+    except DecodeError:
+        raise ModelError("the model's functions nest subgraphs deeper than a file can store") from None
     except (RuntimeError, ValueError, ValidationError) as error:
         raise ModelError(f"the model's functions cannot be inlined: {' '.join(str(error).split())}") from None
+
+
+class _Size(NamedTuple):
+    """What nodes become when their calls are inlined; ``depth`` is that of the calls, 0 without any."""
+
+    nodes: int
+    bytes: int
+    depth: int
 
 
 def _check_size(model: ModelProto) -> None:
@@ -41,22 +57,55 @@ def _check_size(model: ModelProto) -> None:
         if key in functions:
             raise ModelError(f"the function {_label(key)} is defined twice")
         functions[key] = function
-    calls = {key: [_called(node) for node in _nodes(function.node)] for key, function in functions.items()}
+    calls = {
+        key: {called for node in _nodes(function.node) if (called := _called(node)) in functions}
+        for key, function in functions.items()
+    }
     try:
-        order = tuple(TopologicalSorter({key: set(called) & set(functions) for key, called in calls.items()}).static_order())
+        order = tuple(TopologicalSorter(calls).static_order())
     except CycleError as error:
         ring = " → ".join(_label(key) for key in error.args[1][:6])
         raise ModelError(f"a function calls itself: {ring}; a model's functions must not be recursive") from None
-    sizes: dict[_Key, int] = {}
+    name, attribute = _largest_arguments(model, functions)
+    sizes: dict[_Key, _Size] = {}
     for key in order:
-        sizes[key] = _size(calls[key], sizes)
-    total = _size([_called(node) for node in _nodes(model.graph.node)], sizes)
-    if total > MOST_NODES:
-        raise ModelError(f"the model's functions call each other so often that they become {_power(total)} nodes")
+        function = functions[key]
+        replaced = name * _parameters_read(function) + attribute * _attributes_read(function)
+        sizes[key] = _size(function.node, function.ByteSize() + replaced, sizes)
+        if sizes[key].depth > MOST_CALLS:
+            raise ModelError(f"the model's functions call each other more than {MOST_CALLS} deep, from {_label(key)} on")
+    total = _size(model.graph.node, model.graph.ByteSize(), sizes)
+    stored = sum(1 for nodes in (model.graph.node, *(each.node for each in functions.values())) for _ in _nodes(nodes))
+    if total.nodes > max(MOST_NODES, STORED * stored) or total.bytes > max(MOST_BYTES, STORED * model.ByteSize()):
+        much = f"{_power(total.nodes)} nodes of {_power(total.bytes)} bytes"
+        raise ModelError(f"the model's functions call each other so often that they become {much}")
 
 
-def _size(calls: Iterable[_Key], sizes: Mapping[_Key, int]) -> int:
-    return sum(sizes.get(key, 1) for key in calls)
+def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto]) -> tuple[int, int]:
+    """The bytes of the longest name and of the largest attribute that inlining can put in the place of a parameter."""
+    name = attribute = 0
+    for nodes in (model.graph.node, *(function.node for function in functions.values())):
+        for node in _nodes(nodes):
+            if _called(node) in functions:
+                name = max(name, *map(len, (*node.input, *node.output)), 0)
+                attribute = max(attribute, *(item.ByteSize() for item in node.attribute), 0)
+    defaults = [item.ByteSize() for function in functions.values() for item in function.attribute_proto]
+    return name, max(attribute, *defaults, 0)
+
+
+def _parameters_read(function: FunctionProto) -> int:
+    parameters = {*function.input, *function.output}
+    return sum(1 for node in _nodes(function.node) for name in (*node.input, *node.output) if name in parameters)
+
+
+def _attributes_read(function: FunctionProto) -> int:
+    return sum(1 for node in _nodes(function.node) for item in node.attribute if item.ref_attr_name)
+
+
+def _size(nodes: Iterable[NodeProto], own_bytes: int, sizes: Mapping[_Key, _Size]) -> _Size:
+    parts = [sizes.get(_called(node), _Size(1, 0, -1)) for node in _nodes(nodes)]
+    depth = max((part.depth + 1 for part in parts), default=0)
+    return _Size(sum(part.nodes for part in parts), own_bytes + sum(part.bytes for part in parts), depth)
 
 
 def _power(number: int) -> str:
@@ -69,8 +118,8 @@ def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     for node in nodes:
         yield node
         for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g.node)
+            for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(graph.node)
 
 
 def _called(node: NodeProto) -> _Key:

@@ -18,6 +18,7 @@ from onnxcost.frontend.contradictions import (
 from onnxcost.frontend.folding import can_fold, folded
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.graph import Tensor
 
 if TYPE_CHECKING:
     from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto
@@ -166,7 +167,7 @@ def _is_settled(step: Step) -> bool:
 
 def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: bool) -> None:
     try:
-        types = rule(as_node(step, opsets, as_tensor))
+        types = rule(as_node(step, opsets, _without_elements))
     # As with a formula: a node that does not fit its operator stays open.
     except (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return
@@ -175,6 +176,11 @@ def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: 
             dtype, dims = type_
             output.learn(tensor_type(element_type(dtype), dims))
             output.is_bound = is_bound
+
+
+def _without_elements(value: Value) -> Tensor:
+    """No rule for shapes looks into a sequence, which may be long and read by many nodes."""
+    return as_tensor(value if value.elements is None else replace(value, elements=None, content=None))
 
 
 def _mask_of_dropout(step: Step) -> None:

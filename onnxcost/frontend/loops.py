@@ -10,7 +10,20 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.frontend.bodies import BOOL, INT64, UNROLLED, Body, body_graph, close, fresh, give, number_in, scalar, stack
+from onnxcost.frontend.bodies import (
+    BOOL,
+    INT64,
+    UNROLLED,
+    WALKED,
+    Body,
+    body_graph,
+    close,
+    fresh,
+    give,
+    number_in,
+    scalar,
+    stack,
+)
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat, option_text
 
@@ -102,7 +115,7 @@ def _unroll(
     """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
     unrolled = Unrolled([], [])
     condition, trip = scalar(f"{step.name}/true", True), 0
-    while (limit is None or trip < limit) and found.unrolled < UNROLLED:
+    while (limit is None or trip < limit) and found.unrolled < UNROLLED and found.walked < WALKED:
         prefix = f"{step.name}/{trip}/"
         inner, outputs = body(graph, prefix, [scalar(f"{prefix}iteration", trip), condition, *carried], None)
         unrolled.steps.extend(inner)

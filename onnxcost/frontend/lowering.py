@@ -17,7 +17,7 @@ def lowered(skeleton: Skeleton, found: ShapedModel) -> Graph:
 
     def tensor(value: Value) -> Tensor:
         if id(value) not in tensors:
-            tensors[id(value)] = as_tensor(value)
+            tensors[id(value)] = as_tensor(value, tensor)
         return tensors[id(value)]
 
     return Graph(

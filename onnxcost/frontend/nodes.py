@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.values import Step, Value, array_of
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import Elements, Node, Tensor
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TypeProto
@@ -66,10 +66,10 @@ def _type_name(type_: TypeProto | None) -> str:
     return f"{kind.removesuffix('_type')}({_type_name(inner)})"
 
 
-def as_tensor(value: Value) -> Tensor:
-    """What formulas see of a value."""
+def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> Tensor:
+    """What formulas see of a value; ``tensor`` is a memory of what it gave before, for what the value holds."""
     held = value.elements if value.content is None else (value.content,)
-    elements = tuple(as_tensor(element) for element in held) if held is not None else None
+    elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
     dtype = _type_name(value.type)
     return Tensor(value.name, dtype, value.dims, value.is_constant, _elements(value), value.is_bound, elements)
 

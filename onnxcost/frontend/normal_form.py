@@ -76,34 +76,44 @@ def operators_in(model: ModelProto) -> frozenset[str]:
     )
 
 
-def in_execution_order(graph: GraphProto, outer: Collection[str]) -> list[NodeProto]:
+Reads = dict[int, "tuple[GraphProto, frozenset[str]]"]
+"""By the identity of a body: the body, and the names that it reads from around it."""
+
+
+def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
     """The nodes, each after those whose outputs it reads, its bodies included; as they stand where that is so already.
+    ``reads`` remembers what bodies read.
 
     Raises ModelError for a value that nothing defines and for a cycle.
     """
     seen: set[str] = set()
     for node in graph.node:
-        for name in (*node.input, *_read_by_bodies(node)) if node.attribute else node.input:
+        for name in (*node.input, *read_by_bodies(node, reads)) if node.attribute else node.input:
             if name and name not in seen and name not in outer:
-                return _sorted(graph, outer)
+                return _sorted(graph, outer, reads)
         seen.update(node.output)
     return list(graph.node)
 
 
-def _read_by_bodies(node: NodeProto) -> Iterator[str]:
+def read_by_bodies(node: NodeProto, reads: Reads) -> Iterator[str]:
     """The names that a node's bodies read from around them."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
-            yield from _free_names(attribute.g)
+            yield from _free_names(attribute.g, reads)
 
 
-def _free_names(graph: GraphProto) -> set[str]:
-    own = {value.name for value in (*graph.input, *graph.initializer)} | {name for node in graph.node for name in node.output}
-    read = {name for node in graph.node for name in (*node.input, *_read_by_bodies(node))}
-    return (read | {value.name for value in graph.output}) - own
+def _free_names(graph: GraphProto, reads: Reads) -> frozenset[str]:
+    known = reads.get(id(graph))
+    if known is None:
+        own = {value.name for value in (*graph.input, *graph.initializer)} | {
+            name for node in graph.node for name in node.output
+        }
+        read = {name for node in graph.node for name in (*node.input, *read_by_bodies(node, reads))}
+        known = reads[id(graph)] = graph, frozenset((read | {value.name for value in graph.output}) - own)
+    return known[1]
 
 
-def _sorted(graph: GraphProto, outer: Collection[str]) -> list[NodeProto]:
+def _sorted(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
     from graphlib import CycleError, TopologicalSorter
 
     nodes = list(graph.node)
@@ -112,8 +122,8 @@ def _sorted(graph: GraphProto, outer: Collection[str]) -> list[NodeProto]:
         for name in node.input:
             if name and name not in made and name not in outer:
                 raise ModelError(f"node '{_label(node)}' reads '{name}', which nothing in the model defines")
-    reads = {index: (*node.input, *_read_by_bodies(node)) for index, node in enumerate(nodes)}
-    order = TopologicalSorter({index: [made[name] for name in names if name in made] for index, names in reads.items()})
+    names_read = {index: (*node.input, *read_by_bodies(node, reads)) for index, node in enumerate(nodes)}
+    order = TopologicalSorter({index: [made[name] for name in names if name in made] for index, names in names_read.items()})
     try:
         return [nodes[index] for index in order.static_order()]
     except CycleError as error:

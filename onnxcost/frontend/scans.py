@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnxcost.frontend.bodies import UNROLLED, Body, body_graph, close, fresh, give, stack
+from onnxcost.frontend.bodies import UNROLLED, WALKED, Body, body_graph, close, fresh, give, stack
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
@@ -77,6 +77,9 @@ def _without_axes(name: str, source: Value, axes: Sequence[int]) -> Value:
     return value
 
 
+_TOO_LONG = "its sequence is too long to follow"
+
+
 def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
     """SequenceMap: https://onnx.ai/onnx/operators/onnx__SequenceMap.html. The body runs for each element of the sequences."""
     graph = body_graph(step, "body")
@@ -84,17 +87,23 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
     length = len(inputs[0].elements) if inputs and inputs[0].elements is not None else None
     passes: Sequence[Pass | None] = step.passes("body")
     if graph is None or length is None or found.unrolled + length * len(graph.node) > UNROLLED:
-        step.open_reason = "the length of its sequence is not known" if length is None else "its sequence is too long to follow"
+        step.open_reason = "the length of its sequence is not known" if length is None else _TOO_LONG
         steps.append(step)
         return
     every: list[list[Value]] = []
+    all_steps: list[Step] = []
     found.unrolled += length * len(graph.node)
     for index in range(length):
+        if found.walked > WALKED:
+            step.open_reason = _TOO_LONG
+            steps.append(step)
+            return
         arguments = [value.elements[index] if value.elements else value for value in inputs]
         ran = passes[index] if index < len(passes) else None
         inner, outputs = body(graph, f"{step.name}/{index}/", arguments, ran)
-        steps += inner
+        all_steps += inner
         every.append(outputs)
+    steps += all_steps
     for index, output in enumerate(step.outputs):
         if output is not None:
             output.elements = tuple(outputs[index] for outputs in every if index < len(outputs))

@@ -27,9 +27,9 @@ def _held(value: Value | None) -> tuple[Value, ...] | None:
 
 
 def _holds(step: Step, elements: tuple[Value, ...] | None) -> None:
-    """The output is a sequence of these elements."""
+    """The output is a sequence of these elements; one of anything but tensors is not followed."""
     output = step.outputs[0]
-    if output is not None and elements is not None:
+    if output is not None and elements is not None and not any(each.elements or each.content for each in elements):
         output.elements = elements
         output.is_shaped = all(element.is_shaped for element in elements)
 
@@ -114,10 +114,16 @@ def _split(step: Step, opsets: Opsets) -> None:
     axis %= len(dims)
     has_own_split = len(step.inputs) > 1 and step.inputs[1] is not None
     parts = []
+    kinds: dict[int, Value] = {}
     for number, size in enumerate(sizes):
         part = Value(f"{step.outputs[0].name}[{number}]")
+        if size in kinds:
+            part.learn_from(kinds[size])
+            parts.append(part)
+            continue
         middle = [size] if keeps or has_own_split else []
         part.learn(tensor_type(source.type.tensor_type.elem_type, [*dims[:axis], *middle, *dims[axis + 1 :]]))
+        kinds[size] = part
         parts.append(part)
     _holds(step, tuple(parts))
 
@@ -168,7 +174,7 @@ def _pass_on(step: Step, opsets: Opsets) -> None:
 
 
 def _optional(step: Step, opsets: Opsets) -> None:
-    if step.outputs[0] is not None and step.inputs and step.inputs[0] is not None:
+    if step.outputs[0] is not None and step.inputs and step.inputs[0] is not None and step.inputs[0].content is None:
         step.outputs[0].content = step.inputs[0]
         step.outputs[0].is_shaped = step.inputs[0].is_shaped
 

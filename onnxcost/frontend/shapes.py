@@ -20,11 +20,11 @@ from onnxcost.frontend.dims import bind_inputs, what_was_assumed
 from onnxcost.frontend.folding import can_fold, is_repeatable
 from onnxcost.frontend.given import fill_containers, given_shapes, given_values
 from onnxcost.frontend.inference import Inference
-from onnxcost.frontend.normal_form import in_execution_order, normalised
+from onnxcost.frontend.normal_form import in_execution_order, normalised, read_by_bodies
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.shaped_model import ShapedModel
 from onnxcost.frontend.traced import first_output, learn_what_ran, take_trace
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import HELD, Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
 if TYPE_CHECKING:
@@ -104,17 +104,21 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines. ``ran`` is the
     pass through it that is known.
     """
+    if prefix:
+        found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
     hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
-    for position, node in enumerate(in_execution_order(graph, scope)):
+    for position, node in enumerate(in_execution_order(graph, scope, found.reads)):
         step = _step(node, position, scope, prefix, ran)
         if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
             CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
             learn_what_ran(step)
         else:
-            found.inference.infer(step, hints, scope)
-            if not step.domain and step.node.op_type in SEQUENCES and step.outputs:
+            read = (*node.input, *read_by_bodies(node, found.reads)) if step.has_subgraph else ()
+            found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
+            if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
                 SEQUENCES[step.node.op_type](step, found.opsets)
+                found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
             learn_what_ran(step)
             _settle(step, found)
             if step.has_subgraph:
@@ -122,7 +126,16 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             steps.append(step)
         for output, name in zip(step.outputs, node.output, strict=True):
             if output is not None:
+                _hold(output, found)
                 _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+
+
+def _hold(output: Value, found: ShapedModel) -> None:
+    """Sequences that hold too many tensors in all are not followed any further."""
+    if output.elements is not None:
+        found.held += len(output.elements)
+        if found.held > HELD:
+            output.elements, output.is_shaped = None, False
 
 
 def _body(scope: Scope, found: ShapedModel) -> Body:
@@ -131,6 +144,10 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
     def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value], ran: Pass | None) -> tuple[list[Step], list[Value]]:
         if prefix.count("/") > MAX_NESTING:
             raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
+        if len(prefix) > LONGEST_PREFIX:
+            raise ModelError(
+                f"the names of nested nodes are together longer than {LONGEST_PREFIX:,} letters in '{prefix[:60]}…'"
+            )
         inner: Scope = ChainMap({}, scope)
         for info, value in zip(graph.input, arguments, strict=False):
             inner[info.name] = value
@@ -141,7 +158,7 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
     return walk
 
 
-MAX_NESTING = 256
+MAX_NESTING, LONGEST_PREFIX = 256, 10_000
 
 
 def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:

@@ -19,6 +19,8 @@ MAX_RANK = 64
 """That of numpy, whose arrays hold every tensor that can be run."""
 MANY = 100_000
 """Tensors of the longest sequence that is followed."""
+HELD = 1_000_000
+"""Tensors that the sequences of a model hold in all, after which none is followed any further."""
 
 
 @dataclass(slots=True, eq=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnxcost.formulas.trees import depth
+from onnxcost.formulas.trees import depths_of
 from onnxcost.work import Work
 from tests.oracle import Case, by_hand, case, check
 
@@ -79,6 +79,6 @@ def test_by_hand(op_type, attributes, work) -> None:
 
 def test_a_chain_is_as_deep_as_it_is_long_and_a_cycle_ends() -> None:
     chain = {(0, place): ((0, place + 1), (0, -1)) for place in range(10_000)}
-    assert depth((0, 0), chain) == 10_000
-    assert depth((0, 0), {(0, 0): ((0, 1), (0, 1)), (0, 1): ((0, 0), (0, 1))}) == 2
-    assert depth((0, 5), {}) == 0
+    assert depths_of([(0, 0), (0, 0)], chain) == [10_000, 10_000]
+    assert depths_of([(0, 0)], {(0, 0): ((0, 1), (0, 1)), (0, 1): ((0, 0), (0, 1))}) == [2]
+    assert depths_of([(0, 5)], {}) == [0]

@@ -1,0 +1,468 @@
+"""What the operators of shape arithmetic make of known inputs, in numpy: what decides shapes and branches, and no more.
+
+The work of a node is bounded by the elements of its inputs and by LIMIT. An operator that is not in OPERATORS is not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, NodeProto
+
+LIMIT = 1024
+"""Elements of the largest value that is computed; what decides a shape or a branch is far smaller."""
+
+Array = Any
+"""An ``np.ndarray``."""
+
+TYPES: Mapping[int, str] = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
+}  # fmt: skip
+"""The types that are computed with: numpy's names by TensorProto's numbers."""
+
+
+class NotComputed(Exception):
+    """The node does not fit its operator, its result is not defined, or it is too large."""
+
+
+class Dims(NamedTuple):
+    """What Shape and Size see of their input: ints alone."""
+
+    shape: tuple[int, ...]
+
+
+class Call(NamedTuple):
+    """One node: its inputs, None where they are absent, and its attributes as Python's values."""
+
+    inputs: Sequence[Array | None]
+    attributes: Mapping[str, Any]
+    outputs: int
+    opset: int
+
+    def input(self, index: int) -> Array:
+        """Raises NotComputed where it is absent."""
+        return _present(self.optional(index))
+
+    def optional(self, index: int) -> Array | None:
+        """None where it is absent."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def ints(self, name: str, index: int, since: int) -> list[int] | None:
+        """Integers that are an attribute before the opset ``since`` and the input ``index`` from then on."""
+        if self.opset < since:
+            return self.attributes.get(name)
+        given = self.optional(index)
+        return None if given is None else [int(item) for item in given.ravel()]
+
+
+Operator = Callable[[Call], "Array | Sequence[Array]"]
+
+
+def compute(node: NodeProto, inputs: Sequence[Array | None], opset: int) -> Sequence[Array]:
+    """The node's outputs. Raises NotComputed where they cannot be computed, or not with so little work."""
+    call = Call(inputs, {item.name: _plain(item) for item in node.attribute}, len(node.output), opset)
+    try:
+        with np.errstate(all="ignore"):
+            made = OPERATORS[node.op_type](call)
+    # What numpy raises for shapes, axes, indices and types that do not fit.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise NotComputed from error
+    arrays = [np.asarray(array) for array in (made if isinstance(made, list) else [made])]
+    _check_size(sum(array.size for array in arrays))
+    return arrays
+
+
+def _check_size(elements: int) -> None:
+    if elements > LIMIT:
+        raise NotComputed
+
+
+def _plain(attribute: AttributeProto) -> Any:
+    from onnx.numpy_helper import to_array
+
+    match attribute.type:
+        case attribute.INT:
+            return attribute.i
+        case attribute.FLOAT:
+            return attribute.f
+        case attribute.STRING:
+            return attribute.s
+        case attribute.INTS:
+            return list(attribute.ints)
+        case attribute.FLOATS:
+            return list(attribute.floats)
+        case attribute.STRINGS:
+            return list(attribute.strings)
+        case attribute.TENSOR:
+            return to_array(attribute.t)
+        case _:
+            raise NotComputed
+
+
+def _is_float(array: Array) -> bool:
+    """bfloat16 is of no kind that numpy knows."""
+    return array.dtype.kind in "fV"
+
+
+def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    shape = np.broadcast_shapes(*shapes)
+    _check_size(prod(shape))
+    return shape
+
+
+def _elementwise(function: Callable[..., Array], call: Call) -> Array:
+    """A function of one input or of two that are broadcast; before opset 7 an ``axis`` said where the second one's dims lie."""
+    arrays = [call.input(index) for index in range(len(call.inputs))]
+    if call.opset < 7 and "axis" in call.attributes:
+        raise NotComputed
+    _broadcast(*(array.shape for array in arrays))
+    if len({array.dtype for array in arrays}) > 1:
+        raise NotComputed
+    return function(*arrays)
+
+
+def _variadic(function: Callable[[Array, Array], Array], call: Call) -> Array:
+    """Max, Min and Sum: of any number of inputs."""
+    return reduce(lambda left, right: _elementwise(function, call._replace(inputs=[left, right])), map(_present, call.inputs))
+
+
+def _present(array: Array | None) -> Array:
+    if array is None:
+        raise NotComputed
+    return array
+
+
+def _divide(left: Array, right: Array) -> Array:
+    """That of integers truncates toward zero."""
+    if _is_float(left):
+        return left / right
+    if not right.all():
+        raise NotComputed
+    quotient = left // right
+    return quotient + ((left % right != 0) & ((left < 0) != (right < 0))).astype(left.dtype)
+
+
+def _mod(call: Call) -> Array:
+    """The sign is that of the divisor, or with ``fmod`` that of the dividend."""
+    right = call.input(1)
+    if not _is_float(right) and not right.all():
+        raise NotComputed
+    return _elementwise(np.fmod if call.attributes.get("fmod") else np.mod, call)
+
+
+def _power(call: Call) -> Array:
+    """The type is that of the base; the exponent's may be another. That of integers is one of float64s."""
+    base, exponent = call.input(0), call.input(1)
+    _broadcast(base.shape, exponent.shape)
+    if _is_float(base):
+        return np.power(base, exponent).astype(base.dtype)
+    power = np.power(base.astype(np.float64), exponent)
+    if not (np.abs(power) <= 2**53).all():
+        raise NotComputed
+    return _cast(power, base.dtype)
+
+
+def _of_floats(function: Callable[[Array], Array], call: Call) -> Array:
+    if not _is_float(call.input(0)):
+        raise NotComputed
+    return function(call.input(0))
+
+
+def _relu(array: Array) -> Array:
+    return np.maximum(array, array.dtype.type(0))
+
+
+def _clip(call: Call) -> Array:
+    """The bounds are attributes before opset 11."""
+    array = call.input(0)
+    low, high = (
+        [call.attributes.get(name) for name in ("min", "max")] if call.opset < 11 else [call.optional(1), call.optional(2)]
+    )
+    if low is not None:
+        array = np.maximum(array, np.asarray(low, array.dtype).reshape(()))
+    return array if high is None else np.minimum(array, np.asarray(high, array.dtype).reshape(()))
+
+
+def _cast(array: Array, dtype: Any) -> Array:
+    """A float that the integers do not have is not defined: every runtime makes something else of it."""
+    if _is_float(array) and dtype.kind in "iu":
+        limits, whole = np.iinfo(dtype), np.trunc(array.astype(np.float64))
+        if not ((whole >= float(limits.min)) & (whole < float(limits.max) + 1)).all():
+            raise NotComputed
+    return array.astype(dtype)
+
+
+def _cast_to(call: Call) -> Array:
+    """Before opset 6 the type is a name."""
+    from onnx import TensorProto
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    to = call.attributes["to"]
+    number = TensorProto.DataType.Value(to.decode()) if isinstance(to, bytes) else to
+    dtype = tensor_dtype_to_np_dtype(number)
+    if TYPES.get(number) != dtype.name:
+        raise NotComputed
+    return _cast(call.input(0), dtype)
+
+
+def _constant(call: Call) -> Array:
+    ((name, value),) = call.attributes.items()
+    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    if name in ("value_string", "value_strings"):
+        return np.array([item.decode() for item in value] if isinstance(value, list) else value.decode(), object)
+    return value if name == "value" else np.array(value, kinds[name])
+
+
+def _constant_of_shape(call: Call) -> Array:
+    shape = [int(size) for size in call.input(0)]
+    _check_size(prod(shape))
+    value = call.attributes.get("value", np.zeros(1, np.float32))
+    return np.full(shape, value.reshape(()), value.dtype)
+
+
+def _range(call: Call) -> Array:
+    start, limit, delta = (call.input(index).reshape(()) for index in range(3))
+    count = ceil(float(limit - start) / float(delta)) if _is_float(start) else -((int(start) - int(limit)) // int(delta))
+    _check_size(count)
+    return (start + np.arange(max(0, count)).astype(start.dtype) * delta).astype(start.dtype)
+
+
+def _expand(call: Call) -> Array:
+    array = call.input(0)
+    return np.broadcast_to(array, _broadcast(array.shape, [int(size) for size in call.input(1)]))
+
+
+def _tile(call: Call) -> Array:
+    array, repeats = call.input(0), [int(count) for count in call.input(1)]
+    if call.opset < 6 or len(repeats) != array.ndim:
+        raise NotComputed
+    _check_size(array.size * prod(repeats))
+    return np.tile(array, repeats)
+
+
+def _where(call: Call) -> Array:
+    arrays = [call.input(index) for index in range(3)]
+    _broadcast(*(array.shape for array in arrays))
+    return np.where(*arrays)
+
+
+def _concat(call: Call) -> Array:
+    arrays = [_present(array) for array in call.inputs]
+    _check_size(sum(array.size for array in arrays))
+    return np.concatenate(arrays, call.attributes.get("axis", 1))
+
+
+def _gather(call: Call) -> Array:
+    array, indices, axis = call.input(0), call.input(1), call.attributes.get("axis", 0)
+    _check_size(prod(array.shape[:axis]) * indices.size * prod(array.shape[axis:][1:]))
+    return np.take(array, indices, axis)
+
+
+def _gather_nd(call: Call) -> Array:
+    array, indices = call.input(0), call.input(1)
+    if call.attributes.get("batch_dims", 0) or not indices.shape[-1]:
+        raise NotComputed
+    _check_size(prod(indices.shape[:-1]) * prod(array.shape[indices.shape[-1] :]))
+    return array[tuple(np.moveaxis(indices, -1, 0))]
+
+
+def _scatter_nd(call: Call) -> Array:
+    array, indices, updates = call.input(0).copy(), call.input(1), call.input(2)
+    if call.attributes.get("reduction", b"none") != b"none":
+        raise NotComputed
+    _check_size(prod(indices.shape[:-1]) * prod(array.shape[indices.shape[-1] :]))
+    places = tuple(np.moveaxis(indices, -1, 0))
+    if array[places].shape != updates.shape:
+        raise NotComputed
+    array[places] = updates
+    return array
+
+
+def _slice(call: Call) -> Array:
+    array = call.input(0)
+    starts, ends, axes = (call.ints(name, index, 10) for index, name in enumerate(("starts", "ends", "axes"), 1))
+    if starts is None or ends is None:
+        raise NotComputed
+    steps = call.ints("steps", 4, 10) if call.opset >= 10 else None
+    places: list[slice] = [slice(None)] * array.ndim
+    each = zip(starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True)
+    for start, end, axis, step in each:
+        size, forward = array.shape[axis], step > 0
+        first, last = (at + size if at < 0 else at for at in (start, end))
+        first = min(max(first, 0), size if forward else size - 1)
+        last = min(max(last, 0 if forward else -1), size if forward else size - 1)
+        places[axis] = slice(first, None if last < 0 else last, step) if first >= 0 else slice(0, 0)
+    return array[tuple(places)]
+
+
+def _split(call: Call) -> list[Array]:
+    array, axis, parts = call.input(0), call.attributes.get("axis", 0), call.outputs
+    size = array.shape[axis]
+    sizes = call.ints("split", 1, 13)
+    if sizes is None:
+        each = -(-size // parts)
+        sizes = [max(0, min(each, size - each * part)) for part in range(parts)]
+    if sum(sizes) != size or len(sizes) != parts or min(sizes) < 0:
+        raise NotComputed
+    return np.split(array, np.cumsum(sizes)[:-1], axis)
+
+
+def _reshape(call: Call) -> Array:
+    array, shape = call.input(0), call.ints("shape", 1, 5)
+    if shape is None:
+        raise NotComputed
+    if not call.attributes.get("allowzero"):
+        shape = [size if size else array.shape[axis] for axis, size in enumerate(shape)]
+    if any(size < -1 for size in shape):
+        raise NotComputed
+    return array.reshape(shape)
+
+
+def _flatten(call: Call) -> Array:
+    array, axis = call.input(0), call.attributes.get("axis", 1)
+    if not -array.ndim <= axis <= array.ndim:
+        raise NotComputed
+    axis += array.ndim if axis < 0 else 0
+    return array.reshape(prod(array.shape[:axis]), prod(array.shape[axis:]))
+
+
+def _squeeze(call: Call) -> Array:
+    axes = call.ints("axes", 1, 13)
+    return np.squeeze(call.input(0), None if axes is None else tuple(axes))
+
+
+def _unsqueeze(call: Call) -> Array:
+    axes = call.ints("axes", 1, 13)
+    return np.expand_dims(call.input(0), tuple(axes or ()))
+
+
+def _reduce(function: Callable[..., Array], since: int, call: Call) -> Array:
+    """``since`` is the opset from which the axes are an input."""
+    array, axes = call.input(0), call.ints("axes", 1, since)
+    if not axes and call.attributes.get("noop_with_empty_axes"):
+        return array
+    gone = {axis % array.ndim for axis in axes} if axes else set(range(array.ndim))
+    _check_size(prod(size for axis, size in enumerate(array.shape) if axis not in gone))
+    keepdims = bool(call.attributes.get("keepdims", 1))
+    return np.asarray(function(array, axis=tuple(axes) if axes else None, keepdims=keepdims)).astype(array.dtype)
+
+
+def _cumsum(call: Call) -> Array:
+    array, axis = call.input(0), int(call.input(1).reshape(()))
+    backward = slice(None, None, -1 if call.attributes.get("reverse") else 1)
+    turned = np.moveaxis(array, axis, 0)[backward]
+    sums = np.cumsum(turned, 0, array.dtype)
+    if call.attributes.get("exclusive"):
+        sums -= turned
+    return np.moveaxis(sums[backward], 0, axis)
+
+
+def _pad(call: Call) -> Array:
+    array, pads = call.input(0), call.ints("pads", 1, 11)
+    if call.attributes.get("mode", b"constant") != b"constant" or pads is None or call.optional(3) is not None:
+        raise NotComputed
+    value = call.attributes.get("value", 0) if call.opset < 11 else call.optional(2)
+    before, after = pads[: array.ndim], pads[array.ndim :]
+    if min(pads, default=0) < 0:
+        raise NotComputed
+    _check_size(prod(size + low + high for size, low, high in zip(array.shape, before, after, strict=True)))
+    fill = np.asarray(0 if value is None else value, array.dtype).reshape(())
+    return np.pad(array, list(zip(before, after, strict=True)), constant_values=fill)
+
+
+def _non_zero(call: Call) -> Array:
+    array = call.input(0)
+    if not array.ndim:
+        raise NotComputed
+    return np.array(np.nonzero(array), np.int64)
+
+
+def _shape(call: Call) -> Array:
+    if min(call.input(0).shape, default=0) < 0:
+        raise NotComputed
+    return np.array(call.input(0).shape, np.int64)[call.attributes.get("start") : call.attributes.get("end")]
+
+
+_FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "Abs": np.abs,
+    "Add": np.add,
+    "And": np.logical_and,
+    "BitwiseAnd": np.bitwise_and,
+    "BitwiseNot": np.bitwise_not,
+    "BitwiseOr": np.bitwise_or,
+    "Div": _divide,
+    "Equal": np.equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Identity": np.asarray,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Mul": np.multiply,
+    "Neg": np.negative,
+    "Not": np.logical_not,
+    "Or": np.logical_or,
+    "Relu": _relu,
+    "Sign": np.sign,
+    "Sub": np.subtract,
+    "Xor": np.logical_xor,
+}
+"""Elementwise: the types of all inputs are the same."""
+
+_FUNCTIONS_OF_FLOATS: Mapping[str, Callable[..., Array]] = {
+    "Ceil": np.ceil,
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "IsInf": np.isinf,
+    "IsNaN": np.isnan,
+    "Log": np.log,
+    "Reciprocal": np.reciprocal,
+    "Round": np.round,
+    "Sqrt": np.sqrt,
+}
+
+_VARIADIC: Mapping[str, Callable[..., Array]] = {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}
+
+OPERATORS: Mapping[str, Operator] = {
+    **{name: partial(_elementwise, function) for name, function in _FUNCTIONS.items()},
+    **{name: partial(_variadic, function) for name, function in _VARIADIC.items()},
+    **{name: partial(_of_floats, function) for name, function in _FUNCTIONS_OF_FLOATS.items()},
+    "Cast": _cast_to,
+    "CastLike": lambda call: _cast(call.input(0), call.input(1).dtype),
+    "Clip": _clip,
+    "Concat": _concat,
+    "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
+    "CumSum": _cumsum,
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "GatherND": _gather_nd,
+    "Mod": _mod,
+    "NonZero": _non_zero,
+    "Pad": _pad,
+    "Pow": _power,
+    "Range": _range,
+    "ReduceMax": partial(_reduce, np.max, 18),
+    "ReduceMin": partial(_reduce, np.min, 18),
+    "ReduceProd": partial(_reduce, np.prod, 18),
+    "ReduceSum": partial(_reduce, np.sum, 13),
+    "Reshape": _reshape,
+    "ScatterND": _scatter_nd,
+    "Shape": _shape,
+    "Size": lambda call: np.array(prod(call.input(0).shape), np.int64),
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Tile": _tile,
+    "Transpose": lambda call: np.transpose(call.input(0), call.attributes.get("perm")),
+    "Unsqueeze": _unsqueeze,
+    "Where": _where,
+}
+"""By name, those of ai.onnx alone."""
