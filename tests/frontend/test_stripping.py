@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,22 @@ def test_real_models_cost_the_same(path: Path, tmp_path: Path) -> None:
     assert report(tmp_path / "skeleton.onnx") == original
     assert numbers(report(tmp_path / "anonymous.onnx")) == numbers(original)
     assert (tmp_path / "anonymous.onnx").stat().st_size < 310_000
+
+
+@pytest.mark.parametrize(
+    "archive", sorted((Path(__file__).parent.parent / "data").glob("*.tar.xz")), ids=lambda path: path.stem
+)
+def test_small_models_of_an_archive_cost_the_same(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive) as files:
+        small = [member for member in files if member.name.endswith(".onnx") and member.size < 40_000]
+        sources = {member.name: files.extractfile(member).read() for member in small}  # type: ignore[union-attr]
+    assert sources
+    for name, source in sources.items():
+        strip(source, tmp_path / "skeleton.onnx")
+        strip(source, tmp_path / "anonymous.onnx", anonymize=True)
+        original = report(source)
+        assert report(tmp_path / "skeleton.onnx") == original, name
+        assert numbers(report(tmp_path / "anonymous.onnx")) == numbers(original), name
 
 
 @pytest.mark.parametrize("anonymize", [False, True])
