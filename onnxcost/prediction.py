@@ -78,8 +78,8 @@ class Prediction:
 
     @property
     def fps(self) -> Span | None:
-        """Items per second, one inference after the other."""
-        if self.latency is None:
+        """Items per second, one inference after the other; None for a model that has nothing to compute."""
+        if self.latency is None or not self.latency.low:
             return None
         return Span(self.batch / self.latency.high, self.batch / self.latency.low, self.latency.basis)
 

@@ -24,8 +24,6 @@ REFUSED = {
     "towers of Ifs": "nest subgraphs deeper than a file can store",
     "towers of many Ifs": "nest subgraphs deeper than a file can store",
     "towers of Ifs, both branches, more": "so often that they become 131,071 nodes",
-    "a Loop of a long name": "the names of nested nodes are together longer than 10,000 letters",
-    "a long name around many nodes": "the names of nested nodes are together longer than 10,000 letters",
     "a long name that functions repeat": "so often that they become 32,000 nodes of 1,6",
     "strings normalized": "no tensor has more than 64",
     "a Unique": "no tensor has more than 64",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -145,9 +146,8 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
         if prefix.count("/") > MAX_NESTING:
             raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
         if len(prefix) > LONGEST_PREFIX:
-            raise ModelError(
-                f"the names of nested nodes are together longer than {LONGEST_PREFIX:,} letters in '{prefix[:60]}…'"
-            )
+            # Each node inside is named after those around it: long names would take up many times the model's size.
+            prefix = f"{prefix[:60]}…{sha256(prefix.encode()).hexdigest()[:16]}/"
         inner: Scope = ChainMap({}, scope)
         for info, value in zip(graph.input, arguments, strict=False):
             inner[info.name] = value
@@ -159,6 +159,7 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
 
 
 MAX_NESTING, LONGEST_PREFIX = 256, 10_000
+"""Subgraphs within each other; characters of the names of the nodes around a nested one."""
 
 
 def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
