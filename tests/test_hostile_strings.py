@@ -58,7 +58,7 @@ def named(text: str, *, runs: bool = False) -> ModelProto:
             " { d = Identity(c) t = Relu(s) }> }"
         )
         for node in loop.graph.node:
-            node.name = f"{text}{node.op_type}"
+            node.name = f"{text[:1000]}{node.op_type}"  # longer ones are refused around nodes
         graph.node.extend(loop.graph.node)
         graph.input.extend(loop.graph.input)
         graph.output.append(helper.make_tensor_value_info(names["o"] + "2", TensorProto.FLOAT, None))
@@ -161,13 +161,18 @@ def test_models_and_saved_reports_are_compared(text: str, format_: str, tmp_path
     other = tmp_path / "other.onnx"
     other.write_bytes(model("(float[1,4] x) => (float[1,9] y) { y = MatMul(x, w) }", w=(4, 9)).SerializeToString())
     assert invoke(format_, "compare", path, saved, other, "--no-run", "--explain").exit_code == 0
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text(json.dumps(json.loads(saved.read_text()) | {"bound": text}))
+    assert invoke(format_, "compare", damaged, other, "--no-run").exit_code == 2
     assert invoke(format_, "compare", *[path] * 5, saved, "--no-run", "--sort", "macs", "--explain").exit_code == 0
 
 
 def replaced(document: Any, text: str) -> Any:
     """The document with the text in place of all its strings but those that a reader goes by."""
     if isinstance(document, dict):
-        return {key: value if key in ("schema", "convention") else replaced(value, text) for key, value in document.items()}
+        return {
+            key: value if key in ("schema", "convention", "bound") else replaced(value, text) for key, value in document.items()
+        }
     if isinstance(document, list):
         return [replaced(value, text) for value in document]
     return [text] if document == [] else text if isinstance(document, str) else document
