@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import click
 
 from onnxcost.cli.failures import BAD_INPUT, DEBUG, exit_code, note
-from onnxcost.processes import check_address_space
 from onnxcost.version import __version__
 
 
@@ -72,6 +71,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in WITHOUT_MODEL:
+            from onnxcost.processes import check_address_space
+
             check_address_space(NUMPY_BYTES)
         command = getattr(import_module(COMMANDS[cmd_name].module), cmd_name)
         assert isinstance(command, click.Command)

@@ -1,5 +1,6 @@
 """Gemm, MatMul and Einsum against the oracle."""
 
+import numpy as np
 import pytest
 
 from onnxcost.formulas.contraction import einsum_terms
@@ -46,6 +47,8 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_oracle(case: Case) -> None:
+    if case.op_type == "Einsum" and tuple(map(int, np.__version__.split(".")[:2])) < (2, 4):
+        pytest.skip("numpy before 2.4 sums an einsum in another way, and its operations are what is counted")
     check(case)
 
 
