@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
+    from onnxcost.comparison.api import compare as compare
     from onnxcost.comparison.candidates import Candidate as Candidate
     from onnxcost.comparison.candidates import Comparison as Comparison
-    from onnxcost.contest import compare as compare
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
     from onnxcost.errors import InputError as InputError
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
     from onnxcost.errors import UnknownShape as UnknownShape
     from onnxcost.estimator import estimate as estimate
     from onnxcost.formulas import FORMULAS as FORMULAS
-    from onnxcost.frontend.stripping import strip as strip
-    from onnxcost.latency import Latency as Latency
+    from onnxcost.frontend.strip import strip as strip
+    from onnxcost.graph import Work as Work
+    from onnxcost.measurement import Latency as Latency
     from onnxcost.measurement import Measurement as Measurement
     from onnxcost.measurement import Settings as Settings
-    from onnxcost.measuring.measuring import measure as measure
-    from onnxcost.measuring.measuring import measure_batches as measure_batches
-    from onnxcost.measuring.profiling import profile as profile
-    from onnxcost.measuring.tracing import trace as trace
-    from onnxcost.profiled import Profile as Profile
     from onnxcost.report import CostReport as CostReport
     from onnxcost.report import Counted as Counted
     from onnxcost.report import Uncounted as Uncounted
-    from onnxcost.scanned import Scanned as Scanned
-    from onnxcost.scanning.scanning import scan as scan
-    from onnxcost.work import Work as Work
+    from onnxcost.runtime.api import measure as measure
+    from onnxcost.runtime.api import measure_batches as measure_batches
+    from onnxcost.runtime.api import profile as profile
+    from onnxcost.runtime.api import trace as trace
+    from onnxcost.runtime.profile import Profile as Profile
+    from onnxcost.scanning.api import scan as scan
+    from onnxcost.scanning.results import Scanned as Scanned
+
 
 _HOMES = {
     "CONVENTIONS": "conventions",
@@ -45,25 +46,25 @@ _HOMES = {
     "Counted": "report",
     "FORMULAS": "formulas",
     "InputError": "errors",
-    "Latency": "latency",
+    "Latency": "measurement",
     "Measurement": "measurement",
     "MeasurementError": "errors",
     "ModelError": "errors",
     "OnnxCostError": "errors",
-    "Profile": "profiled",
-    "Scanned": "scanned",
+    "Profile": "runtime.profile",
+    "Scanned": "scanning.results",
     "Settings": "measurement",
     "Uncounted": "report",
     "UnknownShape": "errors",
-    "Work": "work",
-    "compare": "contest",
+    "Work": "graph",
+    "compare": "comparison.api",
     "estimate": "estimator",
-    "measure": "measuring.measuring",
-    "measure_batches": "measuring.measuring",
-    "profile": "measuring.profiling",
-    "scan": "scanning.scanning",
-    "strip": "frontend.stripping",
-    "trace": "measuring.tracing",
+    "measure": "runtime.api",
+    "measure_batches": "runtime.api",
+    "profile": "runtime.api",
+    "scan": "scanning.api",
+    "strip": "frontend.strip",
+    "trace": "runtime.api",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the names are strings

@@ -11,13 +11,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from onnxcost.errors import InputError
-from onnxcost.graph import Node
-from onnxcost.work import KINDS, Work
+from onnxcost.graph import KINDS, Node, Work
 
 Override = Callable[[Node, Work], int]
 
 
-class Rule(NamedTuple):
+class CountingRule(NamedTuple):
     """How a convention counts one operator: the number, for one execution of a node, and the same in words."""
 
     text: str
@@ -34,7 +33,7 @@ class Convention(NamedTuple):
     summary: str
     source: str
     weights: Mapping[str, int] = MappingProxyType({})
-    overrides: Mapping[str, Rule] = MappingProxyType({})
+    overrides: Mapping[str, CountingRule] = MappingProxyType({})
 
     def number(self, node: Node, work: Work) -> int:
         """The node's number under this convention, for one execution of it; ``work`` is the work of one execution."""
@@ -42,27 +41,27 @@ class Convention(NamedTuple):
         return rule.number(node, work) if rule else work.dot(self.weights)
 
 
-def convention_named(name: str) -> Convention:
+def find_convention(name: str) -> Convention:
     """The convention of that name; raises InputError with the names there are."""
     if name not in CONVENTIONS:
         raise InputError(f"no convention is called '{name}': there are {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
 
 
-def _each(operators: str, rule: Rule) -> dict[str, Rule]:
+def _each(operators: str, rule: CountingRule) -> dict[str, CountingRule]:
     return dict.fromkeys(operators.split(), rule)
 
 
-def _weighted(text: str, **weights: int) -> Rule:
-    return Rule(text, lambda node, work: work.dot(weights))
+def _weighted_dot(text: str, **weights: int) -> CountingRule:
+    return CountingRule(text, lambda node, work: work.dot(weights))
 
 
-def _per_input(times: int) -> Rule:
-    return Rule(f"{times}·in" if times > 1 else "in", lambda node, work: times * node.x.size)
+def _per_input(times: int) -> CountingRule:
+    return CountingRule(f"{times}·in" if times > 1 else "in", lambda node, work: times * node.x.size)
 
 
-def _per_output(times: int) -> Rule:
-    return Rule(f"{times}·out" if times > 1 else "out", lambda node, work: times * node.out.size)
+def _per_output(times: int) -> CountingRule:
+    return CountingRule(f"{times}·out" if times > 1 else "out", lambda node, work: times * node.out.size)
 
 
 def _kernel_elements(node: Node) -> int:
@@ -76,7 +75,7 @@ def _softmax(node: Node, work: Work) -> int:
     return (node.x.size // n) * (3 * n - 1) if n else 0
 
 
-_ZERO = Rule("0", lambda node, work: 0)
+_ZERO = CountingRule("0", lambda node, work: 0)
 
 _CONVOLUTIONS = (
     "Conv ConvInteger QLinearConv com.microsoft.FusedConv com.microsoft.NhwcConv com.microsoft.NhwcFusedConv "
@@ -90,19 +89,19 @@ _PRODUCTS = (
 _MAX_POOLS = "com.microsoft.NhwcMaxPool com.microsoft.nchwc.MaxPool com.microsoft.nchwc.GlobalMaxPool"
 _BLOCKED_AVERAGES = "com.microsoft.nchwc.AveragePool com.microsoft.nchwc.GlobalAveragePool"
 
-_CLASSIC: Mapping[str, Rule] = {
-    **_each(_PRODUCTS, _weighted("(2·K − 1)·out", macs=2, accumulators=-1)),
-    **_each(_CONVOLUTIONS, _weighted("out·(C_in/g·k + 1 if bias)", macs=1, bias_adds=1)),
+_CLASSIC: Mapping[str, CountingRule] = {
+    **_each(_PRODUCTS, _weighted_dot("(2·K − 1)·out", macs=2, accumulators=-1)),
+    **_each(_CONVOLUTIONS, _weighted_dot("out·(C_in/g·k + 1 if bias)", macs=1, bias_adds=1)),
     "Relu": _per_input(1),
     "Tanh": _per_input(5),
     "Sigmoid": _per_input(4),
     **_each(f"MaxPool GlobalMaxPool {_MAX_POOLS}", _per_output(1)),
     **_each(
         f"AveragePool GlobalAveragePool {_BLOCKED_AVERAGES}",
-        Rule("(k + 1)·out", lambda node, work: (_kernel_elements(node) + 1) * node.out.size),
+        CountingRule("(k + 1)·out", lambda node, work: (_kernel_elements(node) + 1) * node.out.size),
     ),
     "BatchNormalization": _per_input(4),
-    "Softmax": Rule("rows·(3·n − 1)", _softmax),
+    "Softmax": CountingRule("rows·(3·n − 1)", _softmax),
     "Dropout": _ZERO,
 }
 
@@ -114,11 +113,11 @@ def _rank_four_resize(node: Node, work: Work) -> int:
     return times * node.out.size if node.x.rank == 4 and not node.attributes.get("antialias") else 0
 
 
-_FVCORE: Mapping[str, Rule] = {
+_FVCORE: Mapping[str, CountingRule] = {
     "BatchNormalization": _per_input(2),
     **_each("LayerNormalization GroupNormalization InstanceNormalization", _per_input(5)),
-    **_each("Resize Upsample", Rule("out nearest, 4·out bilinear, 2-D only", _rank_four_resize)),
-    "GlobalAveragePool": Rule("in, 2-D only", lambda node, work: node.x.size if node.x.rank == 4 else 0),
+    **_each("Resize Upsample", CountingRule("out nearest, 4·out bilinear, 2-D only", _rank_four_resize)),
+    "GlobalAveragePool": CountingRule("in, 2-D only", lambda node, work: node.x.size if node.x.rank == 4 else 0),
     "GridSample": _per_output(4),
     **_each("RNN GRU LSTM Attention DeformConv", _ZERO),
 }
@@ -144,7 +143,7 @@ def _thop_upsample(node: Node, work: Work) -> int:
     return times * node.out.size
 
 
-def _thop_recurrent(gates: int, elementwise: int) -> Rule:
+def _thop_recurrent(gates: int, elementwise: int) -> CountingRule:
     """Steps · batch · directions · (gates · (H·(I + H) + H + 2·H with bias) + elementwise · H); I inputs, H hidden."""
 
     def count(node: Node, work: Work) -> int:
@@ -154,19 +153,19 @@ def _thop_recurrent(gates: int, elementwise: int) -> Rule:
         cell = gates * (hidden * (width + hidden) + hidden + bias) + elementwise * hidden
         return first * second * directions * cell
 
-    return Rule(f"steps·batch·directions·({gates}·(H·(I + H) + H + 2·H if bias) + {elementwise}·H)", count)
+    return CountingRule(f"steps·batch·directions·({gates}·(H·(I + H) + H + 2·H if bias) + {elementwise}·H)", count)
 
 
-_THOP: Mapping[str, Rule] = {
-    **_each(f"MatMul Gemm {_FUSED_PRODUCTS}", Rule("MACs with a weight, 0 of two activations", _thop_product)),
+_THOP: Mapping[str, CountingRule] = {
+    **_each(f"MatMul Gemm {_FUSED_PRODUCTS}", CountingRule("MACs with a weight, 0 of two activations", _thop_product)),
     **_each("Einsum Attention DeformConv", _ZERO),
-    "ConvTranspose": Rule("out·C_in/g·k", _thop_conv_transpose),
+    "ConvTranspose": CountingRule("out·C_in/g·k", _thop_conv_transpose),
     **_each("BatchNormalization LayerNormalization InstanceNormalization", _per_input(4)),
     "PRelu": _per_input(1),
-    "Softmax": Rule("rows·(3·n − 1)", _softmax),
+    "Softmax": CountingRule("rows·(3·n − 1)", _softmax),
     "AveragePool": _per_output(1),
-    "GlobalAveragePool": Rule("in + out", lambda node, work: node.x.size + node.out.size),
-    **_each("Resize Upsample", Rule("out nearest, 5·out 1-D and 11·out 2-D linear, 259·out cubic", _thop_upsample)),
+    "GlobalAveragePool": CountingRule("in + out", lambda node, work: node.x.size + node.out.size),
+    **_each("Resize Upsample", CountingRule("out nearest, 5·out 1-D and 11·out 2-D linear, 259·out cubic", _thop_upsample)),
     "RNN": _thop_recurrent(1, 0),
     "GRU": _thop_recurrent(3, 4),
     "LSTM": _thop_recurrent(4, 4),

@@ -155,3 +155,14 @@ def _place(trail: Trail) -> str:
         trail, key = trail
         keys.insert(0, key)
     return ".".join(keys)
+
+
+_SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "count": _SI,
+    "bytes": {"": 1, **{f"{prefix}B": size for prefix, size in _SI.items()}, **_BINARY},
+    "seconds": {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
+    "": {"": 1},
+}
+"""The units that a limit may have, by what it limits."""

@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
+from onnxcost.analysis.memory import memory
+from onnxcost.analysis.weights import weights_by_node
 from onnxcost.conventions import FLOPS
-from onnxcost.dtypes import compute_dtype, compute_dtypes
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.formulas.sources import known_formulas
+from onnxcost.formulas.sources import select_formulas
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.graph import Caveat, Graph, Node
-from onnxcost.memory import memory
-from onnxcost.parameters import weights_by_node
+from onnxcost.graph import NO_WORK, Caveat, Graph, Node
+from onnxcost.operators.traffic import NO_TRAFFIC, traffic
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
-from onnxcost.traffic import NO_TRAFFIC, traffic
-from onnxcost.work import NO_WORK
 
 if TYPE_CHECKING:
     from onnxcost.frontend import ModelSource
-    from onnxcost.traced import Trace
+    from onnxcost.frontend.trace import Trace
 
 
 def estimate(
@@ -47,18 +46,18 @@ def estimate(
     from onnxcost.frontend import operators_in, read_graph, read_skeleton
 
     skeleton = read_skeleton(model)
-    known = known_formulas(operators_in(skeleton.model)) if formulas is None else formulas
-    return cost(read_graph(skeleton, shapes, dims, values, trips, known, trace), known)
+    known = select_formulas(operators_in(skeleton.model)) if formulas is None else formulas
+    return count_graph(read_graph(skeleton, shapes, dims, values, trips, known, trace), known)
 
 
-def cost(graph: Graph, formulas: FormulaTable) -> CostReport:
+def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
     """The cost of a graph. What cannot be counted is in the report as Uncounted, with its reason."""
     caveats = list(graph.caveats)
-    graph = replace(graph, nodes=tuple(_resolved(graph.nodes, formulas, caveats)))
+    graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats)))
     weights = weights_by_node(graph)
     dtypes, notes = compute_dtypes(graph)
     costs = tuple(
-        node_cost(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
+        count_node(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
     )
     return CostReport(
         graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes), *_at_most(costs, formulas))
@@ -75,7 +74,7 @@ def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     return [Caveat("upper", f"{which}: data decides what is done; what is counted is the most that it can be")]
 
 
-def node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
+def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
     """The cost of one node, whose arithmetic is done in ``dtype`` and which is the first to read so many parameters."""
     if node.open_reason:
         return Uncounted(node, node.open_reason, parameters)
@@ -96,12 +95,12 @@ def node_cost(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -
         return Uncounted(node, f"the node does not fit its formula ({type(error).__name__}: {error})", parameters)
 
 
-def _resolved(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat]) -> list[Node]:
+def _resolve_branches(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat]) -> list[Node]:
     """The nodes with the dearer branch in place of the branches of an ``If`` whose condition is not known."""
     resolved = []
     for node in nodes:
         if node.branches:
-            branches = {name: _resolved(branch, formulas, caveats) for name, branch in node.branches.items()}
+            branches = {name: _resolve_branches(branch, formulas, caveats) for name, branch in node.branches.items()}
             counts = {name: _flops(branch, formulas) for name, branch in branches.items()}
             dearer = max(counts, key=counts.__getitem__)
             resolved += branches[dearer]
@@ -113,7 +112,7 @@ def _resolved(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Cavea
 
 
 def _flops(nodes: Sequence[Node], formulas: FormulaTable) -> int:
-    return Group((), tuple(node_cost(node, formulas, compute_dtype(node), 0) for node in nodes)).total(FLOPS)
+    return Group((), tuple(count_node(node, formulas, compute_dtype(node), 0) for node in nodes)).total(FLOPS)
 
 
 def _bounds(nodes: Sequence[Node]) -> list[Caveat]:

@@ -41,7 +41,7 @@ def check_address_space(needed: int) -> None:
         raise MemoryError from None
 
 
-def how_it_ended(code: int) -> str:
+def describe_exit(code: int) -> str:
     """The end of a child by its exit code: "crashed (SIGSEGV)", "ended with code 1"."""
     if code >= 0:
         return f"ended with code {code}"
@@ -66,7 +66,7 @@ def end_on_signals() -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Signals that ask the process to end are heard behind the block, so that it cleans up to its end."""
     if threading.current_thread() is not threading.main_thread():
         # Signals are handled in the main thread alone.
@@ -90,7 +90,7 @@ def leave_interrupts_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def own_output() -> BinaryIO:
+def claim_output() -> BinaryIO:
     """In the child: the pipe to the parent, out of reach of whatever a library prints, which goes to stderr from now on."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -1,20 +1,24 @@
-"""What an estimate found: frozen results and their queries."""
+"""The result of an estimate: the cost of each node, totals, groups, and the report as a dict or a data frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
-from onnxcost.graph import Caveat, Graph, Node
-from onnxcost.traffic import NO_TRAFFIC, Traffic
-from onnxcost.work import NO_WORK, Work
+from onnxcost.analysis.memory import Memory
+from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
+from onnxcost.graph import NO_WORK, Caveat, Graph, Node, Tensor, Work
+from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
+from onnxcost.version import __version__
 
 if TYPE_CHECKING:
     import pandas
+
+    from onnxcost.measurement import MeasurementResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,6 @@ class Uncounted:
 
 
 NodeCost = Counted | Uncounted
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Parameters (elements), weights (bytes as stored) and the peak of live activations (bytes; None where a shape is open).
-
-    ``running_statistics`` are the means and variances of BatchNormalization, which are not among ``parameters``.
-    """
-
-    parameters: int
-    running_statistics: int
-    weight_bytes: int
-    weight_bytes_by_dtype: Mapping[str, int]
-    peak_activation_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +107,7 @@ class Group:
         return frozenset(cost.node.key for cost in self.costs)
 
 
-def grouped(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:
+def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:
     """The costs by key, in the order in which the keys first come."""
     groups: dict[tuple[str, ...], list[NodeCost]] = {}
     for cost in costs:
@@ -203,15 +193,15 @@ class CostReport:
 
     @cached_property
     def _operators(self) -> tuple[Group, ...]:
-        return grouped(self.costs, lambda cost: (cost.node.domain, cost.node.op_type))
+        return group_costs(self.costs, lambda cost: (cost.node.domain, cost.node.op_type))
 
     def by_scope(self, depth: int) -> tuple[Group, ...]:
         """Groups keyed by the first ``depth`` parts of the module scope; the empty key holds what has no scope."""
-        return grouped(self.costs, lambda cost: cost.node.scope[:depth])
+        return group_costs(self.costs, lambda cost: cost.node.scope[:depth])
 
     def by_dtype(self) -> tuple[Group, ...]:
         """Counted nodes, keyed (dtype,)."""
-        return grouped(self.counted, lambda cost: (cost.dtype,) if isinstance(cost, Counted) else ("",))
+        return group_costs(self.counted, lambda cost: (cost.dtype,) if isinstance(cost, Counted) else ("",))
 
     def top(self, count: int | None, convention: Convention = FLOPS) -> tuple[Counted, ...]:
         """The most expensive nodes, dearest first; all of them for None."""
@@ -222,13 +212,11 @@ class CostReport:
 
         Raises InputError for a convention that does not exist.
         """
-        from onnxcost.schema import report_to_dict
 
         return report_to_dict(self, convention)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a node, in order of execution. Raises OnnxCostError where pandas is not installed."""
-        from onnxcost.frames import report_frame
 
         return report_frame(self)
 
@@ -236,3 +224,176 @@ class CostReport:
         """The report in a notebook. By name, because looks are made above: nothing here knows of them."""
         html: str = import_module("onnxcost.render.notebook").report_html(self)
         return html
+
+
+IDENTITY = ("name", "op_type", "domain", "scope", "dtype", "output_shape", "not_counted")
+NUMBERS = ("repeat", "macs", "flops", "parameters", "read_bytes", "write_bytes")
+COLUMNS = (*IDENTITY, *NUMBERS)
+
+
+def report_frame(report: CostReport) -> pandas.DataFrame:
+    """One row a node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers."""
+    from onnxcost.measurement import import_pandas
+
+    pandas = import_pandas()
+    frame = pandas.DataFrame([_record(cost) for cost in report.costs], columns=COLUMNS, dtype=object)
+    for column in NUMBERS:
+        # Of numbers beyond 64 bits the column stays one of Python's integers.
+        with suppress(OverflowError):
+            frame[column] = pandas.array(frame[column].array, dtype="Int64")
+    return frame
+
+
+def _record(cost: NodeCost) -> tuple[Any, ...]:
+    """The values of COLUMNS."""
+    node = cost.node
+    output = next((tensor for tensor in node.outputs if tensor is not None), None)
+    name = node.name or (output.name if output else "")
+    identity = (name, node.op_type, node.domain, "/".join(node.scope))
+    shape = output.dims if output else None
+    if not isinstance(cost, Counted):
+        return (*identity, None, shape, cost.reason, node.repeat, None, None, cost.parameters, None, None)
+    moved = cost.traffic
+    numbers = (node.repeat, cost.count(MACS), cost.count(FLOPS), cost.parameters, moved.read_bytes, moved.write_bytes)
+    return (*identity, cost.dtype, shape, None, *numbers)
+
+
+SCHEMA = "onnxcost/1"
+
+
+def report_to_dict(
+    report: CostReport,
+    convention: Convention | str = FLOPS,
+    measurement: MeasurementResult | None = None,
+    batches: Sequence[MeasurementResult] = (),
+    *,
+    has_nodes: bool = True,
+) -> dict[str, Any]:
+    """The report as plain dicts, lists, strings and numbers; ``batches`` are the measurements at several batch sizes.
+
+    ``nodes``, most of the document, can be left out. Sums leave out what ``uncounted`` lists; ``complete`` says whether that is
+    nothing. Raises InputError for a convention that does not exist.
+    """
+    chosen = find_convention(convention) if isinstance(convention, str) else convention
+    return {
+        **_model_fields(report.graph),
+        "complete": report.complete,
+        "bound": report.bound,
+        "convention": chosen.name,
+        "totals": _totals(report, chosen),
+        "conventions": {name: report.total(each) for name, each in CONVENTIONS.items()},
+        "by_dtype": [
+            {"dtype": group.key[0], **_counts(group, chosen), "nodes": len(group.costs)} for group in report.by_dtype()
+        ],
+        "by_operator": [_operator(group, chosen) for group in report.by_operator()],
+        **({"nodes": [_node(cost, chosen) for cost in report.counted]} if has_nodes else {}),
+        "uncounted": [{**_node_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
+        "warnings": list(report.warnings),
+        **_measurement_fields(measurement, batches),
+    }
+
+
+def measurements_to_dict(
+    graph: Graph, measurement: MeasurementResult | None, batches: Sequence[MeasurementResult] = ()
+) -> dict[str, Any]:
+    """A document of measurements alone, under the keys that they have in a report."""
+    return {**_model_fields(graph), **_measurement_fields(measurement, batches)}
+
+
+def _model_fields(graph: Graph) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "model": _model(graph),
+        "inputs": _tensors(graph.inputs),
+        "outputs": _tensors(graph.outputs),
+        "dims": [{"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option} for dim in graph.dims],
+    }
+
+
+def _model(graph: Graph) -> dict[str, Any]:
+    return {
+        "path": graph.path,
+        "name": graph.name,
+        "producer": graph.producer,
+        "ir_version": graph.ir_version,
+        "opsets": dict(graph.opsets),
+        "file_bytes": graph.file_bytes,
+        "nodes": len(graph.nodes),
+    }
+
+
+def _tensors(tensors: Iterable[Tensor | None]) -> list[dict[str, Any] | None]:
+    return [
+        None if tensor is None else {"name": tensor.name, "dtype": tensor.dtype, "shape": _shape(tensor)} for tensor in tensors
+    ]
+
+
+def _shape(tensor: Tensor) -> list[int | str | None] | None:
+    return None if tensor.dims is None else list(tensor.dims)
+
+
+def _counts(counts: Group | Counted, convention: Convention) -> dict[str, int]:
+    count = counts.total if isinstance(counts, Group) else counts.count
+    own = {} if convention.name in (FLOPS.name, MACS.name) else {"count": count(convention)}
+    return {"macs": count(MACS), "flops": count(FLOPS), **own}
+
+
+def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
+    memory, traffic = report.memory, report.whole.traffic
+    return {
+        **_counts(report.whole, convention),
+        "parameters": memory.parameters,
+        "running_statistics": memory.running_statistics,
+        "weight_bytes": memory.weight_bytes,
+        "weight_bytes_by_dtype": dict(memory.weight_bytes_by_dtype),
+        "peak_activation_bytes": memory.peak_activation_bytes,
+        "read_bytes": traffic.read_bytes,
+        "write_bytes": traffic.write_bytes,
+        "intensity": report.intensity,
+        "work": report.whole.work.to_dict(),
+    }
+
+
+def _operator(group: Group, convention: Convention) -> dict[str, Any]:
+    domain, op_type = group.key
+    traffic = group.traffic
+    return {
+        "op_type": op_type,
+        "domain": domain,
+        "nodes": len(group.costs),
+        "uncounted": len(group.costs) - len(group.counted),
+        **_counts(group, convention),
+        "parameters": group.parameters,
+        "read_bytes": traffic.read_bytes,
+        "write_bytes": traffic.write_bytes,
+    }
+
+
+def _node_identity(node: Node) -> dict[str, Any]:
+    return {"name": node.name, "op_type": node.op_type, "domain": node.domain}
+
+
+def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
+    node, traffic = cost.node, cost.traffic
+    return {
+        **_node_identity(node),
+        "scope": list(node.scope),
+        "dtype": cost.dtype,
+        "repeat": node.repeat,
+        "inputs": _tensors(node.inputs),
+        "outputs": _tensors(node.outputs),
+        **_counts(cost, convention),
+        "work": cost.work.to_dict(),
+        "parameters": cost.parameters,
+        "read_bytes": traffic.read_bytes,
+        "write_bytes": traffic.write_bytes,
+    }
+
+
+def _measurement_fields(measurement: MeasurementResult | None, batches: Sequence[MeasurementResult]) -> dict[str, Any]:
+    from onnxcost.measurement import measurement_to_dict
+
+    """The key ``batches`` is there where several were measured."""
+    several = {"batches": [measurement_to_dict(each) for each in batches]} if batches else {}
+    return {"measurement": None if measurement is None else measurement_to_dict(measurement), **several}

@@ -163,12 +163,9 @@ def count_and_render(data: bytes, rng: random.Random) -> None:
     """Everything that the library does with a model."""
     import onnxcost
     from onnxcost.conventions import CONVENTIONS
-    from onnxcost.render.as_csv import report_csv
-    from onnxcost.render.as_json import report_json
-    from onnxcost.render.as_markdown import report_markdown
-    from onnxcost.render.screen import Screen, text_of
-    from onnxcost.render.terminal import report_lines
-    from onnxcost.render.view import SORTS, View
+    from onnxcost.render.formats import report_csv, report_json, report_lines, report_markdown
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.report import SORTS, View
 
     try:
         report = onnxcost.estimate(data)

@@ -72,7 +72,7 @@ def compare(name: str, before: Report, data: bytes, without: tuple[str, ...] = (
 
 def strip_keeps(data: bytes, before: Report, rng: Random) -> None:
     """A skeleton costs what the model does, also without its names."""
-    from onnxcost.frontend.stripping import strip
+    from onnxcost.frontend.strip import strip
 
     for anonymize in (False, True):
         name = "anonymize" if anonymize else "strip"
@@ -257,12 +257,9 @@ def check_outputs(data: bytes, rng: Random) -> None:
     """Every format of the library, read back and compared."""
     import onnxcost
     from onnxcost.conventions import CONVENTIONS
-    from onnxcost.render.as_csv import report_csv
-    from onnxcost.render.as_json import report_json
-    from onnxcost.render.as_markdown import report_markdown
-    from onnxcost.render.screen import Screen, text_of
-    from onnxcost.render.terminal import report_lines
-    from onnxcost.render.view import View
+    from onnxcost.render.formats import report_csv, report_json, report_lines, report_markdown
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.report import View
 
     report = onnxcost.estimate(data)
     convention = CONVENTIONS[rng.choice(sorted(CONVENTIONS))]

@@ -452,10 +452,9 @@ SECONDS, MEMORY = 10, 10**9
 
 def _count(data: bytes) -> str:
     import onnxcost
-    from onnxcost.render.as_json import report_json
-    from onnxcost.render.screen import Screen, text_of
-    from onnxcost.render.terminal import report_lines
-    from onnxcost.render.view import View
+    from onnxcost.render.formats import report_json, report_lines
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.report import View
 
     try:
         report = onnxcost.estimate(data)

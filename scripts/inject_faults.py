@@ -208,11 +208,11 @@ def _become(command: Command, folder: Path, fault: Fault | None, stops: bool) ->
 
 def _calibrate_little() -> None:
     """Every fortieth probe: what can fail is the same."""
-    from onnxcost.hardware import probes
-    from onnxcost.measuring import calibrating
+    from onnxcost.hardware.calibration import probes
+    from onnxcost.runtime import calibrate
 
     few = probes.probes()[::40]
-    calibrating.probes = lambda: few
+    calibrate.probes = lambda: few
 
 
 def _run_forked(command: Command, folder: Path, fault: Fault | None, stops: bool = False) -> int:

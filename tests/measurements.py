@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxcost.measurement import Advice, Device, Environment, InputUsed, Measurement, MemoryUse, Settings
+from onnxcost.measurement import Advice, Environment, InputUsed, MeasuredDevice, Measurement, MemoryUse, Settings
 
 MIB = 1 << 20
 
@@ -24,7 +24,7 @@ MEASUREMENT = Measurement(
     warmup_runs=3,
     batch=1,
     inputs=(InputUsed("x", "float32", (1, 3, 8, 8), "synthesised: numbers between 0 and 1"),),
-    device=Device("A Processor"),
+    device=MeasuredDevice("A Processor"),
     environment=Environment(4, 4.0, 0.1, 3e9, 4e9, "1.30.0", "Linux"),
     memory=MemoryUse(64 * MIB, 40 * MIB, 3 * MIB, MIB),
     threads=(4, 1),

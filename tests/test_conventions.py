@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.conventions import CONVENTIONS, convention_named
+from onnxcost.conventions import CONVENTIONS, find_convention
 from onnxcost.errors import InputError
 from onnxcost.formulas import FORMULAS
 from onnxcost.graph import Node
@@ -85,4 +85,4 @@ def test_flops_of_a_dot_product_are_2n_minus_1_and_its_bias_1_more() -> None:
 
 def test_an_unknown_convention_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="'mac': there are flops, macs, classic, torch, fvcore, thop"):
-        convention_named("mac")
+        find_convention("mac")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxcost.comparison.gate import UNITS
-from onnxcost.documents import is_figure, is_whole, parse_json, parse_number, parse_quantity, parse_toml, read_toml
+from onnxcost.documents import UNITS, is_figure, is_whole, parse_json, parse_number, parse_quantity, parse_toml, read_toml
 from onnxcost.errors import InputError
 
 

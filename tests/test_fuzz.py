@@ -192,10 +192,9 @@ FOUND: dict[str, ModelProto] = {
 
 @pytest.mark.parametrize("made", FOUND.values(), ids=FOUND.keys())
 def test_what_the_fuzzer_found_ends_in_a_report_or_in_one_error(made: ModelProto) -> None:
-    from onnxcost.render.as_json import report_json
-    from onnxcost.render.screen import Screen, text_of
-    from onnxcost.render.terminal import report_lines
-    from onnxcost.render.view import View
+    from onnxcost.render.formats import report_json, report_lines
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.report import View
 
     try:
         report = onnxcost.estimate(made)

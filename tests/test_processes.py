@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from onnxcost.processes import uninterrupted
+from onnxcost.processes import defer_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -38,7 +38,7 @@ finally:
 def test_an_interrupt_is_heard_behind_the_block() -> None:
     seen = []
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # what is left of the block is what is tested
-        with uninterrupted():
+        with defer_signals():
             for _ in range(3):
                 os.kill(os.getpid(), signal.SIGINT)
             seen.append("all done")
@@ -51,7 +51,7 @@ def test_other_threads_have_no_signals_to_wait_for() -> None:
     seen = []
 
     def work() -> None:
-        with uninterrupted():
+        with defer_signals():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

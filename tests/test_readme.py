@@ -15,7 +15,7 @@ import pytest
 import onnxcost
 from onnxcost.cli.app import COMMANDS, run
 from onnxcost.hardware.catalogue import catalogue
-from onnxcost.schema import report_to_dict
+from onnxcost.report import report_to_dict
 from scripts import readme
 from tests.modeltext import model
 

@@ -64,7 +64,10 @@ def test_what_is_refused_is_one_line(folder: Path, command: str, code: int, says
 
 
 UNMEASURED = {
-    "open files": ("ulimit -n 8; onnxcost model.onnx", "not measured: the process that runs the model cannot be started: Too many open files"),
+    "open files": (
+        "ulimit -n 8; onnxcost model.onnx",
+        "not measured: the process that runs the model cannot be started: Too many open files",
+    ),
     "address space": ("ulimit -v 150000; onnxcost model.onnx", "not measured: "),
     "address space for outputs": (
         "ulimit -v 150000; onnxcost compare model.onnx model.onnx --max-difference 1 --no-run",

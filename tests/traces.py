@@ -9,12 +9,12 @@ from typing import Any
 from onnx import ModelProto
 
 import onnxcost
+from onnxcost.frontend.trace import Trace
 from onnxcost.measurement import Settings
-from onnxcost.measuring import traced_run
-from onnxcost.measuring.child import Channel
-from onnxcost.measuring.inputs import feeds_of
-from onnxcost.measuring.messages import Request
-from onnxcost.traced import Trace
+from onnxcost.runtime import tasks
+from onnxcost.runtime.inputs import feeds_of
+from onnxcost.runtime.protocol import Request
+from onnxcost.runtime.worker import Channel
 
 
 def traced(model: ModelProto | Path, fed: dict[str, Any], **arguments: Any) -> Trace:
@@ -25,6 +25,6 @@ def traced(model: ModelProto | Path, fed: dict[str, Any], **arguments: Any) -> T
             path.write_bytes(model.SerializeToString())
         feeds = feeds_of(onnxcost.estimate(path, **arguments).graph, fed, {})
         said: list[object] = []
-        traced_run.run(Request("trace", str(path), feeds, Settings(), folder), Channel(said.append, bool))
+        tasks.run_traced(Request("trace", str(path), feeds, Settings(), folder), Channel(said.append, bool))
     (trace,) = (each for each in said if isinstance(each, Trace))
     return trace

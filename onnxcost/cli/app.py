@@ -1,36 +1,116 @@
-"""The ``onnxcost`` group: its commands, the default one, and how it ends."""
+"""The ``onnxcost`` command group, its error messages on stderr, and exit codes."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 
-from onnxcost.cli.failures import BAD_INPUT, DEBUG, exit_code, note
+from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, refusal
+from onnxcost.render.escaping import plain
 from onnxcost.version import __version__
 
+DEBUG = "ONNXCOST_DEBUG"
+INTERRUPTED = 130
+BAD_INPUT = 2
+CLICK_PIPE_BROKEN = 1
 
-class Entry(NamedTuple):
+
+def say(kind: str, message: str) -> None:
+    """One line on stderr: ``onnxcost: error: …``. Line ends inside it become spaces, control characters ``?``."""
+    line = plain(" ".join(message.split()))
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    # What cannot be said changes nothing of what was done, nor the exit code.
+    with suppress(OSError, ValueError):
+        click.echo(f"onnxcost: {kind}: {line}".encode(encoding, "replace").decode(encoding), err=True)
+
+
+def note(message: str) -> None:
+    """Something worth knowing that changes nothing."""
+    say("note", message)
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run the command; returns the code that the process ends with."""
+    try:
+        result = command()
+    except SystemExit as end:
+        # click ends so where nobody reads on (onnxcost --help | head): that is no failure.
+        if end.code != CLICK_PIPE_BROKEN:
+            raise
+        return 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.UsageError as usage:
+        where = usage.ctx.command_path if usage.ctx else "onnxcost"
+        say("error", f"{usage.format_message().strip().removesuffix('.')}; see '{where} --help'")
+        return BAD_INPUT
+    except OnnxCostError as error:
+        say("error", str(error))
+        return error.exit_code
+    except Exception as error:
+        refused = refusal(error)
+        if refused is None or _shows_tracebacks():
+            return _bug(error)
+    else:
+        return result if isinstance(result, int) else 0
+    # Here the exception is gone, and with it what its frames kept: without memory not even a line could be printed.
+    say("error", refused)
+    return BAD_INPUT
+
+
+@contextmanager
+def refusals_of_measuring() -> Iterator[None]:
+    """What the system refuses inside is a measurement that failed: raises MeasurementError, so that what was counted stands."""
+    try:
+        yield
+    except REFUSALS as error:
+        if (refused := refusal(error)) is None or _shows_tracebacks():
+            raise
+        raise MeasurementError(refused) from None
+
+
+def _shows_tracebacks() -> bool:
+    return os.environ.get(DEBUG, "0") not in ("", "0")
+
+
+def _bug(error: Exception) -> int:
+    """The line for what nobody foresaw; the traceback where it is asked for."""
+    if _shows_tracebacks():
+        raise error
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""  # noqa: PTH119
+    message = f"{type(error).__name__}{f' ({error})' if str(error) else ''}{where}"
+    say("error", f"this is a bug in onnxcost: {message}. Run it again with {DEBUG}=1 and report what that prints")
+    return BAD_INPUT
+
+
+class CommandEntry(NamedTuple):
     """A command of the group: where it lives, and the line of it in ``onnxcost --help``, printed without importing it."""
 
     module: str
     summary: str
 
 
-COMMANDS: Mapping[str, Entry] = {
-    "estimate": Entry("onnxcost.cli.estimate", "Count operations, bytes and memory, then measure (the default)."),
-    "measure": Entry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
-    "profile": Entry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
-    "compare": Entry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
-    "scan": Entry("onnxcost.cli.scan", "Count many models, several side by side: a row for each."),
-    "strip": Entry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
-    "formulas": Entry("onnxcost.cli.formulas", "Show how each operator is counted."),
-    "budget": Entry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
-    "devices": Entry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
+COMMANDS: Mapping[str, CommandEntry] = {
+    "estimate": CommandEntry("onnxcost.cli.estimate", "Count operations, bytes and memory, then measure (the default)."),
+    "measure": CommandEntry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
+    "profile": CommandEntry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
+    "compare": CommandEntry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
+    "scan": CommandEntry("onnxcost.cli.scan", "Count many models, several side by side: a row for each."),
+    "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
+    "formulas": CommandEntry("onnxcost.cli.formulas", "Show how each operator is counted."),
+    "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
+    "devices": CommandEntry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
 }
 """A module here has its command under the module's last name."""
 

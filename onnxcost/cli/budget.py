@@ -1,4 +1,4 @@
-"""``onnxcost budget MODEL``: on which devices a model keeps its limits, and what would have to change."""
+"""``onnxcost budget MODEL``: the devices on which a model keeps its limits, and what would have to change."""
 
 from __future__ import annotations
 
@@ -7,19 +7,67 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli import asked as asking
-from onnxcost.cli.asked import Asked
-from onnxcost.cli.budget_options import HELP, LIMITS, budget_options
-from onnxcost.cli.failures import say
-from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, output_options
+from onnxcost.cli import options as asking
+from onnxcost.cli.app import say
+from onnxcost.cli.options import MODEL_OPTIONS as ASKED
+from onnxcost.cli.options import Asked, Command, Decorator, Whole, with_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
 
 if TYPE_CHECKING:
-    from onnxcost.hardware.budget_file import Budget
-    from onnxcost.hardware.budgets import Assessment, Limits
-    from onnxcost.prediction import Predictor
+    from onnxcost.hardware.budget import Assessment, Budget, Limits
+    from onnxcost.hardware.prediction import Predictor
     from onnxcost.report import CostReport
+
+
+HELP = """Will MODEL run on that device, how fast, and what must change? Nothing is run: times are estimates from the device's
+peak rates and bandwidth, never below a bound that no run undercuts.
+
+Without --device the whole catalogue is gone through ('onnxcost devices' lists it), the cheapest that fits first. With it the
+exit code is 1 if one of the devices misses the budget.
+
+\b
+Examples:
+  onnxcost budget model.onnx --fps 30
+  onnxcost budget model.onnx --latency 33ms --device raspberry-pi-5-8gb --device jetson-orin-nano-8gb
+  onnxcost budget model.onnx --device 'jetson-orin-nano-8gb,memory=4GiB' --memory 512MiB
+  onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
+  onnxcost budget model.onnx --device-file here.toml --fps 30
+  onnxcost budget --check
+
+\b
+A file for --check, onnxcost.toml (in pyproject.toml the tables are called tool.onnxcost.budget):
+  [budget]
+  devices = ["raspberry-pi-5-8gb"]
+  [budget.models."model.onnx"]
+  fps = 30
+  memory = "512MiB"
+"""
+
+
+LIMITS = ("fps", "latency", "memory", "flash", "macs", "params")
+OPTIONS: tuple[Decorator, ...] = (
+    click.argument("model", required=False),
+    *ASKED[2:],
+    click.option("--fps", metavar="30", help="Items per second, at the least."),
+    click.option("--latency", metavar="33ms", help="Time of one inference, at the most."),
+    click.option("--memory", metavar="512MiB", help="Memory that the model may need."),
+    click.option("--flash", metavar="2MiB", help="Flash that it may need on a microcontroller."),
+    click.option("--macs", metavar="500M", help="Multiply-accumulates of one inference, at the most."),
+    click.option("--params", metavar="5M", help="Parameters, at the most."),
+    click.option("--batch", type=Whole(1), metavar="N", help="Items of one inference."),
+    click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device; repeatable."),
+    click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable."),
+    click.option("--all", "shows_all", is_flag=True, help="List all devices of the catalogue."),
+    click.option("--explain", metavar="NAME", help="Show the sum behind one device's figures."),
+    click.option("--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check the budgets of a file."),
+)
+
+
+def budget_options(command: Command) -> Command:
+    """The options of OPTIONS."""
+    return with_options(OPTIONS, command)
 
 
 @click.command(help=HELP)
@@ -40,10 +88,10 @@ def budget(
     **given: Any,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.hardware.budgets import limits_of
+    from onnxcost.hardware.budget import limits_of
     from onnxcost.hardware.predictors import predictors
 
-    chosen = chosen_format(format_, output)
+    chosen = choose_format(format_, output)
     check_folder(output)
     own = {name: given.pop(name) for name in LIMITS}
     if file is not None:
@@ -52,20 +100,20 @@ def budget(
         return
     if model is None:
         raise InputError("which model? 'onnxcost budget MODEL --fps 30', or --check for the budgets of a file")
-    asked = asking.asked_of(model, **given)
+    asked = asking.parse_model_options(model, **given)
     named = (explain,) if explain else devices
-    assessment = _assessed(asked, batch, limits_of(own), predictors(named, files), bool(named or files), model)
-    deliver(_explained(assessment, asked, files, named) if explain else _document(assessment, shows_all), chosen, output)
+    assessment = _assess_model(asked, batch, limits_of(own), predictors(named, files), bool(named or files), model)
+    deliver(_explain(assessment, asked, files, named) if explain else _document(assessment, shows_all), chosen, output)
     if not quiet:
         _warn(assessment)
     _end([assessment])
 
 
-def _assessed(
+def _assess_model(
     asked: Asked, batch: int | None, limits: Limits, predictors: Sequence[Predictor], are_named: bool, label: str
 ) -> Assessment:
     from onnxcost.estimator import estimate
-    from onnxcost.hardware.budgets import assess
+    from onnxcost.hardware.budget import assess
 
     def again(*, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
         return estimate(asked.source, **{**asked.arguments, "shapes": shapes, "dims": dims})
@@ -76,7 +124,7 @@ def _assessed(
 
 def _at_batch(report: CostReport, asked: Asked, batch: int | None, again: Callable[..., CostReport]) -> CostReport:
     """The report with that many items; raises InputError for a model whose batch is another and fixed."""
-    from onnxcost.measuring.inputs.batch import batch_dim, batch_of
+    from onnxcost.analysis.batch import batch_dim, batch_of
 
     if batch is None or batch == batch_of(report.graph):
         return report
@@ -89,8 +137,7 @@ def _at_batch(report: CostReport, asked: Asked, batch: int | None, again: Callab
 
 
 def _document(assessment: Assessment, shows_all: bool) -> Document:
-    from onnxcost.render.budget import budget_lines
-    from onnxcost.render.budget_formats import budget_csv, budget_json, budget_markdown
+    from onnxcost.render.budget import budget_csv, budget_json, budget_lines, budget_markdown
 
     return Document(
         table=lambda screen: budget_lines(assessment, screen, shows_all=shows_all),
@@ -100,14 +147,14 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
     )
 
 
-def _explained(assessment: Assessment, asked: Asked, files: Sequence[str], named: Sequence[str]) -> Document:
+def _explain(assessment: Assessment, asked: Asked, files: Sequence[str], named: Sequence[str]) -> Document:
     from onnxcost.hardware.predictors import predictors
-    from onnxcost.render.budget_formats import budget_csv, budget_json, budget_markdown
-    from onnxcost.render.explained import explained_lines
+    from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
+    from onnxcost.render.budget_explain import explanation_lines
 
     predictor = predictors(named, files)[0]
     return Document(
-        table=lambda screen: explained_lines(assessment, predictor, _options(asked), screen),
+        table=lambda screen: explanation_lines(assessment, predictor, _options(asked), screen),
         json=lambda: budget_json(assessment, nodes=True),
         csv=lambda: budget_csv([assessment]),
         markdown=lambda: budget_markdown([assessment]),
@@ -129,14 +176,13 @@ def _refuse_beside_check(model: str | None, devices: Sequence[str], explain: str
 
 def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> None:
     """All budgets of the file."""
-    from onnxcost.hardware.budget_file import budgets_in, found_file
-    from onnxcost.render.budget import checked_lines
-    from onnxcost.render.budget_formats import budget_csv, budget_markdown, budgets_json
+    from onnxcost.hardware.budget import find_budget_file, load_budgets
+    from onnxcost.render.budget import budget_csv, budget_markdown, budgets_json, check_lines
 
-    path = file or str(found_file())
-    found = [_of_file(each, files) for each in budgets_in(path)]
+    path = file or str(find_budget_file())
+    found = [_of_file(each, files) for each in load_budgets(path)]
     document = Document(
-        table=lambda screen: checked_lines(found, screen),
+        table=lambda screen: check_lines(found, screen),
         json=lambda: budgets_json(found),
         csv=lambda: budget_csv(found),
         markdown=lambda: budget_markdown(found),
@@ -148,9 +194,9 @@ def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> 
 def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
     from onnxcost.hardware.predictors import predictors
 
-    asked = asking.asked_of(each.model, (), (), (), (), None)._replace(shapes=each.shapes, dims=each.dims)
+    asked = asking.parse_model_options(each.model, (), (), (), (), None)._replace(shapes=each.shapes, dims=each.dims)
     devices = predictors(each.devices, files) if each.devices else []
-    return _assessed(asked, each.batch, each.limits, devices, True, each.model)
+    return _assess_model(asked, each.batch, each.limits, devices, True, each.model)
 
 
 def _warn(assessment: Assessment) -> None:
@@ -164,7 +210,7 @@ def _warn(assessment: Assessment) -> None:
 
 def _end(assessments: Sequence[Assessment]) -> None:
     """Raises CheckFailed with what does not keep its budget."""
-    from onnxcost.render.budget_text import failures
+    from onnxcost.render.budget import failure_text
 
-    if found := [text for assessment in assessments for text in failures(assessment)]:
+    if found := [text for assessment in assessments for text in failure_text(assessment)]:
         raise CheckFailed("; ".join(found))

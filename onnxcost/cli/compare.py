@@ -1,32 +1,151 @@
-"""``onnxcost compare A B …``: models side by side, why they differ, and a gate on what may grow."""
+"""``onnxcost compare A B …``: models side by side, why they differ, and limits on what may grow."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from onnxcost.cli import arguments
-from onnxcost.cli.asked import DIM, SHAPE, VALUE
-from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
-from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, output_options
-from onnxcost.cli.running import survived
-from onnxcost.cli.sources import sources_of
-from onnxcost.cli.verdict import Run, end, warn
-from onnxcost.comparing import Given, Read, comparison_of, read
-from onnxcost.contest import Timings, checked, refuse_too_few, timed, untimed
+from onnxcost.cli import options
+from onnxcost.cli.app import INTERRUPTED, say
+from onnxcost.cli.options import DIM, SHAPE, VALUE, Measuring, MeasuringCommand, expand_sources, measuring_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
+from onnxcost.cli.running import catch_failure
+from onnxcost.comparison.api import (
+    ComparisonInputs,
+    LoadedSource,
+    Timings,
+    build_comparison,
+    check_agreement,
+    load_sources,
+    mark_untimed,
+    refuse_too_few,
+    time_models,
+)
+from onnxcost.comparison.candidates import MEASURED
 from onnxcost.conventions import CONVENTIONS
+from onnxcost.errors import CheckFailed, InputError, MeasurementError, OnnxCostError
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
     from onnxcost.comparison.candidates import Broken, Comparison
     from onnxcost.comparison.differences import Differences
+    from onnxcost.comparison.gate import Limit
     from onnxcost.measurement import Settings
-    from onnxcost.render.layout import Line
-    from onnxcost.render.screen import Screen
+    from onnxcost.render.layout import Line, Screen
+
+
+ADVISED = ("load", "threads", "cores", "few-runs")
+"""The kinds of advice that matter where models are held against each other."""
+WIDE_INTERVAL = 0.1
+
+
+class Run(NamedTuple):
+    """What came of running the models: ``agreements`` are by label, ``code`` the exit code of what ended it early, else 0."""
+
+    timings: Timings
+    agreements: Mapping[str, Agreement]
+    code: int = 0
+
+
+def warn_of_comparison(comparison: Comparison, gate: Sequence[Limit], run: Run) -> None:
+    """What keeps the figures from being exact, or from being compared."""
+    from onnxcost.comparison.gate import find_bounded
+    from onnxcost.comparison.saved import differing_conditions
+
+    for text, labels in _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes):
+        say("note", f"{labels}: {text}")
+    for text in run.timings.notes:
+        say("note", text)
+    for condition in differing_conditions(comparison.candidates):
+        say("warning", f"the latencies are not of the same conditions: {condition}")
+    for metric, label in find_bounded(comparison, gate):
+        say("warning", f"--max-increase {metric}: the figure of {label} is a bound, no exact number")
+    results = {label: timing.result for label, timing in run.timings.by_label.items()}
+    advice = ((label, each) for label, result in results.items() for each in getattr(result, "advice", ()))
+    for text, labels in _by_text((label, each.text) for label, each in advice if each.kind in ADVISED):
+        say("advice", f"{labels}: {text}")
+    if wide := [each.label for each in comparison.others if each.ratio and each.ratio.width > WIDE_INTERVAL]:
+        percent = f"{100 * WIDE_INTERVAL:.0f} %"
+        say("advice", f"{', '.join(wide)}: the ratio's interval is wider than {percent}: time for longer (--seconds 20)")
+
+
+def _by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each text once, with the labels of all that it is said of."""
+    found: dict[str, list[str]] = {}
+    for label, text in said:
+        found.setdefault(text, []).append(label)
+    return [(text, ", ".join(labels)) for text, labels in found.items()]
+
+
+def end_comparison(comparison: Comparison, gate: Sequence[Limit], max_difference: float | None, run: Run, first: str) -> int:
+    """Says what failed, and returns the exit code: an interrupt comes first, then a check, bad input, a missing measurement."""
+    failures = [*_check_read(comparison, first)]
+    if run.code != INTERRUPTED:
+        failures += [] if run.code else _check_runs(run)
+        failures += _check_limits(comparison, gate, run) if comparison.baseline.label == first else []
+        failures += _check_outputs(run.agreements, max_difference)
+    for failure in failures:
+        say("error", str(failure))
+    if run.code == INTERRUPTED:
+        return INTERRUPTED
+    return min((code for code in (run.code, *(failure.exit_code for failure in failures)) if code), default=0)
+
+
+def _check_read(comparison: Comparison, first: str) -> Iterable[OnnxCostError]:
+    if comparison.broken:
+        many = len(comparison.broken) + len(comparison.candidates)
+        labels = ", ".join(each.label for each in comparison.broken)
+        baseline = comparison.baseline.label
+        stand_in = "" if baseline == first else f"; in the first one's place is {baseline}"
+        yield InputError(f"{len(comparison.broken)} of {many} models could not be compared: {labels}{stand_in}")
+
+
+def _check_runs(run: Run) -> Iterable[OnnxCostError]:
+    from onnxcost.measurement import Unmeasured
+
+    results = {label: timing.result for label, timing in run.timings.by_label.items()}
+    failed = ((label, result.reason) for label, result in results.items() if isinstance(result, Unmeasured))
+    for reason, labels in _by_text(failed):
+        yield MeasurementError(f"not measured: {labels}: {reason}")
+    for reason, labels in _by_text((label, each.reason) for label, each in run.agreements.items() if each.reason):
+        yield MeasurementError(f"outputs not compared: {labels}: {reason}")
+
+
+def _check_limits(comparison: Comparison, gate: Sequence[Limit], run: Run) -> Iterable[OnnxCostError]:
+    """What is over its limit, and what could not be held against it."""
+    from onnxcost.comparison.candidates import METRICS
+    from onnxcost.comparison.gate import find_excesses, find_unchecked
+    from onnxcost.render.comparison import growth_text
+
+    if grown := [f"{excess.label}: {growth_text(excess)}" for excess in find_excesses(comparison, gate)]:
+        yield CheckFailed(f"--max-increase: {'; '.join(grown)}")
+    for metric, labels in find_unchecked(comparison, gate).items():
+        text = f"--max-increase {metric}: {', '.join(labels)} has no {METRICS[metric].title}"
+        if metric not in MEASURED:
+            yield InputError(text)
+        elif not run.timings.by_label:
+            yield InputError(f"{text}: nothing was measured")
+        elif not run.timings.by_label.keys() & labels:
+            yield InputError(f"{text}: save the report again without --no-run")
+        else:
+            yield MeasurementError(text)
+
+
+def _check_outputs(agreements: Mapping[str, Agreement], limit: float | None) -> Iterable[OnnxCostError]:
+    from onnxcost.render.differences import farthest_text
+
+    over = (
+        f"{label}: {farthest_text(farthest)}"
+        for label, agreement in agreements.items()
+        if limit is not None and (farthest := agreement.farthest) and not farthest.is_within(limit)
+    )
+    if found := list(over):
+        yield CheckFailed(f"--max-difference: {'; '.join(found)}, more than {limit:g}")
+
 
 HELP = """Compare models: what each costs, how fast it is, which is the best, and why the others differ from the first.
 
@@ -77,7 +196,7 @@ MOST_EXPLAINED = 4
 @click.option("--check-outputs", "checks", is_flag=True, help="Run all on the same inputs, and compare their outputs.")
 @click.option(
     "--max-difference",
-    type=arguments.Number(),
+    type=options.Number(),
     metavar="X",
     help="Exit with 1 if an output's relative difference is above X, such as 1e-3; checks the outputs.",
 )
@@ -104,43 +223,45 @@ def compare(
     quiet: bool,
 ) -> int:
     """Parse, call, render."""
+    from onnxcost.comparison.candidates import check_directions, find_metric
     from onnxcost.comparison.differences import Differences
-    from onnxcost.comparison.gate import limit_of
-    from onnxcost.comparison.metrics import directed, metric_named
+    from onnxcost.comparison.gate import parse_limit
 
-    chosen = chosen_format(format_, output)
+    chosen = choose_format(format_, output)
     check_folder(output)
-    gate = [limit_of(metric, text) for metric, text in arguments.pairs("--max-increase", "flops=1%", limits, str).items()]
-    front = directed(pareto.split(","), "--pareto") if pareto is not None else ()
+    gate = [
+        parse_limit(metric, text) for metric, text in options.parse_pairs("--max-increase", "flops=1%", limits, str).items()
+    ]
+    front = check_directions(pareto.split(","), "--pareto") if pareto is not None else ()
     if sort is not None:
-        metric_named(sort)
-    given = Given(
-        arguments.pairs("--shape", SHAPE, shapes, arguments.shape),
-        arguments.pairs("--dim", DIM, dims, arguments.size),
-        arguments.pairs("--value", VALUE, values, arguments.value),
+        find_metric(sort)
+    given = ComparisonInputs(
+        options.parse_pairs("--shape", SHAPE, shapes, options.parse_shape),
+        options.parse_pairs("--dim", DIM, dims, options.parse_size),
+        options.parse_pairs("--value", VALUE, values, options.parse_value),
         measuring.inputs,
     )
     settings, checks = measuring.settings(), checks or max_difference is not None
-    sources = sources_of(models)
+    sources = expand_sources(models)
     refuse_too_few(sources, checks)
-    results = read(sources, given)
-    found = _run(results, settings, times=not no_run, checks=checks)
-    comparison = comparison_of(results, convention, sort, front, found.timings.by_label, found.agreements)
+    results = load_sources(sources, given)
+    found = _run_models(results, settings, times=not no_run, checks=checks)
+    comparison = build_comparison(results, convention, sort, front, found.timings.by_label, found.agreements)
     explains = len(comparison.candidates) <= MOST_EXPLAINED if explain is None else explain
     differences = [Differences(comparison.baseline, other) for other in comparison.others] if explains else []
     deliver(_document(comparison, differences), chosen, output)
     if not quiet:
-        warn(comparison, gate, found)
-    return end(comparison, gate, max_difference, found, first=sources[0].label)
+        warn_of_comparison(comparison, gate, found)
+    return end_comparison(comparison, gate, max_difference, found, first=sources[0].label)
 
 
-def _run(results: Sequence[Read | Broken], settings: Settings, *, times: bool, checks: bool) -> Run:
+def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *, times: bool, checks: bool) -> Run:
     """The models run with a progress bar on stderr. What was found before Ctrl-C stands."""
-    timings = untimed(results, "interrupted") if times else Timings()
+    timings = mark_untimed(results, "interrupted") if times else Timings()
     agreements: Mapping[str, Agreement] = {}
-    with survived("not measured") as ended, progress_on(sys.stderr) as shown:
-        timings = timed(results, settings, shown) if times else timings
-        agreements = checked(results, settings, shown) if checks else agreements
+    with catch_failure("not measured") as ended, progress_on(sys.stderr) as shown:
+        timings = time_models(results, settings, shown) if times else timings
+        agreements = check_agreement(results, settings, shown) if checks else agreements
     return Run(timings, agreements, ended.code)
 
 
@@ -148,22 +269,22 @@ def _document(comparison: Comparison, differences: Sequence[Differences]) -> Doc
     """The comparison in every format; a format's renderer is imported when it is asked for."""
 
     def table(screen: Screen) -> list[Line]:
-        from onnxcost.render.compared import comparison_lines
+        from onnxcost.render.comparison import comparison_lines
 
         return comparison_lines(comparison, differences, screen)
 
     def json() -> str:
-        from onnxcost.render.compared_formats import comparison_json
+        from onnxcost.render.comparison import comparison_json
 
         return comparison_json(comparison, differences)
 
     def csv() -> str:
-        from onnxcost.render.compared_formats import comparison_csv
+        from onnxcost.render.comparison import comparison_csv
 
         return comparison_csv(comparison)
 
     def markdown() -> str:
-        from onnxcost.render.compared_markdown import comparison_markdown
+        from onnxcost.render.comparison import comparison_markdown
 
         return comparison_markdown(comparison, differences)
 

@@ -1,19 +1,74 @@
-"""``onnxcost devices``: what is known of the devices that a model may run on."""
+"""``onnxcost devices``: the catalogue of devices; ``onnxcost devices calibrate``: the speed of this machine, as a file."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.calibrate import DevicesCommand
-from onnxcost.cli.output import Document, chosen_format, deliver, output_options
+from onnxcost.cli.app import refusals_of_measuring, say
+from onnxcost.cli.options import AT_ONCE, Whole
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
 from onnxcost.errors import InputError
+from onnxcost.files import replace_file
 from onnxcost.hardware.device import KINDS
+from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.hardware.device import Device
+
+
+CALIBRATE_HELP = """Measure this machine in a minute: small models timed through onnxruntime, with one thread and with all.
+
+The file says how fast each kind of kernel runs, over sizes, and names the machine. With it `onnxcost budget` predicts the
+latency of a model here without running it.
+
+\b
+Examples:
+  onnxcost devices calibrate -o here.toml
+  onnxcost budget model.onnx --device-file here.toml --fps 30
+"""
+NOISY = 1.1
+"""From here on the machine was too busy for its times to be trusted."""
+
+
+@click.command("calibrate", help=CALIBRATE_HELP)
+@click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write.")
+@click.option("--name", default="", metavar="NAME", help="What to call the machine.  [default: after its processor]")
+@click.option("--provider", default="cpu", metavar="NAME", help="What runs the models: cpu, cuda, …  [default: cpu]")
+@click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number; repeatable.")
+def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> None:
+    """Parse, call, write."""
+    from onnxcost.hardware.calibration.file import dumps
+    from onnxcost.measurement import Settings
+    from onnxcost.runtime.calibrate import BOTH
+    from onnxcost.runtime.calibrate import calibrate as calibrated
+
+    check_folder(output)
+    with refusals_of_measuring(), progress_on(sys.stderr) as shown:
+        found = calibrated(Settings(provider=provider), name=name, threads=threads or BOTH, on_progress=shown)
+    replace_file(Path(output), dumps(found).encode())
+    if found.unrest > NOISY:
+        say(
+            "warning",
+            f"other work slowed the probes down by {100 * (found.unrest - 1):.0f} %: calibrate again when it is quiet",
+        )
+
+
+class DevicesCommand(click.Command):
+    """The command ``devices``, which takes words; with ``calibrate`` as the first it is that command."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """That of ``calibrate`` where it is asked for."""
+        if args[:1] == [calibrate.name]:
+            return calibrate.make_context(f"{info_name} {calibrate.name}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
 
 HELP = """List devices: dense peak rates, bandwidth, memory, power, price. A NAME shows one with the source of every figure;
 any other WORD lists the devices that have it in their name, title, vendor or kind.
@@ -46,25 +101,25 @@ def devices(
     words: tuple[str, ...], kinds: tuple[str, ...], files: tuple[str, ...], format_: str | None, output: str | None
 ) -> None:
     """Parse, call, render."""
-    chosen = chosen_format(format_, output)
-    named = _named(words, files)
-    document = _sheets(named) if named else _overview(_matching(words, kinds, files))
+    chosen = choose_format(format_, output)
+    named = _find_devices(words, files)
+    document = _sheets(named) if named else _overview(_match_devices(words, kinds, files))
     deliver(document, chosen, output)
 
 
-def _named(words: Sequence[str], files: Sequence[str]) -> list[Device]:
+def _find_devices(words: Sequence[str], files: Sequence[str]) -> list[Device]:
     """The devices that the words name, with what they change of them; none unless all of them are names."""
     from onnxcost.hardware import catalogue
 
     names = catalogue.devices(files)
     is_named = all(word.partition(",")[0] in names for word in words)
-    return [catalogue.device_named(word, files) for word in words] if is_named else []
+    return [catalogue.find_device(word, files) for word in words] if is_named else []
 
 
-def _matching(words: Sequence[str], kinds: Sequence[str], files: Sequence[str]) -> list[Device]:
+def _match_devices(words: Sequence[str], kinds: Sequence[str], files: Sequence[str]) -> list[Device]:
     """The devices of the kinds that have all the words somewhere; raises InputError where there are none."""
     from onnxcost.hardware import catalogue
-    from onnxcost.hardware.reader import meant
+    from onnxcost.hardware.catalogue import suggest
 
     names = catalogue.devices(files)
     found = [
@@ -75,14 +130,13 @@ def _matching(words: Sequence[str], kinds: Sequence[str], files: Sequence[str]) 
     ]
     if not found:
         of_kind = f" of the kind {' or '.join(kinds)}" if kinds else ""
-        hint = meant(words[0].lower().partition(",")[0], names) if len(words) == 1 else ""
+        hint = suggest(words[0].lower().partition(",")[0], names) if len(words) == 1 else ""
         raise InputError(f"there is no device{of_kind} with '{' '.join(words)}'{hint or ': onnxcost devices lists all'}")
     return found
 
 
 def _overview(found: Sequence[Device]) -> Document:
-    from onnxcost.render.device_formats import devices_csv, devices_json, devices_markdown
-    from onnxcost.render.devices import devices_lines
+    from onnxcost.render.devices import devices_csv, devices_json, devices_lines, devices_markdown
 
     return Document(
         table=lambda screen: devices_lines(found, screen),
@@ -93,8 +147,7 @@ def _overview(found: Sequence[Device]) -> Document:
 
 
 def _sheets(named: Sequence[Device]) -> Document:
-    from onnxcost.render.device_formats import devices_json, figures_csv, figures_markdown
-    from onnxcost.render.devices import device_lines
+    from onnxcost.render.devices import device_lines, devices_json, figures_csv, figures_markdown
 
     return Document(
         table=lambda screen: device_lines(named, screen),

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.arguments import Whole
-from onnxcost.cli.asked import Asked, model_options
-from onnxcost.cli.failures import INTERRUPTED, say
-from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
-from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import SKIPPED, Outcome, counted, measured, traced
+from onnxcost.cli.app import INTERRUPTED, say
+from onnxcost.cli.options import Asked, Measuring, MeasuringCommand, Whole, measuring_options, model_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
+from onnxcost.cli.running import SKIPPED, Outcome, count_model, measure_model, trace_model
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
-from onnxcost.render.view import SORTS, View
+from onnxcost.render.report import SORTS, View
 
 if TYPE_CHECKING:
-    from onnxcost.render.layout import Line
-    from onnxcost.render.screen import Screen
+    from onnxcost.render.layout import Line, Screen
     from onnxcost.report import CostReport
+
 
 HELP = """Count what MODEL costs to run (MACs, FLOPs, parameters, bytes and memory), then run and time it. MODEL is a file, or -
 for standard input.
@@ -72,16 +70,16 @@ def estimate(
     quiet: bool,
 ) -> int:
     """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
-    chosen = chosen_format(format_, output)
+    chosen = choose_format(format_, output)
     view = _view(chosen, convention, top, all_nodes, depth, sort)
     check_folder(output)
-    report, outcome = traced(asked, measuring) if trace else (counted(asked, measuring), SKIPPED)
+    report, outcome = trace_model(asked, measuring) if trace else (count_model(asked, measuring), SKIPPED)
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: _lines(report, view, screen))
         _warn(report, quiet, shows_assumed=True)
     if outcome is SKIPPED and not no_run and chosen != "csv":
-        outcome = measured(asked, measuring, report)
+        outcome = measure_model(asked, measuring, report)
     if not on_screen:
         deliver(_document(report, view, outcome), chosen, output)
         _warn(report, quiet, shows_assumed=strict)
@@ -106,7 +104,7 @@ def _view(format_: str, convention: str, top: int | None, all_nodes: bool, depth
 
 
 def _lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
-    from onnxcost.render.terminal import report_lines
+    from onnxcost.render.formats import report_lines
 
     return report_lines(report, view, screen)
 
@@ -119,17 +117,17 @@ def _document(report: CostReport, view: View, outcome: Outcome) -> Document:
         return _lines(report, view, screen) + ([(), *measured_lines] if measured_lines else [])
 
     def json() -> str:
-        from onnxcost.render.as_json import report_json
+        from onnxcost.render.formats import report_json
 
         return report_json(report, view.convention, *outcome.for_json())
 
     def csv() -> str:
-        from onnxcost.render.as_csv import report_csv
+        from onnxcost.render.formats import report_csv
 
         return report_csv(report, view)
 
     def markdown() -> str:
-        from onnxcost.render.as_markdown import report_markdown
+        from onnxcost.render.formats import report_markdown
 
         return report_markdown(report, view) + outcome.markdown(report)
 

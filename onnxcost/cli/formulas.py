@@ -6,16 +6,9 @@ from difflib import get_close_matches
 
 import click
 
-from onnxcost.cli.output import Document, chosen_format, deliver, output_options
+from onnxcost.cli.output import Document, choose_format, deliver, output_options
 from onnxcost.errors import InputError
-from onnxcost.render.formula_table import (
-    FormulaText,
-    formula_text,
-    formulas_csv,
-    formulas_json,
-    formulas_lines,
-    formulas_markdown,
-)
+from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_json, formulas_lines, formulas_markdown
 
 HELP = """Show how each OPERATOR is counted (all of them without one): maths, MACs, FLOPs, and the classic convention.
 
@@ -32,9 +25,9 @@ Examples:
 @output_options
 def formulas(operators: tuple[str, ...], format_: str | None, output: str | None) -> None:
     """Parse, call, render."""
-    chosen = chosen_format(format_, output)
+    chosen = choose_format(format_, output)
     texts = _all()
-    shown = [_named(name, texts) for name in operators] or list(texts.values())
+    shown = [_find_formula(name, texts) for name in operators] or list(texts.values())
     document = Document(
         table=lambda screen: formulas_lines(shown, screen),
         json=lambda: formulas_json(shown),
@@ -56,7 +49,7 @@ def _all() -> dict[str, FormulaText]:
     }
 
 
-def _named(name: str, texts: dict[str, FormulaText]) -> FormulaText:
+def _find_formula(name: str, texts: dict[str, FormulaText]) -> FormulaText:
     """The operator of that name in any case; raises InputError with the nearest there is."""
     by_lower = {operator.lower(): operator for operator in texts}
     operator = name if name in texts else by_lower.get(name.lower())

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.asked import Asked, model_options
-from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
-from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import Outcome, counted, header, measured
+from onnxcost.cli.options import Asked, Measuring, MeasuringCommand, measuring_options, model_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
+from onnxcost.cli.running import Outcome, count_model, header, measure_model
 
 if TYPE_CHECKING:
     from onnxcost.report import CostReport
+
 
 HELP = """Run MODEL with onnxruntime, in a process of its own, and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a
 file, or - for standard input.
@@ -38,13 +38,13 @@ Examples:
 @measuring_options()
 def measure(asked: Asked, measuring: Measuring, format_: str | None, output: str | None, quiet: bool) -> int:
     """Parse, call, render."""
-    chosen = chosen_format(format_, output)
+    chosen = choose_format(format_, output)
     check_folder(output)
-    report = counted(asked, measuring)
+    report = count_model(asked, measuring)
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: header(report, screen))
-    outcome = measured(asked, measuring, report)
+    outcome = measure_model(asked, measuring, report)
     if on_screen and outcome.measurements:
         show(lambda screen: [(), *outcome.lines(report, screen)])
     if not on_screen and (outcome.measurements or chosen != "csv"):
@@ -56,17 +56,17 @@ def measure(asked: Asked, measuring: Measuring, format_: str | None, output: str
 
 def _document(report: CostReport, outcome: Outcome) -> Document:
     def json() -> str:
-        from onnxcost.render.as_json import measured_json
+        from onnxcost.render.measurement import measurement_json
 
-        return measured_json(report.graph, *outcome.for_json())
+        return measurement_json(report.graph, *outcome.for_json())
 
     def csv() -> str:
-        from onnxcost.render.as_csv import batches_csv, samples_csv
+        from onnxcost.render.measurement import batches_csv, samples_csv
 
         return batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0])
 
     def markdown() -> str:
-        from onnxcost.render.as_markdown import header_markdown
+        from onnxcost.render.formats import header_markdown
 
         return header_markdown(report) + outcome.markdown(report)
 

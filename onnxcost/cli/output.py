@@ -12,8 +12,7 @@ import click
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
-from onnxcost.render.layout import Line
-from onnxcost.render.screen import Screen, screen_of, text_of, write
+from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
 
 FORMATS = ("table", "json", "csv", "markdown")
 FORMAT_HELP = "How to print the result. In CSV a text that a spreadsheet would run gets a leading '.  [default: table]"
@@ -42,7 +41,7 @@ def output_options(command: Command) -> Command:
     return click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP)(command)
 
 
-def chosen_format(format_: str | None, output: str | None) -> str:
+def choose_format(format_: str | None, output: str | None) -> str:
     """The format asked for, or that of the file's suffix; raises InputError for a suffix that has none."""
     if format_ is not None:
         return format_
@@ -68,7 +67,7 @@ def check_folder(output: str | None) -> None:
 def deliver(document: Document, format_: str, output: str | None) -> None:
     """Write the document in the format to the file, or to stdout where there is none."""
     if output is not None and output != "-":
-        text = text_of(document.table(screen_of(None))) if format_ == "table" else getattr(document, format_)()
+        text = text_of(document.table(detect_screen(None))) if format_ == "table" else getattr(document, format_)()
         replace_file(Path(output), text.encode(errors="replace"))
     elif format_ == "table":
         show(document.table)
@@ -80,7 +79,7 @@ def show(table: Callable[[Screen], list[Line]]) -> None:
     """Print the lines on stdout, now."""
 
     def write_lines(stream: TextIO) -> None:
-        screen = screen_of(stream)
+        screen = detect_screen(stream)
         write(table(screen), stream, screen)
 
     _print(write_lines)
@@ -100,14 +99,14 @@ def stream(texts: Iterable[str]) -> None:
 def _print(to: Callable[[TextIO], object]) -> None:
     stream = sys.stdout
     try:
-        to(_forgiving(stream))
+        to(_replace_unencodable(stream))
         stream.flush()
     except BrokenPipeError:
         # The reader has seen enough (| head). Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _forgiving(stream: TextIO) -> TextIO:
+def _replace_unencodable(stream: TextIO) -> TextIO:
     """The stream, writing ``?`` for what its encoding lacks: a name inside a model must not end the command."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.arguments import Whole
-from onnxcost.cli.asked import Asked, model_options
-from onnxcost.cli.failures import refusals_of_measuring, say
-from onnxcost.cli.measuring import Measuring, MeasuringCommand, measuring_options
-from onnxcost.cli.output import Document, check_folder, chosen_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import Outcome, counted, header
+from onnxcost.cli.app import refusals_of_measuring, say
+from onnxcost.cli.options import Asked, Measuring, MeasuringCommand, Whole, measuring_options, model_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
+from onnxcost.cli.running import Outcome, count_model, header
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
-    from onnxcost.profiled import Profile
-    from onnxcost.render.profiled import ProfileView
+    from onnxcost.render.profile import ProfileView
     from onnxcost.report import CostReport
+    from onnxcost.runtime.profile import Profile
+
 
 HELP = """Run MODEL with onnxruntime's profiler: the time and share of each node, its achieved FLOP/s and bytes per second.
 MODEL is a file, or - for standard input.
@@ -57,11 +56,11 @@ def profile(
     quiet: bool,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.measuring.profiling import profile as profiled
+    from onnxcost.runtime.api import profile as profiled
 
-    chosen = chosen_format(format_, output)
+    chosen = choose_format(format_, output)
     check_folder(output)
-    report = counted(asked, measuring)
+    report = count_model(asked, measuring)
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: header(report, screen))
@@ -82,7 +81,7 @@ def profile(
 
 def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> ProfileView:
     """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
-    from onnxcost.render.profiled import ProfileView
+    from onnxcost.render.profile import ProfileView
 
     if format_ == "csv":
         return ProfileView((by or "node",), top, sort or ("order" if top is None else "time"))
@@ -90,8 +89,8 @@ def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> Pr
 
 
 def _document(report: CostReport, profile: Profile, view: ProfileView) -> Document:
-    from onnxcost.render import profiled_formats as formats
-    from onnxcost.render.as_markdown import header_markdown
+    from onnxcost.render import profile as formats
+    from onnxcost.render.formats import header_markdown
 
     return Document(
         table=lambda screen: [*header(report, screen), (), *formats.profile_lines(profile, view, screen)],

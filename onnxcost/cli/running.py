@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.cli.failures import INTERRUPTED, refusals_of_measuring, say
+from onnxcost.cli.app import INTERRUPTED, refusals_of_measuring, say
 from onnxcost.errors import MeasurementError
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
-    from onnxcost.cli.asked import Asked
-    from onnxcost.cli.measuring import Measuring
+    from onnxcost.cli.options import Asked, Measuring
     from onnxcost.measurement import Measurement, MeasurementResult
-    from onnxcost.render.layout import Line
+    from onnxcost.render.layout import Line, Screen
     from onnxcost.render.progress import Shown
-    from onnxcost.render.screen import Screen
     from onnxcost.report import CostReport
 
 
@@ -43,18 +41,19 @@ class Outcome(NamedTuple):
 
     def lines(self, report: CostReport, screen: Screen) -> list[Line]:
         """The block for a terminal, and why there is none or not all of it."""
-        from onnxcost.render.terminal import batch_lines, measurement_lines, not_measured_lines, spaced
+        from onnxcost.render.formats import space_blocks
+        from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
 
         blocks = [not_measured_lines(self.reason, screen)] if self.status == "failed" else []
         if self.is_series and self.measurements:
             blocks.insert(0, batch_lines(self.measurements, screen))
         elif self.measurements:
             blocks.insert(0, measurement_lines(self.measurements[0], report, screen))
-        return spaced(blocks)
+        return space_blocks(blocks)
 
     def markdown(self, report: CostReport) -> str:
         """The section, and why there is none or not all of it."""
-        from onnxcost.render.as_markdown import batches_markdown, measurement_markdown, not_measured_markdown
+        from onnxcost.render.measurement import batches_markdown, measurement_markdown, not_measured_markdown
 
         sections = [not_measured_markdown(self.reason)] if self.status == "failed" else []
         if self.is_series and self.measurements:
@@ -73,10 +72,10 @@ class Outcome(NamedTuple):
 SKIPPED = Outcome(status="skipped", reason="--no-run was given")
 
 
-def counted(asked: Asked, measuring: Measuring) -> CostReport:
+def count_model(asked: Asked, measuring: Measuring) -> CostReport:
     """The static cost, at the shapes that the input files have."""
     if measuring.inputs:
-        from onnxcost.measuring.preparation import Question
+        from onnxcost.runtime.prepare import Question
 
         return Question.of(asked.source, **asked.arguments, inputs=measuring.inputs).estimate()
     from onnxcost.estimator import estimate
@@ -84,12 +83,12 @@ def counted(asked: Asked, measuring: Measuring) -> CostReport:
     return estimate(asked.source, **asked.arguments)
 
 
-def traced(asked: Asked, measuring: Measuring) -> tuple[CostReport, Outcome]:
+def trace_model(asked: Asked, measuring: Measuring) -> tuple[CostReport, Outcome]:
     """The cost with what data decides as one run shows it; where the model cannot be run, the static cost, and why."""
-    from onnxcost.measuring.tracing import trace
+    from onnxcost.runtime.api import trace
 
-    report = counted(asked, measuring)
-    with survived("not traced") as end, progress_on(sys.stderr) as shown:
+    report = count_model(asked, measuring)
+    with catch_failure("not traced") as end, progress_on(sys.stderr) as shown:
         arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
         report = trace(asked.source, measuring.settings(), **arguments)
     return report, Outcome(status="failed", reason=end.reason, code=end.code) if end.reason else SKIPPED
@@ -97,22 +96,22 @@ def traced(asked: Asked, measuring: Measuring) -> tuple[CostReport, Outcome]:
 
 def header(report: CostReport, screen: Screen) -> list[Line]:
     """The model, its inputs and outputs, and the dims that it leaves open."""
-    from onnxcost.render.terminal import header_lines
+    from onnxcost.render.formats import header_lines
 
     return header_lines(report, screen)
 
 
-def measured(asked: Asked, measuring: Measuring, report: CostReport) -> Outcome:
+def measure_model(asked: Asked, measuring: Measuring, report: CostReport) -> Outcome:
     """Run the model with a progress bar on stderr. Why it cannot be run, or not to the end, is one line there, too."""
     found: list[Measurement] = []  # what came before a failure stays
-    with survived("not measured") as end, progress_on(sys.stderr) as shown:
+    with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
         for measurement in _measurements(asked, measuring, report, shown):
             found.append(measurement)
     return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code)
 
 
 def _measurements(asked: Asked, measuring: Measuring, report: CostReport, shown: Shown) -> Iterator[Measurement]:
-    from onnxcost.measuring.measuring import measure, measure_batches
+    from onnxcost.runtime.api import measure, measure_batches
 
     arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
     if not measuring.batches:
@@ -132,7 +131,7 @@ class End:
 
 
 @contextmanager
-def survived(what: str) -> Iterator[End]:
+def catch_failure(what: str) -> Iterator[End]:
     """A model that cannot be run, what the system refuses and Ctrl-C end what is inside, not the command: a line says why."""
     end = End()
     try:

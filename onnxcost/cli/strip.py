@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxcost.cli import arguments
+from onnxcost.cli import options
 from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 
@@ -40,7 +40,7 @@ Examples:
 )
 def strip(model: str, output: str, anonymize: bool) -> None:
     """Parse, call, render."""
-    from onnxcost.frontend.stripping import strip as write_skeleton
+    from onnxcost.frontend.strip import strip as write_skeleton
 
-    done = write_skeleton(arguments.checked_path(model, ()), output, anonymize=anonymize)
+    done = write_skeleton(options.check_path(model, ()), output, anonymize=anonymize)
     click.echo(plain(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 T = TypeVar("T")
 Shape = tuple[int, ...]
 

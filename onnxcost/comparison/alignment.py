@@ -25,24 +25,24 @@ MOST_CELLS = 25_000_000
 """Up to so many pairs of nodes the best alignment is looked for; beyond, runs of equal nodes."""
 
 
-class Pair(NamedTuple):
+class NodePair(NamedTuple):
     """A node of the left graph and the one of the right that stands for it; None where there is none."""
 
     left: CostedNode | None
     right: CostedNode | None
 
 
-class Place(NamedTuple):
+class AlignedSegment(NamedTuple):
     """Where nodes stand: behind ``layer``, which both graphs have, None before the first; its own pair is the first."""
 
-    layer: Pair | None
-    pairs: tuple[Pair, ...]
+    layer: NodePair | None
+    pairs: tuple[NodePair, ...]
 
 
 class Alignment(NamedTuple):
     """Every node of both graphs, each in one pair. Of ``layers`` (left, right), ``alike`` have a partner of the same shape."""
 
-    places: tuple[Place, ...]
+    places: tuple[AlignedSegment, ...]
     alike: int
     layers: tuple[int, int]
 
@@ -64,7 +64,7 @@ class Trait(NamedTuple):
     inputs: tuple[tuple[int, ...], ...]
 
 
-def trait(node: CostedNode) -> Trait:
+def trait_of(node: CostedNode) -> Trait:
     """The trait of a node."""
     size = node.repeat
     for dim in node.output:
@@ -82,15 +82,15 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
 def align(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> Alignment:
     """The nodes of two graphs, in order of execution, in pairs."""
     left_layers, right_layers = _layers(left), _layers(right)
-    matches = matched([trait(left[at]) for at in left_layers], [trait(right[at]) for at in right_layers])
+    matches = match_traits([trait_of(left[at]) for at in left_layers], [trait_of(right[at]) for at in right_layers])
     anchors = [(left_layers[one], right_layers[other]) for one, other in matches]
     places = []
     for start, end in zip([(-1, -1), *anchors], [*anchors, (len(left), len(right))], strict=True):
-        layer = Pair(left[start[0]], right[start[1]]) if start != (-1, -1) else None
+        layer = NodePair(left[start[0]], right[start[1]]) if start != (-1, -1) else None
         between = _pairs(left[start[0] + 1 : end[0]], right[start[1] + 1 : end[1]])
-        places.append(Place(layer, ((layer,) if layer else ()) + between))
-    alike = sum(_is_alike(trait(left[one]), trait(right[other])) for one, other in anchors)
-    return Alignment(_reunited(places), alike, (len(left_layers), len(right_layers)))
+        places.append(AlignedSegment(layer, ((layer,) if layer else ()) + between))
+    alike = sum(_is_alike(trait_of(left[one]), trait_of(right[other])) for one, other in anchors)
+    return Alignment(_pair_across_segments(places), alike, (len(left_layers), len(right_layers)))
 
 
 def _layers(nodes: Sequence[CostedNode]) -> list[int]:
@@ -101,19 +101,19 @@ def _is_alike(one: Trait, other: Trait) -> bool:
     return one.output == other.output or one.terms == other.terms
 
 
-def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[Pair, ...]:
+def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[NodePair, ...]:
     """All nodes of both, in pairs, in an order that fits both."""
     pairs, at = [], (0, 0)
-    for match in [*matched(list(map(trait, left)), list(map(trait, right))), (len(left), len(right))]:
-        pairs += [Pair(node, None) for node in left[at[0] : match[0]]]
-        pairs += [Pair(None, node) for node in right[at[1] : match[1]]]
+    for match in [*match_traits(list(map(trait_of, left)), list(map(trait_of, right))), (len(left), len(right))]:
+        pairs += [NodePair(node, None) for node in left[at[0] : match[0]]]
+        pairs += [NodePair(None, node) for node in right[at[1] : match[1]]]
         if match != (len(left), len(right)):
-            pairs.append(Pair(left[match[0]], right[match[1]]))
+            pairs.append(NodePair(left[match[0]], right[match[1]]))
         at = (match[0] + 1, match[1] + 1)
     return tuple(pairs)
 
 
-def _reunited(places: Sequence[Place]) -> tuple[Place, ...]:
+def _pair_across_segments(places: Sequence[AlignedSegment]) -> tuple[AlignedSegment, ...]:
     """The places with equal nodes in one pair that only stand elsewhere in the other graph, as those of two branches may."""
     pairs = [pair for place in places for pair in place.pairs]
     twins: dict[tuple[object, ...], list[CostedNode]] = {}
@@ -127,7 +127,7 @@ def _reunited(places: Sequence[Place]) -> tuple[Place, ...]:
     return tuple(
         place._replace(
             pairs=tuple(
-                pair if pair.right is not None else Pair(pair.left, partners.get(id(pair.left)))
+                pair if pair.right is not None else NodePair(pair.left, partners.get(id(pair.left)))
                 for pair in place.pairs
                 if pair.left is not None or id(pair.right) not in taken
             )
@@ -137,7 +137,7 @@ def _reunited(places: Sequence[Place]) -> tuple[Place, ...]:
 
 
 def _figures(node: CostedNode) -> tuple[object, ...]:
-    return (node.operator, trait(node), node.count, node.traffic)
+    return (node.operator, trait_of(node), node.count, node.traffic)
 
 
 def likeness(one: Trait, other: Trait) -> int:
@@ -150,7 +150,7 @@ def likeness(one: Trait, other: Trait) -> int:
     return 1 + shared + 4 * terms + 4 * output + 2 * inputs + 8 * (terms and output)
 
 
-def matched(left: Sequence[Trait], right: Sequence[Trait]) -> list[tuple[int, int]]:
+def match_traits(left: Sequence[Trait], right: Sequence[Trait]) -> list[tuple[int, int]]:
     """The indices of the pairs that are most alike in sum, both in order: a longest common subsequence with weights."""
     if not left or not right:
         return []

@@ -1,16 +1,91 @@
-"""Several models side by side: their figures, which of them is the best, and which no other beats."""
+"""The models of a comparison, their labels and metrics, their ranking and the Pareto front."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from pathlib import PurePath
+from typing import Any, NamedTuple
 
 from onnxcost.comparison.agreement import Agreement
-from onnxcost.comparison.metrics import METRICS
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.latency import Ratio
+from onnxcost.errors import InputError
+from onnxcost.measurement import Ratio
+
+Document = Mapping[str, Any]
+
+
+class Metric(NamedTuple):
+    """A figure of a model. ``of`` finds it in a report, and raises KeyError or TypeError where the report has none.
+
+    ``unit`` is "count", "bytes", "seconds", "per second" or ""; ``better`` is "less", "more" or "", where neither is.
+    ``is_total`` says that it is a sum over the nodes, and a bound where the report is one.
+    """
+
+    title: str
+    unit: str
+    better: str
+    of: Callable[[Document], Any]
+    is_total: bool = False
+
+
+def _total_metric(title: str, unit: str, *keys: str) -> Metric:
+    return Metric(title, unit, "less", lambda report: sum(report["totals"][key] for key in keys), True)
+
+
+def _convention_metric(title: str, name: str) -> Metric:
+    return Metric(title, "count", "less", lambda report: report["conventions"][name], True)
+
+
+def _latency_metric(title: str, unit: str, better: str, key: str, is_total: bool = False) -> Metric:
+    return Metric(title, unit, better, lambda report: report["measurement"][key], is_total)
+
+
+METRICS: Mapping[str, Metric] = {
+    "macs": _convention_metric("MACs", "macs"),
+    "flops": _convention_metric("FLOPs", "flops"),
+    **{name: _convention_metric(name, name) for name in CONVENTIONS if name not in ("macs", "flops")},
+    "parameters": _total_metric("Parameters", "count", "parameters"),
+    "weight_bytes": _total_metric("Weights", "bytes", "weight_bytes"),
+    "peak_activation_bytes": _total_metric("Activations", "bytes", "peak_activation_bytes"),
+    "traffic_bytes": _total_metric("Traffic", "bytes", "read_bytes", "write_bytes"),
+    "intensity": Metric("Intensity", "", "", lambda report: report["totals"]["intensity"]),
+    "operators": Metric("Operators", "count", "", lambda report: len(report["by_operator"])),
+    "nodes": Metric("Nodes", "count", "", lambda report: report["model"]["nodes"]),
+    "file_bytes": Metric("File", "bytes", "less", lambda report: report["model"]["file_bytes"] or None),
+    "latency": Metric("Latency", "seconds", "less", lambda report: report["measurement"]["latency"]["median"]),
+    "fps": _latency_metric("FPS", "", "more", "fps"),
+    "flops_per_second": _latency_metric("Achieved", "per second", "more", "flops_per_second", is_total=True),
+    "peak_rss_bytes": _latency_metric("Peak RSS", "bytes", "less", "peak_rss_bytes"),
+}
+"""In the order in which they are shown, under the names of the schema where it has one."""
+
+MEASURED = ("latency", "fps", "flops_per_second", "peak_rss_bytes")
+"""The metrics that a model has only when it is run."""
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of that name; raises InputError with the nearest name, or those there are."""
+    if name in METRICS:
+        return METRICS[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, METRICS, 1)
+    raise InputError(
+        f"there is no metric '{name}': " + (f"is '{near[0]}' meant?" if near else f"there are {', '.join(METRICS)}")
+    )
+
+
+def check_directions(names: Sequence[str], option: str) -> tuple[str, ...]:
+    """The names, all of metrics in which one model can be better than another; raises InputError for others."""
+    for name in names:
+        if not find_metric(name).better:
+            which = ", ".join(name for name, metric in METRICS.items() if metric.better)
+            raise InputError(f"{option}: neither more nor less of '{name}' is better; there are {which}")
+    return tuple(names)
+
 
 Number = int | float
 
@@ -173,7 +248,36 @@ def _beats(one: Sequence[Cost], other: Sequence[Cost]) -> bool:
     return is_as_good and any(mine.most < its.least for mine, its in zip(one, other, strict=True))
 
 
-def ordered(candidates: Iterable[Candidate], metric: str) -> tuple[Candidate, ...]:
+def rank(candidates: Iterable[Candidate], metric: str) -> tuple[Candidate, ...]:
     """The best first, or the least where better has no meaning; those without the metric last."""
     sign = -1 if METRICS[metric].better == "more" else 1
     return tuple(sorted(candidates, key=lambda each: (metric not in each.values, sign * each.values.get(metric, 0))))
+
+
+SUFFIXES = (".onnx", ".json")
+"""What a name is shorter without."""
+
+
+def label_paths(paths: Sequence[str]) -> list[str]:
+    """Names as short as can be, all different: ``resnet``, ``resnet.onnx``, ``v1/resnet.onnx``, ``resnet (2)``."""
+    names = _shortest(dict.fromkeys(paths, 0))
+    seen: Counter[str] = Counter()
+    found = []
+    for path in paths:
+        seen[path] += 1
+        found.append(f"{names[path]} ({seen[path]})" if seen[path] > 1 else names[path])
+    return found
+
+
+def _shortest(depths: Mapping[str, int]) -> dict[str, str]:
+    """A name for each path, of as many of its last parts as ``depths`` says, and of more where two names would be the same."""
+    names = {path: _name(PurePath(path), depth) for path, depth in depths.items()}
+    often = Counter(names.values())
+    deeper = {path: min(depth + (often[names[path]] > 1), len(PurePath(path).parts)) for path, depth in depths.items()}
+    return names if deeper == depths else _shortest(deeper)
+
+
+def _name(path: PurePath, depth: int) -> str:
+    if not depth:
+        return path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return str(PurePath(*path.parts[-depth:]))

@@ -1,13 +1,183 @@
-"""Why two models differ: by operator and, where their graphs correspond, by what was changed. The parts sum to the whole."""
+"""Why two models differ: by operator and, where their graphs correspond, by change. The parts sum to the whole."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
+from typing import NamedTuple
 
-from onnxcost.comparison.alignment import Alignment, Pair, align
+from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, trait_of
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
-from onnxcost.comparison.changes import Change, changes
+
+
+class Idiom(NamedTuple):
+    """Operators that stand in one graph where others (or none) stand in the other, and what that means.
+
+    It means so behind a layer of the family ``after`` alone ("": anywhere), or ``at_end``, behind the last one, and where it
+    is ``by_channel``, of nodes alone that read a vector or a scalar.
+    """
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    meaning: str
+    after: str = ""
+    at_end: bool = False
+    by_channel: bool = False
+
+
+_LAYER_NORMALIZATION = ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add")
+_UNFOLDED = "batch normalization that is not folded into the weights of the layer before it"
+IDIOMS = (
+    Idiom(("BatchNormalization",), ("Mul", "Add"), "batch normalization as a scale and a shift"),
+    Idiom((), ("BatchNormalization",), _UNFOLDED, after="conv"),
+    Idiom((), ("Mul", "Add"), _UNFOLDED, after="conv", by_channel=True),
+    Idiom(("Gemm",), ("MatMul", "Add"), "the bias is added by a node of its own"),
+    Idiom(("LayerNormalization",), _LAYER_NORMALIZATION, "layer normalization spelled out"),
+    Idiom(("Gelu",), ("Div", "Erf", "Add", "Mul", "Mul"), "GELU spelled out"),
+    Idiom(("HardSwish",), ("HardSigmoid", "Mul"), "hard swish spelled out"),
+    Idiom((), ("Sigmoid", "Mul"), "SiLU (swish), or a gate"),
+    Idiom((), ("QuantizeLinear", "DequantizeLinear"), "quantized and back (QDQ)"),
+    Idiom((), ("Transpose",), "a change of layout"),
+    Idiom((), ("Pad",), "padding by a node, not by the pads of the next one"),
+    Idiom((), ("Softmax",), "probabilities at the end, not logits", at_end=True),
+)
+"""Tried in this order, and both ways round."""
+_BOTH_WAYS = [way for idiom in IDIOMS for way in (idiom, idiom._replace(left=idiom.right, right=idiom.left))]
+
+BIAS: Mapping[tuple[int, int], str] = {(2, 3): "with a bias", (3, 2): "without a bias"}
+"""What the numbers of a layer's inputs in the left and in the right graph mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Nodes that differ, in sum over all ``places`` where they do so in the same way; ``first`` is the first node's name.
+
+    ``left`` and ``right`` are their operators. They stand behind a ``layer`` of that operator, "" before the first one; for
+    nodes that both graphs have it is None, and ``reason`` says what about them is not the same. For others it says what the
+    change probably means.
+    """
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    reason: str
+    layer: str | None
+    first: str
+    places: int
+    count: int
+    traffic: int
+
+
+def find_changes(alignment: Alignment) -> tuple[Change, ...]:
+    """All that differs between two aligned graphs, the largest first."""
+    groups: dict[tuple[object, ...], Change] = {}
+    for change in _single(alignment):
+        key = (change.left, change.right, change.reason, change.layer)
+        groups[key] = _sum(groups[key], change) if key in groups else change
+    return tuple(sorted(groups.values(), key=lambda change: (-abs(change.count), -abs(change.traffic))))
+
+
+def _sum(one: Change, other: Change) -> Change:
+    return replace(one, places=one.places + other.places, count=one.count + other.count, traffic=one.traffic + other.traffic)
+
+
+def _single(alignment: Alignment) -> Iterator[Change]:
+    """Each change of each place."""
+    for place in alignment.places:
+        layer = place.layer.left.operator if place.layer and place.layer.left else ""
+        others: list[NodePair] = []
+        for pair in place.pairs:
+            if pair.left is None or pair.right is None or pair.left.operator != pair.right.operator:
+                others.append(pair)
+            elif reason := explain_difference(pair.left, pair.right):
+                yield _change([pair], reason, None)
+        yield from _find_replacements(others, layer, place is alignment.places[-1])
+
+
+def explain_difference(left: CostedNode, right: CostedNode) -> str:
+    """What is not the same about two nodes of one operator; "" where all is."""
+    one, other = trait_of(left), trait_of(right)
+    if one.output != other.output:
+        return f"{_compare_sizes([left.output], [right.output])} output"
+    if len(left.inputs) != len(right.inputs):
+        bias = BIAS.get((len(left.inputs), len(right.inputs))) if left.macs else None
+        return bias or f"{len(right.inputs)} inputs rather than {len(left.inputs)}"
+    if one.inputs != other.inputs:
+        return f"{_compare_sizes(left.inputs, right.inputs)} input"
+    if left.repeat != right.repeat:
+        return f"{right.repeat} runs rather than {left.repeat}"
+    if left.count != right.count:
+        return "another attribute"
+    return "another element type" if left.traffic != right.traffic else ""
+
+
+def _compare_sizes(left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> str:
+    before, after = (sum(map(prod, shapes)) for shapes in (left, right))
+    return "smaller" if after < before else "larger" if after > before else "otherwise shaped"
+
+
+def _find_replacements(pairs: list[NodePair], layer: str, is_last: bool) -> Iterator[Change]:
+    """The changes of nodes without an equal: idioms first, then one operator for another, then what is alone."""
+    family = FAMILIES.get(layer, layer)
+    for idiom in _BOTH_WAYS:
+        if idiom.after not in ("", family) or (idiom.at_end and not is_last):
+            continue
+        while taken := _match_idiom(pairs, idiom):
+            yield _change(taken, idiom.meaning, layer)
+            pairs = [pair for pair in pairs if not any(pair is one for one in taken)]
+    lost: dict[object, list[CostedNode]] = {}
+    for pair in pairs:
+        if pair.left and not pair.right:
+            lost.setdefault(_role(pair.left), []).append(pair.left)
+    for pair in pairs:
+        if pair.right is None:
+            continue
+        twins = lost.get(_role(pair.right)) if pair.left is None else None
+        twin = twins.pop(0) if twins else pair.left
+        if twin and twin.operator == pair.right.operator:
+            yield _change([NodePair(twin, pair.right)], explain_difference(twin, pair.right), None)
+        else:
+            yield _change([NodePair(twin, pair.right)], "the same output by another operator" if twin else "", layer)
+    yield from (_change([NodePair(node, None)], "", layer) for nodes in lost.values() for node in nodes)
+
+
+def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
+    """The first pairs that have the operators of the idiom, and no others; nothing where one is missing."""
+    missing = (list(idiom.left), list(idiom.right))
+    taken = []
+    for pair in pairs:
+        if all(node is None or _fits(node, idiom, operators) for node, operators in zip(pair, missing, strict=True)):
+            taken.append(pair)
+            for node, operators in zip(pair, missing, strict=True):
+                if node:
+                    operators.remove(node.operator)
+            if not any(missing):
+                return taken
+    return []
+
+
+def _fits(node: CostedNode, idiom: Idiom, operators: Sequence[str]) -> bool:
+    return node.operator in operators and (not idiom.by_channel or any(len(sizes) < 2 for sizes in trait_of(node).inputs))
+
+
+def _role(node: CostedNode) -> tuple[object, ...]:
+    """What a node gives; equal for two of which one can stand for the other. A scalar says too little."""
+    return (trait_of(node).output, bool(node.inputs)) if node.output else (node.operator,)
+
+
+def _change(pairs: Sequence[NodePair], reason: str, layer: str | None) -> Change:
+    left, right = ([node for node in side if node] for side in zip(*pairs, strict=True))
+    return Change(
+        tuple(node.operator for node in left),
+        tuple(node.operator for node in right),
+        reason,
+        layer,
+        first=(left or right)[0].name,
+        places=1,
+        count=sum(node.count for node in right) - sum(node.count for node in left),
+        traffic=sum(node.traffic for node in right) - sum(node.traffic for node in left),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +248,19 @@ class Differences:
     @cached_property
     def changes(self) -> tuple[Change, ...]:
         """All that differs between the aligned graphs, the largest first; nothing where they do not correspond."""
-        return changes(self.alignment) if self.alignment.is_close else ()
+        return find_changes(self.alignment) if self.alignment.is_close else ()
 
     @cached_property
-    def layers(self) -> tuple[Pair, ...]:
+    def layers(self) -> tuple[NodePair, ...]:
         """The layers whose MACs differ or that one graph lacks, the largest difference first; nothing as for ``changes``."""
         pairs = (pair for place in self.alignment.places for pair in place.pairs if _macs(pair.left) != _macs(pair.right))
-        return tuple(sorted(pairs, key=lambda pair: -abs(more(pair)))) if self.alignment.is_close else ()
+        return tuple(sorted(pairs, key=lambda pair: -abs(count_difference(pair)))) if self.alignment.is_close else ()
 
 
 def _macs(node: CostedNode | None) -> int:
     return node.macs if node else 0
 
 
-def more(pair: Pair) -> int:
+def count_difference(pair: NodePair) -> int:
     """What the right node's count is more than the left one's."""
     return (pair.right.count if pair.right else 0) - (pair.left.count if pair.left else 0)

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from onnxcost.comparison.candidates import Candidate, Comparison, Number
-from onnxcost.comparison.metrics import metric_named
-from onnxcost.documents import parse_quantity
+from onnxcost.comparison.candidates import Candidate, Comparison, Number, find_metric
+from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError
-
-_SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-UNITS: Mapping[str, Mapping[str, float]] = {
-    "count": _SI,
-    "bytes": {"": 1, **{f"{prefix}B": size for prefix, size in _SI.items()}, **_BINARY},
-    "seconds": {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
-    "": {"": 1},
-}
-"""The units that a limit may have, by the metric's unit."""
 
 
 class Limit(NamedTuple):
@@ -39,9 +28,9 @@ class Excess(NamedTuple):
     after: Number
 
 
-def limit_of(metric: str, text: str) -> Limit:
+def parse_limit(metric: str, text: str) -> Limit:
     """``flops`` and ``1%``, ``weight_bytes`` and ``1MiB``; raises InputError for what is no limit of that metric."""
-    named = metric_named(metric)
+    named = find_metric(metric)
     if named.better == "more":
         raise InputError(f"--max-increase {metric}: more of it is better; of latency and memory less is")
     units = {"%": 0.01, **UNITS[named.unit]}
@@ -52,7 +41,7 @@ def limit_of(metric: str, text: str) -> Limit:
     return Limit(metric, amount, text.strip().endswith("%"), text.strip())
 
 
-def excesses(comparison: Comparison, limits: Sequence[Limit]) -> list[Excess]:
+def find_excesses(comparison: Comparison, limits: Sequence[Limit]) -> list[Excess]:
     """What grew over its limit, as far as that can be told."""
     found = (_excess(limit, comparison, model) for limit in limits for model in comparison.others)
     return [excess for excess in found if excess is not None]
@@ -68,14 +57,14 @@ def _excess(limit: Limit, comparison: Comparison, model: Candidate) -> Excess | 
     return None if is_within else Excess(limit, model.label, before, after)
 
 
-def unchecked(comparison: Comparison, limits: Sequence[Limit]) -> dict[str, list[str]]:
+def find_unchecked(comparison: Comparison, limits: Sequence[Limit]) -> dict[str, list[str]]:
     """The metrics under a limit that some models lack, and which."""
     models = (comparison.baseline, *comparison.others)
     lacking = {limit.metric: [model.label for model in models if limit.metric not in model.values] for limit in limits}
     return {metric: labels for metric, labels in lacking.items() if labels}
 
 
-def bounded(comparison: Comparison, limits: Iterable[Limit]) -> list[tuple[str, str]]:
+def find_bounded(comparison: Comparison, limits: Iterable[Limit]) -> list[tuple[str, str]]:
     """The metrics under a limit that are no exact numbers, and whose."""
     models = (comparison.baseline, *comparison.others)
     return [(limit.metric, model.label) for limit in limits for model in models if model.bound_of(limit.metric)]

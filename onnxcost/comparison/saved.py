@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator, Number
-from onnxcost.comparison.metrics import METRICS, Document
+from onnxcost.comparison.candidates import METRICS, Candidate, CostedNode, CostedOperator, Document, Number
 from onnxcost.conventions import FLOPS, MACS
 from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
-from onnxcost.schema import SCHEMA
+from onnxcost.report import SCHEMA
 
 HOW = "'onnxcost MODEL -o cost.json' makes one"
 
 
-def saved_report(path: str) -> Document:
+def load_report(path: str) -> Document:
     """The document in a file; raises InputError for what is no report in the schema."""
     try:
         document = parse_json(read_document(path, MOST_JSON))
@@ -30,7 +29,7 @@ def saved_report(path: str) -> Document:
     return document
 
 
-def candidate_of(report: Document, label: str, convention: str = FLOPS.name) -> Candidate:
+def read_candidate(report: Document, label: str, convention: str = FLOPS.name) -> Candidate:
     """The candidate that a report describes, its nodes counted in a convention.
 
     Raises InputError for a report that is damaged, or that was saved without the counts in the convention.
@@ -40,7 +39,7 @@ def candidate_of(report: Document, label: str, convention: str = FLOPS.name) -> 
             f"'{label}' was saved without each node's count in '{convention}': save it with --convention {convention}"
         )
     try:
-        return _candidate(report, label, convention if convention in (FLOPS.name, MACS.name) else "count")
+        return _build_candidate(report, label, convention if convention in (FLOPS.name, MACS.name) else "count")
     except _Damaged as error:
         raise InputError(f"'{label}' is a damaged report ({error}): save it again") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -51,7 +50,7 @@ class _Damaged(ValueError):
     """Says what in a report cannot be."""
 
 
-def _candidate(report: Document, label: str, count: str) -> Candidate:
+def _build_candidate(report: Document, label: str, count: str) -> Candidate:
     bound = report.get("bound", "" if report["complete"] else "lower")
     if bound not in ("", "lower", "upper", "mixed"):
         raise _Damaged(f"bound is {bound!r}")
@@ -63,8 +62,8 @@ def _candidate(report: Document, label: str, count: str) -> Candidate:
         operators=tuple(_operator(group, count) for group in report["by_operator"]),
         nodes=tuple(_node(node, count) for node in report["nodes"]),
         conditions=_conditions(report),
-        unmeasured=_unmeasured(report),
-        notes=(*_assumed(report), *_made_up(report), *map(str, report["warnings"])),
+        unmeasured=_failure_reason(report),
+        notes=(*_assumption_notes(report), *_synthetic_notes(report), *map(str, report["warnings"])),
     )
 
 
@@ -132,13 +131,13 @@ def _shape(tensor: Mapping[str, Any] | None) -> tuple[int, ...]:
     return tuple(dim for dim in (tensor or {}).get("shape") or () if type(dim) is int)
 
 
-def _assumed(report: Document) -> list[str]:
+def _assumption_notes(report: Document) -> list[str]:
     """A line on the dims that were assumed, and the options that would fix them."""
     assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
     return [f"assumed {', '.join(assumed)}"] if assumed else []
 
 
-def _made_up(report: Document) -> list[str]:
+def _synthetic_notes(report: Document) -> list[str]:
     """A line on weights that were made up to run the model."""
     measurement = report.get("measurement") or {}
     return ["timed with random weights, as the file lacks them"] if measurement.get("weights") == "synthesised" else []
@@ -159,13 +158,13 @@ def _conditions(report: Document) -> tuple[str, ...]:
     )
 
 
-def _unmeasured(report: Document) -> str:
+def _failure_reason(report: Document) -> str:
     """Why its measurement failed; empty where it did not, or where none was asked for."""
     measurement = report.get("measurement") or {}
     return str(measurement["reason"]) if measurement.get("status") == "failed" else ""
 
 
-def conditions_that_differ(candidates: Iterable[Candidate]) -> list[str]:
+def differing_conditions(candidates: Iterable[Candidate]) -> list[str]:
     """The conditions of latencies that not all share, one text for each, ``batch 1, batch 8``."""
     measured = [candidate.conditions for candidate in candidates if candidate.conditions]
     return [", ".join(dict.fromkeys(kind)) for kind in zip(*measured, strict=True) if len(set(kind)) > 1]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from onnxcost.formulas.catalogue import FORMULAS as FORMULAS
     from onnxcost.formulas.catalogue import UNCOUNTABLE as UNCOUNTABLE
 
+
 CONTROL_FLOW: frozenset[str] = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 """Operators that are counted through the nodes of their bodies."""
 

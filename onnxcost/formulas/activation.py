@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduced, slices
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduction_work, slices
 from onnxcost.formulas.table import Formula, FormulaTable, formula, per_output
-from onnxcost.graph import Node
-from onnxcost.work import Work
+from onnxcost.graph import Node, Work
 
 GELU: Mapping[str, Work] = {
     "none": Work(muls=2, adds=1, divs=1, transcendentals=1),
@@ -31,12 +30,12 @@ SIGMOID = 2 * ADD + FUNCTION + DIV
 
 def softmax_work(elements: int, rows: int) -> Work:
     """exp(x − m) / Σ exp(x − m), m = max x, in each row."""
-    return reduced(elements, rows, ADD + COMPARE, each=ADD + FUNCTION + DIV)
+    return reduction_work(elements, rows, ADD + COMPARE, each=ADD + FUNCTION + DIV)
 
 
 def log_softmax_work(elements: int, rows: int) -> Work:
     """x − m − log Σ exp(x − m), m = max x, in each row."""
-    return reduced(elements, rows, ADD + COMPARE, each=2 * ADD + FUNCTION, end=FUNCTION)
+    return reduction_work(elements, rows, ADD + COMPARE, each=2 * ADD + FUNCTION, end=FUNCTION)
 
 
 @formula("Y = exp(X − m) / Σ exp(X − m), m = max X", flops="rows·(5n − 2)")
@@ -54,7 +53,7 @@ def log_softmax(node: Node) -> Work:
 @formula("Y = 1 at the first largest X, else 0", flops="rows·(n − 1)")
 def hardmax(node: Node) -> Work:
     """Each row, n long, over ``axes``: https://onnx.ai/onnx/operators/onnx__Hardmax.html."""
-    return reduced(node.x.size, slices(node.x, node.attributes["axes"]), COMPARE)
+    return reduction_work(node.x.size, slices(node.x, node.attributes["axes"]), COMPARE)
 
 
 # fmt: off

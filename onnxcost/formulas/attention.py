@@ -9,8 +9,7 @@ from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, TensorType, formula
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def _heads(tensor: Tensor, heads: int | None) -> tuple[int, int, int]:

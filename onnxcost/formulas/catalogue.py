@@ -1,4 +1,4 @@
-"""All formulas: the union of the families' tables, and what has none."""
+"""All formulas: the union of the families' tables, onnxruntime's own operators included, and the operators without one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from onnxcost.formulas import (
     activation,
     attention,
-    classical,
     contraction,
     convolution,
     elementwise,
-    features,
-    generators,
-    legacy,
-    losses,
+    ml,
     movement,
     normalization,
     pooling,
@@ -23,13 +19,43 @@ from onnxcost.formulas import (
     reduction,
     resampling,
     selection,
+    shapes,
     signal,
-    text,
     training,
-    trees,
 )
-from onnxcost.formulas.contrib import catalogue as contrib
+from onnxcost.formulas.contrib import activation as contrib_activation
+from onnxcost.formulas.contrib import attention as contrib_attention
+from onnxcost.formulas.contrib import experts as contrib_experts
+from onnxcost.formulas.contrib import fused as contrib_fused
+from onnxcost.formulas.contrib import generation as contrib_generation
+from onnxcost.formulas.contrib import movement as contrib_movement
+from onnxcost.formulas.contrib import packed_weights as contrib_packed_weights
+from onnxcost.formulas.contrib import quantized as contrib_quantized
 from onnxcost.formulas.table import FormulaTable, union
+
+CONTRIB_FAMILIES: dict[str, FormulaTable] = {
+    f"contrib_{name}": table
+    for name, table in {
+        "fused": contrib_fused.TABLE,
+        "activation": contrib_activation.TABLE,
+        "normalization": contrib_activation.NORMALIZATION,
+        "attention": contrib_attention.TABLE,
+        "packed": contrib_attention.PACKED,
+        "generation": contrib_generation.TABLE,
+        "state": contrib_attention.STATE,
+        "speculative": contrib_generation.SPECULATIVE,
+        "recurrent": contrib_fused.RECURRENT,
+        "experts": contrib_experts.TABLE,
+        "weight_only": contrib_packed_weights.WEIGHT_ONLY,
+        "packed_weights": contrib_packed_weights.TABLE,
+        "quantized": contrib_quantized.TABLE,
+        "ordered": contrib_quantized.ORDERED,
+        "signal": contrib_movement.SIGNAL,
+        "movement": contrib_movement.TABLE,
+        "nchwc": contrib_fused.NCHWC,
+    }.items()
+}
+
 
 FAMILIES: dict[str, FormulaTable] = {
     "contraction": contraction.TABLE,
@@ -45,23 +71,46 @@ FAMILIES: dict[str, FormulaTable] = {
     "resampling": resampling.TABLE,
     "signal": signal.TABLE,
     "selection": selection.TABLE,
-    "losses": losses.TABLE,
+    "losses": training.LOSSES,
     "training": training.TABLE,
-    "classical": classical.TABLE,
-    "trees": trees.TABLE,
-    "features": features.TABLE,
-    "generators": generators.TABLE,
-    "text": text.TABLE,
+    "classical": ml.CLASSICAL,
+    "trees": ml.TREES,
+    "features": ml.FEATURES,
+    "generators": elementwise.GENERATORS,
+    "text": ml.TEXT,
     "movement": movement.TABLE,
-    **contrib.FAMILIES,
+    **CONTRIB_FAMILIES,
 }
 """The tables by family, in the order in which ``onnxcost formulas`` prints them."""
 
-FORMULAS: FormulaTable = legacy.with_rules(union(*FAMILIES.values()))
+_SEARCH = "its decoder runs until the text that it generates ends, which the graph does not say"
+_COMPILED = "its work is compiled into a blob that only its execution provider can read"
+_SELECTED = "which positions take part is in the elements of its indices and lengths"
+_GLOBAL = "how many tokens attend to all others is in the elements of its input 'global'"
+_BLOCKS = "the layout of block floating point is up to the execution provider"
+
+CONTRIB_UNCOUNTABLE: Mapping[str, str] = {
+    f"com.microsoft.{name}": reason
+    for reason, names in {
+        _SEARCH: "BeamSearch GreedySearch Sampling WhisperBeamSearch",
+        _COMPILED: "EPContext Snpe",
+        _SELECTED: "SparseAttention DynamicSparseAttention SparsePagedAttention "
+        "SparseAttentionIndexer PackedSparseAttentionIndexer PackedSparseAttentionIndexerMerge",
+        "how many cached positions a token attends to is in the elements of its lengths": "PagedAttention",
+        _GLOBAL: "LongformerAttention QOrderedLongformerAttention",
+        "how many elements of its sparse matrix are not zero is not part of the type": "SparseToDenseMatMul",
+        "how many tokens it compares depends on the tokens": "BifurcationDetector",
+        _BLOCKS: "QuantizeBFP DequantizeBFP",
+    }.items()
+    for name in names.split()
+}
+"""Operators whose work no graph can tell, each with the reason."""
+
+FORMULAS: FormulaTable = shapes.with_rules(union(*FAMILIES.values()))
 
 UNCOUNTABLE: Mapping[str, str] = {
     "ImageDecoder": "the size and the coding of an image are in its bytes",
     "ai.onnx.preview.training.Gradient": "it names a part of the graph to differentiate, and not how",
-    **contrib.UNCOUNTABLE,
+    **CONTRIB_UNCOUNTABLE,
 }
 """Operators whose work no graph can tell, each with the reason."""

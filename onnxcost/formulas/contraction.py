@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 
 from onnxcost.formulas.table import FormulaTable, formula
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import Work
+from onnxcost.graph import Node, Tensor, Work
 
 
 def dot_products(count: int, length: int) -> Work:

@@ -14,8 +14,7 @@ from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.resampling import corner_weights, weighted_sum
 from onnxcost.formulas.table import FormulaTable, TensorType, formula
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def window_products(node: Node, weight: Tensor) -> Work:
@@ -29,7 +28,7 @@ def conv(node: Node) -> Work:
     return window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0)
 
 
-def reached(length: int, kernel: int, stride: int, dilation: int) -> int:
+def count_positions(length: int, kernel: int, stride: int, dilation: int) -> int:
     """How many positions i·stride + j·dilation there are for i < length and j < kernel.
 
     Steps j that lie stride / gcd apart fall into one class of positions, each dilation / gcd places after the one before.
@@ -49,7 +48,7 @@ def conv_transpose(node: Node) -> Work:
     weight, ones = node.required(1).shape, (1,) * (node.x.rank - 2)
     strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
     macs = node.x.size * prod(weight[1:])
-    sums = prod(map(reached, node.x.shape[2:], weight[2:], strides, dilations)) * node.out.shape[0] * node.out.shape[1]
+    sums = prod(map(count_positions, node.x.shape[2:], weight[2:], strides, dilations)) * node.out.shape[0] * node.out.shape[1]
     return Work(macs=macs, accumulators=sums if macs else 0, bias_adds=node.out.size if node.input(2) else 0)
 
 
@@ -79,7 +78,7 @@ def col2im(node: Node) -> Work:
     padded = map(sum, zip(image, pads[: len(image)], pads[len(image) :], strict=True))
     axes = list(zip(padded, block.value, strides, dilations, strict=True))
     counts = ((size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, dilation in axes)
-    image_size = prod(reached(count, *axis[1:]) for count, axis in zip(counts, axes, strict=True))
+    image_size = prod(count_positions(count, *axis[1:]) for count, axis in zip(counts, axes, strict=True))
     return (node.x.size - image_size * node.out.shape[0] * node.out.shape[1]) * ADD if node.x.size else NO_WORK
 
 

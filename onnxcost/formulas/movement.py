@@ -10,8 +10,7 @@ from math import ceil
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, no_arithmetic, per_output
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 REDUCTIONS: Mapping[str, Work] = {
     "none": NO_WORK,

@@ -5,14 +5,13 @@ Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
 from __future__ import annotations
 
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduced, slices
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work, slices
 from onnxcost.formulas.table import FormulaTable, formula, like_input
-from onnxcost.graph import Node
-from onnxcost.work import Work
+from onnxcost.graph import Node, Work
 
 
 def _mean(elements: int, groups: int) -> Work:
-    return reduced(elements, groups, ADD, end=DIV)
+    return reduction_work(elements, groups, ADD, end=DIV)
 
 
 def _deviations(elements: int, groups: int) -> Work:
@@ -93,7 +92,11 @@ def local_response(node: Node) -> Work:
 def lp(node: Node) -> Work:
     """p is 1 or 2, g = vectors normalised: https://onnx.ai/onnx/operators/onnx__LpNormalization.html."""
     groups, taxicab = slices(node.x, (node.attributes.get("axis", -1) % node.x.rank,)), node.attributes.get("p", 2) == 1
-    norm = reduced(node.x.size, groups, ADD, each=COMPARE) if taxicab else reduced(node.x.size, groups, ADD, MUL, FUNCTION)
+    norm = (
+        reduction_work(node.x.size, groups, ADD, each=COMPARE)
+        if taxicab
+        else reduction_work(node.x.size, groups, ADD, MUL, FUNCTION)
+    )
     return norm + node.x.size * DIV
 
 

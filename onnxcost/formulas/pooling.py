@@ -9,22 +9,21 @@ from collections.abc import Sequence
 from math import prod
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduced
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduction_work
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, no_arithmetic
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 
 def _window(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
     def count(node: Node) -> Work:
         elements = prod(node.attributes["kernel_shape"]) * node.out.size
-        return reduced(elements, node.out.size, join, each, end)
+        return reduction_work(elements, node.out.size, join, each, end)
 
     return Formula(count, maths, "0", flops)
 
 
 def _global(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
-    return Formula(lambda node: reduced(node.x.size, node.out.size, join, each, end), maths, "0", flops)
+    return Formula(lambda node: reduction_work(node.x.size, node.out.size, join, each, end), maths, "0", flops)
 
 
 def _output_shape(node: Node) -> Sequence[TensorType]:
@@ -45,4 +44,3 @@ TABLE: FormulaTable = {
     "GlobalAveragePool": _global("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
     "GlobalLpPool":      _global("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
 }
-# fmt: on

@@ -6,19 +6,18 @@ from onnxcost.formulas.contraction import matmul
 from onnxcost.formulas.convolution import window_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.table import FormulaTable, formula
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 SATURATE = 3 * COMPARE
 """Rounding and the two bounds of the integer type."""
 
 
-def _centred(node: Node, *pairs: tuple[int, int]) -> Work:
+def _zero_point_work(node: Node, *pairs: tuple[int, int]) -> Work:
     """The subtraction of a zero point from every element, for each (tensor, zero point) among the inputs."""
     return Work(adds=sum(node.required(tensor).size for tensor, zero in pairs if node.input(zero)))
 
 
-def _requantized(node: Node) -> Work:
+def _requantize_work(node: Node) -> Work:
     """Each output times a scale a·b/y, plus a zero point, saturated; as many scales as input 4 has elements."""
     zero = ADD if node.input(7) else NO_WORK
     return node.out.size * (MUL + SATURATE + zero) + node.required(4).size * (MUL + DIV)
@@ -27,27 +26,27 @@ def _requantized(node: Node) -> Work:
 @formula("Y = (A − a₀)·(B − b₀)", macs="out·K", flops="out·(2K−1), + A for a₀, + B for b₀")
 def matmul_integer(node: Node) -> Work:
     """In 32-bit integers: https://onnx.ai/onnx/operators/onnx__MatMulInteger.html."""
-    return matmul(node) + _centred(node, (0, 2), (1, 3))
+    return matmul(node) + _zero_point_work(node, (0, 2), (1, 3))
 
 
 @formula("Y = (X − x₀)∗(W − w₀)", macs="out·C_in/groups·k", flops="out·(2·C_in/groups·k − 1), + X for x₀, + W for w₀")
 def conv_integer(node: Node) -> Work:
     """In 32-bit integers: https://onnx.ai/onnx/operators/onnx__ConvInteger.html."""
-    return window_products(node, node.required(1)) + _centred(node, (0, 2), (1, 3))
+    return window_products(node, node.required(1)) + _zero_point_work(node, (0, 2), (1, 3))
 
 
 @formula("Y = saturate(s·(A − a₀)·(B − b₀) + y₀)", macs="out·K", flops="out·(2K−1) + A + B + 5·out + 2·scales")
 def qlinear_matmul(node: Node) -> Work:
     """s = s_a·s_b / s_y: https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html."""
-    return matmul(node) + _centred(node, (0, 2), (3, 5)) + _requantized(node)
+    return matmul(node) + _zero_point_work(node, (0, 2), (3, 5)) + _requantize_work(node)
 
 
 @formula("Y = saturate(s·((X − x₀)∗(W − w₀) + B) + y₀)", macs="out·C_in/groups·k",
          flops="out·(2·C_in/groups·k − 1) + X + W + 5·out + 2·scales, + out for B")  # fmt: skip
 def qlinear_conv(node: Node) -> Work:
     """s = s_x·s_w / s_y, one or one a channel: https://onnx.ai/onnx/operators/onnx__QLinearConv.html."""
-    products = window_products(node, node.required(3)) + _centred(node, (0, 2), (3, 5))
-    return products + _requantized(node) + Work(bias_adds=node.out.size if node.input(8) else 0)
+    products = window_products(node, node.required(3)) + _zero_point_work(node, (0, 2), (3, 5))
+    return products + _requantize_work(node) + Work(bias_adds=node.out.size if node.input(8) else 0)
 
 
 @formula("Y = saturate(X/s + y₀)", flops="4·out, + out for y₀")

@@ -14,8 +14,7 @@ from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, formula
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 ACTIVATIONS: Mapping[str, Work] = {
     "relu": COMPARE,
@@ -33,7 +32,7 @@ ACTIVATIONS: Mapping[str, Work] = {
 """An element's work for each name that ``activations`` may hold, in lower case: it is not case-sensitive."""
 
 
-class Sizes(NamedTuple):
+class RecurrentSizes(NamedTuple):
     """``steps`` is T·N·H: the elements of one gate over all steps, in one direction."""
 
     steps: int
@@ -42,10 +41,10 @@ class Sizes(NamedTuple):
     directions: int
 
 
-def _sizes(node: Node) -> Sizes:
+def _sizes(node: Node) -> RecurrentSizes:
     directions, _, hidden = node.required(2).shape
     *positions, inputs = node.x.shape
-    return Sizes(positions[0] * positions[1] * hidden, inputs, hidden, directions)
+    return RecurrentSizes(positions[0] * positions[1] * hidden, inputs, hidden, directions)
 
 
 def _activations(node: Node, default: tuple[str, ...], uses: tuple[int, ...]) -> Work:

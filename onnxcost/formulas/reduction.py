@@ -9,8 +9,7 @@ from math import prod
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.table import Formula, FormulaTable, formula
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def slices(tensor: Tensor, axes: tuple[int, ...]) -> int:
@@ -19,13 +18,13 @@ def slices(tensor: Tensor, axes: tuple[int, ...]) -> int:
     return tensor.size // length if length else 0
 
 
-def reduced(elements: int, outputs: int, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Work:
+def reduction_work(elements: int, outputs: int, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Work:
     """``each`` on every element, ``join`` between them, ``end`` on every output."""
     return elements * each + max(0, elements - outputs) * join + outputs * end
 
 
 def _reduce(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
-    return Formula(lambda node: reduced(node.x.size, node.out.size, join, each, end), maths, "0", flops)
+    return Formula(lambda node: reduction_work(node.x.size, node.out.size, join, each, end), maths, "0", flops)
 
 
 ADD, MUL, DIV, COMPARE, FUNCTION = (Work(**{kind: 1}) for kind in ("adds", "muls", "divs", "compares", "transcendentals"))
@@ -51,7 +50,7 @@ def _cumulative(maths: str, join: Work) -> Formula:
 @formula("Y = index of the largest (smallest) X along the axis", flops="in − out")
 def arg_extremum(node: Node) -> Work:
     """Y = argmax X, or argmin: https://onnx.ai/onnx/operators/onnx__ArgMax.html."""
-    return reduced(node.x.size, node.out.size, COMPARE)
+    return reduction_work(node.x.size, node.out.size, COMPARE)
 
 
 # fmt: off
@@ -72,4 +71,3 @@ TABLE: FormulaTable = {
     "CumSum":          _cumulative("Y_i = X_0 + … + X_i along the axis", ADD),
     "CumProd":         _cumulative("Y_i = X_0 · … · X_i along the axis", MUL),
 }
-# fmt: on

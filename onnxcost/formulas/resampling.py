@@ -13,8 +13,7 @@ from math import gcd, prod
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.table import FormulaTable, TensorType, always, formula
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 REACH = {"linear": 1, "bilinear": 1, "cubic": 2, "bicubic": 2}
 """How many input positions on either side take part; ``nearest`` copies one."""
@@ -27,7 +26,7 @@ CUBIC = COMPARE + 14 * ADD + 12 * MUL
 and 2 additions for the two that are near, ((A·t − 5A)·t + 8A)·t − 4A with 3 and 3 for the two that are far."""
 
 
-def neighbours(reach: int, before: int, after: int, antialias: bool) -> int:
+def neighbors(reach: int, before: int, after: int, antialias: bool) -> int:
     """The positions that take part along one axis: one where the axis keeps its size, more to shrink without aliases."""
     if before == after:
         return 1
@@ -55,7 +54,7 @@ def resize(node: Node) -> Work:
         return NO_WORK
     antialias = bool(node.attributes.get("antialias"))
     axes = zip(node.x.shape, node.out.shape, strict=True)
-    count = prod(neighbours(reach, before, after, antialias) for before, after in axes)
+    count = prod(neighbors(reach, before, after, antialias) for before, after in axes)
     return node.out.size * weighted_sum(count) if count > 1 else NO_WORK
 
 
@@ -139,7 +138,7 @@ def max_roi_pool(node: Node) -> Work:
     return regions * (region + ends + channels * (rows * columns - height * width) * COMPARE)
 
 
-def _scaled(node: Node) -> Sequence[TensorType]:
+def _upsample_types(node: Node) -> Sequence[TensorType]:
     """Upsample before opset 7: the factors are two attributes."""
     *outer, height, width = node.x.shape
     factors = (float(node.attributes["height_scale"]), float(node.attributes["width_scale"]))
@@ -148,7 +147,7 @@ def _scaled(node: Node) -> Sequence[TensorType]:
 
 TABLE: FormulaTable = {
     "Resize": resize,
-    "Upsample": replace(resize, shapes=_scaled),
+    "Upsample": replace(resize, shapes=_upsample_types),
     "GridSample": grid_sample,
     "AffineGrid": affine_grid,
     "RoiAlign": roi_align,

@@ -11,19 +11,18 @@ from collections.abc import Sequence
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.signal import ceil_log2
 from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, no_arithmetic, per_input
-from onnxcost.graph import Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 
-def sorting(count: int) -> int:
+def sorting_work(count: int) -> int:
     """Σ ⌈log₂ j⌉ for 1 ≤ j ≤ count."""
     log = ceil_log2(count)
     return count * log - (1 << log) + 1 if count else 0
 
 
-def selecting(count: int, chosen: int) -> int:
+def selection_work(count: int, chosen: int) -> int:
     """The comparisons that find the ``chosen`` largest of ``count`` elements, in order."""
-    return count - chosen + sorting(count) - sorting(count + 1 - chosen) if chosen else 0
+    return count - chosen + sorting_work(count) - sorting_work(count + 1 - chosen) if chosen else 0
 
 
 def _axis(node: Node) -> int:
@@ -41,7 +40,7 @@ def topk(node: Node) -> Work:
     """n is the length of the axis: https://onnx.ai/onnx/operators/onnx__TopK.html."""
     length = node.x.shape[_axis(node)]
     lines = node.x.size // length if length else 0
-    return lines * selecting(length, min(length, node.out.shape[_axis(node)])) * COMPARE
+    return lines * selection_work(length, min(length, node.out.shape[_axis(node)])) * COMPARE
 
 
 def _slices(node: Node) -> int:
@@ -67,10 +66,10 @@ def unique(node: Node) -> Work:
     https://onnx.ai/onnx/operators/onnx__Unique.html
     """
     count = _slices(node)
-    return node.x.size // count * (sorting(count) + count - 1) * COMPARE if count else NO_WORK
+    return node.x.size // count * (sorting_work(count) + count - 1) * COMPARE if count else NO_WORK
 
 
-def _kept(node: Node) -> int:
+def _most_boxes(node: Node) -> int:
     """How many boxes of a class are kept at most: input 2, by default none."""
     boxes, limit = node.x.shape[1], node.input(2)
     if limit is None:
@@ -78,9 +77,9 @@ def _kept(node: Node) -> int:
     return min(boxes, max(0, int(limit.value[0]))) if limit.value else boxes
 
 
-def _kept_of_all(node: Node) -> Sequence[TensorType]:
+def _box_types(node: Node) -> Sequence[TensorType]:
     batch, classes, _ = node.required(1).shape
-    return (("int64", (batch * classes * _kept(node), 3)),)
+    return (("int64", (batch * classes * _most_boxes(node), 3)),)
 
 
 OVERLAP = 8 * ADD + 3 * MUL + DIV + 11 * COMPARE
@@ -93,7 +92,7 @@ CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
 
 @formula("Y = the boxes of each class that overlap no better one by more than the threshold",
          flops="batch·classes·(N for a score threshold + Σ⌈log₂ j⌉, j ≤ N, + pairs·27)",
-         bounds=_kept_of_all, at_most=always)  # fmt: skip
+         bounds=_box_types, at_most=always)  # fmt: skip
 def non_max_suppression(node: Node) -> Work:
     """An upper bound: N boxes are sorted by their scores, and the i-th is held against each of the boxes kept before it, at
     most min(i, m − 1) where m boxes are kept at most. 35 instead of 27 operations a pair with ``center_point_box``.
@@ -101,10 +100,10 @@ def non_max_suppression(node: Node) -> Work:
     https://onnx.ai/onnx/operators/onnx__NonMaxSuppression.html
     """
     batch, classes, boxes = node.required(1).shape
-    kept = _kept(node)
+    kept = _most_boxes(node)
     before = max(0, kept - 1)
     pairs = before * (before - 1) // 2 + before * (boxes - before)
-    ordered = (sorting(boxes) + (boxes if node.input(4) is not None else 0)) * COMPARE
+    ordered = (sorting_work(boxes) + (boxes if node.input(4) is not None else 0)) * COMPARE
     overlaps = pairs * (OVERLAP + CORNERS[node.attributes.get("center_point_box", 0)])
     return batch * classes * (ordered + overlaps) if kept else NO_WORK
 

@@ -12,8 +12,7 @@ from math import prod
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.table import FormulaTable, formula, per_output
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def ceil_log2(count: int) -> int:
@@ -95,4 +94,3 @@ TABLE: FormulaTable = {
     "STFT":            stft,
     "MelWeightMatrix": mel_weights,
 }
-# fmt: on

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from onnxcost.errors import InputError
-from onnxcost.formulas.legacy import with_rules
+from onnxcost.formulas.shapes import with_rules
 from onnxcost.formulas.table import FormulaTable, union
 
 GROUP = "onnxcost.formulas"
@@ -24,7 +24,7 @@ _COMMON = (
 """The families that nearly every model is made of."""
 
 
-def known_formulas(operators: Collection[str]) -> FormulaTable:
+def select_formulas(operators: Collection[str]) -> FormulaTable:
     """A table that has ``operators`` as far as anyone here knows them: of the common families, else of all families, else with
     what installed packages register behind them. The fewer are imported, the sooner a count starts.
     """
@@ -33,7 +33,7 @@ def known_formulas(operators: Collection[str]) -> FormulaTable:
         return common
     from onnxcost.formulas.catalogue import FORMULAS
 
-    return FORMULAS if all(operator in FORMULAS for operator in operators) else {**installed(), **FORMULAS}
+    return FORMULAS if all(operator in FORMULAS for operator in operators) else {**load_installed(), **FORMULAS}
 
 
 @cache
@@ -42,7 +42,7 @@ def _common() -> FormulaTable:
 
 
 @cache
-def installed() -> FormulaTable:
+def load_installed() -> FormulaTable:
     """The tables that installed packages register; raises InputError for one that is no table."""
     from importlib.metadata import entry_points
 
@@ -62,7 +62,7 @@ def installed() -> FormulaTable:
     return found  # type: ignore[return-value]  # a table holds callables, which is seen when one is called
 
 
-def from_file(path: str) -> FormulaTable:
+def load_file(path: str) -> FormulaTable:
     """The table ``FORMULAS`` of a Python file; raises InputError where there is none, or the file does not run."""
     from importlib.util import module_from_spec, spec_from_file_location
 

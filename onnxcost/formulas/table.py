@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxcost.graph import Dim, Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Dim, Node, Work
 
 TensorType = tuple[str, tuple[Dim, ...]]
 """An element type and dims."""

@@ -7,14 +7,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.frontend.lowering import lowered
-from onnxcost.frontend.normal_form import operators_in
-from onnxcost.frontend.shapes import shaped
-from onnxcost.frontend.skeleton import ModelSource, Skeleton, read_skeleton
+from onnxcost.frontend.lowering import lower
+from onnxcost.frontend.normalize import operators_in
+from onnxcost.frontend.reader import ModelSource, Skeleton, read_skeleton
+from onnxcost.frontend.shape_inference import infer_shapes
 from onnxcost.graph import Graph
 
 if TYPE_CHECKING:
-    from onnxcost.traced import Trace
+    from onnxcost.frontend.trace import Trace
+
 
 __all__ = ["ModelSource", "Skeleton", "operators_in", "read_graph", "read_skeleton"]
 
@@ -29,4 +30,4 @@ def read_graph(
     trace: Trace | None = None,
 ) -> Graph:
     """The graph of a model with every shape that can be known. Arguments and errors as in ``onnxcost.estimate``."""
-    return lowered(skeleton, shaped(skeleton.model, shapes, dims, values, trips, formulas, trace))
+    return lower(skeleton, infer_shapes(skeleton.model, shapes, dims, values, trips, formulas, trace))

@@ -1,17 +1,22 @@
-"""What all control flow needs: bodies, and values that go into them and come out."""
+"""The shaped model, and helpers for the bodies of control flow: the values that go into them and come out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from onnxcost.frontend.folding import folded
+from onnxcost.frontend.constant_folding import fold_value
+from onnxcost.frontend.node_inference import Inference
+from onnxcost.frontend.normalize import Reads
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
+from onnxcost.graph import BoundDim, Caveat
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, TensorProto
+    from onnx import GraphProto, ModelProto, TensorProto
 
-    from onnxcost.traced import Pass
+    from onnxcost.frontend.trace import Pass
+
 
 Body = Callable[["GraphProto", str, Sequence[Value], "Pass | None"], tuple[list[Step], list[Value]]]
 """Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs, the pass through it that is known
@@ -35,29 +40,29 @@ def body_graph(step: Step, name: str) -> GraphProto | None:
 
 def number_in(value: Value | None, opsets: Mapping[str, int]) -> int | None:
     """The value of a scalar, None where it is absent or not known."""
-    tensor = folded(value, opsets) if value is not None and value.is_known else None
+    tensor = fold_value(value, opsets) if value is not None and value.is_known else None
     if tensor is None:
         return None
     array = array_of(tensor)
     return int(array.ravel()[0]) if array is not None and array.size else None
 
 
-def scalar(name: str, number: int | bool) -> Value:
+def known_scalar(name: str, number: int | bool) -> Value:
     """A known scalar: an int64, or a condition."""
     import numpy as np
     from onnx.numpy_helper import from_array
 
-    return known(name, from_array(np.asarray(number, np.bool_ if isinstance(number, bool) else np.int64), name))
+    return known_value(name, from_array(np.asarray(number, np.bool_ if isinstance(number, bool) else np.int64), name))
 
 
-def known(name: str, tensor: TensorProto) -> Value:
+def known_value(name: str, tensor: TensorProto) -> Value:
     """A value whose elements are known."""
     value = Value(name, tensor=tensor)
     value.learn(tensor_type(tensor.data_type, tensor.dims))
     return value
 
 
-def fresh(name: str, source: Value) -> Value:
+def unknown_like(name: str, source: Value) -> Value:
     """A value of the same type whose elements are not known."""
     value = Value(name)
     if source.type is not None:
@@ -66,7 +71,7 @@ def fresh(name: str, source: Value) -> Value:
     return value
 
 
-def give(output: Value | None, source: Value) -> None:
+def give_value(output: Value | None, source: Value) -> None:
     """The node's output is what a body made (or handed through)."""
     if output is None:
         return
@@ -78,13 +83,13 @@ def give(output: Value | None, source: Value) -> None:
     output.is_constant = source.is_constant
 
 
-def close(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:
+def close_body(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:
     """The node itself, behind the nodes of its body: it hands on, at the same position, what they made."""
     step.inputs = tuple(made)
     steps.append(step)
 
 
-def stack(output: Value, element: Value, count: int, axis: int) -> None:
+def stack_elements(output: Value, element: Value, count: int, axis: int) -> None:
     """``count`` elements along a new axis."""
     if element.type is None or element.dims is None:
         return
@@ -92,3 +97,28 @@ def stack(output: Value, element: Value, count: int, axis: int) -> None:
     dims.insert(axis % (len(dims) + 1), count)
     output.learn(tensor_type(element.type.tensor_type.elem_type, dims))
     output.is_bound = element.is_bound
+
+
+@dataclass(slots=True)
+class ShapedModel:
+    """The steps in execution order, the values at the model's edges, and what there is to say of them.
+
+    ``trips`` are the user's, by the names of the ``loops``; ``unrolled`` is how many steps unrolling has made so far,
+    ``walked`` how many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold.
+    """
+
+    model: ModelProto
+    opsets: Mapping[str, int]
+    inference: Inference
+    trips: Mapping[str, int]
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    constants: dict[str, Value] = field(default_factory=dict)
+    dims: tuple[BoundDim, ...] = ()
+    caveats: list[Caveat] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+    unrolled: int = 0
+    walked: int = 0
+    held: int = 0
+    reads: Reads = field(default_factory=dict)

@@ -18,6 +18,7 @@ from onnxcost.errors import InputError, ModelError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+
 ModelSource = "str | os.PathLike[str] | bytes | BinaryIO | ModelProto"
 
 LARGEST = 2**31 - 1
@@ -47,7 +48,7 @@ class ByteSource(Protocol):
 
 
 @contextmanager
-def opened(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-type]
+def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-type]
     """The source to read from. An open file is read from its position, which it has again afterwards if it can be sought in.
 
     Raises InputError for what cannot be read.
@@ -56,18 +57,18 @@ def opened(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-t
     path = name if isinstance(name, str) else ""
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
-            yield _Memory(source)
+            yield _MemorySource(source)
         elif isinstance(source, (str, os.PathLike)):
             with _open(path) as (file, head):
-                yield _File(file, path) if head is None else _Stream(file, path, head)
+                yield _FileSource(file, path) if head is None else _StreamSource(file, path, head)
         elif hasattr(source, "SerializeToString"):
-            yield _Memory(_serialized(source))
+            yield _MemorySource(_serialize(source))
         elif isinstance(source, TextIOBase):
             raise InputError("a model is read from a file in binary mode: open it with 'rb'")
         elif hasattr(source, "read"):
             start = _position(source)
             try:
-                yield _Stream(source, path) if start is None else _File(source, path, start)
+                yield _StreamSource(source, path) if start is None else _FileSource(source, path, start)
             finally:
                 if start is not None:
                     source.seek(start)
@@ -81,14 +82,14 @@ def opened(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-t
 
 def read_stream(source: str | BinaryIO) -> bytes:
     """All bytes of a pipe or of standard input. Raises InputError for more than LARGEST and where nothing is written to it."""
-    with opened(source) as data:
+    with open_source(source) as data:
         content = bytes(data.read(0, LARGEST + 1))
     if len(content) > LARGEST:
         raise InputError(f"{data.path or 'the model'} is a stream of more than 2 GiB: write it to a file first")
     return content
 
 
-class _Memory:
+class _MemorySource:
     path = ""
 
     def __init__(self, content: bytes | bytearray | memoryview) -> None:
@@ -103,7 +104,7 @@ class _Memory:
         """Nothing: the bytes are there."""
 
 
-class _File:
+class _FileSource:
     """A file that can be sought in. The model begins at ``start``; without one, the file is the one at ``path``."""
 
     step = 1024
@@ -139,7 +140,7 @@ class _File:
         return InputError(f"{self.path or 'the model'} changed while it was read: try again when it is complete")
 
 
-class _Stream:
+class _StreamSource:
     """What can be read only once, forward; ``head`` was read of it already."""
 
     step = 2**16
@@ -228,7 +229,7 @@ def _first_bytes(descriptor: int, path: str) -> bytes:
     raise InputError(f"cannot read '{path}': it is a pipe, and nothing was written to it for {WRITER_TIMEOUT:.0f} s")
 
 
-def _serialized(model: ModelProto) -> bytes:
+def _serialize(model: ModelProto) -> bytes:
     from google.protobuf.message import EncodeError
 
     try:

@@ -1,18 +1,358 @@
-"""Control flow: which operators have bodies, and what walks them."""
+"""Shape inference through control flow: If, Loop, Scan, SequenceMap and the bodies of FlexAttention."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.frontend.bodies import DOUBLE, FLOAT, Body, body_graph
-from onnxcost.frontend.branches import run_if
-from onnxcost.frontend.loops import run_loop
-from onnxcost.frontend.scans import run_scan, run_sequence_map
+from onnxcost.frontend.bodies import (
+    BOOL,
+    DOUBLE,
+    FLOAT,
+    INT64,
+    UNROLLED,
+    WALKED,
+    Body,
+    body_graph,
+    close_body,
+    give_value,
+    known_scalar,
+    number_in,
+    stack_elements,
+    unknown_like,
+)
+from onnxcost.frontend.contradictions import Contradiction
+from onnxcost.frontend.dims import describe_assumptions
 from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.graph import Caveat, option_text
 
 if TYPE_CHECKING:
-    from onnxcost.frontend.shaped_model import ShapedModel
+    from onnx import GraphProto
+
+    from onnxcost.frontend.bodies import ShapedModel
+    from onnxcost.frontend.trace import Pass
+
+
+def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
+    """A known condition: its branch's nodes. An unknown one: both branches, for the dearer to be counted."""
+    branches = [body_graph(step, "then_branch"), body_graph(step, "else_branch")]
+    then, otherwise = step.passes("then_branch"), step.passes("else_branch")
+    ran = next(iter(then or otherwise), None)
+    condition = number_in(step.inputs[0] if step.inputs else None, found.opsets) if ran is None else bool(then)
+    if condition is not None and (graph := branches[0 if condition else 1]) is not None:
+        inner, outputs = body(graph, f"{step.name}/", (), ran)
+        steps += inner
+        for output, made in zip(step.outputs, outputs, strict=False):
+            give_value(output, made)
+        close_body(step, outputs[: len(step.outputs)], steps)
+        return
+    walked = _walk_both(step, branches, body, found)
+    step.branches = {which: inner for which, (inner, _) in walked.items()}
+    for index, output in enumerate(step.outputs):
+        if output is not None:
+            _merge_types(output, [outputs[index] for _, outputs in walked.values() if index < len(outputs)])
+    steps.append(step)
+
+
+def _walk_both(
+    step: Step, branches: Sequence[GraphProto | None], body: Body, found: ShapedModel
+) -> dict[str, tuple[list[Step], list[Value]]]:
+    """What each branch makes, by its name; one that cannot be with these shapes is never taken, and left out."""
+    walked, contradictions = {}, []
+    for which, graph in zip(("then", "else"), branches, strict=True):
+        if graph is None:
+            continue
+        try:
+            walked[which] = body(graph, f"{step.name}/{which}/", (), None)
+        except Contradiction as contradiction:
+            contradictions.append(contradiction)
+            text = f"If '{step.name}': its {which} branch is left out, because it cannot be with these shapes: {contradiction}"
+            found.caveats.append(Caveat("note", text + describe_assumptions(found.dims)))
+    if contradictions and not walked:
+        raise contradictions[0]
+    return walked
+
+
+def _merge_types(output: Value, alternatives: Sequence[Value]) -> None:
+    """One type for what either branch may give: the larger of each dim, as a bound where they differ."""
+    shaped = [value for value in alternatives if value.is_shaped and value.dims is not None and value.type is not None]
+    if not shaped:
+        return
+    ranks = {len(value.dims or ()) for value in shaped}
+    if len(shaped) < len(alternatives) or len(ranks) > 1:
+        return
+    dims = [max(sizes) for sizes in zip(*(value.dims or () for value in shaped), strict=True)]
+    assert shaped[0].type is not None
+    output.learn(tensor_type(shaped[0].type.tensor_type.elem_type, dims))
+    output.is_bound = len({value.dims for value in shaped}) > 1 or any(value.is_bound for value in shaped)
+
+
+FOLLOWED = 100_000
+"""Steps that the iterations of traced loops may make in all."""
+
+
+def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
+    """Loop: https://onnx.ai/onnx/operators/onnx__Loop.html. Its body's inputs are (iteration, condition, carried …), its
+    outputs (condition, carried …, scanned …).
+    """
+    graph = body_graph(step, "body")
+    if graph is None:
+        step.open_reason = "it has no body"
+        steps.append(step)
+        return
+    found.loops.append(step.name)
+    count, condition, *rest = [*step.inputs, None, None][: max(2, len(step.inputs))]
+    carried = [value for value in rest if value is not None]
+    if step.execution is not None:
+        _close_unrolled(step, _replay(step, body, graph, carried, found), carried, steps)
+        return
+    limit = found.trips.get(step.name, number_in(count, found.opsets))
+    if limit is not None and (limit < 0 or number_in(condition, found.opsets) == 0):
+        limit = 0
+    loops, caveats = len(found.loops), len(found.caveats)
+    arguments = _iteration(f"{step.name}/", [unknown_like(value.name, value) for value in carried])
+    inner, outputs = body(graph, f"{step.name}/", arguments, None)
+    never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
+    if limit is None or (limit and not (never_ends and _keeps_shapes(inner, outputs, arguments))):
+        mine = found.loops[loops:], found.caveats[caveats:]
+        del found.loops[loops:], found.caveats[caveats:]
+        is_too_long = never_ends if limit is None else limit * max(1, len(inner)) > UNROLLED
+        if not is_too_long and (unrolled := _unroll(step, body, graph, carried, limit, found)) is not None:
+            _close_unrolled(step, unrolled, carried, steps)
+            return
+        found.loops[loops:], found.caveats[caveats:] = mine
+        found.caveats.append(_note_left_out(step, limit, found))
+    trips = 1 if limit is None else limit
+    if not trips:
+        del found.caveats[caveats:]
+    for each in inner if trips else ():
+        each.times(trips)
+    steps += inner if trips else ()
+    close_body(step, _finish_outputs(step, outputs, carried, trips), steps)
+
+
+def _iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
+    """The formal inputs of an iteration that may be any: its number is not known."""
+    number, condition = Value(f"{prefix}iteration"), Value(f"{prefix}condition")
+    number.learn(tensor_type(INT64, ()))
+    condition.learn(tensor_type(BOOL, ()))
+    return [number, condition, *carried]
+
+
+def _keeps_shapes(inner: Sequence[Step], outputs: Sequence[Value], arguments: Sequence[Value]) -> bool:
+    """Whether every iteration is as this one: all shapes known, those carried unchanged."""
+    is_shaped = all(value is None or value.is_shaped for step in inner for value in step.outputs)
+    carried = zip(outputs[1:], arguments[2:], strict=False)
+    return is_shaped and all(new.signature == old.signature and new.elements is old.elements for new, old in carried)
+
+
+def _is_identity_of(value: Value, source: Value, steps: Sequence[Step]) -> bool:
+    """Whether the value is the source, as it is or through Identity nodes."""
+    made_by = {id(output): step for step in steps for output in step.outputs if output is not None}
+    while value is not source:
+        step = made_by.get(id(value))
+        if step is None or step.node.op_type != "Identity" or not step.inputs or step.inputs[0] is None:
+            return False
+        value = step.inputs[0]
+    return True
+
+
+class Unrolled(NamedTuple):
+    """A loop, iteration by iteration: all their steps, and the outputs of each."""
+
+    steps: list[Step]
+    outputs: list[list[Value]]
+
+
+def _unroll(
+    step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], limit: int | None, found: ShapedModel
+) -> Unrolled | None:
+    """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
+    unrolled = Unrolled([], [])
+    condition, trip = known_scalar(f"{step.name}/true", True), 0
+    while (limit is None or trip < limit) and found.unrolled < UNROLLED and found.walked < WALKED:
+        prefix = f"{step.name}/{trip}/"
+        inner, outputs = body(graph, prefix, [known_scalar(f"{prefix}iteration", trip), condition, *carried], None)
+        unrolled.steps.extend(inner)
+        unrolled.outputs.append(outputs)
+        goes_on = number_in(outputs[0], found.opsets)
+        found.unrolled += len(inner) + 1
+        if goes_on is None:
+            return None
+        condition, carried, trip = outputs[0], outputs[1 : 1 + len(carried)], trip + 1
+        if not goes_on:
+            return unrolled
+    return unrolled if trip == limit else None
+
+
+def _replay(step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], found: ShapedModel) -> Unrolled:
+    """The iterations that a run had: the first of those that are alike stands for all of them."""
+    passes = step.passes("body")
+    outputs: list[list[Value]] = []
+    walked: dict[Hashable, tuple[list[Step], list[Value]]] = {}
+    times: Counter[Hashable] = Counter()
+    for trip, ran in enumerate(passes):
+        kind: Hashable = (ran, *((value.signature, value.elements, value.content) for value in carried))
+        if kind not in walked:
+            if found.unrolled > FOLLOWED:
+                found.caveats.append(_note_not_followed(step, trip, len(passes)))
+                break
+            prefix = f"{step.name}/{trip}/" if walked or len(set(passes)) > 1 else f"{step.name}/"
+            walked[kind] = body(graph, prefix, _iteration(prefix, [unknown_like(value.name, value) for value in carried]), ran)
+            found.unrolled += len(walked[kind][0]) + 1
+        times[kind] += 1
+        outputs.append(walked[kind][1])
+        carried = outputs[-1][1 : 1 + len(carried)]
+    for kind, (inner, _) in walked.items():
+        for each in inner:
+            each.times(times[kind])
+    return Unrolled([each for inner, _ in walked.values() for each in inner], outputs)
+
+
+def _note_not_followed(step: Step, trips: int, limit: int) -> Caveat:
+    text = f"Loop '{step.name}': {trips:,} of its {limit:,} iterations are counted, because too many of them differ"
+    return Caveat("lower", text)
+
+
+def _note_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
+    if limit is None:
+        how = f"{option_text('--trips', step.name)} says how often it runs"
+        return Caveat(
+            "lower", f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {how}"
+        )
+    if step.name in found.trips:
+        return Caveat("note", f"Loop '{step.name}' is counted {limit} times, as given")
+    why = "data decides whether it ends earlier, or its shapes change"
+    return Caveat("upper", f"Loop '{step.name}' is counted {limit} times, each as the first: {why}")
+
+
+def _close_unrolled(step: Step, unrolled: Unrolled, carried: Sequence[Value], steps: list[Step]) -> None:
+    """The iterations, and the node behind them: what is carried comes from the last one, what is scanned from all."""
+    made: list[Value | None] = []
+    for index, output in enumerate(step.outputs):
+        values = [outputs[1 + index] for outputs in unrolled.outputs if 1 + index < len(outputs)]
+        if index < len(carried):
+            last = values[-1] if values else carried[index]
+            give_value(output, last)
+            made.append(last)
+            continue
+        made.append(None)
+        if output is not None and len({value.signature for value in values}) == 1:
+            stack_elements(output, values[0], len(values), 0)
+    steps += unrolled.steps
+    close_body(step, made, steps)
+
+
+def _finish_outputs(step: Step, outputs: Sequence[Value], carried: Sequence[Value], trips: int) -> list[Value | None]:
+    """The node's outputs, carried out of the last iteration or scanned and stacked; returns what each hands on."""
+    made: list[Value | None] = []
+    for index, (output, last) in enumerate(zip(step.outputs, outputs[1:], strict=False)):
+        is_carried = index < len(carried)
+        source = last if trips or not is_carried else carried[index]
+        made.append(source if is_carried else None)
+        if output is not None and is_carried:
+            give_value(output, unknown_like(output.name, source) if trips else source)
+        elif output is not None:
+            stack_elements(output, last, trips, 0)
+    return made
+
+
+def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
+    """Scan: https://onnx.ai/onnx/operators/onnx__Scan.html. The body runs once for each slice of the scanned inputs; before
+    opset 9 once more for each element of the batch, which is then the first axis of everything.
+    """
+    graph = body_graph(step, "body")
+    count = step.attributes["num_scan_inputs"].i if "num_scan_inputs" in step.attributes else 0
+    batched = 1 if found.opsets.get("", 9) < 9 else 0
+    inputs = [value for value in step.inputs[batched:] if value is not None]
+    if graph is None or not 0 < count <= len(inputs):
+        step.open_reason = "its body or its scanned inputs are missing"
+        steps.append(step)
+        return
+    states, sequences = inputs[:-count], inputs[-count:]
+    axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
+    trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
+    arguments = [_without_axes(f"{step.name}/state_{i}", value, [0] * batched) for i, value in enumerate(states)]
+    for i, (value, axis) in enumerate(zip(sequences, axes, strict=True)):
+        arguments.append(_without_axes(f"{step.name}/slice_{i}", value, [axis, *[0] * batched]))
+    if trips is None or batch is None:
+        text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known"
+        found.caveats.append(Caveat("lower", text))
+        trips, batch = trips or 1, batch or 1
+    passes = Counter["Pass | None"](step.passes("body")) or Counter({None: trips * batch})
+    for index, (ran, count) in enumerate(passes.items()):
+        prefix = f"{step.name}/{index}/" if len(passes) > 1 else f"{step.name}/"
+        inner, outputs = body(graph, prefix, arguments, ran)
+        for each in inner:
+            each.times(count)
+        steps += inner
+    out_axes = _axes(step, "scan_output_axes", len(step.outputs)) if not batched else [0] * len(step.outputs)
+    for index, (output, made) in enumerate(zip(step.outputs, outputs, strict=False)):
+        whole = unknown_like("", made)
+        if index >= len(states):
+            stack_elements(whole, made, trips, out_axes[index - len(states)])
+        if batched:
+            stack_elements(whole, unknown_like("", whole), batch, 0)
+        give_value(output, whole)
+    close_body(step, [*outputs[: len(states)], *[None] * (len(step.outputs) - len(states))], steps)
+
+
+def _axes(step: Step, name: str, count: int) -> list[int]:
+    given = list(step.attributes[name].ints) if name in step.attributes else []
+    return (given + [0] * count)[:count]
+
+
+def _dim(value: Value, axis: int) -> int | None:
+    dims = value.dims
+    size = dims[axis] if dims is not None and -len(dims) <= axis < len(dims) else None
+    return size if isinstance(size, int) else None
+
+
+def _without_axes(name: str, source: Value, axes: Sequence[int]) -> Value:
+    value = Value(name)
+    if source.type is None or source.dims is None:
+        return value
+    gone = {axis % len(source.dims) for axis in axes if source.dims}
+    kept = [dim for index, dim in enumerate(source.dims) if index not in gone]
+    value.learn(tensor_type(source.type.tensor_type.elem_type, kept))
+    value.is_bound = source.is_bound
+    return value
+
+
+_TOO_LONG = "its sequence is too long to follow"
+
+
+def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
+    """SequenceMap: https://onnx.ai/onnx/operators/onnx__SequenceMap.html. The body runs for each element of the sequences."""
+    graph = body_graph(step, "body")
+    inputs = [value for value in step.inputs if value is not None]
+    length = len(inputs[0].elements) if inputs and inputs[0].elements is not None else None
+    passes: Sequence[Pass | None] = step.passes("body")
+    if graph is None or length is None or found.unrolled + length * len(graph.node) > UNROLLED:
+        step.open_reason = "the length of its sequence is not known" if length is None else _TOO_LONG
+        steps.append(step)
+        return
+    every: list[list[Value]] = []
+    all_steps: list[Step] = []
+    found.unrolled += length * len(graph.node)
+    for index in range(length):
+        if found.walked > WALKED:
+            step.open_reason = _TOO_LONG
+            steps.append(step)
+            return
+        arguments = [value.elements[index] if value.elements else value for value in inputs]
+        ran = passes[index] if index < len(passes) else None
+        inner, outputs = body(graph, f"{step.name}/{index}/", arguments, ran)
+        all_steps += inner
+        every.append(outputs)
+    steps += all_steps
+    for index, output in enumerate(step.outputs):
+        if output is not None:
+            output.elements = tuple(outputs[index] for outputs in every if index < len(outputs))
+            output.is_shaped = all(value.is_shaped for value in output.elements)
+    close_body(step, [None] * len(step.outputs), steps)
+
 
 Handler = Callable[[Step, Body, "ShapedModel", list[Step]], None]
 CONTROL_FLOW: Mapping[str, Handler] = {"If": run_if, "Loop": run_loop, "Scan": run_scan, "SequenceMap": run_sequence_map}

@@ -1,4 +1,4 @@
-"""Gives every open dim of the model's inputs a value: the user's, or an assumption by role that the report states."""
+"""Values for a model's open dims and inputs: the user's, or an assumption by role that the report states."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from onnxcost.errors import InputError
+from onnxcost.frontend.bodies import known_value
+from onnxcost.frontend.reader import ModelSource, read_skeleton
+from onnxcost.frontend.values import MANY, Value
 from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:
-    from onnx import TypeProto, ValueInfoProto
+    from onnx import TensorProto, TypeProto, ValueInfoProto
+
 
 IMAGE_SIDE, SEQUENCE_LENGTH, DEFAULT = 224, 128, 1
 
@@ -45,8 +49,8 @@ def bind_inputs(
     by_name = {value.name: value for value in inputs}
     _refuse_unknown(shapes, by_name, "input")
     for value in inputs:
-        _open(value.type)
-    given = _given_symbols(by_name, shapes, dims)
+        _open_dims(value.type)
+    given = _bind_given(by_name, shapes, dims)
     places = _places(inputs)
     _refuse_unknown(dims, places, "dim")
     bound = {
@@ -57,7 +61,7 @@ def bind_inputs(
     for name in sorted(places, key=lambda name: (not name.isidentifier(), _is_total(name))):
         if name not in bound:
             source, axis = places[name][0]
-            bound[name] = _assumed_symbol(name, by_name[source], axis, known, lengths)
+            bound[name] = _assume_symbol(name, by_name[source], axis, known, lengths)
             known[name] = bound[name].value
             lengths += known[name] if _is_part(name) else 0
     unnamed: list[BoundDim] = []
@@ -84,7 +88,7 @@ def _is_symbol(dim: TypeProto) -> bool:
     return not dim.HasField("dim_value") and bool(dim.dim_param)
 
 
-def _open(type_: TypeProto) -> None:
+def _open_dims(type_: TypeProto) -> None:
     """Opens the dims that an exporter wrote as -1 and takes away names that name nothing."""
     for dim in _dims(type_):
         if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
@@ -98,7 +102,7 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
             raise InputError(f"the model has no {what} '{name}': it has {there}")
 
 
-def _given_symbols(
+def _bind_given(
     inputs: Mapping[str, ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
 ) -> dict[str, int]:
     given = dict(dims)
@@ -138,7 +142,7 @@ def _is_part(name: str) -> bool:
     return "seq" in lower and "total" not in lower and "max" not in lower
 
 
-def _assumed_symbol(name: str, source: ValueInfoProto, axis: int, known: Mapping[str, int], lengths: int) -> BoundDim:
+def _assume_symbol(name: str, source: ValueInfoProto, axis: int, known: Mapping[str, int], lengths: int) -> BoundDim:
     """The value of a symbol whose first place is the ``axis`` of ``source``; ``lengths`` is what a total is the sum of."""
     value = _evaluate(name, known)
     if value is None and _is_total(name):
@@ -221,7 +225,7 @@ def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence
     return [BoundDim(f"{value.name}[{index}]", size, source, option, ((value.name, index),)) for index, size, source in unnamed]
 
 
-def what_was_assumed(dims: Sequence[BoundDim]) -> str:
+def describe_assumptions(dims: Sequence[BoundDim]) -> str:
     """The end of a message: which dims were assumed, and the options that replace them."""
     assumed = [dim for dim in dims if dim.source == "assumed"]
     if not assumed:
@@ -231,3 +235,133 @@ def what_was_assumed(dims: Sequence[BoundDim]) -> str:
     if len(assumed) > SHOWN:
         values += f" and {len(assumed) - SHOWN} others"
     return f". Assumed were {values}; give what fits with {options}"
+
+
+def make_given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any]) -> dict[str, TensorProto]:
+    """The user's values as tensors of the inputs' types."""
+    types = {info.name: info.type for info in inputs}
+    tensors = {}
+    for name, value in values.items():
+        if name not in types:
+            raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, types)) or 'none'}")
+        if types[name].HasField("tensor_type"):
+            tensors[name] = _tensor(name, value, types[name].tensor_type.elem_type)
+    return tensors
+
+
+def _tensor(name: str, value: Any, element_type: int) -> TensorProto:
+    import numpy as np
+    from onnx.helper import tensor_dtype_to_np_dtype
+    from onnx.numpy_helper import from_array
+
+    try:
+        given, wanted = np.asarray(value), np.dtype(tensor_dtype_to_np_dtype(element_type))
+        # Infinity as an integer, or 300 as one of 8 bits, would become any other number.
+        if wanted.kind in "iu" and given.dtype.kind in "iuf" and given.size:
+            limits = np.iinfo(wanted)
+            if not (limits.min <= given.min() and given.max() <= limits.max):
+                raise ValueError(f"{wanted} has numbers from {limits.min} to {limits.max}")
+        with np.errstate(over="raise"):
+            return from_array(given.astype(wanted), name)
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        raise InputError(f"the value given for input '{name}' does not fit its type: {error}") from None
+
+
+def fill_containers(
+    inputs: Sequence[Value], values: Mapping[str, Any], dims: Mapping[str, int]
+) -> tuple[list[BoundDim], Mapping[str, int]]:
+    """Puts tensors into the inputs that are sequences or optionals: those given, else for a sequence one, as an assumption.
+
+    Returns what the lengths are, and the dims less those of the user's that were lengths (``--dim NAME.length=3``).
+    """
+    lengths: list[BoundDim] = []
+    rest = dict(dims)
+    for value in inputs:
+        kind = value.type.WhichOneof("value") if value.type is not None else None
+        if value.type is None or kind not in ("sequence_type", "optional_type"):
+            continue
+        name, inner = f"{value.name}.length", getattr(value.type, kind).elem_type
+        given = values.get(value.name)
+        if kind == "optional_type":
+            value.content = _make_value(value.name, inner, given) if given is not None else None
+            continue
+        asked = rest.pop(name, None)
+        count = asked if given is None else len(given)
+        if count is not None and count > MANY:
+            raise InputError(f"'{name}' was given as {count}: a sequence is followed up to {MANY} tensors")
+        source = "assumed" if count is None else "given"
+        lengths.append(BoundDim(name, 1 if count is None else count, source, option_text("--dim", name)))
+        items = given if given is not None else [None] * lengths[-1].value
+        value.elements = tuple(_make_value(f"{value.name}[{index}]", inner, item) for index, item in enumerate(items))
+        value.is_shaped = all(element.is_shaped for element in value.elements)
+    return lengths, rest
+
+
+def _make_value(name: str, type_: TypeProto, given: Any) -> Value:
+    """A value of the type; of a tensor or a list of them that was given, its type and its elements."""
+    if given is not None and type_.HasField("tensor_type"):
+        return known_value(name, _tensor(name, given, type_.tensor_type.elem_type))
+    value = Value(name)
+    value.learn(type_)
+    if given is not None and type_.HasField("sequence_type"):
+        value.elements = tuple(
+            _make_value(f"{name}[{index}]", type_.sequence_type.elem_type, item) for index, item in enumerate(given)
+        )
+    return value
+
+
+def merge_given_shapes(
+    inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProto], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Sequence[int]]:
+    """``shapes`` with those of the values; a single number fits any input of one element.
+
+    Raises InputError for a value of another shape than the model or ``shapes`` have.
+    """
+    found = dict(shapes)
+    for info in inputs:
+        if (tensor := given.get(info.name)) is None:
+            continue
+        shape = info.type.tensor_type.shape
+        if len(tensor.dims) < len(shape.dim) and all(size == 1 for size in tensor.dims):
+            del tensor.dims[:]
+            tensor.dims.extend([1] * len(shape.dim))
+        declared = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in shape.dim]
+        fits = len(declared) == len(tensor.dims) and all(d in (None, t) for d, t in zip(declared, tensor.dims, strict=False))
+        if info.type.tensor_type.HasField("shape") and not fits:
+            raise InputError(
+                f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, the model has {declared}"
+            )
+        if list(found.setdefault(info.name, tuple(tensor.dims))) != list(tensor.dims):
+            raise InputError(
+                f"input '{info.name}' was given the shape {list(found[info.name])} and a value of {list(tensor.dims)}"
+            )
+    return found
+
+
+T = TypeVar("T")
+
+
+class InputNames(NamedTuple):
+    """The inputs of a model, and the symbols of its dims, lengths of sequences among them."""
+
+    inputs: frozenset[str]
+    dims: frozenset[str]
+
+
+def select_known(source: ModelSource, given: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:  # type: ignore[valid-type]
+    """What of ``given`` the model has a name for: in "dims" that of a dim, in what else there is that of an input."""
+    inputs, dims = input_names(source)
+    return {
+        kind: {name: said for name, said in each.items() if name in (dims if kind == "dims" else inputs)}
+        for kind, each in given.items()
+    }
+
+
+def input_names(source: ModelSource) -> InputNames:  # type: ignore[valid-type]
+    """The names in the model at ``source``; raises as ``read_skeleton`` does."""
+    graph = read_skeleton(source).model.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in stored]
+    symbols = {dim.dim_param for value in inputs for dim in value.type.tensor_type.shape.dim if dim.dim_param}
+    lengths = {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
+    return InputNames(frozenset(value.name for value in inputs), frozenset(symbols | lengths))

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from onnxcost.errors import MeasurementError
-from onnxcost.frontend.skeleton import NOT_STORED
-from onnxcost.frontend.stored import Stored
+from onnxcost.frontend.reader import NOT_STORED, Stored
 
 MOST_CHARACTERS = 100
 
@@ -35,11 +34,11 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
         return None
     path = Path(model)
     if leaves_folder(location) or "\0" in location:
-        raise _refused(stored, "outside the model's folder")
+        raise _refusal(stored, "outside the model's folder")
     file = path.parent / location
     homes = (os.path.realpath(path.parent), Path(os.path.realpath(path)).parent)
     if not any(Path(os.path.realpath(file)).is_relative_to(home) for home in homes):
-        raise _refused(stored, "outside the model's folder, where a symbolic link leads")
+        raise _refusal(stored, "outside the model's folder, where a symbolic link leads")
     try:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -47,7 +46,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
     except OSError as error:
         raise _unreadable(stored, error) from None
     if not stat.S_ISREG(found.st_mode):
-        raise _refused(stored, "in no regular file")
+        raise _refusal(stored, "in no regular file")
     return file
 
 
@@ -64,20 +63,20 @@ def open_data(file: Path, stored: Stored) -> BinaryIO:
     found = os.fstat(opened)
     if not stat.S_ISREG(found.st_mode):
         os.close(opened)
-        raise _refused(stored, "in a file that was replaced meanwhile")
+        raise _refusal(stored, "in a file that was replaced meanwhile")
     return os.fdopen(opened, "rb")
 
 
-def _refused(stored: Stored, where: str) -> MeasurementError:
-    what = f"the weight '{shortened(stored.name)}' lies {where} ('{shortened(stored.location)}'): it is not read"
+def _refusal(stored: Stored, where: str) -> MeasurementError:
+    what = f"the weight '{shorten(stored.name)}' lies {where} ('{shorten(stored.location)}'): it is not read"
     return MeasurementError(f"{what}; put a copy of the file beside the model, or count with --no-run")
 
 
 def _unreadable(stored: Stored, error: OSError) -> MeasurementError:
-    where = shortened(stored.location)
-    return MeasurementError(f"the weight '{shortened(stored.name)}' cannot be read ('{where}'): {error.strerror}")
+    where = shorten(stored.location)
+    return MeasurementError(f"the weight '{shorten(stored.name)}' cannot be read ('{where}'): {error.strerror}")
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """What a model says of itself, for an error of one line."""
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"

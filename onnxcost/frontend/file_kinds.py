@@ -77,7 +77,7 @@ _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _DATA = frozenset({".data", ".bin", ".weights"})
 
 
-def what_it_is(head: bytes, path: str) -> str:
+def describe_file(head: bytes, path: str) -> str:
     """What the file that begins with ``head`` is, and what to do; "" where that is not known. Nothing of it is quoted."""
     if not any(head):
         return f"its first {len(head)} bytes are zero, as those of a copy or a download that was not completed"

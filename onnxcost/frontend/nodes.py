@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TypeProto
     from onnx.defs import OpSchema
 
+
 VALUE_LIMIT = 64
 """Elements of the largest constant whose elements a formula can see."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+
 OPSET, IR_VERSION = 18, 8
 DRAWN = 1 << 16
 """So many random numbers are drawn, and repeated: drawing more would take longer than the probes themselves."""

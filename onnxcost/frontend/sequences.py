@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from onnxcost.frontend.bodies import number_in, scalar
-from onnxcost.frontend.folding import folded
+from onnxcost.frontend.bodies import known_scalar, number_in
+from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.values import MANY, Step, Value, array_of, tensor_type
 
 if TYPE_CHECKING:
     from onnx import TypeProto
 
+
 Opsets = Mapping[str, int]
-Rule = Callable[[Step, Opsets], None]
+SequenceRule = Callable[[Step, Opsets], None]
 
 
 def _first(step: Step) -> Value:
@@ -21,12 +22,12 @@ def _first(step: Step) -> Value:
     return value if value is not None else Value("")
 
 
-def _held(value: Value | None) -> tuple[Value, ...] | None:
+def _elements_of(value: Value | None) -> tuple[Value, ...] | None:
     """The elements of a sequence, None where they are not known."""
     return value.elements if value is not None else None
 
 
-def _holds(step: Step, elements: tuple[Value, ...] | None) -> None:
+def _set_elements(step: Step, elements: tuple[Value, ...] | None) -> None:
     """The output is a sequence of these elements; one of anything but tensors is not followed."""
     output = step.outputs[0]
     if output is not None and elements is not None and not any(each.elements or each.content for each in elements):
@@ -34,7 +35,7 @@ def _holds(step: Step, elements: tuple[Value, ...] | None) -> None:
         output.is_shaped = all(element.is_shaped for element in elements)
 
 
-def _learns(output: Value | None, source: Value) -> None:
+def _set_type(output: Value | None, source: Value) -> None:
     if output is not None and source.type is not None:
         output.learn_from(source)
 
@@ -45,58 +46,58 @@ def _index(step: Step, position: int, opsets: Opsets) -> int | None:
 
 
 def _construct(step: Step, opsets: Opsets) -> None:
-    _holds(step, tuple(value for value in step.inputs if value is not None))
+    _set_elements(step, tuple(value for value in step.inputs if value is not None))
 
 
 def _empty(step: Step, opsets: Opsets) -> None:
-    _holds(step, ())
+    _set_elements(step, ())
 
 
 def _insert(step: Step, opsets: Opsets) -> None:
-    held, added = _held(_first(step)), step.inputs[1] if len(step.inputs) > 1 else None
+    held, added = _elements_of(_first(step)), step.inputs[1] if len(step.inputs) > 1 else None
     if held is None or added is None:
         return
     at = _index(step, 2, opsets)
     if at is None and len(step.inputs) > 2 and any(value.signature != added.signature for value in held):
         return
     at = len(held) if at is None else at
-    _holds(step, (*held[:at], added, *held[at:]))
+    _set_elements(step, (*held[:at], added, *held[at:]))
 
 
 def _erase(step: Step, opsets: Opsets) -> None:
-    held = _held(_first(step))
+    held = _elements_of(_first(step))
     if not held:
         return
     at = _index(step, 1, opsets)
     if at is None and len(step.inputs) > 1 and len({value.signature for value in held}) > 1:
         return
     at = (at if at is not None else -1) % len(held)
-    _holds(step, held[:at] + held[at + 1 :])
+    _set_elements(step, held[:at] + held[at + 1 :])
 
 
 def _at(step: Step, opsets: Opsets) -> None:
-    held = _held(_first(step))
+    held = _elements_of(_first(step))
     if not held:
         return
     at = _index(step, 1, opsets)
     if at is not None and -len(held) <= at < len(held):
-        _learns(step.outputs[0], held[at])
+        _set_type(step.outputs[0], held[at])
     elif at is None and len({value.signature for value in held}) == 1:
-        _learns(step.outputs[0], held[0])
+        _set_type(step.outputs[0], held[0])
 
 
-def _is(output: Value | None, number: int | bool) -> None:
+def _set_scalar(output: Value | None, number: int | bool) -> None:
     """The output is a known scalar."""
     if output is not None:
-        made = scalar(output.name, number)
+        made = known_scalar(output.name, number)
         output.learn_from(made)
         output.tensor = made.tensor
 
 
 def _length(step: Step, opsets: Opsets) -> None:
-    held = _held(_first(step))
+    held = _elements_of(_first(step))
     if held is not None:
-        _is(step.outputs[0], len(held))
+        _set_scalar(step.outputs[0], len(held))
 
 
 def _split(step: Step, opsets: Opsets) -> None:
@@ -125,14 +126,14 @@ def _split(step: Step, opsets: Opsets) -> None:
         part.learn(tensor_type(source.type.tensor_type.elem_type, [*dims[:axis], *middle, *dims[axis + 1 :]]))
         kinds[size] = part
         parts.append(part)
-    _holds(step, tuple(parts))
+    _set_elements(step, tuple(parts))
 
 
 def _split_sizes(step: Step, length: int, opsets: Opsets) -> list[int] | None:
     given = step.inputs[1] if len(step.inputs) > 1 else None
     if given is None:
         return [1] * length if length <= MANY else None
-    tensor = folded(given, opsets)
+    tensor = fold_value(given, opsets)
     if tensor is None:
         return None
     sizes = array_of(tensor)
@@ -147,7 +148,7 @@ def _split_sizes(step: Step, length: int, opsets: Opsets) -> list[int] | None:
 
 
 def _concat(step: Step, opsets: Opsets) -> None:
-    held, output = _held(_first(step)), step.outputs[0]
+    held, output = _elements_of(_first(step)), step.outputs[0]
     if not held or output is None or not all(value.is_shaped and value.dims is not None for value in held):
         return
     first = held[0]
@@ -168,7 +169,7 @@ def _pass_on(step: Step, opsets: Opsets) -> None:
     """Identity and Optional hand on what they get."""
     source = _first(step)
     if source.elements is not None:
-        _holds(step, source.elements)
+        _set_elements(step, source.elements)
     if step.outputs[0] is not None:
         step.outputs[0].content = source.content
 
@@ -186,8 +187,8 @@ def _element(step: Step, opsets: Opsets) -> None:
     if output is None:
         return
     if content is not None:
-        _learns(output, content)
-        _holds(step, content.elements)
+        _set_type(output, content)
+        _set_elements(step, content.elements)
     elif source.type is not None and source.type.HasField("optional_type"):
         output.learn(_inside(source.type))
 
@@ -199,12 +200,12 @@ def _inside(type_: TypeProto) -> TypeProto:
 def _has_element(step: Step, opsets: Opsets) -> None:
     source = step.inputs[0] if step.inputs else None
     if source is None:
-        _is(step.outputs[0], False)
+        _set_scalar(step.outputs[0], False)
     elif source.content is not None or (source.type is not None and not source.type.HasField("optional_type")):
-        _is(step.outputs[0], True)
+        _set_scalar(step.outputs[0], True)
 
 
-SEQUENCES: Mapping[str, Rule] = {
+SEQUENCES: Mapping[str, SequenceRule] = {
     "SequenceConstruct": _construct,
     "SequenceEmpty": _empty,
     "SequenceInsert": _insert,

@@ -15,6 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto
 
+
 LIMIT = 1024
 """Elements of the largest value that is computed; what decides a shape or a branch is far smaller."""
 
@@ -32,7 +33,7 @@ class NotComputed(Exception):
     """The node does not fit its operator, its result is not defined, or it is too large."""
 
 
-class Dims(NamedTuple):
+class ShapeInput(NamedTuple):
     """What Shape and Size see of their input: ints alone."""
 
     shape: tuple[int, ...]

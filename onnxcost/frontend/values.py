@@ -11,7 +11,7 @@ from onnxcost.errors import ModelError
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
 
-    from onnxcost.traced import Execution, Pass
+    from onnxcost.frontend.trace import Execution, Pass
 
 
 Dims = tuple[int | str | None, ...]

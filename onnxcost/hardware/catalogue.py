@@ -1,16 +1,196 @@
-"""The devices that come with the package, one by its name, and what the command line changes of it."""
+"""The catalogue of devices: the package's TOML files and the user's, a device by its name, and changes to its figures."""
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from onnxcost.documents import read_toml
 from onnxcost.errors import InputError
-from onnxcost.hardware.device import ACCUMULATES, FIGURES, Device, Figure, Peak, Source
-from onnxcost.hardware.quantities import OPERATIONS_PER_SECOND, parsed
-from onnxcost.hardware.reader import load, meant
+from onnxcost.hardware.device import (
+    ACCUMULATES,
+    BASES,
+    CLOCK_BASES,
+    FIGURES,
+    HERTZ,
+    KINDS,
+    OPERATIONS_PER_SECOND,
+    PARTS,
+    Device,
+    Figure,
+    Part,
+    Peak,
+    Quantity,
+    Source,
+    parse_quantity,
+)
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TEXTS = ("name", "title", "vendor", "kind", "note", "source")
+_NUMBER_KEYS = ("value", "source", "basis", "how")
+_PART_KEYS = ("title", "source", "clock", "clock_basis", "boost", "peak")
+
+Table = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileLocation:
+    """Where in a file something is, for messages, and the sources that can be named there."""
+
+    text: str
+    sources: Mapping[str, tuple[Source, str]]
+    source: str = ""
+
+    def wrong(self, what: str) -> InputError:
+        """The error that names the place."""
+        return InputError(f"{self.text}: {what}")
+
+    def inside(self, key: str, table: Any = None) -> FileLocation:
+        """The place of a key; a table there may name the source of all that is in it."""
+        source = self.text_of(table, "source", default=self.source) if isinstance(table, dict) else self.source
+        return FileLocation(f"{self.text}.{key}", self.sources, source)
+
+    def checked(self, table: Any, keys: Iterable[str]) -> Table:
+        """The table; raises InputError for what is none, and for a key that is not one of ``keys``."""
+        if not isinstance(table, dict):
+            raise self.wrong("this is no table")
+        for key in table:
+            if key not in (known := list(keys)):
+                raise self.wrong(f"there is no key '{key}'{suggest(key, known)}")
+        return table
+
+    def text_of(self, table: Table, key: str, among: Iterable[str] = (), default: str | None = None) -> str:
+        """The text at a key, one of ``among`` where that has any; raises InputError for a key without a default."""
+        value = table.get(key, default)
+        if value is None:
+            raise self.wrong(f"the key '{key}' is missing")
+        if not isinstance(value, str):
+            raise self.wrong(f"'{key}' must be text, not {value!r}")
+        if (known := list(among)) and value not in known and value != default:
+            raise self.wrong(f"there is no {key} '{value}': there are {', '.join(known)}")
+        return value
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """``; is 'x' meant?`` with the names that begin so, or the nearest; nothing where none is near."""
+    names = sorted(known)
+    near = [other for other in names if name and other.startswith(f"{name}-")] or get_close_matches(name, names, 3)
+    quoted = [f"'{other}'" for other in near[:6]]
+    return f"; is {', '.join(quoted[:-1])}{' or ' if quoted[1:] else ''}{quoted[-1]} meant?" if quoted else ""
+
+
+def load_devices(path: str | Path) -> tuple[Device, ...]:
+    """The devices of a file; raises InputError for one that cannot be read or does not fit.
+
+    What stands at the top of the file is shared by all its ``[[device]]`` tables; without such tables it is the one device.
+    """
+    document = read_toml(path)
+    name = Path(path).name
+    shared = {key: value for key, value in document.items() if key not in ("sources", "device")}
+    place = FileLocation(name, _sources(document.get("sources", {}), FileLocation(f"{name}: sources", {})))
+    variants = document.get("device", [{}])
+    if not isinstance(variants, list) or not all(isinstance(variant, dict) for variant in variants):
+        raise place.wrong("write [[device]], with two brackets, above each device")
+    return tuple(_device(_merge_tables(shared, variant), place) for variant in variants)
+
+
+def _merge_tables(shared: Table, own: Table) -> dict[str, Any]:
+    """Tables within tables are joined; a number of ``own`` replaces one of ``shared`` whole."""
+    both = {key: _merge_tables(shared[key], own[key]) for key in shared.keys() & own.keys() if _joins(shared[key], own[key])}
+    return {**shared, **own, **both}
+
+
+def _joins(*values: Any) -> bool:
+    return all(isinstance(value, dict) and "value" not in value for value in values)
+
+
+def _sources(table: Any, place: FileLocation) -> dict[str, tuple[Source, str]]:
+    """By name the sources and the basis of the numbers that are copied from them."""
+    found = {}
+    for name, entry in place.checked(table, table if isinstance(table, dict) else ()).items():
+        here = place.inside(name)
+        entry = here.checked(entry, ("title", "url", "date", "basis"))
+        date = entry.get("date")
+        if not isinstance(date, datetime.date):
+            raise here.wrong("'date' must be the day on which it was read, as in date = 2026-11-23")
+        source = Source(here.text_of(entry, "title"), here.text_of(entry, "url", default=""), date.isoformat())
+        found[name] = (source, here.text_of(entry, "basis", BASES, default="published"))
+    return found
+
+
+def _device(table: Table, file: FileLocation) -> Device:
+    file.checked(table, (*_TEXTS, *FIGURES, *PARTS))
+    name = file.text_of(table, "name")
+    place = FileLocation(f"{file.text}: {name}", file.sources, file.text_of(table, "source", default=""))
+    if not NAME.fullmatch(name):
+        raise place.wrong("a name is of lower-case letters and digits, with hyphens between")
+    parts = {kind: _part(table[kind], kind, place.inside(kind, table[kind])) for kind in PARTS if kind in table}
+    if not parts:
+        raise place.wrong(f"a device has at least one of {', '.join(PARTS)}")
+    return Device(
+        name=name,
+        title=place.text_of(table, "title", default=name),
+        vendor=place.text_of(table, "vendor", default=""),
+        kind=place.text_of(table, "kind", KINDS),
+        parts=parts,
+        figures={key: _figure(table[key], quantity, place.inside(key)) for key, quantity in FIGURES.items() if key in table},
+        note=place.text_of(table, "note", default=""),
+    )
+
+
+def _part(table: Any, kind: str, place: FileLocation) -> Part:
+    table = place.checked(table, _PART_KEYS)
+    peaks = place.checked(table.get("peak", {}), ACCUMULATES)
+    if not peaks:
+        raise place.wrong(f"a part has a peak in at least one type, as in peak.float32 = '{OPERATIONS_PER_SECOND.example}'")
+    clocks = {key: _figure(table[key], HERTZ, place.inside(key)) for key in ("clock", "boost") if key in table}
+    return Part(
+        kind=kind,
+        title=place.text_of(table, "title", default=""),
+        peaks={dtype: _peak(kind, dtype, number, place.inside(f"peak.{dtype}")) for dtype, number in peaks.items()},
+        clock=clocks.get("clock"),
+        clock_basis=place.text_of(table, "clock_basis", CLOCK_BASES) if "clock" in clocks else "",
+        boost=clocks.get("boost"),
+    )
+
+
+def _peak(part: str, dtype: str, number: Any, place: FileLocation) -> Peak:
+    figure = _figure(number, OPERATIONS_PER_SECOND, place, ("accumulate",))
+    given = number if isinstance(number, dict) else {}
+    accumulate = place.text_of(given, "accumulate", ("float64", "float32", "float16", "int64", "int32"), ACCUMULATES[dtype])
+    return Peak(part, dtype, accumulate, figure)
+
+
+def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[str, ...] = ()) -> Figure:
+    """A number is a text with its unit, or a table with that as ``value`` and what is to be said of it."""
+    table = place.checked({"value": number} if not isinstance(number, dict) else number, (*_NUMBER_KEYS, *others))
+    try:
+        value = parse_quantity(place.text_of(table, "value"), quantity)
+    except ValueError as error:
+        raise place.wrong(str(error)) from None
+    source, basis = _source(table, place)
+    how = place.text_of(table, "how", default="")
+    basis = place.text_of(table, "basis", BASES, default="derived" if how and basis == "published" else basis)
+    if basis == "derived" and not how:
+        raise place.wrong("what is derived says how, as in how = '1024 cores × 2 × 625 MHz'")
+    return Figure(value, basis, source, how)
+
+
+def _source(table: Table, place: FileLocation) -> tuple[Source, str]:
+    """The source that the number or what it is in names; without one it is the word of who wrote the file."""
+    name = place.text_of(table, "source", default=place.source)
+    if not name:
+        return Source(place.text.partition(":")[0]), "given"
+    if name not in place.sources:
+        raise place.wrong(f"there is no source '{name}' in [sources]{suggest(name, place.sources)}")
+    return place.sources[name]
+
 
 FOLDER = Path(__file__).parent / "catalogue"
 _GIVEN = Source("the command line")
@@ -19,28 +199,28 @@ _GIVEN = Source("the command line")
 @cache
 def catalogue() -> Mapping[str, Device]:
     """The devices of the package by name."""
-    return _by_name(device for path in sorted(FOLDER.glob("*.toml")) for device in load(path))
+    return _by_name(device for path in sorted(FOLDER.glob("*.toml")) for device in load_devices(path))
 
 
 def devices(files: Iterable[str | Path] = ()) -> Mapping[str, Device]:
     """The catalogue and the devices of files; one of a file stands in the place of a catalogue's with its name."""
-    return {**catalogue(), **_by_name(device for path in files for device in load(path))}
+    return {**catalogue(), **_by_name(device for path in files for device in load_devices(path))}
 
 
-def device_named(text: str, files: Iterable[str | Path] = ()) -> Device:
+def find_device(text: str, files: Iterable[str | Path] = ()) -> Device:
     """The device ``NAME`` or ``NAME,memory=4GiB,float16=10TFLOP/s``; raises InputError with the nearest name."""
     name, *changes = text.split(",")
     known = devices(files)
     wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
     if wanted not in known:
-        hint = meant(wanted, known) or ": 'onnxcost devices' lists those there are"
+        hint = suggest(wanted, known) or ": 'onnxcost devices' lists those there are"
         raise InputError(f"there is no device '{name}'{hint}")
     device = known[wanted]
     for change in changes:
         key, equals, value = (word.strip() for word in change.partition("="))
         if not equals:
             raise InputError(f"--device wants NAME,KEY=VALUE, not '{text}'")
-        device = _changed(device, key, value)
+        device = _change_figure(device, key, value)
     return device
 
 
@@ -53,19 +233,19 @@ def _by_name(found: Iterable[Device]) -> dict[str, Device]:
     return named
 
 
-def _changed(device: Device, key: str, value: str) -> Device:
+def _change_figure(device: Device, key: str, value: str) -> Device:
     """The device with a figure of FIGURES, or the peak in a type, as the user says it is."""
     known = (*FIGURES, *ACCUMULATES)
     if key not in known:
-        raise InputError(f"--device cannot change '{key}'{meant(key, known) or ': it can ' + ', '.join(known)}")
+        raise InputError(f"--device cannot change '{key}'{suggest(key, known) or ': it can ' + ', '.join(known)}")
     try:
-        figure = Figure(parsed(value, FIGURES.get(key, OPERATIONS_PER_SECOND)), "given", _GIVEN)
+        figure = Figure(parse_quantity(value, FIGURES.get(key, OPERATIONS_PER_SECOND)), "given", _GIVEN)
     except ValueError as error:
         raise InputError(f"--device {key}: {error}") from None
-    return replace(device, figures={**device.figures, key: figure}) if key in FIGURES else _with_peak(device, key, figure)
+    return replace(device, figures={**device.figures, key: figure}) if key in FIGURES else _change_peak(device, key, figure)
 
 
-def _with_peak(device: Device, dtype: str, figure: Figure) -> Device:
+def _change_peak(device: Device, dtype: str, figure: Figure) -> Device:
     """The device with one peak in the type, in the part that was the fastest in it."""
     best = device.peak(dtype)
     home = best.part if best else next(iter(device.parts))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxcost.hardware.calibrated import Calibrated
-from onnxcost.hardware.calibration_file import is_calibration
-from onnxcost.hardware.catalogue import catalogue, device_named
-from onnxcost.hardware.reader import load
+from onnxcost.hardware.calibration.file import is_calibration
+from onnxcost.hardware.calibration.predictor import Calibrated
+from onnxcost.hardware.catalogue import catalogue, find_device, load_devices
+from onnxcost.hardware.prediction import Predictor
 from onnxcost.hardware.roofline import Roofline
-from onnxcost.prediction import Predictor
 
 
 def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Predictor]:
@@ -19,7 +18,7 @@ def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Pre
     machines = {machine.name: machine for machine in map(Calibrated.load, filter(is_calibration, files))}
     plain = [file for file in files if not is_calibration(file)]
     if names:
-        return [machines.get(name) or Roofline(device_named(name, plain)) for name in names]
+        return [machines.get(name) or Roofline(find_device(name, plain)) for name in names]
     if files:
-        return [*machines.values(), *(Roofline(device) for file in plain for device in load(file))]
+        return [*machines.values(), *(Roofline(device) for file in plain for device in load_devices(file))]
     return [Roofline(device) for device in catalogue().values()]

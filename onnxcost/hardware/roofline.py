@@ -10,15 +10,171 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from onnxcost.analysis.batch import batch_of
 from onnxcost.graph import BITS
-from onnxcost.hardware.bounds import has_flash, lower_bound, products
 from onnxcost.hardware.device import Device, Peak
-from onnxcost.hardware.efficiency import Efficiency, efficiency, on_chip
-from onnxcost.hardware.steps import Demand, Same, Step, demand_of
-from onnxcost.measuring.inputs.batch import batch_of
-from onnxcost.prediction import NodeTime, Prediction, Span
+from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
+from onnxcost.hardware.retype import retype_report
+from onnxcost.hardware.workload import Demand, Same, WorkloadStep, demand_of
 from onnxcost.report import CostReport
-from onnxcost.retyped import retyped
+
+MI = 2**20
+
+
+class Range(NamedTuple):
+    """The worst and the best that is usual."""
+
+    worst: float
+    best: float
+
+
+class Efficiency(NamedTuple):
+    """Shares of the dense peak that products reach, those of a depthwise convolution, and shares of the bandwidth.
+
+    ``start`` are the seconds that each step takes besides, ``once`` those of each inference; ``reasoning`` says where the
+    numbers are from.
+    """
+
+    products: Range
+    depthwise: Range
+    traffic: Range
+    start: Range
+    once: Range
+    reasoning: str
+
+
+EFFICIENCIES: Mapping[str, Efficiency] = {
+    "microcontroller cpu": Efficiency(
+        Range(0.15, 0.50), Range(0.08, 0.40), Range(0.3, 1.0), Range(10e-6, 0.0), Range(1e-3, 0.0),
+        "STM32 model zoo, int8 on a Cortex-M7 at 400 MHz: 26 to 34 % of the peak for MobileNetV2",
+    ),
+    "microcontroller npu": Efficiency(
+        Range(0.08, 0.60), Range(0.02, 0.30), Range(0.3, 0.9), Range(50e-6, 1e-6), Range(1e-3, 0.0),
+        "STM32 model zoo, STM32N6: 2 to 5 % for MobileNetV2, whose weights come from a flash; ExecuTorch on an Ethos-U55: 15 %",
+    ),
+    "cpu": Efficiency(
+        Range(0.20, 0.70), Range(0.08, 0.40), Range(0.4, 1.0), Range(20e-6, 1e-6), Range(100e-6, 0.0),
+        "Raspberry Pi 4 and 5 with ncnn, Arm NN and XNNPACK: 17 to 54 %; Xeon 8380 with OpenVINO: 43 to 45 %",
+    ),
+    "gpu": Efficiency(
+        Range(0.25, 0.70), Range(0.02, 0.20), Range(0.5, 1.0), Range(12e-6, 2e-6), Range(50e-6, 0.0),
+        "MLPerf, ResNet-50 offline: 30 to 56 %; TensorRT's BERT at batch 128: 31 to 57 %; at batch 1 about 3 to 8 µs a kernel",
+    ),
+    "board gpu": Efficiency(
+        Range(0.25, 0.70), Range(0.02, 0.20), Range(0.5, 1.0), Range(20e-6, 3e-6), Range(100e-6, 0.0),
+        "MLPerf, ResNet-50 offline on Jetson: 38 to 48 %; at batch 1 about 7 to 15 µs a kernel",
+    ),
+    "npu": Efficiency(
+        Range(0.08, 0.60), Range(0.01, 0.05), Range(0.4, 1.0), Range(10e-6, 0.0), Range(1.5e-3, 0.1e-3),
+        "Coral: 6 % for MobileNetV2, 18 % for Inception v1; Hailo-8: 6 % for MobileNetV2, 44 % for ResNet-50",
+    ),
+    "cloud npu": Efficiency(
+        Range(0.15, 0.65), Range(0.01, 0.15), Range(0.5, 1.0), Range(20e-6, 2e-6), Range(200e-6, 0.0),
+        "no published figure was held against it: matrix units are taken to fill as the GPUs' do, or half as well",
+    ),
+}  # fmt: skip
+"""By the kind of the device and the part that computes, or by the part alone. ``start`` and ``once`` are worst first, too."""
+
+
+class OnChip(NamedTuple):
+    """Bytes that stay on the chip: what is usual, and the most that one of the kind has."""
+
+    usual: int
+    most: int
+
+
+ON_CHIP: Mapping[str, OnChip] = {
+    "microcontroller": OnChip(0, 0),
+    "accelerator": OnChip(8 * MI, 64 * MI),
+    "board": OnChip(4 * MI, 64 * MI),
+    "phone": OnChip(8 * MI, 64 * MI),
+    "laptop": OnChip(16 * MI, 96 * MI),
+    "cpu": OnChip(32 * MI, 1152 * MI),
+    "gpu": OnChip(32 * MI, 256 * MI),
+    "cloud": OnChip(32 * MI, 256 * MI),
+}
+"""Caches and scratchpads, where the device's file does not say ``sram``.
+
+The most: 1152 MiB of an EPYC 9684X, 256 MiB of an MI300X, 96 MiB of a Gaudi 3, 96 MiB of an M2 Ultra.
+"""
+
+
+def efficiency(device: Device, part: str) -> Efficiency:
+    """That of a part of the device."""
+    kind = f"{device.kind} {part}"
+    if device.kind in ("phone", "laptop") and part == "gpu":
+        kind = "board gpu"
+    return EFFICIENCIES.get(kind) or EFFICIENCIES["npu" if part == "dla" else part]
+
+
+def on_chip(device: Device) -> OnChip:
+    """What of weights and activations need not be read from memory again."""
+    known = device.value("sram")
+    return ON_CHIP[device.kind] if known is None else OnChip(int(known), int(known))
+
+
+class Bound(NamedTuple):
+    """The least time, and the sum behind it.
+
+    ``rates`` are operations per second of all parts together, by the model's types, and ``work`` the seconds that all
+    multiply-accumulates take at them. ``moved`` are the bytes that have to cross a bus, ``kept`` those that the chip may hold
+    from one run to the next, and ``transfer`` the seconds of what is left.
+    """
+
+    rates: Mapping[str, float]
+    work: float
+    moved: int
+    kept: int
+    transfer: float
+
+    @property
+    def seconds(self) -> float:
+        """The longer of the two, as they overlap at the best."""
+        return max(self.work, self.transfer)
+
+
+def products(device: Device, dtype: str) -> Peak | None:
+    """The peak that contractions of a type run at.
+
+    Of float32 it is that of tf32 where the device has it: onnxruntime and TensorRT use it unless they are told not to.
+    """
+    peak, tensor = device.runs_as(dtype), device.peak("tf32")
+    return tensor if peak and tensor and peak.dtype == "float32" and tensor.rate > peak.rate else peak
+
+
+def has_flash(device: Device) -> bool:
+    """Whether the weights stay in a flash."""
+    return device.value("flash") is not None or device.value("flash_bandwidth") is not None
+
+
+def lower_bound(device: Device, demand: Demand) -> Bound:
+    """What no run undercuts, in the types of ``demand``.
+
+    Every multiply-accumulate is done: directly, not by Winograd's or Strassen's algorithms. All parts of the device work at
+    once, each at its highest clock, and other arithmetic is free. What crosses the bus to memory are the stored weights that
+    are multiplied with, the inputs and the outputs, each once, save as much as the chip can hold from one run to the next;
+    weights in a flash come from there, save as much as the memory holds.
+    """
+    rates = {dtype: _rate(device, dtype) for dtype in demand.macs}
+    work = sum(2 * macs / rates[dtype] for dtype, macs in demand.macs.items())
+    if not has_flash(device):
+        moved, kept = demand.operands + demand.ends, on_chip(device).most
+        return Bound(rates, work, moved, kept, _seconds(moved - kept, device.bandwidth))
+    kept = device.memory_bytes or 0
+    beyond = _seconds(demand.operands - kept, device.value("flash_bandwidth"))
+    return Bound(rates, work, demand.operands, kept, max(beyond, _seconds(demand.ends, device.bandwidth)))
+
+
+def _rate(device: Device, dtype: str) -> float:
+    """Of all parts together, at their highest clocks."""
+    peaks = ((part, products(replace(device, parts={kind: part}), dtype)) for kind, part in device.parts.items())
+    return sum(part.headroom * peak.rate for part, peak in peaks if peak)
+
+
+def _seconds(count: int, bandwidth: float | None) -> float:
+    """Of so many bytes; 0 where none are left, or the bandwidth is not known."""
+    return max(count, 0) / bandwidth if bandwidth else 0.0
+
 
 WITHOUT_BANDWIDTH = ("microcontroller", "accelerator")
 """The kinds of devices that need no bandwidth to be known for models that stay on the chip."""
@@ -58,7 +214,7 @@ class Roofline:
         """The report in the types of the device, where those are narrower than the model's."""
         types = {dtype: peak.dtype for dtype in demand_of(report).macs if (peak := self.device.runs_as(dtype))}
         narrower = {dtype: other for dtype, other in types.items() if BITS.get(other, 64) < BITS[dtype]}
-        return _retyped(Same(report), tuple(narrower.items()))
+        return _retype_key(Same(report), tuple(narrower.items()))
 
     def predict(self, report: CostReport) -> Prediction:
         """A bound and an estimate: neither where no part computes a type that the model multiplies in."""
@@ -74,7 +230,7 @@ class Roofline:
             return replace(known, bound=bound, missing=missing)
         nodes = tuple(_node_times(device, demand))
         part = efficiency(device, self.part_of(demand.dtype))
-        latency = Span(
+        latency = Interval(
             max(bound, part.once.best + sum(node.span.low for node in nodes)),
             max(bound, part.once.worst + sum(node.span.high for node in nodes)),
             "estimate",
@@ -83,8 +239,8 @@ class Roofline:
 
 
 @lru_cache(maxsize=32)
-def _retyped(report: Same, types: tuple[tuple[str, str], ...]) -> CostReport:
-    return retyped(report.report, dict(types))
+def _retype_key(report: Same, types: tuple[tuple[str, str], ...]) -> CostReport:
+    return retype_report(report.report, dict(types))
 
 
 def _runs_as(device: Device, demand: Demand) -> Mapping[str, str]:
@@ -137,7 +293,7 @@ def _node_times(device: Device, demand: Demand) -> Iterator[NodeTime]:
         yield known[same]._replace(name=step.node.name, op_type=step.node.op_type, merged=step.merged)
 
 
-def _node_time(device: Device, step: Step, beyond_chip: tuple[float, float]) -> NodeTime:
+def _node_time(device: Device, step: WorkloadStep, beyond_chip: tuple[float, float]) -> NodeTime:
     """The time of a step of which at least so many bytes of weights and of activations do not stay on the chip."""
     peak = products(device, step.dtype) if step.macs else device.runs_as(step.dtype)
     shares = efficiency(device, peak.part if peak else next(iter(device.parts)))
@@ -153,17 +309,17 @@ def _node_time(device: Device, step: Step, beyond_chip: tuple[float, float]) -> 
         compute=step.times * at_peak.compute,
         transfer=step.times * at_peak.transfer if device.bandwidth else None,
         overhead=step.times * (worst.start + best.start) / 2,
-        span=Span(step.times * best.total, step.times * worst.total, "estimate"),
+        span=Interval(step.times * best.total, step.times * worst.total, "estimate"),
     )
 
 
-def _shares(shares: Efficiency, step: Step, which: int) -> tuple[float, float, float]:
+def _shares(shares: Efficiency, step: WorkloadStep, which: int) -> tuple[float, float, float]:
     """The worst (0) or the best (1) of the shares of the peak and of the bandwidth, and the seconds of the start."""
     return ((shares.depthwise if step.is_depthwise else shares.products)[which], shares.traffic[which], shares.start[which])
 
 
 def _costs(
-    device: Device, step: Step, peak: Peak | None, shares: tuple[float, float, float], moved: tuple[float, float]
+    device: Device, step: WorkloadStep, peak: Peak | None, shares: tuple[float, float, float], moved: tuple[float, float]
 ) -> _Costs:
     """The seconds of a step that moves so many bytes of weights and of activations, at these shares."""
     (of_peak, of_bandwidth, start), (weights, activations) = shares, moved

@@ -1,28 +1,193 @@
-"""A budget on the terminal: what to take, what would do after a change, what does not, and why."""
+"""A budget as terminal text, JSON, CSV and Markdown: what to take, what would do after a change, what does not, and why."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
-from onnxcost.hardware.budgets import Assessment
-from onnxcost.prediction import FITS, MARGINAL, NO, UNKNOWN, Verdict
-from onnxcost.render.budget_fields import CACHE_FIELDS, FIELDS, LIMIT, REASONS, Field
-from onnxcost.render.budget_text import (
-    cause_text,
-    causes_text,
-    limits_text,
-    price_text,
-    remedy_text,
-    span_text,
+from onnxcost.hardware.budget import Assessment, Limits
+from onnxcost.hardware.device import FIGURES
+from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, NodeTime, Verdict
+from onnxcost.render.devices import amount_text
+from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table, wrap_pieces
+from onnxcost.render.units import binary, seconds, si
+from onnxcost.report import SCHEMA
+from onnxcost.version import __version__
+
+LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
+"""What most of the time goes to: multiplying, moving bytes, launching one step after the other."""
+LIMIT_TITLES: Mapping[str, str] = {
+    "fps": "FPS", "latency": "latency", "memory": "memory", "flash": "flash", "macs": "MACs", "params": "parameters",
+}  # fmt: skip
+
+
+def rough_text(value: float) -> str:
+    """A number as exact as an estimate is: ``0.34``, ``6.6``, ``40``, ``1,612``."""
+    if value < 10:
+        return f"{value:.2g}"
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
+def interval_text(span: Interval | None, scale: float = 1.0, none: str = "–") -> str:
+    """``40–151``; one number where the two are the same."""
+    if span is None:
+        return none
+    low, high = rough_text(span.low * scale), rough_text(span.high * scale)
+    return low if low == high else f"{low}–{high}"
+
+
+def latency_text(span: Interval) -> str:
+    """``6.6–25 ms``."""
+    unit, scale = ("s", 1.0) if span.low >= 1 else ("ms", 1e3) if span.high >= 1e-3 else ("µs", 1e6)
+    return f"{interval_text(span, scale)} {unit}"
+
+
+def _bytes(value: float) -> str:
+    return strip_zeros(binary(int(value)))
+
+
+def _seconds(value: float) -> str:
+    return strip_zeros(seconds(value))
+
+
+def _count(value: float) -> str:
+    return strip_zeros(si(value))
+
+
+def strip_zeros(text: str) -> str:
+    """The text without zeros at the end of a fraction: ``512 MiB`` for ``512.0 MiB``."""
+    return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
+
+
+_WRITERS: Mapping[str, Callable[[float], str]] = {
+    "fps": rough_text, "latency": _seconds, "memory": _bytes, "flash": _bytes, "macs": _count, "params": _count,
+}  # fmt: skip
+
+
+def limit_text(name: str, value: float) -> str:
+    """``30 FPS``, ``latency 33 ms``, ``memory 512 MiB``."""
+    return f"{value:g} FPS" if name == "fps" else f"{LIMIT_TITLES[name]} {_WRITERS[name](value)}"
+
+
+def limits_text(limits: Limits) -> str:
+    """All of them; "none" where nothing is asked."""
+    return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "the memory alone"
+
+
+def price_text(verdict: Verdict) -> str:
+    """``$60``; nothing where it is not known."""
+    return "" if verdict.price is None else amount_text(verdict.price, FIGURES["price"])
+
+
+def need_text(fit: Fit, none: str = "–") -> str:
+    """The share of the memory that is needed, ``2 %``, or the bytes where nobody knows how much there is."""
+    if fit.available is None:
+        return binary(fit.needed)
+    share = 100 * fit.needed / fit.available if fit.available else float("inf")
+    return f"{'<1' if share < 1 else f'{share:,.0f}'} %"
+
+
+def tightest(fits: Sequence[Fit]) -> Fit:
+    """The memory of which the largest part is needed."""
+    return max(fits, key=lambda fit: fit.needed / fit.available if fit.available else 0.0)
+
+
+def cause_text(check: Check) -> str:
+    """Why a limit is not kept, or may not be."""
+    if check.what == "dtype":
+        return f"has no {check.detail}"
+    if check.low is None or check.high is None:
+        return f"{check.detail} not known"
+    if check.what == "fps":
+        return f"{rough_text(check.high)} FPS {'at the very most' if check.basis == 'bound' else 'at best'}"
+    if check.what == "latency":
+        return (
+            f"{latency_text(Interval(check.low, check.low, ''))} {'at the very least' if check.basis == 'bound' else 'at best'}"
+        )
+    if check.limit is None:
+        return check.detail
+    return f"{limit_text(check.what, check.high)} of {_WRITERS[check.what](check.limit)}"
+
+
+def causes_text(verdict: Verdict) -> str:
+    """All that decided the level; nothing where every limit is kept."""
+    decided = [check for check in verdict.checks if check.level == verdict.level != FITS]
+    return "; ".join(dict.fromkeys(map(cause_text, decided)))
+
+
+def remedy_text(verdict: Verdict, none: str = "–") -> str:
+    """``int8: 190–1,612 FPS``, and "perhaps" before it where that is only marginal."""
+    for change, after in verdict.remedies:
+        fps = after.prediction.fps
+        speed = f": {interval_text(fps)} FPS" if fps else ""
+        return f"{'' if after.level == FITS else 'perhaps '}{change}{speed}"
+    return none
+
+
+def failure_text(assessment: Assessment) -> list[str]:
+    """What does not keep the budget, in a sentence; none where all does."""
+    own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
+    devices = [
+        f"{verdict.name} {'cannot be told' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
+        for verdict in assessment.missed
+    ]
+    return [f"{assessment.label}: {'; '.join([*own, *devices])}"] if own or devices else []
+
+
+BudgetField = tuple[Column, Callable[[Verdict, Glyphs], str]]
+
+
+def _price(verdict: Verdict, glyphs: Glyphs) -> str:
+    return price_text(verdict) or glyphs.none
+
+
+def _bound(verdict: Verdict, glyphs: Glyphs) -> str:
+    bound = verdict.prediction.bound
+    return glyphs.none if bound is None else rough_text(1e3 * bound)
+
+
+def _left(verdict: Verdict, glyphs: Glyphs) -> str:
+    headroom = tightest(verdict.fits).headroom
+    return glyphs.none if headroom is None else binary(headroom)
+
+
+def _energy(verdict: Verdict, glyphs: Glyphs) -> str:
+    return glyphs.none if verdict.energy is None else glyphs.at_most + rough_text(verdict.energy)
+
+
+def _most(name: str) -> Callable[[Verdict, Glyphs], str]:
+    def text(verdict: Verdict, glyphs: Glyphs) -> str:
+        value = getattr(verdict.cache, name, None)
+        return glyphs.none if value is None else f"{value:,}"
+
+    return text
+
+
+FIELDS: tuple[BudgetField, ...] = (
+    (Column("Price"), _price),
+    (Column("FPS"), lambda verdict, glyphs: interval_text(verdict.prediction.fps, none=glyphs.none)),
+    (Column("Latency, ms"), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
+    (Column("Bound, ms", drop=6), _bound),
+    (Column("Memory", drop=1), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
+    (Column("Left", drop=5), _left),
+    (Column("Energy, J", drop=4), _energy),
 )
-from onnxcost.render.escaping import plain, shortened
-from onnxcost.render.glyphs import spelled
-from onnxcost.render.layout import INDENT, Column, Line, table, wrapped
-from onnxcost.render.screen import Screen
-from onnxcost.render.units import binary, si
+CACHE_FIELDS: tuple[BudgetField, ...] = (
+    (Column("Tokens", drop=1), _most("most_context")),
+    (Column("Batch", drop=1), _most("most_batch")),
+)
+LIMIT: BudgetField = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
+REASONS: tuple[BudgetField, ...] = (
+    (Column("Price", drop=2), _price),
+    (Column("Why", right=False, shrinks_to=20), lambda verdict, _: causes_text(verdict)),
+    (Column("What would fit", right=False, shrinks_to=24, drop=1), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
+)
 
 MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
 """How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
@@ -37,7 +202,7 @@ def budget_lines(assessment: Assessment, screen: Screen, *, shows_all: bool = Fa
     lines = [*_header(assessment, screen), *_answer(assessment, screen)]
     lines += [*_fitting(assessment, fitting, screen), *_others(assessment, others, screen)]
     lines += _legend(assessment, [*fitting, *others], screen)
-    return [tuple((spelled(text, screen.glyphs), style) for text, style in line) for line in lines]
+    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
 
 
 def _header(assessment: Assessment, screen: Screen) -> list[Line]:
@@ -45,15 +210,15 @@ def _header(assessment: Assessment, screen: Screen) -> list[Line]:
     types = [group.key[0] for group in report.by_dtype() if group.work.macs]
     facts = [f"{si(report.macs)} MACs", f"{si(report.parameters)} parameters", *types]
     facts.append(f"{binary(report.memory.weight_bytes)} of weights")
-    label = shortened(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
+    label = shorten(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
     asked = limits_text(assessment.limits)
     lines: list[Line] = [((label, "title"), ("  budget: ", "label"), (asked, "number"))]
     if sum(len(text) for text, _ in lines[0]) > screen.width:
-        lines = [((label, "title"),), *_wrapped(f"budget: {asked}", screen, "number")]
-    lines += _wrapped(f" {screen.glyphs.dot} ".join(facts), screen)
+        lines = [((label, "title"),), *_wrap(f"budget: {asked}", screen, "number")]
+    lines += _wrap(f" {screen.glyphs.dot} ".join(facts), screen)
     for check in assessment.checks:
         text = f"{'kept' if check.level == FITS else 'not kept'}: {cause_text(check)}"
-        lines += _wrapped(text, screen, "" if check.level == FITS else "caution")
+        lines += _wrap(text, screen, "" if check.level == FITS else "caution")
     return lines
 
 
@@ -64,27 +229,27 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
     best = assessment.verdicts[0]
     fits = best.level == FITS
     none = f"No device of the catalogue keeps the budget{' for sure' if best.level == MARGINAL else ''}."
-    sentences = [f"Cheapest that fits: {_described(best)}." if fits else none]
+    sentences = [f"Cheapest that fits: {_describe(best)}." if fits else none]
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
     )
     dearest = best.price if fits and best.price is not None else float("inf")
     cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < dearest]
     unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
-    changed = next((verdict for verdict in cheaper if verdict.level == NO and _fits_changed(verdict)), None)
+    changed = next((verdict for verdict in cheaper if verdict.level == NO and _has_fitting_remedy(verdict)), None)
     if unsure:
-        sentences.append(f"{unsure_as}: {_described(unsure)}.")
+        sentences.append(f"{unsure_as}: {_describe(unsure)}.")
     if changed:
         sentences.append(f"{changed_as}: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
-    return _wrapped(" ".join(sentences), screen, "number")
+    return _wrap(" ".join(sentences), screen, "number")
 
 
-def _fits_changed(verdict: Verdict) -> bool:
+def _has_fitting_remedy(verdict: Verdict) -> bool:
     return any(remedy.verdict.level == FITS for remedy in verdict.remedies)
 
 
-def _described(verdict: Verdict) -> str:
-    speed = f", {span_text(verdict.prediction.fps)} FPS" if verdict.prediction.fps else ""
+def _describe(verdict: Verdict) -> str:
+    speed = f", {interval_text(verdict.prediction.fps)} FPS" if verdict.prediction.fps else ""
     return f"{verdict.title}, {price_text(verdict) or 'price not known'}{speed}"
 
 
@@ -100,8 +265,11 @@ def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -
     for level, pairs in groupby(zip(shown, body, strict=True), key=lambda pair: pair[0].level):
         rows = list(pairs)
         if level == MARGINAL and first == "Fits":
-            lines += wrapped((("  Marginal: ", "header"),), MARGINS, ", ", screen.width, "faint")
-        lines += [*(line for _, line in rows), *_rest(_at(assessment, level), [verdict for verdict, _ in rows], screen)]
+            lines += wrap_pieces((("  Marginal: ", "header"),), MARGINS, ", ", screen.width, "faint")
+        lines += [
+            *(line for _, line in rows),
+            *_rest(_verdicts_at(assessment, level), [verdict for verdict, _ in rows], screen),
+        ]
     return lines
 
 
@@ -111,11 +279,11 @@ def _others(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
         return []
     columns = [Column("Does not fit", right=False, style="name"), *(column for column, _ in REASONS)]
     rows = [_row(verdict, REASONS, screen) for verdict in shown]
-    found = [*_at(assessment, NO), *_at(assessment, UNKNOWN)]
+    found = [*_verdicts_at(assessment, NO), *_verdicts_at(assessment, UNKNOWN)]
     return [(), *table(columns, rows, screen.width, screen.glyphs), *_rest(found, shown, screen)]
 
 
-def _at(assessment: Assessment, level: str) -> list[Verdict]:
+def _verdicts_at(assessment: Assessment, level: str) -> list[Verdict]:
     return [verdict for verdict in assessment.verdicts if verdict.level == level]
 
 
@@ -123,7 +291,7 @@ def _shown(assessment: Assessment, levels: Sequence[str], most: Mapping[str, int
     """Of each level the first ones, where there is a most: of devices that differ in their memory alone one."""
     shown: list[Verdict] = []
     for level in levels:
-        found = _at(assessment, level)
+        found = _verdicts_at(assessment, level)
         if most and len(found) > most[level]:
             shown += _distinct(found)[: most[level]]
         else:
@@ -141,7 +309,7 @@ def _distinct(found: Sequence[Verdict]) -> list[Verdict]:
     return list(seen.values())
 
 
-def _row(verdict: Verdict, fields: Sequence[Field], screen: Screen) -> list[str]:
+def _row(verdict: Verdict, fields: Sequence[BudgetField], screen: Screen) -> list[str]:
     name = verdict.name + ("*" if verdict.prediction.runs_as else "")
     return [name, *(cell(verdict, screen.glyphs) for _, cell in fields)]
 
@@ -151,7 +319,7 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
     names = {verdict.name for verdict in shown}
     kinds = Counter(verdict.kind for verdict in found if verdict.name not in names)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return _wrapped(f"and {kinds.total()} more: {listed}", screen) if kinds else []
+    return _wrap(f"and {kinds.total()} more: {listed}", screen) if kinds else []
 
 
 def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
@@ -169,10 +337,10 @@ def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
         )
         sentences.append(f"batch {cache.batch}, Batch the largest with {cache.context:,} tokens.")
     sentences += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for verdict in shown for note in verdict.prediction.notes)
-    return [(), *_wrapped(" ".join(sentences), screen)] if sentences else []
+    return [(), *_wrap(" ".join(sentences), screen)] if sentences else []
 
 
-def _wrapped(text: str, screen: Screen, style: str = "faint") -> list[Line]:
+def _wrap(text: str, screen: Screen, style: str = "faint") -> list[Line]:
     return [((f"  {part}", style),) for part in textwrap.wrap(plain(text), screen.width - INDENT, break_on_hyphens=False)]
 
 
@@ -185,7 +353,7 @@ CHECKED = (
 )
 
 
-def checked_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Line]:
+def check_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Line]:
     """A line for each model's own limits, and for each model on each device."""
     rows = []
     for each in assessments:
@@ -193,7 +361,130 @@ def checked_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Lin
             level, why = (NO if each.failed else FITS), "; ".join(map(cause_text, each.failed or each.checks))
             rows.append([each.label, screen.glyphs.none, level, screen.glyphs.none, why])
         for verdict in each.verdicts:
-            fps = span_text(verdict.prediction.fps, none=screen.glyphs.none)
+            fps = interval_text(verdict.prediction.fps, none=screen.glyphs.none)
             rows.append([each.label, verdict.name, verdict.level, fps, causes_text(verdict)])
     lines = table(CHECKED, rows, screen.width, screen.glyphs)
-    return [tuple((spelled(text, screen.glyphs), style) for text, style in line) for line in lines]
+    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+
+
+HEADER = (
+    "model", "device", "title", "kind", "level", "cause", "price", "power", "bound", "latency_low", "latency_high", "fps_low",
+    "fps_high", "basis", "limit", "memory_needed", "memory_available", "flash_needed", "flash_available", "energy_at_most",
+    "runs_as", "change", "change_level", "change_fps_low", "change_fps_high",
+)  # fmt: skip
+
+
+def budget_json(assessment: Assessment, *, nodes: bool = False) -> str:
+    """A document with the keys ``model``, ``limits``, ``checks`` and ``devices``; with ``nodes`` each device's steps, too."""
+    return dumps({"schema": SCHEMA, "version": __version__, **_document(assessment, nodes=nodes)})
+
+
+def budgets_json(assessments: Sequence[Assessment]) -> str:
+    """The documents of several models, under ``budgets``."""
+    return dumps({"schema": SCHEMA, "version": __version__, "budgets": [_document(each) for each in assessments]})
+
+
+def _document(assessment: Assessment, *, nodes: bool = False) -> dict[str, Any]:
+    report = assessment.report
+    return {
+        "model": {"path": report.graph.path, "macs": report.macs, "parameters": report.parameters, "bound": report.bound},
+        "limits": dict(assessment.limits.given),
+        "checks": [_check(check) for check in assessment.checks],
+        "devices": [_verdict(verdict, nodes=nodes) for verdict in assessment.verdicts],
+    }
+
+
+def _verdict(verdict: Verdict, *, nodes: bool) -> dict[str, Any]:
+    prediction = verdict.prediction
+    return {
+        "device": verdict.name,
+        "title": verdict.title,
+        "kind": verdict.kind,
+        "level": verdict.level,
+        "checks": [_check(check) for check in verdict.checks],
+        "batch": prediction.batch,
+        "bound": None if prediction.bound is None else {"seconds": prediction.bound, "basis": "bound"},
+        "latency": _interval(prediction.latency),
+        "fps": _interval(prediction.fps),
+        "limit": prediction.limit or None,
+        "compute_bound_nodes": prediction.nodes_by_limit.get("compute", 0),
+        "memory_bound_nodes": prediction.nodes_by_limit.get("memory", 0),
+        "runs_as": dict(prediction.runs_as),
+        "unsupported": list(prediction.unsupported),
+        "not_known": list(prediction.missing),
+        "notes": list(prediction.notes),
+        "memory": [_fit(fit) for fit in verdict.fits],
+        "cache": None if verdict.cache is None else {**verdict.cache._asdict(), "sequence_bytes": verdict.cache.sequence_bytes},
+        "price": verdict.price,
+        "power": verdict.power,
+        "energy": None
+        if verdict.energy is None
+        else {"joules_at_most": verdict.energy, "basis": "power × the longest latency"},
+        "remedies": [
+            {"change": remedy.change, "level": remedy.verdict.level, "fps": _interval(remedy.verdict.prediction.fps)}
+            for remedy in verdict.remedies
+        ],
+        **({"nodes": [_node(node) for node in prediction.nodes]} if nodes else {}),
+    }
+
+
+def _interval(span: Interval | None) -> dict[str, Any] | None:
+    return None if span is None else span._asdict()
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return check._asdict()
+
+
+def _fit(fit: Fit) -> dict[str, Any]:
+    return {
+        "what": fit.what, "needed_bytes": fit.needed, "parts": dict(fit.parts), "available_bytes": fit.available,
+        "headroom_bytes": fit.headroom, "basis": fit.basis,
+    }  # fmt: skip
+
+
+def _node(node: NodeTime) -> dict[str, Any]:
+    return {**node._asdict(), "span": node.span._asdict(), "limit": node.limit}
+
+
+def budget_csv(assessments: Sequence[Assessment]) -> str:
+    """A line for each device of each model, in base units."""
+    return csv_text(HEADER, [_csv_row(each.label, verdict) for each in assessments for verdict in each.verdicts])
+
+
+def _csv_row(label: str, verdict: Verdict) -> list[object]:
+    prediction, fits = verdict.prediction, {fit.what: fit for fit in verdict.fits}
+    latency, fps = prediction.latency or (None, None, None), prediction.fps or (None, None, None)
+    remedy = verdict.remedies[0] if verdict.remedies else None
+    after = (remedy.verdict.prediction.fps if remedy else None) or (None, None, None)
+    memory, flash = fits.get("memory"), fits.get("flash")
+    return [
+        label, verdict.name, verdict.title, verdict.kind, verdict.level, causes_text(verdict) if verdict.cause else None,
+        verdict.price, verdict.power, prediction.bound, *latency[:2], *fps[:2], latency[2], prediction.limit,
+        memory and memory.needed, memory and memory.available, flash and flash.needed, flash and flash.available,
+        verdict.energy, "; ".join(f"{dtype}={other}" for dtype, other in prediction.runs_as.items()),
+        remedy and remedy.change, remedy and remedy.verdict.level, *after[:2],
+    ]  # fmt: skip
+
+
+def budget_markdown(assessments: Sequence[Assessment]) -> str:
+    """A table for each model."""
+    return "\n\n".join(_section(each) for each in assessments) + "\n"
+
+
+def _section(assessment: Assessment) -> str:
+    titles = ["Device", "Fit", "Price", "FPS", "Latency", "Memory", "Limit", "Why not", "What would fit"]
+    right = [False, False, True, True, True, True, False, False, False]
+    rows = [_cells(verdict) for verdict in assessment.verdicts]
+    bases = sorted({latency.basis for verdict in assessment.verdicts if (latency := verdict.prediction.latency)})
+    about = f"Budget: {limits_text(assessment.limits)}. FPS and latency: {' and '.join(bases) or 'not known'}."
+    return "\n".join([f"### {markdown(assessment.label)}", "", markdown(about), "", *markdown_table(titles, right, rows)])
+
+
+def _cells(verdict: Verdict) -> list[str]:
+    prediction = verdict.prediction
+    return [
+        verdict.name, verdict.level, price_text(verdict), interval_text(prediction.fps),
+        latency_text(prediction.latency) if prediction.latency else "–", need_text(tightest(verdict.fits)),
+        LIMITED.get(prediction.limit, ""), causes_text(verdict) if verdict.cause else "", remedy_text(verdict, ""),
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Devices on the terminal: a table of many, and one with all its figures and where they are from."""
+"""Devices as terminal text, JSON, CSV and Markdown: a table of many, or all figures of one with their sources."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from onnxcost.hardware.device import FIGURES, KINDS, PARTS, Device, Figure, Peak, Source
-from onnxcost.hardware.quantities import BYTES, BYTES_PER_SECOND, DOLLARS, HERTZ, WATTS, Quantity
-from onnxcost.render.glyphs import Glyphs, spelled
-from onnxcost.render.layout import INDENT, Column, Line, table
-from onnxcost.render.screen import Screen
+from onnxcost.hardware.device import (
+    ACCUMULATES,
+    BYTES,
+    BYTES_PER_SECOND,
+    DOLLARS,
+    FIGURES,
+    HERTZ,
+    KINDS,
+    PARTS,
+    WATTS,
+    Device,
+    Figure,
+    Peak,
+    Quantity,
+    Source,
+)
+from onnxcost.render.escaping import markdown
+from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table
 from onnxcost.render.units import binary, rate, si
+from onnxcost.report import SCHEMA
+from onnxcost.version import __version__
 
 MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "unverified": "?", "given": "!"}
 LEGEND: Mapping[str, str] = {"derived": "* derived", "unverified": "? not checked", "given": "! given by you"}
@@ -27,7 +43,7 @@ NONE = ("", "")
 LEAST_TEXT = 20
 
 
-class Entry(NamedTuple):
+class FigureEntry(NamedTuple):
     """A figure of a device: which of which part ("" for the device's own), as text, and what else is to be said of it."""
 
     part: str
@@ -37,50 +53,50 @@ class Entry(NamedTuple):
     remark: str = ""
 
 
-def amount(value: float, quantity: Quantity) -> str:
+def amount_text(value: float, quantity: Quantity) -> str:
     """A quantity as its device's datasheet would have it: ``8 GiB``, ``68 GB/s``, ``$249``."""
     if quantity is DOLLARS:
         return f"${value:,.0f}"
     if quantity is BYTES:
-        return _bare(binary(int(value)) if value % 1024 == 0 else f"{si(value)}B")
-    return _bare(rate(value, {id(BYTES_PER_SECOND): "B/s", id(HERTZ): "Hz", id(WATTS): "W"}[id(quantity)]))
+        return _strip_zeros(binary(int(value)) if value % 1024 == 0 else f"{si(value)}B")
+    return _strip_zeros(rate(value, {id(BYTES_PER_SECOND): "B/s", id(HERTZ): "Hz", id(WATTS): "W"}[id(quantity)]))
 
 
-def speed(peak: Peak) -> str:
+def speed_text(peak: Peak) -> str:
     """A rate with its unit: ``1.28 TFLOP/s``, ``40 TOP/s``."""
-    return _bare(rate(peak.rate, "OP/s" if peak.dtype.startswith("int") else "FLOP/s"))
+    return _strip_zeros(rate(peak.rate, "OP/s" if peak.dtype.startswith("int") else "FLOP/s"))
 
 
-def _bare(text: str) -> str:
+def _strip_zeros(text: str) -> str:
     """The text without zeros at the end of its fraction: ``80 GiB`` for ``80.00 GiB``."""
     return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
 
 
-def entries(device: Device) -> Iterator[Entry]:
+def figure_entries(device: Device) -> Iterator[FigureEntry]:
     """All figures of a device, its own first, then those of each part."""
     for name, figure in device.figures.items():
-        yield Entry("", name, amount(figure.value, FIGURES[name]), figure)
+        yield FigureEntry("", name, amount_text(figure.value, FIGURES[name]), figure)
     for kind, part in device.parts.items():
         if part.clock:
-            yield Entry(kind, "clock", amount(part.clock.value, HERTZ), part.clock, part.clock_basis)
+            yield FigureEntry(kind, "clock", amount_text(part.clock.value, HERTZ), part.clock, part.clock_basis)
         if part.boost:
-            yield Entry(kind, "boost", amount(part.boost.value, HERTZ), part.boost)
+            yield FigureEntry(kind, "boost", amount_text(part.boost.value, HERTZ), part.boost)
         for dtype, peak in part.peaks.items():
             sums = f"sums in {peak.accumulate}" if peak.accumulate not in ("", dtype) else ""
-            yield Entry(kind, dtype, speed(peak), peak.figure, sums)
+            yield FigureEntry(kind, dtype, speed_text(peak), peak.figure, sums)
 
 
 def sources(device: Device) -> list[Source]:
     """What a device's figures are from, each once."""
-    return list(dict.fromkeys(entry.figure.source for entry in entries(device)))
+    return list(dict.fromkeys(entry.figure.source for entry in figure_entries(device)))
 
 
-def cited(source: Source) -> str:
+def cite(source: Source) -> str:
     """A source's title and the day."""
     return ", ".join(filter(None, (source.title, source.date)))
 
 
-def in_order(devices: Sequence[Device]) -> list[Device]:
+def sort_devices(devices: Sequence[Device]) -> list[Device]:
     """By kind, then by name, numbers in a name by their value."""
 
     def key(device: Device) -> tuple[int, list[tuple[int, str]]]:
@@ -101,29 +117,29 @@ COLUMNS = (
 )
 
 
-def cells(device: Device) -> list[tuple[str, str]]:
+def device_cells(device: Device) -> list[tuple[str, str]]:
     """What stands in the columns but the first, each with its figure's basis."""
     halves = [peak for dtype in HALVES if (peak := device.peak(dtype))]
     peaks = (device.peak("float32"), max(halves, key=lambda peak: peak.rate, default=None), device.peak("int8"))
-    rates = [(_bare(si(peak.rate)), peak.figure.basis) if peak else NONE for peak in peaks]
+    rates = [(_strip_zeros(si(peak.rate)), peak.figure.basis) if peak else NONE for peak in peaks]
     figures = ((name, device.figures.get(name)) for name in ("bandwidth", "memory", "power", "price"))
-    return rates + [(amount(figure.value, FIGURES[name]), figure.basis) if figure else NONE for name, figure in figures]
+    return rates + [(amount_text(figure.value, FIGURES[name]), figure.basis) if figure else NONE for name, figure in figures]
 
 
 def devices_lines(devices: Sequence[Device], screen: Screen) -> list[Line]:
     """A table of the devices under headings of their kinds, and what its marks mean."""
-    shown = in_order(devices)
-    rows = [[device.name, *(_marked(*cell, screen.glyphs) for cell in cells(device))] for device in shown]
+    shown = sort_devices(devices)
+    rows = [[device.name, *(_mark(*cell, screen.glyphs) for cell in device_cells(device))] for device in shown]
     header, *body = table(COLUMNS, rows, screen.width, screen.glyphs)
     lines = [header]
     for kind, group in groupby(zip(shown, body, strict=True), key=lambda pair: pair[0].kind):
         lines += [((kind, "title"),), *(line for _, line in group), ()]
-    bases = {basis for device in shown for text, basis in cells(device) if text}
+    bases = {basis for device in shown for text, basis in device_cells(device) if text}
     legend = ", ".join(text for basis, text in LEGEND.items() if basis in bases)
-    return lines + _wrapped(RATES + (f" {legend}." if legend else ""), screen.width)
+    return lines + _wrap(RATES + (f" {legend}." if legend else ""), screen.width)
 
 
-def _marked(text: str, basis: str, glyphs: Glyphs) -> str:
+def _mark(text: str, basis: str, glyphs: Glyphs) -> str:
     return text + MARKS[basis] if text else f"{glyphs.none} "
 
 
@@ -131,16 +147,16 @@ def device_lines(devices: Sequence[Device], screen: Screen) -> list[Line]:
     """Each device with every figure, its basis, source and derivation."""
     blocks = [_device(device, screen.width) for device in devices]
     lines = [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
-    return [tuple((spelled(text, screen.glyphs), style) for text, style in line) for line in lines]
+    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
 
 
 def _device(device: Device, width: int) -> list[Line]:
     vendor = device.vendor if device.vendor not in device.title else ""
     about = " · ".join(filter(None, (device.title, vendor, device.kind)))
     lines: list[Line] = [((device.name, "title"), (f"  {about}", "faint"))]
-    lines += _wrapped(device.note, width) if device.note else []
+    lines += _wrap(device.note, width) if device.note else []
     numbers = {source: at for at, source in enumerate(sources(device), 1)}
-    every = list(entries(device))
+    every = list(figure_entries(device))
     names, texts = max(len(_title(entry)) for entry in every), max(len(entry.text) for entry in every)
     for kind, group in groupby(every, key=lambda entry: entry.part):
         if kind:
@@ -152,12 +168,12 @@ def _device(device: Device, width: int) -> list[Line]:
             lines += _hanging(head, "; ".join(filter(None, (entry.remark, entry.figure.how))), width)
     lines.append(())
     for source, number in numbers.items():
-        lines += _hanging(f"  [{number}] ", cited(source), width)
+        lines += _hanging(f"  [{number}] ", cite(source), width)
         lines += [((" " * 6 + source.url, "faint"),)] if source.url else []
     return lines
 
 
-def _title(entry: Entry) -> str:
+def _title(entry: FigureEntry) -> str:
     return TITLES.get(entry.name, entry.name)
 
 
@@ -167,5 +183,100 @@ def _hanging(head: str, text: str, width: int) -> list[Line]:
     return [((" " * len(head) if at else head, ""), (part, "faint")) for at, part in enumerate(parts)]
 
 
-def _wrapped(text: str, width: int) -> list[Line]:
+def _wrap(text: str, width: int) -> list[Line]:
     return [((f"  {line}", "faint"),) for line in textwrap.wrap(text, width - INDENT)]
+
+
+def devices_json(devices: Sequence[Device]) -> str:
+    """A document with the key ``devices``, one record a device."""
+    return dumps({"schema": SCHEMA, "version": __version__, "devices": [device_to_dict(device) for device in devices]})
+
+
+def device_to_dict(device: Device) -> dict[str, Any]:
+    """The device as plain data."""
+    parts = [
+        {
+            "kind": part.kind,
+            "title": part.title,
+            "clock": _figure(part.clock),
+            "clock_basis": part.clock_basis or None,
+            "boost": _figure(part.boost),
+            "peaks": [
+                {"dtype": dtype, "accumulate": peak.accumulate or None, **_dict(peak.figure)}
+                for dtype, peak in part.peaks.items()
+            ],
+        }
+        for part in device.parts.values()
+    ]
+    own = {name: getattr(device, name) for name in ("name", "title", "vendor", "kind", "note")}
+    return own | {name: _figure(device.figures.get(name)) for name in FIGURES} | {"parts": parts}
+
+
+def _figure(figure: Figure | None) -> dict[str, Any] | None:
+    return None if figure is None else _dict(figure)
+
+
+def _dict(figure: Figure) -> dict[str, Any]:
+    source = {"source": figure.source.title, "url": figure.source.url, "date": figure.source.date}
+    return {"value": _plain(figure.value), "basis": figure.basis, **source, "how": figure.how}
+
+
+def _plain(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
+def devices_csv(devices: Sequence[Device]) -> str:
+    """One line a device: the highest rate in each type, and its other figures."""
+    header = ["name", "title", "vendor", "kind", *ACCUMULATES, *FIGURES]
+    return csv_text(header, (_line(device) for device in devices))
+
+
+def _line(device: Device) -> list[object]:
+    rates = [_plain(peak.rate) if (peak := device.peak(dtype)) else None for dtype in ACCUMULATES]
+    figures = [_plain(figure.value) if (figure := device.figures.get(name)) else None for name in FIGURES]
+    return [device.name, device.title, device.vendor, device.kind, *rates, *figures]
+
+
+def figures_csv(devices: Sequence[Device]) -> str:
+    """One line a figure: of which device and part, and where it is from."""
+    header = ("device", "part", "figure", "value", "remark", "basis", "source", "url", "date", "how")
+    rows = (
+        [device.name, part, name, _plain(figure.value), remark, figure.basis, *figure.source, figure.how]
+        for device in devices
+        for part, name, _, figure, remark in figure_entries(device)
+    )
+    return csv_text(header, rows)
+
+
+def devices_markdown(devices: Sequence[Device]) -> str:
+    """A table with a line for each device."""
+    rows = [
+        [device.name, device.kind, *((text + MARKS[basis]).rstrip() if text else "–" for text, basis in device_cells(device))]
+        for device in sort_devices(devices)
+    ]
+    titles = [COLUMNS[0].title, "Kind", *(column.title for column in COLUMNS[1:])]
+    lines = markdown_table(titles, [False, False, *[True] * (len(titles) - 2)], rows)
+    return "\n".join([*lines, "", f"{markdown('* derived, ? unverified.')} {RATES}"]) + "\n"
+
+
+def figures_markdown(devices: Sequence[Device]) -> str:
+    """For each device a table of its figures, and its sources."""
+    return "\n\n".join("\n".join(_block(device)) for device in devices) + "\n"
+
+
+def _block(device: Device) -> list[str]:
+    numbers = {source: at for at, source in enumerate(sources(device), 1)}
+    rows = []
+    for part, name, text, figure, remark in figure_entries(device):
+        how = "; ".join(filter(None, (remark, figure.how)))
+        rows.append([PARTS.get(part, ""), TITLES.get(name, name), text, figure.basis, str(numbers[figure.source]), how])
+    titles = ("Part", "Figure", "Value", "Basis", "Source", "")
+    listed = [f"{number}. {markdown(cite(source))} {_link(source.url)}".rstrip() for source, number in numbers.items()]
+    about = [markdown(device.note), ""] if device.note else []
+    lines = markdown_table(titles, [False, False, True, False, True, False], rows)
+    return [f"### {device.name}: {markdown(device.title)}", "", *about, *lines, "", *listed]
+
+
+def _link(url: str) -> str:
+    """An address as it is, for Markdown to make a link of it; what is none is text."""
+    return url if re.fullmatch(r"https?://[\w.:/?=&%#~+,;@-]+", url, re.ASCII) else markdown(url)

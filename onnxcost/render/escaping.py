@@ -29,7 +29,7 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|#~&]|\$(?!\d)")
 _BLOCK = re.compile(r"^(\s*)(?=[-+] |[-=]+\s*$)|^(\s*\d+)(?=[.)] )")
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """The text with a ``?`` in place of each character that is not seen or does more than stand there: as long as before."""
     if text.isascii() and text.isprintable():
         return text
@@ -40,7 +40,7 @@ def masked(text: str) -> str:
     return "".join(shown)
 
 
-def shortened(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
+def shorten(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
     """The text in at most ``width`` characters: the middle goes, ``head`` is the share of the beginning in what is kept."""
     if len(text) <= width:
         return text
@@ -52,16 +52,16 @@ def shortened(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -
 def plain(text: str) -> str:
     """The text for a terminal: masked, and so short that it is no flood."""
     if len(text) > LONGEST_WORD:
-        text = shortened(text, LONGEST_TEXT, "...")
-        text = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: shortened(word[0], LONGEST_WORD, "..."), text)
-    return masked(text)
+        text = shorten(text, LONGEST_TEXT, "...")
+        text = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: shorten(word[0], LONGEST_WORD, "..."), text)
+    return mask(text)
 
 
 def cell(value: object) -> object:
     """A value for a CSV file. A text that a spreadsheet would run gets a leading ``'``; numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    return _FORMULA.sub(r"\1'", masked(shortened(value, LONGEST_CELL, "...")))
+    return _FORMULA.sub(r"\1'", mask(shorten(value, LONGEST_CELL, "...")))
 
 
 def markdown(text: str) -> str:

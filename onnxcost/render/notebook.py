@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxcost.render.escaping import LONGEST_WORD, html, shortened
-from onnxcost.render.glyphs import UNICODE
-from onnxcost.render.measured import details, entries, where
-from onnxcost.render.summary import Entry, facts, not_counted, summary, title
-from onnxcost.render.tables import Table, node_table, operator_table
-from onnxcost.render.view import View
+from onnxcost.render.escaping import LONGEST_WORD, html, shorten
+from onnxcost.render.layout import UNICODE
+from onnxcost.render.measurement import describe_device, describe_run, measurement_entries
+from onnxcost.render.report import (
+    Entry,
+    Table,
+    View,
+    describe_uncounted,
+    model_facts,
+    model_title,
+    node_table,
+    operator_table,
+    summary_entries,
+)
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
@@ -22,9 +30,9 @@ def report_html(report: CostReport) -> str:
     view = View()
     return "\n".join(
         [
-            _heading(title(report.graph), facts(report.graph)),
-            _entries(summary(report, view, UNICODE)),
-            *(f"<p>{html(line)}</p>" for line in not_counted(report, UNICODE)),
+            _heading(model_title(report.graph), model_facts(report.graph)),
+            _entries(summary_entries(report, view, UNICODE)),
+            *(f"<p>{html(line)}</p>" for line in describe_uncounted(report, UNICODE)),
             table_html(operator_table(report, view, UNICODE)),
             table_html(node_table(report, view, UNICODE)),
         ]
@@ -33,12 +41,12 @@ def report_html(report: CostReport) -> str:
 
 def measurement_html(measurement: Measurement) -> str:
     """Where and how the model was run, what that took, and the advice."""
-    how = [(detail.label, ", ".join(detail.pieces)) for detail in details(measurement)]
+    how = [(detail.label, ", ".join(detail.pieces)) for detail in describe_run(measurement)]
     return "\n".join(
         [
-            _heading("Measured", where(measurement)),
+            _heading("Measured", describe_device(measurement)),
             _rows(how, [False, False]),
-            _entries(entries(measurement, None, UNICODE)),
+            _entries(measurement_entries(measurement, None, UNICODE)),
             *(f"<p>{html(advice.text)}</p>" for advice in measurement.advice),
         ]
     )
@@ -69,7 +77,7 @@ def _rows(rows: Iterable[Sequence[str]], right: Sequence[bool], titles: Sequence
     sides = [f' style="text-align: {"right" if is_right else "left"}; white-space: pre"' for is_right in right]
     head = "".join(f"<th{side}>{html(text)}</th>" for side, text in zip(sides, titles, strict=False))
     lines = [
-        "".join(f"<td{side}>{html(shortened(cell, LONGEST_WORD))}</td>" for side, cell in zip(sides, row, strict=True))
+        "".join(f"<td{side}>{html(shorten(cell, LONGEST_WORD))}</td>" for side, cell in zip(sides, row, strict=True))
         for row in rows
     ]
     return "\n".join(["<table>", *(f"<tr>{line}</tr>" for line in ([head] if head else []) + lines), "</table>"])

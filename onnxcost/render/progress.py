@@ -11,7 +11,7 @@ from onnxcost.render.escaping import plain
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from onnxcost.measuring.messages import Progress
+    from onnxcost.runtime.protocol import Progress
 
 
 class Shown:

@@ -1,8 +1,8 @@
-"""Numbers as people read them. Inside the project everything is in base units; prefixes exist here alone."""
+"""Numbers, quantities and differences as text. Inside the project everything is in base units; prefixes exist here alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ HUGE = 10**6
 """From here on what has the last prefix is written with an exponent."""
 
 
-def _scaled(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
+def _scale(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
     """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, never 1000 k."""
     for power, prefix in enumerate(prefixes):
         if abs(value) < base ** (power + 1):
@@ -30,7 +30,7 @@ def si(value: float) -> str:
     """A count with its SI prefix: ``4.089 G``, ``61.10 M``; an integer below 1000 is exact and bare."""
     if isinstance(value, int) and abs(value) < 1000:
         return str(value)
-    text, prefix = _scaled(value, 1000, SI_PREFIXES)
+    text, prefix = _scale(value, 1000, SI_PREFIXES)
     return f"{text} {prefix}".rstrip()
 
 
@@ -38,7 +38,7 @@ def binary(value: int) -> str:
     """Bytes with their binary prefix: ``97.49 MiB``; below 1 KiB exact, ``512 B``."""
     if abs(value) < 1024:
         return f"{value} B"
-    text, prefix = _scaled(value, 1024, BINARY_PREFIXES)
+    text, prefix = _scale(value, 1024, BINARY_PREFIXES)
     return f"{text} {prefix}B"
 
 
@@ -57,7 +57,7 @@ def share(part: float, whole: float) -> str:
 
 def rate(value: float, unit: str) -> str:
     """Something per second with the SI prefix at its unit: ``12.34 GFLOP/s``."""
-    number, prefix = _scaled(value, 1000, SI_PREFIXES) if value else ("0", "")
+    number, prefix = _scale(value, 1000, SI_PREFIXES) if value else ("0", "")
     return f"{number} {prefix}{unit}"
 
 
@@ -115,3 +115,51 @@ def shape(tensor: Tensor | None, times: str = "×") -> str:
 def plural(number: int, noun: str) -> str:
     """``1 node``, ``12 nodes``."""
     return f"{exact(number)} {noun}" if number == 1 else f"{exact(number)} {noun}s"
+
+
+"""By the unit of a metric."""
+
+
+def relation_text(quotient: float) -> str:
+    """A quotient in words: ``=``, per cent up to twice and down to half, else how many times."""
+    if quotient == 1:
+        return "="
+    if not 0.5 <= quotient < 2:
+        return f"{quotient:,.0f}×" if quotient >= 100 else f"{quotient:#.3g}×"
+    percent = 100 * (quotient - 1)
+    size = abs(percent)
+    return sign(percent) + ("<0.001" if size < 0.001 else f"{size:.1g}" if size < 0.05 else f"{size:.1f}") + " %"
+
+
+WRITERS: Mapping[str, Callable[[float], str]] = {
+    "count": si,
+    "bytes": lambda value: binary(int(value)),
+    "seconds": seconds,
+    "per second": lambda value: rate(value, "FLOP/s"),
+    "": ratio,
+}
+
+
+def sign(value: float) -> str:
+    """``+``, ``−`` or nothing."""
+    return "+" if value > 0 else "−" if value < 0 else ""
+
+
+def signed_text(value: int, unit: str = "count") -> str:
+    """A difference: ``+10.59 M``, ``−2.010 MiB``, ``0``."""
+    return sign(value) + WRITERS[unit](abs(value)) if value else "0"
+
+
+def align_units(texts: Sequence[str]) -> list[str]:
+    """Numbers with their units, ``4.089 G``, so that number stands below number and unit below unit."""
+    parts = [_parts(text) for text in texts]
+    numbers = max((len(number) for number, _ in parts), default=0)
+    units = max((len(unit) for _, unit in parts), default=0)
+    return [f"{number:>{numbers}}{' ' if units else ''}{unit:<{units}}" for number, unit in parts]
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """The number, with what stands before it, and the unit behind it."""
+    number, space, unit = text.rpartition(" ")
+    is_unit = bool(space) and any(char.isdigit() for char in number) and not any(char.isdigit() for char in unit)
+    return (number, unit) if is_unit else (text, "")

@@ -12,8 +12,8 @@ import traceback
 from typing import Any
 
 from onnxcost.errors import OnnxCostError, refusal
-from onnxcost.processes import leave_interrupts_to_parent, listen_to_parent, own_output
-from onnxcost.scanning.messages import READY, Answer, Given, Task
+from onnxcost.processes import claim_output, leave_interrupts_to_parent, listen_to_parent
+from onnxcost.scanning.pool import READY, Answer, ScanInputs, Task
 
 NO_NODES = b"\x08\x08:\x03\x12\x01gB\x02\x10\x11"
 """A model of no nodes: to count it imports all that counting needs, so that this is in no model's time."""
@@ -24,54 +24,54 @@ GARBAGE = 20_000
 def main() -> None:
     """Serve until the parent closes its end."""
     leave_interrupts_to_parent()
-    answers = own_output()
+    answers = claim_output()
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
-    _report(NO_NODES, Given())
+    _report(NO_NODES, ScanInputs())
     gc.freeze()
     gc.set_threshold(GARBAGE)
     message: object = READY
     while True:
         pickle.dump(message, answers)
         answers.flush()
-        message = counted(tasks.get())
+        message = count_task(tasks.get())
 
 
-def counted(task: Task) -> Answer:
+def count_task(task: Task) -> Answer:
     """The model's counts, or why there are none."""
     start = time.perf_counter()
     try:
-        answer = Answer("ok", report=_report(task.path, own(task.given, task.path)))
+        answer = Answer("ok", report=_report(task.path, select_own(task.given, task.path)))
     except OnnxCostError as error:
         answer = Answer("failed", str(error))
     except MemoryError:
         answer = Answer("unfinished", "there is not enough memory to count it")
     except OSError as error:
-        answer = Answer("unfinished", unforeseen(error))
+        answer = Answer("unfinished", describe_failure(error))
     except Exception as error:
-        answer = Answer("failed", unforeseen(error))
+        answer = Answer("failed", describe_failure(error))
     return answer._replace(seconds=round(time.perf_counter() - start, 6))
 
 
-def unforeseen(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """The reason where nobody foresaw one: the other models are not to suffer for it."""
     return refusal(error) or f"this is a bug in onnxcost: {type(error).__name__} ({error})"
 
 
-def _report(model: str | bytes, given: Given) -> dict[str, Any]:
+def _report(model: str | bytes, given: ScanInputs) -> dict[str, Any]:
     from onnxcost.estimator import estimate
-    from onnxcost.schema import report_to_dict
+    from onnxcost.report import report_to_dict
 
     return report_to_dict(estimate(model, **given._asdict()), has_nodes=False)
 
 
-def own(given: Given, path: str) -> Given:
+def select_own(given: ScanInputs, path: str) -> ScanInputs:
     """What of ``given`` the model has a name for."""
     if not any(given):
         return given
-    from onnxcost.frontend.input_names import named_in
+    from onnxcost.frontend.dims import select_known
 
-    return Given(**named_in(path, given._asdict()))
+    return ScanInputs(**select_known(path, given._asdict()))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,10 @@ import onnx
 import onnxruntime
 
 import onnxcost
-from onnxcost.frontend.weights import fill_weights
-from onnxcost.measuring.inputs import arrays, feeds_of
-from onnxcost.measuring.runners import runner
-from onnxcost.measuring.sampling import sample
-from onnxcost.measuring.session import open_session
+from onnxcost.frontend.synthetic_weights import fill_weights
+from onnxcost.runtime.inputs import arrays, feeds_of
+from onnxcost.runtime.sampling import sample
+from onnxcost.runtime.session import open_session, runner
 
 ROOT = Path(__file__).parents[2]
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

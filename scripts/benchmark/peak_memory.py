@@ -20,9 +20,9 @@ from typing import NamedTuple
 import onnx
 
 import onnxcost
+from onnxcost.analysis.memory import buffers_of, input_bytes, largest_live_sum
 from onnxcost.graph import Graph
-from onnxcost.hardware.fitting import needed_on_cpu
-from onnxcost.memory import buffers_of, input_bytes, most_at_once
+from onnxcost.hardware.memory_fit import memory_on_cpu
 from onnxcost.render.units import binary
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -112,13 +112,13 @@ def row(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Row:
         planned(profile.report.graph),
         took.arena_activation_bytes or 0,
         took.peak_rss_bytes or 0,
-        needed_on_cpu(report),
+        memory_on_cpu(report),
     )
 
 
 def planned(graph: Graph) -> int:
     """The peak of the activations where free buffers are kept for later tensors."""
-    return input_bytes(graph) + most_at_once(buffers_of(graph, are_kept=True))
+    return input_bytes(graph) + largest_live_sum(buffers_of(graph, are_kept=True))
 
 
 if __name__ == "__main__":

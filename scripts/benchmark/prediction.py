@@ -27,11 +27,11 @@ from typing import NamedTuple
 import numpy as np
 
 import onnxcost
-from onnxcost.hardware.calibrated import Calibrated
-from onnxcost.hardware.calibration_file import dumps, load
-from onnxcost.measuring.alternating import measure_alternately
-from onnxcost.measuring.calibrating import calibrate
-from onnxcost.measuring.preparation import Question
+from onnxcost.comparison.interleaved import measure_interleaved
+from onnxcost.hardware.calibration.file import dumps, load
+from onnxcost.hardware.calibration.predictor import Calibrated
+from onnxcost.runtime.calibrate import calibrate
+from onnxcost.runtime.prepare import Question
 
 ROOT = Path(__file__).parents[2]
 SKELETONS = ROOT / "tests" / "data" / "unseen_c.tar.xz"
@@ -144,7 +144,7 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
 
 def turns(question: Question, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
     """The low quantiles of the model and of itself, by turns."""
-    pair = measure_alternately([question, question], settings, reports=[report, report]).results
+    pair = measure_interleaved([question, question], settings, reports=[report, report]).results
     return [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError is caught
 
 

@@ -67,11 +67,11 @@ BY = {"fvcore": "by_operator", "thop": "by_module"}
 
 def by_operator(report: Any, convention: str) -> dict[str, int]:
     """onnxcost's count of each ONNX operator that has one."""
-    from onnxcost.conventions import convention_named
+    from onnxcost.conventions import find_convention
 
     counts: Counter[str] = Counter()
     for group in report.by_operator():
-        counts[group.key[1]] += group.total(convention_named(convention))
+        counts[group.key[1]] += group.total(find_convention(convention))
     return dict(+counts)
 
 

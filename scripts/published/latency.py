@@ -24,13 +24,13 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 import onnxcost
-from onnxcost.hardware.catalogue import device_named
+from onnxcost.hardware.catalogue import find_device
 from onnxcost.hardware.device import Device
+from onnxcost.hardware.prediction import Prediction
+from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.roofline import Roofline
-from onnxcost.prediction import Prediction
 from onnxcost.render.units import seconds
 from onnxcost.report import CostReport
-from onnxcost.retyped import retyped
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = tomllib.loads((ROOT / "scripts" / "published" / "latency.toml").read_text())
@@ -117,7 +117,7 @@ def compared() -> Iterator[Compared]:
 
 def predicted(entry: Mapping[str, Any], dims: Mapping[str, int]) -> Prediction:
     model = report(entry["model"], entry["batch"], tuple(dims.items()), entry["dtype"])
-    return Roofline(_scaled(device_named(entry["device"]), entry.get("scale", 1.0))).predict(model)
+    return Roofline(_scaled(find_device(entry["device"]), entry.get("scale", 1.0))).predict(model)
 
 
 def least(prediction: Prediction) -> float:
@@ -147,7 +147,7 @@ def _scaled(device: Device, factor: float) -> Device:
 def report(name: str, batch: int, dims: tuple[tuple[str, int], ...], dtype: str) -> CostReport:
     """The model's cost in the type that it was run in."""
     made = onnxcost.estimate(with_batch(name), dims={**dict(dims), "batch": batch})
-    return retyped(made, {other: dtype for other in FLOATS if other != dtype}) if dtype != "float32" else made
+    return retype_report(made, {other: dtype for other in FLOATS if other != dtype}) if dtype != "float32" else made
 
 
 @cache

@@ -18,8 +18,8 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from onnxcost.hardware.catalogue import device_named
-from onnxcost.hardware.fitting import fits_of
+from onnxcost.hardware.catalogue import find_device
+from onnxcost.hardware.memory_fit import fits_of
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.render.units import seconds
 from onnxcost.report import CostReport
@@ -99,7 +99,7 @@ def main() -> int:
 
 def needs(device: str, model: CostReport) -> Mapping[str, float]:
     """KiB that the model needs of the device, by what for."""
-    fits = fits_of(Roofline(device_named(device)), model)
+    fits = fits_of(Roofline(find_device(device)), model)
     return {name: size / KI for fit in fits for name, size in fit.parts.items()}
 
 
@@ -165,7 +165,7 @@ def vela_rows() -> list[Vela]:
 
 
 def vela_row(entry: Mapping[str, Any]) -> Vela:
-    device = device_named(entry["device"])
+    device = find_device(entry["device"])
     model = report(entry["model"], 1, (), "int8")
     ours = needs(device.name, model)
     macs, cycles = entry.get("macs"), entry.get("cycles")

@@ -11,18 +11,18 @@ import pytest
 import onnxcost
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Measurement, Settings
-from onnxcost.measuring import measuring, profiling, tracing
-from onnxcost.profiled import Profile
 from onnxcost.report import CostReport
+from onnxcost.runtime import api
+from onnxcost.runtime.profile import Profile
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model
-from tests.render.test_profiled import PROFILE
+from tests.render.test_profile import PROFILE
 
 RUNNABLE = model("(float[2,16] x) => (float[2,8] y) { h = MatMul(x, w) y = Relu(h) }", w=(16, 8)).SerializeToString()
 
 
 class Stand:
-    """In the place of ``onnxcost.measuring.measuring``: answers with a measurement or raises, and keeps what it was asked."""
+    """In the place of ``onnxcost.runtime.api``: answers with a measurement or raises, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, Settings, dict[str, Any]]] = []
@@ -55,9 +55,9 @@ class Stand:
 def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
     made = Stand()
     for name in ("measure", "measure_batches"):
-        monkeypatch.setattr(measuring, name, getattr(made, name))
-    monkeypatch.setattr(profiling, "profile", made.profile)
-    monkeypatch.setattr(tracing, "trace", made.trace)
+        monkeypatch.setattr(api, name, getattr(made, name))
+    monkeypatch.setattr(api, "profile", made.profile)
+    monkeypatch.setattr(api, "trace", made.trace)
     return made
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.cli import arguments
+from onnxcost.cli import options
 from onnxcost.errors import InputError
 
 
@@ -11,13 +11,13 @@ from onnxcost.errors import InputError
     [("1x3x224x224", (1, 3, 224, 224)), ("1,3", (1, 3)), ("1×3", (1, 3)), ("7", (7,)), ("", ()), ("0x4", (0, 4))],
 )
 def test_shapes(text: str, shape: tuple[int, ...]) -> None:
-    assert arguments.shape(text) == shape
+    assert options.parse_shape(text) == shape
 
 
 @pytest.mark.parametrize("text", ["x", "1x", "-1", "1.5", "1e3", "1_000", "٣", "a"])
 def test_what_is_no_shape(text: str) -> None:
     with pytest.raises(ValueError, match="a dim is"):
-        arguments.shape(text)
+        options.parse_shape(text)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_what_is_no_shape(text: str) -> None:
     ],
 )
 def test_values(text: str, value: object) -> None:
-    assert arguments.value(text) == value
+    assert options.parse_value(text) == value
 
 
 def test_names_may_have_an_equals_sign_or_a_colon() -> None:
-    assert arguments.pairs("--shape", "A=1", ["a=b:0=1x2"], arguments.shape) == {"a=b:0": (1, 2)}
+    assert options.parse_pairs("--shape", "A=1", ["a=b:0=1x2"], options.parse_shape) == {"a=b:0": (1, 2)}
 
 
 @pytest.mark.parametrize("given", [["a"], ["=1"], ["a=1", "a=2"]])
 def test_what_is_no_pair(given: list[str]) -> None:
     with pytest.raises(InputError, match="--dim"):
-        arguments.pairs("--dim", "A=1", given, arguments.size)
+        options.parse_pairs("--dim", "A=1", given, options.parse_size)

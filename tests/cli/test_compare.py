@@ -18,13 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onnxcost.cli.app import cli, run
-from onnxcost.cli.sources import labels
+from onnxcost.comparison import check_outputs, interleaved
 from onnxcost.comparison.agreement import Agreement, differences
-from onnxcost.latency import Ratio
-from onnxcost.measurement import Advice, MeasurementResult, Settings, Unmeasured
-from onnxcost.measuring import alternating, checking
-from onnxcost.measuring.alternating import Alternated
-from onnxcost.measuring.preparation import Question
+from onnxcost.comparison.candidates import label_paths
+from onnxcost.comparison.interleaved import InterleavedResults
+from onnxcost.measurement import Advice, MeasurementResult, Ratio, Settings, Unmeasured
+from onnxcost.runtime.prepare import Question
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model
 
@@ -86,7 +85,7 @@ def test_files_folders_patterns_and_saved_reports(folder: Path, given: list[str]
     ],
 )
 def test_labels_are_short_and_all_different(paths: list[str], expected: list[str]) -> None:
-    assert [label.replace("\\", "/") for label in labels(paths)] == expected
+    assert [label.replace("\\", "/") for label in label_paths(paths)] == expected
 
 
 def test_the_table(folder: Path) -> None:
@@ -233,14 +232,14 @@ class Stand:
         self.ratio: Ratio | None = Ratio(1.1, (1.05, 1.15))
         self.outputs: Agreement | BaseException = differences({"y": np.array([1.0, -4.0])}, {"z": np.array([1.0, -3.0])})
         self.asked: list[tuple[list[str], Settings]] = []
-        monkeypatch.setattr(alternating, "measure_alternately", self.alternated)
-        monkeypatch.setattr(checking, "check_outputs", self.checked)
+        monkeypatch.setattr(interleaved, "measure_interleaved", self.alternated)
+        monkeypatch.setattr(check_outputs, "check_outputs", self.checked)
 
-    def alternated(self, questions: Sequence[Question], settings: Settings, **others: Any) -> Alternated:
+    def alternated(self, questions: Sequence[Question], settings: Settings, **others: Any) -> InterleavedResults:
         self.asked.append(([str(question.model) for question in questions], settings))
         results = [self._raised(result) for result in self.results[-len(questions) :]]
         ratios = [None, *(None if isinstance(each, Unmeasured) else self.ratio for each in results[1:])]
-        return Alternated(tuple(results), tuple(ratios), (tuple(range(len(results))),))
+        return InterleavedResults(tuple(results), tuple(ratios), (tuple(range(len(results))),))
 
     def checked(self, questions: Sequence[Question], settings: Settings, **others: Any) -> list[Agreement]:
         self.asked.append(([str(question.model) for question in questions], settings))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxcost.cli import measuring as options
+from onnxcost.cli import options as options
 from onnxcost.cli.app import cli
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import OPTIMIZATIONS, Settings

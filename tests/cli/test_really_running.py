@@ -26,7 +26,7 @@ def process(*arguments: str) -> subprocess.Popen[bytes]:
 def test_counting_imports_nothing_that_runs_models() -> None:
     code = (
         "import sys\nfrom onnxcost.cli.app import run\nrun(['model.onnx', '--no-run'])\n"
-        "sys.exit(str({'onnxruntime', 'psutil', 'rich', 'onnxcost.measuring', 'onnxcost.measurement'} & sys.modules.keys()))"
+        "sys.exit(str({'onnxruntime', 'psutil', 'rich', 'onnxcost.runtime', 'onnxcost.measurement'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == "set()\n"

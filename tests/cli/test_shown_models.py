@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 
 import onnxcost
-from onnxcost.render.as_csv import report_csv
-from onnxcost.render.as_json import report_json
-from onnxcost.render.as_markdown import report_markdown
-from onnxcost.render.glyphs import ASCII, UNICODE
-from onnxcost.render.screen import Screen, text_of
-from onnxcost.render.terminal import report_lines
-from onnxcost.render.view import View
+from onnxcost.render.formats import report_csv, report_json, report_lines, report_markdown
+from onnxcost.render.layout import ASCII, UNICODE, Screen, text_of
+from onnxcost.render.report import View
 from onnxcost.report import CostReport
 
 MODELS = sorted((Path(__file__).parents[2] / "models").glob("*.onnx"))

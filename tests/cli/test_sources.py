@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onnxcost.cli.app import cli
-from onnxcost.cli.sources import sources_of
+from onnxcost.cli.options import expand_sources
 from onnxcost.errors import InputError
 from onnxcost.files import models_in
 from onnxcost.frontend import byte_source
@@ -63,14 +63,14 @@ def test_a_folder_that_links_to_itself_has_each_model_once(folder: Path) -> None
 )
 @pytest.mark.parametrize("is_absolute", [False, True])
 def test_a_pattern_ends_in_a_folder_that_links_to_itself(pattern: str, found: int, is_absolute: bool, folder: Path) -> None:
-    sources = sources_of([f"{folder}/{pattern}" if is_absolute else pattern])
+    sources = expand_sources([f"{folder}/{pattern}" if is_absolute else pattern])
     assert len(sources) == found
     assert all(Path(source.path).samefile(folder / "a" / PLACES[source.label]) for source in sources)
 
 
 def test_a_folder_with_brackets_in_its_name_is_searched_too(folder: Path) -> None:
     (folder / "a").rename(folder / "[a]")
-    assert len(sources_of(["**/*.onnx"])) == 2
+    assert len(expand_sources(["**/*.onnx"])) == 2
 
 
 def test_a_link_to_itself_is_a_row_that_failed(folder: Path) -> None:

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from onnxcost.comparison.candidates import Candidate, Comparison, ordered
-from onnxcost.comparison.metrics import METRICS, directed, metric_named
+from onnxcost.comparison.candidates import METRICS, Candidate, Comparison, check_directions, find_metric, rank
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError
-from onnxcost.latency import Ratio
+from onnxcost.measurement import Ratio
 
 
 def model(label: str, bound: str = "", ratio: Ratio | None = None, **values: float) -> Candidate:
@@ -104,11 +103,11 @@ def test_the_pareto_front_where_more_is_better_a_value_is_missing_or_a_bound() -
 @pytest.mark.parametrize(("metric", "order"), [("macs", "bac"), ("fps", "cab"), ("nodes", "bac"), ("latency", "abc")])
 def test_the_order(metric: str, order: str) -> None:
     models = [model(label, macs=value, fps=value, nodes=value) for label, value in zip("abc", (2, 1, 3), strict=True)]
-    assert "".join(each.label for each in ordered(models, metric)) == order
+    assert "".join(each.label for each in rank(models, metric)) == order
 
 
 def test_models_that_lack_the_metric_come_last() -> None:
-    assert [each.label for each in ordered([model("a"), model("b", macs=1)], "macs")] == ["b", "a"]
+    assert [each.label for each in rank([model("a"), model("b", macs=1)], "macs")] == ["b", "a"]
 
 
 def test_what_is_shown() -> None:
@@ -119,8 +118,8 @@ def test_what_is_shown() -> None:
 
 def test_a_metric_that_there_is_not() -> None:
     with pytest.raises(InputError, match="there is no metric 'latncy': is 'latency' meant"):
-        metric_named("latncy")
+        find_metric("latncy")
     with pytest.raises(InputError, match="there is no metric 'zzz': there are macs, flops"):
-        metric_named("zzz")
+        find_metric("zzz")
     with pytest.raises(InputError, match="--pareto: neither more nor less of 'nodes' is better; there are macs"):
-        directed(["macs", "nodes"], "--pareto")
+        check_directions(["macs", "nodes"], "--pareto")

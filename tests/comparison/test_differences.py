@@ -9,9 +9,8 @@ import pytest
 
 import onnxcost
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
-from onnxcost.comparison.changes import IDIOMS, unlike
-from onnxcost.comparison.differences import Differences, more
-from onnxcost.comparison.saved import candidate_of
+from onnxcost.comparison.differences import IDIOMS, Differences, count_difference, explain_difference
+from onnxcost.comparison.saved import read_candidate
 
 MODELS = Path(__file__).parents[2] / "models"
 FRAMEWORKS = ("pytorch", "keras", "tensorflow")
@@ -121,7 +120,7 @@ def test_equal_nodes_in_another_order_are_no_difference() -> None:
     ],
 )
 def test_what_is_not_the_same_about_a_node(changed: dict[str, object], reason: str) -> None:
-    assert unlike(CONV, replace(CONV, **changed)) == reason  # type: ignore[arg-type]
+    assert explain_difference(CONV, replace(CONV, **changed)) == reason  # type: ignore[arg-type]
 
 
 def test_models_that_do_not_correspond_differ_by_operator_alone() -> None:
@@ -137,7 +136,7 @@ def test_models_that_do_not_correspond_differ_by_operator_alone() -> None:
 @cache
 def real(name: str, convention: str = "flops") -> tuple[Candidate, onnxcost.CostReport]:
     report = onnxcost.estimate(MODELS / f"{name}.onnx")
-    return candidate_of(report.to_dict(convention), name, convention), report
+    return read_candidate(report.to_dict(convention), name, convention), report
 
 
 PAIRS = [(f"{name}_{one}", f"{name}_{two}") for name in ("resnet50", "mobilenetv2") for one, two in permutations(FRAMEWORKS, 2)]
@@ -155,7 +154,7 @@ def test_the_explained_differences_sum_to_the_difference_of_the_totals(left: str
     assert sum(each.traffic for each in found.operators) == sum(change.traffic for change in found.changes) == traffic
     assert sum(each.parameters for each in found.operators) == after.parameters - before.parameters
     if convention == "macs":
-        assert sum(map(more, found.layers)) == after.macs - before.macs
+        assert sum(map(count_difference, found.layers)) == after.macs - before.macs
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from math import inf, nan
 import pytest
 
 from onnxcost.comparison.candidates import Comparison
-from onnxcost.comparison.gate import bounded, excesses, limit_of, unchecked
+from onnxcost.comparison.gate import find_bounded, find_excesses, find_unchecked, parse_limit
 from onnxcost.errors import InputError
-from onnxcost.latency import Ratio
+from onnxcost.measurement import Ratio
 from tests.comparison.test_candidates import model
 
 
@@ -27,7 +27,7 @@ from tests.comparison.test_candidates import model
     ],
 )
 def test_a_limit(metric: str, text: str, amount: float, is_relative: bool) -> None:
-    limit = limit_of(metric, text)
+    limit = parse_limit(metric, text)
     assert (limit.metric, limit.amount, limit.is_relative, limit.text) == (metric, pytest.approx(amount), is_relative, text)
 
 
@@ -43,7 +43,7 @@ def test_a_limit(metric: str, text: str, amount: float, is_relative: bool) -> No
 )
 def test_what_is_no_limit(metric: str, text: str, says: str) -> None:
     with pytest.raises(InputError) as refused:
-        limit_of(metric, text)
+        parse_limit(metric, text)
     assert says in str(refused.value)
 
 
@@ -64,7 +64,7 @@ def test_what_is_no_limit(metric: str, text: str, says: str) -> None:
 def test_what_is_over_a_limit(limit: str, before: float, after: float, is_over: bool) -> None:
     metric, _, text = limit.partition("=")
     models = model("a", **{metric: before}), model("b", **{metric: after})
-    found = excesses(Comparison(models[0], models), [limit_of(metric, text)])
+    found = find_excesses(Comparison(models[0], models), [parse_limit(metric, text)])
     assert [(each.label, each.before, each.after) for each in found] == ([("b", before, after)] if is_over else [])
 
 
@@ -83,35 +83,35 @@ def test_a_latency_has_grown_by_its_ratio_if_a_difference_was_seen(
     latency: float, ratio: Ratio | None, over: list[float]
 ) -> None:
     models = model("a", latency=1.0), model("b", ratio=ratio, latency=latency)
-    assert [each.after for each in excesses(Comparison(models[0], models), [limit_of("latency", "1%")])] == over
+    assert [each.after for each in find_excesses(Comparison(models[0], models), [parse_limit("latency", "1%")])] == over
 
 
 def test_every_model_is_held_against_the_baseline_in_whatever_order_they_are_shown() -> None:
     first, second, third = model("a", macs=5), model("b", macs=9), model("c", macs=1)
-    found = excesses(Comparison(first, (third, first, second)), [limit_of("macs", "0"), limit_of("macs", "50%")])
+    found = find_excesses(Comparison(first, (third, first, second)), [parse_limit("macs", "0"), parse_limit("macs", "50%")])
     assert [(each.label, each.limit.text) for each in found] == [("b", "0"), ("b", "50%")]
 
 
 def test_a_metric_that_a_model_lacks_does_not_keep_others_from_being_checked() -> None:
     models = model("a", macs=5, nodes=1), model("b", nodes=2)
-    limits = [limit_of("macs", "0"), limit_of("nodes", "0")]
-    assert unchecked(Comparison(models[0], models), limits) == {"macs": ["b"]}
-    assert [each.limit.metric for each in excesses(Comparison(models[0], models), limits)] == ["nodes"]
+    limits = [parse_limit("macs", "0"), parse_limit("nodes", "0")]
+    assert find_unchecked(Comparison(models[0], models), limits) == {"macs": ["b"]}
+    assert [each.limit.metric for each in find_excesses(Comparison(models[0], models), limits)] == ["nodes"]
 
 
 def test_bounds_under_a_limit_are_named() -> None:
     models = model("a", macs=5, nodes=1), model("b", "lower", macs=5, nodes=1)
-    assert bounded(Comparison(models[0], models), [limit_of("macs", "0"), limit_of("nodes", "0")]) == [("macs", "b")]
+    assert find_bounded(Comparison(models[0], models), [parse_limit("macs", "0"), parse_limit("nodes", "0")]) == [("macs", "b")]
 
 
 @pytest.mark.parametrize("amount", ["nan", "nan%", "inf", "1e3", "1_0%", "١%", "9" * 400, "9" * 308 + "T", "-0"])
 def test_no_limit_is_as_wide_as_the_world(amount: str) -> None:
     with pytest.raises(InputError, match="a limit is a number and a unit"):
-        limit_of("flops", amount)
+        parse_limit("flops", amount)
 
 
 @pytest.mark.parametrize(("before", "after"), [(nan, 1.0), (1.0, nan), (nan, nan), (inf, inf), (1.0, inf)])
 def test_a_value_that_cannot_be_compared_is_over_every_limit(before: float, after: float) -> None:
     models = model("a", latency=before), model("b", latency=after)
     for limit in ("1%", "1s"):
-        assert [each.label for each in excesses(Comparison(models[0], models), [limit_of("latency", limit)])] == ["b"]
+        assert [each.label for each in find_excesses(Comparison(models[0], models), [parse_limit("latency", limit)])] == ["b"]

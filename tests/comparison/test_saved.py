@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import onnxcost
-from onnxcost.comparison.metrics import METRICS
-from onnxcost.comparison.saved import candidate_of, conditions_that_differ, saved_report
+from onnxcost.comparison.candidates import METRICS
+from onnxcost.comparison.saved import differing_conditions, load_report, read_candidate
 from onnxcost.errors import InputError
 from tests.modeltext import model
 
@@ -32,12 +32,12 @@ def saved(folder: Path, document: object) -> str:
 @pytest.mark.parametrize("convention", ["flops", "classic"])
 def test_a_saved_report_is_as_good_as_a_fresh_one(tmp_path: Path, report: onnxcost.CostReport, convention: str) -> None:
     document = report.to_dict(convention)
-    read = candidate_of(saved_report(saved(tmp_path, document)), "a", convention)
-    assert read == candidate_of(document, "a", convention)
+    read = read_candidate(load_report(saved(tmp_path, document)), "a", convention)
+    assert read == read_candidate(document, "a", convention)
 
 
 def test_what_a_report_says() -> None:
-    found = candidate_of(REPORT.to_dict(), "a")
+    found = read_candidate(REPORT.to_dict(), "a")
     macs = 2 * 4 * 6 * 6 * 27
     assert (found.values["macs"], found.values["operators"], found.values["nodes"]) == (macs, 2, 2)
     assert found.values["traffic_bytes"] == REPORT.whole.traffic.total
@@ -50,27 +50,27 @@ def test_what_a_report_says() -> None:
 
 def test_all_metrics_of_a_measured_report_are_known() -> None:
     document = REPORT.to_dict() | {"measurement": MEASURED}
-    values = candidate_of(document, "a").values
+    values = read_candidate(document, "a").values
     assert values.keys() == METRICS.keys()
     assert (values["latency"], values["fps"], values["flops_per_second"], values["peak_rss_bytes"]) == (0.5, 2.0, 8.0, 1024)
 
 
 @pytest.mark.parametrize("measurement", [None, {"status": "failed", "reason": "no weights"}])
 def test_what_was_not_measured_is_not_among_the_metrics(measurement: object) -> None:
-    found = candidate_of(REPORT.to_dict() | {"measurement": measurement}, "a")
+    found = read_candidate(REPORT.to_dict() | {"measurement": measurement}, "a")
     assert not {"latency", "fps"} & found.values.keys()
     assert found.conditions == ()
 
 
 def test_an_incomplete_report_is_a_lower_bound() -> None:
-    found = candidate_of(INCOMPLETE.to_dict(), "a")
+    found = read_candidate(INCOMPLETE.to_dict(), "a")
     assert (found.bound, found.bound_of("macs"), found.bound_of("nodes")) == ("lower", "lower", "")
     assert [(each.operator, each.nodes, each.uncounted) for each in found.operators] == [("com.acme.Mine", 1, 1)]
 
 
 def test_what_was_assumed_is_noted() -> None:
     report = onnxcost.estimate(model("(float[batch,3] x) => (float y) { y = Relu(x) }"))
-    assert candidate_of(report.to_dict(), "a").notes == ("assumed batch = 1 (--dim batch=N)",)
+    assert read_candidate(report.to_dict(), "a").notes == ("assumed batch = 1 (--dim batch=N)",)
 
 
 @pytest.mark.parametrize(
@@ -89,41 +89,41 @@ def test_what_was_assumed_is_noted() -> None:
 def test_a_file_that_is_no_report(tmp_path: Path, document: object, says: str) -> None:
     path = saved(tmp_path, document)
     with pytest.raises(InputError) as refused:
-        saved_report(path)
+        load_report(path)
     assert str(refused.value).startswith(f"'{path}' ")
     assert says in str(refused.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read '.*nosuch.json': No such file"):
-        saved_report(str(tmp_path / "nosuch.json"))
+        load_report(str(tmp_path / "nosuch.json"))
 
 
 @pytest.mark.parametrize("key", ["complete", "inputs", "by_operator", "nodes", "warnings", "dims"])
 def test_a_report_that_lacks_something_is_damaged(key: str) -> None:
     document = {name: value for name, value in REPORT.to_dict().items() if name not in (key, "bound")}
     with pytest.raises(InputError, match=rf"'a' is a damaged report \(KeyError: '{key}'\): save it again"):
-        candidate_of(document, "a")
+        read_candidate(document, "a")
 
 
 @pytest.mark.parametrize("key", ["inputs", "by_operator", "nodes"])
 def test_a_report_with_something_else_in_it_is_damaged(key: str) -> None:
     with pytest.raises(InputError, match="'a' is a damaged report"):
-        candidate_of(REPORT.to_dict() | {key: [7]}, "a")
+        read_candidate(REPORT.to_dict() | {key: [7]}, "a")
 
 
 def test_a_convention_that_the_report_was_not_saved_in() -> None:
     with pytest.raises(InputError, match="'a' was saved without each node's count in 'thop': save it with --convention thop"):
-        candidate_of(REPORT.to_dict(), "a", "thop")
-    assert candidate_of(REPORT.to_dict("thop"), "a", "macs").nodes[0].count == REPORT.macs
+        read_candidate(REPORT.to_dict(), "a", "thop")
+    assert read_candidate(REPORT.to_dict("thop"), "a", "macs").nodes[0].count == REPORT.macs
 
 
 def test_the_conditions_of_latencies_that_differ() -> None:
-    batch = candidate_of(REPORT.to_dict() | {"measurement": MEASURED}, "a")
-    batches = candidate_of(REPORT.to_dict() | {"measurement": MEASURED | {"batch": 8, "provider": "cuda"}}, "b")
-    unmeasured = candidate_of(REPORT.to_dict(), "c")
-    assert conditions_that_differ([batch, unmeasured, batch]) == []
-    assert conditions_that_differ([batch, unmeasured, batches]) == ["cpu, cuda", "batch 1, batch 8"]
+    batch = read_candidate(REPORT.to_dict() | {"measurement": MEASURED}, "a")
+    batches = read_candidate(REPORT.to_dict() | {"measurement": MEASURED | {"batch": 8, "provider": "cuda"}}, "b")
+    unmeasured = read_candidate(REPORT.to_dict(), "c")
+    assert differing_conditions([batch, unmeasured, batch]) == []
+    assert differing_conditions([batch, unmeasured, batches]) == ["cpu, cuda", "batch 1, batch 8"]
 
 
 def put(document: dict[str, Any], where: str, value: object) -> dict[str, Any]:
@@ -152,7 +152,7 @@ NO_FIGURES = (-1, -0.5, True, "7", [7], float("nan"), float("inf"))
 def test_a_figure_that_is_no_number_from_0_up_is_a_damaged_report(where: str, value: object) -> None:
     document = put(REPORT.to_dict() | {"measurement": MEASURED}, where, value)
     with pytest.raises(InputError, match=r"^'a' is a damaged report \([\w.]+ is .+, not a number from 0 up\): save it again$"):
-        candidate_of(document, "a")
+        read_candidate(document, "a")
 
 
 @pytest.mark.parametrize(
@@ -160,4 +160,4 @@ def test_a_figure_that_is_no_number_from_0_up_is_a_damaged_report(where: str, va
 )
 def test_a_report_whose_tables_are_something_else_is_damaged(where: str, value: object) -> None:
     with pytest.raises(InputError, match="'a' is a damaged report"):
-        candidate_of(put(REPORT.to_dict(), where, value), "a")
+        read_candidate(put(REPORT.to_dict(), where, value), "a")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 ROWS = "Relu LeakyRelu ThresholdedRelu HardSigmoid HardSwish Swish Mish Elu Selu Celu Softplus Softsign"

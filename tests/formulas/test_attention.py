@@ -4,7 +4,7 @@ import pytest
 
 import onnxcost
 from onnxcost.conventions import FLOPS
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.modeltext import model
 from tests.oracle import Case, by_hand, case, check
 

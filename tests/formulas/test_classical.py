@@ -3,7 +3,7 @@
 import pytest
 
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 from tests.oracle.cases import node_of
 

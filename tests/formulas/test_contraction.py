@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onnxcost.formulas.contraction import einsum_terms
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 ONE = "the evaluator multiplies by α = 1, and C by β = 1"

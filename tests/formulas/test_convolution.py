@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from onnxcost.formulas.convolution import reached
-from onnxcost.work import Work
+from onnxcost.formulas.convolution import count_positions
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 DILATED = "the evaluator multiplies with the zeros between the elements of a dilated kernel"
@@ -86,4 +86,4 @@ def test_by_hand(op_type, inputs, outputs, attributes, work) -> None:
 @pytest.mark.parametrize("dilation", [1, 2, 3])
 def test_the_positions_that_a_transposed_kernel_reaches(length, kernel, stride, dilation) -> None:
     positions = {i * stride + j * dilation for i in range(length) for j in range(kernel)}
-    assert reached(length, kernel, stride, dilation) == len(positions)
+    assert count_positions(length, kernel, stride, dilation) == len(positions)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 CASES = [case("Dropout", (2, 4, 4))]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.formulas.test_activation import LOGS, logarithms
 from tests.oracle import Case, case, check
 

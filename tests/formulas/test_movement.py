@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onnxcost.formulas import movement
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 ZERO = np.array(3, np.uint8)

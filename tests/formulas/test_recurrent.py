@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 T, N, IN, H = 5, 2, 3, 4

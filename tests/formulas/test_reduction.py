@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onnxcost.errors import UnknownShape
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 REDUCTIONS = [f"Reduce{kind}" for kind in ["Sum", "Mean", "Prod", "Max", "Min", "L1", "L2", "SumSquare", "LogSum", "LogSumExp"]]

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.formulas.selection import selecting, sorting
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import Work
+from onnxcost.formulas.selection import selection_work, sorting_work
+from onnxcost.graph import Node, Tensor, Work
 from tests.oracle import Case, by_hand, case, check
 
 CASES: list[Case] = [
@@ -71,7 +70,7 @@ def insertions(numbers: tuple[int, ...]) -> int:
 
 @pytest.mark.parametrize("count", range(1, 7))
 def test_a_sort_takes_at_most_as_many_comparisons_and_some_order_takes_them_all(count) -> None:
-    assert max(insertions(numbers) for numbers in itertools.permutations(range(count))) == sorting(count)
+    assert max(insertions(numbers) for numbers in itertools.permutations(range(count))) == sorting_work(count)
 
 
 def tournament(numbers: list[int], chosen: int) -> int:
@@ -99,11 +98,11 @@ def tournament(numbers: list[int], chosen: int) -> int:
 
 @pytest.mark.parametrize(("count", "chosen"), [(8, 1), (8, 2), (8, 3), (16, 2), (7, 1), (9, 1)])
 def test_a_tournament_selects_with_no_more_comparisons(count, chosen) -> None:
-    assert tournament(list(range(count)), chosen) <= selecting(count, chosen)
+    assert tournament(list(range(count)), chosen) <= selection_work(count, chosen)
 
 
 def test_choosing_all_is_sorting() -> None:
-    assert [selecting(count, count) for count in range(1, 20)] == [sorting(count) for count in range(1, 20)]
+    assert [selection_work(count, count) for count in range(1, 20)] == [sorting_work(count) for count in range(1, 20)]
 
 
 X = Tensor("x", "float32", (2, 3, 4))

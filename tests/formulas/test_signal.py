@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onnxcost.formulas.signal import ceil_log2, fourier
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.oracle import by_hand
 
 

@@ -5,8 +5,7 @@ import pytest
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import Work
+from onnxcost.graph import Node, Tensor, Work
 from tests.oracle import by_hand
 
 CASES: tuple[()] = ()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from onnxcost.formulas.trees import depths_of
-from onnxcost.work import Work
+from onnxcost.formulas.ml import depths_of
+from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 
 ML = "ai.onnx.ml"

@@ -17,10 +17,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxcost.errors import InputError, ModelError, OnnxCostError
-from onnxcost.frontend import byte_source, skeleton
+from onnxcost.frontend import byte_source, reader
 from onnxcost.frontend.byte_source import read_stream
-from onnxcost.frontend.skeleton import read_skeleton
-from tests.frontend.test_skeleton import WHERE_PAYLOADS_SIT, model_with
+from onnxcost.frontend.reader import read_skeleton
+from tests.frontend.test_reader import WHERE_PAYLOADS_SIT, model_with
 
 MODEL = WHERE_PAYLOADS_SIT["subgraph"]
 CONTENT = MODEL.SerializeToString()
@@ -77,9 +77,9 @@ def test_a_model_reads_the_same_through_every_window(
     model: onnx.ModelProto, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = model.SerializeToString()
-    monkeypatch.setattr(byte_source._File, "step", step)
-    monkeypatch.setattr(byte_source._Stream, "step", step)
-    monkeypatch.setattr(skeleton, "_LARGEST_STEP", 4 * step)
+    monkeypatch.setattr(byte_source._FileSource, "step", step)
+    monkeypatch.setattr(byte_source._StreamSource, "step", step)
+    monkeypatch.setattr(reader, "_LARGEST_STEP", 4 * step)
     whole = read_skeleton(content)
     assert read_skeleton(io.BytesIO(content)) == whole
     assert read_skeleton(Forward(content)) == whole
@@ -205,7 +205,7 @@ def test_a_stream_is_read_up_to_the_most_that_protobuf_takes(monkeypatch: pytest
 
 
 def test_a_graph_that_protobuf_cannot_read_is_refused_before_it_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skeleton, "LARGEST", SKELETON.ByteSize() - 1)
+    monkeypatch.setattr(reader, "LARGEST", SKELETON.ByteSize() - 1)
     with pytest.raises(ModelError, match="more than 2 GiB without its weights"):
         read_skeleton(CONTENT)
 

@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from onnxcost.errors import MeasurementError
-from onnxcost.frontend.skeleton import NOT_STORED
-from onnxcost.frontend.weights import absent_weights, fill_weights
-from onnxcost.frontend.weights.absent import DATA, MODEL
+from onnxcost.frontend.reader import NOT_STORED
+from onnxcost.frontend.synthetic_weights import fill_weights, find_absent_weights
+from onnxcost.frontend.synthetic_weights.fill import DATA, MODEL
 from tests.modeltext import model
 
 DATA_OF_W = np.arange(300, dtype=np.float32)
@@ -93,7 +93,7 @@ def test_what_is_inside_is_copied(location: str, home: Path, tmp_path: Path) -> 
     room = tmp_path / "room"
     room.mkdir()
     path = written(home, external("w", location=location), external("v"), external("u", 100, location="w.bin", offset="400"))
-    assert [tensor.name for tensor in absent_weights(path)] == ["v"]
+    assert [tensor.name for tensor in find_absent_weights(path)] == ["v"]
     filled = onnx.load(fill_weights(path, room))
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in filled.graph.initializer}
     assert (arrays["w"] == DATA_OF_W).all()
@@ -106,7 +106,7 @@ def test_what_is_inside_is_copied(location: str, home: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("location", ["", "none", "none/../w.bin", "w.bin/x", NOT_STORED, "*/_ORT_MEM_ADDR_/*"])
 def test_what_is_nowhere_is_absent(location: str, home: Path) -> None:
     (home / NOT_STORED).write_bytes(DATA_OF_W.tobytes())
-    assert [tensor.name for tensor in absent_weights(written(home, external("w", location=location)))] == ["w"]
+    assert [tensor.name for tensor in find_absent_weights(written(home, external("w", location=location)))] == ["w"]
 
 
 @pytest.mark.parametrize("name", [DATA, MODEL, "stderr.txt", "optimized.onnx", "optimized.onnx.weights", "lock"])
@@ -133,13 +133,13 @@ def test_a_file_that_is_there_is_not_replaced(home: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", ["-4", "²", "٣", " 0", "+0", "1e3", "nan", "", "9" * 20, "9" * 5000])
 def test_an_offset_that_is_no_number_is_refused(text: str, key: str, home: Path) -> None:
     with pytest.raises(MeasurementError, match=f"the weight 'w' has the {key} '") as caught:
-        absent_weights(written(home, external("w", location="w.bin", **{key: text})))
+        find_absent_weights(written(home, external("w", location="w.bin", **{key: text})))
     assert len(str(caught.value)) < 300
 
 
 def test_a_length_that_is_not_the_tensors_is_refused(home: Path) -> None:
     with pytest.raises(MeasurementError, match="takes 1,200 bytes, and 1,204"):
-        absent_weights(written(home, external("w", location="w.bin", length="1204")))
+        find_absent_weights(written(home, external("w", location="w.bin", length="1204")))
 
 
 def test_weights_that_no_disk_holds_are_refused_before_they_are_written(home: Path, tmp_path: Path) -> None:
@@ -156,4 +156,4 @@ def test_a_model_that_is_itself_a_link_has_its_data_beside_what_it_links_to(home
     snapshot.mkdir()
     (snapshot / "model.onnx").symlink_to(home / "blob")
     (snapshot / "data.bin").symlink_to(home / "w.bin")
-    assert absent_weights(snapshot / "model.onnx") == ()
+    assert find_absent_weights(snapshot / "model.onnx") == ()

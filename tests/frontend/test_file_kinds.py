@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxcost.errors import ModelError
-from onnxcost.frontend.skeleton import read_skeleton
+from onnxcost.frontend.reader import read_skeleton
 from tests.modeltext import model
 
 RELU = model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")

@@ -12,10 +12,9 @@ from onnx import ModelProto
 from onnx.backend.test.case.node import collect_testcases
 
 from onnxcost.estimator import estimate
-from onnxcost.hardware.calibrated import Calibrated
-from onnxcost.hardware.calibration import COLD, Calibration, Machine, Speeds
-from onnxcost.hardware.kernels.families import FAMILIES
-from onnxcost.hardware.rates import Point
+from onnxcost.hardware.calibration.model import COLD, Calibration, Machine, Point, Speeds
+from onnxcost.hardware.calibration.predictor import Calibrated
+from onnxcost.ort_optimizer.kernels import FAMILIES
 from tests.modeltext import model
 
 WIDTHS = {name: len(family.names) for name, family in FAMILIES.items()} | dict.fromkeys(COLD, 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.hardware.bounds import lower_bound
 from onnxcost.hardware.device import Device
-from onnxcost.hardware.steps import demand_of
+from onnxcost.hardware.retype import retype_report
+from onnxcost.hardware.roofline import lower_bound
+from onnxcost.hardware.workload import demand_of
 from onnxcost.report import CostReport
-from onnxcost.retyped import retyped
 from tests.hardware.machines import CONV, MATMUL, machine, part
 
 TWO = {"gpu": part("gpu", float32=1e12), "cpu": part("cpu", float32=1e12)}
@@ -51,7 +51,7 @@ def test_the_sum_behind_it() -> None:
 
 
 def test_integers_run_at_the_peak_of_integers() -> None:
-    eight = retyped(MATMUL, {"float32": "int8"})
+    eight = retype_report(MATMUL, {"float32": "int8"})
     bound = lower_bound(machine(bandwidth=1e10, sram=0), demand_of(eight))
     assert bound.work == pytest.approx(2e6 / 4e12)
     assert bound.transfer == pytest.approx(1_002_000 / 1e10)

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from onnxcost.errors import InputError
-from onnxcost.hardware.budget_file import Budget, budgets_in, found_file
-from onnxcost.hardware.budgets import Limits
+from onnxcost.hardware.budget import Budget, Limits, find_budget_file, load_budgets
 
 FILE = """
 [budget]
@@ -29,7 +28,7 @@ shapes = { image = [1, 3, 8, 8] }
 def test_what_stands_above_is_shared_and_what_stands_below_replaces_it(tmp_path: Path) -> None:
     path = tmp_path / "onnxcost.toml"
     path.write_text(FILE)
-    first, second = budgets_in(path)
+    first, second = load_budgets(path)
     assert first == Budget(
         str(tmp_path / "a.onnx"), Limits(fps=30, memory=2**29), ("raspberry-pi-5-8gb",), None, {"batch": 2}, {}
     )
@@ -46,17 +45,17 @@ def test_what_stands_above_is_shared_and_what_stands_below_replaces_it(tmp_path:
 def test_in_pyproject_the_table_is_a_tools(tmp_path: Path) -> None:
     path = tmp_path / "pyproject.toml"
     path.write_text(FILE.replace("[budget", "[tool.onnxcost.budget"))
-    assert [Path(each.model).name for each in budgets_in(path)] == ["a.onnx", "b.onnx"]
-    assert found_file(tmp_path) == path
+    assert [Path(each.model).name for each in load_budgets(path)] == ["a.onnx", "b.onnx"]
+    assert find_budget_file(tmp_path) == path
     (tmp_path / "onnxcost.toml").write_text(FILE)
-    assert found_file(tmp_path).name == "onnxcost.toml"
+    assert find_budget_file(tmp_path).name == "onnxcost.toml"
 
 
 @pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n"])
 def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(InputError, match="there is no budget here"):
-        found_file(tmp_path)
+        find_budget_file(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -80,5 +79,5 @@ def test_what_does_not_fit_is_refused_in_a_line(tmp_path: Path, text: str, says:
     path = tmp_path / "onnxcost.toml"
     path.write_text(text)
     with pytest.raises(InputError) as refused:
-        budgets_in(path)
+        load_budgets(path)
     assert says in str(refused.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from onnxcost.errors import InputError
-from onnxcost.hardware.catalogue import FOLDER, catalogue, device_named
+from onnxcost.hardware.catalogue import FOLDER, catalogue, find_device
 from onnxcost.hardware.device import Device, Figure
 
 DEVICES = catalogue()
@@ -215,7 +215,7 @@ CHANGED: dict[str, tuple[str, str, float]] = {
 
 @pytest.mark.parametrize(("text", "name", "value"), CHANGED.values(), ids=CHANGED.keys())
 def test_the_user_can_change_a_figure(text: str, name: str, value: float) -> None:
-    device = device_named(text)
+    device = find_device(text)
     assert (device.value(name), device.figures[name].basis) == (value, "given")
     assert catalogue()[device.name].value(name) != value
 
@@ -229,14 +229,14 @@ def test_the_user_can_change_a_figure(text: str, name: str, value: float) -> Non
     ],
 )
 def test_the_user_can_change_a_rate_which_is_then_the_only_one(text: str, dtype: str, part: str, rate: float) -> None:
-    peak = device_named(text).peak(dtype)
+    peak = find_device(text).peak(dtype)
     assert peak is not None
     assert (peak.part, peak.rate, peak.figure.basis) == (part, rate, "given")
 
 
 @pytest.mark.parametrize("text", ["h100-sxm", "H100-SXM", " h100 sxm", "h100_sxm"])
 def test_a_name_is_found_however_it_is_written(text: str) -> None:
-    assert device_named(text).name == "h100-sxm"
+    assert find_device(text).name == "h100-sxm"
 
 
 WRONG = {
@@ -256,19 +256,19 @@ WRONG = {
 @pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG.keys())
 def test_what_is_no_device_is_refused_with_a_hint(text: str, message: str) -> None:
     with pytest.raises(InputError) as refused:
-        device_named(text)
+        find_device(text)
     assert str(refused.value).startswith(message)
 
 
 def test_a_file_of_the_users_comes_before_the_catalogue(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "t4"\nkind = "gpu"\ngpu.peak.float32 = "1 TFLOP/s"\n', encoding="utf-8")
-    assert device_named("t4", [path]).dtypes == ("float32",)
-    assert "int8" in device_named("t4").dtypes
+    assert find_device("t4", [path]).dtypes == ("float32",)
+    assert "int8" in find_device("t4").dtypes
 
 
 def test_two_devices_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "x"\nkind = "gpu"\ngpu.peak.float32 = "1 TFLOP/s"\n', encoding="utf-8")
     with pytest.raises(InputError, match="there are two devices 'x'"):
-        device_named("x", [path, path])
+        find_device("x", [path, path])

@@ -6,8 +6,8 @@ import pytest
 
 from onnxcost.errors import InputError
 from onnxcost.hardware.catalogue import catalogue
+from onnxcost.hardware.prediction import Predictor
 from onnxcost.hardware.predictors import predictors
-from onnxcost.prediction import Predictor
 
 MINE = 'name = "mine"\nkind = "board"\nmemory = "1 GiB"\nbandwidth = "1 GB/s"\ncpu.peak.float32 = "1 GFLOP/s"\n'
 

@@ -6,7 +6,7 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import ModelError
-from onnxcost.hardware.remedies import Again, variants
+from onnxcost.hardware.budget import Again, try_variants
 from onnxcost.report import CostReport
 from tests.hardware.machines import MATMUL
 from tests.modeltext import model
@@ -38,12 +38,12 @@ def again_of(made: object) -> Again:
     ],
 )
 def test_what_is_tried(made: object, given: dict[str, dict[str, int]], changes: list[str]) -> None:
-    found = [variant.change for variant in variants(onnxcost.estimate(made, **given), again_of(made))]
+    found = [variant.change for variant in try_variants(onnxcost.estimate(made, **given), again_of(made))]
     assert found[: len(changes)] == changes
 
 
 def test_types_are_tried_where_the_model_cannot_be_counted_again() -> None:
-    assert [variant.change for variant in variants(MATMUL, None)] == ["float16", "int8"]
+    assert [variant.change for variant in try_variants(MATMUL, None)] == ["float16", "int8"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_types_are_tried_where_the_model_cannot_be_counted_again() -> None:
 def test_a_change_is_counted_not_guessed(
     made: object, given: dict[str, dict[str, int]], change: str, macs: int, weights: int
 ) -> None:
-    found = {variant.change: variant for variant in variants(onnxcost.estimate(made, **given), again_of(made))}
+    found = {variant.change: variant for variant in try_variants(onnxcost.estimate(made, **given), again_of(made))}
     report = found[change].report()
     assert report is not None
     assert (report.macs, report.memory.weight_bytes) == (macs, weights)
@@ -71,4 +71,4 @@ def test_a_size_that_the_model_does_not_take_is_no_remedy() -> None:
         raise ModelError("it cannot be so")
 
     report = onnxcost.estimate(IMAGE, dims={"batch": 1, "height": 64, "width": 64})
-    assert [variant.report() for variant in variants(report, again)][2:] == [None] * 6
+    assert [variant.report() for variant in try_variants(report, again)][2:] == [None] * 6

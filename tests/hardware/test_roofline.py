@@ -9,10 +9,9 @@ import onnxcost
 from onnxcost.hardware import roofline
 from onnxcost.hardware.catalogue import catalogue
 from onnxcost.hardware.device import Device
-from onnxcost.hardware.efficiency import EFFICIENCIES, Efficiency, Range, efficiency
-from onnxcost.hardware.roofline import Roofline
+from onnxcost.hardware.retype import retype_report
+from onnxcost.hardware.roofline import EFFICIENCIES, Efficiency, Range, Roofline, efficiency
 from onnxcost.report import CostReport
-from onnxcost.retyped import retyped
 from tests.hardware.machines import CONV, MATMUL, machine, part, report
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -71,7 +70,7 @@ def test_depthwise_convolutions_reach_less_of_the_peak() -> None:
 @pytest.mark.parametrize("name", ["mobilenetv2_pytorch", "resnet18_int8_qdq", "text_transformer_pytorch", "lstm_text_pytorch"])
 @pytest.mark.parametrize("dtype", ["", "float16", "int8"])
 def test_on_every_device_the_bound_is_below_the_estimate(name: str, dtype: str) -> None:
-    made = retyped(stored(name), {"float32": dtype}) if dtype else stored(name)
+    made = retype_report(stored(name), {"float32": dtype}) if dtype else stored(name)
     for device in catalogue().values():
         prediction = Roofline(device).predict(made)
         if prediction.latency is not None and prediction.bound is not None:

@@ -12,8 +12,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from onnxcost.formulas import FORMULAS
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 from tests.oracle.scalars import COUNTS, KINDS, Scalar
 from tests.oracle.shims import CountingArray, numpy_on_scalars
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from onnxcost.graph import BoundDim, Caveat, Graph, Node
-from onnxcost.report import CostReport, Counted, Memory, NodeCost, Uncounted
-from onnxcost.traffic import NO_TRAFFIC, Traffic
-from onnxcost.work import NO_WORK, Work
+from onnxcost.analysis.memory import Memory
+from onnxcost.graph import NO_WORK, BoundDim, Caveat, Graph, Node, Work
+from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
+from onnxcost.report import CostReport, Counted, NodeCost, Uncounted
 from tests.graphs import tensor
 
 X = tensor("x", 1, 3, 8, 8)

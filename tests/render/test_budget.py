@@ -9,28 +9,31 @@ from pathlib import Path
 import pytest
 
 import onnxcost
-from onnxcost.hardware.budgets import Assessment, assess, limits_of
+from onnxcost.hardware.budget import Assessment, assess, limits_of
+from onnxcost.hardware.prediction import Check, Interval, Verdict
 from onnxcost.hardware.predictors import predictors
 from onnxcost.hardware.roofline import Roofline
-from onnxcost.prediction import Check, Span, Verdict
-from onnxcost.render.budget import budget_lines, checked_lines
-from onnxcost.render.budget_formats import budget_csv, budget_json, budget_markdown, budgets_json
-from onnxcost.render.budget_text import (
+from onnxcost.render.budget import (
+    budget_csv,
+    budget_json,
+    budget_lines,
+    budget_markdown,
+    budgets_json,
     cause_text,
-    failures,
+    check_lines,
+    failure_text,
+    interval_text,
     latency_text,
     limits_text,
     need_text,
     remedy_text,
-    rough,
-    span_text,
+    rough_text,
     tightest,
 )
-from onnxcost.render.explained import explained_lines
-from onnxcost.render.glyphs import ASCII
-from onnxcost.render.screen import Screen, text_of
+from onnxcost.render.budget_explain import explanation_lines
+from onnxcost.render.layout import ASCII, Screen, text_of
 from tests.hardware.machines import MATMUL, machine, part
-from tests.hardware.test_fitting import decoder
+from tests.hardware.test_memory_fit import decoder
 
 MODELS = Path(__file__).parents[2] / "models"
 NARROW = Screen(80)
@@ -53,14 +56,14 @@ def named(*devices: object, **limits: object) -> Assessment:
     [(0.346, "0.35"), (6.61, "6.6"), (9.96, "10"), (40.4, "40"), (157.4, "157"), (1612, "1,610"), (0.00012, "0.00012")],
 )
 def test_numbers_are_no_more_exact_than_an_estimate(value: float, text: str) -> None:
-    assert rough(value) == text
+    assert rough_text(value) == text
 
 
 def test_spans() -> None:
-    assert span_text(Span(40, 157, "estimate")) == "40–157"
-    assert span_text(Span(40, 40.2, "estimate")) == "40"
-    assert span_text(None) == "–"
-    assert [latency_text(Span(low, 3 * low, "estimate")) for low in (2e-5, 2e-3, 2.0)] == ["20–60 µs", "2–6 ms", "2–6 s"]
+    assert interval_text(Interval(40, 157, "estimate")) == "40–157"
+    assert interval_text(Interval(40, 40.2, "estimate")) == "40"
+    assert interval_text(None) == "–"
+    assert [latency_text(Interval(low, 3 * low, "estimate")) for low in (2e-5, 2e-3, 2.0)] == ["20–60 µs", "2–6 ms", "2–6 s"]
 
 
 @pytest.mark.parametrize(
@@ -139,11 +142,11 @@ def test_other_types_are_marked() -> None:
 def test_ascii() -> None:
     text = text_of(budget_lines(whole_catalogue(fps=30), Screen(80, ASCII)))
     assert text.isascii()
-    assert text_of(explained_lines(named(BOX, fps=30), Roofline(BOX), "", Screen(80, ASCII))).isascii()
+    assert text_of(explanation_lines(named(BOX, fps=30), Roofline(BOX), "", Screen(80, ASCII))).isascii()
 
 
 def test_the_sum_behind_a_figure() -> None:
-    text = " ".join(text_of(explained_lines(named(BOX, fps=30), Roofline(BOX), " --dim batch=1", NARROW)).split())
+    text = " ".join(text_of(explanation_lines(named(BOX, fps=30), Roofline(BOX), " --dim batch=1", NARROW)).split())
     assert "2 × 1.000 M MACs of float32 / 1.000 TFLOP/s = 2.000 µs" in text
     assert "3.822 MiB of weights, inputs and outputs = 400.8 µs" in text
     assert "no run in the model's types can be faster" in text
@@ -157,7 +160,7 @@ def test_the_sum_behind_a_figure() -> None:
 def test_the_command_that_verifies_it() -> None:
     pi = predictors(["raspberry-pi-5-8gb"])
     made = assess("m.onnx", MATMUL, pi, limits_of({}), are_named=True)
-    text = " ".join(text_of(explained_lines(made, pi[0], " --dim batch=1", NARROW)).split())
+    text = " ".join(text_of(explanation_lines(made, pi[0], " --dim batch=1", NARROW)).split())
     assert "onnxcost measure m.onnx --dim batch=1 --provider cpu (on the device)" in text
 
 
@@ -184,15 +187,15 @@ def test_csv_and_markdown_have_a_row_for_each_device() -> None:
 
 
 def test_a_file_of_budgets_is_a_table_of_models_and_devices() -> None:
-    text = text_of(checked_lines([named(BOX, CHIP, fps=30, params="1k")], NARROW))
+    text = text_of(check_lines([named(BOX, CHIP, fps=30, params="1k")], NARROW))
     assert [line.split()[1] for line in text.splitlines()] == ["Device", "–", "box", "chip"]
     assert "parameters 1 M of 1 k" in text
 
 
 def test_failures_are_one_sentence_a_model() -> None:
-    (text,) = failures(named(BOX, CHIP, fps=30, params="1k"))
+    (text,) = failure_text(named(BOX, CHIP, fps=30, params="1k"))
     assert text.startswith("m.onnx: parameters 1 M of 1 k; chip does not fit: ")
-    assert failures(named(BOX, fps=30)) == []
+    assert failure_text(named(BOX, fps=30)) == []
 
 
 def test_a_remedy_that_is_only_marginal_says_so() -> None:

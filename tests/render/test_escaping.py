@@ -10,12 +10,10 @@ import unicodedata
 import pytest
 
 from onnxcost.graph import option_text
-from onnxcost.render.as_csv import csv_text
-from onnxcost.render.as_json import dumps
-from onnxcost.render.as_markdown import table_markdown
-from onnxcost.render.escaping import LONGEST_TEXT, LONGEST_WORD, cell, html, markdown, masked, plain
+from onnxcost.render.escaping import LONGEST_TEXT, LONGEST_WORD, cell, html, markdown, mask, plain
+from onnxcost.render.formats import csv_text, dumps, table_markdown
 from onnxcost.render.layout import Column
-from onnxcost.render.tables import Table
+from onnxcost.render.report import Table
 
 SEEN = ["", "conv1", "größe", "重み", "Ångström", "שָׁלוֹם", "ภาษาไทย", "🙂", "a\u00a0b", "1×3×224"]
 MASKED = {
@@ -29,18 +27,18 @@ MASKED = {
 
 @pytest.mark.parametrize("text", SEEN)
 def test_what_reads_as_text_stays(text: str) -> None:
-    assert masked(text) == plain(text) == cell(text) == text
+    assert mask(text) == plain(text) == cell(text) == text
 
 
 @pytest.mark.parametrize(("text", "shown"), MASKED.items(), ids=map(ascii, MASKED))
 def test_what_steers_or_is_not_seen_is_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert mask(text) == shown
 
 
 def test_no_control_of_unicode_is_left() -> None:
     hidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    assert not [char for char in masked(every) if unicodedata.category(char) in hidden]
+    assert not [char for char in mask(every) if unicodedata.category(char) in hidden]
 
 
 @pytest.mark.parametrize("text", ["a" * 10**6, "a b" * 10**6, "\u0301" * 10**6])

@@ -7,12 +7,9 @@ import json
 import pytest
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, KINDS, MACS, Convention
-from onnxcost.render.as_csv import report_csv
-from onnxcost.render.as_json import report_json
-from onnxcost.render.as_markdown import report_markdown
-from onnxcost.render.view import View
-from onnxcost.report import CostReport
-from onnxcost.schema import report_to_dict
+from onnxcost.render.formats import report_csv, report_json, report_markdown
+from onnxcost.render.report import View
+from onnxcost.report import CostReport, report_to_dict
 
 EVERYTHING = Convention("everything", "all operations alike", "a test", dict.fromkeys(KINDS, 1))
 

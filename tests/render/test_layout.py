@@ -2,10 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.render.escaping import plain, shortened
-from onnxcost.render.glyphs import ASCII, UNICODE, spelled
-from onnxcost.render.layout import Column, all_shortened, bar, table, without_repeats, wrapped
-from onnxcost.render.screen import text_of
+from onnxcost.render.escaping import plain, shorten
+from onnxcost.render.layout import (
+    ASCII,
+    UNICODE,
+    Column,
+    bar,
+    shorten_all,
+    spell_out,
+    table,
+    text_of,
+    without_repeats,
+    wrap_pieces,
+)
 
 COLUMNS = [
     Column("Node", right=False, shrinks_to=10),
@@ -21,16 +30,16 @@ ROWS = [
 
 
 def test_what_is_shortened_loses_its_middle() -> None:
-    assert shortened("abcdefghij", 10) == "abcdefghij"
-    assert shortened("abcdefghijk", 6) == "ab…ijk"
-    assert shortened("abcdefghijk", 6, "~", head=0) == "~ghijk"
-    assert shortened("abc", 0) == ""
+    assert shorten("abcdefghij", 10) == "abcdefghij"
+    assert shorten("abcdefghijk", 6) == "ab…ijk"
+    assert shorten("abcdefghijk", 6, "~", head=0) == "~ghijk"
+    assert shorten("abc", 0) == ""
 
 
 def test_a_column_is_cut_where_its_texts_differ() -> None:
     names = [f"model/block_{number}/expand_batch_normalization/mul_1" for number in range(9)]
-    assert len(set(all_shortened(names, 20, "…"))) == 9
-    assert all_shortened(["a", "b"], 1, "…") == ["a", "b"]
+    assert len(set(shorten_all(names, 20, "…"))) == 9
+    assert shorten_all(["a", "b"], 1, "…") == ["a", "b"]
 
 
 def test_a_path_loses_what_its_next_part_repeats() -> None:
@@ -73,16 +82,17 @@ def test_a_name_cannot_steer_the_terminal() -> None:
 
 
 def test_wrapping_breaks_between_pieces() -> None:
-    lines = wrapped((("  ", ""), ("Also  ", "label")), ["torch 1", "fvcore 2", "thop 3"], " · ", 28)
+    lines = wrap_pieces((("  ", ""), ("Also  ", "label")), ["torch 1", "fvcore 2", "thop 3"], " · ", 28)
     assert text_of(lines) == "  Also  torch 1 · fvcore 2\n        thop 3\n"
 
 
 def test_a_list_keeps_its_comma_at_the_end_of_a_line() -> None:
     assert (
-        text_of(wrapped((("Dims  ", ""),), ["batch = 1", "length = 128"], ", ", 20)) == "Dims  batch = 1,\n      length = 128\n"
+        text_of(wrap_pieces((("Dims  ", ""),), ["batch = 1", "length = 128"], ", ", 20))
+        == "Dims  batch = 1,\n      length = 128\n"
     )
 
 
 def test_maths_is_spelled_out_in_ascii() -> None:
-    assert spelled("out·(2·K − 1) ≥ Σ X²", ASCII) == "out*(2*K - 1) >= sum  X^2"
-    assert spelled("2·K", UNICODE) == "2·K"
+    assert spell_out("out·(2·K − 1) ≥ Σ X²", ASCII) == "out*(2*K - 1) >= sum  X^2"
+    assert spell_out("2·K", UNICODE) == "2·K"

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from onnxcost.measuring.messages import Progress
 from onnxcost.render.progress import progress_on
+from onnxcost.runtime.protocol import Progress
 
 ERASE_LINE = "\x1b[2K"
 

@@ -6,10 +6,9 @@ import re
 import pytest
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, Convention
-from onnxcost.render.glyphs import ASCII
-from onnxcost.render.screen import Screen, screen_of, text_of, write
-from onnxcost.render.terminal import report_lines
-from onnxcost.render.view import View
+from onnxcost.render.formats import report_lines
+from onnxcost.render.layout import ASCII, Screen, detect_screen, text_of, write
+from onnxcost.render.report import View
 from onnxcost.report import CostReport
 
 AT_80 = """\
@@ -117,18 +116,18 @@ def test_colour_goes_to_terminals_alone(report: CostReport, monkeypatch: pytest.
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    assert screen_of(Terminal()).colour
-    assert screen_of(io.StringIO()) == Screen(100, colour=False)
+    assert detect_screen(Terminal()).colour
+    assert detect_screen(io.StringIO()) == Screen(100, colour=False)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not screen_of(Terminal()).colour
+    assert not detect_screen(Terminal()).colour
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert not screen_of(Terminal()).colour
+    assert not detect_screen(Terminal()).colour
 
 
 def test_columns_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "72")
-    assert screen_of(Terminal()).width == screen_of(io.StringIO()).width == 72
+    assert detect_screen(Terminal()).width == detect_screen(io.StringIO()).width == 72
 
 
 def test_colours_change_no_character(report: CostReport) -> None:

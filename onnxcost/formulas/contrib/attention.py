@@ -7,18 +7,22 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
 from typing import NamedTuple
 
-from onnxcost.formulas.attention import attention
+from onnxcost.formulas.activation import SIGMOID
+from onnxcost.formulas.attention import attention, linear_attention
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.contrib.shapes import element
-from onnxcost.formulas.reduction import ADD, COMPARE, MUL
-from onnxcost.formulas.table import FormulaTable, TensorType, formula
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.formulas.contrib.activation import SILU, branchwise_rms
+from onnxcost.formulas.normalization import rms
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
+from onnxcost.formulas.shapes import element
+from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
-class Sizes(NamedTuple):
+class AttentionSizes(NamedTuple):
     """Of one attention: ``size`` and ``value_size`` are elements of a head."""
 
     batch: int
@@ -34,7 +38,7 @@ class Sizes(NamedTuple):
         return self.batch * self.heads * self.queries * self.keys
 
 
-def core(node: Node, sizes: Sizes, masks: Sequence[int], each: Work = NO_WORK) -> Work:
+def sdpa(node: Node, sizes: AttentionSizes, masks: Sequence[int], each: Work = NO_WORK) -> Work:
     """softmax(s·Q·Kᵀ + masks)·V, an addition a score for each of ``masks`` (inputs) that there is, and ``each`` a score."""
     batch, heads, queries, keys, size, value_size = sizes
     dims = ((queries, size), (keys, size), (keys, value_size))
@@ -56,17 +60,17 @@ def merged_widths(node: Node, columns: int) -> tuple[int, int, int]:
     return first, second, last
 
 
-def _merged(node: Node) -> Sizes:
+def _merged_sizes(node: Node) -> AttentionSizes:
     """Sizes where one input is projected to Q, K and V."""
     heads = node.attributes["num_heads"]
     width, _, value_width = merged_widths(node, node.required(1).shape[1])
     batch, queries = node.x.shape[:2]
     past = node.input(4)
     keys = queries + (past_length(node, past.shape[3], 6) if past else 0)
-    return Sizes(batch, heads, queries, keys, width // heads, value_width // heads)
+    return AttentionSizes(batch, heads, queries, keys, width // heads, value_width // heads)
 
 
-def projected(node: Node, weight: Tensor, bias: Tensor | None) -> Work:
+def projection(node: Node, weight: Tensor, bias: Tensor | None) -> Work:
     """X·W + b of tokens × inputs."""
     inner = node.x.shape[-1]
     made = node.x.size // inner * weight.shape[1] if inner else 0
@@ -78,7 +82,7 @@ def _attention_types(node: Node) -> Sequence[TensorType | None]:
     out, past = (node.x.dtype, (*node.x.shape[:2], value_width)), node.input(4)
     if past and node.input(6):
         return [out, (past.dtype, past.shape)]
-    batch, heads, _, keys, size, _ = _merged(node)
+    batch, heads, _, keys, size, _ = _merged_sizes(node)
     return [out, (node.x.dtype, (2, batch, heads, keys, size))]
 
 
@@ -86,13 +90,13 @@ def _attention_types(node: Node) -> Sequence[TensorType | None]:
          flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_attention_types)  # fmt: skip
 def merged_attention(node: Node) -> Work:
     """Self-attention with the projections inside; D is the input's width. Rotary embedding, where asked for, turns Q and K."""
-    sizes, weight = _merged(node), node.required(1)
+    sizes, weight = _merged_sizes(node), node.required(1)
     turned = sum(merged_widths(node, weight.shape[1])[:2]) * sizes.batch * sizes.queries
     rotary = turned * (2 * MUL + ADD) if node.attributes.get("do_rotary") else NO_WORK
-    return projected(node, weight, node.input(2)) + rotary + core(node, sizes, (3, 5))
+    return projection(node, weight, node.input(2)) + rotary + sdpa(node, sizes, (3, 5))
 
 
-class Places(NamedTuple):
+class AttentionInputs(NamedTuple):
     """Where an operator of the MultiHeadAttention family has its optional inputs."""
 
     bias: int
@@ -101,10 +105,10 @@ class Places(NamedTuple):
     past_length: int
 
 
-_MULTI_HEAD, _DECODER = Places(3, (4, 5), 6, 8), Places(10, (3, 4), 5, 7)
+_MULTI_HEAD, _DECODER = AttentionInputs(3, (4, 5), 6, 8), AttentionInputs(10, (3, 4), 5, 7)
 
 
-def _kv(node: Node, heads: int) -> tuple[int, int, int]:
+def _kv_sizes(node: Node, heads: int) -> tuple[int, int, int]:
     """New keys, elements of a head, and of a value's head, in each of the layouts that Q, K and V may be packed in."""
     query, key, value = node.x, node.input(1), node.input(2)
     if key is None:
@@ -118,21 +122,21 @@ def _kv(node: Node, heads: int) -> tuple[int, int, int]:
     return key.shape[1], query.shape[2] // heads, value.shape[2] // heads
 
 
-def _multi_head(node: Node) -> tuple[Sizes, Places]:
+def _multi_head_sizes(node: Node) -> tuple[AttentionSizes, AttentionInputs]:
     places, heads = _DECODER if node.op_type.startswith("Decoder") else _MULTI_HEAD, node.attributes["num_heads"]
-    keys, size, value_size = _kv(node, heads)
+    keys, size, value_size = _kv_sizes(node, heads)
     if past := node.input(places.past_key):
         keys += past_length(node, past.shape[2], places.past_length)
-    return Sizes(node.x.shape[0], heads, node.x.shape[1], keys, size, value_size), places
+    return AttentionSizes(node.x.shape[0], heads, node.x.shape[1], keys, size, value_size), places
 
 
 def _multi_head_types(node: Node) -> Sequence[TensorType | None]:
     places, heads = _DECODER if node.op_type.startswith("Decoder") else _MULTI_HEAD, node.attributes["num_heads"]
-    value_size = _kv(node, heads)[2]
+    value_size = _kv_sizes(node, heads)[2]
     out, past = (node.x.dtype, (*node.x.shape[:2], heads * value_size)), node.input(places.past_key)
     if past and node.input(places.past_length):
         return [out, (past.dtype, past.shape), (past.dtype, past.shape)]
-    batch, _, queries, keys, size, _ = _multi_head(node)[0]
+    batch, _, queries, keys, size, _ = _multi_head_sizes(node)[0]
     dims = [(batch, heads, keys, size), (batch, heads, keys, value_size), (batch, heads, queries, keys)]
     return [out, *((node.x.dtype, each) for each in dims)]
 
@@ -141,15 +145,15 @@ def _multi_head_types(node: Node) -> Sequence[TensorType | None]:
          flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_multi_head_types)  # fmt: skip
 def multi_head_attention(node: Node) -> Work:
     """The projections are nodes of their own; their biases are added here. K of four dims is a cache that is complete."""
-    sizes, places = _multi_head(node)
+    sizes, places = _multi_head_sizes(node)
     batch, heads, queries, _, size, value_size = sizes
-    new = 0 if node.input(1) is not None and node.required(1).rank == 4 else _kv(node, heads)[0]
+    new = 0 if node.input(1) is not None and node.required(1).rank == 4 else _kv_sizes(node, heads)[0]
     biased = batch * heads * (queries * size + new * (size + value_size))
     bias = Work(bias_adds=biased if node.input(places.bias) else 0)
-    return bias + core(node, sizes, places.masks)
+    return bias + sdpa(node, sizes, places.masks)
 
 
-def _decoder_cross(node: Node) -> tuple[Sizes, int]:
+def _decoder_cross(node: Node) -> tuple[AttentionSizes, int]:
     """The sizes of DecoderAttention, and how many positions' keys and values it projects."""
     queries, batch, width = node.x.shape
     heads, cache = node.attributes["num_heads"], node.input(6)
@@ -158,7 +162,7 @@ def _decoder_cross(node: Node) -> tuple[Sizes, int]:
     cached = node.required(6).shape[2] if uses_cache and cache else 0
     new = (0 if uses_cache else node.required(1).shape[0]) if is_static else queries
     size = width // heads
-    return Sizes(batch, heads, queries, cached + new, size, size), new
+    return AttentionSizes(batch, heads, queries, cached + new, size, size), new
 
 
 def _decoder_types(node: Node) -> Sequence[TensorType | None]:
@@ -174,7 +178,7 @@ def decoder_attention(node: Node) -> Work:
     sizes, new = _decoder_cross(node)
     width = node.x.shape[2]
     made = sizes.batch * width * (sizes.queries + 2 * new)
-    return dot_products(made, width) + Work(bias_adds=made) + core(node, sizes, (5,))
+    return dot_products(made, width) + Work(bias_adds=made) + sdpa(node, sizes, (5,))
 
 
 TABLE: FormulaTable = {
@@ -183,4 +187,172 @@ TABLE: FormulaTable = {
     "com.microsoft.MultiHeadAttention": multi_head_attention,
     "com.microsoft.DecoderMaskedMultiHeadAttention": multi_head_attention,
     "com.microsoft.DecoderAttention": decoder_attention,
+}
+
+
+def _packed_sizes(node: Node, offsets: int, width: int, value_width: int) -> AttentionSizes:
+    (batch, length), heads = node.required(offsets).shape, node.attributes["num_heads"]
+    return AttentionSizes(batch, heads, length, length, width // heads, value_width // heads)
+
+
+def _packed_type(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))]
+
+
+@formula("Attention without its padding", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's", flops="as Attention",
+         shapes=_packed_type)  # fmt: skip
+def packed_attention(node: Node) -> Work:
+    """Only real tokens are projected; input 3 has batch × length."""
+    width, _, value_width = merged_widths(node, node.required(1).shape[1])
+    return projection(node, node.required(1), node.input(2)) + sdpa(node, _packed_sizes(node, 3, width, value_width), (5,))
+
+
+def _packed_widths(node: Node) -> tuple[int, int]:
+    if node.x.rank == 4:
+        return (node.x.shape[1] * node.x.shape[3],) * 2
+    return node.x.shape[1], node.required(2).shape[1]
+
+
+@formula("MultiHeadAttention without its padding", macs="B·heads·S·S·(d_qk + d_v)", flops="as MultiHeadAttention",
+         shapes=lambda node: [(node.x.dtype, (node.x.shape[0], _packed_widths(node)[1]))])  # fmt: skip
+def packed_multi_head_attention(node: Node) -> Work:
+    """Biases on real tokens; input 4 has batch × length."""
+    width, value_width = _packed_widths(node)
+    bias = Work(bias_adds=node.x.shape[0] * (2 * width + value_width) if node.input(3) else 0)
+    return bias + sdpa(node, _packed_sizes(node, 4, width, value_width), (6,))
+
+
+PACKED: FormulaTable = {
+    "com.microsoft.PackedAttention": packed_attention,
+    "com.microsoft.PackedMultiHeadAttention": packed_multi_head_attention,
+}
+
+
+def _delta_sizes(node: Node) -> tuple[int, int, int, int, int]:
+    """Tokens, heads of queries, elements of a key's head, heads of values, elements of a value's head."""
+    key, value = node.input(1), node.input(2)
+    if key and value:
+        *positions, heads, size = node.x.shape
+        value_heads, value_size = value.shape[-2:]
+        return prod(positions), heads, size, value_heads, value_size
+    _, value_heads, value_size, size = node.required(6).shape
+    *positions, width = node.x.shape
+    return prod(positions), (width - value_heads * value_size) // (2 * size), size, value_heads, value_size
+
+
+def _delta_types(node: Node) -> Sequence[TensorType | None]:
+    _, heads, size, value_heads, value_size = _delta_sizes(node)
+    state, capacity = node.input(6), node.attributes.get("state_update_capacity") or 0
+    positions = node.x.shape[: -2 if node.input(1) else -1]
+    out = (node.x.dtype, (*positions, max(heads, value_heads), value_size))
+    if state is None:
+        return [out]
+    update = (state.shape[0], capacity * (value_heads + heads * size + value_heads * value_size))
+    return [out, (state.dtype, state.shape), (state.dtype, update)]
+
+
+@formula("S = exp(g)·S + k ⊗ β·(v − exp(g)·Sᵀk), o = s·Sᵀq", macs="LinearAttention's",
+         flops="as LinearAttention, + gates and norms where they are asked for", shapes=_delta_types)  # fmt: skip
+def gated_delta_net(node: Node) -> Work:
+    """LinearAttention on packed tokens; ``qk_l2_norm`` divides q and k by their lengths, the activations make g and β."""
+    tokens, heads, size, value_heads, value_size = _delta_sizes(node)
+    decay, read = node.input(4), node.attributes
+    normed = 2 * tokens * heads * (size * (MUL + ADD + DIV) + FUNCTION) if read.get("qk_l2_norm") else NO_WORK
+    gated = 2 * ADD + MUL + 2 * FUNCTION if read.get("gate_activation", "none") == "qwen" else NO_WORK
+    beta = SIGMOID if read.get("beta_activation", "none") == "sigmoid" else NO_WORK
+    widths = (heads * size, heads * size, value_heads * value_size, max(heads, value_heads) * value_size)
+    query, key, value, out = (Tensor("", node.x.dtype, (1, tokens, width)) for width in widths)
+    attributes = {"q_num_heads": heads, "kv_num_heads": value_heads, "update_rule": read.get("update_rule", "gated_delta")}
+    steps = linear_attention(Node("", "", "", (query, key, value, None, decay, node.input(5)), (out,), attributes))
+    return steps + normed + (decay.size if decay else 0) * gated + tokens * value_heads * beta
+
+
+@formula("Y = σ(sign(d)·√max(|d|, ε))·V, d = Σ RMSNorm(K)·RMSNorm(Q) / √H", macs="in",
+         flops="2·macs − rows, + two norms (three with output 2), + 10·rows + out",
+         shapes=lambda node: [(node.x.dtype, node.x.shape)] * 2)  # fmt: skip
+def engram_gate(node: Node) -> Work:
+    """K and Q of rows × H, rows for each token and hyper-connection; V is shared by the hyper-connections."""
+    rows = node.x.size // node.x.shape[-1] if node.x.size else 0
+    norm = rms(replace(node, attributes={"axis": -1}))
+    norms = 3 if len(node.outputs) > 1 and node.outputs[1] else 2
+    gate = DIV + 3 * COMPARE + FUNCTION + MUL + SIGMOID
+    return dot_products(rows, node.x.shape[-1]) + norms * norm + rows * gate + Work(muls=node.x.size)
+
+
+def _branches(node: Node) -> int:
+    return int(node.attributes.get("num_branches") or node.x.shape[-2])
+
+
+def _pre_mix_types(node: Node) -> Sequence[TensorType | None]:
+    flat = node.attributes.get("num_branches")
+    return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // flat) if flat else (*node.x.shape[:-2], node.x.shape[-1]))]
+
+
+@formula("Y = s·Σ_c X_c·gate_c", macs="in", flops="2·in − out, + out if s≠1", shapes=_pre_mix_types)
+def hyper_connection_pre_mix(node: Node) -> Work:
+    """C streams become one."""
+    scaled = Work(muls=node.out.size if node.attributes.get("reduction_scale", 1.0) != 1 else 0)
+    return dot_products(node.out.size, _branches(node)) + scaled
+
+
+@formula("Y_k = Σ_c mix_ck·X_c + gate_k·block", macs="out·C (no mix: 0)", flops="2·macs − out, + 2·out", shapes=like_input)
+def hyper_connection_post_mix(node: Node) -> Work:
+    """C streams are mixed and take up the block's output."""
+    mixed = dot_products(node.x.size, _branches(node)) if node.input(3) else NO_WORK
+    return mixed + node.x.size * (MUL + ADD)
+
+
+_GATE = {"gate_div": DIV, "gate_mul": MUL}
+"""What scales a stream's gate where it is not 1."""
+
+
+def _mixed_types(node: Node) -> Sequence[TensorType | None]:
+    """The block's input, the gate of each stream, the streams."""
+    *positions, width = node.x.shape
+    branches = node.attributes["num_branches"]
+    dims = (*positions, width // branches), (*positions, branches), node.x.shape
+    return [(node.x.dtype, each) for each in dims]
+
+
+@formula("N = RMSNorm(S), Y = s·Σ_c N_c·σ(SiLU(α·N·D)·U)_c, gate = m·σ(N·W / d)", macs="in·(2·rank + C + 1)",
+         flops="2·macs − sums, + 8·in + 7·C·rows + 6·rank·rows, + 2·in for S, + out if s≠1, + C·rows if d≠1, if m≠1",
+         shapes=_mixed_types)  # fmt: skip
+def low_rank_mix(node: Node) -> Work:
+    """C streams become one, by gates of low rank; S are the streams, and what the previous block gave where it is there."""
+    branches: int = node.attributes["num_branches"]
+    width, rank = node.x.shape[-1], node.required(2).shape[1]
+    rows = node.x.size // width if width else 0
+    taken_up = node.x.size * (MUL + ADD) if node.input(5) else NO_WORK
+    hidden = dot_products(rows * rank, width) + rows * rank * (SILU + MUL)
+    gated = dot_products(node.x.size, rank) + node.x.size * SIGMOID
+    scaled = sum((each for name, each in _GATE.items() if node.attributes.get(name, 1.0) != 1), NO_WORK)
+    injected = dot_products(rows * branches, width) + rows * branches * (SIGMOID + scaled)
+    return taken_up + branchwise_rms(node) + hidden + gated + hyper_connection_pre_mix(node) + injected
+
+
+def _bias_dims(node: Node) -> Sequence[TensorType | None]:
+    _, heads, length, _ = node.required(2).shape
+    offsets = node.input(6)
+    batch = offsets.shape[0] if offsets else node.x.shape[0]
+    return [(node.x.dtype, (batch, heads, length, length))]
+
+
+@formula("Y = (σ(u)·(σ(r)·a − 1) + 2)·bias, u, r = sums of halves of (Q + b)·W + c", macs="in·D",
+         flops="2·macs − sums, + in + 2·sums + 12·rows + out", shapes=_bias_dims)  # fmt: skip
+def gated_relative_position_bias(node: Node) -> Work:
+    """W of head size × D; rows for each token and head."""
+    size, width = node.required(3).shape
+    rows = node.x.size // size if size else 0
+    gates = 2 * SIGMOID + 2 * MUL + 2 * ADD
+    sums = Work(adds=rows * max(0, width - 2), bias_adds=rows * width)
+    return Work(adds=node.x.size) + dot_products(rows * width, size) + sums + rows * gates + Work(muls=node.out.size)
+
+
+STATE: FormulaTable = {
+    "com.microsoft.GatedDeltaNet": gated_delta_net,
+    "com.microsoft.EngramGate": engram_gate,
+    "com.microsoft.HyperConnectionPreMix": hyper_connection_pre_mix,
+    "com.microsoft.HyperConnectionPostMix": hyper_connection_post_mix,
+    "com.microsoft.HyperConnectionLowRankMix": low_rank_mix,
+    "com.microsoft.GatedRelativePositionBias": gated_relative_position_bias,
 }

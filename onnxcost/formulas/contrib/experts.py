@@ -13,10 +13,9 @@ from onnxcost.formulas.activation import SIGMOID, softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import swiglu
 from onnxcost.formulas.contrib.fused import ACTIVATIONS
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduced
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, per_output
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 _SQUARED = per_output("Y = max(X, 0)²", compares=1, muls=1)
 EXPERT_ACTIVATIONS = {
@@ -29,7 +28,7 @@ SWIGLU = Work(muls=3, adds=3, transcendentals=1, divs=1)
 """G·σ(α·G)·(L + β), an element."""
 
 
-class Places(NamedTuple):
+class ExpertInputs(NamedTuple):
     """Where an operator of the MoE family has fc1, fc2 and fc3 among its inputs, their biases, and a router's weights."""
 
     weights: tuple[int, int, int]
@@ -37,28 +36,28 @@ class Places(NamedTuple):
     router: int | None = None
 
 
-def _picked(picks: int, among: int) -> Work:
+def _pick_work(picks: int, among: int) -> Work:
     """The largest of so many, so many times."""
     return picks * max(0, among - 1) * COMPARE
 
 
-def _routing(node: Node, tokens: int, chosen: int, router: int | None) -> Work:
+def _routing_work(node: Node, tokens: int, chosen: int, router: int | None) -> Work:
     """Softmax over the experts unless a router gives weights, the ``k`` largest, and their weights made to sum to 1."""
     experts = node.required(1).shape[-1]
     is_weighted = router is not None and node.input(router) is not None
     scored = NO_WORK if is_weighted else softmax_work(tokens * experts, tokens)
-    normalized = reduced(chosen, tokens, ADD, each=DIV) if node.attributes.get("normalize_routing_weights") else NO_WORK
-    return scored + _picked(chosen, experts) + normalized
+    normalized = reduction_work(chosen, tokens, ADD, each=DIV) if node.attributes.get("normalize_routing_weights") else NO_WORK
+    return scored + _pick_work(chosen, experts) + normalized
 
 
-def _activation(node: Node, elements: int, name: str) -> Work:
+def _activation_work(node: Node, elements: int, name: str) -> Work:
     if name == "swiglu":
         clamped = 3 * COMPARE if node.attributes.get("swiglu_limit") is not None else NO_WORK
         return elements * (SWIGLU + clamped)
     return EXPERT_ACTIVATIONS[name](Node("", "", "", (), (Tensor("", node.x.dtype, (elements,)),)))
 
 
-def experts(node: Node, places: Places) -> Work:
+def experts(node: Node, places: ExpertInputs) -> Work:
     """Two or three projections for each pair of a token and one of its experts; hidden → inner (twice if gated) → hidden."""
     weights, biases, router = places
     hidden: int = node.x.shape[-1]
@@ -75,10 +74,10 @@ def experts(node: Node, places: Places) -> Work:
     return (
         products
         + Work(bias_adds=bias)
-        + _activation(node, chosen * inner, name)
+        + _activation_work(node, chosen * inner, name)
         + gate
         + mixed
-        + _routing(node, tokens, chosen, router)
+        + _routing_work(node, tokens, chosen, router)
     )
 
 
@@ -86,7 +85,7 @@ def experts(node: Node, places: Places) -> Work:
          flops="2·macs − sums, + biases, + activations, + 2·tokens·k·hidden, + the routing", shapes=like_input)  # fmt: skip
 def moe(node: Node) -> Work:
     """The experts that a token is not sent to do nothing for it, though their weights are stored."""
-    return experts(node, Places((2, 4, 6), (3, 5, 7)))
+    return experts(node, ExpertInputs((2, 4, 6), (3, 5, 7)))
 
 
 @formula("As MoE, with quantized weights", macs="tokens·k·hidden·inner·(2 or 3)",
@@ -100,7 +99,7 @@ def quantized_moe(node: Node) -> Work:
     inner = wide // 2 if node.attributes.get("swiglu_fusion") else wide
     weights = hidden * wide * (2 if node.input(8) else 1) + inner * hidden
     dequantize = ADD + MUL if node.attributes.get("quant_type", "int") == "int" else MUL
-    return experts(node, Places((2, 5, 8), (4, 7, 10), 14)) + used * weights * dequantize
+    return experts(node, ExpertInputs((2, 5, 8), (4, 7, 10), 14)) + used * weights * dequantize
 
 
 def _scores(node: Node) -> tuple[int, int]:
@@ -122,8 +121,8 @@ def _selection(node: Node, count: int) -> Work:
     size = count // groups
     best: int = min(read.get("group_topk", 2), size)
     chosen: int = min(read["top_k"], kept * size)
-    ranked = groups * (_picked(best, size) + (best - 1) * ADD) + _picked(kept, groups) if kept < groups else NO_WORK
-    return ranked + _picked(chosen, kept * size) + chosen * (COMPARE + FUNCTION)
+    ranked = groups * (_pick_work(best, size) + (best - 1) * ADD) + _pick_work(kept, groups) if kept < groups else NO_WORK
+    return ranked + _pick_work(chosen, kept * size) + chosen * (COMPARE + FUNCTION)
 
 
 @formula("Y = log s of the top_k experts of the best groups by s + bias, s = σ(X) or σ(X·W)", macs="scores·width with W",

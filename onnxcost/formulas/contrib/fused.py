@@ -14,12 +14,15 @@ from onnxcost.formulas import activation, elementwise
 from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products, gemm, matmul
 from onnxcost.formulas.contrib.activation import FAST_GELU
-from onnxcost.formulas.contrib.shapes import Dims, conv_rule, elements, gemm_type, product
 from onnxcost.formulas.convolution import conv, conv_transpose, window_products
-from onnxcost.formulas.reduction import COMPARE, FUNCTION, reduced
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, per_output
-from onnxcost.graph import Node
-from onnxcost.work import Work
+from onnxcost.formulas.pooling import TABLE as POOLING
+from onnxcost.formulas.quantized import dynamic_quantize_linear
+from onnxcost.formulas.recurrent import lstm
+from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, reduction_work
+from onnxcost.formulas.resampling import resize
+from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, pool_rule, product, with_shapes
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, no_arithmetic, per_output
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 ACTIVATIONS: Mapping[str, Formula] = {
     **{name.lower(): row for name, row in activation.POINTWISE.items()},
@@ -37,7 +40,7 @@ ACTIVATIONS: Mapping[str, Formula] = {
 """What ``activation`` may name, in lower case: the operator's own formula, on the output."""
 
 
-def activated(node: Node) -> Work:
+def activation_work(node: Node) -> Work:
     """The activation that the attribute names, on the first output; raises KeyError for one that onnxruntime lacks."""
     name = (node.attributes.get("activation") or "none").lower()
     if name in ("softmax", "logsoftmax"):
@@ -50,7 +53,7 @@ def activated(node: Node) -> Work:
          flops="as Conv, + out for Z, + the activation", shapes=conv_rule())  # fmt: skip
 def fused_conv(node: Node) -> Work:
     """As Conv; Z is a residual. Channels come second or last, W is of C_out × C_in/groups × kernel in either case."""
-    return conv(node) + Work(adds=node.out.size if node.input(3) else 0) + activated(node)
+    return conv(node) + Work(adds=node.out.size if node.input(3) else 0) + activation_work(node)
 
 
 def _conv_transpose_type(node: Node) -> Sequence[TensorType | None]:
@@ -78,7 +81,7 @@ def conv_transpose_with_dynamic_pads(node: Node) -> Work:
          shapes=lambda node: [gemm_type(node, node.x, node.required(1))])  # fmt: skip
 def fused_gemm(node: Node) -> Work:
     """As Gemm, and the activation."""
-    return gemm(node) + activated(node)
+    return gemm(node) + activation_work(node)
 
 
 FLOAT_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 17: "float8e4m3fn", 19: "float8e5m2"}
@@ -95,10 +98,10 @@ def gemm_float8(node: Node) -> Work:
     """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums at once."""
     attributes = {**node.attributes, "beta": node.attributes.get("beta", 0.0)}
     scaled = any(node.input(index) for index in (3, 4, 5))
-    return gemm(replace(node, attributes=attributes)) + Work(muls=node.out.size if scaled else 0) + activated(node)
+    return gemm(replace(node, attributes=attributes)) + Work(muls=node.out.size if scaled else 0) + activation_work(node)
 
 
-def transposed(node: Node, index: int) -> Dims:
+def operand_dims(node: Node, index: int) -> Dims:
     """The dims of an operand as it is multiplied: ``transBatch`` puts the first dim last but one, ``trans`` swaps two."""
     side, dims = "AB"[index], node.required(index).shape
     if len(dims) > 1 and node.attributes.get(f"transBatch{side}"):
@@ -107,14 +110,14 @@ def transposed(node: Node, index: int) -> Dims:
 
 
 def _product_type(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, product(transposed(node, 0), transposed(node, 1)))]
+    return [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))]
 
 
 @formula("Y = activation(α·A·B)", macs="out·K", flops="out·(2K−1), + out if α≠1, + the activation", shapes=_product_type)
 def fused_matmul(node: Node) -> Work:
     """Of A and B transposed as the attributes say; K is the last dim of A then. The activation is FusedMatMulActivation's."""
     scaled = Work(muls=node.out.size if node.attributes.get("alpha", 1.0) != 1 else 0)
-    return dot_products(node.out.size, transposed(node, 0)[-1]) + scaled + activated(node)
+    return dot_products(node.out.size, operand_dims(node, 0)[-1]) + scaled + activation_work(node)
 
 
 @formula("Y = FastGelu(X·W + bias)", macs="out·K", flops="out·(2K−1) + 8·out, + out for the bias",
@@ -140,9 +143,11 @@ def _state_type(node: Node) -> TensorType | None:
 @formula("Y = activation(X∗W + B), X before the first position from the state", macs="out·k",
          flops="out·(2k − 1), + out for B, + 5·out for SiLU",
          shapes=lambda node: [(node.x.dtype, node.x.shape), _state_type(node)])  # fmt: skip
-def causal_conv(node: Node) -> Work:
+def contrib_causal_conv(node: Node) -> Work:
     """Depthwise, W of channels × 1 × kernel: every output is a sum over the k positions up to its own."""
-    return window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0) + activated(node)
+    return (
+        window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0) + activation_work(node)
+    )
 
 
 def _varlen_types(node: Node) -> Sequence[TensorType | None]:
@@ -154,7 +159,7 @@ def _varlen_types(node: Node) -> Sequence[TensorType | None]:
 @formula("Y = activation(X∗W + B) in each packed sequence", macs="out·k", flops="as CausalConvWithState", shapes=_varlen_types)
 def varlen_causal_conv(node: Node) -> Work:
     """CausalConvWithState on tokens × channels; the bias is input 3."""
-    return causal_conv(replace(node, inputs=(*node.inputs[:2], node.input(3))))
+    return contrib_causal_conv(replace(node, inputs=(*node.inputs[:2], node.input(3))))
 
 
 def _words(node: Node) -> tuple[int, int]:
@@ -175,21 +180,21 @@ def word_conv_embedding(node: Node) -> Work:
         dot_products(results, prod(taps))
         + results * FUNCTION
         + Work(bias_adds=results)
-        + reduced(results, words * filters, COMPARE)
+        + reduction_work(results, words * filters, COMPARE)
     )
 
 
-def _named(table: Mapping[str, Formula]) -> FormulaTable:
+def _prefix_domain(table: Mapping[str, Formula]) -> FormulaTable:
     return {f"com.microsoft.{name}": row for name, row in table.items()}
 
 
-TABLE: FormulaTable = _named(
+TABLE: FormulaTable = _prefix_domain(
     {
         "FusedConv": fused_conv,
         "NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
         "NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
         "ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
-        "CausalConvWithState": causal_conv,
+        "CausalConvWithState": contrib_causal_conv,
         "VarlenCausalConvWithState": varlen_causal_conv,
         "WordConvEmbedding": word_conv_embedding,
         "FusedGemm": fused_gemm,
@@ -200,3 +205,114 @@ TABLE: FormulaTable = _named(
         "GemmFastGelu": gemm_fast_gelu,
     }
 )
+
+BLOCK = 8
+"""The smallest block that onnxruntime has; a processor with blocks of 16 may pad what ReorderInput makes by 8 channels more."""
+
+
+@formula(
+    "Y = activation(X∗W + B + Z) on blocks of channels", macs="out·C_in/groups·k", flops="as FusedConv", shapes=conv_rule()
+)
+def blocked_conv(node: Node) -> Work:
+    """As FusedConv, on the channels that the model had before they were padded, where the graph says how many they were.
+
+    The frontend notes them as ``channels`` and ``input_channels``. Between two blocked convolutions nothing but the zeros in
+    the weights says which channels are padding: there the padded ones count, which is what the processor computes.
+    """
+    out, weight = node.out, node.required(1)
+    made, read = node.attributes.get("channels"), node.attributes.get("input_channels")
+    if made:
+        out = replace(out, dims=(out.shape[0], made, *out.shape[2:]))
+    if read and node.attributes.get("group", 1) == 1:
+        weight = replace(weight, dims=(weight.shape[0], read, *weight.shape[2:]))
+    return fused_conv(replace(node, inputs=(node.x, weight, *node.inputs[2:]), outputs=(out,)))
+
+
+def _reorder_input_types(node: Node) -> Sequence[TensorType | None]:
+    """Channels second, padded."""
+    batch, *inner = node.x.shape
+    channels = inner.pop(-1 if node.attributes.get("channels_last") else 0)
+    return [(node.x.dtype, (batch, -(-channels // BLOCK) * BLOCK, *inner))]
+
+
+def _reorder_output_types(node: Node) -> Sequence[TensorType | None]:
+    """``channels`` of the padded ones, last where ``channels_last`` says so."""
+    batch, _, *space = node.x.shape
+    channels = node.attributes["channels"]
+    dims = (batch, *space, channels) if node.attributes.get("channels_last") else (batch, channels, *space)
+    return [(node.x.dtype, dims)]
+
+
+def _upsample_types(node: Node) -> Sequence[TensorType | None]:
+    scales = node.attributes["scales"]
+    return [(node.x.dtype, tuple(size * scale for size, scale in zip(node.x.shape, scales, strict=True)))]
+
+
+POOLED: dict[str, Formula] = {
+    f"com.microsoft.nchwc.{name}": with_shapes(row, pool_rule())
+    for name, row in POOLING.items()
+    if name in ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool")
+}
+
+NCHWC: FormulaTable = {
+    **POOLED,
+    "com.microsoft.nchwc.Conv": blocked_conv,
+    "com.microsoft.nchwc.Upsample": with_shapes(resize, _upsample_types),
+    "com.microsoft.nchwc.ReorderInput": no_arithmetic("Y = X in blocks of channels", shapes=_reorder_input_types),
+    "com.microsoft.nchwc.ReorderOutput": no_arithmetic("Y = X out of its blocks of channels", shapes=_reorder_output_types),
+}
+
+
+def _states(node: Node, hidden: int) -> Sequence[TensorType | None]:
+    """Y, the last H and the last C."""
+    (steps, batch, _), directions = node.x.shape, node.required(1).shape[0]
+    last = (node.x.dtype, (directions, batch, hidden))
+    return [(node.x.dtype, (steps, directions, batch, hidden)), last, last]
+
+
+@formula("LSTM with W and R of 8 bits", macs="4·D·T·N·H·(I + H)",
+         flops="LSTM, + D·(8·X + 7 + T·(8·N·H + 7)) to quantize X and H, + 8·D·T·N·H for scales, + W + R for zero points",
+         shapes=lambda node: _states(node, node.required(2).shape[1]))  # fmt: skip
+def dynamic_quantize_lstm(node: Node) -> Work:
+    """W of D × I × 4H and R of D × H × 4H; X once a direction and H every step are quantized to their own range, sums scaled.
+
+    LSTM's inputs follow as there, then scales and zero points.
+    """
+    directions, hidden, gates = node.required(2).shape
+    steps, batch, _ = node.x.shape
+    weight, recurrence = node.required(1), replace(node.required(2), dims=(directions, gates, hidden))
+    flipped = replace(node, inputs=(node.x, weight, recurrence, *node.inputs[3:8]))
+    state = replace(node, inputs=(Tensor("", node.x.dtype, (batch, hidden)),))
+    quantized = dynamic_quantize_linear(node) + steps * dynamic_quantize_linear(state)
+    centred = (node.x.size + steps * batch * hidden) * ADD
+    scaled = 2 * steps * batch * gates * MUL
+    constants = Work(adds=weight.size + node.required(2).size)
+    return lstm(flipped) + directions * (quantized + centred + scaled) + constants
+
+
+def _attention_work(node: Node) -> Work:
+    """One direction's attention: keys once; for each step and sequence the query, its scores, their softmax and the context."""
+    query, keys, memory, layer = node.required(8), node.required(9), node.required(11), node.input(13)
+    _, hidden, width = query.shape
+    batch, positions, depth = memory.shape
+    rows = node.x.shape[0] * batch
+    scores = rows * positions
+    aligned = scores * width * (ADD + FUNCTION) + dot_products(scores, width) + softmax_work(scores, rows if positions else 0)
+    context = dot_products(rows * depth, positions)
+    attended = dot_products(rows * layer.shape[2], layer.shape[1]) if layer else NO_WORK
+    projections = dot_products(batch * positions * width, keys.shape[1]) + dot_products(rows * width, hidden)
+    return projections + aligned + context + attended
+
+
+@formula("LSTM of (X, attention); attention = (H, softmax(v·tanh(M·W + H·Q))·M)·A",
+         macs="LSTM's + D·(keys + T·N·(query + scores + context))",
+         flops="2·macs − sums, + as LSTM, + 2 an element of tanh, + the softmax",
+         shapes=lambda node: _states(node, node.required(2).shape[2]))  # fmt: skip
+def attention_lstm(node: Node) -> Work:
+    """Bahdanau attention over the memory M (input 11) at every step; LSTM's input is X beside the attention before."""
+    steps, batch, _ = node.x.shape
+    widened = replace(node.x, dims=(steps, batch, node.required(1).shape[2]))
+    return lstm(replace(node, inputs=(widened, *node.inputs[1:8]))) + node.required(1).shape[0] * _attention_work(node)
+
+
+RECURRENT: FormulaTable = {"com.microsoft.DynamicQuantizeLSTM": dynamic_quantize_lstm, "com.microsoft.AttnLSTM": attention_lstm}

@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.formulas.attention import linear_attention
-from onnxcost.formulas.contrib.attention import Sizes, core
-from onnxcost.formulas.contrib.shapes import like, shaped_by
+from onnxcost.formulas.contraction import dot_products
+from onnxcost.formulas.contrib.activation import SILU
+from onnxcost.formulas.contrib.attention import AttentionSizes, sdpa
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.quantized import SATURATE
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.formulas.shapes import elements, like, with_shapes
+from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, like_input, no_arithmetic
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
-TURN = 2 * MUL + ADD
+ROTATION = 2 * MUL + ADD
 """Rotary embedding, an element: two products and their sum or difference."""
 
 
-def _grouped(node: Node) -> tuple[Sizes, int, int]:
+def _grouped_sizes(node: Node) -> tuple[AttentionSizes, int, int]:
     """The sizes, how many heads the keys have, and how many keys are new."""
     heads, kv_heads = node.attributes["num_heads"], node.attributes["kv_num_heads"]
     batch, queries, width = node.x.shape
@@ -33,12 +34,12 @@ def _grouped(node: Node) -> tuple[Sizes, int, int]:
     keys = known or new + (past.shape[2] if past else 0)
     if node.attributes.get("sliding_window_cache") and past:
         keys = min(keys, past.shape[2])
-    return Sizes(batch, heads, queries, keys, size, size), kv_heads, new
+    return AttentionSizes(batch, heads, queries, keys, size, size), kv_heads, new
 
 
 def _grouped_types(node: Node) -> Sequence[TensorType | None]:
     """The cache is as long as it was, if that is a buffer that has room, or as long as all keys."""
-    (batch, heads, queries, keys, size, _), kv_heads, _ = _grouped(node)
+    (batch, heads, queries, keys, size, _), kv_heads, _ = _grouped_sizes(node)
     past, out = node.input(3), (node.x.dtype, (batch, queries, heads * size))
     if past and node.attributes.get("sliding_window_cache"):
         cache: TensorType = past.dtype, past.shape
@@ -62,10 +63,10 @@ def group_query_attention(node: Node) -> Work:
 
     ``softcap``, ``local_window_size``, a bias (input 10), a sink (11) and norms of Q and K (14) count where they are used.
     """
-    sizes, kv_heads, new = _grouped(node)
+    sizes, kv_heads, new = _grouped_sizes(node)
     batch, heads, queries, keys, size, _ = sizes
     of_keys, read = batch * new * kv_heads * size, node.attributes
-    turned = (batch * queries * heads * size + of_keys) * TURN if read.get("do_rotary") else NO_WORK
+    turned = (batch * queries * heads * size + of_keys) * ROTATION if read.get("do_rotary") else NO_WORK
     each = sum((bool(read.get("causal", 1)), read.get("local_window_size", -1) >= 0)) * COMPARE
     each += DIV + FUNCTION + MUL if read.get("softcap") else NO_WORK
     has_sink = node.input(11) is not None or read.get("smooth_softmax", -1) > 0
@@ -75,7 +76,7 @@ def group_query_attention(node: Node) -> Work:
         rows = batch * (queries * heads + new * kv_heads)
         normed = rms(replace(node, inputs=(Tensor("", node.x.dtype, (rows, size)), weight), attributes={"axis": -1}))
     cache = _cache_work(node, keys, new, batch * kv_heads * size)
-    return core(node, sizes, (10,), each) + turned + sink + normed + cache
+    return sdpa(node, sizes, (10,), each) + turned + sink + normed + cache
 
 
 def _head_size(node: Node, cosines: int) -> int:
@@ -87,16 +88,16 @@ def _head_size(node: Node, cosines: int) -> int:
 
 
 @formula("Y = (x₁cos − x₂sin, x₁sin + x₂cos) on pairs of X", flops="3·in·rotary_embedding_dim/head size", shapes=like_input)
-def rotary_embedding(node: Node) -> Work:
+def contrib_rotary_embedding(node: Node) -> Work:
     """The part of each head that is turned; positions are only looked up."""
     size = _head_size(node, 2)
-    return (node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0) * TURN
+    return (node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0) * ROTATION
 
 
 @formula("Q·cos(E) + Q'·sin(E), K·cos(E) + K'·sin(E)", flops="2·E + 3·(Q + K)", shapes=like(1, 3))
 def gemma_rotary_embedding(node: Node) -> Work:
     """E of batch × positions × size; Q' and K' are given half rotated."""
-    return node.x.size * 2 * FUNCTION + (node.required(1).size + node.required(3).size) * TURN
+    return node.x.size * 2 * FUNCTION + (node.required(1).size + node.required(3).size) * ROTATION
 
 
 def _rotated_types(node: Node) -> Sequence[TensorType | None]:
@@ -117,7 +118,7 @@ def rms_norm_rotary(node: Node) -> Work:
     taken = Tensor("", node.x.dtype, (heads, node.attributes.get("input_width") or stride))
     normed = rms(replace(node, inputs=(taken, node.input(1)), attributes={"axis": -1}))
     turned: int = node.attributes["rotary_embedding_dim"]
-    return normed + heads * turned * TURN
+    return normed + heads * turned * ROTATION
 
 
 def _linear_sizes(node: Node) -> tuple[int, int, int, int]:
@@ -143,10 +144,76 @@ def linear_attention_gate(node: Node) -> Work:
 
 TABLE: FormulaTable = {
     "com.microsoft.GroupQueryAttention": group_query_attention,
-    "com.microsoft.RotaryEmbedding": rotary_embedding,
-    "com.microsoft.MRotaryEmbedding": rotary_embedding,
+    "com.microsoft.RotaryEmbedding": contrib_rotary_embedding,
+    "com.microsoft.MRotaryEmbedding": contrib_rotary_embedding,
     "com.microsoft.GemmaRotaryEmbedding": gemma_rotary_embedding,
     "com.microsoft.RMSNormRotary": rms_norm_rotary,
-    "com.microsoft.LinearAttention": shaped_by(linear_attention, _linear_types),
+    "com.microsoft.LinearAttention": with_shapes(linear_attention, _linear_types),
     "com.microsoft.LinearAttentionGate": linear_attention_gate,
+}
+
+_TAPS = 4
+
+
+def _mamba_sizes(node: Node) -> tuple[int, int, int]:
+    """Heads, elements of a head, elements of a state for each of them."""
+    return node.attributes["heads"], node.attributes.get("head_dim", 64), node.attributes.get("d_state", 128)
+
+
+def _mamba_types(node: Node) -> Sequence[TensorType | None]:
+    """Y, both states after each token, what the convolution gives, what is read from the states."""
+    tokens, (heads, size, _) = node.x.shape[0], _mamba_sizes(node)
+    wide, state = node.required(1), node.required(2)
+    types = [(node.x.dtype, (tokens, heads * size)), (wide.dtype, wide.shape), (state.dtype, state.shape)]
+    return [*types, (node.x.dtype, (tokens, wide.shape[1])), (state.dtype, (tokens, heads * size))]
+
+
+@formula("S = exp(A·dt)·S + dt·x⊗B, Y = RMSNorm((Sᵀ·C + D·x)·SiLU(z)), x, B, C = SiLU(X∗W + b)",
+         macs="tokens·(4·channels + 2·inner·d_state)",
+         flops="2·macs − sums, + states for exp(A·dt), + 6·channels, + 13·inner + 3·groups, + 8·heads",
+         shapes=_mamba_types)  # fmt: skip
+def mamba2_verify(node: Node) -> Work:
+    """A depthwise convolution of 4 taps, the recurrence with dt = max(softplus(X + bias), least), and a norm of groups.
+
+    ``inner`` is heads·head_dim; each figure is of one token.
+    """
+    tokens, (heads, size, states), groups = node.x.shape[0], _mamba_sizes(node), node.attributes["n_groups"]
+    inner, channels = tokens * heads * size, tokens * node.required(1).shape[1]
+    convolved = dot_products(channels, _TAPS) + Work(bias_adds=channels) + channels * SILU
+    softplus = COMPARE + ADD + 2 * FUNCTION
+    steps = tokens * heads * (ADD + softplus + COMPARE + MUL + FUNCTION)
+    recurrence = Work(muls=inner + inner * states, macs=inner * states)
+    read = dot_products(inner, states) + inner * (MUL + ADD)
+    rows = Tensor("", "float32", (tokens * groups, heads * size // groups))
+    normed = rms(replace(node, inputs=(rows, node.input(8)), attributes={"axis": -1}))
+    return convolved + steps + recurrence + read + inner * (SILU + MUL) + normed
+
+
+@formula("s = decay·s + key·delta for each token that is kept", macs="kept·states", flops="3·kept·states", shapes=like(2))
+def delta_net_replay(node: Node) -> Work:
+    """H_v·D_v·D_k states; these and how many tokens are kept are in input 3."""
+    *_, heads, value_size, key_size, _, _, kept = elements(node, 3, "the states and how many tokens are kept")
+    states = heads * value_size * key_size
+    return Work(macs=kept * states, muls=kept * states)
+
+
+def _commit_types(node: Node) -> Sequence[TensorType | None]:
+    batch = node.x.shape[0] if node.x.rank == 2 else 1
+    return [("int32", (batch,)), *like(3, 4)(node)]
+
+
+@formula("Y = how many drafts the predictions confirm", flops="batch·(rows − 1) + the status words", shapes=_commit_types,
+         at_most=always)  # fmt: skip
+def prefix_commit(node: Node) -> Work:
+    """A prediction for each row but the last is held against the draft of the next; what a request commits is only copied."""
+    predictions, status = node.x, node.required(2)
+    requests = predictions.size // predictions.shape[-1] if predictions.size else 0
+    return Work(compares=predictions.size - requests + status.size)
+
+
+SPECULATIVE: FormulaTable = {
+    "com.microsoft.Mamba2Verify": mamba2_verify,
+    "com.microsoft.GatedDeltaNetStateReplay": delta_net_replay,
+    "com.microsoft.ConvStateReplay": no_arithmetic("Y = the last inputs that are kept, after the state", shapes=like(2)),
+    "com.microsoft.SpeculativePrefixCommit": prefix_commit,
 }

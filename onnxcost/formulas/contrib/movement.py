@@ -6,30 +6,32 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, prod
 
-from onnxcost.formulas.contrib.shapes import element, elements
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
-from onnxcost.formulas.signal import ceil_log2
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
-from onnxcost.graph import BITS, Node
-from onnxcost.work import NO_WORK, Work
+from onnxcost.formulas.contraction import dot_products
+from onnxcost.formulas.pooling import TABLE as POOLING
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
+from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum
+from onnxcost.formulas.shapes import broadcast, element, elements, pool_rule, with_shapes
+from onnxcost.formulas.signal import ceil_log2, fourier
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
+from onnxcost.graph import BITS, NO_WORK, Dim, Node, Work
 
 Types = Sequence[TensorType | None]
 
 
-def _padded(node: Node) -> Types:
+def _pad_types(node: Node) -> Types:
     pads, rank = elements(node, 1, "the pads"), node.x.rank
     return [(node.x.dtype, tuple(max(0, size + pads[at] + pads[at + rank]) for at, size in enumerate(node.x.shape)))]
 
 
-def _expanded(node: Node) -> Types:
+def _expand_types(node: Node) -> Types:
     axis = element(node, 1, "the axis")
     axis += node.x.rank + 1 if axis < 0 else 0
     return [(node.x.dtype, (*node.x.shape[:axis], 1, *node.x.shape[axis:]))]
 
 
-def _counted(node: Node) -> Types:
+def _range_types(node: Node) -> Types:
     bounds = [node.x, node.required(1), node.input(2)]
     first, limit, delta = (tensor.value[0] if tensor and tensor.value else None for tensor in bounds)
     delta = 1 if node.input(2) is None else delta
@@ -38,16 +40,16 @@ def _counted(node: Node) -> Types:
     return [(node.x.dtype, (max(0, ceil((limit - first) / delta)),))]
 
 
-def _picked(node: Node) -> Types:
+def _gather_types(node: Node) -> Types:
     *positions, depth = node.required(1).shape
     return [(node.x.dtype, (*positions, *node.x.shape[depth:]))]
 
 
-def _embedded(node: Node) -> Types:
+def _embedding_types(node: Node) -> Types:
     return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
 
-def _unfolded(node: Node) -> Types:
+def _window_types(node: Node) -> Types:
     axis, size = node.attributes.get("dim", -1) % node.x.rank, node.attributes["size"]
     windows = (node.x.shape[axis] - size) // node.attributes.get("step", 1) + 1
     return [(node.x.dtype, (*node.x.shape[:axis], windows, *node.x.shape[axis + 1 :], size))]
@@ -78,7 +80,7 @@ def is_all_finite(node: Node) -> Work:
 
 @formula("Y = the distinct elements of X, where they are, how many", flops="in·⌈log₂ in⌉",
          bounds=lambda node: [(dtype, (node.x.size,)) for dtype in (node.x.dtype, "int64", "int64")])  # fmt: skip
-def unique(node: Node) -> Work:
+def contrib_unique(node: Node) -> Work:
     """Each is looked up in an ordered map."""
     return node.x.size * ceil_log2(node.x.size) * COMPARE
 
@@ -129,22 +131,129 @@ def ngram_repeat_block(node: Node) -> Work:
 # fmt: off
 TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Trilu":                no_arithmetic("Y = a triangle of X", shapes=like_input),
-    "Pad":                  no_arithmetic("Y = X with a border", shapes=_padded),
-    "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expanded),
-    "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_counted, adds=1),
-    "GatherND":             no_arithmetic("Y = X[indices]", shapes=_picked),
-    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_embedded),
-    "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_unfolded),
+    "Pad":                  no_arithmetic("Y = X with a border", shapes=_pad_types),
+    "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
+    "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_range_types, adds=1),
+    "GatherND":             no_arithmetic("Y = X[indices]", shapes=_gather_types),
+    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_embedding_types),
+    "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
     "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_without_padding),
     "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_with_padding),
     "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=_position_bias),
     "Tokenizer":            no_arithmetic("Y = the tokens of X"),
     "IsAllFinite":          is_all_finite,
-    "Unique":               unique,
+    "Unique":               contrib_unique,
     "MurmurHash3":          murmur_hash,
     "NGramHashMapping":     ngram_hash,
     "VarlenNGramHashMapping": ngram_hash,
     "NGramRepeatBlock":     ngram_repeat_block,
 }.items()}
-# fmt: on
+
+
+def _spectrum(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))]
+
+
+def _signal(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))]
+
+
+def _transform(node: Node, signal: tuple[int, ...]) -> Work:
+    """A real transform over the last ``signal_ndim`` of the signal's dims."""
+    length = prod(signal[-node.attributes.get("signal_ndim", 1) :])
+    return fourier(prod(signal) // length if length else 0, length, True)
+
+
+@formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉", shapes=_spectrum)
+def rfft(node: Node) -> Work:
+    """n points over the last ``signal_ndim`` dims, of which n/2 + 1 are shown; counted as DFT is."""
+    return _transform(node, node.x.shape)
+
+
+@formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉", shapes=_signal)
+def irfft(node: Node) -> Work:
+    """The transform back is not divided by n."""
+    return _transform(node, node.out.shape)
+
+
+@formula("Y = A·B of complex numbers (with B conjugated)", flops="3·out",
+         shapes=lambda node: [(node.x.dtype, broadcast(node.x.shape, node.required(1).shape))])  # fmt: skip
+def complex_mul(node: Node) -> Work:
+    """Four products, a sum and a difference a pair; the last dim holds real and imaginary part. A conjugate changes a sign."""
+    return node.out.size // 2 * (4 * MUL + 2 * ADD)
+
+
+@formula("Y = X⁻¹", flops="matrices·(2n³ − 2n² + n)", shapes=like_input)
+def inverse(node: Node) -> Work:
+    """Gauss-Jordan elimination of n × n in place.
+
+    Each of n pivots divides its row (n divisions with the reciprocal), multiplies n elements of the n − 1 other rows and
+    subtracts from n − 1 of them.
+    """
+    size = node.x.shape[-1]
+    matrices = node.x.size // size**2 if size else 0
+    return matrices * Work(divs=size**2, muls=size**2 * (size - 1), adds=size * (size - 1) ** 2)
+
+
+@formula("Y = Σ(a − b)² = |a|² + |b|² − 2a·b (euclidean: its root)", macs="out·n", flops="2·macs + 2·(A + B) − rows + 3·out",
+         shapes=lambda node: [(node.x.dtype, (node.x.shape[0], node.required(1).shape[0]))])  # fmt: skip
+def cdist(node: Node) -> Work:
+    """Rows of A (m × n) against rows of B (k × n) by a matrix product, as the runtime does; what rounds below 0 is cut off."""
+    other, metric = node.required(1), node.attributes.get("metric", "sqeuclidean")
+    rows = node.x.shape[0] + other.shape[0]
+    norms = reduction_work(node.x.size + other.size, rows, ADD, each=MUL)
+    ends = MUL + 2 * ADD + COMPARE + (FUNCTION if metric == "euclidean" else NO_WORK)
+    return dot_products(node.out.size, node.x.shape[1]) + norms + node.out.size * ends
+
+
+def _path(node: Node) -> Sequence[TensorType | None]:
+    return [("int32", (2, sum(node.x.shape[-2:]) - 1))]
+
+
+@formula("Y = the cheapest path through X", flops="3·in", bounds=_path)
+def dynamic_time_warping(node: Node) -> Work:
+    """Each cell adds the least of the three before it."""
+    return node.x.size * (ADD + 2 * COMPARE)
+
+
+def _crops(node: Node) -> Sequence[TensorType | None]:
+    return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))]
+
+
+@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops", shapes=_crops)
+def crop_and_resize(node: Node) -> Work:
+    """A weighted sum of 4 neighbours. For each crop two steps and two starts of its grid; positions and their weights once for
+    all channels, as in RoiAlign.
+    """
+    mode, crops, grid = node.attributes.get("mode", "bilinear"), node.required(1).shape[0], 4 * (MUL + ADD + DIV)
+    weighted = weighted_sum(4) if mode == "bilinear" else NO_WORK
+    positions = crops * prod(node.out.shape[2:])
+    return node.out.size * weighted + positions * (corner_weights(mode, 2) + 2 * (MUL + ADD)) + crops * grid
+
+
+def _grid_sample_types(node: Node) -> Sequence[TensorType | None]:
+    space: Sequence[Dim] = node.required(1).shape[1:-1]
+    return [(node.x.dtype, (*node.x.shape[:2], *space))]
+
+
+def _masked_max_pool(node: Node) -> Work:
+    kernel: int = prod(node.attributes["kernel_shape"])
+    return POOLING["MaxPool"](node) + kernel * node.out.size * COMPARE
+
+
+SIGNAL: FormulaTable = {
+    "com.microsoft.Rfft": rfft,
+    "com.microsoft.Irfft": irfft,
+    "com.microsoft.ComplexMul": complex_mul,
+    "com.microsoft.ComplexMulConj": complex_mul,
+    "com.microsoft.Inverse": inverse,
+    "com.microsoft.CDist": cdist,
+    "com.microsoft.DynamicTimeWarping": dynamic_time_warping,
+    "com.microsoft.CropAndResize": crop_and_resize,
+    "com.microsoft.GridSample": with_shapes(grid_sample, _grid_sample_types),
+    "com.microsoft.MaxpoolWithMask": Formula(
+        _masked_max_pool, "Y = max of the window's positions that the mask leaves", "0", "(2k−1)·out", pool_rule()
+    ),
+    "com.microsoft.NhwcMaxPool": with_shapes(POOLING["MaxPool"], pool_rule(channels_last=True)),
+}

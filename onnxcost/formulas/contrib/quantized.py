@@ -7,31 +7,19 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 from onnxcost.formulas.activation import POINTWISE, softmax_work
 from onnxcost.formulas.contraction import dot_products, matmul
-from onnxcost.formulas.contrib.shapes import (
-    broadcast,
-    conv_rule,
-    gemm_type,
-    pool_rule,
-    product,
-    reduction_dims,
-    shaped_by,
-)  # fmt: skip
+from onnxcost.formulas.contrib.attention import AttentionSizes, projection, sdpa
+from onnxcost.formulas.normalization import layer
 from onnxcost.formulas.pooling import TABLE as POOLING
-from onnxcost.formulas.quantized import (
-    SATURATE,
-    dequantize_linear,
-    dynamic_quantize_linear,
-    qlinear_conv,
-    quantize_linear,
-)  # fmt: skip
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduced
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import NO_WORK, Work
+from onnxcost.formulas.quantized import SATURATE, dequantize_linear, dynamic_quantize_linear, qlinear_conv, quantize_linear
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduction_work
+from onnxcost.formulas.shapes import broadcast, conv_rule, gemm_type, pool_rule, product, reduction_dims, with_shapes
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, per_output
+from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 DEQUANTIZE, QUANTIZE = ADD + MUL, DIV + SATURATE + ADD
 """(x − x₀)·s and saturate(x/s + y₀), an element."""
@@ -43,7 +31,7 @@ def _as_input(node: Node) -> TensorType:
     return node.x.dtype, node.x.shape
 
 
-def requantized(maths: str, flops: str, row: Formula) -> Formula:
+def requantize_row(maths: str, flops: str, row: Formula) -> Formula:
     """A row on dequantized elements: (x − x₀)·s before it, saturate(y/s + y₀) after it."""
     return Formula(lambda node: node.x.size * DEQUANTIZE + row(node) + node.out.size * QUANTIZE, maths, "0", flops, like_input)
 
@@ -102,7 +90,7 @@ def qlinear_concat(node: Node) -> Work:
          shapes=lambda node: [(node.x.dtype, reduction_dims(node))])  # fmt: skip
 def qlinear_reduce_mean(node: Node) -> Work:
     """Over ``axes``."""
-    return node.x.size * DEQUANTIZE + reduced(node.x.size, node.out.size, ADD, end=DIV) + node.out.size * QUANTIZE
+    return node.x.size * DEQUANTIZE + reduction_work(node.x.size, node.out.size, ADD, end=DIV) + node.out.size * QUANTIZE
 
 
 def _pool(name: str) -> Formula:
@@ -169,7 +157,7 @@ def mul_integer(node: Node) -> Work:
 @formula("Y = Σ X in 32-bit integers", flops="in − out", shapes=lambda node: [("int32", reduction_dims(node))])
 def reduce_sum_integer(node: Node) -> Work:
     """Over ``axes``."""
-    return reduced(node.x.size, node.out.size, ADD)
+    return reduction_work(node.x.size, node.out.size, ADD)
 
 
 def _zero_type(node: Node) -> Sequence[TensorType | None]:
@@ -179,15 +167,15 @@ def _zero_type(node: Node) -> Sequence[TensorType | None]:
 
 # fmt: off
 TABLE: FormulaTable = {
-    "com.microsoft.QuantizeLinear":       shaped_by(quantize_linear, _zero_type),
-    "com.microsoft.DequantizeLinear":     shaped_by(dequantize_linear, lambda node: [(node.required(1).dtype, node.x.shape)]),
-    "com.microsoft.QLinearConv":          shaped_by(qlinear_conv, conv_rule(3, channels_last=None, dtype=7)),
+    "com.microsoft.QuantizeLinear":       with_shapes(quantize_linear, _zero_type),
+    "com.microsoft.DequantizeLinear":     with_shapes(dequantize_linear, lambda node: [(node.required(1).dtype, node.x.shape)]),
+    "com.microsoft.QLinearConv":          with_shapes(qlinear_conv, conv_rule(3, channels_last=None, dtype=7)),
     "com.microsoft.QLinearAdd":           qlinear_add,
     "com.microsoft.QLinearMul":           qlinear_mul,
     "com.microsoft.QLinearWhere":         qlinear_where,
     "com.microsoft.QLinearConcat":        qlinear_concat,
-    "com.microsoft.QLinearSigmoid":       requantized("Y = quantize(σ(dequantize(X)))", "11·out", POINTWISE["Sigmoid"]),
-    "com.microsoft.QLinearLeakyRelu":     requantized("Y = quantize(leaky(dequantize(X)))", "9·out", POINTWISE["LeakyRelu"]),
+    "com.microsoft.QLinearSigmoid":       requantize_row("Y = quantize(σ(dequantize(X)))", "11·out", POINTWISE["Sigmoid"]),
+    "com.microsoft.QLinearLeakyRelu":     requantize_row("Y = quantize(leaky(dequantize(X)))", "9·out", POINTWISE["LeakyRelu"]),
     "com.microsoft.QLinearSoftmax":       qlinear_softmax,
     "com.microsoft.QLinearReduceMean":    qlinear_reduce_mean,
     "com.microsoft.QLinearAveragePool":   _pool("AveragePool"),
@@ -195,8 +183,81 @@ TABLE: FormulaTable = {
     "com.microsoft.QGemm":                q_gemm,
     "com.microsoft.MatMulIntegerToFloat": matmul_integer_to_float,
     "com.microsoft.DynamicQuantizeMatMul": dynamic_quantize_matmul,
-    "com.microsoft.MatMulInteger16":      shaped_by(matmul, lambda node: _float_product(node, "int32")),
+    "com.microsoft.MatMulInteger16":      with_shapes(matmul, lambda node: _float_product(node, "int32")),
     "com.microsoft.MulInteger":           mul_integer,
     "com.microsoft.ReduceSumInteger":     reduce_sum_integer,
 }
-# fmt: on
+
+QUANTIZE_ORDERED = DIV + SATURATE
+
+
+def _sizes(node: Node, width: int, past: int) -> AttentionSizes:
+    batch, queries, _ = node.x.shape
+    heads, cache = node.attributes["num_heads"], node.input(past)
+    keys = queries + (cache.shape[3] if cache else 0)
+    return AttentionSizes(batch, heads, queries, keys, width // heads, width // heads)
+
+
+def _q_attention_types(node: Node) -> Sequence[TensorType | None]:
+    width, dtype = node.required(1).shape[1] // 3, node.required(3).dtype
+    batch, heads, _, keys, size, _ = _sizes(node, width, 8)
+    return [(dtype, (*node.x.shape[:2], width)), (dtype, (2, batch, heads, keys, size))]
+
+
+@formula("Attention, its projections in integers", macs="tokens·D·3·d·heads + Attention's",
+         flops="as Attention, + X and W for zero points, + the projections and scales for scales",
+         shapes=_q_attention_types)  # fmt: skip
+def q_attention(node: Node) -> Work:
+    """(X − x₀)·(W − w₀)·s + b makes Q, K and V in floats."""
+    weight = node.required(1)
+    made = node.x.shape[0] * node.x.shape[1] * weight.shape[1]
+    centred = Work(adds=(node.x.size if node.input(6) else 0) + (weight.size if node.input(7) else 0))
+    scaled = Work(muls=made + node.required(4).size)
+    return projection(node, weight, node.input(2)) + centred + scaled + sdpa(node, _sizes(node, weight.shape[1] // 3, 8), (5,))
+
+
+@formula("Attention on 8 bits", macs="tokens·D·3·d·heads + Attention's", flops="as Attention, + 4 an element requantized",
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:2], node.required(5).shape[1]))])  # fmt: skip
+def ordered_attention(node: Node) -> Work:
+    """Q, K, V, the scores, their softmax and the output are each scaled and brought back to 8 bits."""
+    width = node.required(5).shape[1]
+    sizes = _sizes(node, width, 18)
+    made = node.x.shape[0] * node.x.shape[1] * width
+    products = 3 * projection(node, node.required(5), node.required(11))
+    return products + sdpa(node, sizes, (17, 19)) + (4 * made + 2 * sizes.scores) * (MUL + SATURATE)
+
+
+@formula("Y = quantize(s·A·B + bias + s_c·C)", macs="out·K", flops="out·(2K−1) + 5·out, + out for the bias, + 2·out for C",
+         shapes=lambda node: [(node.x.dtype, product(node.x.shape, node.required(2).shape))])  # fmt: skip
+def ordered_matmul(node: Node) -> Work:
+    """The sums are scaled once, for A, B and Y together."""
+    bias = Work(bias_adds=node.out.size if node.input(5) else 0)
+    residual = node.out.size * ((MUL + ADD) if node.input(6) else Work())
+    return matmul(node) + bias + residual + node.out.size * (MUL + SATURATE)
+
+
+@formula("Y = quantize(LayerNormalization(s·X))", flops="LayerNormalization, + in + 4·out", shapes=like_input)
+def ordered_layer_normalization(node: Node) -> Work:
+    """Inputs are X, its scale, γ, β and the scale of Y."""
+    inner = replace(node, inputs=(node.x, node.input(2), node.input(3)))
+    return layer(inner) + node.x.size * (MUL + QUANTIZE_ORDERED)
+
+
+ONNX_TYPES = {1: "float32", 10: "float16"}
+
+
+ORDERED: FormulaTable = {
+    "com.microsoft.QAttention": q_attention,
+    "com.microsoft.QOrderedAttention": ordered_attention,
+    "com.microsoft.QOrderedMatMul": ordered_matmul,
+    "com.microsoft.QOrderedLayerNormalization": ordered_layer_normalization,
+    "com.microsoft.QOrderedGelu": per_output(
+        "Y = quantize(Gelu(s·X))", shapes=like_input, muls=3, adds=1, divs=2, compares=3, transcendentals=1
+    ),
+    "com.microsoft.QuantizeWithOrder": per_output(
+        "Y = saturate(X/s)", shapes=lambda node: [("int8", node.x.shape)], divs=1, compares=3
+    ),
+    "com.microsoft.DequantizeWithOrder": per_output(
+        "Y = s·X", shapes=lambda node: [(ONNX_TYPES[node.attributes["to"]], node.x.shape)], muls=1
+    ),
+}

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxcost.formulas import FORMULAS
-from onnxcost.graph import Node, Tensor
-from onnxcost.work import Work
+from onnxcost.graph import Node, Tensor, Work
 
 Row = tuple[str, list[Any], list[Any], dict[str, Any], Work | None]
 MS = "com.microsoft."

@@ -5,7 +5,7 @@ Each number follows from the definition in words beside it.
 
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.formulas.contrib import MS, Row, check, label
 
 CASES: list[Row] = []  # ONNX's reference evaluator has none of them

@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
+from onnxcost.analysis.weights import weights_by_node
 from onnxcost.errors import UnknownShape
-from onnxcost.estimator import cost
+from onnxcost.estimator import count_graph
 from onnxcost.formulas import FORMULAS, UNCOUNTABLE
 from onnxcost.formulas.table import Formula
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.parameters import weights_by_node
-from onnxcost.traffic import traffic
+from onnxcost.operators.traffic import traffic
 from tests.formulas.contrib import MS, Row, i32, node_of, u8
 
 DOMAINS = ("com.microsoft", "com.microsoft.nchwc")
@@ -58,7 +58,7 @@ def test_a_node_that_does_not_fit_its_operator_ends_nothing(
     for key in (*OPERATORS, "SimplifiedLayerNormalization"):
         domain, _, op_type = key.rpartition(".")
         node = Node("n", op_type, domain, inputs, (Tensor("y", "float32", (2, 3)),), attributes)
-        assert cost(Graph("g", (), (), (node,), constants), FORMULAS).costs[0].node is not None
+        assert count_graph(Graph("g", (), (), (node,), constants), FORMULAS).costs[0].node is not None
         formula = FORMULAS.get(key)
         for rule in filter(None, (formula.shapes, formula.bounds) if isinstance(formula, Formula) else ()):
             with suppress(*LEAVES_A_NODE_OPEN):

@@ -7,7 +7,7 @@ import pytest
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import FORMULAS
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.formulas.contrib import MS, Row, check, i32, label, node_of, u8
 
 

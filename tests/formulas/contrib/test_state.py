@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onnxcost.work import Work
+from onnxcost.graph import Work
 from tests.formulas.contrib import MS, Row, check, label
 
 CASES: list[Row] = []  # ONNX's reference evaluator has none of them

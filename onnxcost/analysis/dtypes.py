@@ -1,0 +1,92 @@
+"""The type that a node's arithmetic is done in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+
+from onnxcost.graph import BITS, Caveat, Graph, Node
+from onnxcost.operators.traffic import VIEWS
+
+_QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
+_KEPT_BETWEEN = VIEWS | {"Relu", "Clip", "MaxPool", "Transpose"}
+"""What a runtime takes along into the integers between an operator and the QuantizeLinear behind it."""
+
+
+def compute_dtype(node: Node) -> str:
+    """The narrower of the first input's type and the first output's, bool left out; of two as wide the floating one.
+
+    So a comparison of floats counts under float32, and what quantizes or dequantizes under its integer type.
+    """
+    reads = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else "bool"
+    writes = node.outputs[0].dtype if node.outputs and node.outputs[0] is not None else "bool"
+    return _narrower(reads, writes)
+
+
+@cache
+def _narrower(one: str, other: str) -> str:
+    arithmetic = [dtype for dtype in (one, other) if dtype != "bool"]
+    return min(arithmetic, key=lambda dtype: (BITS.get(dtype, 64), not _is_data(dtype)), default="bool")
+
+
+def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
+    """The type of each node, and a note on those that a pattern decided.
+
+    A node that reads what DequantizeLinear makes and whose outputs only QuantizeLinear reads (ONNX's QDQ form of a quantized
+    operator) will run in integers: it counts under the type that was dequantized.
+    """
+    dtypes = [compute_dtype(node) for node in graph.nodes]
+    if not any(node.op_type == _DEQUANTIZES for node in graph.nodes):
+        return dtypes, ()
+    made_by = {tensor.name: node for node in graph.nodes for tensor in node.outputs if tensor is not None}
+    readers = _readers(graph)
+    patterns: Counter[str] = Counter()
+    for index, node in enumerate(graph.nodes):
+        dtype = _dequantized_dtype(node, made_by)
+        if dtype is not None and _is_quantized_again(node, readers, set()):
+            dtypes[index] = dtype
+            patterns[dtype] += 1
+    notes = [
+        Caveat("note", f"{count} nodes between DequantizeLinear and QuantizeLinear are counted under {dtype}, as they will run")
+        for dtype, count in patterns.items()
+    ]
+    return dtypes, notes
+
+
+def _readers(graph: Graph) -> Mapping[str, list[Node]]:
+    readers: dict[str, list[Node]] = {tensor.name: [] for tensor in graph.outputs}
+    for returned in graph.outputs:
+        readers[returned.name].append(Node("output", "", "", (returned,), ()))
+    for node in graph.nodes:
+        for tensor in node.inputs:
+            if tensor is not None:
+                readers.setdefault(tensor.name, []).append(node)
+    return readers
+
+
+def _dequantized_dtype(node: Node, made_by: Mapping[str, Node]) -> str | None:
+    """The integer type of a node's dequantized inputs; None unless all inputs that are no constants are dequantized."""
+    if node.op_type in (_QUANTIZES, _DEQUANTIZES):
+        return None
+    makers = [made_by.get(tensor.name) for tensor in node.inputs if tensor is not None and _is_data(tensor.dtype)]
+    dequantized = [maker.x.dtype for maker in makers if maker is not None and maker.op_type == _DEQUANTIZES]
+    return dequantized[0] if dequantized and len(dequantized) == len(makers) else None
+
+
+def _is_data(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))
+
+
+def _is_quantized_again(node: Node, readers: Mapping[str, list[Node]], seen: set[str]) -> bool:
+    """Whether all that becomes of a node's outputs is quantized, at once or behind what runs in integers as well."""
+    following: Iterable[Node] = (
+        reader for tensor in node.outputs if tensor is not None for reader in readers.get(tensor.name, ())
+    )
+    found = list(following)
+    seen.add(node.name)
+    return bool(found) and all(
+        reader.op_type == _QUANTIZES
+        or (reader.op_type in _KEPT_BETWEEN and reader.name not in seen and _is_quantized_again(reader, readers, seen))
+        for reader in found
+    )

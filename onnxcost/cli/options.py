@@ -1,0 +1,414 @@
+"""Options that several commands share: the model and its inputs, how it is run, and how their texts are parsed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
+from glob import escape, glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
+from onnxcost.errors import InputError
+from onnxcost.files import is_pipe, models_in
+
+if TYPE_CHECKING:
+    from onnxcost.comparison.api import LabeledSource
+    from onnxcost.formulas import FormulaTable
+    from onnxcost.measurement import Settings
+
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+MANY = "'onnxcost scan', a row for each, and 'onnxcost compare'"
+SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
+
+MODEL_OPTIONS: tuple[Decorator, ...] = (
+    click.argument("model"),
+    # What the usage line does not show: to say which commands take many models.
+    click.argument("others", nargs=-1, metavar=""),
+    click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape; repeatable."),
+    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim by its name; repeatable."),
+    click.option(
+        "--value",
+        "values",
+        multiple=True,
+        metavar=VALUE,
+        help="Fix an input's value where it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
+    ),
+    click.option("--trips", multiple=True, metavar=TRIPS, help="Say how often a Loop runs, by its name; repeatable."),
+    click.option(
+        "--formulas",
+        metavar="FILE.py",
+        help="Count more operators: the table FORMULAS of a Python file, which is executed. So are installed packages that "
+        "register formulas, for operators that onnxcost does not know.",
+    ),
+)
+
+
+class Asked(NamedTuple):
+    """A model, and the arguments that ``onnxcost.estimate`` and ``onnxcost.measure`` both take."""
+
+    source: str | bytes
+    shapes: Mapping[str, tuple[int, ...]]
+    dims: Mapping[str, int]
+    values: Mapping[str, Any]
+    trips: Mapping[str, int]
+    formulas: FormulaTable | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All but the source, by their names."""
+        return {name: value for name, value in self._asdict().items() if name != "source"}
+
+
+def model_options(command: Command) -> Command:
+    """The options of OPTIONS; the command gets them as ``asked``."""
+
+    def with_asked(
+        *,
+        model: str,
+        others: tuple[str, ...],
+        shapes: tuple[str, ...],
+        dims: tuple[str, ...],
+        values: tuple[str, ...],
+        trips: tuple[str, ...],
+        formulas: str | None,
+        **own: Any,
+    ) -> Any:
+        if others:
+            raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for many there are {MANY}")
+        return command(asked=parse_model_options(model, shapes, dims, values, trips, formulas), **own)
+
+    return with_options(MODEL_OPTIONS, wraps(command)(with_asked))
+
+
+def parse_model_options(
+    model: str,
+    shapes: Iterable[str],
+    dims: Iterable[str],
+    values: Iterable[str],
+    trips: Iterable[str],
+    formulas: str | None,
+) -> Asked:
+    """What the options say. Raises InputError for what is not written as they are, and for a model that is not there."""
+    return Asked(
+        _source(model),
+        parse_pairs("--shape", SHAPE, shapes, parse_shape),
+        parse_pairs("--dim", DIM, dims, parse_size),
+        parse_pairs("--value", VALUE, values, parse_value),
+        parse_pairs("--trips", TRIPS, trips, parse_size),
+        _with_own(formulas) if formulas else None,
+    )
+
+
+def with_options(options: Iterable[Decorator], command: Command) -> Command:
+    """The command with the options, in their order."""
+    for option in reversed([*options]):
+        command = option(command)
+    return command
+
+
+def _with_own(path: str) -> FormulaTable:
+    from onnxcost.formulas import FORMULAS
+    from onnxcost.formulas.sources import load_file, load_installed
+
+    return {**load_installed(), **FORMULAS, **load_file(path)}
+
+
+def _source(model: str) -> str | bytes:
+    """The model's path; its bytes where it comes through a pipe, which can be read only once."""
+    from onnxcost.files import is_pipe
+    from onnxcost.frontend.byte_source import read_stream
+
+    if model == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InputError("standard input is closed or a terminal: pipe a model into 'onnxcost -'")
+        return read_stream(sys.stdin.buffer)
+    if is_pipe(model):
+        return read_stream(model)
+    group = click.get_current_context().find_root().command
+    commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
+    if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
+        raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
+    return check_path(model, commands)
+
+
+T = TypeVar("T")
+
+
+class Whole(click.IntRange):
+    """A whole number in ASCII digits: click's own takes "1_000" and the digits of every script."""
+
+    def __init__(self, least: int, most: int = MOST_WHOLE) -> None:
+        super().__init__(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error for any other text."""
+        if isinstance(value, str) and not (is_whole(value.strip()) and self.min <= int(value) <= self.max):  # type: ignore[operator]
+            self.fail(f"'{value}' is not a whole number from {self.min} to {self.max}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number: click's own takes "nan", for which no comparison holds, "inf" and "1_000"."""
+
+    def __init__(self, *, above: float | None = None, most: float | None = None) -> None:
+        super().__init__(0 if above is None else above, most, min_open=above is not None)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error for any other text."""
+        if isinstance(value, str):
+            try:
+                value = parse_number(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+SECONDS = 10**9
+"""The longest that can be asked for: clocks and locks take no more."""
+AT_ONCE = 4096
+"""The most threads or processes that can be asked for."""
+
+
+def parse_pairs(option: str, example: str, given: Iterable[str], parse: Callable[[str], T]) -> dict[str, T]:
+    """``NAME=TEXT`` arguments by name. Raises InputError for one that is no pair, that does not parse, or that comes twice."""
+    found: dict[str, T] = {}
+    for argument in given:
+        name, equals, text = argument.rpartition("=")
+        if not (equals and name):
+            raise InputError(f"{option} wants {example}, not '{argument}'")
+        if name in found:
+            raise InputError(f"{option} is given twice for '{name}'")
+        try:
+            found[name] = parse(text.strip())
+        except ValueError as error:
+            raise InputError(f"{option} wants {example}, not '{argument}'{f': {error}' if str(error) else ''}") from None
+    return found
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """``1x3x224x224`` or ``1,3,224,224``; nothing is the shape of a scalar."""
+    return tuple(map(parse_size, re.split("[x×,*]", text))) if text else ()
+
+
+def parse_size(text: str) -> int:
+    """A dim: digits alone, so neither negative nor ``1_000`` nor ``1e3``."""
+    if not is_whole(text.strip()):
+        raise ValueError("a dim is a whole number, 0 or more and below 2^63" if text else "a dim is missing")
+    return int(text)
+
+
+def parse_value(text: str) -> Any:
+    """A number, a comma list of them, or the array in a .npy file."""
+    if text.lower().endswith(".npy"):
+        from onnxcost.runtime.inputs.files import load
+
+        return load(text, "")
+    return [_number(part) for part in text.rstrip(",").split(",")] if "," in text else _number(text)
+
+
+def _number(text: str) -> bool | int | float:
+    words = {"true": True, "false": False}
+    if text.strip().lower() in words:
+        return words[text.strip().lower()]
+    digits = text.strip().removeprefix("-")
+    return int(text) if is_whole(digits) else parse_number(text)
+
+
+def check_path(path: str, commands: Iterable[str]) -> str:
+    """The path, if something is there, be it a link that leads nowhere.
+
+    Raises InputError with the command or the file that was probably meant.
+    """
+    place = Path(path)
+    try:
+        if place.exists() or place.is_symlink():
+            return path
+        beside = [str(place.parent / entry.name) for entry in place.parent.iterdir() if entry.suffix == ".onnx"]
+    except (OSError, ValueError):
+        beside = []
+    from difflib import get_close_matches
+
+    if command := get_close_matches(path, list(commands), 1):
+        raise InputError(f"'{path}' is neither a file nor a command; is the command '{command[0]}' meant?")
+    nearest = get_close_matches(str(place), beside, 1)
+    raise InputError(f"there is no file '{path}'" + (f"; is '{nearest[0]}' meant?" if nearest else ""))
+
+
+OPTION, BATCHES = "KEY=VALUE", "1,2,4,8"
+DEFAULT_PROVIDER = "cpu"
+OPTIMIZATIONS = ("none", "basic", "extended", "all")
+
+
+class MeasuringOption(click.Option):
+    """An option that ``--help`` lists apart, under "Measuring"."""
+
+
+class MeasuringCommand(click.Command):
+    """A command whose ``--help`` has a heading of its own for the options that say how the model is run."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Both lists."""
+        for heading, is_measuring in (("Options", False), ("Measuring", True)):
+            options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+            of_it = [option for option in options if isinstance(option, MeasuringOption) == is_measuring]
+            records = [record for option in of_it if (record := option.get_help_record(ctx))]
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _option(*names: str, **attributes: Any) -> Decorator:
+    return click.option(*names, cls=MeasuringOption, **attributes)
+
+
+MOST_RUNS = 10**9
+MEASURING_OPTIONS: Mapping[str, Decorator] = {
+    "provider": _option(
+        "--provider", default=DEFAULT_PROVIDER, metavar="NAME", help="cpu, cuda, tensorrt, openvino, …  [default: cpu]"
+    ),
+    "provider_options": _option(
+        "--provider-option", "provider_options", multiple=True, metavar=OPTION, help="An option of the provider's; repeatable."
+    ),
+    "threads": _option(
+        "--threads", type=Whole(1, AT_ONCE), metavar="N", help="Threads inside an operator.  [default: one a core]"
+    ),
+    "inter_threads": _option(
+        "--inter-threads", type=Whole(1, AT_ONCE), metavar="N", help="Operators side by side.  [default: 1]"
+    ),
+    "optimization": _option(
+        "--optimization", type=click.Choice(OPTIMIZATIONS), default="all", help="How far to optimize the graph.  [default: all]"
+    ),
+    "runs": _option(
+        "--runs", type=Whole(1, MOST_RUNS), metavar="N", help="Time N runs.  [default: 10 at least, for 2 seconds]"
+    ),
+    "seconds": _option("--seconds", type=Number(most=SECONDS), metavar="S", help="Time runs for S seconds at least."),
+    "warmup": _option("--warmup", type=Whole(0, MOST_RUNS), metavar="N", help="Runs before.  [default: until stable]"),
+    "timeout": _option("--timeout", type=Number(above=0, most=SECONDS), metavar="S", help="Give up after S seconds."),
+    "concurrency": _option(
+        "--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run in N streams side by side."
+    ),
+    "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the inputs that are made up."),
+    "inputs": _option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="NAME=FILE",
+        help="Feed a .npy or .npz file; repeatable: several of one name take turns. An .npz of all inputs needs no NAME.",
+    ),
+    "batches": _option("--batches", metavar=BATCHES, help="Measure at each of these batch sizes."),
+}
+"""By the name of the parameter; those that are fields of Settings have the field's name."""
+
+
+class Measuring(NamedTuple):
+    """How to run a model: the fields of Settings that were given, files by input name, and batch sizes."""
+
+    changes: Mapping[str, Any]
+    inputs: Mapping[str, Sequence[str]]
+    batches: tuple[int, ...] = ()
+
+    def settings(self) -> Settings:
+        """Made when it is needed, as its module is."""
+        from onnxcost.measurement import Settings
+
+        return Settings(**self.changes)
+
+
+def measuring_options(*without: str) -> Decorator:
+    """The options of OPTIONS, save some; the command gets them as ``measuring``."""
+    options = {name: option for name, option in MEASURING_OPTIONS.items() if name not in without}
+
+    def decorated(command: Command) -> Command:
+        def with_measuring(**given: Any) -> Any:
+            own = {name: given.pop(name) for name in options}
+            inputs, batches = _inputs(own.pop("inputs", ())), _batches(own.pop("batches", None))
+            own["provider"] = _provider(own["provider"])
+            own["provider_options"] = parse_pairs("--provider-option", OPTION, own["provider_options"], str)
+            return command(measuring=Measuring(own, inputs, batches), **given)
+
+        return with_options(options.values(), wraps(command)(with_measuring))
+
+    return decorated
+
+
+def _inputs(given: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    if not given:
+        return {}
+    from onnxcost.runtime.inputs.files import parse_input_files
+
+    return parse_input_files(given)
+
+
+def _provider(name: str) -> str:
+    if name == DEFAULT_PROVIDER:
+        return name
+    from onnxcost.runtime.session import find_provider
+
+    return find_provider(name).name
+
+
+def _batches(given: str | None) -> tuple[int, ...]:
+    if given is None:
+        return ()
+    try:
+        sizes = tuple(map(parse_size, given.split(",")))
+    except ValueError:
+        sizes = (0,)
+    if 0 in sizes or len(set(sizes)) < len(sizes):
+        raise InputError(f"--batches wants sizes from 1 up, each once, as in {BATCHES}, not '{given}'")
+    return sizes
+
+
+def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
+    """The models in the order in which they are given; what a folder or a pattern finds again is left out.
+
+    Raises InputError for what is not there, and for a folder or a pattern that finds nothing.
+    """
+    from onnxcost.comparison.api import LabeledSource
+    from onnxcost.comparison.candidates import label_paths
+
+    paths: list[str] = []
+    known: set[str] = set()
+    for argument in given:
+        found = _expand(argument)
+        # Not Path.resolve: a link to itself is an error to it.
+        paths += found if found == [argument] else [path for path in found if os.path.realpath(path) not in known]
+        known.update(map(os.path.realpath, found))
+    return [LabeledSource(label, path) for label, path in zip(label_paths(paths), paths, strict=True)]
+
+
+def _expand(argument: str) -> list[str]:
+    path = Path(argument)
+    if path.is_dir():
+        return models_in(argument)
+    if has_magic(argument) and not path.exists():
+        found = sorted({file for file in _matching(argument) if Path(file).is_file()})
+        if not found:
+            raise InputError(f"there is no file '{argument}'")
+        return found
+    if argument == "-" or is_pipe(argument):
+        raise InputError(f"'{argument}' can be read only once: write the model to a file first, or give it to 'onnxcost' alone")
+    group = click.get_current_context().find_root().command
+    commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
+    return [check_path(argument, commands)]
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """What the pattern finds. ``**`` enters no linked directories, as in bash and in ``models_in``: a link may lead back."""
+    before, *after = re.split(r"(?:(?<=/)|^)(?:\*\*/+)*\*\*(?:/+|$)", pattern, maxsplit=1)
+    if not after:
+        yield from glob(pattern)  # noqa: PTH207  # takes any path
+        return
+    for folder in glob(before) if before else ["."]:  # noqa: PTH207
+        for place, inside, _ in os.walk(folder):
+            inside[:] = (name for name in inside if not name.startswith("."))
+            here = place.removeprefix(".").removeprefix("/") if not before else place
+            yield from _matching(os.path.join(escape(here), after[0] or "*"))  # noqa: PTH118

@@ -1,0 +1,267 @@
+"""``onnxcost.compare``: loading models and saved reports, interleaved timing, and the check of their outputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.comparison.candidates import (
+    MEASURED,
+    Broken,
+    Candidate,
+    Comparison,
+    Document,
+    check_directions,
+    find_metric,
+    label_paths,
+    rank,
+)
+from onnxcost.comparison.saved import load_report, read_candidate
+from onnxcost.conventions import find_convention
+from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.measurement import Settings, Unmeasured
+
+if TYPE_CHECKING:
+    from onnxcost.comparison.agreement import Agreement
+    from onnxcost.measurement import MeasurementResult, Ratio
+    from onnxcost.report import CostReport
+    from onnxcost.runtime.prepare import Question
+    from onnxcost.runtime.supervisor import OnProgress
+
+
+class LabeledSource(NamedTuple):
+    """A model or a saved report, and what it is called in the comparison."""
+
+    label: str
+    path: str
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether it is a report, by its name."""
+        return PurePath(self.path).suffix.lower() == ".json"
+
+
+class ComparisonInputs(NamedTuple):
+    """What is said of the inputs of all models, as ``onnxcost.measure`` takes it; each takes what it has a name for."""
+
+    shapes: Mapping[str, Sequence[int]] = {}
+    dims: Mapping[str, int] = {}
+    values: Mapping[str, Any] = {}
+    inputs: Mapping[str, str | Sequence[str]] = {}
+
+
+class LoadedSource(NamedTuple):
+    """A source and what was found: the report of a model counted now, or a saved document. ``given`` is what it took of it."""
+
+    source: LabeledSource
+    found: CostReport | Document
+    given: ComparisonInputs = ComparisonInputs()
+
+    @property
+    def question(self) -> Question:
+        """What is asked of a model that is run."""
+        from onnxcost.runtime.prepare import Question
+
+        return Question.of(self.source.path, **self.given._asdict())
+
+
+def load_sources(sources: Sequence[LabeledSource], given: ComparisonInputs = ComparisonInputs()) -> list[LoadedSource | Broken]:  # noqa: B008  # frozen
+    """Every source read. Raises InputError for a name in ``given`` that no model has."""
+    results: list[LoadedSource | Broken] = []
+    taken: list[ComparisonInputs] = []
+    for source in sources:
+        try:
+            taken.append(_select_own(source, given))
+            results.append(LoadedSource(source, _load_source(source, taken[-1]), taken[-1]))
+        except OnnxCostError as error:
+            results.append(Broken(source.label, str(error)))
+    for option, kind in _OPTIONS:
+        known = {name for own in taken for name in getattr(own, kind)}
+        if unknown := [name for name in getattr(given, kind) if name not in known]:
+            raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
+    return results
+
+
+_OPTIONS = (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values"), ("--input", "inputs"))
+
+
+def _select_own(source: LabeledSource, given: ComparisonInputs) -> ComparisonInputs:
+    """What of ``given`` the model has a name for."""
+    if source.is_saved or not any(given):
+        return ComparisonInputs()
+    from onnxcost.frontend.dims import select_known
+
+    return ComparisonInputs(**select_known(source.path, given._asdict()))
+
+
+def _load_source(source: LabeledSource, given: ComparisonInputs) -> CostReport | Document:
+    if source.is_saved:
+        return load_report(source.path)
+    if given.inputs:
+        return LoadedSource(source, {}, given).question.estimate()
+    from onnxcost.estimator import estimate
+
+    return estimate(source.path, shapes=given.shapes, dims=given.dims, values=given.values)
+
+
+class Timing(NamedTuple):
+    """What came of measuring a model, and its latency's ratio to the baseline's, where both were timed by turns."""
+
+    result: MeasurementResult
+    ratio: Ratio | None = None
+
+
+def build_comparison(
+    results: Sequence[LoadedSource | Broken],
+    convention: str = "flops",
+    sort: str | None = None,
+    pareto: tuple[str, ...] = (),
+    timings: Mapping[str, Timing] = {},
+    agreements: Mapping[str, Agreement] = {},
+) -> Comparison:
+    """The comparison of what was read, against the first that could be; ``timings`` and ``agreements`` are by label.
+
+    Raises InputError where not a single one could be read, or no model has the metric to sort by or one of the Pareto front.
+    """
+    candidates: list[Candidate] = []
+    broken: list[Broken] = []
+    for result in results:
+        if isinstance(result, Broken):
+            broken.append(result)
+            continue
+        try:
+            candidate = _candidate(result, convention, timings.get(result.source.label))
+            candidates.append(replace(candidate, agreement=agreements.get(result.source.label)))
+        except OnnxCostError as error:
+            broken.append(Broken(result.source.label, str(error)))
+    if not candidates:
+        raise InputError(f"no model could be read; {broken[0].text}")
+    for metric in (*([sort] if sort else []), *pareto):
+        if not any(metric in each.values or (each.unmeasured and metric in MEASURED) for each in candidates):
+            raise InputError(f"'{metric}' is known of none of the models")
+    in_order = rank(candidates, sort) if sort else tuple(candidates)
+    return Comparison(candidates[0], in_order, tuple(broken), convention, sort, pareto)
+
+
+def _candidate(result: LoadedSource, convention: str, timing: Timing | None) -> Candidate:
+    from onnxcost.report import report_to_dict
+
+    label, found = result.source.label, result.found
+    if isinstance(found, Mapping):
+        return read_candidate(found, label, convention)
+    document = report_to_dict(found, convention, timing.result if timing else None)
+    return replace(read_candidate(document, label, convention), ratio=timing.ratio if timing else None)
+
+
+def compare(
+    models: Sequence[str | os.PathLike[str]],
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
+    convention: str = "flops",
+    sort: str | None = None,
+    pareto: Sequence[str] = (),
+    run: bool = True,
+    check_outputs: bool = False,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Comparison:
+    """Models, or reports saved as JSON, side by side: what each costs, how fast it is, which is the best.
+
+    The models are timed by turns unless ``run`` is false; with ``check_outputs`` the outputs of all are held against those of
+    the first. The other arguments are those of ``onnxcost.measure``; each model takes what it has a name for. ``sort`` and
+    ``pareto`` are names of metrics.
+
+    What cannot be read is in the result as broken, what cannot be run as a candidate without a latency. Raises InputError
+    where not a single one can be read, and for an argument that fits none of them.
+    """
+    from onnxcost.runtime.api import change_settings
+
+    paths = [os.fspath(model) for model in models]
+    sources = [LabeledSource(label, path) for label, path in zip(label_paths(paths), paths, strict=True)]
+    refuse_too_few(sources, check_outputs)
+    find_convention(convention)
+    front = check_directions(pareto, "pareto")
+    if sort is not None:
+        find_metric(sort)
+    changed = change_settings(settings, changes)
+    results = load_sources(sources, ComparisonInputs(shapes or {}, dims or {}, values or {}, inputs or {}))
+    timings = time_models(results, changed, on_progress).by_label if run else {}
+    agreements = check_agreement(results, changed, on_progress) if check_outputs else {}
+    return build_comparison(results, convention, sort, front, timings, agreements)
+
+
+def refuse_too_few(sources: Sequence[LabeledSource], check_outputs: bool) -> None:
+    """Raises InputError for fewer models than can be compared."""
+    if len(sources) < 2:
+        single = f": 'onnxcost {sources[0].path}' shows a single one" if sources else ""
+        raise InputError(f"compare wants two models or more{single}")
+    if check_outputs and sum(not source.is_saved for source in sources) < 2:
+        raise InputError("comparing outputs wants two models that can be run: a saved report has none")
+
+
+class Timings(NamedTuple):
+    """What came of measuring the models that are no saved reports, by label, and what there is to say of how it was done."""
+
+    by_label: Mapping[str, Timing] = {}
+    notes: tuple[str, ...] = ()
+
+
+def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on_progress: OnProgress | None = None) -> Timings:
+    """The models that are no saved reports, timed by turns. Raises InputError for settings that no turns can be made of."""
+    from onnxcost.comparison.interleaved import measure_interleaved
+
+    models, reports = _select_runnable(results)
+    if not models:
+        return Timings()
+    found = measure_interleaved([model.question for model in models], settings, reports=reports, on_progress=on_progress)
+    # A ratio to a model that is not the baseline would be read as one to the baseline.
+    is_first = next(result for result in results if isinstance(result, LoadedSource)) is models[0]
+    ratios = found.ratios if is_first else [None] * len(models)
+    names = [model.source.label for model in models]
+    return Timings(dict(zip(names, map(Timing, found.results, ratios), strict=True)), tuple(_notes(found.groups, names)))
+
+
+def mark_untimed(results: Sequence[LoadedSource | Broken], reason: str) -> Timings:
+    """What came of measuring them where nothing did."""
+    models, _ = _select_runnable(results)
+    return Timings({model.source.label: Timing(Unmeasured("failed", reason)) for model in models})
+
+
+def _notes(groups: Sequence[Sequence[int]], names: Sequence[str]) -> list[str]:
+    together = [group for group in groups if group[0] == 0]
+    alone = [names[group[0]] for group in groups if group[0] != 0]
+    notes = []
+    if len(together) > 1:
+        notes.append(f"timed in {len(together)} groups, in each by turns with {names[0]}: they are too many for one")
+    if alone:
+        notes.append(f"{', '.join(alone)}: timed alone, as memory is too small for it and {names[0]} at the same time")
+    return notes
+
+
+def check_agreement(
+    results: Sequence[LoadedSource | Broken], settings: Settings, on_progress: OnProgress | None = None
+) -> Mapping[str, Agreement]:
+    """How the outputs of the models agree with those of the first that is no saved report: by label, without that one."""
+    from onnxcost.comparison.check_outputs import check_outputs
+
+    models, reports = _select_runnable(results)
+    if len(models) < 2:
+        return {}
+    found = check_outputs([model.question for model in models], settings, reports=reports, on_progress=on_progress)
+    reference = models[0].source.label
+    return {
+        model.source.label: replace(agreement, reference=reference) for model, agreement in zip(models[1:], found, strict=True)
+    }
+
+
+def _select_runnable(results: Sequence[LoadedSource | Broken]) -> tuple[list[LoadedSource], list[CostReport]]:
+    """The models that are no saved reports, and their estimates."""
+    models = [result for result in results if isinstance(result, LoadedSource) and not isinstance(result.found, Mapping)]
+    return models, [model.found for model in models if not isinstance(model.found, Mapping)]

@@ -1,0 +1,143 @@
+"""Whether models compute the same: all are run once on the inputs of the first, and their outputs are held against its."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.comparison.agreement import Agreement, Fed, arrangements, counterparts, differences, shape_text
+from onnxcost.errors import MeasurementError, OnnxCostError
+from onnxcost.measurement import Settings
+from onnxcost.runtime.inputs import Feed, arrays_of, feeds_of
+from onnxcost.runtime.inputs.roles import numpy_type
+from onnxcost.runtime.prepare import Question, build_request, prepare
+from onnxcost.runtime.protocol import Progress
+from onnxcost.runtime.supervisor import OnProgress, answers
+from onnxcost.runtime.tasks import Outputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onnxcost.report import CostReport
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+
+INTEGERS = frozenset({f"{sign}int{bits}" for sign in ("", "u") for bits in (16, 32, 64)})
+
+
+class _CheckedModel(NamedTuple):
+    """A model, its inputs that are tensors, and where those come from; or why it cannot be fed."""
+
+    question: Question
+    report: CostReport
+    feeds: Mapping[str, Feed] = {}
+    fed: tuple[Fed, ...] = ()
+    reason: str = ""
+
+
+def check_outputs(
+    questions: Sequence[Question],
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    reports: Sequence[CostReport] | None = None,
+    on_progress: OnProgress | None = None,
+) -> list[Agreement]:
+    """How far each other model's outputs are from the first's, on the same inputs. ``reports`` are the estimates.
+
+    The first model's inputs are made up or given as for a measurement. An input of another model gets the array of the one of
+    the same name, else of the first one left that fits in type and shape, in their order; NCHW is transposed to NHWC and back.
+    """
+    known = [question.estimate() for question in questions] if reports is None else reports
+    say = on_progress or (lambda _: None)
+    say(Progress("outputs", 0.0))
+    first, *others = (_choose_feeds(_CheckedModel(question, report)) for question, report in zip(questions, known, strict=True))
+    others = [_pair_inputs(first, other) for other in others]
+    try:
+        arrays = _arrays(first, others, settings.seed)
+        expected = _outputs(first, arrays, settings)
+    except OnnxCostError as error:
+        return [Agreement(reason=f"the first model cannot be run: {error}") for _ in others]
+    agreements = []
+    for number, other in enumerate(others, 1):
+        say(Progress("outputs", number / len(questions)))
+        agreements.append(_agreement(other, arrays, expected, settings))
+    return agreements
+
+
+def _choose_feeds(model: _CheckedModel) -> _CheckedModel:
+    try:
+        feeds = feeds_of(model.report.graph, model.question.values, model.question.inputs)
+    except OnnxCostError as error:
+        return model._replace(reason=str(error))
+    return model._replace(feeds={feed.name: feed for feed in feeds if feed.fill is not None})
+
+
+def _pair_inputs(first: _CheckedModel, other: _CheckedModel) -> _CheckedModel:
+    """With the sources of its inputs, save those that were given for it alone."""
+    own = {*other.question.values, *other.question.inputs} - first.feeds.keys()
+    wanted = {name: feed for name, feed in other.feeds.items() if name not in own}
+    found = counterparts(first.feeds, wanted, _fits)
+    for name, feed in wanted.items():
+        if name not in found:
+            return other._replace(reason=f"the first model has no input left that fits '{name}' ({_text(feed)})")
+        source = first.feeds[found[name]]
+        if not _fits(source, feed):
+            return other._replace(reason=f"input '{name}' is {_text(feed)}, in the first model {_text(source)}: see --shape")
+    return other._replace(
+        fed=tuple(Fed(name, source, wanted[name].shape != first.feeds[source].shape) for name, source in found.items())
+    )
+
+
+def _fits(source: Feed, feed: Feed) -> bool:
+    """Whether the array of one input can be that of another one."""
+    return _kind(source.dtype) == _kind(feed.dtype) and bool(arrangements(source.shape or (), feed.shape or ()))
+
+
+def _kind(dtype: str) -> str:
+    """Types of a kind stand for the same numbers."""
+    return "float" if "float" in dtype else "integer" if dtype in INTEGERS else dtype
+
+
+def _text(feed: Feed) -> str:
+    return f"{feed.dtype} {shape_text(feed.shape or ())}"
+
+
+def _arrays(first: _CheckedModel, others: Sequence[_CheckedModel], seed: int) -> dict[str, NDArray[Any]]:
+    """The inputs of the first model, rounded to what the types of all models hold. Raises MeasurementError."""
+    if first.reason:
+        raise MeasurementError(first.reason)
+    arrays = {name: arrays_of(feed, seed)[0] for name, feed in first.feeds.items()}
+    for other in others:
+        for name, source, _ in other.fed:
+            array = arrays[source]
+            arrays[source] = array.astype(numpy_type(other.feeds[name].dtype)).astype(array.dtype)
+    return arrays
+
+
+def _agreement(other: _CheckedModel, arrays: Arrays, expected: Arrays, settings: Settings) -> Agreement:
+    if other.reason:
+        return Agreement(reason=other.reason)
+    own = {}
+    for name, source, _ in other.fed:
+        array = arrays[source]
+        own[name] = array.transpose(arrangements(array.shape, other.feeds[name].shape or ())[0])
+    try:
+        found = _outputs(other, own, settings)
+    except OnnxCostError as error:
+        return Agreement(reason=str(error))
+    return replace(differences(expected, found), inputs=other.fed)
+
+
+def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays:
+    """What the model makes of these inputs."""
+    question = model.question._replace(values={**model.question.values, **arrays})
+    with prepare(question, model.report, settings.seed) as ready:
+        if ready.weights == "synthesised":
+            raise MeasurementError("its weights are not in it: what it computes with others says nothing of it")
+        heard = answers(build_request("outputs", ready, settings))
+        if (outputs := next(heard, None)) is None:
+            raise MeasurementError("the process that ran the model ended without a result")
+        assert isinstance(outputs, Outputs)
+        return outputs.arrays

@@ -1,0 +1,241 @@
+"""Rules for the outputs' types that onnxruntime's own operators share: onnx has no schema for them.
+
+So their attributes have no defaults here. The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from math import prod
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, like_input
+from onnxcost.graph import Node, Tensor, Work
+
+Dims = tuple[int, ...]
+
+
+def with_shapes(formula: Callable[[Node], Work], rule: ShapeRule) -> Formula:
+    """The formula with a rule for the outputs' types; TypeError for a plain function, which has no text."""
+    if not isinstance(formula, Formula):
+        raise TypeError(f"{formula} is no Formula")
+    return replace(formula, shapes=rule)
+
+
+def like(*inputs: int) -> ShapeRule:
+    """The outputs, in order, are as the inputs at these places; an input that is absent leaves its output open."""
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        found = [node.input(index) for index in inputs]
+        return [(tensor.dtype, tensor.shape) if tensor else None for tensor in found]
+
+    return rule
+
+
+def element(node: Node, index: int, what: str) -> int:
+    """The number that input ``index`` holds; raises UnknownShape, which says ``what`` it is, where it is not known."""
+    tensor = node.required(index)
+    if not tensor.value:
+        raise UnknownShape(f"{what} is not known: it is in the elements of '{tensor.name}'")
+    return int(tensor.value[0])
+
+
+def elements(node: Node, index: int, what: str) -> Dims:
+    """All the numbers that input ``index`` holds; raises UnknownShape as ``element`` does."""
+    tensor = node.required(index)
+    if tensor.value is None:
+        raise UnknownShape(f"{what} are not known: they are in the elements of '{tensor.name}'")
+    return tuple(map(int, tensor.value))
+
+
+def broadcast(*shapes: Sequence[int]) -> Dims:
+    """numpy's rule: aligned on the right, a dim of 1 takes on the others' size."""
+    rank = max(map(len, shapes))
+    aligned = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*aligned, strict=True))
+
+
+def product(a: Dims, b: Dims) -> Dims:
+    """The dims of numpy.matmul."""
+    return (*broadcast(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
+
+
+def gemm_type(node: Node, a: Tensor, b: Tensor) -> TensorType:
+    """M × N of A (M × K) and B (K × N), each transposed where ``transA`` or ``transB`` says so; the type is A's."""
+    rows = a.shape[1 if node.attributes.get("transA") else 0]
+    return a.dtype, (rows, b.shape[0 if node.attributes.get("transB") else 1])
+
+
+def windows(node: Node, lengths: Dims, kernel: Dims) -> Dims:
+    """How many windows fit along each axis of space, by ``pads`` or ``auto_pad``, ``strides``, ``dilations``, ``ceil_mode``.
+
+    With ``ceil_mode`` a window that would begin in the padding after the end is left out.
+    """
+    ones = (1,) * len(lengths)
+    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    mode = node.attributes.get("auto_pad") or "NOTSET"
+    if mode.startswith("SAME"):
+        return tuple(-(-length // stride) for length, stride in zip(lengths, strides, strict=True))
+    pads = node.attributes.get("pads") if mode == "NOTSET" else None
+    pads = pads or (0,) * 2 * len(lengths)
+    found = []
+    for axis, (length, size, stride, dilation) in enumerate(zip(lengths, kernel, strides, dilations, strict=True)):
+        room = length + pads[axis] + pads[axis + len(lengths)] - (size - 1) * dilation - 1
+        count = (-(-room // stride) if node.attributes.get("ceil_mode") else room // stride) + 1
+        beyond = node.attributes.get("ceil_mode") and (count - 1) * stride >= length + pads[axis]
+        found.append(max(0, count - 1 if beyond else count))
+    return tuple(found)
+
+
+def _around(node: Node, channels: int, lengths: Dims, channels_last: bool) -> Dims:
+    batch = node.x.shape[0]
+    return (batch, *lengths, channels) if channels_last else (batch, channels, *lengths)
+
+
+def conv_rule(weight: int = 1, *, channels_last: bool | None = False, dtype: int = 0) -> ShapeRule:
+    """A convolution's output, for its weight at one input and its type at another.
+
+    ``channels_last`` None leaves the layout to the attribute of that name.
+    """
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
+        filters = node.required(weight).shape
+        kernel = node.attributes.get("kernel_shape") or filters[2:]
+        space = node.x.shape[1:-1] if last else node.x.shape[2:]
+        return [(node.required(dtype).dtype, _around(node, filters[0], windows(node, space, kernel), last))]
+
+    return rule
+
+
+def pool_rule(*, channels_last: bool | None = False) -> ShapeRule:
+    """A pooling's output; ``channels_last`` None leaves the layout to the attribute. A global one has no ``kernel_shape``."""
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
+        space, channels = (node.x.shape[1:-1], node.x.shape[-1]) if last else (node.x.shape[2:], node.x.shape[1])
+        kernel = node.attributes.get("kernel_shape")
+        lengths = windows(node, space, kernel) if kernel else (1,) * len(space)
+        return [(node.x.dtype, _around(node, channels, lengths, last))]
+
+    return rule
+
+
+def reduction_dims(node: Node) -> Dims:
+    """The dims of the first input reduced along ``axes``, kept as 1 unless ``keepdims`` is 0."""
+    rank = node.x.rank
+    axes = {axis % rank for axis in node.attributes.get("axes") or range(rank)}
+    if node.attributes.get("keepdims", 1):
+        return tuple(1 if axis in axes else size for axis, size in enumerate(node.x.shape))
+    return tuple(size for axis, size in enumerate(node.x.shape) if axis not in axes)
+
+
+def broadcast_inputs(node: Node) -> tuple[int, ...]:
+    """The shape of the inputs broadcast to each other; before opset 7 (attribute ``broadcast``) to the first."""
+    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
+    if "broadcast" in node.attributes:
+        return shapes[0]
+    dims = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in dims)[::-1]
+
+
+def _elementwise(node: Node) -> Sequence[TensorType]:
+    return ((node.x.dtype, broadcast_inputs(node)),)
+
+
+def _comparison(node: Node) -> Sequence[TensorType]:
+    return (("bool", broadcast_inputs(node)),)
+
+
+def _with_parameters(node: Node) -> Sequence[TensorType]:
+    """Y is as X; the statistics that a BatchNormalization gives in training are as those that it gets."""
+    statistics = [(tensor.dtype, tensor.shape) for tensor in (node.required(3), node.required(4))]
+    return [(node.x.dtype, node.x.shape), *statistics, *statistics]
+
+
+def _with_mask(node: Node) -> Sequence[TensorType]:
+    return (node.x.dtype, node.x.shape), (node.x.dtype, node.x.shape)
+
+
+def _cast(node: Node) -> Sequence[TensorType]:
+    """The type has a name, not yet a number."""
+    name = str(node.attributes["to"]).lower()
+    return (({"float": "float32", "double": "float64"}.get(name, name), node.x.shape),)
+
+
+def _concat(node: Node) -> Sequence[TensorType]:
+    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
+    axis = node.attributes.get("axis", 1)
+    dims = list(shapes[0])
+    dims[axis] = sum(shape[axis] for shape in shapes)
+    return ((node.x.dtype, tuple(dims)),)
+
+
+def _split(node: Node) -> Sequence[TensorType]:
+    axis, count = node.attributes.get("axis", 0), len(node.outputs)
+    parts = node.attributes.get("split") or (node.x.shape[axis] // count,) * count
+    dims = node.x.shape
+    return [(node.x.dtype, (*dims[:axis], part, *dims[axis % len(dims) + 1 :])) for part in parts]
+
+
+def _reshape(node: Node) -> Sequence[TensorType]:
+    """0 keeps a dim, −1 takes what is left."""
+    dims = [node.x.shape[index] if size == 0 else size for index, size in enumerate(node.attributes["shape"])]
+    left = node.x.size // prod(size for size in dims if size != -1)
+    return ((node.x.dtype, tuple(left if size == -1 else size for size in dims)),)
+
+
+def _pad(node: Node) -> Sequence[TensorType]:
+    pads, rank = node.attributes["paddings"], node.x.rank
+    return ((node.x.dtype, tuple(a + b + c for a, b, c in zip(node.x.shape, pads[:rank], pads[rank:], strict=True))),)
+
+
+def _gemm(node: Node) -> Sequence[TensorType]:
+    rows = node.x.shape[1 if node.attributes.get("transA") else 0]
+    columns = node.required(1).shape[0 if node.attributes.get("transB") else 1]
+    return ((node.x.dtype, (rows, columns)),)
+
+
+def _windows(node: Node) -> Sequence[TensorType]:
+    space, kernel = node.x.shape[2:], node.attributes["kernel_shape"]
+    strides = node.attributes.get("strides") or (1,) * len(space)
+    pads = node.attributes.get("pads") or 2 * (0,) * len(space)
+    padded = [size + before + after for size, before, after in zip(space, pads, pads[len(space) :], strict=False)]
+    if node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
+        out = tuple(-(-size // stride) for size, stride in zip(space, strides, strict=True))
+    else:
+        out = tuple((size - width) // stride + 1 for size, width, stride in zip(padded, kernel, strides, strict=True))
+    return ((node.x.dtype, node.x.shape[:2] + out),)
+
+
+def _whole_space(node: Node) -> Sequence[TensorType]:
+    return ((node.x.dtype, node.x.shape[:2] + (1,) * (node.x.rank - 2)),)
+
+
+def _gru(node: Node) -> Sequence[TensorType]:
+    (steps, batch, _), (directions, _, hidden) = node.x.shape, node.required(2).shape
+    return (node.x.dtype, (steps, directions, batch, hidden)), (node.x.dtype, (directions, batch, hidden))
+
+
+_AS_INPUTS = (
+    "Abs Add Ceil Clip Div Elu Exp Floor HardSigmoid LeakyRelu Log Max Mean Min Mul Neg PRelu Reciprocal Relu Selu Sigmoid "
+    "Sqrt Sub Sum Tanh"
+)
+
+RULES: Mapping[str, ShapeRule] = {
+    **dict.fromkeys(_AS_INPUTS.split(), _elementwise),
+    **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), _comparison),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), like_input),
+    "BatchNormalization": _with_parameters,
+    "Dropout": _with_mask,
+    "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "Gemm": _gemm,
+    "LpPool": _windows, "GlobalLpPool": _whole_space, "GRU": _gru,
+}  # fmt: skip
+
+
+def with_rules(table: dict[str, Callable[[Node], Work]]) -> FormulaTable:
+    """The table with these rules beside its formulas."""
+    found = {name: table.get(name) for name in RULES}
+    return table | {name: replace(each, shapes=RULES[name]) for name, each in found.items() if isinstance(each, Formula)}

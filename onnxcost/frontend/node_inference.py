@@ -1,0 +1,203 @@
+"""The types of one node's outputs: from onnx's own inference where it has one, else from what the file says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.table import FormulaTable, ShapeRule
+from onnxcost.frontend.constant_folding import can_fold, fold_value
+from onnxcost.frontend.contradictions import check_channels, check_positions, check_reshape, check_window, refuse_contradiction
+from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
+from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.graph import Tensor
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto
+    from onnx.defs import OpSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks.
+
+    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known.
+    """
+
+    opsets: Mapping[str, int]
+    imports: Sequence[OperatorSetIdProto]
+    ir_version: int
+    formulas: FormulaTable
+    answers: dict[Hashable, list[Value]] = field(default_factory=dict)
+    settled: dict[Hashable, list[Value]] = field(default_factory=dict)
+
+    def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> None:
+        """Fills in the types of the step's outputs; ``scope`` is what a subgraph of it can see. Raises Contradiction."""
+        alike = None if step.has_subgraph or any(v is not None and v.is_known for v in step.inputs) else _signature(step, {})
+        settled = self.settled.get(alike) if alike is not None else None
+        if settled is not None:
+            _take(step, settled)
+        else:
+            self._infer_anew(step, scope)
+            if alike is not None and _is_settled(step) and not any(v is not None and v.is_bound for v in step.outputs):
+                self.settled[alike] = [value if value is not None else Value("") for value in step.outputs]
+            for name, output in zip(step.node.output, step.outputs, strict=True):
+                if output is not None and not output.is_shaped and name in hints:
+                    _take_hint(output, hints[name])
+        if any(value is not None and value.is_bound for value in step.inputs):
+            for output in step.outputs:
+                if output is not None:
+                    output.is_bound = True
+
+    def _infer_anew(self, step: Step, scope: Mapping[str, Value]) -> None:
+        schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
+        if schema is not None and all(value is None or value.type is not None for value in step.inputs):
+            self._derive(step, schema, scope, fold=False)
+            if not _is_settled(step) and any(v is not None and v.tensor is None and v.is_known for v in step.inputs):
+                self._derive(step, schema, scope, fold=True)
+            _mask_of_dropout(step)
+            check_reshape(step)
+            check_window(step)
+            check_channels(step)
+        if not _is_settled(step):
+            self._apply_rules(step)
+
+    def _apply_rules(self, step: Step) -> None:
+        """The rules that stand beside the formulas: exact ones first, then the largest that an output can be."""
+        formula = self.formulas.get(f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type)
+        for rule, is_bound in ((getattr(formula, "shapes", None), False), (getattr(formula, "bounds", None), True)):
+            if rule is not None and not _is_settled(step):
+                for value in step.inputs:
+                    if value is not None:
+                        fold_value(value, self.opsets)
+                _apply(rule, step, self.opsets, is_bound=is_bound)
+
+    def _derive(self, step: Step, schema: OpSchema, scope: Mapping[str, Value], *, fold: bool) -> None:
+        data: dict[str, TensorProto] = {}
+        for name, value in zip(step.node.input, step.inputs, strict=True):
+            tensor = (fold_value(value, self.opsets) if fold else value.tensor) if value is not None else None
+            if tensor is not None:
+                data[name] = tensor
+        if step.has_subgraph:
+            answer = self._ask(step, schema, {name: value for name, value in scope.items() if value.type is not None}, data)
+        else:
+            alike = _signature(step, data)
+            if alike not in self.answers:
+                visible = {name: value for name, value in zip(step.node.input, step.inputs, strict=True) if value is not None}
+                self.answers[alike] = self._ask(step, schema, visible, data)
+            answer = self.answers[alike]
+        _take(step, answer)
+
+    def _ask(self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]) -> list[Value]:
+        """One value with the inferred type for each output; one without a type for an output that inference leaves open."""
+        from onnx import shape_inference
+        from onnx.checker import ValidationError
+
+        types = {name: value.type for name, value in visible.items() if value.type is not None}
+        check_positions(step)
+        try:
+            found = shape_inference.infer_node_outputs(
+                schema, _explicit(step.node), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
+            )
+        # Beside its own errors onnx raises those of C++ for types that do not exist and inputs that are too few.
+        except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError, LookupError) as error:
+            if (computed := _compute(step, self.opsets)) is not None:
+                return computed
+            refuse_contradiction(step, str(error))
+            found = {}
+        answer = [Value(name) for name in step.node.output]
+        for value in answer:
+            if value.name and value.name in found and found[value.name].WhichOneof("value"):
+                value.learn(found[value.name])
+        return answer
+
+
+def _explicit(node: NodeProto) -> NodeProto:
+    """The node as onnx's inference should read it: that of STFT takes an absent ``onesided`` for 0, its default is 1."""
+    if node.op_type != "STFT" or any(attribute.name == "onesided" for attribute in node.attribute):
+        return node
+    from onnx import NodeProto, helper
+
+    explicit = NodeProto()
+    explicit.CopyFrom(node)
+    explicit.attribute.append(helper.make_attribute("onesided", 1))
+    return explicit
+
+
+def _compute(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
+    """The outputs of a node that can be run, whatever inference thinks of it: it is stricter than the runtimes in places."""
+    if not can_fold(step) or not step.node.output:
+        return None
+    answer = [Value(name) for name in step.node.output]
+    trial = replace(step, outputs=tuple(answer))
+    for value in answer:
+        value.folds_from = trial
+    fold_value(answer[0], opsets)  # one run makes them all
+    return answer if all(value.type is not None for value in answer) else None
+
+
+def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
+    """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known."""
+    types = tuple([value.signature if value is not None else None for value in step.inputs])
+    outputs = tuple([output is not None for output in step.outputs])
+    attributes = tuple([attribute.SerializeToString() for attribute in step.attributes.values()])
+    elements = (
+        tuple([(i, data[name].SerializeToString()) for i, name in enumerate(step.node.input) if name in data]) if data else ()
+    )
+    return step.domain, step.node.op_type, types, outputs, attributes, elements
+
+
+def _take(step: Step, answer: Sequence[Value]) -> None:
+    for output, found in zip(step.outputs, answer, strict=True):
+        if output is not None and found.type is not None:
+            output.learn_from(found)
+
+
+def _is_settled(step: Step) -> bool:
+    return all(output is None or output.is_shaped for output in step.outputs)
+
+
+def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: bool) -> None:
+    try:
+        types = rule(as_node(step, opsets, _without_elements))
+    # As with a formula: a node that does not fit its operator stays open.
+    except (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return
+    for output, type_ in zip(step.outputs, types, strict=False):
+        if output is not None and type_ is not None and not output.is_shaped:
+            dtype, dims = type_
+            output.learn(tensor_type(element_type(dtype), dims))
+            output.is_bound = is_bound
+
+
+def _without_elements(value: Value) -> Tensor:
+    """No rule for shapes looks into a sequence, which may be long and read by many nodes."""
+    return as_tensor(value if value.elements is None else replace(value, elements=None, content=None))
+
+
+def _mask_of_dropout(step: Step) -> None:
+    """Before opset 12 onnx infers no shape for Dropout's second output, which has that of the first."""
+    if step.node.op_type != "Dropout" or len(step.outputs) < 2:
+        return
+    kept, mask = step.outputs[:2]
+    if kept is not None and mask is not None and mask.type is not None and kept.is_shaped and not mask.is_shaped:
+        mask.learn(tensor_type(mask.type.tensor_type.elem_type, kept.dims))  # type: ignore[arg-type]  # all are int
+
+
+def _take_hint(output: Value, hint: TypeProto) -> None:
+    """What the file says of a value that inference left open; a dim that was derived is kept."""
+    from onnx import TypeProto
+
+    merged = TypeProto()
+    if output.type is None or output.dims is None:
+        output.learn(hint)
+        return
+    merged.CopyFrom(output.type)
+    declared, derived = hint.tensor_type.shape.dim, merged.tensor_type.shape.dim
+    if len(declared) == len(derived):
+        for dim, stored in zip(derived, declared, strict=True):
+            if not dim.HasField("dim_value") and stored.HasField("dim_value"):
+                dim.dim_value = stored.dim_value
+        output.learn(merged)

@@ -1,0 +1,257 @@
+"""Normalization of a model before shape inference: known opsets, functions inlined, nodes in execution order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, NamedTuple
+
+from onnxcost.errors import ModelError
+from onnxcost.formulas import CONTROL_FLOW
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
+
+
+MOST_NODES, MOST_BYTES = 50_000, 50_000_000
+"""What a model may become when its functions are inlined, or STORED times what the file has if that is more: forty functions
+that each call the next one twice would become a million millions of nodes.
+"""
+STORED = 10
+MOST_CALLS = 100
+"""Calls of functions inside each other."""
+
+_Key = tuple[str, str, str]
+
+
+def inline_functions(model: ModelProto) -> ModelProto:
+    """The model with its functions' nodes in place of their calls; a model without functions as it is.
+
+    Raises ModelError for functions that call themselves or are defined twice, and for more nodes than MOST_NODES.
+    """
+    if not model.functions:
+        return model
+    from google.protobuf.message import DecodeError
+    from onnx import inliner
+    from onnx.checker import ValidationError
+
+    _check_size(model)
+    try:
+        return inliner.inline_local_functions(model)
+    except DecodeError:
+        raise ModelError("the model's functions nest subgraphs deeper than a file can store") from None
+    except (RuntimeError, ValueError, ValidationError) as error:
+        raise ModelError(f"the model's functions cannot be inlined: {' '.join(str(error).split())}") from None
+
+
+class _Size(NamedTuple):
+    """What nodes become when their calls are inlined; ``depth`` is that of the calls, 0 without any."""
+
+    nodes: int
+    bytes: int
+    depth: int
+
+
+def _check_size(model: ModelProto) -> None:
+    functions: dict[_Key, FunctionProto] = {}
+    for function in model.functions:
+        key = function.domain, function.name, function.overload
+        if key in functions:
+            raise ModelError(f"the function {_function_label(key)} is defined twice")
+        functions[key] = function
+    calls = {
+        key: {called for node in _nodes(function.node) if (called := _callee(node)) in functions}
+        for key, function in functions.items()
+    }
+    try:
+        order = tuple(TopologicalSorter(calls).static_order())
+    except CycleError as error:
+        ring = " → ".join(_function_label(key) for key in error.args[1][:6])
+        raise ModelError(f"a function calls itself: {ring}; a model's functions must not be recursive") from None
+    name, attribute = _largest_arguments(model, functions)
+    sizes: dict[_Key, _Size] = {}
+    for key in order:
+        function = functions[key]
+        replaced = name * _parameters_read(function) + attribute * _attributes_read(function)
+        sizes[key] = _size(function.node, function.ByteSize() + replaced, sizes)
+        if sizes[key].depth > MOST_CALLS:
+            raise ModelError(
+                f"the model's functions call each other more than {MOST_CALLS} deep, from {_function_label(key)} on"
+            )
+    total = _size(model.graph.node, model.graph.ByteSize(), sizes)
+    stored = sum(1 for nodes in (model.graph.node, *(each.node for each in functions.values())) for _ in _nodes(nodes))
+    if total.nodes > max(MOST_NODES, STORED * stored) or total.bytes > max(MOST_BYTES, STORED * model.ByteSize()):
+        much = f"{_power(total.nodes)} nodes of {_power(total.bytes)} bytes"
+        raise ModelError(f"the model's functions call each other so often that they become {much}")
+
+
+def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto]) -> tuple[int, int]:
+    """The bytes of the longest name and of the largest attribute that inlining can put in the place of a parameter."""
+    name = attribute = 0
+    for nodes in (model.graph.node, *(function.node for function in functions.values())):
+        for node in _nodes(nodes):
+            if _callee(node) in functions:
+                name = max(name, *map(len, (*node.input, *node.output)), 0)
+                attribute = max(attribute, *(item.ByteSize() for item in node.attribute), 0)
+    defaults = [item.ByteSize() for function in functions.values() for item in function.attribute_proto]
+    return name, max(attribute, *defaults, 0)
+
+
+def _parameters_read(function: FunctionProto) -> int:
+    parameters = {*function.input, *function.output}
+    return sum(1 for node in _nodes(function.node) for name in (*node.input, *node.output) if name in parameters)
+
+
+def _attributes_read(function: FunctionProto) -> int:
+    return sum(1 for node in _nodes(function.node) for item in node.attribute if item.ref_attr_name)
+
+
+def _size(nodes: Iterable[NodeProto], own_bytes: int, sizes: Mapping[_Key, _Size]) -> _Size:
+    parts = [sizes.get(_callee(node), _Size(1, 0, -1)) for node in _nodes(nodes)]
+    depth = max((part.depth + 1 for part in parts), default=0)
+    return _Size(sum(part.nodes for part in parts), own_bytes + sum(part.bytes for part in parts), depth)
+
+
+def _power(number: int) -> str:
+    """A number that may have thousands of digits."""
+    return f"{number:,}" if number < 10**15 else f"more than 2^{number.bit_length() - 1}"
+
+
+def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """The nodes and those of their bodies."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(graph.node)
+
+
+def _callee(node: NodeProto) -> _Key:
+    return node.domain, node.op_type, node.overload
+
+
+def _function_label(key: _Key) -> str:
+    return "'" + ".".join(part for part in key if part) + "'"
+
+
+_STANDARD = "ai.onnx"
+
+
+def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
+    """The model with its functions inlined and ``ai.onnx`` written as "", and its opsets. Raises ModelError for a version
+    of the format or an opset that does not exist and for functions that cannot be inlined.
+    """
+    for opset in model.opset_import:
+        opset.domain = "" if opset.domain == _STANDARD else opset.domain
+    _check_ir_version(model.ir_version)
+    model = inline_functions(model)
+    _rename_standard_domain(model.graph)
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    if not opsets and model.ir_version < 3:
+        opsets = {"": 1}
+    _check_opset(opsets)
+    return model, opsets
+
+
+def _check_ir_version(version: int) -> None:
+    """A newer one than onnx knows is tried: it may hold nothing new. One that onnx cannot even store is damage."""
+    if not 0 <= version < 2**31:
+        raise ModelError(f"the model says that it is in version {version} of the ONNX format, which there is not")
+
+
+def _rename_standard_domain(graph: GraphProto) -> None:
+    for node in graph.node:
+        if node.domain == _STANDARD:
+            node.domain = ""
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename_standard_domain(attribute.g)
+
+
+def _check_opset(opsets: Mapping[str, int]) -> None:
+    from onnx import defs
+
+    newest = defs.onnx_opset_version()
+    version = opsets.get("")
+    if version is not None and not 1 <= version <= newest:
+        raise ModelError(f"the model asks for opset {version} of ai.onnx: the installed onnx knows 1 to {newest}; upgrade onnx")
+    for domain, version in opsets.items():
+        if not 0 <= version < 2**31:
+            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which there is not")
+    if not opsets:
+        raise ModelError("the model imports no opset: its operators have no meaning without one")
+
+
+def operators_in(model: ModelProto) -> frozenset[str]:
+    """The operators of the model's nodes, those of its bodies and functions included, as formula tables name them."""
+    local = {(function.domain, function.name) for function in model.functions}
+    found: set[tuple[str, str]] = set()
+    graphs = [model.graph.node, *(function.node for function in model.functions)]
+    while graphs:
+        for node in graphs.pop():
+            found.add((node.domain, node.op_type))
+            graphs += [attribute.g.node for attribute in node.attribute if attribute.HasField("g")]
+    return frozenset(
+        op_type if domain in ("", _STANDARD) else f"{domain}.{op_type}"
+        for domain, op_type in found - local
+        if op_type not in CONTROL_FLOW
+    )
+
+
+Reads = dict[int, "tuple[GraphProto, frozenset[str]]"]
+"""By the identity of a body: the body, and the names that it reads from around it."""
+
+
+def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
+    """The nodes, each after those whose outputs it reads, its bodies included; as they stand where that is so already.
+    ``reads`` remembers what bodies read.
+
+    Raises ModelError for a value that nothing defines and for a cycle.
+    """
+    seen: set[str] = set()
+    for node in graph.node:
+        for name in (*node.input, *names_in_bodies(node, reads)) if node.attribute else node.input:
+            if name and name not in seen and name not in outer:
+                return _sort_nodes(graph, outer, reads)
+        seen.update(node.output)
+    return list(graph.node)
+
+
+def names_in_bodies(node: NodeProto, reads: Reads) -> Iterator[str]:
+    """The names that a node's bodies read from around them."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from _free_names(attribute.g, reads)
+
+
+def _free_names(graph: GraphProto, reads: Reads) -> frozenset[str]:
+    known = reads.get(id(graph))
+    if known is None:
+        own = {value.name for value in (*graph.input, *graph.initializer)} | {
+            name for node in graph.node for name in node.output
+        }
+        read = {name for node in graph.node for name in (*node.input, *names_in_bodies(node, reads))}
+        known = reads[id(graph)] = graph, frozenset((read | {value.name for value in graph.output}) - own)
+    return known[1]
+
+
+def _sort_nodes(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
+    from graphlib import CycleError, TopologicalSorter
+
+    nodes = list(graph.node)
+    made = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    for node in nodes:
+        for name in node.input:
+            if name and name not in made and name not in outer:
+                raise ModelError(f"node '{_node_label(node)}' reads '{name}', which nothing in the model defines")
+    names_read = {index: (*node.input, *names_in_bodies(node, reads)) for index, node in enumerate(nodes)}
+    order = TopologicalSorter({index: [made[name] for name in names if name in made] for index, names in names_read.items()})
+    try:
+        return [nodes[index] for index in order.static_order()]
+    except CycleError as error:
+        names = " → ".join(f"'{_node_label(nodes[index])}'" for index in error.args[1][:6])
+        raise ModelError(f"the graph has a cycle: {names}; no order of its nodes can be executed") from None
+
+
+def _node_label(node: NodeProto) -> str:
+    return node.name or f"{node.op_type} that makes {', '.join(node.output)}"

@@ -1,0 +1,422 @@
+"""Reads a model and skips its weights' bytes: a walk over the protobuf wire format that copies all but large payloads.
+
+Only the ranges of the file with the graph in them are read; external data is never opened.
+Wire format: https://protobuf.dev/programming-guides/encoding. Field numbers: onnx.proto (ModelProto and what it holds).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.documents import is_whole
+from onnxcost.errors import ModelError
+from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
+from onnxcost.frontend.byte_source import ModelSource as ModelSource
+from onnxcost.frontend.file_kinds import describe_file
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+
+
+def check_names(model: ModelProto) -> None:
+    """Raises ModelError for a name, of those that are read later, that is not UTF-8."""
+    _check((model.producer_name, model.producer_version, *(opset.domain for opset in model.opset_import)))
+    _check_graph(model.graph)
+    for function in model.functions:
+        _check((function.domain, function.name, function.overload, *function.input, *function.output, *function.attribute))
+        _check((*(item.name for item in function.attribute_proto), *(opset.domain for opset in function.opset_import)))
+        _check_nodes(function.node)
+
+
+def _check(names: Iterable[Any]) -> None:
+    for name in names:
+        if type(name) is not str:
+            raise ModelError(f"the name {bytes(name)!r} in it is not UTF-8")
+
+
+def _check_graph(graph: GraphProto) -> None:
+    _check((graph.name, *(tensor.name for tensor in graph.initializer)))
+    _check((*(sparse.values.name for sparse in graph.sparse_initializer), *(value.name for value in graph.value_info)))
+    for value in (*graph.input, *graph.output):
+        _check((value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)))
+    _check_nodes(graph.node)
+
+
+def _check_nodes(nodes: Iterable[NodeProto]) -> None:
+    for node in nodes:
+        _check([node.op_type, node.domain, node.name, node.overload, *node.input, *node.output])
+        for entry in node.metadata_props:
+            _check((entry.key, entry.value))
+        for attribute in node.attribute:
+            _check((attribute.name, attribute.ref_attr_name))
+            if attribute.HasField("g"):
+                _check_graph(attribute.g)
+
+
+LARGE = 1024
+"""A tensor whose payload takes more bytes than this in the file loses it."""
+
+NOT_STORED = "weights-not-stored"
+"""The external location that a tensor without its payload names."""
+
+FILE_BYTES = "onnxcost.file_bytes"
+"""The key of a stored skeleton's metadata under which the bytes of the file that it was made of are kept."""
+
+MAX_DEPTH = 64
+"""Graphs nested deeper than this are refused: protobuf itself gives up at a hundred messages."""
+
+HEAD = 1024
+"""Bytes at the beginning of a file by which its kind is told."""
+
+_VARINT, _BYTES = 0, 2
+_FIXED: Mapping[int, int] = {1: 8, 5: 4}
+"""The wire types of numbers that are as many bytes."""
+_HEADER = 20
+"""The most bytes that a tag and a length take, or a tag and a number."""
+_LARGEST_STEP = 2**18
+"""The most bytes that are read at once to walk over them."""
+_ENDLESS = sys.maxsize
+"""Where a stream ends, as far as that is known."""
+
+# Which fields of a message hold a message that may hold a tensor.
+_CHILDREN: Mapping[str, Mapping[int, str]] = {
+    "Model": {7: "Graph", 25: "Function"},
+    "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
+    "Function": {7: "Node", 11: "Attribute"},
+    "Node": {5: "Attribute"},
+    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
+    "SparseTensor": {1: "Tensor", 2: "Tensor"},
+}
+# Which fields are left out: a model's training graphs, which inference never runs.
+_DROPPED: Mapping[str, frozenset[int]] = {"Model": frozenset({20})}
+# A tensor's payload, and where it lies: left out where the payload is large, and NOT_STORED says where it lies.
+_PAYLOAD, _LOCATION_FIELDS = frozenset({4, 5, 6, 7, 9, 10, 11}), frozenset({13, 14})
+# A string that is left out where it is large: a compiled model, in the nodes that hold one.
+_STRING: Mapping[str, int] = {"Attribute": 4}
+
+
+class Skeleton(NamedTuple):
+    """A model without its large payloads. ``path`` is "" where it did not come from a file; ``file_bytes`` are all it had,
+    or those of the file that it was stripped of them from.
+    """
+
+    model: ModelProto
+    path: str
+    file_bytes: int
+
+
+def read_skeleton(source: ModelSource) -> Skeleton:  # type: ignore[valid-type]
+    """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads.
+
+    Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
+    """
+    with open_source(source) as data:
+        model = _read(data, _EXTERNAL)
+        return Skeleton(model, data.path, _original_bytes(model) or data.size or 0)
+
+
+def read_locations(source: ModelSource) -> ModelProto:  # type: ignore[valid-type]
+    """As ``read_skeleton``, but what is external here is so in the file too, and lies where it says there."""
+    with open_source(source) as data:
+        return _read(data, b"")
+
+
+def _original_bytes(model: ModelProto) -> int | None:
+    sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
+    return int(sizes[0]) if sizes and is_whole(sizes[0]) else None
+
+
+def _read(source: ByteSource, mark: bytes) -> ModelProto:
+    is_stream = source.size is None  # and then not there a second time
+    walk = _Walk(source, mark)
+    if not walk.head:
+        raise ModelError(f"{source.path or 'the model'} is empty: it has no bytes at all")
+    try:
+        small = walk.message("Model")
+        source.check()
+        return _parse(small)
+    except ModelError as error:
+        source.check()  # what is wrong with a file that changes does not matter
+        said = describe_file(walk.head, source.path) or (not is_stream and _other_message(source)) or error
+        raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {said}") from None
+
+
+def _other_message(source: ByteSource) -> str:
+    """Which other message of ONNX the source is; "" for none."""
+    from google.protobuf.message import DecodeError
+    from onnx import FunctionProto, GraphProto, TensorProto
+
+    for kind, message in (("Tensor", TensorProto), ("Graph", GraphProto), ("Function", FunctionProto)):
+        try:
+            found = message.FromString(_Walk(source, b"").message(kind))
+        except (ModelError, DecodeError, RuntimeError):
+            continue
+        size = found.ByteSize()
+        found.DiscardUnknownFields()
+        if _TELLING[kind](found) and found.ByteSize() == size:
+            return f"it is a single {kind.lower()} ({kind}Proto), not a model, which has a graph and its opsets"
+    return ""
+
+
+_TELLING: Mapping[str, Callable[[Any], bool]] = {
+    "Tensor": lambda tensor: tensor.data_type in tensor.DataType.values()[1:],
+    "Graph": lambda graph: bool(graph.node) and all(node.op_type for node in graph.node),
+    "Function": lambda function: bool(function.name and function.node),
+}
+"""What such a message has that another that happens to parse as one lacks."""
+
+
+def _parse(small: bytes) -> ModelProto:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(small)
+    except (DecodeError, RuntimeError, UnicodeDecodeError) as error:
+        raise ModelError(f"its protobuf message does not parse ({error})") from None
+    if not model.HasField("graph"):
+        raise ModelError("it has no graph")
+    check_names(model)
+    return model
+
+
+class _Walk:
+    """One pass over a model, from its first byte to its last, that collects what is kept of it.
+
+    It sees the source through a window: ``_data``, which begins at ``_start``. Up to ``_limit`` a field's tag and length are in
+    it. What lies before ``_done`` is collected or left out.
+    """
+
+    __slots__ = ("_data", "_done", "_kept", "_limit", "_mark", "_pieces", "_source", "_start", "_step", "head")
+
+    def __init__(self, source: ByteSource, mark: bytes) -> None:
+        self._source, self._mark = source, mark
+        self._pieces: list[bytes | memoryview] = []
+        self._kept = self._done = self._start = self._limit = 0
+        self._step, self._data = source.step, source.read(0, 0)
+        self._load(0)
+        self.head = bytes(self._data[:HEAD])
+
+    def message(self, kind: str) -> bytes:
+        """The source as a message of type ``kind``, without the payloads of large tensors.
+
+        Such a tensor gets the mark; without one it says nothing of its data. Raises ModelError for what is no message.
+        """
+        try:
+            self._copy(kind, 0, _ENDLESS if self._source.size is None else self._source.size, 0)
+            self._keep_to(self._source.size or 0)
+        except IndexError:
+            raise ModelError(f"it ends in the middle of a number at byte {self._start + len(self._data)}") from None
+        return b"".join(self._pieces)
+
+    def _copy(self, kind: str, start: int, end: int, depth: int) -> None:
+        if depth > 4 * MAX_DEPTH:
+            raise ModelError(f"its graphs are nested more than {MAX_DEPTH} deep")
+        if kind == "Tensor":
+            self._copy_tensor(start, end)
+            return
+        children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, ()), _STRING.get(kind)
+        for number, size, at, after in self._fields(start, end):
+            if number in dropped or (size > LARGE and number == string):
+                self._keep_to(at)
+                self._done = after
+            elif size > LARGE and number in children:
+                self._keep_to(at)
+                self._done = after - size
+                slot, before = len(self._pieces), self._kept
+                self._pieces.append(b"")  # the tag and the length, when that is known
+                self._copy(children[number], after - size, after, depth + 1)
+                self._keep_to(after)
+                self._pieces[slot] = _varint_bytes(number << 3 | _BYTES) + _varint_bytes(self._kept - before)
+                self._kept += len(self._pieces[slot])
+
+    def _copy_tensor(self, start: int, end: int) -> None:
+        payload = 0
+        held: list[slice] = []  # pieces that go if the payload turns out to be large
+        for number, size, at, after in self._fields(start, end):
+            if number not in _PAYLOAD and not (number in _LOCATION_FIELDS and self._mark):
+                continue
+            self._keep_to(at)
+            payload += size if number in _PAYLOAD else 0
+            if payload <= LARGE:
+                first = len(self._pieces)
+                self._keep_to(after)
+                held.append(slice(first, len(self._pieces)))
+            self._done = after
+        if payload > LARGE:
+            self._keep_to(end)
+            for pieces in held:
+                self._kept -= sum(map(len, self._pieces[pieces]))
+                self._pieces[pieces] = [b""] * (pieces.stop - pieces.start)
+            self._pieces.append(self._mark)
+            self._kept += len(self._mark)
+
+    def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends."""
+        data, start, limit = self._data, self._start, self._limit
+        while position < end:
+            if position > limit:
+                self._load(position)
+                data, start, limit = self._data, self._start, self._limit
+                if not data and end == _ENDLESS:
+                    return
+            index = position - start
+            tag = data[index]
+            index += 1
+            if tag > 0x7F:
+                tag, index = _varint(data, index - 1, start)
+            wire_type = tag & 7
+            if wire_type == _BYTES:
+                size = data[index]
+                index += 1
+                if size > 0x7F:
+                    size, index = _varint(data, index - 1, start)
+            elif wire_type == _VARINT:
+                size = _varint(data, index, start)[1] - index
+            else:
+                size = _FIXED.get(wire_type, -1)
+            if size < 0 or tag < 8:
+                raise ModelError(f"byte {position} is no protobuf field")
+            after = start + index + size
+            if after > end:
+                raise ModelError(f"it ends in the middle of a field at byte {position}, as an incomplete download does")
+            yield tag >> 3, size, position, after
+            if self._start != start:
+                data, start, limit = self._data, self._start, self._limit
+            position = after
+
+    def _load(self, position: int) -> None:
+        """Moves the window to ``position``. It grows as long as it moves on without a gap, and is small again after one."""
+        self._keep_to(position)
+        stop = self._start + len(self._data)
+        is_next = position <= stop + self._source.step
+        self._step = max(min(2 * self._step, _LARGEST_STEP) if is_next else 0, self._source.step, _HEADER)
+        rest = bytes(self._data[position - self._start :]) if position < stop else b""
+        more = self._source.read(position + len(rest), position + len(rest) + self._step)
+        self._data, self._start = rest + more if rest else more, position
+        stop = position + len(self._data)
+        self._limit = stop - (1 if stop == self._source.size else _HEADER)
+
+    def _keep_to(self, end: int) -> None:
+        """Collects what comes before ``end``."""
+        start, stop = self._done, self._start + len(self._data)
+        if end <= start:
+            return
+        self._kept += end - start
+        if self._kept > LARGEST:
+            raise ModelError("it takes more than 2 GiB without its weights: protobuf reads no more")
+        if start < stop:
+            self._pieces.append(self._data[start - self._start : end - self._start])
+        if end > stop:
+            self._pieces.append(piece := self._source.read(max(start, stop), end))
+            if len(piece) < end - max(start, stop):
+                raise ModelError(f"it ends in the middle of a field, after {self._source.size} bytes")
+        self._done = end
+
+
+def _varint(data: bytes | memoryview, index: int, start: int) -> tuple[int, int]:
+    """The number at ``index``, and the index behind it; ``start`` is where the data begins in the model."""
+    value = shift = 0
+    while shift < 70:
+        byte = data[index]
+        index += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, index
+        shift += 7
+    raise ModelError(f"it ends in the middle of a number at byte {start + index}")
+
+
+def _varint_bytes(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _bytes_field(number: int, payload: bytes) -> bytes:
+    return _varint_bytes(number << 3 | _BYTES) + _varint_bytes(len(payload)) + payload
+
+
+# external_data = [{key: "location", value: NOT_STORED}], data_location = EXTERNAL
+_EXTERNAL = _bytes_field(13, _bytes_field(1, b"location") + _bytes_field(2, NOT_STORED.encode())) + b"\x70\x01"
+
+
+class Stored(NamedTuple):
+    """A tensor and what it is there: the ``value`` of that name in the graph, the function or a body of theirs that ``scope``
+    is (as ``scope_of`` tells), or an attribute of a node; of a sparse tensor (``sparse``) the elements or the positions.
+    """
+
+    tensor: TensorProto
+    scope: str
+    value: str = ""
+    attribute: str = ""
+    sparse: SparseTensorProto | None = None
+
+    @property
+    def name(self) -> str:
+        """A name for it, as good as any: attributes may have none."""
+        return self.value or self.tensor.name or self.attribute
+
+    @property
+    def is_external(self) -> bool:
+        """Whether its payload lies in another file."""
+        return bool(self.tensor.data_location == self.tensor.EXTERNAL)
+
+    @property
+    def location(self) -> str:
+        """The file that it says its payload lies in."""
+        return self.whereabouts.get("location", "")
+
+    @property
+    def whereabouts(self) -> dict[str, str]:
+        """The file, and the offset and the length in it."""
+        return {str(entry.key): str(entry.value) for entry in self.tensor.external_data}
+
+
+def stored_tensors(model: ModelProto) -> Iterator[Stored]:
+    """The tensors of the graph, its bodies and the model's functions: initializers, constants and attributes."""
+    yield from _in_graph(model.graph, "")
+    for function in model.functions:
+        yield from _in_nodes(function.node, scope_of(function.domain, function.name, function.overload))
+
+
+def scope_of(domain: str, name: str, overload: str) -> str:
+    """What sets a function's names apart from those of the graph, whose scope is ""."""
+    return f"{domain}.{name}:{overload}/"
+
+
+def _in_graph(graph: GraphProto, scope: str) -> Iterator[Stored]:
+    for tensor in graph.initializer:
+        yield Stored(tensor, scope, tensor.name)
+    for sparse in graph.sparse_initializer:
+        yield from _in_sparse(sparse, scope, sparse.values.name)
+    yield from _in_nodes(graph.node, scope)
+
+
+def _in_sparse(sparse: SparseTensorProto, scope: str, value: str) -> Iterator[Stored]:
+    yield Stored(sparse.values, scope, value)
+    yield Stored(sparse.indices, scope, sparse=sparse, attribute="indices")
+
+
+def _in_nodes(nodes: Iterable[NodeProto], scope: str) -> Iterator[Stored]:
+    for node in nodes:
+        value = node.output[0] if node.op_type == "Constant" and node.output else ""
+        for graph in bodies(node):
+            yield from _in_graph(graph, scope)
+        for attribute in node.attribute:
+            for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
+                yield Stored(tensor, scope, value, attribute.name)
+            for sparse in [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors:
+                yield from _in_sparse(sparse, scope, value)
+
+
+def bodies(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs in a node's attributes."""
+    for attribute in node.attribute:
+        yield from [attribute.g] if attribute.HasField("g") else attribute.graphs

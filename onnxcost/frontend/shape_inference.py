@@ -1,0 +1,210 @@
+"""One walk over the graph in execution order: binds the inputs, infers every node's output types, folds what decides them.
+
+ONNX's own inference is asked node by node (`infer_node_outputs`): a value that one answer needs is folded before it is
+given, so that one walk learns what repeated whole-graph inference would, in time linear in the nodes.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.errors import InputError, ModelError
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend.bodies import Body, ShapedModel
+from onnxcost.frontend.constant_folding import can_fold, is_repeatable
+from onnxcost.frontend.contradictions import Contradiction
+from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
+from onnxcost.frontend.dims import bind_inputs, describe_assumptions, fill_containers, make_given_values, merge_given_shapes
+from onnxcost.frontend.node_inference import Inference
+from onnxcost.frontend.normalize import in_execution_order, names_in_bodies, normalize
+from onnxcost.frontend.sequences import SEQUENCES
+from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
+from onnxcost.frontend.values import HELD, Step, Value, tensor_type
+from onnxcost.graph import Caveat
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+    from onnxcost.frontend.trace import Pass, Trace
+
+
+Scope = MutableMapping[str, Value]
+
+
+def infer_shapes(
+    model: ModelProto,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    formulas: FormulaTable = MappingProxyType({}),
+    trace: Trace | None = None,
+) -> ShapedModel:
+    """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
+    rules are used.
+
+    Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
+    """
+    model, opsets = normalize(model)
+    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas)
+    found = ShapedModel(model, opsets, inference, trips or {})
+    graph = model.graph
+    stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
+    inputs = [value for value in graph.input if value.name not in stored]
+    given = make_given_values(inputs, values or {})
+    shapes = merge_given_shapes(inputs, given, shapes or {})
+    found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
+    for value, info in zip(found.inputs, inputs, strict=True):
+        value.learn(info.type)
+    fed = trace.values if trace is not None else {}
+    lengths, dims = fill_containers(found.inputs, {**fed, **(values or {})}, dims or {})
+    found.dims = (*bind_inputs(inputs, shapes, dims), *lengths)
+    scope: Scope = {}
+    for value, info in zip(found.inputs, inputs, strict=True):
+        if info.type.HasField("tensor_type"):
+            value.learn(info.type)
+        _define(scope, info.name, value, "an input of the graph")
+    if trace is not None:
+        apply_trace(found, trace, make_given_values(inputs, fed))
+    try:
+        _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
+    except Contradiction as contradiction:
+        raise ModelError(f"{contradiction}{describe_assumptions(found.dims)}") from None
+    found.outputs = _outputs(graph, scope, "the graph")
+    found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
+    _refuse_unknown_loops(found)
+    return found
+
+
+def _refuse_unknown_loops(found: ShapedModel) -> None:
+    for name in found.trips:
+        if name not in found.loops:
+            there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
+            raise InputError(f"the model has no Loop '{name}': it has {there}")
+
+
+def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = False) -> None:
+    if name in scope and not shadows:
+        raise ModelError(f"the value '{name}' is defined twice, the second time by {by}: a graph defines each name once")
+    scope[name] = value
+
+
+def _outputs(graph: GraphProto, scope: Scope, whose: str) -> list[Value]:
+    for info in graph.output:
+        if info.name not in scope:
+            raise ModelError(f"output '{info.name}' of {whose} is made by no node")
+    return [scope[info.name] for info in graph.output]
+
+
+def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, steps: list[Step], ran: Pass | None) -> None:
+    """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines. ``ran`` is the
+    pass through it that is known.
+    """
+    if prefix:
+        found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
+    _define_constants(graph, scope, prefix, found)
+    hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    for position, node in enumerate(in_execution_order(graph, scope, found.reads)):
+        step = _step(node, position, scope, prefix, ran)
+        if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
+            CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
+            learn_from_run(step)
+        else:
+            read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
+            found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
+            if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
+                SEQUENCES[step.node.op_type](step, found.opsets)
+                found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
+            learn_from_run(step)
+            _settle(step, found)
+            if step.has_subgraph:
+                run_modifiers(step, _body(scope, found), steps)
+            steps.append(step)
+        for output, name in zip(step.outputs, node.output, strict=True):
+            if output is not None:
+                _hold(output, found)
+                _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+
+
+def _hold(output: Value, found: ShapedModel) -> None:
+    """Sequences that hold too many tensors in all are not followed any further."""
+    if output.elements is not None:
+        found.held += len(output.elements)
+        if found.held > HELD:
+            output.elements, output.is_shaped = None, False
+
+
+def _body(scope: Scope, found: ShapedModel) -> Body:
+    """What walks a subgraph for control flow: its formal inputs take on values, its steps and outputs come back."""
+
+    def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value], ran: Pass | None) -> tuple[list[Step], list[Value]]:
+        if prefix.count("/") > MAX_NESTING:
+            raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
+        if len(prefix) > LONGEST_PREFIX:
+            # Each node inside is named after those around it: long names would take up many times the model's size.
+            prefix = f"{prefix[:60]}…{sha256(prefix.encode()).hexdigest()[:16]}/"
+        inner: Scope = ChainMap({}, scope)
+        for info, value in zip(graph.input, arguments, strict=False):
+            inner[info.name] = value
+        steps: list[Step] = []
+        _walk(graph, inner, prefix, found, steps, ran)
+        return steps, _outputs(graph, inner, f"the body '{prefix[:-1]}'")
+
+    return walk
+
+
+MAX_NESTING, LONGEST_PREFIX = 256, 10_000
+"""Subgraphs within each other; characters of the names of the nodes around a nested one."""
+
+
+def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
+    stored = [(tensor, tensor.dims, True) for tensor in graph.initializer]
+    stored += [(sparse.values, sparse.dims, False) for sparse in graph.sparse_initializer]
+    for tensor, dims, is_dense in stored:
+        if any(size < 0 for size in dims):
+            raise ModelError(f"the constant '{tensor.name}' has a negative dim: {list(dims)}")
+        has_elements = is_dense and tensor.data_location != tensor.EXTERNAL
+        value = Value(prefix + tensor.name, is_constant=True, tensor=tensor if has_elements else None)
+        value.learn(tensor_type(tensor.data_type, dims))
+        _define(scope, tensor.name, value, "a constant of the graph", shadows=bool(prefix))
+        found.constants[value.name] = value
+
+
+def _step(node: NodeProto, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
+    name = node.name or f"{node.op_type}_{position}"
+    inputs = tuple([scope[item] if item else None for item in node.input])
+    outputs = tuple([Value(prefix + item) if item else None for item in node.output])
+    attributes = {item.name: item for item in node.attribute}
+    has_subgraph = any(item.HasField("g") or item.graphs for item in attributes.values())
+    execution = ran.executions.get(first_output(node)) if ran is not None else None
+    return Step(node, prefix + name, node.domain, inputs, outputs, attributes, has_subgraph=has_subgraph, execution=execution)
+
+
+def _settle(step: Step, found: ShapedModel) -> None:
+    """Notes what can be said of the outputs' elements."""
+    if step.node.op_type == "Constant" and not step.domain:
+        _settle_constant(step, found)
+        return
+    follows = can_fold(step)
+    is_constant = any(step.inputs) and all(value is None or value.is_constant for value in step.inputs) and is_repeatable(step)
+    for output in step.outputs if follows or is_constant else ():
+        if output is not None:
+            output.is_constant = is_constant
+            output.folds_from = step if follows and output.tensor is None else None
+
+
+def _settle_constant(step: Step, found: ShapedModel) -> None:
+    output = step.outputs[0] if step.outputs else None
+    if output is None:
+        raise ModelError(f"node '{step.name}' (Constant) has no output")
+    output.is_constant = True
+    found.constants[output.name] = output
+    attribute = step.attributes.get("value")
+    if attribute is None:
+        output.folds_from = step
+    elif attribute.t.data_location != attribute.t.EXTERNAL:
+        output.tensor = attribute.t

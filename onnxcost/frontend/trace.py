@@ -1,0 +1,196 @@
+"""What one run of a model did: the true shapes, the branches that were taken, how often each body ran."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from onnxcost.errors import InputError
+from onnxcost.frontend.bodies import FLOAT
+from onnxcost.frontend.nodes import element_type
+from onnxcost.frontend.normalize import normalize
+from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.graph import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+    from typing import BinaryIO
+
+    from onnx import GraphProto, NodeProto, TensorProto
+
+    from onnxcost.frontend.bodies import ShapedModel
+    from onnxcost.measurement import InputUsed
+
+
+TensorType = tuple[str, tuple[int, ...]]
+"""An element type and the dims."""
+
+NodePath = tuple[str, ...]
+"""Where a node stands: the name of its first output and, before it, that of the node around it and the attribute that is the
+body, as often as there are bodies around it. The model's own graph counts as the body ``""`` of nothing: ``("", "y")`` is a
+node of it, ``("", "y", "then_branch", "z")`` one of a branch. A body itself has a place that ends in ``""``."""
+
+_MARK = "onnxcost:"
+
+
+def name_of(place: NodePath) -> str:
+    """A node name that says where the node stands, whatever characters the names there have."""
+    return _MARK + "/".join(quote(part, safe="") for part in place)
+
+
+def place_of(name: str) -> NodePath | None:
+    """The place that a node name says; None for a name that ``name_of`` did not make. A runtime that inlines a function puts
+    something before the names of its nodes.
+    """
+    _, mark, rest = name.partition(_MARK)
+    return tuple(unquote(part) for part in rest.split("/")) if mark else None
+
+
+def with_plain_names(text: str) -> str:
+    """A message about nodes that ``name_of`` has named, with the outputs alone as their names."""
+    return unquote(text.replace(f"{_MARK}/", ""))
+
+
+class Execution(NamedTuple):
+    """One execution of a node: the types of the tensors that it made, and every pass through its bodies, by attribute."""
+
+    outputs: tuple[TensorType, ...]
+    bodies: Mapping[str, tuple[Pass, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """One pass through a graph: what its nodes did, by the name of their first output. Passes that are alike are one object."""
+
+    executions: Mapping[str, Execution]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One run of a model: ``inputs`` are what it was fed with, ``values`` the elements of those that may decide shapes."""
+
+    main: Pass
+    inputs: tuple[InputUsed, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def main_pass(events: Iterable[tuple[NodePath, tuple[TensorType, ...]]]) -> Pass:
+    """The run as a tree, from what its nodes did, in the order in which they ended: a node ends after those of its bodies, and
+    a pass through a body before the next begins.
+    """
+    under_way: dict[NodePath, dict[str, list[dict[str, Execution]]]] = defaultdict(lambda: defaultdict(list))
+    known: dict[Hashable, Pass] = {}
+    for place, outputs in events:
+        *around, attribute, name = place
+        passes = under_way[tuple(around)][attribute]
+        if not passes or name in passes[-1]:
+            passes.append({})
+        bodies = {body: tuple(_once(each, known) for each in made) for body, made in under_way.pop(place, {}).items()}
+        passes[-1][name] = Execution(outputs, bodies)
+    main = under_way[()][""]
+    return _once(main[0] if main else {}, known)
+
+
+def _once(executions: Mapping[str, Execution], known: dict[Hashable, Pass]) -> Pass:
+    """The pass: that of before where it was as another."""
+    alike = frozenset((name, each.outputs, tuple(each.bodies.items())) for name, each in executions.items())
+    return known.setdefault(alike, Pass(executions))
+
+
+def first_output(node: NodeProto) -> str:
+    """The name of the first output that is present: no other node of the graph has it."""
+    return next(filter(None, node.output), "")
+
+
+def learn_from_run(step: Step) -> None:
+    """The outputs take on the shapes that they had in the run. Of what is no tensor a run tells nothing."""
+    tensors = [output for output in step.outputs if output is not None and _may_be_tensor(output)]
+    if step.execution is None or len(tensors) != len(step.execution.outputs):
+        return
+    for output, (dtype, shape) in zip(tensors, step.execution.outputs, strict=True):
+        if output.dims != shape:
+            # A runtime may compute in another type than the model's.
+            known = output.type.tensor_type.elem_type if output.type is not None else 0
+            output.learn(tensor_type(known or element_type(dtype), shape))
+        output.is_bound = False
+
+
+def _may_be_tensor(value: Value) -> bool:
+    return value.type is None or value.type.HasField("tensor_type")
+
+
+def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorProto]) -> None:
+    """The inputs take on the elements that are known of the run. Raises InputError for a run with inputs of other shapes and
+    for trip counts that are given beside it.
+    """
+    if found.trips:
+        raise InputError("a run that is traced says itself how often its Loops run: give no trip counts (--trips)")
+    found.caveats.append(_trace_caveat(trace))
+    fed = {used.name: used.shape for used in trace.inputs}
+    for value in found.inputs:
+        value.tensor = values.get(value.name, value.tensor)
+        if value.is_shaped and value.dims is not None and fed.get(value.name, value.dims) != value.dims:
+            raise InputError(f"input '{value.name}' is {list(value.dims)}, and was {list(fed[value.name])} in the run traced")
+
+
+def _trace_caveat(trace: Trace) -> Caveat:
+    made_up = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
+    which = ", ".join(made_up[:3]) + (" and others" if len(made_up) > 3 else "")
+    how = f"made-up values for {which}; --input NAME=FILE gives real ones" if made_up else "the values that were given"
+    return Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}")
+
+
+_FUNCTIONS = frozenset(
+    {"AffineGrid", "BlackmanWindow", "CenterCropPad", "HammingWindow", "HannWindow", "Range", "ReduceL1", "ReduceL2"}
+    | {"ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "SequenceMap"}
+)
+"""The operators with data-dependent shapes that ONNX defines as functions: where onnxruntime has no kernel for one, it runs
+the nodes of its body, under names of its own.
+"""
+
+
+def make_traceable(source: str | PathLike[str] | BinaryIO) -> bytes:
+    """The model, weights included, as the walk reads it, its nodes renamed by ``trace.name_of``; weights in other files stay
+    there. Raises ModelError as the walk does.
+    """
+    import onnx
+
+    model, _ = normalize(onnx.load(source, load_external_data=False))
+    model.ir_version = max(model.ir_version, 4)  # before, a body's initializers had to be among its inputs
+    _rename(model.graph, ("",))
+    return model.SerializeToString()  # type: ignore[no-any-return]
+
+
+def _rename(graph: GraphProto, place: NodePath) -> None:
+    nodes = list(graph.node)
+    for node in nodes:
+        here = (*place, first_output(node))
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                body = (*here, attribute.name)
+                _rename(attribute.g, body)
+                _mark(attribute.g, body)
+        node.name = name_of(here)
+        if node.op_type in _FUNCTIONS and not node.domain:
+            _follow(graph, node, place)
+
+
+def _mark(body: GraphProto, place: NodePath) -> None:
+    """A node that runs once in each pass through the body: the body's own may all be constants, which no runtime executes."""
+    name = name_of((*place, ""))
+    body.initializer.add(name=f"{name}of", data_type=FLOAT, float_data=[0])
+    body.node.add(op_type="Identity", name=name, input=[f"{name}of"], output=[name])
+
+
+def _follow(graph: GraphProto, node: NodeProto, place: NodePath) -> None:
+    """Has the node's outputs made by Identity nodes behind it: the first stands in its place."""
+    node.name = ""
+    for index, output in enumerate(node.output):
+        if output:
+            name = name_of((*place, output))
+            node.output[index] = f"{name}/made"
+            graph.node.add(op_type="Identity", name=name, input=[node.output[index]], output=[output])

@@ -1,0 +1,1 @@
+"""This machine's own rates, measured once, and predictions from them."""

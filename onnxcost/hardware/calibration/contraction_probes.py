@@ -1,0 +1,289 @@
+"""Probes of convolutions, matrix products, recurrent operators and integer operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnxcost.hardware.calibration.probe import Probe, Shape, Weights, chain
+from onnxcost.ort_optimizer.kernels import WHOLE
+
+# channels in and out, side
+_REGULAR = (
+    (16, 16, 112), (32, 32, 56), (64, 64, 56), (64, 128, 28), (128, 128, 28), (256, 256, 14), (512, 512, 7),
+    (16, 64, 14), (64, 16, 56), (256, 64, 7), (64, 64, 112), (128, 256, 56), (160, 160, 14), (32, 32, 160),
+)  # fmt: skip
+_POINTWISE = (
+    (16, 96, 112), (24, 144, 56), (144, 24, 56), (64, 256, 56), (256, 64, 56), (512, 128, 28), (128, 512, 28), (32, 192, 28),
+    (192, 32, 28), (256, 1024, 14), (1024, 256, 14), (96, 576, 14), (576, 96, 14), (512, 2048, 7), (2048, 512, 7),
+    (160, 960, 7), (960, 160, 7), (96, 8, 1), (960, 240, 1), (32, 32, 1), (16, 64, 256), (64, 24, 128),
+)  # fmt: skip
+_DEPTHWISE = ((16, 256), (72, 128), (32, 112), (96, 112), (144, 56), (192, 28), (576, 14), (960, 7), (64, 7))
+# Channels in and out, side, kernel, groups.
+_UNKNOWN = (
+    (64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (256, 256, 14, 3, 1), (512, 512, 7, 3, 1), (3, 64, 224, 7, 1), (3, 32, 224, 3, 1),
+    (64, 256, 56, 1, 1), (256, 64, 56, 1, 1), (512, 128, 28, 1, 1), (256, 1024, 14, 1, 1), (512, 2048, 7, 1, 1),
+    (96, 96, 56, 3, 96), (384, 384, 14, 3, 384),
+)  # fmt: skip
+# Of 4, 8, 24, 56 and 120 channels a group: none fills a block.
+_NARROW_GROUPS = (
+    (128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128), (64, 28, 8), (440, 7, 55), (72, 56, 3), (168, 28, 7),
+    (408, 14, 17), (912, 7, 38), (224, 56, 4), (448, 28, 8), (896, 14, 16), (240, 28, 2), (720, 14, 6),
+)  # fmt: skip
+
+
+def conv(
+    family: str, inputs: int, outputs: int, side: int, kernel: int, groups: int = 1, stride: int = 1, back: bool = True
+) -> Probe:
+    """A chain of convolutions, there and back again where the numbers of channels allow it."""
+    pad = kernel // 2
+    shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}]"
+    text = f"Conv<{shape}, group = {groups}, strides = [{stride}, {stride}]>"
+    weights: dict[str, tuple[str, Shape]] = {"w": ("float32", (outputs, inputs // groups, kernel, kernel))}
+    lines = [f"{text}(IN, w)"]
+    if back:
+        weights["v"] = ("float32", (inputs, outputs // groups, kernel, kernel))
+        lines = [f"{text}(IN, w)", f"{text}(IN, v)"]
+    return chain(family, (1, inputs, side, side), *lines, weights=weights)
+
+
+def convolutions() -> Iterator[Probe]:
+    """Of two dims, which a runtime with a blocked layout runs on blocks, but for groups that are narrower."""
+    for inputs, outputs, side in _REGULAR:
+        yield conv("conv-blocked", inputs, outputs, side, 3)
+    for inputs, outputs, side in ((64, 128, 56), (128, 256, 28), (256, 512, 14)):
+        yield conv("conv-blocked", inputs, outputs, side, 3, stride=2, back=False)
+    for inputs, outputs, side in ((32, 32, 28), (64, 64, 14)):
+        yield conv("conv-blocked", inputs, outputs, side, 5)
+    for inputs, outputs, side in _POINTWISE:
+        yield conv("conv-blocked-pointwise", inputs, outputs, side, 1)
+    yield conv("conv-blocked-pointwise", 256, 512, 56, 1, stride=2, back=False)
+    for channels, side in _DEPTHWISE:
+        yield conv("conv-blocked-depthwise", channels, channels, side, 3, channels)
+    for channels, side in ((96, 112), (144, 56), (576, 14)):
+        yield conv("conv-blocked-depthwise", channels, channels, side, 3, channels, stride=2, back=False)
+    for channels, side in ((96, 28), (384, 14), (768, 7)):
+        yield conv("conv-blocked-depthwise", channels, channels, side, 5 if side == 28 else 7, channels)
+    for outputs, side, kernel, stride in (
+        (32, 224, 3, 2),
+        (64, 224, 7, 2),
+        (64, 224, 3, 1),
+        (96, 224, 11, 4),
+        (16, 32, 3, 1),
+        (8, 28, 3, 1),
+        (768, 224, 32, 32),
+        (384, 224, 16, 16),
+    ):
+        yield conv("conv-blocked-first", 3 if side > 28 else 1, outputs, side, kernel, stride=stride, back=False)
+    for channels, side, kernel, groups, stride in (
+        *((128, 56, 3, 8, 1), (256, 28, 3, 8, 1), (512, 14, 3, 16, 1), (1024, 7, 3, 32, 1), (32, 112, 3, 2, 1)),
+        *((96, 112, 3, 6, 2), (144, 56, 3, 9, 1), (240, 28, 5, 15, 1), (480, 14, 5, 30, 1), (1152, 7, 5, 72, 1)),
+        *((96, 56, 3, 2, 1), (192, 28, 3, 4, 1), (432, 14, 3, 9, 1), (1008, 7, 3, 21, 1)),
+    ):
+        yield conv("conv-blocked-grouped", channels, channels, side, kernel, groups, stride, back=stride == 1)
+    for channels, side, groups in _NARROW_GROUPS:
+        yield conv("conv-plain-grouped", channels, channels, side, 3, groups)
+    for channels, side, groups in ((144, 56, 6), (224, 56, 4), (720, 28, 6)):
+        yield conv("conv-plain-grouped", channels, channels, side, 3, groups, stride=2, back=False)
+
+
+def activated_convolutions() -> Iterator[Probe]:
+    """Convolutions that bound what they make: more than they do without."""
+    scalars: Weights = {"low": ("float32", ()), "high": ("float32", ())}
+    for family, text in (
+        ("fused-clip", "Clip(IN, low, high)"),
+        ("fused-sigmoid", "Sigmoid(IN)"),
+        ("fused-hard", "HardSwish(IN)"),
+    ):
+        for channels, side in ((64, 7), (64, 28), (96, 56), (64, 112)):
+            plain = conv(family, channels, channels, side, 1, back=False)
+            lines = ["Conv<kernel_shape = [1, 1], pads = [0, 0, 0, 0], group = 1, strides = [1, 1]>(IN, w)", text]
+            used = scalars if "low" in text else {}
+            yield chain(family, (1, channels, side, side), *lines * 4, weights={**plain.weights, **used})
+
+
+def plain_convolutions() -> Iterator[Probe]:
+    """Of one dim and of three, which are laid out in blocks nowhere; and transposed."""
+    for inputs, outputs, length, kernel in (
+        (64, 64, 64, 3),
+        (64, 128, 1024, 3),
+        (256, 256, 256, 5),
+        (1, 64, 4000, 16),
+    ):
+        weights: Weights = {"w": ("float32", (outputs, inputs, kernel))}
+        yield chain("conv-plain", (1, inputs, length), f"Conv<kernel_shape = [{kernel}]>(IN, w)", weights=weights)
+    for length, kernel, stride in ((1024, 256, 64), (16384, 256, 128)):
+        frames: Weights = {"w": ("float32", (258, 1, kernel))}
+        text = f"Conv<kernel_shape = [{kernel}], strides = [{stride}]>(IN, w)"
+        yield chain("conv-plain", (1, 1, length), text, weights=frames)
+    for channels, side, kernel in ((58, 28, 3), (30, 14, 3)):
+        odd: Weights = {"w": ("float32", (channels, channels, kernel, kernel))}
+        yield chain("conv-plain", (1, channels, side, side), f"Conv<kernel_shape = [{kernel}, {kernel}]>(IN, w)", weights=odd)
+    for inputs, outputs, side, kernel, groups in _UNKNOWN:
+        # A weight that is no constant, as one that DequantizeLinear makes, is laid out in blocks nowhere.
+        pad = kernel // 2
+        shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}], group = {groups}"
+        given = f"float[1,{inputs},{side},{side}] x, float[{outputs},{inputs // groups},{kernel},{kernel}] w"
+        family = "conv-plain-depthwise" if groups > 1 else "conv-plain-pointwise" if kernel == 1 else "conv-plain"
+        yield Probe(family, f"({given}) => (float y) {{ y = Conv<{shape}>(x, w) }}")
+    for channels, length in ((128, 256), (512, 64)):
+        flat: Weights = {"w": ("float32", (channels, channels, 1))}
+        yield chain("conv-plain-pointwise", (1, channels, length), "Conv<kernel_shape = [1]>(IN, w)", weights=flat)
+    for channels, side, groups in (
+        (58, 28, 1),
+        (30, 14, 1),
+        (24, 56, 3),
+        (228, 28, 3),
+        (272, 14, 4),
+        (312, 14, 8),
+        (544, 7, 8),
+    ):
+        narrow: Weights = {"w": ("float32", (channels, channels // groups, 1, 1))}
+        text = f"Conv<kernel_shape = [1, 1], group = {groups}>(IN, w)"
+        yield chain("conv-plain-pointwise", (1, channels, side, side), *[text] * 2, weights=narrow)
+    for inputs, outputs, side in ((3, 32, 56), (32, 32, 28), (64, 128, 14)):
+        solid: Weights = {"w": ("float32", (outputs, inputs, 3, 3, 3))}
+        text = "Conv<kernel_shape = [3, 3, 3], pads = [1, 1, 1, 1, 1, 1]>(IN, w)"
+        yield chain("conv-plain", (1, inputs, 8, side, side), text, weights=solid)
+    for channels, side, stride in ((30, 14, 1), (58, 28, 1), (122, 28, 1), (58, 56, 2), (122, 56, 2), (246, 14, 2)):
+        yield conv("conv-plain-depthwise", channels, channels, side, 3, channels, stride, back=False)
+    for channels, side, kernel, stride in ((57, 28, 7, 1), (57, 56, 5, 1), (22, 56, 7, 2)):
+        yield conv("conv-plain-depthwise", channels, channels, side, kernel, channels, stride, back=False)
+    for channels, length in ((64, 256), (512, 64)):
+        single: Weights = {"w": ("float32", (channels, 1, 5))}
+        yield chain(
+            "conv-plain-depthwise",
+            (1, channels, length),
+            f"Conv<kernel_shape = [5], group = {channels}>(IN, w)",
+            weights=single,
+        )
+    for inputs, outputs, side in ((64, 32, 14), (128, 64, 56), (24, 24, 80)):
+        up: Weights = {"w": ("float32", (inputs, outputs, 2, 2))}
+        text = "ConvTranspose<kernel_shape = [2, 2], strides = [2, 2]>(IN, w)"
+        yield chain("conv-transposed", (1, inputs, side, side), text, weights=up)
+
+
+KI, MI = 2**10, 2**20
+_GEMMS = (
+    (1, 256, 256), (1, 1024, 1024), (1, 4096, 1024), (1, 1280, 1000), (1, 4096, 4096), (8, 768, 768), (16, 128, 512),
+    (32, 384, 384),
+    (64, 256, 64), (128, 768, 768), (128, 768, 3072), (128, 3072, 768), (196, 768, 3072), (196, 384, 1152), (784, 192, 768),
+    (784, 768, 192), (3136, 96, 384), (3136, 384, 96), (49, 768, 3072), (64, 2048, 2048), (1024, 64, 64), (512, 512, 512),
+    (16, 2048, 8192),
+)  # fmt: skip
+_BATCHED = (
+    (12, 197, 64, 197), (12, 197, 197, 64), (8, 16, 64, 16), (64, 49, 32, 49), (64, 49, 49, 32), (12, 128, 64, 128),
+    (12, 512, 64, 512),
+    (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128), (1, 32, 768, 8192),
+)  # fmt: skip
+
+
+def products() -> Iterator[Probe]:
+    """With constant weights, which onnxruntime packs before the run, and of two values, which it cannot."""
+    for rows, inner, columns in _GEMMS:
+        weights: Weights = {"w": ("float32", (inner, columns))}
+        yield chain("gemm", (rows, inner), "MatMul(IN, w)", weights=weights)
+    for rows, inner, columns in ((3136, 96, 384), (3136, 96, 96), (784, 192, 576), (784, 96, 384), (196, 64, 256)):
+        weights = {"w": ("float32", (inner, columns)), "b": ("float32", (columns,))}
+        yield chain("gemm-bias", (rows, inner), "Gemm(IN, w, b)", weights=weights)
+    for batch, rows, inner, columns in _BATCHED:
+        graph = f"(float[{batch},{rows},{inner}] x, float[{batch},{inner},{columns}] z) => (float y) {{ y = MatMul(x, z) }}"
+        yield Probe("matmul", graph)
+
+
+def cold_products() -> Iterator[Probe]:
+    """The same product with ever more weights, until no cache holds them all: what they cost beside the product."""
+    for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
+        for count in (2, 8, 16, 32):
+            weights: Weights = {f"w{index}": ("float32", (width, width)) for index in range(count)}
+            yield chain(family, (rows, width), *[f"MatMul(IN, w{index})" for index in range(count)], weights=weights)
+
+
+def einsums() -> Iterator[Probe]:
+    """The two products of an attention that is written so: onnxruntime brings the values in order before it multiplies."""
+    for windows, heads in ((64, 2), (16, 4), (4, 8)):
+        queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
+        for left, right, equation in (
+            (queries, queries, "bghid,bghjd->bghij"),
+            (scores, queries, "bghij,bghjd->bghid"),
+        ):
+            yield Probe("einsum", f'({left} x, {right} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
+
+
+def recurrences() -> Iterator[Probe]:
+    """Recurrent operators over steps and widths."""
+    for steps, size, hidden in ((8, 64, 64), (64, 128, 128), (32, 300, 512), (128, 256, 256), (1, 128, 128)):
+        weights: Weights = {"w": ("float32", (1, 4 * hidden, size)), "r": ("float32", (1, 4 * hidden, hidden))}
+        yield chain("recurrent", (steps, 1, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
+
+
+# Channels in and out, side, kernel, groups, stride.
+_INTEGER_CONVS = (
+    (3, 64, 224, 7, 1, 2), (64, 64, 56, 3, 1, 1), (128, 128, 28, 3, 1, 1), (256, 256, 14, 3, 1, 1), (512, 512, 7, 3, 1, 1),
+    (3, 32, 224, 3, 1, 2), (64, 256, 56, 1, 1, 1), (256, 512, 28, 1, 1, 1), (256, 1024, 14, 1, 1, 1), (512, 2048, 7, 1, 1, 1),
+    (24, 144, 56, 1, 1, 1), (96, 576, 14, 1, 1, 1), (160, 960, 7, 1, 1, 1), (96, 24, 1, 1, 1, 1), (32, 64, 112, 1, 1, 1),
+    (128, 128, 28, 3, 8, 1), (64, 64, 56, 3, 4, 2), (320, 320, 14, 3, 20, 1), (784, 784, 7, 3, 49, 1),
+    (128, 128, 56, 3, 128, 1), (512, 512, 14, 3, 512, 1), (64, 64, 112, 3, 64, 2), (256, 256, 28, 3, 256, 2),
+    (32, 32, 112, 3, 32, 1), (96, 96, 56, 3, 96, 1), (480, 480, 14, 5, 480, 1), (144, 144, 56, 3, 144, 2),
+    (72, 72, 56, 5, 72, 1), (120, 120, 28, 5, 120, 1), (40, 40, 56, 3, 40, 1), (200, 200, 14, 3, 200, 1),
+)  # fmt: skip
+
+
+def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int, groups: int, stride: int) -> Probe:
+    """A chain, there and back again, so that what brings it to channels that come last weighs little."""
+    pad = kernel // 2
+    shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}]"
+    zero = "a" if dtype == "uint8" else "b"
+    text = f"QLinearConv<{shape}, group = {groups}, strides = [{stride}, {stride}]>(IN, s, {zero}, w, s, b, s, {zero})"
+    weights = {**_SCALES, "w": ("int8", (outputs, inputs // groups, kernel, kernel))}
+    lines = [text]
+    if stride == 1 and inputs > 3:
+        weights["v"] = ("int8", (inputs, outputs // groups, kernel, kernel))
+        lines = [text, text.replace("w,", "v,")] * 2
+    depthwise = ("-depthwise" if inputs % WHOLE == 0 else "-ragged") if groups == inputs else ""
+    family = f"conv-int8{'-signed' if dtype == 'int8' else ''}{depthwise or ('-grouped' if groups > 1 else '')}"
+    return chain(family, (1, inputs, side, side), *lines, weights=weights, dtypes=(dtype, dtype))
+
+
+_SCALES: Weights = {"s": ("float32", ()), "a": ("uint8", ()), "b": ("int8", ())}
+
+
+def quantized_products() -> Iterator[Probe]:
+    """Products, convolutions and sums of integers, and what brings floats there."""
+    for rows, inner, columns in ((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768)):
+        weights = {**_SCALES, "w": ("int8", (inner, columns))}
+        io = ("uint8", "uint8")
+        yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=io)
+        whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
+        yield chain("matmul-integer", (rows, inner), "MatMulInteger(IN, w, a)", weights=whole, dtypes=("uint8", "int32"))
+    for batch, rows, inner, columns in ((3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
+        given = f"uint8[{batch},{rows},{inner}] x, uint8[{batch},{inner},{columns}] z"
+        text = f"({given}) => (uint8 y) {{ y = QLinearMatMul(x, s, a, z, s, a, s, a) }}"
+        yield Probe("matmul-int8", text, {"s": _SCALES["s"], "a": _SCALES["a"]})
+    for rows, columns in ((16, 64), (591, 197), (1536, 128)):
+        text = "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(IN, s, a, s, a)"
+        io = ("uint8", "uint8")
+        yield chain("softmax-int8", (rows, columns), text, weights={"s": _SCALES["s"], "a": _SCALES["a"]}, dtypes=io)
+    for size in (KI, 16 * KI, 256 * KI, 2 * MI):
+        text = "com.microsoft.QLinearAdd(IN, s, a, X, s, a, s, a)"
+        yield chain(
+            "binary-int8",
+            (1, 64, size // 64),
+            text,
+            text,
+            weights={"s": _SCALES["s"], "a": _SCALES["a"]},
+            dtypes=("uint8", "uint8"),
+        )
+        yield Probe(
+            "dynamic-quantize", f"(float[{size}] x) => (uint8 y, float s, uint8 z) {{ y, s, z = DynamicQuantizeLinear(x) }}"
+        )
+    for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS:
+        yield _integer_conv("uint8", inputs, outputs, side, kernel, groups, stride)
+    for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS[1:12:2] + _INTEGER_CONVS[-1:]:
+        yield _integer_conv("int8", inputs, outputs, side, kernel, groups, stride)
+    for inputs, outputs, side, kernel, stride in (
+        *((16, 32, 56, 3, 1), (64, 64, 28, 3, 1), (64, 256, 14, 1, 1), (1, 32, 64, 3, 1), (256, 256, 8, 3, 1)),
+        *((3, 192, 224, 16, 16), (3, 32, 112, 3, 2)),
+    ):
+        whole = {"a": ("uint8", ()), "w": ("uint8", (outputs, inputs, kernel, kernel))}
+        text = f"ConvInteger<kernel_shape = [{kernel}, {kernel}], strides = [{stride}, {stride}]>(IN, w, a, a)"
+        yield chain("conv-integer", (1, inputs, side, side), text, weights=whole, dtypes=("uint8", "int32"))

@@ -1,0 +1,140 @@
+"""A calibration as a TOML file: written for people to read, read back with one clear line for what does not fit."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxcost.documents import is_figure, is_whole, parse_toml, read_document, read_toml
+from onnxcost.errors import InputError
+from onnxcost.hardware.calibration.model import COLD, Calibration, Machine, Point, Speeds, peaks
+from onnxcost.ort_optimizer.kernels import FAMILIES
+
+SCHEMA = "onnxcost-calibration/2"
+LEAST, MOST = 1e-15, 1e20
+"""What the seconds of a kernel, and its quantities, lie between: beyond, a prediction would be infinite or nothing."""
+HEADER = """\
+# How fast this machine runs models through onnxruntime: times of small models, made by `onnxcost devices calibrate`.
+# Each row of a family is one kernel that was timed: its quantities, then the seconds of one run of it.
+"""
+
+
+def dumps(calibration: Calibration) -> str:
+    """The text of the file."""
+    return HEADER + "\n".join(_lines(calibration)) + "\n"
+
+
+def _lines(calibration: Calibration) -> Iterator[str]:
+    yield f'schema = "{SCHEMA}"'
+    yield f"name = {_text(calibration.name)}"
+    yield f"date = {calibration.date.isoformat()}"
+    yield f"unrest = {calibration.unrest:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
+    yield ""
+    yield "[machine]"
+    for key, value in calibration.machine._asdict().items():
+        yield f"{key} = {_number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)}"
+    for threads, speeds in sorted(calibration.speeds.items()):
+        yield from ("", f"[threads.{threads}]")
+        yield f"run_seconds = {_number(speeds.run_seconds)}  # an inference, beside its kernels"
+        found = peaks(speeds)
+        yield from ("", f"[threads.{threads}.peak]  # the most that any of them reached")
+        yield from (f"{dtype} = {_number(rate)}  # FLOP/s" for dtype, rate in found.rates.items())
+        pairs = ", ".join(f"[{size}, {_number(rate)}]" for size, rate in found.bandwidths.items())
+        yield f"bandwidth = [{pairs}]  # bytes that a kernel reads and writes, bytes/s"
+        for family, points in speeds.points.items():
+            yield from ("", f"[threads.{threads}.family.{family}]")
+            yield f"quantities = [{', '.join(map(_text, names_of(family)))}]"
+            yield "rows = ["
+            yield from (f"  [{', '.join(map(_number, (*point.quantities, point.seconds)))}]," for point in points)
+            yield "]"
+
+
+def names_of(family: str) -> tuple[str, ...]:
+    """What the numbers of a family's rows are."""
+    if family in COLD:
+        return (COLD[family], "seconds a byte")
+    return (*FAMILIES[family].names, "seconds")
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 10**18 else f"{value:.6g}"
+
+
+def loads(text: str, name: str) -> Calibration:
+    """The calibration in the text of the file ``name``; raises InputError for what is none."""
+    return _calibration(parse_toml(text, name), name)
+
+
+def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
+    schema = document.get("schema")
+    if schema != SCHEMA:
+        raise InputError(
+            f"'{name}' is no calibration that this version reads (schema {schema!r}, not '{SCHEMA}'): calibrate anew"
+        )
+    try:
+        threads = {_threads(count): _speeds(table) for count, table in document["threads"].items()}
+        if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
+            raise ValueError("no threads, no date, or no name")
+        machine, unrest = _machine(document["machine"]), _positive("unrest", document["unrest"])
+        return Calibration(document["name"], machine, document["date"], threads, unrest)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"'{name}' is not a whole calibration ({type(error).__name__}: {error}): calibrate anew") from None
+
+
+def _threads(count: str) -> int:
+    if not is_whole(count) or not int(count):
+        raise ValueError(f"'threads.{count}' is no number of threads")
+    return int(count)
+
+
+def _machine(table: Mapping[str, Any]) -> Machine:
+    for key, value in table.items():
+        is_right = isinstance(value, bool if key == "blocked" else str)
+        if not (is_figure(value) if key in ("memory", "cores") else is_right):
+            raise ValueError(f"machine.{key} is {value!r}")
+    return Machine(**table)
+
+
+def _positive(name: str, value: Any) -> float:
+    if not is_figure(value) or not LEAST <= value <= MOST:
+        raise ValueError(f"{name} is {value!r}: a number above 0 is wanted")
+    return float(value)
+
+
+def load(path: str | Path) -> Calibration:
+    """The calibration in a file. Raises InputError."""
+    return _calibration(read_toml(path), Path(path).name)
+
+
+def is_calibration(path: str | Path) -> bool:
+    """Whether a TOML file is one, and not a device's."""
+    return f'schema = "{SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
+
+
+def _speeds(table: Mapping[str, Any]) -> Speeds:
+    points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
+    if "cheap" not in points:
+        raise ValueError("the family 'cheap' is missing")
+    return Speeds(_positive("run_seconds", table["run_seconds"]), points)
+
+
+def _points(family: str, rows: Any) -> tuple[Point, ...]:
+    if family not in COLD and family not in FAMILIES:
+        raise ValueError(f"there is no family '{family}'")
+    width = len(names_of(family))
+    if not rows or any(len(row) != width for row in rows):
+        raise ValueError(f"a row of '{family}' has {width} numbers")
+    for *quantities, seconds in rows:
+        # Those of a cold family are seconds a byte, and interpolated by the logarithm of the quantity before them.
+        least, least_quantity = (0, 1) if family in COLD else (LEAST, 0)
+        is_right = all(map(is_figure, (*quantities, seconds))) and least <= seconds <= MOST
+        if not is_right or not all(least_quantity <= quantity <= MOST for quantity in quantities):
+            raise ValueError(f"a row of '{family}' has a number that no kernel has: {[*quantities, seconds]}")
+    return tuple(Point(tuple(map(float, row[:-1])), float(row[-1])) for row in rows)

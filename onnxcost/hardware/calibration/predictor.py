@@ -1,0 +1,182 @@
+"""A calibrated machine, asked for latencies: what each kernel takes there, after those that were timed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from onnxcost.analysis.batch import batch_of
+from onnxcost.errors import InputError, UnknownShape
+from onnxcost.hardware.calibration.file import load
+from onnxcost.hardware.calibration.model import BESIDE, Calibration, Peaks, Speeds, peaks
+from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
+from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
+from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
+from onnxcost.report import CostReport
+
+ERROR = 0.2
+"""The range of a prediction: scripts/benchmark/prediction.py tells how many models are inside."""
+
+
+class StepTime(NamedTuple):
+    """A step of the run and the seconds of its kernels by family, in one inference; those of ``untimed`` are not known."""
+
+    step: FusedNode
+    seconds: Mapping[str, float]
+    untimed: frozenset[str] = frozenset()
+
+    @property
+    def total(self) -> float:
+        """The seconds of all its kernels."""
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A machine with one number of threads; None stands for the largest that was calibrated."""
+
+    calibration: Calibration
+    threads: int | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> Calibrated:
+        """From a calibration's file. Raises InputError."""
+        return cls(load(path), threads)
+
+    @property
+    def name(self) -> str:
+        """The name that the machine was given."""
+        return self.calibration.name
+
+    @property
+    def title(self) -> str:
+        """The device's name."""
+        return self.calibration.machine.device or self.name
+
+    @property
+    def kind(self) -> str:
+        """A "gpu" where its provider is one's, else a "cpu"."""
+        return "cpu" if self._on_cpu else "gpu"
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.calibration.machine.provider == "cpu"
+
+    def figure(self, name: str) -> float | None:
+        """The memory, if the calibration tells it; nothing else is known."""
+        return self.calibration.machine.memory or None if name == "memory" else None
+
+    def part_of(self, dtype: str) -> str:
+        """All types are computed where the provider is."""
+        return self.kind
+
+    def as_run(self, report: CostReport) -> CostReport:
+        """The report as it is: onnxruntime keeps the model's types."""
+        return report
+
+    @cached_property
+    def speeds(self) -> Speeds:
+        """Those of the number of threads; raises InputError for one that was not calibrated."""
+        known = self.calibration.speeds
+        if self._threads not in known:
+            raise InputError(f"'{self.name}' was calibrated with {_join(sorted(known))} threads, not with {self._threads}")
+        return known[self._threads]
+
+    @property
+    def _threads(self) -> int:
+        return max(self.calibration.speeds) if self.threads is None else self.threads
+
+    @cached_property
+    def peaks(self) -> Peaks:
+        """The highest rates that were reached."""
+        return peaks(self.speeds)
+
+    def steps(self, report: CostReport) -> Iterator[StepTime]:
+        """What runs, in order, and what each part takes."""
+        steps = optimize(report.graph, blocked=self.calibration.machine.blocked)
+        footprint = footprint_of(report.graph, steps)
+        for step in steps:
+            try:
+                times: dict[str, float] = {}
+                untimed: set[str] = set()
+                for task in kernel_runs(step):
+                    seconds = self.speeds.seconds(task, footprint)
+                    times[task.family] = times.get(task.family, 0.0) + (seconds or 0.0)
+                    if seconds is None and task.family not in BESIDE:
+                        untimed.add(task.family)
+                yield StepTime(step, times, frozenset(untimed))
+            except UnknownShape:
+                continue
+
+    def seconds(self, report: CostReport) -> float:
+        """The latency of one inference."""
+        return self.speeds.run_seconds + sum(found.total for found in self.steps(report))
+
+    def predict(self, report: CostReport) -> Prediction:
+        """The latency with its range, and the bound that the highest measured rates set."""
+        steps = list(self.steps(report))
+        nodes = tuple(map(self._node_time, steps))
+        total = self.speeds.run_seconds + sum(node.span.low for node in nodes)
+        spent = {
+            "compute": sum(node.span.low - node.overhead for node in nodes if node.limit == "compute"),
+            "memory": sum(node.span.low - node.overhead for node in nodes if node.limit == "memory"),
+            "overhead": self.speeds.run_seconds + sum(node.overhead for node in nodes),
+        }
+        return Prediction(
+            device=self.name,
+            batch=batch_of(report.graph),
+            bound=min(self.bound(nodes), total),
+            latency=Interval(total / (1 + ERROR), total * (1 + ERROR), "prediction"),
+            nodes=nodes,
+            notes=tuple(self._notes(report, steps)),
+            limit=max(spent, key=spent.__getitem__),
+        )
+
+    @staticmethod
+    def bound(nodes: tuple[NodeTime, ...]) -> float:
+        """No run is faster: each node at the highest rate, or its traffic at the highest bandwidth, that any kernel reached."""
+        return sum(max(node.compute, node.transfer or 0.0) for node in nodes)
+
+    def _node_time(self, found: StepTime) -> NodeTime:
+        step, total = found.step, found.total
+        own = next((task for task in kernel_runs(step) if task.family in CONTRACTIONS), None)
+        kind = step.kind or step.node.op_type
+        integers = kind.startswith("QLinear") or "Integer" in kind
+        rate = self.peaks.rates.get("int8" if integers else "float32", 0.0)
+        work = 2 * own.times * own.quantities[0] if own and FAMILIES[own.family].names[0] == "MACs" else 0.0
+        bandwidth = max(self.peaks.bandwidths.values(), default=0.0)
+        moved = step.node.repeat * sum(t.nbytes for t in step.node.outputs if t is not None and t.is_shaped) if work else 0
+        overhead = min(self._overhead * step.node.repeat, total)
+        return NodeTime(
+            name=step.node.name, op_type=kind, dtype="int8" if integers else step.node.out.dtype,
+            merged=len(step.absorbed), compute=work / rate if rate else 0.0, transfer=moved / bandwidth if bandwidth else None,
+            overhead=overhead, span=Interval(total, total, "prediction"),
+        )  # fmt: skip
+
+    @cached_property
+    def _overhead(self) -> float:
+        """Seconds of a node that has next to nothing to do."""
+        return min(point.seconds for point in self.speeds.points["cheap"])
+
+    def _notes(self, report: CostReport, steps: Sequence[StepTime]) -> Iterator[str]:
+        version, threads = self.calibration.machine.onnxruntime, self._threads
+        when = f"on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
+        yield f"after kernels timed {when}"
+        for found, meaning in (
+            (Counter(f.step.node.key for f in steps if "other" in f.seconds), "each counts as moving what it makes"),
+            (Counter(f.step.node.key for f in steps if f.untimed), "it is left out, and the latency too short"),
+        ):
+            if found:
+                names = _join([name for name, _ in found.most_common(3)])
+                yield f"no kernel like {names} was timed: {meaning}"
+        if report.uncounted:
+            yield f"{len(report.uncounted)} nodes of unknown shape are left out"
+
+
+def _join(items: list[int] | list[str]) -> str:
+    return ", ".join(map(str, items))

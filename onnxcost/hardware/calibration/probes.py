@@ -1,0 +1,237 @@
+"""The probes of a calibration: small models, each a chain of nodes of one kernel family, over sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from onnxcost.hardware.calibration.contraction_probes import (
+    activated_convolutions,
+    cold_products,
+    conv,
+    convolutions,
+    einsums,
+    plain_convolutions,
+    products,
+    quantized_products,
+    recurrences,
+)
+from onnxcost.hardware.calibration.probe import Probe, Weights, chain
+
+DELAYS = ((1 << 16, 4), (1 << 17, 8), (1 << 17, 16), (1 << 18, 16), (1 << 18, 32), (1 << 18, 64), (1 << 19, 64), (1 << 19, 128))
+"""The bytes of a value, and how many nodes later it is read again: from what fits any cache to what fits none."""
+
+
+def delay_lines() -> Iterator[Probe]:
+    """Each node adds what the one before made and what one long before it made, and writes over that."""
+    for size, delay in DELAYS:
+        count = max(3 * delay, 32)
+        older = ["x" if index < delay else f"y{index - delay}" for index in range(1, count)]
+        lines = [f"y{index} = Add(y{index - 1}, {old})" for index, old in enumerate(older, start=1)]
+        graph = f"(float[{size // 4}] x) => (float y{count - 1}) {{ y0 = Neg(x) {' '.join(lines)} }}"
+        yield Probe("cold-values", graph)
+
+
+def bottlenecks() -> Iterator[Probe]:
+    """Ever more blocks of three convolutions, until no cache holds their weights, as in ResNet-50."""
+    for count in (1, 4, 8, 16):
+        weights: Weights = {}
+        lines = []
+        for index in range(count):
+            weights = {
+                **weights,
+                f"a{index}": ("float32", (256, 1024, 1, 1)),
+                f"b{index}": ("float32", (256, 256, 3, 3)),
+                f"c{index}": ("float32", (1024, 256, 1, 1)),
+            }
+            pads = "pads = [1, 1, 1, 1]"
+            lines += [f"Conv(IN, a{index})", f"Conv<kernel_shape = [3, 3], {pads}>(IN, b{index})", f"Conv(IN, c{index})"]
+        yield chain("cold-conv", (1, 1024, 14, 14), *lines, weights=weights)
+
+
+KI, MI = 2**10, 2**20
+UNARY_SIZES = (KI, 16 * KI, 256 * KI, 2 * MI)
+
+
+def probes() -> tuple[Probe, ...]:
+    """All of them; what they need to be seen through (what is around the family's nodes) comes first."""
+    return tuple(probe for make in _MAKERS for probe in make())
+
+
+def blocked_probe() -> Probe:
+    """A convolution that a runtime with a blocked layout lays out so."""
+    return conv("conv-blocked", 32, 32, 8, 3)
+
+
+def _overheads() -> Iterator[Probe]:
+    yield chain("cheap", (8,), "Neg(IN)")
+    yield chain("cheap", (8,), *["Neg(IN)", "Abs(IN)"] * 16)
+    lines = [f"Reshape(IN, {'flat' if index % 4 < 2 else 'square'})" if index % 2 else "Neg(IN)" for index in range(32)]
+    yield chain("view", (8, 8), *lines, flat=(64,), square=(8, 8))
+
+
+def _elementwise() -> Iterator[Probe]:
+    """Operators that do not undo or absorb one another in a chain."""
+    lines = {
+        "cheap": ["Neg(IN)", "Abs(IN)"],
+        "sigmoid": ["Sigmoid(IN)"] * 2,
+        "tanh": ["Tanh(IN)"] * 2,
+        "exp": ["Neg(IN)", "Exp(IN)"],
+        "erf": ["Erf(IN)"] * 2,
+        "gelu": ["Gelu(IN)"] * 2,
+        "quick-gelu": ["com.microsoft.QuickGelu<alpha = 1.0>(IN)"] * 2,
+        "sqrt": ["Sqrt(IN)"] * 2,
+        "hard": ["HardSigmoid(IN)"] * 2,
+        "pow": ["Pow(IN, three)"] * 2,
+        "cast": ["Cast<to = 7>(IN)", "Cast<to = 1>(IN)"],
+        "binary": ["Add(IN, X)", "Mul(IN, X)"],
+        "batchnorm": ["BatchNormalization(IN, scale, scale, scale, scale)"],
+        "lrn": ["LRN<size = 5>(IN)"],
+        "instancenorm": ["InstanceNormalization(IN, scale, scale)"],
+        "quantize": ["QuantizeLinear(IN, unit, zero)", "DequantizeLinear(IN, unit, zero)"],
+    }
+    scalars: Weights = {"three": ("float32", ()), "unit": ("float32", ()), "zero": ("uint8", ()), "scale": ("float32", (64,))}
+    for family, pattern in lines.items():
+        for size in UNARY_SIZES:
+            used = {name: weight for name, weight in scalars.items() if any(name in line for line in pattern)}
+            domain = [line.replace("Gelu(IN)", "com.microsoft.Gelu(IN)") if family == "gelu" else line for line in pattern]
+            if family == "binary":
+                domain = [*domain, *domain]
+            yield chain(family, (1, 64, size // 64, 1), *domain, weights=used)
+
+
+def _broadcasts() -> Iterator[Probe]:
+    for rows, columns in ((16, 64), (196, 384), (64, 4096), (2048, 1024)):
+        weights: Weights = {"b": ("float32", (columns,))}
+        yield chain("broadcast", (rows, columns), "Add(IN, b)", "Mul(IN, b)", "Sub(IN, b)", weights=weights)
+    for channels, places in ((16, 49), (96, 196), (64, 3136), (64, 12544)):
+        gates: Weights = {"g": ("float32", (1, channels, 1, 1))}
+        yield chain("broadcast", (1, channels, places, 1), "Mul(IN, g)", "Add(IN, g)", "Sub(IN, g)", weights=gates)
+    for rows, columns in ((16, 64), (196, 384), (1024, 1024)):
+        yield chain("where", (rows, columns), "Less(IN, X)", "Where(IN, X, X)")
+
+
+# Rows that stay together, one dim that changes its place, and what onnxruntime moves element by element.
+_TRANSPOSES = (
+    *(("transpose-rows", shape, "0, 2, 1, 3") for shape in ((1, 8, 16, 32), (1, 64, 12, 32), (1, 196, 12, 64))),
+    ("transpose-rows", (64, 49, 3, 32), "0, 2, 1, 3"),
+    ("transpose-rows", (1, 8, 7, 8, 7, 96), "0, 1, 3, 2, 4, 5"),
+    ("transpose-rows", (64, 49, 3, 6, 32), "2, 0, 3, 1, 4"),
+    *(("transpose", shape, "0, 3, 1, 2") for shape in ((1, 7, 7, 512), (1, 14, 14, 1280), (1, 28, 28, 256), (1, 56, 56, 96))),
+    *(("transpose", shape, "0, 2, 3, 1") for shape in ((1, 8, 16, 32), (1, 512, 7, 7), (1, 384, 14, 14), (1, 96, 28, 28))),
+    ("transpose", (1, 56, 56, 512), "0, 3, 1, 2"),
+    ("transpose", (1, 512, 3136), "0, 2, 1"),
+    ("transpose", (1, 196, 384), "0, 2, 1"),
+    ("transpose-scattered", (1, 64, 8, 7, 8, 7), "0, 2, 4, 3, 5, 1"),
+    ("transpose-scattered", (1, 576, 1, 4, 32), "2, 0, 3, 4, 1"),
+    ("transpose-scattered", (1, 64, 1, 4, 16), "2, 0, 3, 4, 1"),
+)
+
+
+def _movements() -> Iterator[Probe]:
+    for family, shape, order in _TRANSPOSES:
+        # Alone: through other operators transposes are moved until they cancel each other.
+        yield chain(family, shape, f"Transpose<perm = [{order}]>(IN)")
+    for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
+        yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
+        yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")
+    for windows, heads in ((4, 12), (64, 3)):
+        given, made = f"float[{windows},49,3,{heads},32] x", "float a, float b, float c"
+        yield Probe("split", f"({given}) => ({made}) {{ a, b, c = Split<axis = 2, num_outputs = 3>(x) }}")
+    for shape, axis in (((1, 116, 28, 28), 1), ((1, 576, 384), 2)):
+        dims = ",".join(map(str, shape))
+        text = f"(float[{dims}] x) => (float a, float b) {{ a, b = Split<axis = {axis}, num_outputs = 2>(x) }}"
+        yield Probe("split", text)
+    for rows, columns in ((16, 32), (128, 768), (4096, 256)):
+        yield chain("gather", (rows, columns), "Neg(IN)", "Gather<axis = 0>(IN, places)", places=tuple(range(rows))[::-1])
+        yield chain(
+            "slice", (rows, columns), "Neg(IN)", "Slice(IN, low, high, axes)", low=(1, 1), high=(rows, columns), axes=(0, 1)
+        )
+        yield chain("pad", (1, rows // 4, 4, columns), "Neg(IN)", "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
+        yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
+    for side in (7, 28, 80):
+        weights: Weights = {}
+        text = 'Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(IN, , , sizes)'
+        yield chain("resize", (1, 64, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 64, 2 * side, 2 * side))
+        text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
+        yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 20, 2 * side, 2 * side))
+        text = text.replace("linear", "cubic", 1)
+        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 4, 2 * side, 2 * side))
+        yield chain(
+            "resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, weights=weights, sizes=(1, 3, side + 9, side + 9)
+        )
+
+
+def _reductions() -> Iterator[Probe]:
+    """Of the last dims, of those before them, and by operators that onnxruntime has no quick loop for."""
+    for rows, columns in ((8, 64), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
+        yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(-1,))
+    for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784)):
+        yield chain("reduce-before", shape, "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
+        yield chain("reduce-slow", shape, "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(1,))
+    for rows, columns in ((128, 128), (512, 576)):
+        yield chain("reduce-slow", (rows, columns), "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(-1,))
+
+
+def _normalizations() -> Iterator[Probe]:
+    for rows, columns in ((8, 64), (196, 196), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
+        weights: Weights = {"g": ("float32", (columns,)), "b": ("float32", (columns,))}
+        yield chain("softmax", (rows, columns), *["Softmax<axis = -1>(IN)"] * 2)
+        yield chain("softmax", (rows, columns // 2 + 1), *["Softmax<axis = -1>(IN)"] * 2)
+        yield chain("layernorm", (rows, columns), *["LayerNormalization<axis = -1>(IN, g, b)"] * 2, weights=weights)
+        # Both as onnxruntime fuses them: with what is added before.
+        yield chain(
+            "skip-layernorm",
+            (1, rows, columns),
+            "Neg(IN)",
+            "Add(IN, X)",
+            "LayerNormalization<axis = -1>(IN, g, b)",
+            weights=weights,
+        )
+        yield chain("bias-gelu", (1, rows, columns), *["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2, weights={"b": weights["b"]})
+
+
+def _across() -> Iterator[Probe]:
+    """Softmax of another dim than the last: onnxruntime swaps the two, mostly element by element."""
+    for shape in ((1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
+        yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
+
+
+def _pools() -> Iterator[Probe]:
+    for channels, side in ((20, 112), (20, 28), (100, 14)):
+        yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"] * 2)
+        yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)"])
+        yield chain("global-pool", (1, channels, side, side), "GlobalAveragePool(IN)")
+
+
+def _reorders() -> Iterator[Probe]:
+    """Into blocks and out of them, by the operators that onnxruntime puts there itself."""
+    domain = "com.microsoft.nchwc."
+    for channels, side in ((32, 7), (64, 28), (144, 56), (64, 112), (512, 56)):
+        lines = (f"{domain}ReorderInput(IN)", f"{domain}ReorderOutput<channels = {channels}>(IN)")
+        yield chain("reorder", (1, channels, side, side), *lines)
+        last = "channels_last = 1"
+        lines = (f"{domain}ReorderInput<{last}>(IN)", f"{domain}ReorderOutput<channels = {channels}, {last}>(IN)")
+        yield chain("reorder-last", (1, side, side, channels), *lines)
+    for channels, side in ((32, 7), (64, 28), (64, 112), (256, 28)):
+        pool = "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"
+        yield chain("pool-blocked", (1, channels, side, side), *[pool] * 4)
+        yield chain("pool-blocked", (1, channels, side, side), "MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)")
+        yield chain("global-pool-blocked", (1, channels, side, side), "GlobalAveragePool(IN)")
+
+
+def _mixed_kernels() -> Iterator[Probe]:
+    """Small kernels of many kinds: what each costs beside its work where another kind came before it."""
+    lines = (
+        "Softmax(IN)", "Neg(IN)", "Transpose<perm = [1, 0]>(IN)", "MatMul(IN, w)", "Concat<axis = 0>(IN, X)", "Sigmoid(IN)",
+        "Slice(IN, low, high)", "Reshape(IN, flat)", "Exp(IN)", "Reshape(IN, square)", "LayerNormalization(IN, g, g)",
+        "Add(IN, X)",
+    )  # fmt: skip
+    weights: Weights = {"w": ("float32", (8, 8)), "g": ("float32", (8,))}
+    yield chain("call", (8, 8), *lines * 4, weights=weights, low=(0,), high=(8,), flat=(64,), square=(8, 8))
+
+
+_MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
+    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _across, _pools, _reorders),
+    *(convolutions, activated_convolutions, plain_convolutions, products, einsums, recurrences, quantized_products),
+    *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
+)

@@ -1,0 +1,312 @@
+"""Whether a model fits the memory of a device: weights, activations, the runtime's copies and buffers, the KV cache."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
+
+from onnxcost.analysis.batch import batch_of
+from onnxcost.analysis.memory import IN_PLACE, buffers_of, input_bytes, largest_live_sum, peak_activation_bytes
+from onnxcost.errors import UnknownShape
+from onnxcost.graph import Graph, Tensor
+from onnxcost.hardware.prediction import Cache, Fit, Predictor
+from onnxcost.hardware.workload import Same, demand_of, nbytes
+from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.fusion import fold_constants
+from onnxcost.ort_optimizer.pipeline import optimize
+from onnxcost.report import CostReport
+
+MAPPED = 32 * 2**20
+"""A block above this goes back to the system when it is freed: the most to which glibc raises its M_MMAP_THRESHOLD by itself
+(mallopt(3)). Smaller ones lie in the heap, of which only the end goes back.
+"""
+PACKED: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("MatMul", "Gemm", "MatMulInteger", "ConvTranspose"), (1,)),
+    **dict.fromkeys(("LSTM", "GRU"), (1, 2)),
+}
+"""The inputs that kernels copy into an order of their own while the session is made; the originals are released one by one
+(SessionState::PrepackConstantInitializedTensors).
+"""
+_MULTIPLIES = frozenset({"BatchNormalization", "Mul", "Div"})
+"""What a convolution takes in by multiplying its weights with it: these are then new, and in memory."""
+
+
+class Running(NamedTuple):
+    """Bytes that are held while the model runs.
+
+    ``weights`` are there once, as stored or in a kernel's own order. ``first`` are the buffers of the first run, which the
+    arena takes one by one, and ``later`` the one block that it takes for all of them from the second run on, when they are
+    known (OrtApi::EnableMemPattern); it keeps both.
+    """
+
+    weights: int
+    first: int
+    later: int
+
+
+class Loading(NamedTuple):
+    """Bytes of weights while the session is made: ``peak`` is the most at one time. Malloc may keep what was freed before that,
+    the ``holes``, and all that was ``freed`` when the session is made.
+    """
+
+    peak: int
+    holes: int
+    freed: int
+
+
+class Process(NamedTuple):
+    """What a process takes beside the runtime itself."""
+
+    running: Running
+    loading: Loading
+
+    @property
+    def peak(self) -> int:
+        """Of what it may keep, malloc keeps between nothing and all, as it happens to lie: the mean of the two."""
+        return max(self.loading.peak + self.loading.holes // 2, sum(self.running) + self.loading.freed // 2)
+
+
+def process_of(report: CostReport) -> Process:
+    """The process that runs the model of a report; asked again of the same one, it answers at once. Raises UnknownShape."""
+    return _process(Same(report))
+
+
+@lru_cache(maxsize=32)
+def _process(key: Same) -> Process:
+    graph = key.report.graph
+    read = (tensor for node in fold_constants(graph) for tensor in node.inputs if tensor is not None)
+    weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
+    return Process(_running(graph, sum(weights.values())), _loading(graph, weights))
+
+
+def _running(graph: Graph, weights: int) -> Running:
+    buffers = buffers_of(graph, are_kept=True)
+    inner = (buffer for buffer in buffers if not buffer.is_returned)
+    return Running(weights, input_bytes(graph) + largest_live_sum(buffers), largest_live_sum(inner))
+
+
+def _loading(graph: Graph, weights: Mapping[str, int]) -> Loading:
+    """Weights that are in memory stay there until those of convolutions are brought into blocks; others are packed one by one,
+    beside what they are packed from.
+
+    NchwcTransformer makes blocks of one after the other, in passing as a vector and as protobuf, and first as an array where
+    the original is not in memory. What is freed of these is used again by what fits in, so that only those count that are
+    larger than all before.
+    """
+    steps = optimize(graph, blocked=True)
+    originals = {name: weights[name] for name in _in_memory(graph, weights, steps)}
+    blocked, packed = _read((step for step in steps if step.is_blocked), {"Conv": (1,)}), _read(steps, PACKED)
+    passing = [[size] * (2 if name in originals else 3) for name, size in _rising(blocked)]
+    replaced = (originals[name] for name in originals.keys() & (blocked | packed).keys())
+    made = sum(blocked.values()) + sum(passing[-1] if passing else ())
+    return Loading(
+        peak=max(sum(originals.values()) + max(made, _largest(originals)), sum(weights.values()) + _largest(packed)),
+        holes=_kept_bytes(chain.from_iterable(passing[:-1])),
+        freed=_kept_bytes(chain(replaced, *passing)),
+    )
+
+
+def _in_memory(graph: Graph, weights: Mapping[str, int], steps: Iterable[FusedNode]) -> Iterator[str]:
+    """The weights that are read, or made, while the session is: all that are in the model's file. A file beside it is mapped,
+    and read only where the kernels read it.
+    """
+    are_inside = graph.file_bytes >= sum(weights[name] for name in graph.constants if name in weights)
+    yield from (name for name in weights if are_inside or name not in graph.constants)
+    multiplied = (step for step in steps if any(node.op_type in _MULTIPLIES for node in step.absorbed))
+    yield from (name for name in _read(multiplied, {"Conv": (1,)}) if name in weights)
+
+
+def _read(steps: Iterable[FusedNode], places: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """The constants, and their bytes, that operators read at these places."""
+    tensors = (step.node.input(place) for step in steps for place in places.get(step.node.op_type, ()))
+    return {tensor.name: tensor.nbytes for tensor in tensors if tensor is not None and tensor.is_constant and tensor.is_shaped}
+
+
+def _rising(sizes: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Those that are larger than all before."""
+    largest = 0
+    for name, size in sizes.items():
+        if size > largest:
+            largest = size
+            yield name, size
+
+
+def _largest(sizes: Mapping[str, int]) -> int:
+    return max(sizes.values(), default=0)
+
+
+def _kept_bytes(blocks: Iterable[int]) -> int:
+    return sum(block for block in blocks if block <= MAPPED)
+
+
+KI, MI = 2**10, 2**20
+
+
+class Runtime(NamedTuple):
+    """What a runtime takes beside the model: bytes of memory and of flash, and where the numbers are from."""
+
+    memory: int
+    flash: int
+    reasoning: str
+
+
+RUNTIMES: Mapping[str, Runtime] = {
+    "microcontroller": Runtime(
+        0,
+        37 * KI,
+        "STM32 model zoo, STM32Cube.AI 10, 24 models in int8: 37 KiB of code, 610 bytes a step and 5 a channel, theirs "
+        "0.94 to 1.23 times that; 560 bytes of RAM a step, theirs 0.77 to 1.27 times that",
+    ),
+    "microcontroller float32": Runtime(
+        0,
+        10 * KI,
+        "STM32 model zoo, STM32Cube.AI 10, 4 models in float32: 10 KiB of code and 610 bytes a step, theirs 0.95 to "
+        "1.00 times that; 560 bytes of RAM a step, theirs 0.58 to 0.76 times that",
+    ),
+    "board gpu": Runtime(1536 * MI, 0, "onnxruntime issue 14038: 1750 MiB with CUDA on a Jetson Xavier NX; issue 4259: 2 GB"),
+    "gpu": Runtime(350 * MI, 0, "onnxruntime issue 9138: 345 MiB with CUDA for a ResNet-18"),
+    "cloud npu": Runtime(350 * MI, 0, "as the GPUs; not checked"),
+    "accelerator": Runtime(0, 0, "the runtime is in the host's memory"),
+    "cpu": Runtime(72 * MI, 0, "measured: a Python process that has run a small model with onnxruntime 1.32"),
+}
+"""By the kind of the device and the part or the type that it computes in, by the kind, or by the part; what is none of these
+is as "cpu".
+"""
+STEP_MEMORY, STEP_FLASH, CHANNEL_FLASH = 560, 610, 5
+"""What a microcontroller's runtime takes besides: bytes for each step, and for a channel's scale and zero point. In another
+family of models than they were fitted to, code is 5 KiB off in the median, and RAM 0.5 KiB.
+"""
+
+
+def runtime_of(predictor: Predictor, report: CostReport) -> Runtime:
+    """What it takes on the device for the model of a report in the device's types."""
+    demand, kind = demand_of(report), predictor.kind
+    part = predictor.part_of(demand.dtype)
+    keys = (f"{kind} {part}", f"{kind} {demand.dtype}", kind, part, "cpu")
+    known = RUNTIMES[next(key for key in keys if key in RUNTIMES)]
+    if kind != "microcontroller":
+        return known
+    steps, channels = len(demand.steps), report.memory.weight_bytes_by_dtype.get("int32", 0) // 4
+    flash = known.flash + STEP_FLASH * steps + CHANNEL_FLASH * channels
+    return known._replace(memory=known.memory + STEP_MEMORY * steps, flash=flash)
+
+
+def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
+    """What the model needs of the device's memory, and of its flash where that holds the weights."""
+    report = predictor.as_run(report)
+    took, available = runtime_of(predictor, report), _whole(predictor.figure("memory"))
+    weights, activations = report.memory.weight_bytes, activations_of(predictor, report)
+    if keeps_weights_in_flash(predictor):
+        flash = Fit("flash", {"weights": weights, "code": took.flash}, _whole(predictor.figure("flash")))
+        return (flash, Fit("memory", {"activations": activations, "runtime": took.memory}, available))
+    if predictor.part_of(demand_of(report).dtype) == "cpu" and predictor.kind != "microcontroller":
+        return (Fit("memory", memory_on_cpu(report), available),)
+    return (Fit("memory", {"weights": weights, "activations": activations, "runtime": took.memory}, available),)
+
+
+def activations_of(predictor: Predictor, report: CostReport) -> int:
+    """Bytes of the activations at their peak, as far as they are known.
+
+    Runtimes of microcontrollers do not write a sum over its residual: Vela takes just that much more than onnxruntime would.
+    """
+    if predictor.kind == "microcontroller":
+        return _with_sums_apart(Same(report))
+    return report.memory.peak_activation_bytes or 0
+
+
+@lru_cache(maxsize=32)
+def _with_sums_apart(key: Same) -> int:
+    try:
+        return peak_activation_bytes(key.report.graph, {operator: place for operator, place in IN_PLACE.items() if not place})
+    except UnknownShape:
+        return 0
+
+
+def memory_on_cpu(report: CostReport) -> Mapping[str, int]:
+    """What a process with onnxruntime takes at its peak; "copies" is what it holds of weights and activations beside the least
+    that there must be of them.
+    """
+    weights, activations = report.memory.weight_bytes, report.memory.peak_activation_bytes or 0
+    try:
+        copies = max(process_of(report).peak - weights - activations, 0)
+    except UnknownShape:
+        copies = 0
+    return {"weights": weights, "activations": activations, "copies": copies, "runtime": RUNTIMES["cpu"].memory}
+
+
+def keeps_weights_in_flash(predictor: Predictor) -> bool:
+    """Whether the weights stay in a flash."""
+    return predictor.figure("flash") is not None or predictor.figure("flash_bandwidth") is not None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+_CACHED = r"past|cache|present"
+_TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|prev|inputs?|outputs?|in|out|cache"
+
+
+class CachePair(NamedTuple):
+    """An input with what is cached, the output that it comes back as, and the axis along which it grows by each token."""
+
+    past: Tensor
+    present: Tensor
+    axis: int
+
+    @property
+    def token_bytes(self) -> float:
+        """Bytes per token, of all sequences."""
+        return nbytes(self.present) / max(self.present.shape[self.axis], 1)
+
+
+def find_cache_pairs(graph: Graph) -> list[CachePair]:
+    """The inputs whose contents come back as an output, with the new tokens' keys or values behind them."""
+    presents = {_role(tensor.name): tensor for tensor in graph.outputs if re.search(_CACHED, tensor.name, re.IGNORECASE)}
+    pasts = (tensor for tensor in graph.inputs if re.search(_CACHED, tensor.name, re.IGNORECASE))
+    return [pair for past in pasts for pair in _pair(past, presents.get(_role(past.name)))]
+
+
+def _role(name: str) -> str:
+    """The name without what says which of the two it is: ``past_key_values.0.key`` and ``present.0.key`` are both ``0 key``."""
+    words = re.sub(rf"(?i)(?<![a-z])({_TELLING})(?![a-z])", " ", name)
+    return " ".join(re.findall(r"[A-Za-z]+|\d+", words)).lower()
+
+
+def _pair(past: Tensor, present: Tensor | None) -> Iterator[CachePair]:
+    if (
+        present is None
+        or past.dtype != present.dtype
+        or not (past.is_shaped and present.is_shaped)
+        or past.rank != present.rank
+    ):
+        return
+    grown = [axis for axis, sizes in enumerate(zip(past.shape, present.shape, strict=True)) if sizes[0] != sizes[1]]
+    if past.rank >= 3 and len(grown) <= 1:
+        yield CachePair(past, present, grown[0] if grown else past.rank - 2)
+
+
+def cache_of(predictor: Predictor, report: CostReport) -> Cache | None:
+    """The cache of keys and values, and how far the device's memory goes; None for a model that has none.
+
+    The past and the present are taken to share a buffer, and the other activations to stay as they are.
+    """
+    pairs = find_cache_pairs(predictor.as_run(report).graph)
+    if not pairs:
+        return None
+    batch, context = batch_of(report.graph), max(pair.present.shape[pair.axis] for pair in pairs)
+    token = sum(pair.token_bytes for pair in pairs) / batch
+    cache = Cache(round(token), batch, context)
+    fit = next(fit for fit in fits_of(predictor, report) if fit.what == "memory")
+    if fit.available is None or not token:
+        return cache
+    held = sum(nbytes(pair.past) + nbytes(pair.present) for pair in pairs)
+    rest = max(fit.parts["activations"] - held, 0)
+    left = fit.available - (fit.needed - fit.parts["activations"])
+    return cache._replace(
+        most_context=max(int((left - rest) // (token * batch)), 0),
+        most_batch=max(int(left // (token * context + rest / batch)), 0),
+    )

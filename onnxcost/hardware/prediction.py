@@ -1,0 +1,217 @@
+"""What is predicted of a model on a device, what it needs there, and the verdict: frozen results, each figure with its basis.
+
+Times are seconds, sizes bytes, power watts, prices dollars.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from onnxcost.report import CostReport
+
+BASES: Mapping[str, str] = {
+    "bound": "no run in the model's types can be faster",
+    "estimate": "the work and the traffic of each node at the efficiency that is typical of such devices",
+    "prediction": "from the rates that were measured on the machine itself",
+    "measurement": "measured",
+}
+"""What a figure rests on."""
+
+FITS, MARGINAL, UNKNOWN, NO = "fits", "marginal", "unknown", "does not fit"
+LEVELS = (FITS, MARGINAL, UNKNOWN, NO)
+"""Fit levels, the best first. Marginal: the limit lies inside the range of what was estimated, or little room is left."""
+
+
+class Interval(NamedTuple):
+    """A range, and what it rests on: a key of BASES."""
+
+    low: float
+    high: float
+    basis: str
+
+
+class NodeTime(NamedTuple):
+    """A node, together with ``merged`` others that run as a part of it, on a device that computes it in ``dtype``.
+
+    ``compute`` are the seconds of its work at the peak, ``transfer`` those of its traffic at the bandwidth (None where that is
+    not known), ``overhead`` those of starting it; ``span`` is what it takes. All are of one inference.
+    """
+
+    name: str
+    op_type: str
+    dtype: str
+    merged: int
+    compute: float
+    transfer: float | None
+    overhead: float
+    span: Interval
+
+    @property
+    def limit(self) -> str:
+        """What it waits for at the least: "compute" or "memory"."""
+        return "memory" if (self.transfer or 0.0) > self.compute else "compute"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The latency of one inference of ``batch`` items on a device.
+
+    ``bound`` is what no run in the model's types undercuts, ``latency`` the range that is expected; None where ``missing`` says
+    what is not known of the device, or what it cannot compute. ``runs_as`` maps the model's types to those that the device has
+    instead; ``notes`` are sentences on how the figures came about. ``limit`` is what most of the time goes to: "compute",
+    "memory" or "overhead".
+    """
+
+    device: str
+    batch: int
+    bound: float | None
+    latency: Interval | None
+    nodes: tuple[NodeTime, ...] = ()
+    runs_as: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    limit: str = ""
+
+    @property
+    def fps(self) -> Interval | None:
+        """Items per second, one inference after the other; None for a model that has nothing to compute."""
+        if self.latency is None or not self.latency.low:
+            return None
+        return Interval(self.batch / self.latency.high, self.batch / self.latency.low, self.latency.basis)
+
+    @property
+    def nodes_by_limit(self) -> Mapping[str, int]:
+        """How many nodes are compute-bound, and how many memory-bound."""
+        return Counter(node.limit for node in self.nodes)
+
+
+class Predictor(Protocol):
+    """What a latency can be asked of: a catalogue device by its roofline, or a machine that was calibrated.
+
+    ``figure`` gives a number of ``hardware.device.FIGURES`` in base units, None where it is not known; ``runtime`` is the part
+    that decides what a runtime needs: a key of ``hardware.device.PARTS``.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name by which it is asked for."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The name that people know it by."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """One of ``hardware.device.KINDS``."""
+        ...
+
+    def figure(self, name: str) -> float | None:
+        """A figure by its name: memory, flash, sram, power, price."""
+        ...
+
+    def part_of(self, dtype: str) -> str:
+        """The part that computes a type of the graph: a key of ``hardware.device.PARTS``; "" where none does."""
+        ...
+
+    def as_run(self, report: CostReport) -> CostReport:
+        """The report with the types that the device computes in, where it stores them narrower."""
+        ...
+
+    def predict(self, report: CostReport) -> Prediction:
+        """The latency of the model."""
+        ...
+
+
+class Fit(NamedTuple):
+    """What a model needs of a memory ("memory" or "flash") by what it is for, and what there is; None is not known."""
+
+    what: str
+    parts: Mapping[str, int]
+    available: int | None
+    basis: str = "estimate"
+
+    @property
+    def needed(self) -> int:
+        """The sum of the parts."""
+        return sum(self.parts.values())
+
+    @property
+    def headroom(self) -> int | None:
+        """What is left; negative where it does not suffice."""
+        return None if self.available is None else self.available - self.needed
+
+
+class Cache(NamedTuple):
+    """A decoder's cache of keys and values: bytes per token of one sequence, and what the model was asked for.
+
+    ``most_context`` and ``most_batch`` are the largest that fit the device, each with the other as asked for; None where the
+    memory is not known.
+    """
+
+    token_bytes: int
+    batch: int
+    context: int
+    most_context: int | None = None
+    most_batch: int | None = None
+
+    @property
+    def sequence_bytes(self) -> int:
+        """Of one sequence."""
+        return self.token_bytes * self.context
+
+
+class Check(NamedTuple):
+    """A limit, how well it is kept, and the values that were held against it; ``detail`` is what there is to say beside."""
+
+    what: str
+    level: str
+    limit: float | None = None
+    low: float | None = None
+    high: float | None = None
+    basis: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a model keeps a budget on a device, and why; ``remedies`` are what would make it fit."""
+
+    name: str
+    title: str
+    kind: str
+    prediction: Prediction
+    fits: tuple[Fit, ...]
+    checks: tuple[Check, ...]
+    price: float | None = None
+    power: float | None = None
+    cache: Cache | None = None
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def level(self) -> str:
+        """The worst level of the checks."""
+        return max((check.level for check in self.checks), key=LEVELS.index, default=FITS)
+
+    @property
+    def cause(self) -> Check | None:
+        """The check that decided the level; None where all limits are kept."""
+        return next((check for check in self.checks if check.level == self.level != FITS), None)
+
+    @property
+    def energy(self) -> float | None:
+        """The most that an inference takes, joules: the power that the device is built for, for as long as it lasts."""
+        latency = self.prediction.latency
+        return None if self.power is None or latency is None else self.power * latency.high
+
+
+class Remedy(NamedTuple):
+    """A change of the model, and the verdict with it."""
+
+    change: str
+    verdict: Verdict

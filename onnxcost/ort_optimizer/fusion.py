@@ -1,0 +1,297 @@
+"""The fusions of onnxruntime: constant folding, a table of chains that become one kernel, and a table of rules for pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
+
+from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.ort_optimizer.fused_node import FusedNode, Readers, axes_of, constants_of
+
+PATTERNS: Mapping[tuple[str, ...], str] = {
+    ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
+    ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"): "FastGelu",
+    ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"): "LayerNormalization",
+    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"): "SimplifiedLayerNormalization",
+    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"): "SimplifiedLayerNormalization",
+    ("Mul", "Sigmoid", "Mul"): "QuickGelu",
+    ("Sigmoid", "Mul"): "QuickGelu",
+}
+"""Operators along the way of the data that one kernel does, and which."""
+
+
+def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
+    """The nodes, and in place of those that are written out as PATTERNS the one kernel that does their work."""
+    readers = Readers(graph, nodes)
+    taken: set[int] = set()
+    made: dict[int, FusedNode] = {}
+    for start, node in enumerate(nodes):
+        if start in taken:
+            continue
+        for pattern, kind in PATTERNS.items():
+            if (
+                node.key == pattern[0]
+                and (places := _match_pattern(nodes, readers, start, pattern))
+                and not taken & set(places)
+            ):
+                places = sorted({*places, *_find_siblings(nodes, readers, places)})
+                taken.update(places)
+                members = tuple(nodes[place] for place in places)
+                last = members[-1]
+                head = replace(node, inputs=(pattern_input(members), *node.inputs[1:]), outputs=last.outputs)
+                made[places[-1]] = FusedNode(head, members[1:], kind=kind)
+                break
+    return [made.get(i) or FusedNode(node) for i, node in enumerate(nodes) if i not in taken or i in made]
+
+
+def _find_siblings(nodes: list[Node], readers: Readers, places: list[int]) -> list[int]:
+    """The places of nodes that read what the first one reads, and of which those in the places alone read the result."""
+    read, inside = pattern_input((nodes[places[0]],)).name, set(places)
+    return [
+        place
+        for place in readers.places.get(read, ())
+        if place not in inside
+        and nodes[place].key in ("Mul", "Div")
+        and inside.issuperset(readers.places.get(nodes[place].out.name, (place,)))
+    ]
+
+
+def pattern_input(members: tuple[Node, ...]) -> Tensor:
+    """What the first of them is given: of its inputs the largest that is no constant."""
+    return max((t for t in members[0].inputs if t is not None), key=lambda t: (not t.is_constant, t.size if t.is_shaped else 0))
+
+
+def _match_pattern(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str, ...]) -> list[int]:
+    """The places of nodes of these operators, each one reading what the one before makes; [] where they are not so."""
+    places = [start]
+    for wanted in pattern[1:]:
+        here = nodes[places[-1]]
+        if here.key != "Sub" and readers.only(here.out) is None:
+            return []
+        following = [place for place in readers.places.get(here.out.name, ()) if nodes[place].key == wanted]
+        if not following or (wanted == "ReduceMean" and not _reduces_rows(nodes[following[0]])):
+            return []
+        places.append(following[0])
+    if pattern[0] == "Pow" and "Sqrt" in pattern:
+        # Divided by the root, or multiplied by 1 over it; then scaled.
+        by_inverse = nodes[places[4]].x.is_constant
+        return places if by_inverse == (len(pattern) == 7) and constants_of(nodes[places[-1]]) else []
+    if pattern[0] == "Mul" and [tensor.size for tensor in constants_of(nodes[start])] != [1]:
+        return []
+    if pattern[-2] == "Sigmoid":
+        other = [t.name for t in nodes[places[-1]].inputs if t is not None]
+        return places if pattern_input((nodes[start],)).name in other else []
+    return places
+
+
+def _reduces_rows(node: Node) -> bool:
+    """Whether it reduces the last dim, and no other."""
+    return axes_of(node) == [node.x.rank - 1]
+
+
+ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
+GEMM_ACTIVATIONS = (ACTIVATIONS - {"Clip", "HardSwish"}) | {"Elu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"}
+CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul"})
+
+
+@dataclass(frozen=True, slots=True)
+class FusionRule:
+    """A follower that a node of ``heads`` takes in where it alone reads its result.
+
+    ``others`` says what else the follower may read: "constants", those of "a channel" each (of a product a scalar, too), a
+    tensor of the "same" shape, or "any". A node that took one in by a rule which is ``last`` takes in no more. A rule is
+    ``fixed`` that holds where the model leaves no dim open. With ``leads`` it is the follower that runs, and does the head's
+    work. ``kind`` is the operator that the two become. ``when`` is what else has to hold of head and follower.
+    """
+
+    heads: frozenset[str]
+    followers: frozenset[str]
+    others: str = "constants"
+    last: bool = False
+    leads: bool = False
+    fixed: bool = False
+    kind: str = ""
+    when: Callable[[Node, Node], bool] = lambda head, follower: True
+
+
+def _is_image(head: Node, follower: Node) -> bool:
+    return head.x.dims is not None and len(head.x.dims) == 4
+
+
+def _has_weights(node: Node) -> bool:
+    """Whether it multiplies with a constant matrix, as a layer does."""
+    weights = node.required(1)
+    return weights.is_constant and weights.is_shaped and weights.rank == 2
+
+
+def _is_layer(head: Node, follower: Node) -> bool:
+    return _has_weights(head)
+
+
+def _is_flat_layer(head: Node, follower: Node) -> bool:
+    """Of rows alone, with no batch around them."""
+    return _has_weights(head) and head.x.dims is not None and len(head.x.dims) == 2
+
+
+def _swaps_last(head: Node, follower: Node) -> bool:
+    """Transposes the matrices, not the batch around them; a layer takes its rows as they are."""
+    order = list(head.attributes.get("perm") or ())
+    swapped = [*range(len(order) - 2), len(order) - 1, len(order) - 2]
+    return len(order) > 1 and order == swapped and not _has_weights(follower)
+
+
+def _scales(head: Node, follower: Node) -> bool:
+    """Multiplies all elements by the same known number."""
+    known = constants_of(head)
+    return len(known) == 1 and known[0].size == 1
+
+
+def _is_scaled(head: Node, follower: Node) -> bool:
+    return _scales(follower, head)
+
+
+def _adds_bias(head: Node, follower: Node) -> bool:
+    known = constants_of(head)
+    return len(known) == 1 and known[0].rank == 1
+
+
+_CONVS = frozenset({"Conv"})
+_LAYERNORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
+_GEMMS = frozenset({"MatMul", "Gemm"})
+RULES: tuple[FusionRule, ...] = (
+    FusionRule(_CONVS, CONSTANT_SUMS, "a channel"),
+    FusionRule(_CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
+    FusionRule(_CONVS, ACTIVATIONS, last=True),
+    FusionRule(frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
+    FusionRule(frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
+    FusionRule(frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
+    FusionRule(frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
+    FusionRule(frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
+    FusionRule(frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
+    FusionRule(frozenset({"Add"}), _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
+    FusionRule(frozenset({"Add"}), frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
+    FusionRule(frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
+    FusionRule(frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
+    FusionRule(frozenset({"Relu"}), frozenset({"Clip"})),
+    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Cast"})),
+    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
+    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Add"})),
+    FusionRule(frozenset({"LayerNormalization"}), frozenset({"Cast"})),
+    FusionRule(frozenset({"Pad"}), frozenset({"Conv"}), leads=True),
+)
+"""In the order in which they are tried: each once for every reader, as onnxruntime's optimizers do it."""
+LATER_RULES: tuple[FusionRule, ...] = (
+    FusionRule(frozenset({"Add"}), frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
+)
+"""Of what the others made."""
+
+
+def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
+    """Each node together with what follows it and is done in the same kernel."""
+    return _apply_rules(graph, _apply_rules(graph, steps, RULES), LATER_RULES)
+
+
+def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRule, ...]) -> list[FusedNode]:
+    readers = Readers(graph, [step.node for step in steps])
+    rules = [rule for rule in all_rules if not (rule.fixed and graph.dims)]
+    at, closed = dict(enumerate(steps)), set[int]()
+    for place in range(len(steps)):
+        while place in at and place not in closed and (following := readers.only(at[place].node.out)) in at:
+            found = ((rule, merged) for rule in rules if (merged := _merge_steps(at[place], at[following], rule)) is not None)
+            rule, merged = next(found, (None, None))
+            if rule is None or merged is None:
+                break
+            del at[place]
+            at[following], place = merged, following
+            if rule.last:
+                closed.add(place)
+    return [at[index] for index in sorted(at)]
+
+
+def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> FusedNode | None:
+    """One step for two; None where the rule does not hold."""
+    node = follower.node
+    if (head.kind or head.node.key) not in rule.heads or (follower.kind or node.op_type) not in rule.followers:
+        return None
+    if follower.absorbed and not (follower.kind or rule.leads):
+        return None
+    made = head.node.out
+    others = tuple(t for t in node.inputs if t is not None and not t.is_constant and t.name != made.name)
+    if rule.others in ("constants", "a channel") and others:
+        return None
+    if rule.others == "a channel" and not _suits_channels(node, made):
+        return None
+    if rule.others == "same" and not (len(others) == 1 and others[0].dims == made.dims and not head.residuals):
+        return None
+    if not rule.when(head.node, node):
+        return None
+    if rule.leads:
+        # It still has the shape that the follower reads.
+        source = replace(made, name=pattern_input((head.node,)).name)
+        inputs = tuple(source if t is not None and t.name == made.name else t for t in node.inputs)
+        absorbed = (*head.absorbed, head.node, *follower.absorbed)
+        return replace(follower, node=replace(node, inputs=inputs), absorbed=absorbed, kind=rule.kind or follower.kind)
+    absorbed = (*head.absorbed, node, *follower.absorbed)
+    return replace(head, node=replace(head.node, outputs=node.outputs), absorbed=absorbed, residuals=(*head.residuals, *others))
+
+
+def _suits_channels(node: Node, made: Tensor) -> bool:
+    """Whether its constants have an element a channel, as a bias has to; of a product one may be a scalar."""
+    sizes = {tensor.size for tensor in constants_of(node)}
+    allowed = {made.dims[1]} | ({1} if node.key == "Mul" else set()) if made.dims and len(made.dims) > 1 else set()
+    return sizes <= allowed
+
+
+_RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+_HANDED_ON = ("Identity", "Dropout")
+_SHAPES = ("Shape", "Size")
+
+
+def fold_constants(graph: Graph) -> list[Node]:
+    """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes."""
+    known = set(graph.constants)
+    fixed = not graph.dims
+    kept: list[Node] = []
+    dequantized: set[str] = set()
+    for node in graph.nodes:
+        node = _with_constants(node, dequantized, False)
+        inputs = [tensor for tensor in node.inputs if tensor is not None]
+        constant = all(tensor.is_constant or tensor.name in known for tensor in inputs)
+        if node.key == "DequantizeLinear":
+            # Left for the integer operators that may take it in.
+            kept.append(node)
+            dequantized.add(node.out.name)
+        elif node.key not in _RANDOM and (constant or (fixed and node.key in _SHAPES)):
+            known.update(tensor.name for tensor in node.outputs if tensor is not None)
+        elif node.key not in _HANDED_ON and not _changes_nothing(node):
+            kept.append(_with_constants(node, known, True))
+        else:
+            kept.append(node)
+    return _drop_identities(kept)
+
+
+def _changes_nothing(node: Node) -> bool:
+    """Whether it brings a tensor to the type that it has."""
+    return node.key == "Cast" and node.x.dtype == node.out.dtype
+
+
+def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
+    """The node with the inputs of these names as constants, or as none."""
+    if not any(t is not None and t.name in names and t.is_constant != is_constant for t in node.inputs):
+        return node
+    inputs = tuple(replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs)
+    return replace(node, inputs=inputs)
+
+
+def _drop_identities(nodes: list[Node]) -> list[Node]:
+    """Without the nodes that hand their input on: their readers read that."""
+    names: dict[str, Tensor] = {}
+    kept = []
+    for node in nodes:
+        if any(tensor is not None and tensor.name in names for tensor in node.inputs):
+            node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
+        if node.key in _HANDED_ON or _changes_nothing(node):
+            names[node.out.name] = node.x
+        else:
+            kept.append(node)
+    return kept

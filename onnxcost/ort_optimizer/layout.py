@@ -1,0 +1,168 @@
+"""The layouts that onnxruntime's kernels prefer (NCHWc for floats, channels last for integers), and the reorders between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
+from typing import NamedTuple
+
+from onnxcost.errors import UnknownShape
+from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.ort_optimizer.fused_node import FusedNode, Readers
+
+
+class Layout(NamedTuple):
+    """``works`` says whether a step works on the layout, given the names of what is there already; ``reads_plain`` of one that
+    does, whether it yet reads its first input as it is. Without ``sums_elsewhere`` a convolution adds nothing up but here.
+    """
+
+    works: Callable[[FusedNode, Set[str], Readers], bool]
+    reads_plain: Callable[[Node], bool] = lambda node: False
+    sums_elsewhere: bool = True
+
+
+def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) -> list[FusedNode]:
+    """The steps with what is brought into the layout and out of it for them, each tensor once each way."""
+    readers = Readers(graph, [step.node for step in steps])
+    inside: set[str] = set()
+    copied: set[str] = set()
+    """What is in both layouts."""
+    laid: list[FusedNode] = []
+    for whole in steps:
+        works = layout.works(whole, inside, readers)
+        is_whole = layout.sums_elsewhere and not works
+        for step in (whole,) if is_whole else _parts(whole, inside if works else frozenset()):
+            works = layout.works(step, inside, readers)
+            plain = {step.node.x.name} if works and layout.reads_plain(step.node) else set()
+            wanted = [tensor for tensor in step.data if (tensor.name in inside) != (works and tensor.name not in plain)]
+            moved = [tensor for tensor in wanted if tensor.name not in copied and step.node.key not in ("Shape", "Size")]
+            copied.update(tensor.name for tensor in moved)
+            if works:
+                inside.add(step.node.out.name)
+            turns = (
+                _cancels_transposes(laid, moved, readers) if works else _is_permutation(step.node, [0, 2, 3, 1]) and bool(moved)
+            )
+            kind = "Reshape" if turns and not works else step.kind
+            laid.append(
+                replace(
+                    step, is_blocked=works or step.is_blocked, reordered=_join_reordered(step, moved), turns=turns, kind=kind
+                )
+            )
+    ends = [tensor for tensor in graph.outputs if tensor.name in inside - copied]
+    if ends:
+        laid[-1] = replace(laid[-1], reordered=_join_reordered(laid[-1], ends))
+    return laid
+
+
+def _join_reordered(step: FusedNode, moved: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return (*step.reordered, *moved)
+
+
+def _is_permutation(node: Node, order: list[int]) -> bool:
+    return node.key == "Transpose" and list(node.attributes.get("perm") or ()) == order
+
+
+def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], readers: Readers) -> bool:
+    """Whether all that is moved comes of Transposes that bring channels before the image, and for this alone: both are one."""
+    names = {tensor.name for tensor in moved if readers.only(tensor) is not None}
+    found = [i for i, step in enumerate(laid) if step.node.out.name in names and _is_permutation(step.node, [0, 3, 1, 2])]
+    if not found or len(found) < len(moved):
+        return False
+    for index in found:
+        laid[index] = replace(laid[index], kind="Reshape")
+    return True
+
+
+def _parts(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
+    """A convolution and the sum after it, where only the plain layout has what is to be added; else the step as it is."""
+    place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
+    residual = {tensor.name for tensor in step.residuals}
+    if step.node.key != "Conv" or place is None or residual <= inside:
+        return [step]
+    made = next(t for t in step.absorbed[place].inputs if t is not None and t.name not in residual)
+    convolution = replace(step, node=replace(step.node, outputs=(made,)), absorbed=step.absorbed[:place], residuals=())
+    return [convolution, *(FusedNode(node) for node in step.absorbed[place:])]
+
+
+BLOCK = 16
+"""Channels that lie side by side in the blocked layout; fewer than that are read from the plain one."""
+ALIGNMENT = 4
+"""What the channels must be a multiple of to be brought into blocks."""
+
+_POOLS = frozenset({"MaxPool", "AveragePool"})
+_GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
+_EITHER = frozenset(
+    {"Add", "Sum", "Mul", "Relu", "Sigmoid", "Tanh", "HardSigmoid", "QuickGelu", "Gelu"}
+    | {"Concat", "BatchNormalization", "Resize"}
+)
+_AGNOSTIC = frozenset({"Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Mul", "Add", "ReduceMean"})
+_OF_INTEGERS = frozenset(
+    {"MaxPool", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearAdd", "QLinearMul", "QLinearSigmoid"}
+    | {"QLinearLeakyRelu", "QLinearConcat", "QuantizeLinear", "Resize"}
+    | _AGNOSTIC
+)
+
+
+def _works_on_blocks(step: FusedNode, inside: Set[str], readers: Readers) -> bool:
+    node, kind = step.node, step.kind or step.node.op_type
+    try:
+        if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked:
+            return False
+        if kind == "Conv":
+            return _conv_in_blocks(node)
+        if kind in _POOLS:
+            return node.x.shape[1] % BLOCK == 0
+        data = [t for t in node.inputs if t is not None and not t.is_constant]
+        if kind in _GLOBAL_POOLS:
+            # Brought there for its own sake only where it is the model's input.
+            return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or node.x.name not in readers.made)
+        if kind not in _EITHER or not all(t.name in inside for t in data):
+            return False
+        if kind == "Concat":
+            return int(node.attributes.get("axis", 1)) == 1 and all(t.shape[1] % BLOCK == 0 for t in data)
+        if kind in ("Add", "Mul") and len(data) != 2:
+            return kind == "Mul" and _scales_channels(node)
+        return all(t.dims == node.x.dims for t in data)
+    except UnknownShape:
+        return False
+
+
+def _conv_in_blocks(node: Node) -> bool:
+    if not node.required(1).is_constant:
+        return False
+    weight, groups = node.required(1).shape, int(node.attributes.get("group", 1))
+    outputs, inputs = weight[0], weight[1]
+    if groups == 1:
+        return inputs < BLOCK or inputs % ALIGNMENT == 0
+    if inputs == 1 and outputs == groups:
+        return outputs % ALIGNMENT == 0
+    return inputs % BLOCK == 0 and (outputs // groups) % BLOCK == 0
+
+
+def _scales_channels(node: Node) -> bool:
+    """Whether it multiplies each channel with a constant of its own."""
+    known = [t for t in node.inputs if t is not None and t.is_constant]
+    if len(known) != 1 or known[0].rank < 3 or node.out.dims != node.x.dims:
+        return False
+    return known[0].size == known[0].shape[-3] == node.out.shape[1]
+
+
+def _reads_plain(node: Node) -> bool:
+    return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.required(1).shape[1] < BLOCK
+
+
+def _works_channels_last(step: FusedNode, inside: Set[str], readers: Readers) -> bool:
+    node, kind = step.node, step.kind or step.node.op_type
+    if kind == "QLinearConv":
+        return node.x.dims is not None and len(node.x.dims) == 4
+    if not all(t.name in inside for t in node.inputs if t is not None and not t.is_constant):
+        return False
+    if kind == "DequantizeLinear":
+        return not node.x.is_constant and {reader.op_type for reader in readers.of(node.out)} <= _AGNOSTIC
+    return kind in _OF_INTEGERS
+
+
+BLOCKED = Layout(_works_on_blocks, _reads_plain, sums_elsewhere=False)
+"""Where a convolution's inputs are fewer than a block it reads the plain layout."""
+CHANNELS_LAST = Layout(_works_channels_last)
+"""What lies between two convolutions of integers stays there, floats included that only operators of any layout read."""

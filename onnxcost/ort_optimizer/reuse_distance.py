@@ -1,0 +1,79 @@
+"""How much a run has touched since each value was last in a cache: what comes back from far costs more than in a kernel's own
+loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from onnxcost.graph import Tensor
+from onnxcost.operators.traffic import VIEWS
+from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse, constants_of
+from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
+
+
+def add_reuse_distances(steps: Sequence[FusedNode]) -> Iterator[FusedNode]:
+    """The steps with the bytes that each reads or writes, and the bytes that were touched between."""
+    memory = _Memory(steps)
+    for index, step in enumerate(steps):
+        yield replace(step, recalls=tuple(memory.run(index, step)))
+
+
+class _Memory:
+    """What was touched when, as a count of the bytes touched until then; a free buffer goes to the next value that fits it."""
+
+    def __init__(self, steps: Sequence[FusedNode]) -> None:
+        self.root: dict[str, str] = {}
+        """The value in whose memory a view lies."""
+        for step in steps:
+            if step.node.op_type in VIEWS and step.data:
+                self.root[step.node.out.name] = self._root(step.data[0].name)
+        self.made = {t.name for step in steps for t in step.node.outputs if t is not None}
+        """The others are the caller's, and nothing is written over them."""
+        self.last_reader = {self._root(t.name): index for index, step in enumerate(steps) for t in step.data}
+        self.now = 0
+        self.touched: dict[str, int] = {}
+        self.free: list[tuple[int, int]] = []
+        """Size and last touch of the buffers that no value is in, the latest last."""
+
+    def _root(self, name: str) -> str:
+        return self.root.get(name, name)
+
+    def run(self, index: int, step: FusedNode) -> Iterator[Reuse]:
+        if step.node.op_type in VIEWS:
+            return
+        read = {self._root(tensor.name): tensor for tensor in step.data if tensor.is_shaped}
+        yield from (Reuse(tensor.nbytes, self._since(self.touched.get(name))) for name, tensor in read.items())
+        dying = {name: tensor for name, tensor in read.items() if self.last_reader[name] == index and name in self.made}
+        written = [tensor for tensor in step.node.outputs if tensor is not None and tensor.is_shaped]
+        in_place = _overwritten_input(step, dying.values(), written)
+        for tensor in () if in_place else written:
+            yield Reuse(tensor.nbytes, self._since(self._take(tensor.nbytes)))
+        self.now += sum(tensor.nbytes for tensor in constants_of(step.node))
+        self.now += sum(tensor.nbytes for tensor in (*read.values(), *(() if in_place else written)))
+        self.touched.update((name, self.now) for name in (*read, *(tensor.name for tensor in written)))
+        self.free += [(tensor.nbytes, self.now) for tensor in dying.values() if tensor is not in_place]
+
+    def _since(self, when: int | None) -> float:
+        """The bytes that were touched since; what was not touched in this run was so in the one before, if at all."""
+        return float("inf") if when is None else float(self.now - when)
+
+    def _take(self, size: int) -> int | None:
+        """When the buffer was touched that a value of the size gets: the latest that is large enough."""
+        for place in range(len(self.free) - 1, -1, -1):
+            if self.free[place][0] >= size:
+                whole, when = self.free.pop(place)
+                if whole > size:
+                    self.free.insert(place, (whole - size, when))
+                return when
+        return None
+
+
+def _overwritten_input(step: FusedNode, dying: Iterable[Tensor], written: Sequence[Tensor]) -> Tensor | None:
+    """What a kernel writes its result over."""
+    if not all(tensor.is_shaped for tensor in (*step.node.inputs, *step.node.outputs) if tensor is not None):
+        return None
+    if family_of(step) not in ELEMENTWISE:
+        return None
+    return next((tensor for tensor in dying if written and tensor.nbytes == written[0].nbytes), None)

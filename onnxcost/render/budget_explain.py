@@ -1,0 +1,166 @@
+"""The sum behind a device's figures, and the command that would verify it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from shlex import quote
+
+from onnxcost.hardware.budget import Assessment
+from onnxcost.hardware.device import PARTS, Device, Figure
+from onnxcost.hardware.memory_fit import runtime_of
+from onnxcost.hardware.prediction import BASES, Fit, NodeTime, Predictor, Verdict
+from onnxcost.hardware.roofline import Bound, Efficiency, Range, Roofline, efficiency, lower_bound, products
+from onnxcost.hardware.workload import Demand, demand_of
+from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
+from onnxcost.render.devices import cite
+from onnxcost.render.escaping import plain
+from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out, table
+from onnxcost.render.units import binary, plural, rate, seconds, si
+
+SLOWEST = 8
+LABEL = 10
+PROVIDERS = {
+    ("cpu", ""): "cpu", ("gpu", "NVIDIA"): "cuda", ("dla", "NVIDIA"): "tensorrt", ("gpu", "AMD"): "migraphx",
+    ("gpu", "Intel"): "openvino", ("npu", "Intel"): "openvino", ("gpu", "Apple"): "coreml", ("npu", "Apple"): "coreml",
+}  # fmt: skip
+"""onnxruntime's provider for a part of a vendor's; its CPU provider runs on all CPUs."""
+
+
+def explanation_lines(assessment: Assessment, predictor: Predictor, options: str, screen: Screen) -> list[Line]:
+    """The verdict, then what each of its figures is the sum of."""
+    verdict = assessment.verdicts[0]
+    lines = budget_lines(assessment, screen)
+    for label, texts in _sections(assessment, predictor, verdict, options):
+        lines += [(), *_section(label, texts, screen)]
+    if verdict.prediction.nodes:
+        lines += [(), *_slowest(verdict, screen)]
+    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+
+
+def _section(label: str, texts: Sequence[str], screen: Screen) -> list[Line]:
+    lines: list[Line] = []
+    for text in texts:
+        parts = textwrap.wrap(plain(text), screen.width - INDENT - LABEL, subsequent_indent="  ", break_on_hyphens=False)
+        lines += [((f"  {'' if lines or at else label:<{LABEL}}", "label"), (part, "")) for at, part in enumerate(parts)]
+    return lines
+
+
+def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, options: str) -> Iterator[tuple[str, list[str]]]:
+    prediction = verdict.prediction
+    report = predictor.as_run(assessment.report)
+    demand, took = demand_of(report), runtime_of(predictor, report)
+    device = predictor.device if isinstance(predictor, Roofline) else None
+    if device and prediction.bound is not None:
+        yield "Bound", list(_bound(device, demand, lower_bound(device, demand)))
+    if prediction.latency:
+        yield "Latency", list(_latency(device, demand, verdict))
+    yield "Memory", [_memory(fit) for fit in verdict.fits] + [f"the runtime: {took.reasoning}"]
+    if verdict.cache:
+        cache = verdict.cache
+        text = f"{binary(cache.token_bytes)} a token and sequence × {cache.context:,} tokens = {binary(cache.sequence_bytes)}"
+        yield "Cache", [f"{text} a sequence, kept once where the runtime lets past and present share a buffer"]
+    if verdict.energy and verdict.power and prediction.latency:
+        product = f"{rough_text(verdict.power)} W × {seconds(prediction.latency.high)} = {rough_text(verdict.energy)} J"
+        yield "Energy", [f"at most {product}: a ceiling, as if the device took all that it is built for"]
+    yield "Verify", [_verification(assessment, predictor, demand, options)]
+    if prediction.notes:
+        yield "Note", list(prediction.notes)
+
+
+def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
+    """The sum behind the bound."""
+    yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}"
+    for dtype, macs in demand.macs.items():
+        peak, total = products(device, dtype), bound.rates[dtype]
+        assert peak is not None
+        others = " with all its parts at their highest clocks" if total > 1.001 * peak.rate else ""
+        speed = rate(total, "OP/s" if peak.dtype.startswith("int") else "FLOP/s")
+        yield f"work: 2 × {si(macs)} MACs of {dtype} / {speed}{others} = {seconds(2 * macs / total)}"
+        yield f"peak: {PARTS[peak.part]}, {peak.dtype}, {_figure(peak.figure)}"
+    if device.bandwidth is None:
+        yield "traffic: left out, as the bandwidth is not known"
+        return
+    what = "weights" if bound.moved == demand.operands else "weights, inputs and outputs"
+    kept = f", less {binary(bound.kept)} that may stay on the chip," if bound.kept else ""
+    yield f"traffic: {binary(bound.moved)} of {what}{kept} = {seconds(bound.transfer)}"
+    yield f"bandwidth: {rate(device.bandwidth, 'B/s')}, {_figure(device.figures['bandwidth'])}"
+
+
+def _figure(figure: Figure) -> str:
+    """What a device's figure rests on."""
+    return ", ".join(filter(None, (figure.basis, figure.how, cite(figure.source))))
+
+
+def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterator[str]:
+    prediction = verdict.prediction
+    latency = prediction.latency
+    assert latency is not None
+    kinds = prediction.nodes_by_limit
+    yield f"{latency_text(latency)}, {latency.basis}: {BASES[latency.basis]}"
+    if device is None:
+        return
+    part = next((peak.part for dtype in demand.macs if (peak := products(device, dtype))), next(iter(device.parts)))
+    shares = efficiency(device, part)
+    yield (
+        f"{plural(len(prediction.nodes), 'step')}, a node with the elementwise ones behind it, each the longer of its work and "
+        f"its traffic: {kinds.get('compute', 0)} wait for arithmetic, {kinds.get('memory', 0)} for memory"
+    )
+    yield _shares(shares)
+    yield f"these shares: {shares.reasoning}"
+
+
+def _shares(shares: Efficiency) -> str:
+    def percent(range_: Range) -> str:
+        return f"{100 * range_.worst:.0f}–{100 * range_.best:.0f} %"
+
+    return (
+        f"products at {percent(shares.products)} of the peak (depthwise {percent(shares.depthwise)}), traffic at "
+        f"{percent(shares.traffic)} of the bandwidth, {range_text(shares.start)} to start a step"
+    )
+
+
+def range_text(range_: Range) -> str:
+    """``1–20 µs``."""
+    return f"{rough_text(1e6 * range_.best)}–{rough_text(1e6 * range_.worst)} µs"
+
+
+def _memory(fit: Fit) -> str:
+    parts = " + ".join(f"{binary(size)} {what}" for what, size in fit.parts.items())
+    there = "how much there is is not known" if fit.available is None else f"of {binary(fit.available)}"
+    return f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})"
+
+
+def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, options: str) -> str:
+    """The command that measures it, on the device itself."""
+    part = predictor.part_of(demand.dtype)
+    vendor = predictor.device.vendor if isinstance(predictor, Roofline) else ""
+    provider = PROVIDERS.get((part, vendor)) or PROVIDERS.get((part, ""))
+    if predictor.kind == "microcontroller" or provider is None:
+        return "onnxruntime has no provider for it: the vendor's compiler reports cycles and memory"
+    return f"onnxcost measure {quote(assessment.label)}{options} --provider {provider}   (on the device)"
+
+
+NODES = (
+    Column("Dearest steps", right=False, style="name", shrinks_to=16),
+    Column("Operator", right=False, shrinks_to=8),
+    Column("Type", right=False, drop=2),
+    Column("At peak, µs"),
+    Column("At bandwidth", drop=1),
+    Column("Expected, µs"),
+    Column("Waits for", right=False, drop=3),
+)
+
+
+def _slowest(verdict: Verdict, screen: Screen) -> list[Line]:
+    nodes = sorted(verdict.prediction.nodes, key=lambda node: -node.span.high)[:SLOWEST]
+    return table(NODES, [_row(node) for node in nodes], screen.width, screen.glyphs)
+
+
+def _row(node: NodeTime) -> list[str]:
+    merged = f" +{node.merged}" if node.merged else ""
+    transfer = "–" if node.transfer is None else rough_text(1e6 * node.transfer)
+    return [
+        node.name, node.op_type + merged, node.dtype, rough_text(1e6 * node.compute), transfer, interval_text(node.span, 1e6),
+        LIMITED[node.limit],
+    ]  # fmt: skip

@@ -1,0 +1,447 @@
+"""A comparison as terminal text, Markdown, CSV and JSON: a column for each model while they fit, else a row for each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from math import isfinite
+from typing import Any, NamedTuple
+
+from onnxcost.comparison.agreement import Agreement
+from onnxcost.comparison.candidates import MEASURED, METRICS, Candidate, Comparison, CostedNode
+from onnxcost.comparison.differences import Differences, count_difference
+from onnxcost.comparison.gate import Excess
+from onnxcost.render.differences import (
+    TITLES,
+    agreement_lines,
+    agreement_sentences,
+    agreement_table,
+    agreement_title,
+    change_rows,
+    correspondence,
+    difference_heading,
+    difference_lines,
+    layer_difference_table,
+    operator_difference_table,
+)
+from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.layout import GAP, INDENT, OPTIONAL, UNICODE, Column, Glyphs, Line, Screen, StyledText, spell_out, table
+from onnxcost.render.report import Table
+from onnxcost.render.units import WRITERS, align_units, relation_text
+from onnxcost.report import SCHEMA
+from onnxcost.version import __version__
+
+
+class TextRow(NamedTuple):
+    """A row in words rather than numbers: a text for each model."""
+
+    title: str
+    texts: list[str]
+
+
+def text_rows(comparison: Comparison, glyphs: Glyphs) -> list[TextRow]:
+    """What there is to say in words: the inputs, the ratio of the latencies, the Pareto front."""
+    models = comparison.candidates
+    rows = [TextRow("Input", [input_text(model, glyphs) for model in models])]
+    if any(model.ratio for model in models):
+        rows.append(TextRow("Ratio", [ratio_text(model, glyphs) for model in models]))
+    if comparison.pareto:
+        front = comparison.front()
+        rows.append(TextRow("Pareto", ["unbeaten" if model.label in front else "" for model in models]))
+    return rows
+
+
+def input_text(model: Candidate, glyphs: Glyphs) -> str:
+    """The shape of the first input, and how many more there are."""
+    more = f" +{len(model.inputs) - 1}" if len(model.inputs) > 1 else ""
+    return spell_out((model.inputs[0] or "scalar") + more, glyphs) if model.inputs else glyphs.none
+
+
+def ratio_text(model: Candidate, glyphs: Glyphs) -> str:
+    """The latency's ratio to the first model's, and its confidence interval."""
+    if model.ratio is None:
+        return ""
+    value, interval = model.ratio
+    return spell_out(f"{value:.3f}×" + (" ({:.3f}–{:.3f})".format(*interval) if interval else ""), glyphs)
+
+
+def latency_remarks(comparison: Comparison) -> list[str]:
+    """Sentences on the latencies that are not seen to differ from the first one's, and those of another time."""
+    first = comparison.baseline.label
+    found = {
+        f"No difference seen in latency from {first}": [model.label for model in comparison.others if model.is_undecided],
+        f"Measured at another time than {first}": comparison.apart,
+    }
+    return [f"{what}: {', '.join(labels)}" for what, labels in found.items() if labels]
+
+
+def failure_sentences(comparison: Comparison) -> list[str]:
+    """Sentences on what could not be compared or measured."""
+    unmeasured: dict[str, list[str]] = {}
+    for model in comparison.candidates:
+        if model.unmeasured:
+            unmeasured.setdefault(model.unmeasured, []).append(model.label)
+    return [
+        *(f"Not compared: {broken.text}" for broken in comparison.broken),
+        *(f"Not measured: {', '.join(labels)}: {reason}" for reason, labels in unmeasured.items()),
+    ]
+
+
+MOST_COLUMNS = 4
+MARK = "*"
+LONGEST_LABEL = 24
+KEEP = (
+    "latency",
+    "Ratio",
+    "macs",
+    "flops",
+    "parameters",
+    "traffic_bytes",
+    "weight_bytes",
+    "fps",
+    "peak_activation_bytes",
+    "file_bytes",
+)
+"""Of the columns of a table with a row for each model, those that stay longest where the width does not suffice."""
+
+
+def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
+    """The models side by side, what could not be compared, and why the others differ from the first."""
+    lines = _by_metric(comparison, screen) or _by_model(comparison, screen)
+    lines += [*_legend(comparison, screen), *_failures(comparison, screen)]
+    if agreement := agreement_lines(comparison, screen):
+        lines += [(), *agreement]
+    for each in differences:
+        lines += [(), *difference_lines(each, comparison.convention, screen)]
+    return lines
+
+
+def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
+    """A column for each model, those that do not fit beside each other below each other; nothing where they are too many."""
+    models = comparison.candidates
+    if len(models) > MOST_COLUMNS:
+        return []
+    best = {name: comparison.best(name) for name in comparison.metrics}
+    above, *below = text_rows(comparison, screen.glyphs)
+    titles = [above.title, *(METRICS[name].title for name in best), *(row.title for row in below)]
+    columns = [
+        [above.texts[at], *_cells(comparison, model, best, screen.glyphs), *(row.texts[at] for row in below)]
+        for at, model in enumerate(models)
+    ]
+    marked = [frozenset(), *best.values(), *(frozenset() for _ in below)]
+    first = max(map(len, titles))
+    lines: list[Line] = []
+    for block in _blocks(columns, models, screen.width - INDENT - first):
+        widths = [width for _, width in block]
+        labels = [shorten(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
+        lines += [(), _row(("", ""), first, [(label, "title") for label in labels], widths)]
+        for row, (title, labelled) in enumerate(zip(titles, marked, strict=True)):
+            cells = [(columns[at][row], "number" if models[at].label in labelled else "") for at, _ in block]
+            lines.append(_row((title, "label"), first, cells, widths))
+    return lines[1:]
+
+
+def _blocks(columns: Sequence[Sequence[str]], models: Sequence[Candidate], room: int) -> list[list[tuple[int, int]]]:
+    """Which models are beside each other, by their places, and how wide their columns are.
+
+    A column is as wide as its cells and its label; all are as wide as their cells where all fit then. Nothing where one alone
+    is too wide.
+    """
+    least = [max(map(len, cells)) for cells in columns]
+    full = [max(size, min(len(model.label), LONGEST_LABEL)) for size, model in zip(least, models, strict=True)]
+    for sizes in (full, least):
+        if sum(GAP + size for size in sizes) <= room:
+            return [list(enumerate(sizes))]
+    blocks: list[list[tuple[int, int]]] = [[]]
+    for at, size in enumerate(full):
+        if GAP + size > room:
+            return []
+        if sum(GAP + width for _, width in blocks[-1]) + GAP + size > room:
+            blocks.append([])
+        blocks[-1].append((at, size))
+    return blocks
+
+
+def _row(title: StyledText, first: int, cells: Sequence[StyledText], widths: Sequence[int]) -> Line:
+    spans: list[StyledText] = [(" " * INDENT, ""), (title[0].ljust(first), title[1])]
+    for (text, style), width in zip(cells, widths, strict=True):
+        spans += [(" " * GAP, ""), (text.ljust(width), style)]
+    return tuple(spans)
+
+
+def _cells(comparison: Comparison, model: Candidate, best: Mapping[str, frozenset[str]], glyphs: Glyphs) -> list[str]:
+    """Value, mark and relation to the first of each metric, below each other."""
+    values = align_units([value_text(model, name, glyphs) for name in best])
+    relations = align_units([relative_text(comparison, model, name, glyphs) for name in best])
+    room = any(model.label in labels for labels in best.values())
+    marks = [f" {MARK}" if model.label in labels else "  " * room for labels in best.values()]
+    return [f"{value}{mark} {relation}".rstrip() for value, mark, relation in zip(values, marks, relations, strict=True)]
+
+
+def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
+    """A row for each model, and the relation to the first of the metric that they are sorted by, else of the convention."""
+    columns = [Column("Model", right=False, style="name", shrinks_to=14)]
+    cells = [[candidate.label for candidate in comparison.candidates]]
+    main = comparison.sort or comparison.convention
+    for name in comparison.metrics:
+        title, texts = metric_column(comparison, name, screen.glyphs)
+        columns.append(Column(title, drop=0 if name == main else 2 if name in comparison.pareto else _drop(name)))
+        cells.append(texts)
+        if name == main:
+            columns.append(Column("against first", drop=1))
+            cells.append([relative_text(comparison, candidate, name, screen.glyphs) for candidate in comparison.candidates])
+    for row in reversed(text_rows(comparison, screen.glyphs)):
+        columns.append(Column(row.title, right=False, style="faint", drop=0 if row.title == "Pareto" else _drop(row.title)))
+        cells.append(row.texts)
+    return table(columns, list(zip(*cells, strict=True)), screen.width, screen.glyphs)
+
+
+def _drop(name: str) -> int:
+    """The later in KEEP, the earlier it goes; what is not in it goes first."""
+    return OPTIONAL + (KEEP.index(name) if name in KEEP else len(KEEP))
+
+
+def metric_column(comparison: Comparison, name: str, glyphs: Glyphs) -> tuple[str, list[str]]:
+    """A metric of all models below each other, the best marked."""
+    values = align_units([value_text(candidate, name, glyphs) for candidate in comparison.candidates])
+    best = comparison.best(name)
+    marks = [MARK if candidate.label in best else " " for candidate in comparison.candidates]
+    return METRICS[name].title, [f"{value} {mark}" if best else value for value, mark in zip(values, marks, strict=True)]
+
+
+def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
+    parts = [f"{MARK} the best"] if any(map(comparison.best, comparison.metrics)) else []
+    parts += [f"the others against {plain(comparison.baseline.label)}"] if comparison.others else []
+    parts += (
+        [f"unbeaten: no other is as good in {' and '.join(comparison.pareto)}, and better in one"] if comparison.pareto else []
+    )
+    if any(model.ratio for model in comparison.candidates):
+        parts.append("Ratio: of the latencies, turn by turn, and its 95 % confidence interval")
+    text = f" {screen.glyphs.dot} ".join(parts)
+    lines: list[Line] = [((f"  {part}", "faint"),) for part in textwrap.wrap(text, screen.width - INDENT)]
+    folded = (textwrap.wrap(plain(sentence), screen.width - INDENT) for sentence in latency_remarks(comparison))
+    return lines + [((f"  {part}", ""),) for parts in folded for part in parts]
+
+
+def _failures(comparison: Comparison, screen: Screen) -> list[Line]:
+    folded = (textwrap.wrap(plain(text), screen.width - 4, subsequent_indent="  ") for text in failure_sentences(comparison))
+    return [((f"  {part}", "caution"),) for parts in folded for part in parts]
+
+
+def comparison_json(comparison: Comparison, differences: Sequence[Differences]) -> str:
+    """A document with the keys ``models``, ``broken`` and ``differences``; what a model lacks is not among its metrics."""
+    return dumps(
+        {
+            "schema": SCHEMA,
+            "version": __version__,
+            "convention": comparison.convention,
+            "baseline": comparison.baseline.label,
+            "models": _models(comparison),
+            "broken": [broken._asdict() for broken in comparison.broken],
+            "differences": [_differences(each) for each in differences],
+        }
+    )
+
+
+def _models(comparison: Comparison) -> list[dict[str, Any]]:
+    best = {name: comparison.best(name) for name in comparison.metrics}
+    front = comparison.front()
+    checked = any(model.agreement for model in comparison.candidates)
+    return [
+        {
+            "label": model.label,
+            "bound": model.bound,
+            "metrics": dict(model.values),
+            "relative": {name: comparison.relative(model, name) for name in model.values},
+            "best": [name for name, labels in best.items() if model.label in labels],
+            **({"pareto": model.label in front} if comparison.pareto else {}),
+            "latency_ratio": model.ratio and model.ratio.value,
+            "latency_ratio_ci95": list(model.ratio.ci95) if model.ratio and model.ratio.ci95 else None,
+            "not_measured": model.unmeasured or None,
+            **({"outputs": _outputs(model.agreement)} if checked else {}),
+            "conditions": list(model.conditions),
+            "warnings": list(model.notes),
+        }
+        for model in comparison.candidates
+    ]
+
+
+def _outputs(agreement: Agreement | None) -> dict[str, Any] | None:
+    if agreement is None:
+        return None
+    return {
+        "reference": agreement.reference,
+        "reason": agreement.reason or None,
+        "inputs": [fed._asdict() for fed in agreement.inputs],
+        "outputs": [
+            asdict(each) | {"absolute": _finite(each.absolute), "relative": _finite(each.relative)}
+            for each in agreement.outputs
+        ],
+        "alone": list(agreement.alone),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return value if value is not None and isfinite(value) else None
+
+
+def _differences(differences: Differences) -> dict[str, Any]:
+    alignment = differences.alignment
+    return {
+        "model": differences.right.label,
+        "count": differences.count,
+        "parameters": differences.parameters,
+        "traffic_bytes": differences.traffic,
+        "operators": [
+            {
+                "op_type": each.operator,
+                "nodes": [each.left.nodes, each.right.nodes],
+                "count": [each.left.count, each.right.count],
+            }
+            | {
+                "parameters": [each.left.parameters, each.right.parameters],
+                "traffic_bytes": [each.left.traffic, each.right.traffic],
+            }
+            for each in differences.operators
+        ],
+        "layers": {"alike": alignment.alike, "of": list(alignment.layers), "correspond": alignment.is_close},
+        "changes": [asdict(change) for change in differences.changes],
+        "different_layers": [
+            {"nodes": [_node(pair.left), _node(pair.right)], "count": count_difference(pair)} for pair in differences.layers
+        ],
+    }
+
+
+def _node(node: CostedNode | None) -> dict[str, Any] | None:
+    if node is None:
+        return None
+    return {
+        "name": node.name,
+        "op_type": node.operator,
+        "output": list(node.output),
+        "macs": node.macs,
+        "count": node.count,
+    }
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """One line a model, in base units; one that could not be compared has its reason and no numbers."""
+    names = [name for name in METRICS if any(name in candidate.values for candidate in comparison.candidates)]
+    front = comparison.front()
+    optional: dict[str, Callable[[Candidate], object]] = {
+        "latency_ratio": lambda each: each.ratio and each.ratio.value,
+        "latency_ratio_low": lambda each: each.ratio and each.ratio.ci95 and each.ratio.ci95[0],
+        "latency_ratio_high": lambda each: each.ratio and each.ratio.ci95 and each.ratio.ci95[1],
+        "pareto": lambda each: int(each.label in front) if comparison.pareto else None,
+        "output_difference": lambda each: _farthest(each, "absolute"),
+        "output_relative_difference": lambda each: _farthest(each, "relative"),
+        "not_measured": lambda each: each.unmeasured or None,
+    }
+    columns = {name: of for name, of in optional.items() if any(of(each) is not None for each in comparison.candidates)}
+    rows: list[list[object]] = [
+        [each.label, *(each.values.get(name) for name in names), each.bound, *(of(each) for of in columns.values()), None]
+        for each in comparison.candidates
+    ]
+    rows += [[label, *(None for _ in names), None, *(None for _ in columns), reason] for label, reason in comparison.broken]
+    return csv_text(["model", *names, "bound", *columns, "not_compared"], rows)
+
+
+def _farthest(model: Candidate, what: str) -> float | None:
+    """Of all outputs that could be compared."""
+    values = [getattr(each, what) for each in model.agreement.outputs] if model.agreement else []
+    return max((value for value in values if value is not None), default=None)
+
+
+def comparison_markdown(comparison: Comparison, differences: Sequence[Differences]) -> str:
+    """The table of the metrics, a column for each model while they are few, and the differences."""
+    blocks = ["\n".join(_metrics(comparison))]
+    blocks += [
+        f"**{what}:** {markdown(why)}" for what, _, why in (text.partition(": ") for text in failure_sentences(comparison))
+    ]
+    blocks += map(markdown, latency_remarks(comparison))
+    blocks += _agreement(comparison)
+    for each in differences:
+        blocks += _section(each, comparison.convention)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _metrics(comparison: Comparison) -> list[str]:
+    above, *below = text_rows(comparison, UNICODE)
+    titles = ["", above.title, *(METRICS[name].title for name in comparison.metrics), *(row.title for row in below)]
+    columns = [titles]
+    for at, candidate in enumerate(comparison.candidates):
+        cells = [_cell(comparison, candidate, name) for name in comparison.metrics]
+        columns.append([candidate.label, above.texts[at], *cells, *(row.texts[at] for row in below)])
+    if len(comparison.candidates) > MOST_COLUMNS:
+        return _rows(columns)
+    return _rows([list(row) for row in zip(*columns, strict=True)])
+
+
+def _rows(rows: Sequence[list[str]]) -> list[str]:
+    return markdown_table(rows[0], [False, *(True for _ in rows[0][1:])], rows[1:])
+
+
+def _cell(comparison: Comparison, candidate: Candidate, name: str) -> str:
+    relative = relative_text(comparison, candidate, name, UNICODE)
+    mark = MARK if candidate.label in comparison.best(name) else ""
+    return value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else "")
+
+
+def _section(differences: Differences, convention: str) -> list[str]:
+    name, about = difference_heading(differences, convention)
+    titles = [f"± {TITLES.get(convention, convention)}", "± Traffic", "What"]
+    rows = change_rows(differences)
+    blocks = [
+        [f"### {markdown(name)}"],
+        [markdown(", ".join(about))],
+        _table(operator_difference_table(differences, convention, UNICODE)),
+        [markdown(correspondence(differences))],
+        markdown_table(titles, [True, True, False], rows) if rows else [],
+        _table(layer_difference_table(differences, convention, UNICODE)),
+    ]
+    return ["\n".join(block) for block in blocks if block]
+
+
+def _agreement(comparison: Comparison) -> list[str]:
+    """The outputs beside those of the first model, where they were compared."""
+    if not any(model.agreement for model in comparison.candidates):
+        return []
+    table = "\n".join(_table(agreement_table(comparison, UNICODE)))
+    sentences = [markdown(text) for text in agreement_sentences(comparison)]
+    return [f"### {markdown(agreement_title(comparison))}", *([table] if table else []), *sentences]
+
+
+def _table(content: Table) -> list[str]:
+    right = [column.right for column in content.columns]
+    rows = [[" ".join(cell.split()) for cell in row] for row in content.rows]
+    lines = markdown_table([column.title for column in content.columns], right, rows) if rows else []
+    return lines + ([*([""] if lines else []), markdown(content.note)] if content.note else [])
+
+
+def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
+    """The value with its unit and its bound, ``≥ 4.089 G``; where there is none a dash, or that it could not be measured."""
+    if metric not in candidate.values:
+        return "not measured" if candidate.unmeasured and metric in MEASURED else glyphs.none
+    written = WRITERS[METRICS[metric].unit](candidate.values[metric])
+    return spell_out(glyphs.bound(candidate.bound_of(metric)) + written, glyphs)
+
+
+def relative_text(comparison: Comparison, candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
+    """How the value stands to the baseline's: ``+3.2 %``, ``4.10×``, ``=``; about so where one of them is a bound."""
+    quotient = comparison.relative(candidate, metric)
+    if quotient is None or candidate is comparison.baseline:
+        return ""
+    about = "" if comparison.is_exact(candidate, metric) else glyphs.about
+    return spell_out(about + relation_text(quotient), glyphs)
+
+
+def growth_text(excess: Excess) -> str:
+    """What is over a limit: ``FLOPs grew from 7.753 G to 8.195 G, by 441.8 M (+5.7 %), more than 1%``."""
+    metric = METRICS[excess.limit.metric]
+    write = WRITERS[metric.unit]
+    share = f" ({relation_text(excess.after / excess.before)})" if excess.before else ""
+    before, after, by = map(write, (excess.before, excess.after, excess.after - excess.before))
+    return f"{metric.title} grew from {before} to {after}, by {by}{share}, more than {excess.limit.text}"

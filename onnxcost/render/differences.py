@@ -1,0 +1,347 @@
+"""The differences of two models by operator, change and layer, and of their outputs, for the terminal and Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+from onnxcost.comparison.agreement import Agreement, OutputDifference, shape_text
+from onnxcost.comparison.alignment import NodePair
+from onnxcost.comparison.candidates import Comparison, CostedNode, CostedOperator
+from onnxcost.comparison.differences import Change, Differences, OperatorDifference, count_difference
+from onnxcost.render.escaping import plain, shorten
+from onnxcost.render.formats import table_lines
+from onnxcost.render.layout import GAP, INDENT, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.report import Table
+from onnxcost.render.units import align_units, exact, plural, relation_text, si, signed_text
+
+MOST_LAYERS = 10
+TITLES: Mapping[str, str] = {"flops": "FLOPs", "macs": "MACs"}
+"""Of conventions; others have their name."""
+
+
+def _arrow(left: str, right: str) -> str:
+    return left if left == right else f"{left} → {right}"
+
+
+def _is_idle(each: OperatorDifference) -> bool:
+    both = (each.left, each.right)
+    return not any(one.count or one.parameters or one.uncounted for one in both)
+
+
+def _is_different(each: OperatorDifference) -> bool:
+    return bool(each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic)
+
+
+def operator_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
+    """One row an operator that differs; those without arithmetic, and those that do not differ, share the note."""
+    named = TITLES.get(convention, convention)
+    columns = (
+        Column("Operator", right=False, style="name", shrinks_to=16),
+        Column("Nodes"),
+        Column(named, drop=2),
+        Column(f"± {named}"),
+        Column("± Params", drop=3),
+        Column("± Traffic"),
+    )
+    different = [each for each in differences.operators if _is_different(each)]
+    shown = [each for each in different if not _is_idle(each)]
+    rows = [
+        (
+            each.operator,
+            _arrow(exact(each.left.nodes), exact(each.right.nodes)),
+            _arrow(_count(each.left, glyphs), _count(each.right, glyphs)),
+            signed_text(each.count),
+            signed_text(each.parameters),
+            signed_text(each.traffic, "bytes"),
+        )
+        for each in shown
+    ]
+    return align_columns(columns, rows, _idle_note(different), glyphs)
+
+
+def _count(operator: CostedOperator, glyphs: Glyphs) -> str:
+    if operator.uncounted and operator.uncounted == operator.nodes:
+        return "?"
+    return (glyphs.at_least if operator.uncounted else "") + si(operator.count)
+
+
+def _idle_note(different: Sequence[OperatorDifference]) -> str:
+    idle = [
+        f"{each.operator} {_arrow(exact(each.left.nodes), exact(each.right.nodes))}"
+        + (f" ({signed_text(each.traffic, 'bytes')})" if each.traffic else "")
+        for each in different
+        if _is_idle(each)
+    ]
+    return f"No arithmetic: {', '.join(idle)}" if idle else ""
+
+
+def align_columns(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: str, glyphs: Glyphs) -> Table:
+    """The table with number below number in each column to the right."""
+    by_column = [
+        align_units([row[at] for row in rows]) if column.right else [row[at] for row in rows]
+        for at, column in enumerate(columns)
+    ]
+    titled = tuple(column._replace(title=spell_out(column.title, glyphs)) for column in columns)
+    cells = [tuple(spell_out(cell, glyphs) for cell in row) for row in zip(*by_column, strict=True)]
+    return Table(titled, cells, spell_out(note, glyphs))
+
+
+def layer_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
+    """The layers whose MACs differ, up to MOST_LAYERS."""
+    named = TITLES.get(convention, convention)
+    columns = (
+        Column("Layer", right=False, style="name", shrinks_to=14),
+        Column(f"in {shorten(differences.right.label, 20)}", right=False, style="name", shrinks_to=14, drop=4),
+        Column("Output", right=False, style="faint", drop=3),
+        Column("MACs"),
+        Column(f"± {named}"),
+    )
+    shown, rest = differences.layers[:MOST_LAYERS], differences.layers[MOST_LAYERS:]
+    rows = [
+        (
+            _layer_name(pair),
+            _name(pair.right),
+            _arrow(_shape(pair.left or pair.right), _shape(pair.right or pair.left)),
+            _arrow(*(si(node.macs if node else 0) for node in pair)),
+            signed_text(count_difference(pair)),
+        )
+        for pair in shown
+    ]
+    what = f"{signed_text(sum(map(count_difference, rest)))} {named} (--format json has them all)"
+    return align_columns(columns, rows, f"and {plural(len(rest), 'more layer')}, {what}" if rest else "", glyphs)
+
+
+def _layer_name(pair: NodePair) -> str:
+    """The name in the left graph; with a sign for a layer that only one of the two has."""
+    if pair.left is None:
+        return f"+ {_name(pair.right)}"
+    return _name(pair.left) if pair.right else f"− {_name(pair.left)}"
+
+
+def _name(node: CostedNode | None) -> str:
+    return node.name if node else "–"
+
+
+def _shape(node: CostedNode | None) -> str:
+    return ("×".join(str(dim) for dim in node.output if dim != 1) or "1") if node else "–"
+
+
+LONGEST_NAME = 40
+
+
+def difference_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
+    """The differences of one model from the first one."""
+    name, about = difference_heading(differences, convention)
+    glyphs = screen.glyphs
+    parts = [plain(spell_out(part, glyphs)) for part in about]
+    lines: list[Line] = [((plain(name), "title"),), *wrap_pieces((("  ", ""),), parts, ", ", screen.width, "faint")]
+    operators, layers = (
+        operator_difference_table(differences, convention, glyphs),
+        layer_difference_table(differences, convention, glyphs),
+    )
+    changed = _change_lines(differences, convention, screen)
+    for block in (table_lines(operators, screen), changed, table_lines(layers, screen)):
+        lines += [(), *block] if block else []
+    return lines
+
+
+def difference_heading(differences: Differences, convention: str) -> tuple[str, list[str]]:
+    """Which two models, and what the differences come to."""
+    left, right = differences.left, differences.right
+    parts = []
+    for name, title, difference, unit in (
+        (convention, TITLES.get(convention, convention), differences.count, "count"),
+        ("parameters", "parameters", differences.parameters, "count"),
+        ("traffic_bytes", "traffic", differences.traffic, "bytes"),
+    ):
+        base = left.values.get(name)
+        share = f" ({relation_text((base + difference) / base)})" if base and difference else ""
+        parts.append(f"{signed_text(difference, unit)} {title}{share}" if difference else f"the same {title}")
+    return f"{right.label} against {left.label}", parts
+
+
+def correspondence(differences: Differences) -> str:
+    """How far the two graphs correspond."""
+    alike, (left, right) = differences.alignment.alike, differences.alignment.layers
+    if not max(left, right):
+        return "Neither model has a layer with MACs; their nodes are held against each other in order"
+    number = (
+        f"{exact(alike)} of {plural(left, 'layer')}"
+        if left == right
+        else f"{exact(alike)} of {exact(left)} and {exact(right)} layers"
+    )
+    if not differences.alignment.is_close:
+        return (
+            f"Only {number} correspond in order, operator and shape: the graphs are not held against each other layer by layer"
+        )
+    return f"{number} correspond in order, operator and shape" + (
+        ". What differs:" if differences.changes else ", and nothing differs"
+    )
+
+
+def change_rows(differences: Differences) -> list[tuple[str, str, str]]:
+    """What was changed: the difference in work and in traffic, and a sentence; the last row has all that makes none."""
+    changes = differences.changes
+    costly = [change for change in changes if change.count or change.traffic]
+    rows = [(signed_text(each.count), signed_text(each.traffic, "bytes"), _sentence(each, differences)) for each in costly]
+    free = [_sentence(each, differences) for each in changes if each not in costly]
+    return [*rows, ("0", "0", "; ".join(free))] if free else rows
+
+
+def _sentence(change: Change, differences: Differences) -> str:
+    left, right = " + ".join(change.left), " + ".join(change.right)
+    times = f"{exact(change.places)} × " if change.places > 1 else ""
+    first = shorten(change.first, LONGEST_NAME)
+    where = f" (from {first} on)" if change.places > 1 else f" ({first})"
+    if change.layer is None:
+        return f"{times}{left}: {change.reason} in {differences.right.label}{where}"
+    behind = f" after {change.layer}" if change.layer else " before the first layer"
+    alone = differences.right.label if not left else differences.left.label if not right else ""
+    what = f"{left or right}{behind}, only in {alone}" if alone else f"{left} → {right}"
+    longer = "" if alone else _longer(change, differences)
+    return f"{times}{what}{f': {change.reason}{longer}' if change.reason else ''}{where}"
+
+
+def _longer(change: Change, differences: Differences) -> str:
+    """Where the more operators are: there they spell out what is one operator in the other."""
+    if len(change.left) == len(change.right):
+        return ""
+    return f" in {(differences.left if len(change.left) > len(change.right) else differences.right).label}"
+
+
+def _change_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
+    """How far the graphs correspond, and what was changed: sentences that wrap behind their numbers."""
+    lines: list[Line] = [((f"  {part}", ""),) for part in textwrap.wrap(correspondence(differences), screen.width - INDENT)]
+    rows = change_rows(differences)
+    if not rows:
+        return lines
+    titles = (f"± {TITLES.get(convention, convention)}", "± Traffic", "What")
+    counts, traffics, sentences = zip(
+        *[[spell_out(cell, screen.glyphs) for cell in row] for row in (titles, *rows)], strict=True
+    )
+    numbers = [_column(counts), _column(traffics)]
+    margin = INDENT + sum(len(column[0]) + GAP for column in numbers)
+    for at, sentence in enumerate(sentences):
+        style = "" if at else "header"
+        first = " " * INDENT + "".join(column[at] + " " * GAP for column in numbers)
+        parts = textwrap.wrap(plain(sentence), screen.width - margin, break_on_hyphens=False)
+        for below, part in enumerate(parts):
+            start = " " * margin if below else first
+            lines.append(((start, style), (part, style)))
+    return lines
+
+
+def _column(texts: Sequence[str]) -> list[str]:
+    """A title above numbers that stand below each other, all equally wide."""
+    column = [texts[0], *align_units(texts[1:])]
+    return [text.rjust(max(map(len, column))) for text in column]
+
+
+MOST_OUTPUTS = 8
+COLUMNS = (
+    Column("Model", right=False, style="name", shrinks_to=12),
+    Column("Output", right=False, shrinks_to=10),
+    Column("Shape", right=False, style="faint", drop=4),
+    Column("Largest", drop=5),
+    Column("Difference"),
+    Column("Relative", style="number"),
+    Column("", right=False, style="faint", shrinks_to=12),
+)
+
+
+def agreement_title(comparison: Comparison) -> str:
+    """Whose outputs the others are held against."""
+    references = dict.fromkeys(agreement.reference for _, agreement in _agreements(comparison))
+    return f"Outputs against {', '.join(references)}, from the same inputs"
+
+
+def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
+    """One row an output, of models with many of them those that are the farthest apart."""
+    rows, notes = [], []
+    for label, agreement in _agreements(comparison):
+        shown = agreement.outputs
+        if len(shown) > MOST_OUTPUTS:
+            *rest, _ = ranked = sorted(shown, key=lambda each: each.distance)
+            shown, rest = tuple(reversed(ranked[-MOST_OUTPUTS:])), ranked[:-MOST_OUTPUTS]
+            notes.append(f"and {plural(len(rest), 'more output')} of {label}, none farther apart")
+        rows += [_row(label, each) for each in shown]
+    if rows:
+        notes.append("Relative: the largest difference, divided by the largest magnitude in the first model's output")
+    return align_columns(COLUMNS, rows, f" {glyphs.dot} ".join(notes), glyphs)
+
+
+def agreement_sentences(comparison: Comparison) -> list[str]:
+    """How inputs were fed that have not the same name or layout, outputs without a counterpart, and why there are none."""
+    sentences = []
+    for label, agreement in _agreements(comparison):
+        fed = [
+            f"{each.name} is {each.source}{', transposed' if each.is_transposed else ''}"
+            for each in agreement.inputs
+            if each.is_transposed or each.name != each.source
+        ]
+        sentences += [f"Inputs of {label}: {'; '.join(fed)}"] if fed else []
+        sentences += [f"Outputs of {label} alone: {', '.join(agreement.alone)}"] if agreement.alone else []
+        sentences += [f"Outputs of {label} not compared: {agreement.reason}"] if agreement.reason else []
+    return sentences
+
+
+def agreement_lines(comparison: Comparison, screen: Screen) -> list[Line]:
+    """The outputs beside those of the first model; nothing where they were not compared."""
+    if not any(_agreements(comparison)):
+        return []
+    lines: list[Line] = [((plain(agreement_title(comparison)), "title"),)]
+    lines += table_lines(agreement_table(comparison, screen.glyphs), screen)
+    for sentence in agreement_sentences(comparison):
+        folded = textwrap.wrap(plain(spell_out(sentence, screen.glyphs)), screen.width - INDENT, subsequent_indent="  ")
+        lines += [((f"  {part}", ""),) for part in folded]
+    return lines
+
+
+def _agreements(comparison: Comparison) -> Iterator[tuple[str, Agreement]]:
+    for model in comparison.candidates:
+        if model.agreement:
+            yield model.label, model.agreement
+
+
+def _row(label: str, each: OutputDifference) -> tuple[str, ...]:
+    return (
+        label,
+        each.name,
+        shape_text(each.shape),
+        number_text(each.largest),
+        number_text(each.absolute),
+        number_text(each.relative),
+        "; ".join(output_remarks(each)),
+    )
+
+
+def number_text(value: float | None) -> str:
+    """In three significant digits: ``1.23e-07``."""
+    return "–" if value is None else "0" if value == 0 else f"{value:.2e}"
+
+
+def output_remarks(each: OutputDifference) -> list[str]:
+    """What there is to say of an output besides its numbers."""
+    named = [f"is {each.other}"] if each.other not in ("", each.name) else []
+    return [*named, *(["transposed"] if each.is_transposed else []), *_differing(each)]
+
+
+def _differing(each: OutputDifference) -> list[str]:
+    """What its numbers do not tell of the difference."""
+    of = f"of {exact(each.elements)}"
+    parts = {
+        each.reason: each.reason,
+        f"{exact(each.apart)} {of} NaN or infinite in one": each.apart,
+        f"{exact(each.not_finite)} {of} NaN or infinite in both": each.not_finite,
+        f"{exact(each.unequal)} {of} differ": each.unequal and each.absolute is None,
+    }
+    return [text for text, holds in parts.items() if holds]
+
+
+def farthest_text(each: OutputDifference) -> str:
+    """The output that is the farthest apart, in words: ``output 'y' differs by 1.23e-02``."""
+    if each.reason:
+        return f"output '{each.name}': {each.reason}"
+    differs = [f"differs by {number_text(each.relative)}"] if each.relative else []
+    return f"output '{each.name}' {', '.join(differs + _differing(each))}"

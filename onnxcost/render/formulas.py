@@ -1,0 +1,142 @@
+"""The formulas as text: what ``onnxcost formulas`` prints."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from inspect import cleandoc
+from typing import Any
+
+from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, spell_out
+from onnxcost.report import SCHEMA
+from onnxcost.version import __version__
+
+TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Maths", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
+LEAST_WIDTH = 8
+LEGEND = (
+    "in, out: elements of the first input, of the first output. K: terms of a dot product. k: elements of the kernel or "
+    "window. n: elements that are reduced together, or inputs. g: groups that are normalized together. rows: lines along the "
+    "axis. D, T, N, H, I: directions, steps, batch, hidden and input size of a recurrent layer."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaText:
+    """An operator and its counts in words; ``about`` is what the formula's author says beside them."""
+
+    operator: str
+    family: str
+    maths: str
+    macs: str
+    flops: str
+    classic: str
+    about: str = ""
+
+
+def formula_text(operator: str, family: str, formula: Any, classic: Mapping[str, str], none: str = "–") -> FormulaText:
+    """The texts of a Formula; a plain callable has only its docstring."""
+    count = getattr(formula, "count", formula)
+    about = "" if count.__name__ == "<lambda>" else cleandoc(count.__doc__ or "").replace("``", "")
+    maths, macs, flops = (str(getattr(formula, name, none)) for name in ("maths", "macs", "flops"))
+    return FormulaText(operator, family, maths, macs, flops, classic.get(operator, none), about)
+
+
+def formulas_json(formulas: Sequence[FormulaText]) -> str:
+    """A document with the key ``formulas``, one record an operator."""
+    return dumps({"schema": SCHEMA, "version": __version__, "formulas": [asdict(formula) for formula in formulas]})
+
+
+def formulas_csv(formulas: Sequence[FormulaText]) -> str:
+    """One line an operator."""
+    header = ("operator", "family", "maths", "macs", "flops", "classic")
+    return csv_text(header, ([getattr(formula, name) for name in header] for formula in formulas))
+
+
+def formulas_markdown(formulas: Sequence[FormulaText]) -> str:
+    """A table for each family."""
+    blocks = []
+    for family, members in _by_family(formulas).items():
+        rows = [[getattr(formula, name) for name in TITLES] for formula in members]
+        blocks += [f"### {family}", "\n".join(markdown_table([*TITLES.values()], [False] * len(TITLES), rows))]
+    return "\n\n".join([*blocks, LEGEND]) + "\n"
+
+
+def _by_family(formulas: Sequence[FormulaText]) -> dict[str, list[FormulaText]]:
+    families: dict[str, list[FormulaText]] = {}
+    for formula in formulas:
+        families.setdefault(formula.family, []).append(formula)
+    return families
+
+
+def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line]:
+    """Up to three operators in detail; more as a table for each family, with cells that wrap."""
+    formulas = [FormulaText(*(spell_out(text, screen.glyphs) for text in astuple(formula))) for formula in formulas]
+    if len(formulas) <= 3:
+        blocks = [_detail(formula, screen.width) for formula in formulas]
+    else:
+        blocks = [_family(family, members, screen.width) for family, members in _by_family(formulas).items()]
+        blocks.append([((f"  {line}", "faint"),) for line in textwrap.wrap(LEGEND, screen.width - INDENT)])
+    return [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
+
+
+def _detail(formula: FormulaText, width: int) -> list[Line]:
+    lines: list[Line] = [((formula.operator, "title"), (f"  {formula.family}", "faint"))]
+    for name, title in TITLES.items():
+        if name != "operator":
+            lines += _label_lines(title, getattr(formula, name), width)
+    if formula.about:
+        lines += [line for part in formula.about.splitlines() for line in _label_lines("", part, width)]
+    return lines
+
+
+def _label_lines(label: str, text: str, width: int) -> list[Line]:
+    parts = textwrap.wrap(text, width - 11, break_long_words=False, break_on_hyphens=False)
+    return [((f"  {'' if at else label:<9}", "label"), (part, "" if label else "faint")) for at, part in enumerate(parts)]
+
+
+def _names(formulas: Sequence[FormulaText]) -> tuple[str, list[str]]:
+    """The domain that most of a family are of, and the names in it; an operator of another domain shows its own."""
+    domains = [formula.operator.rpartition(".")[0] for formula in formulas]
+    common = Counter(domains).most_common(1)[0][0]
+    names = [formula.operator.rpartition(".")[2] for formula in formulas]
+    shown = (name if domain == common else f"{domain or 'ai.onnx'}.{name}" for domain, name in zip(domains, names, strict=True))
+    return common, list(shown)
+
+
+def _family(family: str, formulas: Sequence[FormulaText], width: int) -> list[Line]:
+    domain, names = _names(formulas)
+    others = [name for name in TITLES if name != "operator"]
+    rows = [[name, *(getattr(f, other) for other in others)] for name, f in zip(names, formulas, strict=True)]
+    titles = [f"{family} ({domain})" if domain else family, *(TITLES[name] for name in others)]
+    sizes = _share_width([*zip(titles, *rows, strict=True)], width)
+    lines = _cells(titles, sizes, ["title", *["header"] * 4])
+    for row in rows:
+        lines += _cells(row, sizes, ["name", "", "", "", "faint"])
+    return lines
+
+
+def _share_width(columns: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Widths that fit: the widest columns give way first, down to their longest words, then below. The first keeps its own."""
+    sizes = [max(map(len, cells)) for cells in columns]
+    words = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]
+    for least in (words, [LEAST_WIDTH] * len(columns)):
+        while sum(sizes) + GAP * (len(sizes) - 1) + INDENT > width:
+            yielding = [at for at in range(1, len(sizes)) if sizes[at] > least[at]]
+            if not yielding:
+                break
+            sizes[max(yielding, key=lambda at: sizes[at])] -= 1
+    return sizes
+
+
+def _cells(texts: Sequence[str], sizes: Sequence[int], styles: Sequence[str]) -> list[Line]:
+    folded = [textwrap.wrap(text, size, break_on_hyphens=False) or [""] for text, size in zip(texts, sizes, strict=True)]
+    lines = []
+    for at in range(max(map(len, folded))):
+        spans: list[StyledText] = [(" " * INDENT, "")]
+        for parts, size, style in zip(folded, sizes, styles, strict=True):
+            spans.append(((parts[at] if at < len(parts) else "").ljust(size + GAP), style))
+        lines.append(tuple(spans))
+    return lines

@@ -1,0 +1,296 @@
+"""A measurement as labelled text and tables, for the terminal, Markdown and notebooks."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from onnxcost.graph import Graph
+from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.formats import (
+    LABEL_WIDTH,
+    _heading,
+    _label,
+    csv_text,
+    dumps,
+    entries_markdown,
+    entry_lines,
+    join_blocks,
+    space_blocks,
+    table_lines,
+    table_markdown,
+)
+from onnxcost.render.layout import INDENT, UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.report import Entry, Table, quantity_entry
+from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
+from onnxcost.report import CostReport, measurements_to_dict
+
+if TYPE_CHECKING:
+    from onnxcost.measurement import Latency, Measurement, MeasurementResult
+
+
+MOST_NAMES = 8
+
+
+class Detail(NamedTuple):
+    """A label and some pieces of text, which a line may break between."""
+
+    label: str
+    pieces: list[str]
+    style: str = ""
+
+
+def describe_device(measurement: Measurement) -> list[str]:
+    """What ran the model: provider, device, driver, onnxruntime."""
+    device = measurement.device
+    memory = f"{binary(device.memory_bytes)} memory" if device.memory_bytes else ""
+    driver = f"driver {device.driver}" if device.driver else ""
+    runtime = f"onnxruntime {measurement.environment.onnxruntime}"
+    return [fact for fact in (measurement.settings.provider, device.name, memory, driver, runtime) if fact]
+
+
+def describe_run(measurement: Measurement, of_one: bool = True) -> list[Detail]:
+    """How it was run; what is as usual goes without saying. ``of_one``: with what differs from one measurement to the next."""
+    settings, placement = measurement.settings, measurement.placement
+    inputs = Detail("Inputs", _first_names(f"{used.name} ({used.source})" for used in measurement.inputs))
+    weights = [Detail("Weights", ["synthesised: the file lacks them"])] if measurement.weights == "synthesised" else []
+    lines = [
+        Detail("Threads", _threads(measurement)),
+        *([Detail("Runs", _runs(measurement))] if of_one else []),
+        inputs,
+        *weights,
+    ]
+    if settings.optimization != "all":
+        lines.append(Detail("Optimization", [settings.optimization]))
+    if settings.provider_options:
+        lines.append(Detail("Options", [f"{name}={value}" for name, value in settings.provider_options.items()]))
+    if placement and (len(placement.nodes_by_provider) > 1 or settings.provider != "cpu"):
+        lines.append(Detail("Placement", [f"{exact(nodes)} {name}" for name, nodes in placement.nodes_by_provider.items()]))
+    if placement and placement.fallen_back:
+        fallen = plural(len(placement.fallen_back), "node")
+        lines.append(Detail("Fallen back", [f"{fallen} to the CPU", *_first_names(placement.fallen_back)], "caution"))
+    return lines
+
+
+def _threads(measurement: Measurement) -> list[str]:
+    intra, inter = measurement.threads
+    environment = measurement.environment
+    limited = environment.usable_cores < environment.cores
+    cores = [f"{environment.usable_cores:g} of {plural(environment.cores, 'core')} usable"] if limited else []
+    return [f"{intra} intra-op", f"{inter} inter-op", *cores]
+
+
+def _runs(measurement: Measurement) -> list[str]:
+    streams = measurement.settings.concurrency
+    side_by_side = [f"in {streams} streams"] if streams > 1 else []
+    return [
+        exact(measurement.runs),
+        *side_by_side,
+        f"after {exact(measurement.warmup_runs)} to warm up",
+        f"batch {measurement.batch}",
+    ]
+
+
+def _first_names(names: Iterable[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    every = list(names)
+    return every if len(every) <= MOST_NAMES + 1 else [*every[:MOST_NAMES], f"and {len(every) - MOST_NAMES} more"]
+
+
+def measurement_entries(measurement: Measurement, report: CostReport | None, glyphs: Glyphs) -> list[Entry]:
+    """What was measured; ``report`` has the static estimate that the memory is held against."""
+    shown = [
+        *_latency(measurement),
+        *_throughput(measurement, glyphs),
+        *_once(measurement),
+        *_memory(measurement, report),
+    ]
+    return [Entry(*(spell_out(text, glyphs) for text in entry)) for entry in shown]
+
+
+def _latency(measurement: Measurement) -> list[Entry]:
+    latency = measurement.latency
+    unit = time_unit(latency.median)
+    interval = _interval(latency, unit)
+    sure = f"95 % confidence {interval}" if interval else "no confidence interval"
+    return [
+        quantity_entry("Latency", unit.text(latency.median), f"median, {sure}"),
+        quantity_entry("Mean", unit.text(latency.mean), f"± {unit.text(latency.std)} (σ)"),
+        quantity_entry("Min", unit.text(latency.min), f"max {unit.text(latency.max)}"),
+        quantity_entry("p90", unit.text(latency.p90), f"p95 {unit.text(latency.p95)}, p99 {unit.text(latency.p99)}"),
+    ]
+
+
+def _interval(latency: Latency, unit: TimeUnit) -> str:
+    return " to ".join(map(unit.number, latency.median_ci95)) if latency.median_ci95 else ""
+
+
+def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
+    wall = f"{plural(measurement.runs * measurement.batch, 'item')} in {seconds(measurement.wall_seconds)}"
+    how = wall if measurement.settings.concurrency > 1 else f"items per second, {measurement.batch} / median"
+    if measurement.flops is None or measurement.flops_per_second is None:
+        achieved = Entry("Achieved", "unknown", "", "while the FLOPs are not known")
+    else:
+        bound = glyphs.bound(measurement.bound)
+        achieved = quantity_entry(
+            "Achieved",
+            rate(measurement.flops_per_second, "FLOP/s"),
+            f"{bound}{si(measurement.flops)} FLOPs a run",
+            bound=bound,
+        )
+    return [Entry("FPS", ratio(measurement.fps), "", how), achieved]
+
+
+def _once(measurement: Measurement) -> list[Entry]:
+    first, median = measurement.first_run_seconds, measurement.latency.median
+    lines = [
+        quantity_entry("Session", seconds(measurement.session_seconds), "to create it"),
+        quantity_entry("First run", seconds(first), f"{ratio(first / median)} × the median"),
+    ]
+    if copies := measurement.copies:
+        back = f"{seconds(copies.device_to_host)} back, not in the latency"
+        lines.append(quantity_entry("Copies", seconds(copies.host_to_device), f"to the device, {back}"))
+    return lines
+
+
+def _memory(measurement: Measurement, report: CostReport | None) -> list[Entry]:
+    memory = measurement.memory
+    before = "" if memory.baseline_rss_bytes is None else f", {binary(memory.baseline_rss_bytes)} before the session"
+    estimated = None if report is None else report.memory.peak_activation_bytes
+    activations = [memory_entry("Activations", memory.arena_activation_bytes, "at their peak", estimated)]
+    return [
+        memory_entry("Memory", memory.peak_rss_bytes, f"peak of the process{before}"),
+        memory_entry("Arena", memory.arena_peak_bytes, "peak of onnxruntime's arena"),
+        *(activations if memory.arena_activation_bytes is not None else []),
+    ]
+
+
+def memory_entry(label: str, value: int | None, note: str, estimated: int | None = None) -> Entry:
+    """Bytes, unknown where they are None, beside the estimate of them."""
+    beside = "" if estimated is None else f", estimated {binary(estimated)}"
+    return Entry(label, "unknown", "", note + beside) if value is None else quantity_entry(label, binary(value), note + beside)
+
+
+BATCH_COLUMNS = (
+    Column("Batch"),
+    Column("Latency"),
+    Column("95 % confidence", drop=2),
+    Column("FPS", style="number"),
+    Column("Relative"),
+    Column("Achieved"),
+    Column("Memory", drop=3),
+    Column("", style="bar", is_bar=True, drop=5),
+)
+
+
+def batch_table(measurements: Sequence[Measurement], glyphs: Glyphs) -> Table:
+    """One row a batch size; FPS relative to the first's, and a bar that is full for the best."""
+    first, best = measurements[0], max(measurements, key=lambda each: each.fps)
+    rows = [_batch_row(each, first.fps, best.fps, glyphs) for each in measurements]
+    note = f"Most items per second at batch {best.batch}"
+    if best is not first:
+        note += f": {ratio(best.fps / first.fps)} {glyphs.times} those at batch {first.batch}"
+    return Table(BATCH_COLUMNS, rows, note)
+
+
+def _batch_row(measurement: Measurement, first_fps: float, best_fps: float, glyphs: Glyphs) -> tuple[str, ...]:
+    latency, achieved, peak = measurement.latency, measurement.flops_per_second, measurement.memory.peak_rss_bytes
+    unit = time_unit(latency.median)
+    return (
+        exact(measurement.batch),
+        spell_out(unit.text(latency.median), glyphs),
+        _interval(latency, unit),
+        ratio(measurement.fps),
+        f"{measurement.fps / first_fps:.2f} {glyphs.times}",
+        "?" if achieved is None else glyphs.bound(measurement.bound) + rate(achieved, "FLOP/s"),
+        "?" if peak is None else binary(peak),
+        str(measurement.fps / best_fps),
+    )
+
+
+def measurement_markdown(measurement: Measurement, report: CostReport | None) -> str:
+    """Where and how the model was run, what that took, and the advice."""
+    table = entries_markdown("Measured", measurement_entries(measurement, report, UNICODE))
+    return join_blocks([*where_markdown("Measured", measurement), table, _advice([measurement])])
+
+
+def batches_markdown(measurements: Sequence[Measurement]) -> str:
+    """Where the model was run, a table of the batch sizes, and the advice."""
+    table = table_markdown(batch_table(measurements, UNICODE))
+    return join_blocks([*where_markdown("Measured", measurements[0], of_one=False), table, _advice(measurements)])
+
+
+def not_measured_markdown(reason: str) -> str:
+    """Why there is no measurement."""
+    return f"**Not measured: {markdown(reason)}**\n"
+
+
+def where_markdown(title: str, measurement: Measurement, of_one: bool = True) -> list[list[str]]:
+    """The title, what ran the model and how."""
+    lines = [f"- {detail.label}: {markdown(', '.join(detail.pieces))}" for detail in describe_run(measurement, of_one)]
+    return [[f"### {title}"], [markdown(" · ".join(describe_device(measurement)))], lines]
+
+
+def _advice(measurements: Sequence[Measurement]) -> list[str]:
+    advice = dict.fromkeys(each.text for measurement in measurements for each in measurement.advice)
+    return [f"- {markdown(text)}" for text in advice]
+
+
+def samples_csv(measurement: Measurement) -> str:
+    """One line a run, in their order."""
+    return csv_text(("run", "seconds"), enumerate(measurement.samples.tolist(), 1))
+
+
+def batches_csv(measurements: Sequence[Measurement]) -> str:
+    """One line a batch size."""
+    statistics = ("min", "mean", "median", "std", "p90", "p95", "p99", "max")
+    own = ("fps", "flops", "flops_per_second", "session_seconds", "first_run_seconds")
+    header = ("batch", "runs", *statistics, "median_ci95_low", "median_ci95_high", *own, "peak_rss_bytes", "arena_peak_bytes")
+    return csv_text(
+        header,
+        (
+            [
+                each.batch,
+                each.runs,
+                *(getattr(each.latency, name) for name in statistics),
+                *(each.latency.median_ci95 or (None, None)),
+                *(getattr(each, name) for name in own),
+                each.memory.peak_rss_bytes,
+                each.memory.arena_peak_bytes,
+            ]
+            for each in measurements
+        ),
+    )
+
+
+def measurement_json(graph: Graph, measurement: MeasurementResult | None, batches: Sequence[MeasurementResult] = ()) -> str:
+    """The document of measurements alone as text."""
+    return dumps(measurements_to_dict(graph, measurement, batches))
+
+
+def measurement_lines(measurement: Measurement, report: CostReport | None, screen: Screen) -> list[Line]:
+    """Where and how the model was run, and what that took."""
+    shown = entry_lines(measurement_entries(measurement, report, screen.glyphs), screen.width)
+    return space_blocks([where_lines("Measured", measurement, screen), shown])
+
+
+def batch_lines(measurements: Sequence[Measurement], screen: Screen) -> list[Line]:
+    """Where the model was run, and a table of the batch sizes."""
+    table_ = table_lines(batch_table(measurements, screen.glyphs), screen)
+    return space_blocks([where_lines("Measured", measurements[0], screen, of_one=False), table_])
+
+
+def not_measured_lines(reason: str, screen: Screen) -> list[Line]:
+    """Why there is no measurement."""
+    return [((part, "caution"),) for part in textwrap.wrap(plain(f"Not measured: {reason}"), screen.width)]
+
+
+def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bool = True) -> list[Line]:
+    """The title, what ran the model and how."""
+    lines = _heading(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
+    for detail in describe_run(measurement, of_one):
+        room = screen.width - LABEL_WIDTH - INDENT - len(",")
+        pieces = [shorten(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
+        lines += wrap_pieces(_label(detail.label), pieces, ", ", screen.width, detail.style)
+    return lines

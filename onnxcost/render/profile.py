@@ -1,0 +1,234 @@
+"""A profile as terminal text, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.render.escaping import markdown, plain
+from onnxcost.render.formats import (
+    csv_text,
+    dumps,
+    entries_markdown,
+    entry_lines,
+    join_blocks,
+    space_blocks,
+    table_lines,
+    table_markdown,
+)
+from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out
+from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
+from onnxcost.render.report import MOST_REASONS, Entry, Table, node_label, pad_si, quantity_entry
+from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
+from onnxcost.runtime.profile import Profile, Spent, profile_to_dict
+
+if TYPE_CHECKING:
+    from onnxcost.runtime.profile import ProfiledGroup, ProfiledNode
+
+
+SORTS: Mapping[str, Callable[[Spent], Any]] = {
+    "time": lambda spent: -spent.total_seconds,
+    "flops": lambda spent: -spent.flops,
+    "rate": lambda spent: -(spent.flops_per_second or 0),
+    "order": lambda spent: 0,
+}
+"""The orders of the tables; ``order`` is that of execution, which the stable sort keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """What to show: the tables ``by`` "operator" and "node", ``top`` nodes (None for all), and a name in SORTS."""
+
+    by: tuple[str, ...] = ("operator", "node")
+    top: int | None = 10
+    sort: str = "time"
+
+
+def reconcile(profile: Profile, glyphs: Glyphs) -> list[Entry]:
+    """The times that must fit each other, how much of them is explained, and the memory beside its estimate."""
+    shown = [*_times(profile), _coverage(profile), *_memory(profile)]
+    return [Entry(*(spell_out(text, glyphs) for text in entry)) for entry in shown]
+
+
+def _times(profile: Profile) -> list[Entry]:
+    latency, nodes, run = profile.latency, profile.node_seconds, profile.profiled_seconds
+    unit = time_unit(run)
+    against = "" if latency is None else f", {_more(nodes, latency)} against the latency"
+    beyond = f", {_more(run, nodes)} against the nodes" if nodes else ""
+    return [
+        *([] if latency is None else [quantity_entry("Latency", unit.text(latency), "median, not profiled")]),
+        quantity_entry("Nodes", unit.text(nodes), f"sum of all nodes{against}"),
+        quantity_entry("Profiled", unit.text(run), f"mean of {plural(profile.runs, 'profiled run')}{beyond}"),
+    ]
+
+
+def _more(value: float, base: float) -> str:
+    """By how much a value is more or less than another: ``+3.4 %``."""
+    return f"{100 * (value / base - 1):+.1f} %".replace("-", "−")
+
+
+def _coverage(profile: Profile) -> Entry:
+    counted = len(profile.nodes) - len(profile.uncounted)
+    note = f"of the nodes' time, {exact(counted)} of {plural(len(profile.nodes), 'node')} counted"
+    return quantity_entry("Coverage", share(profile.coverage, 1), note)
+
+
+def _memory(profile: Profile) -> list[Entry]:
+    estimated = profile.report.memory.peak_activation_bytes
+    return [
+        memory_entry("Arena", profile.memory.peak_bytes, "peak of onnxruntime's arena"),
+        memory_entry("Activations", profile.peak_activation_bytes, "at their peak", estimated),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileContext:
+    """What a cell needs to know besides its row."""
+
+    profile: Profile
+    glyphs: Glyphs
+    unit: TimeUnit
+
+
+ProfileField = tuple[Column, Callable[[Any, ProfileContext], str]]
+
+
+def _bounded_si(spent: Spent, context: ProfileContext, amount: float | None) -> str:
+    if amount is None or not spent.costs.counted:
+        return "?"
+    return ("" if spent.complete else context.glyphs.at_least) + pad_si(amount or 0)
+
+
+def _share(spent: Spent, context: ProfileContext) -> str:
+    return share(context.profile.share((spent,)), 1)
+
+
+def _operator(node: ProfiledNode, context: ProfileContext) -> str:
+    times = node.executions_per_run
+    return node.op_type if times == 1 else f"{node.op_type} {context.glyphs.times}{times:.3g}"
+
+
+def _node(node: ProfiledNode, context: ProfileContext) -> str:
+    cost = node.costs.costs[0] if node.costs.costs else None
+    return node_label(cost) if cost is not None and cost.node.name == node.name else node.name
+
+
+GROUP: ProfileField = (
+    Column("Operator", right=False, style="name", shrinks_to=16),
+    lambda group, _: ".".join(filter(None, group.key)),
+)
+NODES: ProfileField = (Column("Nodes", drop=1), lambda group, _: exact(len(group.nodes)))
+NODE: ProfileField = (Column("Node", right=False, style="name", shrinks_to=14), _node)
+OPERATOR: ProfileField = (Column("Operator", right=False, shrinks_to=10), _operator)
+PROVIDER: ProfileField = (Column("Provider", right=False), lambda node, _: node.provider.removesuffix("ExecutionProvider"))
+TIME: ProfileField = (Column("Time"), lambda spent, context: spell_out(context.unit.text(spent.seconds), context.glyphs))
+SHARE: ProfileField = (Column("Share"), _share)
+FLOPS: ProfileField = (Column("FLOPs", drop=4), lambda spent, context: _bounded_si(spent, context, spent.flops))
+ACHIEVED: ProfileField = (Column("FLOP/s"), lambda spent, context: _bounded_si(spent, context, spent.flops_per_second))
+BYTES: ProfileField = (Column("Bytes/s", drop=3), lambda spent, context: _bounded_si(spent, context, spent.bytes_per_second))
+BAR: ProfileField = (Column("", style="bar", is_bar=True, drop=5), lambda spent, context: str(context.profile.share((spent,))))
+CUMULATIVE = Column("Cumul.", drop=1)
+
+
+def profile_operator_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
+    """One row an operator."""
+    groups = sorted(profile.by_operator(), key=SORTS[view.sort])
+    return _table([GROUP, NODES, TIME, SHARE], [FLOPS, ACHIEVED, BYTES, BAR], groups, _context(profile, groups, glyphs))
+
+
+def profile_node_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
+    """The first ``view.top`` nodes; the header says how many of how many."""
+    nodes = sorted(profile.nodes, key=SORTS[view.sort])[: view.top]
+    which = "First" if view.sort == "order" else "Top"
+    heading = f"{which} {exact(len(nodes))} of {exact(len(profile.nodes))} nodes" if len(nodes) < len(profile.nodes) else "Node"
+    node = (NODE[0]._replace(title=heading), NODE[1])
+    provider = [PROVIDER] if len({node.provider for node in profile.nodes}) > 1 else []
+    first = [node, OPERATOR, *provider, TIME, SHARE]
+    return _table(first, [FLOPS, ACHIEVED, BYTES], nodes, _context(profile, nodes, glyphs))
+
+
+def _context(profile: Profile, rows: Sequence[Spent], glyphs: Glyphs) -> ProfileContext:
+    return ProfileContext(profile, glyphs, time_unit(max((row.seconds for row in rows), default=0)))
+
+
+def _table(
+    first: Sequence[ProfileField],
+    rest: Sequence[ProfileField],
+    rows: Sequence[ProfiledNode | ProfiledGroup],
+    context: ProfileContext,
+) -> Table:
+    """A table in which the shares are added up, row by row, behind the first fields."""
+    sums = context.profile.cumulative_shares(rows)
+    cells = [
+        (*(cell(row, context) for _, cell in first), share(total, 1), *(cell(row, context) for _, cell in rest))
+        for row, total in zip(rows, sums, strict=True)
+    ]
+    return Table((*(column for column, _ in first), CUMULATIVE, *(column for column, _ in rest)), cells)
+
+
+TABLES: Mapping[str, Callable[[Profile, ProfileView, Glyphs], Table]] = {
+    "operator": profile_operator_table,
+    "node": profile_node_table,
+}
+
+
+def describe_uncounted_nodes(profile: Profile) -> list[str]:
+    """A sentence, then a line for each node whose cost is not known; nothing where all are."""
+    lost = profile.uncounted
+    if not lost:
+        return []
+    which = f"{exact(len(lost))} of {plural(len(profile.nodes), 'node')}, {share(profile.share(lost), 1)} of the time"
+    lines = [f"{node.op_type} '{node.name}': {node.reason}" for node in lost[:MOST_REASONS]]
+    more = [f"and {len(lost) - MOST_REASONS} more (--format json has them all)"] if lost[MOST_REASONS:] else []
+    return [f"Not counted: {which}", *lines, *more]
+
+
+TITLE = "Profiled"
+
+
+def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[Line]:
+    """How the times fit each other, what is not counted, and the tables."""
+    lost = [part for line in describe_uncounted_nodes(profile) for part in textwrap.wrap(plain(line), screen.width - 2)]
+    return space_blocks(
+        [
+            [] if profile.measurement is None else where_lines(TITLE, profile.measurement, screen),
+            entry_lines(reconcile(profile, screen.glyphs), screen.width),
+            [((f"  {part}", "caution"),) for part in lost],
+            *(table_lines(TABLES[name](profile, view, screen.glyphs), screen) for name in view.by),
+        ]
+    )
+
+
+def profile_markdown(profile: Profile, view: ProfileView) -> str:
+    """The same as Markdown."""
+    return join_blocks(
+        [
+            *([] if profile.measurement is None else where_markdown(TITLE, profile.measurement)),
+            entries_markdown(TITLE, reconcile(profile, UNICODE)),
+            [f"- {markdown(line)}" for line in describe_uncounted_nodes(profile)],
+            *(table_markdown(TABLES[name](profile, view, UNICODE)) for name in view.by),
+        ]
+    )
+
+
+def profile_json(profile: Profile) -> str:
+    """All of it."""
+    return dumps(profile_to_dict(profile))
+
+
+def profile_csv(profile: Profile, view: ProfileView) -> str:
+    """One line a node, or an operator where that is the only table of the view."""
+    document = profile_to_dict(profile)["profile"]
+    if view.by == ("operator",):
+        rows: list[tuple[Spent, Mapping[str, Any]]] = [*zip(profile.by_operator(), document["by_operator"], strict=True)]
+    else:
+        rows = [*zip(profile.nodes, document["nodes"], strict=True)]
+    rows.sort(key=lambda row: SORTS[view.sort](row[0]))
+    records = [record for _, record in rows[: view.top]]
+    return csv_text(list(records[0]) if records else [], ([*map(_cell, record.values())] for record in records))
+
+
+def _cell(value: Any) -> Any:
+    return "/".join(value) if isinstance(value, list) else value

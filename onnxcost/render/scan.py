@@ -1,0 +1,127 @@
+"""A scan as terminal text, JSON, CSV and Markdown: a row for each model, with the reason where there are no figures."""
+
+from __future__ import annotations
+
+import textwrap
+
+from onnxcost.comparison.candidates import METRICS
+from onnxcost.render.comparison import input_text, value_text
+from onnxcost.render.escaping import markdown, plain
+from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.layout import GAP, OPTIONAL, UNICODE, Column, Glyphs, Line, Screen, spell_out, table
+from onnxcost.render.units import align_units, exact, plural
+from onnxcost.report import SCHEMA
+from onnxcost.scanning.results import Scan, ScanRow
+from onnxcost.version import __version__
+
+MOST_LINES = 3
+FIRST_TO_GO = (
+    "intensity",
+    "peak_rss_bytes",
+    "operators",
+    "nodes",
+    "flops_per_second",
+    "file_bytes",
+    "peak_activation_bytes",
+    "fps",
+    "weight_bytes",
+    "input",
+    "traffic_bytes",
+    "parameters",
+    "latency",
+)
+"""The columns that go where the width does not suffice, in this order; the others stay."""
+
+
+def scan_lines(scan: Scan, screen: Screen) -> list[Line]:
+    """The table, and below it what could not be run and how many models there are."""
+    columns = columns_of(scan, screen.glyphs)
+    rows = list(zip(*columns.values(), strict=True))
+    header, *lines = table(list(columns), rows, screen.width, screen.glyphs)
+    shown = [header]
+    for row, line in zip(scan.rows, lines, strict=True):
+        shown += [line] if row.candidate else _uncounted_lines(row, line, screen)
+    for sentence in (*describe_unmeasured(scan), summarize_scan(scan)):
+        parts = textwrap.wrap(spell_out(plain(sentence), screen.glyphs), screen.width - 4, subsequent_indent="  ")
+        shown += [((f"  {part}", "faint" if sentence == summarize_scan(scan) else "caution"),) for part in parts]
+    return shown
+
+
+def columns_of(scan: Scan, glyphs: Glyphs) -> dict[Column, list[str]]:
+    """The columns and the cells in them; those of a model that was not counted are empty."""
+    shown = {Column("Model", right=False, style="name", shrinks_to=14): [row.label for row in scan.rows]}
+    inputs = [input_text(row.candidate, glyphs) if row.candidate else "" for row in scan.rows]
+    shown[Column("Input", right=False, style="faint", drop=_drop("input", scan))] = inputs
+    for name in scan.metrics:
+        texts = [value_text(row.candidate, name, glyphs) if row.candidate else "" for row in scan.rows]
+        shown[Column(METRICS[name].title, drop=_drop(name, scan))] = align_units(texts)
+    return shown
+
+
+def _drop(name: str, scan: Scan) -> int:
+    stays = name not in FIRST_TO_GO or name == scan.sort
+    return 0 if stays else OPTIONAL + len(FIRST_TO_GO) - FIRST_TO_GO.index(name)
+
+
+def _uncounted_lines(row: ScanRow, line: Line, screen: Screen) -> list[Line]:
+    """The label as in the table, and behind it the reason."""
+    start = (*line[:2], (" " * GAP, ""))
+    margin = sum(len(text) for text, _ in start)
+    text = spell_out(plain(row.reason), screen.glyphs)
+    parts = textwrap.wrap(
+        text, max(screen.width - margin, 1), max_lines=MOST_LINES, placeholder=f" {screen.glyphs.ellipsis}"
+    ) or [""]
+    return [(*(((" " * margin, ""),) if at else start), (part, "caution")) for at, part in enumerate(parts)]
+
+
+def describe_unmeasured(scan: Scan) -> list[str]:
+    """A sentence for each reason for which models were counted but not run."""
+    labels: dict[str, list[str]] = {}
+    for row in scan.having("unmeasured"):
+        labels.setdefault(row.reason, []).append(row.label)
+    return [f"Not measured: {some_labels(these)}: {reason}" for reason, these in labels.items()]
+
+
+def summarize_scan(scan: Scan) -> str:
+    """How many models were counted, of how many."""
+    counted = sum(row.candidate is not None for row in scan.rows)
+    many = plural(len(scan.rows), "model")
+    return f"{many} counted" if counted == len(scan.rows) else f"{exact(counted)} of {many} counted"
+
+
+def some_labels(labels: list[str], most: int = 5) -> str:
+    """The first labels, and how many more there are."""
+    more = len(labels) - most
+    return ", ".join(labels[:most]) + (f" and {exact(more)} more" if more > 0 else "")
+
+
+def scan_json(scan: Scan) -> str:
+    """A document with the key ``models``: each is what ``scan_jsonl`` has on a line."""
+    return dumps({"schema": SCHEMA, "version": __version__, "models": [row.result.to_dict() for row in scan.rows]})
+
+
+def scan_jsonl(scan: Scan) -> str:
+    """One line a model."""
+    return "".join(row.result.to_line() for row in scan.rows)
+
+
+def scan_csv(scan: Scan) -> str:
+    """One line a model, in base units; one that was not counted, or not run, has its reason."""
+    names = [name for name in METRICS if any(row.candidate and name in row.candidate.values for row in scan.rows)]
+    rows: list[list[object]] = []
+    for row in scan.rows:
+        values = row.candidate.values if row.candidate else {}
+        bound = row.candidate.bound if row.candidate else None
+        rows.append([row.result.path, *map(values.get, names), bound, row.result.status, row.result.reason or None])
+    return csv_text(["path", *names, "bound", "status", "reason"], rows)
+
+
+def scan_markdown(scan: Scan) -> str:
+    """The table of those that were counted, and the others with their reasons."""
+    columns = columns_of(scan, UNICODE)
+    cells = zip(*columns.values(), strict=True)
+    rows = [[" ".join(cell.split()) for cell in line] for row, line in zip(scan.rows, cells, strict=True) if row.candidate]
+    blocks = ["\n".join(markdown_table([column.title for column in columns], [column.right for column in columns], rows))]
+    blocks += [markdown(sentence) for sentence in (*describe_unmeasured(scan), summarize_scan(scan))]
+    blocks.append("\n".join(f"- {markdown(row.label)}: {markdown(row.reason)}" for row in scan.rows if not row.candidate))
+    return "\n\n".join(filter(None, blocks)) + "\n"

@@ -1,0 +1,162 @@
+"""What makes a measurement less trustworthy, and what to do about it: one small function for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import ceil
+
+from onnxcost.measurement import LEAST_RUNS, Advice, Measurement
+from onnxcost.runtime.session import find_provider
+
+BUSY_CORES, BUSY_SHARE = 0.25, 0.05
+"""Other work is worth a word from so many cores on that are also such a share of the usable ones."""
+SLOW_CLOCK = 0.8
+SLOW_FIRST_RUN, LONG_FIRST_RUN = 10, 0.01
+"""Times the median, and seconds: a first run beyond both is slow."""
+FAST_RUN = 20e-6
+WIDE_INTERVAL = 0.05
+DRIFT = 0.02
+MANY_OUTLIERS = 0.01
+VARIATION = 0.025
+
+
+def advice(measurement: Measurement) -> tuple[Advice, ...]:
+    """All that there is to say on a measurement, causes before effects."""
+    on_device = bool(find_provider(measurement.settings.provider).device)
+    texts = ((kind, find(measurement)) for kind, find in KINDS.items() if not (on_device and kind in OF_HOST))
+    return tuple(Advice(kind, text) for kind, text in texts if text is not None)
+
+
+def _load(measurement: Measurement) -> str | None:
+    load, usable = measurement.environment.load, measurement.environment.usable_cores
+    if load is None or load < max(BUSY_CORES, BUSY_SHARE * usable):
+        return None
+    return f"other work kept {load:.1f} of {usable:g} cores busy during the runs: end it and measure again"
+
+
+def _frequency(measurement: Measurement) -> str | None:
+    frequency, highest = measurement.environment.frequency, measurement.environment.max_frequency
+    if not frequency or not highest or frequency >= SLOW_CLOCK * highest:
+        return None
+    return (
+        f"the cores ran at {_percent(frequency / highest)} of their highest frequency: choose the power mode 'performance' and "
+        "let the machine cool, or compare only with runs at this frequency"
+    )
+
+
+def _threads(measurement: Measurement) -> str | None:
+    usable, streams = measurement.environment.usable_cores, measurement.settings.concurrency
+    threads, fitting = _busy_threads(measurement), max(int(usable), 1)
+    if threads <= max(usable, 1):
+        return None
+    less = f"--threads {fitting - streams + 1}" if streams <= fitting else f"--concurrency {fitting}"
+    return f"{threads} threads share {usable:g} usable cores and wait for each other: measure with {less}"
+
+
+def _cores(measurement: Measurement) -> str | None:
+    cores, usable = measurement.environment.cores, measurement.environment.usable_cores
+    if usable >= cores or _busy_threads(measurement) not in (0, int(usable)):
+        return None
+    return (
+        f"affinity or a control group leaves {usable:g} of {cores} cores, and the figures are those of so small a machine: "
+        "lift the limit (taskset, docker --cpus) to measure the whole one"
+    )
+
+
+def _busy_threads(measurement: Measurement) -> int:
+    """The session's own threads, less the one that calls, and the calling ones of all streams; 0 where they are not known."""
+    threads, _ = measurement.threads
+    return threads - 1 + measurement.settings.concurrency if threads else 0
+
+
+def _slow_first_run(measurement: Measurement) -> str | None:
+    times = measurement.first_run_seconds / measurement.latency.median
+    if times < SLOW_FIRST_RUN or measurement.first_run_seconds < LONG_FIRST_RUN:
+        return None
+    return f"the first run took {times:,.0f} times the median and is in none of the figures: run a model once before it serves"
+
+
+def _fast_runs(measurement: Measurement) -> str | None:
+    if measurement.latency.median >= FAST_RUN:
+        return None
+    return (
+        "the runs are so short that the call from Python, some microseconds, is a good part of them: "
+        "larger batches show the model's own time (--batches 1,8,64)"
+    )
+
+
+def _few_runs(measurement: Measurement) -> str | None:
+    if measurement.runs >= LEAST_RUNS:
+        return None
+    interval = "" if measurement.latency.median_ci95 else ", and too little for an interval of the median"
+    return f"{measurement.runs} runs tell little of the percentiles{interval}: ask for more (--runs {LEAST_RUNS})"
+
+
+def _wide_interval(measurement: Measurement) -> str | None:
+    interval = measurement.latency.median_ci95
+    if interval is None:
+        return None
+    width = (interval[1] - interval[0]) / measurement.latency.median
+    if width <= WIDE_INTERVAL:
+        return None
+    # The interval narrows with the square root of the number of runs.
+    seconds = ceil(measurement.wall_seconds * (width / WIDE_INTERVAL) ** 2)
+    return (
+        f"the 95 % interval of the median is {_percent(width)} wide: "
+        f"about --seconds {seconds} would narrow it to {_percent(WIDE_INTERVAL)}"
+    )
+
+
+def _drift(measurement: Measurement) -> str | None:
+    drift = measurement.latency.drift
+    if abs(drift) < DRIFT or not measurement.latency.is_drifting:
+        return None
+    if drift > 0:
+        seconds = ceil(5 * measurement.wall_seconds)
+        return (
+            f"the later half of the runs is {_percent(drift)} slower than the first, as on a machine that grows hot or busy: "
+            f"let it rest, or measure what lasts (--seconds {seconds})"
+        )
+    warmup = measurement.warmup_runs + measurement.runs // 2
+    return f"the later half of the runs is {_percent(-drift)} faster than the first: warm up for longer (--warmup {warmup})"
+
+
+def _outliers(measurement: Measurement) -> str | None:
+    outliers, runs = len(measurement.latency.outliers), measurement.runs
+    if outliers <= MANY_OUTLIERS * runs:
+        return None
+    return (
+        f"{outliers:,} of {runs:,} runs ({_percent(outliers / runs)}) are outliers, which move mean, σ, p99 and max but hardly "
+        "the median: go by the median, or end other programs"
+    )
+
+
+def _variation(measurement: Measurement) -> str | None:
+    variation = measurement.latency.coefficient_of_variation
+    if variation <= VARIATION:
+        return None
+    return (
+        f"the times vary by {_percent(variation)} (σ / mean; {_percent(VARIATION)} is calm): compare medians, not means; "
+        "a fixed frequency and cores of its own (taskset) calm a process"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+KINDS: Mapping[str, Callable[[Measurement], str | None]] = {
+    "load": _load,
+    "frequency": _frequency,
+    "threads": _threads,
+    "cores": _cores,
+    "slow-first-run": _slow_first_run,
+    "fast-runs": _fast_runs,
+    "few-runs": _few_runs,
+    "wide-interval": _wide_interval,
+    "drift": _drift,
+    "outliers": _outliers,
+    "variation": _variation,
+}
+OF_HOST = frozenset({"load", "frequency", "threads", "cores"})
+"""What does not matter where the model runs on a device of its own."""

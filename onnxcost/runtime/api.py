@@ -1,0 +1,199 @@
+"""``onnxcost.measure``, ``measure_batches``, ``profile`` and ``trace``: runs of a model in a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.errors import InputError, MeasurementError
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend.trace import Trace
+from onnxcost.measurement import Measurement, Settings
+from onnxcost.report import CostReport
+from onnxcost.runtime.advice import advice
+from onnxcost.runtime.inputs import batch_dim, batch_of
+from onnxcost.runtime.prepare import Prepared, Question, build_request, prepare
+from onnxcost.runtime.profile import ArenaUse, Profile
+from onnxcost.runtime.profile_matching import match_nodes
+from onnxcost.runtime.protocol import Profiled, Timed
+from onnxcost.runtime.session import find_provider
+from onnxcost.runtime.supervisor import OnProgress, answer, answers
+
+if TYPE_CHECKING:
+    from onnxcost.frontend import ModelSource
+
+
+def measure(
+    model: ModelSource,  # type: ignore[valid-type]
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    report: CostReport | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Measurement:
+    """Run ``model`` with onnxruntime in a child process: its latency, throughput, achieved FLOP/s and memory.
+
+    The first arguments are those of ``onnxcost.estimate``; ``report`` is its result where it is at hand. ``inputs`` maps
+    input names to the .npy or .npz files to feed, several to be cycled; other inputs are made up. Keywords that are fields of
+    Settings change it: ``measure("model.onnx", provider="cuda", runs=100)``.
+
+    Raises MeasurementError where the model cannot be run, and what ``onnxcost.estimate`` raises.
+    """
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
+    return measure_question(question, change_settings(settings, changes), report, on_progress)
+
+
+def measure_batches(
+    model: ModelSource,  # type: ignore[valid-type]
+    batches: Sequence[int],
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Iterator[Measurement]:
+    """``measure`` for one batch size after the other, each in a process of its own.
+
+    Raises InputError where the model's batch is fixed or an input file has one of its own.
+    """
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
+    settings = change_settings(settings, changes)
+    batch = batch_dim(question.estimate().graph)
+    if batch is None:
+        raise InputError("--batches: no open dim of the model is its batch; name it with --dim, or measure one shape at a time")
+    for size in batches:
+        sized = question._replace(**batch.at(size, question.shapes, question.dims))
+        yield measure_question(sized, settings, None, on_progress)
+
+
+def measure_question(
+    question: Question, settings: Settings, report: CostReport | None, on_progress: OnProgress | None
+) -> Measurement:
+    """The measurement of one question. Errors as in ``measure``."""
+    with prepare(question, report, settings.seed) as ready:
+        return measure_prepared(ready, settings, on_progress)
+
+
+def measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgress | None) -> Measurement:
+    """The measurement of a model that is ready to run."""
+    return build_measurement(ready, settings, *receive_times(answers(build_request("measure", ready, settings), on_progress)))
+
+
+def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse) -> Measurement:
+    """What the child told and what the estimate knows, as one, with the advice there is to give on it."""
+    report = ready.report
+    measurement = Measurement(
+        settings=settings,
+        samples=times.samples,
+        wall_seconds=times.wall_seconds,
+        first_run_seconds=times.first_run_seconds,
+        session_seconds=times.session_seconds,
+        warmup_runs=times.warmup_runs,
+        batch=batch_of(report.graph),
+        inputs=times.inputs,
+        device=times.device,
+        environment=times.environment,
+        memory=times.memory._replace(
+            arena_peak_bytes=arena.peak_bytes, arena_activation_bytes=arena.peak_activation_bytes(report.graph)
+        ),
+        threads=times.threads,
+        flops=report.flops,
+        bound=report.bound,
+        weights=ready.weights,
+        placement=times.placement,
+        copies=times.copies,
+    )
+    return replace(measurement, advice=advice(measurement))
+
+
+def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
+    """The times, and the arena's use, which comes second: where that run fails, the times stand."""
+    times = answer(messages, Timed)
+    try:
+        return times, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
+    except MeasurementError:
+        return times, ArenaUse()
+
+
+def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some fields changed; raises InputError for a field or a provider that there is not."""
+    names = {field.name for field in fields(Settings)}
+    if unknown := changes.keys() - names:
+        raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
+    changed = replace(settings, **changes)
+    return replace(changed, provider=find_provider(changed.provider).name)
+
+
+def profile(
+    model: ModelSource,  # type: ignore[valid-type]
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> Profile:
+    """Time every node of the graph that onnxruntime makes of ``model``, and count the work of that same graph.
+
+    Profiling distorts what it times, so the model is first measured without it, in a process of its own. Arguments and
+    errors as in ``onnxcost.measure``.
+    """
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
+    settings = change_settings(settings, changes)
+    with prepare(question, seed=settings.seed) as ready:
+        measurement = measure_prepared(ready, settings, on_progress)
+        profiled = answer(answers(build_request("profile", ready, settings), on_progress), Profiled)
+        report = _count_executed_graph(question, ready, profiled)
+    return Profile(report, match_nodes(profiled, report, formulas), profiled.run_seconds, measurement, profiled.memory)
+
+
+def _count_executed_graph(question: Question, ready: Prepared, profiled: Profiled) -> CostReport:
+    """The cost of the graph that onnxruntime wrote; of the original one where it could write none."""
+    if not profiled.optimized:
+        return ready.report
+    known = {tensor.name: tensor.shape for tensor in ready.report.graph.inputs if tensor.is_shaped}
+    report = question._replace(model=profiled.optimized, shapes=known, dims={}, inputs={}, trips={}).estimate()
+    origin = ready.report.graph
+    return replace(
+        report, graph=replace(report.graph, path=origin.path, producer=origin.producer, file_bytes=origin.file_bytes)
+    )
+
+
+def trace(
+    model: ModelSource,  # type: ignore[valid-type]
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    inputs: Mapping[str, str | Sequence[str]] | None = None,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> CostReport:
+    """The cost of ``model`` as one unoptimised run of it shows: true shapes, the branches taken, the iterations of loops.
+
+    Of the settings only threads, seed and timeout matter. Arguments and errors as in ``onnxcost.measure``.
+    """
+    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
+    settings = change_settings(settings, changes)
+    with prepare(question, seed=settings.seed) as ready:
+        traced = answer(answers(build_request("trace", ready, settings), on_progress), Trace)
+    return question.estimate(trace=traced)

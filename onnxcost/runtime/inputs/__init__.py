@@ -1,0 +1,21 @@
+"""What a model is fed with: chosen in the parent from the graph or the user's files, made in the child."""
+
+from __future__ import annotations
+
+from onnxcost.analysis.batch import BatchDim, batch_dim, batch_of
+from onnxcost.runtime.inputs.feeds import Feed, arrays, arrays_of, describe_inputs, feeds_of
+from onnxcost.runtime.inputs.files import input_shapes, input_values, parse_input_files
+
+__all__ = [
+    "BatchDim",
+    "Feed",
+    "arrays",
+    "arrays_of",
+    "batch_dim",
+    "batch_of",
+    "describe_inputs",
+    "feeds_of",
+    "input_shapes",
+    "input_values",
+    "parse_input_files",
+]

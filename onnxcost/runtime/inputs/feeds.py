@@ -1,0 +1,164 @@
+"""What a model is fed with when it is measured: chosen in the parent from the graph, made in the child."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from onnxcost.errors import InputError, MeasurementError
+from onnxcost.graph import Graph, Tensor, option_text
+from onnxcost.measurement import InputUsed
+from onnxcost.runtime.inputs.files import header
+from onnxcost.runtime.inputs.roles import (
+    FEEDABLE,
+    Files,
+    Fill,
+    GivenValue,
+    InputUse,
+    choose_role,
+    find_input_uses,
+    fits,
+    numpy_type,
+    readers_in,
+    to_ort_value,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What one input is fed with: arrays of ``shape`` that ``fill`` makes, or a sequence of the tensors in ``elements``.
+
+    An optional that is left empty has neither. ``source`` says in words where it comes from.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] | None
+    fill: Fill | None
+    source: str
+    elements: tuple[Feed, ...] | None = None
+
+
+def feeds_of(graph: Graph, values: Mapping[str, Any], files: Mapping[str, Sequence[str]]) -> tuple[Feed, ...]:
+    """A feed for each input of the graph: the value given for it, else the arrays in its files, else what is plausible.
+
+    Raises InputError for a file that does not fit its input, MeasurementError for an input that cannot be made up.
+    """
+    names = [tensor.name for tensor in graph.inputs]
+    for name in files:
+        if name not in names:
+            raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, names)) or 'none'}")
+    readers = readers_in(graph)
+    return tuple(
+        _feed(tensor, values.get(tensor.name), files.get(tensor.name, ()), graph, list(find_input_uses(tensor.name, readers)))
+        for tensor in graph.inputs
+    )
+
+
+def _feed(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: Sequence[InputUse]) -> Feed:
+    """The feed of one input, of whatever type."""
+    kind, _, inner = tensor.dtype.removesuffix(")").partition("(")
+    if kind == "optional":
+        content = _content(tensor, inner, uses)
+        if content is None and value is None and not paths:
+            return Feed(tensor.name, tensor.dtype, None, None, "left empty, as it is optional")
+        return _feed(content or replace(tensor, dtype=inner), value, paths, graph, uses)
+    if kind == "sequence":
+        return _sequence(tensor, value, paths, graph, uses)
+    if tensor.dtype not in FEEDABLE:
+        raise MeasurementError(f"input '{tensor.name}' is of type {tensor.dtype}, which onnxruntime takes no arrays of")
+    if paths and value is None:
+        return _from_files(tensor, paths)
+    shape = _shape(tensor)
+    if value is not None:
+        import numpy as np
+
+        return Feed(tensor.name, tensor.dtype, shape, GivenValue(np.asarray(value)), "given")
+    fill, text = choose_role(tensor, shape, graph, uses)
+    return Feed(tensor.name, tensor.dtype, shape, fill, f"synthesised: {text}")
+
+
+def _content(tensor: Tensor, dtype: str, uses: Sequence[InputUse]) -> Tensor | None:
+    """What an optional holds: what was given or, unless the model asks whether there is something, what it takes out."""
+    if tensor.elements:
+        return replace(tensor.elements[0], name=tensor.name)
+    if any(use.node.key == "OptionalHasElement" for use in uses):
+        return None
+    taken = next((use.node.out for use in uses if use.node.key == "OptionalGetElement"), None)
+    return replace(taken, name=tensor.name, dtype=dtype) if taken is not None else None
+
+
+def _sequence(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: Sequence[InputUse]) -> Feed:
+    if paths:
+        raise InputError(f"input '{tensor.name}' is a sequence: files can only be given for tensors")
+    if tensor.elements is None or any(element.dims is None for element in tensor.elements):
+        raise MeasurementError(
+            f"the model does not say what tensors the sequence '{tensor.name}' has: it cannot be made up, give it as a value"
+        )
+    items = value if value is not None else [None] * len(tensor.elements)
+    elements = tuple(_feed(element, item, (), graph, uses) for element, item in zip(tensor.elements, items, strict=True))
+    source = elements[0].source if elements else "an empty sequence"
+    return Feed(tensor.name, tensor.dtype, None, None, source, elements)
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """The dims; open ones, which only the tensors of sequences and optionals have, are 1."""
+    if tensor.dims is None:
+        how = option_text("--input", tensor.name, "FILE.npy")
+        raise MeasurementError(f"the model does not say what shape input '{tensor.name}' has: give it with {how}")
+    return tuple(size if isinstance(size, int) else 1 for size in tensor.dims)
+
+
+def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
+    """Raises InputError for arrays of another shape, and of a type whose values the input's cannot all hold."""
+    wanted, notes = numpy_type(tensor.dtype), []
+    for path in paths:
+        shape, dtype = header(path, tensor.name)
+        if tensor.is_shaped and shape != tensor.shape:
+            raise InputError(f"input '{tensor.name}' is of the shape {list(tensor.shape)}, '{path}' has {list(shape)}")
+        if not fits(dtype, wanted):
+            raise InputError(
+                f"input '{tensor.name}' is of type {tensor.dtype}, '{path}' of {dtype}: "
+                f"convert the array first, with astype('{'str' if wanted.kind == 'O' else wanted}')"
+            )
+        notes += [f"{dtype} as {tensor.dtype}"] if dtype != wanted and dtype.kind not in "UV" else []
+    source = Path(paths[0]).name + (f" and {len(paths) - 1} more, one after the other" if len(paths) > 1 else "")
+    text = ", ".join((source, *dict.fromkeys(notes)))
+    return Feed(tensor.name, tensor.dtype, header(paths[0], tensor.name).shape, Files(tuple(paths), tensor.name), text)
+
+
+def arrays(feeds: Sequence[Feed], seed: int) -> list[dict[str, Any]]:
+    """What ``InferenceSession.run`` is given, by input: one dict for each set of files, a single one where there are none.
+
+    Each input draws from random numbers of its own, so that they do not depend on what other inputs there are.
+    """
+    made = {feed.name: _sets(feed, seed) for feed in feeds if feed.fill is not None or feed.elements is not None}
+    count = max(map(len, made.values()), default=1)
+    return [{name: sets[index % len(sets)] for name, sets in made.items()} for index in range(count)]
+
+
+def _sets(feed: Feed, seed: int) -> list[Any]:
+    if feed.elements is not None:
+        return [[_sets(element, seed)[0] for element in feed.elements]]
+    return [to_ort_value(array, feed.dtype) for array in arrays_of(feed, seed)]
+
+
+def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:
+    """What a tensor is fed with, as numpy has it: one array for each set."""
+    import numpy as np
+
+    assert feed.fill is not None
+    assert feed.shape is not None
+    random = np.random.default_rng((seed, crc32(feed.name.encode())))
+    return feed.fill.arrays(feed.shape, numpy_type(feed.dtype), random)
+
+
+def describe_inputs(feeds: Sequence[Feed]) -> tuple[InputUsed, ...]:
+    """The feeds as the report tells them."""
+    return tuple(InputUsed(feed.name, feed.dtype, feed.shape or (), feed.source) for feed in feeds)

@@ -1,0 +1,363 @@
+"""Synthetic inputs: the role of an input by its uses, name and type, and the elements that it is filled with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.graph import BITS, Graph, Node, Tensor
+from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.values import DIVISORS, EXPECTED, LIMITS, Numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Shape = tuple[int, ...]
+
+
+_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_AS_NUMPY = frozenset({"bool", "float16", "float32", "float64", *_INTEGERS})
+_BY_NUMBER: Mapping[str, tuple[str, int]] = {
+    "bfloat16": ("bfloat16", 16),
+    "float8e4m3fn": ("float8_e4m3fn", 17),
+    "float8e4m3fnuz": ("float8_e4m3fnuz", 18),
+    "float8e5m2": ("float8_e5m2", 19),
+    "float8e5m2fnuz": ("float8_e5m2fnuz", 20),
+}
+"""Types that numpy lacks: ml_dtypes' names for them, and the numbers by which onnxruntime takes their bits."""
+
+FEEDABLE = _AS_NUMPY | _BY_NUMBER.keys() | {"string"}
+"""The types that onnxruntime's Python interface takes arrays of."""
+
+
+class Fill(Protocol):
+    """Makes the arrays of an input, one for each set of inputs that the runs cycle through."""
+
+    def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
+        """The arrays, of this shape and type."""
+
+
+class Uniform(NamedTuple):
+    """Numbers between 0 and 1. None is so small that it is denormal: many processors are slow on those."""
+
+    def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
+        """Drawn in the type itself where it is a wide one, else rounded to it."""
+        import numpy as np
+        from ml_dtypes import finfo
+
+        drawn = random.random(shape, np.float64 if dtype == np.float64 else np.float32)
+        smallest = finfo(dtype).smallest_normal  # type: ignore[no-untyped-call]
+        return [np.asarray(np.maximum(drawn.astype(dtype), smallest))]
+
+
+class Integers(NamedTuple):
+    """Whole numbers from ``low`` to below ``high``."""
+
+    low: int
+    high: int
+
+    def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
+        """Drawn as int64, whatever the type, so that the same numbers come in every type."""
+        import numpy as np
+
+        return [np.asarray(random.integers(self.low, self.high, shape), dtype)]
+
+
+class Repeated(NamedTuple):
+    """The same few elements, in order and from the start again."""
+
+    elements: tuple[Any, ...]
+
+    def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
+        """As many of them as the shape holds."""
+        import numpy as np
+
+        return [np.resize(np.array(self.elements, dtype), shape)]
+
+
+class GivenValue(NamedTuple):
+    """A value that the user gave; a single number fits any shape of one element."""
+
+    value: Any
+
+    def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
+        """The one array."""
+        return [self.value.astype(dtype).reshape(shape)]
+
+
+class Files(NamedTuple):
+    """Arrays in .npy files or, under ``name`` or alone, in .npz files."""
+
+    paths: tuple[str, ...]
+    name: str
+
+    def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
+        """One array for each file."""
+        from onnxcost.runtime.inputs.files import load
+
+        loaded = (load(path, self.name) for path in self.paths)
+        return [array.view(dtype) if array.dtype.kind == "V" else array.astype(dtype, order="C") for array in loaded]
+
+
+def numpy_type(dtype: str) -> np.dtype[Any]:
+    """The type of the arrays that an input of a FEEDABLE type is made as."""
+    import numpy as np
+
+    if dtype in _BY_NUMBER:
+        import ml_dtypes
+
+        dtype = getattr(ml_dtypes, _BY_NUMBER[dtype][0])
+    return np.dtype(object if dtype == "string" else dtype)
+
+
+def fits(stored: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    """Whether arrays stored as one type can be fed as the other and keep their values."""
+    import numpy as np
+
+    if wanted.kind == "O":
+        return stored.kind == "U"
+    # numpy stores the types that it lacks as bytes without a meaning.
+    return np.can_cast(stored, wanted, "safe") or (stored.kind == "V" and stored.itemsize == wanted.itemsize)
+
+
+def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
+    """What ``InferenceSession.run`` takes: the array itself or, of a type that numpy lacks, an OrtValue on its bits."""
+    if dtype not in _BY_NUMBER:
+        return array
+    from onnxcost.runtime.session import onnxruntime
+
+    return onnxruntime().OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.itemsize}"), _BY_NUMBER[dtype][1])
+
+
+_SAME = VIEWS | {"Cast", "CastLike"}
+"""Operators that hand on all elements of their first input, in their order."""
+_FIRST, _BOTH, _ALL = range(1), range(2), range(1 << 31)
+_KEPT: Mapping[str, Sequence[int]] = {
+    **dict.fromkeys(_SAME, _FIRST),
+    **dict.fromkeys(("Transpose", "Slice", "Expand", "Tile", "Pad", "Clip", "Trilu", "ReverseSequence"), _FIRST),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "CenterCropPad", "Compress", "TopK", "Unique"), _FIRST),
+    **dict.fromkeys(("Split", "Gather", "GatherElements", "GatherND", "ReduceMax", "ReduceMin"), _FIRST),
+    **dict.fromkeys(("SplitToSequence", "SequenceAt", "SequenceErase", "ConcatFromSequence"), _FIRST),
+    **dict.fromkeys(("Optional", "OptionalGetElement"), _FIRST),
+    **dict.fromkeys(("Concat", "Max", "Min", "SequenceConstruct"), _ALL),
+    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), (0, 2)),
+    "SequenceInsert": _BOTH,
+    "Where": range(1, 3),
+    "Add": _BOTH,
+    "Sub": _FIRST,
+}
+"""Operators whose outputs hold elements of these inputs: in another order, some of them, along with others, or shifted."""
+_SIGNS: Mapping[str, int] = {"Add": 1, "Sub": -1}
+
+
+class InputUse(NamedTuple):
+    """A node that reads what an input holds; ``place`` is that among the node's own inputs.
+
+    ``shift`` has been added to the elements on the way; ``is_whole`` says that they are all there, in their order.
+    """
+
+    node: Node
+    place: int
+    shift: int
+    is_whole: bool
+
+
+Readers = Mapping[str, Sequence[tuple[Node, int]]]
+"""By value, the nodes that read it and as which input."""
+
+
+def readers_in(graph: Graph) -> Readers:
+    """The readers of every value, in bodies and branches too."""
+    readers: dict[str, list[tuple[Node, int]]] = {}
+    waiting = list(graph.nodes)
+    while waiting:
+        node = waiting.pop()
+        waiting += [inner for branch in node.branches.values() for inner in branch]
+        for index, tensor in enumerate(node.inputs):
+            if tensor is not None:
+                readers.setdefault(tensor.name, []).append((node, index))
+    return readers
+
+
+def find_input_uses(name: str, readers: Readers) -> Iterator[InputUse]:
+    """Every node that reads the value, at once or behind nodes that hand its elements on."""
+    waiting, seen = [(name, 0, True)], {name}
+    while waiting:
+        name, shift, is_whole = waiting.pop()
+        for node, place in readers.get(name, ()):
+            yield InputUse(node, place, shift, is_whole)
+            shifts = _shift(node, place)
+            for output in _outputs_with(node, place) if shifts is not None else ():
+                if output is not None and output.name not in seen:
+                    seen.add(output.name)
+                    waiting.append((output.name, shift + (shifts or 0), is_whole and node.key in _SAME))
+
+
+def _outputs_with(node: Node, place: int) -> Sequence[Tensor | None]:
+    """The outputs that hold elements of the input."""
+    if node.key in CONTROL_FLOW:
+        # It hands on, at the same place, what its body made; where the branch is not known, nothing.
+        return node.outputs[place : place + 1] if not node.branches else ()
+    if place not in _KEPT.get(node.key, ()):
+        return ()
+    return node.outputs if node.key == "Split" else node.outputs[:1]
+
+
+def _shift(node: Node, place: int) -> int | None:
+    """The largest number that the node adds to the elements of the input; None where that is not known."""
+    if node.key not in _SIGNS:
+        return 0
+    other = node.required(1 - place)
+    return int(max(_SIGNS[node.key] * element for element in other.value)) if other.value else None
+
+
+SAMPLE_RATE = 16_000
+
+
+class Role(NamedTuple):
+    """How an input is filled, and what that is in words."""
+
+    fill: Fill
+    text: str
+
+
+class Input(NamedTuple):
+    """An input and what is known of it: its uses, and how many indices are valid where it holds indices."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+    graph: Graph
+    uses: Sequence[InputUse]
+    limit: int | None
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether its elements are whole numbers."""
+        return "int" in self.tensor.dtype
+
+
+def choose_role(tensor: Tensor, shape: tuple[int, ...], graph: Graph, uses: Sequence[InputUse]) -> Role:
+    """The role of an input of this shape; ``uses`` are all of its uses."""
+    own = Input(tensor, shape, graph, uses, _limit(uses))
+    return next(found for rule in (_role_by_operator, _role_by_name, _indices, _by_type) if (found := rule(own)) is not None)
+
+
+def _limit(uses: Sequence[InputUse]) -> int | None:
+    """How many indices are valid in every table that is indexed."""
+    found = []
+    for use in uses:
+        if (rule := LIMITS.get(use.node.key, {}).get(use.place)) is not None:
+            try:
+                found.append(rule(use.node) - use.shift)
+            except (UnknownShape, LookupError, ValueError):
+                continue
+    return max(1, min(found)) if found else None
+
+
+def _role_by_operator(own: Input) -> Role | None:
+    for use in own.uses:
+        rule = EXPECTED.get(use.node.key, {}).get(use.place)
+        if rule is None or not use.is_whole or own.tensor.dtype == "string":
+            continue
+        try:
+            numbers = rule(use.node)
+        except (UnknownShape, LookupError, ValueError):
+            continue
+        if len(numbers) in (1, prod(own.shape)):
+            return Role(Repeated(numbers), f"{_shown(numbers)} for {use.node.op_type}")
+    return None
+
+
+def _shown(numbers: Numbers) -> str:
+    return ", ".join(map(str, numbers[:4])) + (", …" if len(numbers) > 4 else "")
+
+
+def _role_by_name(own: Input) -> Role | None:
+    for pattern, makes, what in NAMES:
+        if re.search(pattern, own.tensor.name) and (numbers := makes(own)):
+            if own.limit is not None:
+                numbers = tuple(number % own.limit for number in numbers)
+            return Role(Repeated(numbers), f"{what} {_shown(numbers)}")
+    return None
+
+
+def _mask(own: Input) -> Numbers:
+    return (1,) if own.tensor.dtype != "string" else ()
+
+
+def _positions(own: Input) -> Numbers:
+    return tuple(range(own.shape[-1])) if own.is_integer and own.shape else ()
+
+
+def _rate(own: Input) -> Numbers:
+    return (SAMPLE_RATE,) if prod(own.shape) == 1 else ()
+
+
+def _lengths(own: Input) -> Numbers:
+    """The length of the input whose name has most in common: its open dim behind the batch, or else its second."""
+    others = [tensor for tensor in own.graph.inputs if tensor.is_shaped and tensor.rank > 1 and tensor is not own.tensor]
+    if not (own.is_integer and prod(own.shape) == max(own.shape, default=1) and others):
+        return ()
+    owner = max(others, key=lambda tensor: len(commonprefix([tensor.name, own.tensor.name])))  # noqa: RUF071  # no paths
+    is_open = {axis for bound in own.graph.dims for name, axis in bound.places if name == owner.name and axis}
+    return (max((owner.shape[axis] for axis in is_open), default=owner.shape[1]),)
+
+
+def _sides(own: Input) -> Numbers:
+    """Height and width of the first input that is an image."""
+    images = [tensor.shape for tensor in own.graph.inputs if tensor.is_shaped and tensor.rank == 4]
+    if not images or own.shape[-1:] != (2,):
+        return ()
+    return images[0][1:3] if images[0][3] in (1, 3, 4) else images[0][2:]
+
+
+def _scale(own: Input) -> Numbers:
+    return (1,) if len(own.shape) < 3 else ()
+
+
+def _zero_point(own: Input) -> Numbers:
+    return (0,) if own.is_integer else ()
+
+
+NAMES: Sequence[tuple[str, Callable[[Input], Numbers], str]] = (
+    (r"(?i)mask", _mask, "mask of"),
+    (r"(?i)position|(?<![a-z])pos(?![a-z])", _positions, "positions"),
+    (r"(?i)^sr$|sampl\w*_?rate", _rate, "sample rate"),
+    (r"(?i)len(gth)?s?(?![a-z])", _lengths, "length"),
+    (r"(?i)size|im(age)?_?shape", _sides, "sides of the image"),
+    (r"(?i)(?<![a-z])scale(s|_?factor)?(?![a-z])", _scale, "scale"),
+    (r"(?i)zero_?point", _zero_point, "zero point"),
+)
+"""What a name says of its input, and the elements that follow; the first that gives any counts."""
+
+
+def _indices(own: Input) -> Role | None:
+    if own.limit is None:
+        return None
+    highest = 1 << (BITS.get(own.tensor.dtype, 64) - own.tensor.dtype.startswith("int"))
+    limit = min(own.limit, highest) if own.is_integer else own.limit
+    return Role(Integers(0, limit), f"indices below {limit}")
+
+
+def _by_type(own: Input) -> Role:
+    dtype = own.tensor.dtype
+    if dtype == "string":
+        return Role(Repeated(("word",)), "words")
+    if dtype == "bool":
+        return Role(Repeated((True,)), "true")
+    if not own.is_integer:
+        return Role(Uniform(), "numbers between 0 and 1")
+    if any(DIVISORS.get(use.node.key) == use.place for use in own.uses):
+        return Role(Repeated((1,)), "divisor 1")
+    if dtype in ("int8", "uint8"):
+        low = -128 if dtype == "int8" else 0
+        return Role(Integers(low, low + 256), f"integers from {low} to {low + 255}")
+    if prod(own.shape) == 1:
+        return Role(Repeated((1,)), "1")
+    return Role(Integers(0, 2), "zeros and ones")

@@ -1,0 +1,317 @@
+"""The machine that a model runs on: processor, GPU, memory, the limits of control groups, and other load."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from onnxcost.measurement import Environment, MeasuredDevice, Settings
+from onnxcost.runtime.session import find_provider
+
+ROOT = Path("/")
+
+
+def cpu_limit(root: Path = ROOT) -> float | None:
+    """How many cores' worth of time the process may use; None without a limit. ``root`` is that of the file system."""
+    return min((limit for folder in _folders(root, "cpu") if (limit := _cpu_limit(folder)) is not None), default=None)
+
+
+def free_memory(root: Path = ROOT) -> int | None:
+    """How many bytes the process may still take; None without a limit."""
+    return min((free for folder in _folders(root, "memory") if (free := _free_memory(folder)) is not None), default=None)
+
+
+def _folders(root: Path, controller: str) -> Iterator[Path]:
+    """The process's groups that the controller may limit, and those around them.
+
+    In a container they may not be there: /proc can name a path of the host, while the container's own group is mounted as
+    the topmost.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        # Version 2 has one tree for all controllers and names none.
+        if controllers and controller not in controllers.split(","):
+            continue
+        group = PurePosixPath(path)
+        for parent in (group, *group.parents):
+            yield root / "sys/fs/cgroup" / (controller if controllers else "") / parent.relative_to("/")
+
+
+def _cpu_limit(folder: Path) -> float | None:
+    """Quota / period: ``cpu.max`` holds both."""
+    words = _text(folder / "cpu.max", folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us").split()
+    quota, period = words if len(words) == 2 else ("max", "")
+    return int(quota) / int(period) if quota.isdecimal() else None
+
+
+def _free_memory(folder: Path) -> int | None:
+    """The limit less what is used; cached files that nobody has read lately count as free, as in Kubernetes."""
+    limit = _text(folder / "memory.max", folder / "memory.limit_in_bytes").strip()
+    usage = _text(folder / "memory.current", folder / "memory.usage_in_bytes").strip()
+    if not limit.isdecimal() or not usage.isdecimal():
+        return None
+    statistics = dict(line.split() for line in _text(folder / "memory.stat").splitlines())
+    cached = int(statistics.get("total_inactive_file") or statistics.get("inactive_file") or 0)
+    return max(int(limit) - int(usage) + cached, 0)
+
+
+def _text(*paths: Path) -> str:
+    """The files' texts, one after the other; those that cannot be read are left out."""
+    texts = []
+    for path in paths:
+        try:
+            texts.append(path.read_text())
+        except OSError:
+            continue
+    return "\n".join(texts)
+
+
+LEAST_WATCHED = 0.1
+
+
+def environment(other_work: float | None) -> Environment:
+    """The machine as it is now; ``other_work`` is the load that there was during the runs.
+
+    To be asked for right behind the runs, while the cores still have the frequency that they ran at.
+    """
+    from onnxcost.runtime.session import onnxruntime
+
+    frequency, max_frequency = _frequencies()
+    return Environment(
+        cores=_cores(),
+        usable_cores=usable_cores(),
+        load=other_work,
+        frequency=frequency,
+        max_frequency=max_frequency,
+        onnxruntime=onnxruntime().__version__,
+        platform=platform.platform(),
+    )
+
+
+def usable_cores(root: Path = ROOT) -> float:
+    """The cores that the process may run on, or less where a control group limits its share of their time."""
+    allowed = len(_affinity())
+    limit = cpu_limit(root)
+    return float(allowed if limit is None else min(allowed, limit))
+
+
+def watch_load() -> Callable[[], float | None]:
+    """Watches other work from now on. What it returns tells how many cores' worth of it there has been since.
+
+    It is that on the cores which the process may use, and what a hypervisor took for others counts too. None where it cannot
+    be seen, or in so short a time: systems count in hundredths of a second.
+    """
+    import psutil
+
+    psutil.cpu_percent(percpu=True)
+    own, start = time.process_time(), time.perf_counter()
+
+    def load() -> float | None:
+        busy, seconds = psutil.cpu_percent(percpu=True), time.perf_counter() - start
+        allowed: list[float] = [busy[core] / 100 for core in _affinity() if core < len(busy)]
+        # A sandbox may show a machine that has never worked.
+        if seconds < LEAST_WATCHED or not allowed or not sum(psutil.cpu_times()):
+            return None
+        return max(sum(allowed) - (time.process_time() - own) / seconds, 0.0)
+
+    return load
+
+
+def available_memory() -> int:
+    """How many bytes the process can take before the machine, its control group or its limit of address space refuses."""
+    import psutil
+
+    limits = (psutil.virtual_memory().available, free_memory(), _free_addresses())
+    return min(limit for limit in limits if limit is not None)
+
+
+def physical_memory() -> int:
+    """The bytes of memory that the machine has."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def _free_addresses() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    import psutil
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else max(limit - psutil.Process().memory_info().vms, 0)
+
+
+def peak_rss(root: Path = ROOT) -> int | None:
+    """The largest resident set of this process so far, bytes; None where the system does not tell it."""
+    if sys.platform == "linux":
+        # Not getrusage: what it tells starts from the peak of the process that started this one.
+        return next(
+            (int(line.split()[1]) * 1024 for line in _lines(root / "proc/self/status") if line.startswith("VmHWM:")), None
+        )
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def cpu_name(root: Path = ROOT) -> str:
+    """The processor as its maker calls it; where that cannot be found the name of its architecture."""
+    ask = CPU_NAMES.get(sys.platform)
+    return (ask(root) if ask else "") or platform.processor() or platform.machine()
+
+
+def _linux_cpu(root: Path) -> str:
+    # The kernel names x86 processors alone. Of others it tells numbers, and lscpu knows whose they are.
+    return _model_name(_lines(root / "proc/cpuinfo")) or _model_name(_output("lscpu").splitlines())
+
+
+def _model_name(lines: Sequence[str]) -> str:
+    fields = (line.partition(":") for line in lines)
+    names = (value.strip() for key, _, value in fields if key.strip().lower() == "model name")
+    return next((name for name in names if name not in ("", "-")), "")
+
+
+def _windows_cpu(root: Path) -> str:
+    if sys.platform != "win32":
+        return ""
+    import winreg
+
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0") as key:
+        return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+
+
+CPU_NAMES: Mapping[str, Callable[[Path], str]] = {
+    "linux": _linux_cpu,
+    "darwin": lambda root: _output("sysctl", "-n", "machdep.cpu.brand_string").strip(),
+    "win32": _windows_cpu,
+}
+
+
+def _frequencies() -> tuple[float | None, float | None]:
+    """Of the fastest core, in Hz: what it runs at, and what it could."""
+    import psutil
+
+    try:
+        cores = psutil.cpu_freq(percpu=True) or ()
+    except Exception:  # Where it does not work it raises what its system calls raise, or is not there at all.
+        return None, None
+    now, most = max((core.current for core in cores), default=0), max((core.max for core in cores), default=0)
+    return now * 1e6 or None, most * 1e6 or None
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _affinity() -> list[int]:
+    """The numbers of the cores that the process may run on; all where the system knows no such choice."""
+    import psutil
+
+    process = psutil.Process()
+    return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else list(range(_cores()))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _output(*command: str) -> str:
+    """What a command prints; nothing where it is not there or does not answer."""
+    in_english = {**os.environ, "LC_ALL": "C"}
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5, env=in_english, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+UNKNOWN = MeasuredDevice("")
+_NVIDIA, _ON_CPU = ("cuda", "tensorrt"), ("cpu", "xnnpack", "dnnl")
+
+
+class Gpu(NamedTuple):
+    """An NVIDIA GPU of this machine."""
+
+    uuid: str
+    name: str
+    driver: str
+    memory_bytes: int
+
+
+def device_of(settings: Settings) -> MeasuredDevice:
+    """The device that the settings run on; UNKNOWN where nothing tells of it. Never an error."""
+    name = find_provider(settings.provider).name
+    if name in _ON_CPU or (name == "openvino" and settings.provider_options.get("device_type", "CPU").startswith("CPU")):
+        return MeasuredDevice(cpu_name(), memory_bytes=physical_memory())
+    if name in _NVIDIA:
+        return _device(_gpus(), settings.provider_options.get("device_id", "0"), os.environ)
+    return UNKNOWN
+
+
+def _device(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -> MeasuredDevice:
+    """The GPU that CUDA counts as ``device_id``: of those in CUDA_VISIBLE_DEVICES, which names them by number or UUID."""
+    names = {gpu.name for gpu in gpus}
+    if len(names) > 1 and environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        # Here they are in the order of their places, CUDA puts the fastest first.
+        return UNKNOWN
+    visible = environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(len(gpus))))).split(",")
+    with suppress(ValueError, IndexError, StopIteration):
+        chosen = visible[int(device_id)].strip()
+        by_uuid = (gpu for gpu in gpus if chosen and gpu.uuid.startswith(chosen))
+        gpu = gpus[int(chosen)] if chosen.isdecimal() else next(by_uuid)
+        return MeasuredDevice(gpu.name, gpu.driver, gpu.memory_bytes)
+    return UNKNOWN
+
+
+def _gpus() -> Sequence[Gpu]:
+    """The machine's NVIDIA GPUs, in the order of their places; none where neither the library nor the program is there."""
+    for source in (_by_nvml, _by_nvidia_smi):
+        # What is asked for adornment's sake must not end a measurement, whatever a driver comes up with.
+        with suppress(Exception):
+            return source()
+    return ()
+
+
+def _by_nvml() -> Sequence[Gpu]:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            Gpu(
+                pynvml.nvmlDeviceGetUUID(handle),
+                pynvml.nvmlDeviceGetName(handle),
+                driver,
+                pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+            )
+            for handle in handles
+        ]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _by_nvidia_smi() -> Sequence[Gpu]:
+    """The program that comes with the driver; it tells memory in MiB."""
+    query = ("--query-gpu=uuid,name,driver_version,memory.total", "--format=csv,noheader,nounits")
+    done = subprocess.run(("nvidia-smi", *query), capture_output=True, text=True, timeout=10, check=True)
+    rows = [line.split(", ") for line in done.stdout.splitlines()]
+    return [Gpu(uuid, name, driver, int(memory) * 2**20) for uuid, name, driver, memory in rows]

@@ -1,0 +1,171 @@
+"""What onnxruntime raises and logs, said in one line: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from onnxcost.errors import OnnxCostError
+
+MOST_CHARACTERS = 300
+
+
+class Known(NamedTuple):
+    """A failure known by its words: ``pattern`` is searched, its groups fill ``sentence``. ``node`` is put in quotes."""
+
+    pattern: str
+    sentence: str | Callable[[re.Match[str]], str]
+
+
+_COUNT = "--no-run counts it all the same"
+_FEED = "give real ones with --input NAME=FILE.npy"
+_RUNNING = r".*while running (?P<op>\S+) node\. Name:'(?P<node>.*?)' Status Message: "
+
+
+def _memory(match: re.Match[str]) -> str:
+    size = f" for a buffer of {int(match['bytes']) / 2**30:,.1f} GiB" if match["bytes"] else ""
+    return f"there is not enough memory{size}: try a smaller batch or shape (--dim, --shape)"
+
+
+def _dims(match: re.Match[str]) -> str:
+    wrong = re.findall(r"index: (\d+) Got: (-?\d+) Expected: (-?\d+)", match["dims"])
+    which = ", ".join(f"dim {index} is {got} instead of {expected}" for index, got, expected in wrong)
+    return f"the input '{match['name']}' does not fit, {which}: set it with --shape, or {_FEED}"
+
+
+MACHINE: Sequence[Known] = (
+    Known(
+        r"(?i)allocate memory for requested buffer of size (?P<bytes>\d+)|bad_alloc|out of memory|unable to allocate"
+        r"|MemoryError|CUDA failure 2:|_ALLOC_FAILED",
+        _memory,
+    ),
+    Known(
+        r"failed to map segment|Memory allocation still failed|pthread_create failed|can't start new thread"
+        r"|[Cc]annot allocate memory|Resource temporarily unavailable",
+        "the system refuses memory or threads for it (ulimit -a shows the limits)",
+    ),
+    Known(r"(?P<file>libcuda\.so\.1|nvcuda\.dll): cannot open", "the NVIDIA driver is missing ({file})"),
+    Known(r"(?P<file>[^\s:]+): cannot open shared object file", "the shared library {file} is missing"),
+    Known(r"Failed to load library (?P<file>\S+) with error:? 126", "the library {file}, or one that it needs, is missing"),
+    Known(r"Please install TensorRT libraries", "TensorRT's libraries are missing (pip install tensorrt)"),
+    Known(r"(?P<what>\w+ failure \d+: [^;]+?) ;", "{what}"),
+    Known(r"(?P<what>(?:Invalid|Unknown)[\w ]*? option: \S+)", "{what} (--provider-option)"),
+)
+WEIGHTS: Sequence[Known] = (
+    Known(r"weights-not-stored", f"the model's weights were left out of it, so that it cannot run; {_COUNT}"),
+    Known(
+        r"External data path does not exist: \"(?P<file>.*?)\"|cannot get file size: No such file.*? \[(?P<path>.*?)\]",
+        lambda match: f"the file of the model's weights is missing: {match['file'] or match['path']}; {_COUNT}",
+    ),
+    Known(
+        r"External initializer: (?P<name>\S+) offset: .*? out of bounds",
+        "the file of the model's weights is too short (for '{name}'): fetch it again",
+    ),
+    Known(
+        r"External data path escapes model directory\. External data path: \"(?P<file>.*?)\"",
+        "the file of the model's weights is outside the model's folder, where onnxruntime does not read it: {file}",
+    ),
+)
+OPERATORS: Sequence[Known] = (
+    Known(
+        r"No Op registered for (?P<op>\S+) with domain_version of (?P<version>\d+)",
+        f"this onnxruntime knows no operator {{op}} in opset {{version}}; {_COUNT}",
+    ),
+    Known(
+        r"Fatal error: (?P<domain>\S*):(?P<op>[^\s:(]+)\(-?\d+\) is not a registered function/op",
+        f"onnxruntime has no operator {{domain}}.{{op}}: it comes from a library of its own; {_COUNT}",
+    ),
+    Known(
+        r"Could not find an implementation for (?P<op>[^\s(]+)\((?P<version>\d+)\) node with name '(?P<node>.*?)'",
+        f"onnxruntime has no kernel for the types of {{op}}{{node}} (opset {{version}}): try another --provider; {_COUNT}",
+    ),
+    Known(
+        r"Opset (?P<version>\d+) is under development.* support for domain (?P<domain>\S+) is till opset (?P<most>\d+)",
+        "the model's opset {version} of {domain} is newer than this onnxruntime knows (up to {most}): update onnxruntime",
+    ),
+    Known(
+        r"Unsupported model IR version: (?P<version>\d+), max supported IR version: (?P<most>\d+)",
+        "the model's IR version {version} is newer than this onnxruntime knows (up to {most}): update onnxruntime",
+    ),
+)
+MODELS: Sequence[Known] = (
+    Known(r"(?i)protobuf parsing failed", "the file is no ONNX model, or not all of one"),
+    Known(r"(?i)exceed\w* maximum protobuf size", "the model is over protobuf's 2 GB: keep its weights in a file beside it"),
+    Known(r"No graph was found in the protobuf|ModelProto does not have a graph", "the file has no graph in it"),
+    Known(r"failed:Load model (?P<file>.+?) failed\. File doesn't exist", "there is no file '{file}'"),
+    Known(r"Node \((?P<node>.*?)\) Op \((?P<op>\w+)\) \[\w+Error\] (?P<what>.*)", "the model is invalid at {op}{node}: {what}"),
+    Known(r"This is an invalid model\. In Node, .*, Error (?P<what>.*)", "the model is invalid: {what}"),
+    Known(r"Type Error: (?P<what>.*)", "the model is invalid: {what}"),
+    Known(r"(?:This is an invalid|Invalid) model\. (?P<what>.*)", "the model is invalid: {what}"),
+)
+INPUTS: Sequence[Known] = (
+    Known(
+        r"Invalid rank for input: (?P<name>.+?) Got: (?P<got>\d+) Expected: (?P<expected>\d+)",
+        f"the input '{{name}}' has {{got}} dims instead of {{expected}}: set them with --shape, or {_FEED}",
+    ),
+    Known(r"Got invalid dimensions for input: (?P<name>.+?) for the following indices(?P<dims>.*)", _dims),
+    Known(
+        r"Unexpected input data type\. Actual: \(tensor\((?P<got>\w+)\)\) , expected: \(tensor\((?P<expected>\w+)\)\)",
+        f"an input is {{got}} instead of {{expected}}: {_FEED}",
+    ),
+    Known(r"Required inputs \(\[(?P<names>.*?)\]\) are missing", f"inputs have no data: {{names}}; {_FEED}"),
+    Known(r"Invalid input name: (?P<name>.+)", "the model has no input '{name}'"),
+    Known(
+        _RUNNING + r"(?P<what>.*?(?:\bind(?:ex|ices)\b|out of (?:data )?bounds|out of range).*)",
+        f"{{op}}{{node}} was given an index that does not fit: {{what}}; {_FEED}",
+    ),
+    Known(_RUNNING + r"(?P<what>.*)", f"{{op}}{{node}} failed: {{what}}; if the made-up inputs do not fit, {_FEED}"),
+)
+FAILURES: Sequence[Known] = (*MACHINE, *WEIGHTS, *OPERATORS, *MODELS, *INPUTS)
+"""Searched in this order: the first that is found is what is said."""
+
+_NOISE = re.compile(
+    r"\x1b\[[\d;]*m"  # colours
+    r"|\d{4}-\d\d-\d\d [\d:.]+ (?=\[)|\[[VIWEF]:onnxruntime:[^\]]*\] "  # where a log line comes from
+    r"|\[ONNXRuntimeError\] : \d+ : \w+ : "
+    # a place in the source and the function there
+    r"|(?:/|[A-Z]:\\)\S+\.(?:cc|cpp|cu|h|hpp|cuh):\d+ (?:[^()]*?\S\(.*?\)(?: const)?(?: \[with .*?\])? |\S+ )"
+    r"|\b\w+\.(?:cc|cpp|cu|h|hpp|cuh):\d+ \w+ "
+    r"|Error in execution: |Exception during initialization: |Failed to load model with error: "
+)
+_CONDITION = re.compile(r"(?:^(?!.*Status Message: )|(?<=Status Message: )).*? was false\. (?=\S)")
+"""What onnxruntime had checked, where it says in words as well what is wrong."""
+
+
+def reason(error: BaseException | str) -> str:
+    """Why something failed, in one line: what is known of onnxruntime in our words, the rest in its own less their noise.
+
+    ``error`` may be what a library wrote to its log: the first error in it counts.
+    """
+    if isinstance(error, OnnxCostError):
+        return str(error)
+    text = _CONDITION.sub("", " ".join(_NOISE.sub("", " ".join(_words(error).split())).split()))
+    said = next((_translate(known, match) for known in FAILURES if (match := re.search(known.pattern, text))), text)
+    return said if len(said) <= MOST_CHARACTERS else f"{said[: MOST_CHARACTERS - 1].rstrip()}…"
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Why a process died, of what it wrote last: a line that says what the machine refused, else an error, else the last."""
+    last = list(reversed(lines))
+    refused = (line for line in last if any(re.search(known.pattern, line) for known in MACHINE))
+    return reason(next(refused, next((line for line in last if "error" in line.lower()), "".join(last[:1]))))
+
+
+def _words(error: BaseException | str) -> str:
+    """What an error says, and its type where that alone would not tell."""
+    while isinstance(error, ImportError) and isinstance(error.__context__, (ImportError, MemoryError)):
+        error = error.__context__  # the first of them, which the others only pass on
+    text = str(error)
+    if isinstance(error, str):
+        return next((line for line in text.splitlines() if "[E:onnxruntime" in line), text)
+    if text and (isinstance(error, (RuntimeError, ValueError, OSError)) or type(error).__module__.startswith("onnxruntime")):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _translate(known: Known, match: re.Match[str]) -> str:
+    if not isinstance(known.sentence, str):
+        return known.sentence(match)
+    groups = match.groupdict()
+    return known.sentence.format(**groups | {"node": f" '{groups['node']}'" if groups.get("node") else ""})

@@ -1,0 +1,304 @@
+"""The result of a profile: the time, work and traffic of every executed node, and the profile as a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.conventions import FLOPS, MACS, Convention
+from onnxcost.errors import UnknownShape
+from onnxcost.report import CostReport, Group, Uncounted, measurements_to_dict
+
+if TYPE_CHECKING:
+    from onnxcost.graph import Graph
+    from onnxcost.measurement import Measurement
+
+
+class ArenaUse(NamedTuple):
+    """What onnxruntime's arena held, bytes; None where it does not tell.
+
+    ``peak_bytes`` is the most that was in use, with what the arena rounds up and what nodes take for themselves while they run;
+    of the weights, those that were copied into it. ``activation_bytes`` is the most that the tensors which nodes made took:
+    the model's inputs are the caller's.
+    """
+
+    peak_bytes: int | None = None
+    activation_bytes: int | None = None
+
+    def peak_activation_bytes(self, graph: Graph) -> int | None:
+        """What ``memory.peak_activation_bytes`` estimates, as it was: with the graph's inputs. None where it is not known."""
+        from onnxcost.analysis.memory import input_bytes
+
+        try:
+            return None if self.activation_bytes is None else self.activation_bytes + input_bytes(graph)
+        except UnknownShape:
+            return None
+
+
+NOT_TOLD = ArenaUse()
+DISTORTED = 1.25
+"""From this ratio of the nodes' times to the latency on, profiling changes the picture."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Time and work of all ``executions`` in the ``runs`` that were profiled; the properties are the mean of one inference.
+
+    ``costs`` are those of the executions: the ``repeat`` of a cost's node says how many of them it stands for.
+    """
+
+    runs: int
+    executions: int
+    total_seconds: float
+    costs: Group
+
+    @property
+    def seconds(self) -> float:
+        """Time in one inference."""
+        return self.total_seconds / self.runs
+
+    @property
+    def executions_per_run(self) -> float:
+        """Executions in one inference."""
+        return _mean(self.executions, self.runs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was counted; otherwise counts and rates are lower bounds."""
+        return self.costs.complete
+
+    def count(self, convention: Convention) -> float:
+        """The number of one inference under a convention."""
+        return _mean(self.costs.total(convention), self.runs)
+
+    @property
+    def flops(self) -> float:
+        """The number in the convention ``flops``."""
+        return self.count(FLOPS)
+
+    @property
+    def read_bytes(self) -> float:
+        """Bytes read in one inference."""
+        return _mean(self.costs.traffic.read_bytes, self.runs)
+
+    @property
+    def write_bytes(self) -> float:
+        """Bytes written in one inference."""
+        return _mean(self.costs.traffic.write_bytes, self.runs)
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """Achieved FLOP/s; None where nothing was counted, or all was too quick for onnxruntime's clock."""
+        return self._rate(self.flops)
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """Achieved bytes/s, read and written; None as for ``flops_per_second``."""
+        return self._rate(self.read_bytes + self.write_bytes)
+
+    def _rate(self, amount: float) -> float | None:
+        return amount / self.seconds if self.costs.counted and self.total_seconds else None
+
+
+def _mean(total: int, runs: int) -> float:
+    """An integer where it is one: shapes may change from run to run."""
+    return total / runs if total % runs else total // runs
+
+
+@dataclass(frozen=True)
+class ProfiledNode(Spent):
+    """A node as it was executed. Its time is its own: what the nodes in its bodies take is theirs.
+
+    ``costs`` has one cost for each combination of shapes that it was executed with.
+    """
+
+    name: str
+    op_type: str
+    domain: str
+    provider: str
+
+    @property
+    def reason(self) -> str:
+        """Why it, or some of it, was not counted; "" where it was."""
+        return next((cost.reason for cost in self.costs.costs if isinstance(cost, Uncounted)), "")
+
+
+@dataclass(frozen=True)
+class ProfiledGroup(Spent):
+    """The sum of some nodes; ``key`` is the tuple that names the group: (domain, op_type)."""
+
+    key: tuple[str, ...]
+    nodes: tuple[ProfiledNode, ...]
+
+
+def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> ProfiledGroup:
+    """The sum of nodes of one profile, at least one."""
+    executions = sum(node.executions for node in nodes)
+    total_seconds = sum(node.total_seconds for node in nodes)
+    costs = Group(key, tuple(cost for node in nodes for cost in node.costs.costs))
+    return ProfiledGroup(nodes[0].runs, executions, total_seconds, costs, key, nodes)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The nodes of the graph that onnxruntime really ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
+    profiled runs, which profiling makes longer. ``measurement`` is what was measured without it, None where that was not done.
+    """
+
+    report: CostReport
+    nodes: tuple[ProfiledNode, ...]
+    run_seconds: tuple[float, ...]
+    measurement: Measurement | None = None
+    memory: ArenaUse = NOT_TOLD
+
+    @property
+    def runs(self) -> int:
+        """How many runs were profiled."""
+        return len(self.run_seconds)
+
+    @property
+    def latency(self) -> float | None:
+        """The median time of an inference that is not profiled."""
+        return None if self.measurement is None else self.measurement.latency.median
+
+    @property
+    def profiled_seconds(self) -> float:
+        """The mean time of a profiled run: the nodes, what is between them, and what profiling adds there."""
+        return fmean(self.run_seconds)
+
+    @cached_property
+    def node_seconds(self) -> float:
+        """The sum of the nodes' times in one inference. Nodes that run side by side can make it longer than the run."""
+        return sum(node.seconds for node in self.nodes)
+
+    @property
+    def overhead(self) -> float:
+        """What a profiled run takes beyond its nodes."""
+        return self.profiled_seconds - self.node_seconds
+
+    @property
+    def added_seconds(self) -> float | None:
+        """What profiling adds to the time of a node's execution, on average: a few microseconds, most of what quick nodes take.
+
+        None where it is not known, for want of a latency or because other things made more of a difference.
+        """
+        executions = sum(node.executions_per_run for node in self.nodes)
+        if self.latency is None or not executions or self.node_seconds <= self.latency:
+            return None
+        return (self.node_seconds - self.latency) / executions
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the nodes' times less trustworthy, in sentences."""
+        if self.added_seconds is None or self.node_seconds <= DISTORTED * (self.latency or 0):
+            return ()
+        times = self.node_seconds / (self.latency or 1)
+        return (
+            f"profiling makes the nodes together {times:.1f} times as slow as the whole model is without it: so short nodes "
+            "take mostly what it adds, and their shares say little",
+        )
+
+    @property
+    def peak_activation_bytes(self) -> int | None:
+        """What ``report.memory.peak_activation_bytes`` estimates, as it was; None where it is not known."""
+        return self.memory.peak_activation_bytes(self.report.graph)
+
+    @property
+    def uncounted(self) -> tuple[ProfiledNode, ...]:
+        """The nodes whose cost is not known, or not all of it."""
+        return tuple(node for node in self.nodes if not node.complete)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the nodes' time in nodes whose cost is known."""
+        return 1 - self.share(self.uncounted)
+
+    def share(self, spent: Iterable[Spent]) -> float:
+        """The share of the nodes' time that they have together."""
+        return sum(each.seconds for each in spent) / self.node_seconds if self.node_seconds else 0.0
+
+    def cumulative_shares(self, spent: Iterable[Spent]) -> tuple[float, ...]:
+        """For each in turn the share that it and those before it have."""
+        return tuple(accumulate(self.share((each,)) for each in spent))
+
+    def by_time(self) -> tuple[ProfiledNode, ...]:
+        """The nodes, slowest first."""
+        return tuple(sorted(self.nodes, key=lambda node: -node.total_seconds))
+
+    def by_operator(self) -> tuple[ProfiledGroup, ...]:
+        """Groups keyed (domain, op_type), slowest first."""
+        members: dict[tuple[str, ...], list[ProfiledNode]] = {}
+        for node in self.nodes:
+            members.setdefault((node.domain, node.op_type), []).append(node)
+        groups = [sum_group(key, tuple(nodes)) for key, nodes in members.items()]
+        return tuple(sorted(groups, key=lambda group: -group.total_seconds))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as plain data: a document of the schema ``onnxcost/1`` with the keys ``measurement`` and ``profile``."""
+
+        return profile_to_dict(self)
+
+
+def profile_to_dict(profile: Profile) -> dict[str, Any]:
+    """The document of a profile: the graph that was executed, what was measured without profiling, and the profile."""
+    groups = profile.by_operator()
+    return {
+        **measurements_to_dict(profile.report.graph, profile.measurement),
+        "profile": {
+            "runs": profile.runs,
+            "run_seconds": list(profile.run_seconds),
+            "profiled_seconds": profile.profiled_seconds,
+            "node_seconds": profile.node_seconds,
+            "overhead_seconds": profile.overhead,
+            "latency_seconds": profile.latency,
+            "added_seconds_per_execution": profile.added_seconds,
+            "coverage": profile.coverage,
+            "warnings": list(profile.warnings),
+            "arena_peak_bytes": profile.memory.peak_bytes,
+            "peak_activation_bytes": profile.peak_activation_bytes,
+            "estimated_peak_activation_bytes": profile.report.memory.peak_activation_bytes,
+            "weight_bytes": profile.report.memory.weight_bytes,
+            "by_operator": [
+                {**_operator(group, profile), "cumulative_share": share}
+                for group, share in zip(groups, profile.cumulative_shares(groups), strict=True)
+            ],
+            "nodes": [_node(node, profile) for node in profile.nodes],
+        },
+    }
+
+
+def _operator(group: ProfiledGroup, profile: Profile) -> dict[str, Any]:
+    domain, op_type = group.key
+    return {"op_type": op_type, "domain": domain, "nodes": len(group.nodes), **_spent(group, profile)}
+
+
+def _node(node: ProfiledNode, profile: Profile) -> dict[str, Any]:
+    counted = node.costs.costs[0].node
+    return {
+        "name": node.name,
+        "op_type": node.op_type,
+        "domain": node.domain,
+        "scope": list(counted.scope),
+        "provider": node.provider,
+        **_spent(node, profile),
+        "uncounted": node.reason or None,
+    }
+
+
+def _spent(spent: Spent, profile: Profile) -> dict[str, Any]:
+    return {
+        "executions": spent.executions_per_run,
+        "seconds": spent.seconds,
+        "share": profile.share((spent,)),
+        "complete": spent.complete,
+        "macs": spent.count(MACS),
+        "flops": spent.flops,
+        "read_bytes": spent.read_bytes,
+        "write_bytes": spent.write_bytes,
+        "flops_per_second": spent.flops_per_second,
+        "bytes_per_second": spent.bytes_per_second,
+    }

@@ -1,0 +1,226 @@
+"""Which nodes of the graph the executed ones are.
+
+The events name nodes, but not all nodes have names: one without goes by its operator and an index that is in no file. Inside a
+graph nodes are told apart by the order in which they ran, which is that of the file that onnxruntime writes; where it is not,
+by their names, and those without by their operators.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import NamedTuple
+
+from onnxcost.analysis.dtypes import compute_dtype
+from onnxcost.estimator import count_node
+from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.formulas.sources import select_formulas
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.graph import Node, Tensor
+from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
+from onnxcost.runtime.profile import ProfiledNode
+from onnxcost.runtime.protocol import Around, ExecutedNode, Profiled, Types
+
+NOT_IN_THE_GRAPH = "it is not in the graph that onnxruntime wrote"
+
+
+def cost_of(
+    executed: ExecutedNode, nodes: Sequence[Node], runs: int, known: Mapping[int, NodeCost], formulas: FormulaTable
+) -> ProfiledNode:
+    """The executed node with its costs. ``nodes`` are what it is in the graph: none, or several where a loop was unrolled;
+    ``known`` has the static costs, by the id of their node.
+    """
+    node = nodes[0] if nodes else Node(executed.name, executed.op_type, "", (), ())
+    shapes = Counter(zip(executed.inputs, executed.outputs, strict=True))
+    costs = (
+        _times(count, _cost(nodes, *types, known, formulas) if nodes else Uncounted(node, NOT_IN_THE_GRAPH))
+        for types, count in shapes.items()
+    )
+    return ProfiledNode(
+        runs=runs,
+        executions=len(executed.durations),
+        total_seconds=sum(executed.durations),
+        costs=Group((node.domain, node.op_type), tuple(costs)),
+        name=node.name,
+        op_type=node.op_type,
+        domain=node.domain,
+        provider=executed.provider,
+    )
+
+
+def _times(count: int, cost: NodeCost) -> NodeCost:
+    return replace(cost, node=replace(cost.node, repeat=count))
+
+
+def _cost(
+    nodes: Sequence[Node], inputs: Types, outputs: Types, known: Mapping[int, NodeCost], formulas: FormulaTable
+) -> NodeCost:
+    """The cost of one execution: the static one of the first node that was counted at its shapes, else the first node's at
+    these.
+    """
+    executed = [_with_executed_types(node, inputs, outputs) for node in nodes]
+    for each, node in zip(executed, nodes, strict=True):
+        cost = known.get(id(node))
+        if each is node and isinstance(cost, Counted):
+            return cost
+    static = known.get(id(nodes[0]))
+    dtype = static.dtype if isinstance(static, Counted) else compute_dtype(executed[0])
+    return count_node(executed[0], formulas, dtype, static.parameters if static is not None else 0)
+
+
+def _with_executed_types(node: Node, inputs: Types, outputs: Types) -> Node:
+    """The node at the shapes of an execution; itself where it has them."""
+    new_inputs, new_outputs = _with_types(node.inputs, inputs), _with_types(node.outputs, outputs)
+    if new_inputs == node.inputs and new_outputs == node.outputs:
+        return node
+    return replace(node, inputs=new_inputs, outputs=new_outputs)
+
+
+def _with_types(tensors: tuple[Tensor | None, ...], types: Types) -> tuple[Tensor | None, ...]:
+    """The tensors at the shapes that the events tell; as they are where the one does not fit the other.
+
+    The events leave out what is absent, what is no tensor, and constants that a node has packed for itself.
+    """
+    told = {index: tensor for index, tensor in enumerate(tensors) if tensor is not None and "(" not in tensor.dtype}
+    constants = [index for index, tensor in told.items() if tensor.is_constant]
+    surplus = len(told) - len(types)
+    for fits in (_has_shape, _may_have_shape):
+        for packed in combinations(constants, surplus) if surplus >= 0 else ():
+            pairs = dict(zip((index for index in told if index not in packed), types, strict=True))
+            if not surplus or all(fits(told[index], shape) for index, (_, shape) in pairs.items()):
+                return tuple(
+                    _with_type(tensor, *pairs[at]) if tensor and at in pairs else tensor for at, tensor in enumerate(tensors)
+                )
+    return tensors
+
+
+def _has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether nothing that is known of the tensor's shape speaks against this one."""
+    if tensor.dims is None or tensor.is_bound:
+        return True
+    known = len(tensor.dims) == len(shape)
+    return known and all(size == true for size, true in zip(tensor.dims, shape, strict=True) if isinstance(size, int))
+
+
+def _may_have_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """The same, for constants; what data decides may have been another one when the graph was counted."""
+    return not tensor.is_constant or _has_shape(tensor, shape)
+
+
+def _with_type(tensor: Tensor, dtype: str, shape: tuple[int, ...]) -> Tensor:
+    if (tensor.dtype, tensor.dims, tensor.is_bound) == (dtype, shape, False):
+        return tensor
+    return replace(tensor, dtype=dtype, dims=shape, is_bound=False)
+
+
+class Body(NamedTuple):
+    """A graph as a report has it: the nodes of its own bodies stand before the nodes that have them. All names begin alike."""
+
+    prefix: str
+    nodes: Sequence[Node]
+
+
+class GraphNode(NamedTuple):
+    """A node of a graph, its name there, and the graphs that its bodies may be: a loop that was unrolled has many."""
+
+    node: Node
+    name: str
+    bodies: Sequence[Body]
+
+
+def match_nodes(profiled: Profiled, report: CostReport, formulas: FormulaTable | None = None) -> tuple[ProfiledNode, ...]:
+    """The executed nodes with what they cost, counted by ``formulas`` or else as ``estimate`` does.
+
+    ``report`` is that of the graph that was executed. What it counted at other shapes than the executions had, or could not
+    count, is counted anew. A node that it does not have stays uncounted.
+    """
+    by_graph: dict[Around, list[ExecutedNode]] = {}
+    for executed in profiled.executed:
+        by_graph.setdefault(executed.around, []).append(executed)
+    known = {id(cost.node): cost for cost in report.costs}
+    found = {id(executed): nodes for executed, nodes in _matches((), [Body("", report.graph.nodes)], by_graph)}
+    if formulas is None:
+        formulas = select_formulas({node.key for nodes in found.values() for node in nodes})
+    runs = len(profiled.run_seconds)
+    return tuple(cost_of(executed, found[id(executed)], runs, known, formulas) for executed in profiled.executed)
+
+
+def _matches(
+    around: Around, bodies: Sequence[Body], by_graph: Mapping[Around, Sequence[ExecutedNode]]
+) -> Iterator[tuple[ExecutedNode, Sequence[Node]]]:
+    """Each executed node of a graph and of the graphs in it, with the nodes that it is, one in each of the bodies."""
+    executed = by_graph.get(around, ())
+    tries = [_align(executed, _places(body)) for body in bodies]
+    most = max((len(found) for found in tries), default=0)
+    for index, each in enumerate(executed):
+        places = [found[index] for found in tries if len(found) == most and index in found]
+        yield each, [place.node for place in places]
+        inside = [body for place in places for body in place.bodies]
+        which = 0
+        while (within := (*around, (each.name, which))) in by_graph:
+            yield from _matches(within, inside, by_graph)
+            which += 1
+
+
+def _places(body: Body) -> list[GraphNode]:
+    """The nodes of a graph, those of its bodies apart."""
+    places: list[tuple[Node, Sequence[Body]]] = []
+    end = len(body.nodes)
+    while end:
+        last = end - 1
+        node, begin = body.nodes[last], last
+        while node.key in CONTROL_FLOW and begin and body.nodes[begin - 1].name.startswith(f"{node.name}/"):
+            begin -= 1
+        places.append((node, _bodies(node, body.nodes[begin:last])))
+        end = begin
+    return [GraphNode(node, node.name.removeprefix(body.prefix), bodies) for node, bodies in reversed(places)]
+
+
+def _bodies(node: Node, inside: Sequence[Node]) -> Sequence[Body]:
+    """The graphs that the nodes before a node of control flow make: its branches, its iterations, or its one body."""
+    if node.branches:
+        return [Body(f"{node.name}/{which}/", branch) for which, branch in node.branches.items()]
+    prefix = f"{node.name}/"
+    by_iteration: dict[str, list[Node]] = {}
+    for each in inside:
+        by_iteration.setdefault(each.name.removeprefix(prefix).partition("/")[0], []).append(each)
+    if node.op_type != "If" and all(iteration.isdigit() for iteration in by_iteration):
+        return [Body(f"{prefix}{iteration}/", nodes) for iteration, nodes in by_iteration.items()]
+    return [Body(prefix, inside)]
+
+
+def _align(executed: Sequence[ExecutedNode], places: Sequence[GraphNode]) -> Mapping[int, GraphNode]:
+    """Which place each executed node has, by its position."""
+    if len(executed) == len(places) and all(map(_may_be_node, executed, places)):
+        return dict(enumerate(places))
+    by_name = {(place.name, place.node.op_type): place for place in places}
+    found = {
+        index: place
+        for index, each in enumerate(executed)
+        if not _may_be_unnamed(each) and (place := by_name.get((each.name, each.op_type))) is not None
+    }
+    taken = {place.node.name for place in found.values()}
+    for op_type in {each.op_type for each in executed}:
+        rest = sorted(
+            (each.index, index) for index, each in enumerate(executed) if each.op_type == op_type and index not in found
+        )
+        left = [place for place in places if place.node.op_type == op_type and place.node.name not in taken]
+        if len(rest) == len(left):
+            by_own = {place.name: place for place in left}
+            names = [executed[index].name for _, index in rest]
+            found |= {
+                index: by_own[name] if by_own.keys() == set(names) else place
+                for (_, index), name, place in zip(rest, names, left, strict=True)
+            }
+    return found
+
+
+def _may_be_node(executed: ExecutedNode, place: GraphNode) -> bool:
+    return executed.op_type == place.node.op_type and (executed.name == place.name or _may_be_unnamed(executed))
+
+
+def _may_be_unnamed(executed: ExecutedNode) -> bool:
+    """Whether its name is what onnxruntime calls a node without one."""
+    return executed.name == f"{executed.op_type}_{executed.index}"

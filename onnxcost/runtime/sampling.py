@@ -1,0 +1,211 @@
+"""Times the runs of a model: the first one apart, then warm-up until the times are stable, then the samples."""
+
+from __future__ import annotations
+
+import gc
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count, cycle
+from statistics import median
+from threading import Barrier, BrokenBarrierError, Event
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from onnxcost.measurement import Settings
+from onnxcost.runtime.protocol import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+SECOND = 10**9
+"""Clocks count nanoseconds."""
+REPORT_INTERVAL = SECOND // 10
+WINDOW = SECOND // 10
+"""Warm-up: the runs of a window take so long at the least."""
+STABLE = 0.03
+"""Warm-up ends where the medians of two windows in a row differ by no more than this share …"""
+WARMUP_LIMIT = SECOND
+"""… or after this time: a model that takes longer runs once."""
+
+Run = Callable[[], object]
+Clock = Callable[[], int]
+OnProgress = Callable[[Progress], object]
+
+
+class Sampled(NamedTuple):
+    """``samples`` are float64 seconds of single runs, in the order in which they started.
+
+    ``wall_seconds`` is from the first sampled run's start to the last one's end; ``warmup_runs`` are without the first run.
+    """
+
+    first_run_seconds: float
+    warmup_runs: int
+    samples: NDArray[np.float64]
+    wall_seconds: float
+
+
+def sample(runs: Sequence[Run], settings: Settings, progress: OnProgress, clock: Clock = time.perf_counter_ns) -> Sampled:
+    """Call the runs in turn, over and over, as ``settings`` ask: each call is one sample."""
+    stream = _Stream(runs, progress, clock)
+    with _garbage_collector_off():
+        first_run = stream.first_run()
+        warmup_runs = stream.warm_up(settings)
+        times = stream.timed("measuring", _Enough(settings.least_runs, settings.least_seconds, clock))
+    return _merge_streams(first_run, warmup_runs, [times])
+
+
+def sample_concurrently(
+    streams: Sequence[Sequence[Run]], settings: Settings, progress: OnProgress, clock: Clock = time.perf_counter_ns
+) -> Sampled:
+    """``sample`` in one thread for each stream, all from one moment to another; the runs asked for are those of all together.
+
+    Each warms up in its own thread, beside the others. What one raises stops all and is raised.
+    """
+    failed = Event()
+    first, *others = (_Stream(runs, _silent if index else progress, clock, failed) for index, runs in enumerate(streams))
+    goal = _Enough(settings.least_runs, settings.least_seconds, clock)
+    start_line = Barrier(len(streams), action=goal.restart)
+
+    def run(stream: _Stream) -> tuple[int, _Times]:
+        try:
+            warmup_runs = stream.warm_up(settings)
+            start_line.wait()
+            return warmup_runs, stream.timed("measuring", goal)
+        except BaseException:
+            failed.set()
+            start_line.abort()
+            raise
+
+    with _garbage_collector_off(), ThreadPoolExecutor(len(streams)) as pool:
+        first_run = first.first_run()
+        futures = [pool.submit(run, stream) for stream in (first, *others)]
+    if errors := [error for future in futures if (error := future.exception()) is not None]:
+        raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))
+    warmup_runs, times = zip(*(future.result() for future in futures), strict=True)
+    return _merge_streams(first_run, sum(warmup_runs), times)
+
+
+class _Times(NamedTuple):
+    """Nanoseconds on the clock at which the runs started, and how many each took."""
+
+    starts: array[int]
+    durations: array[int]
+
+
+class _Goal(Protocol):
+    def wants_more(self, durations: array[int], now: int) -> bool:
+        """Whether another run is to be started after these."""
+
+    def share(self, now: int) -> float | None:
+        """How much of it is reached, where that is known."""
+
+
+class _Enough:
+    """So many runs and so many seconds, both; all streams that share it draw from one number of runs."""
+
+    def __init__(self, runs: int, seconds: float, clock: Clock) -> None:
+        self.runs, self.duration, self.clock = runs, seconds * SECOND, clock
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin to count and to time now."""
+        self.tickets, self.started, self.begin = count(), 0, self.clock()
+
+    def wants_more(self, durations: array[int], now: int) -> bool:
+        self.started = next(self.tickets)
+        return self.started < self.runs or now - self.begin < self.duration
+
+    def share(self, now: int) -> float:
+        parts = ((self.started, self.runs), (now - self.begin, self.duration))
+        return min(1.0, *(done / all_ for done, all_ in parts if all_))
+
+
+class _Stable:
+    """Until the times of two windows in a row are alike; in each window every input is run at least once."""
+
+    def __init__(self, inputs: int, clock: Clock) -> None:
+        self.inputs, self.begin = inputs, clock()
+        self.window_begin, self.window_start, self.last_median = self.begin, 0, 0.0
+
+    def wants_more(self, durations: array[int], now: int) -> bool:
+        if now - self.window_begin >= WINDOW and len(durations) - self.window_start >= self.inputs:
+            last, self.last_median = self.last_median, median(durations[self.window_start :])
+            self.window_begin, self.window_start = now, len(durations)
+            if abs(self.last_median - last) <= STABLE * last:
+                return False
+        return now - self.begin < WARMUP_LIMIT
+
+    def share(self, now: int) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Runs that one thread calls in turn."""
+
+    runs: Sequence[Run]
+    progress: OnProgress
+    clock: Clock
+    stop: Event = field(default_factory=Event)
+
+    def first_run(self) -> int:
+        """How long the first run takes."""
+        self.progress(Progress("first run"))
+        start = self.clock()
+        self.runs[0]()
+        return self.clock() - start
+
+    def warm_up(self, settings: Settings) -> int:
+        """Returns how many runs it took."""
+        runs, clock = settings.warmup, self.clock
+        goal = _Stable(len(self.runs), clock) if runs is None else _Enough(runs, 0, clock)
+        return len(self.timed("warming up", goal).durations)
+
+    def timed(self, phase: str, goal: _Goal) -> _Times:
+        """Nothing but a call is between two readings of the clock; what it returns is dropped there too, as in a plain loop."""
+        clock, coming = self.clock, cycle(self.runs)
+        starts, durations = times = _Times(array("q"), array("q"))
+        end = report_at = clock()
+        while goal.wants_more(durations, end) and not self.stop.is_set():
+            if end >= report_at:
+                self.progress(Progress(phase, goal.share(end)))
+                report_at = clock() + REPORT_INTERVAL
+            run = next(coming)
+            start = clock()
+            run()
+            end = clock()
+            starts.append(start)
+            durations.append(end - start)
+        return times
+
+
+def _merge_streams(first_run: int, warmup_runs: int, streams: Sequence[_Times]) -> Sampled:
+    import numpy as np
+
+    starts, durations = (
+        np.concatenate([np.frombuffer(part, np.int64) for part in parts]) for parts in zip(*streams, strict=True)
+    )
+    wall = (starts + durations).max() - starts.min()
+    samples = durations[np.argsort(starts, kind="stable")] / SECOND
+    return Sampled(first_run / SECOND, warmup_runs, samples, float(wall / SECOND))
+
+
+@contextmanager
+def _garbage_collector_off() -> Iterator[None]:
+    """Python's collector would strike in the middle of a run, now and then."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _silent(progress: Progress) -> None:
+    """Only one stream tells how far it is."""

@@ -1,0 +1,419 @@
+"""onnxruntime sessions: execution providers, session options, and runners that keep inputs and outputs on the device."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from onnxcost.errors import InputError, MeasurementError
+from onnxcost.measurement import Copies, Placement, Settings
+from onnxcost.runtime.ort_errors import reason
+from onnxcost.runtime.protocol import ExecutedNode
+
+CPU = "CPUExecutionProvider"
+
+
+class Provider(NamedTuple):
+    """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the one of PyPI that has it, "" where none has.
+
+    ``device`` is what IOBinding calls the memory that its inputs and outputs are bound to; "" where it runs on the host's, or
+    where binding is not documented for Python. ``next`` takes the nodes that it leaves, before the CPU does. ``where`` says
+    what the package is for, or how to come by the provider without one; ``needs`` what must be installed besides.
+    """
+
+    name: str
+    key: str
+    package: str
+    device: str = ""
+    next: tuple[str, ...] = ()
+    where: str = ""
+    needs: str = ""
+
+
+_CUDA = "an NVIDIA driver, CUDA and cuDNN (pip install onnxruntime-gpu[cuda,cudnn])"
+_TABLE = (
+    Provider("cpu", CPU, "onnxruntime"),
+    Provider("cuda", "CUDAExecutionProvider", "onnxruntime-gpu", "cuda", needs=_CUDA),
+    Provider(
+        "tensorrt",
+        "TensorrtExecutionProvider",
+        "onnxruntime-gpu",
+        "cuda",
+        ("CUDAExecutionProvider",),
+        needs=f"TensorRT (pip install tensorrt), {_CUDA}",
+    ),
+    Provider("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    Provider("coreml", "CoreMLExecutionProvider", "onnxruntime", where="on macOS"),
+    Provider("directml", "DmlExecutionProvider", "onnxruntime-directml", where="on Windows"),
+    # In the versions that have it (up to 1.22) onnxruntime calls the memory of AMD's GPUs as it does that of NVIDIA's.
+    Provider("rocm", "ROCMExecutionProvider", "onnxruntime-rocm", "cuda", needs="AMD's ROCm"),
+    Provider("migraphx", "MIGraphXExecutionProvider", "onnxruntime-migraphx", needs="AMD's ROCm and MIGraphX"),
+    Provider("cann", "CANNExecutionProvider", "onnxruntime-cann", needs="Huawei's CANN"),
+    Provider("webgpu", "WebGpuExecutionProvider", "onnxruntime-webgpu"),
+    Provider("xnnpack", "XnnpackExecutionProvider", "", where="build onnxruntime with --use_xnnpack"),
+    Provider("dnnl", "DnnlExecutionProvider", "", where="build onnxruntime with --use_dnnl"),
+)
+PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _TABLE}
+
+
+def find_provider(name: str) -> Provider:
+    """The provider that a user means, by our name or by onnxruntime's; raises InputError for what is neither.
+
+    One that is not in the table, but is called as onnxruntime calls its own, is taken as it is.
+    """
+    for provider in PROVIDERS.values():
+        if name.lower() in (provider.name, provider.key.lower()):
+            return provider
+    if name.endswith("ExecutionProvider"):
+        return Provider(name, name, "", where="build onnxruntime with it")
+    close = get_close_matches(name.lower(), PROVIDERS, n=1)
+    meant = f"; did you mean '{close[0]}'?" if close else ""
+    raise InputError(f"there is no provider '{name}': there are {', '.join(PROVIDERS)}{meant}")
+
+
+def check_installed(provider: Provider, runtime: Any) -> None:
+    """Raises MeasurementError where ``runtime``, the module onnxruntime, was built without the provider."""
+    installed = runtime.get_available_providers()
+    if provider.key not in installed:
+        raise MeasurementError(
+            f"the provider '{provider.name}' ({provider.key}) is not in this onnxruntime: "
+            f"installed are {', '.join(installed)}; {_how_to_install(provider)}"
+        )
+
+
+def _how_to_install(provider: Provider) -> str:
+    if not provider.package:
+        return provider.where
+    if provider.package == "onnxruntime":
+        return f"pip install onnxruntime {provider.where}".strip()
+    if _is_installed(provider.package):
+        # All its packages have the same files: what was installed last is what is imported.
+        return (
+            f"another package lies over {provider.package}: "
+            f"pip uninstall onnxruntime {provider.package}, then pip install {provider.package}"
+        )
+    return " ".join(filter(None, ("pip install", provider.package, provider.where, "(in place of onnxruntime)")))
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def load_libraries(provider: Provider, runtime: Any) -> None:
+    """Load the shared libraries that pip installed for the provider and that onnxruntime would not find by itself.
+
+    Which of them are missing is not told here: the provider then cannot be started, and the reason is known.
+    """
+    if provider.device == "cuda" and hasattr(runtime, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+            runtime.preload_dlls()
+    if provider.name == "tensorrt":
+        with contextlib.suppress(Exception):
+            importlib.import_module("tensorrt")
+
+
+Session: TypeAlias = Any
+"""onnxruntime.InferenceSession, which has no types."""
+
+_LEVELS: Mapping[str, str] = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+"""The environment variable that onnxruntime looks at, not on Windows; "0" is a user's wish to have the telemetry on."""
+_ERRORS_ALONE = 3
+_IDENTITY = (
+    b'\x08\x08:1\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0b\n\x01x\x12\x06\n\x04\x08\x01\x12\x00b\x0b\n\x01y'
+    b"\x12\x06\n\x04\x08\x01\x12\x00B\x04\n\x00\x10\r"
+)
+"""A model of one node, y = Identity(x), to ask onnxruntime things that it tells only by opening a session."""
+
+
+def runtime_for(provider: Provider, runtime: Any = None) -> Any:
+    """onnxruntime, or ``runtime`` in its place, with the libraries that the provider needs loaded.
+
+    Raises MeasurementError where it was built without the provider, or cannot be imported itself.
+    """
+    runtime = runtime or onnxruntime()
+    check_installed(provider, runtime)
+    load_libraries(provider, runtime)
+    return runtime
+
+
+def onnxruntime() -> Any:
+    """The module onnxruntime, which is imported nowhere else, with its telemetry off unless the user turned it on.
+
+    Raises MeasurementError where it cannot be imported.
+    """
+    # From 1.29 on it would report to its makers as soon as it is imported, and leave a device id in the home folder.
+    if not os.environ.get(TELEMETRY_OFF):
+        os.environ[TELEMETRY_OFF] = "1"
+    try:
+        import numpy  # noqa: F401  # why it cannot be imported, where it cannot, onnxruntime would not tell
+        import onnxruntime as module
+    except ImportError as error:
+        raise MeasurementError(f"onnxruntime cannot be imported: {reason(error)}") from error
+    if os.environ[TELEMETRY_OFF] != "0" and hasattr(module, "disable_telemetry_events"):
+        module.disable_telemetry_events()
+    return module
+
+
+def open_session(
+    model: str | bytes,
+    settings: Settings,
+    *,
+    profile_prefix: str = "",
+    optimized_path: str = "",
+    weights_folder: str = "",
+    runtime: Any = None,
+) -> Session:
+    """A session of the model in the file ``model``, or of the bytes of one, on the provider that the settings name and on no
+    other in its place.
+
+    With ``profile_prefix`` it is profiled, to a file whose name begins with that; to ``optimized_path`` goes the graph that
+    it really runs, large weights beside it. ``weights_folder`` is where weights in other files are, if not beside the model.
+    ``runtime`` stands in for the module onnxruntime.
+
+    Raises MeasurementError where onnxruntime cannot open the model or start the provider, InputError for wrong settings.
+    """
+    provider = find_provider(settings.provider)
+    runtime = runtime_for(provider, runtime)
+    options = _options(settings, profile_prefix, optimized_path, runtime)
+    if weights_folder:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", weights_folder)
+    chain = _chain(provider, settings, runtime)
+    try:
+        # Unless it is told not to, it prints what went wrong and goes on with the CPU: now, or at a run.
+        session = runtime.InferenceSession(model, sess_options=options, providers=chain, enable_fallback=0)
+        session.disable_fallback()
+    except Exception as error:
+        raise MeasurementError(reason(error)) from error
+    # Older versions do so nevertheless; and a provider that cannot be loaded is left out in all, as only the log says.
+    if provider.key not in session.get_providers():
+        why = reason(_capture_output(lambda: runtime.InferenceSession(_IDENTITY, providers=chain, enable_fallback=0)))
+        needs = f"; it needs {provider.needs}" if provider.needs else ""
+        raise MeasurementError(f"onnxruntime cannot start the provider '{provider.name}' ({provider.key}): {why}{needs}")
+    return session
+
+
+def thread_counts(settings: Settings, runtime: Any = None) -> tuple[int, int]:
+    """The threads (intra, inter) of a session with these settings, the calling one counted.
+
+    onnxruntime's own choice differs from system to system and disregards affinity and control groups: it is seen from the
+    threads that a session starts.
+    """
+    inter = settings.inter_threads or 1
+    if settings.threads:
+        return settings.threads, inter
+    import psutil
+
+    runtime = runtime or onnxruntime()
+    process = psutil.Process()
+    before = process.num_threads()
+    session = runtime.InferenceSession(_IDENTITY, providers=[CPU])
+    started = process.num_threads() - before
+    del session
+    return 1 + started, inter
+
+
+def _options(settings: Settings, profile_prefix: str, optimized_path: str, runtime: Any) -> Any:
+    options = runtime.SessionOptions()
+    options.log_severity_level = _ERRORS_ALONE
+    options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, _LEVELS[settings.optimization])
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if settings.threads:
+        options.intra_op_num_threads = settings.threads
+    if settings.inter_threads and settings.inter_threads > 1:
+        options.execution_mode = runtime.ExecutionMode.ORT_PARALLEL
+        options.inter_op_num_threads = settings.inter_threads
+    if profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
+    if optimized_path:
+        options.optimized_model_filepath = optimized_path
+        # Inside the file they would make more than the 2 GB that protobuf can write.
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", f"{Path(optimized_path).name}.weights"
+        )
+    return options
+
+
+def _chain(provider: Provider, settings: Settings, runtime: Any) -> list[tuple[str, dict[str, str]]]:
+    """The providers that nodes are offered to, one after the other, each with its options; the CPU's comes last."""
+    options = dict(settings.provider_options)
+    if provider.key == CPU:
+        if options:
+            raise InputError(f"the provider 'cpu' has no options: it was given {', '.join(options)}")
+        return [(CPU, {})]
+    device = {"device_id": options["device_id"]} if "device_id" in options else {}
+    installed = runtime.get_available_providers()
+    between = [(key, device) for key in provider.next if key in installed]
+    return [(provider.key, options), *between, (CPU, {})]
+
+
+def _capture_output(action: Callable[[], object]) -> str:
+    """What an action and the libraries under it print, and its exception, should it raise."""
+    raised = ""
+    with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()) as printed:
+        usual = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            action()
+        except Exception as error:
+            raised = str(error)
+        finally:
+            os.dup2(usual, 2)
+            os.close(usual)
+        file.seek(0)
+        return "\n".join((file.read().decode(errors="replace"), printed.getvalue(), raised))
+
+
+COPIES_TIMED = 11
+SECOND = 10**9
+
+Run = Callable[[], object]
+Clock = Callable[[], int]
+Feeds = Mapping[str, Any]
+
+
+class Runner(Protocol):
+    """Runs a session on sets of inputs. Each of ``runs`` is one whole inference of one set, results and all."""
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """One for each set of inputs."""
+
+    def copies(self) -> Copies | None:
+        """How long inputs and outputs take to and from the device; None where the runs themselves copy, or nothing does."""
+
+    def output_shapes(self) -> list[tuple[int, ...] | None]:
+        """The shapes of the model's outputs for the first set of inputs; None for those that are no tensors."""
+
+
+def runner(session: Session, feeds: Sequence[Feeds], provider: str, clock: Clock = time.perf_counter_ns) -> Runner:
+    """A runner of the session on these sets of inputs; each stream of runs side by side takes one of its own.
+
+    On a provider with a device the inputs are brought there before the runs, once, and the outputs stay there. It is not so
+    where an input is no tensor of numbers: onnxruntime's Python interface cannot bind those.
+    """
+    chosen = find_provider(provider)
+    if chosen.device and all(_is_on_device(node.type) for node in session.get_inputs()):
+        return _Bound(session, chosen, feeds, clock)
+    names = [node.name for node in session.get_outputs()]
+    return _Plain(tuple(partial(session.run, names, feed) for feed in feeds))
+
+
+def _is_on_device(onnx_type: str) -> bool:
+    return onnx_type.startswith("tensor(") and onnx_type != "tensor(string)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """Inputs and outputs are arrays of the host."""
+
+    runs: tuple[Run, ...]
+
+    def copies(self) -> None:
+        return None
+
+    def output_shapes(self) -> list[tuple[int, ...] | None]:
+        outputs: Any = self.runs[0]()
+        return [getattr(output, "shape", None) for output in outputs]
+
+
+class _Bound:
+    """Inputs and outputs are bound on the device; outputs are allocated in the first run and written again in the others."""
+
+    def __init__(self, session: Session, provider: Provider, feeds: Sequence[Feeds], clock: Clock) -> None:
+        self._session, self._feeds, self._clock = session, feeds, clock
+        self._bindings = [self._binding(provider, feed) for feed in feeds]
+        self.runs: Sequence[Run] = [self._run(binding) for binding in self._bindings]
+
+    def _binding(self, provider: Provider, feed: Feeds) -> Any:
+        binding = self._session.io_binding()
+        _bind_inputs(binding, feed)
+        device_id = int(self._session.get_provider_options()[provider.key].get("device_id", 0))
+        for node in self._session.get_outputs():
+            if _is_on_device(node.type):
+                binding.bind_output(node.name, provider.device, device_id)
+            else:
+                binding.bind_output(node.name)
+        return binding
+
+    def _run(self, binding: Any) -> Run:
+        execute, synchronize = self._session.run_with_iobinding, binding.synchronize_outputs
+
+        def run() -> None:
+            execute(binding)
+            # By default onnxruntime has waited for the device by now; it is not left to that.
+            synchronize()
+
+        return run
+
+    def copies(self) -> Copies:
+        """Timed on the first set. Inputs go to a binding of their own: a captured graph may hold on to the runs' buffers."""
+        self.runs[0]()
+        elsewhere = self._session.io_binding()
+        to_device = self._timed(lambda: _bind_inputs(elsewhere, self._feeds[0]))
+        return Copies(to_device, self._timed(self._bindings[0].copy_outputs_to_cpu))
+
+    def _timed(self, copy: Run) -> float:
+        """The median of several, in seconds."""
+        times = []
+        for _ in range(COPIES_TIMED):
+            start = self._clock()
+            copy()
+            times.append(self._clock() - start)
+        return median(times) / SECOND
+
+    def output_shapes(self) -> list[tuple[int, ...] | None]:
+        self.runs[0]()
+        return [tuple(value.shape()) if value.is_tensor() else None for value in self._bindings[0].get_outputs()]
+
+
+def _bind_inputs(binding: Any, feed: Feeds) -> None:
+    """onnxruntime copies each input at once to where the nodes that read it run."""
+    for name, value in feed.items():
+        # A type that numpy lacks comes as an OrtValue already.
+        bind = binding.bind_ortvalue_input if hasattr(value, "element_type") else binding.bind_cpu_input
+        bind(name, value)
+    binding.synchronize_inputs()
+
+
+def placement(session: Session, provider: str) -> Placement | None:
+    """Where onnxruntime placed the nodes of a session of ``open_session``; None where it does not tell (before 1.24)."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return None
+    parts = session.get_provider_graph_assignment_info()
+    return _placement(((part.ep_name, node.name or node.op_type) for part in parts for node in part.get_nodes()), provider)
+
+
+def placement_of(executed: Iterable[ExecutedNode], provider: str) -> Placement:
+    """Where the nodes ran that a profile tells of."""
+    return _placement(((node.provider, node.name or node.op_type) for node in executed), provider)
+
+
+def _placement(nodes: Iterable[tuple[str, str]], provider: str) -> Placement:
+    placed = list(nodes)
+    fallen_back = () if find_provider(provider).key == CPU else tuple(name for key, name in placed if key == CPU)
+    return Placement(dict(Counter(key for key, _ in placed).most_common()), fallen_back)

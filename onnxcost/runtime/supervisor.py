@@ -1,0 +1,158 @@
+"""Starts the child process, listens to it, and makes one line of whatever ends it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, NamedTuple, TypeVar
+
+from onnxcost.errors import MeasurementError
+from onnxcost.processes import defer_signals, describe_exit, import_path, was_killed
+from onnxcost.runtime.ort_errors import last_words
+from onnxcost.runtime.protocol import Failure, Progress, Request
+
+Kind = TypeVar("Kind")
+OnProgress = Callable[[Progress], None]
+BEFORE_RUNS = ("", "loading")
+POLL_SECONDS = 0.2
+_NOTHING, _CLOSED = object(), object()
+CHILD = (sys.executable, "-P", "-m", "onnxcost.runtime.worker")
+
+
+class RunError(MeasurementError):
+    """The model was opened, but what it was fed with does not run."""
+
+
+class Conversation(NamedTuple):
+    """With a child that works on a request: ``messages`` are its answers, as they come; ``say`` sends it something more."""
+
+    messages: Iterator[object]
+    say: Callable[[object], None]
+
+
+def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator[object]:
+    """What the child answers, as in ``conversation``."""
+    with conversation(request, on_progress) as (messages, _):
+        yield from messages
+
+
+def answer(messages: Iterator[object], kind: type[Kind]) -> Kind:
+    """The first message of a kind; raises MeasurementError where the child ends without one."""
+    for message in messages:
+        if isinstance(message, kind):
+            return message
+    raise MeasurementError("the process that ran the model ended without a result")
+
+
+@contextmanager
+def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
+    """A child at work; its progress goes to ``on_progress``. It is ended with the block, for whatever reason that is left.
+
+    Its messages raise MeasurementError where it reports a failure, dies, or is not done within ``request.settings.timeout``
+    seconds.
+    """
+    child, errors = _start(request.folder)
+
+    def say(message: object) -> None:
+        assert child.stdin is not None
+        try:
+            pickle.dump(message, child.stdin)
+            child.stdin.flush()
+        except BrokenPipeError:
+            pass  # a child that is gone before it could listen: its exit code says why
+        except OSError as error:
+            raise MeasurementError(f"the process that runs the model cannot be told what to do: {error.strerror}") from None
+
+    try:
+        say(request)
+        yield Conversation(_answers(child, request.settings.timeout, errors, on_progress), say)
+    finally:
+        with defer_signals():
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout, errors):
+                # Closing flushes what the child did not want to hear any more.
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]  # all are there
+
+
+def _start(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """The child, and the file that takes its stderr."""
+    try:
+        errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the child
+        try:
+            # numpy multiplies no matrices there, and each thread to do so takes addresses.
+            environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": import_path()}
+            child = subprocess.Popen(CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
+        except OSError:
+            errors.close()
+            raise
+    except OSError as error:
+        raise MeasurementError(f"the process that runs the model cannot be started: {error.strerror or error}") from None
+    return child, errors
+
+
+def _answers(
+    child: subprocess.Popen[bytes], timeout: float | None, errors: IO[bytes], on_progress: OnProgress | None
+) -> Iterator[object]:
+    for message in _receive(child, timeout):
+        match message:
+            case Progress():
+                if on_progress is not None:
+                    on_progress(message)
+            case Failure(text, phase):
+                raise (MeasurementError if phase in BEFORE_RUNS else RunError)(text)
+            case _:
+                yield message
+    if child.wait():
+        raise MeasurementError(_last_words(child.returncode, errors))
+
+
+def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
+    """The messages until the child closes its end; raises MeasurementError when it was waited for too long."""
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
+    try:
+        listener.start()
+    except RuntimeError as error:
+        raise MeasurementError(f"the process that runs the model cannot be heard: {error}") from None
+    waited = 0.0
+    while True:
+        start = time.monotonic()
+        try:
+            # In short waits, so that Ctrl-C is heard on every system.
+            message = inbox.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            message = _NOTHING
+        waited += time.monotonic() - start
+        if timeout is not None and waited > timeout:
+            raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
+        if message is _CLOSED:
+            return
+        if message is not _NOTHING:
+            yield message
+
+
+def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
+    try:
+        while True:
+            inbox.put(pickle.load(pipe))
+    except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+        inbox.put(_CLOSED)
+
+
+def _last_words(code: int, errors: IO[bytes]) -> str:
+    """One line for a child that ended without an answer."""
+    if was_killed(code):
+        return "the process that ran the model was killed, most likely because the machine has too little memory for it"
+    errors.seek(0)
+    said = last_words(errors.read().decode(errors="replace").strip().splitlines())
+    return f"the process that ran the model {describe_exit(code)}" + (f": {said}" if said else "")

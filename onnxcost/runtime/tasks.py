@@ -1,0 +1,461 @@
+"""The tasks of the worker process: timing, interleaved timing, profiling, tracing, outputs and calibration."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.errors import MeasurementError
+from onnxcost.frontend.trace import NodePath, TensorType, Trace, main_pass, place_of, with_plain_names
+from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
+from onnxcost.runtime.ort_profile import dtype_of, incomplete
+from onnxcost.runtime.protocol import Profiled, Progress, Request, Timed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onnxcost.runtime.profile import ArenaUse
+    from onnxcost.runtime.sampling import Sampled
+    from onnxcost.runtime.session import Runner, Session
+    from onnxcost.runtime.worker import Channel, Send
+
+
+class Opened(NamedTuple):
+    """A model that is ready to run: a runner for each stream. ``other_work`` tells the load beside it since it was opened."""
+
+    session: Session
+    streams: Sequence[Runner]
+    session_seconds: float
+    baseline_rss_bytes: int | None
+    other_work: Callable[[], float | None]
+
+
+def run_timed(request: Request, channel: Channel) -> None:
+    """Answers with Timed, then with ArenaUse."""
+    from onnxcost.runtime.inputs import arrays
+    from onnxcost.runtime.sampling import sample, sample_concurrently
+
+    feeds = arrays(request.feeds, request.settings.seed)
+    model = open_timed(request, feeds, channel)
+    if len(model.streams) == 1:
+        sampled = sample(model.streams[0].runs, request.settings, channel.send)
+    else:
+        sampled = sample_concurrently([stream.runs for stream in model.streams], request.settings, channel.send)
+    channel.send(collect_timing(request, model, sampled))
+    del model
+    channel.send(Progress("memory"))
+    channel.send(measure_arena(request, feeds))
+
+
+def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Channel) -> Opened:
+    """The request's model, ready to run on these feeds."""
+    from onnxcost.runtime.machine import peak_rss, watch_load
+    from onnxcost.runtime.session import find_provider, open_session, runner, runtime_for
+
+    settings = request.settings
+    channel.send(Progress("loading"))
+    # The libraries are part neither of the session's time nor of its memory.
+    runtime_for(find_provider(settings.provider))
+    baseline = peak_rss()
+    start = time.perf_counter()
+    session = open_session(request.model, settings)
+    seconds = time.perf_counter() - start
+    streams = [runner(session, feeds, settings.provider) for _ in range(settings.concurrency)]
+    return Opened(session, streams, seconds, baseline, watch_load())
+
+
+def collect_timing(request: Request, model: Opened, sampled: Sampled) -> Timed:
+    """What there is to tell of the samples, right behind them."""
+    from onnxcost.runtime.inputs import describe_inputs
+    from onnxcost.runtime.machine import device_of, environment, peak_rss
+    from onnxcost.runtime.session import placement, thread_counts
+
+    machine = environment(model.other_work())
+    memory = MemoryUse(peak_rss(), model.baseline_rss_bytes)
+    return Timed(
+        samples=sampled.samples,
+        wall_seconds=sampled.wall_seconds,
+        first_run_seconds=sampled.first_run_seconds,
+        session_seconds=model.session_seconds,
+        warmup_runs=sampled.warmup_runs,
+        threads=thread_counts(request.settings),
+        inputs=describe_inputs(request.feeds),
+        device=device_of(request.settings),
+        environment=machine,
+        memory=memory,
+        placement=placement(model.session, request.settings.provider),
+        copies=model.streams[0].copies(),
+    )
+
+
+def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> ArenaUse:
+    """From one profiled run: profiling distorts, so it has a session of its own, after the timed one is gone."""
+    from onnxcost.runtime.ort_profile import read_profile
+    from onnxcost.runtime.session import open_session, runner
+
+    session = open_session(request.model, request.settings, profile_prefix=str(Path(request.folder, "arena")))
+    runner(session, feeds[:1], request.settings.provider).runs[0]()
+    return read_profile(session.end_profiling()).memory
+
+
+ROUNDS = 3
+ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
+"""How long a model's turn is, and how many runs it has at the least; those before them warm up."""
+WARMUP_RUNS = 1
+BLOCKS = "blocks.model"
+"""A model of one convolution, in the same folder."""
+LOW = 10
+"""The percentile that is told: other work on the machine makes runs slower, never quicker."""
+
+
+class ProbeTimings(NamedTuple):
+    """The low quantile of each model's run times in seconds, in the order of the files, None for one that cannot be run; and
+    the median of them over it, a measure of the machine's unrest.
+    """
+
+    seconds: tuple[float | None, ...]
+    unrest: float
+    threads: tuple[int, int]
+    device: MeasuredDevice
+    blocked: bool
+    cores: float
+    onnxruntime: str
+    platform: str
+
+
+def run_calibration(request: Request, channel: Channel) -> None:
+    """Answers with Timings: of the models ``*.onnx`` in the folder ``request.model``, by name."""
+    import numpy as np
+
+    from onnxcost.runtime.machine import device_of, environment
+    from onnxcost.runtime.session import thread_counts
+
+    paths = sorted(Path(request.model).glob("*.onnx"))
+    times: list[list[float]] = [[] for _ in paths]
+    for turn in range(ROUNDS):
+        for index, path in enumerate(paths):
+            channel.send(Progress("measuring", (turn * len(paths) + index) / (ROUNDS * len(paths))))
+            times[index] += _time_model(path, request)
+    found = [np.array(samples) for samples in times]
+    machine = environment(None)
+    channel.send(
+        ProbeTimings(
+            seconds=tuple(float(np.percentile(samples, LOW)) if len(samples) else None for samples in found),
+            unrest=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
+            threads=thread_counts(request.settings),
+            device=device_of(request.settings),
+            blocked=_has_blocks(request),
+            cores=machine.usable_cores,
+            onnxruntime=machine.onnxruntime,
+            platform=machine.platform,
+        )
+    )
+
+
+def _time_model(path: Path, request: Request) -> list[float]:
+    """Seconds of some runs in a session of its own; none where onnxruntime lacks the operator on this provider."""
+    from onnxcost.errors import MeasurementError
+    from onnxcost.runtime.session import open_session, runner
+
+    try:
+        session = open_session(str(path), request.settings)
+    except MeasurementError:
+        return []
+    once = runner(session, [_random_feed(session)], request.settings.provider).runs[0]
+    for _ in range(WARMUP_RUNS):
+        once()
+    samples: list[float] = []
+    begin = time.perf_counter()
+    while len(samples) < LEAST_CALIBRATION_RUNS or time.perf_counter() - begin < ROUND_SECONDS:
+        start = time.perf_counter()
+        once()
+        samples.append(time.perf_counter() - start)
+    return samples
+
+
+def _has_blocks(request: Request) -> bool:
+    """Whether onnxruntime lays convolutions out in blocks here: what it makes of the model BLOCKS tells."""
+    from onnxcost.runtime.session import open_session
+
+    optimized = Path(request.folder, "optimized.model")
+    open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
+    return b"nchwc" in optimized.read_bytes()
+
+
+def _random_feed(session: Session) -> dict[str, Any]:
+    """Random inputs: numbers around 0, unsigned bytes around 128."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    makers: Mapping[str, Callable[[Sequence[int]], Any]] = {
+        "tensor(float)": lambda shape: random.standard_normal(shape, np.float32),
+        "tensor(uint8)": lambda shape: random.integers(100, 156, shape, np.uint8),
+        "tensor(int8)": lambda shape: random.integers(-28, 28, shape, np.int8),
+    }
+    return {node.name: makers[node.type](node.shape) for node in session.get_inputs()}
+
+
+class Outputs(NamedTuple):
+    """The arrays by their names; those inside sequences and maps are ``name[0]`` and ``name[key]``."""
+
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def run_outputs(request: Request, channel: Channel) -> None:
+    """Answers with Outputs."""
+    from onnxcost.runtime.inputs import arrays
+    from onnxcost.runtime.session import open_session
+
+    channel.send(Progress("loading"))
+    feed = arrays(request.feeds, request.settings.seed)[0]
+    session = open_session(request.model, request.settings)
+    channel.send(Progress("running"))
+    names = [node.name for node in session.get_outputs()]
+    found = zip(names, session.run(names, feed), strict=True)
+    channel.send(Outputs({path: array for name, value in found for path, array in _arrays(name, value)}))
+
+
+def _arrays(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays in an output; an optional that is empty has none."""
+    import numpy as np
+
+    if isinstance(value, (list, dict)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _arrays(f"{name}[{key}]", item)
+    elif value is not None:
+        yield name, np.asarray(value)
+
+
+WARMUP, WARMUP_SECONDS = 3, 1.0
+"""Runs before those that count, fewer where they take so long: onnxruntime allocates node by node in the first, all at once but
+in new memory in the second; from the third on they are alike.
+"""
+LEAST_PROFILED_RUNS, LEAST_SECONDS = 10, 0.3
+"""What is profiled unless the user says otherwise: both must be reached."""
+MOST_RUNS = 300
+"""More are profiled only where they are asked for: onnxruntime keeps all events in memory, and a million at the most."""
+FASTEST_SHARE = 0.5
+"""The share of the runs that counts, the shortest: of many, some are disturbed. A number of runs that was asked for is kept."""
+SLOW_RUNS, SLOW_SECONDS = 3, 5.0
+"""So many runs are enough once they have taken so long."""
+
+BLOCKING: Mapping[str, str] = {
+    "cuda": "CUDA_LAUNCH_BLOCKING",
+    "tensorrt": "CUDA_LAUNCH_BLOCKING",
+    "rocm": "HIP_LAUNCH_BLOCKING",
+}
+"""By provider, the variable that makes a call which starts a kernel on the device return when that has ended."""
+
+SecondsClock = Callable[[], float]
+Runs = Iterator[Callable[[], object]]
+
+
+def run_profiled(request: Request, channel: Channel) -> None:
+    """Answers with Profiled."""
+    from onnxcost.runtime.inputs import arrays
+    from onnxcost.runtime.ort_profile import read_profile
+    from onnxcost.runtime.session import runner
+
+    settings = request.settings
+    channel.send(Progress("loading"))
+    serialize_kernels(settings.provider)
+    feeds = arrays(request.feeds, settings.seed)
+    session, optimized = open_profiled(request)
+    runs = cycle(runner(session, feeds, settings.provider).runs)
+    warmup = warm_up(runs, settings, channel.send)
+    repeat(runs, settings, channel.send)
+    path = Path(session.end_profiling())
+    channel.send(Progress("reading the profile"))
+    executed, run_seconds, memory = read_profile(str(path), warmup, FASTEST_SHARE if settings.runs is None else 1.0)
+    path.unlink()
+    channel.send(Profiled(executed, run_seconds, optimized, memory))
+
+
+def serialize_kernels(provider: str) -> None:
+    """Has the device's kernels run so in this process: a node's event would else time how long it takes to start them."""
+    from onnxcost.runtime.session import find_provider
+
+    if variable := BLOCKING.get(find_provider(provider).name):
+        os.environ[variable] = "1"
+
+
+def open_profiled(request: Request) -> tuple[Any, str]:
+    """A profiled session and the file of the graph that it runs, "" where that cannot be written: providers that compile
+    nodes make a graph that no file can hold.
+    """
+    from onnxcost.runtime.session import open_session
+
+    prefix, optimized = (str(Path(request.folder, name)) for name in ("profile", "optimized.onnx"))
+    try:
+        session = open_session(request.model, request.settings, profile_prefix=prefix, optimized_path=optimized)
+    except MeasurementError:
+        return open_session(request.model, request.settings, profile_prefix=prefix), ""
+    for weights in Path(request.folder).glob("optimized.onnx.*"):
+        weights.unlink()
+    return session, optimized
+
+
+def warm_up(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter) -> int:
+    """Run until the times settle, or as often as the settings say, once at least; returns how often."""
+    send(Progress("warming up"))
+    begin, done = clock(), 0
+    while True:
+        next(runs)()
+        done += 1
+        if done >= (WARMUP if settings.warmup is None else settings.warmup):
+            return done
+        if settings.warmup is None and clock() - begin >= WARMUP_SECONDS:
+            return done
+
+
+def repeat(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter) -> int:
+    """Run as often as the settings ask; returns how often."""
+    begin, done, share = clock(), 0, 0.0
+    while share < 1:
+        send(Progress("profiling", share))
+        next(runs)()
+        done += 1
+        share = share_done(done, clock() - begin, settings)
+    return done
+
+
+def share_done(runs: int, seconds: float, settings: Settings) -> float:
+    """How much is done of what was asked for; 1 and above is enough."""
+    least_runs = LEAST_PROFILED_RUNS if settings.runs is None else settings.runs
+    least_seconds = settings.seconds
+    if least_seconds is None:
+        least_seconds = LEAST_SECONDS if settings.runs is None else 0.0
+    share = min(runs / least_runs, seconds / least_seconds if least_seconds else 1)
+    if settings.runs is not None:
+        return share
+    slow = min(runs / SLOW_RUNS, seconds / SLOW_SECONDS) if settings.seconds is None else 0
+    return max(share, slow, runs / MOST_RUNS)
+
+
+_SUFFIX = "_kernel_time"
+_SMALL = 64
+"""Elements of the largest input that may decide shapes."""
+
+
+def run_traced(request: Request, channel: Channel) -> None:
+    """Answers with Trace."""
+    from onnxcost.runtime.inputs import arrays, describe_inputs
+    from onnxcost.runtime.ort_errors import reason
+
+    channel.send(Progress("loading"))
+    feed = arrays(request.feeds, request.settings.seed)[0]
+    try:
+        session = _session(request)
+        channel.send(Progress("tracing"))
+        session.run(None, feed)
+    except Exception as error:
+        raise MeasurementError(with_plain_names(reason(error))) from None
+    profile = session.end_profiling()
+    try:
+        events = json.loads(Path(profile).read_bytes(), object_hook=_event)
+    except (OSError, ValueError) as error:
+        raise incomplete(profile, error) from None
+    channel.send(Trace(main_pass(_executed_outputs(events)), describe_inputs(request.feeds), _deciding(feed)))
+
+
+def _session(request: Request) -> Session:
+    from onnxcost.frontend.trace import make_traceable
+    from onnxcost.runtime.session import open_session
+
+    return open_session(
+        make_traceable(request.model),
+        _settings(request.settings),
+        profile_prefix=str(Path(request.folder, "trace")),
+        weights_folder=str(Path(request.model).parent),
+    )
+
+
+def _settings(settings: Settings) -> Settings:
+    """Those of a run whose events come one node after the other, of the nodes that the model has: providers other than the
+    CPU's may take many nodes as one.
+    """
+    return replace(settings, provider="cpu", provider_options={}, optimization="none", inter_threads=None)
+
+
+def _event(found: dict[str, Any]) -> Any:
+    """An event as its name and its outputs: there can be a million."""
+    return (found["name"], found["args"].get("output_type_shape", ())) if "args" in found else found
+
+
+def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodePath, tuple[TensorType, ...]]]:
+    """The nodes that ran, in the order in which they ended. Raises MeasurementError for a profile that breaks off."""
+    if all(name != "model_run" for name, _ in events):
+        raise MeasurementError(
+            f"the run has more nodes than onnxruntime's profile holds ({len(events):,}): it cannot be traced"
+        )
+    for name, outputs in events:
+        place = place_of(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
+        if place is not None:
+            yield place, tuple(_types(outputs))
+
+
+def _types(shapes: Iterable[Mapping[str, Sequence[int]]]) -> Iterator[TensorType]:
+    """What onnxruntime writes as ``[{"float": [1, 3]}, …]``."""
+    for each in shapes:
+        for dtype, shape in each.items():
+            yield dtype_of(dtype), tuple(shape)
+
+
+def _deciding(feed: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs whose elements may decide shapes: sequences, and a few integers, truth values or strings."""
+    return {name: value for name, value in feed.items() if _may_decide(value)}
+
+
+def _may_decide(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(hasattr(item, "dtype") for item in value)
+    return getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u", "b", "O") and value.size <= _SMALL
+
+
+QUICK_TO_OPEN = 0.5
+"""Seconds. Where its tensors happen to lie in memory makes a session faster or slower by up to a per cent, for as long as it
+lives. A model that is opened so quickly gets a new session for every turn, so that this is part of the turns' spread.
+"""
+
+
+def run_interleaved(request: Request, channel: Channel) -> None:
+    """Warms up and answers with True, then with the samples of a turn to the Settings of each; to None as ``timed_run``."""
+    import numpy as np
+
+    from onnxcost.runtime.inputs import arrays
+    from onnxcost.runtime.machine import peak_rss, watch_load
+    from onnxcost.runtime.sampling import sample
+
+    feeds = arrays(request.feeds, request.settings.seed)
+    model = open_timed(request, feeds, channel)
+    first = sample(model.streams[0].runs, replace(request.settings, runs=1, seconds=0), channel.send)
+    seconds, memory = model.session_seconds, MemoryUse(peak_rss(), model.baseline_rss_bytes)
+    channel.send(True)
+    turns: list[Sampled] = []
+    loads: list[float] = []
+    while isinstance(turn := channel.receive(), Settings):
+        if turns and seconds <= QUICK_TO_OPEN:
+            del model  # two sessions at a time would need room for two
+            model = open_timed(request, feeds, channel)
+        other_work = watch_load()
+        turns.append(sample(model.streams[0].runs, turn, channel.send))
+        if (load := other_work()) is not None:
+            loads.append(load)
+        channel.send(turns[-1].samples)
+    # As many of each turn: the more runs fit into the time, the faster the machine was just then.
+    most = min(len(turn.samples) for turn in turns) if request.settings.least_seconds else None
+    samples = np.concatenate([turn.samples[:most] for turn in turns])
+    wall = sum(turn.wall_seconds for turn in turns)
+    # The models that have their turns in between are no other work.
+    model = model._replace(other_work=lambda: fmean(loads) if loads else None)
+    found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
+    channel.send(replace(found, session_seconds=seconds, memory=memory))
+    del model
+    channel.send(measure_arena(request, feeds))

@@ -1,0 +1,74 @@
+"""The child process: reads one request from its standard input, does the task, and answers on its standard output."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from typing import NamedTuple
+
+from onnxcost.processes import claim_output, leave_interrupts_to_parent, listen_to_parent
+from onnxcost.runtime.protocol import Failure, Progress
+
+Send = Callable[[object], None]
+
+
+class Channel(NamedTuple):
+    """To the parent and from it."""
+
+    send: Send
+    receive: Callable[[], object]
+
+
+TASKS: Mapping[str, str] = {
+    "measure": "run_timed",
+    "interleaved": "run_interleaved",
+    "profile": "run_profiled",
+    "trace": "run_traced",
+    "outputs": "run_outputs",
+    "calibrate": "run_calibration",
+}
+"""The functions of ``tasks``, each called with the request and the channel."""
+
+
+def main() -> int:
+    """Serve one request; returns the exit code."""
+    leave_interrupts_to_parent()
+    if os.name == "posix":
+        os.umask(0o077)  # what onnxruntime writes for us is nobody else's to read
+    answers = claim_output()
+    request = pickle.load(sys.stdin.buffer)
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    clean_up = partial(shutil.rmtree, request.folder, ignore_errors=True)
+    threading.Thread(target=listen_to_parent, args=(inbox, clean_up), daemon=True).start()
+
+    phase = ""
+
+    def send(message: object) -> None:
+        nonlocal phase
+        if isinstance(message, Progress):
+            phase = message.phase
+        pickle.dump(message, answers)
+        answers.flush()
+
+    try:
+        getattr(import_module("onnxcost.runtime.tasks"), TASKS[request.task])(request, Channel(send, inbox.get))
+    except Exception as error:
+        from onnxcost.runtime.ort_errors import reason
+
+        send(Failure(reason(error), phase))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Without the interpreter's tear-down: a library's destructors cannot hang or crash what is already answered.
+    os._exit(code)

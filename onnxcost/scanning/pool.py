@@ -1,0 +1,205 @@
+"""The worker pool: processes that count one model after the other, their messages, and the replacement of those that die."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from onnxcost.errors import InputError
+from onnxcost.processes import defer_signals, describe_exit, import_path, was_killed
+
+READY = "ready"
+"""What a worker says first."""
+
+
+class ScanInputs(NamedTuple):
+    """What is said of the inputs of all models, as ``onnxcost.estimate`` takes it; each takes what it has a name for."""
+
+    shapes: Mapping[str, Sequence[int]] = {}
+    dims: Mapping[str, int] = {}
+    values: Mapping[str, Any] = {}
+
+
+class Task(NamedTuple):
+    """A model to count, and what is said of the inputs of all models."""
+
+    path: str
+    given: ScanInputs
+
+
+class Answer(NamedTuple):
+    """What became of a task: the fields as in ``Scanned``."""
+
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+    report: Mapping[str, Any] | None = None
+
+
+COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""There is a process for each core: libraries need no threads besides, and each thread takes memory."""
+START_SECONDS = 60
+POLL_SECONDS = 0.2
+_CLOSED = object()
+
+
+class Message(NamedTuple):
+    """What a worker says: READY, an Answer, or _CLOSED when its process has ended."""
+
+    worker: Worker | None
+    content: object
+
+
+_NOTHING = Message(None, None)
+Inbox = queue.SimpleQueue[Message]
+
+
+def count_tasks(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple[Task, Answer]]:
+    """Every task with its answer, in the order in which they come.
+
+    A task whose process dies over it, or that takes more than ``timeout`` seconds, is answered "unfinished". No worker is given
+    a new task before its last answer was taken and the next one is asked for: with one job, nothing runs in between.
+
+    Where the system refuses more processes, there are fewer than ``jobs``; raises InputError where it refuses all.
+    """
+    inbox: Inbox = queue.SimpleQueue()
+    waiting = deque(tasks)
+    workers: set[Worker] = set()
+    try:
+        while waiting or workers:
+            while waiting and len(workers) < jobs:
+                try:
+                    workers.add(Worker(waiting[0], timeout, inbox))
+                except OSError as error:
+                    if not workers:
+                        raise InputError(f"no process to count in can be started: {error.strerror or error}") from None
+                    jobs = len(workers)
+                    break
+                waiting.popleft()
+            for each in workers:
+                each.end_if_late()
+            worker, content = _next(inbox)
+            if worker is None or worker not in workers:
+                continue
+            if content == READY:
+                worker.begin()
+                continue
+            if content is _CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
+                # It is not for its model that it could not start: another one takes that.
+                waiting.appendleft(worker.task)
+                workers.remove(worker)
+                worker.close()
+                jobs = len(workers)
+                continue
+            answer = content if isinstance(content, Answer) else worker.failure()
+            yield worker.task, answer
+            if waiting and answer is content and not worker.is_late:
+                worker.give(waiting.popleft())
+                worker.begin()
+            else:
+                workers.remove(worker)
+                worker.close()
+    finally:
+        for each in workers:
+            each.close()
+
+
+def _next(inbox: Inbox) -> Message:
+    """A message, or _NOTHING of nobody: waits are short, so that Ctrl-C is heard on every system, and a deadline kept."""
+    try:
+        return inbox.get(timeout=POLL_SECONDS)
+    except queue.Empty:
+        return _NOTHING
+
+
+class Worker:
+    """A process and the task that it is at. Raises OSError where the system refuses one."""
+
+    def __init__(self, task: Task, timeout: float, inbox: Inbox) -> None:
+        self._timeout, self.is_late, self.has_begun = timeout, False, False
+        self._deadline = time.monotonic() + timeout + START_SECONDS
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
+        try:
+            self._process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
+            )
+        except OSError:
+            self._errors.close()
+            raise
+        self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        try:
+            self._listener.start()
+        except RuntimeError as error:
+            self.close()
+            raise OSError(str(error)) from None
+        self.give(task)
+
+    def give(self, task: Task) -> None:
+        """A task for when it is ready."""
+        self.task = task
+        assert self._process.stdin is not None
+        try:
+            pickle.dump(task, self._process.stdin)
+            self._process.stdin.flush()
+        except OSError:
+            # It is gone, or waits for a task that does not come: that it ended is heard of.
+            self._process.kill()
+
+    def begin(self) -> None:
+        """From now on it works on its task."""
+        self._deadline, self.has_begun = time.monotonic() + self._timeout, True
+
+    def end_if_late(self) -> None:
+        """End the process if its task takes too long."""
+        if time.monotonic() > self._deadline:
+            self.is_late = True
+            self._process.kill()
+
+    def failure(self) -> Answer:
+        """The answer to a task over which the process ended."""
+        late = f"not counted within {self._timeout:g} seconds (--timeout)"
+        return Answer("unfinished", late if self.is_late else self._end())
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        with defer_signals():
+            self._process.kill()
+            self._process.wait()
+            if self._listener.ident is not None:
+                self._listener.join()
+            for pipe in (self._process.stdin, self._process.stdout, self._errors):
+                # Closing flushes what the process did not want to hear any more.
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]  # all are there
+
+    def _listen(self, inbox: Inbox) -> None:
+        assert self._process.stdout is not None
+        try:
+            while True:
+                inbox.put(Message(self, pickle.load(self._process.stdout)))
+        except Exception:  # the end of the pipe, or something that is no message: of either kind there are many
+            inbox.put(Message(self, _CLOSED))
+
+    def _end(self) -> str:
+        """How the process ended, and its last words."""
+        code = self._process.wait()
+        if was_killed(code):
+            return "the process that counted it was killed, most likely because the machine has too little memory for it"
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"the process that counted it {describe_exit(code)}" + (f": {said[-1]}" if said else "")

@@ -1,0 +1,138 @@
+"""What a scan found of each of many models: one JSON line a model, its counts under the keys of the schema ``onnxcost/1``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from onnxcost.comparison.candidates import METRICS, Candidate, rank
+from onnxcost.comparison.saved import read_candidate
+from onnxcost.conventions import CONVENTIONS
+from onnxcost.documents import is_figure
+from onnxcost.report import SCHEMA
+from onnxcost.version import __version__
+
+Document = Mapping[str, Any]
+STATUSES = ("ok", "unmeasured", "failed", "unfinished")
+
+
+class Stamp(NamedTuple):
+    """What tells a file from what it was before: its size, and when it was last written, in nanoseconds since 1970."""
+
+    bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A model of a scan, and in how many ``seconds`` it was done. ``reason`` says why its ``status`` is not "ok":
+
+    "unmeasured", it was counted but could not be run; "failed", it could not be counted; "unfinished", its process ran out of
+    time or of memory or crashed, so that another try may do better. ``report`` is ``CostReport.to_dict()`` without the nodes,
+    and the measurement without its samples; None for a model that was not counted. ``options`` are those of the scan.
+    """
+
+    path: str
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+    file: Stamp | None = None
+    options: Document = field(default_factory=dict)
+    report: Document | None = None
+    version: str = __version__
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON line as plain data: the scan's own keys, and behind them those of the report."""
+        return {
+            "schema": SCHEMA,
+            "version": self.version,
+            "path": self.path,
+            "status": self.status,
+            "reason": self.reason or None,
+            "seconds": self.seconds,
+            "file": None if self.file is None else self.file._asdict(),
+            "options": dict(self.options),
+            **(self.report or {}),
+        }
+
+    def to_line(self) -> str:
+        """The JSON line, with its end."""
+        return json.dumps(self.to_dict()).replace("\x7f", "\\u007f") + "\n"
+
+    @classmethod
+    def from_dict(cls, line: Document) -> Scanned:
+        """What ``to_dict`` made; raises KeyError, TypeError, ValueError or InputError for anything else."""
+        if line["schema"] != SCHEMA:
+            raise KeyError("schema")
+        own = ("path", "status", "reason", "seconds", "file", "options")
+        path, status, reason, seconds, file, options = (line[key] for key in own)
+        texts, stamp = (path, reason or "", line["version"]), None if file is None else Stamp(**file)
+        if not all(isinstance(text, str) for text in texts) or status not in STATUSES or not isinstance(options, dict):
+            raise TypeError("a text, the status or the options")
+        if not is_figure(seconds) or not all(type(number) is int for number in stamp or ()):
+            raise TypeError("a number")
+        report = {key: value for key, value in line.items() if key not in own} if "totals" in line else None
+        found = cls(path, status, reason or "", seconds, stamp, options, report, line["version"])
+        _candidate(path, found)
+        return found
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """The file's stamp as it is now; None where there is no such file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # pathlib costs time, a thousand times over
+    except (OSError, ValueError):
+        return None
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def key_of(path: str) -> str:
+    """The same for all ways to write a path."""
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+class ScanRow(NamedTuple):
+    """A model of a scan as it is shown: ``candidate`` has the figures of one that was counted."""
+
+    label: str
+    result: Scanned
+    candidate: Candidate | None
+
+    @property
+    def reason(self) -> str:
+        """Why it was not counted or not run, without its path."""
+        return self.result.reason.removeprefix(f"{self.result.path} ")
+
+
+class Scan(NamedTuple):
+    """All models of a scan in the order in which they are shown; ``sort`` is the name of the metric that they are sorted by."""
+
+    rows: tuple[ScanRow, ...]
+    sort: str | None = None
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics to show: those that a model has, of the conventions only the two common ones and the one to sort by."""
+        known = {name for row in self.rows if row.candidate for name in row.candidate.values}
+        asked = {"macs", "flops", self.sort}
+        return [name for name in METRICS if name in known and (name not in CONVENTIONS or name in asked)]
+
+    def having(self, *statuses: str) -> list[ScanRow]:
+        """The models that have one of these as their status."""
+        return [row for row in self.rows if row.result.status in statuses]
+
+
+def build_scan(labelled: Iterable[tuple[str, Scanned]], sort: str | None = None) -> Scan:
+    """The results as they are to be shown: in their order, or by a metric the best first and what was not counted last."""
+    rows = [ScanRow(label, result, _candidate(label, result)) for label, result in labelled]
+    if sort is None:
+        return Scan(tuple(rows))
+    places = {candidate.label: at for at, candidate in enumerate(rank([row.candidate for row in rows if row.candidate], sort))}
+    return Scan(tuple(sorted(rows, key=lambda row: places.get(row.label, len(places)))), sort)
+
+
+def _candidate(label: str, result: Scanned) -> Candidate | None:
+    return None if result.report is None else read_candidate({**result.report, "nodes": ()}, label)

@@ -1,0 +1,249 @@
+"""Models timed by turns: what is asked of which process when, and what is made of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxcost.comparison import interleaved
+from onnxcost.comparison.interleaved import MOST_AT_ONCE, ROUNDS, group_models, measure_interleaved, split_rounds
+from onnxcost.errors import InputError, MeasurementError
+from onnxcost.measurement import (
+    SPREAD_OF_PROCESSES,
+    Environment,
+    MeasuredDevice,
+    Measurement,
+    MeasurementResult,
+    MemoryUse,
+    Ratio,
+    Settings,
+    Unmeasured,
+)
+from onnxcost.runtime.prepare import Question
+from onnxcost.runtime.profile import ArenaUse
+from onnxcost.runtime.protocol import Progress, Request, Timed
+from onnxcost.runtime.supervisor import Conversation
+from tests.modeltext import model
+
+TIMED = Timed(
+    samples=np.array([0.5]),
+    wall_seconds=1.0,
+    first_run_seconds=0.1,
+    session_seconds=0.1,
+    warmup_runs=1,
+    threads=(1, 1),
+    inputs=(),
+    device=MeasuredDevice("A Processor"),
+    environment=Environment(1, 1.0, None, None, None, "1.30.0", "Linux"),
+    memory=MemoryUse(None, None),
+    placement=None,
+    copies=None,
+)
+MODEL = model("(float[1,4] x) => (float[1,4] y) { y = Relu(x) }").SerializeToString()
+FEW_RUNS = Settings(runs=3)
+Behaviour = Callable[[int], float]
+"""The seconds that every run of a turn takes, by the turn's number; it may raise."""
+
+
+class Machine:
+    """In the place of the child processes: writes down what is asked of each, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: Behaviour) -> None:
+        self.models = models
+        self.said: list[tuple[int, str]] = []
+        self.alive: set[int] = set()
+        self.most_alive = self.opened = 0
+        monkeypatch.setattr(interleaved, "conversation", self.conversation)
+        monkeypatch.setattr(interleaved, "available_memory", lambda: 1 << 40)
+
+    @contextmanager
+    def conversation(self, request: Request) -> Iterator[Conversation]:
+        assert request.task == "interleaved"
+        number, self.opened = self.opened % len(self.models), self.opened + 1
+        self.said.append((number, "open"))
+        self.alive.add(self.opened)
+        self.most_alive, mine = max(self.most_alive, len(self.alive)), self.opened
+        heard: list[object] = []
+        try:
+            yield Conversation(self._answers(number, heard), heard.append)
+        finally:
+            self.alive.remove(mine)
+
+    def _answers(self, number: int, heard: Sequence[object]) -> Iterator[object]:
+        yield True
+        turn = 0
+        while (asked := heard[-1]) is not None:
+            assert isinstance(asked, Settings)
+            self.said.append((number, f"{asked.least_runs} runs"))
+            yield np.full(asked.least_runs, self.models[number](turn))
+            turn += 1
+        self.said.append((number, "end"))
+        yield TIMED
+        yield ArenaUse()
+
+    def measured(self, count: int, settings: Settings = FEW_RUNS, **others: Any) -> Any:
+        return measure_interleaved([Question.of(MODEL)] * count, settings, **others)
+
+
+def steady(seconds: float) -> Behaviour:
+    return lambda turn: seconds
+
+
+def failing(at: int, error: Exception) -> Behaviour:
+    def behave(turn: int) -> float:
+        if turn == at:
+            raise error
+        return 1.0
+
+    return behave
+
+
+def reasons(results: Sequence[MeasurementResult]) -> list[str]:
+    return [result.reason if isinstance(result, Unmeasured) else "" for result in results]
+
+
+def test_the_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, steady(1), steady(2), steady(3))
+    found = machine.measured(3)
+    opened, *turns, ended = [machine.said[at : at + 3] for at in range(0, len(machine.said), 3)]
+    assert opened == [(0, "open"), (1, "open"), (2, "open")]
+    assert turns == [[(0, "1 runs"), (1, "1 runs"), (2, "1 runs")]] * 3
+    assert ended == [(0, "end"), (1, "end"), (2, "end")]
+    assert [isinstance(result, Measurement) for result in found.results] == [True] * 3
+    assert (machine.most_alive, machine.alive) == (3, set())
+
+
+def test_the_ratio_is_that_of_the_same_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that becomes ever slower; the other model is slower by 10 %, by 30 % in two turns."""
+    machine = Machine(monkeypatch, lambda turn: 1.0 + turn, lambda turn: (1.0 + turn) * (1.3 if turn > ROUNDS - 3 else 1.1))
+    found = machine.measured(2, Settings())
+    assert found.ratios[0] is None
+    low, high = 1.1 * (1 - SPREAD_OF_PROCESSES), 1.1 * (1 + SPREAD_OF_PROCESSES)
+    assert found.ratios[1] == Ratio(pytest.approx(1.1), (pytest.approx(low), pytest.approx(high)))  # type: ignore[arg-type]
+
+
+def test_a_ratio_of_few_turns_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Machine(monkeypatch, steady(2), steady(3)).measured(2, Settings(runs=5))
+    assert found.ratios == (None, Ratio(1.5, None))
+
+
+@pytest.mark.parametrize(
+    ("models", "expected", "ratios"),
+    [
+        ([steady(1), failing(1, MeasurementError("too hot")), steady(1)], ["", "too hot", ""], [False, False, True]),
+        ([failing(0, MeasurementError("too hot")), steady(1), steady(2)], ["too hot", "", ""], [False, False, False]),
+        ([failing(0, InputError("no")), failing(2, MeasurementError("yes"))], ["no", "yes"], [False, False]),
+    ],
+)
+def test_one_that_fails_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch, models: list[Behaviour], expected: list[str], ratios: list[bool]
+) -> None:
+    machine = Machine(monkeypatch, *models)
+    found = machine.measured(len(models))
+    assert reasons(found.results) == expected
+    assert [ratio is not None for ratio in found.ratios] == ratios
+    assert machine.alive == set()
+
+
+def test_one_that_cannot_even_be_prepared_is_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, steady(1))
+    odd = model("(complex64[2] x) => (complex64[2] y) { y = Identity(x) }").SerializeToString()
+    first, second = measure_interleaved([Question.of(MODEL), Question.of(odd)], Settings(runs=1)).results
+    assert isinstance(first, Measurement)
+    assert isinstance(second, Unmeasured)
+    assert "complex64" in second.reason
+
+
+def test_a_process_that_ends_without_an_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, steady(1))
+    monkeypatch.setattr(machine, "_answers", lambda number, heard: iter([True]))
+    assert reasons(machine.measured(1).results) == ["the process that ran the model ended without a result"]
+
+
+def test_an_interrupt_ends_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(turn: int) -> float:
+        raise KeyboardInterrupt
+
+    machine = Machine(monkeypatch, steady(1), interrupted, steady(1))
+    with pytest.raises(KeyboardInterrupt):
+        machine.measured(3)
+    assert (machine.most_alive, machine.alive) == (3, set())
+
+
+def test_many_models_are_timed_in_groups_with_the_first_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = MOST_AT_ONCE + 2
+    machine = Machine(monkeypatch, steady(1), *(steady(2) for _ in range(MOST_AT_ONCE - 1)), steady(4), steady(12), steady(20))
+    found = machine.measured(count)
+    assert found.groups == (tuple(range(MOST_AT_ONCE)), (0, MOST_AT_ONCE, MOST_AT_ONCE + 1))
+    assert [ratio and ratio.value for ratio in found.ratios] == [None, *[2.0] * (MOST_AT_ONCE - 1), 3.0, 5.0]
+    assert machine.most_alive == MOST_AT_ONCE
+
+
+def test_a_first_model_that_failed_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, failing(0, MeasurementError("no")), *(steady(2) for _ in range(MOST_AT_ONCE)))
+    found = machine.measured(MOST_AT_ONCE + 1)
+    assert reasons(found.results) == ["no", *[""] * MOST_AT_ONCE]
+    assert machine.opened == MOST_AT_ONCE + 1
+
+
+@pytest.mark.parametrize(
+    ("needs", "free", "groups"),
+    [
+        ([5], 1, [(0,)]),
+        ([5, 5], 10, [(0, 1)]),
+        ([5, 5, 5], 14, [(0, 1), (0, 2)]),
+        ([5, 9, 5, 5], 15, [(0, 1), (0, 2, 3)]),
+        ([5, 11, 5], 15, [(0, 2), (1,)]),
+        ([50, 1, 1], 15, [(0,), (1,), (2,)]),
+    ],
+)
+def test_models_that_do_not_fit_into_memory_together_are_in_other_groups(
+    needs: list[int], free: int, groups: list[tuple[int, ...]]
+) -> None:
+    assert group_models(needs, free) == groups
+
+
+@pytest.mark.parametrize(
+    ("settings", "count", "runs", "seconds"),
+    [
+        (Settings(), ROUNDS, 12, 2.0),
+        (Settings(runs=3), 3, 3, 0.0),
+        (Settings(runs=3, seconds=0), 3, 3, 0.0),
+        (Settings(runs=100), ROUNDS, 100, 0.0),
+        (Settings(runs=100, seconds=6), ROUNDS, 100, 6.0),
+        (Settings(seconds=30), 60, 60, 30.0),
+    ],
+)
+def test_the_turns_together_are_what_was_asked_for(settings: Settings, count: int, runs: int, seconds: float) -> None:
+    turns = split_rounds(settings)
+    assert len(turns) == count
+    assert sum(turn.least_runs for turn in turns) == runs
+    assert sum(turn.least_seconds for turn in turns) == pytest.approx(seconds)
+
+
+def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Progress] = []
+    Machine(monkeypatch, steady(1), steady(1)).measured(2, Settings(runs=2), on_progress=heard.append)
+    once = [Progress("loading"), Progress("measuring", 0.0), Progress("measuring", 0.5), Progress("memory")]
+    assert heard == [progress for progress in once for _ in range(2)]
+
+
+def test_streams_side_by_side_have_no_turns() -> None:
+    with pytest.raises(InputError, match="leave --concurrency out"):
+        measure_interleaved([], Settings(concurrency=2))
+
+
+def test_real_models() -> None:
+    other = model("(float[1,4] x) => (float[1,4] y) { y = com.acme.Mine(x) }", domains=', "com.acme" : 1')
+    questions = [Question.of(MODEL), Question.of(MODEL), Question.of(other)]
+    found = measure_interleaved(questions, Settings(runs=3))
+    first, second, third = found.results
+    assert isinstance(first, Measurement)
+    assert isinstance(second, Measurement)
+    assert (first.runs, second.runs, first.flops) == (3, 3, 4)
+    assert found.ratios[1] is not None
+    assert isinstance(third, Unmeasured)

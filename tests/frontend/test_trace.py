@@ -1,0 +1,59 @@
+"""A run as a tree: from the nodes in the order in which they ended."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from onnxcost.frontend.trace import Execution, Pass, Trace, main_pass, name_of, place_of
+
+F4 = (("float32", (4,)),)
+F8 = (("float32", (8,)),)
+
+
+@pytest.mark.parametrize("place", [("", "y"), ("", "/model/y", "then_branch", 'a "b" % ø'), ("", "y", "body", "")])
+def test_a_name_says_where_the_node_stands(place: tuple[str, ...]) -> None:
+    name = name_of(place)
+    assert place_of(name) == place_of(f"_inlined_{name}") == place
+    assert name.isascii()
+    assert '"' not in name
+
+
+def test_another_name_says_nothing() -> None:
+    assert place_of("/model/Conv") is None
+
+
+def test_nodes_of_a_body_belong_to_the_node_that_ends_behind_them() -> None:
+    first, second = (("", "y", "body", name) for name in "ab")
+    other = ("", "z", "body", "a")
+    passes = main_pass(
+        [(first, F4), (second, F4), (first, F8), (second, F8), (("", "y"), F8), (other, F4), (("", "z"), F4)],
+    )
+    y, z = passes.executions["y"], passes.executions["z"]
+    assert [each.executions["a"].outputs for each in y.bodies["body"]] == [F4, F8]
+    assert [each.executions.keys() for each in z.bodies["body"]] == [{"a"}]
+
+
+def test_a_body_in_a_body_begins_anew_with_each_pass() -> None:
+    loop, inner = ("", "y", "body", "l"), ("", "y", "body", "l", "body", "a")
+    y = main_pass([(inner, F4), (loop, F4), (inner, F4), (inner, F4), (loop, F4), (("", "y"), F4)]).executions["y"]
+    assert [len(each.executions["l"].bodies["body"]) for each in y.bodies["body"]] == [1, 2]
+
+
+def test_passes_that_are_alike_are_one_object_even_when_pickled() -> None:
+    body = ("", "y", "body", "a")
+    trace = Trace(main_pass([(body, F4), (body, F8), (body, F4), (("", "y"), F4)]))
+    for each in (trace, pickle.loads(pickle.dumps(trace))):
+        first, second, third = each.main.executions["y"].bodies["body"]
+        assert first is third
+        assert first is not second
+
+
+def test_a_model_without_nodes_has_an_empty_run() -> None:
+    assert main_pass([]).executions == {}
+
+
+def test_a_body_that_never_ran_is_not_there() -> None:
+    assert main_pass([(("", "y"), F4)]).executions == {"y": Execution(F4, {})}
+    assert isinstance(main_pass([]), Pass)

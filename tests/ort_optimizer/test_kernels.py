@@ -1,0 +1,216 @@
+"""The families of single kernels, and what runs beside each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse
+from onnxcost.ort_optimizer.kernels import KernelRun, family_of, kernel_runs
+from tests.graphs import node, tensor
+from tests.modeltext import graph_of, model
+
+
+def first_family(text: str, **weights: tuple[int, ...]) -> str:
+    """Of a graph's first node, as it is."""
+    return family_of(FusedNode(graph_of(model(text, opset=18, **weights)).nodes[0]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "order", "family"),
+    [
+        # Rows stay together.
+        ((1, 8, 16, 32), (0, 2, 1, 3), "transpose-rows"),
+        ((64, 49, 3, 6, 32), (2, 0, 3, 1, 4), "transpose-rows"),
+        # A single dim changes its place, wherever the ones are.
+        ((1, 7, 7, 512), (0, 3, 1, 2), "transpose"),
+        ((1, 512, 7, 7), (0, 2, 3, 1), "transpose"),
+        ((4, 5), (1, 0), "transpose"),
+        ((3, 4, 5), (2, 0, 1), "transpose"),
+        # Several do.
+        ((3, 4, 5), (2, 1, 0), "transpose-scattered"),
+        ((64, 8, 7, 8, 7), (1, 3, 2, 4, 0), "transpose-scattered"),
+        ((1, 64, 8, 7, 8, 7), (0, 2, 4, 3, 5, 1), "transpose-scattered"),
+        # Nothing does but a dim of 1.
+        ((1, 8, 1, 32), (0, 2, 1, 3), "view"),
+        ((4, 1, 5), (0, 2, 1), "view"),
+        ((1, 8, 4, 1), (3, 1, 2, 0), "view"),
+        ((4, 5, 6), (0, 1, 2), "view"),
+    ],
+)
+def test_transposes(shape: tuple[int, ...], order: tuple[int, ...], family: str) -> None:
+    dims = ",".join(map(str, shape))
+    assert (
+        first_family(f"(float[{dims}] x) => (float y) {{ y = Transpose<perm = [{','.join(map(str, order))}]>(x) }}") == family
+    )
+
+
+@pytest.mark.parametrize(("shape", "family"), [("4,5", "transpose"), ("3,4,5", "transpose-scattered"), ("1,5,1", "view")])
+def test_without_an_order_a_transpose_turns_all_dims(shape: str, family: str) -> None:
+    assert first_family(f"(float[{shape}] x) => (float y) {{ y = Transpose(x) }}") == family
+
+
+@pytest.mark.parametrize(
+    ("operator", "axes", "family"),
+    [
+        ("ReduceMean", (3,), "reduce"),
+        ("ReduceMean", (-1,), "reduce"),
+        ("ReduceSum", (2, 3), "reduce"),
+        ("ReduceMax", (3, 1, 2), "reduce"),
+        ("ReduceMin", None, "reduce"),
+        ("ReduceMean", (1,), "reduce-before"),
+        ("ReduceMean", (-2,), "reduce-before"),
+        ("ReduceSum", (1, 3), "reduce-before"),
+        ("ReduceMean", (0, 1), "reduce-before"),
+        ("ReduceL2", (3,), "reduce-slow"),
+        ("ReduceProd", (1,), "reduce-slow"),
+    ],
+)
+def test_reductions(operator: str, axes: tuple[int, ...] | None, family: str) -> None:
+    """By the last dims, by others, and by operators that onnxruntime has no quick loop for."""
+    stored, read = ("", "x")
+    if axes is not None:
+        stored, read = f"<int64[{len(axes)}] axes = {{{','.join(map(str, axes))}}}>", "x, axes"
+    text = f"(float[2,3,4,5] x) => (float y) {stored} {{ y = {operator}({read}) }}"
+    graph = graph_of(model(text, opset=18))
+    assert family_of(FusedNode(graph.nodes[0])) == family
+
+
+@pytest.mark.parametrize(("axes", "family"), [("[2]", "reduce"), ("[0]", "reduce-before")])
+def test_reductions_of_old_models_say_their_dims_in_an_attribute(axes: str, family: str) -> None:
+    text = f"(float[2,3,4] x) => (float y) {{ y = ReduceMean<axes = {axes}>(x) }}"
+    assert family_of(FusedNode(graph_of(model(text, opset=13)).nodes[0])) == family
+
+
+QLINEAR = "float s, {0} p, int8[{1},{2},3,3] w, float sw, int8 zw"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize(
+    ("channels", "inner", "groups", "family"),
+    [
+        (32, 32, 1, ""),
+        (32, 8, 4, "-grouped"),
+        (32, 1, 32, "-depthwise"),
+        (40, 1, 40, "-ragged"),
+        (48, 1, 48, "-depthwise"),
+    ],
+)
+def test_convolutions_of_integers(dtype: str, channels: int, inner: int, groups: int, family: str) -> None:
+    """Depthwise ones by whole blocks of 16 channels or not; int8 stays that where the model itself says so."""
+    given = QLINEAR.format(dtype, channels, inner)
+    text = f"""({dtype}[1,{channels},8,8] x, {given}) => ({dtype} y) {{
+        y = QLinearConv<group = {groups}>(x, s, p, w, sw, zw, s, p) }}"""
+    assert first_family(text) == f"conv-int8{'-signed' if dtype == 'int8' else ''}{family}"
+
+
+@pytest.mark.parametrize(
+    ("given", "line", "family"),
+    [
+        ("uint8[16,8] w", "QLinearMatMul(x, s, z, w, s, z, s, z)", "matmul-int8"),
+        ("", "QLinearMatMul(x, s, z, k, s, z, s, z)", "gemm-int8"),
+        ("", "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, s, z, s, z)", "softmax-int8"),
+    ],
+)
+def test_products_and_softmax_of_integers(given: str, line: str, family: str) -> None:
+    """Products with weights are told from those of two values."""
+    stored = "float s = {0.1}, uint8 z = {0}, uint8[16,1] k = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
+    text = f"(uint8[4,16] x{given and ', '}{given}) => (uint8 y) <{stored}> {{ y = {line} }}"
+    graph = graph_of(model(text, opset=18, domains=', "com.microsoft" : 1'))
+    assert family_of(FusedNode(graph.nodes[0])) == family
+
+
+@pytest.mark.parametrize(
+    ("line", "family"),
+    [
+        ("Pow(x, two)", "cheap"),
+        ("Pow(x, three)", "cheap"),
+        ("Pow(x, half)", "pow"),
+        ("Pow(x, x)", "pow"),
+        ("Add(x, x)", "binary"),
+        ("Add(x, two)", "binary"),
+        ("Add(x, row)", "broadcast"),
+        ('Resize<mode = "nearest">(x, , twice)', "resize"),
+        ("Resize(x, , twice)", "resize"),
+        ('Resize<mode = "linear">(x, , twice)', "resize-linear"),
+        ('Resize<mode = "cubic">(x, , twice)', "resize-cubic"),
+        ("Split<axis = 1, num_outputs = 1>(x)", "split"),
+        ("LayerNormalization(x, row)", "layernorm"),
+        ("Softmax(x)", "softmax"),
+        ("Softmax<axis = 3>(x)", "softmax"),
+        ("LogSoftmax<axis = -1>(x)", "softmax"),
+        ("Softmax<axis = 1>(x)", "softmax-across"),
+        ("LogSoftmax<axis = -2>(x)", "softmax-across"),
+        ("Reshape(x, shape)", "view"),
+        ("Det(x)", "other"),
+    ],
+)
+def test_operators(line: str, family: str) -> None:
+    numbers = "float two = {2}, float three = {3}, float half = {0.5}, float[4] twice = {1, 1, 2, 2}, int64[2] shape = {16, 16}"
+    text = f"(float[1,4,8,8] x) => (float y) <{numbers}> {{ y = {line} }}"
+    assert first_family(text, row=(8,)) == family
+
+
+X, Y, W = tensor("x", 4, 32), tensor("y", 4, 16), tensor("w", 32, 16, constant=True)
+ROW, ROW_MADE, BIAS = tensor("x", 1, 32), tensor("y", 1, 16), tensor("b", 16, constant=True)
+DEEP, DEEP_MADE = tensor("x", 2, 4, 32), tensor("y", 2, 4, 16)
+IMAGE, MADE = tensor("x", 1, 8, 4, 4), tensor("y", 1, 8, 4, 4)
+FILTER, OTHER = tensor("w", 8, 8, 1, 1, constant=True), tensor("r", 1, 8, 4, 4)
+CALL = KernelRun("call", ())
+GEMM = KernelRun("gemm", (2048.0, 128.0, 512.0, 64.0))
+CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 64.0, 128.0))
+BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        # Weights that may be cold, by rows of one and of more.
+        (FusedNode(node("MatMul", [X, W], [Y])), [GEMM, CALL, KernelRun("cold", (2048.0,))]),
+        (FusedNode(node("MatMul", [ROW, W], [ROW_MADE])),
+         [KernelRun("gemm", (512.0, 32.0, 512.0, 16.0)), CALL, KernelRun("cold-vector", (2048.0,))]),
+        (FusedNode(node("Gemm", [X, W, BIAS], [Y])),
+         [GEMM, CALL, KernelRun("cold", (2112.0,)), KernelRun("gemm-bias", (64.0,))]),
+        (FusedNode(node("MatMul", [X, W], [Y]), (node("Add", [Y, BIAS], [Y]),)),
+         [GEMM, CALL, KernelRun("cold", (2048.0,)), KernelRun("gemm-bias", (64.0,))]),
+        # Before a bias rows are made of what has a batch around it, and brought back.
+        (FusedNode(node("MatMul", [DEEP, W], [DEEP_MADE]), (node("Add", [DEEP_MADE, BIAS], [DEEP_MADE]),)),
+         [KernelRun("gemm", (4096.0, 256.0, 512.0, 128.0)), CALL, KernelRun("cold", (2048.0,)), KernelRun("view", (), 2),
+          KernelRun("gemm-bias", (128.0,))]),
+        # A product of two values writes no bias.
+        (FusedNode(node("MatMul", [X, tensor("z", 32, 16)], [Y])), [KernelRun("matmul", (2048.0, 128.0, 512.0, 64.0)), CALL]),
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE])), [CONV, CALL, KernelRun("cold-conv", (256.0,))]),
+        # What is added, what is bounded, and what is brought there first.
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), residuals=(OTHER,)),
+         [CONV, CALL, KernelRun("cold-conv", (256.0,)), KernelRun("residual", (128.0,))]),
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Clip", [MADE], [MADE]),), is_blocked=True, reordered=(OTHER,)),
+         [KernelRun("reorder", (128.0,)), BLOCKED, CALL, KernelRun("cold-conv", (256.0,)), KernelRun("fused-clip", (128.0,))]),
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Relu", [MADE], [MADE]),), is_blocked=True),
+         [BLOCKED, CALL, KernelRun("cold-conv", (256.0,))]),
+        # In the plain layout bounds are a part of the kernel.
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Clip", [MADE], [MADE]),)),
+         [CONV, CALL, KernelRun("cold-conv", (256.0,))]),
+        # Floats are reordered by a kernel of their own, integers transposed.
+        (FusedNode(node("Neg", [IMAGE], [MADE]), reordered=(OTHER,), turns=True),
+         [KernelRun("reorder-last", (128.0,)), KernelRun("cheap", (128.0,)), CALL]),
+        (FusedNode(node("Neg", [IMAGE], [MADE]), reordered=(tensor("q", 1, 8, 4, 4, dtype="uint8"),)),
+         [KernelRun("transpose", (128.0, 128.0)), KernelRun("cheap", (128.0,)), CALL]),
+        # Two kernels for one node.
+        (FusedNode(node("HardSwish", [IMAGE], [MADE])), [KernelRun("hard", (128.0,)), CALL, KernelRun("binary", (128.0,))]),
+        # With the bytes of all that it reads and writes, as it does over and over in a probe.
+        (FusedNode(node("Neg", [IMAGE], [MADE]), recalls=(Reuse(512, 2048.0), Reuse(512, 0.0))),
+         [KernelRun("cheap", (128.0,)), CALL, KernelRun("cold-values", (512.0, 2048.0, 1024.0)),
+          KernelRun("cold-values", (512.0, 0.0, 1024.0))]),
+    ],
+)  # fmt: skip
+def test_what_runs_for_a_step(step: FusedNode, expected: list[KernelRun]) -> None:
+    assert list(kernel_runs(step)) == expected
+
+
+FAMILIES_OF_IT = ("gemm", "call", "cold", "residual", "cold-values")
+
+
+def test_what_is_repeated_runs_as_often() -> None:
+    step = FusedNode(replace(node("MatMul", [X, W], [Y]), repeat=5), residuals=(Y,), recalls=(Reuse(512, 0.0),))
+    assert {task.family: task.times for task in kernel_runs(step)} == dict.fromkeys(FAMILIES_OF_IT, 5)

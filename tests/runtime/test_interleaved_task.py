@@ -1,0 +1,103 @@
+"""The child's side of models timed by turns: which session a turn has, and what is told of all turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from onnxcost.measurement import MemoryUse, Settings
+from onnxcost.runtime import machine, sampling, tasks
+from onnxcost.runtime.profile import ArenaUse
+from onnxcost.runtime.protocol import Request, Timed
+from onnxcost.runtime.sampling import Sampled
+from onnxcost.runtime.session import Runner
+from onnxcost.runtime.tasks import Opened
+from onnxcost.runtime.worker import Channel
+from tests.comparison.test_interleaved import TIMED
+
+
+class Stream:
+    def __init__(self, session: int) -> None:
+        self.runs = [session]
+
+
+class Machine:
+    """In the place of sessions and clocks: the first sampling is the warm-up, each turn after it takes ``turns`` samples."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, session_seconds: float, turns: Sequence[int]) -> None:
+        self.session_seconds, self.turns, self.opened = session_seconds, iter([1, *turns]), 0
+        self.sampled: list[tuple[int, Settings]] = []
+        self.timed: list[tuple[Opened, Sampled]] = []
+        self.peaks: Iterator[int] = iter([500, 900])
+        monkeypatch.setattr(tasks, "open_timed", self.open)
+        monkeypatch.setattr(tasks, "collect_timing", self.tell)
+        monkeypatch.setattr(tasks, "measure_arena", lambda *_: ArenaUse(7))
+        monkeypatch.setattr(sampling, "sample", self.sample)
+        monkeypatch.setattr(machine, "peak_rss", lambda: next(self.peaks))
+        loads = iter([0.2, None, *[0.4] * 9])
+        monkeypatch.setattr(machine, "watch_load", lambda: lambda: next(loads))
+
+    def open(self, *_: object) -> Opened:
+        self.opened += 1
+        return Opened(self.opened, [cast(Runner, Stream(self.opened))], self.session_seconds * self.opened, 100, lambda: 9.0)
+
+    def sample(self, runs: Sequence[int], settings: Settings, progress: object) -> Sampled:
+        self.sampled.append((runs[0], settings))
+        return Sampled(0.1, 5, np.full(next(self.turns), float(len(self.sampled))), 1.0)
+
+    def tell(self, request: Request, model: Opened, sampled: Sampled) -> Timed:
+        self.timed.append((model, sampled))
+        return TIMED
+
+    def answers(self, settings: Settings, turns: int) -> list[Any]:
+        said: list[Any] = []
+        asked = iter([*[Settings(runs=2, seconds=0.1)] * turns, None])
+        tasks.run_interleaved(
+            Request("interleaved", "m.onnx", (), settings, "folder"), Channel(said.append, lambda: next(asked))
+        )
+        return said
+
+
+def test_each_turn_has_a_session_of_its_own_where_that_is_quickly_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 0.1, [2, 2, 2])
+    machine.answers(Settings(), 3)
+    assert [session for session, _ in machine.sampled] == [1, 1, 2, 3]
+
+
+def test_a_session_that_takes_long_to_open_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 0.6, [2, 2, 2])
+    machine.answers(Settings(), 3)
+    assert [session for session, _ in machine.sampled] == [1, 1, 1, 1]
+
+
+def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 0.1, [2, 2])
+    settings = Settings(runs=4, threads=3)
+    ready, first, second, timed, arena = machine.answers(settings, 2)
+    assert ready is True
+    assert (first.tolist(), second.tolist()) == ([2.0, 2.0], [3.0, 3.0])
+    assert (timed.session_seconds, timed.memory) == (0.1, MemoryUse(500, 100))
+    assert arena == ArenaUse(7)
+    assert [asked for _, asked in machine.sampled] == [
+        Settings(runs=1, seconds=0, threads=3),
+        *[Settings(runs=2, seconds=0.1)] * 2,
+    ]
+    model, sampled = machine.timed[0]
+    assert (sampled.first_run_seconds, sampled.warmup_runs, sampled.wall_seconds) == (0.1, 5, 2.0)
+    assert model.other_work() == 0.2, "not what the other models did in between"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [(Settings(), [2.0, 3.0, 4.0]), (Settings(runs=6), [2.0, 2.0, 2.0, 3.0, 4.0, 4.0])],
+    ids=["seconds", "runs"],
+)
+def test_no_turn_outweighs_another_because_it_went_faster(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, expected: list[float]
+) -> None:
+    machine = Machine(monkeypatch, 0.1, [3, 1, 2])
+    machine.answers(settings, 3)
+    assert machine.timed[0][1].samples.tolist() == expected

@@ -1,0 +1,216 @@
+"""The file that a scan goes on from: what is read from it, whatever state it was left in."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onnxcost
+from onnxcost.errors import InputError
+from onnxcost.report import report_to_dict
+from onnxcost.scanning.api import Checkpoint, open_checkpoint
+from onnxcost.scanning.results import Scanned, key_of, stamp_of
+from tests.modeltext import model
+
+OPTIONS: dict[str, Any] = {"shapes": {}, "dims": {"batch": 4}, "values": {}, "run": None}
+REPORT = {
+    **report_to_dict(onnxcost.estimate(model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")), has_nodes=False),
+    "warnings": ["ä"],
+}
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        Path(f"{name}.onnx").write_text(name)
+
+
+def result(name: str, status: str = "ok", **others: Any) -> Scanned:
+    path = f"{name}.onnx"
+    made: dict[str, Any] = {"reason": "" if status == "ok" else "why", "report": REPORT, **others}
+    return Scanned(path, status, seconds=0.25, file=stamp_of(path), options=OPTIONS, **made)
+
+
+def journal(options: dict[str, Any] = OPTIONS, models: tuple[str, ...] = ("a.onnx", "b.onnx", "c.onnx")) -> Checkpoint:
+    return open_checkpoint("scan.jsonl", options, models)
+
+
+def written(*results: Scanned) -> bytes:
+    made = journal()
+    for each in results:
+        made.add(each)
+    return Path("scan.jsonl").read_bytes()
+
+
+def lines() -> list[str]:
+    return [json.loads(line)["path"] for line in Path("scan.jsonl").read_text().splitlines()]
+
+
+def test_what_is_written_is_read_again() -> None:
+    results = [result("a"), result("b", "failed")]
+    content = written(*results)
+    assert journal().done == {key_of(each.path): each for each in results}
+    assert Path("scan.jsonl").read_bytes() == content
+
+
+def test_a_line_is_plain_data_under_the_keys_of_the_schema() -> None:
+    line = json.loads(written(result("a")))
+    assert line["schema"] == "onnxcost/1"
+    assert (line["path"], line["status"], line["reason"], line["seconds"]) == ("a.onnx", "ok", None, 0.25)
+    assert line["file"]["bytes"] == 1
+    assert line["options"] == OPTIONS
+    assert line["totals"] == REPORT["totals"]
+
+
+def test_a_line_that_was_not_written_to_its_end_is_left_out() -> None:
+    first, content = written(result("a")), written(result("b"))
+    assert content.startswith(first)
+    for end in range(len(first), len(content) + 1):
+        Path("scan.jsonl").write_bytes(content[:end])
+        is_whole = end >= len(content) - 1
+        assert sorted(journal().done) == [key_of(f"{name}.onnx") for name in ("ab" if is_whole else "a")]
+        journal().add(result("c"))
+        assert lines() == ["a.onnx", *(["b.onnx"] if is_whole else []), "c.onnx"]
+
+
+@pytest.mark.parametrize(
+    "made_by",
+    [{"status": "unfinished"}, {"version": "0.0.1", "report": None}],
+    ids=["was not finished", "another version made it"],
+)
+def test_what_is_to_be_done_again_is_taken_out(made_by: dict[str, Any]) -> None:
+    written(result("a"), result("b", **made_by), result("c"))
+    assert sorted(journal().done) == [key_of("a.onnx"), key_of("c.onnx")]
+    assert lines() == ["a.onnx", "c.onnx"]
+
+
+@pytest.mark.parametrize("change", ["longer", "later", "gone"])
+def test_a_changed_file_is_done_again(change: str) -> None:
+    written(result("a"), result("b"))
+    path = Path("a.onnx")
+    stamp = path.stat()
+    path.unlink()
+    if change == "longer":
+        path.write_text("aa")
+    elif change == "later":
+        path.write_text("a")
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1000))
+    assert list(journal().done) == [key_of("b.onnx")]
+    assert lines() == ["b.onnx"]
+
+
+def test_other_models_keep_their_lines_and_are_no_results_of_this_scan() -> None:
+    written(result("a"), result("b"))
+    Path("a.onnx").unlink()
+    assert list(journal(models=("b.onnx",)).done) == [key_of("b.onnx")]
+    assert lines() == ["a.onnx", "b.onnx"]
+
+
+def test_of_two_lines_on_a_model_the_last_is_kept() -> None:
+    written(result("a", "failed"), result("b"), result("a"))
+    assert journal().done[key_of("a.onnx")].status == "ok"
+    assert sorted(lines()) == ["a.onnx", "b.onnx"]
+
+
+@pytest.mark.parametrize("path", ["./a.onnx", "../{folder}/a.onnx", "{absolute}/a.onnx"])
+def test_a_path_can_be_written_in_many_ways(path: str, tmp_path: Path) -> None:
+    written(result("a"))
+    given = path.format(folder=tmp_path.name, absolute=tmp_path)
+    assert len(journal(models=(given,)).done) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"dims": {"batch": 8}}, "another --dim:"),
+        ({"dims": {}, "shapes": {"x": [1, 3]}}, "another --shape and --dim:"),
+        ({"run": {"provider": "cpu"}}, "another --run:"),
+    ],
+)
+def test_results_of_other_options_are_refused(options: dict[str, Any], says: str) -> None:
+    content = written(result("a"))
+    with pytest.raises(InputError, match=f"'scan.jsonl' has results of a scan with {says} repeat its options"):
+        journal(OPTIONS | options)
+    assert Path("scan.jsonl").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"any text", 1),
+        (b'{"schema": "onnxcost/1", "totals": {}}\n', 1),
+        (b"\x08\x07\x12\x00", 1),
+        (b"[1, 2]\n", 1),
+        (b'{"schema": "onnxcost/2"', 1),
+        (b'{"schema": "onnxcost/1", "path": "a\n{"schema": "onnxcost/1"', 1),
+    ],
+)
+def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes, line: int) -> None:
+    Path("scan.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=f"'scan.jsonl' is no file of 'onnxcost scan --resume': its line {line} is"):
+        journal()
+    assert Path("scan.jsonl").read_bytes() == content
+
+
+@pytest.mark.parametrize(("path", "says"), [(".", "cannot read '.'"), ("no/scan.jsonl", "cannot write 'no/scan.jsonl'")])
+def test_a_file_that_cannot_be_had(path: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        open_checkpoint(path, OPTIONS, [])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_a_file_is_one_scans_at_a_time() -> None:
+    written(result("a"), result("b", "unfinished"))
+    first = journal()  # which takes out the unfinished one, and so replaces the file
+    first.add(result("c"))
+    content = Path("scan.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"'scan\.jsonl' is in use by another 'onnxcost scan': wait until that is done"):
+        journal()
+    assert Path("scan.jsonl").read_bytes() == content
+    first.close()
+    assert sorted(journal().done) == [key_of("a.onnx"), key_of("c.onnx")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+def test_a_file_is_left_to_others_when_it_cannot_be_gone_on_from() -> None:
+    written(result("a"))
+    with pytest.raises(InputError, match="another --dim"):
+        journal(OPTIONS | {"dims": {"batch": 8}})
+    assert len(journal().done) == 1
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/null"])
+def test_what_is_no_file_is_not_read(device: str) -> None:
+    if not Path(device).exists():
+        pytest.skip("the system has no such device")
+    with pytest.raises(InputError, match=f"cannot read '{device}': it is no file"):
+        open_checkpoint(device, OPTIONS, ["a.onnx"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": 7}, {"status": "perhaps"}, {"status": None}, {"seconds": "1"}, {"seconds": -1}, {"seconds": True},
+        {"file": 7}, {"file": {"bytes": 1}}, {"file": {"bytes": "1", "modified_ns": 1}}, {"options": []}, {"version": None},
+        {"totals": 7}, {"totals": {"macs": -1}}, {"totals": {"macs": True}}, {"bound": 7}, {"inputs": 7}, {"dims": [7]},
+        {"warnings": 7}, {"by_operator": [7]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_line_with_something_else_in_it_is_refused(change: dict[str, Any]) -> None:
+    Path("scan.jsonl").write_text(json.dumps(result("a").to_dict() | change) + "\n")
+    with pytest.raises(InputError, match="its line 1 is no model's"):
+        journal()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 5000, "[" * 5000 + "]" * 5000], ids=lambda text: text[:9])
+def test_a_line_with_a_number_that_is_none_is_refused(number: str) -> None:
+    line = json.dumps(result("a").to_dict() | {"totals": {**REPORT["totals"], "macs": "HERE"}})
+    Path("scan.jsonl").write_text(line.replace('"HERE"', number) + "\n")
+    with pytest.raises(InputError, match="its line 1 is no model's"):
+        journal()
