@@ -38,26 +38,37 @@ def run_folder() -> Iterator[str]:
 
 
 def _create() -> tuple[str, int]:
-    """The folder, and the file descriptor that holds its lock."""
-    try:
-        parent = tempfile.gettempdir()
-    except FileNotFoundError:
-        raise MeasurementError("there is no temporary folder that can be written to: set TMPDIR to one") from None
-    _sweep(parent)
-    try:
-        while True:
-            folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
-            try:
-                lock = _lock(folder)
-            except FileNotFoundError:
-                continue  # another process took it for one that is left over
-            except OSError:
-                os.rmdir(folder)  # noqa: PTH106
-                raise
-            if lock is not None:
-                return folder, lock
-    except OSError as error:
-        raise MeasurementError(f"no temporary folder can be made in '{parent}' to run the model in: {error.strerror}") from None
+    """The folder, and the file descriptor that holds its lock, in the first place that takes one."""
+    refusal = ""
+    for parent in _parents():
+        _sweep(parent)
+        try:
+            return _create_in(parent)
+        except OSError as error:
+            refusal = refusal or f"no temporary folder can be made in '{parent}' to run the model in: {error.strerror}"
+    raise MeasurementError(f"{refusal}; set TMPDIR to a folder that can be written to")
+
+
+def _parents() -> list[str]:
+    """Where temporary files go, in the order of ``tempfile``, which would write a file to each to try it."""
+    if os.name != "posix":
+        return [tempfile.gettempdir()]
+    named = [path for name in ("TMPDIR", "TEMP", "TMP") if (path := os.environ.get(name))]
+    return [*named, "/tmp", "/var/tmp", "/usr/tmp"]
+
+
+def _create_in(parent: str) -> tuple[str, int]:
+    while True:
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        try:
+            lock = _lock(folder)
+        except FileNotFoundError:
+            continue  # another process took it for one that is left over
+        except OSError:
+            os.rmdir(folder)  # noqa: PTH106
+            raise
+        if lock is not None:
+            return folder, lock
 
 
 def _lock(folder: str) -> int | None:

@@ -122,13 +122,18 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(temporary: Pat
 
 
 def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    monkeypatch.setattr(folders, "_parents", lambda: [str(tmp_path / "none"), str(tmp_path / "nor this")])
     with (
-        pytest.raises(MeasurementError, match=r"^there is no temporary folder that can be written to: set TMPDIR"),
+        pytest.raises(MeasurementError, match=r"none' to run the model in: No such file or directory; set TMPDIR to a"),
         run_folder(),
     ):
         pass
+
+
+def test_a_temporary_folder_that_is_not_there_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(folders, "_parents", lambda: [str(tmp_path / "none"), str(tmp_path)])
+    with run_folder() as folder:
+        assert Path(folder).parent == tmp_path
 
 
 @pytest.mark.parametrize("error", [28, 24, 30])
