@@ -119,7 +119,8 @@ def test_a_child_without_addresses_is_one_line(megabytes: int, monkeypatch: pyte
     request = Request("measure", str(tmp_path / "model.onnx"), (), Settings(timeout=60), str(tmp_path))
     with pytest.raises(MeasurementError) as caught:
         list(supervisor.answers(request))
-    assert re.search(r"(?i)memory|refuses", str(caught.value))
+    # Smaller, older libraries start with 150 MB, and find that the request has no inputs.
+    assert re.search(r"(?i)memory|refuses" + ("|inputs have no data" if megabytes >= 150 else ""), str(caught.value))
     assert "\n" not in str(caught.value)
 
 
