@@ -16,12 +16,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
     gc.disable()
-    # numpy's library for matrices, which nothing here needs, takes 32 MB of addresses a thread as soon as it is imported.
+    # numpy's library for matrices, which nothing here needs, starts a thread for each core as soon as it is imported: each takes
+    # 32 MB of addresses, and where it cannot start one, it interrupts the process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # So that a terminated command removes its temporary files and ends the process that runs a model.
-    end_on_signals()
     try:
-        from onnxcost.cli.app import run
+        # So that a terminated command removes its temporary files and ends the process that runs a model.
+        end_on_signals()
+        from onnxcost.cli.app import DEBUG, run
+
+        if os.environ.get(DEBUG, "0") in ("", "0"):
+            # What fails where nothing can be raised, as for lack of memory in a generator that is closed, is no news to a user.
+            sys.unraisablehook = bool
 
         return run(arguments)
     except KeyboardInterrupt:
@@ -52,8 +57,6 @@ def command() -> NoReturn:
             with suppress(OSError):
                 os.set_inheritable(os.open(os.devnull, flags), True)
                 setattr(sys, name, open(number, mode))  # noqa: PTH123, SIM115  # a number, open to the end
-    # numpy's library starts a thread for each core, which no command has work for, and interrupts the process where it cannot.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = main()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

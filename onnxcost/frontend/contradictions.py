@@ -65,6 +65,8 @@ def check_channels(step: Step) -> None:
         return
     given, weight = step.inputs[0].dims or (), step.inputs[1].dims or ()
     group = step.attributes["group"].i if "group" in step.attributes else 1
+    if len(given) > 2 and weight and len(weight) != len(given):
+        refuse_contradiction(step, f"its weight has {len(weight)} dims, its input {len(given)}")
     if len(given) > 2 and len(weight) > 2 and isinstance(weight[1], int) and given[1] != group * weight[1]:
         refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}")
 

@@ -97,8 +97,8 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     outputs (condition, carried …, scanned …).
     """
     graph = body_graph(step, "body")
-    if graph is None:
-        step.open_reason = "it has no body"
+    if graph is None or not graph.output:
+        step.open_reason = "it has no body" if graph is None else "its body has no outputs"
         steps.append(step)
         return
     found.loops.append(step.name)

@@ -70,8 +70,8 @@ MAX_DEPTH = 64
 HEAD = 1024
 """Bytes at the beginning of a file by which its kind is told."""
 
-_VARINT, _BYTES = 0, 2
-_FIXED: Mapping[int, int] = {1: 8, 5: 4}
+_VARINT, _BYTES, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
+_FIXED: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
 """The wire types of numbers that are as many bytes."""
 _HEADER = 20
 """The most bytes that a tag and a length take, or a tag and a number."""
@@ -257,6 +257,7 @@ class _Walk:
     def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends."""
         data, start, limit = self._data, self._start, self._limit
+        groups = 0  # that are open: they are of no field of ONNX, and what is in them is kept unseen
         while position < end:
             if position > limit:
                 self._load(position)
@@ -278,15 +279,19 @@ class _Walk:
                 size = _varint(data, index, start)[1] - index
             else:
                 size = _FIXED.get(wire_type, -1)
-            if size < 0 or tag < 8:
+                groups += (wire_type == _GROUP) - (wire_type == _END_OF_GROUP)
+            if size < 0 or tag < 8 or groups < 0:
                 raise ModelError(f"byte {position} is no protobuf field")
             after = start + index + size
             if after > end:
                 raise ModelError(f"it ends in the middle of a field at byte {position}, as an incomplete download does")
-            yield tag >> 3, size, position, after
+            if not groups and wire_type != _END_OF_GROUP:
+                yield tag >> 3, size, position, after
             if self._start != start:
                 data, start, limit = self._data, self._start, self._limit
             position = after
+        if groups:
+            raise ModelError(f"a group of fields does not end before byte {end}")
 
     def _load(self, position: int) -> None:
         """Moves the window to ``position``. It grows as long as it moves on without a gap, and is small again after one."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from onnxcost.frontend.values import array_of
+
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto
 
@@ -77,6 +79,8 @@ def compute(node: NodeProto, inputs: Sequence[Array | None], opset: int) -> Sequ
         raise NotComputed from error
     arrays = [np.asarray(array) for array in (made if isinstance(made, list) else [made])]
     _check_size(sum(array.size for array in arrays))
+    if any(array.dtype.kind in "SUO" for array in arrays):  # text decides no shape
+        raise NotComputed
     return arrays
 
 
@@ -86,8 +90,6 @@ def _check_size(elements: int) -> None:
 
 
 def _plain(attribute: AttributeProto) -> Any:
-    from onnx.numpy_helper import to_array
-
     match attribute.type:
         case attribute.INT:
             return attribute.i
@@ -101,8 +103,8 @@ def _plain(attribute: AttributeProto) -> Any:
             return list(attribute.floats)
         case attribute.STRINGS:
             return list(attribute.strings)
-        case attribute.TENSOR:
-            return to_array(attribute.t)
+        case attribute.TENSOR if (array := array_of(attribute.t)) is not None:
+            return array
         case _:
             raise NotComputed
 

@@ -125,10 +125,18 @@ def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProt
 
 
 def array_of(tensor: TensorProto) -> Any:
-    """The elements as a numpy array; None for a payload shorter than its dims say, or of a type that does not exist."""
+    """The elements as a numpy array; None for those in another file, for a payload that does not fit the dims, and for a type
+    that does not exist.
+    """
     from onnx.numpy_helper import to_array
 
+    # onnx would look for the file in the working directory.
+    if tensor.data_location == tensor.EXTERNAL:
+        return None
     try:
         return to_array(tensor)
-    except (ValueError, TypeError, KeyError, NotImplementedError):
+    except MemoryError:
+        raise
+    # Of a damaged tensor onnx raises ValueError, TypeError, KeyError, errors of its own and those of numpy.
+    except Exception:
         return None
