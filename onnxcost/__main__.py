@@ -16,8 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
     gc.disable()
-    # numpy's library for matrices, which nothing here needs, starts a thread for each core as soon as it is imported: each takes
-    # 32 MB of addresses, and where it cannot start one, it interrupts the process.
+    # numpy's library for matrices, which nothing here needs, starts a thread a core when it is imported. Each takes 32 MB
+    # of addresses, and where it cannot start one, it interrupts the process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         # So that a terminated command removes its temporary files and ends the process that runs a model.

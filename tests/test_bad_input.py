@@ -81,6 +81,10 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
         model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 2, 3, 3)),
         "its weight is for 2 channels, not 3",
     ),
+    "a convolution of other dims": (
+        model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 3, 3)),
+        "",
+    ),
     "a Reshape that cannot be": (
         model("(float[2,3] x) => (float y) { s = Constant<value_ints = [4, 2]>() y = Reshape(x, s) }"),
         "6 elements do not make [4, 2]",

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 import onnxcost
 from tests.modeltext import model
@@ -163,6 +163,21 @@ def folds(make: str) -> ModelProto:
     return model(f"(float[2,3] x) => (float y) {{ {make} y = Reshape(x, v) }}")
 
 
+def with_constant(value: object) -> ModelProto:
+    """A Reshape to a Constant's value."""
+    made = folds("v = Constant<value_ints = [2, 3]>()")
+    constant = next(node for node in made.graph.node if "v" in node.output)
+    constant.attribute[0].CopyFrom(helper.make_attribute("value", value))
+    return made
+
+
+def with_empty_body() -> ModelProto:
+    made = folds("v = Constant<value_ints = [2, 3]>()")
+    body = helper.make_attribute("body", helper.make_graph([], "body", [], []))
+    made.graph.node.append(NodeProto(op_type="Loop", input=["", ""], output=["nothing"], attribute=[body]))
+    return made
+
+
 HUGE = 10**12
 FOUND: dict[str, ModelProto] = {
     "a tensor of a type that does not exist": with_weight(TensorProto(data_type=99, dims=[1], raw_data=bytes(8))),
@@ -187,6 +202,14 @@ FOUND: dict[str, ModelProto] = {
                                "d = Constant<value_ints = [0, 1]>() v = OneHot(i, n, d)"),
     "a value doubled 300 times": folds("v0 = Constant<value_ints = [2, 3]>() " + " ".join(
         f"v{i + 1} = Concat<axis = 0>(v{i}, v{i})" for i in range(300)) + " v = Identity(v300)"),
+    "a constant of a type that does not exist": with_constant(TensorProto(data_type=99, dims=[1], raw_data=bytes(8))),
+    "a constant of no type": with_constant(TensorProto(dims=[1])),
+    "a constant in segments": with_constant(TensorProto(data_type=7, dims=[1], segment=TensorProto.Segment(begin=0, end=1))),
+    "a constant of negative dims": with_constant(TensorProto(data_type=7, dims=[-1], raw_data=bytes(8))),
+    "a constant of other dims than its data has": with_constant(TensorProto(data_type=7, dims=[9], int64_data=[1, 2])),
+    "a constant text": with_constant("text"),
+    "constant texts": with_constant(["a", "b"]),
+    "a Loop whose body returns nothing": with_empty_body(),
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from onnxcost.errors import MeasurementError
+from onnxcost.estimator import estimate
 from onnxcost.frontend.reader import NOT_STORED
 from onnxcost.frontend.synthetic_weights import fill_weights, find_absent_weights
 from onnxcost.frontend.synthetic_weights.fill import DATA, MODEL
@@ -157,3 +159,25 @@ def test_a_model_that_is_itself_a_link_has_its_data_beside_what_it_links_to(home
     (snapshot / "model.onnx").symlink_to(home / "blob")
     (snapshot / "data.bin").symlink_to(home / "w.bin")
     assert find_absent_weights(snapshot / "model.onnx") == ()
+
+
+@pytest.mark.parametrize("where", ["attribute", "initializer"])
+def test_counting_looks_for_no_data_in_the_working_directory(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shape that a file decides stays open: nothing is read."""
+    monkeypatch.chdir(tmp_path)
+    Path("w.bin").write_bytes(np.array([3, 2]).tobytes())
+    shape = TensorProto(name="s", data_type=TensorProto.INT64, dims=[2], data_location=TensorProto.EXTERNAL)
+    shape.external_data.add(key="location", value="w.bin")
+    made = model("(float[2,3] x) => (float[n,m] y) { s = Constant<value_ints = [1]>() y = Reshape(x, s) }")
+    if where == "attribute":
+        made.graph.node[0].attribute[0].CopyFrom(onnx.helper.make_attribute("value", shape))
+    else:
+        del made.graph.node[0]
+        made.graph.initializer.append(shape)
+    opened: list[object] = []
+    sys.addaudithook(lambda event, arguments: opened.append(arguments[0]) if event == "open" else None)
+    report = estimate(made)
+    assert not [path for path in opened if "w.bin" in str(path)]
+    assert report.graph.outputs[0].dims != (3, 2)

@@ -189,3 +189,30 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_skeleton(tmp_path)
     with pytest.raises(InputError, match="not int"):
         read_skeleton(3)
+
+
+def group(number: int, *fields: bytes) -> bytes:
+    """A field of the wire types 3 and 4, which ONNX has none of."""
+    return bytes([number << 3 | 3]) + b"".join(fields) + bytes([number << 3 | 4])
+
+
+INNER = b"\x4a\x03abc"
+"""In a tensor the field 9 is its raw data."""
+
+
+@pytest.mark.parametrize(
+    "unknown", [group(12), group(9, INNER), group(9, group(9, INNER), INNER)], ids=["empty", "one", "nested"]
+)
+def test_groups_are_kept_unseen(unknown: bytes) -> None:
+    made = model_with(helper.make_node("MatMul", ["x", "w"], ["y"]), initializers=(tensor("w", 4 * LARGE),))
+    read = read_skeleton(made.SerializeToString() + unknown).model
+    assert [node.op_type for node in read.graph.node] == ["MatMul"]
+    assert read.SerializeToString().endswith(unknown)
+
+
+@pytest.mark.parametrize(
+    "unknown", [b"\x4b", b"\x4b" + INNER, b"\x4c", group(9, b"\x4b")], ids=["open", "full", "no start", "inner"]
+)
+def test_a_group_without_its_other_end_is_refused(unknown: bytes) -> None:
+    with pytest.raises(ModelError, match=r"is no protobuf field|does not end|does not parse"):
+        read_skeleton(model_with().SerializeToString() + unknown)
