@@ -23,6 +23,10 @@ class UnknownShape(OnnxCostError):
     """A shape was asked for that could not be derived; what needs it stays uncounted."""
 
 
+MISFITS = (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a rule or a formula raises for a node that does not fit its operator: what it should tell stays unknown."""
+
+
 class CheckFailed(OnnxCostError):
     """A check that the user asked for did not hold (``--strict``, a budget)."""
 

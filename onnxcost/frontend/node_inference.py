@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from onnxcost.errors import UnknownShape
+from onnxcost.errors import MISFITS
 from onnxcost.formulas.table import FormulaTable, ShapeRule
 from onnxcost.frontend.constant_folding import can_fold, fold_value
 from onnxcost.frontend.contradictions import check_channels, check_positions, check_reshape, check_window, refuse_contradiction
@@ -163,7 +163,7 @@ def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: 
     try:
         types = rule(as_node(step, opsets, _without_elements))
     # As with a formula: a node that does not fit its operator stays open.
-    except (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    except MISFITS:
         return
     for output, type_ in zip(step.outputs, types, strict=False):
         if output is not None and type_ is not None and not output.is_shaped:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from onnxcost.analysis.batch import batch_of
 from onnxcost.analysis.memory import IN_PLACE, buffers_of, input_bytes, largest_live_sum, peak_activation_bytes
-from onnxcost.errors import UnknownShape
+from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.graph import Graph, Tensor
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
@@ -77,9 +77,12 @@ def process_of(report: CostReport) -> Process:
 @lru_cache(maxsize=32)
 def _process(key: Same) -> Process:
     graph = key.report.graph
-    read = (tensor for node in fold_constants(graph) for tensor in node.inputs if tensor is not None)
-    weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
-    return Process(_running(graph, sum(weights.values())), _loading(graph, weights))
+    try:
+        read = (tensor for node in fold_constants(graph) for tensor in node.inputs if tensor is not None)
+        weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
+        return Process(_running(graph, sum(weights.values())), _loading(graph, weights))
+    except MISFITS as error:
+        raise UnknownShape("a node does not fit its operator") from error
 
 
 def _running(graph: Graph, weights: int) -> Running:

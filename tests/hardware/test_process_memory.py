@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import onnxcost
+from onnxcost.errors import UnknownShape
 from onnxcost.hardware import memory_fit
 from onnxcost.hardware.memory_fit import Loading, Process, Running, process_of
 from onnxcost.report import CostReport
@@ -100,3 +101,10 @@ def test_the_same_report_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(memory_fit, "optimize", refuse)
     assert process_of(made) is first
+
+
+def test_a_node_that_does_not_fit_its_operator_leaves_the_process_unknown() -> None:
+    made = report(MATMUL, inside=True, w=(100, 100))
+    odd = replace(made.graph.nodes[0], op_type="Transpose", attributes={"perm": (7,)})
+    with pytest.raises(UnknownShape, match="does not fit its operator"):
+        process_of(replace(made, graph=replace(made.graph, nodes=(odd,))))

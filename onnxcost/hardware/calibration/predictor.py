@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onnxcost.analysis.batch import batch_of
-from onnxcost.errors import InputError, UnknownShape
+from onnxcost.errors import MISFITS, InputError, ModelError
 from onnxcost.hardware.calibration.file import load
 from onnxcost.hardware.calibration.model import BESIDE, Calibration, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
@@ -98,8 +98,11 @@ class Calibrated:
 
     def steps(self, report: CostReport) -> Iterator[StepTime]:
         """What runs, in order, and what each part takes."""
-        steps = optimize(report.graph, blocked=self.calibration.machine.blocked)
-        footprint = footprint_of(report.graph, steps)
+        try:
+            steps = optimize(report.graph, blocked=self.calibration.machine.blocked)
+            footprint = footprint_of(report.graph, steps)
+        except MISFITS:
+            raise ModelError("its latency cannot be predicted: a node does not fit its operator") from None
         for step in steps:
             try:
                 times: dict[str, float] = {}
@@ -110,7 +113,7 @@ class Calibrated:
                     if seconds is None and task.family not in BESIDE:
                         untimed.add(task.family)
                 yield StepTime(step, times, frozenset(untimed))
-            except UnknownShape:
+            except MISFITS:
                 continue
 
     def seconds(self, report: CostReport) -> float:
