@@ -9,7 +9,7 @@ from onnxcost.comparison.candidates import METRICS, Candidate, CostedNode, Coste
 from onnxcost.conventions import FLOPS, MACS
 from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 
 HOW = "'onnxcost MODEL -o cost.json' makes one"
 
