@@ -126,7 +126,7 @@ class CostReport(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What there is to know of how the model was counted, in sentences."""
+        """Notes on how the model was counted, in sentences."""
         return tuple(dict.fromkeys(caveat.text for caveat in self.caveats))
 
     @property

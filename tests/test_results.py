@@ -8,29 +8,40 @@ from xml.etree import ElementTree
 import pytest
 
 import onnxcost
-from onnxcost.hardware.budget import Limits, assess
+from onnxcost.comparison.candidates import Candidate, Comparison
+from onnxcost.hardware.budget import assess, limits_of
+from onnxcost.hardware.roofline import Roofline
 from onnxcost.measurement import Unmeasured
 from onnxcost.results import Result
-from onnxcost.runtime.profile import ArenaUse, Profile
+from onnxcost.runtime.profile import Profile
 from onnxcost.scanning.results import Scanned
+from tests.hardware.machines import machine
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model
 
 RELU = model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")
+CANDIDATE = Candidate("relu", {"flops": 6})
 
 
 def results() -> dict[str, Result]:
     report = onnxcost.estimate(RELU)
-    found = {
+    box = Roofline(machine(memory=1e10, bandwidth=1e10, price=249, power=20))
+    return {
         "report": report,
         "measurement": MEASUREMENT,
         "no measurement": Unmeasured("failed", "no <memory>"),
-        "profile": Profile(report, (), (0.5,), None, ArenaUse(None, None)),
-        "comparison": onnxcost.compare([RELU, RELU], run=False),
+        "profile": Profile(report, (), (0.5,)),
+        "comparison": Comparison(CANDIDATE, (CANDIDATE, CANDIDATE)),
         "scan": Scanned("a\n.onnx", "ok", report=report.to_dict()),
         "scan of a broken model": Scanned("a.onnx", "failed", "a.onnx is <empty>"),
+        "budget": assess(
+            "<model>",
+            report,
+            [Roofline(machine(memory=1e10, bandwidth=1e10, price=249, power=20))],
+            limits_of({"fps": 30}),
+            are_named=True,
+        ),
     }
-    return found
 
 
 @pytest.mark.parametrize("name", results())

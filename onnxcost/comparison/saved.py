@@ -138,7 +138,7 @@ def _assumption_notes(report: Document) -> list[str]:
 
 
 def _synthetic_notes(report: Document) -> list[str]:
-    """A line on weights that were made up to run the model."""
+    """A line on synthetic weights that the model was run with."""
     measurement = report.get("measurement") or {}
     return ["timed with random weights, as the file lacks them"] if measurement.get("weights") == "synthesised" else []
 

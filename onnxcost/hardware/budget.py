@@ -32,7 +32,7 @@ from onnxcost.hardware.prediction import (
 from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.workload import demand_of
 from onnxcost.report import CostReport
-from onnxcost.results import SCHEMA
+from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
 TYPES: Mapping[str, Mapping[str, str]] = {
@@ -182,8 +182,8 @@ def limits_of(given: Mapping[str, object]) -> Limits:
     )
 
 
-@dataclass(frozen=True)
-class Assessment:
+@dataclass(frozen=True, repr=False)
+class Assessment(Result):
     """A model held against its budget: the limits of its own, and the verdicts on devices.
 
     ``are_named`` says that the user asked for these devices: then one that does not keep the budget is a failure.

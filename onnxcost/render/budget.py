@@ -232,8 +232,8 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
     )
-    dearest = best.price if fits and best.price is not None else float("inf")
-    cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < dearest]
+    highest = best.price if fits and best.price is not None else float("inf")
+    cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < highest]
     unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
     changed = next((verdict for verdict in cheaper if verdict.level == NO and _has_fitting_remedy(verdict)), None)
     if unsure:

@@ -37,7 +37,7 @@ class TextRow(NamedTuple):
 
 
 def text_rows(comparison: Comparison, glyphs: Glyphs) -> list[TextRow]:
-    """What there is to say in words: the inputs, the ratio of the latencies, the Pareto front."""
+    """In words: the inputs, the ratio of the latencies, the Pareto front."""
     models = comparison.candidates
     rows = [TextRow("Input", [input_text(model, glyphs) for model in models])]
     if any(model.ratio for model in models):
