@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.results import HTML
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the names are strings
+
+
+HTML[:] = [lambda result: str(import_module("onnxcost.render.notebook").to_html(result))]
 
 
 def __getattr__(name: str) -> Any:

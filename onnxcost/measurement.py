@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.errors import InputError
+from onnxcost.results import Result, import_pandas
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +150,7 @@ class Latency:
 
 
 class Ratio(NamedTuple):
-    """A model's latency over another's, the two timed by turns, and its 95 % confidence interval; None under 6 turns.
+    """A model's latency over another's, from interleaved timing, and its 95 % confidence interval; None under 6 turns.
 
     The interval is that of the turns, wider by SPREAD_OF_PROCESSES on both sides.
     """
@@ -314,8 +314,8 @@ class Environment(NamedTuple):
     platform: str
 
 
-@dataclass(frozen=True)
-class Measurement:
+@dataclass(frozen=True, repr=False)
+class Measurement(Result):
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
     ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says what it
@@ -370,69 +370,56 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """The measurement as plain data: the key ``measurement`` of the schema ``onnxcost/1``."""
-
-        return measurement_to_dict(self)
+        return {
+            "status": "ok",
+            "reason": None,
+            **_conditions(self),
+            "latency": self.latency.to_dict(),
+            "samples": self.samples.tolist(),
+            "wall_seconds": self.wall_seconds,
+            "fps": self.fps,
+            "flops": self.flops,
+            "bound": self.bound,
+            "flops_per_second": self.flops_per_second,
+            "session_seconds": self.session_seconds,
+            "first_run_seconds": self.first_run_seconds,
+            **self.memory._asdict(),
+            "copies": None if self.copies is None else self.copies._asdict(),
+            "advice": [advice.text for advice in self.advice],
+        }
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a run: its ``seconds``. Raises OnnxCostError where pandas is not installed."""
+        """One row a run, the ``seconds`` it took; the index counts the runs from 1."""
+        pandas = import_pandas()
+        runs = pandas.RangeIndex(1, self.runs + 1, name="run")
+        return pandas.DataFrame({"seconds": self.samples}, index=runs)
 
-        return measurement_frame(self)
-
-    def _repr_html_(self) -> str:
-        """The measurement in a notebook. By name, because looks are made above: nothing here knows of them."""
-        html: str = import_module("onnxcost.render.notebook").measurement_html(self)
-        return html
+    def summary(self) -> str:
+        """The latency and where it was measured."""
+        return f"median {self.latency.median:.6g} s of {self.runs} runs, batch {self.batch}, {self.device.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Unmeasured:
+@dataclass(frozen=True, slots=True, repr=False)
+class Unmeasured(Result):
     """A measurement that was not made: ``status`` "skipped" or "failed", and why, in one line."""
 
     status: str
     reason: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """Why there is no measurement, under the key ``measurement`` of the schema ``onnxcost/1``."""
+        return {"status": self.status, "reason": self.reason}
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row with the status and the reason."""
+        return [self.to_dict()]
+
+    def summary(self) -> str:
+        """The status and the reason."""
+        return f"{self.status}: {self.reason}"
+
 
 MeasurementResult = Measurement | Unmeasured
-
-
-def measurement_frame(measurement: Measurement) -> pandas.DataFrame:
-    """One row a run, the seconds it took; the index counts the runs from 1."""
-    pandas = import_pandas()
-    runs = pandas.RangeIndex(1, measurement.runs + 1, name="run")
-    return pandas.DataFrame({"seconds": measurement.samples}, index=runs)
-
-
-def import_pandas() -> Any:
-    """The module pandas; raises OnnxCostError where it is not installed."""
-    try:
-        import pandas
-    except ImportError:
-        raise OnnxCostError("to_pandas() needs pandas, which is not installed: pip install pandas") from None
-    return pandas
-
-
-def measurement_to_dict(result: MeasurementResult) -> dict[str, Any]:
-    """The key ``measurement`` of the schema: ``status`` "ok" and what was measured, or "skipped" or "failed" and why."""
-
-    if isinstance(result, Unmeasured):
-        return {"status": result.status, "reason": result.reason}
-    return {
-        "status": "ok",
-        "reason": None,
-        **_conditions(result),
-        "latency": result.latency.to_dict(),
-        "samples": result.samples.tolist(),
-        "wall_seconds": result.wall_seconds,
-        "fps": result.fps,
-        "flops": result.flops,
-        "bound": result.bound,
-        "flops_per_second": result.flops_per_second,
-        "session_seconds": result.session_seconds,
-        "first_run_seconds": result.first_run_seconds,
-        **result.memory._asdict(),
-        "copies": None if result.copies is None else result.copies._asdict(),
-        "advice": [advice.text for advice in result.advice],
-    }
 
 
 def _conditions(measurement: Measurement) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
 from onnxcost.graph import NO_WORK, Caveat, Graph, Node, Tensor, Work
 from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
+from onnxcost.results import SCHEMA, Result, import_pandas
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, 
     return tuple(Group(name, tuple(members)) for name, members in groups.items())
 
 
-@dataclass(frozen=True)
-class CostReport:
+@dataclass(frozen=True, repr=False)
+class CostReport(Result):
     """The cost of a model: every node's, and the sums. ``caveats`` say what keeps the sums from being exact."""
 
     graph: Graph
@@ -126,7 +126,7 @@ class CostReport:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What there is to know of how the model was counted, in sentences."""
+        """Notes on how the model was counted, in sentences."""
         return tuple(dict.fromkeys(caveat.text for caveat in self.caveats))
 
     @property
@@ -204,7 +204,7 @@ class CostReport:
         return group_costs(self.counted, lambda cost: (cost.dtype,) if isinstance(cost, Counted) else ("",))
 
     def top(self, count: int | None, convention: Convention = FLOPS) -> tuple[Counted, ...]:
-        """The most expensive nodes, dearest first; all of them for None."""
+        """The most expensive nodes, the most expensive first; all of them for None."""
         return tuple(sorted(self.counted, key=lambda cost: -cost.count(convention))[:count])
 
     def to_dict(self, convention: Convention | str = FLOPS) -> dict[str, Any]:
@@ -212,18 +212,17 @@ class CostReport:
 
         Raises InputError for a convention that does not exist.
         """
-
         return report_to_dict(self, convention)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a node, in order of execution. Raises OnnxCostError where pandas is not installed."""
-
         return report_frame(self)
 
-    def _repr_html_(self) -> str:
-        """The report in a notebook. By name, because looks are made above: nothing here knows of them."""
-        html: str = import_module("onnxcost.render.notebook").report_html(self)
-        return html
+    def summary(self) -> str:
+        """The model and its totals."""
+        sign = {"": "", "lower": "≥ ", "upper": "≤ "}.get(self.bound, "~ ")
+        counts = f"{sign}{self.macs} MACs, {sign}{self.flops} FLOPs, {self.parameters} parameters"
+        return f"{self.graph.path or self.graph.name}: {counts}, {len(self.costs)} nodes"
 
 
 IDENTITY = ("name", "op_type", "domain", "scope", "dtype", "output_shape", "not_counted")
@@ -233,8 +232,6 @@ COLUMNS = (*IDENTITY, *NUMBERS)
 
 def report_frame(report: CostReport) -> pandas.DataFrame:
     """One row a node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers."""
-    from onnxcost.measurement import import_pandas
-
     pandas = import_pandas()
     frame = pandas.DataFrame([_record(cost) for cost in report.costs], columns=COLUMNS, dtype=object)
     for column in NUMBERS:
@@ -256,9 +253,6 @@ def _record(cost: NodeCost) -> tuple[Any, ...]:
     moved = cost.traffic
     numbers = (node.repeat, cost.count(MACS), cost.count(FLOPS), cost.parameters, moved.read_bytes, moved.write_bytes)
     return (*identity, cost.dtype, shape, None, *numbers)
-
-
-SCHEMA = "onnxcost/1"
 
 
 def report_to_dict(
@@ -325,12 +319,11 @@ def _model(graph: Graph) -> dict[str, Any]:
 
 def _tensors(tensors: Iterable[Tensor | None]) -> list[dict[str, Any] | None]:
     return [
-        None if tensor is None else {"name": tensor.name, "dtype": tensor.dtype, "shape": _shape(tensor)} for tensor in tensors
+        None
+        if tensor is None
+        else {"name": tensor.name, "dtype": tensor.dtype, "shape": None if tensor.dims is None else list(tensor.dims)}
+        for tensor in tensors
     ]
-
-
-def _shape(tensor: Tensor) -> list[int | str | None] | None:
-    return None if tensor.dims is None else list(tensor.dims)
 
 
 def _counts(counts: Group | Counted, convention: Convention) -> dict[str, int]:
@@ -392,8 +385,6 @@ def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
 
 
 def _measurement_fields(measurement: MeasurementResult | None, batches: Sequence[MeasurementResult]) -> dict[str, Any]:
-    from onnxcost.measurement import measurement_to_dict
-
     """The key ``batches`` is there where several were measured."""
-    several = {"batches": [measurement_to_dict(each) for each in batches]} if batches else {}
-    return {"measurement": None if measurement is None else measurement_to_dict(measurement), **several}
+    several = {"batches": [each.to_dict() for each in batches]} if batches else {}
+    return {"measurement": None if measurement is None else measurement.to_dict(), **several}

@@ -15,15 +15,25 @@ import onnxcost
 
 ROOT = Path(onnxcost.__file__).parent
 ORDER = (
-    *("version", "errors", "documents", "files", "processes", "graph", "formulas", "operators", "conventions", "ort_optimizer"),
+    *(
+        "version",
+        "errors",
+        "results",
+        "documents",
+        "files",
+        "processes",
+        "graph",
+        "formulas",
+        "operators",
+        "conventions",
+        "ort_optimizer",
+    ),
     *("analysis", "measurement", "report", "frontend", "estimator", "hardware", "runtime", "comparison", "scanning"),
     *("render", "cli", "__init__", "__main__"),
 )
 LAYERS = {package: number for number, package in enumerate(ORDER)}
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("ort_optimizer.pipeline", "analysis.memory"): "what a run works with are its constants and its live values",
-    ("report", "render.notebook"): "a result shows itself in a notebook",
-    ("measurement", "render.notebook"): "a result shows itself in a notebook",
 }
 HOMES = {"onnx": "frontend", "google.protobuf": "frontend", "onnxruntime": "runtime", "click": "cli", "rich": "render"}
 PATHS = sorted(ROOT.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Queries of a report: groups, totals, the dearest nodes."""
+"""Queries of a report: groups, totals, the most expensive nodes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_groups_add_up_to_the_whole(report: CostReport) -> None:
     assert sum(group.parameters for group in report.by_operator()) == report.parameters == 16
 
 
-def test_the_dearest_nodes_first(report: CostReport) -> None:
+def test_the_most_expensive_nodes_first(report: CostReport) -> None:
     assert [cost.node.name for cost in report.top(2)] == ["/e/0/MatMul", "/e/1/MatMul"]
     assert len(report.top(None)) == 4
 

@@ -150,7 +150,7 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
 def _explain(assessment: Assessment, asked: Asked, files: Sequence[str], named: Sequence[str]) -> Document:
     from onnxcost.hardware.predictors import predictors
     from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
-    from onnxcost.render.budget_explain import explanation_lines
+    from onnxcost.render.steps import explanation_lines
 
     predictor = predictors(named, files)[0]
     return Document(

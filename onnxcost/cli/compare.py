@@ -152,7 +152,7 @@ HELP = """Compare models: what each costs, how fast it is, which is the best, an
 A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report that was saved as JSON with
 'onnxcost MODEL -o cost.json'; all may be mixed.
 
-The models are timed by turns (A B C A B C ...), so that all meet the same machine. Of each the ratio of its latency to the
+Timing is interleaved (A B C A B C ...), so that all models meet the same machine. Of each the ratio of its latency to the
 first one's is given with its 95 % confidence interval; no difference is seen where that has 1 in it. It takes in that two
 processes of one model differ by up to 0.5 %. A saved report keeps the latency that it was saved with.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HELP = """Run MODEL with onnxruntime, in a process of its own, and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a
 file, or - for standard input.
 
-Runs are timed when they have become stable, for two seconds and ten runs at least. Inputs that no --input gives are made up.
+Runs are timed when they have become stable, for two seconds and ten runs at least. Inputs that no --input gives are synthetic.
 
 --format json has all samples, csv a line for each run (with --batches for each batch), table and markdown what a person reads.
 

@@ -295,7 +295,7 @@ MEASURING_OPTIONS: Mapping[str, Decorator] = {
     "concurrency": _option(
         "--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run in N streams side by side."
     ),
-    "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the inputs that are made up."),
+    "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the synthetic inputs."),
     "inputs": _option(
         "--input",
         "inputs",

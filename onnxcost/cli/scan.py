@@ -108,7 +108,7 @@ def _save_results(results: Mapping[str, Scanned]) -> str:
 
 
 def warn_of_scan(scan: Scan) -> None:
-    """What was assumed and made up, and how many models have warnings or advice: a line each, however many models there are."""
+    """What was assumed or is synthetic, and how many models have warnings or advice: a line each."""
     reports = [row.result.report for row in scan.rows if row.result.report]
     measurements = [each["measurement"] for each in reports if each.get("measurement")]
     dims = [dim for each in reports for dim in each["dims"] if dim["source"] == "assumed"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -80,6 +80,23 @@ class Agreement:
     def farthest(self) -> OutputDifference | None:
         """The output that is the farthest apart."""
         return max(self.outputs, key=lambda each: each.distance, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key ``outputs`` of a compared model."""
+        return {
+            "reference": self.reference,
+            "reason": self.reason or None,
+            "inputs": [fed._asdict() for fed in self.inputs],
+            "outputs": [
+                asdict(each) | {"absolute": _finite(each.absolute), "relative": _finite(each.relative)} for each in self.outputs
+            ],
+            "alone": list(self.alone),
+        }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return value if value is not None and isfinite(value) else None
 
 
 def arrangements(shape: Shape, wanted: Shape) -> list[Shape]:

@@ -108,7 +108,7 @@ def _load_source(source: LabeledSource, given: ComparisonInputs) -> CostReport |
 
 
 class Timing(NamedTuple):
-    """What came of measuring a model, and its latency's ratio to the baseline's, where both were timed by turns."""
+    """What came of measuring a model, and its latency's ratio to the baseline's, where both were timed interleaved."""
 
     result: MeasurementResult
     ratio: Ratio | None = None
@@ -174,8 +174,8 @@ def compare(
 ) -> Comparison:
     """Models, or reports saved as JSON, side by side: what each costs, how fast it is, which is the best.
 
-    The models are timed by turns unless ``run`` is false; with ``check_outputs`` the outputs of all are held against those of
-    the first. The other arguments are those of ``onnxcost.measure``; each model takes what it has a name for. ``sort`` and
+    Timing is interleaved; there is none if ``run`` is false. With ``check_outputs`` the outputs of all are held against those
+    of the first. The other arguments are those of ``onnxcost.measure``; each model takes what it has a name for. ``sort`` and
     ``pareto`` are names of metrics.
 
     What cannot be read is in the result as broken, what cannot be run as a candidate without a latency. Raises InputError
@@ -207,14 +207,14 @@ def refuse_too_few(sources: Sequence[LabeledSource], check_outputs: bool) -> Non
 
 
 class Timings(NamedTuple):
-    """What came of measuring the models that are no saved reports, by label, and what there is to say of how it was done."""
+    """What came of measuring the models that are no saved reports, by label, and notes on how it was done."""
 
     by_label: Mapping[str, Timing] = {}
     notes: tuple[str, ...] = ()
 
 
 def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on_progress: OnProgress | None = None) -> Timings:
-    """The models that are no saved reports, timed by turns. Raises InputError for settings that no turns can be made of."""
+    """The models that are no saved reports, timed interleaved. Raises InputError for settings that no turns can be made of."""
     from onnxcost.comparison.interleaved import measure_interleaved
 
     models, reports = _select_runnable(results)
@@ -239,7 +239,7 @@ def _notes(groups: Sequence[Sequence[int]], names: Sequence[str]) -> list[str]:
     alone = [names[group[0]] for group in groups if group[0] != 0]
     notes = []
     if len(together) > 1:
-        notes.append(f"timed in {len(together)} groups, in each by turns with {names[0]}: they are too many for one")
+        notes.append(f"timed in {len(together)} groups, each interleaved with {names[0]}: they are too many for one")
     if alone:
         notes.append(f"{', '.join(alone)}: timed alone, as memory is too small for it and {names[0]} at the same time")
     return notes

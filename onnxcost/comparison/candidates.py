@@ -13,6 +13,8 @@ from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError
 from onnxcost.measurement import Ratio
+from onnxcost.results import SCHEMA, Result
+from onnxcost.version import __version__
 
 Document = Mapping[str, Any]
 
@@ -175,8 +177,8 @@ class Broken(NamedTuple):
         return self.reason if self.label in self.reason else f"{self.label}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Result):
     """Models in the order in which they are shown; ``baseline``, one of them, is what the others are held against.
 
     ``convention`` is the name of the one whose number stands for the work; ``sort`` and ``pareto`` are names of metrics.
@@ -237,6 +239,48 @@ class Comparison:
         having = [each for each in self.candidates if all(metric in each.values for metric in self.pareto)]
         costs = [[candidate.cost(metric) for metric in self.pareto] for candidate in having]
         return frozenset(one.label for one, cost in zip(having, costs, strict=True) if not any(_beats(c, cost) for c in costs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1`` with the keys ``models`` and ``broken``."""
+        best = {name: self.best(name) for name in self.metrics}
+        return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "convention": self.convention,
+            "baseline": self.baseline.label,
+            "models": [self._model(model, best) for model in self.candidates],
+            "broken": [broken._asdict() for broken in self.broken],
+        }
+
+    def _model(self, model: Candidate, best: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+        checked = any(each.agreement for each in self.candidates)
+        return {
+            "label": model.label,
+            "bound": model.bound,
+            "metrics": dict(model.values),
+            "relative": {name: self.relative(model, name) for name in model.values},
+            "best": [name for name, labels in best.items() if model.label in labels],
+            **({"pareto": model.label in self.front()} if self.pareto else {}),
+            "latency_ratio": model.ratio and model.ratio.value,
+            "latency_ratio_ci95": list(model.ratio.ci95) if model.ratio and model.ratio.ci95 else None,
+            "not_measured": model.unmeasured or None,
+            **({"outputs": model.agreement and model.agreement.to_dict()} if checked else {}),
+            "conditions": list(model.conditions),
+            "warnings": list(model.notes),
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row a model: its label, its metrics, and its latency over the first model's."""
+        return [
+            {"model": each.label, **{name: each.values.get(name) for name in self.metrics}, "bound": each.bound}
+            | {"latency_ratio": each.ratio and each.ratio.value}
+            for each in self.candidates
+        ]
+
+    def summary(self) -> str:
+        """The models, the first one's name, and how many could not be compared."""
+        names = ", ".join(each.label for each in self.candidates)
+        return f"{names}, against {self.baseline.label}" + (f", {len(self.broken)} broken" if self.broken else "")
 
     def _having(self, metric: str) -> list[Candidate]:
         return [candidate for candidate in self.candidates if metric in candidate.values]

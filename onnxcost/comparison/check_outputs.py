@@ -46,7 +46,7 @@ def check_outputs(
 ) -> list[Agreement]:
     """How far each other model's outputs are from the first's, on the same inputs. ``reports`` are the estimates.
 
-    The first model's inputs are made up or given as for a measurement. An input of another model gets the array of the one of
+    The first model's inputs are synthetic or given as for a measurement. An input of another model gets the array of the one of
     the same name, else of the first one left that fits in type and shape, in their order; NCHW is transposed to NHWC and back.
     """
     known = [question.estimate() for question in questions] if reports is None else reports

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, trait_of
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
@@ -240,6 +240,30 @@ class Differences:
         """What the right one's traffic is more."""
         return sum(each.traffic for each in self.operators)
 
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of the key ``differences`` of a comparison."""
+        return {
+            "model": self.right.label,
+            "count": self.count,
+            "parameters": self.parameters,
+            "traffic_bytes": self.traffic,
+            "operators": [
+                {
+                    "op_type": each.operator,
+                    "nodes": [each.left.nodes, each.right.nodes],
+                    "count": [each.left.count, each.right.count],
+                    "parameters": [each.left.parameters, each.right.parameters],
+                    "traffic_bytes": [each.left.traffic, each.right.traffic],
+                }
+                for each in self.operators
+            ],
+            "layers": {"alike": self.alignment.alike, "of": list(self.alignment.layers), "correspond": self.alignment.is_close},
+            "changes": [asdict(change) for change in self.changes],
+            "different_layers": [
+                {"nodes": [_node(pair.left), _node(pair.right)], "count": count_difference(pair)} for pair in self.layers
+            ],
+        }
+
     @cached_property
     def alignment(self) -> Alignment:
         """The nodes of both, in pairs."""
@@ -259,6 +283,18 @@ class Differences:
 
 def _macs(node: CostedNode | None) -> int:
     return node.macs if node else 0
+
+
+def _node(node: CostedNode | None) -> dict[str, Any] | None:
+    if node is None:
+        return None
+    return {
+        "name": node.name,
+        "op_type": node.operator,
+        "output": list(node.output),
+        "macs": node.macs,
+        "count": node.count,
+    }
 
 
 def count_difference(pair: NodePair) -> int:

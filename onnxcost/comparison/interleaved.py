@@ -33,7 +33,7 @@ PROCESS_BYTES = 150 << 20
 
 class InterleavedResults(NamedTuple):
     """The results in the order of the models; ``ratios`` are to the first one's latency, None for itself and where one of the
-    two was not measured or the two were not timed by turns. ``groups`` are the models that were, by their places.
+    two was not measured or the two were not timed interleaved. ``groups`` are the models that were, by their places.
     """
 
     results: tuple[MeasurementResult, ...]

@@ -9,7 +9,7 @@ from onnxcost.comparison.candidates import METRICS, Candidate, CostedNode, Coste
 from onnxcost.conventions import FLOPS, MACS
 from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 
 HOW = "'onnxcost MODEL -o cost.json' makes one"
 
@@ -138,7 +138,7 @@ def _assumption_notes(report: Document) -> list[str]:
 
 
 def _synthetic_notes(report: Document) -> list[str]:
-    """A line on weights that were made up to run the model."""
+    """A line on synthetic weights that the model was run with."""
     measurement = report.get("measurement") or {}
     return ["timed with random weights, as the file lacks them"] if measurement.get("weights") == "synthesised" else []
 

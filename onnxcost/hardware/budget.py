@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
@@ -14,10 +15,25 @@ from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.graph import BoundDim, Graph
 from onnxcost.hardware.catalogue import suggest
 from onnxcost.hardware.memory_fit import cache_of, fits_of
-from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict
+from onnxcost.hardware.prediction import (
+    FITS,
+    LEVELS,
+    MARGINAL,
+    NO,
+    UNKNOWN,
+    Check,
+    Fit,
+    Interval,
+    NodeTime,
+    Predictor,
+    Remedy,
+    Verdict,
+)
 from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.workload import demand_of
 from onnxcost.report import CostReport
+from onnxcost.results import SCHEMA, Result
+from onnxcost.version import __version__
 
 TYPES: Mapping[str, Mapping[str, str]] = {
     "float16": dict.fromkeys(("float64", "float32"), "float16"),
@@ -166,8 +182,8 @@ def limits_of(given: Mapping[str, object]) -> Limits:
     )
 
 
-@dataclass(frozen=True)
-class Assessment:
+@dataclass(frozen=True, repr=False)
+class Assessment(Result):
     """A model held against its budget: the limits of its own, and the verdicts on devices.
 
     ``are_named`` says that the user asked for these devices: then one that does not keep the budget is a failure.
@@ -189,6 +205,84 @@ class Assessment:
     def failed(self) -> tuple[Check, ...]:
         """The limits of the model's own that it does not keep."""
         return tuple(check for check in self.checks if check.level in (NO, UNKNOWN))
+
+    def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1``; with ``nodes`` the predicted steps of each device, too."""
+        return {"schema": SCHEMA, "version": __version__, **self.document(nodes=nodes)}
+
+    def document(self, *, nodes: bool = False) -> dict[str, Any]:
+        """An entry of the key ``budgets``."""
+        report = self.report
+        return {
+            "model": {"path": report.graph.path, "macs": report.macs, "parameters": report.parameters, "bound": report.bound},
+            "limits": dict(self.limits.given),
+            "checks": [check._asdict() for check in self.checks],
+            "devices": [_verdict(verdict, nodes=nodes) for verdict in self.verdicts],
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row a device, in base units."""
+        rows = []
+        for verdict in self.verdicts:
+            latency, fps = verdict.prediction.latency or (None, None, None), verdict.prediction.fps or (None, None, None)
+            row = {"device": verdict.name, "kind": verdict.kind, "level": verdict.level, "price": verdict.price}
+            row |= {"latency_low": latency[0], "latency_high": latency[1], "fps_low": fps[0], "fps_high": fps[1]}
+            rows.append(row | {f"{fit.what}_needed": fit.needed for fit in verdict.fits})
+        return rows
+
+    def summary(self) -> str:
+        """The model, and how many devices are at each level."""
+        levels = Counter(verdict.level for verdict in self.verdicts)
+        return f"{self.label}: " + ", ".join(f"{levels[level]} {level}" for level in LEVELS if level in levels)
+
+
+def _verdict(verdict: Verdict, *, nodes: bool) -> dict[str, Any]:
+    prediction = verdict.prediction
+    return {
+        "device": verdict.name,
+        "title": verdict.title,
+        "kind": verdict.kind,
+        "level": verdict.level,
+        "checks": [check._asdict() for check in verdict.checks],
+        "batch": prediction.batch,
+        "bound": None if prediction.bound is None else {"seconds": prediction.bound, "basis": "bound"},
+        "latency": _interval(prediction.latency),
+        "fps": _interval(prediction.fps),
+        "limit": prediction.limit or None,
+        "compute_bound_nodes": prediction.nodes_by_limit.get("compute", 0),
+        "memory_bound_nodes": prediction.nodes_by_limit.get("memory", 0),
+        "runs_as": dict(prediction.runs_as),
+        "unsupported": list(prediction.unsupported),
+        "not_known": list(prediction.missing),
+        "notes": list(prediction.notes),
+        "memory": [_fit(fit) for fit in verdict.fits],
+        "cache": None if verdict.cache is None else {**verdict.cache._asdict(), "sequence_bytes": verdict.cache.sequence_bytes},
+        "price": verdict.price,
+        "power": verdict.power,
+        "energy": None
+        if verdict.energy is None
+        else {"joules_at_most": verdict.energy, "basis": "power × the longest latency"},
+        "remedies": [
+            {"change": remedy.change, "level": remedy.verdict.level, "fps": _interval(remedy.verdict.prediction.fps)}
+            for remedy in verdict.remedies
+        ],
+        **({"nodes": [_node(node) for node in prediction.nodes]} if nodes else {}),
+    }
+
+
+def _interval(span: Interval | None) -> dict[str, Any] | None:
+    return None if span is None else span._asdict()
+
+
+def _fit(fit: Fit) -> dict[str, Any]:
+    return {
+        "what": fit.what, "needed_bytes": fit.needed, "parts": dict(fit.parts), "available_bytes": fit.available,
+        "headroom_bytes": fit.headroom, "basis": fit.basis,
+    }  # fmt: skip
+
+
+def _node(node: NodeTime) -> dict[str, Any]:
+    return {**node._asdict(), "span": node.span._asdict(), "limit": node.limit}
 
 
 def model_checks(report: CostReport, limits: Limits) -> tuple[Check, ...]:

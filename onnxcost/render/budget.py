@@ -7,17 +7,16 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 from onnxcost.hardware.budget import Assessment, Limits
 from onnxcost.hardware.device import FIGURES
-from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, NodeTime, Verdict
+from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
 from onnxcost.render.escaping import markdown, plain, shorten
 from onnxcost.render.formats import csv_text, dumps, markdown_table
 from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table, wrap_pieces
 from onnxcost.render.units import binary, seconds, si
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
@@ -233,8 +232,8 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
     )
-    dearest = best.price if fits and best.price is not None else float("inf")
-    cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < dearest]
+    highest = best.price if fits and best.price is not None else float("inf")
+    cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < highest]
     unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
     changed = next((verdict for verdict in cheaper if verdict.level == NO and _has_fitting_remedy(verdict)), None)
     if unsure:
@@ -376,75 +375,12 @@ HEADER = (
 
 def budget_json(assessment: Assessment, *, nodes: bool = False) -> str:
     """A document with the keys ``model``, ``limits``, ``checks`` and ``devices``; with ``nodes`` each device's steps, too."""
-    return dumps({"schema": SCHEMA, "version": __version__, **_document(assessment, nodes=nodes)})
+    return dumps(assessment.to_dict(nodes=nodes))
 
 
 def budgets_json(assessments: Sequence[Assessment]) -> str:
     """The documents of several models, under ``budgets``."""
-    return dumps({"schema": SCHEMA, "version": __version__, "budgets": [_document(each) for each in assessments]})
-
-
-def _document(assessment: Assessment, *, nodes: bool = False) -> dict[str, Any]:
-    report = assessment.report
-    return {
-        "model": {"path": report.graph.path, "macs": report.macs, "parameters": report.parameters, "bound": report.bound},
-        "limits": dict(assessment.limits.given),
-        "checks": [_check(check) for check in assessment.checks],
-        "devices": [_verdict(verdict, nodes=nodes) for verdict in assessment.verdicts],
-    }
-
-
-def _verdict(verdict: Verdict, *, nodes: bool) -> dict[str, Any]:
-    prediction = verdict.prediction
-    return {
-        "device": verdict.name,
-        "title": verdict.title,
-        "kind": verdict.kind,
-        "level": verdict.level,
-        "checks": [_check(check) for check in verdict.checks],
-        "batch": prediction.batch,
-        "bound": None if prediction.bound is None else {"seconds": prediction.bound, "basis": "bound"},
-        "latency": _interval(prediction.latency),
-        "fps": _interval(prediction.fps),
-        "limit": prediction.limit or None,
-        "compute_bound_nodes": prediction.nodes_by_limit.get("compute", 0),
-        "memory_bound_nodes": prediction.nodes_by_limit.get("memory", 0),
-        "runs_as": dict(prediction.runs_as),
-        "unsupported": list(prediction.unsupported),
-        "not_known": list(prediction.missing),
-        "notes": list(prediction.notes),
-        "memory": [_fit(fit) for fit in verdict.fits],
-        "cache": None if verdict.cache is None else {**verdict.cache._asdict(), "sequence_bytes": verdict.cache.sequence_bytes},
-        "price": verdict.price,
-        "power": verdict.power,
-        "energy": None
-        if verdict.energy is None
-        else {"joules_at_most": verdict.energy, "basis": "power × the longest latency"},
-        "remedies": [
-            {"change": remedy.change, "level": remedy.verdict.level, "fps": _interval(remedy.verdict.prediction.fps)}
-            for remedy in verdict.remedies
-        ],
-        **({"nodes": [_node(node) for node in prediction.nodes]} if nodes else {}),
-    }
-
-
-def _interval(span: Interval | None) -> dict[str, Any] | None:
-    return None if span is None else span._asdict()
-
-
-def _check(check: Check) -> dict[str, Any]:
-    return check._asdict()
-
-
-def _fit(fit: Fit) -> dict[str, Any]:
-    return {
-        "what": fit.what, "needed_bytes": fit.needed, "parts": dict(fit.parts), "available_bytes": fit.available,
-        "headroom_bytes": fit.headroom, "basis": fit.basis,
-    }  # fmt: skip
-
-
-def _node(node: NodeTime) -> dict[str, Any]:
-    return {**node._asdict(), "span": node.span._asdict(), "limit": node.limit}
+    return dumps({"schema": SCHEMA, "version": __version__, "budgets": [each.document() for each in assessments]})
 
 
 def budget_csv(assessments: Sequence[Assessment]) -> str:

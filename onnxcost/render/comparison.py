@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from onnxcost.comparison.agreement import Agreement
-from onnxcost.comparison.candidates import MEASURED, METRICS, Candidate, Comparison, CostedNode
-from onnxcost.comparison.differences import Differences, count_difference
+from onnxcost.comparison.candidates import MEASURED, METRICS, Candidate, Comparison
+from onnxcost.comparison.differences import Differences
 from onnxcost.comparison.gate import Excess
 from onnxcost.render.differences import (
     TITLES,
@@ -30,8 +27,6 @@ from onnxcost.render.formats import csv_text, dumps, markdown_table
 from onnxcost.render.layout import GAP, INDENT, OPTIONAL, UNICODE, Column, Glyphs, Line, Screen, StyledText, spell_out, table
 from onnxcost.render.report import Table
 from onnxcost.render.units import WRITERS, align_units, relation_text
-from onnxcost.report import SCHEMA
-from onnxcost.version import __version__
 
 
 class TextRow(NamedTuple):
@@ -42,7 +37,7 @@ class TextRow(NamedTuple):
 
 
 def text_rows(comparison: Comparison, glyphs: Glyphs) -> list[TextRow]:
-    """What there is to say in words: the inputs, the ratio of the latencies, the Pareto front."""
+    """In words: the inputs, the ratio of the latencies, the Pareto front."""
     models = comparison.candidates
     rows = [TextRow("Input", [input_text(model, glyphs) for model in models])]
     if any(model.ratio for model in models):
@@ -232,99 +227,7 @@ def _failures(comparison: Comparison, screen: Screen) -> list[Line]:
 
 def comparison_json(comparison: Comparison, differences: Sequence[Differences]) -> str:
     """A document with the keys ``models``, ``broken`` and ``differences``; what a model lacks is not among its metrics."""
-    return dumps(
-        {
-            "schema": SCHEMA,
-            "version": __version__,
-            "convention": comparison.convention,
-            "baseline": comparison.baseline.label,
-            "models": _models(comparison),
-            "broken": [broken._asdict() for broken in comparison.broken],
-            "differences": [_differences(each) for each in differences],
-        }
-    )
-
-
-def _models(comparison: Comparison) -> list[dict[str, Any]]:
-    best = {name: comparison.best(name) for name in comparison.metrics}
-    front = comparison.front()
-    checked = any(model.agreement for model in comparison.candidates)
-    return [
-        {
-            "label": model.label,
-            "bound": model.bound,
-            "metrics": dict(model.values),
-            "relative": {name: comparison.relative(model, name) for name in model.values},
-            "best": [name for name, labels in best.items() if model.label in labels],
-            **({"pareto": model.label in front} if comparison.pareto else {}),
-            "latency_ratio": model.ratio and model.ratio.value,
-            "latency_ratio_ci95": list(model.ratio.ci95) if model.ratio and model.ratio.ci95 else None,
-            "not_measured": model.unmeasured or None,
-            **({"outputs": _outputs(model.agreement)} if checked else {}),
-            "conditions": list(model.conditions),
-            "warnings": list(model.notes),
-        }
-        for model in comparison.candidates
-    ]
-
-
-def _outputs(agreement: Agreement | None) -> dict[str, Any] | None:
-    if agreement is None:
-        return None
-    return {
-        "reference": agreement.reference,
-        "reason": agreement.reason or None,
-        "inputs": [fed._asdict() for fed in agreement.inputs],
-        "outputs": [
-            asdict(each) | {"absolute": _finite(each.absolute), "relative": _finite(each.relative)}
-            for each in agreement.outputs
-        ],
-        "alone": list(agreement.alone),
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity."""
-    return value if value is not None and isfinite(value) else None
-
-
-def _differences(differences: Differences) -> dict[str, Any]:
-    alignment = differences.alignment
-    return {
-        "model": differences.right.label,
-        "count": differences.count,
-        "parameters": differences.parameters,
-        "traffic_bytes": differences.traffic,
-        "operators": [
-            {
-                "op_type": each.operator,
-                "nodes": [each.left.nodes, each.right.nodes],
-                "count": [each.left.count, each.right.count],
-            }
-            | {
-                "parameters": [each.left.parameters, each.right.parameters],
-                "traffic_bytes": [each.left.traffic, each.right.traffic],
-            }
-            for each in differences.operators
-        ],
-        "layers": {"alike": alignment.alike, "of": list(alignment.layers), "correspond": alignment.is_close},
-        "changes": [asdict(change) for change in differences.changes],
-        "different_layers": [
-            {"nodes": [_node(pair.left), _node(pair.right)], "count": count_difference(pair)} for pair in differences.layers
-        ],
-    }
-
-
-def _node(node: CostedNode | None) -> dict[str, Any] | None:
-    if node is None:
-        return None
-    return {
-        "name": node.name,
-        "op_type": node.operator,
-        "output": list(node.output),
-        "macs": node.macs,
-        "count": node.count,
-    }
+    return dumps(comparison.to_dict() | {"differences": [each.to_dict() for each in differences]})
 
 
 def comparison_csv(comparison: Comparison) -> str:

@@ -28,7 +28,7 @@ from onnxcost.render.escaping import markdown
 from onnxcost.render.formats import csv_text, dumps, markdown_table
 from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table
 from onnxcost.render.units import binary, rate, si
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
 MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "unverified": "?", "given": "!"}

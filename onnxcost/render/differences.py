@@ -322,7 +322,7 @@ def number_text(value: float | None) -> str:
 
 
 def output_remarks(each: OutputDifference) -> list[str]:
-    """What there is to say of an output besides its numbers."""
+    """Notes on an output besides its numbers."""
     named = [f"is {each.other}"] if each.other not in ("", each.name) else []
     return [*named, *(["transposed"] if each.is_transposed else []), *_differing(each)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from onnxcost.render.formats import csv_text, dumps, markdown_table
 from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, spell_out
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
 TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Maths", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}

@@ -188,18 +188,18 @@ STYLES: Mapping[str, str] = {
     "bar": "blue",
     "caution": "yellow",
 }
-"""Styles by their role, in the words of rich. All are of the 16 colours, which the user's terminal chooses the looks of."""
+"""Styles by their role, in the words of rich. All are of the 16 colors, which the user's terminal chooses the looks of."""
 
 WIDTH_OF_A_FILE = 100
 LEAST_WIDTH, MOST_WIDTH = 60, 1000
 
 
 class Screen(NamedTuple):
-    """What the output goes to: ``width`` in columns, its glyphs, and whether it takes colours."""
+    """What the output goes to: ``width`` in columns, its glyphs, and whether it takes colors."""
 
     width: int = WIDTH_OF_A_FILE
     glyphs: Glyphs = UNICODE
-    colour: bool = False
+    color: bool = False
 
 
 def detect_screen(stream: TextIO | None) -> Screen:
@@ -211,11 +211,11 @@ def detect_screen(stream: TextIO | None) -> Screen:
         columns = os.environ.get("COLUMNS", "")
         width = int(columns) if is_whole(columns) and int(columns) else WIDTH_OF_A_FILE
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
-    colour = (is_terminal and os.environ.get("TERM") != "dumb") or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
+    color = (is_terminal and os.environ.get("TERM") != "dumb") or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
     return Screen(
         min(max(width, LEAST_WIDTH), MOST_WIDTH),
         UNICODE if encoding.startswith("utf") else ASCII,
-        colour and not os.environ.get("NO_COLOR"),
+        color and not os.environ.get("NO_COLOR"),
     )
 
 
@@ -225,8 +225,8 @@ def text_of(lines: Iterable[Line]) -> str:
 
 
 def write(lines: Iterable[Line], stream: TextIO, screen: Screen) -> None:
-    """Write the lines to the stream; rich, which knows what colours a terminal has, is imported only where there are any."""
-    if not screen.colour:
+    """Write the lines to the stream; rich, which knows what colors a terminal has, is imported only where there are any."""
+    if not screen.color:
         stream.write(text_of(lines))
         return
     from rich.console import Console

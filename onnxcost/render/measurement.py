@@ -158,7 +158,7 @@ def _memory(measurement: Measurement, report: CostReport | None) -> list[Entry]:
     memory = measurement.memory
     before = "" if memory.baseline_rss_bytes is None else f", {binary(memory.baseline_rss_bytes)} before the session"
     estimated = None if report is None else report.memory.peak_activation_bytes
-    activations = [memory_entry("Activations", memory.arena_activation_bytes, "at their peak", estimated)]
+    activations = [memory_entry("Activations", memory.arena_activation_bytes, "at peak", estimated)]
     return [
         memory_entry("Memory", memory.peak_rss_bytes, f"peak of the process{before}"),
         memory_entry("Arena", memory.arena_peak_bytes, "peak of onnxruntime's arena"),

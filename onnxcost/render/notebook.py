@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from onnxcost.comparison.candidates import Comparison
+from onnxcost.measurement import Measurement, Unmeasured
+from onnxcost.render.comparison import metric_column
 from onnxcost.render.escaping import LONGEST_WORD, html, shorten
 from onnxcost.render.layout import UNICODE
 from onnxcost.render.measurement import describe_device, describe_run, measurement_entries
+from onnxcost.render.profile import ProfileView, describe_uncounted_nodes, profile_node_table, profile_operator_table, reconcile
 from onnxcost.render.report import (
     Entry,
     Table,
@@ -19,14 +22,52 @@ from onnxcost.render.report import (
     operator_table,
     summary_entries,
 )
+from onnxcost.report import CostReport
+from onnxcost.results import Result
+from onnxcost.runtime.profile import Profile
 
-if TYPE_CHECKING:
-    from onnxcost.measurement import Measurement
-    from onnxcost.report import CostReport
+
+def to_html(result: Result) -> str:
+    """What a notebook shows of any result."""
+    if isinstance(result, CostReport):
+        return report_html(result)
+    if isinstance(result, Measurement):
+        return measurement_html(result)
+    if isinstance(result, Profile):
+        return profile_html(result)
+    heading = f"<p>{html(result.summary())}</p>"
+    if isinstance(result, Unmeasured):
+        return heading
+    if isinstance(result, Comparison):
+        columns = [metric_column(result, name, UNICODE) for name in result.metrics]
+        rows = zip((each.label for each in result.candidates), *(texts for _, texts in columns), strict=True)
+        return heading + _rows(rows, [False, *(True for _ in columns)], ["Model", *(title for title, _ in columns)])
+    records = list(result.to_records())
+    titles = list(dict.fromkeys(key for record in records for key in record))
+    cells = ([_cell(record.get(title)) for title in titles] for record in records)
+    return heading + _rows(cells, [False for _ in titles], titles)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def profile_html(profile: Profile) -> str:
+    """How the times fit each other, what is not counted, and the slowest operators and nodes."""
+    view = ProfileView()
+    return "\n".join(
+        [
+            _heading("Profiled", model_facts(profile.report.graph)),
+            _entries(reconcile(profile, UNICODE)),
+            *(f"<p>{html(line)}</p>" for line in describe_uncounted_nodes(profile)),
+            table_html(profile_operator_table(profile, view, UNICODE)),
+            table_html(profile_node_table(profile, view, UNICODE)),
+        ]
+    )
 
 
 def report_html(report: CostReport) -> str:
-    """The model, its totals, what is not counted, operators and dearest nodes."""
+    """The model, its totals, what is not counted, operators and the most expensive nodes."""
     view = View()
     return "\n".join(
         [

@@ -79,7 +79,7 @@ def _memory(profile: Profile) -> list[Entry]:
     estimated = profile.report.memory.peak_activation_bytes
     return [
         memory_entry("Arena", profile.memory.peak_bytes, "peak of onnxruntime's arena"),
-        memory_entry("Activations", profile.peak_activation_bytes, "at their peak", estimated),
+        memory_entry("Activations", profile.peak_activation_bytes, "at peak", estimated),
     ]
 
 

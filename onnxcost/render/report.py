@@ -20,7 +20,7 @@ from onnxcost.report import CostReport, Group, NodeCost, Uncounted
 class View:
     """What to show: ``top`` nodes (None for all, 0 for no table) and a tree ``depth`` levels deep (None for no tree).
 
-    ``sort`` is a name in SORTS; None sorts by the convention's number, dearest first.
+    ``sort`` is a name in SORTS; None sorts by the convention's number, most expensive first.
     """
 
     convention: Convention = FLOPS
@@ -233,14 +233,14 @@ def _weights_note(report: CostReport) -> str:
     by_dtype = report.memory.weight_bytes_by_dtype
     if len(by_dtype) == 1:
         return next(iter(by_dtype))
-    dearest_first = sorted(by_dtype.items(), key=lambda item: -item[1])
-    return ", ".join(f"{dtype} {binary(size)}" for dtype, size in dearest_first)
+    largest_first = sorted(by_dtype.items(), key=lambda item: -item[1])
+    return ", ".join(f"{dtype} {binary(size)}" for dtype, size in largest_first)
 
 
 def _peak(peak: int | None, bound: str) -> Entry:
     if peak is None:
         return Entry("Activations", "unknown", "", "while a shape is open")
-    return quantity_entry("Activations", binary(peak), "at their peak", bound=bound)
+    return quantity_entry("Activations", binary(peak), "at peak", bound=bound)
 
 
 def _nodes(report: CostReport) -> Entry:

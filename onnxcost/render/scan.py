@@ -10,7 +10,7 @@ from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import csv_text, dumps, markdown_table
 from onnxcost.render.layout import GAP, OPTIONAL, UNICODE, Column, Glyphs, Line, Screen, spell_out, table
 from onnxcost.render.units import align_units, exact, plural
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 from onnxcost.scanning.results import Scan, ScanRow
 from onnxcost.version import __version__
 

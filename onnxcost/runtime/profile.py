@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.conventions import FLOPS, MACS, Convention
 from onnxcost.errors import UnknownShape
 from onnxcost.report import CostReport, Group, Uncounted, measurements_to_dict
+from onnxcost.results import Result
 
 if TYPE_CHECKING:
     from onnxcost.graph import Graph
@@ -143,8 +144,8 @@ def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> Profiled
     return ProfiledGroup(nodes[0].runs, executions, total_seconds, costs, key, nodes)
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(Result):
     """The nodes of the graph that onnxruntime really ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
     profiled runs, which profiling makes longer. ``measurement`` is what was measured without it, None where that was not done.
     """
@@ -239,8 +240,16 @@ class Profile:
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as plain data: a document of the schema ``onnxcost/1`` with the keys ``measurement`` and ``profile``."""
-
         return profile_to_dict(self)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row a node, in order of execution, under the keys of ``nodes`` of the JSON document."""
+        return [{**_node(node, self), "scope": "/".join(node.costs.costs[0].node.scope)} for node in self.nodes]
+
+    def summary(self) -> str:
+        """The model, its nodes' time, and how many runs were profiled."""
+        graph = self.report.graph
+        return f"{graph.path or graph.name}: {self.node_seconds:.6g} s in {len(self.nodes)} nodes, {self.runs} runs"
 
 
 def profile_to_dict(profile: Profile) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from onnxcost.documents import parse_json
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.files import models_in, replace_file
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA
 from onnxcost.scanning import pool
 from onnxcost.scanning.pool import ScanInputs, Task
 from onnxcost.scanning.results import Document, Scanned, key_of, stamp_of
@@ -251,7 +251,7 @@ def _measure_all(
 
 
 def _measure_one(result: Scanned, given: ScanInputs, settings: Settings, on_progress: OnProgress | None) -> Scanned:
-    from onnxcost.measurement import Unmeasured, measurement_to_dict
+    from onnxcost.measurement import Unmeasured
     from onnxcost.runtime.api import measure
 
     start = time.perf_counter()
@@ -263,7 +263,7 @@ def _measure_one(result: Scanned, given: ScanInputs, settings: Settings, on_prog
         found = Unmeasured("failed", str(error))
     except Exception as error:
         found = Unmeasured("failed", describe_failure(error))
-    measurement = {key: value for key, value in measurement_to_dict(found).items() if key != "samples"}
+    measurement = {key: value for key, value in found.to_dict().items() if key != "samples"}
     return replace(
         result,
         status="unmeasured" if isinstance(found, Unmeasured) else "ok",

@@ -12,7 +12,7 @@ from onnxcost.comparison.candidates import METRICS, Candidate, rank
 from onnxcost.comparison.saved import read_candidate
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.documents import is_figure
-from onnxcost.report import SCHEMA
+from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
 Document = Mapping[str, Any]
@@ -26,8 +26,8 @@ class Stamp(NamedTuple):
     modified_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+@dataclass(frozen=True, slots=True, repr=False)
+class Scanned(Result):
     """A model of a scan, and in how many ``seconds`` it was done. ``reason`` says why its ``status`` is not "ok":
 
     "unmeasured", it was counted but could not be run; "failed", it could not be counted; "unfinished", its process ran out of
@@ -57,6 +57,18 @@ class Scanned:
             "options": dict(self.options),
             **(self.report or {}),
         }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row: the path, the status, and the metrics as far as they are known. ``pandas.concat`` joins those of a scan."""
+        found = _candidate(self.path, self)
+        row = {"path": self.path, "status": self.status, "reason": self.reason or None, "seconds": self.seconds}
+        return [row | {name: found.values.get(name) if found else None for name in METRICS}]
+
+    def summary(self) -> str:
+        """The path, the status, and the counts or the reason."""
+        totals = (self.report or {}).get("totals")
+        counts = f"{totals['macs']} MACs, {totals['flops']} FLOPs, {totals['parameters']} parameters" if totals else ""
+        return f"{self.path}: {', '.join(filter(None, (self.status, self.reason, counts)))}"
 
     def to_line(self) -> str:
         """The JSON line, with its end."""

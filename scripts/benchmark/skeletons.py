@@ -1,4 +1,4 @@
-"""Whether a skeleton with made-up weights takes as long as the model that it is of: both timed by turns.
+"""Whether a skeleton with made-up weights takes as long as the model that it is of: both timed interleaved.
 
     python -m scripts.benchmark.skeletons [MODEL ...]
 

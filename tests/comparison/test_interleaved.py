@@ -1,4 +1,4 @@
-"""Models timed by turns: what is asked of which process when, and what is made of their answers."""
+"""Models timed interleaved: what is asked of which process when, and what is made of their answers."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_saved_reports_alone_are_not_timed(sources: list[LabeledSource], monkeyp
     ("groups", "notes"),
     [
         (((0, 1),), ()),
-        (((0, 2), (0, 1)), ("timed in 2 groups, in each by turns with images: they are too many for one",)),
+        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: they are too many for one",)),
         (((0,), (1,)), ("tokens: timed alone, as memory is too small for it and images at the same time",)),
     ],
 )

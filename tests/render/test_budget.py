@@ -30,8 +30,8 @@ from onnxcost.render.budget import (
     rough_text,
     tightest,
 )
-from onnxcost.render.budget_explain import explanation_lines
 from onnxcost.render.layout import ASCII, Screen, text_of
+from onnxcost.render.steps import explanation_lines
 from tests.hardware.machines import MATMUL, machine, part
 from tests.hardware.test_memory_fit import decoder
 

@@ -51,7 +51,7 @@ Measured  cpu · A Processor · onnxruntime 1.30.0
   First run    39.00 ms       2.000 × the median
   Memory       64.00 MiB      peak of the process, 40.00 MiB before the session
   Arena        3.000 MiB      peak of onnxruntime's arena
-  Activations  1.000 MiB      at their peak, estimated 2.000 KiB
+  Activations  1.000 MiB      at peak, estimated 2.000 KiB
 """
 
 ON_A_GPU = measurement(

@@ -45,7 +45,7 @@ AT_80 = """\
   Profiled     14.00 ms   mean of 2 profiled runs, +12.0 % against the nodes
   Coverage      80.0 %    of the nodes' time, 3 of 4 nodes counted
   Arena        1.000 MiB  peak of onnxruntime's arena
-  Activations  4.750 KiB  at their peak, estimated 2.000 KiB
+  Activations  4.750 KiB  at peak, estimated 2.000 KiB
 
   Not counted: 1 of 4 nodes, 20.0 % of the time
   Mine '/mine': no formula for com.acme.Mine

@@ -10,7 +10,7 @@ from onnxcost.report import CostReport
 from tests.render.conftest import COSTS, report_of
 
 
-def test_operators_come_dearest_first(report: CostReport) -> None:
+def test_operators_come_most_expensive_first(report: CostReport) -> None:
     assert [(row.label, row.macs, row.flops, row.parameters) for row in operator_rows(report, View())] == [
         ("Conv", 6912, 13_824, 112),
         ("Gemm", 2560, 5120, 2570),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.measurement import measurement_to_dict
 from onnxcost.render.layout import ASCII, UNICODE, Screen, text_of
 from onnxcost.render.scan import scan_csv, scan_lines, scan_markdown, some_labels
 from onnxcost.report import CostReport, report_to_dict
@@ -17,7 +16,7 @@ LONG = "node '/a/very/long/name/of/a/node' (Reshape) cannot be: 6 elements do no
 @pytest.fixture
 def scan(report: CostReport, incomplete: CostReport) -> Scan:
     whole, partly = (report_to_dict(each, has_nodes=False) for each in (report, incomplete))
-    timed = {**whole, "measurement": measurement_to_dict(MEASUREMENT)}
+    timed = {**whole, "measurement": MEASUREMENT.to_dict()}
     untimed = {**whole, "measurement": {"status": "failed", "reason": "why"}}
     return build_scan(
         [

@@ -22,7 +22,7 @@ small.onnx  main_graph · pytorch 2.13.0 · opset 17 · 2.000 KiB file
   FLOPs        19.20 k    19,200
   Parameters   2.682 k    2,682, and 8 running statistics
   Weights      10.51 KiB  float32
-  Activations  2.000 KiB  at their peak
+  Activations  2.000 KiB  at peak
   Traffic      15.27 KiB  13.23 KiB read, 2.039 KiB written
   Intensity    1.228      FLOPs per byte
   Nodes            4      all counted
@@ -112,17 +112,17 @@ def test_repeats_are_marked(repeated: CostReport) -> None:
     assert "Conv ×12" in shown(repeated)
 
 
-def test_colour_goes_to_terminals_alone(report: CostReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_color_goes_to_terminals_alone(report: CostReport, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    assert detect_screen(Terminal()).colour
-    assert detect_screen(io.StringIO()) == Screen(100, colour=False)
+    assert detect_screen(Terminal()).color
+    assert detect_screen(io.StringIO()) == Screen(100, color=False)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not detect_screen(Terminal()).colour
+    assert not detect_screen(Terminal()).color
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert not detect_screen(Terminal()).colour
+    assert not detect_screen(Terminal()).color
 
 
 def test_columns_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,10 +130,10 @@ def test_columns_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert detect_screen(Terminal()).width == detect_screen(io.StringIO()).width == 72
 
 
-def test_colours_change_no_character(report: CostReport) -> None:
-    stream, screen = Terminal(), Screen(80, colour=True)
+def test_colors_change_no_character(report: CostReport) -> None:
+    stream, screen = Terminal(), Screen(80, color=True)
     write(report_lines(report, View(FLOPS), screen), stream, screen)
-    coloured = stream.getvalue()
-    assert "\x1b[" in coloured
-    bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    colored = stream.getvalue()
+    assert "\x1b[" in colored
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", colored)
     assert [line.rstrip() for line in bare.splitlines()] == shown(report).splitlines()

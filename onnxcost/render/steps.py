@@ -142,7 +142,7 @@ def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, 
 
 
 NODES = (
-    Column("Dearest steps", right=False, style="name", shrinks_to=16),
+    Column("Most expensive steps", right=False, style="name", shrinks_to=16),
     Column("Operator", right=False, shrinks_to=8),
     Column("Type", right=False, drop=2),
     Column("At peak, µs"),

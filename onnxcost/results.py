@@ -1,0 +1,53 @@
+"""What every result can do: plain data, a data frame, a table in a notebook, and a ``repr`` of one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.errors import OnnxCostError
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = "onnxcost/1"
+"""The name of the schema of all documents."""
+HTML: list[Callable[[Result], str]] = []
+"""What shows a result in a notebook. The package fills it in, so that no result knows how it looks."""
+
+
+class Result:
+    """The base of all results."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain data, under the keys of the schema ``onnxcost/1``."""
+        raise NotImplementedError
+
+    def to_records(self) -> Iterable[Mapping[str, Any]]:
+        """The rows of ``to_pandas``."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The result as a data frame. Raises OnnxCostError where pandas is not installed."""
+        return import_pandas().DataFrame(list(self.to_records()))
+
+    def summary(self) -> str:
+        """What the result says, in a few words."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {' '.join(ascii(self.summary())[1:-1].split())}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(show(self) for show in HTML)
+
+
+def import_pandas() -> Any:
+    """The module pandas; raises OnnxCostError where it is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise OnnxCostError("to_pandas() needs pandas, which is not installed: pip install pandas") from None
+    return pandas
