@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from errno import EBADF, ENOENT
 
 
@@ -39,7 +40,7 @@ class MeasurementError(OnnxCostError):
     exit_code = 3
 
 
-REFUSALS = (OSError, MemoryError, RecursionError, OverflowError, ImportError, RuntimeError)
+REFUSALS = (OSError, MemoryError, RecursionError, OverflowError, ImportError, AttributeError, RuntimeError)
 """The kinds of exceptions that may be the system's."""
 
 
@@ -57,6 +58,10 @@ def refusal(error: BaseException) -> str | None:
         return f"the system refused: {error.strerror or error}{where}"
     if isinstance(error, ImportError):
         return _unimportable(error)
+    if isinstance(error, AttributeError):
+        # A package of which the system refused a file comes as an empty one.
+        found = re.match(r"module '(?!onnxcost)[\w.]+' has no attribute", str(error))
+        return f"a library cannot be loaded: {error}" if found else None
     return "the system refused: no more threads can be started" if "can't start new thread" in str(error) else None
 
 

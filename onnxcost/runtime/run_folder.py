@@ -33,8 +33,9 @@ def run_folder() -> Iterator[str]:
         yield folder
     finally:
         with defer_signals():
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+            os.close(lock)  # to look into a folder takes a file descriptor: the last one may be this
+            for _ in range(2):  # what the system refuses once may well go a second time
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _create() -> tuple[str, int]:
