@@ -127,7 +127,7 @@ Latency, FPS and achieved FLOP/s, from running it.
 
 \b
 Examples:
-  onnxcost model.onnx                  operators, most expensive nodes, latency
+  onnxcost model.onnx                  totals, most expensive nodes, latency
   onnxcost model.onnx --no-run         without running it
   onnxcost model.onnx --dim batch=8    with a dynamic dim fixed
   onnxcost model.onnx --depth 2        as a tree by module
