@@ -356,7 +356,7 @@ def judge(command: Command, kind: str, end: Ended, usual: Ended) -> Iterator[str
     if not ON_STDERR.search(end.seen):
         errors = [line for line in lines if line.startswith("onnxcost: error: ")]
         # Of several models each has a line of its own: strace refuses a call in each process.
-        reasons = 2 if "compare" in command.arguments else 1
+        reasons = 2 if {"compare", "scan"} & set(command.arguments) else 1
         if end.code and not 1 <= len(errors) <= reasons and end.code != usual.code:
             yield f"exit code {end.code} with {len(errors)} lines of error: {' / '.join(lines)[:200]}"
         if strange := [line for line in lines if line and not line.startswith("onnxcost: ")]:
