@@ -19,6 +19,16 @@ MOST_TOML, MOST_JSON = 2**24, 2**29
 DEEPEST = 64
 """Tables and lists within each other: what is deeper was not made to be read."""
 
+_SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "count": _SI,
+    "bytes": {"": 1, **{f"{prefix}B": size for prefix, size in _SI.items()}, **_BINARY},
+    "seconds": {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
+    "": {"": 1},
+}
+"""The units that a limit may have, by what it limits."""
+
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D*)", re.ASCII)
 _MANY_DIGITS = re.compile(r"[\d_]{4300,}")
@@ -155,14 +165,3 @@ def _place(trail: Trail) -> str:
         trail, key = trail
         keys.insert(0, key)
     return ".".join(keys)
-
-
-_SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-UNITS: Mapping[str, Mapping[str, float]] = {
-    "count": _SI,
-    "bytes": {"": 1, **{f"{prefix}B": size for prefix, size in _SI.items()}, **_BINARY},
-    "seconds": {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
-    "": {"": 1},
-}
-"""The units that a limit may have, by what it limits."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from errno import EBADF, ENOENT
 
 
@@ -59,6 +58,8 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, ImportError):
         return _unimportable(error)
     if isinstance(error, AttributeError):
+        import re  # start-up time is a feature
+
         # A package of which the system refused a file comes as an empty one.
         found = re.match(r"module '(?!onnxcost)[\w.]+' has no attribute", str(error))
         return f"a library cannot be loaded: {error}" if found else None

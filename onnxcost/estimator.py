@@ -10,7 +10,7 @@ from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
 from onnxcost.conventions import FLOPS
-from onnxcost.errors import UnknownShape
+from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.formulas.sources import select_formulas
 from onnxcost.formulas.table import FormulaTable
@@ -91,7 +91,7 @@ def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) 
     except UnknownShape as unknown:
         return Uncounted(node, str(unknown), parameters)
     # A node that does not fit its operator (an attribute of another kind, a missing one) must not end the report.
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except MISFITS as error:
         return Uncounted(node, f"the node does not fit its formula ({type(error).__name__}: {error})", parameters)
 
 

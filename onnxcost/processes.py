@@ -9,9 +9,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    import subprocess
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """The signals that ask a process to end."""
@@ -83,6 +86,19 @@ def defer_signals() -> Iterator[None]:
             signal.signal(number, handler)
         if heard:
             signal.raise_signal(heard[0])
+
+
+def end_child(child: subprocess.Popen[bytes], errors: IO[bytes], listener: threading.Thread | None = None) -> None:
+    """End a child, whatever it does, wait for its ``listener``, and close its pipes and the file of its stderr."""
+    with defer_signals():
+        child.kill()
+        child.wait()
+        if listener is not None and listener.ident is not None:
+            listener.join()
+        for pipe in (child.stdin, child.stdout, errors):
+            # Closing flushes what the child did not want to hear any more.
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]  # all are there
 
 
 def leave_interrupts_to_parent() -> None:

@@ -92,7 +92,6 @@ class Watch:
         os.dup2(self.errors, 2)
         sys.addaudithook(self._audit)
         signal.signal(signal.SIGPROF, self._too_long)
-        self._watch_the_evaluator()
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.active and event == "open" and isinstance(arguments[0], (str, bytes)):
@@ -102,21 +101,6 @@ class Watch:
 
     def _too_long(self, *_: object) -> None:
         raise TooLong
-
-    def _watch_the_evaluator(self) -> None:
-        """onnxcost takes any failure of the evaluator for "not known"; memory that ran out must be seen all the same."""
-        from onnx.reference import ReferenceEvaluator
-
-        run = ReferenceEvaluator.run
-
-        def watched(evaluator: ReferenceEvaluator, *arguments: Any, **options: Any) -> Any:
-            try:
-                return run(evaluator, *arguments, **options)
-            except MemoryError as error:
-                self.notes.append(Finding("memory while folding", f"{evaluator.proto_.op_type}: {error}"))
-                raise
-
-        ReferenceEvaluator.run = watched
 
     def printed(self) -> str:
         """What native code has written to stderr since the last call."""

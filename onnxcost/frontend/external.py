@@ -25,7 +25,8 @@ def leaves_folder(location: str) -> bool:
 
 
 def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
-    """The file that the tensor of the model in the file ``model`` lies in; None where there is none. Nothing is opened.
+    """The file that the tensor of the model in the file ``model`` lies in, links followed; None where there is none. Nothing is
+    opened.
 
     Raises MeasurementError for a location outside the model's folder and for what is no regular file.
     """
@@ -35,12 +36,13 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
     path = Path(model)
     if leaves_folder(location) or "\0" in location:
         raise _refusal(stored, "outside the model's folder")
-    file = path.parent / location
+    named = path.parent / location
+    file = Path(os.path.realpath(named))
     homes = (os.path.realpath(path.parent), Path(os.path.realpath(path)).parent)
-    if not any(Path(os.path.realpath(file)).is_relative_to(home) for home in homes):
+    if not any(file.is_relative_to(home) for home in homes):
         raise _refusal(stored, "outside the model's folder, where a symbolic link leads")
     try:
-        found = file.stat()
+        found = named.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -52,11 +54,10 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
 
 def open_data(file: Path, stored: Stored) -> BinaryIO:
     """Opens what ``data_file`` returned, to be read. Raises MeasurementError where another file has taken its place."""
-    real = os.path.realpath(file)
     try:
         # Never waits, as opening a pipe would.
         opened = os.open(
-            real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )
     except OSError as error:
         raise _unreadable(stored, error) from None

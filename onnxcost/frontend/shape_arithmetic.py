@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from onnxcost.errors import MISFITS
 from onnxcost.frontend.values import array_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def compute(node: NodeProto, inputs: Sequence[Array | None], opset: int) -> Sequ
         with np.errstate(all="ignore"):
             made = OPERATORS[node.op_type](call)
     # What numpy raises for shapes, axes, indices and types that do not fit.
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except MISFITS as error:
         raise NotComputed from error
     arrays = [np.asarray(array) for array in (made if isinstance(made, list) else [made])]
     _check_size(sum(array.size for array in arrays))

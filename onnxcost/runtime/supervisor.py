@@ -11,11 +11,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
-from onnxcost.processes import defer_signals, describe_exit, import_path, was_killed
+from onnxcost.processes import describe_exit, end_child, import_path, was_killed
 from onnxcost.runtime.ort_errors import last_words
 from onnxcost.runtime.protocol import Failure, Progress, Request
 
@@ -75,13 +75,7 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
         say(request)
         yield Conversation(_answers(child, request.settings.timeout, errors, on_progress), say)
     finally:
-        with defer_signals():
-            child.kill()
-            child.wait()
-            for pipe in (child.stdin, child.stdout, errors):
-                # Closing flushes what the child did not want to hear any more.
-                with suppress(OSError):
-                    pipe.close()  # type: ignore[union-attr]  # all are there
+        end_child(child, errors)
 
 
 def _start(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:

@@ -12,11 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from onnxcost.errors import InputError
-from onnxcost.processes import defer_signals, describe_exit, import_path, was_killed
+from onnxcost.processes import describe_exit, end_child, import_path, was_killed
 
 READY = "ready"
 """What a worker says first."""
@@ -177,15 +176,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        with defer_signals():
-            self._process.kill()
-            self._process.wait()
-            if self._listener.ident is not None:
-                self._listener.join()
-            for pipe in (self._process.stdin, self._process.stdout, self._errors):
-                # Closing flushes what the process did not want to hear any more.
-                with suppress(OSError):
-                    pipe.close()  # type: ignore[union-attr]  # all are there
+        end_child(self._process, self._errors, self._listener)
 
     def _listen(self, inbox: Inbox) -> None:
         assert self._process.stdout is not None
