@@ -58,9 +58,10 @@ def command() -> NoReturn:
                 os.set_inheritable(os.open(os.devnull, flags), True)
                 setattr(sys, name, open(number, mode))  # noqa: PTH123, SIM115  # a number, open to the end
     code = main()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    with suppress(OSError, ValueError, MemoryError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError, MemoryError):
+        sys.stderr.flush()
     os._exit(code)
 
 

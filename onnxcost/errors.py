@@ -63,13 +63,19 @@ def refusal(error: BaseException) -> str | None:
         # A package of which the system refused a file comes as an empty one.
         found = re.match(r"module '(?!onnxcost)[\w.]+' has no attribute", str(error))
         return f"a library cannot be loaded: {error}" if found else None
+    if "can't allocate" in str(error):
+        return "the system refused: there is not enough memory"
     return "the system refused: no more threads can be started" if "can't start new thread" in str(error) else None
 
 
 def _unimportable(error: ImportError) -> str | None:
-    """Of a library, the innermost reason: numpy explains its own over thirty lines. None for a module of this package."""
+    """Of a library, the innermost reason: numpy explains its own over thirty lines. None for a name that a module of this
+    package lacks.
+    """
     if (error.name or "").partition(".")[0] == "onnxcost":
-        return None
+        # Python says of a folder that it may not list that the module is not there.
+        missing = f"onnxcost's own module '{error.name}' cannot be read: is its folder readable, and the installation complete?"
+        return missing if isinstance(error, ModuleNotFoundError) else None
     inner: BaseException = error
     while cause := inner.__cause__ or inner.__context__:
         inner = cause

@@ -129,6 +129,8 @@ def test_a_file_that_is_opened_does_not_get_the_number_of_a_closed_stream(folder
         (OverflowError("int too large to convert to float"), "what was given leads to a number that is too large to work with"),
         (ImportError("numpy explains\nits own", name="numpy"), "a library cannot be loaded: numpy explains"),
         (ImportError("cannot import name", name="onnxcost.report"), None),
+        (ModuleNotFoundError("No module named 'onnxcost.graph'", name="onnxcost.graph"), "'onnxcost.graph' cannot be read"),
+        (RuntimeError("can't allocate read lock"), MEMORY),
         (
             AttributeError("module 'numpy.random' has no attribute 'default_rng'"),
             "a library cannot be loaded: module 'numpy.random'",

@@ -137,16 +137,19 @@ class Worker:
                 stderr=self._errors,
                 env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
             )
-        except OSError:
+        except BaseException:
             self._errors.close()
             raise
-        self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self._listener: threading.Thread | None = None
         try:
+            self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
             self._listener.start()
-        except RuntimeError as error:
+            self.give(task)
+        except BaseException as error:
             self.close()
-            raise OSError(str(error)) from None
-        self.give(task)
+            if isinstance(error, RuntimeError):
+                raise OSError(str(error)) from None
+            raise
 
     def give(self, task: Task) -> None:
         """A task for when it is ready."""
