@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxcost.errors import InputError
+from onnxcost.files import open_file, read_up_to
 
 MOST_WHOLE = 2**63 - 1
 """The largest whole number that is taken: sizes in ONNX and integers in TOML have 64 bits with a sign."""
@@ -66,10 +67,10 @@ def is_figure(value: object) -> bool:
 
 
 def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
-    """What is in a file. Raises InputError for one that cannot be read, and for one of more bytes (/dev/zero has no end)."""
+    """What is in a file. Raises InputError for one that cannot be read, and for one of more bytes."""
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(most + 1)
+        with open_file(path) as (file, head):
+            content = (head or b"") + read_up_to(file, most + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
     if len(content) > most:

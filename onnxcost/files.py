@@ -1,13 +1,72 @@
-"""Files: written whole or not at all, and found in folders."""
+"""Files: opened without waiting for ever, written whole or not at all, and found in folders."""
 
 from __future__ import annotations
 
 import os
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from onnxcost.errors import InputError
+
+WRITER_TIMEOUT = 5.0
+"""Seconds to wait until a pipe has a writer."""
+
+CHUNK = 2**20
+"""Bytes that are read at once."""
+
+_NO_FILES = ((stat.S_ISCHR, "a character device"), (stat.S_ISBLK, "a block device"), (stat.S_ISSOCK, "a socket"))
+
+
+@contextmanager
+def open_file(path: str | Path) -> Iterator[tuple[BinaryIO, bytes | None]]:
+    """A file to read from, and for a pipe what was read of it to see that it has a writer.
+
+    Raises InputError for a device and for a pipe to which nothing is written, OSError for what the system refuses.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116  # takes any path
+    for is_kind, kind in _NO_FILES:
+        if is_kind(mode):
+            raise InputError(f"cannot read '{path}': it is {kind}, not a file")
+    if not stat.S_ISFIFO(mode):
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # takes any path
+            if hasattr(os, "posix_fadvise"):  # else each range brings its neighbours into memory
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            yield file, None
+        return
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
+        head = _first_bytes(file.fileno(), path)
+        os.set_blocking(file.fileno(), True)
+        yield file, head
+
+
+def _first_bytes(descriptor: int, path: str | Path) -> bytes:
+    deadline = time.monotonic() + WRITER_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            if head := os.read(descriptor, CHUNK):
+                return head
+        except BlockingIOError:  # a writer that has not written yet
+            return b""
+        time.sleep(0.01)
+    raise InputError(f"cannot read '{path}': it is a pipe, and nothing was written to it for {WRITER_TIMEOUT:.0f} s")
+
+
+def read_up_to(file: BinaryIO, count: int) -> bytes:
+    """``count`` bytes, or all up to the end of the file. Raises OSError."""
+    pieces = []
+    while count > 0:
+        piece = file.read(min(count, CHUNK))
+        if piece is None:
+            raise BlockingIOError(0, "it has no bytes at the moment, and does not wait for any")
+        if not piece:
+            break
+        pieces.append(piece)
+        count -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def replace_file(path: Path, content: bytes) -> None:

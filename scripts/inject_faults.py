@@ -39,6 +39,8 @@ from faults import Fault
 SCRIPTS = Path(__file__).parent
 ROOT = SCRIPTS.parent
 KILLED_AFTER = 60
+FIRST = 10
+"""Calls of a kind that all fail in turn, also where of the later ones only samples do."""
 CODES = (0, 1, 2, 3)
 OLD = b"what was there before\n"
 QUICK = ("--runs", "1", "--warmup", "0", "--threads", "1")
@@ -454,7 +456,7 @@ def series_of(options: Any) -> Iterator[Series]:
                 continue
             is_sampled = command.timed and (options.layer == "system" or kind in ("memory", "space"))
             step = max(1, options.calls // options.samples) if is_sampled else 1
-            numbers = tuple(options.number or range(1, options.calls + 1, step))
+            numbers = tuple(options.number or sorted({*range(1, FIRST + 1), *range(1, options.calls + 1, step)}))
             if options.layer == "system":
                 yield Series("system", name, kind, False, numbers, imported=True)
                 if not command.timed and kind in ("open", "read", "memory"):
@@ -472,7 +474,7 @@ def main() -> int:
     parser.add_argument("--kind", action="append", choices=sorted({*CALLS, *faults.KINDS}), help="this kind alone; repeatable")
     parser.add_argument("--number", type=int, action="append", help="only the call of this number; repeatable")
     parser.add_argument("--calls", type=int, default=200, help="how many calls of each kind fail at most")
-    parser.add_argument("--samples", type=int, default=20, help="how many of them where a model is run and calls are many")
+    parser.add_argument("--samples", type=int, default=20, help="how many of them, beside the first ten, where a model is run")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="print how each run ended")
     options = parser.parse_args()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from math import inf, nan
 from pathlib import Path
 
 import pytest
 
+from onnxcost import files
 from onnxcost.documents import UNITS, is_figure, is_whole, parse_json, parse_number, parse_quantity, parse_toml, read_toml
 from onnxcost.errors import InputError
 
@@ -135,3 +138,18 @@ def test_json_that_is_taken() -> None:
         "a": [1, -0.5, None, True, "b"],
         "c": int("9" * 1300),
     }
+
+
+def test_a_pipe_without_a_writer_does_not_hold_the_reader_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WRITER_TIMEOUT", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="it is a pipe, and nothing was written to it"):
+        read_toml(tmp_path / "pipe")
+
+
+def test_a_document_is_read_from_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit((tmp_path / "pipe").write_text, "fps = 30\n" + "# long\n" * 100_000)
+        assert read_toml(tmp_path / "pipe") == {"fps": 30}
+        writing.result()

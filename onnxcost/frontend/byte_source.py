@@ -6,14 +6,13 @@ Nothing is memory-mapped: reading a mapped file that shrinks kills the process, 
 from __future__ import annotations
 
 import os
-import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from onnxcost.errors import InputError, ModelError
+from onnxcost.files import CHUNK, open_file, read_up_to
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -23,11 +22,6 @@ ModelSource = "str | os.PathLike[str] | bytes | BinaryIO | ModelProto"
 
 LARGEST = 2**31 - 1
 """Bytes of the longest message that protobuf reads."""
-
-WRITER_TIMEOUT = 5.0
-"""Seconds to wait until a pipe has a writer."""
-
-_CHUNK = 2**20
 
 
 class ByteSource(Protocol):
@@ -59,7 +53,7 @@ def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[va
         if isinstance(source, (bytes, bytearray, memoryview)):
             yield _MemorySource(source)
         elif isinstance(source, (str, os.PathLike)):
-            with _open(path) as (file, head):
+            with open_file(path) as (file, head):
                 yield _FileSource(file, path) if head is None else _StreamSource(file, path, head)
         elif hasattr(source, "SerializeToString"):
             yield _MemorySource(_serialize(source))
@@ -119,7 +113,7 @@ class _FileSource:
     def read(self, start: int, end: int) -> bytes:
         wanted = min(end, self._length) - start
         self._file.seek(self._start + start)
-        content = _read(self._file, wanted)
+        content = read_up_to(self._file, wanted)
         if len(content) < wanted:
             raise self._changed()
         return content
@@ -152,7 +146,7 @@ class _StreamSource:
 
     def read(self, start: int, end: int) -> bytes:
         while self._at < start:
-            if not self._next(min(start - self._at, _CHUNK)):
+            if not self._next(min(start - self._at, CHUNK)):
                 raise ModelError(f"it ends in the middle of a field, after {self._at} bytes")
         return self._next(end - start)
 
@@ -161,25 +155,11 @@ class _StreamSource:
 
     def _next(self, count: int) -> bytes:
         taken, self._head = self._head[:count], self._head[count:]
-        taken += _read(self._file, count - len(taken))
+        taken += read_up_to(self._file, count - len(taken))
         self._at += len(taken)
         if len(taken) < count:
             self.size = self._at
         return taken
-
-
-def _read(file: BinaryIO, count: int) -> bytes:
-    """``count`` bytes, or all up to the end of the file."""
-    pieces = []
-    while count > 0:
-        piece = file.read(min(count, _CHUNK))
-        if piece is None:
-            raise BlockingIOError(0, "it has no bytes at the moment, and does not wait for any")
-        if not piece:
-            break
-        pieces.append(piece)
-        count -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _position(file: BinaryIO) -> int | None:
@@ -193,40 +173,6 @@ def _position(file: BinaryIO) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return start
-
-
-_NO_FILES = ((stat.S_ISCHR, "a character device"), (stat.S_ISBLK, "a block device"), (stat.S_ISSOCK, "a socket"))
-
-
-@contextmanager
-def _open(path: str) -> Iterator[tuple[BinaryIO, bytes | None]]:
-    """The file, and for a pipe what was read of it to see that it has a writer."""
-    mode = os.stat(path).st_mode  # noqa: PTH116  # takes any path
-    for is_kind, kind in _NO_FILES:
-        if is_kind(mode):
-            raise InputError(f"cannot read '{path}': it is {kind}, not a file")
-    if not stat.S_ISFIFO(mode):
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # takes any path
-            if hasattr(os, "posix_fadvise"):  # else each range brings its neighbours into memory
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-            yield file, None
-        return
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
-        head = _first_bytes(file.fileno(), path)
-        os.set_blocking(file.fileno(), True)
-        yield file, head
-
-
-def _first_bytes(descriptor: int, path: str) -> bytes:
-    deadline = time.monotonic() + WRITER_TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            if head := os.read(descriptor, _CHUNK):
-                return head
-        except BlockingIOError:  # a writer that has not written yet
-            return b""
-        time.sleep(0.01)
-    raise InputError(f"cannot read '{path}': it is a pipe, and nothing was written to it for {WRITER_TIMEOUT:.0f} s")
 
 
 def _serialize(model: ModelProto) -> bytes:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from onnxcost import files
 from onnxcost.cli.app import cli
 from onnxcost.cli.options import expand_sources
 from onnxcost.errors import InputError
 from onnxcost.files import models_in
-from onnxcost.frontend import byte_source
 from tests.modeltext import model
 
 CONTENT = model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }").SerializeToString()
@@ -109,7 +109,7 @@ def test_what_reads_a_model_twice_says_so_of_a_pipe(command: str, piped: Path) -
 
 
 def test_a_pipe_that_nothing_is_written_to_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_source, "WRITER_TIMEOUT", 0.1)
+    monkeypatch.setattr(files, "WRITER_TIMEOUT", 0.1)
     result = invoke(folder / "pipe.onnx", "--no-run")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "nothing was written to it" in result.stderr

@@ -16,6 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxcost import files
 from onnxcost.errors import InputError, ModelError, OnnxCostError
 from onnxcost.frontend import byte_source, reader
 from onnxcost.frontend.byte_source import read_stream
@@ -140,7 +141,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_file_that_changes_while_it_is_read_is_an_error(
     change: Callable[[Path], object], call: int, is_open: bool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = byte_source._read, [0]
+    real, calls = byte_source.read_up_to, [0]
 
     def changed(file: Any, count: int) -> bytes:
         calls[0] += 1
@@ -148,7 +149,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(
             change(path)
         return real(file, count)
 
-    monkeypatch.setattr(byte_source, "_read", changed)
+    monkeypatch.setattr(byte_source, "read_up_to", changed)
     with path.open("rb", buffering=0) as file:
         if is_open and change is CHANGES["is replaced"]:
             assert read_skeleton(file).model == SKELETON  # the file is still the one that was opened
@@ -173,7 +174,7 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_pipe_without_a_writer_is_refused(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_source, "WRITER_TIMEOUT", 0.1)
+    monkeypatch.setattr(files, "WRITER_TIMEOUT", 0.1)
     with pytest.raises(InputError, match=r"it is a pipe, and nothing was written to it"):
         read_skeleton(pipe)
 

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.files import is_pipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,6 +121,8 @@ def _array_in(path: str, name: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _open_file(path: str) -> Iterator[IO[bytes]]:
+    if is_pipe(path):
+        raise InputError(f"cannot read '{path}': it is a pipe, and an array is read more than once: write it to a file first")
     try:
         with Path(path).open("rb") as file:
             yield file

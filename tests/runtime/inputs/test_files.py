@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,9 @@ def test_a_value_wins_over_a_file(folder: Path) -> None:
     save(a=filled(1))
     feeds = feeds_of(estimate(model(MODEL), shapes={"x": (2, 3)}).graph, {"x": filled(9)}, {"x": ["a.npy"]})
     assert arrays(feeds, 0)[0]["x"].tolist() == [[9] * 3] * 2
+
+
+def test_an_array_is_not_read_from_a_pipe(folder: Path) -> None:
+    os.mkfifo("pipe.npy")
+    with pytest.raises(InputError, match="it is a pipe, and an array is read more than once"):
+        input_shapes({"x": ["pipe.npy"]})
