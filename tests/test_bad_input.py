@@ -67,6 +67,23 @@ def recursive(*calls: str) -> ModelProto:
     return model("(float[2,3] x) => (float y) { y = local.f0(x) }", functions=functions, domains=', "local" : 1')
 
 
+NEGATIVE_SIZES = {
+    "negative pads": ("float[1,3,4,4] x", "p = Constant<value_ints = [0, 0, -5, -5, 0, 0, -5, -5]>() y = Pad(x, p)"),
+    "pads larger than the output": ("float[1,3,4,4] x, float[3,8,1,1] w", "y = ConvTranspose<pads = [9, 9, 9, 9]>(x, w)"),
+    "unpooling": ("float[1,1,2,2] x, int64[1,1,2,2] i", "y = MaxUnpool<kernel_shape = [2, 2], pads = [9, 9, 9, 9]>(x, i)"),
+    "a target": ("float[1,3] x", "s = Constant<value_ints = [-3, 3]>() y = Expand(x, s)"),
+    "a scale": ("float[1,3,4,4] x", "s = Constant<value_floats = [1.0, 1.0, -2.0, 1.0]>() y = Resize(x, , s)"),
+    "a count": ("float[4] x", "k = Constant<value_ints = [-4]>() y, i = TopK(x, k)"),
+    "a part": ("float[4] x", "k = Constant<value_ints = [-4, 8]>() y, z = Split(x, k)"),
+    "a transform": ("float[1,8,1] x", "n = Constant<value_int = -8>() y = DFT(x, n)"),
+    "an attribute": ("float[1,3,8,8] x, float[5,4] r, int64[5] b", "y = RoiAlign<output_height = -3>(x, r, b)"),
+    "a frame longer than its signal": (
+        "float[1,16,1] x",
+        "s = Constant<value_int = 1>() f = Constant<value_int = 1000000000>() y = STFT(x, s, , f)",
+    ),
+}
+"""Nodes for which onnx's inference, or a rule, computes a size below 0."""
+
 FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     "empty": (b"", "is empty"),
     "text": (b"This is no model.\nIt is text.\n", "is not a readable ONNX model"),
@@ -89,6 +106,10 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
         model("(float[2,3] x) => (float y) { s = Constant<value_ints = [4, 2]>() y = Reshape(x, s) }"),
         "6 elements do not make [4, 2]",
     ),
+    **{
+        f"a size below 0, of {name}": (model(f"({inputs}) => (float y) {{ {nodes} }}"), "would be -")
+        for name, (inputs, nodes) in NEGATIVE_SIZES.items()
+    },
     "an opset of the future": (with_opset(1000), "opset 1000 of ai.onnx: the installed onnx knows 1 to"),
     "opset 0": (with_opset(0), "opset 0 of ai.onnx"),
     "a version that no integer has": (with_opset(2**62, "com.acme"), "version 4611686018427387904"),

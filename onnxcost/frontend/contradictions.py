@@ -71,6 +71,16 @@ def check_channels(step: Step) -> None:
         refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}")
 
 
+def check_sizes(step: Step) -> None:
+    """onnx's inference and rules compute sizes below 0 of what does not fit: a frame longer than its signal, negative pads."""
+    for output in step.outputs:
+        if output is None or output.is_shaped or output.dims is None or output.type is None:
+            continue
+        for position, dim in enumerate(output.type.tensor_type.shape.dim):
+            if dim.dim_value < 0:
+                refuse_contradiction(step, f"dim {position} of '{output.name}' would be {dim.dim_value}")
+
+
 _SLIDING = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from onnxcost.errors import MISFITS
 from onnxcost.formulas.table import FormulaTable, ShapeRule
 from onnxcost.frontend.constant_folding import can_fold, fold_value
-from onnxcost.frontend.contradictions import check_channels, check_positions, check_reshape, check_window, refuse_contradiction
+from onnxcost.frontend.contradictions import (
+    check_channels,
+    check_positions,
+    check_reshape,
+    check_sizes,
+    check_window,
+    refuse_contradiction,
+)
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Tensor
@@ -61,8 +68,10 @@ class Inference:
             check_reshape(step)
             check_window(step)
             check_channels(step)
+        check_sizes(step)
         if not _is_settled(step):
             self._apply_rules(step)
+            check_sizes(step)
 
     def _apply_rules(self, step: Step) -> None:
         """The rules that stand beside the formulas: exact ones first, then the largest that an output can be."""

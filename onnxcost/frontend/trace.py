@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from onnxcost.errors import InputError
 from onnxcost.frontend.bodies import FLOAT
+from onnxcost.frontend.external import data_file
 from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normalize import normalize
+from onnxcost.frontend.reader import stored_tensors
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from os import PathLike
     from typing import BinaryIO
 
     from onnx import GraphProto, NodeProto, TensorProto
@@ -153,13 +156,21 @@ the nodes of its body, under names of its own.
 """
 
 
-def make_traceable(source: str | PathLike[str] | BinaryIO) -> bytes:
+def make_traceable(source: str | os.PathLike[str] | BinaryIO) -> bytes:
     """The model, weights included, as the walk reads it, its nodes renamed by ``trace.name_of``; weights in other files stay
-    there. Raises ModelError as the walk does.
+    there, named from the folder of the file itself, not from that of a symbolic link to it.
+
+    Raises ModelError as the walk does, MeasurementError for weights in files outside the model's folder.
     """
     import onnx
 
     model, _ = normalize(onnx.load(source, load_external_data=False))
+    if isinstance(source, str | os.PathLike) and Path(source).is_symlink():
+        for stored in stored_tensors(model):
+            if stored.is_external and (file := data_file(source, stored)) is not None:
+                for entry in stored.tensor.external_data:
+                    if entry.key == "location":
+                        entry.value = os.path.relpath(file, Path(os.path.realpath(source)).parent)
     model.ir_version = max(model.ir_version, 4)  # before, a body's initializers had to be among its inputs
     _rename(model.graph, ("",))
     return model.SerializeToString()  # type: ignore[no-any-return]

@@ -75,7 +75,11 @@ class Value:
 def _dims(type_: TypeProto) -> Dims | None:
     if not type_.HasField("tensor_type") or not type_.tensor_type.HasField("shape"):
         return None
-    return tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in type_.tensor_type.shape.dim)
+    # A dim of less than 0 is one that a converter left open, or the outcome of an operator that cannot be.
+    return tuple(
+        (dim.dim_value if dim.dim_value >= 0 else None) if dim.HasField("dim_value") else dim.dim_param or None
+        for dim in type_.tensor_type.shape.dim
+    )
 
 
 @dataclass(slots=True, eq=False)

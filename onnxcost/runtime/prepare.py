@@ -120,6 +120,10 @@ def _on_disk(model: Any, folder: str) -> str:
     path = Path(model)
     if not path.is_file():
         raise InputError(f"'{path}' is no regular file: onnxruntime cannot open it")
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise MeasurementError(f"onnxruntime opens only paths in UTF-8, and that of '{path.name}' is not: rename it") from None
     return str(path.absolute())
 
 

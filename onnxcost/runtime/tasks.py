@@ -373,7 +373,7 @@ def _session(request: Request) -> Session:
         make_traceable(request.model),
         _settings(request.settings),
         profile_prefix=str(Path(request.folder, "trace")),
-        weights_folder=str(Path(request.model).parent),
+        weights_folder=str(Path(os.path.realpath(request.model)).parent),
     )
 
 

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.measurement import Settings
 from onnxcost.runtime import session as session_module
@@ -223,3 +224,12 @@ def test_the_threads_that_onnxruntime_chooses_are_those_of_its_profile(tmp_path:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     profiled, intra, inter = map(int, done.stdout.split())
     assert (intra, inter) == (profiled, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+def test_a_model_whose_name_is_not_utf8_is_not_measured_but_counted(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xff.onnx")
+    path.write_bytes(model("(float[2] x) => (float[2] y) { y = Relu(x) }").SerializeToString())
+    assert onnxcost.estimate(path).macs == 0
+    with pytest.raises(MeasurementError, match="only paths in UTF-8"):
+        onnxcost.measure(path)

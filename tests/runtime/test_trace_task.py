@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,26 @@ def test_weights_are_found_in_the_folder_of_the_model(tmp_path: Path) -> None:
     trace = said(Request("trace", str(tmp_path / "origin" / "m.onnx"), asked.feeds, Settings(), str(tmp_path)))[-1]
     assert isinstance(trace, Trace)
     assert trace.main.executions["n"].outputs == (("int64", (2, 1)),)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_model_that_is_a_link_is_traced_with_the_weights_beside_what_it_links_to(tmp_path: Path) -> None:
+    """As in the caches of model hubs, where names are links to files whose names are hashes."""
+    proto = model(
+        """(float[1,2] x, bool c) => (float[1,2] y) {
+        z = Add(x, w)
+        y = If (c) <then_branch = t () => (float[1,2] a) { a = Add(z, v) }, else_branch = e () => (float[1,2] b) { b = Neg(z) }>
+        }"""
+    )
+    for name, graph in (("w", proto.graph), ("v", proto.graph.node[1].attribute[0].g)):
+        weight = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+        weight.external_data.add(key="location", value="data.bin")
+        graph.initializer.append(weight)
+    for folder in ("blobs", "snapshot"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "blobs" / "a1").write_bytes(proto.SerializeToString())
+    (tmp_path / "blobs" / "b2").write_bytes(bytes(8))
+    (tmp_path / "snapshot" / "model.onnx").symlink_to("../blobs/a1")
+    (tmp_path / "snapshot" / "data.bin").symlink_to("../blobs/b2")
+    report = onnxcost.trace(tmp_path / "snapshot" / "model.onnx", values={"c": True})
+    assert [node.op_type for node in report.graph.nodes] == ["Add", "Add", "If"]
