@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.graph import KINDS, Node, Work
+from onnxcost.operators.traits import CONVOLUTIONS, FLOAT_PRODUCTS, PRODUCTS
 
 Override = Callable[[Node, Work], int]
 
@@ -77,21 +78,12 @@ def _softmax(node: Node, work: Work) -> int:
 
 _ZERO = CountingRule("0", lambda node, work: 0)
 
-_CONVOLUTIONS = (
-    "Conv ConvInteger QLinearConv com.microsoft.FusedConv com.microsoft.NhwcConv com.microsoft.NhwcFusedConv "
-    "com.microsoft.QLinearConv com.microsoft.nchwc.Conv"
-)
-_FUSED_PRODUCTS = "com.microsoft.FusedGemm com.microsoft.FusedMatMul com.microsoft.TransposeMatMul com.microsoft.MatMulNBits"
-_PRODUCTS = (
-    f"Gemm MatMul MatMulInteger QLinearMatMul {_FUSED_PRODUCTS} com.microsoft.QGemm com.microsoft.MatMulIntegerToFloat "
-    "com.microsoft.DynamicQuantizeMatMul"
-)
 _MAX_POOLS = "com.microsoft.NhwcMaxPool com.microsoft.nchwc.MaxPool com.microsoft.nchwc.GlobalMaxPool"
 _BLOCKED_AVERAGES = "com.microsoft.nchwc.AveragePool com.microsoft.nchwc.GlobalAveragePool"
 
 _CLASSIC: Mapping[str, CountingRule] = {
-    **_each(_PRODUCTS, _weighted_dot("(2·K − 1)·out", macs=2, accumulators=-1)),
-    **_each(_CONVOLUTIONS, _weighted_dot("out·(C_in/g·k + 1 if bias)", macs=1, bias_adds=1)),
+    **dict.fromkeys(PRODUCTS, _weighted_dot("(2·K − 1)·out", macs=2, accumulators=-1)),
+    **dict.fromkeys(CONVOLUTIONS, _weighted_dot("out·(C_in/g·k + 1 if bias)", macs=1, bias_adds=1)),
     "Relu": _per_input(1),
     "Tanh": _per_input(5),
     "Sigmoid": _per_input(4),
@@ -157,7 +149,7 @@ def _thop_recurrent(gates: int, elementwise: int) -> CountingRule:
 
 
 _THOP: Mapping[str, CountingRule] = {
-    **_each(f"MatMul Gemm {_FUSED_PRODUCTS}", CountingRule("MACs with a weight, 0 of two activations", _thop_product)),
+    **dict.fromkeys(FLOAT_PRODUCTS, CountingRule("MACs with a weight, 0 of two activations", _thop_product)),
     **_each("Einsum Attention DeformConv", _ZERO),
     "ConvTranspose": CountingRule("out·C_in/g·k", _thop_conv_transpose),
     **_each("BatchNormalization LayerNormalization InstanceNormalization", _per_input(4)),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from onnxcost.graph import BITS, Caveat, Graph, Node
-from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.traits import VIEWS
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
 _KEPT_BETWEEN = VIEWS | {"Relu", "Clip", "MaxPool", "Transpose"}

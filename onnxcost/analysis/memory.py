@@ -12,7 +12,7 @@ from onnxcost.analysis.weights import Weights
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, Graph, Node, Tensor
-from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.traits import VIEWS
 
 _FOLDED = ("BatchNormalization", "Mul", "Add")
 _SUMS = ("Add", "Sum")

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import ModuleType
 from typing import NamedTuple
 
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.operators import inputs
+from onnxcost.operators.inputs import InputRole, role_of
 
 _STORED_AS_WEIGHTS = frozenset(
     {"float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int8", "uint8", "int4", "uint4", "int2", "uint2"}
     | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
 )
-# A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
-_LEARNS_SCALARS = frozenset(
-    {"Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu", "LSTM", "GRU", "RNN", "QLinearConv", "ConvInteger", "MatMulInteger"}
-    | {"BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"}
-)
-_RUNNING_STATISTICS: Mapping[str, frozenset[int]] = {"BatchNormalization": frozenset({3, 4})}
 
 
 class Weights(NamedTuple):
@@ -40,39 +32,32 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
 def _first_read(node: Node, graph: Graph, seen: set[str]) -> Weights:
     parameters = running_statistics = 0
     for index, tensor in enumerate(node.inputs):
-        if tensor is None or tensor.name not in graph.constants or tensor.name in seen or not _is_weight(node, index, tensor):
+        if tensor is None or tensor.name not in graph.constants or tensor.name in seen:
+            continue
+        role = role_of(node, index)
+        if not _is_weight(tensor, role):
             continue
         seen.add(tensor.name)
-        if index in _RUNNING_STATISTICS.get(node.key, ()):
-            running_statistics += _weights_in(node, index, tensor)
+        if role.name in ("mean", "variance"):
+            running_statistics += tensor.size
         else:
-            parameters += _weights_in(node, index, tensor)
+            parameters += _weights_in(node, tensor, role)
     return Weights(parameters, running_statistics) if parameters or running_statistics else NONE
 
 
-def _roles(node: Node) -> ModuleType:
-    """The tables of what inputs hold. Those of onnxruntime's operators are imported when one occurs."""
-    if node.domain.startswith("com.microsoft"):
-        from onnxcost.operators import contrib_inputs as own
-
-        return own
-    return inputs
-
-
-def _weights_in(node: Node, index: int, tensor: Tensor) -> int:
+def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
     """How many weights a tensor holds: its elements, or more where an operator packs several into one."""
-    packed = _roles(node).WEIGHTS.get(node.key, {}).get(index)
     try:
-        return packed(node, tensor) if packed else tensor.size
+        return role.count(node, tensor) if role.count else tensor.size
     # A node that does not fit its operator is left with what is stored.
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return tensor.size
 
 
-def _is_weight(node: Node, index: int, tensor: Tensor) -> bool:
-    roles = _roles(node)
-    if not tensor.is_shaped or index in roles.STEERING.get(node.key, ()):
+def _is_weight(tensor: Tensor, role: InputRole) -> bool:
+    if not tensor.is_shaped or role.steers:
         return False
     if tensor.dtype not in _STORED_AS_WEIGHTS:
-        return tensor.dtype == "int32" and roles.QUANTIZED_BIAS.get(node.key) == index
-    return tensor.size != 1 or node.op_type in _LEARNS_SCALARS
+        return tensor.dtype == "int32" and role.name in ("codes", "quantized bias")
+    # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
+    return tensor.size != 1 or role.is_learned

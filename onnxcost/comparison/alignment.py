@@ -10,15 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from onnxcost.comparison.candidates import CostedNode
+from onnxcost.operators.traits import CONVOLUTIONS, PRODUCTS
 
-_ALIKE = {
-    "conv": "Conv ConvInteger QLinearConv com.microsoft.FusedConv com.microsoft.NhwcConv com.microsoft.NhwcFusedConv "
-    "com.microsoft.QLinearConv com.microsoft.nchwc.Conv",
-    "product": "Gemm MatMul MatMulInteger QLinearMatMul com.microsoft.FusedGemm com.microsoft.FusedMatMul com.microsoft.QGemm "
-    "com.microsoft.TransposeMatMul com.microsoft.MatMulNBits com.microsoft.MatMulIntegerToFloat "
-    "com.microsoft.DynamicQuantizeMatMul",
-}
-FAMILIES: Mapping[str, str] = {operator: family for family, names in _ALIKE.items() for operator in names.split()}
+FAMILIES: Mapping[str, str] = dict.fromkeys(CONVOLUTIONS, "conv") | dict.fromkeys(PRODUCTS, "product")
 """Operators that do the same work; any other is a family of its own."""
 
 MOST_CELLS = 25_000_000

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed, ShapeInput, compute
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
+from onnxcost.operators.traits import RANDOM, SHAPE_READERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,20 +15,14 @@ if TYPE_CHECKING:
     from onnx import TensorProto
 
 
-_NEEDS_SHAPES_ALONE = frozenset({"Shape", "Size"})
-_NOT_REPEATABLE = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
-)
-
-
 def is_repeatable(step: Step) -> bool:
     """Whether equal inputs give equal outputs, by one run of one operator: no random generator, no subgraph."""
-    return step.node.op_type not in _NOT_REPEATABLE and not step.has_subgraph
+    return step.node.op_type not in RANDOM and not step.has_subgraph
 
 
 def can_fold(step: Step) -> bool:
     """Whether the step's outputs are small and follow from known values alone."""
-    if step.node.op_type in _NEEDS_SHAPES_ALONE:
+    if step.node.op_type in SHAPE_READERS:
         return not step.domain and all(value is None or (value.is_shaped and value.dims is not None) for value in step.inputs)
     if step.domain or step.node.op_type not in OPERATORS or step.has_subgraph:
         return False
@@ -69,7 +64,7 @@ def _waits_for(value: Value) -> list[Value]:
     if value.same_as is not None:
         return [value.same_as] if value.same_as.tensor is None and value.same_as.is_known else []
     step = value.folds_from
-    if step is None or step.node.op_type in _NEEDS_SHAPES_ALONE:
+    if step is None or step.node.op_type in SHAPE_READERS:
         return []
     return [item for item in step.inputs if item is not None and item.tensor is None and item.is_known]
 
@@ -83,7 +78,7 @@ def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
             value.folds_from = None
     if step.domain not in opsets:
         return
-    needs_shapes_alone = step.node.op_type in _NEEDS_SHAPES_ALONE
+    needs_shapes_alone = step.node.op_type in SHAPE_READERS
     try:
         inputs = [
             None if value is None else ShapeInput(value.dims) if needs_shapes_alone else _elements_of(value)  # type: ignore[arg-type]

@@ -9,12 +9,16 @@ from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Dim, Graph, Node, Tensor
-from onnxcost.operators.inputs import BIAS
+from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traffic import traffic
+from onnxcost.operators.traits import CONVOLUTIONS, PRODUCTS
 from onnxcost.report import CostReport, Counted, NodeCost
 
 _NARROW_INTEGERS = frozenset({"int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16"})
-_CHANNELS: Mapping[str, slice] = {"MatMul": slice(-1, None), "Conv": slice(1, 2), "ConvTranspose": slice(1, 2)}
+_CHANNELS: Mapping[str, slice] = {
+    **dict.fromkeys(PRODUCTS, slice(-1, None)),
+    **dict.fromkeys(CONVOLUTIONS | {"ConvTranspose"}, slice(1, 2)),
+}
 """Which of the dims of a product are its channels."""
 
 Retype = Callable[[Tensor], Tensor]
@@ -58,9 +62,8 @@ def _biases(graph: Graph) -> Iterator[str]:
     channels: dict[str, tuple[Dim, ...]] = {}
     for node in graph.nodes:
         constants = [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
-        if node.key in BIAS:
-            bias = node.input(BIAS[node.key])
-            yield from (tensor.name for tensor in constants if tensor is bias)
+        biases = [node.input(place) for place in places_of(node, "bias")]
+        yield from (tensor.name for tensor in constants if tensor in biases)
         if node.key in _CHANNELS:
             made = (tensor for tensor in node.outputs if tensor is not None)
             channels |= {tensor.name: (tensor.dims or ())[_CHANNELS[node.key]] for tensor in made}

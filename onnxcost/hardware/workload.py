@@ -9,22 +9,14 @@ from functools import lru_cache
 
 from onnxcost.conventions import FLOPS
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.formulas.activation import TABLE as ACTIVATION
-from onnxcost.formulas.elementwise import TABLE as ELEMENTWISE
 from onnxcost.graph import Node, Tensor
-from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.traits import DEQUANTIZERS, POINTWISE, VIEWS
 from onnxcost.report import CostReport, Counted
 
-_CARRYING = VIEWS | {"DequantizeLinear", "com.microsoft.DequantizeLinear"}
+_CARRYING = VIEWS | DEQUANTIZERS
 """Operators whose result is read as what they read: the same elements, or the integers that stand for them."""
 _UNCHANGED = VIEWS | {"Transpose", "Cast"}
 """Operators through which a weight stays what the file stores."""
-_POINTWISE = (ELEMENTWISE.keys() | ACTIVATION.keys()) - {"Softmax", "LogSoftmax", "Hardmax"} | {
-    "BatchNormalization", "Cast", "CastLike", "QuantizeLinear", "com.microsoft.QuantizeLinear", "com.microsoft.Gelu",
-    "com.microsoft.FastGelu", "com.microsoft.BiasGelu", "com.microsoft.QuickGelu", "com.microsoft.QLinearAdd",
-    "com.microsoft.QLinearMul", "com.microsoft.QLinearSigmoid", "com.microsoft.QLinearLeakyRelu", "com.microsoft.QLinearWhere",
-}  # fmt: skip
-"""Operators whose every output element needs the elements at its own place alone: compilers run them within their producer."""
 _FEW = 16
 """Integers, no more than this, are shapes and indices: they are worked out beside the run."""
 
@@ -158,7 +150,7 @@ def _steers(node: Node) -> bool:
 
 def _place(cost: Counted, groups: Sequence[Sequence[Counted]], values: _Values) -> int:
     """The group that the node joins, or one past the last."""
-    if cost.node.key in _POINTWISE:
+    if cost.node.key in POINTWISE:  # Compilers run these within their producer.
         inputs = [values.carried(tensor).name for tensor in cost.node.inputs if tensor is not None]
         latest = max((values.makers[name] for name in inputs if name in values.makers), default=None)
         if latest is not None and groups[latest][0].node.repeat == cost.node.repeat:
@@ -194,7 +186,7 @@ def _read(members: Sequence[Counted], values: _Values, made: Iterable[str]) -> t
     inside, whole, picked = set(made), dict[str, Tensor](), [0, 0]
     for cost in members:
         inputs = [tensor for tensor in cost.node.inputs if tensor is not None]
-        if cost.node.key not in _POINTWISE and 0 < cost.traffic_once.read_bytes < sum(map(nbytes, inputs)):
+        if cost.node.key not in POINTWISE and 0 < cost.traffic_once.read_bytes < sum(map(nbytes, inputs)):
             picked[not inputs[0].is_constant] += cost.traffic_once.read_bytes
         else:
             whole |= {tensor.name: tensor for tensor in map(values.carried, inputs) if tensor.name not in inside}

@@ -1,39 +1,86 @@
-"""What the inputs of operators hold: weights, or what only steers the operator."""
+"""The roles of operators' inputs: one row an operator, onnxruntime's own included."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.shapes import elements
 from onnxcost.graph import Node, Tensor
-
-STEERING: Mapping[str, frozenset[int]] = {
-    "Resize": frozenset({1, 2, 3}),
-    "Upsample": frozenset({1}),
-    "Pad": frozenset({1, 2, 3}),
-    "Clip": frozenset({1, 2}),
-    "QuantizeLinear": frozenset({1, 2}),
-    "DequantizeLinear": frozenset({1, 2}),
-    "QLinearConv": frozenset({1, 2, 4, 5, 6, 7}),
-    "QLinearMatMul": frozenset({1, 2, 4, 5, 6, 7}),
-    "ConvInteger": frozenset({2, 3}),
-    "MatMulInteger": frozenset({2, 3}),
-}
-"""Inputs that steer an operator (sizes, scales, zero points, bounds) and hold no weights."""
-
-BIAS: Mapping[str, int] = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "com.microsoft.FusedConv", "com.microsoft.FusedGemm"), 2),
-    **dict.fromkeys(("DeformConv", "LSTM", "GRU", "RNN"), 3),
-}
-"""The input that is added to a product as its bias."""
-
-QUANTIZED_BIAS: Mapping[str, int] = {"DequantizeLinear": 0, "QLinearConv": 8}
-"""The input that keeps a bias in integers of 32 bits, which are no weights elsewhere."""
-
-WEIGHTS: Mapping[str, Mapping[int, Callable[[Node, Tensor], int]]] = {}
-"""How many weights an input holds where that is not its number of elements."""
+from onnxcost.operators import values
+from onnxcost.operators.traits import RECURRENT, REDUCTIONS, WINDOWS
+from onnxcost.operators.values import Limit, NumbersRule
 
 FanIn = Callable[[Node, tuple[int, ...]], float]
+"""How many products are summed up for an element of the output, by the dims of the input."""
+
+Count = Callable[[Node, Tensor], int]
+
+RoleName = Literal[
+    "weight", "bias", "quantized bias", "codes", "gain", "shift", "slope", "mean", "variance", "table", "factor", "positive",
+    "divisor", "compared", "scale", "zero point", "positions", "setting", "index", "number", "data",
+]  # fmt: skip
+
+_LEARNED = frozenset({"weight", "bias", "quantized bias", "gain", "shift", "slope", "mean", "variance"})
+_STEERS = frozenset({"scale", "zero point", "positions", "setting", "index", "number"})
+
+OUTPUT = -1
+"""The place of the output, where inputs are scales and zero points of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputRole:
+    """What an input is for.
+
+    ``of`` is the place of what a scale or a zero point decodes. ``fan_in`` is that of a weight, ``count`` how many weights the
+    input holds where that is not its number of elements, and ``bits`` the attribute that says how wide each of them is where
+    several share 8 bits (4 without it). ``limit`` is how many indices are valid, from 0 on, and ``numbers`` the elements that
+    make the operator do its work in full; a single one stands for all of them.
+    """
+
+    name: RoleName
+    of: int | None = None
+    fan_in: FanIn | None = None
+    count: Count | None = None
+    bits: str = ""
+    limit: Limit | None = None
+    numbers: NumbersRule | None = None
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether training decides its elements, or those that they stand for."""
+        return self.name in _LEARNED
+
+    @property
+    def steers(self) -> bool:
+        """Whether it says how the operator works (sizes, scales, zero points, bounds, indices): it holds no weights."""
+        return self.name in _STEERS
+
+
+DATA = InputRole("data")
+"""What has no row: it may be learned as well."""
+
+
+def role_of(node: Node, place: int) -> InputRole:
+    """The role of an input."""
+    return ROLES.get(node.key, {}).get(place, DATA)
+
+
+def places_of(node: Node, name: RoleName) -> list[int]:
+    """The inputs that have the role."""
+    return [place for place, role in ROLES.get(node.key, {}).items() if role.name == name]
+
+
+def find_decoder(node: Node, place: int) -> tuple[int | None, int | None]:
+    """The inputs with the scale and the zero point of another input, or of OUTPUT."""
+    own = ROLES.get(node.key, {}).items()
+    scale, zero_point = (
+        next((at for at, role in own if role.name == name and role.of == place), None) for name in ("scale", "zero point")
+    )
+    return scale, zero_point
 
 
 def _axis(index: int) -> FanIn:
@@ -73,26 +120,277 @@ def _of_expert(node: Node, dims: tuple[int, ...]) -> float:
     return float(dims[-1] * 8 / node.attributes.get("expert_weight_bits", 4))
 
 
-_KERNEL = {1: _kernel}
-_MATRIX = {0: _axis(-1), 1: _operand("transB", -2)}
+def _matrix(width: str) -> Count:
+    """K × what the attribute says."""
+    return lambda node, tensor: int(node.attributes["K"] * node.attributes[width])
 
-FAN_IN: Mapping[str, Mapping[int, FanIn]] = {
-    **dict.fromkeys(("Conv", "ConvInteger", "DeformConv", "FusedConv", "NhwcConv", "NhwcFusedConv"), _KERNEL),
-    "ConvTranspose": {1: _transposed_kernel},
-    "ConvTransposeWithDynamicPads": {1: _transposed_kernel},
-    **dict.fromkeys(("MatMul", "FusedMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"), _MATRIX),
-    **dict.fromkeys(("Gemm", "FusedGemm", "GemmFastGelu"), _MATRIX | {0: _operand("transA", -1)}),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _KERNEL | {1: _axis(-1), 2: _axis(-1)}),
-    "DynamicQuantizeLSTM": {1: _axis(1), 2: _axis(1)},
-    "Attention": {1: _axis(0)},
-    "QAttention": {1: _axis(0)},
-    "QLinearConv": {3: _kernel},
-    "QLinearMatMul": {0: _axis(-1), 3: _axis(-2)},
-    "QGemm": {3: _operand("transB", -2)},
-    "MatMulNBits": {1: _inner},
-    "MatMulBnb4": {1: _inner},
-    "MoE": {2: _axis(1), 4: _axis(1), 6: _axis(1)},
-    "QMoE": {2: _of_expert, 5: _of_expert, 8: _of_expert},
-    "Einsum": {place: _labels(place) for place in range(4)},
+
+def _matrix_or_twice(node: Node, tensor: Tensor) -> int:
+    """As the dims in input 2 say, or else two weights in each element."""
+    try:
+        inner, columns = elements(node, 2, "the weight's dims")
+    except UnknownShape:
+        return 2 * tensor.size
+    return inner * columns
+
+
+def _rows_of_inner(node: Node, tensor: Tensor) -> int:
+    return int(tensor.shape[0] * node.attributes["K"])
+
+
+def _adapter(node: Node, tensor: Tensor) -> int:
+    return int(node.attributes["N"] * node.required(4).shape[0]) if tensor.size else 0
+
+
+def _packed_experts(node: Node, tensor: Tensor) -> int:
+    """Experts × inner × hidden, the rows of the gate's and of the down weights."""
+    return tensor.shape[0] * node.required(2).shape[1] * node.required(4).shape[1]
+
+
+def _expert_bits(fc: int) -> Count:
+    def count(node: Node, tensor: Tensor) -> int:
+        bits = node.attributes.get(f"fc{fc}_expert_weight_bits") or node.attributes.get("expert_weight_bits", 4)
+        bits = 4 if "fp4" in node.attributes.get("quant_type", "int") else bits
+        return tensor.size * 8 // bits if tensor.dtype == "uint8" else tensor.size
+
+    return count
+
+
+def _packed_rows(node: Node, tensor: Tensor) -> int:
+    return tensor.size * (8 // node.attributes.get("bits", 4) if tensor.dtype == "uint8" else 1)
+
+
+def _weight(fan_in: FanIn | None = None, count: Count | None = None, bits: str = "") -> InputRole:
+    return InputRole("weight", fan_in=fan_in, count=count, bits=bits)
+
+
+def _scale(of: int) -> InputRole:
+    return InputRole("scale", of)
+
+
+def _zero_point(of: int) -> InputRole:
+    return InputRole("zero point", of)
+
+
+def _index(limit: Limit) -> InputRole:
+    return InputRole("index", limit=limit)
+
+
+def _number(rule: NumbersRule) -> InputRole:
+    return InputRole("number", numbers=rule)
+
+
+def _constant(*numbers: float) -> InputRole:
+    return _number(values.constant(*numbers))
+
+
+BIAS, QUANTIZED_BIAS, CODES = InputRole("bias"), InputRole("quantized bias"), InputRole("codes")
+"""What is added to a product; the same in integers of 32 bits; integers, which may be those."""
+GAIN, SHIFT, SLOPE = InputRole("gain"), InputRole("shift"), InputRole("slope")
+"""Of a normalization; of an activation."""
+MEAN, VARIANCE = InputRole("mean"), InputRole("variance")
+"""Running statistics."""
+TABLE, FACTOR, POSITIVE, DIVISOR = InputRole("table"), InputRole("factor"), InputRole("positive"), InputRole("divisor")
+"""What is looked up; multiplied with; what a root, a logarithm or a power is taken of or to; divided by, and not 0."""
+COMPARED, POSITIONS, SETTING = InputRole("compared"), InputRole("positions"), InputRole("setting")
+"""What is compared; tables of sines and cosines; sizes, bounds and the like."""
+
+_NORMALIZED, _KERNEL, _CONVOLUTION = {1: GAIN, 2: SHIFT}, {1: _weight(_kernel)}, {1: _weight(_kernel), 2: BIAS}
+_MATRIX = {0: _weight(_axis(-1)), 1: _weight(_operand("transB", -2))}
+_GEMM = {0: _weight(_operand("transA", -1)), 1: _MATRIX[1], 2: BIAS}
+_DECODED = {1: _scale(0), 2: _zero_point(0)}
+_BINARY_CODES = {**_DECODED, 4: _scale(3), 5: _zero_point(3), 6: _scale(OUTPUT), 7: _zero_point(OUTPUT)}
+_UNARY_CODES = {**_DECODED, 3: _scale(OUTPUT), 4: _zero_point(OUTPUT)}
+_RECURRENT = {1: _weight(_axis(-1)), 2: _weight(_axis(-1)), 3: BIAS, 4: _number(values.sequence_length), 7: _weight()}
+_AXES = {1: _number(values.first_axes(1))}
+_SIGNAL = {0: _number(values.length_or(16))}
+_PARTS = {1: _number(values.equal_parts)}
+_NEVER_ZERO = {1: DIVISOR}
+_BOTH_COMPARED = {0: COMPARED, 1: COMPARED}
+
+_STANDARD: Mapping[str, Mapping[int, InputRole]] = {
+    # Weights and what decodes them.
+    "Conv": _CONVOLUTION,
+    "ConvInteger": {**_KERNEL, 2: _zero_point(0), 3: _zero_point(1)},
+    "ConvTranspose": {1: _weight(_transposed_kernel), 2: BIAS},
+    "DeformConv": {**_KERNEL, 3: BIAS},
+    "QLinearConv": {**_BINARY_CODES, 3: _weight(_kernel), 8: QUANTIZED_BIAS},
+    "MatMul": _MATRIX,
+    "MatMulInteger": {**_MATRIX, 2: _zero_point(0), 3: _zero_point(1)},
+    "QLinearMatMul": {**_BINARY_CODES, 0: _weight(_axis(-1)), 3: _weight(_axis(-2))},
+    "Gemm": _GEMM,
+    "Einsum": {place: _weight(_labels(place)) for place in range(4)},
+    **dict.fromkeys(RECURRENT, _RECURRENT),
+    "QuantizeLinear": _DECODED,
+    "DequantizeLinear": {0: CODES, **_DECODED},
+    "BatchNormalization": {**_NORMALIZED, 3: MEAN, 4: VARIANCE},
+    **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "GroupNormalization"), _NORMALIZED),
+    "RMSNormalization": {1: GAIN},
+    "SimplifiedLayerNormalization": {1: GAIN},
+    "PRelu": {1: SLOPE},
+    # Arithmetic.
+    "Mul": {0: FACTOR, 1: FACTOR},
+    "Sqrt": {0: POSITIVE},
+    "Log": {0: POSITIVE},
+    "Reciprocal": {0: POSITIVE},
+    "Pow": {1: POSITIVE},
+    "Div": _NEVER_ZERO,
+    "Mod": _NEVER_ZERO,
+    **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _BOTH_COMPARED),
+    "Equal": {place: InputRole("compared", limit=values.one_hot_classes(1 - place)) for place in range(2)},
+    "BitShift": {1: _constant(1)},
+    "Clip": {1: SETTING, 2: SETTING},
+    "Dropout": {1: _constant(0.5), 2: _constant(False)},
+    "CumSum": {1: _constant(0)},
+    "CumProd": {1: _constant(0)},
+    **dict.fromkeys(REDUCTIONS, _AXES),
+    "TopK": {1: _number(values.length_along("axis", -1))},
+    # Indices.
+    "Gather": {0: TABLE, 1: _index(values.rows(0))},
+    "GatherElements": {1: _index(values.rows(0))},
+    "GatherND": {1: _index(values.index_tuples)},
+    "Scatter": {1: _index(values.rows(0))},
+    "ScatterElements": {1: _index(values.rows(0))},
+    "ScatterND": {1: _index(values.index_tuples)},
+    "TensorScatter": {2: _index(values.write_positions)},
+    "OneHot": {0: _index(values.depth), 1: _number(lambda node: (values.depth(node),)), 2: _constant(0, 1)},
+    "MaxUnpool": {1: _index(lambda node: node.out.size), 2: _number(lambda node: node.out.shape)},
+    "RotaryEmbedding": {1: POSITIONS, 2: POSITIONS, 3: _index(values.rows(1))},
+    "RoiAlign": {2: _index(values.rows(0))},
+    "SequenceAt": {1: _index(values.count_elements())},
+    "SequenceErase": {1: _index(values.count_elements())},
+    "SequenceInsert": {2: _index(values.count_elements(1))},
+    "NegativeLogLikelihoodLoss": {1: _index(values.rows(0, 1))},
+    "SoftmaxCrossEntropyLoss": {1: _index(values.rows(0, 1))},
+    "ai.onnx.ml.ArrayFeatureExtractor": {1: _index(values.rows(0, -1))},
+    # Shapes, axes and sizes.
+    "Unsqueeze": _AXES,
+    "Squeeze": {1: _number(values.axes_of_one)},
+    "Reshape": {1: _number(values.output_or(values.other_shape))},
+    "Expand": {1: _number(values.output_or(values.constant(1)))},
+    "ConstantOfShape": {0: _number(values.output_or(values.constant(1), 0))},
+    "Tile": {1: _constant(1)},
+    "Pad": {1: _constant(0), 2: SETTING, 3: _number(values.first_axes(3))},
+    "Resize": {1: _number(values.scales_or_region), 2: _number(values.scales), 3: _number(values.kept_sides)},
+    "Upsample": {1: _number(values.scales)},
+    "Slice": {
+        1: _constant(0),
+        2: _number(lambda node: (max(node.x.shape, default=0),)),
+        3: _number(values.first_axes(3)),
+        4: _constant(1),
+    },
+    "Split": _PARTS,
+    "SplitToSequence": _PARTS,
+    "Range": {0: _constant(0), 1: _number(values.length_or(16)), 2: _constant(1)},
+    "CenterCropPad": {1: _number(values.kept_sides)},
+    "AffineGrid": {1: _number(lambda node: (values.dim(node.x, 0), 1, *(8,) * values.dim(node.x, 1)))},
+    "Trilu": {1: _constant(0)},
+    "ReverseSequence": {1: _number(values.length_along("time_axis", 0))},
+    "NonMaxSuppression": {2: _number(lambda node: (values.dim(node.x, 1),)), 3: _constant(0.5), 4: _constant(0)},
+    "Attention": {6: _number(lambda node: (values.dim(node.required(1), -2),))},
+    # Signals.
+    **dict.fromkeys(WINDOWS, _SIGNAL),
+    "DFT": {1: _number(values.length_along("axis", -2)), 2: _constant(-2)},
+    "STFT": {1: _constant(8), 3: _number(values.length_or(16, 2))},
+    "MelWeightMatrix": {place: _constant(number) for place, number in enumerate((8, 16, 16000, 0, 8000))},
 }
-"""By operator, of whatever domain, and the input that the dims are of."""
+
+
+def _settings(*places: int) -> Mapping[int, InputRole]:
+    return dict.fromkeys(places, SETTING)
+
+
+_NBITS = _weight(_inner, _matrix("N"), "bits")
+_EMBEDDINGS = {0: _index(values.rows(2)), 1: _index(values.rows(4)), 2: TABLE, 3: TABLE, 4: TABLE, 5: GAIN, 6: SHIFT}
+_SEARCH = {0: _index(values.vocabulary)}
+_ANGLES = {1: _index(values.rows(2)), 2: POSITIONS, 3: POSITIONS}
+
+_CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
+    # Weights and what decodes them.
+    **dict.fromkeys(("FusedConv", "NhwcConv", "NhwcFusedConv", "nchwc.Conv"), _CONVOLUTION),
+    "ConvTransposeWithDynamicPads": {1: _weight(_transposed_kernel), 2: SETTING, 3: BIAS},
+    "FusedMatMul": _MATRIX,
+    "FusedGemm": _GEMM,
+    "GemmFastGelu": _GEMM,
+    "MatMulIntegerToFloat": {**_MATRIX, 2: _scale(0), 3: _scale(1), 4: _zero_point(0), 5: _zero_point(1), 6: BIAS},
+    "DynamicQuantizeMatMul": {**_MATRIX, 2: _scale(1), 3: _zero_point(1), 4: BIAS},
+    "QLinearConv": _STANDARD["QLinearConv"],
+    "QGemm": {
+        **(_BINARY_CODES | {7: _scale(OUTPUT), 8: _zero_point(OUTPUT)}),
+        3: _weight(_operand("transB", -2)),
+        6: QUANTIZED_BIAS,
+    },
+    **dict.fromkeys(("QLinearAdd", "QLinearMul"), _BINARY_CODES),
+    **dict.fromkeys(("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax"), _UNARY_CODES),
+    **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool"), _UNARY_CODES),
+    "QuantizeLinear": _DECODED,
+    "DequantizeLinear": _STANDARD["DequantizeLinear"],
+    "MatMulNBits": {1: _NBITS, 2: _scale(1), 3: _zero_point(1), 4: SETTING, 5: BIAS},
+    "MatMulNBitsMlp": {2: GAIN, 3: _NBITS, 4: _scale(3), 5: BIAS, 6: _NBITS, 7: _scale(6), 8: BIAS},
+    "MatMulNBitsQkv": {
+        2: GAIN,
+        **{place: _weight(_inner, _matrix(width), "bits") for place, width in ((3, "Nq"), (6, "Nkv"), (9, "Nkv"))},
+        **{place: _scale(place - 1) for place in (4, 7, 10)},
+        **dict.fromkeys((5, 8, 11), BIAS),
+    },
+    "MatMulNBitsQLoRA": {1: _NBITS, 3: _weight(_inner, _rows_of_inner, "bits"), 5: _weight(count=_adapter, bits="bits")}
+    | {place: _scale(place - 1) for place in (2, 4, 6)},
+    "MatMulPacked": {1: _weight(count=_matrix("N")), 2: _scale(1)},
+    "MatMulBnb4": {1: _NBITS, 2: _scale(1)},
+    "MatMulFpQ4": {1: _weight(count=_matrix_or_twice), 2: SETTING},
+    "MatMulBlockQuantizedFp4Weight": {1: _weight(count=lambda node, tensor: 2 * tensor.size), 2: _scale(1)}
+    | {3: SETTING, 4: SETTING, 5: BIAS},
+    "MatMulBlockQuantizedFp8Weight": {1: _weight(), 2: _scale(1), 3: SETTING, 4: BIAS},
+    "GemmFloat8": {1: _weight(), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _scale(OUTPUT)},
+    "QOrderedMatMul": {1: _scale(0), 2: _weight(), 3: _scale(2), 4: _scale(OUTPUT), 5: BIAS, 7: _scale(6)},
+    "MoE": {place: _weight(_axis(1)) for place in (2, 4, 6)},
+    "MoEPacked": {place: _weight(count=_packed_experts) for place in (2, 3, 4)},
+    "QMoE": {
+        **{place: _weight(_of_expert, _expert_bits(place // 3 + 1), "expert_weight_bits") for place in (2, 5, 8)},
+        **{place + 1: _scale(place) for place in (2, 5, 8)},
+        **{place // 3 + 11: _zero_point(place) for place in (2, 5, 8)},
+        **_settings(*range(15, 21)),
+    },
+    "Attention": {1: _weight(_axis(0)), 2: BIAS, 3: _number(values.mask(3))},
+    "QAttention": {1: _weight(_axis(0)), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _number(values.mask(5))}
+    | {6: _zero_point(0), 7: _zero_point(1)},
+    "QOrderedAttention": _settings(1, 2, 3, 4, 8, 9, 10, 14, 15, 16),
+    "DynamicQuantizeLSTM": {1: _weight(_axis(1)), 2: _weight(_axis(1)), 3: BIAS, 4: _number(values.sequence_length)}
+    | {8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
+    "AttnLSTM": {4: _number(values.sequence_length)},
+    "GroupNorm": _NORMALIZED,
+    "SkipGroupNorm": {**_NORMALIZED, 4: SHIFT},
+    "SkipLayerNormalization": {2: GAIN, 3: SHIFT, 4: SHIFT},
+    "SkipSimplifiedLayerNormalization": {2: GAIN, 3: SHIFT},
+    # Indices, shapes, axes and sizes.
+    "EmbedLayerNormalization": {**_EMBEDDINGS, 7: _constant(1), 8: _index(values.rows(3))},
+    "QEmbedLayerNormalization": {**_EMBEDDINGS, 7: _constant(1), **_settings(*range(8, 18))},
+    "GatherND": _STANDARD["GatherND"],
+    "GatherBlockQuantized": {
+        0: _weight(count=_packed_rows, bits="bits"),
+        1: _index(values.rows(0, 0, "gather_axis")),
+        2: _scale(0),
+        3: _zero_point(0),
+    },
+    "GatherPacked": {0: _weight(count=_rows_of_inner)},
+    "TorchEmbedding": {1: _index(values.rows(0))},
+    "RotaryEmbedding": _ANGLES,
+    "MRotaryEmbedding": _ANGLES,
+    "RMSNormRotary": {3: POSITIONS, 4: POSITIONS},
+    "GroupQueryAttention": {5: _number(values.attended_positions(1)), 6: _number(values.attended_positions())}
+    | {7: POSITIONS, 8: POSITIONS, 9: _index(values.rows(7)), 12: SETTING, 13: SETTING},
+    "MultiHeadAttention": {4: _number(values.mask(4))},
+    "CropAndResize": {1: SETTING, 2: _index(values.rows(0)), 3: SETTING},
+    "NGramRepeatBlock": {0: _index(values.rows(1, 1))},
+    **dict.fromkeys(("BeamSearch", "GreedySearch", "Sampling"), _SEARCH),
+    "Trilu": {1: _constant(0)},
+    "Pad": {1: _constant(0)},
+    "ExpandDims": {1: _constant(0)},
+    "Range": {0: _constant(0), 1: _constant(16), 2: _constant(1)},
+}
+
+ROLES: Mapping[str, Mapping[int, InputRole]] = {
+    **_STANDARD,
+    **{f"com.microsoft.{name}": roles for name, roles in _CONTRIB.items()},
+}
+"""By ``Node.key`` and input; any other is DATA."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from onnxcost.graph import Node, Tensor
+from onnxcost.operators.traits import CONTAINERS, GATHERS, SHAPE_READERS, VIEWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,6 @@ class Traffic:
 
 
 NO_TRAFFIC = Traffic()
-
-VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "com.microsoft.ExpandDims"})
-"""Operators whose first output is their first input under another shape or name: no byte moves."""
-
-
-_CONTAINERS = (
-    *("SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength"),
-    *("Optional", "OptionalGetElement", "OptionalHasElement"),
-)
-"""Operators that hand tensors on by reference."""
 
 
 def traffic(node: Node) -> Traffic:
@@ -78,11 +69,8 @@ def _reads_embeddings(node: Node) -> Traffic:
 
 
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
-    **dict.fromkeys(VIEWS, _nothing),
-    **dict.fromkeys(("Constant", "Shape", "Size"), _nothing),
-    **dict.fromkeys(_CONTAINERS, _nothing),
-    **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Slice", "Split", "CenterCropPad"), _reads_what_it_picks),
-    **dict.fromkeys(("com.microsoft.GatherND", "com.microsoft.TorchEmbedding"), _reads_what_it_picks),
+    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant"}, _nothing),
+    **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _reads_what_it_picks),
     **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _reads_packed_rows),
     **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
 from onnxcost.ort_optimizer.fused_node import FusedNode, Readers, axes_of, constants_of
 
 PATTERNS: Mapping[tuple[str, ...], str] = {
@@ -242,11 +243,6 @@ def _suits_channels(node: Node, made: Tensor) -> bool:
     return sizes <= allowed
 
 
-_RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
-_HANDED_ON = ("Identity", "Dropout")
-_SHAPES = ("Shape", "Size")
-
-
 def fold_constants(graph: Graph) -> list[Node]:
     """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes."""
     known = set(graph.constants)
@@ -261,9 +257,9 @@ def fold_constants(graph: Graph) -> list[Node]:
             # Left for the integer operators that may take it in.
             kept.append(node)
             dequantized.add(node.out.name)
-        elif node.key not in _RANDOM and (constant or (fixed and node.key in _SHAPES)):
+        elif node.key not in RANDOM and (constant or (fixed and node.key in SHAPE_READERS)):
             known.update(tensor.name for tensor in node.outputs if tensor is not None)
-        elif node.key not in _HANDED_ON and not _changes_nothing(node):
+        elif node.key not in IDENTITIES and not _changes_nothing(node):
             kept.append(_with_constants(node, known, True))
         else:
             kept.append(node)
@@ -290,7 +286,7 @@ def _drop_identities(nodes: list[Node]) -> list[Node]:
     for node in nodes:
         if any(tensor is not None and tensor.name in names for tensor in node.inputs):
             node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
-        if node.key in _HANDED_ON or _changes_nothing(node):
+        if node.key in IDENTITIES or _changes_nothing(node):
             names[node.out.name] = node.x
         else:
             kept.append(node)

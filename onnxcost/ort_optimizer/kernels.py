@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from onnxcost.formulas.contraction import einsum
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.traits import VIEWS
 from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.traits import VIEWS
 from onnxcost.ort_optimizer.fused_node import FusedNode, Readers
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"

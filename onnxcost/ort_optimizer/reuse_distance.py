@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from onnxcost.graph import Tensor
-from onnxcost.operators.traffic import VIEWS
+from onnxcost.operators.traits import VIEWS
 from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse, constants_of
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
 

@@ -6,27 +6,33 @@ processors are slow on. What is trained and there (scales of normalisations, of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import isqrt, prod, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from onnxcost.errors import ModelError, UnknownShape
-from onnxcost.formulas.activation import POINTWISE
-from onnxcost.formulas.contrib import activation as contrib
 from onnxcost.frontend.synthetic_weights.noise import CODES, Alternating, Filling, Indices, Spread
 from onnxcost.frontend.synthetic_weights.outline import Outline
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.operators import contrib_inputs, inputs
-from onnxcost.operators.inputs import FAN_IN
-from onnxcost.operators.traffic import VIEWS
-from onnxcost.operators.values import EXPECTED, LIMITS
+from onnxcost.operators.inputs import OUTPUT, FanIn, RoleName, find_decoder, role_of
+from onnxcost.operators.traits import (
+    ACTIVATIONS,
+    CASTS,
+    DEQUANTIZERS,
+    IDENTITIES,
+    QUANTIZERS,
+    REARRANGEMENTS,
+    RECTIFIERS,
+    SHAPE_READERS,
+    VIEWS,
+)
+from onnxcost.operators.values import Limit
 
-_SAME_DIMS = frozenset({"Identity", "Dropout", "Cast", "CastLike", "QuantizeLinear", "DequantizeLinear"})
-_MOVES = frozenset({"Transpose", "Slice", "Split", "Expand", "Tile", "Pad", "Concat", "DepthToSpace", "SpaceToDepth"})
-_HANDS_ON = VIEWS | _SAME_DIMS | _MOVES
+_SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
+_HANDS_ON = VIEWS | _SAME_DIMS | REARRANGEMENTS
 """Operators whose outputs hold elements of their first input; those of Concat hold elements of all."""
-_RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Softplus", "Clip", "Max"})
-_GATES = frozenset({"Mul", "Gelu"} | POINTWISE.keys() | {name.rpartition(".")[2] for name in contrib.TABLE}) - _RECTIFIERS
+_RECTIFIERS = RECTIFIERS | {"Clip", "Max"}
+_GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
 _POINTWISE = _RECTIFIERS | _GATES | _HANDS_ON | {"Add", "BatchNormalization"}
 _KEPT_BY_GATES = 1 / 1.6
 """What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
@@ -34,7 +40,7 @@ _SHARE = 4
 """By what the end of a residual branch is divided, so that a hundred of them stay in range; twice that where it is never
 negative.
 """
-_EVEN = frozenset({"Abs", "Pow", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Shape", "Size"})
+_EVEN = SHAPE_READERS | {"Abs", "Pow", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
 """Operators behind which it does not matter how the elements were spread."""
 _FAR = 12
 """Nodes behind a contraction that are looked at for what happens to its output."""
@@ -60,12 +66,12 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     while waiting:
         name, dims, decoder = waiting.pop()
         for node, place in outline.readers.get(name, ()):
-            hands_on = node.op_type in _HANDS_ON and (place == 0 or node.op_type == "Concat")
+            hands_on = node.key in _HANDS_ON and (place == 0 or node.op_type == "Concat")
             is_folded = all(each is None or each.is_constant for each in node.inputs)
             if not hands_on:
                 yield WeightUse(node, place, dims, decoder, is_folded)
-            if hands_on or (is_folded and node.op_type not in _EVEN and not _is_square(node)):
-                behind = node if node.op_type == "DequantizeLinear" else decoder
+            if hands_on or (is_folded and node.key not in _EVEN and not _is_square(node)):
+                behind = node if node.key in DEQUANTIZERS else decoder
                 for output in node.outputs:
                     if output is not None and output.name not in seen:
                         seen.add(output.name)
@@ -80,7 +86,7 @@ def _dims_behind(node: Node, dims: tuple[int, ...] | None) -> tuple[int, ...] | 
     if node.op_type == "Transpose" and dims is not None:
         order = node.attributes.get("perm") or range(len(dims))[::-1]
         return tuple(dims[axis] for axis in order) if len(order) == len(dims) else None
-    return dims if node.op_type in _SAME_DIMS or node.op_type not in _HANDS_ON else None
+    return dims if node.key in _SAME_DIMS or node.key not in _HANDS_ON else None
 
 
 class Fate(NamedTuple):
@@ -107,11 +113,11 @@ def fate_of(node: Node, outline: Outline) -> Fate:
             amplification *= _normalization(reader, outline)
         elif constant is not None:
             amplification *= _rms(constant, outline, 1 if is_coded else 2) if reader.op_type == "Mul" else 1
-        elif activations := [each for each, _ in readers if each.op_type in _RECTIFIERS | _GATES]:
+        elif activations := [each for each, _ in readers if each.key in _RECTIFIERS | _GATES]:
             last = next((each for each in activations if each.op_type == "Mul"), activations[0])
-            kept = sqrt(1 / 2) if last.op_type in _RECTIFIERS else _KEPT_BY_GATES
+            kept = sqrt(1 / 2) if last.key in _RECTIFIERS else _KEPT_BY_GATES
             return Fate(amplification * kept * (2 * _SHARE if _is_added(last.outputs[0], outline) else 1))
-        elif reader.op_type not in _HANDS_ON:
+        elif reader.key not in _HANDS_ON:
             return Fate(amplification * (_SHARE if _is_added(output, outline) else 1))
         output = reader.outputs[0]
     return Fate(amplification)
@@ -122,9 +128,9 @@ def is_requantized(node: Node, outline: Outline) -> bool:
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
         readers = outline.readers.get(output.name, ()) if output is not None else ()
-        if any(reader.op_type == "QuantizeLinear" for reader, _ in readers):
+        if any(reader.key in QUANTIZERS for reader, _ in readers):
             return True
-        if not readers or readers[0][0].op_type not in _POINTWISE:
+        if not readers or readers[0][0].key not in _POINTWISE:
             break
         output = readers[0][0].outputs[0]
     return False
@@ -177,54 +183,15 @@ SCALE = Spread(0.05, 0.005)
 ZERO = Spread(0, 0)
 """What is compared: all alike, so that a mask that is made of it hides nothing."""
 
-
-def _each(operators: str, roles: Mapping[int, Any]) -> dict[str, Mapping[int, Any]]:
-    return dict.fromkeys(operators.split(), roles)
-
-
-_ROLES: Mapping[str, Mapping[int, Filling]] = {
-    "BatchNormalization": {1: GAIN, 2: SMALL, 3: SMALL, 4: GAIN},
-    **_each("InstanceNormalization LayerNormalization GroupNormalization GroupNorm", {1: GAIN, 2: SMALL}),
-    **_each("RMSNormalization SimplifiedLayerNormalization", {1: GAIN}),
-    **_each("SkipLayerNormalization SkipSimplifiedLayerNormalization SkipGroupNorm", {2: GAIN, 3: SMALL, 4: SMALL}),
-    "EmbedLayerNormalization": {2: TABLE, 3: TABLE, 4: TABLE, 5: GAIN, 6: SMALL},
-    "PRelu": {1: Spread(0.25, 0.05)},
-    **_each("Sqrt Log Reciprocal", {0: GAIN}),
-    **_each("Div Pow", {1: GAIN}),
-    "RotaryEmbedding": {1: GAIN, 2: GAIN, 3: GAIN},
-    **_each("Equal Greater GreaterOrEqual Less LessOrEqual", {0: ZERO, 1: ZERO}),
+_FILLINGS: Mapping[RoleName, Filling] = {
+    **dict.fromkeys(("gain", "variance", "positive", "divisor", "positions"), GAIN),
+    **dict.fromkeys(("shift", "mean"), SMALL),
+    "slope": Spread(0.25, 0.05),
+    "compared": ZERO,
 }
-"""By operator, of whatever domain, and input."""
 
-_ROLES_BESIDE_DATA: Mapping[str, Mapping[int, Filling]] = {"Mul": {0: GAIN, 1: GAIN}, "Gather": {0: TABLE}}
+_FILLINGS_BESIDE_DATA: Mapping[RoleName, Filling] = {"factor": GAIN, "table": TABLE}
 """The same, where not all inputs are constants; all that is in neither table is SMALL."""
-
-_OUT = -1
-_QUANTIZED: Mapping[str, Mapping[int, Sequence[int | None]]] = {
-    **_each("DequantizeLinear QuantizeLinear", {0: (1, 2)}),
-    **_each("QLinearConv QLinearMatMul", {0: (1, 2), 3: (4, 5), _OUT: (6, 7)}),
-    **_each("ConvInteger MatMulInteger", {0: (None, 2), 1: (None, 3)}),
-    **_each("MatMulNBits DynamicQuantizeMatMul", {1: (2, 3)}),
-    "QGemm": {0: (1, 2), 3: (4, 5), _OUT: (7, 8)},
-    "MatMulIntegerToFloat": {0: (2, 4), 1: (3, 5)},
-    "MatMulBnb4": {1: (2, None)},
-    "GatherBlockQuantized": {0: (2, 3)},
-    "QAttention": {0: (3, 6), 1: (4, 7)},
-    "DynamicQuantizeLSTM": {1: (8, 9), 2: (10, 11)},
-    "QMoE": {2: (3, 11), 5: (6, 12), 8: (9, 13)},
-}
-"""The inputs that are quantized, each with those of its scale and its zero point."""
-_SCALED = {op: {scale: place for place, (scale, _) in parts.items()} for op, parts in _QUANTIZED.items()}
-_ZERO_POINTS = {op: {zero_point for _, zero_point in parts.values()} for op, parts in _QUANTIZED.items()}
-_QUANTIZED_BIAS = {**inputs.QUANTIZED_BIAS, **contrib_inputs.QUANTIZED_BIAS}
-
-_PACKED: Mapping[str, tuple[str, Sequence[int]]] = {
-    "MatMulNBits": ("bits", (1, 3)),
-    "MatMulBnb4": ("bits", (1,)),
-    "GatherBlockQuantized": ("bits", (0, 3)),
-    "QMoE": ("expert_weight_bits", (2, 5, 8, 11, 12, 13)),
-}
-"""The inputs that hold several elements in each of 8 bits: the attribute that says of how many bits, 4 without it."""
 
 
 def choose_filling(tensor: Tensor, outline: Outline) -> Filling:
@@ -256,26 +223,28 @@ def _order(role: Filling) -> tuple[int, float]:
 
 def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     node, place, dtype = use.node, use.place, tensor.dtype
-    if not _is_real(dtype) and place in LIMITS.get(node.key, ()):
-        return Indices(_limit(node, place))
-    if not _is_real(dtype) and place in EXPECTED.get(node.key, ()):
+    role = role_of(node, place)
+    if role.limit is not None and not _is_real(dtype):
+        return Indices(_limit(node, role.limit))
+    if role.numbers is not None and not _is_real(dtype):
         return _role_by_operator(node, tensor)
-    if place in _ZERO_POINTS.get(node.op_type, ()):
+    if role.name == "zero point":
         packed = _packed_dtype(node, place)
         return Spread(CODES[packed or dtype].center, 0, packed if dtype == "uint8" else "")
-    if place in _SCALED.get(node.op_type, ()):
-        return _scale(node, _SCALED[node.op_type][place], outline)
+    if role.name == "scale" and role.of is not None:
+        return _scale(node, role.of, outline)
     if not _is_real(dtype) or (use.decoder is not None and dtype in CODES):
         return _codes(use, tensor, outline)
-    if place in FAN_IN.get(node.op_type, ()):
-        return _factor(node, place, use.dims or _isotropic(tensor), outline)
-    role = _ROLES.get(node.op_type, {}).get(place)
-    return role if role or use.is_folded else _ROLES_BESIDE_DATA.get(node.op_type, {}).get(place, SMALL)
+    if role.fan_in is not None:
+        return _factor(node, role.fan_in, use.dims or _isotropic(tensor), outline)
+    if role.name in _FILLINGS or use.is_folded:
+        return _FILLINGS.get(role.name)
+    return _FILLINGS_BESIDE_DATA.get(role.name, SMALL)
 
 
-def _limit(node: Node, place: int) -> int:
+def _limit(node: Node, limit: Limit) -> int:
     try:
-        return max(1, LIMITS[node.key][place](node))
+        return max(1, limit(node))
     except (UnknownShape, LookupError, ValueError):
         return 1
 
@@ -288,14 +257,16 @@ def _role_by_operator(node: Node, tensor: Tensor) -> Filling:
 
 def _packed_dtype(node: Node, place: int) -> str:
     """The type of the elements that an input holds several of in one; "" for what holds one in each."""
-    attribute, places = _PACKED.get(node.op_type, ("", ()))
-    return f"uint{node.attributes.get(attribute) or 4}" if place in places else ""
+    role = role_of(node, place)
+    if role.name == "zero point" and role.of is not None:
+        role = role_of(node, role.of)
+    return f"uint{node.attributes.get(role.bits) or 4}" if role.bits else ""
 
 
-def _factor(node: Node, place: int, dims: tuple[int, ...], outline: Outline) -> Spread:
+def _factor(node: Node, fan_in: FanIn, dims: tuple[int, ...], outline: Outline) -> Spread:
     """A factor of a contraction: the sum of its products has the variance of one of the other factors."""
     try:
-        terms = max(1.0, FAN_IN[node.op_type][place](node, dims))
+        terms = max(1.0, fan_in(node, dims))
     except (LookupError, ValueError, TypeError, ArithmeticError):
         terms = sqrt(prod(dims))
     fate = fate_of(node, outline)
@@ -315,36 +286,38 @@ def _codes(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling:
     they are what the node would read without them.
     """
     node, place = use.node, use.place
+    role = role_of(node, place)
     packed = _packed_dtype(node, place) if tensor.dtype == "uint8" else ""
     usual = CODES.get(packed or tensor.dtype)
     if usual is None or tensor.dtype == "int32":
-        is_bias = use.decoder is not None or _QUANTIZED_BIAS.get(node.key) == place
+        is_bias = use.decoder is not None or role.name in ("codes", "quantized bias")
         return usual if is_bias and usual is not None else ZERO
     decoder, decoded = (use.decoder, 0) if use.decoder is not None else (node, place)
-    scale_at, zero_at = _QUANTIZED.get(decoder.op_type, {}).get(decoded, (None, None))
+    scale_at, zero_at = find_decoder(decoder, decoded)
     scale, zero_point = (outline.array(decoder.input(at)) if at is not None else None for at in (scale_at, zero_at))
     center = usual.center if zero_point is None or packed else float(zero_point.astype(float).mean())
     deviation = usual.deviation
-    is_bounded = _OUT in _QUANTIZED.get(node.op_type, ()) or is_requantized(node, outline)
-    if place in FAN_IN.get(node.op_type, ()) and not is_bounded and (scale is not None or scale_at is None):
+    is_bounded = any(find_decoder(node, OUTPUT)) or is_requantized(node, outline)
+    if role.fan_in is not None and not is_bounded and (scale is not None or scale_at is None):
         unit = abs(scale.astype(float)).mean() if scale is not None else 1.0
-        wanted = _factor(node, place, use.dims or _isotropic(tensor), outline).deviation / max(unit, 1e-9)
+        wanted = _factor(node, role.fan_in, use.dims or _isotropic(tensor), outline).deviation / max(unit, 1e-9)
         deviation = min(max(wanted, usual.deviation / 8), usual.deviation)
     return Spread(center, deviation, packed)
 
 
 def _scale(node: Node, place: int, outline: Outline) -> Spread:
     """The scale of the input ``place``, such that it makes of codes what that input would have been without them."""
-    coded = node.input(place) if place != _OUT else None
+    coded = node.input(place) if place != OUTPUT else None
     if coded is None or not coded.is_constant or not coded.is_shaped:
         return SCALE
-    if node.op_type == "DequantizeLinear" and coded.dtype == "int32":
+    if node.key in DEQUANTIZERS and coded.dtype == "int32":
         return _scale_of_bias(node, outline)
     unit = CODES.get(_packed_dtype(node, place) or coded.dtype, SCALE).deviation
     made: Filling = TABLE
-    if place in FAN_IN.get(node.op_type, ()):
-        made = _factor(node, place, coded.shape, outline)
-    elif node.op_type == "DequantizeLinear":
+    role = role_of(node, place)
+    if role.fan_in is not None:
+        made = _factor(node, role.fan_in, coded.shape, outline)
+    elif node.key in DEQUANTIZERS:
         made = choose_filling(Tensor(node.out.name, "float32", coded.shape), outline)
     largest = max(made.center, made.deviation) if isinstance(made, Spread) else 1.0
     return Spread(largest / unit, 0)
@@ -356,7 +329,7 @@ def _scale_of_bias(node: Node, outline: Outline) -> Spread:
     for reader, place in outline.readers.get(node.out.name, []):
         for tensor in reader.inputs[:place]:
             maker = outline.makers.get(tensor.name) if tensor is not None else None
-            if maker is None or maker.op_type != "DequantizeLinear":
+            if maker is None or maker.key not in DEQUANTIZERS:
                 return SCALE
             scale = maker.required(1)
             known = outline.array(scale)

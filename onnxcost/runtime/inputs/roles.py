@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, Graph, Node, Tensor
-from onnxcost.operators.traffic import VIEWS
-from onnxcost.operators.values import DIVISORS, EXPECTED, LIMITS, Numbers
+from onnxcost.operators.inputs import role_of
+from onnxcost.operators.traits import CASTS, ELEMENTS_FROM, VIEWS
+from onnxcost.operators.values import Numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,24 +136,8 @@ def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
     return onnxruntime().OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.itemsize}"), _BY_NUMBER[dtype][1])
 
 
-_SAME = VIEWS | {"Cast", "CastLike"}
+_SAME = VIEWS | CASTS
 """Operators that hand on all elements of their first input, in their order."""
-_FIRST, _BOTH, _ALL = range(1), range(2), range(1 << 31)
-_KEPT: Mapping[str, Sequence[int]] = {
-    **dict.fromkeys(_SAME, _FIRST),
-    **dict.fromkeys(("Transpose", "Slice", "Expand", "Tile", "Pad", "Clip", "Trilu", "ReverseSequence"), _FIRST),
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "CenterCropPad", "Compress", "TopK", "Unique"), _FIRST),
-    **dict.fromkeys(("Split", "Gather", "GatherElements", "GatherND", "ReduceMax", "ReduceMin"), _FIRST),
-    **dict.fromkeys(("SplitToSequence", "SequenceAt", "SequenceErase", "ConcatFromSequence"), _FIRST),
-    **dict.fromkeys(("Optional", "OptionalGetElement"), _FIRST),
-    **dict.fromkeys(("Concat", "Max", "Min", "SequenceConstruct"), _ALL),
-    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), (0, 2)),
-    "SequenceInsert": _BOTH,
-    "Where": range(1, 3),
-    "Add": _BOTH,
-    "Sub": _FIRST,
-}
-"""Operators whose outputs hold elements of these inputs: in another order, some of them, along with others, or shifted."""
 _SIGNS: Mapping[str, int] = {"Add": 1, "Sub": -1}
 
 
@@ -204,7 +189,7 @@ def _outputs_with(node: Node, place: int) -> Sequence[Tensor | None]:
     if node.key in CONTROL_FLOW:
         # It hands on, at the same place, what its body made; where the branch is not known, nothing.
         return node.outputs[place : place + 1] if not node.branches else ()
-    if place not in _KEPT.get(node.key, ()):
+    if place not in ELEMENTS_FROM.get(node.key, ()):
         return ()
     return node.outputs if node.key == "Split" else node.outputs[:1]
 
@@ -252,9 +237,10 @@ def _limit(uses: Sequence[InputUse]) -> int | None:
     """How many indices are valid in every table that is indexed."""
     found = []
     for use in uses:
-        if (rule := LIMITS.get(use.node.key, {}).get(use.place)) is not None:
+        role = role_of(use.node, use.place)
+        if role.limit is not None:
             try:
-                found.append(rule(use.node) - use.shift)
+                found.append(role.limit(use.node) - use.shift)
             except (UnknownShape, LookupError, ValueError):
                 continue
     return max(1, min(found)) if found else None
@@ -262,11 +248,11 @@ def _limit(uses: Sequence[InputUse]) -> int | None:
 
 def _role_by_operator(own: Input) -> Role | None:
     for use in own.uses:
-        rule = EXPECTED.get(use.node.key, {}).get(use.place)
-        if rule is None or not use.is_whole or own.tensor.dtype == "string":
+        role = role_of(use.node, use.place)
+        if role.numbers is None or not use.is_whole or own.tensor.dtype == "string":
             continue
         try:
-            numbers = rule(use.node)
+            numbers = role.numbers(use.node)
         except (UnknownShape, LookupError, ValueError):
             continue
         if len(numbers) in (1, prod(own.shape)):
@@ -353,7 +339,7 @@ def _by_type(own: Input) -> Role:
         return Role(Repeated((True,)), "true")
     if not own.is_integer:
         return Role(Uniform(), "numbers between 0 and 1")
-    if any(DIVISORS.get(use.node.key) == use.place for use in own.uses):
+    if any(role_of(use.node, use.place).name == "divisor" for use in own.uses):
         return Role(Repeated((1,)), "divisor 1")
     if dtype in ("int8", "uint8"):
         low = -128 if dtype == "int8" else 0
