@@ -1,8 +1,10 @@
-"""The graph of a shaped model (tensors, nodes, dims) and the work that one node does. Knows nothing of onnx."""
+"""The graph of a shaped model (tensors, nodes, dims), who defines and reads its values, and the work that one node does. Knows
+nothing of onnx.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from math import prod
@@ -191,6 +193,70 @@ class Graph:
     ir_version: int = 0
     opsets: Mapping[str, int] = field(default_factory=dict)
     file_bytes: int = 0
+
+
+class Use(NamedTuple):
+    """A node that reads a value, and as which of its inputs."""
+
+    node: Node
+    place: int
+
+
+class DefUse:
+    """Which node defines a value and which nodes read it, by the value's name: the one index of definitions and uses.
+
+    It is made of ``nodes`` in their order, in time linear in their inputs and outputs; a list that changes needs a new one.
+    ``returned`` are the names of what the caller reads.
+    """
+
+    def __init__(self, nodes: Iterable[Node], outputs: Iterable[Tensor] = ()) -> None:
+        self.nodes = tuple(nodes)
+        self.returned = frozenset(tensor.name for tensor in outputs)
+        self._definitions: dict[str, int] = {}
+        self._positions: dict[str, list[int]] = {}
+        for position, node in enumerate(self.nodes):
+            for tensor in node.outputs:
+                if tensor is not None:
+                    self._definitions[tensor.name] = position
+            for tensor in node.inputs:
+                if tensor is not None:
+                    self._positions.setdefault(tensor.name, []).append(position)
+
+    def definition(self, name: str) -> Node | None:
+        """The node that makes the value; None for an input of the graph, or for what is stored."""
+        position = self._definitions.get(name)
+        return None if position is None else self.nodes[position]
+
+    def defined_at(self, name: str) -> int | None:
+        """The position of that node."""
+        return self._definitions.get(name)
+
+    def positions(self, name: str) -> Sequence[int]:
+        """The positions of the nodes that read the value, rising; one that reads it twice is there twice."""
+        return self._positions.get(name, ())
+
+    def readers(self, name: str) -> list[Node]:
+        """The nodes at these positions."""
+        return [self.nodes[position] for position in self.positions(name)]
+
+    def only_reader(self, name: str) -> int | None:
+        """The position of the one node that reads the value; None without one, or where the caller or others read it, too."""
+        positions = set(self.positions(name))
+        return positions.pop() if len(positions) == 1 and name not in self.returned else None
+
+    def is_read(self, name: str) -> bool:
+        """Whether a node or the caller reads the value."""
+        return name in self._positions or name in self.returned
+
+    @cached_property
+    def reads(self) -> Mapping[str, Sequence[Use]]:
+        """Every read of each value that a node reads, in the order of the nodes and of their inputs."""
+        found: dict[str, list[Use]] = {}
+        for node in self.nodes:
+            for place, tensor in enumerate(node.inputs):
+                if tensor is not None:
+                    found.setdefault(tensor.name, []).append(Use(node, place))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

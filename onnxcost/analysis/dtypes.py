@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
-from onnxcost.graph import BITS, Caveat, Graph, Node
+from onnxcost.graph import BITS, Caveat, DefUse, Graph, Node
 from onnxcost.operators.traits import VIEWS
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
@@ -39,12 +39,11 @@ def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
     dtypes = [compute_dtype(node) for node in graph.nodes]
     if not any(node.op_type == _DEQUANTIZES for node in graph.nodes):
         return dtypes, ()
-    made_by = {tensor.name: node for node in graph.nodes for tensor in node.outputs if tensor is not None}
-    readers = _readers(graph)
+    uses = DefUse(graph.nodes, graph.outputs)
     patterns: Counter[str] = Counter()
     for index, node in enumerate(graph.nodes):
-        dtype = _dequantized_dtype(node, made_by)
-        if dtype is not None and _is_quantized_again(node, readers, set()):
+        dtype = _dequantized_dtype(node, uses)
+        if dtype is not None and _is_quantized_again(node, uses, set()):
             dtypes[index] = dtype
             patterns[dtype] += 1
     notes = [
@@ -54,22 +53,11 @@ def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
     return dtypes, notes
 
 
-def _readers(graph: Graph) -> Mapping[str, list[Node]]:
-    readers: dict[str, list[Node]] = {tensor.name: [] for tensor in graph.outputs}
-    for returned in graph.outputs:
-        readers[returned.name].append(Node("output", "", "", (returned,), ()))
-    for node in graph.nodes:
-        for tensor in node.inputs:
-            if tensor is not None:
-                readers.setdefault(tensor.name, []).append(node)
-    return readers
-
-
-def _dequantized_dtype(node: Node, made_by: Mapping[str, Node]) -> str | None:
+def _dequantized_dtype(node: Node, uses: DefUse) -> str | None:
     """The integer type of a node's dequantized inputs; None unless all inputs that are no constants are dequantized."""
     if node.op_type in (_QUANTIZES, _DEQUANTIZES):
         return None
-    makers = [made_by.get(tensor.name) for tensor in node.inputs if tensor is not None and _is_data(tensor.dtype)]
+    makers = [uses.definition(tensor.name) for tensor in node.inputs if tensor is not None and _is_data(tensor.dtype)]
     dequantized = [maker.x.dtype for maker in makers if maker is not None and maker.op_type == _DEQUANTIZES]
     return dequantized[0] if dequantized and len(dequantized) == len(makers) else None
 
@@ -78,15 +66,13 @@ def _is_data(dtype: str) -> bool:
     return dtype.startswith(("float", "bfloat"))
 
 
-def _is_quantized_again(node: Node, readers: Mapping[str, list[Node]], seen: set[str]) -> bool:
+def _is_quantized_again(node: Node, uses: DefUse, seen: set[str]) -> bool:
     """Whether all that becomes of a node's outputs is quantized, at once or behind what runs in integers as well."""
-    following: Iterable[Node] = (
-        reader for tensor in node.outputs if tensor is not None for reader in readers.get(tensor.name, ())
-    )
-    found = list(following)
+    made = [tensor.name for tensor in node.outputs if tensor is not None]
+    found = [reader for name in made for reader in uses.readers(name)]
     seen.add(node.name)
-    return bool(found) and all(
+    return bool(found and uses.returned.isdisjoint(made)) and all(
         reader.op_type == _QUANTIZES
-        or (reader.op_type in _KEPT_BETWEEN and reader.name not in seen and _is_quantized_again(reader, readers, seen))
+        or (reader.op_type in _KEPT_BETWEEN and reader.name not in seen and _is_quantized_again(reader, uses, seen))
         for reader in found
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from onnxcost.analysis.weights import Weights
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.graph import BITS, Graph, Node, Tensor
+from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
 
 _FOLDED = ("BatchNormalization", "Mul", "Add")
@@ -23,8 +23,7 @@ def fuse_graph(graph: Graph) -> Graph:
     """The graph in which each convolution has taken in the padding before it, what scales and shifts its result by constants,
     and the residual that is added to that; and in which x·σ(x) is one node.
     """
-    read = (tensor for node in graph.nodes for tensor in node.inputs if tensor is not None)
-    readers = Counter(tensor.name for tensor in (*read, *graph.outputs))
+    uses = DefUse(graph.nodes, graph.outputs)
     nodes: dict[int, Node] = {}
     mergeable: dict[str, int] = {}
     for index, node in enumerate(graph.nodes):
@@ -33,8 +32,9 @@ def fuse_graph(graph: Graph) -> Graph:
         if merged is not None:
             del nodes[max(before)]
         nodes[index] = merged or node
-        if nodes[index].key in _FIRSTS and readers[node.out.name] == 1:
-            mergeable[node.out.name] = index
+        made = node.out.name
+        if nodes[index].key in _FIRSTS and len(uses.positions(made)) == 1 and made not in uses.returned:
+            mergeable[made] = index
     return replace(graph, nodes=tuple(nodes.values()))
 
 
@@ -76,10 +76,10 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
 
     ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored.
     """
-    read = _read(graph)
+    uses = DefUse(graph.nodes)
     by_dtype: Counter[str] = Counter()
     for name, tensor in graph.constants.items():
-        if name in read and tensor.is_shaped:
+        if uses.is_read(name) and tensor.is_shaped:
             by_dtype[tensor.dtype] += tensor.nbytes
     return Memory(
         parameters=sum(item.parameters for item in weights),
@@ -90,14 +90,10 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     )
 
 
-def _read(graph: Graph) -> set[str]:
-    return {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
-
-
 def input_bytes(graph: Graph) -> int:
     """The inputs that a node reads, or that the model returns as they are; UnknownShape."""
-    used = _read(graph) | {tensor.name for tensor in graph.outputs}
-    return sum(tensor.nbytes for tensor in graph.inputs if tensor.name in used)
+    uses = DefUse(graph.nodes, graph.outputs)
+    return sum(tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name))
 
 
 def _peak(graph: Graph) -> int | None:

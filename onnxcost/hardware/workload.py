@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from onnxcost.conventions import FLOPS
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import DefUse, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, POINTWISE, VIEWS
 from onnxcost.report import CostReport, Counted
 
@@ -88,15 +88,17 @@ def demand_of(report: CostReport) -> Demand:
 @lru_cache(maxsize=32)
 def _demand(key: Same) -> Demand:
     report, values = key.report, _Values()
-    groups = _groups(report.counted, values)
+    costs = list(_computing(report.counted, values))
+    uses = DefUse((values.as_read(cost.node) for cost in costs), map(values.carried, report.graph.outputs))
+    groups = _groups(costs, uses)
     macs: Counter[str] = Counter()
     operands: dict[str, int] = {}
-    for cost in (member for members in groups for member in members if member.once.macs):
+    for cost in (costs[position] for group in groups for position in group if costs[position].once.macs):
         macs[cost.dtype] += cost.work.macs
         constants = [tensor for tensor in cost.node.inputs if tensor is not None and tensor.is_constant]
         operands |= {values.stored(tensor).name: nbytes(values.stored(tensor)) for tensor in constants}
     return Demand(
-        steps=tuple(_steps(groups, values, report.graph.outputs)),
+        steps=tuple(_step(group, costs, uses) for group in groups),
         macs=dict(macs),
         operands=sum(operands.values()),
         ends=sum(map(nbytes, (*report.graph.inputs, *report.graph.outputs))),
@@ -111,12 +113,11 @@ def nbytes(tensor: Tensor) -> int:
 @dataclass(slots=True)
 class _Values:
     """What values really are, by name. ``carriers``: what is read in their place; ``sources``: the weight in the file that a
-    constant is made of; ``makers``: the group that makes them.
+    constant is made of.
     """
 
     carriers: dict[str, Tensor] = field(default_factory=dict)
     sources: dict[str, Tensor] = field(default_factory=dict)
-    makers: dict[str, int] = field(default_factory=dict)
 
     def carried(self, tensor: Tensor) -> Tensor:
         return self.carriers.get(tensor.name, tensor)
@@ -124,10 +125,12 @@ class _Values:
     def stored(self, tensor: Tensor) -> Tensor:
         return self.sources.get(tensor.name, tensor)
 
+    def as_read(self, node: Node) -> Node:
+        return replace(node, inputs=tuple(tensor and self.carried(tensor) for tensor in node.inputs))
 
-def _groups(costs: Iterable[Counted], values: _Values) -> list[list[Counted]]:
-    """The nodes that run, an elementwise one in the group of the latest node that makes an input of it."""
-    groups: list[list[Counted]] = []
+
+def _computing(costs: Iterable[Counted], values: _Values) -> Iterator[Counted]:
+    """The nodes that compute in a run; what others only hand on is put down in ``values``."""
     for cost in costs:
         node = cost.node
         is_folded = all(tensor is None or tensor.is_constant for tensor in node.outputs)
@@ -135,11 +138,7 @@ def _groups(costs: Iterable[Counted], values: _Values) -> list[list[Counted]]:
             values.carriers[node.out.name] = values.carried(node.x)
             values.sources[node.out.name] = values.stored(node.x)
         elif not is_folded and node.key not in CONTROL_FLOW and not _steers(node):
-            place = _place(cost, groups, values)
-            groups[place:] = groups[place:] or [[]]
-            groups[place].append(cost)
-            values.makers |= {tensor.name: place for tensor in node.outputs if tensor is not None}
-    return groups
+            yield cost
 
 
 def _steers(node: Node) -> bool:
@@ -148,32 +147,35 @@ def _steers(node: Node) -> bool:
     return all(tensor.dtype in ("int32", "int64") and tensor.is_shaped and tensor.size <= _FEW for tensor in made)
 
 
-def _place(cost: Counted, groups: Sequence[Sequence[Counted]], values: _Values) -> int:
-    """The group that the node joins, or one past the last."""
-    if cost.node.key in POINTWISE:  # Compilers run these within their producer.
-        inputs = [values.carried(tensor).name for tensor in cost.node.inputs if tensor is not None]
-        latest = max((values.makers[name] for name in inputs if name in values.makers), default=None)
-        if latest is not None and groups[latest][0].node.repeat == cost.node.repeat:
-            return latest
-    return len(groups)
+def _groups(costs: Sequence[Counted], uses: DefUse) -> list[list[int]]:
+    """The positions of nodes that run as one: an elementwise one in the group of the latest node that makes an input of it."""
+    groups: list[list[int]] = []
+    joined: list[int] = []
+    """The group of each node."""
+    for position, node in enumerate(uses.nodes):
+        makers = {uses.defined_at(tensor.name) for tensor in node.inputs if tensor is not None}
+        latest = max((joined[maker] for maker in makers if maker is not None and maker < position), default=len(groups))
+        if node.key not in POINTWISE or latest == len(groups) or uses.nodes[groups[latest][0]].repeat != node.repeat:
+            latest = len(groups)
+            groups.append([])
+        groups[latest].append(position)
+        joined.append(latest)
+    return groups
 
 
-def _steps(groups: Sequence[Sequence[Counted]], values: _Values, returned: Iterable[Tensor]) -> Iterable[WorkloadStep]:
-    """The groups with their bytes: what is made and read inside of one is not moved."""
-    readers: dict[str, set[int]] = {values.carried(tensor).name: {-1} for tensor in returned}
-    for place, members in enumerate(groups):
-        for tensor in (tensor for cost in members for tensor in cost.node.inputs if tensor is not None):
-            readers.setdefault(values.carried(tensor).name, set()).add(place)
-    for place, members in enumerate(groups):
-        made = {tensor.name: tensor for cost in members for tensor in cost.node.outputs if tensor is not None}
-        written = sum(nbytes(tensor) for name, tensor in made.items() if readers.get(name, set()) - {place})
-        weights, read = _read(members, values, made.keys())
-        main = max(members, key=lambda cost: cost.once.macs)
-        macs = sum(cost.once.macs for cost in members)
-        yield WorkloadStep(
-            node=main.node, dtype=main.dtype, times=main.node.repeat, merged=len(members) - 1, macs=macs,
-            other=sum(map(_other, members)), weights=weights, activations=read + written, is_depthwise=_is_depthwise(main.node),
-        )  # fmt: skip
+def _step(group: Sequence[int], costs: Sequence[Counted], uses: DefUse) -> WorkloadStep:
+    """The group with its bytes: what is made and read inside of it is not moved."""
+    members, inside = [costs[position] for position in group], set(group)
+    made = {tensor.name: tensor for cost in members for tensor in cost.node.outputs if tensor is not None}
+    written = [t for name, t in made.items() if name in uses.returned or not inside.issuperset(uses.positions(name))]
+    weights, read = _read(members, [uses.nodes[position] for position in group], made.keys())
+    main = max(members, key=lambda cost: cost.once.macs)
+    macs = sum(cost.once.macs for cost in members)
+    return WorkloadStep(
+        node=main.node, dtype=main.dtype, times=main.node.repeat, merged=len(members) - 1, macs=macs,
+        other=sum(map(_other, members)), weights=weights, activations=read + sum(map(nbytes, written)),
+        is_depthwise=_is_depthwise(main.node),
+    )  # fmt: skip
 
 
 def _is_depthwise(node: Node) -> bool:
@@ -181,15 +183,15 @@ def _is_depthwise(node: Node) -> bool:
     return int(node.attributes.get("group", 1)) > 1 and any(len(dims) > 2 and dims[1] == 1 for dims in kernels)
 
 
-def _read(members: Sequence[Counted], values: _Values, made: Iterable[str]) -> tuple[int, int]:
+def _read(members: Sequence[Counted], nodes: Sequence[Node], inside: Set[str]) -> tuple[int, int]:
     """Bytes of constants and of other values that the nodes read: of each once, and of a table no more than what is picked."""
-    inside, whole, picked = set(made), dict[str, Tensor](), [0, 0]
-    for cost in members:
+    whole, picked = dict[str, Tensor](), [0, 0]
+    for cost, node in zip(members, nodes, strict=True):
         inputs = [tensor for tensor in cost.node.inputs if tensor is not None]
         if cost.node.key not in POINTWISE and 0 < cost.traffic_once.read_bytes < sum(map(nbytes, inputs)):
             picked[not inputs[0].is_constant] += cost.traffic_once.read_bytes
         else:
-            whole |= {tensor.name: tensor for tensor in map(values.carried, inputs) if tensor.name not in inside}
+            whole |= {tensor.name: tensor for tensor in node.inputs if tensor is not None and tensor.name not in inside}
     weights = sum(nbytes(tensor) for tensor in whole.values() if tensor.is_constant)
     return weights + picked[0], sum(map(nbytes, whole.values())) - weights + picked[1]
 

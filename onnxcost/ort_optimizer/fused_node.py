@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.graph import Node, Tensor
 
 
 class Reuse(NamedTuple):
@@ -39,30 +38,6 @@ class FusedNode:
         """What it reads of what is no constant, each once."""
         inputs = (tensor for tensor in self.node.inputs if tensor is not None and not tensor.is_constant)
         return list({tensor.name: tensor for tensor in (*inputs, *self.residuals)}.values())
-
-
-class Readers:
-    """Which nodes read a tensor; the model's outputs are read by the caller."""
-
-    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
-        self.nodes = nodes
-        self.places: dict[str, list[int]] = {}
-        for index, node in enumerate(nodes):
-            for tensor in node.inputs:
-                if tensor is not None:
-                    self.places.setdefault(tensor.name, []).append(index)
-        self.outputs = {tensor.name for tensor in graph.outputs}
-        self.made = {tensor.name: node for node in nodes for tensor in node.outputs if tensor is not None}
-        """The node that makes a tensor, by name."""
-
-    def only(self, tensor: Tensor) -> int | None:
-        """The one reader; None where there are several, or the caller reads it, too."""
-        places = set(self.places.get(tensor.name, ()))
-        return places.pop() if len(places) == 1 and tensor.name not in self.outputs else None
-
-    def of(self, tensor: Tensor) -> list[Node]:
-        """Those that read it, one as often as it does."""
-        return [self.nodes[place] for place in self.places.get(tensor.name, ())]
 
 
 def constants_of(node: Node) -> list[Tensor]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
-from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
-from onnxcost.ort_optimizer.fused_node import FusedNode, Readers, axes_of, constants_of
+from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 
 PATTERNS: Mapping[tuple[str, ...], str] = {
     ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
@@ -23,19 +23,15 @@ PATTERNS: Mapping[tuple[str, ...], str] = {
 
 def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
     """The nodes, and in place of those that are written out as PATTERNS the one kernel that does their work."""
-    readers = Readers(graph, nodes)
+    uses = DefUse(nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
     for start, node in enumerate(nodes):
         if start in taken:
             continue
         for pattern, kind in PATTERNS.items():
-            if (
-                node.key == pattern[0]
-                and (places := _match_pattern(nodes, readers, start, pattern))
-                and not taken & set(places)
-            ):
-                places = sorted({*places, *_find_siblings(nodes, readers, places)})
+            if node.key == pattern[0] and (places := _match_pattern(uses, start, pattern)) and not taken & set(places):
+                places = sorted({*places, *_find_siblings(uses, places)})
                 taken.update(places)
                 members = tuple(nodes[place] for place in places)
                 last = members[-1]
@@ -45,15 +41,15 @@ def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
     return [made.get(i) or FusedNode(node) for i, node in enumerate(nodes) if i not in taken or i in made]
 
 
-def _find_siblings(nodes: list[Node], readers: Readers, places: list[int]) -> list[int]:
+def _find_siblings(uses: DefUse, places: list[int]) -> list[int]:
     """The places of nodes that read what the first one reads, and of which those in the places alone read the result."""
-    read, inside = pattern_input((nodes[places[0]],)).name, set(places)
+    read, inside = pattern_input((uses.nodes[places[0]],)).name, set(places)
     return [
         place
-        for place in readers.places.get(read, ())
+        for place in uses.positions(read)
         if place not in inside
-        and nodes[place].key in ("Mul", "Div")
-        and inside.issuperset(readers.places.get(nodes[place].out.name, (place,)))
+        and uses.nodes[place].key in ("Mul", "Div")
+        and inside.issuperset(uses.positions(uses.nodes[place].out.name) or (place,))
     ]
 
 
@@ -62,14 +58,14 @@ def pattern_input(members: tuple[Node, ...]) -> Tensor:
     return max((t for t in members[0].inputs if t is not None), key=lambda t: (not t.is_constant, t.size if t.is_shaped else 0))
 
 
-def _match_pattern(nodes: list[Node], readers: Readers, start: int, pattern: tuple[str, ...]) -> list[int]:
+def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[int]:
     """The places of nodes of these operators, each one reading what the one before makes; [] where they are not so."""
-    places = [start]
+    nodes, places = uses.nodes, [start]
     for wanted in pattern[1:]:
         here = nodes[places[-1]]
-        if here.key != "Sub" and readers.only(here.out) is None:
+        if here.key != "Sub" and uses.only_reader(here.out.name) is None:
             return []
-        following = [place for place in readers.places.get(here.out.name, ()) if nodes[place].key == wanted]
+        following = [place for place in uses.positions(here.out.name) if nodes[place].key == wanted]
         if not following or (wanted == "ReduceMean" and not _reduces_rows(nodes[following[0]])):
             return []
         places.append(following[0])
@@ -193,11 +189,11 @@ def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
 
 
 def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRule, ...]) -> list[FusedNode]:
-    readers = Readers(graph, [step.node for step in steps])
+    uses = DefUse((step.node for step in steps), graph.outputs)
     rules = [rule for rule in all_rules if not (rule.fixed and graph.dims)]
     at, closed = dict(enumerate(steps)), set[int]()
     for place in range(len(steps)):
-        while place in at and place not in closed and (following := readers.only(at[place].node.out)) in at:
+        while place in at and place not in closed and (following := uses.only_reader(at[place].node.out.name)) in at:
             found = ((rule, merged) for rule in rules if (merged := _merge_steps(at[place], at[following], rule)) is not None)
             rule, merged = next(found, (None, None))
             if rule is None or merged is None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from onnxcost.errors import UnknownShape
-from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.ort_optimizer.fused_node import FusedNode, Readers
+from onnxcost.graph import DefUse, Graph, Node, Tensor
+from onnxcost.ort_optimizer.fused_node import FusedNode
 
 
 class Layout(NamedTuple):
@@ -16,23 +16,23 @@ class Layout(NamedTuple):
     does, whether it yet reads its first input as it is. Without ``sums_elsewhere`` a convolution adds nothing up but here.
     """
 
-    works: Callable[[FusedNode, Set[str], Readers], bool]
+    works: Callable[[FusedNode, Set[str], DefUse], bool]
     reads_plain: Callable[[Node], bool] = lambda node: False
     sums_elsewhere: bool = True
 
 
 def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) -> list[FusedNode]:
     """The steps with what is brought into the layout and out of it for them, each tensor once each way."""
-    readers = Readers(graph, [step.node for step in steps])
+    uses = DefUse((step.node for step in steps), graph.outputs)
     inside: set[str] = set()
     copied: set[str] = set()
     """What is in both layouts."""
     laid: list[FusedNode] = []
     for whole in steps:
-        works = layout.works(whole, inside, readers)
+        works = layout.works(whole, inside, uses)
         is_whole = layout.sums_elsewhere and not works
         for step in (whole,) if is_whole else _parts(whole, inside if works else frozenset()):
-            works = layout.works(step, inside, readers)
+            works = layout.works(step, inside, uses)
             plain = {step.node.x.name} if works and layout.reads_plain(step.node) else set()
             wanted = [tensor for tensor in step.data if (tensor.name in inside) != (works and tensor.name not in plain)]
             moved = [tensor for tensor in wanted if tensor.name not in copied and step.node.key not in ("Shape", "Size")]
@@ -40,7 +40,7 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
             if works:
                 inside.add(step.node.out.name)
             turns = (
-                _cancels_transposes(laid, moved, readers) if works else _is_permutation(step.node, [0, 2, 3, 1]) and bool(moved)
+                _cancels_transposes(laid, moved, uses) if works else _is_permutation(step.node, [0, 2, 3, 1]) and bool(moved)
             )
             kind = "Reshape" if turns and not works else step.kind
             laid.append(
@@ -62,9 +62,9 @@ def _is_permutation(node: Node, order: list[int]) -> bool:
     return node.key == "Transpose" and list(node.attributes.get("perm") or ()) == order
 
 
-def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], readers: Readers) -> bool:
+def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: DefUse) -> bool:
     """Whether all that is moved comes of Transposes that bring channels before the image, and for this alone: both are one."""
-    names = {tensor.name for tensor in moved if readers.only(tensor) is not None}
+    names = {tensor.name for tensor in moved if uses.only_reader(tensor.name) is not None}
     found = [i for i, step in enumerate(laid) if step.node.out.name in names and _is_permutation(step.node, [0, 3, 1, 2])]
     if not found or len(found) < len(moved):
         return False
@@ -103,7 +103,7 @@ _OF_INTEGERS = frozenset(
 )
 
 
-def _works_on_blocks(step: FusedNode, inside: Set[str], readers: Readers) -> bool:
+def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     node, kind = step.node, step.kind or step.node.op_type
     try:
         if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked:
@@ -115,7 +115,7 @@ def _works_on_blocks(step: FusedNode, inside: Set[str], readers: Readers) -> boo
         data = [t for t in node.inputs if t is not None and not t.is_constant]
         if kind in _GLOBAL_POOLS:
             # Brought there for its own sake only where it is the model's input.
-            return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or node.x.name not in readers.made)
+            return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or uses.definition(node.x.name) is None)
         if kind not in _EITHER or not all(t.name in inside for t in data):
             return False
         if kind == "Concat":
@@ -151,14 +151,14 @@ def _reads_plain(node: Node) -> bool:
     return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.required(1).shape[1] < BLOCK
 
 
-def _works_channels_last(step: FusedNode, inside: Set[str], readers: Readers) -> bool:
+def _works_channels_last(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     node, kind = step.node, step.kind or step.node.op_type
     if kind == "QLinearConv":
         return node.x.dims is not None and len(node.x.dims) == 4
     if not all(t.name in inside for t in node.inputs if t is not None and not t.is_constant):
         return False
     if kind == "DequantizeLinear":
-        return not node.x.is_constant and {reader.op_type for reader in readers.of(node.out)} <= _AGNOSTIC
+        return not node.x.is_constant and {reader.op_type for reader in uses.readers(node.out.name)} <= _AGNOSTIC
     return kind in _OF_INTEGERS
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fused_node import FusedNode, Readers
+from onnxcost.ort_optimizer.fused_node import FusedNode
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
 _BOUNDS = ("Relu", "Clip")
@@ -24,17 +24,17 @@ def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
     """
     if not any(step.node.key == _DEQUANTIZES for step in steps):
         return steps
-    readers = Readers(graph, [step.node for step in steps])
-    integers = {step.node.out.name for step in steps if _is_meant(step.node, readers)}
+    uses = DefUse((step.node for step in steps), graph.outputs)
+    integers = {step.node.out.name for step in steps if _is_meant(step.node, uses)}
     stands_for: dict[str, Tensor] = {}
     kept = []
     for step in steps:
         node = step.node
-        read_by = readers.of(node.out)
-        maker = readers.made.get(node.x.name) if node.inputs and node.inputs[0] is not None else None
+        read_by = uses.readers(node.out.name)
+        maker = uses.definition(node.x.name) if node.inputs and node.inputs[0] is not None else None
         if node.key == _DEQUANTIZES and read_by and all(reader.out.name in integers for reader in read_by):
             stands_for[node.out.name] = node.x
-        elif maker is not None and _is_rounded_for(node, maker, readers, integers):
+        elif maker is not None and _is_rounded_for(node, maker, uses, integers):
             stands_for[node.out.name] = replace(node.out, name=node.x.name)
         else:
             is_integer = node.out.name in integers and node.key in _INTEGER_KINDS
@@ -58,28 +58,28 @@ def _on_integers(step: FusedNode, stands_for: Mapping[str, Tensor]) -> FusedNode
     return replace(step, node=replace(step.node, inputs=inputs, outputs=outputs))
 
 
-def _is_rounded_for(node: Node, maker: Node, readers: Readers, integers: set[str]) -> bool:
+def _is_rounded_for(node: Node, maker: Node, uses: DefUse, integers: set[str]) -> bool:
     """Whether a QuantizeLinear, or the Relu before it, is a part of the integer operator that makes its input."""
     if node.key == _QUANTIZES and maker.key in _BOUNDS and maker.out.name not in integers:
-        maker = readers.made.get(maker.x.name, maker)
+        maker = uses.definition(maker.x.name) or maker
     return maker.out.name in integers and node.key in (_QUANTIZES, *_BOUNDS)
 
 
-def _is_meant(node: Node, readers: Readers) -> bool:
+def _is_meant(node: Node, uses: DefUse) -> bool:
     """Whether an operator runs on integers: all that it reads comes from DequantizeLinear, and goes to QuantizeLinear."""
     if node.key not in _INTEGER_KINDS | _AS_THEY_ARE or not node.inputs:
         return False
-    makers = [readers.made.get(t.name) for t in node.inputs if t is not None and t.dtype.startswith("float")]
+    makers = [uses.definition(t.name) for t in node.inputs if t is not None and t.dtype.startswith("float")]
     sources = [maker.x for maker in makers if maker is not None and maker.key == _DEQUANTIZES]
-    behind = readers.of(node.out)
+    behind = uses.readers(node.out.name)
     if len(behind) == 1 and behind[0].key in _BOUNDS:
-        behind = readers.of(behind[0].out)
+        behind = uses.readers(behind[0].out.name)
     if not sources or len(sources) < len(makers) or not behind or any(reader.key != _QUANTIZES for reader in behind):
         return False
     tensors = [t for t in sources if not t.is_constant] + [reader.out for reader in behind]
-    return len({_type(tensor, readers) for tensor in tensors}) == 1
+    return len({_type(tensor, uses) for tensor in tensors}) == 1
 
 
-def _type(tensor: Tensor, readers: Readers) -> str:
-    uses = sum(len(readers.of(reader.out)) for reader in readers.of(tensor))
-    return "uint8" if uses <= 1 else tensor.dtype
+def _type(tensor: Tensor, uses: DefUse) -> str:
+    count = sum(len(uses.positions(reader.out.name)) for reader in uses.readers(tensor.name))
+    return "uint8" if count <= 1 else tensor.dtype

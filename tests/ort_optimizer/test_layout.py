@@ -6,19 +6,19 @@ from collections.abc import Set
 
 import pytest
 
-from onnxcost.graph import Node, Tensor
-from onnxcost.ort_optimizer.fused_node import FusedNode, Readers
+from onnxcost.graph import DefUse, Node, Tensor
+from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.layout import Layout, insert_reorders
 from tests.graphs import graph, node, tensor
 
 
-def _works(step: FusedNode, inside: Set[str], readers: Readers) -> bool:
+def _works(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     """A Conv does in any case, a Relu and a sum where all that they read is there."""
     return step.node.key == "Conv" or (step.node.key in ("Relu", "Add") and all(t.name in inside for t in step.data))
 
 
 OWN = Layout(_works)
-NOWHERE = Layout(lambda step, inside, readers: False, sums_elsewhere=False)
+NOWHERE = Layout(lambda step, inside, uses: False, sums_elsewhere=False)
 THIN = Layout(_works, reads_plain=lambda node: node.x.name == "x")
 
 

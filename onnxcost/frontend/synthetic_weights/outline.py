@@ -7,35 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.nodes import as_node, as_tensor
 from onnxcost.frontend.reader import bodies, scope_of, stored_tensors
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import DefUse, Node, Tensor
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto
 
 
-@dataclass(slots=True)
+@dataclass
 class Outline:
-    """By value, the nodes that read it and as which input, the node that makes it, and what is stored of it. Names in a
-    function begin with its scope.
+    """The nodes, who defines and reads a value, and what is stored, by value. Names in a function begin with its scope.
 
     The dims of the nodes' tensors are those that the file tells.
     """
 
-    readers: dict[str, list[tuple[Node, int]]] = field(default_factory=dict)
-    makers: dict[str, Node] = field(default_factory=dict)
-    stored: dict[str, TensorProto] = field(default_factory=dict)
+    stored: Mapping[str, TensorProto]
+    nodes: list[Node] = field(default_factory=list)
 
-    def add(self, node: Node) -> None:
-        """One more node."""
-        for index, tensor in enumerate(node.inputs):
-            if tensor is not None:
-                self.readers.setdefault(tensor.name, []).append((node, index))
-        self.makers.update((tensor.name, node) for tensor in node.outputs if tensor is not None)
+    @cached_property
+    def uses(self) -> DefUse:
+        """Asked for when all nodes are there."""
+        return DefUse(self.nodes)
 
     def array(self, value: Tensor | None) -> Any:
         """The elements of a stored tensor as a numpy array; None for those that are not in the model."""
@@ -45,8 +42,7 @@ class Outline:
 
 def outline(model: ModelProto) -> Outline:
     """The outline of a model that need not have its weights."""
-    found = Outline()
-    found.stored = {stored.scope + stored.value: stored.tensor for stored in stored_tensors(model) if stored.value}
+    found = Outline({stored.scope + stored.value: stored.tensor for stored in stored_tensors(model) if stored.value})
     functions = {scope_of(each.domain, each.name, each.overload): each for each in model.functions}
     _Reading(found, functions, "", model.opset_import).read_graph(model.graph)
     for scope, function in functions.items():
@@ -106,7 +102,7 @@ class _Reading:
     def link(self, sources: Sequence[Value | None], targets: Sequence[Value | None]) -> None:
         for source, target in zip(sources, targets, strict=False):
             if source is not None and target is not None:
-                self.found.add(Node("", "Identity", "", (as_tensor(source),), (as_tensor(target),)))
+                self.found.nodes.append(Node("", "Identity", "", (as_tensor(source),), (as_tensor(target),)))
 
     def add(self, node: NodeProto, inputs: tuple[Value | None, ...], outputs: tuple[Value | None, ...]) -> None:
         attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -117,7 +113,7 @@ class _Reading:
             self.store(node.output[0], attributes["value"].t, attributes["value"].t.dims)
         else:
             step = Step(node, node.name or node.op_type, _domain(node.domain), inputs, outputs, attributes)
-            self.found.add(as_node(step, self.opsets, as_tensor))
+            self.found.nodes.append(as_node(step, self.opsets, as_tensor))
 
 
 def _domain(name: str) -> str:

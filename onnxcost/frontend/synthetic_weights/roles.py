@@ -65,7 +65,7 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     waiting, seen = [(tensor.name, dims, decoder)], {tensor.name}
     while waiting:
         name, dims, decoder = waiting.pop()
-        for node, place in outline.readers.get(name, ()):
+        for node, place in outline.uses.reads.get(name, ()):
             hands_on = node.key in _HANDS_ON and (place == 0 or node.op_type == "Concat")
             is_folded = all(each is None or each.is_constant for each in node.inputs)
             if not hands_on:
@@ -101,7 +101,7 @@ def fate_of(node: Node, outline: Outline) -> Fate:
     amplification = 1.0
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
-        readers = outline.readers.get(output.name, ()) if output is not None else ()
+        readers = outline.uses.reads.get(output.name, ()) if output is not None else ()
         if not readers:
             break
         reader, place = readers[0]
@@ -113,7 +113,7 @@ def fate_of(node: Node, outline: Outline) -> Fate:
             amplification *= _normalization(reader, outline)
         elif constant is not None:
             amplification *= _rms(constant, outline, 1 if is_coded else 2) if reader.op_type == "Mul" else 1
-        elif activations := [each for each, _ in readers if each.key in _RECTIFIERS | _GATES]:
+        elif activations := [use.node for use in readers if use.node.key in _RECTIFIERS | _GATES]:
             last = next((each for each in activations if each.op_type == "Mul"), activations[0])
             kept = sqrt(1 / 2) if last.key in _RECTIFIERS else _KEPT_BY_GATES
             return Fate(amplification * kept * (2 * _SHARE if _is_added(last.outputs[0], outline) else 1))
@@ -127,19 +127,19 @@ def is_requantized(node: Node, outline: Outline) -> bool:
     """Whether a contraction's output is soon quantized to integers, which saturate: it cannot overflow."""
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
-        readers = outline.readers.get(output.name, ()) if output is not None else ()
-        if any(reader.key in QUANTIZERS for reader, _ in readers):
+        readers = outline.uses.readers(output.name) if output is not None else ()
+        if any(reader.key in QUANTIZERS for reader in readers):
             return True
-        if not readers or readers[0][0].key not in _POINTWISE:
+        if not readers or readers[0].key not in _POINTWISE:
             break
-        output = readers[0][0].outputs[0]
+        output = readers[0].outputs[0]
     return False
 
 
 def _is_added(output: Tensor | None, outline: Outline) -> bool:
     """Whether it is the end of a residual branch."""
-    readers = outline.readers.get(output.name, ()) if output is not None else ()
-    sums = [reader.inputs for reader, _ in readers if reader.op_type == "Add"]
+    readers = outline.uses.readers(output.name) if output is not None else ()
+    sums = [reader.inputs for reader in readers if reader.op_type == "Add"]
     return any(not any(tensor is None or tensor.is_constant for tensor in parts) for parts in sums)
 
 
@@ -148,7 +148,7 @@ def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_s
     others = [each for each in node.inputs if each is not None and each != tensor]
     if node.op_type not in ("Add", "Sub", "Mul") or len(others) != 1:
         return None
-    maker = outline.makers.get(others[0].name)
+    maker = outline.uses.definition(others[0].name)
     factors = maker.inputs if in_scale and maker is not None and maker.op_type == "Mul" else others
     return next((factor for factor in factors if factor is not None and factor.is_constant), None)
 
@@ -326,9 +326,9 @@ def _scale(node: Node, place: int, outline: Outline) -> Spread:
 def _scale_of_bias(node: Node, outline: Outline) -> Spread:
     """The product of the scales of what the bias is added to: onnxruntime computes with integers only where it is that."""
     product = 1.0
-    for reader, place in outline.readers.get(node.out.name, []):
+    for reader, place in outline.uses.reads.get(node.out.name, ()):
         for tensor in reader.inputs[:place]:
-            maker = outline.makers.get(tensor.name) if tensor is not None else None
+            maker = outline.uses.definition(tensor.name) if tensor is not None else None
             if maker is None or maker.key not in DEQUANTIZERS:
                 return SCALE
             scale = maker.required(1)

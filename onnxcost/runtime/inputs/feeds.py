@@ -21,8 +21,8 @@ from onnxcost.runtime.inputs.roles import (
     choose_role,
     find_input_uses,
     fits,
+    index_uses,
     numpy_type,
-    readers_in,
     to_ort_value,
 )
 
@@ -54,9 +54,9 @@ def feeds_of(graph: Graph, values: Mapping[str, Any], files: Mapping[str, Sequen
     for name in files:
         if name not in names:
             raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, names)) or 'none'}")
-    readers = readers_in(graph)
+    uses = index_uses(graph)
     return tuple(
-        _feed(tensor, values.get(tensor.name), files.get(tensor.name, ()), graph, list(find_input_uses(tensor.name, readers)))
+        _feed(tensor, values.get(tensor.name), files.get(tensor.name, ()), graph, list(find_input_uses(tensor.name, uses)))
         for tensor in graph.inputs
     )
 

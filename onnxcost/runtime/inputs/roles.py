@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.graph import BITS, Graph, Node, Tensor
+from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import role_of
 from onnxcost.operators.traits import CASTS, ELEMENTS_FROM, VIEWS
 from onnxcost.operators.values import Numbers
@@ -153,29 +153,21 @@ class InputUse(NamedTuple):
     is_whole: bool
 
 
-Readers = Mapping[str, Sequence[tuple[Node, int]]]
-"""By value, the nodes that read it and as which input."""
-
-
-def readers_in(graph: Graph) -> Readers:
-    """The readers of every value, in bodies and branches too."""
-    readers: dict[str, list[tuple[Node, int]]] = {}
-    waiting = list(graph.nodes)
+def index_uses(graph: Graph) -> DefUse:
+    """Who reads every value, in bodies and branches too, the last node first."""
+    nodes, waiting = list[Node](), list(graph.nodes)
     while waiting:
-        node = waiting.pop()
+        nodes.append(node := waiting.pop())
         waiting += [inner for branch in node.branches.values() for inner in branch]
-        for index, tensor in enumerate(node.inputs):
-            if tensor is not None:
-                readers.setdefault(tensor.name, []).append((node, index))
-    return readers
+    return DefUse(nodes)
 
 
-def find_input_uses(name: str, readers: Readers) -> Iterator[InputUse]:
+def find_input_uses(name: str, uses: DefUse) -> Iterator[InputUse]:
     """Every node that reads the value, at once or behind nodes that hand its elements on."""
     waiting, seen = [(name, 0, True)], {name}
     while waiting:
         name, shift, is_whole = waiting.pop()
-        for node, place in readers.get(name, ()):
+        for node, place in uses.reads.get(name, ()):
             yield InputUse(node, place, shift, is_whole)
             shifts = _shift(node, place)
             for output in _outputs_with(node, place) if shifts is not None else ():
