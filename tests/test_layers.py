@@ -22,6 +22,7 @@ ORDER = (
         "documents",
         "files",
         "processes",
+        "spec",
         "graph",
         "formulas",
         "operators",

@@ -11,15 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from onnxcost.errors import InputError, ModelError
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-
-ModelSource = "str | os.PathLike[str] | bytes | BinaryIO | ModelProto"
+from onnxcost.spec import ModelSource
 
 LARGEST = 2**31 - 1
 """Bytes of the longest message that protobuf reads."""
@@ -48,7 +43,7 @@ class ByteSource(Protocol):
 
 
 @contextmanager
-def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-type]
+def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
     """The source to read from. An open file is read from its position, which it has again afterwards if it can be sought in.
 
     Raises InputError for what cannot be read.
@@ -66,12 +61,13 @@ def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[va
         elif isinstance(source, TextIOBase):
             raise InputError("a model is read from a file in binary mode: open it with 'rb'")
         elif hasattr(source, "read"):
-            start = _position(source)
+            opened: Any = source
+            start = _position(opened)
             try:
-                yield _StreamSource(source, path) if start is None else _FileSource(source, path, start)
+                yield _StreamSource(opened, path) if start is None else _FileSource(opened, path, start)
             finally:
                 if start is not None:
-                    source.seek(start)
+                    opened.seek(start)
         else:
             raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
     except (OSError, ValueError) as error:
@@ -229,7 +225,7 @@ def _first_bytes(descriptor: int, path: str) -> bytes:
     raise InputError(f"cannot read '{path}': it is a pipe, and nothing was written to it for {WRITER_TIMEOUT:.0f} s")
 
 
-def _serialize(model: ModelProto) -> bytes:
+def _serialize(model: Any) -> bytes:
     from google.protobuf.message import EncodeError
 
     try:

@@ -18,6 +18,7 @@ from onnxcost.runtime import api
 from onnxcost.scanning import pool
 from onnxcost.scanning.api import scan
 from onnxcost.scanning.results import Scanned
+from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model
 
@@ -121,13 +122,14 @@ def test_a_model_that_ends_its_process_is_tried_again(zoo: Path, monkeypatch: py
 
 
 class Stand:
-    """In the place of ``onnxcost.measure``."""
+    """In the place of ``measure_spec``."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def measure(self, path: str, settings: Settings, **others: Any) -> Measurement:
-        self.asked.append((Path(path).stem, others["dims"]))
+    def measure(self, spec: ModelSpec, settings: Settings, **others: Any) -> Measurement:
+        path = str(spec.source)
+        self.asked.append((Path(path).stem, dict(spec.dims)))
         others["on_progress"]("step")
         if "m2" in path:
             raise MeasurementError("there is not enough memory")
@@ -138,7 +140,7 @@ class Stand:
 
 def test_models_are_run_one_after_the_other(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand, heard = Stand(), []
-    monkeypatch.setattr(api, "measure", stand.measure)
+    monkeypatch.setattr(api, "measure_spec", stand.measure)
     found = scan(
         ["zoo"],
         dims={"batch": 2, "n": 1},
