@@ -118,12 +118,10 @@ def build_comparison(
 
 
 def _candidate(result: LoadedSource, convention: str, timing: Timing | None) -> Candidate:
-    from onnxcost.report import report_to_dict
-
     label, found = result.source.label, result.found
     if isinstance(found, Mapping):
         return read_candidate(found, label, convention)
-    document = report_to_dict(found, convention, timing.result if timing else None)
+    document = found.to_dict(convention, timing.result if timing else None)
     return replace(read_candidate(document, label, convention), ratio=timing.ratio if timing else None)
 
 

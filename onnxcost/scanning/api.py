@@ -211,7 +211,8 @@ def _options(common: ModelSpec, settings: Settings | None) -> Document:
     """What the results depend on besides the models, as plain data."""
     run = None if settings is None else asdict(replace(settings, timeout=None))
     given = {"shapes": common.shapes, "dims": common.dims, "values": common.values, "run": run}
-    plain: Document = json.loads(json.dumps(given, default=_digest))
+    # NaN and infinity are no JSON: without them in it, the checkpoint can be read again.
+    plain: Document = json.loads(json.dumps(given, default=_digest), parse_constant=str)
     return plain
 
 

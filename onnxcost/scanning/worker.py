@@ -62,9 +62,8 @@ def describe_failure(error: Exception) -> str:
 def _report(spec: ModelSpec) -> dict[str, Any]:
     from onnxcost.estimator import estimate_spec
     from onnxcost.frontend.dims import select_known
-    from onnxcost.report import report_to_dict
 
-    return report_to_dict(estimate_spec(select_known(spec)), has_nodes=False)
+    return estimate_spec(select_known(spec)).to_dict(nodes=False)
 
 
 if __name__ == "__main__":

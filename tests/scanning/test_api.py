@@ -102,6 +102,14 @@ def test_what_was_left_off_is_gone_on_with(zoo: Path) -> None:
     assert by_name(resumed) == by_name([Scanned.from_dict(json.loads(line)) for line in after.splitlines()])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), np.array([1, np.inf]), "\x7f", [[2]]])
+def test_a_scan_goes_on_whatever_values_were_given(zoo: Path, value: Any) -> None:
+    for _ in range(2):
+        (result,) = scan(["zoo/m1.onnx"], jobs=1, values={"nowhere": value}, resume="scan.jsonl")
+        assert result.status == "ok"
+    assert Path("scan.jsonl").read_text().count("\n") == 1
+
+
 def test_what_is_done_needs_no_process(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = [*scan(["zoo"], jobs=2, resume="scan.jsonl")]
     monkeypatch.setattr(pool, "COMMAND", ("no-such-program",))
