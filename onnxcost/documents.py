@@ -127,6 +127,14 @@ def parse_json(text: str | bytes) -> Any:
     return document
 
 
+def to_json(value: Any) -> str:
+    """The value as JSON in ASCII, on one line."""
+    import json
+
+    # json escapes every control character but this one.
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
 _TOO_DEEP = f"it is nested more than {DEEPEST} deep"
 
 

@@ -17,14 +17,14 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import NO_WORK, Caveat, Graph, Node
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
+from onnxcost.spec import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
-    from onnxcost.frontend import ModelSource
     from onnxcost.frontend.trace import Trace
 
 
 def estimate(
-    model: ModelSource,  # type: ignore[valid-type]
+    model: ModelSource,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
@@ -43,11 +43,17 @@ def estimate(
 
     Raises ModelError for what is not a usable model and InputError for an argument that does not fit it.
     """
+    return estimate_spec(ModelSpec.of(model, shapes, dims, values, trips), formulas, trace)
+
+
+def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: Trace | None = None) -> CostReport:
+    """``estimate`` of a spec, at the shapes that its input files have."""
     from onnxcost.frontend import operators_in, read_graph, read_skeleton
 
-    skeleton = read_skeleton(model)
+    spec = spec.read_inputs()
+    skeleton = read_skeleton(spec.source)
     known = select_formulas(operators_in(skeleton.model)) if formulas is None else formulas
-    return count_graph(read_graph(skeleton, shapes, dims, values, trips, known, trace), known)
+    return count_graph(read_graph(skeleton, spec, known, trace), known)
 
 
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:

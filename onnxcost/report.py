@@ -207,16 +207,51 @@ class CostReport(Result):
         """The most expensive nodes, the most expensive first; all of them for None."""
         return tuple(sorted(self.counted, key=lambda cost: -cost.count(convention))[:count])
 
-    def to_dict(self, convention: Convention | str = FLOPS) -> dict[str, Any]:
+    def to_dict(
+        self,
+        convention: Convention | str = FLOPS,
+        measurement: MeasurementResult | None = None,
+        batches: Sequence[MeasurementResult] = (),
+        *,
+        nodes: bool = True,
+    ) -> dict[str, Any]:
         """The report as plain data, schema ``onnxcost/1``: what ``--format json`` prints.
+
+        ``batches`` are measurements at several batch sizes. The key ``nodes``, most of the document, can be left out. Sums
+        leave out what ``uncounted`` lists; ``complete`` says whether that is nothing.
 
         Raises InputError for a convention that does not exist.
         """
-        return report_to_dict(self, convention)
+        chosen = find_convention(convention) if isinstance(convention, str) else convention
+        return {
+            **_model_fields(self.graph),
+            "complete": self.complete,
+            "bound": self.bound,
+            "convention": chosen.name,
+            "totals": _totals(self, chosen),
+            "conventions": {name: self.total(each) for name, each in CONVENTIONS.items()},
+            "by_dtype": [
+                {"dtype": group.key[0], **_counts(group, chosen), "nodes": len(group.costs)} for group in self.by_dtype()
+            ],
+            "by_operator": [_operator(group, chosen) for group in self.by_operator()],
+            **({"nodes": [_node(cost, chosen) for cost in self.counted]} if nodes else {}),
+            "uncounted": [{**_node_identity(cost.node), "reason": cost.reason} for cost in self.uncounted],
+            "warnings": list(self.warnings),
+            **_measurement_fields(measurement, batches),
+        }
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a node, in order of execution. Raises OnnxCostError where pandas is not installed."""
-        return report_frame(self)
+        """One row a node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers.
+
+        Raises OnnxCostError where pandas is not installed.
+        """
+        pandas = import_pandas()
+        frame = pandas.DataFrame([_record(cost) for cost in self.costs], columns=COLUMNS, dtype=object)
+        for column in NUMBERS:
+            # Of numbers beyond 64 bits the column stays one of Python's integers.
+            with suppress(OverflowError):
+                frame[column] = pandas.array(frame[column].array, dtype="Int64")
+        return frame
 
     def summary(self) -> str:
         """The model and its totals."""
@@ -228,17 +263,6 @@ class CostReport(Result):
 IDENTITY = ("name", "op_type", "domain", "scope", "dtype", "output_shape", "not_counted")
 NUMBERS = ("repeat", "macs", "flops", "parameters", "read_bytes", "write_bytes")
 COLUMNS = (*IDENTITY, *NUMBERS)
-
-
-def report_frame(report: CostReport) -> pandas.DataFrame:
-    """One row a node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers."""
-    pandas = import_pandas()
-    frame = pandas.DataFrame([_record(cost) for cost in report.costs], columns=COLUMNS, dtype=object)
-    for column in NUMBERS:
-        # Of numbers beyond 64 bits the column stays one of Python's integers.
-        with suppress(OverflowError):
-            frame[column] = pandas.array(frame[column].array, dtype="Int64")
-    return frame
 
 
 def _record(cost: NodeCost) -> tuple[Any, ...]:
@@ -253,38 +277,6 @@ def _record(cost: NodeCost) -> tuple[Any, ...]:
     moved = cost.traffic
     numbers = (node.repeat, cost.count(MACS), cost.count(FLOPS), cost.parameters, moved.read_bytes, moved.write_bytes)
     return (*identity, cost.dtype, shape, None, *numbers)
-
-
-def report_to_dict(
-    report: CostReport,
-    convention: Convention | str = FLOPS,
-    measurement: MeasurementResult | None = None,
-    batches: Sequence[MeasurementResult] = (),
-    *,
-    has_nodes: bool = True,
-) -> dict[str, Any]:
-    """The report as plain dicts, lists, strings and numbers; ``batches`` are the measurements at several batch sizes.
-
-    ``nodes``, most of the document, can be left out. Sums leave out what ``uncounted`` lists; ``complete`` says whether that is
-    nothing. Raises InputError for a convention that does not exist.
-    """
-    chosen = find_convention(convention) if isinstance(convention, str) else convention
-    return {
-        **_model_fields(report.graph),
-        "complete": report.complete,
-        "bound": report.bound,
-        "convention": chosen.name,
-        "totals": _totals(report, chosen),
-        "conventions": {name: report.total(each) for name, each in CONVENTIONS.items()},
-        "by_dtype": [
-            {"dtype": group.key[0], **_counts(group, chosen), "nodes": len(group.costs)} for group in report.by_dtype()
-        ],
-        "by_operator": [_operator(group, chosen) for group in report.by_operator()],
-        **({"nodes": [_node(cost, chosen) for cost in report.counted]} if has_nodes else {}),
-        "uncounted": [{**_node_identity(cost.node), "reason": cost.reason} for cost in report.uncounted],
-        "warnings": list(report.warnings),
-        **_measurement_fields(measurement, batches),
-    }
 
 
 def measurements_to_dict(

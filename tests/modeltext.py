@@ -10,6 +10,7 @@ from onnx import ModelProto, numpy_helper, parser
 from onnxcost.formulas import FORMULAS
 from onnxcost.frontend import read_graph, read_skeleton
 from onnxcost.graph import Graph
+from onnxcost.spec import ModelSpec
 
 
 def model(graph: str, opset: int = 17, functions: str = "", domains: str = "", **weights: tuple[int, ...]) -> ModelProto:
@@ -21,4 +22,4 @@ def model(graph: str, opset: int = 17, functions: str = "", domains: str = "", *
 
 def graph_of(proto: ModelProto, **arguments: Any) -> Graph:
     """The graph that the frontend makes of a model."""
-    return read_graph(read_skeleton(proto), **arguments, formulas=FORMULAS)
+    return read_graph(read_skeleton(proto), ModelSpec(proto, **arguments), FORMULAS)

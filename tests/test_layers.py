@@ -22,6 +22,7 @@ ORDER = (
         "files",
         "documents",
         "processes",
+        "spec",
         "graph",
         "formulas",
         "operators",

@@ -15,7 +15,6 @@ import pytest
 import onnxcost
 from onnxcost.cli.app import COMMANDS, run
 from onnxcost.hardware.catalogue import catalogue
-from onnxcost.report import report_to_dict
 from scripts import readme
 from tests.modeltext import model
 
@@ -129,7 +128,7 @@ def test_the_keys_of_a_report_are_on_the_page_of_json() -> None:
         for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             yield from keys(child)
 
-    document = {key: value for key, value in report_to_dict(report, "fvcore").items() if key != "conventions"}
+    document = {key: value for key, value in report.to_dict("fvcore").items() if key != "conventions"}
     document["model"] = {**document["model"], "opsets": {}}
     document["totals"] = {**document["totals"], "weight_bytes_by_dtype": {}}
     assert set(keys(document)) <= named

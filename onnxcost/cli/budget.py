@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli import options as asking
 from onnxcost.cli.app import say
-from onnxcost.cli.options import MODEL_OPTIONS as ASKED
-from onnxcost.cli.options import Asked, Command, Decorator, Whole, with_options
+from onnxcost.cli.options import MODEL_OPTIONS, Command, Decorator, Whole, load_formulas, read_source, take_spec, with_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
+from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from onnxcost.formulas import FormulaTable
     from onnxcost.hardware.budget import Assessment, Budget, Limits
     from onnxcost.hardware.prediction import Predictor
     from onnxcost.report import CostReport
@@ -49,7 +50,7 @@ A file for --check, onnxcost.toml (in pyproject.toml the tables are called tool.
 LIMITS = ("fps", "latency", "memory", "flash", "macs", "params")
 OPTIONS: tuple[Decorator, ...] = (
     click.argument("model", required=False),
-    *ASKED[2:],
+    *MODEL_OPTIONS[2:],
     click.option("--fps", metavar="30", help="Items per second, at the least."),
     click.option("--latency", metavar="33ms", help="Time of one inference, at the most."),
     click.option("--memory", metavar="512MiB", help="Memory that the model may need."),
@@ -85,6 +86,7 @@ def budget(
     format_: str | None,
     output: str | None,
     quiet: bool,
+    formulas: str | None,
     **given: Any,
 ) -> None:
     """Parse, call, render."""
@@ -100,29 +102,35 @@ def budget(
         return
     if model is None:
         raise InputError("which model? 'onnxcost budget MODEL --fps 30', or --check for the budgets of a file")
-    asked = asking.parse_model_options(model, **given)
+    spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
     named = (explain,) if explain else devices
-    assessment = _assess_model(asked, batch, limits_of(own), predictors(named, files), bool(named or files), model)
-    deliver(_explain(assessment, asked, files, named) if explain else _document(assessment, shows_all), chosen, output)
+    assessment = _assess_model(spec, table, batch, limits_of(own), predictors(named, files), bool(named or files), model)
+    deliver(_explain(assessment, spec, files, named) if explain else _document(assessment, shows_all), chosen, output)
     if not quiet:
         _warn(assessment)
     _end([assessment])
 
 
 def _assess_model(
-    asked: Asked, batch: int | None, limits: Limits, predictors: Sequence[Predictor], are_named: bool, label: str
+    spec: ModelSpec,
+    formulas: FormulaTable | None,
+    batch: int | None,
+    limits: Limits,
+    predictors: Sequence[Predictor],
+    are_named: bool,
+    label: str,
 ) -> Assessment:
-    from onnxcost.estimator import estimate
+    from onnxcost.estimator import estimate_spec
     from onnxcost.hardware.budget import assess
 
     def again(*, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
-        return estimate(asked.source, **{**asked.arguments, "shapes": shapes, "dims": dims})
+        return estimate_spec(replace(spec, shapes=shapes, dims=dims), formulas)
 
-    report = _at_batch(again(shapes=asked.shapes, dims=asked.dims), asked, batch, again)
+    report = _at_batch(estimate_spec(spec, formulas), spec, batch, again)
     return assess(label, report, predictors, limits, are_named=are_named, again=again)
 
 
-def _at_batch(report: CostReport, asked: Asked, batch: int | None, again: Callable[..., CostReport]) -> CostReport:
+def _at_batch(report: CostReport, spec: ModelSpec, batch: int | None, again: Callable[..., CostReport]) -> CostReport:
     """The report with that many items; raises InputError for a model whose batch is another and fixed."""
     from onnxcost.analysis.batch import batch_dim, batch_of
 
@@ -133,7 +141,7 @@ def _at_batch(report: CostReport, asked: Asked, batch: int | None, again: Callab
         raise InputError(
             f"--batch {batch}: the model's batch is fixed at {batch_of(report.graph)}: export it with a dynamic one"
         )
-    return again(**dim.at(batch, asked.shapes, asked.dims))
+    return again(**dim.at(batch, spec.shapes, spec.dims))
 
 
 def _document(assessment: Assessment, shows_all: bool) -> Document:
@@ -147,24 +155,24 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
     )
 
 
-def _explain(assessment: Assessment, asked: Asked, files: Sequence[str], named: Sequence[str]) -> Document:
+def _explain(assessment: Assessment, spec: ModelSpec, files: Sequence[str], named: Sequence[str]) -> Document:
     from onnxcost.hardware.predictors import predictors
     from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
     from onnxcost.render.steps import explanation_lines
 
     predictor = predictors(named, files)[0]
     return Document(
-        table=lambda screen: explanation_lines(assessment, predictor, _options(asked), screen),
+        table=lambda screen: explanation_lines(assessment, predictor, _options(spec), screen),
         json=lambda: budget_json(assessment, nodes=True),
         csv=lambda: budget_csv([assessment]),
         markdown=lambda: budget_markdown([assessment]),
     )
 
 
-def _options(asked: Asked) -> str:
+def _options(spec: ModelSpec) -> str:
     """What was said of the inputs, as options of ``onnxcost measure``."""
-    shapes = [" " + option_text("--shape", name, "x".join(map(str, dims))) for name, dims in asked.shapes.items()]
-    return "".join([*shapes, *(" " + option_text("--dim", name, size) for name, size in asked.dims.items())])
+    shapes = [" " + option_text("--shape", name, "x".join(map(str, dims))) for name, dims in spec.shapes.items()]
+    return "".join([*shapes, *(" " + option_text("--dim", name, size) for name, size in spec.dims.items())])
 
 
 def _refuse_beside_check(model: str | None, devices: Sequence[str], explain: str | None, own: Mapping[str, object]) -> None:
@@ -194,9 +202,9 @@ def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> 
 def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
     from onnxcost.hardware.predictors import predictors
 
-    asked = asking.parse_model_options(each.model, (), (), (), (), None)._replace(shapes=each.shapes, dims=each.dims)
+    spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
     devices = predictors(each.devices, files) if each.devices else []
-    return _assess_model(asked, each.batch, each.limits, devices, True, each.model)
+    return _assess_model(spec, None, each.batch, each.limits, devices, True, each.model)
 
 
 def _warn(assessment: Assessment) -> None:

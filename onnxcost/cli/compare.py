@@ -10,11 +10,10 @@ import click
 
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, say
-from onnxcost.cli.options import DIM, SHAPE, VALUE, Measuring, MeasuringCommand, expand_sources, measuring_options
+from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, expand_sources, measuring_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
 from onnxcost.cli.running import catch_failure
 from onnxcost.comparison.api import (
-    ComparisonInputs,
     LoadedSource,
     Timings,
     build_comparison,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from onnxcost.comparison.gate import Limit
     from onnxcost.measurement import Settings
     from onnxcost.render.layout import Line, Screen
+    from onnxcost.spec import ModelSpec
 
 
 ADVISED = ("load", "threads", "cores", "few-runs")
@@ -175,9 +175,7 @@ MOST_EXPLAINED = 4
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape in the models that have it.")
-@click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it.")
-@click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it.")
+@common_options
 @click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to explain differences in.")
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
 @click.option("--pareto", metavar=METRICS_LIST, help="Mark the models that no other beats in all of these metrics.")
@@ -206,10 +204,8 @@ MOST_EXPLAINED = 4
 @measuring_options("batches", "concurrency")
 def compare(
     models: tuple[str, ...],
+    spec: ModelSpec,
     measuring: Measuring,
-    shapes: tuple[str, ...],
-    dims: tuple[str, ...],
-    values: tuple[str, ...],
     convention: str,
     sort: str | None,
     pareto: str | None,
@@ -235,16 +231,10 @@ def compare(
     front = check_directions(pareto.split(","), "--pareto") if pareto is not None else ()
     if sort is not None:
         find_metric(sort)
-    given = ComparisonInputs(
-        options.parse_pairs("--shape", SHAPE, shapes, options.parse_shape),
-        options.parse_pairs("--dim", DIM, dims, options.parse_size),
-        options.parse_pairs("--value", VALUE, values, options.parse_value),
-        measuring.inputs,
-    )
     settings, checks = measuring.settings(), checks or max_difference is not None
     sources = expand_sources(models)
     refuse_too_few(sources, checks)
-    results = load_sources(sources, given)
+    results = load_sources(sources, spec)
     found = _run_models(results, settings, times=not no_run, checks=checks)
     comparison = build_comparison(results, convention, sort, front, found.timings.by_label, found.agreements)
     explains = len(comparison.candidates) <= MOST_EXPLAINED if explain is None else explain

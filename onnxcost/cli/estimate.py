@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import INTERRUPTED, say
-from onnxcost.cli.options import Asked, Measuring, MeasuringCommand, Whole, measuring_options, model_options
+from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import SKIPPED, Outcome, count_model, measure_model, trace_model
+from onnxcost.cli.running import SKIPPED, Outcome, measure_model, trace_model
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.report import SORTS, View
 
 if TYPE_CHECKING:
+    from onnxcost.formulas.table import FormulaTable
     from onnxcost.render.layout import Line, Screen
     from onnxcost.report import CostReport
+    from onnxcost.spec import ModelSpec
 
 
 HELP = """Count what MODEL costs to run (MACs, FLOPs, parameters, bytes and memory), then run and time it. MODEL is a file, or -
@@ -55,7 +57,8 @@ DEFAULT_TOP = 10
 @click.option("--quiet", is_flag=True, help="Print no warnings, assumptions and advice on stderr.")
 @measuring_options()
 def estimate(
-    asked: Asked,
+    spec: ModelSpec,
+    formulas: FormulaTable | None,
     measuring: Measuring,
     convention: str,
     top: int | None,
@@ -70,16 +73,18 @@ def estimate(
     quiet: bool,
 ) -> int:
     """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
+    from onnxcost.estimator import estimate_spec
+
     chosen = choose_format(format_, output)
     view = _view(chosen, convention, top, all_nodes, depth, sort)
     check_folder(output)
-    report, outcome = trace_model(asked, measuring) if trace else (count_model(asked, measuring), SKIPPED)
+    report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: _lines(report, view, screen))
         _warn(report, quiet, shows_assumed=True)
     if outcome is SKIPPED and not no_run and chosen != "csv":
-        outcome = measure_model(asked, measuring, report)
+        outcome = measure_model(spec, formulas, measuring, report)
     if not on_screen:
         deliver(_document(report, view, outcome), chosen, output)
         _warn(report, quiet, shows_assumed=strict)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.options import Asked, Measuring, MeasuringCommand, measuring_options, model_options
+from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import Outcome, count_model, header, measure_model
+from onnxcost.cli.running import Outcome, header, measure_model
 
 if TYPE_CHECKING:
+    from onnxcost.formulas.table import FormulaTable
     from onnxcost.report import CostReport
+    from onnxcost.spec import ModelSpec
 
 
 HELP = """Run MODEL with onnxruntime, in a process of its own, and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a
@@ -36,15 +38,24 @@ Examples:
 @output_options
 @click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
 @measuring_options()
-def measure(asked: Asked, measuring: Measuring, format_: str | None, output: str | None, quiet: bool) -> int:
+def measure(
+    spec: ModelSpec,
+    formulas: FormulaTable | None,
+    measuring: Measuring,
+    format_: str | None,
+    output: str | None,
+    quiet: bool,
+) -> int:
     """Parse, call, render."""
+    from onnxcost.estimator import estimate_spec
+
     chosen = choose_format(format_, output)
     check_folder(output)
-    report = count_model(asked, measuring)
+    report = estimate_spec(spec, formulas)
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: header(report, screen))
-    outcome = measure_model(asked, measuring, report)
+    outcome = measure_model(spec, formulas, measuring, report)
     if on_screen and outcome.measurements:
         show(lambda screen: [(), *outcome.lines(report, screen)])
     if not on_screen and (outcome.measurements or chosen != "csv"):

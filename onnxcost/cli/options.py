@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import wraps
 from glob import escape, glob, has_magic
 from pathlib import Path
@@ -16,6 +17,7 @@ import click
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError
 from onnxcost.files import is_pipe, models_in
+from onnxcost.spec import ModelSpec, load_array, parse_input_files
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
@@ -52,59 +54,44 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-class Asked(NamedTuple):
-    """A model, and the arguments that ``onnxcost.estimate`` and ``onnxcost.measure`` both take."""
-
-    source: str | bytes
-    shapes: Mapping[str, tuple[int, ...]]
-    dims: Mapping[str, int]
-    values: Mapping[str, Any]
-    trips: Mapping[str, int]
-    formulas: FormulaTable | None
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """All but the source, by their names."""
-        return {name: value for name, value in self._asdict().items() if name != "source"}
+COMMON_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape in the models that have it."),
+    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it."),
+    click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it."),
+)
+"""For commands that take several models."""
 
 
 def model_options(command: Command) -> Command:
-    """The options of OPTIONS; the command gets them as ``asked``."""
+    """MODEL_OPTIONS; the command gets them as ``spec`` and ``formulas``."""
 
-    def with_asked(
-        *,
-        model: str,
-        others: tuple[str, ...],
-        shapes: tuple[str, ...],
-        dims: tuple[str, ...],
-        values: tuple[str, ...],
-        trips: tuple[str, ...],
-        formulas: str | None,
-        **own: Any,
-    ) -> Any:
+    def with_model(*, model: str, others: tuple[str, ...], formulas: str | None, **given: Any) -> Any:
         if others:
             raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for many there are {MANY}")
-        return command(asked=parse_model_options(model, shapes, dims, values, trips, formulas), **own)
+        spec = take_spec(given, read_source(model))
+        return command(spec=spec, formulas=load_formulas(formulas), **given)
 
-    return with_options(MODEL_OPTIONS, wraps(command)(with_asked))
+    return with_options(MODEL_OPTIONS, wraps(command)(with_model))
 
 
-def parse_model_options(
-    model: str,
-    shapes: Iterable[str],
-    dims: Iterable[str],
-    values: Iterable[str],
-    trips: Iterable[str],
-    formulas: str | None,
-) -> Asked:
-    """What the options say. Raises InputError for what is not written as they are, and for a model that is not there."""
-    return Asked(
-        _source(model),
-        parse_pairs("--shape", SHAPE, shapes, parse_shape),
-        parse_pairs("--dim", DIM, dims, parse_size),
-        parse_pairs("--value", VALUE, values, parse_value),
-        parse_pairs("--trips", TRIPS, trips, parse_size),
-        _with_own(formulas) if formulas else None,
+def common_options(command: Command) -> Command:
+    """COMMON_OPTIONS; the command gets them as ``spec``, without a source."""
+
+    def with_common(**given: Any) -> Any:
+        spec = take_spec(given, None)
+        return command(spec=spec, **given)
+
+    return with_options(COMMON_OPTIONS, wraps(command)(with_common))
+
+
+def take_spec(given: dict[str, Any], source: str | bytes | None) -> ModelSpec:
+    """The spec that the options in ``given`` make, which are taken out of it. Raises InputError for what cannot be parsed."""
+    return ModelSpec(
+        source,
+        parse_pairs("--shape", SHAPE, given.pop("shapes"), parse_shape),
+        parse_pairs("--dim", DIM, given.pop("dims"), parse_size),
+        parse_pairs("--value", VALUE, given.pop("values"), parse_value),
+        parse_pairs("--trips", TRIPS, given.pop("trips", ()), parse_size),
     )
 
 
@@ -115,16 +102,21 @@ def with_options(options: Iterable[Decorator], command: Command) -> Command:
     return command
 
 
-def _with_own(path: str) -> FormulaTable:
+def load_formulas(path: str | None) -> FormulaTable | None:
+    """The formulas of the file and all others; None where no file was given."""
+    if not path:
+        return None
     from onnxcost.formulas import FORMULAS
     from onnxcost.formulas.sources import load_file, load_installed
 
     return {**load_installed(), **FORMULAS, **load_file(path)}
 
 
-def _source(model: str) -> str | bytes:
-    """The model's path; its bytes where it comes through a pipe, which can be read only once."""
-    from onnxcost.files import is_pipe
+def read_source(model: str) -> str | bytes:
+    """The model's path; its bytes where it comes through a pipe, which can be read only once.
+
+    Raises InputError for a model that is not there.
+    """
     from onnxcost.frontend.byte_source import read_stream
 
     if model == "-":
@@ -209,9 +201,7 @@ def parse_size(text: str) -> int:
 def parse_value(text: str) -> Any:
     """A number, a comma list of them, or the array in a .npy file."""
     if text.lower().endswith(".npy"):
-        from onnxcost.runtime.inputs.files import load
-
-        return load(text, "")
+        return load_array(text, "")
     return [_number(part) for part in text.rstrip(",").split(",")] if "," in text else _number(text)
 
 
@@ -309,10 +299,9 @@ MEASURING_OPTIONS: Mapping[str, Decorator] = {
 
 
 class Measuring(NamedTuple):
-    """How to run a model: the fields of Settings that were given, files by input name, and batch sizes."""
+    """How to run a model: the fields of Settings that were given, and batch sizes."""
 
     changes: Mapping[str, Any]
-    inputs: Mapping[str, Sequence[str]]
     batches: tuple[int, ...] = ()
 
     def settings(self) -> Settings:
@@ -323,28 +312,22 @@ class Measuring(NamedTuple):
 
 
 def measuring_options(*without: str) -> Decorator:
-    """The options of OPTIONS, save some; the command gets them as ``measuring``."""
+    """MEASURING_OPTIONS, save some; the command gets them as ``measuring``, and the input files in its ``spec``."""
     options = {name: option for name, option in MEASURING_OPTIONS.items() if name not in without}
 
     def decorated(command: Command) -> Command:
         def with_measuring(**given: Any) -> Any:
             own = {name: given.pop(name) for name in options}
-            inputs, batches = _inputs(own.pop("inputs", ())), _batches(own.pop("batches", None))
+            if files := own.pop("inputs", ()):
+                given["spec"] = replace(given["spec"], inputs=parse_input_files(files))
+            batches = _batches(own.pop("batches", None))
             own["provider"] = _provider(own["provider"])
             own["provider_options"] = parse_pairs("--provider-option", OPTION, own["provider_options"], str)
-            return command(measuring=Measuring(own, inputs, batches), **given)
+            return command(measuring=Measuring(own, batches), **given)
 
         return with_options(options.values(), wraps(command)(with_measuring))
 
     return decorated
-
-
-def _inputs(given: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
-    if not given:
-        return {}
-    from onnxcost.runtime.inputs.files import parse_input_files
-
-    return parse_input_files(given)
 
 
 def _provider(name: str) -> str:

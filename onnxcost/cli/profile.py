@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import refusals_of_measuring, say
-from onnxcost.cli.options import Asked, Measuring, MeasuringCommand, Whole, measuring_options, model_options
+from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import Outcome, count_model, header
+from onnxcost.cli.running import Outcome, header
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
+    from onnxcost.formulas.table import FormulaTable
     from onnxcost.render.profile import ProfileView
     from onnxcost.report import CostReport
     from onnxcost.runtime.profile import Profile
+    from onnxcost.spec import ModelSpec
 
 
 HELP = """Run MODEL with onnxruntime's profiler: the time and share of each node, its achieved FLOP/s and bytes per second.
@@ -46,7 +48,8 @@ DEFAULT_TOP = 10
 @click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
 @measuring_options("batches", "concurrency")
 def profile(
-    asked: Asked,
+    spec: ModelSpec,
+    formulas: FormulaTable | None,
     measuring: Measuring,
     by: str | None,
     top: int | None,
@@ -56,16 +59,17 @@ def profile(
     quiet: bool,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.runtime.api import profile as profiled
+    from onnxcost.estimator import estimate_spec
+    from onnxcost.runtime.api import profile_spec
 
     chosen = choose_format(format_, output)
     check_folder(output)
-    report = count_model(asked, measuring)
+    report = estimate_spec(spec, formulas)
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: header(report, screen))
     with refusals_of_measuring(), progress_on(sys.stderr) as shown:
-        made = profiled(asked.source, measuring.settings(), **asked.arguments, inputs=measuring.inputs, on_progress=shown)
+        made = profile_spec(spec, measuring.settings(), formulas=formulas, on_progress=shown)
     document = _document(report, made, _view(chosen, by, top, sort))
     if on_screen:
         show(lambda screen: document.table(screen)[len(header(report, screen)) :])

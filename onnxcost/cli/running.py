@@ -12,11 +12,12 @@ from onnxcost.errors import MeasurementError
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
-    from onnxcost.cli.options import Asked, Measuring
+    from onnxcost.cli.options import Measuring
+    from onnxcost.formulas.table import FormulaTable
     from onnxcost.measurement import Measurement, MeasurementResult
     from onnxcost.render.layout import Line, Screen
-    from onnxcost.render.progress import Shown
     from onnxcost.report import CostReport
+    from onnxcost.spec import ModelSpec
 
 
 class Outcome(NamedTuple):
@@ -72,25 +73,14 @@ class Outcome(NamedTuple):
 SKIPPED = Outcome(status="skipped", reason="--no-run was given")
 
 
-def count_model(asked: Asked, measuring: Measuring) -> CostReport:
-    """The static cost, at the shapes that the input files have."""
-    if measuring.inputs:
-        from onnxcost.runtime.prepare import Question
-
-        return Question.of(asked.source, **asked.arguments, inputs=measuring.inputs).estimate()
-    from onnxcost.estimator import estimate
-
-    return estimate(asked.source, **asked.arguments)
-
-
-def trace_model(asked: Asked, measuring: Measuring) -> tuple[CostReport, Outcome]:
+def trace_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring) -> tuple[CostReport, Outcome]:
     """The cost with what data decides as one run shows it; where the model cannot be run, the static cost, and why."""
-    from onnxcost.runtime.api import trace
+    from onnxcost.estimator import estimate_spec
+    from onnxcost.runtime.api import trace_spec
 
-    report = count_model(asked, measuring)
+    report = estimate_spec(spec, formulas)
     with catch_failure("not traced") as end, progress_on(sys.stderr) as shown:
-        arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
-        report = trace(asked.source, measuring.settings(), **arguments)
+        report = trace_spec(spec, measuring.settings(), formulas=formulas, on_progress=shown)
     return report, Outcome(status="failed", reason=end.reason, code=end.code) if end.reason else SKIPPED
 
 
@@ -101,26 +91,21 @@ def header(report: CostReport, screen: Screen) -> list[Line]:
     return header_lines(report, screen)
 
 
-def measure_model(asked: Asked, measuring: Measuring, report: CostReport) -> Outcome:
+def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
     """Run the model with a progress bar on stderr. Why it cannot be run, or not to the end, is one line there, too."""
+    from onnxcost.runtime.api import measure_spec, measure_spec_batches
+
     found: list[Measurement] = []  # what came before a failure stays
     with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
-        for measurement in _measurements(asked, measuring, report, shown):
-            found.append(measurement)
+        settings = measuring.settings()
+        if measuring.batches:
+            series = measure_spec_batches(spec, measuring.batches, settings, formulas=formulas, on_progress=shown)
+            for batch in measuring.batches:
+                shown.prefix = f"batch {batch}: "
+                found.append(next(series))
+        else:
+            found.append(measure_spec(spec, settings, formulas=formulas, report=report, on_progress=shown))
     return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code)
-
-
-def _measurements(asked: Asked, measuring: Measuring, report: CostReport, shown: Shown) -> Iterator[Measurement]:
-    from onnxcost.runtime.api import measure, measure_batches
-
-    arguments = {**asked.arguments, "inputs": measuring.inputs, "on_progress": shown}
-    if not measuring.batches:
-        yield measure(asked.source, measuring.settings(), report=report, **arguments)
-        return
-    series = measure_batches(asked.source, measuring.batches, measuring.settings(), **arguments)
-    for batch in measuring.batches:
-        shown.prefix = f"batch {batch}: "
-        yield next(series)
 
 
 class End:

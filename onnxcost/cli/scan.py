@@ -20,12 +20,10 @@ from click.core import ParameterSource
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, say
 from onnxcost.cli.options import (
-    DIM,
-    SHAPE,
-    VALUE,
     Measuring,
     MeasuringCommand,
     MeasuringOption,
+    common_options,
     expand_sources,
     measuring_options,
 )
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from onnxcost.render.layout import Line, Screen
     from onnxcost.runtime.protocol import Progress
     from onnxcost.scanning.results import Scan, Scanned
+    from onnxcost.spec import ModelSpec
 
 
 REDRAWN_SECONDS = 0.1
@@ -122,12 +121,12 @@ def warn_of_scan(scan: Scan) -> None:
             say("note", f"of {plural(number, 'model')} there is more to know: '{key}' in --format json or jsonl")
 
 
-def end_scan(scan: Scan, given: Mapping[str, Mapping[str, object]]) -> None:
+def end_scan(scan: Scan, spec: ModelSpec) -> None:
     """Raises the first of what failed, and says the others: names that no model has, models not counted, models not run."""
     from onnxcost.render.scan import some_labels
 
     many = plural(len(scan.rows), "model")
-    errors: list[OnnxCostError] = list(_check_names(scan, given))
+    errors: list[OnnxCostError] = list(_check_names(scan, spec))
     for error, what, statuses in (
         (InputError, "counted", ("failed", "unfinished")),
         (MeasurementError, "run", ("unmeasured",)),
@@ -142,14 +141,14 @@ def end_scan(scan: Scan, given: Mapping[str, Mapping[str, object]]) -> None:
         raise errors[0]
 
 
-def _check_names(scan: Scan, given: Mapping[str, Mapping[str, object]]) -> Iterator[OnnxCostError]:
+def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
     reports = [row.result.report for row in scan.rows if row.result.report]
     inputs = {each.get("name") for report in reports for each in report["inputs"]}
     dims = {each.get("name") for report in reports for each in report["dims"]}
     for option, names, known in (
-        ("--shape", given["shapes"], inputs),
-        ("--dim", given["dims"], dims),
-        ("--value", given["values"], inputs),
+        ("--shape", spec.shapes, inputs),
+        ("--dim", spec.dims, dims),
+        ("--value", spec.values, inputs),
     ):
         if unknown := [name for name in names if name not in known]:
             yield InputError(f"{option} {unknown[0]}: no model that could be counted has it")
@@ -180,9 +179,7 @@ LINES = "jsonl"
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape in the models that have it.")
-@click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it.")
-@click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it.")
+@common_options
 @click.option(
     "-j",
     "--jobs",
@@ -203,10 +200,8 @@ LINES = "jsonl"
 @measuring_options("batches", "inputs", "timeout")
 def scan(
     paths: tuple[str, ...],
+    spec: ModelSpec,
     measuring: Measuring,
-    shapes: tuple[str, ...],
-    dims: tuple[str, ...],
-    values: tuple[str, ...],
     jobs: int | None,
     resume: str | None,
     timeout: float | None,
@@ -224,18 +219,14 @@ def scan(
     check_folder(output)
     check_folder(resume)
     _refuse_run_options(run, sort)
-    given: dict[str, Mapping[str, Any]] = {
-        "shapes": options.parse_pairs("--shape", SHAPE, shapes, options.parse_shape),
-        "dims": options.parse_pairs("--dim", DIM, dims, options.parse_size),
-        "values": options.parse_pairs("--value", VALUE, values, options.parse_value),
-    }
     models: dict[str, LabeledSource] = {}
     for source in expand_sources(paths):
         models.setdefault(key_of(source.path), source)
     settings = replace(measuring.settings(), timeout=timeout) if run else None
-    asked = {**given, "jobs": jobs, "timeout": timeout or TIMEOUT, "settings": settings, "resume": resume}
+    given = {"shapes": spec.shapes, "dims": spec.dims, "values": spec.values}
+    how = {"jobs": jobs, "timeout": timeout or TIMEOUT, "settings": settings, "resume": resume}
     streams = chosen == LINES and output in (None, "-")
-    results = _results(models, asked, streams)
+    results = _results(models, {**given, **how}, streams)
     if len(results) < len(models):
         return  # the reader of the stream has seen enough
     found = build_scan(((source.label, results[key]) for key, source in models.items()), sort)
@@ -243,7 +234,7 @@ def scan(
         _deliver(found, chosen, output)
     if not quiet:
         warn_of_scan(found)
-    end_scan(found, given)
+    end_scan(found, spec)
 
 
 def _refuse_run_options(run: bool, sort: str | None) -> None:
@@ -263,7 +254,7 @@ def _refuse_run_options(run: bool, sort: str | None) -> None:
             raise InputError(f"{option.opts[0]} wants --run: it says how the models are run")
 
 
-def _results(models: Mapping[str, LabeledSource], asked: Mapping[str, Any], streams: bool) -> Mapping[str, Scanned]:
+def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], streams: bool) -> Mapping[str, Scanned]:
     """The results by the keys of their paths: all of them, unless they are streamed and nobody reads on."""
     from onnxcost.scanning.api import scan
 
@@ -272,9 +263,9 @@ def _results(models: Mapping[str, LabeledSource], asked: Mapping[str, Any], stre
     results: dict[str, Scanned] = {}
     # A stream and a bar on the same terminal would tear each other.
     bar = nullcontext(Shown(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr, shows_rest=True)
-    with save_on_interrupt(results, len(models), asked["resume"]), bar as shown:
+    with save_on_interrupt(results, len(models), arguments["resume"]), bar as shown:
         watch = ScanProgress(models, results, shown)
-        with closing(scan([source.path for source in models.values()], on_progress=watch.running, **asked)) as found:
+        with closing(scan([source.path for source in models.values()], on_progress=watch.running, **arguments)) as found:
             watched = watch.watched(found)
             if streams:
                 stream(result.to_line() for result in watched)

@@ -23,12 +23,12 @@ from onnxcost.comparison.saved import load_report, read_candidate
 from onnxcost.conventions import find_convention
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.measurement import Settings, Unmeasured
+from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
     from onnxcost.measurement import MeasurementResult, Ratio
     from onnxcost.report import CostReport
-    from onnxcost.runtime.prepare import Question
     from onnxcost.runtime.supervisor import OnProgress
 
 
@@ -44,67 +44,38 @@ class LabeledSource(NamedTuple):
         return PurePath(self.path).suffix.lower() == ".json"
 
 
-class ComparisonInputs(NamedTuple):
-    """What is said of the inputs of all models, as ``onnxcost.measure`` takes it; each takes what it has a name for."""
-
-    shapes: Mapping[str, Sequence[int]] = {}
-    dims: Mapping[str, int] = {}
-    values: Mapping[str, Any] = {}
-    inputs: Mapping[str, str | Sequence[str]] = {}
-
-
 class LoadedSource(NamedTuple):
-    """A source and what was found: the report of a model counted now, or a saved document. ``given`` is what it took of it."""
+    """A source and what was found: the report of a model that was counted now, as ``spec`` says, or a saved document."""
 
     source: LabeledSource
     found: CostReport | Document
-    given: ComparisonInputs = ComparisonInputs()
-
-    @property
-    def question(self) -> Question:
-        """What is asked of a model that is run."""
-        from onnxcost.runtime.prepare import Question
-
-        return Question.of(self.source.path, **self.given._asdict())
+    spec: ModelSpec
 
 
-def load_sources(sources: Sequence[LabeledSource], given: ComparisonInputs = ComparisonInputs()) -> list[LoadedSource | Broken]:  # noqa: B008  # frozen
-    """Every source read. Raises InputError for a name in ``given`` that no model has."""
+def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec(None)) -> list[LoadedSource | Broken]:  # noqa: B008  # frozen
+    """Every source read. Each model takes from ``common`` what it has a name for.
+
+    Raises InputError for a name in ``common`` that no model has.
+    """
     results: list[LoadedSource | Broken] = []
-    taken: list[ComparisonInputs] = []
+    specs: list[ModelSpec] = []
     for source in sources:
         try:
-            taken.append(_select_own(source, given))
-            results.append(LoadedSource(source, _load_source(source, taken[-1]), taken[-1]))
+            if source.is_saved:
+                results.append(LoadedSource(source, load_report(source.path), ModelSpec(source.path)))
+                continue
+            from onnxcost.estimator import estimate_spec
+            from onnxcost.frontend.dims import select_known
+
+            specs.append(select_known(replace(common, source=source.path)))
+            results.append(LoadedSource(source, estimate_spec(specs[-1]), specs[-1]))
         except OnnxCostError as error:
             results.append(Broken(source.label, str(error)))
-    for option, kind in _OPTIONS:
-        known = {name for own in taken for name in getattr(own, kind)}
-        if unknown := [name for name in getattr(given, kind) if name not in known]:
+    for option, kind in (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values"), ("--input", "inputs")):
+        known = {name for spec in specs for name in getattr(spec, kind)}
+        if unknown := [name for name in getattr(common, kind) if name not in known]:
             raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
     return results
-
-
-_OPTIONS = (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values"), ("--input", "inputs"))
-
-
-def _select_own(source: LabeledSource, given: ComparisonInputs) -> ComparisonInputs:
-    """What of ``given`` the model has a name for."""
-    if source.is_saved or not any(given):
-        return ComparisonInputs()
-    from onnxcost.frontend.dims import select_known
-
-    return ComparisonInputs(**select_known(source.path, given._asdict()))
-
-
-def _load_source(source: LabeledSource, given: ComparisonInputs) -> CostReport | Document:
-    if source.is_saved:
-        return load_report(source.path)
-    if given.inputs:
-        return LoadedSource(source, {}, given).question.estimate()
-    from onnxcost.estimator import estimate
-
-    return estimate(source.path, shapes=given.shapes, dims=given.dims, values=given.values)
 
 
 class Timing(NamedTuple):
@@ -147,12 +118,10 @@ def build_comparison(
 
 
 def _candidate(result: LoadedSource, convention: str, timing: Timing | None) -> Candidate:
-    from onnxcost.report import report_to_dict
-
     label, found = result.source.label, result.found
     if isinstance(found, Mapping):
         return read_candidate(found, label, convention)
-    document = report_to_dict(found, convention, timing.result if timing else None)
+    document = found.to_dict(convention, timing.result if timing else None)
     return replace(read_candidate(document, label, convention), ratio=timing.ratio if timing else None)
 
 
@@ -191,7 +160,7 @@ def compare(
     if sort is not None:
         find_metric(sort)
     changed = change_settings(settings, changes)
-    results = load_sources(sources, ComparisonInputs(shapes or {}, dims or {}, values or {}, inputs or {}))
+    results = load_sources(sources, ModelSpec.of(None, shapes, dims, values, inputs=inputs))
     timings = time_models(results, changed, on_progress).by_label if run else {}
     agreements = check_agreement(results, changed, on_progress) if check_outputs else {}
     return build_comparison(results, convention, sort, front, timings, agreements)
@@ -220,7 +189,7 @@ def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on
     models, reports = _select_runnable(results)
     if not models:
         return Timings()
-    found = measure_interleaved([model.question for model in models], settings, reports=reports, on_progress=on_progress)
+    found = measure_interleaved([model.spec for model in models], settings, reports=reports, on_progress=on_progress)
     # A ratio to a model that is not the baseline would be read as one to the baseline.
     is_first = next(result for result in results if isinstance(result, LoadedSource)) is models[0]
     ratios = found.ratios if is_first else [None] * len(models)
@@ -254,7 +223,7 @@ def check_agreement(
     models, reports = _select_runnable(results)
     if len(models) < 2:
         return {}
-    found = check_outputs([model.question for model in models], settings, reports=reports, on_progress=on_progress)
+    found = check_outputs([model.spec for model in models], settings, reports=reports, on_progress=on_progress)
     reference = models[0].source.label
     return {
         model.source.label: replace(agreement, reference=reference) for model, agreement in zip(models[1:], found, strict=True)

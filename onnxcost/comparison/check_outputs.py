@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.comparison.agreement import Agreement, Fed, arrangements, counterparts, differences, shape_text
 from onnxcost.errors import MeasurementError, OnnxCostError
+from onnxcost.estimator import estimate_spec
 from onnxcost.measurement import Settings
 from onnxcost.runtime.inputs import Feed, arrays_of, feeds_of
 from onnxcost.runtime.inputs.roles import numpy_type
-from onnxcost.runtime.prepare import Question, build_request, prepare
+from onnxcost.runtime.prepare import build_request, prepare
 from onnxcost.runtime.protocol import Progress
 from onnxcost.runtime.supervisor import OnProgress, answers
 from onnxcost.runtime.tasks import Outputs
+from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +32,7 @@ INTEGERS = frozenset({f"{sign}int{bits}" for sign in ("", "u") for bits in (16, 
 class _CheckedModel(NamedTuple):
     """A model, its inputs that are tensors, and where those come from; or why it cannot be fed."""
 
-    question: Question
+    spec: ModelSpec
     report: CostReport
     feeds: Mapping[str, Feed] = {}
     fed: tuple[Fed, ...] = ()
@@ -38,7 +40,7 @@ class _CheckedModel(NamedTuple):
 
 
 def check_outputs(
-    questions: Sequence[Question],
+    specs: Sequence[ModelSpec],
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
     reports: Sequence[CostReport] | None = None,
@@ -49,10 +51,10 @@ def check_outputs(
     The first model's inputs are synthetic or given as for a measurement. An input of another model gets the array of the one of
     the same name, else of the first one left that fits in type and shape, in their order; NCHW is transposed to NHWC and back.
     """
-    known = [question.estimate() for question in questions] if reports is None else reports
+    known = [estimate_spec(spec) for spec in specs] if reports is None else reports
     say = on_progress or (lambda _: None)
     say(Progress("outputs", 0.0))
-    first, *others = (_choose_feeds(_CheckedModel(question, report)) for question, report in zip(questions, known, strict=True))
+    first, *others = (_choose_feeds(_CheckedModel(spec, report)) for spec, report in zip(specs, known, strict=True))
     others = [_pair_inputs(first, other) for other in others]
     try:
         arrays = _arrays(first, others, settings.seed)
@@ -61,14 +63,14 @@ def check_outputs(
         return [Agreement(reason=f"the first model cannot be run: {error}") for _ in others]
     agreements = []
     for number, other in enumerate(others, 1):
-        say(Progress("outputs", number / len(questions)))
+        say(Progress("outputs", number / len(specs)))
         agreements.append(_agreement(other, arrays, expected, settings))
     return agreements
 
 
 def _choose_feeds(model: _CheckedModel) -> _CheckedModel:
     try:
-        feeds = feeds_of(model.report.graph, model.question.values, model.question.inputs)
+        feeds = feeds_of(model.report.graph, model.spec.values, model.spec.inputs)
     except OnnxCostError as error:
         return model._replace(reason=str(error))
     return model._replace(feeds={feed.name: feed for feed in feeds if feed.fill is not None})
@@ -76,7 +78,7 @@ def _choose_feeds(model: _CheckedModel) -> _CheckedModel:
 
 def _pair_inputs(first: _CheckedModel, other: _CheckedModel) -> _CheckedModel:
     """With the sources of its inputs, save those that were given for it alone."""
-    own = {*other.question.values, *other.question.inputs} - first.feeds.keys()
+    own = {*other.spec.values, *other.spec.inputs} - first.feeds.keys()
     wanted = {name: feed for name, feed in other.feeds.items() if name not in own}
     found = counterparts(first.feeds, wanted, _fits)
     for name, feed in wanted.items():
@@ -132,8 +134,8 @@ def _agreement(other: _CheckedModel, arrays: Arrays, expected: Arrays, settings:
 
 def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays:
     """What the model makes of these inputs."""
-    question = model.question._replace(values={**model.question.values, **arrays})
-    with prepare(question, model.report, settings.seed) as ready:
+    spec = replace(model.spec, values={**model.spec.values, **arrays})
+    with prepare(spec, model.report, settings.seed) as ready:
         if ready.weights == "synthesised":
             raise MeasurementError("its weights are not in it: what it computes with others says nothing of it")
         heard = answers(build_request("outputs", ready, settings))

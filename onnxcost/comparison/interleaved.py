@@ -9,12 +9,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
+from onnxcost.estimator import estimate_spec
 from onnxcost.measurement import MeasurementResult, Ratio, Settings, Unmeasured, compute_ratio
 from onnxcost.runtime.api import build_measurement, receive_times
 from onnxcost.runtime.machine import available_memory
-from onnxcost.runtime.prepare import Question, build_request, prepare
+from onnxcost.runtime.prepare import build_request, prepare
 from onnxcost.runtime.protocol import Progress
 from onnxcost.runtime.supervisor import OnProgress, conversation
+from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +44,7 @@ class InterleavedResults(NamedTuple):
 
 
 def measure_interleaved(
-    questions: Sequence[Question],
+    specs: Sequence[ModelSpec],
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
     reports: Sequence[CostReport] | None = None,
@@ -57,17 +59,17 @@ def measure_interleaved(
     """
     if settings.concurrency > 1:
         raise InputError("models are compared one stream at a time: leave --concurrency out")
-    known = [question.estimate() for question in questions] if reports is None else list(reports)
+    known = [estimate_spec(spec) for spec in specs] if reports is None else list(reports)
     groups = group_models([_memory_needed(report) for report in known], available_memory())
     results: dict[int, MeasurementResult] = {}
     ratios: dict[int, Ratio] = {}
     for number, group in enumerate(groups):
         failed = {index for index in group if isinstance(results.get(index), Unmeasured)}
-        models = {index: _InterleavedModel(questions[index], known[index], settings) for index in group if index not in failed}
+        models = {index: _InterleavedModel(specs[index], known[index], settings) for index in group if index not in failed}
         _run_rounds(models.values(), _share_of(on_progress, number, len(groups)))
         results = {index: model.result for index, model in models.items()} | results
         ratios |= _ratios(models)
-    places = range(len(questions))
+    places = range(len(specs))
     return InterleavedResults(tuple(results[index] for index in places), tuple(map(ratios.get, places)), tuple(groups))
 
 
@@ -102,8 +104,8 @@ def split_rounds(settings: Settings) -> list[Settings]:
 class _InterleavedModel:
     """One of the models, and what has come of it so far."""
 
-    def __init__(self, question: Question, report: CostReport, settings: Settings) -> None:
-        self.question, self.report, self.settings = question, report, settings
+    def __init__(self, spec: ModelSpec, report: CostReport, settings: Settings) -> None:
+        self.spec, self.report, self.settings = spec, report, settings
         self.turns = split_rounds(settings)
         self.coming = Progress("loading")
         self.samples: list[NDArray[np.float64]] = []
@@ -118,7 +120,7 @@ class _InterleavedModel:
 
     def life(self) -> Generator[Progress, None, None]:
         """Opened, timed turn by turn, closed: each step is done when it is asked for, and says what the next one is."""
-        with prepare(self.question, self.report, self.settings.seed) as ready:
+        with prepare(self.spec, self.report, self.settings.seed) as ready:
             request = build_request("interleaved", ready, self.settings)
             with conversation(request) as (messages, tell):
                 _answer(messages)

@@ -9,16 +9,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.files import CHUNK, open_file, read_up_to
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-
-ModelSource = "str | os.PathLike[str] | bytes | BinaryIO | ModelProto"
+from onnxcost.spec import ModelSource
 
 LARGEST = 2**31 - 1
 """Bytes of the longest message that protobuf reads."""
@@ -42,7 +37,7 @@ class ByteSource(Protocol):
 
 
 @contextmanager
-def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[valid-type]
+def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
     """The source to read from. An open file is read from its position, which it has again afterwards if it can be sought in.
 
     Raises InputError for what cannot be read.
@@ -60,12 +55,13 @@ def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[va
         elif isinstance(source, TextIOBase):
             raise InputError("a model is read from a file in binary mode: open it with 'rb'")
         elif hasattr(source, "read"):
-            start = _position(source)
+            opened: Any = source
+            start = _position(opened)
             try:
-                yield _StreamSource(source, path) if start is None else _FileSource(source, path, start)
+                yield _StreamSource(opened, path) if start is None else _FileSource(opened, path, start)
             finally:
                 if start is not None:
-                    source.seek(start)
+                    opened.seek(start)
         else:
             raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
     except (OSError, ValueError) as error:
@@ -175,7 +171,7 @@ def _position(file: BinaryIO) -> int | None:
     return start
 
 
-def _serialize(model: ModelProto) -> bytes:
+def _serialize(model: Any) -> bytes:
     from google.protobuf.message import EncodeError
 
     try:

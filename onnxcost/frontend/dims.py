@@ -7,13 +7,15 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from onnxcost.errors import InputError
 from onnxcost.frontend.bodies import known_value
-from onnxcost.frontend.reader import ModelSource, read_skeleton
+from onnxcost.frontend.reader import read_skeleton
 from onnxcost.frontend.values import MANY, Value
 from onnxcost.graph import BoundDim, option_text
+from onnxcost.spec import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
     from onnx import TensorProto, TypeProto, ValueInfoProto
@@ -348,16 +350,28 @@ class InputNames(NamedTuple):
     dims: frozenset[str]
 
 
-def select_known(source: ModelSource, given: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:  # type: ignore[valid-type]
-    """What of ``given`` the model has a name for: in "dims" that of a dim, in what else there is that of an input."""
-    inputs, dims = input_names(source)
-    return {
-        kind: {name: said for name, said in each.items() if name in (dims if kind == "dims" else inputs)}
-        for kind, each in given.items()
-    }
+def select_known(spec: ModelSpec) -> ModelSpec:
+    """The spec without the shapes, dims, values and input files for which its model has no input or dim of the name.
+
+    Raises as ``read_skeleton`` does.
+    """
+    if not (spec.shapes or spec.dims or spec.values or spec.inputs):
+        return spec
+    inputs, dims = input_names(spec.source)
+
+    def known(given: Mapping[str, T]) -> dict[str, T]:
+        return {name: each for name, each in given.items() if name in inputs}
+
+    return replace(
+        spec,
+        shapes=known(spec.shapes),
+        dims={name: size for name, size in spec.dims.items() if name in dims},
+        values=known(spec.values),
+        inputs=known(spec.inputs),
+    )
 
 
-def input_names(source: ModelSource) -> InputNames:  # type: ignore[valid-type]
+def input_names(source: ModelSource | None) -> InputNames:
     """The names in the model at ``source``; raises as ``read_skeleton`` does."""
     graph = read_skeleton(source).model.graph
     stored = {tensor.name for tensor in graph.initializer}

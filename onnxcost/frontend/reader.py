@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.documents import is_whole
 from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
-from onnxcost.frontend.byte_source import ModelSource as ModelSource
 from onnxcost.frontend.file_kinds import describe_file
+from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
@@ -107,7 +107,7 @@ class Skeleton(NamedTuple):
     file_bytes: int
 
 
-def read_skeleton(source: ModelSource) -> Skeleton:  # type: ignore[valid-type]
+def read_skeleton(source: ModelSource | None) -> Skeleton:
     """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads.
 
     Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
@@ -117,7 +117,7 @@ def read_skeleton(source: ModelSource) -> Skeleton:  # type: ignore[valid-type]
         return Skeleton(model, data.path, _original_bytes(model) or data.size or 0)
 
 
-def read_locations(source: ModelSource) -> ModelProto:  # type: ignore[valid-type]
+def read_locations(source: ModelSource) -> ModelProto:
     """As ``read_skeleton``, but what is external here is so in the file too, and lies where it says there."""
     with open_source(source) as data:
         return _read(data, b"")

@@ -7,10 +7,9 @@ given, so that one walk learns what repeated whole-graph inference would, in tim
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from hashlib import sha256
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas.table import FormulaTable
@@ -25,6 +24,7 @@ from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
 from onnxcost.graph import Caveat
+from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -35,33 +35,24 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Value]
 
 
-def infer_shapes(
-    model: ModelProto,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
-    values: Mapping[str, Any] | None = None,
-    trips: Mapping[str, int] | None = None,
-    formulas: FormulaTable = MappingProxyType({}),
-    trace: Trace | None = None,
-) -> ShapedModel:
-    """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
-    rules are used.
+def infer_shapes(model: ModelProto, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None) -> ShapedModel:
+    """The model with every shape that can be known. Of the formulas only the shape rules are used.
 
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalize(model)
     inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas)
-    found = ShapedModel(model, opsets, inference, trips or {})
+    found = ShapedModel(model, opsets, inference, spec.trips)
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
-    given = make_given_values(inputs, values or {})
-    shapes = merge_given_shapes(inputs, given, shapes or {})
+    given = make_given_values(inputs, spec.values)
+    shapes = merge_given_shapes(inputs, given, spec.shapes)
     found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
     for value, info in zip(found.inputs, inputs, strict=True):
         value.learn(info.type)
     fed = trace.values if trace is not None else {}
-    lengths, dims = fill_containers(found.inputs, {**fed, **(values or {})}, dims or {})
+    lengths, dims = fill_containers(found.inputs, {**fed, **spec.values}, spec.dims)
     found.dims = (*bind_inputs(inputs, shapes, dims), *lengths)
     scope: Scope = {}
     for value, info in zip(found.inputs, inputs, strict=True):

@@ -13,7 +13,8 @@ from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.frontend.external import leaves_folder
 from onnxcost.frontend.nodes import NAME_SCOPES
-from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, ModelSource, bodies, read_skeleton, scope_of, stored_tensors
+from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, bodies, read_skeleton, scope_of, stored_tensors
+from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -31,7 +32,7 @@ class Stripped(NamedTuple):
     after: int
 
 
-def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool = False) -> Stripped:  # type: ignore[valid-type]
+def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool = False) -> Stripped:
     """Writes the skeleton of ``model`` to ``path``: the model without the data of its large tensors (more than 1 KiB) and of
     those in other files, and without what exporters note beside the graph: where in whose source code a node is from, and doc
     strings. Modules' names stay. ``estimate`` says the same of both.

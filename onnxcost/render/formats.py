@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.conventions import FLOPS, Convention
+from onnxcost.documents import to_json
 from onnxcost.render.escaping import LONGEST_WORD, cell, markdown, plain, shorten
 from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, table, wrap_pieces
 from onnxcost.render.report import (
@@ -33,7 +33,7 @@ from onnxcost.render.report import (
     type_texts,
 )
 from onnxcost.render.units import shape
-from onnxcost.report import CostReport, Counted, Uncounted, report_to_dict
+from onnxcost.report import CostReport, Counted, Uncounted
 
 if TYPE_CHECKING:
     from onnxcost.measurement import MeasurementResult
@@ -174,21 +174,20 @@ def _modules(report: CostReport, view: View) -> str:
 
 def dumps(document: Mapping[str, Any]) -> str:
     """JSON text in ASCII with one line for each key, and for each entry of a list of records: it diffs and greps well."""
-    # Of the control characters json leaves this one as it is.
-    return _lines(document, "").replace("\x7f", "\\u007f") + "\n"
+    return _lines(document, "") + "\n"
 
 
 def _lines(document: Mapping[str, Any], indent: str) -> str:
-    keys = (f"{indent}  {json.dumps(key)}: {_value(value, indent + '  ')}" for key, value in document.items())
+    keys = (f"{indent}  {to_json(key)}: {_value(value, indent + '  ')}" for key, value in document.items())
     return "{\n" + ",\n".join(keys) + f"\n{indent}}}"
 
 
 def _value(value: Any, indent: str) -> str:
     if _has_records(value):
-        return "[\n" + ",\n".join(f"{indent}  {json.dumps(entry)}" for entry in value) + f"\n{indent}]"
+        return "[\n" + ",\n".join(f"{indent}  {to_json(entry)}" for entry in value) + f"\n{indent}]"
     if isinstance(value, dict) and any(map(_has_records, value.values())):
         return _lines(value, indent)
-    return json.dumps(value)
+    return to_json(value)
 
 
 def _has_records(value: Any) -> bool:
@@ -202,7 +201,7 @@ def report_json(
     batches: Sequence[MeasurementResult] = (),
 ) -> str:
     """The report's document as text."""
-    return dumps(report_to_dict(report, convention, measurement, batches))
+    return dumps(report.to_dict(convention, measurement, batches))
 
 
 LABEL_WIDTH = 13

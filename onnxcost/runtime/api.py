@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnxcost.errors import InputError, MeasurementError
+from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.trace import Trace
 from onnxcost.measurement import Measurement, Settings
 from onnxcost.report import CostReport
 from onnxcost.runtime.advice import advice
 from onnxcost.runtime.inputs import batch_dim, batch_of
-from onnxcost.runtime.prepare import Prepared, Question, build_request, prepare
+from onnxcost.runtime.prepare import Prepared, build_request, prepare, read_once
 from onnxcost.runtime.profile import ArenaUse, Profile
 from onnxcost.runtime.profile_matching import match_nodes
 from onnxcost.runtime.protocol import Profiled, Timed
 from onnxcost.runtime.session import find_provider
 from onnxcost.runtime.supervisor import OnProgress, answer, answers
-
-if TYPE_CHECKING:
-    from onnxcost.frontend import ModelSource
+from onnxcost.spec import ModelSource, ModelSpec
 
 
 def measure(
-    model: ModelSource,  # type: ignore[valid-type]
+    model: ModelSource,
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -46,12 +45,24 @@ def measure(
 
     Raises MeasurementError where the model cannot be run, and what ``onnxcost.estimate`` raises.
     """
-    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
-    return measure_question(question, change_settings(settings, changes), report, on_progress)
+    spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
+    return measure_spec(spec, change_settings(settings, changes), formulas, report, on_progress)
+
+
+def measure_spec(
+    spec: ModelSpec,
+    settings: Settings,
+    formulas: FormulaTable | None = None,
+    report: CostReport | None = None,
+    on_progress: OnProgress | None = None,
+) -> Measurement:
+    """``measure`` of a spec whose source can be read twice."""
+    with prepare(spec, estimate_spec(spec, formulas) if report is None else report, settings.seed) as ready:
+        return _measure_prepared(ready, settings, on_progress)
 
 
 def measure_batches(
-    model: ModelSource,  # type: ignore[valid-type]
+    model: ModelSource,
     batches: Sequence[int],
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
@@ -68,25 +79,27 @@ def measure_batches(
 
     Raises InputError where the model's batch is fixed or an input file has one of its own.
     """
-    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
-    settings = change_settings(settings, changes)
-    batch = batch_dim(question.estimate().graph)
+    spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
+    yield from measure_spec_batches(spec, batches, change_settings(settings, changes), formulas, on_progress)
+
+
+def measure_spec_batches(
+    spec: ModelSpec,
+    batches: Sequence[int],
+    settings: Settings,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+) -> Iterator[Measurement]:
+    """``measure_batches`` of a spec whose source can be read twice."""
+    batch = batch_dim(estimate_spec(spec, formulas).graph)
     if batch is None:
         raise InputError("--batches: no open dim of the model is its batch; name it with --dim, or measure one shape at a time")
     for size in batches:
-        sized = question._replace(**batch.at(size, question.shapes, question.dims))
-        yield measure_question(sized, settings, None, on_progress)
+        sized = replace(spec, **batch.at(size, spec.shapes, spec.dims))
+        yield measure_spec(sized, settings, formulas, on_progress=on_progress)
 
 
-def measure_question(
-    question: Question, settings: Settings, report: CostReport | None, on_progress: OnProgress | None
-) -> Measurement:
-    """The measurement of one question. Errors as in ``measure``."""
-    with prepare(question, report, settings.seed) as ready:
-        return measure_prepared(ready, settings, on_progress)
-
-
-def measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgress | None) -> Measurement:
+def _measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgress | None) -> Measurement:
     """The measurement of a model that is ready to run."""
     return build_measurement(ready, settings, *receive_times(answers(build_request("measure", ready, settings), on_progress)))
 
@@ -137,7 +150,7 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def profile(
-    model: ModelSource,  # type: ignore[valid-type]
+    model: ModelSource,
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -154,21 +167,27 @@ def profile(
     Profiling distorts what it times, so the model is first measured without it, in a process of its own. Arguments and
     errors as in ``onnxcost.measure``.
     """
-    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
-    settings = change_settings(settings, changes)
-    with prepare(question, seed=settings.seed) as ready:
-        measurement = measure_prepared(ready, settings, on_progress)
+    spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
+    return profile_spec(spec, change_settings(settings, changes), formulas, on_progress)
+
+
+def profile_spec(
+    spec: ModelSpec, settings: Settings, formulas: FormulaTable | None = None, on_progress: OnProgress | None = None
+) -> Profile:
+    """``profile`` of a spec whose source can be read twice."""
+    with prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
+        measurement = _measure_prepared(ready, settings, on_progress)
         profiled = answer(answers(build_request("profile", ready, settings), on_progress), Profiled)
-        report = _count_executed_graph(question, ready, profiled)
+        report = _count_executed_graph(spec, formulas, ready, profiled)
     return Profile(report, match_nodes(profiled, report, formulas), profiled.run_seconds, measurement, profiled.memory)
 
 
-def _count_executed_graph(question: Question, ready: Prepared, profiled: Profiled) -> CostReport:
+def _count_executed_graph(spec: ModelSpec, formulas: FormulaTable | None, ready: Prepared, profiled: Profiled) -> CostReport:
     """The cost of the graph that onnxruntime wrote; of the original one where it could write none."""
     if not profiled.optimized:
         return ready.report
     known = {tensor.name: tensor.shape for tensor in ready.report.graph.inputs if tensor.is_shaped}
-    report = question._replace(model=profiled.optimized, shapes=known, dims={}, inputs={}, trips={}).estimate()
+    report = estimate_spec(ModelSpec(profiled.optimized, known, values=spec.values), formulas)
     origin = ready.report.graph
     return replace(
         report, graph=replace(report.graph, path=origin.path, producer=origin.producer, file_bytes=origin.file_bytes)
@@ -176,7 +195,7 @@ def _count_executed_graph(question: Question, ready: Prepared, profiled: Profile
 
 
 def trace(
-    model: ModelSource,  # type: ignore[valid-type]
+    model: ModelSource,
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -192,8 +211,14 @@ def trace(
 
     Of the settings only threads, seed and timeout matter. Arguments and errors as in ``onnxcost.measure``.
     """
-    question = Question.of(model, shapes, dims, values, trips, inputs, formulas)
-    settings = change_settings(settings, changes)
-    with prepare(question, seed=settings.seed) as ready:
+    spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
+    return trace_spec(spec, change_settings(settings, changes), formulas, on_progress)
+
+
+def trace_spec(
+    spec: ModelSpec, settings: Settings, formulas: FormulaTable | None = None, on_progress: OnProgress | None = None
+) -> CostReport:
+    """``trace`` of a spec whose source can be read twice."""
+    with prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
         traced = answer(answers(build_request("trace", ready, settings), on_progress), Trace)
-    return question.estimate(trace=traced)
+    return estimate_spec(spec, formulas, traced)

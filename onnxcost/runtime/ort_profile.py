@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -58,11 +58,7 @@ class EventSpan(NamedTuple):
 
 def read_profile(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
     """What the profile in the file tells, the first ``warmup`` runs left out; raises MeasurementError."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            events: list[dict[str, Any]] = json.load(file)
-    except (OSError, ValueError) as error:
-        raise incomplete(path, error) from None
+    events = read_events(path)
     runs = sorted((event["ts"], event["dur"]) for event in events if event["name"] == _RUN)
     if len(runs) <= warmup:
         raise MeasurementError(
@@ -77,10 +73,18 @@ def read_profile(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
     )
 
 
-def incomplete(path: str, error: Exception) -> MeasurementError:
-    """For a profile that breaks off: onnxruntime does not tell that it could not write all of it."""
-    what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' cannot be read to its end"  # noqa: PTH120
-    return MeasurementError(f"{what}: is there no room (df), or a limit on the size of files (ulimit -f)? ({error})")
+def read_events(path: str, hook: Callable[[dict[str, Any]], Any] | None = None) -> list[Any]:
+    """The events in the file of a profile, each as ``hook`` makes it of its object.
+
+    Raises MeasurementError for a file that breaks off: onnxruntime does not tell that it could not write all of it.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return json.load(file, object_hook=hook)  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' cannot be read to its end"  # noqa: PTH120
+        why = f"is there no room (df), or a limit on the size of files (ulimit -f)? ({error})"
+        raise MeasurementError(f"{what}: {why}") from None
 
 
 def _fastest_runs(runs: Sequence[tuple[int, int]], warmup: int, share: float) -> set[int]:

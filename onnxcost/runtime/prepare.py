@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from onnxcost.errors import InputError, MeasurementError
-from onnxcost.estimator import estimate
 from onnxcost.files import create_file, is_pipe
-from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.byte_source import read_stream
 from onnxcost.measurement import Settings
 from onnxcost.report import CostReport
-from onnxcost.runtime.inputs import Feed, feeds_of, input_shapes, input_values
+from onnxcost.runtime.inputs import Feed, feeds_of
 from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import RunError
-
-if TYPE_CHECKING:
-    from onnxcost.frontend import ModelSource
+from onnxcost.spec import ModelSpec
 
 
-class Question(NamedTuple):
-    """A model and what is known of its inputs: as ``onnxcost.estimate`` takes them, and ``inputs``, the files by input name."""
-
-    model: ModelSource  # type: ignore[valid-type]
-    shapes: Mapping[str, Sequence[int]]
-    dims: Mapping[str, int]
-    values: Mapping[str, Any]
-    trips: Mapping[str, int]
-    inputs: Mapping[str, Sequence[str]]
-    formulas: FormulaTable | None
-
-    @classmethod
-    def of(
-        cls,
-        model: ModelSource,  # type: ignore[valid-type]
-        shapes: Mapping[str, Sequence[int]] | None = None,
-        dims: Mapping[str, int] | None = None,
-        values: Mapping[str, Any] | None = None,
-        trips: Mapping[str, int] | None = None,
-        inputs: Mapping[str, str | Sequence[str]] | None = None,
-        formulas: FormulaTable | None = None,
-    ) -> Question:
-        """What a user gave: an open file or a pipe is read now, being read only once, and one input file stands for a list."""
-        files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
-        source: Any = model
-        source = read_stream(source) if hasattr(source, "read") or is_pipe(source) else source
-        return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files, formulas)
-
-    def estimate(self, **changes: Any) -> CostReport:
-        """The static cost, at the shapes that the input files have."""
-        return estimate(
-            self.model,
-            shapes={**input_shapes(self.inputs), **self.shapes},
-            dims=self.dims,
-            values={**input_values(self.inputs), **self.values},
-            trips=self.trips,
-            formulas=self.formulas,
-            **changes,
-        )
+def read_once(spec: ModelSpec) -> ModelSpec:
+    """The spec with the bytes of an open file or a pipe as its source, which is used twice and can be read only once."""
+    source: Any = spec.source
+    return replace(spec, source=read_stream(source)) if hasattr(source, "read") or is_pipe(source) else spec
 
 
 class Prepared(NamedTuple):
@@ -78,20 +40,19 @@ class Prepared(NamedTuple):
 
 
 @contextmanager
-def prepare(question: Question, report: CostReport | None = None, seed: int = 0) -> Iterator[Prepared]:
-    """The model estimated (unless ``report`` is that), on disk, its inputs chosen and absent weights made up.
+def prepare(spec: ModelSpec, report: CostReport, seed: int = 0) -> Iterator[Prepared]:
+    """The model on disk, its inputs chosen and absent weights filled in; ``report`` is its estimate.
 
-    Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be made up and for a model
-    that is larger than the free memory.
+    Raises InputError for input files that do not fit the model, MeasurementError for inputs that cannot be synthesized and for
+    a model that is larger than the free memory.
     """
     from onnxcost.frontend.synthetic_weights import fill_weights
 
-    report = question.estimate() if report is None else report
     _check_memory(report)
-    feeds = feeds_of(report.graph, question.values, question.inputs)
+    feeds = feeds_of(report.graph, spec.values, spec.inputs)
     with run_folder() as folder:
         try:
-            path = _on_disk(question.model, folder)
+            path = _on_disk(spec.source, folder)
             complete = fill_weights(path, folder, seed)
             yield Prepared(report, complete, feeds, folder, "stored" if complete == path else "synthesised")
         except RunError as error:

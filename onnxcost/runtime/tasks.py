@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.errors import MeasurementError
 from onnxcost.frontend.trace import NodePath, TensorType, Trace, main_pass, place_of, with_plain_names
 from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
-from onnxcost.runtime.ort_profile import dtype_of, incomplete
+from onnxcost.runtime.ort_profile import dtype_of, read_events
 from onnxcost.runtime.protocol import Profiled, Progress, Request, Timed
 
 if TYPE_CHECKING:
@@ -357,11 +356,7 @@ def run_traced(request: Request, channel: Channel) -> None:
         session.run(None, feed)
     except Exception as error:
         raise MeasurementError(with_plain_names(reason(error))) from None
-    profile = session.end_profiling()
-    try:
-        events = json.loads(Path(profile).read_bytes(), object_hook=_event)
-    except (OSError, ValueError) as error:
-        raise incomplete(profile, error) from None
+    events = read_events(session.end_profiling(), _event)
     channel.send(Trace(main_pass(_executed_outputs(events)), describe_inputs(request.feeds), _deciding(feed)))
 
 

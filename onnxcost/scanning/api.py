@@ -19,9 +19,9 @@ from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.files import models_in, replace_file
 from onnxcost.results import SCHEMA
 from onnxcost.scanning import pool
-from onnxcost.scanning.pool import ScanInputs, Task
 from onnxcost.scanning.results import Document, Scanned, key_of, stamp_of
-from onnxcost.scanning.worker import describe_failure, select_own
+from onnxcost.scanning.worker import describe_failure
+from onnxcost.spec import ModelSpec
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
@@ -183,15 +183,14 @@ def scan(
     if settings is not None and (jobs or 1) > 1:
         raise InputError("models are run one after the other, so that none disturbs another's timing: jobs is for counting")
     models = {key_of(path): path for path in _files(paths)}
-    given = ScanInputs(shapes or {}, dims or {}, values or {})
-    options = _options(given, settings)
+    common = ModelSpec.of(None, shapes, dims, values)
+    options = _options(common, settings)
     journal = None if resume is None else open_checkpoint(os.fspath(resume), options, models.values())
 
     def fresh(paths: Iterable[str]) -> Generator[Scanned]:
-        results = _count_all(
-            [Task(path, given) for path in paths], options, jobs or (1 if settings else default_jobs()), timeout
-        )
-        return results if settings is None else _measure_all(results, given, settings, on_progress)
+        specs = [replace(common, source=path) for path in paths]
+        results = _count_all(specs, options, jobs or (1 if settings else default_jobs()), timeout)
+        return results if settings is None else _measure_all(results, common, settings, on_progress)
 
     return _merge_results(models, journal, fresh)
 
@@ -208,10 +207,12 @@ def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
         yield from models_in(os.fspath(path)) if Path(path).is_dir() else [os.fspath(path)]
 
 
-def _options(given: ScanInputs, settings: Settings | None) -> Document:
+def _options(common: ModelSpec, settings: Settings | None) -> Document:
     """What the results depend on besides the models, as plain data."""
     run = None if settings is None else asdict(replace(settings, timeout=None))
-    plain: Document = json.loads(json.dumps({**given._asdict(), "run": run}, default=_digest))
+    given = {"shapes": common.shapes, "dims": common.dims, "values": common.values, "run": run}
+    # NaN and infinity are no JSON: without them in it, the checkpoint can be read again.
+    plain: Document = json.loads(json.dumps(given, default=_digest), parse_constant=str)
     return plain
 
 
@@ -233,32 +234,34 @@ def _merge_results(
             yield result
 
 
-def _count_all(tasks: Sequence[Task], options: Document, jobs: int, timeout: float) -> Generator[Scanned]:
+def _count_all(specs: Sequence[ModelSpec], options: Document, jobs: int, timeout: float) -> Generator[Scanned]:
     # As the files were before they were read: one that changes meanwhile is done again.
-    stamps = {task.path: stamp_of(task.path) for task in tasks}
-    with closing(pool.count_tasks(tasks, jobs, timeout)) as answers:
-        for task, answer in answers:
-            stamp = stamps[task.path]
-            yield Scanned(task.path, answer.status, answer.reason, answer.seconds, stamp, options, answer.report)
+    stamps = {path: stamp_of(path) for path in (str(spec.source) for spec in specs)}
+    with closing(pool.count_tasks(specs, jobs, timeout)) as answers:
+        for spec, answer in answers:
+            path = str(spec.source)
+            yield Scanned(path, answer.status, answer.reason, answer.seconds, stamps[path], options, answer.report)
 
 
 def _measure_all(
-    results: Generator[Scanned], given: ScanInputs, settings: Settings, on_progress: OnProgress | None
+    results: Generator[Scanned], common: ModelSpec, settings: Settings, on_progress: OnProgress | None
 ) -> Generator[Scanned]:
     with closing(results):
         for result in results:
-            yield result if result.report is None else _measure_one(result, given, settings, on_progress)
+            yield result if result.report is None else _measure_one(result, common, settings, on_progress)
 
 
-def _measure_one(result: Scanned, given: ScanInputs, settings: Settings, on_progress: OnProgress | None) -> Scanned:
+def _measure_one(result: Scanned, common: ModelSpec, settings: Settings, on_progress: OnProgress | None) -> Scanned:
+    from onnxcost.frontend.dims import select_known
     from onnxcost.measurement import Unmeasured
-    from onnxcost.runtime.api import measure
+    from onnxcost.runtime.api import change_settings, measure_spec
 
     start = time.perf_counter()
     heard = None if on_progress is None else partial(on_progress, result.path)
     found: Measurement | Unmeasured
     try:
-        found = measure(result.path, settings, **select_own(given, result.path)._asdict(), on_progress=heard)
+        spec = select_known(replace(common, source=result.path))
+        found = measure_spec(spec, change_settings(settings, {}), on_progress=heard)
     except OnnxCostError as error:
         found = Unmeasured("failed", str(error))
     except Exception as error:

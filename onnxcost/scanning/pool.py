@@ -11,33 +11,19 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.processes import describe_exit, end_child, import_path, was_killed
+from onnxcost.spec import ModelSpec
 
 READY = "ready"
 """What a worker says first."""
 
 
-class ScanInputs(NamedTuple):
-    """What is said of the inputs of all models, as ``onnxcost.estimate`` takes it; each takes what it has a name for."""
-
-    shapes: Mapping[str, Sequence[int]] = {}
-    dims: Mapping[str, int] = {}
-    values: Mapping[str, Any] = {}
-
-
-class Task(NamedTuple):
-    """A model to count, and what is said of the inputs of all models."""
-
-    path: str
-    given: ScanInputs
-
-
 class Answer(NamedTuple):
-    """What became of a task: the fields as in ``Scanned``."""
+    """What became of a model: the fields as in ``Scanned``."""
 
     status: str
     reason: str = ""
@@ -64,7 +50,7 @@ _NOTHING = Message(None, None)
 Inbox = queue.SimpleQueue[Message]
 
 
-def count_tasks(tasks: Iterable[Task], jobs: int, timeout: float) -> Generator[tuple[Task, Answer]]:
+def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Generator[tuple[ModelSpec, Answer]]:
     """Every task with its answer, in the order in which they come.
 
     A task whose process dies over it, or that takes more than ``timeout`` seconds, is answered "unfinished". No worker is given
@@ -125,7 +111,7 @@ def _next(inbox: Inbox) -> Message:
 class Worker:
     """A process and the task that it is at. Raises OSError where the system refuses one."""
 
-    def __init__(self, task: Task, timeout: float, inbox: Inbox) -> None:
+    def __init__(self, task: ModelSpec, timeout: float, inbox: Inbox) -> None:
         self._timeout, self.is_late, self.has_begun = timeout, False, False
         self._deadline = time.monotonic() + timeout + START_SECONDS
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
@@ -151,7 +137,7 @@ class Worker:
                 raise OSError(str(error)) from None
             raise
 
-    def give(self, task: Task) -> None:
+    def give(self, task: ModelSpec) -> None:
         """A task for when it is ready."""
         self.task = task
         assert self._process.stdin is not None

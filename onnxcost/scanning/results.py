@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 from onnxcost.comparison.candidates import METRICS, Candidate, rank
 from onnxcost.comparison.saved import read_candidate
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.documents import is_figure
+from onnxcost.documents import is_figure, to_json
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
@@ -72,7 +71,7 @@ class Scanned(Result):
 
     def to_line(self) -> str:
         """The JSON line, with its end."""
-        return json.dumps(self.to_dict()).replace("\x7f", "\\u007f") + "\n"
+        return to_json(self.to_dict()) + "\n"
 
     @classmethod
     def from_dict(cls, line: Document) -> Scanned:

@@ -13,7 +13,8 @@ from typing import Any
 
 from onnxcost.errors import OnnxCostError, refusal
 from onnxcost.processes import claim_output, leave_interrupts_to_parent, listen_to_parent
-from onnxcost.scanning.pool import READY, Answer, ScanInputs, Task
+from onnxcost.scanning.pool import READY, Answer
+from onnxcost.spec import ModelSpec
 
 NO_NODES = b"\x08\x08:\x03\x12\x01gB\x02\x10\x11"
 """A model of no nodes: to count it imports all that counting needs, so that this is in no model's time."""
@@ -27,7 +28,7 @@ def main() -> None:
     answers = claim_output()
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
-    _report(NO_NODES, ScanInputs())
+    _report(ModelSpec(NO_NODES))
     gc.freeze()
     gc.set_threshold(GARBAGE)
     message: object = READY
@@ -37,11 +38,11 @@ def main() -> None:
         message = count_task(tasks.get())
 
 
-def count_task(task: Task) -> Answer:
-    """The model's counts, or why there are none."""
+def count_task(task: ModelSpec) -> Answer:
+    """The model's counts, or why there are none. From what is given it takes what it has a name for."""
     start = time.perf_counter()
     try:
-        answer = Answer("ok", report=_report(task.path, select_own(task.given, task.path)))
+        answer = Answer("ok", report=_report(task))
     except OnnxCostError as error:
         answer = Answer("failed", str(error))
     except MemoryError:
@@ -58,20 +59,11 @@ def describe_failure(error: Exception) -> str:
     return refusal(error) or f"this is a bug in onnxcost: {type(error).__name__} ({error})"
 
 
-def _report(model: str | bytes, given: ScanInputs) -> dict[str, Any]:
-    from onnxcost.estimator import estimate
-    from onnxcost.report import report_to_dict
-
-    return report_to_dict(estimate(model, **given._asdict()), has_nodes=False)
-
-
-def select_own(given: ScanInputs, path: str) -> ScanInputs:
-    """What of ``given`` the model has a name for."""
-    if not any(given):
-        return given
+def _report(spec: ModelSpec) -> dict[str, Any]:
+    from onnxcost.estimator import estimate_spec
     from onnxcost.frontend.dims import select_known
 
-    return ScanInputs(**select_known(path, given._asdict()))
+    return estimate_spec(select_known(spec)).to_dict(nodes=False)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,11 @@ import numpy as np
 
 import onnxcost
 from onnxcost.comparison.interleaved import measure_interleaved
+from onnxcost.estimator import estimate_spec
 from onnxcost.hardware.calibration.file import dumps, load
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.runtime.calibrate import calibrate
-from onnxcost.runtime.prepare import Question
+from onnxcost.spec import ModelSpec
 
 ROOT = Path(__file__).parents[2]
 SKELETONS = ROOT / "tests" / "data" / "unseen_c.tar.xz"
@@ -111,16 +112,16 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
     path, dims = case
     name = Path(path).stem + "".join(f" {key}={size}" for key, size in dims.items())
     try:
-        question = Question.of(path, dims=dims)
-        report = question.estimate()
+        spec = ModelSpec.of(path, dims=dims)
+        report = estimate_spec(spec)
         if report.macs > options.most_gmacs * 1e9:
             return None
         predicted = machine.predict(report)
         settings = onnxcost.Settings(threads=options.threads, runs=10, seconds=options.seconds)
-        lows = turns(question, report, settings)
+        lows = turns(spec, report, settings)
         for _ in range(options.tries):
             if max(lows) > RESTLESS * min(lows):
-                lows = min(lows, turns(question, report, settings), key=lambda pair: max(pair) / min(pair))
+                lows = min(lows, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
     except (onnxcost.OnnxCostError, AttributeError) as error:
         print(f"{name}: not measured: {str(error)[:100]}", file=sys.stderr, flush=True)
         return None
@@ -142,9 +143,9 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
     )
 
 
-def turns(question: Question, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
+def turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
     """The low quantiles of the model and of itself, by turns."""
-    pair = measure_interleaved([question, question], settings, reports=[report, report]).results
+    pair = measure_interleaved([spec, spec], settings, reports=[report, report]).results
     return [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError is caught
 
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import onnxcost
 from onnxcost.comparison.interleaved import measure_interleaved
 from onnxcost.measurement import Measurement
-from onnxcost.runtime.prepare import Question
+from onnxcost.spec import ModelSpec
 
 MODELS = Path(__file__).parents[2] / "models"
 STORED = (MODELS / "mnist_cnn_pytorch.onnx", MODELS / "text_transformer_pytorch.onnx")
@@ -35,7 +35,7 @@ def row(model: Path) -> str:
     with TemporaryDirectory() as folder:
         skeleton = Path(folder, model.name)
         stripped = onnxcost.strip(str(model), skeleton)
-        timed = measure_interleaved([Question.of(str(model)), Question.of(str(skeleton))])
+        timed = measure_interleaved([ModelSpec.of(str(model)), ModelSpec.of(str(skeleton))])
     first, ratio = timed.results[0], timed.ratios[1]
     if ratio is None or not isinstance(first, Measurement):
         return f"| {model.stem} | {[getattr(each, 'reason', '') for each in timed.results]} | | | | |"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnxcost.measurement import Measurement, Settings
 from onnxcost.report import CostReport
 from onnxcost.runtime import api
 from onnxcost.runtime.profile import Profile
+from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model
 from tests.render.test_profile import PROFILE
@@ -28,22 +30,23 @@ class Stand:
         self.asked: list[tuple[object, Settings, dict[str, Any]]] = []
         self.error: BaseException | None = None
 
-    def measure(self, source: object, settings: Settings, **others: Any) -> Measurement:
-        self.asked.append((source, settings, others))
+    def measure(self, spec: ModelSpec, settings: Settings, **others: Any) -> Measurement:
+        given = {field.name: getattr(spec, field.name) for field in fields(spec)}
+        self.asked.append((given.pop("source"), settings, given | others))
         if self.error is not None:
             raise self.error
         return MEASUREMENT
 
-    def profile(self, source: object, settings: Settings, **others: Any) -> Profile:
-        self.measure(source, settings, **others)
+    def profile(self, spec: ModelSpec, settings: Settings, **others: Any) -> Profile:
+        self.measure(spec, settings, **others)
         return PROFILE
 
-    def trace(self, source: object, settings: Settings, **others: Any) -> CostReport:
-        self.measure(source, settings, **others)
+    def trace(self, spec: ModelSpec, settings: Settings, **others: Any) -> CostReport:
+        self.measure(spec, settings, **others)
         return onnxcost.estimate(model("(float[7,3] x) => (float[7,3] y) { y = Relu(x) }"))
 
     def measure_batches(
-        self, source: object, batches: Sequence[int], settings: Settings, **others: Any
+        self, spec: ModelSpec, batches: Sequence[int], settings: Settings, **others: Any
     ) -> Iterator[Measurement]:
         for batch in batches:
             if batch > 4:
@@ -54,10 +57,10 @@ class Stand:
 @pytest.fixture
 def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
     made = Stand()
-    for name in ("measure", "measure_batches"):
-        monkeypatch.setattr(api, name, getattr(made, name))
-    monkeypatch.setattr(api, "profile", made.profile)
-    monkeypatch.setattr(api, "trace", made.trace)
+    monkeypatch.setattr(api, "measure_spec", made.measure)
+    monkeypatch.setattr(api, "measure_spec_batches", made.measure_batches)
+    monkeypatch.setattr(api, "profile_spec", made.profile)
+    monkeypatch.setattr(api, "trace_spec", made.trace)
     return made
 
 

@@ -245,7 +245,7 @@ def test_a_bug_is_one_line_and_a_traceback_on_request(folder: Path, monkeypatch:
     def broken(*_: object, **__: object) -> None:
         raise KeyError("what nobody foresaw")
 
-    monkeypatch.setattr(onnxcost.estimator, "estimate", broken)
+    monkeypatch.setattr(onnxcost.estimator, "estimate_spec", broken)
     says = refused("model.onnx")
     assert says.startswith("this is a bug in onnxcost: KeyError ('what nobody foresaw') at test_cli.py:")
     assert "ONNXCOST_DEBUG=1" in says

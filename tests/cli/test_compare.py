@@ -23,7 +23,7 @@ from onnxcost.comparison.agreement import Agreement, differences
 from onnxcost.comparison.candidates import label_paths
 from onnxcost.comparison.interleaved import InterleavedResults
 from onnxcost.measurement import Advice, MeasurementResult, Ratio, Settings, Unmeasured
-from onnxcost.runtime.prepare import Question
+from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model
 
@@ -235,15 +235,15 @@ class Stand:
         monkeypatch.setattr(interleaved, "measure_interleaved", self.alternated)
         monkeypatch.setattr(check_outputs, "check_outputs", self.checked)
 
-    def alternated(self, questions: Sequence[Question], settings: Settings, **others: Any) -> InterleavedResults:
-        self.asked.append(([str(question.model) for question in questions], settings))
-        results = [self._raised(result) for result in self.results[-len(questions) :]]
+    def alternated(self, specs: Sequence[ModelSpec], settings: Settings, **others: Any) -> InterleavedResults:
+        self.asked.append(([str(spec.source) for spec in specs], settings))
+        results = [self._raised(result) for result in self.results[-len(specs) :]]
         ratios = [None, *(None if isinstance(each, Unmeasured) else self.ratio for each in results[1:])]
         return InterleavedResults(tuple(results), tuple(ratios), (tuple(range(len(results))),))
 
-    def checked(self, questions: Sequence[Question], settings: Settings, **others: Any) -> list[Agreement]:
-        self.asked.append(([str(question.model) for question in questions], settings))
-        return [self._raised(self.outputs)] * (len(questions) - 1)
+    def checked(self, specs: Sequence[ModelSpec], settings: Settings, **others: Any) -> list[Agreement]:
+        self.asked.append(([str(spec.source) for spec in specs], settings))
+        return [self._raised(self.outputs)] * (len(specs) - 1)
 
     @staticmethod
     def _raised(result: Any) -> Any:

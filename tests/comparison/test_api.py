@@ -8,10 +8,11 @@ import pytest
 
 import onnxcost
 from onnxcost.comparison.agreement import Agreement
-from onnxcost.comparison.api import ComparisonInputs, LabeledSource, LoadedSource, Timing, build_comparison, load_sources
+from onnxcost.comparison.api import LabeledSource, LoadedSource, Timing, build_comparison, load_sources
 from onnxcost.comparison.candidates import Broken
 from onnxcost.errors import InputError
 from onnxcost.measurement import Ratio, Unmeasured
+from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model
 
@@ -34,7 +35,7 @@ def sources(tmp_path: Path) -> list[LabeledSource]:
 
 
 def flops(sources: list[LabeledSource], **given: dict[str, Any]) -> dict[str, Any]:
-    found = build_comparison(load_sources(sources, ComparisonInputs(**given)))
+    found = build_comparison(load_sources(sources, ModelSpec.of(None, **given)))
     return {candidate.label: candidate.values["flops"] for candidate in found.candidates}
 
 
@@ -74,11 +75,11 @@ def test_each_model_takes_what_it_has_a_name_for(
 )
 def test_a_name_that_no_model_has(sources: list[LabeledSource], given: dict[str, dict[str, Any]], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        load_sources(sources, ComparisonInputs(**given))
+        load_sources(sources, ModelSpec.of(None, **given))
 
 
 def test_what_does_not_fit_a_model_is_its_reason(sources: list[LabeledSource]) -> None:
-    found = build_comparison(load_sources(sources, ComparisonInputs(shapes={"image": (1, 4, 8, 8)})))
+    found = build_comparison(load_sources(sources, ModelSpec.of(None, shapes={"image": (1, 4, 8, 8)})))
     assert [candidate.label for candidate in found.candidates] == ["saved", "tokens"]
     assert "fixed at 3 in the model" in found.broken[1].reason
 

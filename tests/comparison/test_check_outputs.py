@@ -11,8 +11,8 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnxcost.comparison.agreement import Agreement, Fed
 from onnxcost.comparison.check_outputs import check_outputs
 from onnxcost.measurement import Settings
-from onnxcost.runtime.prepare import Question
 from onnxcost.runtime.protocol import Progress
+from onnxcost.spec import ModelSpec
 from tests.modeltext import model
 
 RANDOM = np.random.default_rng(7)
@@ -35,8 +35,8 @@ def with_weights(graph: str, **others: Any) -> ModelProto:
 
 
 def checked(*models: ModelProto, settings: Settings = Settings(), **first: Any) -> list[Agreement]:  # noqa: B008
-    questions = [Question.of(each.SerializeToString(), **(first if not at else {})) for at, each in enumerate(models)]
-    return check_outputs(questions, settings)
+    specs = [ModelSpec.of(each.SerializeToString(), **(first if not at else {})) for at, each in enumerate(models)]
+    return check_outputs(specs, settings)
 
 
 def test_the_same_network_in_two_layouts_computes_the_same() -> None:
@@ -137,5 +137,5 @@ def test_made_up_weights_are_not_compared() -> None:
 
 def test_progress() -> None:
     heard: list[Progress] = []
-    check_outputs([Question.of(RELU.SerializeToString())] * 2, on_progress=heard.append)
+    check_outputs([ModelSpec.of(RELU.SerializeToString())] * 2, on_progress=heard.append)
     assert heard == [Progress("outputs", 0.0), Progress("outputs", 0.5)]

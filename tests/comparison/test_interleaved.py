@@ -23,10 +23,10 @@ from onnxcost.measurement import (
     Settings,
     Unmeasured,
 )
-from onnxcost.runtime.prepare import Question
 from onnxcost.runtime.profile import ArenaUse
 from onnxcost.runtime.protocol import Progress, Request, Timed
 from onnxcost.runtime.supervisor import Conversation
+from onnxcost.spec import ModelSpec
 from tests.modeltext import model
 
 TIMED = Timed(
@@ -86,7 +86,7 @@ class Machine:
         yield ArenaUse()
 
     def measured(self, count: int, settings: Settings = FEW_RUNS, **others: Any) -> Any:
-        return measure_interleaved([Question.of(MODEL)] * count, settings, **others)
+        return measure_interleaved([ModelSpec.of(MODEL)] * count, settings, **others)
 
 
 def steady(seconds: float) -> Behaviour:
@@ -152,7 +152,7 @@ def test_one_that_fails_does_not_end_the_others(
 def test_one_that_cannot_even_be_prepared_is_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     Machine(monkeypatch, steady(1))
     odd = model("(complex64[2] x) => (complex64[2] y) { y = Identity(x) }").SerializeToString()
-    first, second = measure_interleaved([Question.of(MODEL), Question.of(odd)], Settings(runs=1)).results
+    first, second = measure_interleaved([ModelSpec.of(MODEL), ModelSpec.of(odd)], Settings(runs=1)).results
     assert isinstance(first, Measurement)
     assert isinstance(second, Unmeasured)
     assert "complex64" in second.reason
@@ -239,8 +239,8 @@ def test_streams_side_by_side_have_no_turns() -> None:
 
 def test_real_models() -> None:
     other = model("(float[1,4] x) => (float[1,4] y) { y = com.acme.Mine(x) }", domains=', "com.acme" : 1')
-    questions = [Question.of(MODEL), Question.of(MODEL), Question.of(other)]
-    found = measure_interleaved(questions, Settings(runs=3))
+    specs = [ModelSpec.of(MODEL), ModelSpec.of(MODEL), ModelSpec.of(other)]
+    found = measure_interleaved(specs, Settings(runs=3))
     first, second, third = found.results
     assert isinstance(first, Measurement)
     assert isinstance(second, Measurement)

@@ -13,7 +13,6 @@ import onnxcost
 from onnxcost.comparison import check_outputs, interleaved
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.comparison.api import (
-    ComparisonInputs,
     LabeledSource,
     Timings,
     build_comparison,
@@ -25,7 +24,7 @@ from onnxcost.comparison.interleaved import InterleavedResults
 from onnxcost.errors import InputError
 from onnxcost.measurement import Ratio, Settings
 from onnxcost.report import CostReport
-from onnxcost.runtime.prepare import Question
+from onnxcost.spec import ModelSpec
 from tests.comparison.test_api import sources_in
 from tests.measurements import MEASUREMENT
 
@@ -44,23 +43,23 @@ class Stand:
         monkeypatch.setattr(interleaved, "measure_interleaved", self.alternated)
         monkeypatch.setattr(check_outputs, "check_outputs", self.agreements)
 
-    def _note(self, questions: Sequence[Question], settings: Settings, reports: Sequence[CostReport]) -> None:
-        assert [report.graph.path for report in reports] == [question.model for question in questions]
-        names = [Path(str(question.model)).stem for question in questions]
-        self.asked.append((names, [dict(question.inputs) for question in questions], settings))
+    def _note(self, specs: Sequence[ModelSpec], settings: Settings, reports: Sequence[CostReport]) -> None:
+        assert [report.graph.path for report in reports] == [spec.source for spec in specs]
+        names = [Path(str(spec.source)).stem for spec in specs]
+        self.asked.append((names, [dict(spec.inputs) for spec in specs], settings))
 
     def alternated(
-        self, questions: Sequence[Question], settings: Settings, *, reports: Sequence[CostReport], on_progress: object
+        self, specs: Sequence[ModelSpec], settings: Settings, *, reports: Sequence[CostReport], on_progress: object
     ) -> InterleavedResults:
-        self._note(questions, settings, reports)
-        ratios = (None, *(Ratio(1.5, (1.4, 1.6)) for _ in questions[1:]))
-        return InterleavedResults(tuple(MEASUREMENT for _ in questions), ratios, self.groups)
+        self._note(specs, settings, reports)
+        ratios = (None, *(Ratio(1.5, (1.4, 1.6)) for _ in specs[1:]))
+        return InterleavedResults(tuple(MEASUREMENT for _ in specs), ratios, self.groups)
 
     def agreements(
-        self, questions: Sequence[Question], settings: Settings, *, reports: Sequence[CostReport], on_progress: object
+        self, specs: Sequence[ModelSpec], settings: Settings, *, reports: Sequence[CostReport], on_progress: object
     ) -> list[Agreement]:
-        self._note(questions, settings, reports)
-        return [Agreement(reason="too bad") for _ in questions[1:]]
+        self._note(specs, settings, reports)
+        return [Agreement(reason="too bad") for _ in specs[1:]]
 
 
 def test_models_are_timed_by_turns_and_saved_reports_are_not(
@@ -118,12 +117,12 @@ def test_input_files_are_for_the_models_that_have_the_input(
 ) -> None:
     stand, file = Stand(monkeypatch), str(tmp_path / "t.npy")
     np.save(file, np.zeros((2, 9), np.float32))
-    results = load_sources(sources, ComparisonInputs(inputs={"tokens": (file,)}))
+    results = load_sources(sources, ModelSpec.of(None, inputs={"tokens": (file,)}))
     time_models(results, Settings())
     assert stand.asked[0][1] == [{}, {"tokens": (file,)}]
     assert build_comparison(results).candidates[2].values["flops"] == 18
     with pytest.raises(InputError, match="--input nosuch: no model"):
-        load_sources(sources, ComparisonInputs(inputs={"nosuch": (file,)}))
+        load_sources(sources, ModelSpec.of(None, inputs={"nosuch": (file,)}))
 
 
 def test_the_front_door(sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch) -> None:

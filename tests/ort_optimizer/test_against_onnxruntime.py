@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onnxcost.runtime.prepare import Question, prepare
+from onnxcost.estimator import estimate_spec
+from onnxcost.runtime.prepare import prepare
+from onnxcost.spec import ModelSpec
 from tests.ort_optimizer.oracle import surplus, why_not
 
 ROOT = Path(__file__).parent.parent
@@ -64,5 +66,6 @@ def test_the_same_operators_run(name: str) -> None:
     if reason := why_not():
         pytest.skip(reason)
     path = ROOT.parent / "models" / f"{name}.onnx"
-    with prepare(Question.of(path if path.exists() else skeletons()[f"{name}.onnx"])) as ready:
+    spec = ModelSpec(path if path.exists() else skeletons()[f"{name}.onnx"])
+    with prepare(spec, estimate_spec(spec)) as ready:
         assert surplus(ready.report.graph, ready.path) == KNOWN.get(name, {})

@@ -9,7 +9,7 @@ import pytest
 from onnxcost.conventions import CONVENTIONS, FLOPS, KINDS, MACS, Convention
 from onnxcost.render.formats import report_csv, report_json, report_markdown
 from onnxcost.render.report import View
-from onnxcost.report import CostReport, report_to_dict
+from onnxcost.report import CostReport
 
 EVERYTHING = Convention("everything", "all operations alike", "a test", dict.fromkeys(KINDS, 1))
 
@@ -63,7 +63,7 @@ def test_json_counts_are_integers_beyond_double_precision(repeated: CostReport) 
 
 @pytest.mark.parametrize(("convention", "has_count"), [(FLOPS, False), (MACS, False), (EVERYTHING, True)])
 def test_json_has_a_count_beside_another_convention_alone(report: CostReport, convention: Convention, has_count: bool) -> None:
-    document = report_to_dict(report, convention)
+    document = report.to_dict(convention)
     assert document["convention"] == convention.name
     records = [document["totals"], *document["by_dtype"], *document["by_operator"], *document["nodes"]]
     assert all(("count" in record) == has_count for record in records)

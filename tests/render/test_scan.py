@@ -6,7 +6,7 @@ import pytest
 
 from onnxcost.render.layout import ASCII, UNICODE, Screen, text_of
 from onnxcost.render.scan import scan_csv, scan_lines, scan_markdown, some_labels
-from onnxcost.report import CostReport, report_to_dict
+from onnxcost.report import CostReport
 from onnxcost.scanning.results import Scan, Scanned, build_scan
 from tests.measurements import MEASUREMENT
 
@@ -15,7 +15,7 @@ LONG = "node '/a/very/long/name/of/a/node' (Reshape) cannot be: 6 elements do no
 
 @pytest.fixture
 def scan(report: CostReport, incomplete: CostReport) -> Scan:
-    whole, partly = (report_to_dict(each, has_nodes=False) for each in (report, incomplete))
+    whole, partly = (each.to_dict(nodes=False) for each in (report, incomplete))
     timed = {**whole, "measurement": MEASUREMENT.to_dict()}
     untimed = {**whole, "measurement": {"status": "failed", "reason": "why"}}
     return build_scan(

@@ -18,6 +18,7 @@ from onnxcost.runtime import api
 from onnxcost.scanning import pool
 from onnxcost.scanning.api import scan
 from onnxcost.scanning.results import Scanned
+from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model
 
@@ -101,6 +102,14 @@ def test_what_was_left_off_is_gone_on_with(zoo: Path) -> None:
     assert by_name(resumed) == by_name([Scanned.from_dict(json.loads(line)) for line in after.splitlines()])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), np.array([1, np.inf]), "\x7f", [[2]]])
+def test_a_scan_goes_on_whatever_values_were_given(zoo: Path, value: Any) -> None:
+    for _ in range(2):
+        (result,) = scan(["zoo/m1.onnx"], jobs=1, values={"nowhere": value}, resume="scan.jsonl")
+        assert result.status == "ok"
+    assert Path("scan.jsonl").read_text().count("\n") == 1
+
+
 def test_what_is_done_needs_no_process(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = [*scan(["zoo"], jobs=2, resume="scan.jsonl")]
     monkeypatch.setattr(pool, "COMMAND", ("no-such-program",))
@@ -121,13 +130,14 @@ def test_a_model_that_ends_its_process_is_tried_again(zoo: Path, monkeypatch: py
 
 
 class Stand:
-    """In the place of ``onnxcost.measure``."""
+    """In the place of ``measure_spec``."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    def measure(self, path: str, settings: Settings, **others: Any) -> Measurement:
-        self.asked.append((Path(path).stem, others["dims"]))
+    def measure(self, spec: ModelSpec, settings: Settings, **others: Any) -> Measurement:
+        path = str(spec.source)
+        self.asked.append((Path(path).stem, dict(spec.dims)))
         others["on_progress"]("step")
         if "m2" in path:
             raise MeasurementError("there is not enough memory")
@@ -138,7 +148,7 @@ class Stand:
 
 def test_models_are_run_one_after_the_other(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand, heard = Stand(), []
-    monkeypatch.setattr(api, "measure", stand.measure)
+    monkeypatch.setattr(api, "measure_spec", stand.measure)
     found = scan(
         ["zoo"],
         dims={"batch": 2, "n": 1},

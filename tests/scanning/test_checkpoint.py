@@ -11,14 +11,13 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import InputError
-from onnxcost.report import report_to_dict
 from onnxcost.scanning.api import Checkpoint, open_checkpoint
 from onnxcost.scanning.results import Scanned, key_of, stamp_of
 from tests.modeltext import model
 
 OPTIONS: dict[str, Any] = {"shapes": {}, "dims": {"batch": 4}, "values": {}, "run": None}
 REPORT = {
-    **report_to_dict(onnxcost.estimate(model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")), has_nodes=False),
+    **onnxcost.estimate(model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")).to_dict(nodes=False),
     "warnings": ["ä"],
 }
 

@@ -12,7 +12,8 @@ import pytest
 
 from onnxcost.errors import InputError
 from onnxcost.scanning import pool
-from onnxcost.scanning.pool import Answer, ScanInputs, Task
+from onnxcost.scanning.pool import Answer
+from onnxcost.spec import ModelSpec
 
 WORKER = """
 import os, pickle, signal, sys
@@ -30,13 +31,13 @@ def exits(): os.write(2, b"Traceback ...\\nImportError: no module\\n"); os._exit
 def garbled(): os.write(1, b"no pickle"); os._exit(0)
 def hangs(): sys.stdin.buffer.read()
 def fine(): return f"{os.getpid()} {number}"
-def sees(): return str(os.path.exists(task.path.removeprefix("sees-")))
+def sees(): return str(os.path.exists(task.source.removeprefix("sees-")))
 
 say(READY)
 while True:
     task = pickle.load(sys.stdin.buffer)
     number += 1
-    say(Answer("ok", globals()[task.path.split("-")[0]]()))
+    say(Answer("ok", globals()[task.source.split("-")[0]]()))
 """
 
 
@@ -47,9 +48,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answers(*paths: str, jobs: int = 1, timeout: float = 60) -> list[tuple[str, Answer]]:
-    return [
-        (task.path, answer) for task, answer in pool.count_tasks([Task(path, ScanInputs()) for path in paths], jobs, timeout)
-    ]
+    return [(str(spec.source), answer) for spec, answer in pool.count_tasks(map(ModelSpec, paths), jobs, timeout)]
 
 
 def test_a_process_does_one_task_after_the_other() -> None:
@@ -90,7 +89,7 @@ def test_a_task_that_takes_too_long_is_given_up() -> None:
 
 
 def test_with_one_job_nothing_runs_until_the_next_answer_is_asked_for(tmp_path: Path) -> None:
-    tasks = [Task("fine-0", ScanInputs()), Task(f"sees-{tmp_path}/asked", ScanInputs())]
+    tasks = [ModelSpec("fine-0"), ModelSpec(f"sees-{tmp_path}/asked")]
     with closing(pool.count_tasks(tasks, 1, 60)) as found:
         assert next(found)[1].status == "ok"
         (tmp_path / "asked").touch()
@@ -99,7 +98,7 @@ def test_with_one_job_nothing_runs_until_the_next_answer_is_asked_for(tmp_path: 
 
 def test_to_leave_off_ends_the_processes() -> None:
     before = psutil.Process().children()
-    found = pool.count_tasks([Task(path, ScanInputs()) for path in ("fine-0", "hangs-1", "hangs-2")], 3, 60)
+    found = pool.count_tasks(map(ModelSpec, ("fine-0", "hangs-1", "hangs-2")), 3, 60)
     next(found)
     assert len(psutil.Process().children()) == len(before) + 3
     found.close()

@@ -35,7 +35,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield ""
     yield "[machine]"
     for key, value in calibration.machine._asdict().items():
-        yield f"{key} = {_number(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)}"
+        yield f"{key} = {_number(value) if isinstance(value, float) else _text(value)}"
     for threads, speeds in sorted(calibration.speeds.items()):
         yield from ("", f"[threads.{threads}]")
         yield f"run_seconds = {_number(speeds.run_seconds)}  # an inference, beside its kernels"
@@ -59,8 +59,9 @@ def names_of(family: str) -> tuple[str, ...]:
     return (*FAMILIES[family].names, "seconds")
 
 
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _text(value: object) -> str:
+    """A string or an integer in TOML, which differs from JSON in what has to be escaped by one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _number(value: float) -> str:

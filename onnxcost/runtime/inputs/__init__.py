@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from onnxcost.analysis.batch import BatchDim, batch_dim, batch_of
 from onnxcost.runtime.inputs.feeds import Feed, arrays, arrays_of, describe_inputs, feeds_of
-from onnxcost.runtime.inputs.files import input_shapes, input_values, parse_input_files
 
 __all__ = [
     "BatchDim",
@@ -15,7 +14,4 @@ __all__ = [
     "batch_of",
     "describe_inputs",
     "feeds_of",
-    "input_shapes",
-    "input_values",
-    "parse_input_files",
 ]

@@ -11,7 +11,6 @@ from zlib import crc32
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.graph import Graph, Tensor, option_text
 from onnxcost.measurement import InputUsed
-from onnxcost.runtime.inputs.files import header
 from onnxcost.runtime.inputs.roles import (
     FEEDABLE,
     Files,
@@ -25,6 +24,7 @@ from onnxcost.runtime.inputs.roles import (
     numpy_type,
     to_ort_value,
 )
+from onnxcost.spec import read_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
     """Raises InputError for arrays of another shape, and of a type whose values the input's cannot all hold."""
     wanted, notes = numpy_type(tensor.dtype), []
     for path in paths:
-        shape, dtype = header(path, tensor.name)
+        shape, dtype = read_header(path, tensor.name)
         if tensor.is_shaped and shape != tensor.shape:
             raise InputError(f"input '{tensor.name}' is of the shape {list(tensor.shape)}, '{path}' has {list(shape)}")
         if not fits(dtype, wanted):
@@ -130,7 +130,7 @@ def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
         notes += [f"{dtype} as {tensor.dtype}"] if dtype != wanted and dtype.kind not in "UV" else []
     source = Path(paths[0]).name + (f" and {len(paths) - 1} more, one after the other" if len(paths) > 1 else "")
     text = ", ".join((source, *dict.fromkeys(notes)))
-    return Feed(tensor.name, tensor.dtype, header(paths[0], tensor.name).shape, Files(tuple(paths), tensor.name), text)
+    return Feed(tensor.name, tensor.dtype, read_header(paths[0], tensor.name).shape, Files(tuple(paths), tensor.name), text)
 
 
 def arrays(feeds: Sequence[Feed], seed: int) -> list[dict[str, Any]]:

@@ -100,9 +100,9 @@ class Files(NamedTuple):
 
     def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
         """One array for each file."""
-        from onnxcost.runtime.inputs.files import load
+        from onnxcost.spec import load_array
 
-        loaded = (load(path, self.name) for path in self.paths)
+        loaded = (load_array(path, self.name) for path in self.paths)
         return [array.view(dtype) if array.dtype.kind == "V" else array.astype(dtype, order="C") for array in loaded]
 
 

@@ -33,10 +33,11 @@ HERE = Calibration("here", MACHINE, datetime.date(2026, 11, 23), {1: SPEEDS, 2: 
 GRAPH = "(float[10,100] x) => (float[10,100] y) { h = MatMul(x, w) y = Softmax(h) }"
 
 
-def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "here.toml"
-    path.write_text(dumps(HERE))
-    assert load(path) == HERE
+@pytest.mark.parametrize("name", ["here", 'a "quick" one', "C:\\new", "a\x7fb\x00c\n", "größe 🙂"])
+def test_a_file_is_read_back_as_it_was_written(tmp_path: Path, name: str) -> None:
+    path, written = tmp_path / "here.toml", replace(HERE, name=name)
+    path.write_text(dumps(written))
+    assert load(path) == written
     assert is_calibration(path)
 
 

@@ -1,21 +1,75 @@
-"""Inputs from files: arrays in .npy files, and .npz archives of several. Their headers say what the estimator needs."""
+"""What is asked of a model: its source, and what the user gave for its inputs and loops, arrays in files among it."""
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.files import is_pipe
 
 if TYPE_CHECKING:
+    import zipfile
+
     import numpy as np
     from numpy.typing import NDArray
+
+
+class ModelMessage(Protocol):
+    """A model in memory, as onnx has it: a ModelProto."""
+
+    def SerializeToString(self) -> bytes:  # its name in protobuf
+        """The bytes of the model's file."""
+
+
+ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | ModelMessage"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model and what is given for it, as the public functions take it.
+
+    ``source`` is a path, an open binary file, bytes or a ModelProto; None in a spec that is meant for several models.
+    ``shapes`` maps input names to shapes, ``dims`` symbols to sizes, ``values`` input names to arrays or numbers, ``trips`` the
+    names of Loops to their iterations, and ``inputs`` input names to the .npy or .npz files to feed.
+    """
+
+    source: ModelSource | None
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    trips: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        source: ModelSource | None,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        dims: Mapping[str, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+        trips: Mapping[str, int] | None = None,
+        inputs: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> ModelSpec:
+        """A spec of a public function's arguments: None is nothing given, and the path of one input file stands for a list."""
+        files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
+        return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files)
+
+    def read_inputs(self) -> ModelSpec:
+        """The spec with the shapes that its input files have, and with the values in them that may decide other shapes.
+
+        Raises InputError as ``read_shapes`` and ``read_values`` do.
+        """
+        if not self.inputs:
+            return self
+        shapes, values = read_shapes(self.inputs), read_values(self.inputs)
+        return replace(self, shapes={**shapes, **self.shapes}, values={**values, **self.values})
 
 
 MOST_ELEMENTS = 1024
@@ -45,6 +99,8 @@ def parse_input_files(arguments: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _names_in(path: str) -> list[str]:
+    import zipfile
+
     with _open_file(path) as file:
         if not zipfile.is_zipfile(file):
             raise InputError(f"--input wants the name of the input that '{path}' is for: --input NAME={path}")
@@ -52,13 +108,13 @@ def _names_in(path: str) -> list[str]:
             return _members(archive)
 
 
-def input_shapes(files: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
+def read_shapes(files: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays, by input. Raises InputError for files that cannot be read or whose shapes differ."""
     return {name: _common_shape(name, paths) for name, paths in files.items()}
 
 
 def _common_shape(name: str, paths: Sequence[str]) -> tuple[int, ...]:
-    first, *others = (header(path, name).shape for path in paths)
+    first, *others = (read_header(path, name).shape for path in paths)
     for path, shape in zip(paths[1:], others, strict=True):
         if shape != first:
             raise InputError(
@@ -68,24 +124,24 @@ def _common_shape(name: str, paths: Sequence[str]) -> tuple[int, ...]:
     return first
 
 
-def input_values(files: Mapping[str, Sequence[str]]) -> dict[str, NDArray[Any]]:
+def read_values(files: Mapping[str, Sequence[str]]) -> dict[str, NDArray[Any]]:
     """The integers and truth values that may decide shapes: of small arrays, where all files of an input have the same.
 
-    Errors as in ``header``.
+    Errors as in ``read_header``.
     """
     import numpy as np
 
     values = {}
     for name, paths in files.items():
-        shape, dtype = header(paths[0], name)
+        shape, dtype = read_header(paths[0], name)
         if dtype.kind in "iub" and prod(shape) <= MOST_ELEMENTS:
-            first, *others = (load(path, name) for path in paths)
+            first, *others = (load_array(path, name) for path in paths)
             if all(np.array_equal(first, other) for other in others):
                 values[name] = first
     return values
 
 
-def header(path: str, name: str) -> Header:
+def read_header(path: str, name: str) -> Header:
     """The shape and type of the array for an input. Raises InputError for what is no file of plain elements."""
     from numpy.lib import format as npy
 
@@ -99,7 +155,7 @@ def header(path: str, name: str) -> Header:
     return Header(shape, dtype)
 
 
-def load(path: str, name: str) -> NDArray[Any]:
+def load_array(path: str, name: str) -> NDArray[Any]:
     """The array for an input. Raises InputError for what is no file of plain elements, or not all of one."""
     from numpy.lib import format as npy
 
@@ -110,6 +166,8 @@ def load(path: str, name: str) -> NDArray[Any]:
 @contextmanager
 def _array_in(path: str, name: str) -> Iterator[IO[bytes]]:
     """The file, or the array in an archive that is for an input, open; InputError for what goes wrong while it is."""
+    import zipfile
+
     with _open_file(path) as file:
         if not zipfile.is_zipfile(file):
             file.seek(0)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxcost import estimate
 from onnxcost.errors import InputError
-from onnxcost.runtime.inputs import arrays, describe_inputs, feeds_of, input_shapes, input_values, parse_input_files
+from onnxcost.estimator import estimate_spec
+from onnxcost.runtime.inputs import arrays, describe_inputs, feeds_of
+from onnxcost.spec import ModelSpec, parse_input_files, read_values
 from tests.modeltext import model
 
 MODEL = "(float[N,3] x, int64[N] ids) => (float[N,3] y, int64[N] z) { y = Neg(x) z = Neg(ids) }"
@@ -40,7 +41,7 @@ def filled(number: float, dims: tuple[int, ...] = (2, 3), dtype: str = "float32"
 def fed(arguments: list[str], graph: str = MODEL) -> tuple[list[dict[str, Any]], list[str]]:
     """All sets of arrays for ``--input`` arguments, and where they come from."""
     files = parse_input_files(arguments)
-    found = estimate(model(graph), shapes=input_shapes(files), values=input_values(files)).graph
+    found = estimate_spec(ModelSpec(model(graph), inputs=files)).graph
     feeds = feeds_of(found, {}, files)
     return arrays(feeds, 0), [each.source for each in describe_inputs(feeds)]
 
@@ -128,7 +129,7 @@ VALUES: dict[str, tuple[list[Array], list[int] | None]] = {
 def test_values_that_may_decide_shapes_are_read(name: str, folder: Path) -> None:
     held, expected = VALUES[name]
     save(**{f"f{index}": array for index, array in enumerate(held)})
-    values = input_values({"x": [f"f{index}.npy" for index in range(len(held))]})
+    values = read_values({"x": [f"f{index}.npy" for index in range(len(held))]})
     assert {name: array.tolist() for name, array in values.items()} == ({} if expected is None else {"x": expected})
 
 
@@ -175,11 +176,11 @@ def test_what_does_not_fit_is_refused_in_one_line(name: str, folder: Path) -> No
 
 def test_a_value_wins_over_a_file(folder: Path) -> None:
     save(a=filled(1))
-    feeds = feeds_of(estimate(model(MODEL), shapes={"x": (2, 3)}).graph, {"x": filled(9)}, {"x": ["a.npy"]})
+    feeds = feeds_of(estimate_spec(ModelSpec(model(MODEL), {"x": (2, 3)})).graph, {"x": filled(9)}, {"x": ["a.npy"]})
     assert arrays(feeds, 0)[0]["x"].tolist() == [[9] * 3] * 2
 
 
 def test_an_array_is_not_read_from_a_pipe(folder: Path) -> None:
     os.mkfifo("pipe.npy")
     with pytest.raises(InputError, match="it is a pipe, and an array is read more than once"):
-        input_shapes({"x": ["pipe.npy"]})
+        fed(["x=pipe.npy"])
