@@ -1,4 +1,4 @@
-"""What every run of a model needs first: its graph, a file to open, inputs to feed, and room for temporary files."""
+"""What a run of a model needs first: its graph, a file to open, inputs to feed, and a folder for temporary files."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class Prepared(NamedTuple):
 
 @contextmanager
 def prepare(question: Question, report: CostReport | None = None, seed: int = 0) -> Iterator[Prepared]:
-    """The model estimated (unless ``report`` is that), on disk, its inputs chosen and absent weights made up.
+    """The model estimated (unless ``report`` is that), on disk, its inputs chosen and absent weights synthesized.
 
-    Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be made up and for a model
-    that is larger than the free memory.
+    Raises ModelError and InputError as ``estimate`` does, MeasurementError for inputs that cannot be synthesized and for a
+    model that is larger than the free memory.
     """
     from onnxcost.frontend.synthetic_weights import fill_weights
 
@@ -101,7 +101,7 @@ def prepare(question: Question, report: CostReport | None = None, seed: int = 0)
 
 
 def build_request(task: str, ready: Prepared, settings: Settings) -> Request:
-    """What the child is asked to do with it; ``task`` is a key of ``child.TASKS``."""
+    """What the child is asked to do with it; ``task`` is a key of ``worker.TASKS``."""
     return Request(task, ready.path, ready.feeds, settings, ready.folder)
 
 
@@ -119,7 +119,7 @@ def _on_disk(model: Any, folder: str) -> str:
         return str(path)
     path = Path(model)
     if not path.is_file():
-        raise InputError(f"'{path}' is no regular file: onnxruntime cannot open it")
+        raise InputError(f"'{path}' is not a regular file: onnxruntime cannot open it")
     return str(path.absolute())
 
 

@@ -31,7 +31,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield f'schema = "{SCHEMA}"'
     yield f"name = {_text(calibration.name)}"
     yield f"date = {calibration.date.isoformat()}"
-    yield f"unrest = {calibration.unrest:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
+    yield f"unrest = {calibration.noise:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
     yield ""
     yield "[machine]"
     for key, value in calibration.machine._asdict().items():
@@ -82,8 +82,8 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         threads = {_threads(count): _speeds(table) for count, table in document["threads"].items()}
         if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
             raise ValueError("no threads, no date, or no name")
-        machine, unrest = _machine(document["machine"]), _positive("unrest", document["unrest"])
-        return Calibration(document["name"], machine, document["date"], threads, unrest)
+        machine, noise = _machine(document["machine"]), _positive("unrest", document["unrest"])
+        return Calibration(document["name"], machine, document["date"], threads, noise)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{name}' is not a whole calibration ({type(error).__name__}: {error}): calibrate anew") from None
 

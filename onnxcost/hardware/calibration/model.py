@@ -190,14 +190,14 @@ class Speeds:
 class Calibration:
     """A machine, by the name that it was given, and its speeds by the number of threads.
 
-    ``unrest`` is how far the median of a probe's runs lay over the low quantile that was taken.
+    ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine.
     """
 
     name: str
     machine: Machine
     date: datetime.date
     speeds: Mapping[int, Speeds]
-    unrest: float
+    noise: float
 
 
 def speeds(probed: Sequence[Probed]) -> Speeds:
