@@ -88,8 +88,7 @@ def budget(
     **given: Any,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.hardware.budget import limits_of
-    from onnxcost.hardware.predictors import predictors
+    from onnxcost.hardware.budget import limits_of, predictors
 
     chosen = choose_format(format_, output)
     check_folder(output)
@@ -148,7 +147,7 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
 
 
 def _explain(assessment: Assessment, asked: Asked, files: Sequence[str], named: Sequence[str]) -> Document:
-    from onnxcost.hardware.predictors import predictors
+    from onnxcost.hardware.budget import predictors
     from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
     from onnxcost.render.steps import explanation_lines
 
@@ -192,7 +191,7 @@ def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> 
 
 
 def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
-    from onnxcost.hardware.predictors import predictors
+    from onnxcost.hardware.budget import predictors
 
     asked = asking.parse_model_options(each.model, (), (), (), (), None)._replace(shapes=each.shapes, dims=each.dims)
     devices = predictors(each.devices, files) if each.devices else []

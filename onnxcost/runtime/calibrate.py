@@ -11,9 +11,9 @@ from pathlib import Path
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.files import create_file
+from onnxcost.frontend.probe_models import Probe
 from onnxcost.graph import Graph
 from onnxcost.hardware.calibration.model import Calibration, Machine, Probed, speeds
-from onnxcost.hardware.calibration.probe import Probe
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
 from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import kernel_runs

@@ -1,4 +1,4 @@
-"""Inputs from files: arrays in .npy files and in .npz archives. Their headers have what the estimator needs."""
+"""Inputs from files: arrays in .npy files, and .npz archives of several. Their headers say what the estimator needs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Header(NamedTuple):
 
 
 def parse_input_files(arguments: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The files by input, from arguments ``NAME=FILE`` or ``FILE.npz``: an archive's arrays are named after the inputs.
+    """The files by input, of ``NAME=FILE`` arguments and of .npz files alone, whose arrays are for the inputs of their names.
 
-    Raises InputError for any other argument, and for an archive that cannot be read.
+    Raises InputError for an argument that is neither and for an archive that cannot be read.
     """
     found: dict[str, list[str]] = {}
     for argument in arguments:
@@ -68,7 +68,7 @@ def _common_shape(name: str, paths: Sequence[str]) -> tuple[int, ...]:
 
 
 def input_values(files: Mapping[str, Sequence[str]]) -> dict[str, NDArray[Any]]:
-    """Small arrays of integers or booleans, which may decide shapes, where all files of an input have the same one.
+    """The integers and truth values that may decide shapes: of small arrays, where all files of an input have the same.
 
     Errors as in ``header``.
     """
@@ -85,7 +85,7 @@ def input_values(files: Mapping[str, Sequence[str]]) -> dict[str, NDArray[Any]]:
 
 
 def header(path: str, name: str) -> Header:
-    """The shape and type of the array for an input. Raises InputError for a file that is not of plain elements."""
+    """The shape and type of the array for an input. Raises InputError for what is no file of plain elements."""
     from numpy.lib import format as npy
 
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -99,7 +99,7 @@ def header(path: str, name: str) -> Header:
 
 
 def load(path: str, name: str) -> NDArray[Any]:
-    """The array for an input. Raises InputError for a file that is not complete, or not of plain elements."""
+    """The array for an input. Raises InputError for what is no file of plain elements, or not all of one."""
     from numpy.lib import format as npy
 
     with _array_in(path, name) as file:
@@ -108,7 +108,7 @@ def load(path: str, name: str) -> NDArray[Any]:
 
 @contextmanager
 def _array_in(path: str, name: str) -> Iterator[IO[bytes]]:
-    """The file, or an input's array in an archive, open; any error while it is raises InputError."""
+    """The file, or the array in an archive that is for an input, open; InputError for what goes wrong while it is."""
     with _open_file(path) as file:
         if not zipfile.is_zipfile(file):
             file.seek(0)
@@ -126,10 +126,10 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
     except OnnxCostError:
         raise
     except MemoryError:
-        raise InputError(f"cannot read '{path}': there is not enough memory for an array of the size in its header") from None
+        raise InputError(f"cannot read '{path}': there is not enough memory for the array that it says it has") from None
     # The readers of numpy and zipfile let through what the parsers below them raise: SyntaxError, zlib.error, RuntimeError, …
     except Exception as error:
-        reason = getattr(error, "strerror", None) or "it is not a complete .npy or .npz file of plain elements"
+        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of plain elements, or not all of one"
         raise InputError(f"cannot read '{path}': {reason}") from None
 
 
