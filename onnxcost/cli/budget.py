@@ -90,8 +90,7 @@ def budget(
     **given: Any,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.hardware.budget import limits_of
-    from onnxcost.hardware.predictors import predictors
+    from onnxcost.hardware.budget import limits_of, predictors
 
     chosen = choose_format(format_, output)
     check_folder(output)
@@ -156,7 +155,7 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
 
 
 def _explain(assessment: Assessment, spec: ModelSpec, files: Sequence[str], named: Sequence[str]) -> Document:
-    from onnxcost.hardware.predictors import predictors
+    from onnxcost.hardware.budget import predictors
     from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
     from onnxcost.render.steps import explanation_lines
 
@@ -200,7 +199,7 @@ def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> 
 
 
 def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
-    from onnxcost.hardware.predictors import predictors
+    from onnxcost.hardware.budget import predictors
 
     spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
     devices = predictors(each.devices, files) if each.devices else []

@@ -51,10 +51,10 @@ def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -
     with refusals_of_measuring(), progress_on(sys.stderr) as shown:
         found = calibrated(Settings(provider=provider), name=name, threads=threads or BOTH, on_progress=shown)
     replace_file(Path(output), dumps(found).encode())
-    if found.unrest > NOISY:
+    if found.noise > NOISY:
         say(
             "warning",
-            f"other work slowed the probes down by {100 * (found.unrest - 1):.0f} %: calibrate again when it is quiet",
+            f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again when it is quiet",
         )
 
 

@@ -5,7 +5,6 @@ Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import gcd, prod
 
 from onnxcost.errors import UnknownShape
@@ -13,7 +12,7 @@ from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.resampling import corner_weights, weighted_sum
-from onnxcost.formulas.table import FormulaTable, TensorType, formula
+from onnxcost.formulas.table import FormulaTable, formula
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
@@ -52,13 +51,10 @@ def conv_transpose(node: Node) -> Work:
     return Work(macs=macs, accumulators=sums if macs else 0, bias_adds=node.out.size if node.input(2) else 0)
 
 
-def _with_state(node: Node) -> Sequence[TensorType]:
-    batch, channels, _ = node.x.shape
-    return (node.x.dtype, node.x.shape), (node.x.dtype, (batch, channels, node.required(1).shape[2] - 1))
-
-
 @formula("Y = silu(X∗W + B) or X∗W + B, each channel alone, behind the past", macs="out·k",
-         flops="out·(2k − 1), + out for B, + 5·out for silu", shapes=_with_state)  # fmt: skip
+         flops="out·(2k − 1), + out for B, + 5·out for silu", shapes=lambda node: [
+             (node.x.dtype, node.x.shape), (node.x.dtype, (*node.x.shape[:2], node.required(1).shape[2] - 1))
+         ])  # fmt: skip
 def causal_conv(node: Node) -> Work:
     """The k − 1 positions before the first are the past state, or zeros: https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html."""
     products = window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0)

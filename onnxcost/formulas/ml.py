@@ -60,12 +60,11 @@ def best_class(rows: int, classes: int) -> Work:
     return rows * max(1, classes - 1) * COMPARE
 
 
-def _regressor_type(node: Node) -> Sequence[TensorType]:
-    return (scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0]),)
-
-
 @formula(
-    "Y = X·Cᵀ + b", macs="N·targets·F", flops="N·targets·(2F − 1), + N·targets for b, + post_transform", shapes=_regressor_type
+    "Y = X·Cᵀ + b",
+    macs="N·targets·F",
+    flops="N·targets·(2F − 1), + N·targets for b, + post_transform",
+    shapes=lambda node: [scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0])],
 )
 def linear_regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html."""
@@ -105,11 +104,8 @@ def kernel_work(count: int, features: int, kind: str) -> Work:
     return dot_products(count, features) + count * work[kind]
 
 
-def _one_column(node: Node) -> Sequence[TensorType]:
-    return (scores_type(1, rows_of(node)[0]),)
-
-
-@formula("Y = Σ C_j·K(X, S_j) + ρ", macs="N·(S·F + S)", flops="2·macs − sums, + kernels, + N for ρ", shapes=_one_column)
+@formula("Y = Σ C_j·K(X, S_j) + ρ", macs="N·(S·F + S)", flops="2·macs − sums, + kernels, + N for ρ",
+         shapes=lambda node: [scores_type(1, rows_of(node)[0])])  # fmt: skip
 def svm_regressor(node: Node) -> Work:
     """S support vectors, the kernel K of each; without any, X·C + ρ. A ``one_class`` is the sign of that.
 
@@ -155,13 +151,9 @@ def _svm_columns(node: Node) -> int:
     return max(2, _pairs(node)) if classes > 1 else 1
 
 
-def _svm_types(node: Node) -> Sequence[TensorType]:
-    rows, _ = rows_of(node)
-    return labels_type(node, rows), scores_type(_svm_columns(node), rows)
-
-
 @formula("Z = Σ C_j·K(X, S_j) + ρ for each pair of classes, Y = the class of most votes", macs="N·(S·F + (classes − 1)·S)",
-         flops="2·macs − sums, + kernels, + N·pairs·3, + probabilities", shapes=_svm_types,
+         flops="2·macs − sums, + kernels, + N·pairs·3, + probabilities",
+         shapes=lambda node: [labels_type(node, rows_of(node)[0]), scores_type(_svm_columns(node), rows_of(node)[0])],
          at_most=lambda node: bool(node.attributes.get("prob_a")))  # fmt: skip
 def svm_classifier(node: Node) -> Work:
     """S support vectors, the kernel K of each once; a pair of classes sums those of its two, adds ρ and gives a vote. Without
@@ -249,16 +241,6 @@ def _parts(node: Node) -> int:
     return limit + 1
 
 
-def _split(node: Node) -> Sequence[TensorType]:
-    return ("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape)
-
-
-def _stop_words_types(node: Node) -> Sequence[TensorType]:
-    """All words stay at most; where none does, an empty one stands for them."""
-    *rows, words = node.x.shape
-    return (("string", (*rows, max(1, words))),)
-
-
 def _ngram_count(words: int, length: int, skips: int) -> int:
     """The sequences of ``length`` words, at every distance from 1 to skips + 1: Σ max(0, words − (length − 1)·distance)."""
     if length == 1:
@@ -286,8 +268,14 @@ def tfidf(node: Node) -> Work:
 
 TEXT: FormulaTable = {
     "StringConcat": no_arithmetic("Y = A followed by B"),
-    "StringNormalizer": no_arithmetic("Y = X in one case, without stop words", bounds=_stop_words_types),
-    "StringSplit": no_arithmetic("Y = the parts of X, and how many", bounds=_split),
+    # All words stay at most; where none does, an empty one stands for them.
+    "StringNormalizer": no_arithmetic(
+        "Y = X in one case, without stop words",
+        bounds=lambda node: [("string", (*node.x.shape[:-1], max(1, node.x.shape[-1])))],
+    ),
+    "StringSplit": no_arithmetic("Y = the parts of X, and how many", bounds=lambda node: [
+        ("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape)
+    ]),
     "RegexFullMatch": no_arithmetic("Y = X matches the pattern"),
     "TfIdfVectorizer": tfidf,
 }
@@ -367,14 +355,10 @@ def tree_regressor(node: Node) -> Work:
     return _vote_work(node, "target", targets) + post_transform_work(rows, targets, node.attributes.get("post_transform"))
 
 
-def _label_types(node: Node) -> Sequence[TensorType]:
-    rows = rows_of(node)[0]
-    return labels_type(node, rows), scores_type(classes_of(node), rows)
-
-
 @formula("Z = Σ votes of the leaves that X ends in, Y = argmax Z",
          flops="N·(Σ depths + votes − classes voted for + classes − 1), + post_transform",
-         shapes=_label_types, at_most=always)  # fmt: skip
+         shapes=lambda node: [labels_type(node, rows_of(node)[0]), scores_type(classes_of(node), rows_of(node)[0])],
+         at_most=always)  # fmt: skip
 def tree_classifier(node: Node) -> Work:
     """Of two classes with votes for one alone the other's score is 1 less it, or its negative.
 

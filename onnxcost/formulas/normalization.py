@@ -24,12 +24,6 @@ def _trailing(node: Node) -> tuple[int, ...]:
     return tuple(range(node.attributes.get("axis", -1) % node.x.rank, node.x.rank))
 
 
-def _is_training(node: Node) -> bool:
-    """Since opset 14 an attribute says so, before that the outputs that only training gives (and, to opset 6, ``is_test``)."""
-    gives_statistics = any(tensor is not None for tensor in node.outputs[1:])
-    return bool(node.attributes.get("training_mode", gives_statistics and not node.attributes.get("is_test")))
-
-
 @formula("Y = (X − μ) / √(σ² + ε) · scale + B", flops="4·in + 2·C")
 def batch(node: Node) -> Work:
     """With the statistics given, or (``training_mode``) those of the batch, which then also move the running ones.
@@ -38,7 +32,9 @@ def batch(node: Node) -> Work:
     """
     elements, channels = node.x.size, node.required(1).size
     work = elements * (2 * ADD + MUL + DIV) + channels * (ADD + FUNCTION)
-    if _is_training(node):
+    # Since opset 14 an attribute says so, before that the outputs that only training gives (and, to opset 6, ``is_test``).
+    has_statistics = any(tensor is not None for tensor in node.outputs[1:])
+    if node.attributes.get("training_mode", has_statistics and not node.attributes.get("is_test")):
         moved = 2 * channels * (2 * MUL + ADD)
         work += 2 * _mean(elements, channels) + elements * MUL + moved
     return work

@@ -7,6 +7,7 @@ of Computer Programming, vol. 3, 5.3.3): n − 1 for the largest alone, Σ ⌈lo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.signal import ceil_log2
@@ -29,13 +30,8 @@ def _axis(node: Node) -> int:
     return int(node.attributes.get("axis", -1)) % node.x.rank
 
 
-def _at_most_all(node: Node) -> Sequence[TensorType]:
-    """K is at most the length of the axis."""
-    return (node.x.dtype, node.x.shape), ("int64", node.x.shape)
-
-
 @formula("Y = the K largest (smallest) X along the axis, and where", flops="lines·(n − K + Σ⌈log₂ j⌉, n + 1 − K < j ≤ n)",
-         bounds=_at_most_all)  # fmt: skip
+         bounds=lambda node: [(node.x.dtype, node.x.shape), ("int64", node.x.shape)])  # fmt: skip
 def topk(node: Node) -> Work:
     """n is the length of the axis: https://onnx.ai/onnx/operators/onnx__TopK.html."""
     length = node.x.shape[_axis(node)]
@@ -49,17 +45,13 @@ def _slices(node: Node) -> int:
     return node.x.size if axis is None else node.x.shape[axis]
 
 
-def _inverse(node: Node) -> Sequence[TensorType | None]:
-    return None, None, ("int64", (_slices(node),)), None
-
-
 def _all_different(node: Node) -> Sequence[TensorType]:
     count = ("int64", (_slices(node),))
     return (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape), count, count, count
 
 
 @formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
-         shapes=_inverse, bounds=_all_different)  # fmt: skip
+         shapes=lambda node: [None, None, ("int64", (_slices(node),)), None], bounds=_all_different)  # fmt: skip
 def unique(node: Node) -> Work:
     """n elements or slices are sorted and neighbours compared, slices element by element.
 
@@ -77,11 +69,6 @@ def _most_boxes(node: Node) -> int:
     return min(boxes, max(0, int(limit.value[0]))) if limit.value else boxes
 
 
-def _box_types(node: Node) -> Sequence[TensorType]:
-    batch, classes, _ = node.required(1).shape
-    return (("int64", (batch * classes * _most_boxes(node), 3)),)
-
-
 OVERLAP = 8 * ADD + 3 * MUL + DIV + 11 * COMPARE
 """Of two boxes with ordered corners: the corners of the intersection (4 comparisons) and whether there is one (2 + 1), three
 areas (2 subtractions and a product each), the union (2 additions), whether all are positive (3), the quotient, the limit."""
@@ -92,7 +79,8 @@ CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
 
 @formula("Y = the boxes of each class that overlap no better one by more than the threshold",
          flops="batch·classes·(N for a score threshold + Σ⌈log₂ j⌉, j ≤ N, + pairs·27)",
-         bounds=_box_types, at_most=always)  # fmt: skip
+         bounds=lambda node: [("int64", (prod(node.required(1).shape[:2]) * _most_boxes(node), 3))],
+         at_most=always)  # fmt: skip
 def non_max_suppression(node: Node) -> Work:
     """An upper bound: N boxes are sorted by their scores, and the i-th is held against each of the boxes kept before it, at
     most min(i, m − 1) where m boxes are kept at most. 35 instead of 27 operations a pair with ``center_point_box``.
@@ -106,10 +94,6 @@ def non_max_suppression(node: Node) -> Work:
     ordered = (sorting_work(boxes) + (boxes if node.input(4) is not None else 0)) * COMPARE
     overlaps = pairs * (OVERLAP + CORNERS[node.attributes.get("center_point_box", 0)])
     return batch * classes * (ordered + overlaps) if kept else NO_WORK
-
-
-def _every_element(node: Node) -> Sequence[TensorType]:
-    return (("int64", (node.x.rank, node.x.size)),)
 
 
 def _whole(node: Node) -> Sequence[TensorType]:
@@ -126,6 +110,8 @@ TABLE: FormulaTable = {
     "TopK": topk,
     "Unique": unique,
     "NonMaxSuppression": non_max_suppression,
-    "NonZero": per_input("Y = the indices where X ≠ 0", bounds=_every_element, compares=1),
+    "NonZero": per_input(
+        "Y = the indices where X ≠ 0", bounds=lambda node: [("int64", (node.x.rank, node.x.size))], compares=1
+    ),
     "Compress": no_arithmetic("Y = X where a condition holds", bounds=_whole),
 }

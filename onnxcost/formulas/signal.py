@@ -35,13 +35,6 @@ def scalar_of(tensor: Tensor | None, what: str) -> int | None:
     return int(tensor.value[0])
 
 
-def _dft_axis(node: Node) -> int:
-    """Input 2 since opset 20, by default the last axis of the signal; before that an attribute."""
-    axis = node.attributes.get("axis")
-    given = scalar_of(node.input(2), "axis") if axis is None else int(axis)
-    return (-2 if given is None else given) % node.x.rank
-
-
 @formula(
     "Y = Fourier transform of X along the axis",
     flops="5·lines·n·⌈log₂ n⌉, half of it if X is real or Y onesided, + out if inverse",
@@ -51,7 +44,10 @@ def dft(node: Node) -> Work:
 
     https://onnx.ai/onnx/operators/onnx__DFT.html
     """
-    axis, onesided, inverse = _dft_axis(node), node.attributes.get("onesided"), node.attributes.get("inverse")
+    # The axis is input 2 since opset 20, by default the last one of the signal; before that an attribute.
+    given = node.attributes.get("axis") if "axis" in node.attributes else scalar_of(node.input(2), "axis")
+    axis = (-2 if given is None else int(given)) % node.x.rank
+    onesided, inverse = node.attributes.get("onesided"), node.attributes.get("inverse")
     shown, length = node.out.shape[axis], node.out.shape[axis]
     if onesided and not inverse:
         length = scalar_of(node.input(1), "length") or node.x.shape[axis]

@@ -1,9 +1,10 @@
-"""The small models that a calibration times, made of a graph in ONNX's textual syntax and of weights by name."""
+"""The small models that a calibration times, written in ONNX's textual syntax."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,14 +13,41 @@ if TYPE_CHECKING:
 
 OPSET, IR_VERSION = 18, 8
 DRAWN = 1 << 16
-"""So many random numbers are drawn, and repeated: drawing more would take longer than the probes themselves."""
+"""How many random numbers are drawn, and then repeated: drawing more would take longer than running the probes."""
 Weights = Mapping[str, tuple[str, tuple[int, ...]]]
 """By name: the dtype and the shape."""
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A graph in ONNX's textual syntax, with its weights and integer constants, for the time of a family's kernel."""
+
+    family: str
+    graph: str
+    weights: Weights = field(default_factory=dict)
+    integers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def chain(
+    family: str,
+    shape: tuple[int, ...],
+    *lines: str,
+    weights: Weights | None = None,
+    dtypes: tuple[str, str] = ("float", "float"),
+    **integers: tuple[int, ...],
+) -> Probe:
+    """A graph of the lines one after the other: ``IN`` stands for the output of the line before, ``X`` for the input."""
+    body = []
+    for index, line in enumerate(lines):
+        made = "y" if index == len(lines) - 1 else f"t{index + 1}"
+        body.append(f"{made} = {line.replace('IN', f't{index}' if index else 'x').replace('X', 'x')}")
+    dims = ",".join(map(str, shape))
+    return Probe(family, f"({dtypes[0]}[{dims}] x) => ({dtypes[1]} y) {{ {' '.join(body)} }}", weights or {}, integers)
+
+
 def probe_model(graph: str, weights: Weights, integers: Mapping[str, tuple[int, ...]] | None = None) -> ModelProto:
-    """A model of the graph, ``(float[1,8] x) => (float y) { y = Relu(x) }``. Its weights are random, the same each time;
-    ``integers`` are constants of one dim, such as the shape that a Reshape wants.
+    """A model of the graph, as ``(float[1,8] x) => (float y) { y = Relu(x) }``. Its weights are random, but the same each time;
+    ``integers`` are constants of one dim, such as the shape for a Reshape.
     """
     import numpy as np
     from onnx import numpy_helper, parser
@@ -33,12 +61,12 @@ def probe_model(graph: str, weights: Weights, integers: Mapping[str, tuple[int, 
 
 
 def _random(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
-    """Of a scale that keeps the activations of a chain in range: no time is to go into denormals or infinities."""
+    """Random elements of a scale that keeps activations in range: denormals and infinities would distort the time."""
     import numpy as np
 
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     if np.issubdtype(np.dtype(dtype), np.integer):
-        # Zero points are what quantizers choose: onnxruntime is quicker where a weight's is 0.
+        # Zero points as quantizers choose them: onnxruntime is faster where a weight's is 0.
         is_weight = dtype == "int8" and len(shape) > 0
         return generator.integers(-8, 8, shape).astype(dtype) if is_weight else np.full(shape, 128 * (dtype == "uint8"), dtype)
     if not shape:

@@ -3,134 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, read_toml
-from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.graph import BoundDim, Graph
-from onnxcost.hardware.catalogue import suggest
+from onnxcost.errors import InputError
+from onnxcost.hardware.calibration.file import is_calibration
+from onnxcost.hardware.calibration.predictor import Calibrated
+from onnxcost.hardware.catalogue import catalogue, find_device, load_devices, suggest
 from onnxcost.hardware.memory_fit import cache_of, fits_of
-from onnxcost.hardware.prediction import (
-    FITS,
-    LEVELS,
-    MARGINAL,
-    NO,
-    UNKNOWN,
-    Check,
-    Fit,
-    Interval,
-    NodeTime,
-    Predictor,
-    Remedy,
-    Verdict,
-)
-from onnxcost.hardware.retype import retype_report
-from onnxcost.hardware.workload import demand_of
+from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict
+from onnxcost.hardware.retype import Again, Variant, try_variants
+from onnxcost.hardware.roofline import Roofline
 from onnxcost.report import CostReport
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
-
-TYPES: Mapping[str, Mapping[str, str]] = {
-    "float16": dict.fromkeys(("float64", "float32"), "float16"),
-    "int8": dict.fromkeys(("float64", "float32", "float16", "bfloat16"), "int8"),
-}
-"""The changes of type, and what is stored and multiplied as what then: all of it, as far as it is floating."""
-FRACTIONS = (0.75, 0.5, 0.25)
-"""How much smaller an input is tried."""
-LEAST, STEP = 32, 32
-"""Dims below the least are left as they are; what is a multiple of the step stays one, as convolutional models ask for."""
-
-
-class Again(Protocol):
-    """Counts the model once more with other sizes, as ``onnxcost.estimate`` takes them; raises OnnxCostError."""
-
-    def __call__(self, *, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
-        """The report."""
-        ...
-
-
-class Variant(NamedTuple):
-    """A change in words, and the report of the changed model; None where it does not allow the change."""
-
-    change: str
-    report: Callable[[], CostReport | None]
-
-
-def try_variants(report: CostReport, again: Again | None) -> list[Variant]:
-    """The changes to try, the mildest first. Each is counted when it is asked for, and only once."""
-    typed = [_variant(change, _retype_report, report, types) for change, types in TYPES.items() if _has_any(report, types)]
-    sized = list(_smaller_variants(report, again)) if again else []
-    both = [_variant(f"{typed[-1].change} and {size.change}", _both, size, TYPES[typed[-1].change]) for size in sized if typed]
-    return [*typed, *sized, *both]
-
-
-def _variant(change: str, make: Callable[..., CostReport | None], *arguments: Any) -> Variant:
-    return Variant(change, cache(partial(make, *arguments)))
-
-
-def _has_any(report: CostReport, types: Mapping[str, str]) -> bool:
-    return any(dtype in types for dtype in demand_of(report).macs)
-
-
-def _retype_report(report: CostReport, types: Mapping[str, str]) -> CostReport:
-    return retype_report(report, types)
-
-
-def _both(size: Variant, types: Mapping[str, str]) -> CostReport | None:
-    smaller = size.report()
-    return smaller and retype_report(smaller, types)
-
-
-def _smaller_variants(report: CostReport, again: Again) -> Iterator[Variant]:
-    """A batch of one, and smaller inputs."""
-    graph, batch = report.graph, batch_dim(report.graph)
-    given = {dim.name: dim.value for dim in graph.dims if not _is_unnamed(dim)}
-    if batch is not None and batch_of(graph) > 1:
-        yield _variant("batch 1", _try_count, again, batch.at(1, {}, given))
-    batched = {dim.name for dim in batch.dims} if batch else set()
-    sizes = [dim for dim in graph.dims if dim.places and dim.name not in batched and dim.value >= LEAST]
-    for fraction in FRACTIONS if sizes else ():
-        smaller = {dim.name: _scale_size(dim.value, fraction) for dim in sizes}
-        yield _variant(_sizes_text(smaller), _try_count, again, _with(graph, given, smaller))
-
-
-def _try_count(again: Again, sizes: Mapping[str, Any]) -> CostReport | None:
-    try:
-        return again(shapes=sizes["shapes"], dims=sizes["dims"])
-    except OnnxCostError:
-        return None
-
-
-def _with(graph: Graph, given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, Any]:
-    """The arguments that set the dims: a symbol by its name, one without a name in its input's shape."""
-    shapes: dict[str, list[int]] = {}
-    for dim in graph.dims:
-        for name, axis in dim.places if _is_unnamed(dim) and dim.name in sizes else ():
-            tensor = next(tensor for tensor in graph.inputs if tensor.name == name)
-            shapes.setdefault(name, list(tensor.shape))[axis] = sizes[dim.name]
-    named = {dim.name for dim in graph.dims if not _is_unnamed(dim)}
-    return {"shapes": shapes, "dims": {**given, **{name: size for name, size in sizes.items() if name in named}}}
-
-
-def _is_unnamed(dim: BoundDim) -> bool:
-    return dim.name in {f"{name}[{axis}]" for name, axis in dim.places}
-
-
-def _scale_size(size: int, fraction: float) -> int:
-    if size % STEP == 0:
-        return max(round(size * fraction / STEP), 1) * STEP
-    return max(int(size * fraction), 1)
-
-
-def _sizes_text(sizes: Mapping[str, int]) -> str:
-    """``height 160, width 160``."""
-    return ", ".join(f"{name} {size}" for name, size in sizes.items())
-
 
 LEAST_HEADROOM = 0.2
 """A memory of which less than this share is left is marginal: the system and everything else want some of it."""
@@ -217,7 +106,7 @@ class Assessment(Result):
             "model": {"path": report.graph.path, "macs": report.macs, "parameters": report.parameters, "bound": report.bound},
             "limits": dict(self.limits.given),
             "checks": [check._asdict() for check in self.checks],
-            "devices": [_verdict(verdict, nodes=nodes) for verdict in self.verdicts],
+            "devices": [verdict.to_dict(nodes=nodes) for verdict in self.verdicts],
         }
 
     def to_records(self) -> list[dict[str, Any]]:
@@ -234,55 +123,6 @@ class Assessment(Result):
         """The model, and how many devices are at each level."""
         levels = Counter(verdict.level for verdict in self.verdicts)
         return f"{self.label}: " + ", ".join(f"{levels[level]} {level}" for level in LEVELS if level in levels)
-
-
-def _verdict(verdict: Verdict, *, nodes: bool) -> dict[str, Any]:
-    prediction = verdict.prediction
-    return {
-        "device": verdict.name,
-        "title": verdict.title,
-        "kind": verdict.kind,
-        "level": verdict.level,
-        "checks": [check._asdict() for check in verdict.checks],
-        "batch": prediction.batch,
-        "bound": None if prediction.bound is None else {"seconds": prediction.bound, "basis": "bound"},
-        "latency": _interval(prediction.latency),
-        "fps": _interval(prediction.fps),
-        "limit": prediction.limit or None,
-        "compute_bound_nodes": prediction.nodes_by_limit.get("compute", 0),
-        "memory_bound_nodes": prediction.nodes_by_limit.get("memory", 0),
-        "runs_as": dict(prediction.runs_as),
-        "unsupported": list(prediction.unsupported),
-        "not_known": list(prediction.missing),
-        "notes": list(prediction.notes),
-        "memory": [_fit(fit) for fit in verdict.fits],
-        "cache": None if verdict.cache is None else {**verdict.cache._asdict(), "sequence_bytes": verdict.cache.sequence_bytes},
-        "price": verdict.price,
-        "power": verdict.power,
-        "energy": None
-        if verdict.energy is None
-        else {"joules_at_most": verdict.energy, "basis": "power × the longest latency"},
-        "remedies": [
-            {"change": remedy.change, "level": remedy.verdict.level, "fps": _interval(remedy.verdict.prediction.fps)}
-            for remedy in verdict.remedies
-        ],
-        **({"nodes": [_node(node) for node in prediction.nodes]} if nodes else {}),
-    }
-
-
-def _interval(span: Interval | None) -> dict[str, Any] | None:
-    return None if span is None else span._asdict()
-
-
-def _fit(fit: Fit) -> dict[str, Any]:
-    return {
-        "what": fit.what, "needed_bytes": fit.needed, "parts": dict(fit.parts), "available_bytes": fit.available,
-        "headroom_bytes": fit.headroom, "basis": fit.basis,
-    }  # fmt: skip
-
-
-def _node(node: NodeTime) -> dict[str, Any]:
-    return {**node._asdict(), "span": node.span._asdict(), "limit": node.limit}
 
 
 def model_checks(report: CostReport, limits: Limits) -> tuple[Check, ...]:
@@ -347,6 +187,21 @@ def _room(predictor: Predictor, fit: Fit, limits: Limits, report: CostReport) ->
         yield Check(fit.what, level, fit.available, fit.needed, fit.needed, fit.basis, detail)
     elif predictor.kind == "microcontroller":
         yield Check(fit.what, UNKNOWN, None, fit.needed, fit.needed, fit.basis, f"its {fit.what} is not known")
+
+
+def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Predictor]:
+    """The devices and calibrated machines of ``names``, where a file's device replaces one of the catalogue with its name.
+
+    Without names all that are in the files, and without files the whole catalogue. Raises InputError for an unknown name and
+    for a file that cannot be read.
+    """
+    machines = {machine.name: machine for machine in map(Calibrated.load, filter(is_calibration, files))}
+    plain = [file for file in files if not is_calibration(file)]
+    if names:
+        return [machines.get(name) or Roofline(find_device(name, plain)) for name in names]
+    if files:
+        return [*machines.values(), *(Roofline(device) for file in plain for device in load_devices(file))]
+    return [Roofline(device) for device in catalogue().values()]
 
 
 def assess(
@@ -446,38 +301,44 @@ def load_budgets(path: str | Path) -> tuple[Budget, ...]:
     return tuple(found)
 
 
+_WANTED: Mapping[str, str] = {
+    "devices": "a list of names, as in devices = ['raspberry-pi-5-8gb']",
+    "batch": "a whole number from 1 up",
+    "dims": "a table of whole numbers, as in dims = { batch = 8 }",
+    "shapes": "a table of lists, as in shapes = { image = [1, 3, 224, 224] }",
+}
+"""The keys of a budget that are not limits, and what their values must be."""
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    """Whether the value is what the key wants."""
+    match key:
+        case "devices":
+            return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+        case "batch":
+            return type(value) is int and value >= 1
+        case "dims":
+            return isinstance(value, dict) and _are_sizes(value.values())
+        case _:
+            return isinstance(value, dict) and all(isinstance(dims, list) and _are_sizes(dims) for dims in value.values())
+
+
+def _are_sizes(values: Iterable[Any]) -> bool:
+    return all(type(value) is int and value >= 0 for value in values)
+
+
 def _budget(model: str, table: Mapping[str, Any]) -> Budget:
-    known = (*EXAMPLES, *_READERS)
-    for key in table:
+    known = (*EXAMPLES, *_WANTED)
+    for key, value in table.items():
         if key not in known:
             raise InputError(f"there is no key '{key}'{suggest(key, known)}")
-    return Budget(model, limits=limits_of(table), **{key: read(table[key]) for key, read in _READERS.items() if key in table})
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value) or not value:
-        raise InputError("devices wants a list of names, as in devices = ['raspberry-pi-5-8gb']")
-    return tuple(value)
-
-
-def _sizes(value: Any) -> Mapping[str, int]:
-    if not isinstance(value, dict) or not all(type(size) is int and size >= 0 for size in value.values()):
-        raise InputError("dims wants a table of whole numbers, as in dims = { batch = 8 }")
-    return value
-
-
-def _shapes(value: Any) -> Mapping[str, tuple[int, ...]]:
-    if not isinstance(value, dict) or not all(
-        isinstance(dims, list) and all(type(d) is int and d >= 0 for d in dims) for dims in value.values()
-    ):
-        raise InputError("shapes wants a table of lists, as in shapes = { image = [1, 3, 224, 224] }")
-    return {name: tuple(dims) for name, dims in value.items()}
-
-
-def _batch(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise InputError(f"batch wants a whole number from 1 up, not {value!r}")
-    return value
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {"devices": _names, "batch": _batch, "dims": _sizes, "shapes": _shapes}
+        if key in _WANTED and not _is_valid(key, value):
+            raise InputError(f"{key} wants {_WANTED[key]}, not {value!r}")
+    return Budget(
+        model,
+        limits_of(table),
+        devices=tuple(table.get("devices", ())),
+        batch=table.get("batch"),
+        dims=table.get("dims", {}),
+        shapes={name: tuple(dims) for name, dims in table.get("shapes", {}).items()},
+    )

@@ -102,12 +102,12 @@ def load_devices(path: str | Path) -> tuple[Device, ...]:
 
 def _merge_tables(shared: Table, own: Table) -> dict[str, Any]:
     """Tables within tables are joined; a number of ``own`` replaces one of ``shared`` whole."""
-    both = {key: _merge_tables(shared[key], own[key]) for key in shared.keys() & own.keys() if _joins(shared[key], own[key])}
+    both = {
+        key: _merge_tables(shared[key], own[key])
+        for key in shared.keys() & own.keys()
+        if all(isinstance(value, dict) and "value" not in value for value in (shared[key], own[key]))
+    }
     return {**shared, **own, **both}
-
-
-def _joins(*values: Any) -> bool:
-    return all(isinstance(value, dict) and "value" not in value for value in values)
 
 
 def _sources(table: Any, place: FileLocation) -> dict[str, tuple[Source, str]]:

@@ -80,15 +80,12 @@ def _process(key: Same) -> Process:
     try:
         read = (tensor for node in fold_constants(graph) for tensor in node.inputs if tensor is not None)
         weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
-        return Process(_running(graph, sum(weights.values())), _loading(graph, weights))
+        buffers = buffers_of(graph, are_kept=True)
+        later = largest_live_sum(buffer for buffer in buffers if not buffer.is_returned)
+        running = Running(sum(weights.values()), input_bytes(graph) + largest_live_sum(buffers), later)
+        return Process(running, _loading(graph, weights))
     except MISFITS as error:
         raise UnknownShape("a node does not fit its operator") from error
-
-
-def _running(graph: Graph, weights: int) -> Running:
-    buffers = buffers_of(graph, are_kept=True)
-    inner = (buffer for buffer in buffers if not buffer.is_returned)
-    return Running(weights, input_bytes(graph) + largest_live_sum(buffers), largest_live_sum(inner))
 
 
 def _loading(graph: Graph, weights: Mapping[str, int]) -> Loading:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from onnxcost.report import CostReport
 
@@ -146,6 +146,13 @@ class Fit(NamedTuple):
         """What is left; negative where it does not suffice."""
         return None if self.available is None else self.available - self.needed
 
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of the key ``memory``."""
+        return {
+            "what": self.what, "needed_bytes": self.needed, "parts": dict(self.parts), "available_bytes": self.available,
+            "headroom_bytes": self.headroom, "basis": self.basis,
+        }  # fmt: skip
+
 
 class Cache(NamedTuple):
     """A decoder's cache of keys and values: bytes per token of one sequence, and what the model was asked for.
@@ -209,9 +216,44 @@ class Verdict:
         latency = self.prediction.latency
         return None if self.power is None or latency is None else self.power * latency.high
 
+    def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
+        """An entry of the key ``devices``; with ``nodes`` the predicted steps, too."""
+        prediction, energy = self.prediction, self.energy
+        steps = [{**node._asdict(), "span": node.span._asdict(), "limit": node.limit} for node in prediction.nodes if nodes]
+        return {
+            "device": self.name,
+            "title": self.title,
+            "kind": self.kind,
+            "level": self.level,
+            "checks": [check._asdict() for check in self.checks],
+            "batch": prediction.batch,
+            "bound": None if prediction.bound is None else {"seconds": prediction.bound, "basis": "bound"},
+            "latency": prediction.latency and prediction.latency._asdict(),
+            "fps": prediction.fps and prediction.fps._asdict(),
+            "limit": prediction.limit or None,
+            "compute_bound_nodes": prediction.nodes_by_limit.get("compute", 0),
+            "memory_bound_nodes": prediction.nodes_by_limit.get("memory", 0),
+            "runs_as": dict(prediction.runs_as),
+            "unsupported": list(prediction.unsupported),
+            "not_known": list(prediction.missing),
+            "notes": list(prediction.notes),
+            "memory": [fit.to_dict() for fit in self.fits],
+            "cache": self.cache and {**self.cache._asdict(), "sequence_bytes": self.cache.sequence_bytes},
+            "price": self.price,
+            "power": self.power,
+            "energy": None if energy is None else {"joules_at_most": energy, "basis": "power × the longest latency"},
+            "remedies": [remedy.to_dict() for remedy in self.remedies],
+            **({"nodes": steps} if nodes else {}),
+        }
+
 
 class Remedy(NamedTuple):
     """A change of the model, and the verdict with it."""
 
     change: str
     verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of the key ``remedies``."""
+        fps = self.verdict.prediction.fps
+        return {"change": self.change, "level": self.verdict.level, "fps": fps and fps._asdict()}

@@ -1,14 +1,18 @@
-"""A report as it would be in other types: the tensors' bytes scaled, the work as it was."""
+"""Changes of a model that might make it fit: the same report in other types, and the model at smaller sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
+from typing import Any, NamedTuple, Protocol
 
+from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
-from onnxcost.errors import UnknownShape
-from onnxcost.graph import Dim, Graph, Node, Tensor
+from onnxcost.errors import OnnxCostError, UnknownShape
+from onnxcost.graph import BoundDim, Dim, Graph, Node, Tensor
+from onnxcost.hardware.workload import demand_of
 from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traffic import traffic
 from onnxcost.operators.traits import CONVOLUTIONS, PRODUCTS
@@ -33,7 +37,10 @@ def retype_report(report: CostReport, types: Mapping[str, str]) -> CostReport:
     if not types:
         return report
     retype = _make_retype(report.graph, types)
-    nodes = [_node(cost.node, retype) for cost in report.costs]
+    nodes = [
+        replace(cost.node, inputs=_each(cost.node.inputs, retype), outputs=_each(cost.node.outputs, retype))
+        for cost in report.costs
+    ]
     graph = replace(
         report.graph,
         inputs=tuple(map(retype, report.graph.inputs)),
@@ -82,9 +89,92 @@ def _cost(cost: NodeCost, node: Node, types: Mapping[str, str]) -> NodeCost:
     return replace(cost, node=node, traffic_once=moved, dtype=types.get(cost.dtype, cost.dtype))
 
 
-def _node(node: Node, retype: Retype) -> Node:
-    return replace(node, inputs=_each(node.inputs, retype), outputs=_each(node.outputs, retype))
-
-
 def _each(tensors: tuple[Tensor | None, ...], retype: Retype) -> tuple[Tensor | None, ...]:
     return tuple(tensor and retype(tensor) for tensor in tensors)
+
+
+TYPES: Mapping[str, Mapping[str, str]] = {
+    "float16": dict.fromkeys(("float64", "float32"), "float16"),
+    "int8": dict.fromkeys(("float64", "float32", "float16", "bfloat16"), "int8"),
+}
+"""The changes of type, and what is stored and multiplied as what then: all of it, as far as it is floating."""
+FRACTIONS = (0.75, 0.5, 0.25)
+"""How much smaller an input is tried."""
+LEAST, STEP = 32, 32
+"""Dims below the least are left as they are; what is a multiple of the step stays one, as convolutional models ask for."""
+
+
+class Again(Protocol):
+    """Counts the model once more with other sizes, as ``onnxcost.estimate`` takes them; raises OnnxCostError."""
+
+    def __call__(self, *, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
+        """The report."""
+        ...
+
+
+class Variant(NamedTuple):
+    """A change in words, and the report of the changed model; None where it does not allow the change."""
+
+    change: str
+    report: Callable[[], CostReport | None]
+
+
+def try_variants(report: CostReport, again: Again | None) -> list[Variant]:
+    """The changes to try, the mildest first. Each is counted when it is asked for, and only once."""
+    multiplied = demand_of(report).macs.keys()
+    typed = [change for change, types in TYPES.items() if types.keys() & multiplied]
+    sized = list(_list_smaller(report, again)) if again else []
+    return [
+        *(Variant(change, cache(partial(retype_report, report, TYPES[change]))) for change in typed),
+        *sized,
+        *(_combine(typed[-1], size) for size in sized if typed),
+    ]
+
+
+def _combine(change: str, size: Variant) -> Variant:
+    """A change of type on top of one of size."""
+
+    def make() -> CostReport | None:
+        smaller = size.report()
+        return smaller and retype_report(smaller, TYPES[change])
+
+    return Variant(f"{change} and {size.change}", cache(make))
+
+
+def _list_smaller(report: CostReport, again: Again) -> Iterator[Variant]:
+    """A batch of one, and smaller inputs."""
+    graph, batch = report.graph, batch_dim(report.graph)
+    given = {dim.name: dim.value for dim in graph.dims if not _is_unnamed(dim)}
+    if batch is not None and batch_of(graph) > 1:
+        yield Variant("batch 1", cache(partial(_try_count, again, batch.at(1, {}, given))))
+    batched = {dim.name for dim in batch.dims} if batch else set()
+    sizes = {dim.name: dim.value for dim in graph.dims if dim.places and dim.name not in batched and dim.value >= LEAST}
+    for fraction in FRACTIONS if sizes else ():
+        smaller = {
+            name: max(int(size * fraction), 1) if size % STEP else max(round(size * fraction / STEP), 1) * STEP
+            for name, size in sizes.items()
+        }
+        change = ", ".join(f"{name} {size}" for name, size in smaller.items())
+        yield Variant(change, cache(partial(_try_count, again, _set_dims(graph, given, smaller))))
+
+
+def _try_count(again: Again, sizes: Mapping[str, Any]) -> CostReport | None:
+    try:
+        return again(shapes=sizes["shapes"], dims=sizes["dims"])
+    except OnnxCostError:
+        return None
+
+
+def _set_dims(graph: Graph, given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The arguments that set the dims: a symbol by its name, one without a name in its input's shape."""
+    shapes: dict[str, list[int]] = {}
+    for dim in graph.dims:
+        for name, axis in dim.places if _is_unnamed(dim) and dim.name in sizes else ():
+            tensor = next(tensor for tensor in graph.inputs if tensor.name == name)
+            shapes.setdefault(name, list(tensor.shape))[axis] = sizes[dim.name]
+    named = {dim.name for dim in graph.dims if not _is_unnamed(dim)}
+    return {"shapes": shapes, "dims": {**given, **{name: size for name, size in sizes.items() if name in named}}}
+
+
+def _is_unnamed(dim: BoundDim) -> bool:
+    return dim.name in {f"{name}[{axis}]" for name, axis in dim.places}

@@ -155,7 +155,12 @@ def lower_bound(device: Device, demand: Demand) -> Bound:
     are multiplied with, the inputs and the outputs, each once, save as much as the chip can hold from one run to the next;
     weights in a flash come from there, save as much as the memory holds.
     """
-    rates = {dtype: _rate(device, dtype) for dtype in demand.macs}
+    rates = dict.fromkeys(demand.macs, 0.0)
+    for kind, part in device.parts.items():
+        alone = replace(device, parts={kind: part})
+        for dtype in rates:
+            peak = products(alone, dtype)
+            rates[dtype] += part.headroom * peak.rate if peak else 0.0
     work = sum(2 * macs / rates[dtype] for dtype, macs in demand.macs.items())
     if not has_flash(device):
         moved, kept = demand.operands + demand.ends, on_chip(device).most
@@ -163,12 +168,6 @@ def lower_bound(device: Device, demand: Demand) -> Bound:
     kept = device.memory_bytes or 0
     beyond = _seconds(demand.operands - kept, device.value("flash_bandwidth"))
     return Bound(rates, work, demand.operands, kept, max(beyond, _seconds(demand.ends, device.bandwidth)))
-
-
-def _rate(device: Device, dtype: str) -> float:
-    """Of all parts together, at their highest clocks."""
-    peaks = ((part, products(replace(device, parts={kind: part}), dtype)) for kind, part in device.parts.items())
-    return sum(part.headroom * peak.rate for part, peak in peaks if peak)
 
 
 def _seconds(count: int, bandwidth: float | None) -> float:
@@ -226,7 +225,8 @@ class Roofline:
             return replace(known, unsupported=unsupported)
         bound = lower_bound(device, demand).seconds
         missing = () if device.bandwidth else ("bandwidth",)
-        if missing and not _stays_on_chip(device, demand):
+        stays_on_chip = device.kind == "microcontroller" or demand.weights <= on_chip(device).most
+        if missing and not (device.kind in WITHOUT_BANDWIDTH and stays_on_chip):
             return replace(known, bound=bound, missing=missing)
         nodes = tuple(_node_times(device, demand))
         part = efficiency(device, self.part_of(demand.dtype))
@@ -261,11 +261,6 @@ def _notes(key: Same) -> tuple[str, ...]:
     if report.bound in ("upper", "mixed"):
         notes.append("where data decides what is done, the times are of the most that it can be")
     return tuple(notes)
-
-
-def _stays_on_chip(device: Device, demand: Demand) -> bool:
-    fits = device.kind == "microcontroller" or demand.weights <= on_chip(device).most
-    return device.kind in WITHOUT_BANDWIDTH and fits
 
 
 class _Costs(NamedTuple):

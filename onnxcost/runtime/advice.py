@@ -1,4 +1,4 @@
-"""What makes a measurement less trustworthy, and what to do about it: one small function for each kind."""
+"""What makes a measurement less trustworthy and what to do about it: a function for each kind of advice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onnxcost.measurement import LEAST_RUNS, Advice, Measurement
 from onnxcost.runtime.session import find_provider
 
 BUSY_CORES, BUSY_SHARE = 0.25, 0.05
-"""Other work is worth a word from so many cores on that are also such a share of the usable ones."""
+"""Other work is reported from this many cores on, if they are also this share of the usable ones."""
 SLOW_CLOCK = 0.8
 SLOW_FIRST_RUN, LONG_FIRST_RUN = 10, 0.01
 """Times the median, and seconds: a first run beyond both is slow."""
@@ -21,7 +21,7 @@ VARIATION = 0.025
 
 
 def advice(measurement: Measurement) -> tuple[Advice, ...]:
-    """All that there is to say on a measurement, causes before effects."""
+    """The advice on a measurement, causes before effects."""
     on_device = bool(find_provider(measurement.settings.provider).device)
     texts = ((kind, find(measurement)) for kind, find in KINDS.items() if not (on_device and kind in OF_HOST))
     return tuple(Advice(kind, text) for kind, text in texts if text is not None)
@@ -58,13 +58,13 @@ def _cores(measurement: Measurement) -> str | None:
     if usable >= cores or _busy_threads(measurement) not in (0, int(usable)):
         return None
     return (
-        f"affinity or a control group leaves {usable:g} of {cores} cores, and the figures are those of so small a machine: "
+        f"affinity or a control group leaves {usable:g} of {cores} cores, and the figures are those of a machine that small: "
         "lift the limit (taskset, docker --cpus) to measure the whole one"
     )
 
 
 def _busy_threads(measurement: Measurement) -> int:
-    """The session's own threads, less the one that calls, and the calling ones of all streams; 0 where they are not known."""
+    """The threads of the session and those of all streams that call it; 0 where they are not known."""
     threads, _ = measurement.threads
     return threads - 1 + measurement.settings.concurrency if threads else 0
 
@@ -73,14 +73,16 @@ def _slow_first_run(measurement: Measurement) -> str | None:
     times = measurement.first_run_seconds / measurement.latency.median
     if times < SLOW_FIRST_RUN or measurement.first_run_seconds < LONG_FIRST_RUN:
         return None
-    return f"the first run took {times:,.0f} times the median and is in none of the figures: run a model once before it serves"
+    return (
+        f"the first run took {times:,.0f} times the median and is in none of the figures: run a model once before you serve it"
+    )
 
 
 def _fast_runs(measurement: Measurement) -> str | None:
     if measurement.latency.median >= FAST_RUN:
         return None
     return (
-        "the runs are so short that the call from Python, some microseconds, is a good part of them: "
+        "the runs are so short that the call from Python, a few microseconds, is a large part of them: "
         "larger batches show the model's own time (--batches 1,8,64)"
     )
 
@@ -88,8 +90,8 @@ def _fast_runs(measurement: Measurement) -> str | None:
 def _few_runs(measurement: Measurement) -> str | None:
     if measurement.runs >= LEAST_RUNS:
         return None
-    interval = "" if measurement.latency.median_ci95 else ", and too little for an interval of the median"
-    return f"{measurement.runs} runs tell little of the percentiles{interval}: ask for more (--runs {LEAST_RUNS})"
+    interval = "" if measurement.latency.median_ci95 else " and are too few for an interval of the median"
+    return f"{measurement.runs} runs say little about the percentiles{interval}: ask for more (--runs {LEAST_RUNS})"
 
 
 def _wide_interval(measurement: Measurement) -> str | None:
@@ -114,8 +116,8 @@ def _drift(measurement: Measurement) -> str | None:
     if drift > 0:
         seconds = ceil(5 * measurement.wall_seconds)
         return (
-            f"the later half of the runs is {_percent(drift)} slower than the first, as on a machine that grows hot or busy: "
-            f"let it rest, or measure what lasts (--seconds {seconds})"
+            f"the later half of the runs is {_percent(drift)} slower than the first, as on a machine that gets hot or busy: "
+            f"let it cool, or measure the steady state (--seconds {seconds})"
         )
     warmup = measurement.warmup_runs + measurement.runs // 2
     return f"the later half of the runs is {_percent(-drift)} faster than the first: warm up for longer (--warmup {warmup})"
@@ -136,8 +138,8 @@ def _variation(measurement: Measurement) -> str | None:
     if variation <= VARIATION:
         return None
     return (
-        f"the times vary by {_percent(variation)} (σ / mean; {_percent(VARIATION)} is calm): compare medians, not means; "
-        "a fixed frequency and cores of its own (taskset) calm a process"
+        f"the times vary by {_percent(variation)} (σ / mean; {_percent(VARIATION)} is steady): compare medians, not means; "
+        "a fixed frequency and cores of its own (taskset) make a process steadier"
     )
 
 
@@ -159,4 +161,4 @@ KINDS: Mapping[str, Callable[[Measurement], str | None]] = {
     "variation": _variation,
 }
 OF_HOST = frozenset({"load", "frequency", "threads", "cores"})
-"""What does not matter where the model runs on a device of its own."""
+"""Advice that does not apply to a model that runs on a device other than the CPU."""

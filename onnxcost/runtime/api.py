@@ -14,9 +14,9 @@ from onnxcost.measurement import Measurement, Settings
 from onnxcost.report import CostReport
 from onnxcost.runtime.advice import advice
 from onnxcost.runtime.inputs import batch_dim, batch_of
+from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.prepare import Prepared, build_request, prepare, read_once
 from onnxcost.runtime.profile import ArenaUse, Profile
-from onnxcost.runtime.profile_matching import match_nodes
 from onnxcost.runtime.protocol import Profiled, Timed
 from onnxcost.runtime.session import find_provider
 from onnxcost.runtime.supervisor import OnProgress, answer, answers
@@ -40,8 +40,8 @@ def measure(
     """Run ``model`` with onnxruntime in a child process: its latency, throughput, achieved FLOP/s and memory.
 
     The first arguments are those of ``onnxcost.estimate``; ``report`` is its result where it is at hand. ``inputs`` maps
-    input names to the .npy or .npz files to feed, several to be cycled; other inputs are made up. Keywords that are fields of
-    Settings change it: ``measure("model.onnx", provider="cuda", runs=100)``.
+    input names to the .npy or .npz files to feed, several to be cycled; other inputs are synthetic. Keywords that are fields
+    of Settings change it: ``measure("model.onnx", provider="cuda", runs=100)``.
 
     Raises MeasurementError where the model cannot be run, and what ``onnxcost.estimate`` raises.
     """
@@ -105,7 +105,7 @@ def _measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgre
 
 
 def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse) -> Measurement:
-    """What the child told and what the estimate knows, as one, with the advice there is to give on it."""
+    """The measurement from the child's figures and the estimate's, with the advice on it."""
     report = ready.report
     measurement = Measurement(
         settings=settings,
@@ -132,7 +132,7 @@ def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: 
 
 
 def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
-    """The times, and the arena's use, which comes second: where that run fails, the times stand."""
+    """The times and the arena's use. If the run that measures the arena fails, the times still stand."""
     times = answer(messages, Timed)
     try:
         return times, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
@@ -141,7 +141,7 @@ def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
 
 
 def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """The settings with some fields changed; raises InputError for a field or a provider that there is not."""
+    """The settings with some fields changed; raises InputError for an unknown field or provider."""
     names = {field.name for field in fields(Settings)}
     if unknown := changes.keys() - names:
         raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
@@ -207,7 +207,7 @@ def trace(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> CostReport:
-    """The cost of ``model`` as one unoptimised run of it shows: true shapes, the branches taken, the iterations of loops.
+    """The cost of ``model`` as one unoptimized run of it shows: true shapes, the branches taken, the iterations of loops.
 
     Of the settings only threads, seed and timeout matter. Arguments and errors as in ``onnxcost.measure``.
     """

@@ -1,4 +1,4 @@
-"""``onnxcost devices calibrate``: small models timed on this machine, and what their times say of it."""
+"""``onnxcost devices calibrate``: times small models on this machine and derives its rates."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.files import create_file
+from onnxcost.frontend.probe_models import Probe
 from onnxcost.graph import Graph
-from onnxcost.hardware.calibration.model import Calibration, Machine, Probed, Speeds, speeds
-from onnxcost.hardware.calibration.probe import Probe
+from onnxcost.hardware.calibration.model import Calibration, Machine, Probed, speeds
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
 from onnxcost.measurement import Settings
-from onnxcost.ort_optimizer.kernels import KernelRun, kernel_runs
+from onnxcost.ort_optimizer.kernels import kernel_runs
 from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
 from onnxcost.runtime.api import change_settings
 from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.run_folder import run_folder
-from onnxcost.runtime.supervisor import OnProgress, answers
+from onnxcost.runtime.supervisor import OnProgress, answer, answers
 from onnxcost.runtime.tasks import BLOCKS, ProbeTimings
 
 BOTH = (1, None)
@@ -35,10 +34,9 @@ def calibrate(
     threads: Sequence[int | None] = BOTH,
     on_progress: OnProgress | None = None,
 ) -> Calibration:
-    """Measure this machine through onnxruntime: a minute of small models, with each number of threads (None: its own choice).
+    """Measure this machine through onnxruntime: a minute of small models for each number of threads (None: onnxruntime's).
 
-    ``name`` is what the machine is to be called, else after its device. Raises MeasurementError where onnxruntime cannot be
-    used.
+    ``name`` is the name of the machine, by default its device's. Raises MeasurementError where onnxruntime cannot be used.
     """
     settings = change_settings(settings, {})
     chosen = probes()
@@ -47,12 +45,15 @@ def calibrate(
         _write_probe(blocked_probe(), Path(folder, BLOCKS))
         found = {}
         for index, count in enumerate(threads):
-            timings = _time_probes(replace(settings, threads=count), folder, _share_of(on_progress, index, len(threads)))
+            request = Request("calibrate", folder, (), replace(settings, threads=count), folder)
+            timings = answer(answers(request, _share_of(on_progress, index, len(threads))), ProbeTimings)
             found[timings.threads[0]] = timings
     last = list(found.values())[-1]
-    kernels = [_kernels(graph, last.blocked) for graph in graphs]
+    untimed = [_describe_probe(probe, graph, last.blocked) for probe, graph in zip(chosen, graphs, strict=True)]
+    # Named as the devices of the catalogue are.
+    own_name = "-".join(re.findall(r"[a-z0-9]+", last.device.name.lower())) or "this-machine"
     return Calibration(
-        name=name or _name(last.device.name),
+        name=name or own_name,
         machine=Machine(
             last.device.name,
             last.device.memory_bytes or 0,
@@ -63,8 +64,17 @@ def calibrate(
             last.blocked,
         ),
         date=datetime.datetime.now(datetime.UTC).date(),
-        speeds={count: _speeds(chosen, kernels, timings) for count, timings in found.items()},
-        unrest=max(timings.unrest for timings in found.values()),
+        speeds={
+            count: speeds(
+                [
+                    probed._replace(seconds=seconds)
+                    for probed, seconds in zip(untimed, timings.seconds, strict=True)
+                    if seconds is not None
+                ]
+            )
+            for count, timings in found.items()
+        },
+        noise=max(timings.noise for timings in found.values()),
     )
 
 
@@ -81,44 +91,19 @@ def _write_probe(probe: Probe, path: Path) -> Graph:
     return estimate(path).graph
 
 
-def _time_probes(settings: Settings, folder: str, on_progress: OnProgress | None) -> ProbeTimings:
-    for message in answers(Request("calibrate", folder, (), settings, folder), on_progress):
-        if isinstance(message, ProbeTimings):
-            return message
-    raise MeasurementError("the process that ran the probes ended without a result")
-
-
-class Kernels(NamedTuple):
-    """What runs in a probe, and the bytes that it works with."""
-
-    tasks: tuple[KernelRun, ...]
-    footprint: float
-
-
-def _kernels(graph: Graph, blocked: bool) -> Kernels:
-    """As of any model."""
+def _describe_probe(probe: Probe, graph: Graph, blocked: bool) -> Probed:
+    """What runs in a probe and the bytes that it works with, as for any model; not yet timed."""
     steps = optimize(graph, blocked=blocked)
-    return Kernels(tuple(task for step in steps for task in kernel_runs(step)), footprint_of(graph, steps))
-
-
-def _speeds(chosen: Sequence[Probe], kernels: Sequence[Kernels], timings: ProbeTimings) -> Speeds:
-    timed = zip(chosen, kernels, timings.seconds, strict=True)
-    found = [Probed(probe.family, its.tasks, seconds, its.footprint) for probe, its, seconds in timed if seconds is not None]
-    return speeds(found)
-
-
-def _name(device: str) -> str:
-    """As the catalogue's names are written."""
-    return "-".join(re.findall(r"[a-z0-9]+", device.lower())) or "this-machine"
+    return Probed(probe.family, tuple(run for step in steps for run in kernel_runs(step)), 0.0, footprint_of(graph, steps))
 
 
 def _share_of(on_progress: OnProgress | None, index: int, count: int) -> OnProgress | None:
-    """Tells how far one of several goes is as a share of all."""
+    """Reports the progress of one of ``count`` passes as a share of all of them."""
     if on_progress is None:
         return None
 
-    def say(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         done = None if progress.done is None else (index + progress.done) / count
         on_progress(progress._replace(done=done))
 
-    return say
+    return report

@@ -1,4 +1,4 @@
-"""The machine that a model runs on: processor, GPU, memory, the limits of control groups, and other load."""
+"""The machine that runs the model: processor, GPU, memory, the limits of control groups, and other load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ ROOT = Path("/")
 
 def cpu_limit(root: Path = ROOT) -> float | None:
     """How many cores' worth of time the process may use; None without a limit. ``root`` is that of the file system."""
-    return min((limit for folder in _folders(root, "cpu") if (limit := _cpu_limit(folder)) is not None), default=None)
+    limits = []
+    for folder in _folders(root, "cpu"):
+        # ``cpu.max`` holds both numbers.
+        words = _text(folder / "cpu.max", folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us").split()
+        if len(words) == 2 and words[0].isdecimal():
+            limits.append(int(words[0]) / int(words[1]))
+    return min(limits, default=None)
 
 
 def free_memory(root: Path = ROOT) -> int | None:
@@ -29,10 +35,10 @@ def free_memory(root: Path = ROOT) -> int | None:
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
-    """The process's groups that the controller may limit, and those around them.
+    """The control groups of the process that the controller may limit, innermost first.
 
-    In a container they may not be there: /proc can name a path of the host, while the container's own group is mounted as
-    the topmost.
+    In a container they may not exist: /proc can name a path of the host, while the container's own group is mounted at the
+    top.
     """
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -44,15 +50,8 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
             yield root / "sys/fs/cgroup" / (controller if controllers else "") / parent.relative_to("/")
 
 
-def _cpu_limit(folder: Path) -> float | None:
-    """Quota / period: ``cpu.max`` holds both."""
-    words = _text(folder / "cpu.max", folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us").split()
-    quota, period = words if len(words) == 2 else ("max", "")
-    return int(quota) / int(period) if quota.isdecimal() else None
-
-
 def _free_memory(folder: Path) -> int | None:
-    """The limit less what is used; cached files that nobody has read lately count as free, as in Kubernetes."""
+    """The limit less what is used; cached files that were not read recently count as free, as in Kubernetes."""
     limit = _text(folder / "memory.max", folder / "memory.limit_in_bytes").strip()
     usage = _text(folder / "memory.current", folder / "memory.usage_in_bytes").strip()
     if not limit.isdecimal() or not usage.isdecimal():
@@ -63,11 +62,11 @@ def _free_memory(folder: Path) -> int | None:
 
 
 def _text(*paths: Path) -> str:
-    """The files' texts, one after the other; those that cannot be read are left out."""
+    """The texts of the files, concatenated; files that cannot be read are left out."""
     texts = []
     for path in paths:
         try:
-            texts.append(path.read_text())
+            texts.append(path.read_text(errors="replace"))
         except OSError:
             continue
     return "\n".join(texts)
@@ -77,9 +76,9 @@ LEAST_WATCHED = 0.1
 
 
 def environment(other_work: float | None) -> Environment:
-    """The machine as it is now; ``other_work`` is the load that there was during the runs.
+    """The machine as it is now; ``other_work`` is the other load during the runs.
 
-    To be asked for right behind the runs, while the cores still have the frequency that they ran at.
+    Call it right after the runs, while the cores still have the frequency that they ran at.
     """
     from onnxcost.runtime.session import onnxruntime
 
@@ -103,10 +102,10 @@ def usable_cores(root: Path = ROOT) -> float:
 
 
 def watch_load() -> Callable[[], float | None]:
-    """Watches other work from now on. What it returns tells how many cores' worth of it there has been since.
+    """Watch other work from now on: the function that it returns tells how many cores' worth of it there has been since.
 
-    It is that on the cores which the process may use, and what a hypervisor took for others counts too. None where it cannot
-    be seen, or in so short a time: systems count in hundredths of a second.
+    Only the cores that the process may use count, with the time that a hypervisor took for others. None where it cannot be
+    seen, or not in so short a time: systems count in hundredths of a second.
     """
     import psutil
 
@@ -116,7 +115,7 @@ def watch_load() -> Callable[[], float | None]:
     def load() -> float | None:
         busy, seconds = psutil.cpu_percent(percpu=True), time.perf_counter() - start
         allowed: list[float] = [busy[core] / 100 for core in _affinity() if core < len(busy)]
-        # A sandbox may show a machine that has never worked.
+        # A sandbox may show a machine that has done no work at all.
         if seconds < LEAST_WATCHED or not allowed or not sum(psutil.cpu_times()):
             return None
         return max(sum(allowed) - (time.process_time() - own) / seconds, 0.0)
@@ -125,7 +124,7 @@ def watch_load() -> Callable[[], float | None]:
 
 
 def available_memory() -> int:
-    """How many bytes the process can take before the machine, its control group or its limit of address space refuses."""
+    """How many bytes the process can take before the machine, a control group or the address space limit refuses."""
     import psutil
 
     limits = (psutil.virtual_memory().available, free_memory(), _free_addresses())
@@ -151,11 +150,16 @@ def _free_addresses() -> int | None:
 
 
 def peak_rss(root: Path = ROOT) -> int | None:
-    """The largest resident set of this process so far, bytes; None where the system does not tell it."""
+    """The largest resident set of this process so far, bytes; None where the system does not say."""
     if sys.platform == "linux":
-        # Not getrusage: what it tells starts from the peak of the process that started this one.
+        # Not getrusage: its figure starts from the peak of the process that started this one.
         return next(
-            (int(line.split()[1]) * 1024 for line in _lines(root / "proc/self/status") if line.startswith("VmHWM:")), None
+            (
+                int(line.split()[1]) * 1024
+                for line in _text(root / "proc/self/status").splitlines()
+                if line.startswith("VmHWM:")
+            ),
+            None,
         )
     if sys.platform == "win32":
         import psutil
@@ -168,18 +172,13 @@ def peak_rss(root: Path = ROOT) -> int | None:
 
 
 def cpu_name(root: Path = ROOT) -> str:
-    """The processor as its maker calls it; where that cannot be found the name of its architecture."""
+    """The maker's name for the processor; the architecture where that cannot be found."""
     ask = CPU_NAMES.get(sys.platform)
     return (ask(root) if ask else "") or platform.processor() or platform.machine()
 
 
-def _linux_cpu(root: Path) -> str:
-    # The kernel names x86 processors alone. Of others it tells numbers, and lscpu knows whose they are.
-    return _model_name(_lines(root / "proc/cpuinfo")) or _model_name(_output("lscpu").splitlines())
-
-
-def _model_name(lines: Sequence[str]) -> str:
-    fields = (line.partition(":") for line in lines)
+def _model_name(text: str) -> str:
+    fields = (line.partition(":") for line in text.splitlines())
     names = (value.strip() for key, _, value in fields if key.strip().lower() == "model name")
     return next((name for name in names if name not in ("", "-")), "")
 
@@ -194,19 +193,20 @@ def _windows_cpu(root: Path) -> str:
 
 
 CPU_NAMES: Mapping[str, Callable[[Path], str]] = {
-    "linux": _linux_cpu,
+    # The kernel names x86 processors only. Of others it gives numbers, which lscpu can translate.
+    "linux": lambda root: _model_name(_text(root / "proc/cpuinfo")) or _model_name(_output("lscpu")),
     "darwin": lambda root: _output("sysctl", "-n", "machdep.cpu.brand_string").strip(),
     "win32": _windows_cpu,
 }
 
 
 def _frequencies() -> tuple[float | None, float | None]:
-    """Of the fastest core, in Hz: what it runs at, and what it could."""
+    """The current and the highest frequency of the fastest core, in Hz."""
     import psutil
 
     try:
         cores = psutil.cpu_freq(percpu=True) or ()
-    except Exception:  # Where it does not work it raises what its system calls raise, or is not there at all.
+    except Exception:  # Where it is not supported, it raises what its system calls raise, or does not exist.
         return None, None
     now, most = max((core.current for core in cores), default=0), max((core.max for core in cores), default=0)
     return now * 1e6 or None, most * 1e6 or None
@@ -217,22 +217,15 @@ def _cores() -> int:
 
 
 def _affinity() -> list[int]:
-    """The numbers of the cores that the process may run on; all where the system knows no such choice."""
+    """The numbers of the cores that the process may run on; all of them where the system has no affinity."""
     import psutil
 
     process = psutil.Process()
     return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else list(range(_cores()))
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
 def _output(*command: str) -> str:
-    """What a command prints; nothing where it is not there or does not answer."""
+    """What a command prints; nothing where it is missing or does not answer."""
     in_english = {**os.environ, "LC_ALL": "C"}
     try:
         return subprocess.run(
@@ -256,7 +249,7 @@ class Gpu(NamedTuple):
 
 
 def device_of(settings: Settings) -> MeasuredDevice:
-    """The device that the settings run on; UNKNOWN where nothing tells of it. Never an error."""
+    """The device that the settings run on; UNKNOWN where it cannot be found out."""
     name = find_provider(settings.provider).name
     if name in _ON_CPU or (name == "openvino" and settings.provider_options.get("device_type", "CPU").startswith("CPU")):
         return MeasuredDevice(cpu_name(), memory_bytes=physical_memory())
@@ -269,7 +262,7 @@ def _device(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -> 
     """The GPU that CUDA counts as ``device_id``: of those in CUDA_VISIBLE_DEVICES, which names them by number or UUID."""
     names = {gpu.name for gpu in gpus}
     if len(names) > 1 and environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
-        # Here they are in the order of their places, CUDA puts the fastest first.
+        # Here they are in the order of their PCI slots; CUDA puts the fastest first.
         return UNKNOWN
     visible = environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(len(gpus))))).split(",")
     with suppress(ValueError, IndexError, StopIteration):
@@ -281,9 +274,9 @@ def _device(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -> 
 
 
 def _gpus() -> Sequence[Gpu]:
-    """The machine's NVIDIA GPUs, in the order of their places; none where neither the library nor the program is there."""
+    """The machine's NVIDIA GPUs in the order of their PCI slots; none without the library and the program."""
     for source in (_by_nvml, _by_nvidia_smi):
-        # What is asked for adornment's sake must not end a measurement, whatever a driver comes up with.
+        # A name for the report must not end a measurement, whatever a driver raises.
         with suppress(Exception):
             return source()
     return ()
@@ -310,7 +303,7 @@ def _by_nvml() -> Sequence[Gpu]:
 
 
 def _by_nvidia_smi() -> Sequence[Gpu]:
-    """The program that comes with the driver; it tells memory in MiB."""
+    """By the program that comes with the driver, which gives memory in MiB."""
     query = ("--query-gpu=uuid,name,driver_version,memory.total", "--format=csv,noheader,nounits")
     done = subprocess.run(("nvidia-smi", *query), capture_output=True, text=True, timeout=10, check=True)
     rows = [line.split(", ") for line in done.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""What onnxruntime raises and logs, said in one line: what is wrong, where, and what to do about it."""
+"""The errors and logs of onnxruntime in one line: what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,15 @@ class Known(NamedTuple):
     pattern: str
     sentence: str | Callable[[re.Match[str]], str]
 
+    def translate(self, match: re.Match[str]) -> str:
+        """The sentence for a match of the pattern."""
+        if not isinstance(self.sentence, str):
+            return self.sentence(match)
+        groups = match.groupdict()
+        return self.sentence.format(**groups | {"node": f" '{groups['node']}'" if groups.get("node") else ""})
 
-_COUNT = "--no-run counts it all the same"
+
+_COUNT = "--no-run counts it anyway"
 _FEED = "give real ones with --input NAME=FILE.npy"
 _RUNNING = r".*while running (?P<op>\S+) node\. Name:'(?P<node>.*?)' Status Message: "
 
@@ -90,7 +97,7 @@ OPERATORS: Sequence[Known] = (
     ),
 )
 MODELS: Sequence[Known] = (
-    Known(r"(?i)protobuf parsing failed", "the file is no ONNX model, or not all of one"),
+    Known(r"(?i)protobuf parsing failed", "the file is not a complete ONNX model"),
     Known(r"(?i)exceed\w* maximum protobuf size", "the model is over protobuf's 2 GB: keep its weights in a file beside it"),
     Known(r"No graph was found in the protobuf|ModelProto does not have a graph", "the file has no graph in it"),
     Known(r"failed:Load model (?P<file>.+?) failed\. File doesn't exist", "there is no file '{file}'"),
@@ -115,13 +122,13 @@ INPUTS: Sequence[Known] = (
         _RUNNING + r"(?P<what>.*?(?:\bind(?:ex|ices)\b|out of (?:data )?bounds|out of range).*)",
         f"{{op}}{{node}} was given an index that does not fit: {{what}}; {_FEED}",
     ),
-    Known(_RUNNING + r"(?P<what>.*)", f"{{op}}{{node}} failed: {{what}}; if the made-up inputs do not fit, {_FEED}"),
+    Known(_RUNNING + r"(?P<what>.*)", f"{{op}}{{node}} failed: {{what}}; if the synthetic inputs do not fit, {_FEED}"),
 )
 FAILURES: Sequence[Known] = (*MACHINE, *WEIGHTS, *OPERATORS, *MODELS, *INPUTS)
-"""Searched in this order: the first that is found is what is said."""
+"""In the order in which they are searched: the first match counts."""
 
 _NOISE = re.compile(
-    r"\x1b\[[\d;]*m"  # colours
+    r"\x1b\[[\d;]*m"  # colors
     r"|\d{4}-\d\d-\d\d [\d:.]+ (?=\[)|\[[VIWEF]:onnxruntime:[^\]]*\] "  # where a log line comes from
     r"|\[ONNXRuntimeError\] : \d+ : \w+ : "
     # a place in the source and the function there
@@ -130,42 +137,35 @@ _NOISE = re.compile(
     r"|Error in execution: |Exception during initialization: |Failed to load model with error: "
 )
 _CONDITION = re.compile(r"(?:^(?!.*Status Message: )|(?<=Status Message: )).*? was false\. (?=\S)")
-"""What onnxruntime had checked, where it says in words as well what is wrong."""
+"""The source of a check in onnxruntime, where a message in words follows."""
 
 
 def reason(error: BaseException | str) -> str:
-    """Why something failed, in one line: what is known of onnxruntime in our words, the rest in its own less their noise.
+    """Why something failed, in one line: a known failure of onnxruntime in our words, others in its own without their noise.
 
-    ``error`` may be what a library wrote to its log: the first error in it counts.
+    ``error`` may also be a library's log, of which the first error counts.
     """
     if isinstance(error, OnnxCostError):
         return str(error)
     text = _CONDITION.sub("", " ".join(_NOISE.sub("", " ".join(_words(error).split())).split()))
-    said = next((_translate(known, match) for known in FAILURES if (match := re.search(known.pattern, text))), text)
+    said = next((known.translate(match) for known in FAILURES if (match := re.search(known.pattern, text))), text)
     return said if len(said) <= MOST_CHARACTERS else f"{said[: MOST_CHARACTERS - 1].rstrip()}…"
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """Why a process died, of what it wrote last: a line that says what the machine refused, else an error, else the last."""
+    """Why a process died, from its last lines: one that says what the machine refused, else an error, else the last."""
     last = list(reversed(lines))
     refused = (line for line in last if any(re.search(known.pattern, line) for known in MACHINE))
     return reason(next(refused, next((line for line in last if "error" in line.lower()), "".join(last[:1]))))
 
 
 def _words(error: BaseException | str) -> str:
-    """What an error says, and its type where that alone would not tell."""
+    """The text of an error, with its type where the text alone would not do."""
     while isinstance(error, ImportError) and isinstance(error.__context__, (ImportError, MemoryError)):
-        error = error.__context__  # the first of them, which the others only pass on
+        error = error.__context__  # the others only pass the first one on
     text = str(error)
     if isinstance(error, str):
         return next((line for line in text.splitlines() if "[E:onnxruntime" in line), text)
     if text and (isinstance(error, (RuntimeError, ValueError, OSError)) or type(error).__module__.startswith("onnxruntime")):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _translate(known: Known, match: re.Match[str]) -> str:
-    if not isinstance(known.sentence, str):
-        return known.sentence(match)
-    groups = match.groupdict()
-    return known.sentence.format(**groups | {"node": f" '{groups['node']}'" if groups.get("node") else ""})

@@ -23,7 +23,7 @@ _DTYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
 
 
 class Recorded(NamedTuple):
-    """What the events tell. ``memory`` covers all runs, ``executed`` and ``run_seconds`` those that were asked for."""
+    """What the events say. ``memory`` covers all runs, ``executed`` and ``run_seconds`` those that were asked for."""
 
     executed: tuple[ExecutedNode, ...]
     run_seconds: tuple[float, ...]
@@ -46,28 +46,34 @@ class EventSpan(NamedTuple):
 
     @property
     def own_seconds(self) -> float:
-        """What is left of its time without the spans inside it."""
+        """Its time without that of the spans inside it."""
         return MICROSECOND * (self.duration - sum(span.duration for span in self.inside))
 
     @property
     def node(self) -> tuple[str, str, int]:
-        """Name, operator and index: those of one node in its graph."""
+        """Name, operator and index, which tell the nodes of a graph apart."""
         arguments = self.arguments
         return self.name, arguments["op_name"], int(arguments["node_index"])
 
 
-def read_profile(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
-    """What the profile in the file tells, the first ``warmup`` runs left out; raises MeasurementError."""
+def read_profile(path: str, warmup: int = 0, fastest_share: float = 1.0) -> Recorded:
+    """The profile in the file: of the runs after the first ``warmup``, the share that is the fastest.
+
+    Raises MeasurementError for a file that breaks off or has no such run.
+    """
     events = read_events(path)
     runs = sorted((event["ts"], event["dur"]) for event in events if event["name"] == _RUN)
     if len(runs) <= warmup:
         raise MeasurementError(
             "onnxruntime recorded no run to its end: a run has more nodes than it keeps events of (1,000,000)"
         )
-    nodes = [(_index_of_run(span, runs), span) for span in _top_nodes(_spans(events))]
-    kept = _fastest_runs(runs, warmup, calmest)
+    # The nodes of the model's graph. Where nodes run side by side, only some lie inside the pass, which is one thread's.
+    nodes = [node for span in _spans(events) for node in ([span] if span.is_node else span.inside)]
+    # A node that was disturbed once would lead a table of means.
+    shortest_first = sorted(range(warmup, len(runs)), key=lambda run: runs[run][1])
+    kept = set(shortest_first[: ceil(fastest_share * len(shortest_first))])
     return Recorded(
-        executed=_executed_nodes(span for run, span in nodes if run in kept),
+        executed=_executed_nodes(node for node in nodes if _index_of_run(node, runs) in kept),
         run_seconds=tuple(MICROSECOND * runs[run][1] for run in sorted(kept)),
         memory=_arena_use(events, runs[0]),
     )
@@ -76,21 +82,15 @@ def read_profile(path: str, warmup: int = 0, calmest: float = 1.0) -> Recorded:
 def read_events(path: str, hook: Callable[[dict[str, Any]], Any] | None = None) -> list[Any]:
     """The events in the file of a profile, each as ``hook`` makes it of its object.
 
-    Raises MeasurementError for a file that breaks off: onnxruntime does not tell that it could not write all of it.
+    Raises MeasurementError for a file that breaks off: onnxruntime does not check what it wrote.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return json.load(file, object_hook=hook)  # type: ignore[no-any-return]
     except (OSError, ValueError) as error:
         what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' cannot be read to its end"  # noqa: PTH120
-        why = f"is there no room (df), or a limit on the size of files (ulimit -f)? ({error})"
+        why = f"is the disk full (df), or is there a limit on the size of files (ulimit -f)? ({error})"
         raise MeasurementError(f"{what}: {why}") from None
-
-
-def _fastest_runs(runs: Sequence[tuple[int, int]], warmup: int, share: float) -> set[int]:
-    """The shortest of the runs behind the warm-up: a node that was disturbed once would lead a table of means."""
-    shortest_first = sorted(range(warmup, len(runs)), key=lambda run: runs[run][1])
-    return set(shortest_first[: ceil(share * len(shortest_first))])
 
 
 def _index_of_run(span: EventSpan, runs: Sequence[tuple[int, int]]) -> int:
@@ -127,18 +127,18 @@ def _nest(spans: list[EventSpan]) -> list[EventSpan]:
     return outermost
 
 
-def _top_nodes(spans: Iterable[EventSpan]) -> Iterator[EventSpan]:
-    """The nodes of the model's graph. Where nodes run side by side, only some lie inside the pass, which is one thread's."""
-    for span in spans:
-        yield from [span] if span.is_node else span.inside
-
-
 def _executed_nodes(nodes: Iterable[EventSpan]) -> tuple[ExecutedNode, ...]:
     executions: dict[tuple[Around, tuple[str, str, int]], list[EventSpan]] = {}
     bodies: dict[tuple[Around, str], list[tuple[str, ...]]] = {}
     for around, span in _with_bodies(nodes, (), bodies):
         executions.setdefault((around, span.node), []).append(span)
     known: dict[Types, Types] = {}
+
+    def types(span: EventSpan, key: str) -> Types:
+        """One object for equal types: there are far fewer of them than executions."""
+        found = types_of(span.arguments.get(key) or ())
+        return known.setdefault(found, found)
+
     return tuple(
         ExecutedNode(
             name,
@@ -146,8 +146,8 @@ def _executed_nodes(nodes: Iterable[EventSpan]) -> tuple[ExecutedNode, ...]:
             provider=spans[0].arguments.get("provider", ""),
             index=index,
             durations=tuple(span.own_seconds for span in spans),
-            inputs=tuple(_types(span.arguments.get("input_type_shape"), known) for span in spans),
-            outputs=tuple(_types(span.arguments.get("output_type_shape"), known) for span in spans),
+            inputs=tuple(types(span, "input_type_shape") for span in spans),
+            outputs=tuple(types(span, "output_type_shape") for span in spans),
             in_use_peak=max(
                 (int(span.arguments["mem_in_use_peak"]) for span in spans if "mem_in_use_peak" in span.arguments), default=None
             ),
@@ -160,7 +160,7 @@ def _executed_nodes(nodes: Iterable[EventSpan]) -> tuple[ExecutedNode, ...]:
 def _with_bodies(
     nodes: Iterable[EventSpan], around: Around, bodies: dict[tuple[Around, str], list[tuple[str, ...]]]
 ) -> Iterator[tuple[Around, EventSpan]]:
-    """The nodes and those of their bodies. Two passes are through one body where the same nodes run in them."""
+    """The nodes and those of their bodies. Passes in which the same nodes run are through the same body."""
     for span in nodes:
         yield around, span
         for each in span.inside:
@@ -171,21 +171,20 @@ def _with_bodies(
             yield from _with_bodies(each.inside, (*around, (span.name, known.index(names))), bodies)
 
 
-def _types(listed: Iterable[Mapping[str, Sequence[int]]] | None, known: dict[Types, Types]) -> Types:
-    """Like ones are one object: there are far fewer than executions."""
-    types = tuple((dtype_of(name), tuple(shape)) for each in listed or () for name, shape in each.items())
-    return known.setdefault(types, types)
+def types_of(listed: Iterable[Mapping[str, Sequence[int]]]) -> Types:
+    """The types and shapes that an event lists as ``[{"float": [1, 3]}, …]``."""
+    return tuple((dtype_of(name), tuple(shape)) for each in listed for name, shape in each.items())
 
 
 def dtype_of(name: str) -> str:
-    """Our name of an element type; those of less than a byte go by how many a byte holds, as ``Int4x2``."""
+    """Our name of an element type; one of less than a byte is named after how many a byte holds, as ``Int4x2``."""
     return _DTYPES.get(name, name.lower().removesuffix("x2").removesuffix("x4"))
 
 
 def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) -> ArenaUse:
-    """The peak of all runs, and what the first one's tensors took: later runs allocate all of them beforehand, as one block.
+    """The peak of all runs, and what the tensors of the first took: later runs allocate them in advance, as one block.
 
-    Each provider has an arena of its own: the largest is told.
+    Each provider has an arena of its own: the largest counts.
     """
     start, duration = first_run
     told = [event for event in events if "mem_in_use_peak" in event["args"]]
@@ -193,13 +192,9 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
     for event in told:
         if start <= event["ts"] <= start + duration:
             in_first.setdefault(event["args"]["provider"], []).append(event["args"])
-    return ArenaUse(
-        max((int(event["args"]["mem_in_use_peak"]) for event in told), default=None),
-        max(map(_growth, in_first.values()), default=None),
-    )
-
-
-def _growth(told: Sequence[Mapping[str, str]]) -> int:
-    """How far the bytes that were allocated for tensors rise above what they were before the first node."""
-    after = [int(arguments["mem_bytes_requested_in_use"]) for arguments in told]
-    return max(after) - after[0] + int(told[0]["mem_requested_in_use_delta"])
+    growths = []
+    for arguments in in_first.values():
+        # How far the bytes that were allocated for tensors rise above what they were before the first node.
+        after = [int(each["mem_bytes_requested_in_use"]) for each in arguments]
+        growths.append(max(after) - after[0] + int(arguments[0]["mem_requested_in_use_delta"]))
+    return ArenaUse(max((int(event["args"]["mem_in_use_peak"]) for event in told), default=None), max(growths, default=None))

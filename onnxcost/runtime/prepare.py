@@ -1,4 +1,4 @@
-"""What every run of a model needs first: its graph, a file to open, inputs to feed, and room for temporary files."""
+"""What a run of a model needs first: its graph, a file to open, inputs to feed, and a folder for temporary files."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def prepare(spec: ModelSpec, report: CostReport, seed: int = 0) -> Iterator[Prep
 
 
 def build_request(task: str, ready: Prepared, settings: Settings) -> Request:
-    """What the child is asked to do with it; ``task`` is a key of ``child.TASKS``."""
+    """What the child is asked to do with it; ``task`` is a key of ``worker.TASKS``."""
     return Request(task, ready.path, ready.feeds, settings, ready.folder)
 
 
@@ -80,7 +80,7 @@ def _on_disk(model: Any, folder: str) -> str:
         return str(path)
     path = Path(model)
     if not path.is_file():
-        raise InputError(f"'{path}' is no regular file: onnxruntime cannot open it")
+        raise InputError(f"'{path}' is not a regular file: onnxruntime cannot open it")
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError:

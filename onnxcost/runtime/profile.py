@@ -1,4 +1,4 @@
-"""The result of a profile: the time, work and traffic of every executed node, and the profile as a dict."""
+"""The result of a profile: time, work and traffic of each executed node."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class ArenaUse(NamedTuple):
-    """What onnxruntime's arena held, bytes; None where it does not tell.
+    """What onnxruntime's arena held, bytes; None where it does not say.
 
-    ``peak_bytes`` is the most that was in use, with what the arena rounds up and what nodes take for themselves while they run;
-    of the weights, those that were copied into it. ``activation_bytes`` is the most that the tensors which nodes made took:
-    the model's inputs are the caller's.
+    ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
+    copied into it. ``activation_bytes`` is the most that the outputs of nodes took, without the model's inputs, which are the
+    caller's.
     """
 
     peak_bytes: int | None = None
     activation_bytes: int | None = None
 
     def peak_activation_bytes(self, graph: Graph) -> int | None:
-        """What ``memory.peak_activation_bytes`` estimates, as it was: with the graph's inputs. None where it is not known."""
+        """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None where it is not known."""
         from onnxcost.analysis.memory import input_bytes
 
         try:
@@ -42,7 +42,7 @@ class ArenaUse(NamedTuple):
 
 NOT_TOLD = ArenaUse()
 DISTORTED = 1.25
-"""From this ratio of the nodes' times to the latency on, profiling changes the picture."""
+"""The ratio of the nodes' times to the latency from which on profiling distorts the shares."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class ProfiledNode(Spent):
 
     @property
     def reason(self) -> str:
-        """Why it, or some of it, was not counted; "" where it was."""
+        """Why it, or part of it, was not counted; "" where it was."""
         return next((cost.reason for cost in self.costs.costs if isinstance(cost, Uncounted)), "")
 
 
@@ -146,8 +146,8 @@ def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> Profiled
 
 @dataclass(frozen=True, repr=False)
 class Profile(Result):
-    """The nodes of the graph that onnxruntime really ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
-    profiled runs, which profiling makes longer. ``measurement`` is what was measured without it, None where that was not done.
+    """The nodes of the graph that onnxruntime ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
+    profiled runs, which profiling makes longer. ``measurement`` was taken without profiling; None where there is none.
     """
 
     report: CostReport
@@ -163,12 +163,12 @@ class Profile(Result):
 
     @property
     def latency(self) -> float | None:
-        """The median time of an inference that is not profiled."""
+        """The median time of an inference without profiling."""
         return None if self.measurement is None else self.measurement.latency.median
 
     @property
     def profiled_seconds(self) -> float:
-        """The mean time of a profiled run: the nodes, what is between them, and what profiling adds there."""
+        """The mean time of a profiled run: the nodes, the gaps between them, and what profiling adds there."""
         return fmean(self.run_seconds)
 
     @cached_property
@@ -178,14 +178,14 @@ class Profile(Result):
 
     @property
     def overhead(self) -> float:
-        """What a profiled run takes beyond its nodes."""
+        """The time of a profiled run outside its nodes."""
         return self.profiled_seconds - self.node_seconds
 
     @property
     def added_seconds(self) -> float | None:
-        """What profiling adds to the time of a node's execution, on average: a few microseconds, most of what quick nodes take.
+        """What profiling adds to each execution of a node, on average: a few microseconds, most of the time of quick nodes.
 
-        None where it is not known, for want of a latency or because other things made more of a difference.
+        None where it is not known: without a latency, or where other differences were larger.
         """
         executions = sum(node.executions_per_run for node in self.nodes)
         if self.latency is None or not executions or self.node_seconds <= self.latency:
@@ -194,23 +194,23 @@ class Profile(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes the nodes' times less trustworthy, in sentences."""
+        """Sentences on what makes the nodes' times less trustworthy."""
         if self.added_seconds is None or self.node_seconds <= DISTORTED * (self.latency or 0):
             return ()
         times = self.node_seconds / (self.latency or 1)
         return (
-            f"profiling makes the nodes together {times:.1f} times as slow as the whole model is without it: so short nodes "
-            "take mostly what it adds, and their shares say little",
+            f"with profiling, the nodes together take {times:.1f} times the model's latency without it: most of the time of "
+            "short nodes is what profiling adds, and their shares say little",
         )
 
     @property
     def peak_activation_bytes(self) -> int | None:
-        """What ``report.memory.peak_activation_bytes`` estimates, as it was; None where it is not known."""
+        """The measured value of ``report.memory.peak_activation_bytes``; None where it is not known."""
         return self.memory.peak_activation_bytes(self.report.graph)
 
     @property
     def uncounted(self) -> tuple[ProfiledNode, ...]:
-        """The nodes whose cost is not known, or not all of it."""
+        """The nodes whose cost is unknown, or known in part."""
         return tuple(node for node in self.nodes if not node.complete)
 
     @property
@@ -223,7 +223,7 @@ class Profile(Result):
         return sum(each.seconds for each in spent) / self.node_seconds if self.node_seconds else 0.0
 
     def cumulative_shares(self, spent: Iterable[Spent]) -> tuple[float, ...]:
-        """For each in turn the share that it and those before it have."""
+        """For each the share of it and all before it."""
         return tuple(accumulate(self.share((each,)) for each in spent))
 
     def by_time(self) -> tuple[ProfiledNode, ...]:

@@ -1,4 +1,4 @@
-"""What the parent asks of the child process and what the child says: pickled, one after the other, over its pipes."""
+"""The messages between the parent and the child process, pickled over the child's pipes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A model to run: ``task`` is a key of ``child.TASKS``; ``folder`` is a temporary one that the parent removes.
+    """A model to run: ``task`` is a key of ``worker.TASKS``; ``folder`` is a temporary one that the parent removes.
 
     ``feeds`` say what each input is fed with.
     """
@@ -30,8 +30,8 @@ class Request:
 
 
 class Progress(NamedTuple):
-    """What the child is at: ``phase`` ("loading", "first run", "warming up", "measuring", …) and the share done of it, 0 to 1,
-    where that is known.
+    """The child's ``phase`` ("loading", "first run", "warming up", "measuring", …) and the share done of it, 0 to 1, where that
+    is known.
     """
 
     phase: str
@@ -39,7 +39,7 @@ class Progress(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The model cannot be run; ``reason`` is one line for the user, ``phase`` what the child was at."""
+    """The model cannot be run; ``reason`` is one line for the user, ``phase`` the child's last one."""
 
     reason: str
     phase: str = ""
@@ -64,19 +64,18 @@ class Timed:
 
 
 Types = tuple[tuple[str, tuple[int, ...]], ...]
-"""(dtype, shape) of each tensor that an event tells of."""
+"""(dtype, shape) of each tensor that an event lists."""
 
 Around = tuple[tuple[str, int], ...]
-"""The nodes whose bodies a node stands in, outermost first, each with which of its bodies that is: those seen to run are
-counted from 0."""
+"""The nodes whose bodies contain a node, outermost first, each with the number of the body among those that ran, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutedNode:
-    """One node as onnxruntime executed it in the profiled runs. ``durations`` are seconds, one an execution, in order; what
-    the nodes of its bodies took is left out.
+    """One node as onnxruntime executed it in the profiled runs. ``durations`` are seconds, one for each execution, in order,
+    without those of the nodes in its bodies.
 
-    ``inputs`` and ``outputs`` are those of each execution; constants that were prepacked are missing among the inputs.
+    ``inputs`` and ``outputs`` are those of each execution; prepacked constants are missing among the inputs.
     ``in_use_peak`` is the arena's peak up to then, bytes.
     """
 
@@ -93,10 +92,10 @@ class ExecutedNode:
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """What a profiled run found. ``run_seconds`` are the durations of the sampled runs as onnxruntime's own events tell them.
+    """What a profiled run found. ``run_seconds`` are the durations of the sampled runs in onnxruntime's own events.
 
     ``executed`` are the nodes of those runs, in the order in which they first ran. ``optimized`` is the file of the graph that
-    really ran, in the request's folder; "" where it could not be written.
+    ran, in the request's folder; "" where it could not be written.
     """
 
     executed: tuple[ExecutedNode, ...]

@@ -1,4 +1,4 @@
-"""The temporary folder of a run: for files of our own alone, and gone with its process, however that ends."""
+"""The temporary folder of a run: only for files of our own, and removed with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _NAME = re.compile(PREFIX + r"[a-z0-9_]{8}")
 
 @contextmanager
 def run_folder() -> Iterator[str]:
-    """A new folder that this user alone can open; it goes with the block. Nothing in it may be named by a model.
+    """A new folder that only this user can open; it is removed with the block. No file in it may be named by a model.
 
     While the process lives it holds a lock on the file LOCK in it, which the system releases when the process ends, however
-    that is: the next process that runs a model removes a folder whose lock nobody holds. Raises MeasurementError where the
-    system refuses one.
+    that happens: the next process that runs a model removes folders whose lock is free. Raises MeasurementError where no
+    folder can be created.
     """
     folder, lock = _create()
     try:
         yield folder
     finally:
         with defer_signals():
-            os.close(lock)  # to look into a folder takes a file descriptor: the last one may be this
-            for _ in range(2):  # what the system refuses once may well go a second time
+            os.close(lock)  # reading a folder takes a file descriptor, and this may be the last one
+            for _ in range(2):  # a second attempt may succeed
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _create() -> tuple[str, int]:
-    """The folder, and the file descriptor that holds its lock, in the first place that takes one."""
+    """The folder, in the first place that allows one, and the file descriptor that holds its lock."""
     refusal = ""
     for parent in _parents():
         _sweep(parent)
@@ -51,7 +51,7 @@ def _create() -> tuple[str, int]:
 
 
 def _parents() -> list[str]:
-    """Where temporary files go, in the order of ``tempfile``, which would write a file to each to try it."""
+    """The folders for temporary files, in the order of ``tempfile``, which would write a file into each to try it."""
     if os.name != "posix":
         return [tempfile.gettempdir()]
     named = [path for name in ("TMPDIR", "TEMP", "TMP") if (path := os.environ.get(name))]
@@ -64,7 +64,7 @@ def _create_in(parent: str) -> tuple[str, int]:
         try:
             lock = _lock(folder)
         except FileNotFoundError:
-            continue  # another process took it for one that is left over
+            continue  # another process removed it as left over
         except OSError:
             os.rmdir(folder)  # noqa: PTH106
             raise
@@ -73,14 +73,14 @@ def _create_in(parent: str) -> tuple[str, int]:
 
 
 def _lock(folder: str) -> int | None:
-    """The file descriptor that holds the lock of a new folder; None where the folder is gone meanwhile."""
+    """The file descriptor that holds the lock of a new folder; None where the folder was removed meanwhile."""
     path = os.path.join(folder, LOCK)  # noqa: PTH118
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     if sys.platform == "win32":
         return lock
     import fcntl
 
-    with suppress(OSError):  # there are file systems without locks
+    with suppress(OSError):  # some file systems have no locks
         fcntl.flock(lock, fcntl.LOCK_EX)
     if os.fstat(lock).st_nlink:
         return lock
@@ -90,7 +90,7 @@ def _lock(folder: str) -> int | None:
 
 @cache
 def _sweep(parent: str) -> None:
-    """Removes the folders of processes that are gone: those of this user that hold no lock. Never an error."""
+    """Removes the folders of processes that have ended: those of this user whose lock is free. Errors are ignored."""
     if sys.platform == "win32":
         return
     with suppress(OSError), os.scandir(parent) as entries:
@@ -101,7 +101,7 @@ def _sweep(parent: str) -> None:
 
 
 def _remove_if_left(entry: os.DirEntry[str]) -> None:
-    """Raises OSError where it is not there any more, in use, or not ours."""
+    """Removes a folder that was left over; raises OSError where it is gone, in use, or not ours."""
     import fcntl
 
     found = entry.stat(follow_symlinks=False)
@@ -111,7 +111,8 @@ def _remove_if_left(entry: os.DirEntry[str]) -> None:
     try:
         lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        path.rmdir()  # left, or just about to be locked: then its process makes another one; what is not empty is not ours
+        # Left over, or about to be locked: its process then creates another. A folder that is not empty is not ours.
+        path.rmdir()
         return
     try:
         if stat.S_ISREG(os.fstat(lock).st_mode):

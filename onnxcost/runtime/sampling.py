@@ -1,4 +1,4 @@
-"""Times the runs of a model: the first one apart, then warm-up until the times are stable, then the samples."""
+"""Times the runs of a model: the first run, then warm-up until the times are stable, then the samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECOND = 10**9
 """Clocks count nanoseconds."""
 REPORT_INTERVAL = SECOND // 10
 WINDOW = SECOND // 10
-"""Warm-up: the runs of a window take so long at the least."""
+"""Warm-up: the runs of a window take at least this long."""
 STABLE = 0.03
 """Warm-up ends where the medians of two windows in a row differ by no more than this share …"""
 WARMUP_LIMIT = SECOND
@@ -50,7 +50,7 @@ class Sampled(NamedTuple):
 
 
 def sample(runs: Sequence[Run], settings: Settings, progress: OnProgress, clock: Clock = time.perf_counter_ns) -> Sampled:
-    """Call the runs in turn, over and over, as ``settings`` ask: each call is one sample."""
+    """Call the runs in a cycle as ``settings`` ask: each call is one sample."""
     stream = _Stream(runs, progress, clock)
     with _garbage_collector_off():
         first_run = stream.first_run()
@@ -62,12 +62,15 @@ def sample(runs: Sequence[Run], settings: Settings, progress: OnProgress, clock:
 def sample_concurrently(
     streams: Sequence[Sequence[Run]], settings: Settings, progress: OnProgress, clock: Clock = time.perf_counter_ns
 ) -> Sampled:
-    """``sample`` in one thread for each stream, all from one moment to another; the runs asked for are those of all together.
+    """``sample`` in one thread for each stream, all over the same period; the number of runs is that of all streams together.
 
-    Each warms up in its own thread, beside the others. What one raises stops all and is raised.
+    Each warms up in its own thread, beside the others. An exception in one stops all and is raised.
     """
     failed = Event()
-    first, *others = (_Stream(runs, _silent if index else progress, clock, failed) for index, runs in enumerate(streams))
+    # Only the first stream reports progress.
+    first, *others = (
+        _Stream(runs, (lambda _: None) if index else progress, clock, failed) for index, runs in enumerate(streams)
+    )
     goal = _Enough(settings.least_runs, settings.least_seconds, clock)
     start_line = Barrier(len(streams), action=goal.restart)
 
@@ -91,7 +94,7 @@ def sample_concurrently(
 
 
 class _Times(NamedTuple):
-    """Nanoseconds on the clock at which the runs started, and how many each took."""
+    """Clock times at which the runs started, and how long each took, in nanoseconds."""
 
     starts: array[int]
     durations: array[int]
@@ -99,21 +102,21 @@ class _Times(NamedTuple):
 
 class _Goal(Protocol):
     def wants_more(self, durations: array[int], now: int) -> bool:
-        """Whether another run is to be started after these."""
+        """Whether another run should start after these."""
 
     def share(self, now: int) -> float | None:
-        """How much of it is reached, where that is known."""
+        """The share of it that is reached, where that is known."""
 
 
 class _Enough:
-    """So many runs and so many seconds, both; all streams that share it draw from one number of runs."""
+    """A number of runs and of seconds, both to be reached; streams that share it count their runs together."""
 
     def __init__(self, runs: int, seconds: float, clock: Clock) -> None:
         self.runs, self.duration, self.clock = runs, seconds * SECOND, clock
         self.restart()
 
     def restart(self) -> None:
-        """Begin to count and to time now."""
+        """Start to count and to time now."""
         self.tickets, self.started, self.begin = count(), 0, self.clock()
 
     def wants_more(self, durations: array[int], now: int) -> bool:
@@ -126,7 +129,7 @@ class _Enough:
 
 
 class _Stable:
-    """Until the times of two windows in a row are alike; in each window every input is run at least once."""
+    """Until the times of two consecutive windows are alike; each set of inputs runs at least once in a window."""
 
     def __init__(self, inputs: int, clock: Clock) -> None:
         self.inputs, self.begin = inputs, clock()
@@ -146,7 +149,7 @@ class _Stable:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Runs that one thread calls in turn."""
+    """Runs that one thread calls in a cycle."""
 
     runs: Sequence[Run]
     progress: OnProgress
@@ -167,7 +170,7 @@ class _Stream:
         return len(self.timed("warming up", goal).durations)
 
     def timed(self, phase: str, goal: _Goal) -> _Times:
-        """Nothing but a call is between two readings of the clock; what it returns is dropped there too, as in a plain loop."""
+        """Only a call is between two readings of the clock; its result is dropped there as well, as in a plain loop."""
         clock, coming = self.clock, cycle(self.runs)
         starts, durations = times = _Times(array("q"), array("q"))
         end = report_at = clock()
@@ -197,7 +200,7 @@ def _merge_streams(first_run: int, warmup_runs: int, streams: Sequence[_Times]) 
 
 @contextmanager
 def _garbage_collector_off() -> Iterator[None]:
-    """Python's collector would strike in the middle of a run, now and then."""
+    """Python's garbage collector could run in the middle of a sample."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -205,7 +208,3 @@ def _garbage_collector_off() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _silent(progress: Progress) -> None:
-    """Only one stream tells how far it is."""

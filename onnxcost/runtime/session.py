@@ -26,11 +26,11 @@ CPU = "CPUExecutionProvider"
 
 
 class Provider(NamedTuple):
-    """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the one of PyPI that has it, "" where none has.
+    """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the PyPI package that has it, "" where none has.
 
-    ``device`` is what IOBinding calls the memory that its inputs and outputs are bound to; "" where it runs on the host's, or
-    where binding is not documented for Python. ``next`` takes the nodes that it leaves, before the CPU does. ``where`` says
-    what the package is for, or how to come by the provider without one; ``needs`` what must be installed besides.
+    ``device`` is IOBinding's name of the memory that its inputs and outputs are bound to; "" where it uses the host's, or where
+    binding is not documented for Python. ``next`` gets the nodes that it leaves, before the CPU does. ``where`` says what the
+    package is for, or how to get the provider without one; ``needs`` what else must be installed.
     """
 
     name: str
@@ -69,9 +69,9 @@ PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _TA
 
 
 def find_provider(name: str) -> Provider:
-    """The provider that a user means, by our name or by onnxruntime's; raises InputError for what is neither.
+    """The provider by our name or onnxruntime's; raises InputError for a name that is neither.
 
-    One that is not in the table, but is called as onnxruntime calls its own, is taken as it is.
+    A name that is not in the table, but ends as onnxruntime's do, is taken as it is.
     """
     for provider in PROVIDERS.values():
         if name.lower() in (provider.name, provider.key.lower()):
@@ -99,9 +99,9 @@ def _how_to_install(provider: Provider) -> str:
     if provider.package == "onnxruntime":
         return f"pip install onnxruntime {provider.where}".strip()
     if _is_installed(provider.package):
-        # All its packages have the same files: what was installed last is what is imported.
+        # All packages of onnxruntime have the same files: the last one installed is imported.
         return (
-            f"another package lies over {provider.package}: "
+            f"another package has replaced the files of {provider.package}: "
             f"pip uninstall onnxruntime {provider.package}, then pip install {provider.package}"
         )
     return " ".join(filter(None, ("pip install", provider.package, provider.where, "(in place of onnxruntime)")))
@@ -120,7 +120,7 @@ def _is_installed(package: str) -> bool:
 def load_libraries(provider: Provider, runtime: Any) -> None:
     """Load the shared libraries that pip installed for the provider and that onnxruntime would not find by itself.
 
-    Which of them are missing is not told here: the provider then cannot be started, and the reason is known.
+    A missing one is not reported here: the provider then fails to start, with its reason.
     """
     if provider.device == "cuda" and hasattr(runtime, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
@@ -140,13 +140,13 @@ _LEVELS: Mapping[str, str] = {
     "all": "ORT_ENABLE_ALL",
 }
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
-"""The environment variable that onnxruntime looks at, not on Windows; "0" is a user's wish to have the telemetry on."""
+"""The environment variable that onnxruntime reads, except on Windows; "0" means that the user wants telemetry."""
 _ERRORS_ALONE = 3
 _IDENTITY = (
     b'\x08\x08:1\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0b\n\x01x\x12\x06\n\x04\x08\x01\x12\x00b\x0b\n\x01y'
     b"\x12\x06\n\x04\x08\x01\x12\x00B\x04\n\x00\x10\r"
 )
-"""A model of one node, y = Identity(x), to ask onnxruntime things that it tells only by opening a session."""
+"""A model of one node, y = Identity(x), for what onnxruntime reveals only when it opens a session."""
 
 
 def runtime_for(provider: Provider, runtime: Any = None) -> Any:
@@ -161,15 +161,15 @@ def runtime_for(provider: Provider, runtime: Any = None) -> Any:
 
 
 def onnxruntime() -> Any:
-    """The module onnxruntime, which is imported nowhere else, with its telemetry off unless the user turned it on.
+    """The module onnxruntime, with its telemetry off unless the user turned it on; it is imported only here.
 
     Raises MeasurementError where it cannot be imported.
     """
-    # From 1.29 on it would report to its makers as soon as it is imported, and leave a device id in the home folder.
+    # From 1.29 on it reports to its makers as soon as it is imported, and leaves a device id in the home folder.
     if not os.environ.get(TELEMETRY_OFF):
         os.environ[TELEMETRY_OFF] = "1"
     try:
-        import numpy  # noqa: F401  # why it cannot be imported, where it cannot, onnxruntime would not tell
+        import numpy  # noqa: F401  # onnxruntime would not say why numpy cannot be imported
         import onnxruntime as module
     except ImportError as error:
         raise MeasurementError(f"onnxruntime cannot be imported: {reason(error)}") from error
@@ -187,12 +187,12 @@ def open_session(
     weights_folder: str = "",
     runtime: Any = None,
 ) -> Session:
-    """A session of the model in the file ``model``, or of the bytes of one, on the provider that the settings name and on no
-    other in its place.
+    """A session of the model in the file ``model``, or in these bytes, on the provider of the settings, without fallback to
+    another.
 
-    With ``profile_prefix`` it is profiled, to a file whose name begins with that; to ``optimized_path`` goes the graph that
-    it really runs, large weights beside it. ``weights_folder`` is where weights in other files are, if not beside the model.
-    ``runtime`` stands in for the module onnxruntime.
+    With ``profile_prefix`` it is profiled, to a file whose name begins with that; ``optimized_path`` receives the graph that it
+    runs, with large weights beside it. ``weights_folder`` has the external data, if not the model's folder. ``runtime`` stands
+    in for the module onnxruntime.
 
     Raises MeasurementError where onnxruntime cannot open the model or start the provider, InputError for wrong settings.
     """
@@ -203,12 +203,12 @@ def open_session(
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", weights_folder)
     chain = _chain(provider, settings, runtime)
     try:
-        # Unless it is told not to, it prints what went wrong and goes on with the CPU: now, or at a run.
+        # By default it prints what went wrong and falls back to the CPU, now or in a run.
         session = runtime.InferenceSession(model, sess_options=options, providers=chain, enable_fallback=0)
         session.disable_fallback()
     except Exception as error:
         raise MeasurementError(reason(error)) from error
-    # Older versions do so nevertheless; and a provider that cannot be loaded is left out in all, as only the log says.
+    # Older versions fall back anyway, and all versions leave out a provider that cannot be loaded: only the log says so.
     if provider.key not in session.get_providers():
         why = reason(_capture_output(lambda: runtime.InferenceSession(_IDENTITY, providers=chain, enable_fallback=0)))
         needs = f"; it needs {provider.needs}" if provider.needs else ""
@@ -219,8 +219,8 @@ def open_session(
 def thread_counts(settings: Settings, runtime: Any = None) -> tuple[int, int]:
     """The threads (intra, inter) of a session with these settings, the calling one counted.
 
-    onnxruntime's own choice differs from system to system and disregards affinity and control groups: it is seen from the
-    threads that a session starts.
+    onnxruntime's own choice differs between systems and ignores affinity and control groups: it is counted from the threads
+    that a session starts.
     """
     inter = settings.inter_threads or 1
     if settings.threads:
@@ -251,7 +251,7 @@ def _options(settings: Settings, profile_prefix: str, optimized_path: str, runti
         options.profile_file_prefix = profile_prefix
     if optimized_path:
         options.optimized_model_filepath = optimized_path
-        # Inside the file they would make more than the 2 GB that protobuf can write.
+        # Inside the file, weights could exceed the 2 GB that protobuf can write.
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_file_name", f"{Path(optimized_path).name}.weights"
         )
@@ -272,7 +272,7 @@ def _chain(provider: Provider, settings: Settings, runtime: Any) -> list[tuple[s
 
 
 def _capture_output(action: Callable[[], object]) -> str:
-    """What an action and the libraries under it print, and its exception, should it raise."""
+    """What an action and its libraries print, and its exception, if any."""
     raised = ""
     with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()) as printed:
         usual = os.dup(2)
@@ -297,24 +297,24 @@ Feeds = Mapping[str, Any]
 
 
 class Runner(Protocol):
-    """Runs a session on sets of inputs. Each of ``runs`` is one whole inference of one set, results and all."""
+    """Runs a session on sets of inputs. Each of ``runs`` is one complete inference of one set."""
 
     @property
     def runs(self) -> Sequence[Run]:
         """One for each set of inputs."""
 
     def copies(self) -> Copies | None:
-        """How long inputs and outputs take to and from the device; None where the runs themselves copy, or nothing does."""
+        """How long copying to and from the device takes; None where runs copy themselves, or nothing is copied."""
 
     def output_shapes(self) -> list[tuple[int, ...] | None]:
-        """The shapes of the model's outputs for the first set of inputs; None for those that are no tensors."""
+        """The shapes of the model's outputs for the first set of inputs; None for those that are not tensors."""
 
 
 def runner(session: Session, feeds: Sequence[Feeds], provider: str, clock: Clock = time.perf_counter_ns) -> Runner:
-    """A runner of the session on these sets of inputs; each stream of runs side by side takes one of its own.
+    """A runner of the session on these sets of inputs; each parallel stream needs one of its own.
 
-    On a provider with a device the inputs are brought there before the runs, once, and the outputs stay there. It is not so
-    where an input is no tensor of numbers: onnxruntime's Python interface cannot bind those.
+    On a provider with a device, inputs are copied there once before the runs, and outputs stay there, unless an input is not a
+    tensor of numbers: onnxruntime's Python interface cannot bind those.
     """
     chosen = find_provider(provider)
     if chosen.device and all(_is_on_device(node.type) for node in session.get_inputs()):
@@ -329,7 +329,7 @@ def _is_on_device(onnx_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    """Inputs and outputs are arrays of the host."""
+    """Inputs and outputs are arrays in the host's memory."""
 
     runs: tuple[Run, ...]
 
@@ -342,7 +342,7 @@ class _Plain:
 
 
 class _Bound:
-    """Inputs and outputs are bound on the device; outputs are allocated in the first run and written again in the others."""
+    """Inputs and outputs are bound on the device; outputs are allocated in the first run and overwritten in the others."""
 
     def __init__(self, session: Session, provider: Provider, feeds: Sequence[Feeds], clock: Clock) -> None:
         self._session, self._feeds, self._clock = session, feeds, clock
@@ -365,20 +365,20 @@ class _Bound:
 
         def run() -> None:
             execute(binding)
-            # By default onnxruntime has waited for the device by now; it is not left to that.
+            # By default onnxruntime has waited for the device by now, but options can change that.
             synchronize()
 
         return run
 
     def copies(self) -> Copies:
-        """Timed on the first set. Inputs go to a binding of their own: a captured graph may hold on to the runs' buffers."""
+        """Timed on the first set. Inputs go to a binding of their own: a captured graph may keep the runs' buffers."""
         self.runs[0]()
         elsewhere = self._session.io_binding()
         to_device = self._timed(lambda: _bind_inputs(elsewhere, self._feeds[0]))
         return Copies(to_device, self._timed(self._bindings[0].copy_outputs_to_cpu))
 
     def _timed(self, copy: Run) -> float:
-        """The median of several, in seconds."""
+        """The median of several copies, in seconds."""
         times = []
         for _ in range(COPIES_TIMED):
             start = self._clock()
@@ -392,16 +392,16 @@ class _Bound:
 
 
 def _bind_inputs(binding: Any, feed: Feeds) -> None:
-    """onnxruntime copies each input at once to where the nodes that read it run."""
+    """Bind the inputs; onnxruntime copies each at once to the device of the nodes that read it."""
     for name, value in feed.items():
-        # A type that numpy lacks comes as an OrtValue already.
+        # Inputs of a type that numpy lacks are OrtValues already.
         bind = binding.bind_ortvalue_input if hasattr(value, "element_type") else binding.bind_cpu_input
         bind(name, value)
     binding.synchronize_inputs()
 
 
 def placement(session: Session, provider: str) -> Placement | None:
-    """Where onnxruntime placed the nodes of a session of ``open_session``; None where it does not tell (before 1.24)."""
+    """Where onnxruntime placed the nodes of a session of ``open_session``; None before version 1.24, which does not say."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
     parts = session.get_provider_graph_assignment_info()
@@ -409,7 +409,7 @@ def placement(session: Session, provider: str) -> Placement | None:
 
 
 def placement_of(executed: Iterable[ExecutedNode], provider: str) -> Placement:
-    """Where the nodes ran that a profile tells of."""
+    """Where the nodes of a profile ran."""
     return _placement(((node.provider, node.name or node.op_type) for node in executed), provider)
 
 

@@ -1,4 +1,4 @@
-"""Starts the child process, listens to it, and makes one line of whatever ends it."""
+"""Starts the child process, receives its messages, and turns a failure into one line."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CHILD = (sys.executable, "-P", "-m", "onnxcost.runtime.worker")
 
 
 class RunError(MeasurementError):
-    """The model was opened, but what it was fed with does not run."""
+    """The model was opened, but fails on its inputs."""
 
 
 class Conversation(NamedTuple):
-    """With a child that works on a request: ``messages`` are its answers, as they come; ``say`` sends it something more."""
+    """With a child that works on a request: ``messages`` are its answers as they come; ``say`` sends it another message."""
 
     messages: Iterator[object]
     say: Callable[[object], None]
@@ -54,9 +54,9 @@ def answer(messages: Iterator[object], kind: type[Kind]) -> Kind:
 
 @contextmanager
 def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
-    """A child at work; its progress goes to ``on_progress``. It is ended with the block, for whatever reason that is left.
+    """A child at work; its progress goes to ``on_progress``. It is ended with the block.
 
-    Its messages raise MeasurementError where it reports a failure, dies, or is not done within ``request.settings.timeout``
+    Its messages raise MeasurementError where it reports a failure, dies, or takes longer than ``request.settings.timeout``
     seconds.
     """
     child, errors = _start(request.folder)
@@ -67,9 +67,9 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
             pickle.dump(message, child.stdin)
             child.stdin.flush()
         except BrokenPipeError:
-            pass  # a child that is gone before it could listen: its exit code says why
+            pass  # the child ended before it could listen: its exit code says why
         except OSError as error:
-            raise MeasurementError(f"the process that runs the model cannot be told what to do: {error.strerror}") from None
+            raise MeasurementError(f"the process that runs the model cannot be sent a message: {error.strerror}") from None
 
     try:
         say(request)
@@ -83,7 +83,7 @@ def _start(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     try:
         errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the child
         try:
-            # numpy multiplies no matrices there, and each thread to do so takes addresses.
+            # numpy multiplies no matrices there, and each of OpenBLAS's threads takes address space.
             environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": import_path()}
             child = subprocess.Popen(CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
         except OSError:
@@ -111,18 +111,18 @@ def _answers(
 
 
 def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
-    """The messages until the child closes its end; raises MeasurementError when it was waited for too long."""
+    """The messages until the child closes its end; raises MeasurementError after the timeout."""
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
     try:
         listener.start()
     except RuntimeError as error:
-        raise MeasurementError(f"the process that runs the model cannot be heard: {error}") from None
+        raise MeasurementError(f"the process that runs the model cannot be listened to: {error}") from None
     waited = 0.0
     while True:
         start = time.monotonic()
         try:
-            # In short waits, so that Ctrl-C is heard on every system.
+            # In short waits, so that Ctrl-C works on all systems.
             message = inbox.get(timeout=POLL_SECONDS)
         except queue.Empty:
             message = _NOTHING

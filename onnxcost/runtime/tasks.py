@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.errors import MeasurementError
 from onnxcost.frontend.trace import NodePath, TensorType, Trace, main_pass, place_of, with_plain_names
 from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
-from onnxcost.runtime.ort_profile import dtype_of, read_events
+from onnxcost.runtime.ort_profile import read_events, types_of
 from onnxcost.runtime.protocol import Profiled, Progress, Request, Timed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """A model that is ready to run: a runner for each stream. ``other_work`` tells the load beside it since it was opened."""
+    """A model that is ready to run: a runner for each stream. ``other_work`` gives the other load since it was opened."""
 
     session: Session
     streams: Sequence[Runner]
@@ -60,7 +60,7 @@ def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Ch
 
     settings = request.settings
     channel.send(Progress("loading"))
-    # The libraries are part neither of the session's time nor of its memory.
+    # Loading the libraries counts neither as the session's time nor as its memory.
     runtime_for(find_provider(settings.provider))
     baseline = peak_rss()
     start = time.perf_counter()
@@ -71,7 +71,7 @@ def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Ch
 
 
 def collect_timing(request: Request, model: Opened, sampled: Sampled) -> Timed:
-    """What there is to tell of the samples, right behind them."""
+    """The result of the samples; call it right after them."""
     from onnxcost.runtime.inputs import describe_inputs
     from onnxcost.runtime.machine import device_of, environment, peak_rss
     from onnxcost.runtime.session import placement, thread_counts
@@ -95,7 +95,7 @@ def collect_timing(request: Request, model: Opened, sampled: Sampled) -> Timed:
 
 
 def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> ArenaUse:
-    """From one profiled run: profiling distorts, so it has a session of its own, after the timed one is gone."""
+    """The arena's use in one profiled run. Profiling distorts times, so it has a new session after the timed one is gone."""
     from onnxcost.runtime.ort_profile import read_profile
     from onnxcost.runtime.session import open_session, runner
 
@@ -106,21 +106,22 @@ def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> Arena
 
 ROUNDS = 3
 ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
-"""How long a model's turn is, and how many runs it has at the least; those before them warm up."""
+"""How long each round of a model lasts, and the least number of runs in it; WARMUP_RUNS come before them."""
 WARMUP_RUNS = 1
 BLOCKS = "blocks.model"
 """A model of one convolution, in the same folder."""
 LOW = 10
-"""The percentile that is told: other work on the machine makes runs slower, never quicker."""
+"""The percentile that is taken: other work on the machine makes runs slower, not faster."""
 
 
 class ProbeTimings(NamedTuple):
-    """The low quantile of each model's run times in seconds, in the order of the files, None for one that cannot be run; and
-    the median of them over it, a measure of the machine's unrest.
+    """The low percentile of each model's run times in seconds, in the order of the files, None for one that cannot be run.
+
+    ``noise`` is the median run time over the low percentile: 1 on a quiet machine.
     """
 
     seconds: tuple[float | None, ...]
-    unrest: float
+    noise: float
     threads: tuple[int, int]
     device: MeasuredDevice
     blocked: bool
@@ -130,7 +131,7 @@ class ProbeTimings(NamedTuple):
 
 
 def run_calibration(request: Request, channel: Channel) -> None:
-    """Answers with Timings: of the models ``*.onnx`` in the folder ``request.model``, by name."""
+    """Answers with ProbeTimings of the models ``*.onnx`` in the folder ``request.model``, by name."""
     import numpy as np
 
     from onnxcost.runtime.machine import device_of, environment
@@ -138,16 +139,16 @@ def run_calibration(request: Request, channel: Channel) -> None:
 
     paths = sorted(Path(request.model).glob("*.onnx"))
     times: list[list[float]] = [[] for _ in paths]
-    for turn in range(ROUNDS):
+    for round_ in range(ROUNDS):
         for index, path in enumerate(paths):
-            channel.send(Progress("measuring", (turn * len(paths) + index) / (ROUNDS * len(paths))))
+            channel.send(Progress("measuring", (round_ * len(paths) + index) / (ROUNDS * len(paths))))
             times[index] += _time_model(path, request)
     found = [np.array(samples) for samples in times]
     machine = environment(None)
     channel.send(
         ProbeTimings(
             seconds=tuple(float(np.percentile(samples, LOW)) if len(samples) else None for samples in found),
-            unrest=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
+            noise=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
             threads=thread_counts(request.settings),
             device=device_of(request.settings),
             blocked=_has_blocks(request),
@@ -159,8 +160,7 @@ def run_calibration(request: Request, channel: Channel) -> None:
 
 
 def _time_model(path: Path, request: Request) -> list[float]:
-    """Seconds of some runs in a session of its own; none where onnxruntime lacks the operator on this provider."""
-    from onnxcost.errors import MeasurementError
+    """Seconds of some runs in a new session; none where onnxruntime lacks the operator on this provider."""
     from onnxcost.runtime.session import open_session, runner
 
     try:
@@ -180,7 +180,7 @@ def _time_model(path: Path, request: Request) -> list[float]:
 
 
 def _has_blocks(request: Request) -> bool:
-    """Whether onnxruntime lays convolutions out in blocks here: what it makes of the model BLOCKS tells."""
+    """Whether onnxruntime runs convolutions on blocks of channels here: its graph of the model BLOCKS shows it."""
     from onnxcost.runtime.session import open_session
 
     optimized = Path(request.folder, "optimized.model")
@@ -233,15 +233,15 @@ def _arrays(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 WARMUP, WARMUP_SECONDS = 3, 1.0
-"""Runs before those that count, fewer where they take so long: onnxruntime allocates node by node in the first, all at once but
-in new memory in the second; from the third on they are alike.
+"""Runs before those that count, fewer where they take so long: onnxruntime allocates node by node in the first, and all at
+once, but in new memory, in the second; from the third on runs are alike.
 """
 LEAST_PROFILED_RUNS, LEAST_SECONDS = 10, 0.3
-"""What is profiled unless the user says otherwise: both must be reached."""
+"""How much is profiled by default: both must be reached."""
 MOST_RUNS = 300
-"""More are profiled only where they are asked for: onnxruntime keeps all events in memory, and a million at the most."""
+"""More are profiled only on request: onnxruntime keeps all events in memory, and at most a million of them."""
 FASTEST_SHARE = 0.5
-"""The share of the runs that counts, the shortest: of many, some are disturbed. A number of runs that was asked for is kept."""
+"""The share of the runs that counts, the fastest: others may be disturbed. If a number of runs is asked for, all count."""
 SLOW_RUNS, SLOW_SECONDS = 3, 5.0
 """So many runs are enough once they have taken so long."""
 
@@ -250,7 +250,7 @@ BLOCKING: Mapping[str, str] = {
     "tensorrt": "CUDA_LAUNCH_BLOCKING",
     "rocm": "HIP_LAUNCH_BLOCKING",
 }
-"""By provider, the variable that makes a call which starts a kernel on the device return when that has ended."""
+"""By provider, the environment variable that makes each kernel launch on the device wait until the kernel has ended."""
 
 SecondsClock = Callable[[], float]
 Runs = Iterator[Callable[[], object]]
@@ -278,7 +278,7 @@ def run_profiled(request: Request, channel: Channel) -> None:
 
 
 def serialize_kernels(provider: str) -> None:
-    """Has the device's kernels run so in this process: a node's event would else time how long it takes to start them."""
+    """Makes kernel launches wait in this process; otherwise a node's event would time only the launch."""
     from onnxcost.runtime.session import find_provider
 
     if variable := BLOCKING.get(find_provider(provider).name):
@@ -286,8 +286,8 @@ def serialize_kernels(provider: str) -> None:
 
 
 def open_profiled(request: Request) -> tuple[Any, str]:
-    """A profiled session and the file of the graph that it runs, "" where that cannot be written: providers that compile
-    nodes make a graph that no file can hold.
+    """A profiled session and the file of the graph that it runs; "" where that cannot be written, as for providers that
+    compile nodes.
     """
     from onnxcost.runtime.session import open_session
 
@@ -302,7 +302,7 @@ def open_profiled(request: Request) -> tuple[Any, str]:
 
 
 def warm_up(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter) -> int:
-    """Run until the times settle, or as often as the settings say, once at least; returns how often."""
+    """Run until the times settle, or as often as the settings say, at least once; returns how often."""
     send(Progress("warming up"))
     begin, done = clock(), 0
     while True:
@@ -326,7 +326,7 @@ def repeat(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = tim
 
 
 def share_done(runs: int, seconds: float, settings: Settings) -> float:
-    """How much is done of what was asked for; 1 and above is enough."""
+    """The share done of what was asked for; 1 or more is enough."""
     least_runs = LEAST_PROFILED_RUNS if settings.runs is None else settings.runs
     least_seconds = settings.seconds
     if least_seconds is None:
@@ -356,8 +356,13 @@ def run_traced(request: Request, channel: Channel) -> None:
         session.run(None, feed)
     except Exception as error:
         raise MeasurementError(with_plain_names(reason(error))) from None
-    events = read_events(session.end_profiling(), _event)
-    channel.send(Trace(main_pass(_executed_outputs(events)), describe_inputs(request.feeds), _deciding(feed)))
+    # Of an event only its name and its outputs: there can be a million.
+    events = read_events(
+        session.end_profiling(),
+        lambda found: (found["name"], found["args"].get("output_type_shape", ())) if "args" in found else found,
+    )
+    deciding = {name: value for name, value in feed.items() if _may_decide(value)}
+    channel.send(Trace(main_pass(_executed_outputs(events)), describe_inputs(request.feeds), deciding))
 
 
 def _session(request: Request) -> Session:
@@ -366,22 +371,11 @@ def _session(request: Request) -> Session:
 
     return open_session(
         make_traceable(request.model),
-        _settings(request.settings),
+        # So that events come one node after the other, of the model's own nodes: other providers may fuse many into one.
+        replace(request.settings, provider="cpu", provider_options={}, optimization="none", inter_threads=None),
         profile_prefix=str(Path(request.folder, "trace")),
         weights_folder=str(Path(os.path.realpath(request.model)).parent),
     )
-
-
-def _settings(settings: Settings) -> Settings:
-    """Those of a run whose events come one node after the other, of the nodes that the model has: providers other than the
-    CPU's may take many nodes as one.
-    """
-    return replace(settings, provider="cpu", provider_options={}, optimization="none", inter_threads=None)
-
-
-def _event(found: dict[str, Any]) -> Any:
-    """An event as its name and its outputs: there can be a million."""
-    return (found["name"], found["args"].get("output_type_shape", ())) if "args" in found else found
 
 
 def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodePath, tuple[TensorType, ...]]]:
@@ -393,35 +387,24 @@ def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodeP
     for name, outputs in events:
         place = place_of(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None
         if place is not None:
-            yield place, tuple(_types(outputs))
-
-
-def _types(shapes: Iterable[Mapping[str, Sequence[int]]]) -> Iterator[TensorType]:
-    """What onnxruntime writes as ``[{"float": [1, 3]}, …]``."""
-    for each in shapes:
-        for dtype, shape in each.items():
-            yield dtype_of(dtype), tuple(shape)
-
-
-def _deciding(feed: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs whose elements may decide shapes: sequences, and a few integers, truth values or strings."""
-    return {name: value for name, value in feed.items() if _may_decide(value)}
+            yield place, types_of(outputs)
 
 
 def _may_decide(value: Any) -> bool:
+    """Whether the elements of an input may decide shapes: a sequence, or a few integers, booleans or strings."""
     if isinstance(value, list):
         return all(hasattr(item, "dtype") for item in value)
     return getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u", "b", "O") and value.size <= _SMALL
 
 
 QUICK_TO_OPEN = 0.5
-"""Seconds. Where its tensors happen to lie in memory makes a session faster or slower by up to a per cent, for as long as it
-lives. A model that is opened so quickly gets a new session for every turn, so that this is part of the turns' spread.
+"""Seconds. The addresses of its tensors make a session faster or slower by up to a percent for as long as it lives. A model
+that opens faster than this gets a new session in each round, so that the spread of the rounds includes it.
 """
 
 
 def run_interleaved(request: Request, channel: Channel) -> None:
-    """Warms up and answers with True, then with the samples of a turn to the Settings of each; to None as ``timed_run``."""
+    """Warms up and answers True; then answers each Settings with the samples of a round, and None as ``run_timed`` does."""
     import numpy as np
 
     from onnxcost.runtime.inputs import arrays
@@ -433,22 +416,22 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     first = sample(model.streams[0].runs, replace(request.settings, runs=1, seconds=0), channel.send)
     seconds, memory = model.session_seconds, MemoryUse(peak_rss(), model.baseline_rss_bytes)
     channel.send(True)
-    turns: list[Sampled] = []
+    rounds: list[Sampled] = []
     loads: list[float] = []
-    while isinstance(turn := channel.receive(), Settings):
-        if turns and seconds <= QUICK_TO_OPEN:
-            del model  # two sessions at a time would need room for two
+    while isinstance(asked := channel.receive(), Settings):
+        if rounds and seconds <= QUICK_TO_OPEN:
+            del model  # two sessions at once would need memory for both
             model = open_timed(request, feeds, channel)
         other_work = watch_load()
-        turns.append(sample(model.streams[0].runs, turn, channel.send))
+        rounds.append(sample(model.streams[0].runs, asked, channel.send))
         if (load := other_work()) is not None:
             loads.append(load)
-        channel.send(turns[-1].samples)
-    # As many of each turn: the more runs fit into the time, the faster the machine was just then.
-    most = min(len(turn.samples) for turn in turns) if request.settings.least_seconds else None
-    samples = np.concatenate([turn.samples[:most] for turn in turns])
-    wall = sum(turn.wall_seconds for turn in turns)
-    # The models that have their turns in between are no other work.
+        channel.send(rounds[-1].samples)
+    # As many of each round: the faster the machine was in a round, the more runs it has.
+    most = min(len(round_.samples) for round_ in rounds) if request.settings.least_seconds else None
+    samples = np.concatenate([round_.samples[:most] for round_ in rounds])
+    wall = sum(round_.wall_seconds for round_ in rounds)
+    # The other models, which run in between, are not other work.
     model = model._replace(other_work=lambda: fmean(loads) if loads else None)
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
     channel.send(replace(found, session_seconds=seconds, memory=memory))

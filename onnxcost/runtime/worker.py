@@ -20,7 +20,7 @@ Send = Callable[[object], None]
 
 
 class Channel(NamedTuple):
-    """To the parent and from it."""
+    """To and from the parent."""
 
     send: Send
     receive: Callable[[], object]
@@ -41,7 +41,7 @@ def main() -> int:
     """Serve one request; returns the exit code."""
     leave_interrupts_to_parent()
     if os.name == "posix":
-        os.umask(0o077)  # what onnxruntime writes for us is nobody else's to read
+        os.umask(0o077)  # what onnxruntime writes for us only this user may read
     answers = claim_output()
     request = pickle.load(sys.stdin.buffer)
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -70,5 +70,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # Without the interpreter's tear-down: a library's destructors cannot hang or crash what is already answered.
+    # Without the interpreter's tear-down: a library's destructors could hang or crash after the answer.
     os._exit(code)

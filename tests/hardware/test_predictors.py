@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from onnxcost.errors import InputError
+from onnxcost.hardware.budget import predictors
 from onnxcost.hardware.catalogue import catalogue
 from onnxcost.hardware.prediction import Predictor
-from onnxcost.hardware.predictors import predictors
 
 MINE = 'name = "mine"\nkind = "board"\nmemory = "1 GiB"\nbandwidth = "1 GB/s"\ncpu.peak.float32 = "1 GFLOP/s"\n'
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import onnxcost
-from onnxcost.hardware.budget import Assessment, assess, limits_of
+from onnxcost.hardware.budget import Assessment, assess, limits_of, predictors
 from onnxcost.hardware.prediction import Check, Interval, Verdict
-from onnxcost.hardware.predictors import predictors
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.render.budget import (
     budget_csv,

@@ -71,7 +71,7 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
         model("(float[2,3] x) => (float[2,3] y) { [here] y = MatMul(x, x) }"),
         "the model is invalid at MatMul 'here': Incompatible dimensions",
     ),
-    "no model": (b"no model", "the file is no ONNX model, or not all of one"),
+    "no model": (b"no model", "the file is not a complete ONNX model"),
     "no file": ("/nowhere/model.onnx", "there is no file '/nowhere/model.onnx'"),
 }
 
@@ -118,7 +118,7 @@ RUNNING: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
     "shapes that do not fit": (
         model("(float[N,M] x, float[A,B] z) => (float[P,Q] y) { [here] y = MatMul(x, z) }"),
         {"x": X, "z": X},
-        "MatMul 'here' failed: .*dimension mismatch; if the made-up inputs do not fit, .* --input",
+        "MatMul 'here' failed: .*dimension mismatch; if the synthetic inputs do not fit, .* --input",
     ),
     "a node in a branch": (
         model(
@@ -154,7 +154,7 @@ QUOTED = {
     "weights missing, in an older version": (
         "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: filesystem error: cannot get file size: "
         "No such file or directory [./model.data]",
-        "the file of the model's weights is missing: ./model.data; --no-run counts it all the same",
+        "the file of the model's weights is missing: ./model.data; --no-run counts it anyway",
     ),
     "weights elsewhere": (
         "[ONNXRuntimeError] : 1 : FAIL : External data path validation failed for initializer: w. Error: External data path "

@@ -14,8 +14,8 @@ from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
 from onnxcost.runtime import session
 from onnxcost.runtime.inputs import feeds_of
+from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.profile import Profile
-from onnxcost.runtime.profile_matching import match_nodes
 from onnxcost.runtime.protocol import Profiled, Progress, Request
 from onnxcost.runtime.tasks import open_profiled, repeat, run_profiled, serialize_kernels, warm_up
 from onnxcost.runtime.worker import Channel
@@ -148,7 +148,7 @@ def test_a_graph_that_cannot_be_written_is_profiled_all_the_same(tmp_path: Path,
 def test_a_model_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no model")
-    with pytest.raises(MeasurementError, match="no ONNX model"):
+    with pytest.raises(MeasurementError, match="not a complete ONNX model"):
         open_profiled(Request("profile", str(path), (), Settings(), str(tmp_path)))
 
 

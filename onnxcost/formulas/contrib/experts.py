@@ -108,11 +108,6 @@ def _scores(node: Node) -> tuple[int, int]:
     return (node.x.shape[0] if node.input(2) else node.x.size // count), count
 
 
-def _score_types(node: Node) -> Sequence[TensorType | None]:
-    dims = _scores(node)
-    return [(node.x.dtype, dims), ("float32", dims), ("float32", dims)]
-
-
 def _selection(node: Node, count: int) -> Work:
     """Of a token's groups those with the best experts by their sum, unless all are taken; of these the best experts, logged."""
     read = node.attributes
@@ -126,7 +121,8 @@ def _selection(node: Node, count: int) -> Work:
 
 
 @formula("Y = log s of the top_k experts of the best groups by s + bias, s = σ(X) or σ(X·W)", macs="scores·width with W",
-         flops="2·macs − scores, + 5·scores, + the selection", shapes=_score_types)  # fmt: skip
+         flops="2·macs − scores, + 5·scores, + the selection",
+         shapes=lambda node: [(dtype, _scores(node)) for dtype in (node.x.dtype, "float32", "float32")])  # fmt: skip
 def group_router(node: Node) -> Work:
     """A score for each token and expert. Where all of them are outputs, nothing is selected."""
     tokens, count = _scores(node)

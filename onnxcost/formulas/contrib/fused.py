@@ -88,12 +88,10 @@ FLOAT_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 17: "float8e4m3fn", 
 """What the attribute ``dtype`` may say, numbered as in onnx's TensorProto."""
 
 
-def _gemm_float8_type(node: Node) -> Sequence[TensorType | None]:
-    return [(FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])]
-
-
 @formula("Y = activation(s·α·A·B + β·C)", macs="out·K", flops="as Gemm, + out for the scales, + the activation",
-         shapes=_gemm_float8_type)  # fmt: skip
+         shapes=lambda node: [
+             (FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])
+         ])  # fmt: skip
 def gemm_float8(node: Node) -> Work:
     """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums at once."""
     attributes = {**node.attributes, "beta": node.attributes.get("beta", 0.0)}
@@ -109,11 +107,8 @@ def operand_dims(node: Node, index: int) -> Dims:
     return (*dims[:-2], dims[-1], dims[-2]) if len(dims) > 1 and node.attributes.get(f"trans{side}") else dims
 
 
-def _product_type(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))]
-
-
-@formula("Y = activation(α·A·B)", macs="out·K", flops="out·(2K−1), + out if α≠1, + the activation", shapes=_product_type)
+@formula("Y = activation(α·A·B)", macs="out·K", flops="out·(2K−1), + out if α≠1, + the activation",
+         shapes=lambda node: [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))])  # fmt: skip
 def fused_matmul(node: Node) -> Work:
     """Of A and B transposed as the attributes say; K is the last dim of A then. The activation is FusedMatMulActivation's."""
     scaled = Work(muls=node.out.size if node.attributes.get("alpha", 1.0) != 1 else 0)
@@ -162,20 +157,14 @@ def varlen_causal_conv(node: Node) -> Work:
     return contrib_causal_conv(replace(node, inputs=(*node.inputs[:2], node.input(3))))
 
 
-def _words(node: Node) -> tuple[int, int]:
-    """Words, and windows of characters in a word."""
-    window = node.attributes.get("conv_window_size") or node.required(1).shape[2]
-    return prod(node.x.shape[:-1]), node.x.shape[-1] - window + 1
-
-
 @formula("Y = max over windows of tanh(characters∗W + B)", macs="words·windows·out/words·k",
          flops="2·macs − sums, + 2 for B and tanh, + the maxima",
          shapes=lambda node: [(node.required(1).dtype, (*node.x.shape[:-1], node.required(1).shape[0]))])  # fmt: skip
 def word_conv_embedding(node: Node) -> Work:
     """W of filters × 1 × window × character embedding on each word's characters; every word counts with its full length."""
-    words, count = _words(node)
     filters, *taps = node.required(1).shape
-    results = words * count * filters
+    words, window = prod(node.x.shape[:-1]), node.attributes.get("conv_window_size") or taps[1]
+    results = words * (node.x.shape[-1] - window + 1) * filters
     return (
         dot_products(results, prod(taps))
         + results * FUNCTION
@@ -184,27 +173,21 @@ def word_conv_embedding(node: Node) -> Work:
     )
 
 
-def _prefix_domain(table: Mapping[str, Formula]) -> FormulaTable:
-    return {f"com.microsoft.{name}": row for name, row in table.items()}
-
-
-TABLE: FormulaTable = _prefix_domain(
-    {
-        "FusedConv": fused_conv,
-        "NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
-        "NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
-        "ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
-        "CausalConvWithState": contrib_causal_conv,
-        "VarlenCausalConvWithState": varlen_causal_conv,
-        "WordConvEmbedding": word_conv_embedding,
-        "FusedGemm": fused_gemm,
-        "GemmFloat8": gemm_float8,
-        "FusedMatMul": fused_matmul,
-        "TransposeMatMul": fused_matmul,
-        "FusedMatMulActivation": fused_matmul,
-        "GemmFastGelu": gemm_fast_gelu,
-    }
-)
+TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
+    "FusedConv": fused_conv,
+    "NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+    "NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+    "ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
+    "CausalConvWithState": contrib_causal_conv,
+    "VarlenCausalConvWithState": varlen_causal_conv,
+    "WordConvEmbedding": word_conv_embedding,
+    "FusedGemm": fused_gemm,
+    "GemmFloat8": gemm_float8,
+    "FusedMatMul": fused_matmul,
+    "TransposeMatMul": fused_matmul,
+    "FusedMatMulActivation": fused_matmul,
+    "GemmFastGelu": gemm_fast_gelu,
+}.items()}  # fmt: skip
 
 BLOCK = 8
 """The smallest block that onnxruntime has; a processor with blocks of 16 may pad what ReorderInput makes by 8 channels more."""
@@ -243,11 +226,6 @@ def _reorder_output_types(node: Node) -> Sequence[TensorType | None]:
     return [(node.x.dtype, dims)]
 
 
-def _upsample_types(node: Node) -> Sequence[TensorType | None]:
-    scales = node.attributes["scales"]
-    return [(node.x.dtype, tuple(size * scale for size, scale in zip(node.x.shape, scales, strict=True)))]
-
-
 POOLED: dict[str, Formula] = {
     f"com.microsoft.nchwc.{name}": with_shapes(row, pool_rule())
     for name, row in POOLING.items()
@@ -257,7 +235,12 @@ POOLED: dict[str, Formula] = {
 NCHWC: FormulaTable = {
     **POOLED,
     "com.microsoft.nchwc.Conv": blocked_conv,
-    "com.microsoft.nchwc.Upsample": with_shapes(resize, _upsample_types),
+    "com.microsoft.nchwc.Upsample": with_shapes(
+        resize,
+        lambda node: [
+            (node.x.dtype, tuple(size * scale for size, scale in zip(node.x.shape, node.attributes["scales"], strict=True)))
+        ],
+    ),
     "com.microsoft.nchwc.ReorderInput": no_arithmetic("Y = X in blocks of channels", shapes=_reorder_input_types),
     "com.microsoft.nchwc.ReorderOutput": no_arithmetic("Y = X out of its blocks of channels", shapes=_reorder_output_types),
 }

@@ -121,14 +121,9 @@ def rms_norm_rotary(node: Node) -> Work:
     return normed + heads * turned * ROTATION
 
 
-def _linear_sizes(node: Node) -> tuple[int, int, int, int]:
-    """Heads of queries, heads of keys, elements of a key's head, of a value's."""
-    heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
-    return heads, kv_heads, node.required(1).shape[2] // kv_heads, node.required(2).shape[2] // kv_heads
-
-
 def _linear_types(node: Node) -> Sequence[TensorType | None]:
-    heads, kv_heads, size, value_size = _linear_sizes(node)
+    heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
+    size, value_size = (node.required(index).shape[2] // kv_heads for index in (1, 2))
     past, window = node.input(3), node.attributes.get("state_window") or 0
     state = (*((window,) if window else ()), node.x.shape[0], kv_heads, size, value_size)
     out = (*node.x.shape[:2], max(heads, kv_heads) * value_size)
@@ -197,13 +192,8 @@ def delta_net_replay(node: Node) -> Work:
     return Work(macs=kept * states, muls=kept * states)
 
 
-def _commit_types(node: Node) -> Sequence[TensorType | None]:
-    batch = node.x.shape[0] if node.x.rank == 2 else 1
-    return [("int32", (batch,)), *like(3, 4)(node)]
-
-
-@formula("Y = how many drafts the predictions confirm", flops="batch·(rows − 1) + the status words", shapes=_commit_types,
-         at_most=always)  # fmt: skip
+@formula("Y = how many drafts the predictions confirm", flops="batch·(rows − 1) + the status words", at_most=always,
+         shapes=lambda node: [("int32", (node.x.shape[0] if node.x.rank == 2 else 1,)), *like(3, 4)(node)])  # fmt: skip
 def prefix_commit(node: Node) -> Work:
     """A prediction for each row but the last is held against the draft of the next; what a request commits is only copied."""
     predictions, status = node.x, node.required(2)

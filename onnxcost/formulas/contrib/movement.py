@@ -15,7 +15,7 @@ from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_s
 from onnxcost.formulas.shapes import broadcast, element, elements, pool_rule, with_shapes
 from onnxcost.formulas.signal import ceil_log2, fourier
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
-from onnxcost.graph import BITS, NO_WORK, Dim, Node, Work
+from onnxcost.graph import BITS, NO_WORK, Node, Work
 
 Types = Sequence[TensorType | None]
 
@@ -40,12 +40,8 @@ def _range_types(node: Node) -> Types:
     return [(node.x.dtype, (max(0, ceil((limit - first) / delta)),))]
 
 
-def _gather_types(node: Node) -> Types:
-    *positions, depth = node.required(1).shape
-    return [(node.x.dtype, (*positions, *node.x.shape[depth:]))]
-
-
-def _embedding_types(node: Node) -> Types:
+def _row_types(node: Node) -> Types:
+    """A row of X for each index."""
     return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
 
@@ -59,15 +55,6 @@ def _without_padding(node: Node) -> Types:
     """All positions at most; the offsets, the sums of lengths and the longest are of known dims."""
     batch, length, width = node.x.shape
     return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
-
-
-def _with_padding(node: Node) -> Types:
-    return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
-
-
-def _position_bias(node: Node) -> Types:
-    lengths = [element(node, index, "the length") for index in (1, 2)]
-    return [(node.x.dtype, (1, node.x.shape[1], *lengths))]
 
 
 @formula("Y = whether every element is finite", flops="2·in (1·in where only one kind is looked for)",
@@ -134,13 +121,15 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Pad":                  no_arithmetic("Y = X with a border", shapes=_pad_types),
     "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
     "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_range_types, adds=1),
-    "GatherND":             no_arithmetic("Y = X[indices]", shapes=_gather_types),
-    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_embedding_types),
+    "GatherND":             no_arithmetic("Y = X[indices]", shapes=lambda node: [
+        (node.x.dtype, (*node.required(1).shape[:-1], *node.x.shape[node.required(1).shape[-1] :]))]),
+    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_row_types),
     "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
     "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_without_padding),
-    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_with_padding),
-    "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=_position_bias),
+    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_row_types),
+    "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=lambda node: [
+        (node.x.dtype, (1, node.x.shape[1], *(element(node, index, "the length") for index in (1, 2))))]),
     "Tokenizer":            no_arithmetic("Y = the tokens of X"),
     "IsAllFinite":          is_all_finite,
     "Unique":               contrib_unique,
@@ -151,27 +140,21 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
 }.items()}
 
 
-def _spectrum(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))]
-
-
-def _signal(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))]
-
-
 def _transform(node: Node, signal: tuple[int, ...]) -> Work:
     """A real transform over the last ``signal_ndim`` of the signal's dims."""
     length = prod(signal[-node.attributes.get("signal_ndim", 1) :])
     return fourier(prod(signal) // length if length else 0, length, True)
 
 
-@formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉", shapes=_spectrum)
+@formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉",
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))])  # fmt: skip
 def rfft(node: Node) -> Work:
     """n points over the last ``signal_ndim`` dims, of which n/2 + 1 are shown; counted as DFT is."""
     return _transform(node, node.x.shape)
 
 
-@formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉", shapes=_signal)
+@formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉",
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))])  # fmt: skip
 def irfft(node: Node) -> Work:
     """The transform back is not divided by n."""
     return _transform(node, node.out.shape)
@@ -207,21 +190,16 @@ def cdist(node: Node) -> Work:
     return dot_products(node.out.size, node.x.shape[1]) + norms + node.out.size * ends
 
 
-def _path(node: Node) -> Sequence[TensorType | None]:
-    return [("int32", (2, sum(node.x.shape[-2:]) - 1))]
-
-
-@formula("Y = the cheapest path through X", flops="3·in", bounds=_path)
+@formula("Y = the cheapest path through X", flops="3·in", bounds=lambda node: [("int32", (2, sum(node.x.shape[-2:]) - 1))])
 def dynamic_time_warping(node: Node) -> Work:
     """Each cell adds the least of the three before it."""
     return node.x.size * (ADD + 2 * COMPARE)
 
 
-def _crops(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))]
-
-
-@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops", shapes=_crops)
+@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops",
+         shapes=lambda node: [
+             (node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))
+         ])  # fmt: skip
 def crop_and_resize(node: Node) -> Work:
     """A weighted sum of 4 neighbours. For each crop two steps and two starts of its grid; positions and their weights once for
     all channels, as in RoiAlign.
@@ -230,16 +208,6 @@ def crop_and_resize(node: Node) -> Work:
     weighted = weighted_sum(4) if mode == "bilinear" else NO_WORK
     positions = crops * prod(node.out.shape[2:])
     return node.out.size * weighted + positions * (corner_weights(mode, 2) + 2 * (MUL + ADD)) + crops * grid
-
-
-def _grid_sample_types(node: Node) -> Sequence[TensorType | None]:
-    space: Sequence[Dim] = node.required(1).shape[1:-1]
-    return [(node.x.dtype, (*node.x.shape[:2], *space))]
-
-
-def _masked_max_pool(node: Node) -> Work:
-    kernel: int = prod(node.attributes["kernel_shape"])
-    return POOLING["MaxPool"](node) + kernel * node.out.size * COMPARE
 
 
 SIGNAL: FormulaTable = {
@@ -251,9 +219,15 @@ SIGNAL: FormulaTable = {
     "com.microsoft.CDist": cdist,
     "com.microsoft.DynamicTimeWarping": dynamic_time_warping,
     "com.microsoft.CropAndResize": crop_and_resize,
-    "com.microsoft.GridSample": with_shapes(grid_sample, _grid_sample_types),
+    "com.microsoft.GridSample": with_shapes(
+        grid_sample, lambda node: [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
+    ),
     "com.microsoft.MaxpoolWithMask": Formula(
-        _masked_max_pool, "Y = max of the window's positions that the mask leaves", "0", "(2k−1)·out", pool_rule()
+        lambda node: POOLING["MaxPool"](node) + prod(node.attributes["kernel_shape"]) * node.out.size * COMPARE,
+        "Y = max of the window's positions that the mask leaves",
+        "0",
+        "(2k−1)·out",
+        pool_rule(),
     ),
     "com.microsoft.NhwcMaxPool": with_shapes(POOLING["MaxPool"], pool_rule(channels_last=True)),
 }

@@ -62,12 +62,10 @@ def qlinear_mul(node: Node) -> Work:
     return centred + node.out.size * (MUL + REQUANTIZE) + (MUL + DIV if node.out.size else NO_WORK)
 
 
-def _where_type(node: Node) -> Sequence[TensorType | None]:
-    x, y = node.required(1), node.required(4)
-    return [(x.dtype, broadcast(node.x.shape, x.shape, y.shape))]
-
-
-@formula("Z = requantize(X where C, else Y)", flops="out + 7·(X + Y)", shapes=_where_type)
+@formula("Z = requantize(X where C, else Y)", flops="out + 7·(X + Y)",
+         shapes=lambda node: [
+             (node.required(1).dtype, broadcast(node.x.shape, node.required(1).shape, node.required(4).shape))
+         ])  # fmt: skip
 def qlinear_where(node: Node) -> Work:
     """X and Y each brought to the scale of Z, then selected."""
     return node.out.size * COMPARE + (node.required(1).size + node.required(4).size) * (DEQUANTIZE + QUANTIZE)

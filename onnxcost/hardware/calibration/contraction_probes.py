@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onnxcost.hardware.calibration.probe import Probe, Shape, Weights, chain
+from onnxcost.frontend.probe_models import Probe, Weights, chain
 from onnxcost.ort_optimizer.kernels import WHOLE
 
 # channels in and out, side
@@ -31,14 +31,18 @@ _NARROW_GROUPS = (
 )  # fmt: skip
 
 
+def _window(kernel: int) -> str:
+    """The attributes of a window that keeps the size of an image."""
+    pad = kernel // 2
+    return f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}]"
+
+
 def conv(
     family: str, inputs: int, outputs: int, side: int, kernel: int, groups: int = 1, stride: int = 1, back: bool = True
 ) -> Probe:
     """A chain of convolutions, there and back again where the numbers of channels allow it."""
-    pad = kernel // 2
-    shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}]"
-    text = f"Conv<{shape}, group = {groups}, strides = [{stride}, {stride}]>"
-    weights: dict[str, tuple[str, Shape]] = {"w": ("float32", (outputs, inputs // groups, kernel, kernel))}
+    text = f"Conv<{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]>"
+    weights: dict[str, tuple[str, tuple[int, ...]]] = {"w": ("float32", (outputs, inputs // groups, kernel, kernel))}
     lines = [f"{text}(IN, w)"]
     if back:
         weights["v"] = ("float32", (inputs, outputs // groups, kernel, kernel))
@@ -96,7 +100,7 @@ def activated_convolutions() -> Iterator[Probe]:
     ):
         for channels, side in ((64, 7), (64, 28), (96, 56), (64, 112)):
             plain = conv(family, channels, channels, side, 1, back=False)
-            lines = ["Conv<kernel_shape = [1, 1], pads = [0, 0, 0, 0], group = 1, strides = [1, 1]>(IN, w)", text]
+            lines = [f"Conv<{_window(1)}, group = 1, strides = [1, 1]>(IN, w)", text]
             used = scalars if "low" in text else {}
             yield chain(family, (1, channels, side, side), *lines * 4, weights={**plain.weights, **used})
 
@@ -120,11 +124,9 @@ def plain_convolutions() -> Iterator[Probe]:
         yield chain("conv-plain", (1, channels, side, side), f"Conv<kernel_shape = [{kernel}, {kernel}]>(IN, w)", weights=odd)
     for inputs, outputs, side, kernel, groups in _UNKNOWN:
         # A weight that is no constant, as one that DequantizeLinear makes, is laid out in blocks nowhere.
-        pad = kernel // 2
-        shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}], group = {groups}"
         given = f"float[1,{inputs},{side},{side}] x, float[{outputs},{inputs // groups},{kernel},{kernel}] w"
         family = "conv-plain-depthwise" if groups > 1 else "conv-plain-pointwise" if kernel == 1 else "conv-plain"
-        yield Probe(family, f"({given}) => (float y) {{ y = Conv<{shape}>(x, w) }}")
+        yield Probe(family, f"({given}) => (float y) {{ y = Conv<{_window(kernel)}, group = {groups}>(x, w) }}")
     for channels, length in ((128, 256), (512, 64)):
         flat: Weights = {"w": ("float32", (channels, channels, 1))}
         yield chain("conv-plain-pointwise", (1, channels, length), "Conv<kernel_shape = [1]>(IN, w)", weights=flat)
@@ -230,10 +232,10 @@ _INTEGER_CONVS = (
 
 def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int, groups: int, stride: int) -> Probe:
     """A chain, there and back again, so that what brings it to channels that come last weighs little."""
-    pad = kernel // 2
-    shape = f"kernel_shape = [{kernel}, {kernel}], pads = [{pad}, {pad}, {pad}, {pad}]"
     zero = "a" if dtype == "uint8" else "b"
-    text = f"QLinearConv<{shape}, group = {groups}, strides = [{stride}, {stride}]>(IN, s, {zero}, w, s, b, s, {zero})"
+    text = (
+        f"QLinearConv<{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]>(IN, s, {zero}, w, s, b, s, {zero})"
+    )
     weights = {**_SCALES, "w": ("int8", (outputs, inputs // groups, kernel, kernel))}
     lines = [text]
     if stride == 1 and inputs > 3:

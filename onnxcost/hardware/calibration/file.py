@@ -31,7 +31,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield f'schema = "{SCHEMA}"'
     yield f"name = {_text(calibration.name)}"
     yield f"date = {calibration.date.isoformat()}"
-    yield f"unrest = {calibration.unrest:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
+    yield f"unrest = {calibration.noise:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
     yield ""
     yield "[machine]"
     for key, value in calibration.machine._asdict().items():
@@ -80,19 +80,20 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
             f"'{name}' is no calibration that this version reads (schema {schema!r}, not '{SCHEMA}'): calibrate anew"
         )
     try:
-        threads = {_threads(count): _speeds(table) for count, table in document["threads"].items()}
+        threads = {}
+        for count, table in document["threads"].items():
+            if not is_whole(count) or not int(count):
+                raise ValueError(f"'threads.{count}' is no number of threads")
+            points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
+            if "cheap" not in points:
+                raise ValueError("the family 'cheap' is missing")
+            threads[int(count)] = Speeds(_positive("run_seconds", table["run_seconds"]), points)
         if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
             raise ValueError("no threads, no date, or no name")
-        machine, unrest = _machine(document["machine"]), _positive("unrest", document["unrest"])
-        return Calibration(document["name"], machine, document["date"], threads, unrest)
+        machine, noise = _machine(document["machine"]), _positive("unrest", document["unrest"])
+        return Calibration(document["name"], machine, document["date"], threads, noise)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{name}' is not a whole calibration ({type(error).__name__}: {error}): calibrate anew") from None
-
-
-def _threads(count: str) -> int:
-    if not is_whole(count) or not int(count):
-        raise ValueError(f"'threads.{count}' is no number of threads")
-    return int(count)
 
 
 def _machine(table: Mapping[str, Any]) -> Machine:
@@ -117,13 +118,6 @@ def load(path: str | Path) -> Calibration:
 def is_calibration(path: str | Path) -> bool:
     """Whether a TOML file is one, and not a device's."""
     return f'schema = "{SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
-
-
-def _speeds(table: Mapping[str, Any]) -> Speeds:
-    points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
-    if "cheap" not in points:
-        raise ValueError("the family 'cheap' is missing")
-    return Speeds(_positive("run_seconds", table["run_seconds"]), points)
 
 
 def _points(family: str, rows: Any) -> tuple[Point, ...]:

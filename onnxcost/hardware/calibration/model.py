@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -62,14 +62,12 @@ class Rates:
 
     def _deviation(self, quantities: Sequence[float]) -> float:
         """The mean of the points' deviations, by nearness, as a power of two."""
-        weights = [_nearness(quantities, point.quantities) for point in self.points]
+        weights = []
+        for point in self.points:
+            distance = sum(log2((a + 1) / (b + 1)) ** 2 for a, b in zip(quantities, point.quantities, strict=True))
+            weights.append(1 / (1 + (distance / REACH**2) ** 2))
         total = sum(weight * deviation for weight, deviation in zip(weights, self._deviations, strict=True))
         return total / (sum(weights) + DOUBT)
-
-
-def _nearness(one: Sequence[float], other: Sequence[float]) -> float:
-    distance = sum(log2((a + 1) / (b + 1)) ** 2 for a, b in zip(one, other, strict=True))
-    return 1 / (1 + (distance / REACH**2) ** 2)
 
 
 def least_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,14 +188,14 @@ class Speeds:
 class Calibration:
     """A machine, by the name that it was given, and its speeds by the number of threads.
 
-    ``unrest`` is how far the median of a probe's runs lay over the low quantile that was taken.
+    ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine.
     """
 
     name: str
     machine: Machine
     date: datetime.date
     speeds: Mapping[int, Speeds]
-    unrest: float
+    noise: float
 
 
 def speeds(probed: Sequence[Probed]) -> Speeds:
@@ -232,16 +230,12 @@ def _point(probe: Probed, known: Speeds) -> Point | None:
         return Point((probe.footprint,), max(left, 0.0) / sum(task.times * task.quantities[0] for task in own))
     if not own or left <= LEAST_SHARE * probe.seconds:
         return None
-    return Point(_mean(task.quantities for task in own), left / len(own))
+    columns = zip(*(task.quantities for task in own), strict=True)
+    return Point(tuple(sum(column) / len(own) for column in columns), left / len(own))
 
 
 LEAST_SHARE = 0.05
 """A family that makes up less of a probe's time cannot be told from the noise of the rest."""
-
-
-def _mean(all_quantities: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
-    columns = list(zip(*all_quantities, strict=True))
-    return tuple(sum(column) / len(column) for column in columns)
 
 
 class Peaks(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from onnxcost.frontend.probe_models import Probe, Weights, chain
 from onnxcost.hardware.calibration.contraction_probes import (
     activated_convolutions,
     cold_products,
@@ -15,7 +16,6 @@ from onnxcost.hardware.calibration.contraction_probes import (
     quantized_products,
     recurrences,
 )
-from onnxcost.hardware.calibration.probe import Probe, Weights, chain
 
 DELAYS = ((1 << 16, 4), (1 << 17, 8), (1 << 17, 16), (1 << 18, 16), (1 << 18, 32), (1 << 18, 64), (1 << 19, 64), (1 << 19, 128))
 """The bytes of a value, and how many nodes later it is read again: from what fits any cache to what fits none."""
@@ -188,10 +188,7 @@ def _normalizations() -> Iterator[Probe]:
             weights=weights,
         )
         yield chain("bias-gelu", (1, rows, columns), *["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2, weights={"b": weights["b"]})
-
-
-def _across() -> Iterator[Probe]:
-    """Softmax of another dim than the last: onnxruntime swaps the two, mostly element by element."""
+    # Of another dim than the last: onnxruntime swaps the two, mostly element by element.
     for shape in ((1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
         yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
 
@@ -231,7 +228,7 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _across, _pools, _reorders),
+    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _pools, _reorders),
     *(convolutions, activated_convolutions, plain_convolutions, products, einsums, recurrences, quantized_products),
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
 )

@@ -1,4 +1,4 @@
-"""What a model is fed with: chosen in the parent from the graph or the user's files, made in the child."""
+"""The inputs of a run: chosen in the parent from the graph or the user's files, made in the child."""
 
 from __future__ import annotations
 

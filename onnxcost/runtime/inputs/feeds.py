@@ -1,4 +1,4 @@
-"""What a model is fed with when it is measured: chosen in the parent from the graph, made in the child."""
+"""The inputs of a run: what each is fed with, chosen in the parent, and the arrays, made in the child."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Feed:
 
 
 def feeds_of(graph: Graph, values: Mapping[str, Any], files: Mapping[str, Sequence[str]]) -> tuple[Feed, ...]:
-    """A feed for each input of the graph: the value given for it, else the arrays in its files, else what is plausible.
+    """A feed for each input of the graph: the value given for it, else the arrays in its files, else synthetic ones.
 
-    Raises InputError for a file that does not fit its input, MeasurementError for an input that cannot be made up.
+    Raises InputError for a file that does not fit its input, MeasurementError for one that cannot be synthesized.
     """
     names = [tensor.name for tensor in graph.inputs]
     for name in files:
@@ -72,7 +72,7 @@ def _feed(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: 
     if kind == "sequence":
         return _sequence(tensor, value, paths, graph, uses)
     if tensor.dtype not in FEEDABLE:
-        raise MeasurementError(f"input '{tensor.name}' is of type {tensor.dtype}, which onnxruntime takes no arrays of")
+        raise MeasurementError(f"input '{tensor.name}' is of type {tensor.dtype}, for which onnxruntime takes no arrays")
     if paths and value is None:
         return _from_files(tensor, paths)
     shape = _shape(tensor)
@@ -85,7 +85,7 @@ def _feed(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: 
 
 
 def _content(tensor: Tensor, dtype: str, uses: Sequence[InputUse]) -> Tensor | None:
-    """What an optional holds: what was given or, unless the model asks whether there is something, what it takes out."""
+    """What an optional holds: what was given, or what the model takes out, unless it asks whether there is anything."""
     if tensor.elements:
         return replace(tensor.elements[0], name=tensor.name)
     if any(use.node.key == "OptionalHasElement" for use in uses):
@@ -98,9 +98,7 @@ def _sequence(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, us
     if paths:
         raise InputError(f"input '{tensor.name}' is a sequence: files can only be given for tensors")
     if tensor.elements is None or any(element.dims is None for element in tensor.elements):
-        raise MeasurementError(
-            f"the model does not say what tensors the sequence '{tensor.name}' has: it cannot be made up, give it as a value"
-        )
+        raise MeasurementError(f"the model does not say what tensors the sequence '{tensor.name}' has: give it as a value")
     items = value if value is not None else [None] * len(tensor.elements)
     elements = tuple(_feed(element, item, (), graph, uses) for element, item in zip(tensor.elements, items, strict=True))
     source = elements[0].source if elements else "an empty sequence"
@@ -116,7 +114,7 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
-    """Raises InputError for arrays of another shape, and of a type whose values the input's cannot all hold."""
+    """Raises InputError for arrays of another shape, or of a type that does not fit into the input's."""
     wanted, notes = numpy_type(tensor.dtype), []
     for path in paths:
         shape, dtype = read_header(path, tensor.name)
@@ -136,7 +134,7 @@ def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
 def arrays(feeds: Sequence[Feed], seed: int) -> list[dict[str, Any]]:
     """What ``InferenceSession.run`` is given, by input: one dict for each set of files, a single one where there are none.
 
-    Each input draws from random numbers of its own, so that they do not depend on what other inputs there are.
+    Each input has random numbers of its own, which do not depend on the other inputs.
     """
     made = {feed.name: _sets(feed, seed) for feed in feeds if feed.fill is not None or feed.elements is not None}
     count = max(map(len, made.values()), default=1)
@@ -150,7 +148,7 @@ def _sets(feed: Feed, seed: int) -> list[Any]:
 
 
 def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:
-    """What a tensor is fed with, as numpy has it: one array for each set."""
+    """What a tensor is fed with: one numpy array for each set."""
     import numpy as np
 
     assert feed.fill is not None
@@ -160,5 +158,5 @@ def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:
 
 
 def describe_inputs(feeds: Sequence[Feed]) -> tuple[InputUsed, ...]:
-    """The feeds as the report tells them."""
+    """The feeds as the report shows them."""
     return tuple(InputUsed(feed.name, feed.dtype, feed.shape or (), feed.source) for feed in feeds)

@@ -45,10 +45,10 @@ class Fill(Protocol):
 
 
 class Uniform(NamedTuple):
-    """Numbers between 0 and 1. None is so small that it is denormal: many processors are slow on those."""
+    """Numbers between 0 and 1, none of them denormal: many processors are slow on those."""
 
     def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
-        """Drawn in the type itself where it is a wide one, else rounded to it."""
+        """Drawn as float64 for float64, else as float32, and rounded to the type."""
         import numpy as np
         from ml_dtypes import finfo
 
@@ -71,7 +71,7 @@ class Integers(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """The same few elements, in order and from the start again."""
+    """The same few elements, over and over."""
 
     elements: tuple[Any, ...]
 
@@ -137,14 +137,14 @@ def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
 
 
 _SAME = VIEWS | CASTS
-"""Operators that hand on all elements of their first input, in their order."""
+"""Operators that pass on all elements of their first input, in their order."""
 _SIGNS: Mapping[str, int] = {"Add": 1, "Sub": -1}
 
 
 class InputUse(NamedTuple):
-    """A node that reads what an input holds; ``place`` is that among the node's own inputs.
+    """A node that reads an input's elements; ``place`` is the index among the node's own inputs.
 
-    ``shift`` has been added to the elements on the way; ``is_whole`` says that they are all there, in their order.
+    ``shift`` has been added to the elements on the way; ``is_whole`` says that all of them arrive, in their order.
     """
 
     node: Node
@@ -163,7 +163,7 @@ def index_uses(graph: Graph) -> DefUse:
 
 
 def find_input_uses(name: str, uses: DefUse) -> Iterator[InputUse]:
-    """Every node that reads the value, at once or behind nodes that hand its elements on."""
+    """The nodes that read the value, directly or through nodes that pass its elements on."""
     waiting, seen = [(name, 0, True)], {name}
     while waiting:
         name, shift, is_whole = waiting.pop()
@@ -179,7 +179,7 @@ def find_input_uses(name: str, uses: DefUse) -> Iterator[InputUse]:
 def _outputs_with(node: Node, place: int) -> Sequence[Tensor | None]:
     """The outputs that hold elements of the input."""
     if node.key in CONTROL_FLOW:
-        # It hands on, at the same place, what its body made; where the branch is not known, nothing.
+        # It passes on what its body made, at the same index; nothing where the branch is not known.
         return node.outputs[place : place + 1] if not node.branches else ()
     if place not in ELEMENTS_FROM.get(node.key, ()):
         return ()
@@ -198,14 +198,14 @@ SAMPLE_RATE = 16_000
 
 
 class Role(NamedTuple):
-    """How an input is filled, and what that is in words."""
+    """How an input is filled, and the same in words."""
 
     fill: Fill
     text: str
 
 
 class Input(NamedTuple):
-    """An input and what is known of it: its uses, and how many indices are valid where it holds indices."""
+    """An input, its uses, and how many indices are valid if it holds indices."""
 
     tensor: Tensor
     shape: tuple[int, ...]
@@ -220,13 +220,13 @@ class Input(NamedTuple):
 
 
 def choose_role(tensor: Tensor, shape: tuple[int, ...], graph: Graph, uses: Sequence[InputUse]) -> Role:
-    """The role of an input of this shape; ``uses`` are all of its uses."""
+    """The role of an input of this shape; ``uses`` are all uses of it."""
     own = Input(tensor, shape, graph, uses, _limit(uses))
     return next(found for rule in (_role_by_operator, _role_by_name, _indices, _by_type) if (found := rule(own)) is not None)
 
 
 def _limit(uses: Sequence[InputUse]) -> int | None:
-    """How many indices are valid in every table that is indexed."""
+    """How many indices are valid in all tables that it indexes."""
     found = []
     for use in uses:
         role = role_of(use.node, use.place)
@@ -265,20 +265,8 @@ def _role_by_name(own: Input) -> Role | None:
     return None
 
 
-def _mask(own: Input) -> Numbers:
-    return (1,) if own.tensor.dtype != "string" else ()
-
-
-def _positions(own: Input) -> Numbers:
-    return tuple(range(own.shape[-1])) if own.is_integer and own.shape else ()
-
-
-def _rate(own: Input) -> Numbers:
-    return (SAMPLE_RATE,) if prod(own.shape) == 1 else ()
-
-
 def _lengths(own: Input) -> Numbers:
-    """The length of the input whose name has most in common: its open dim behind the batch, or else its second."""
+    """The length of the input with the most similar name: its largest open dim after the batch, else its second dim."""
     others = [tensor for tensor in own.graph.inputs if tensor.is_shaped and tensor.rank > 1 and tensor is not own.tensor]
     if not (own.is_integer and prod(own.shape) == max(own.shape, default=1) and others):
         return ()
@@ -295,24 +283,20 @@ def _sides(own: Input) -> Numbers:
     return images[0][1:3] if images[0][3] in (1, 3, 4) else images[0][2:]
 
 
-def _scale(own: Input) -> Numbers:
-    return (1,) if len(own.shape) < 3 else ()
-
-
-def _zero_point(own: Input) -> Numbers:
-    return (0,) if own.is_integer else ()
-
-
 NAMES: Sequence[tuple[str, Callable[[Input], Numbers], str]] = (
-    (r"(?i)mask", _mask, "mask of"),
-    (r"(?i)position|(?<![a-z])pos(?![a-z])", _positions, "positions"),
-    (r"(?i)^sr$|sampl\w*_?rate", _rate, "sample rate"),
+    (r"(?i)mask", lambda own: (1,) if own.tensor.dtype != "string" else (), "mask of"),
+    (
+        r"(?i)position|(?<![a-z])pos(?![a-z])",
+        lambda own: tuple(range(own.shape[-1])) if own.is_integer and own.shape else (),
+        "positions",
+    ),
+    (r"(?i)^sr$|sampl\w*_?rate", lambda own: (SAMPLE_RATE,) if prod(own.shape) == 1 else (), "sample rate"),
     (r"(?i)len(gth)?s?(?![a-z])", _lengths, "length"),
     (r"(?i)size|im(age)?_?shape", _sides, "sides of the image"),
-    (r"(?i)(?<![a-z])scale(s|_?factor)?(?![a-z])", _scale, "scale"),
-    (r"(?i)zero_?point", _zero_point, "zero point"),
+    (r"(?i)(?<![a-z])scale(s|_?factor)?(?![a-z])", lambda own: (1,) if len(own.shape) < 3 else (), "scale"),
+    (r"(?i)zero_?point", lambda own: (0,) if own.is_integer else (), "zero point"),
 )
-"""What a name says of its input, and the elements that follow; the first that gives any counts."""
+"""Patterns of names, the elements that they suggest, and these in words; the first that gives any elements counts."""
 
 
 def _indices(own: Input) -> Role | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from onnxcost.estimator import estimate
-from onnxcost.frontend.probe_models import probe_model
+from onnxcost.frontend.probe_models import Probe, probe_model
 from onnxcost.hardware.calibration.model import BESIDE, COLD, STAND_INS
-from onnxcost.hardware.calibration.probe import Probe
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
 from onnxcost.ort_optimizer.kernels import FAMILIES, kernel_runs
 from onnxcost.ort_optimizer.pipeline import optimize

@@ -224,7 +224,9 @@ def test_types_that_numpy_lacks_are_given_by_their_bits(name: str, dims: list[in
 
 @pytest.mark.parametrize("name", ["COMPLEX64", "INT4"])
 def test_types_that_onnxruntime_takes_no_arrays_of_are_refused(name: str) -> None:
-    with pytest.raises(MeasurementError, match=rf"^input 'x' is of type {name.lower()}, which onnxruntime takes no arrays of$"):
+    with pytest.raises(
+        MeasurementError, match=rf"^input 'x' is of type {name.lower()}, for which onnxruntime takes no arrays$"
+    ):
         feeds(identity(TensorProto.DataType.Value(name), [2]))
 
 

@@ -16,9 +16,9 @@ from onnx import ModelProto
 
 import onnxcost
 from onnxcost.report import CostReport
+from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.ort_profile import read_profile
 from onnxcost.runtime.profile import ArenaUse, ProfiledNode
-from onnxcost.runtime.profile_matching import match_nodes
 from onnxcost.runtime.protocol import ExecutedNode, Profiled
 from tests.modeltext import model
 

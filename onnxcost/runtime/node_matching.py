@@ -1,8 +1,8 @@
-"""Which nodes of the graph the executed ones are.
+"""Matches the executed nodes with those of the graph.
 
-The events name nodes, but not all nodes have names: one without goes by its operator and an index that is in no file. Inside a
-graph nodes are told apart by the order in which they ran, which is that of the file that onnxruntime writes; where it is not,
-by their names, and those without by their operators.
+Events name nodes, but not all nodes have names: one without goes by its operator and an index that is in no file. The nodes of
+a graph are matched by the order in which they ran, which is that of the file that onnxruntime writes; where the orders differ,
+by their names, and those without names by their operators.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ NOT_IN_THE_GRAPH = "it is not in the graph that onnxruntime wrote"
 def cost_of(
     executed: ExecutedNode, nodes: Sequence[Node], runs: int, known: Mapping[int, NodeCost], formulas: FormulaTable
 ) -> ProfiledNode:
-    """The executed node with its costs. ``nodes`` are what it is in the graph: none, or several where a loop was unrolled;
-    ``known`` has the static costs, by the id of their node.
+    """The executed node with its costs. ``nodes`` are its nodes in the graph: none, or several where a loop was unrolled;
+    ``known`` has the static costs by the id of their node.
     """
     node = nodes[0] if nodes else Node(executed.name, executed.op_type, "", (), ())
     shapes = Counter(zip(executed.inputs, executed.outputs, strict=True))
-    costs = (
-        _times(count, _cost(nodes, *types, known, formulas) if nodes else Uncounted(node, NOT_IN_THE_GRAPH))
-        for types, count in shapes.items()
-    )
+    costs: list[NodeCost] = []
+    for types, count in shapes.items():
+        cost = _cost(nodes, *types, known, formulas) if nodes else Uncounted(node, NOT_IN_THE_GRAPH)
+        costs.append(replace(cost, node=replace(cost.node, repeat=count)))
     return ProfiledNode(
         runs=runs,
         executions=len(executed.durations),
@@ -50,15 +50,11 @@ def cost_of(
     )
 
 
-def _times(count: int, cost: NodeCost) -> NodeCost:
-    return replace(cost, node=replace(cost.node, repeat=count))
-
-
 def _cost(
     nodes: Sequence[Node], inputs: Types, outputs: Types, known: Mapping[int, NodeCost], formulas: FormulaTable
 ) -> NodeCost:
-    """The cost of one execution: the static one of the first node that was counted at its shapes, else the first node's at
-    these.
+    """The cost of one execution: the static cost of the first node that was counted at these shapes, else the first node's,
+    counted anew.
     """
     executed = [_with_executed_types(node, inputs, outputs) for node in nodes]
     for each, node in zip(executed, nodes, strict=True):
@@ -71,7 +67,7 @@ def _cost(
 
 
 def _with_executed_types(node: Node, inputs: Types, outputs: Types) -> Node:
-    """The node at the shapes of an execution; itself where it has them."""
+    """The node at the shapes of an execution; the same object where it has them."""
     new_inputs, new_outputs = _with_types(node.inputs, inputs), _with_types(node.outputs, outputs)
     if new_inputs == node.inputs and new_outputs == node.outputs:
         return node
@@ -79,9 +75,9 @@ def _with_executed_types(node: Node, inputs: Types, outputs: Types) -> Node:
 
 
 def _with_types(tensors: tuple[Tensor | None, ...], types: Types) -> tuple[Tensor | None, ...]:
-    """The tensors at the shapes that the events tell; as they are where the one does not fit the other.
+    """The tensors at the shapes in the events; unchanged where they do not fit.
 
-    The events leave out what is absent, what is no tensor, and constants that a node has packed for itself.
+    The events leave out absent inputs, what is not a tensor, and constants that a node has prepacked.
     """
     told = {index: tensor for index, tensor in enumerate(tensors) if tensor is not None and "(" not in tensor.dtype}
     constants = [index for index, tensor in told.items() if tensor.is_constant]
@@ -97,7 +93,7 @@ def _with_types(tensors: tuple[Tensor | None, ...], types: Types) -> tuple[Tenso
 
 
 def _has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether nothing that is known of the tensor's shape speaks against this one."""
+    """Whether the shape agrees with what is known of the tensor's."""
     if tensor.dims is None or tensor.is_bound:
         return True
     known = len(tensor.dims) == len(shape)
@@ -105,7 +101,7 @@ def _has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
 
 
 def _may_have_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    """The same, for constants; what data decides may have been another one when the graph was counted."""
+    """The same for constants; other shapes may depend on data and differ from the count."""
     return not tensor.is_constant or _has_shape(tensor, shape)
 
 
@@ -116,14 +112,14 @@ def _with_type(tensor: Tensor, dtype: str, shape: tuple[int, ...]) -> Tensor:
 
 
 class Body(NamedTuple):
-    """A graph as a report has it: the nodes of its own bodies stand before the nodes that have them. All names begin alike."""
+    """A graph as in a report: the nodes of a body come before the node that has it. All names begin with ``prefix``."""
 
     prefix: str
     nodes: Sequence[Node]
 
 
 class GraphNode(NamedTuple):
-    """A node of a graph, its name there, and the graphs that its bodies may be: a loop that was unrolled has many."""
+    """A node of a graph, its name there, and its bodies: an unrolled loop has many."""
 
     node: Node
     name: str
@@ -133,8 +129,8 @@ class GraphNode(NamedTuple):
 def match_nodes(profiled: Profiled, report: CostReport, formulas: FormulaTable | None = None) -> tuple[ProfiledNode, ...]:
     """The executed nodes with what they cost, counted by ``formulas`` or else as ``estimate`` does.
 
-    ``report`` is that of the graph that was executed. What it counted at other shapes than the executions had, or could not
-    count, is counted anew. A node that it does not have stays uncounted.
+    ``report`` is that of the executed graph. A node that it counted at other shapes, or could not count, is counted anew. A
+    node that it does not have stays uncounted.
     """
     by_graph: dict[Around, list[ExecutedNode]] = {}
     for executed in profiled.executed:
@@ -150,7 +146,7 @@ def match_nodes(profiled: Profiled, report: CostReport, formulas: FormulaTable |
 def _matches(
     around: Around, bodies: Sequence[Body], by_graph: Mapping[Around, Sequence[ExecutedNode]]
 ) -> Iterator[tuple[ExecutedNode, Sequence[Node]]]:
-    """Each executed node of a graph and of the graphs in it, with the nodes that it is, one in each of the bodies."""
+    """Each executed node of a graph and of its bodies, with its nodes: one in each of ``bodies``."""
     executed = by_graph.get(around, ())
     tries = [_align(executed, _places(body)) for body in bodies]
     most = max((len(found) for found in tries), default=0)
@@ -165,7 +161,7 @@ def _matches(
 
 
 def _places(body: Body) -> list[GraphNode]:
-    """The nodes of a graph, those of its bodies apart."""
+    """The nodes of a graph, without those of its bodies."""
     places: list[tuple[Node, Sequence[Body]]] = []
     end = len(body.nodes)
     while end:
@@ -179,7 +175,7 @@ def _places(body: Body) -> list[GraphNode]:
 
 
 def _bodies(node: Node, inside: Sequence[Node]) -> Sequence[Body]:
-    """The graphs that the nodes before a node of control flow make: its branches, its iterations, or its one body."""
+    """The graphs of a control-flow node from the nodes before it: its branches, its iterations, or its one body."""
     if node.branches:
         return [Body(f"{node.name}/{which}/", branch) for which, branch in node.branches.items()]
     prefix = f"{node.name}/"
@@ -192,8 +188,11 @@ def _bodies(node: Node, inside: Sequence[Node]) -> Sequence[Body]:
 
 
 def _align(executed: Sequence[ExecutedNode], places: Sequence[GraphNode]) -> Mapping[int, GraphNode]:
-    """Which place each executed node has, by its position."""
-    if len(executed) == len(places) and all(map(_may_be_node, executed, places)):
+    """The node of the graph for each executed node, by its index."""
+    if len(executed) == len(places) and all(
+        each.op_type == place.node.op_type and (each.name == place.name or _may_be_unnamed(each))
+        for each, place in zip(executed, places, strict=True)
+    ):
         return dict(enumerate(places))
     by_name = {(place.name, place.node.op_type): place for place in places}
     found = {
@@ -217,10 +216,6 @@ def _align(executed: Sequence[ExecutedNode], places: Sequence[GraphNode]) -> Map
     return found
 
 
-def _may_be_node(executed: ExecutedNode, place: GraphNode) -> bool:
-    return executed.op_type == place.node.op_type and (executed.name == place.name or _may_be_unnamed(executed))
-
-
 def _may_be_unnamed(executed: ExecutedNode) -> bool:
-    """Whether its name is what onnxruntime calls a node without one."""
+    """Whether its name is the one that onnxruntime gives to nodes without names."""
     return executed.name == f"{executed.op_type}_{executed.index}"
