@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.graph import Graph
-from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
     _heading,
@@ -21,7 +20,18 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import INDENT, UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.layout import (
+    INDENT,
+    UNICODE,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    crop,
+    spell_out,
+    wrap,
+    wrap_pieces,
+)
 from onnxcost.render.report import Entry, Table, quantity_entry
 from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
 from onnxcost.report import CostReport, measurements_to_dict
@@ -283,7 +293,7 @@ def batch_lines(measurements: Sequence[Measurement], screen: Screen) -> list[Lin
 
 def not_measured_lines(reason: str, screen: Screen) -> list[Line]:
     """Why there is no measurement."""
-    return [((part, "caution"),) for part in textwrap.wrap(plain(f"Not measured: {reason}"), screen.width)]
+    return [((part, "caution"),) for part in wrap(plain(f"Not measured: {reason}"), screen.width)]
 
 
 def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bool = True) -> list[Line]:
@@ -291,6 +301,6 @@ def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bo
     lines = _heading(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
     for detail in describe_run(measurement, of_one):
         room = screen.width - LABEL_WIDTH - INDENT - len(",")
-        pieces = [shorten(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
+        pieces = [crop(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
         lines += wrap_pieces(_label(detail.label), pieces, ", ", screen.width, detail.style)
     return lines
