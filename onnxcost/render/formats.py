@@ -52,7 +52,7 @@ def report_markdown(report: CostReport, view: View) -> str:
         *_header(report),
         _summary_markdown(report, view),
         _uncounted_markdown(report),
-        table_markdown(by(report, view, UNICODE)),
+        *([table_markdown(by(report, view, UNICODE))] if view.has_groups else []),
     ]
     if view.top != 0:
         blocks.append(table_markdown(node_table(report, view, UNICODE)))
@@ -214,7 +214,8 @@ def report_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
     glyphs = screen.glyphs
     blocks = [header_lines(report, screen), _summary_lines(report, view, screen), _uncounted_lines(report, screen)]
     by = operator_table if view.depth is None else module_table
-    blocks.append(table_lines(by(report, view, glyphs), screen))
+    if view.has_groups:
+        blocks.append(table_lines(by(report, view, glyphs), screen))
     if view.top != 0:
         blocks.append(table_lines(node_table(report, view, glyphs), screen))
     return space_blocks(blocks)
@@ -267,7 +268,7 @@ def _summary_lines(report: CostReport, view: View, screen: Screen) -> list[Line]
     lines = entry_lines(summary_entries(report, view, screen.glyphs), screen.width)
     if each := type_texts(report, view):
         lines += wrap_pieces(_label("Types"), each, f" {screen.glyphs.dot} ", screen.width)
-    if others := convention_texts(report, view, screen.glyphs):
+    if others := convention_texts(report, view, screen.glyphs, has_units=True):
         lines += wrap_pieces(_label("Conventions"), others, f" {screen.glyphs.dot} ", screen.width)
     return lines
 

@@ -122,7 +122,7 @@ def measurement_entries(measurement: Measurement, report: CostReport | None, gly
 def _latency(measurement: Measurement) -> list[Entry]:
     latency = measurement.latency
     unit = time_unit(latency.median)
-    interval = _interval(latency, unit)
+    interval = interval_text(latency, unit)
     sure = f"95 % confidence {interval}" if interval else "no confidence interval"
     return [
         quantity_entry("Latency", unit.text(latency.median), f"median, {sure}"),
@@ -132,8 +132,14 @@ def _latency(measurement: Measurement) -> list[Entry]:
     ]
 
 
-def _interval(latency: Latency, unit: TimeUnit) -> str:
+def interval_text(latency: Latency, unit: TimeUnit) -> str:
+    """The 95 % confidence interval of the median, ``90.1 to 115.4``; nothing where there is none."""
     return " to ".join(map(unit.number, latency.median_ci95)) if latency.median_ci95 else ""
+
+
+def achieved_text(measurement: Measurement, glyphs: Glyphs) -> str:
+    """The achieved FLOP/s, which must be known, with the sign of a bound: ``≥ 75.95 GFLOP/s``."""
+    return glyphs.bound(measurement.bound) + rate(measurement.flops_per_second or 0, "FLOP/s")
 
 
 def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
@@ -210,10 +216,10 @@ def _batch_row(measurement: Measurement, first_fps: float, best_fps: float, glyp
     return (
         exact(measurement.batch),
         spell_out(unit.text(latency.median), glyphs),
-        _interval(latency, unit),
+        interval_text(latency, unit),
         ratio(measurement.fps),
         f"{measurement.fps / first_fps:.2f} {glyphs.times}",
-        "?" if achieved is None else glyphs.bound(measurement.bound) + rate(achieved, "FLOP/s"),
+        "?" if achieved is None else achieved_text(measurement, glyphs),
         "?" if peak is None else binary(peak),
         str(measurement.fps / best_fps),
     )
