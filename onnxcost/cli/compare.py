@@ -59,7 +59,11 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
     noted = _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes)
     conditions = differing_conditions(comparison.candidates)
     results = {label: timing.result for label, timing in run.timings.by_label.items()}
-    advice = ((label, each) for label, result in results.items() for each in getattr(result, "advice", ()))
+    advice: dict[str, dict[str, str]] = {}
+    for label, result in results.items():
+        for each in getattr(result, "advice", ()):
+            if each.kind in ADVISED:
+                advice.setdefault(each.kind, {})[label] = each.text
     found = [
         *(Notice("note", f"{labels}: {text}") for text, labels in noted),
         *(Notice("note", text) for text in run.timings.notes),
@@ -68,10 +72,7 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
             Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, no exact number")
             for metric, label in find_bounded(comparison, gate)
         ),
-        *(
-            Notice("advice", f"{labels}: {text}")
-            for text, labels in _by_text((label, each.text) for label, each in advice if each.kind in ADVISED)
-        ),
+        *(Notice("advice", f"{', '.join(texts)}: {next(iter(texts.values()))}") for texts in advice.values()),
     ]
     if wide := [each.label for each in comparison.others if each.ratio and each.ratio.width > WIDE_INTERVAL]:
         percent = f"{100 * WIDE_INTERVAL:.0f} %"

@@ -65,9 +65,13 @@ class Outcome(NamedTuple):
         return "".join(f"\n{section}" for section in sections)
 
     def advice(self) -> list[Notice]:
-        """What makes the figures less trustworthy."""
-        found = ((measurement.batch, each.text) for measurement in self.measurements for each in measurement.advice)
-        return [Notice("advice", f"batch {batch}: {text}" if self.is_series else text) for batch, text in found]
+        """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
+        by_kind: dict[str, dict[str, str]] = {}
+        for measurement in self.measurements:
+            for each in measurement.advice:
+                by_kind.setdefault(each.kind, {})[str(measurement.batch)] = each.text
+        found = ((", ".join(texts), next(iter(texts.values()))) for texts in by_kind.values())
+        return [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
 
 
 def caveat_messages(report: CostReport) -> list[Notice]:

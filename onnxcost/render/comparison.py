@@ -228,7 +228,7 @@ def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
         [f"unbeaten: no other is as good in {' and '.join(comparison.pareto)}, and better in one"] if comparison.pareto else []
     )
     if any(model.ratio for model in comparison.candidates):
-        parts.append("Ratio: of the latencies, turn by turn, and its 95 % confidence interval")
+        parts.append("Ratio: of the latencies, round by round, and its 95 % confidence interval; the latency follows from it")
     text = f" {screen.glyphs.dot} ".join(parts)
     lines: list[Line] = [((f"  {part}", "faint"),) for part in wrap(text, screen.width - INDENT)]
     folded = (wrap(plain(sentence), screen.width - INDENT) for sentence in latency_remarks(comparison))
