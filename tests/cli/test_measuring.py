@@ -164,7 +164,7 @@ def test_batches_are_a_table(stand: Stand) -> None:
     result = invoke("measure", "model.onnx", "--batches", "1,4")
     assert "  Batch   Latency" in result.stdout
     assert result.stdout.count("\n      ") == 2
-    assert "onnxcost: advice: batch 4: some runs" in result.stderr
+    assert "onnxcost: advice: batch 1, 4: some runs" in result.stderr
 
 
 def test_batches_before_a_failure_stand(stand: Stand) -> None:
