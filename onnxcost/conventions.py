@@ -27,7 +27,7 @@ class CountingRule(NamedTuple):
 class Convention(NamedTuple):
     """A view on the work of a node: a dot product with ``weights``, except for the operators in ``overrides``.
 
-    ``overrides`` are keyed by ``Node.key``; ``source`` says what the convention reproduces.
+    ``overrides`` are keyed by ``Node.key``; ``source`` says what the convention reproduces, ``unit`` what it counts.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Convention(NamedTuple):
     source: str
     weights: Mapping[str, int] = MappingProxyType({})
     overrides: Mapping[str, CountingRule] = MappingProxyType({})
+    unit: str = "FLOPs"
 
     def number(self, node: Node, work: Work) -> int:
         """The node's number under this convention, for one execution of it; ``work`` is the work of one execution."""
@@ -169,7 +170,9 @@ FLOPS = Convention(
     "a dot product of n terms is 2n - 1, its bias 1 more",
     dict.fromkeys(KINDS, 1) | {"macs": 2, "accumulators": -1},
 )
-MACS = Convention("macs", "the multiply-accumulates of contractions alone", "papers; torchvision's GFLOPS column", {"macs": 1})
+MACS = Convention(
+    "macs", "the multiply-accumulates of contractions alone", "papers; torchvision's GFLOPS column", {"macs": 1}, unit="MACs"
+)
 
 
 def _by_name(conventions: Iterable[Convention]) -> Mapping[str, Convention]:
@@ -183,10 +186,20 @@ CONVENTIONS: Mapping[str, Convention] = _by_name(
         Convention("classic", "layer formulas of the classic FLOPs notes; other operators are 0", "table below", {}, _CLASSIC),
         Convention("torch", "2 × the MACs of contractions, nothing else", "torch.utils.flop_counter", {"macs": 2}),
         Convention(
-            "fvcore", "MACs, and fvcore's handlers for norms and resampling", "fvcore FlopCountAnalysis", {"macs": 1}, _FVCORE
+            "fvcore",
+            "MACs, and fvcore's handlers for norms and resampling",
+            "fvcore FlopCountAnalysis",
+            {"macs": 1},
+            _FVCORE,
+            "MACs",
         ),
         Convention(
-            "thop", "MACs of weights, and thop's hooks for norms, pooling, resampling", "thop.profile", {"macs": 1}, _THOP
+            "thop",
+            "MACs of weights, and thop's hooks for norms, pooling, resampling",
+            "thop.profile",
+            {"macs": 1},
+            _THOP,
+            "MACs",
         ),
     )
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -21,13 +21,57 @@ BAD_INPUT = 2
 CLICK_PIPE_BROKEN = 1
 
 
-def say(kind: str, message: str) -> None:
-    """One line on stderr: ``onnxcost: error: …``. Line ends inside it become spaces, control characters ``?``."""
-    line = plain(" ".join(message.split()))
+def say(kind: str, message: str) -> int:
+    """One line on stderr: ``onnxcost: error: …``, wrapped where that is a terminal; returns the number of its lines.
+
+    Control characters in it become ``?``.
+    """
+    lines = _wrap_message(kind, message)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     # What cannot be said changes nothing of what was done, nor the exit code.
     with suppress(OSError, ValueError):
-        click.echo(f"onnxcost: {kind}: {line}".encode(encoding, "replace").decode(encoding), err=True)
+        for line in lines:
+            click.echo(line.encode(encoding, "replace").decode(encoding), err=True)
+    return len(lines)
+
+
+def _wrap_message(kind: str, message: str) -> list[str]:
+    line = f"onnxcost: {kind}: {plain(' '.join(message.split()))}"
+    if not sys.stderr.isatty():
+        return [line]
+    from onnxcost.render.layout import detect_screen, wrap
+
+    return wrap(line, detect_screen(sys.stderr).width, indent="  ")
+
+
+class Notice(NamedTuple):
+    """Something to say on stderr: ``kind`` is a key of URGENCY."""
+
+    kind: str
+    text: str
+
+
+URGENCY = ("warning", "advice", "note")
+"""The kinds of messages, those first that change what the figures mean."""
+MOST_MESSAGES = 2
+
+
+def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None = None) -> int:
+    """Say the most urgent messages, each once, and how many more there are; returns the number of lines.
+
+    They are MOST_MESSAGES at the most unless all are asked for, and fewer where a terminal has no more than ``rows`` for them.
+    """
+    waiting = sorted(dict.fromkeys(messages), key=lambda message: URGENCY.index(message.kind))
+    shown = len(waiting) if shows_all else 0
+    while shown < min(len(waiting), MOST_MESSAGES):
+        needed = len(_wrap_message(*waiting[shown])) + (shown + 1 < len(waiting))
+        if rows is not None and sys.stderr.isatty() and needed > rows:
+            break
+        rows = None if rows is None else rows - needed + (shown + 1 < len(waiting))
+        shown += 1
+    if rest := len(waiting) - shown:
+        waiting[shown:] = [Notice("note", f"{rest} more: --warnings")]
+    return sum(say(*message) for message in waiting)
 
 
 def note(message: str) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.app import say
+from onnxcost.cli.app import say, say_first
 from onnxcost.cli.options import MODEL_OPTIONS, Command, Decorator, Whole, load_formulas, read_source, take_spec, with_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
+from onnxcost.cli.running import caveat_messages
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
 from onnxcost.spec import ModelSpec
@@ -74,7 +75,7 @@ def budget_options(command: Command) -> Command:
 @click.command(help=HELP)
 @budget_options
 @output_options
-@click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
+@message_options("Print no warnings and assumptions on stderr.")
 def budget(
     model: str | None,
     devices: tuple[str, ...],
@@ -85,6 +86,7 @@ def budget(
     batch: int | None,
     format_: str | None,
     output: str | None,
+    all_warnings: bool,
     quiet: bool,
     formulas: str | None,
     **given: Any,
@@ -106,7 +108,7 @@ def budget(
     assessment = _assess_model(spec, table, batch, limits_of(own), predictors(named, files), bool(named or files), model)
     deliver(_explain(assessment, spec, files, named) if explain else _document(assessment, shows_all), chosen, output)
     if not quiet:
-        _warn(assessment)
+        _warn(assessment, all_warnings)
     _end([assessment])
 
 
@@ -206,13 +208,12 @@ def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
     return _assess_model(spec, None, each.batch, each.limits, devices, True, each.model)
 
 
-def _warn(assessment: Assessment) -> None:
+def _warn(assessment: Assessment, all_warnings: bool) -> None:
     """What keeps the counts from being exact, and what was assumed."""
     assumed = [dim for dim in assessment.report.graph.dims if dim.source == "assumed"]
     if assumed:
         say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
-    for caveat in dict.fromkeys(assessment.report.caveats):
-        say("note" if caveat.kind == "note" else "warning", caveat.text)
+    say_first(caveat_messages(assessment.report), shows_all=all_warnings)
 
 
 def _end(assessments: Sequence[Assessment]) -> None:

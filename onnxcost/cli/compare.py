@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from onnxcost.cli import options
-from onnxcost.cli.app import INTERRUPTED, say
+from onnxcost.cli.app import INTERRUPTED, Notice, say, say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, expand_sources, measuring_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
 from onnxcost.cli.running import catch_failure
 from onnxcost.comparison.api import (
     LoadedSource,
@@ -51,26 +51,34 @@ class Run(NamedTuple):
     code: int = 0
 
 
-def warn_of_comparison(comparison: Comparison, gate: Sequence[Limit], run: Run) -> None:
+def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run) -> list[Notice]:
     """What keeps the figures from being exact, or from being compared."""
     from onnxcost.comparison.gate import find_bounded
     from onnxcost.comparison.saved import differing_conditions
 
-    for text, labels in _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes):
-        say("note", f"{labels}: {text}")
-    for text in run.timings.notes:
-        say("note", text)
-    for condition in differing_conditions(comparison.candidates):
-        say("warning", f"the latencies are not of the same conditions: {condition}")
-    for metric, label in find_bounded(comparison, gate):
-        say("warning", f"--max-increase {metric}: the figure of {label} is a bound, no exact number")
+    noted = _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes)
+    conditions = differing_conditions(comparison.candidates)
     results = {label: timing.result for label, timing in run.timings.by_label.items()}
-    advice = ((label, each) for label, result in results.items() for each in getattr(result, "advice", ()))
-    for text, labels in _by_text((label, each.text) for label, each in advice if each.kind in ADVISED):
-        say("advice", f"{labels}: {text}")
+    advice: dict[str, dict[str, str]] = {}
+    for label, result in results.items():
+        for each in getattr(result, "advice", ()):
+            if each.kind in ADVISED:
+                advice.setdefault(each.kind, {})[label] = each.text
+    found = [
+        *(Notice("note", f"{labels}: {text}") for text, labels in noted),
+        *(Notice("note", text) for text in run.timings.notes),
+        *(Notice("warning", f"the latencies are not of the same conditions: {condition}") for condition in conditions),
+        *(
+            Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, no exact number")
+            for metric, label in find_bounded(comparison, gate)
+        ),
+        *(Notice("advice", f"{', '.join(texts)}: {next(iter(texts.values()))}") for texts in advice.values()),
+    ]
     if wide := [each.label for each in comparison.others if each.ratio and each.ratio.width > WIDE_INTERVAL]:
         percent = f"{100 * WIDE_INTERVAL:.0f} %"
-        say("advice", f"{', '.join(wide)}: the ratio's interval is wider than {percent}: time for longer (--seconds 20)")
+        text = f"{', '.join(wide)}: the ratio's interval is wider than {percent}: time for longer (--seconds 20)"
+        found.append(Notice("advice", text))
+    return found
 
 
 def _by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -200,7 +208,7 @@ MOST_EXPLAINED = 4
 )
 @output_options
 @click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are checked if that is asked for.")
-@click.option("--quiet", is_flag=True, help="Print no warnings, assumptions and advice on stderr.")
+@message_options("Print no warnings, assumptions and advice on stderr.")
 @measuring_options("batches", "concurrency")
 def compare(
     models: tuple[str, ...],
@@ -216,6 +224,7 @@ def compare(
     format_: str | None,
     output: str | None,
     no_run: bool,
+    all_warnings: bool,
     quiet: bool,
 ) -> int:
     """Parse, call, render."""
@@ -241,7 +250,7 @@ def compare(
     differences = [Differences(comparison.baseline, other) for other in comparison.others] if explains else []
     deliver(_document(comparison, differences), chosen, output)
     if not quiet:
-        warn_of_comparison(comparison, gate, found)
+        say_first(comparison_messages(comparison, gate, found), shows_all=all_warnings)
     return end_comparison(comparison, gate, max_difference, found, first=sources[0].label)
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import INTERRUPTED, say
+from onnxcost.cli.app import INTERRUPTED, say, say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
-from onnxcost.cli.running import SKIPPED, Outcome, measure_model, trace_model
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
+from onnxcost.cli.running import SKIPPED, Outcome, caveat_messages, measure_model, trace_model
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.report import SORTS, View
@@ -27,40 +27,50 @@ for standard input.
 No weights are read to count. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
 seconds, in a process of its own. A model that cannot be run is counted all the same; the exit code is 3.
 
---format json has everything, table and markdown what a person reads, csv a line for each node (with --depth for each module):
-for csv nothing is measured.
+The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what a person reads,
+csv a line for each node (with --by module for each module): for csv nothing is measured.
 
 \b
 Examples:
   onnxcost model.onnx
   onnxcost model.onnx --no-run --dim batch=8 --dim sequence=512
   onnxcost model.onnx --shape images=1x3x640x640 --convention macs
-  onnxcost model.onnx --depth 2 --sort parameters
+  onnxcost model.onnx --by module --depth 3 --sort parameters
   onnxcost model.onnx --provider cuda --batches 1,8,32
   onnxcost model.onnx -o cost.json
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
+ROWS = 24
+"""Of a terminal: what the command prints without options fits on it, the prompt below it."""
 DEFAULT_TOP = 10
+DEFAULT_DEPTH = 2
+TABLES = ("operator", "node", "module")
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to rank by and show shares of.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show all: outputs, exact totals, operators, nodes, statistics of the runs."
+)
+@click.option("--by", type=click.Choice(TABLES), help="Show the table of operators, of nodes, or of modules.")
 @click.option("--top", type=Whole(0), help=f"Show the N most expensive nodes.  [default: {DEFAULT_TOP}]", metavar="N")
 @click.option("--nodes", "all_nodes", is_flag=True, help="Show all nodes.")
-@click.option("--depth", type=Whole(1), metavar="N", help="Show a tree by module, N levels deep, not the operators.")
+@click.option("--depth", type=Whole(1), metavar="N", help=f"Show modules N levels deep.  [default: {DEFAULT_DEPTH}]")
 @click.option("--sort", type=click.Choice(list(SORTS)), help="Order of the tables.  [default: the convention's number]")
 @output_options
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")
 @click.option("--no-run", is_flag=True, help="Only count; do not measure.")
 @click.option("--trace", is_flag=True, help="Run once before, to count what data decides: shapes, branches, trips.")
-@click.option("--quiet", is_flag=True, help="Print no warnings, assumptions and advice on stderr.")
+@message_options("Print no warnings, assumptions and advice on stderr.")
 @measuring_options()
 def estimate(
     spec: ModelSpec,
     formulas: FormulaTable | None,
     measuring: Measuring,
     convention: str,
+    verbose: bool,
+    by: str | None,
     top: int | None,
     all_nodes: bool,
     depth: int | None,
@@ -70,56 +80,82 @@ def estimate(
     strict: bool,
     no_run: bool,
     trace: bool,
+    all_warnings: bool,
     quiet: bool,
 ) -> int:
     """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
     from onnxcost.estimator import estimate_spec
 
     chosen = choose_format(format_, output)
-    view = _view(chosen, convention, top, all_nodes, depth, sort)
+    view = _view(chosen, convention, by, top, all_nodes, depth, sort)
+    is_brief = not (verbose or by or all_nodes or depth or sort) and top is None
     check_folder(output)
     report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
     on_screen = is_screen(chosen, output)
-    if on_screen:
-        show(lambda screen: _lines(report, view, screen))
-        _warn(report, quiet, shows_assumed=True)
+    rows = show(lambda screen: _report_lines(report, view, screen, is_brief)) if on_screen else 0
     if outcome is SKIPPED and not no_run and chosen != "csv":
         outcome = measure_model(spec, formulas, measuring, report)
     if not on_screen:
-        deliver(_document(report, view, outcome), chosen, output)
-        _warn(report, quiet, shows_assumed=strict)
+        deliver(_document(report, view, outcome, is_brief), chosen, output)
+        if not quiet:
+            _say_assumed(report, shows_assumed=strict)
     elif outcome.measurements:
-        show(lambda screen: [(), *outcome.lines(report, screen)])
+        rows += show(lambda screen: [(), *outcome.lines(report, screen, is_brief)])
     if not quiet:
-        outcome.advise()
+        messages = [*caveat_messages(report), *outcome.advice()]
+        rows += say_first(messages, shows_all=all_warnings, rows=ROWS - rows - 2 if is_brief else None)
+    if on_screen:
+        show(lambda screen: [*([] if is_brief and rows + 3 > ROWS else [()]), *_verdict_lines(report, view, screen, outcome)])
     if strict and outcome.code != INTERRUPTED:
         _check(report)
     return outcome.code
 
 
-def _view(format_: str, convention: str, top: int | None, all_nodes: bool, depth: int | None, sort: str | None) -> View:
+def _view(
+    format_: str, convention: str, by: str | None, top: int | None, all_nodes: bool, depth: int | None, sort: str | None
+) -> View:
     """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
     if all_nodes and top is not None:
         raise InputError("--nodes shows all nodes and --top some of them: give one of the two")
+    if depth and by not in (None, "module"):
+        raise InputError(f"--depth says how deep the modules are shown: it does not go with --by {by}")
+    if by == "module":
+        depth = depth or DEFAULT_DEPTH
     if format_ == "csv":
+        if by == "operator":
+            raise InputError("a CSV file has a line for each node, or with --by module for each module: --by operator has none")
         sort = sort or ("order" if top is None else None)
     elif top is None and not all_nodes:
-        top = 0 if depth else DEFAULT_TOP
-    return View(CONVENTIONS[convention], top, depth, sort)
+        top = 0 if depth or by == "operator" else DEFAULT_TOP
+    return View(CONVENTIONS[convention], top, depth, sort, has_groups=by != "node")
 
 
-def _lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
+def _report_lines(report: CostReport, view: View, screen: Screen, is_brief: bool) -> list[Line]:
     from onnxcost.render.formats import report_lines
+    from onnxcost.render.overview import overview_lines
 
-    return report_lines(report, view, screen)
+    return overview_lines(report, view, screen) if is_brief else report_lines(report, view, screen)
 
 
-def _document(report: CostReport, view: View, outcome: Outcome) -> Document:
+def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outcome) -> list[Line]:
+    from onnxcost.render.overview import verdict_lines
+
+    return verdict_lines(report, view, screen, max(outcome.measurements, key=lambda each: each.fps, default=None))
+
+
+def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
     """The report in every format; a format's renderer is imported when it is asked for."""
 
     def table(screen: Screen) -> list[Line]:
-        measured_lines = outcome.lines(report, screen)
-        return _lines(report, view, screen) + ([(), *measured_lines] if measured_lines else [])
+        from onnxcost.render.formats import space_blocks
+
+        return space_blocks(
+            [
+                _report_lines(report, view, screen, is_brief),
+                outcome.lines(report, screen, is_brief),
+                _verdict_lines(report, view, screen, outcome),
+            ]
+        )
 
     def json() -> str:
         from onnxcost.render.formats import report_json
@@ -139,15 +175,11 @@ def _document(report: CostReport, view: View, outcome: Outcome) -> Document:
     return Document(table, json, csv, markdown)
 
 
-def _warn(report: CostReport, quiet: bool, *, shows_assumed: bool) -> None:
-    """The warnings and, where the reader does not see it anyway, what was assumed."""
-    if quiet:
-        return
+def _say_assumed(report: CostReport, *, shows_assumed: bool) -> None:
+    """What was assumed, where the reader does not see it anyway."""
     assumed = [dim for dim in report.graph.dims if dim.source == "assumed"]
     if assumed and not shows_assumed:
         say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
-    for caveat in dict.fromkeys(report.caveats):
-        say("note" if caveat.kind == "note" else "warning", caveat.text)
 
 
 def _check(report: CostReport) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxcost.cli.app import say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
 from onnxcost.cli.running import Outcome, header, measure_model
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ Examples:
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @output_options
-@click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
+@message_options("Print no advice on stderr.")
 @measuring_options()
 def measure(
     spec: ModelSpec,
@@ -44,6 +45,7 @@ def measure(
     measuring: Measuring,
     format_: str | None,
     output: str | None,
+    all_warnings: bool,
     quiet: bool,
 ) -> int:
     """Parse, call, render."""
@@ -61,7 +63,7 @@ def measure(
     if not on_screen and (outcome.measurements or chosen != "csv"):
         deliver(_document(report, outcome), chosen, output)
     if not quiet:
-        outcome.advise()
+        say_first(outcome.advice(), shows_all=all_warnings)
     return outcome.code
 
 

@@ -41,6 +41,18 @@ def output_options(command: Command) -> Command:
     return click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP)(command)
 
 
+def message_options(quiet: str) -> Callable[[Command], Command]:
+    """``--warnings`` and ``--quiet``, which ``quiet`` says the help of."""
+
+    def decorated(command: Command) -> Command:
+        command = click.option("--quiet", is_flag=True, help=quiet)(command)
+        return click.option("--warnings", "all_warnings", is_flag=True, help="Print all warnings, not only the first two.")(
+            command
+        )
+
+    return decorated
+
+
 def choose_format(format_: str | None, output: str | None) -> str:
     """The format asked for, or that of the file's suffix; raises InputError for a suffix that has none."""
     if format_ is not None:
@@ -75,14 +87,12 @@ def deliver(document: Document, format_: str, output: str | None) -> None:
         _print(lambda stream: stream.write(getattr(document, format_)()))
 
 
-def show(table: Callable[[Screen], list[Line]]) -> None:
-    """Print the lines on stdout, now."""
-
-    def write_lines(stream: TextIO) -> None:
-        screen = detect_screen(stream)
-        write(table(screen), stream, screen)
-
-    _print(write_lines)
+def show(table: Callable[[Screen], list[Line]]) -> int:
+    """Print the lines on stdout, now; returns how many there are."""
+    screen = detect_screen(sys.stdout)
+    lines = table(screen)
+    _print(lambda stream: write(lines, stream, screen))
+    return len(lines)
 
 
 def stream(texts: Iterable[str]) -> None:

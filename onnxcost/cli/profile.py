@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import refusals_of_measuring, say
+from onnxcost.cli.app import Notice, refusals_of_measuring, say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, output_options, show
+from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
 from onnxcost.cli.running import Outcome, header
 from onnxcost.render.progress import progress_on
 
@@ -45,7 +45,7 @@ DEFAULT_TOP = 10
 @click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
 @click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
 @output_options
-@click.option("--quiet", is_flag=True, help="Print no advice on stderr.")
+@message_options("Print no advice on stderr.")
 @measuring_options("batches", "concurrency")
 def profile(
     spec: ModelSpec,
@@ -56,6 +56,7 @@ def profile(
     sort: str | None,
     format_: str | None,
     output: str | None,
+    all_warnings: bool,
     quiet: bool,
 ) -> None:
     """Parse, call, render."""
@@ -77,10 +78,9 @@ def profile(
         deliver(document, chosen, output)
     if quiet:
         return
-    for warning in made.warnings:
-        say("warning", warning)
-    if made.measurement is not None:
-        Outcome((made.measurement,)).advise()
+    warnings = [Notice("warning", warning) for warning in made.warnings]
+    advice = [] if made.measurement is None else Outcome((made.measurement,)).advice()
+    say_first([*warnings, *advice], shows_all=all_warnings)
 
 
 def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> ProfileView:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.cli.app import INTERRUPTED, refusals_of_measuring, say
+from onnxcost.cli.app import INTERRUPTED, Notice, refusals_of_measuring, say
 from onnxcost.errors import MeasurementError
 from onnxcost.render.progress import progress_on
 
@@ -40,16 +40,18 @@ class Outcome(NamedTuple):
         results = (*self.measurements, *missing)
         return (None, results) if self.is_series else (results[0], ())
 
-    def lines(self, report: CostReport, screen: Screen) -> list[Line]:
+    def lines(self, report: CostReport, screen: Screen, is_brief: bool = False) -> list[Line]:
         """The block for a terminal, and why there is none or not all of it."""
         from onnxcost.render.formats import space_blocks
         from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
+        from onnxcost.render.overview import measured_lines
 
         blocks = [not_measured_lines(self.reason, screen)] if self.status == "failed" else []
         if self.is_series and self.measurements:
             blocks.insert(0, batch_lines(self.measurements, screen))
         elif self.measurements:
-            blocks.insert(0, measurement_lines(self.measurements[0], report, screen))
+            single = self.measurements[0]
+            blocks.insert(0, measured_lines(single, screen) if is_brief else measurement_lines(single, report, screen))
         return space_blocks(blocks)
 
     def markdown(self, report: CostReport) -> str:
@@ -63,11 +65,19 @@ class Outcome(NamedTuple):
             sections.insert(0, measurement_markdown(self.measurements[0], report))
         return "".join(f"\n{section}" for section in sections)
 
-    def advise(self) -> None:
-        """The advice, on stderr."""
+    def advice(self) -> list[Notice]:
+        """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
+        by_kind: dict[str, dict[str, str]] = {}
         for measurement in self.measurements:
-            for advice in measurement.advice:
-                say("advice", f"batch {measurement.batch}: {advice.text}" if self.is_series else advice.text)
+            for each in measurement.advice:
+                by_kind.setdefault(each.kind, {})[str(measurement.batch)] = each.text
+        found = ((", ".join(texts), next(iter(texts.values()))) for texts in by_kind.values())
+        return [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
+
+
+def caveat_messages(report: CostReport) -> list[Notice]:
+    """What keeps the numbers of a report from being exact."""
+    return [Notice("note" if caveat.kind == "note" else "warning", caveat.text) for caveat in report.caveats]
 
 
 SKIPPED = Outcome(status="skipped", reason="--no-run was given")

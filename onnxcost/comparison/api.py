@@ -113,6 +113,7 @@ def build_comparison(
     for metric in (*([sort] if sort else []), *pareto):
         if not any(metric in each.values or (each.unmeasured and metric in MEASURED) for each in candidates):
             raise InputError(f"'{metric}' is known of none of the models")
+    candidates = [each.timed_beside(candidates[0]) for each in candidates]
     in_order = rank(candidates, sort) if sort else tuple(candidates)
     return Comparison(candidates[0], in_order, tuple(broken), convention, sort, pareto)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -64,7 +64,9 @@ METRICS: Mapping[str, Metric] = {
 }
 """In the order in which they are shown, under the names of the schema where it has one."""
 
-MEASURED = ("latency", "fps", "flops_per_second", "peak_rss_bytes")
+SPEEDS = ("latency", "fps", "flops_per_second")
+"""The metrics that follow from the latency."""
+MEASURED = (*SPEEDS, "peak_rss_bytes")
 """The metrics that a model has only when it is run."""
 
 
@@ -159,6 +161,18 @@ class Candidate:
         least, most = (value if bound in ("", kind) else limit for kind, limit in (("lower", -inf), ("upper", inf)))
         return Cost(-most, -least) if METRICS[metric].better == "more" else Cost(least, most)
 
+    def timed_beside(self, baseline: Candidate) -> Candidate:
+        """The model with the latency that its ratio to the baseline's makes, and the rates that follow from that latency.
+
+        Its own median would be of the same runs, but not of the same rounds as the baseline's: it could contradict the ratio.
+        """
+        latency, base = self.values.get("latency"), baseline.values.get("latency")
+        if self is baseline or self.ratio is None or not latency or not base:
+            return self
+        longer = base * self.ratio.value / latency
+        speeds = {name: self.values[name] / longer for name in SPEEDS if name in self.values}
+        return replace(self, values={**self.values, **speeds, "latency": latency * longer})
+
     @property
     def is_undecided(self) -> bool:
         """Whether its latency was held against the first model's, and no difference was seen."""
@@ -218,14 +232,24 @@ class Comparison(Result):
         having = self._having(metric)
         if not METRICS[metric].better or len(having) < 2:
             return frozenset()
+        if metric in SPEEDS and any(each.ratio for each in having):
+            return self._fastest()
         costs = [candidate.cost(metric) for candidate in having]
         first, second = sorted(cost.least for cost in costs)[:2]
         rivals = [second if cost.least == first else first for cost in costs]
         best = {one.label for one, cost, rival in zip(having, costs, rivals, strict=True) if cost.most <= rival}
-        alike = {each.label for each in having if each is self.baseline or each.is_undecided}
-        if metric in ("latency", "fps", "flops_per_second") and best & alike:
-            best |= alike
         return frozenset(best) if len(best) < len(having) else frozenset()
+
+    def _fastest(self) -> frozenset[str]:
+        """The labels of the models that the ratios' intervals show to be faster than the baseline and slower than none of
+        these; the baseline's where all others are shown to be slower; else none.
+        """
+        intervals = {each.label: each.ratio.ci95 or (0.0, inf) for each in self.others if each.ratio}
+        faster = {label: interval for label, interval in intervals.items() if interval[1] < 1}
+        if not faster:
+            return frozenset({self.baseline.label} if all(low > 1 for low, _ in intervals.values()) else ())
+        nearest = min(high for _, high in faster.values())
+        return frozenset(label for label, (low, _) in faster.items() if low <= nearest)
 
     @property
     def apart(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -12,9 +11,21 @@ from onnxcost.hardware.budget import Assessment, Limits
 from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
-from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table, wrap_pieces
+from onnxcost.render.layout import (
+    INDENT,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    crop,
+    spell_out,
+    table,
+    text_width,
+    wrap,
+    wrap_pieces,
+)
 from onnxcost.render.units import binary, seconds, si
 from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
@@ -209,10 +220,10 @@ def _header(assessment: Assessment, screen: Screen) -> list[Line]:
     types = [group.key[0] for group in report.by_dtype() if group.work.macs]
     facts = [f"{si(report.macs)} MACs", f"{si(report.parameters)} parameters", *types]
     facts.append(f"{binary(report.memory.weight_bytes)} of weights")
-    label = shorten(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
+    label = crop(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
     asked = limits_text(assessment.limits)
     lines: list[Line] = [((label, "title"), ("  budget: ", "label"), (asked, "number"))]
-    if sum(len(text) for text, _ in lines[0]) > screen.width:
+    if sum(text_width(text) for text, _ in lines[0]) > screen.width:
         lines = [((label, "title"),), *_wrap(f"budget: {asked}", screen, "number")]
     lines += _wrap(f" {screen.glyphs.dot} ".join(facts), screen)
     for check in assessment.checks:
@@ -340,7 +351,7 @@ def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
 
 
 def _wrap(text: str, screen: Screen, style: str = "faint") -> list[Line]:
-    return [((f"  {part}", style),) for part in textwrap.wrap(plain(text), screen.width - INDENT, break_on_hyphens=False)]
+    return [((f"  {part}", style),) for part in wrap(plain(text), screen.width - INDENT)]
 
 
 CHECKED = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,9 +21,25 @@ from onnxcost.render.differences import (
     layer_difference_table,
     operator_difference_table,
 )
-from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import GAP, INDENT, OPTIONAL, UNICODE, Column, Glyphs, Line, Screen, StyledText, spell_out, table
+from onnxcost.render.layout import (
+    GAP,
+    INDENT,
+    OPTIONAL,
+    UNICODE,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    StyledText,
+    crop,
+    pad,
+    spell_out,
+    table,
+    text_width,
+    wrap,
+)
 from onnxcost.render.report import Table
 from onnxcost.render.units import WRITERS, align_units, relation_text
 
@@ -130,7 +145,7 @@ def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
     lines: list[Line] = []
     for block in _blocks(columns, models, screen.width - INDENT - first):
         widths = [width for _, width in block]
-        labels = [shorten(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
+        labels = [crop(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
         lines += [(), _row(("", ""), first, [(label, "title") for label in labels], widths)]
         for row, (title, labelled) in enumerate(zip(titles, marked, strict=True)):
             cells = [(columns[at][row], "number" if models[at].label in labelled else "") for at, _ in block]
@@ -144,8 +159,8 @@ def _blocks(columns: Sequence[Sequence[str]], models: Sequence[Candidate], room:
     A column is as wide as its cells and its label; all are as wide as their cells where all fit then. Nothing where one alone
     is too wide.
     """
-    least = [max(map(len, cells)) for cells in columns]
-    full = [max(size, min(len(model.label), LONGEST_LABEL)) for size, model in zip(least, models, strict=True)]
+    least = [max(map(text_width, cells)) for cells in columns]
+    full = [max(size, min(text_width(model.label), LONGEST_LABEL)) for size, model in zip(least, models, strict=True)]
     for sizes in (full, least):
         if sum(GAP + size for size in sizes) <= room:
             return [list(enumerate(sizes))]
@@ -160,9 +175,9 @@ def _blocks(columns: Sequence[Sequence[str]], models: Sequence[Candidate], room:
 
 
 def _row(title: StyledText, first: int, cells: Sequence[StyledText], widths: Sequence[int]) -> Line:
-    spans: list[StyledText] = [(" " * INDENT, ""), (title[0].ljust(first), title[1])]
+    spans: list[StyledText] = [(" " * INDENT, ""), (pad(title[0], first), title[1])]
     for (text, style), width in zip(cells, widths, strict=True):
-        spans += [(" " * GAP, ""), (text.ljust(width), style)]
+        spans += [(" " * GAP, ""), (pad(text, width), style)]
     return tuple(spans)
 
 
@@ -213,15 +228,15 @@ def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
         [f"unbeaten: no other is as good in {' and '.join(comparison.pareto)}, and better in one"] if comparison.pareto else []
     )
     if any(model.ratio for model in comparison.candidates):
-        parts.append("Ratio: of the latencies, turn by turn, and its 95 % confidence interval")
+        parts.append("Ratio: of the latencies, round by round, and its 95 % confidence interval; the latency follows from it")
     text = f" {screen.glyphs.dot} ".join(parts)
-    lines: list[Line] = [((f"  {part}", "faint"),) for part in textwrap.wrap(text, screen.width - INDENT)]
-    folded = (textwrap.wrap(plain(sentence), screen.width - INDENT) for sentence in latency_remarks(comparison))
+    lines: list[Line] = [((f"  {part}", "faint"),) for part in wrap(text, screen.width - INDENT)]
+    folded = (wrap(plain(sentence), screen.width - INDENT) for sentence in latency_remarks(comparison))
     return lines + [((f"  {part}", ""),) for parts in folded for part in parts]
 
 
 def _failures(comparison: Comparison, screen: Screen) -> list[Line]:
-    folded = (textwrap.wrap(plain(text), screen.width - 4, subsequent_indent="  ") for text in failure_sentences(comparison))
+    folded = (wrap(plain(text), screen.width - 4, indent="  ") for text in failure_sentences(comparison))
     return [((f"  {part}", "caution"),) for parts in folded for part in parts]
 
 

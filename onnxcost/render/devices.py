@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from onnxcost.hardware.device import (
 )
 from onnxcost.render.escaping import markdown
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table
+from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table, wrap
 from onnxcost.render.units import binary, rate, si
 from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
@@ -179,12 +178,12 @@ def _title(entry: FigureEntry) -> str:
 
 def _hanging(head: str, text: str, width: int) -> list[Line]:
     """The head, and the text behind it in as many lines as it takes."""
-    parts = textwrap.wrap(text, max(width - len(head), LEAST_TEXT), break_on_hyphens=False) or [""]
+    parts = wrap(text, max(width - len(head), LEAST_TEXT)) or [""]
     return [((" " * len(head) if at else head, ""), (part, "faint")) for at, part in enumerate(parts)]
 
 
 def _wrap(text: str, width: int) -> list[Line]:
-    return [((f"  {line}", "faint"),) for line in textwrap.wrap(text, width - INDENT)]
+    return [((f"  {line}", "faint"),) for line in wrap(text, width - INDENT)]
 
 
 def devices_json(devices: Sequence[Device]) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from onnxcost.comparison.agreement import Agreement, OutputDifference, shape_text
 from onnxcost.comparison.alignment import NodePair
 from onnxcost.comparison.candidates import Comparison, CostedNode, CostedOperator
 from onnxcost.comparison.differences import Change, Differences, OperatorDifference, count_difference
-from onnxcost.render.escaping import plain, shorten
+from onnxcost.render.escaping import plain
 from onnxcost.render.formats import table_lines
-from onnxcost.render.layout import GAP, INDENT, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.layout import (
+    GAP,
+    INDENT,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    crop,
+    pad,
+    spell_out,
+    text_width,
+    wrap,
+    wrap_pieces,
+)
 from onnxcost.render.report import Table
 from onnxcost.render.units import align_units, exact, plural, relation_text, si, signed_text
 
@@ -92,7 +104,7 @@ def layer_difference_table(differences: Differences, convention: str, glyphs: Gl
     named = TITLES.get(convention, convention)
     columns = (
         Column("Layer", right=False, style="name", shrinks_to=14),
-        Column(f"in {shorten(differences.right.label, 20)}", right=False, style="name", shrinks_to=14, drop=4),
+        Column(f"in {crop(differences.right.label, 20)}", right=False, style="name", shrinks_to=14, drop=4),
         Column("Output", right=False, style="faint", drop=3),
         Column("MACs"),
         Column(f"± {named}"),
@@ -192,7 +204,7 @@ def change_rows(differences: Differences) -> list[tuple[str, str, str]]:
 def _sentence(change: Change, differences: Differences) -> str:
     left, right = " + ".join(change.left), " + ".join(change.right)
     times = f"{exact(change.places)} × " if change.places > 1 else ""
-    first = shorten(change.first, LONGEST_NAME)
+    first = crop(change.first, LONGEST_NAME)
     where = f" (from {first} on)" if change.places > 1 else f" ({first})"
     if change.layer is None:
         return f"{times}{left}: {change.reason} in {differences.right.label}{where}"
@@ -212,7 +224,7 @@ def _longer(change: Change, differences: Differences) -> str:
 
 def _change_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
     """How far the graphs correspond, and what was changed: sentences that wrap behind their numbers."""
-    lines: list[Line] = [((f"  {part}", ""),) for part in textwrap.wrap(correspondence(differences), screen.width - INDENT)]
+    lines: list[Line] = [((f"  {part}", ""),) for part in wrap(correspondence(differences), screen.width - INDENT)]
     rows = change_rows(differences)
     if not rows:
         return lines
@@ -225,7 +237,7 @@ def _change_lines(differences: Differences, convention: str, screen: Screen) -> 
     for at, sentence in enumerate(sentences):
         style = "" if at else "header"
         first = " " * INDENT + "".join(column[at] + " " * GAP for column in numbers)
-        parts = textwrap.wrap(plain(sentence), screen.width - margin, break_on_hyphens=False)
+        parts = wrap(plain(sentence), screen.width - margin)
         for below, part in enumerate(parts):
             start = " " * margin if below else first
             lines.append(((start, style), (part, style)))
@@ -235,7 +247,7 @@ def _change_lines(differences: Differences, convention: str, screen: Screen) -> 
 def _column(texts: Sequence[str]) -> list[str]:
     """A title above numbers that stand below each other, all equally wide."""
     column = [texts[0], *align_units(texts[1:])]
-    return [text.rjust(max(map(len, column))) for text in column]
+    return [pad(text, max(map(text_width, column)), right=True) for text in column]
 
 
 MOST_OUTPUTS = 8
@@ -293,7 +305,7 @@ def agreement_lines(comparison: Comparison, screen: Screen) -> list[Line]:
     lines: list[Line] = [((plain(agreement_title(comparison)), "title"),)]
     lines += table_lines(agreement_table(comparison, screen.glyphs), screen)
     for sentence in agreement_sentences(comparison):
-        folded = textwrap.wrap(plain(spell_out(sentence, screen.glyphs)), screen.width - INDENT, subsequent_indent="  ")
+        folded = wrap(plain(spell_out(sentence, screen.glyphs)), screen.width - INDENT, indent="  ")
         lines += [((f"  {part}", ""),) for part in folded]
     return lines
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.conventions import FLOPS, Convention
 from onnxcost.documents import to_json
 from onnxcost.render.escaping import LONGEST_WORD, cell, markdown, plain, shorten
-from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, table, wrap_pieces
+from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, crop, pad, table, text_width, wrap, wrap_pieces
 from onnxcost.render.report import (
     Entry,
     Row,
@@ -53,7 +52,7 @@ def report_markdown(report: CostReport, view: View) -> str:
         *_header(report),
         _summary_markdown(report, view),
         _uncounted_markdown(report),
-        table_markdown(by(report, view, UNICODE)),
+        *([table_markdown(by(report, view, UNICODE))] if view.has_groups else []),
     ]
     if view.top != 0:
         blocks.append(table_markdown(node_table(report, view, UNICODE)))
@@ -214,7 +213,8 @@ def report_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
     glyphs = screen.glyphs
     blocks = [header_lines(report, screen), _summary_lines(report, view, screen), _uncounted_lines(report, screen)]
     by = operator_table if view.depth is None else module_table
-    blocks.append(table_lines(by(report, view, glyphs), screen))
+    if view.has_groups:
+        blocks.append(table_lines(by(report, view, glyphs), screen))
     if view.top != 0:
         blocks.append(table_lines(node_table(report, view, glyphs), screen))
     return space_blocks(blocks)
@@ -246,17 +246,17 @@ def header_lines(report: CostReport, screen: Screen) -> list[Line]:
 
 def _heading(name: str, about: str, width: int) -> list[Line]:
     """The name with the facts behind it, or below it where they do not fit."""
-    if len(name) + 2 + len(about) <= width:
+    if text_width(name) + 2 + text_width(about) <= width:
         return [((name, "title"), (f"  {about}", "faint"))]
-    return [((name, "title"),), *(((f"  {part}", "faint"),) for part in textwrap.wrap(about, width - 2))]
+    return [((name, "title"),), *(((f"  {part}", "faint"),) for part in wrap(about, width - 2))]
 
 
 def _tensors(label: str, values: list[tuple[str, str]], glyphs: Glyphs) -> list[Line]:
-    wide = min(max((len(name) for name, text in values if text), default=0), WIDEST_TENSOR)
+    wide = min(max((text_width(plain(name)) for name, text in values if text), default=0), WIDEST_TENSOR)
     return [
         (
             *_label("" if at else label),
-            (shorten(plain(name), wide, glyphs.ellipsis).ljust(wide) + "  ", "name" if text else "faint"),
+            (pad(crop(plain(name), wide, glyphs.ellipsis), wide) + "  ", "name" if text else "faint"),
             (plain(text), ""),
         )
         for at, (name, text) in enumerate(values)
@@ -267,7 +267,7 @@ def _summary_lines(report: CostReport, view: View, screen: Screen) -> list[Line]
     lines = entry_lines(summary_entries(report, view, screen.glyphs), screen.width)
     if each := type_texts(report, view):
         lines += wrap_pieces(_label("Types"), each, f" {screen.glyphs.dot} ", screen.width)
-    if others := convention_texts(report, view, screen.glyphs):
+    if others := convention_texts(report, view, screen.glyphs, has_units=True):
         lines += wrap_pieces(_label("Conventions"), others, f" {screen.glyphs.dot} ", screen.width)
     return lines
 
@@ -288,7 +288,7 @@ def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
     lines = describe_uncounted(report, screen.glyphs)
     if not lines:
         return []
-    folded = [textwrap.wrap(plain(line), screen.width - 4, subsequent_indent="  ") for line in lines[1:]]
+    folded = [wrap(plain(line), screen.width - 4, indent="  ") for line in lines[1:]]
     return [((f"  {lines[0]}", "caution"),), *((("    " + part, ""),) for parts in folded for part in parts)]
 
 
@@ -301,5 +301,5 @@ def table_lines(content: Table, screen: Screen) -> list[Line]:
 def _note(note: str, width: int, glyphs: Glyphs) -> list[Line]:
     if not note:
         return []
-    parts = textwrap.wrap(plain(note), width - 2, max_lines=2, placeholder=f" {glyphs.ellipsis}", break_on_hyphens=False)
+    parts = wrap(plain(note), width - 2, most=2, ellipsis=glyphs.ellipsis)
     return [((f"  {part}", "faint"),) for part in parts]

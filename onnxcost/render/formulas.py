@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -10,7 +9,7 @@ from inspect import cleandoc
 from typing import Any
 
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, spell_out
+from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, pad, spell_out, wrap
 from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
@@ -78,7 +77,7 @@ def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line
         blocks = [_detail(formula, screen.width) for formula in formulas]
     else:
         blocks = [_family(family, members, screen.width) for family, members in _by_family(formulas).items()]
-        blocks.append([((f"  {line}", "faint"),) for line in textwrap.wrap(LEGEND, screen.width - INDENT)])
+        blocks.append([((f"  {line}", "faint"),) for line in wrap(LEGEND, screen.width - INDENT)])
     return [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
 
 
@@ -93,7 +92,7 @@ def _detail(formula: FormulaText, width: int) -> list[Line]:
 
 
 def _label_lines(label: str, text: str, width: int) -> list[Line]:
-    parts = textwrap.wrap(text, width - 11, break_long_words=False, break_on_hyphens=False)
+    parts = wrap(text, width - 11)
     return [((f"  {'' if at else label:<9}", "label"), (part, "" if label else "faint")) for at, part in enumerate(parts)]
 
 
@@ -132,11 +131,11 @@ def _share_width(columns: Sequence[Sequence[str]], width: int) -> list[int]:
 
 
 def _cells(texts: Sequence[str], sizes: Sequence[int], styles: Sequence[str]) -> list[Line]:
-    folded = [textwrap.wrap(text, size, break_on_hyphens=False) or [""] for text, size in zip(texts, sizes, strict=True)]
+    folded = [wrap(text, size) or [""] for text, size in zip(texts, sizes, strict=True)]
     lines = []
     for at in range(max(map(len, folded))):
         spans: list[StyledText] = [(" " * INDENT, "")]
         for parts, size, style in zip(folded, sizes, styles, strict=True):
-            spans.append(((parts[at] if at < len(parts) else "").ljust(size + GAP), style))
+            spans.append((pad(parts[at] if at < len(parts) else "", size + GAP), style))
         lines.append(tuple(spans))
     return lines

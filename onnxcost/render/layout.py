@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple, TextIO
 
 from onnxcost.documents import is_whole
-from onnxcost.render.escaping import plain, shorten
+from onnxcost.render.escaping import plain
 
 
 class Glyphs(NamedTuple):
@@ -49,6 +51,77 @@ def spell_out(text: str, glyphs: Glyphs) -> str:
     return text.translate(_TO_ASCII) if glyphs is ASCII else text
 
 
+_NARROW = re.compile("[\\x00-\u02ff–‘’“”…→−≈≤≥\u2580-\u259fσµ]*")
+"""Characters that a terminal shows in one column each: nearly all texts are of them, and need no table of widths."""
+
+
+def text_width(text: str) -> int:
+    """How many columns of a terminal the text takes: a CJK character two, a combining one none."""
+    if _NARROW.fullmatch(text):
+        return len(text)
+    from rich.cells import cell_len  # start-up time is a feature
+
+    return cell_len(text)
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """The text with spaces up to ``width`` columns, behind it or, for ``right``, before it."""
+    spaces = " " * (width - text_width(text))
+    return spaces + text if right else text + spaces
+
+
+def _start(text: str, width: int) -> str:
+    """As much of the text as fits in ``width`` columns."""
+    used = 0
+    for at, char in enumerate(text):
+        used += text_width(char)
+        if used > width:
+            return text[:at]
+    return text
+
+
+def crop(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
+    """The text in at most ``width`` columns: the middle goes, ``head`` is the share of the beginning in what is kept."""
+    if text_width(text) <= width:
+        return text
+    kept = max(width - len(ellipsis), 0)
+    first = _start(text, round(kept * head))
+    last, room = len(text), kept - text_width(first)
+    while last and (taken := text_width(text[last - 1])) <= room:
+        last, room = last - 1, room - taken
+    # An accent whose letter is gone would stand on the ellipsis.
+    while last < len(text) and not text_width(text[last]):
+        last += 1
+    return _start(first + ellipsis + text[last:], width)
+
+
+def wrap(text: str, width: int, indent: str = "", most: int | None = None, ellipsis: str = "…") -> list[str]:
+    """The text in lines of at most ``width`` columns, all but the first behind the ``indent``; too long a word is cut.
+
+    What would be line ``most`` + 1 becomes an ellipsis.
+    """
+    lines: list[str] = []
+    line = ""
+    for word in text.split(" "):
+        rest = word
+        while True:
+            joined = f"{line} {rest}" if line.strip() else line + rest
+            if text_width(joined) <= width:
+                line = joined
+                break
+            if line.strip():
+                lines.append(line.rstrip())
+            else:
+                start = _start(rest, max(width - len(line), 1)) or rest[:1]
+                lines.append(line + start)
+                rest = rest[len(start) :]
+            line = indent
+    lines += [line.rstrip()] if line.strip() else []
+    if most is not None and len(lines) > most:
+        lines[most - 1 :] = [crop(f"{lines[most - 1]} {ellipsis}", width, ellipsis, 1.0)]
+    return lines
+
+
 StyledText = tuple[str, str]
 """Text and the name of its style: "" or a key of ``screen.STYLES``."""
 Line = tuple[StyledText, ...]
@@ -79,6 +152,8 @@ OPTIONAL = 4
 """Columns whose ``drop`` is at least OPTIONAL go before a text is shortened to less than COMFORTABLE characters."""
 BAR_WIDTHS = (8, 30)
 """The least and the greatest width of a bar."""
+LEAST_NAME = 8
+"""To how few columns a text is shortened before columns go that should stay."""
 
 
 def without_repeats(text: str, ellipsis: str) -> str:
@@ -91,10 +166,10 @@ def without_repeats(text: str, ellipsis: str) -> str:
 
 def shorten_all(texts: Sequence[str], width: int, ellipsis: str) -> list[str]:
     """The texts of a column, cut at the place that leaves most of them distinct."""
-    if all(len(text) <= width for text in texts):
+    if all(text_width(text) <= width for text in texts):
         return list(texts)
-    texts = [text if len(text) <= width else without_repeats(text, ellipsis) for text in texts]
-    cuts = [[shorten(text, width, ellipsis, head) for text in texts] for head in HEADS]
+    texts = [text if text_width(text) <= width else without_repeats(text, ellipsis) for text in texts]
+    cuts = [[crop(text, width, ellipsis, head) for text in texts] for head in HEADS]
     return max(cuts, key=lambda cut: len(set(cut)))
 
 
@@ -108,7 +183,7 @@ def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
     return [
-        BAR_WIDTHS[0] if column.is_bar else max([len(column.title), *(len(row[at]) for row in rows)])
+        BAR_WIDTHS[0] if column.is_bar else max(text_width(text) for text in (column.title, *(row[at] for row in rows)))
         for at, column in enumerate(columns)
     ]
 
@@ -130,6 +205,13 @@ def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -
     for sizes, dispensable in ((least(COMFORTABLE), OPTIONAL), (least(0), 1)):
         while room(sizes) < 0 and (droppable := [at for at in kept if columns[at].drop >= dispensable]):
             kept.remove(max(droppable, key=lambda at: columns[at].drop))
+    if room(sizes) < 0:
+        sizes = [min(size, LEAST_NAME) if column.shrinks_to else size for column, size in zip(columns, sizes, strict=True)]
+        while room(sizes) < 0 and len(kept) > 2:
+            kept.pop()
+        # What even the first two columns have no room for is cut.
+        for at in reversed(kept):
+            sizes[at] = max(sizes[at] + min(room(sizes), 0), 1)
     spare = max(room(sizes), 0)
     for at in kept:
         gained = min(spare, (BAR_WIDTHS[1] if columns[at].is_bar else natural[at]) - sizes[at])
@@ -142,7 +224,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, 
     """The table's lines, header first. A bar's cell is the fraction it shows, as text ("0.25")."""
     cells = [[cell if column.is_bar else plain(cell) for column, cell in zip(columns, row, strict=True)] for row in rows]
     kept, sizes = _fit(columns, cells, width)
-    header: list[StyledText] = [(columns[at].title, "header") for at in kept]
+    titles = [crop(columns[at].title, size, glyphs.ellipsis) for at, size in zip(kept, sizes, strict=True)]
+    header: list[StyledText] = [(title, "header") for title in titles]
     shown = [header, *([("", "")] * len(kept) for _ in rows)]
     for place, (at, size) in enumerate(zip(kept, sizes, strict=True)):
         column = columns[at]
@@ -158,23 +241,24 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, 
 def _line(cells: Sequence[StyledText], columns: Sequence[Column], sizes: Sequence[int]) -> Line:
     spans: list[StyledText] = []
     for (text, style), column, size in zip(cells, columns, sizes, strict=True):
-        padded = text.rjust(size) if column.right and not column.is_bar else text.ljust(size)
-        spans += [(" " * (GAP if spans else INDENT), ""), (padded, style)]
+        spans += [(" " * (GAP if spans else INDENT), ""), (pad(text, size, right=column.right and not column.is_bar), style)]
     return tuple(spans)
 
 
 def wrap_pieces(label: Line, pieces: Sequence[str], separator: str, width: int, style: str = "") -> list[Line]:
-    """The label and the pieces behind it, in as many lines as it takes, breaking only between pieces."""
-    margin = sum(len(text) for text, _ in label)
+    """The label and the pieces behind it, in as many lines as it takes, breaking between pieces; too long a one is wrapped."""
+    margin = sum(text_width(text) for text, _ in label)
     lines = [""]
     for after, piece in enumerate(pieces, 1):
         joined = f"{lines[-1]}{separator}{piece}" if lines[-1] else piece
         comma = separator.startswith(",") and after < len(pieces)
-        if lines[-1] and margin + len(joined) + comma > width:
-            lines[-1] += separator.rstrip() if separator.startswith(",") else ""
-            lines.append(piece)
-        else:
+        if margin + text_width(joined) + comma <= width:
             lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines[-1] += separator.rstrip() if separator.startswith(",") else ""
+            lines.append("")
+        lines[-1:] = wrap(piece, max(width - margin - comma, LEAST_NAME)) or [""]
     return [(*(((" " * margin, ""),) if at else label), (line, style)) for at, line in enumerate(lines)]
 
 
@@ -191,7 +275,7 @@ STYLES: Mapping[str, str] = {
 """Styles by their role, in the words of rich. All are of the 16 colors, which the user's terminal chooses the looks of."""
 
 WIDTH_OF_A_FILE = 100
-LEAST_WIDTH, MOST_WIDTH = 60, 1000
+LEAST_WIDTH, MOST_WIDTH = 24, 1000
 
 
 class Screen(NamedTuple):
@@ -203,13 +287,16 @@ class Screen(NamedTuple):
 
 
 def detect_screen(stream: TextIO | None) -> Screen:
-    """The screen that a stream is; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honoured."""
+    """The screen that a stream is; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honoured.
+
+    A stream that is no terminal, such as a pipe to ``less``, has the width of the terminal that the command was started in.
+    """
     is_terminal = stream is not None and stream.isatty()
-    if is_terminal:
-        width = shutil.get_terminal_size().columns
+    columns = os.environ.get("COLUMNS", "")
+    if is_whole(columns) and int(columns):
+        width = int(columns)
     else:
-        columns = os.environ.get("COLUMNS", "")
-        width = int(columns) if is_whole(columns) and int(columns) else WIDTH_OF_A_FILE
+        width = WIDTH_OF_A_FILE if stream is None else next(_terminal_widths(stream), WIDTH_OF_A_FILE)
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
     color = (is_terminal and os.environ.get("TERM") != "dumb") or (stream is not None and bool(os.environ.get("FORCE_COLOR")))
     return Screen(
@@ -217,6 +304,15 @@ def detect_screen(stream: TextIO | None) -> Screen:
         UNICODE if encoding.startswith("utf") else ASCII,
         color and not os.environ.get("NO_COLOR"),
     )
+
+
+def _terminal_widths(stream: TextIO) -> Iterator[int]:
+    """The widths of the terminals that the stream, stderr and stdin are."""
+    for each in (stream, sys.stderr, sys.stdin):
+        # Closed, replaced by something without a number, or no terminal.
+        with suppress(OSError, ValueError, AttributeError):
+            if columns := os.get_terminal_size(each.fileno()).columns:
+                yield columns
 
 
 def text_of(lines: Iterable[Line]) -> str:

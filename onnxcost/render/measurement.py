@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.graph import Graph
-from onnxcost.render.escaping import markdown, plain, shorten
+from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
     _heading,
@@ -21,7 +20,18 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import INDENT, UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.layout import (
+    INDENT,
+    UNICODE,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    crop,
+    spell_out,
+    wrap,
+    wrap_pieces,
+)
 from onnxcost.render.report import Entry, Table, quantity_entry
 from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
 from onnxcost.report import CostReport, measurements_to_dict
@@ -112,7 +122,7 @@ def measurement_entries(measurement: Measurement, report: CostReport | None, gly
 def _latency(measurement: Measurement) -> list[Entry]:
     latency = measurement.latency
     unit = time_unit(latency.median)
-    interval = _interval(latency, unit)
+    interval = interval_text(latency, unit)
     sure = f"95 % confidence {interval}" if interval else "no confidence interval"
     return [
         quantity_entry("Latency", unit.text(latency.median), f"median, {sure}"),
@@ -122,8 +132,14 @@ def _latency(measurement: Measurement) -> list[Entry]:
     ]
 
 
-def _interval(latency: Latency, unit: TimeUnit) -> str:
+def interval_text(latency: Latency, unit: TimeUnit) -> str:
+    """The 95 % confidence interval of the median, ``90.1 to 115.4``; nothing where there is none."""
     return " to ".join(map(unit.number, latency.median_ci95)) if latency.median_ci95 else ""
+
+
+def achieved_text(measurement: Measurement, glyphs: Glyphs) -> str:
+    """The achieved FLOP/s, which must be known, with the sign of a bound: ``≥ 75.95 GFLOP/s``."""
+    return glyphs.bound(measurement.bound) + rate(measurement.flops_per_second or 0, "FLOP/s")
 
 
 def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
@@ -200,10 +216,10 @@ def _batch_row(measurement: Measurement, first_fps: float, best_fps: float, glyp
     return (
         exact(measurement.batch),
         spell_out(unit.text(latency.median), glyphs),
-        _interval(latency, unit),
+        interval_text(latency, unit),
         ratio(measurement.fps),
         f"{measurement.fps / first_fps:.2f} {glyphs.times}",
-        "?" if achieved is None else glyphs.bound(measurement.bound) + rate(achieved, "FLOP/s"),
+        "?" if achieved is None else achieved_text(measurement, glyphs),
         "?" if peak is None else binary(peak),
         str(measurement.fps / best_fps),
     )
@@ -283,7 +299,7 @@ def batch_lines(measurements: Sequence[Measurement], screen: Screen) -> list[Lin
 
 def not_measured_lines(reason: str, screen: Screen) -> list[Line]:
     """Why there is no measurement."""
-    return [((part, "caution"),) for part in textwrap.wrap(plain(f"Not measured: {reason}"), screen.width)]
+    return [((part, "caution"),) for part in wrap(plain(f"Not measured: {reason}"), screen.width)]
 
 
 def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bool = True) -> list[Line]:
@@ -291,6 +307,6 @@ def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bo
     lines = _heading(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
     for detail in describe_run(measurement, of_one):
         room = screen.width - LABEL_WIDTH - INDENT - len(",")
-        pieces = [shorten(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
+        pieces = [crop(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
         lines += wrap_pieces(_label(detail.label), pieces, ", ", screen.width, detail.style)
     return lines

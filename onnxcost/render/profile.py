@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out
+from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap
 from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
 from onnxcost.render.report import MOST_REASONS, Entry, Table, node_label, pad_si, quantity_entry
 from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
@@ -190,7 +189,7 @@ TITLE = "Profiled"
 
 def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[Line]:
     """How the times fit each other, what is not counted, and the tables."""
-    lost = [part for line in describe_uncounted_nodes(profile) for part in textwrap.wrap(plain(line), screen.width - 2)]
+    lost = [part for line in describe_uncounted_nodes(profile) for part in wrap(plain(line), screen.width - 2)]
     return space_blocks(
         [
             [] if profile.measurement is None else where_lines(TITLE, profile.measurement, screen),

@@ -12,7 +12,7 @@ from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
 from onnxcost.graph import Graph, Tensor
 from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
 from onnxcost.render.layout import Column, Glyphs
-from onnxcost.render.units import binary, exact, plural, ratio, shape, share, si
+from onnxcost.render.units import binary, count_text, exact, plural, ratio, shape, share, si
 from onnxcost.report import CostReport, Group, NodeCost, Uncounted
 
 
@@ -20,6 +20,7 @@ from onnxcost.report import CostReport, Group, NodeCost, Uncounted
 class View:
     """What to show: ``top`` nodes (None for all, 0 for no table) and a tree ``depth`` levels deep (None for no tree).
 
+    ``has_groups`` says whether there is a table of operators, or of modules where there is a depth.
     ``sort`` is a name in SORTS; None sorts by the convention's number, most expensive first.
     """
 
@@ -27,6 +28,7 @@ class View:
     top: int | None = 10
     depth: int | None = None
     sort: str | None = None
+    has_groups: bool = True
 
     @property
     def has_own_count(self) -> bool:
@@ -279,10 +281,13 @@ def report_counts(report: CostReport) -> list[tuple[str, int]]:
     return [("MACs", report.macs), ("FLOPs", report.flops)]
 
 
-def convention_texts(report: CostReport, view: View, glyphs: Glyphs) -> list[str]:
-    """The same model under the other conventions, ``torch 8.178 G``."""
+def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_units: bool = False) -> list[str]:
+    """The same model under the other conventions, ``torch 8.178 G``, or with what is counted, ``torch 8.178 GFLOPs``."""
     bound = glyphs.bound(report.bound)
-    return [f"{name} {bound}{si(total)}" for name, total in other_conventions(report, view)]
+    return [
+        f"{name} {bound}{count_text(total, CONVENTIONS[name].unit) if has_units else si(total)}"
+        for name, total in other_conventions(report, view)
+    ]
 
 
 def type_texts(report: CostReport, view: View) -> list[str]:

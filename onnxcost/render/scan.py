@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from onnxcost.comparison.candidates import METRICS
 from onnxcost.render.comparison import input_text, value_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import GAP, OPTIONAL, UNICODE, Column, Glyphs, Line, Screen, spell_out, table
+from onnxcost.render.layout import (
+    GAP,
+    OPTIONAL,
+    UNICODE,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    spell_out,
+    table,
+    text_width,
+    wrap,
+)
 from onnxcost.render.units import align_units, exact, plural
 from onnxcost.results import SCHEMA
 from onnxcost.scanning.results import Scan, ScanRow
@@ -42,7 +52,7 @@ def scan_lines(scan: Scan, screen: Screen) -> list[Line]:
     for row, line in zip(scan.rows, lines, strict=True):
         shown += [line] if row.candidate else _uncounted_lines(row, line, screen)
     for sentence in (*describe_unmeasured(scan), summarize_scan(scan)):
-        parts = textwrap.wrap(spell_out(plain(sentence), screen.glyphs), screen.width - 4, subsequent_indent="  ")
+        parts = wrap(spell_out(plain(sentence), screen.glyphs), screen.width - 4, indent="  ")
         shown += [((f"  {part}", "faint" if sentence == summarize_scan(scan) else "caution"),) for part in parts]
     return shown
 
@@ -66,11 +76,9 @@ def _drop(name: str, scan: Scan) -> int:
 def _uncounted_lines(row: ScanRow, line: Line, screen: Screen) -> list[Line]:
     """The label as in the table, and behind it the reason."""
     start = (*line[:2], (" " * GAP, ""))
-    margin = sum(len(text) for text, _ in start)
+    margin = sum(text_width(text) for text, _ in start)
     text = spell_out(plain(row.reason), screen.glyphs)
-    parts = textwrap.wrap(
-        text, max(screen.width - margin, 1), max_lines=MOST_LINES, placeholder=f" {screen.glyphs.ellipsis}"
-    ) or [""]
+    parts = wrap(text, max(screen.width - margin, 1), most=MOST_LINES, ellipsis=screen.glyphs.ellipsis) or [""]
     return [(*(((" " * margin, ""),) if at else start), (part, "caution")) for at, part in enumerate(parts)]
 
 

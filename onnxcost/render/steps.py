@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
@@ -15,7 +14,7 @@ from onnxcost.hardware.workload import Demand, demand_of
 from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
 from onnxcost.render.devices import cite
 from onnxcost.render.escaping import plain
-from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out, table
+from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out, table, wrap
 from onnxcost.render.units import binary, plural, rate, seconds, si
 
 SLOWEST = 8
@@ -41,7 +40,7 @@ def explanation_lines(assessment: Assessment, predictor: Predictor, options: str
 def _section(label: str, texts: Sequence[str], screen: Screen) -> list[Line]:
     lines: list[Line] = []
     for text in texts:
-        parts = textwrap.wrap(plain(text), screen.width - INDENT - LABEL, subsequent_indent="  ", break_on_hyphens=False)
+        parts = wrap(plain(text), screen.width - INDENT - LABEL, indent="  ")
         lines += [((f"  {'' if lines or at else label:<{LABEL}}", "label"), (part, "")) for at, part in enumerate(parts)]
     return lines
 

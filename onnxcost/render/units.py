@@ -34,6 +34,12 @@ def si(value: float) -> str:
     return f"{text} {prefix}".rstrip()
 
 
+def count_text(value: int, unit: str) -> str:
+    """A count with its unit: ``4.089 GMACs``, ``512 MACs``; a unit that is a word stands apart, ``25.53 M parameters``."""
+    number, _, prefix = si(value).partition(" ")
+    return f"{number} {prefix}{unit}" if unit[:1].isupper() or not prefix else f"{number} {prefix} {unit}"
+
+
 def binary(value: int) -> str:
     """Bytes with their binary prefix: ``97.49 MiB``; below 1 KiB exact, ``512 B``."""
     if abs(value) < 1024:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,9 @@ def invoke(*arguments: str, stdin: bytes | None = None) -> Result:
 
 def summary(result: Result) -> dict[str, list[str]]:
     """The words behind each label of the table's summary."""
-    return {words[0]: words[1:] for line in result.stdout.split("\n\n")[1].splitlines() if (words := line.split())}
+    lines = result.stdout.split("\n\n")[1].splitlines()
+    pairs = [re.split(r"\s{2,}", part.strip()) for line in lines for part in re.split(r"(?<=\S)\s{4,}(?=[A-Z])", line)]
+    return {label: number.split() for label, number in (pair for pair in pairs if len(pair) == 2)}
 
 
 def counted(*arguments: str) -> dict[str, int]:
@@ -83,7 +86,7 @@ def refused(*arguments: str) -> str:
 def test_estimate_is_the_default_command(folder: Path) -> None:
     short, long = invoke("fixed.onnx"), invoke("estimate", "fixed.onnx")
     assert short.stdout == long.stdout
-    assert summary(short)["FLOPs"] == [str(FLOPS), str(FLOPS)]
+    assert summary(short)["FLOPs"] == [str(FLOPS)]
     assert (short.exit_code, short.stderr) == (0, "")
 
 
@@ -144,14 +147,34 @@ def test_top_nodes_and_sort(folder: Path) -> None:
     assert "Top 1 of 2 nodes" in invoke("fixed.onnx", "--top", "1").stdout
     assert "relu" not in invoke("fixed.onnx", "--top", "1").stdout
     assert "product" not in invoke("fixed.onnx", "--top", "0").stdout
-    assert [line.split()[0] for line in invoke("fixed.onnx", "--nodes", "--sort", "name").stdout.splitlines()[-2:]] == [
+    assert [line.split()[0] for line in invoke("fixed.onnx", "--nodes", "--sort", "name").stdout.splitlines()[-4:-2]] == [
         "product",
         "relu",
     ]
 
 
 def test_depth_shows_the_modules(folder: Path) -> None:
-    assert "Module" in invoke("fixed.onnx", "--depth", "2").stdout
+    for asked in (["--depth", "2"], ["--by", "module"]):
+        assert "  Module " in invoke("fixed.onnx", *asked).stdout
+
+
+@pytest.mark.parametrize(
+    ("by", "there", "absent"),
+    [("operator", ["Operator  Nodes", "MatMul"], ["product"]), ("node", ["product"], ["Operator  Nodes", "Module"])],
+)
+def test_one_table_can_be_asked_for(folder: Path, by: str, there: list[str], absent: list[str]) -> None:
+    for shown in (invoke("fixed.onnx", "--by", by).stdout, invoke("fixed.onnx", "--by", by, "--format", "markdown").stdout):
+        text = shown.replace("| ", " ").replace(" |", " ")
+        assert all(word.split()[-1] in text for word in there)
+        assert not any(word in text for word in absent)
+
+
+def test_verbose_shows_the_rest(folder: Path) -> None:
+    brief, whole = invoke("fixed.onnx").stdout, invoke("fixed.onnx", "-v").stdout
+    for only in ("Output ", "Conventions", "  Operator  ", f"{FLOPS}    {FLOPS}", "GFLOPs"[1:]):
+        assert only in whole
+    assert "Conventions" not in brief
+    assert brief.splitlines()[-1] == whole.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", list(CONVENTIONS))
@@ -191,8 +214,8 @@ def test_strict_fails_after_the_report(folder: Path) -> None:
 def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
     result = invoke("custom.onnx")
     assert result.exit_code == 0
-    assert summary(result)["MACs"] == ["≥", str(MACS), "≥", str(MACS)]
-    assert "    1 × com.acme.Mine: " in result.stdout
+    assert summary(result)["MACs"] == ["≥", str(MACS)]
+    assert "  1 × com.acme.Mine: " in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,7 @@ def test_of_bad_input_and_a_missing_measurement_bad_input_decides(stand: Stand) 
 def test_advice_that_matters_is_given_once(stand: Stand) -> None:
     said = [Advice("load", "other work"), Advice("variation", "the times vary")]
     stand.results = [replace(MEASUREMENT, advice=tuple(said)), replace(MEASUREMENT, advice=tuple(said[:1]))]
-    assert invoke(*BOTH).stderr.splitlines()[1:] == ["onnxcost: advice: small, large: other work"]
+    assert invoke(*BOTH).stderr.splitlines()[:1] == ["onnxcost: advice: small, large: other work"]
 
 
 @pytest.mark.parametrize(("ratio", "is_said"), [(Ratio(1.0, (0.9, 1.1)), True), (Ratio(1.0, (0.97, 1.03)), False)])

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from onnxcost.comparison.candidates import METRICS, Candidate, Comparison, check_directions, find_metric, rank
@@ -70,13 +68,42 @@ def test_a_bound_is_the_best_only_where_that_is_sure(
     assert comparison(*models).best(metric) == frozenset(best)
 
 
-def test_a_latency_in_which_no_difference_was_seen_is_as_good_as_the_first_ones() -> None:
-    first, near = model("a", latency=1.0), model("b", ratio=Ratio(0.99, (0.97, 1.01)), latency=0.99)
-    far = model("c", ratio=Ratio(1.5, (1.4, 1.6)), latency=1.5)
-    assert (near.is_undecided, far.is_undecided, first.is_undecided) == (True, False, False)
-    assert comparison(first, near, far).best("latency") == {"a", "b"}
-    assert comparison(first, near).best("latency") == frozenset()
-    assert comparison(first, replace(near, ratio=Ratio(0.99, (0.97, 0.995))), far).best("latency") == {"b"}
+NEAR, FAR, QUICK = (0.97, 1.01), (1.4, 1.6), (0.97, 0.995)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "best"),
+    [
+        ([NEAR], ""),
+        ([FAR], "a"),
+        ([QUICK], "b"),
+        ([NEAR, FAR], ""),
+        ([NEAR, QUICK], "c"),
+        ([QUICK, (0.5, 0.6)], "c"),
+        ([QUICK, (0.9, 0.98), FAR], "bc"),
+        ([None], ""),
+        ([None, QUICK], "c"),
+    ],
+)
+def test_only_what_is_shown_to_be_faster_is_the_best(intervals: list[tuple[float, float] | None], best: str) -> None:
+    """Whatever the medians of the models' own runs are: here they contradict the ratios."""
+    first = model("a", latency=1.0, fps=1.0)
+    others = [
+        model(label, ratio=Ratio(sum(interval or (2, 2)) / 2, interval), latency=1 / (at + 1), fps=at + 1.0)
+        for at, (label, interval) in enumerate(zip("bcd", intervals, strict=False), 1)
+    ]
+    for metric in ("latency", "fps"):
+        assert comparison(first, *others).best(metric) == frozenset(best)
+    assert [each.is_undecided for each in others] == [interval == NEAR for interval in intervals]
+
+
+def test_latency_and_rates_follow_from_the_ratio() -> None:
+    first = model("a", latency=1.0, fps=1.0)
+    other = model("b", ratio=Ratio(0.959, (0.95, 0.97)), latency=0.991, fps=2 / 0.991, flops_per_second=7 / 0.991, macs=3)
+    timed = other.timed_beside(first)
+    assert comparison(first, timed).relative(timed, "latency") == pytest.approx(0.959)
+    assert timed.values == pytest.approx({"latency": 0.959, "fps": 2 / 0.959, "flops_per_second": 7 / 0.959, "macs": 3})
+    assert model("c", latency=2.0).timed_beside(first).values == {"latency": 2.0}
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_the_front_door(sources: list[LabeledSource], monkeypatch: pytest.Monkey
     found = onnxcost.compare(paths, dims={"batch": 2}, sort="flops", pareto=["latency"], check_outputs=True, threads=1)
     assert isinstance(found, onnxcost.Comparison)
     assert [(each.label, each.values["flops"], each.values.get("latency")) for each in found.candidates] == [
-        ("tokens", 128, 0.0195),
+        ("tokens", 128, 1.5 * 0.0195),
         ("images", 384, 0.0195),
         ("saved", 960, None),
     ]

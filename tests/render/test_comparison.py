@@ -53,8 +53,8 @@ SIDE_BY_SIDE = """\
   Latency  10.00 ms     10.10 ms   +1.0 %
   FPS      100.0        99.00      −1.0 %
   Ratio                 1.005× (0.980–1.030)
-  * the best · the others against first · Ratio: of the latencies, turn by turn,
-  and its 95 % confidence interval
+  * the best · the others against first · Ratio: of the latencies, round by
+  round, and its 95 % confidence interval; the latency follows from it
   No difference seen in latency from first: second
   Not compared: broken: no ONNX model
 """

@@ -1,0 +1,299 @@
+"""The first screen: what a model costs and how fast it is, in 24 lines of 80 columns, and one line that sums it up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, zip_longest
+from typing import TYPE_CHECKING
+
+from onnxcost.graph import Tensor
+from onnxcost.render.escaping import plain
+from onnxcost.render.formats import LABEL_WIDTH, _heading, _label, space_blocks, table_lines
+from onnxcost.render.layout import (
+    GAP,
+    INDENT,
+    LEAST_NAME,
+    Column,
+    Glyphs,
+    Line,
+    Screen,
+    crop,
+    pad,
+    spell_out,
+    text_width,
+    wrap,
+    wrap_pieces,
+)
+from onnxcost.render.measurement import achieved_text, interval_text
+from onnxcost.render.report import (
+    COUNT,
+    FLOPS_,
+    SHARE,
+    TRAFFIC,
+    Field,
+    ReportContext,
+    Row,
+    Table,
+    View,
+    _context,
+    _fields,
+    _row,
+    _table,
+    describe_uncounted,
+    dim_texts,
+    model_facts,
+    model_title,
+    node_label,
+)
+from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
+from onnxcost.report import CostReport, Counted, Group
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from onnxcost.measurement import Measurement
+
+ROWS = 24
+"""Of a terminal, the prompt's line among them."""
+MEASURED_ROWS = 5
+"""The lines of a measurement, a blank one among them."""
+MOST_KINDS = 5
+MOST_PIECES = 20
+LONGEST_NAME = 32
+APART = 4
+"""Columns between two pairs of a label and a number."""
+
+Pair = tuple[str, str]
+"""A label, and a number with its unit."""
+
+
+def overview_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
+    """Model, inputs, assumptions, totals, and the most expensive kinds of node; blank lines between while there is room."""
+    blocks = [
+        _header(report, screen),
+        [*_pair_lines(*_totals(report, view, screen), screen), *_uncounted(report, screen)],
+        table_lines(kind_table(report, view, screen), screen),
+    ]
+    rows = sum(map(len, blocks)) + len(blocks) - 1
+    return space_blocks(blocks) if rows + MEASURED_ROWS + 1 < ROWS else [line for block in blocks for line in block]
+
+
+def _header(report: CostReport, screen: Screen) -> list[Line]:
+    graph, glyphs = report.graph, screen.glyphs
+    title = crop(plain(model_title(graph)), screen.width, glyphs.ellipsis)
+    facts = [plain(fact) for fact in model_facts(graph) if fact != graph.name]
+    about = f" {glyphs.dot} ".join(facts)
+    lines = _heading(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
+    inputs = [_input(tensor, screen) for tensor in graph.inputs]
+    lines += _few("Inputs" if len(inputs) > 1 else "Input", inputs, 2, screen)
+    for label, source, most, style in (("Given", "given", 1, ""), ("Assumed", "assumed", 2, "caution")):
+        lines += _few(label, [plain(piece) for piece in dim_texts(graph, source)], most, screen, style)
+    return lines
+
+
+def _input(tensor: Tensor, screen: Screen) -> str:
+    name = crop(plain(tensor.name), LONGEST_NAME, screen.glyphs.ellipsis)
+    return f"{name} {tensor.dtype} {shape(tensor, screen.glyphs.times)}"
+
+
+def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: str = "") -> list[Line]:
+    """The pieces behind the label, as many as ``most`` lines have room for, and how many more there are."""
+    lines: list[Line] = []
+    for count in range(min(len(pieces), MOST_PIECES), 0, -1):
+        rest = [f"and {len(pieces) - count} more: -v"] if count < len(pieces) else []
+        lines = wrap_pieces(_label(label), [*pieces[:count], *rest], ", ", screen.width, style)
+        if len(lines) <= most:
+            break
+    return lines[:most]
+
+
+def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair], list[Pair]]:
+    memory, bound = report.memory, screen.glyphs.bound(report.bound)
+    own = view.convention
+    peak = memory.peak_activation_bytes
+    intensity = report.intensity
+    work = [
+        ("MACs", bound + si(report.macs)),
+        ("FLOPs", bound + si(report.flops)),
+        *([(f"{own.name} {own.unit}", bound + si(report.total(own)))] if view.has_own_count else []),
+        ("Parameters", bound + si(memory.parameters)),
+        ("Weights", bound + binary(memory.weight_bytes)),
+    ]
+    moved = [
+        ("Peak activation memory", "unknown" if peak is None else bound + binary(peak)),
+        ("Memory traffic", bound + binary(report.whole.traffic.total)),
+        ("Arithmetic intensity", "unknown" if intensity is None else f"{ratio(intensity)} FLOP/byte"),
+        ("Nodes", exact(len(report.costs))),
+    ]
+    return work, moved
+
+
+def _pair_lines(left: Sequence[Pair], right: Sequence[Pair], screen: Screen) -> list[Line]:
+    """Two columns of labels and numbers; one below the other where the width has no room for both."""
+    sides = [_align(left, screen), _align(right, screen)]
+    widths = [text_width("".join(side[0])) for side in sides]
+    if INDENT + sum(widths) + APART > screen.width:
+        return [_pair(pair, screen) for pair in _align([*left, *right], screen)]
+    empty = [(" " * width, "") for width in widths]
+    return [
+        (*_pair(one, screen), (" " * APART, ""), *_pair(other, screen)[1:])
+        for one, other in zip_longest(*sides, fillvalue=empty[0])
+    ]
+
+
+def _align(pairs: Sequence[Pair], screen: Screen) -> list[Pair]:
+    """The pairs with labels equally wide, and numbers equally wide."""
+    wide = max(LABEL_WIDTH - INDENT, *(text_width(label) for label, _ in pairs))
+    values = [spell_out(value, screen.glyphs) for value in align_units([value for _, value in pairs])]
+    most = max(map(text_width, values))
+    return [(pad(label, wide + GAP), pad(value, most)) for (label, _), value in zip(pairs, values, strict=True)]
+
+
+def _pair(pair: Pair, screen: Screen) -> Line:
+    label, value = pair
+    room = max(screen.width - INDENT - text_width(value), LEAST_NAME)
+    if text_width(label) > room:
+        label = pad(crop(label.rstrip(), room - GAP, screen.glyphs.ellipsis), room)
+    return ((" " * INDENT, ""), (label, "label"), (value, "number"))
+
+
+def _uncounted(report: CostReport, screen: Screen) -> list[Line]:
+    """How many nodes are not counted, and the first reason."""
+    lines = describe_uncounted(report, screen.glyphs)
+    if not lines:
+        return []
+    rest = f" (and {len(lines) - 2} more: -v)" if len(lines) > 2 else ""
+    room = max(screen.width - INDENT - len(rest), LEAST_NAME)
+    first, reason = (crop(plain(line), room, screen.glyphs.ellipsis, 1.0) for line in lines[:2])
+    return [((f"  {first}", "caution"),), ((f"  {reason}{rest}", ""),)]
+
+
+def kind_table(report: CostReport, view: View, screen: Screen) -> Table:
+    """The most expensive kinds of node: those that are alike in operator, shapes and cost are one row, ``Conv ×6``."""
+    kinds = group_kinds(report, view)
+    most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:MOST_KINDS]
+    rows = [
+        replace(_row(Group((), tuple(kind)), _kind_label(kind, screen.glyphs), kind[0].node.op_type, view), cost=kind[0])
+        for kind in most
+    ]
+    which = f"Top {len(rows)} of {exact(len(kinds))} kinds" if len(rows) < len(kinds) else "Kind of node"
+    kind = (Column(which, right=False, style="name", shrinks_to=14), lambda row, _: row.label)
+    fields = _fields(view, [kind, OPERANDS, FLOPS_, COUNT if view.has_own_count else None, TRAFFIC, SHARE, EXAMPLE])
+    return _table(fields, rows, _context(report, view, screen.glyphs))
+
+
+def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
+    """The counted nodes that do arithmetic, those alike in operator, shapes and cost together; all where none does any."""
+    kinds: dict[tuple[object, ...], list[Counted]] = {}
+    for cost in report.counted:
+        node = cost.node
+        key = (node.key, *(tensor and tensor.dims for tensor in node.inputs), cost.dtype, cost.count(view.convention))
+        kinds.setdefault(key, []).append(cost)
+    return [kind for key, kind in kinds.items() if key[-1]] or [*kinds.values()]
+
+
+def _kind_label(kind: Sequence[Counted], glyphs: Glyphs) -> str:
+    times = sum(cost.node.repeat for cost in kind)
+    return f"{kind[0].node.key} {glyphs.times}{exact(times)}" if times > 1 else kind[0].node.key
+
+
+def _operands(row: Row, context: ReportContext) -> str:
+    """The shapes of the first two inputs: of a contraction what is multiplied."""
+    inputs = row.cost.node.inputs[:2] if row.cost else ()
+    return ", ".join(shape(tensor, context.glyphs.times) for tensor in inputs if tensor is not None)
+
+
+OPERANDS: Field = (Column("Inputs", right=False, style="faint", shrinks_to=12, drop=3), _operands)
+EXAMPLE: Field = (
+    Column("Such as", right=False, style="faint", shrinks_to=24, drop=7),
+    lambda row, _: node_label(row.cost) if row.cost else "",
+)
+
+
+def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
+    """Latency with its interval, throughput, memory, and how the model was run."""
+    latency = measurement.latency
+    unit = time_unit(latency.median)
+    interval = f", 95 %: {interval_text(latency, unit)} {unit.unit}" if latency.median_ci95 else ""
+    device = measurement.device
+    achieved, peak = measurement.flops_per_second, measurement.memory.peak_rss_bytes
+    rows = [
+        ("Latency", unit.text(latency.median), f"median of {plural(measurement.runs, 'run')}{interval}"),
+        ("FPS", ratio(measurement.fps), _conditions(measurement)),
+        (
+            "Achieved",
+            "unknown" if achieved is None else achieved_text(measurement, screen.glyphs),
+            f"{measurement.settings.provider}, {device.name}",
+        ),
+        ("Peak memory", "unknown" if peak is None else binary(peak), f"of the process{_synthetic(measurement)}"),
+    ]
+    lines: list[Line] = []
+    for (*_, note), pair in zip(rows, _align([(label, value) for label, value, _ in rows], screen), strict=True):
+        line = _pair(pair, screen)
+        room = screen.width - GAP - sum(text_width(text) for text, _ in line)
+        text = crop(spell_out(plain(note), screen.glyphs), max(room, 0), screen.glyphs.ellipsis, 1.0)
+        lines.append((*line, (f"{' ' * GAP}{text}", "faint")) if text else line)
+    return lines
+
+
+def _conditions(measurement: Measurement) -> str:
+    streams = measurement.settings.concurrency
+    facts = [
+        f"batch {measurement.batch}",
+        *([f"{streams} streams"] if streams > 1 else []),
+        plural(measurement.threads[0], "thread"),
+        f"onnxruntime {measurement.environment.onnxruntime}",
+    ]
+    return ", ".join(facts)
+
+
+def _synthetic(measurement: Measurement) -> str:
+    """What of the run was not the user's own."""
+    inputs = ["inputs"] if any(used.source.startswith("synthe") for used in measurement.inputs) else []
+    made = [*inputs, *(["weights"] if measurement.weights != "stored" else [])]
+    return f", synthetic {' and '.join(made)}" if made else ""
+
+
+def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
+    """One line to repeat: the latency, or the counts where nothing was measured, and in how few nodes most of the work is."""
+    pieces = [_speed(measurement) if measurement else _counts(report, view, screen.glyphs)]
+    pieces += filter(None, [_concentration(report, view)])
+    if measurement and measurement.flops_per_second:
+        pieces.append(achieved_text(measurement, screen.glyphs))
+    text = spell_out("; ".join(pieces), screen.glyphs)
+    while text_width(text) > screen.width and len(pieces) > 1:
+        pieces.pop()
+        text = spell_out("; ".join(pieces), screen.glyphs)
+    return [((line, "title"),) for line in wrap(plain(text), screen.width)]
+
+
+def _speed(measurement: Measurement) -> str:
+    latency, batch = measurement.latency, measurement.batch
+    is_cpu = measurement.settings.provider == "cpu"
+    where = "this CPU" if is_cpu else measurement.device.name or measurement.settings.provider
+    of_many = f" at batch {batch}" if batch != 1 else ""
+    return f"{seconds(latency.median)}{of_many}, {ratio(measurement.fps)} FPS on {where}"
+
+
+def _counts(report: CostReport, view: View, glyphs: Glyphs) -> str:
+    bound = glyphs.bound(report.bound)
+    counts = ((report.total(view.convention), _unit(view)), (report.parameters, "parameters"))
+    return ", ".join(f"{bound}{count_text(number, unit)}" for number, unit in counts)
+
+
+def _unit(view: View) -> str:
+    """What the convention counts, ``MACs``; after its name, ``FLOPs (torch)``, where that does not say it all."""
+    convention = view.convention
+    return convention.unit if convention.name in ("flops", "macs") else f"{convention.unit} ({convention.name})"
+
+
+def _concentration(report: CostReport, view: View) -> str:
+    """``51 % of the FLOPs in 22 of 122 nodes``: the fewest that do half of the work; nothing where that says nothing."""
+    counts = sorted((cost.count(view.convention) for cost in report.counted), reverse=True)
+    total, nodes = sum(counts), len(report.costs)
+    if not (total and report.complete and nodes > 2):
+        return ""
+    few, done = next((at, done) for at, done in enumerate(accumulate(counts), 1) if 2 * done >= total)
+    return f"{100 * done / total:.0f} % of the {view.convention.unit} in {exact(few)} of {exact(nodes)} nodes"
