@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.graph import KINDS, Node, Work
-from onnxcost.operators.traits import CONVOLUTIONS, FLOAT_PRODUCTS, PRODUCTS
+from onnxcost.operators.traits import CONVOLUTIONS, FLOAT_PRODUCTS, PRODUCTS, RECURRENT
 
 Override = Callable[[Node, Work], int]
 
@@ -112,7 +112,7 @@ _FVCORE: Mapping[str, CountingRule] = {
     **_each("Resize Upsample", CountingRule("out nearest, 4·out bilinear, 2-D only", _rank_four_resize)),
     "GlobalAveragePool": CountingRule("in, 2-D only", lambda node, work: node.x.size if node.x.rank == 4 else 0),
     "GridSample": _per_output(4),
-    **_each("RNN GRU LSTM Attention DeformConv", _ZERO),
+    **dict.fromkeys(RECURRENT | {"Attention", "DeformConv"}, _ZERO),
 }
 
 

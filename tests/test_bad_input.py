@@ -98,6 +98,20 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
         model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 2, 3, 3)),
         "its weight is for 2 channels, not 3",
     ),
+    "a convolution of integers of other channels": (
+        model("(uint8[1,3,8,8] x, uint8[4,2,3,3] v) => (y) { y = ConvInteger(x, v) }"),
+        "its weight is for 2 channels, not 3",
+    ),
+    "a quantized convolution of other channels": (
+        model(
+            "(uint8[1,3,8,8] x, float s, uint8 z, uint8[4,2,3,3] v) => (y) { y = QLinearConv(x, s, z, v, s, z, s, z) }",
+        ),
+        "its weight is for 2 channels, not 3",
+    ),
+    "a quantized convolution of a window that does not fit": (
+        model("(uint8[1,3,8,8] x, float s, uint8 z, uint8[4,3,9,9] v) => (y) { y = QLinearConv(x, s, z, v, s, z, s, z) }"),
+        "a window of 9 does not fit into the 8 of dim 2",
+    ),
     "a convolution of other dims": (
         model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 3, 3)),
         "",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from math import prod
 
 from onnxcost.errors import ModelError
-from onnxcost.frontend.values import MAX_RANK, Step
+from onnxcost.frontend.values import MAX_RANK, Step, Value
+from onnxcost.operators.inputs import places_of
+from onnxcost.operators.traits import CONVOLUTIONS, POOLS
 
 
 class Contradiction(ModelError):
@@ -39,12 +41,19 @@ def check_positions(step: Step) -> None:
                 raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: its {name} names dim {position}")
 
 
+_SLIDING = CONVOLUTIONS | POOLS
+
+
+def _weight_of(step: Step) -> Value | None:
+    return next((step.inputs[place] for place in places_of(step.node.op_type, "weight") if place < len(step.inputs)), None)
+
+
 def check_window(step: Step) -> None:
     """onnx's inference lets a window be larger than what it slides over."""
     if step.node.op_type not in _SLIDING or not step.inputs or step.inputs[0] is None or step.outputs[0] is None:
         return
     attributes = {name: list(attribute.ints) for name, attribute in step.attributes.items()}
-    weight = step.inputs[1] if step.node.op_type == "Conv" and len(step.inputs) > 1 else None
+    weight = _weight_of(step)
     dims = step.inputs[0].dims or ()
     kernel = attributes.get("kernel_shape") or (list(weight.dims[2:]) if weight is not None and weight.dims else [])
     rank = len(dims) - 2
@@ -61,9 +70,10 @@ def check_window(step: Step) -> None:
 
 def check_channels(step: Step) -> None:
     """onnx's inference does not hold a convolution's weight against its input."""
-    if step.node.op_type != "Conv" or len(step.inputs) < 2 or step.inputs[0] is None or step.inputs[1] is None:
+    kernel = _weight_of(step)
+    if step.node.op_type not in CONVOLUTIONS or kernel is None or step.inputs[0] is None:
         return
-    given, weight = step.inputs[0].dims or (), step.inputs[1].dims or ()
+    given, weight = step.inputs[0].dims or (), kernel.dims or ()
     group = step.attributes["group"].i if "group" in step.attributes else 1
     if len(given) > 2 and weight and len(weight) != len(given):
         refuse_contradiction(step, f"its weight has {len(weight)} dims, its input {len(given)}")
@@ -79,9 +89,6 @@ def check_sizes(step: Step) -> None:
         for position, dim in enumerate(output.type.tensor_type.shape.dim):
             if dim.dim_value < 0:
                 refuse_contradiction(step, f"dim {position} of '{output.name}' would be {dim.dim_value}")
-
-
-_SLIDING = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
 
 
 def refuse_contradiction(step: Step, message: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.values import Step, Value, array_of
 from onnxcost.graph import Elements, Node, Tensor
+from onnxcost.operators.traits import SOFTMAXES
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, NodeProto, TypeProto
@@ -112,8 +113,8 @@ def _attributes(step: Step, opset: int | None, inputs: tuple[Tensor | None, ...]
     if schema is None:
         return own
     attributes = {**_defaults(schema), **own}
-    if normalise := _OLD_FORMS.get(step.node.op_type if not step.domain else ""):
-        attributes |= normalise(attributes, schema.since_version, inputs)
+    if step.node.op_type in SOFTMAXES and not step.domain:
+        attributes |= _softmax_axes(attributes, schema.since_version, inputs)
     return attributes
 
 
@@ -124,10 +125,6 @@ def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tenso
     rank = len(inputs[0].dims)
     axis = attributes["axis"] % rank if rank else 0
     return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
-
-
-OldForm = Callable[[Mapping[str, Any], int, tuple[Tensor | None, ...]], dict[str, Any]]
-_OLD_FORMS: Mapping[str, OldForm] = {"Softmax": _softmax_axes, "LogSoftmax": _softmax_axes, "Hardmax": _softmax_axes}
 
 
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"

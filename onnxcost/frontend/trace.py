@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from onnxcost.errors import InputError
+from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.frontend.bodies import FLOAT
 from onnxcost.frontend.external import data_file
 from onnxcost.frontend.nodes import element_type
@@ -18,6 +19,7 @@ from onnxcost.frontend.normalize import normalize
 from onnxcost.frontend.reader import stored_tensors
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat
+from onnxcost.operators.inputs import places_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,15 +149,6 @@ def _trace_caveat(trace: Trace) -> Caveat:
     return Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}")
 
 
-_FUNCTIONS = frozenset(
-    {"AffineGrid", "BlackmanWindow", "CenterCropPad", "HammingWindow", "HannWindow", "Range", "ReduceL1", "ReduceL2"}
-    | {"ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "SequenceMap"}
-)
-"""The operators with data-dependent shapes that ONNX defines as functions: where onnxruntime has no kernel for one, it runs
-the nodes of its body, under names of its own.
-"""
-
-
 def make_traceable(source: str | os.PathLike[str] | BinaryIO) -> bytes:
     """The model, weights included, as the walk reads it, its nodes renamed by ``trace.name_of``; weights in other files stay
     there, named from the folder of the file itself, not from that of a symbolic link to it.
@@ -186,8 +179,20 @@ def _rename(graph: GraphProto, place: NodePath) -> None:
                 _rename(attribute.g, body)
                 _mark(attribute.g, body)
         node.name = name_of(here)
-        if node.op_type in _FUNCTIONS and not node.domain:
+        if not node.domain and _may_run_as_body(node.op_type):
             _follow(graph, node, place)
+
+
+def _may_run_as_body(op_type: str) -> bool:
+    """Whether data decides the operator's shapes and ONNX defines it as a function: where onnxruntime has no kernel for one, it
+    runs the nodes of its body, under names of its own.
+    """
+    from onnx import defs
+
+    if not (op_type in CONTROL_FLOW or places_of(op_type, "shape")) or not defs.has(op_type):
+        return False
+    schema = defs.get_schema(op_type)
+    return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
 
 
 def _mark(body: GraphProto, place: NodePath) -> None:

@@ -69,7 +69,7 @@ def _biases(graph: Graph) -> Iterator[str]:
     channels: dict[str, tuple[Dim, ...]] = {}
     for node in graph.nodes:
         constants = [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
-        biases = [node.input(place) for place in places_of(node, "bias")]
+        biases = [node.input(place) for place in places_of(node.key, "bias")]
         yield from (tensor.name for tensor in constants if tensor in biases)
         if node.key in _CHANNELS:
             made = (tensor for tensor in node.outputs if tensor is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Literal
 
@@ -21,11 +22,11 @@ Count = Callable[[Node, Tensor], int]
 
 RoleName = Literal[
     "weight", "bias", "quantized bias", "codes", "gain", "shift", "slope", "mean", "variance", "table", "factor", "positive",
-    "divisor", "compared", "scale", "zero point", "positions", "setting", "index", "number", "data",
+    "divisor", "compared", "scale", "zero point", "positions", "setting", "index", "shape", "number", "data",
 ]  # fmt: skip
 
 _LEARNED = frozenset({"weight", "bias", "quantized bias", "gain", "shift", "slope", "mean", "variance"})
-_STEERS = frozenset({"scale", "zero point", "positions", "setting", "index", "number"})
+_STEERS = frozenset({"scale", "zero point", "positions", "setting", "index", "shape", "number"})
 
 OUTPUT = -1
 """The place of the output, where inputs are scales and zero points of it."""
@@ -69,9 +70,9 @@ def role_of(node: Node, place: int) -> InputRole:
     return ROLES.get(node.key, {}).get(place, DATA)
 
 
-def places_of(node: Node, name: RoleName) -> list[int]:
-    """The inputs that have the role."""
-    return [place for place, role in ROLES.get(node.key, {}).items() if role.name == name]
+def places_of(key: str, name: RoleName) -> list[int]:
+    """The inputs of an operator that have the role."""
+    return [place for place, role in ROLES.get(key, {}).items() if role.name == name]
 
 
 def find_decoder(node: Node, place: int) -> tuple[int | None, int | None]:
@@ -164,24 +165,19 @@ def _weight(fan_in: FanIn | None = None, count: Count | None = None, bits: str =
     return InputRole("weight", fan_in=fan_in, count=count, bits=bits)
 
 
-def _scale(of: int) -> InputRole:
-    return InputRole("scale", of)
-
-
-def _zero_point(of: int) -> InputRole:
-    return InputRole("zero point", of)
+_scale, _zero_point = partial(InputRole, "scale"), partial(InputRole, "zero point")
 
 
 def _index(limit: Limit) -> InputRole:
     return InputRole("index", limit=limit)
 
 
-def _number(rule: NumbersRule) -> InputRole:
-    return InputRole("number", numbers=rule)
+def _shape(first: NumbersRule | float, *others: float, name: RoleName = "shape") -> InputRole:
+    """By a rule, or these numbers whatever the node."""
+    return InputRole(name, numbers=first if callable(first) else values.constant(first, *others))
 
 
-def _constant(*numbers: float) -> InputRole:
-    return _number(values.constant(*numbers))
+_number = partial(_shape, name="number")
 
 
 BIAS, QUANTIZED_BIAS, CODES = InputRole("bias"), InputRole("quantized bias"), InputRole("codes")
@@ -201,10 +197,10 @@ _GEMM = {0: _weight(_operand("transA", -1)), 1: _MATRIX[1], 2: BIAS}
 _DECODED = {1: _scale(0), 2: _zero_point(0)}
 _BINARY_CODES = {**_DECODED, 4: _scale(3), 5: _zero_point(3), 6: _scale(OUTPUT), 7: _zero_point(OUTPUT)}
 _UNARY_CODES = {**_DECODED, 3: _scale(OUTPUT), 4: _zero_point(OUTPUT)}
-_RECURRENT = {1: _weight(_axis(-1)), 2: _weight(_axis(-1)), 3: BIAS, 4: _number(values.sequence_length), 7: _weight()}
-_AXES = {1: _number(values.first_axes(1))}
-_SIGNAL = {0: _number(values.length_or(16))}
-_PARTS = {1: _number(values.equal_parts)}
+_RECURRENT = {1: _weight(_axis(-1)), 2: _weight(_axis(-1)), 3: BIAS, 4: _number(values.sequence_length)}
+_AXES = {1: _shape(values.first_axes(1))}
+_SIGNAL = {0: _shape(values.length_or(16))}
+_PARTS = {1: _shape(values.equal_parts)}
 _NEVER_ZERO = {1: DIVISOR}
 _BOTH_COMPARED = {0: COMPARED, 1: COMPARED}
 
@@ -221,6 +217,7 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "Gemm": _GEMM,
     "Einsum": {place: _weight(_labels(place)) for place in range(4)},
     **dict.fromkeys(RECURRENT, _RECURRENT),
+    "LSTM": {**_RECURRENT, 7: _weight()},
     "QuantizeLinear": _DECODED,
     "DequantizeLinear": {0: CODES, **_DECODED},
     "BatchNormalization": {**_NORMALIZED, 3: MEAN, 4: VARIANCE},
@@ -238,13 +235,13 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "Mod": _NEVER_ZERO,
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _BOTH_COMPARED),
     "Equal": {place: InputRole("compared", limit=values.one_hot_classes(1 - place)) for place in range(2)},
-    "BitShift": {1: _constant(1)},
+    "BitShift": {1: _number(1)},
     "Clip": {1: SETTING, 2: SETTING},
-    "Dropout": {1: _constant(0.5), 2: _constant(False)},
-    "CumSum": {1: _constant(0)},
-    "CumProd": {1: _constant(0)},
+    "Dropout": {1: _number(0.5), 2: _number(False)},
+    "CumSum": {1: _number(0)},
+    "CumProd": {1: _number(0)},
     **dict.fromkeys(REDUCTIONS, _AXES),
-    "TopK": {1: _number(values.length_along("axis", -1))},
+    "TopK": {1: _shape(values.length_along("axis", -1))},
     # Indices.
     "Gather": {0: TABLE, 1: _index(values.rows(0))},
     "GatherElements": {1: _index(values.rows(0))},
@@ -253,8 +250,8 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "ScatterElements": {1: _index(values.rows(0))},
     "ScatterND": {1: _index(values.index_tuples)},
     "TensorScatter": {2: _index(values.write_positions)},
-    "OneHot": {0: _index(values.depth), 1: _number(lambda node: (values.depth(node),)), 2: _constant(0, 1)},
-    "MaxUnpool": {1: _index(lambda node: node.out.size), 2: _number(lambda node: node.out.shape)},
+    "OneHot": {0: _index(values.depth), 1: _shape(lambda node: (values.depth(node),)), 2: _number(0, 1)},
+    "MaxUnpool": {1: _index(lambda node: node.out.size), 2: _shape(lambda node: node.out.shape)},
     "RotaryEmbedding": {1: POSITIONS, 2: POSITIONS, 3: _index(values.rows(1))},
     "RoiAlign": {2: _index(values.rows(0))},
     "SequenceAt": {1: _index(values.count_elements())},
@@ -265,34 +262,34 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "ai.onnx.ml.ArrayFeatureExtractor": {1: _index(values.rows(0, -1))},
     # Shapes, axes and sizes.
     "Unsqueeze": _AXES,
-    "Squeeze": {1: _number(values.axes_of_one)},
-    "Reshape": {1: _number(values.output_or(values.other_shape))},
-    "Expand": {1: _number(values.output_or(values.constant(1)))},
-    "ConstantOfShape": {0: _number(values.output_or(values.constant(1), 0))},
-    "Tile": {1: _constant(1)},
-    "Pad": {1: _constant(0), 2: SETTING, 3: _number(values.first_axes(3))},
-    "Resize": {1: _number(values.scales_or_region), 2: _number(values.scales), 3: _number(values.kept_sides)},
-    "Upsample": {1: _number(values.scales)},
+    "Squeeze": {1: _shape(values.axes_of_one)},
+    "Reshape": {1: _shape(values.output_or(values.other_shape))},
+    "Expand": {1: _shape(values.output_or(values.constant(1)))},
+    "ConstantOfShape": {0: _shape(values.output_or(values.constant(1), 0))},
+    "Tile": {1: _shape(1)},
+    "Pad": {1: _shape(0), 2: SETTING, 3: _shape(values.first_axes(3))},
+    "Resize": {1: _shape(values.scales_or_region), 2: _shape(values.scales), 3: _shape(values.kept_sides)},
+    "Upsample": {1: _shape(values.scales)},
     "Slice": {
-        1: _constant(0),
-        2: _number(lambda node: (max(node.x.shape, default=0),)),
-        3: _number(values.first_axes(3)),
-        4: _constant(1),
+        1: _shape(0),
+        2: _shape(lambda node: (max(node.x.shape, default=0),)),
+        3: _shape(values.first_axes(3)),
+        4: _shape(1),
     },
     "Split": _PARTS,
     "SplitToSequence": _PARTS,
-    "Range": {0: _constant(0), 1: _number(values.length_or(16)), 2: _constant(1)},
-    "CenterCropPad": {1: _number(values.kept_sides)},
-    "AffineGrid": {1: _number(lambda node: (values.dim(node.x, 0), 1, *(8,) * values.dim(node.x, 1)))},
-    "Trilu": {1: _constant(0)},
+    "Range": {0: _shape(0), 1: _shape(values.length_or(16)), 2: _shape(1)},
+    "CenterCropPad": {1: _shape(values.kept_sides)},
+    "AffineGrid": {1: _shape(lambda node: (values.dim(node.x, 0), 1, *(8,) * values.dim(node.x, 1)))},
+    "Trilu": {1: _number(0)},
     "ReverseSequence": {1: _number(values.length_along("time_axis", 0))},
-    "NonMaxSuppression": {2: _number(lambda node: (values.dim(node.x, 1),)), 3: _constant(0.5), 4: _constant(0)},
+    "NonMaxSuppression": {2: _shape(lambda node: (values.dim(node.x, 1),)), 3: _shape(0.5), 4: _shape(0)},
     "Attention": {6: _number(lambda node: (values.dim(node.required(1), -2),))},
     # Signals.
     **dict.fromkeys(WINDOWS, _SIGNAL),
-    "DFT": {1: _number(values.length_along("axis", -2)), 2: _constant(-2)},
-    "STFT": {1: _constant(8), 3: _number(values.length_or(16, 2))},
-    "MelWeightMatrix": {place: _constant(number) for place, number in enumerate((8, 16, 16000, 0, 8000))},
+    "DFT": {1: _shape(values.length_along("axis", -2)), 2: _number(-2)},
+    "STFT": {1: _shape(8), 3: _shape(values.length_or(16, 2))},
+    "MelWeightMatrix": {place: _shape(number) for place, number in enumerate((8, 16, 16000, 0, 8000))},
 }
 
 
@@ -310,6 +307,7 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     **dict.fromkeys(("FusedConv", "NhwcConv", "NhwcFusedConv", "nchwc.Conv"), _CONVOLUTION),
     "ConvTransposeWithDynamicPads": {1: _weight(_transposed_kernel), 2: SETTING, 3: BIAS},
     "FusedMatMul": _MATRIX,
+    "TransposeMatMul": _MATRIX,
     "FusedGemm": _GEMM,
     "GemmFastGelu": _GEMM,
     "MatMulIntegerToFloat": {**_MATRIX, 2: _scale(0), 3: _scale(1), 4: _zero_point(0), 5: _zero_point(1), 6: BIAS},
@@ -322,7 +320,15 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     },
     **dict.fromkeys(("QLinearAdd", "QLinearMul"), _BINARY_CODES),
     **dict.fromkeys(("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax"), _UNARY_CODES),
-    **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool"), _UNARY_CODES),
+    **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean"), _UNARY_CODES),
+    "QLinearConcat": {0: _scale(OUTPUT), 1: _zero_point(OUTPUT)},
+    "QLinearWhere": {2: _scale(1), 3: _zero_point(1), 5: _scale(4), 6: _zero_point(4)}
+    | {7: _scale(OUTPUT), 8: _zero_point(OUTPUT)},
+    "MulInteger": {1: _zero_point(0), 3: _zero_point(2)},
+    "QuantizeWithOrder": {1: _scale(0)},
+    "DequantizeWithOrder": {1: _scale(0)},
+    "QOrderedGelu": {1: _scale(0), 2: _scale(OUTPUT)},
+    "QOrderedLayerNormalization": {1: _scale(0), 2: GAIN, 3: SHIFT, 4: _scale(OUTPUT)},
     "QuantizeLinear": _DECODED,
     "DequantizeLinear": _STANDARD["DequantizeLinear"],
     "MatMulNBits": {1: _NBITS, 2: _scale(1), 3: _zero_point(1), 4: SETTING, 5: BIAS},
@@ -343,28 +349,39 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "MatMulBlockQuantizedFp8Weight": {1: _weight(), 2: _scale(1), 3: SETTING, 4: BIAS},
     "GemmFloat8": {1: _weight(), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _scale(OUTPUT)},
     "QOrderedMatMul": {1: _scale(0), 2: _weight(), 3: _scale(2), 4: _scale(OUTPUT), 5: BIAS, 7: _scale(6)},
-    "MoE": {place: _weight(_axis(1)) for place in (2, 4, 6)},
+    "MoE": {**{place: _weight(_axis(1)) for place in (2, 4, 6)}, **dict.fromkeys((3, 5, 7), BIAS)},
     "MoEPacked": {place: _weight(count=_packed_experts) for place in (2, 3, 4)},
     "QMoE": {
         **{place: _weight(_of_expert, _expert_bits(place // 3 + 1), "expert_weight_bits") for place in (2, 5, 8)},
         **{place + 1: _scale(place) for place in (2, 5, 8)},
+        **dict.fromkeys((4, 7, 10), BIAS),
         **{place // 3 + 11: _zero_point(place) for place in (2, 5, 8)},
         **_settings(*range(15, 21)),
     },
     "Attention": {1: _weight(_axis(0)), 2: BIAS, 3: _number(values.mask(3))},
     "QAttention": {1: _weight(_axis(0)), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _number(values.mask(5))}
     | {6: _zero_point(0), 7: _zero_point(1)},
-    "QOrderedAttention": _settings(1, 2, 3, 4, 8, 9, 10, 14, 15, 16),
+    "QOrderedAttention": {
+        1: _scale(0),
+        **_settings(2, 3, 4, 14, 15, 16),
+        **{place: _weight() for place in (5, 6, 7)},
+        **{place + 3: _scale(place) for place in (5, 6, 7)},
+        **dict.fromkeys((11, 12, 13), BIAS),
+    },
     "DynamicQuantizeLSTM": {1: _weight(_axis(1)), 2: _weight(_axis(1)), 3: BIAS, 4: _number(values.sequence_length)}
-    | {8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
-    "AttnLSTM": {4: _number(values.sequence_length)},
+    | {7: _weight(), 8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
+    "AttnLSTM": _STANDARD["LSTM"],
     "GroupNorm": _NORMALIZED,
     "SkipGroupNorm": {**_NORMALIZED, 4: SHIFT},
+    "BranchwiseRMSNorm": {1: GAIN},
+    "GatedRMSNorm": {1: GAIN},
     "SkipLayerNormalization": {2: GAIN, 3: SHIFT, 4: SHIFT},
     "SkipSimplifiedLayerNormalization": {2: GAIN, 3: SHIFT},
     # Indices, shapes, axes and sizes.
-    "EmbedLayerNormalization": {**_EMBEDDINGS, 7: _constant(1), 8: _index(values.rows(3))},
-    "QEmbedLayerNormalization": {**_EMBEDDINGS, 7: _constant(1), **_settings(*range(8, 18))},
+    "EmbedLayerNormalization": {**_EMBEDDINGS, 7: _number(1), 8: _index(values.rows(3))},
+    "QEmbedLayerNormalization": {**_EMBEDDINGS, 7: _number(1)}
+    | {place + 6: _scale(place) for place in range(2, 7)}
+    | {place + 11: _zero_point(place) for place in range(2, 7)},
     "GatherND": _STANDARD["GatherND"],
     "GatherBlockQuantized": {
         0: _weight(count=_packed_rows, bits="bits"),
@@ -372,21 +389,21 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
         2: _scale(0),
         3: _zero_point(0),
     },
-    "GatherPacked": {0: _weight(count=_rows_of_inner)},
-    "TorchEmbedding": {1: _index(values.rows(0))},
+    "GatherPacked": {0: _weight(count=_rows_of_inner), 1: _index(values.rows(0))},
+    "TorchEmbedding": {0: TABLE, 1: _index(values.rows(0))},
     "RotaryEmbedding": _ANGLES,
     "MRotaryEmbedding": _ANGLES,
-    "RMSNormRotary": {3: POSITIONS, 4: POSITIONS},
+    "RMSNormRotary": {1: GAIN, 2: _index(values.rows(3)), 3: POSITIONS, 4: POSITIONS},
     "GroupQueryAttention": {5: _number(values.attended_positions(1)), 6: _number(values.attended_positions())}
-    | {7: POSITIONS, 8: POSITIONS, 9: _index(values.rows(7)), 12: SETTING, 13: SETTING},
-    "MultiHeadAttention": {4: _number(values.mask(4))},
+    | {7: POSITIONS, 8: POSITIONS, 9: _index(values.rows(7)), 12: _scale(3), 13: _scale(4), 14: GAIN, 15: GAIN},
+    "MultiHeadAttention": {3: BIAS, 4: _number(values.mask(4))},
     "CropAndResize": {1: SETTING, 2: _index(values.rows(0)), 3: SETTING},
     "NGramRepeatBlock": {0: _index(values.rows(1, 1))},
     **dict.fromkeys(("BeamSearch", "GreedySearch", "Sampling"), _SEARCH),
-    "Trilu": {1: _constant(0)},
-    "Pad": {1: _constant(0)},
-    "ExpandDims": {1: _constant(0)},
-    "Range": {0: _constant(0), 1: _constant(16), 2: _constant(1)},
+    "Trilu": {1: _number(0)},
+    "Pad": {1: _shape(0), 2: SETTING},
+    "ExpandDims": {1: _shape(0)},
+    "Range": {0: _shape(0), 1: _shape(16), 2: _shape(1)},
 }
 
 ROLES: Mapping[str, Mapping[int, InputRole]] = {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from onnxcost.formulas.contraction import einsum
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.operators.traits import VIEWS
+from onnxcost.operators.traits import GATHERS, POOLS, RECURRENT, VIEWS
 from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
 
@@ -269,12 +269,12 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "instancenorm": ("InstanceNormalization", "GroupNormalization"), "lrn": ("LRN",),
     "reduce": ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceSumSquare",
                "ArgMax", "ArgMin"),
-    "pool": ("MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"),
+    "pool": (*POOLS, "QLinearAveragePool"),
     "global-pool": ("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"),
     "reorder": ("ReorderInput", "ReorderOutput"), "einsum": ("Einsum",), "transpose": ("Transpose",),
     "concat": ("Concat", "QLinearConcat"), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
-    "gather": ("Gather", "GatherND", "GatherElements"), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
-    "recurrent": ("LSTM", "GRU", "RNN"), "conv-transposed": ("ConvTranspose",),
+    "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
+    "recurrent": tuple(RECURRENT), "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
     "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",), "gemm-int8": ("QLinearMatMul", "QLinearGemm"),
     "binary-int8": ("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu"),

@@ -17,8 +17,10 @@ from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.operators.inputs import OUTPUT, FanIn, RoleName, find_decoder, role_of
 from onnxcost.operators.traits import (
     ACTIVATIONS,
+    AFFINE,
     CASTS,
     DEQUANTIZERS,
+    EVEN,
     IDENTITIES,
     QUANTIZERS,
     REARRANGEMENTS,
@@ -40,7 +42,7 @@ _SHARE = 4
 """By what the end of a residual branch is divided, so that a hundred of them stay in range; twice that where it is never
 negative.
 """
-_EVEN = SHAPE_READERS | {"Abs", "Pow", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
+_EVEN = SHAPE_READERS | EVEN
 """Operators behind which it does not matter how the elements were spread."""
 _FAR = 12
 """Nodes behind a contraction that are looked at for what happens to its output."""
@@ -146,7 +148,7 @@ def _is_added(output: Tensor | None, outline: Outline) -> bool:
 def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_scale: bool) -> Tensor | None:
     """What else a sum or a product of two is made of, if that is a constant; ``in_scale``: or a constant times something."""
     others = [each for each in node.inputs if each is not None and each != tensor]
-    if node.op_type not in ("Add", "Sub", "Mul") or len(others) != 1:
+    if node.key not in AFFINE or len(others) != 1:
         return None
     maker = outline.uses.definition(others[0].name)
     factors = maker.inputs if in_scale and maker is not None and maker.op_type == "Mul" else others

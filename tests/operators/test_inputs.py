@@ -1,0 +1,62 @@
+"""The roles of inputs, against the names that the schemas of onnx and onnxruntime give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
+
+from onnxcost.formulas import FORMULAS, UNCOUNTABLE
+from onnxcost.operators.inputs import OUTPUT, ROLES
+
+NAMES: Mapping[str, str] = {
+    "scale": "scale|absmax",
+    "zero point": "zero_point",
+    "bias": "bias|^[BC]$",
+    "quantized bias": "^[BC]$",
+    "gain": "scale|gamma|norm_weight",
+    "shift": "bias|beta|^B$",
+    "slope": "slope",
+    "mean": "mean",
+    "variance": "var",
+    "positions": "cos|sin",
+    "index": "ind|ids|position|target|labels|^[IY]$",
+    "weight": "weight|data|lora|inputs|^[PRWABX]$|_B$",
+}
+
+
+def newest() -> Mapping[str, tuple[str, ...]]:
+    """By operator, the names of its inputs."""
+    schemas = sorted(get_all_operator_schema(), key=lambda schema: schema.since_version)
+    keys = (f"{each.domain}.{each.name}" if each.domain else each.name for each in schemas)
+    return {key: tuple(each.name for each in schema.inputs) for key, schema in zip(keys, schemas, strict=True)}
+
+
+INPUTS = newest()
+
+
+def test_its_operators_are_known() -> None:
+    assert ROLES.keys() <= FORMULAS.keys() | UNCOUNTABLE.keys()
+
+
+@pytest.mark.parametrize("key", ROLES)
+def test_names(key: str) -> None:
+    names = INPUTS[key]
+    for place, role in ROLES[key].items():
+        name = names[place] if key != "Einsum" else names[0]
+        assert re.search(NAMES.get(role.name, ""), name, re.IGNORECASE), f"input {place} ({name}) is no {role.name}"
+        if role.name in ("scale", "zero point"):
+            assert role.of == OUTPUT or role.of in range(len(names)), f"input {place} ({name})"
+            assert role.of != place
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in INPUTS if key in FORMULAS and any("zero_point" in each for each in INPUTS[key])]
+)
+def test_no_zero_point_is_forgotten(key: str) -> None:
+    """What has a zero point has its scale, too."""
+    roles = ROLES.get(key, {})
+    for place, name in enumerate(INPUTS[key]):
+        assert ("zero_point" in name.lower()) == (place in roles and roles[place].name == "zero point"), name
