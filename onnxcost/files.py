@@ -1,4 +1,4 @@
-"""Files: opened without waiting for ever, written whole or not at all, and found in folders."""
+"""Files: opened without waiting for ever, written completely or not at all, and found in folders."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_up_to(file: BinaryIO, count: int) -> bytes:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace the file at once, so that it is never half-written; a device or pipe is written to directly.
+    """Replace the file in one step, so that it is not left half-written; a device or pipe is written to directly.
 
     Raises InputError where it cannot be written.
     """
@@ -81,10 +81,12 @@ def replace_file(path: Path, content: bytes) -> None:
             path.write_bytes(content)
             return
         target = path.resolve()
-        # Its folder alone decides whether a file can be replaced: that nobody may write to it was meant to protect it.
+        # The folder alone decides whether a file can be replaced, but a read-only file is meant to stay.
         if target.exists() and not target.stat().st_mode & 0o222:
             raise InputError(f"cannot write '{path}': it is read-only")
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
             try:
                 part.write(content)
@@ -99,13 +101,13 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def create_file(path: Path) -> BinaryIO:
-    """Opens a file that was not there before, to be written, and read by this user alone. Raises OSError."""
+    """Opens a new file for writing, which only this user can read. Raises OSError, also where the file exists."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def models_in(folder: str) -> list[str]:
-    """The paths of all *.onnx in a folder and in those inside it, sorted; links that lead nowhere are among them.
+    """The paths of all *.onnx in a folder and its subfolders, sorted, broken links among them.
 
     Raises InputError where there are none.
     """
@@ -116,14 +118,8 @@ def models_in(folder: str) -> list[str]:
 
 
 def is_pipe(path: object) -> bool:
-    """Whether it is the path of a pipe, which can be read only once."""
+    """Whether this is the path of a pipe, which can be read only once."""
     try:
         return isinstance(path, (str, os.PathLike)) and stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116  # takes any path
     except (OSError, ValueError):
         return False
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

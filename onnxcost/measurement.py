@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 TAIL = 0.025
-"""How often the true median lies below a 95 % confidence interval, and how often above, at the most."""
+"""The most often that the true median lies below a 95 % confidence interval, and the most often that it lies above."""
 OUTLIER_SCORE, LEAST_SPREAD = 10, 1e-3
 SPREAD_OF_PROCESSES = 0.005
-"""By which share two processes that run the same model differ for as long as they live, by where things lie in their memory: no
-number of turns tells it from a difference of the models.
+"""The share by which two processes that run the same model differ for as long as they live, because of their memory addresses:
+no number of rounds can tell it from a difference between models.
 """
 BLOCKS = 10
-"""Into how many consecutive blocks the runs are cut to see whether the times drift."""
+"""The number of consecutive blocks of runs that are compared to see whether the times drift."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Latency:
         return self.percentile(99)
 
     def percentile(self, q: float) -> float:
-        """The time that ``q`` per cent of the runs stay under, interpolated linearly between two runs."""
+        """The time that ``q`` percent of the runs stay under, interpolated linearly between two runs."""
         import numpy as np
 
         return float(np.percentile(self._sorted, q))
@@ -86,12 +86,12 @@ class Latency:
 
     @property
     def median_ci95(self) -> tuple[float, float] | None:
-        """A 95 % confidence interval of the median: the k-th shortest and the k-th longest time; None under 6 runs.
+        """A 95 % confidence interval of the median: the k-th shortest and the k-th longest time; None for fewer than 6 runs.
 
         k is the largest for which fewer than k of n runs fall below the true median with a probability of 2.5 % at the most,
         by the binomial distribution of n and 1/2: exact, whatever the form of the distribution (W. J. Conover, Practical
-        Nonparametric Statistics, 3rd ed., 3.2). It assumes independent runs: where neighbours resemble each other, as on a
-        machine whose speed wanders, it is too narrow.
+        Nonparametric Statistics, 3rd ed., 3.2). It assumes independent runs: where neighbors are alike, as on a machine
+        whose speed wanders, it is too narrow.
         """
         rank = _rank(len(self.samples))
         return (float(self._sorted[rank - 1]), float(self._sorted[-rank])) if rank else None
@@ -101,8 +101,8 @@ class Latency:
         """The indices of the runs whose modified z-score, 0.6745 (x - median) / MAD, lies beyond 10, as in hyperfine.
 
         MAD is the median absolute deviation from the median (B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers,
-        1993); their limit of 3.5 is for a normal distribution, while times have a long tail. What a coarse clock can hide
-        is no outlier: the MAD counts as a thousandth of the median at the least.
+        1993); their limit of 3.5 is for a normal distribution, while times have a long tail. The MAD counts as at
+        least a thousandth of the median, so that a coarse clock makes no outliers.
         """
         import numpy as np
 
@@ -112,7 +112,7 @@ class Latency:
 
     @property
     def drift(self) -> float:
-        """By which share the median of the later half of the runs differs from the first half's; 0 for a single run."""
+        """The relative difference of the median of the later half of the runs from the first half's; 0 for a single run."""
         import numpy as np
 
         half = len(self.samples) // 2
@@ -124,9 +124,9 @@ class Latency:
     def is_drifting(self) -> bool:
         """Whether the drift is more than chance.
 
-        The runs are cut into 10 consecutive blocks: it is so where the medians of the last five lie all above or all below
-        those of the first five. By chance that happens in 2 of 252 cases (the rank-sum test at its most extreme), also where
-        neighbouring runs resemble each other, as long as the blocks do not. Never so under 10 runs.
+        The runs are split into 10 consecutive blocks. They drift if the medians of the last five are all above or all below
+        those of the first five: by chance that happens in 2 of 252 cases (the most extreme rank sums), even where neighboring
+        runs are alike, as long as the blocks are not. False for fewer than 10 runs.
         """
         import numpy as np
 
@@ -150,9 +150,10 @@ class Latency:
 
 
 class Ratio(NamedTuple):
-    """A model's latency over another's, from interleaved timing, and its 95 % confidence interval; None under 6 turns.
+    """A model's latency over another's, from interleaved timing, and its 95 % confidence interval; None for fewer than
+    6 rounds.
 
-    The interval is that of the turns, wider by SPREAD_OF_PROCESSES on both sides.
+    The interval is that of the rounds, wider by SPREAD_OF_PROCESSES on both sides.
     """
 
     value: float
@@ -160,21 +161,21 @@ class Ratio(NamedTuple):
 
     @property
     def is_undecided(self) -> bool:
-        """Whether no difference is seen: the interval has 1 in it."""
+        """Whether there is no clear difference: the interval contains 1."""
         return self.ci95 is not None and self.ci95[0] <= 1 <= self.ci95[1]
 
     @property
     def width(self) -> float:
-        """Of the interval, as a share of the value; 0 where there is none."""
+        """The width of the interval, as a share of the value; 0 without an interval."""
         return (self.ci95[1] - self.ci95[0]) / self.value if self.ci95 else 0.0
 
 
-def compute_ratio(turns: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
-    """The ratio of a model to another, from the latencies that both had in the same turns.
+def compute_ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
+    """The ratio of a model's latency to another's, from their latencies in the same rounds.
 
-    Each turn has a ratio of its own, so that whatever makes both slow for a while cancels out: it is their median.
+    It is the median of the rounds' ratios, so that whatever slows both for a while cancels out.
     """
-    ratios = Latency(turns / others)
+    ratios = Latency(latencies / others)
     interval = ratios.median_ci95
     if interval is None:
         return Ratio(ratios.median, None)
@@ -184,7 +185,7 @@ def compute_ratio(turns: NDArray[np.float64], others: NDArray[np.float64]) -> Ra
 def _rank(runs: int) -> int:
     """The largest k with P(fewer than k of the runs below the median) <= 2.5 %; 0 where there is none.
 
-    The terms of the binomial distribution are summed as floats, from logarithms: of a million runs too in milliseconds.
+    The terms of the binomial distribution are summed as floats, from logarithms: in milliseconds even for a million runs.
     """
     import numpy as np
 
@@ -195,7 +196,7 @@ def _rank(runs: int) -> int:
 
 
 LEAST_RUNS, LEAST_SECONDS = 10, 2.0
-"""How long is sampled unless the user says otherwise: both must be reached."""
+"""How much is sampled by default: both must be reached."""
 
 
 OPTIMIZATIONS = ("none", "basic", "extended", "all")
@@ -209,8 +210,8 @@ _MOST = 2**63 - 1
 class Settings:
     """How to run a model. None leaves the choice to onnxruntime (threads) or to the sampling (runs, seconds, warm-up).
 
-    ``runs`` alone means exactly so many; ``seconds`` alone at least LEAST_RUNS; both together, that both are reached.
-    ``warmup`` is a number of runs, None until the times are stable. ``timeout`` is seconds for everything the child does.
+    ``runs`` alone is the exact number; ``seconds`` alone implies at least LEAST_RUNS; together, both are reached. ``warmup`` is
+    a number of runs; with None it lasts until the times are stable. ``timeout`` is seconds for all that the child does.
     """
 
     provider: str = "cpu"
@@ -236,19 +237,21 @@ class Settings:
 
     @property
     def least_runs(self) -> int:
-        """Runs that are sampled at the least."""
+        """The least number of runs that are sampled."""
         return LEAST_RUNS if self.runs is None else self.runs
 
     @property
     def least_seconds(self) -> float:
-        """Seconds that are sampled at the least."""
+        """The least number of seconds that are sampled."""
         if self.seconds is not None:
             return self.seconds
         return LEAST_SECONDS if self.runs is None else 0.0
 
 
 class Advice(NamedTuple):
-    """Something that makes the figures less trustworthy, and what to do about it. ``kind`` is a key of ``measure.advice``."""
+    """Something that makes the figures less trustworthy, and what to do about it. ``kind`` is a key of
+    ``runtime.advice.KINDS``.
+    """
 
     kind: str
     text: str
@@ -264,11 +267,11 @@ class InputUsed(NamedTuple):
 
 
 class MemoryUse(NamedTuple):
-    """Peak memory of the child process (resident), what it was before the session was made, and onnxruntime's arena.
+    """Peak memory of the child process (resident), the same before the session was created, and the use of onnxruntime's arena.
 
-    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that the tensors which nodes
-    made took of it, and the model's inputs: what ``Memory.peak_activation_bytes`` estimates. Both are of a run of its own after
-    the timed ones. None is what is not known.
+    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that the outputs of nodes
+    took of it, plus the model's inputs: what ``Memory.peak_activation_bytes`` estimates. Both are from a separate run after the
+    timed ones. None where it is not known.
     """
 
     peak_rss_bytes: int | None
@@ -278,14 +281,14 @@ class MemoryUse(NamedTuple):
 
 
 class Copies(NamedTuple):
-    """Median seconds of copying all inputs to the device and all outputs from it, timed apart from the runs."""
+    """Median seconds of copying all inputs to the device and all outputs from it, timed separately from the runs."""
 
     host_to_device: float
     device_to_host: float
 
 
 class MeasuredDevice(NamedTuple):
-    """What ran the model: a processor or a GPU; what is not known is empty or None."""
+    """The processor or GPU that ran the model; what is not known is empty or None."""
 
     name: str
     driver: str = ""
@@ -300,9 +303,9 @@ class Placement(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """The machine as the child found it. ``usable_cores`` is what affinity and cgroup limits leave of ``cores``.
+    """The machine as the child found it. ``usable_cores`` are those of ``cores`` that affinity and cgroup limits allow.
 
-    ``load`` is how many cores' worth of other work there was during the runs; frequencies are Hz.
+    ``load`` is the other work during the runs, in cores; frequencies are Hz.
     """
 
     cores: int
@@ -318,10 +321,10 @@ class Environment(NamedTuple):
 class Measurement(Result):
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
-    ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says what it
-    is: "" exact, "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
-    model lacks them: random ones of a sane scale. ``wall_seconds`` is from the first sampled run's start to the last one's
-    end. ``threads`` are (intra, inter) as the session has them.
+    ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says whether it is
+    exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
+    model lacks some: then they are random, of a suitable scale. ``wall_seconds`` is from the start of the first sampled run to
+    the end of the last. ``threads`` are the session's (intra, inter).
     """
 
     settings: Settings
@@ -355,7 +358,7 @@ class Measurement(Result):
 
     @property
     def runs_per_second(self) -> float:
-        """1 / median; with several streams the runs completed in the wall time."""
+        """1 / median; with several streams, the runs per wall time."""
         return 1 / self.latency.median if self.settings.concurrency == 1 else self.runs / self.wall_seconds
 
     @property
@@ -370,10 +373,29 @@ class Measurement(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The measurement as plain data: the key ``measurement`` of the schema ``onnxcost/1``."""
+        settings, device, placement = self.settings, self.device, self.placement
+        environment = self.environment._asdict()
         return {
             "status": "ok",
             "reason": None,
-            **_conditions(self),
+            "provider": settings.provider,
+            "provider_options": dict(settings.provider_options),
+            "device": device.name,
+            "driver": device.driver or None,
+            "device_memory_bytes": device.memory_bytes,
+            "onnxruntime": environment.pop("onnxruntime"),
+            "optimization": settings.optimization,
+            "threads": {"intra": self.threads[0], "inter": self.threads[1]},
+            "concurrency": settings.concurrency,
+            "seed": settings.seed,
+            "batch": self.batch,
+            "weights": self.weights,
+            "inputs": [{**used._asdict(), "shape": list(used.shape)} for used in self.inputs],
+            "warmup_runs": self.warmup_runs,
+            "runs": self.runs,
+            "nodes_by_provider": None if placement is None else dict(placement.nodes_by_provider),
+            "fallen_back": [] if placement is None else list(placement.fallen_back),
+            "environment": environment,
             "latency": self.latency.to_dict(),
             "samples": self.samples.tolist(),
             "wall_seconds": self.wall_seconds,
@@ -389,7 +411,7 @@ class Measurement(Result):
         }
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a run, the ``seconds`` it took; the index counts the runs from 1."""
+        """One row per run with its ``seconds``; the index counts the runs from 1."""
         pandas = import_pandas()
         runs = pandas.RangeIndex(1, self.runs + 1, name="run")
         return pandas.DataFrame({"seconds": self.samples}, index=runs)
@@ -420,30 +442,3 @@ class Unmeasured(Result):
 
 
 MeasurementResult = Measurement | Unmeasured
-
-
-def _conditions(measurement: Measurement) -> dict[str, Any]:
-    """What was run how and where."""
-    settings, device, placement = measurement.settings, measurement.device, measurement.placement
-    intra, inter = measurement.threads
-    environment = measurement.environment._asdict()
-    return {
-        "provider": settings.provider,
-        "provider_options": dict(settings.provider_options),
-        "device": device.name,
-        "driver": device.driver or None,
-        "device_memory_bytes": device.memory_bytes,
-        "onnxruntime": environment.pop("onnxruntime"),
-        "optimization": settings.optimization,
-        "threads": {"intra": intra, "inter": inter},
-        "concurrency": settings.concurrency,
-        "seed": settings.seed,
-        "batch": measurement.batch,
-        "weights": measurement.weights,
-        "inputs": [{**used._asdict(), "shape": list(used.shape)} for used in measurement.inputs],
-        "warmup_runs": measurement.warmup_runs,
-        "runs": measurement.runs,
-        "nodes_by_provider": None if placement is None else dict(placement.nodes_by_provider),
-        "fallen_back": [] if placement is None else list(placement.fallen_back),
-        "environment": environment,
-    }

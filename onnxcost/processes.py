@@ -1,4 +1,4 @@
-"""What a process and the child process it starts need to talk over the child's pipes, whatever they talk about."""
+"""Child processes: how one is started, talks over its pipes, and ends."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def import_path() -> str:
-    """PYTHONPATH for a child: it finds the packages that this process finds, whatever folder the user is in."""
+    """PYTHONPATH for a child, which then finds the same packages as this process in any working folder."""
     return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
 
 
 def check_address_space(needed: int) -> None:
-    """Raises MemoryError where a limit on the process (ulimit -v) leaves fewer bytes of address space than are needed.
+    """Raises MemoryError where a limit on the process (ulimit -v) leaves less address space than ``needed`` bytes.
 
-    Without it libraries that cannot get them end the process with an exit code of theirs, or crash.
+    Otherwise libraries that cannot get it would end the process with an exit code of their own, or crash.
     """
     try:
         import resource
@@ -55,13 +55,13 @@ def describe_exit(code: int) -> str:
 
 
 def was_killed(code: int) -> bool:
-    """Whether it ended as the kernel ends what takes too much memory."""
+    """Whether it ended as the kernel ends a process that uses too much memory."""
     return os.name == "posix" and code == -signal.SIGKILL
 
 
 def end_on_signals() -> None:
-    """Have SIGTERM, and SIGHUP of a terminal that is closed, leave all blocks that clean up before the process ends. One that
-    is ignored stays so, as nohup wants it.
+    """Make SIGTERM, and SIGHUP from a closed terminal, run all blocks that clean up before the process ends. A signal that is
+    ignored stays so, as nohup wants it.
     """
     for number in ENDING:
         if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
@@ -70,9 +70,9 @@ def end_on_signals() -> None:
 
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Signals that ask the process to end are heard behind the block, so that it cleans up to its end."""
+    """Delays signals that ask the process to end until after the block, so that it can finish cleaning up."""
     if threading.current_thread() is not threading.main_thread():
-        # Signals are handled in the main thread alone.
+        # Only the main thread handles signals.
         yield
         return
     heard: list[int] = []
@@ -89,14 +89,14 @@ def defer_signals() -> Iterator[None]:
 
 
 def end_child(child: subprocess.Popen[bytes], errors: IO[bytes], listener: threading.Thread | None = None) -> None:
-    """End a child, whatever it does, wait for its ``listener``, and close its pipes and the file of its stderr."""
+    """Kill a child, wait for its ``listener``, and close its pipes and the file of its stderr."""
     with defer_signals():
         child.kill()
         child.wait()
         if listener is not None and listener.ident is not None:
             listener.join()
         for pipe in (child.stdin, child.stdout, errors):
-            # Closing flushes what the child did not want to hear any more.
+            # Closing flushes what the child did not read any more.
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]  # all are there
 
@@ -107,14 +107,16 @@ def leave_interrupts_to_parent() -> None:
 
 
 def claim_output() -> BinaryIO:
-    """In the child: the pipe to the parent, out of reach of whatever a library prints, which goes to stderr from now on."""
+    """In the child: the pipe to the parent. From now on, what libraries print to stdout goes to stderr instead."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
 
 
 def listen_to_parent(inbox: queue.SimpleQueue[object], at_end: Callable[[], object] = bool) -> None:
-    """In a thread of the child: what the parent says goes to the inbox. The process ends with the parent, ``at_end`` first."""
+    """In a thread of the child: the parent's messages go to the inbox. When the parent ends, so does this process, after
+    ``at_end``.
+    """
     try:
         while True:
             inbox.put(pickle.load(sys.stdin.buffer))

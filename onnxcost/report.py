@@ -1,4 +1,4 @@
-"""The result of an estimate: the cost of each node, totals, groups, and the report as a dict or a data frame."""
+"""The result of an estimate: the cost of each node, totals, groups, and the report as a dict or data frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Counted:
     """A node and its cost: ``once`` and ``traffic_once`` are those of one of its ``node.repeat`` executions.
 
-    ``dtype`` is the type the arithmetic is done in; ``parameters`` are the elements of the weights that no earlier node read.
+    ``dtype`` is the type of the arithmetic; ``parameters`` are the elements of the weights that no earlier node reads.
     """
 
     node: Node
@@ -51,7 +51,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Uncounted:
-    """A node whose cost is not known, and why."""
+    """A node whose cost is unknown, and why."""
 
     node: Node
     reason: str
@@ -108,7 +108,7 @@ class Group:
 
 
 def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:
-    """The costs by key, in the order in which the keys first come."""
+    """The costs by key, in the order in which the keys first appear."""
     groups: dict[tuple[str, ...], list[NodeCost]] = {}
     for cost in costs:
         groups.setdefault(key(cost), []).append(cost)
@@ -117,7 +117,7 @@ def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, 
 
 @dataclass(frozen=True, repr=False)
 class CostReport(Result):
-    """The cost of a model: every node's, and the sums. ``caveats`` say what keeps the sums from being exact."""
+    """The cost of each node of a model, and the sums. ``caveats`` say why the sums are not exact."""
 
     graph: Graph
     costs: tuple[NodeCost, ...]
@@ -126,12 +126,12 @@ class CostReport(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Notes on how the model was counted, in sentences."""
+        """Sentences on how the model was counted."""
         return tuple(dict.fromkeys(caveat.text for caveat in self.caveats))
 
     @property
     def bound(self) -> str:
-        """What the totals are: "" exact, "lower" or "upper" bounds, or "mixed" where some nodes are short and others over."""
+        """Whether the totals are exact (""), "lower" or "upper" bounds, or "mixed" where nodes are bounded on both sides."""
         kinds = {caveat.kind for caveat in self.caveats} & {"lower", "upper"}
         kinds |= set() if self.complete else {"lower"}
         return "mixed" if len(kinds) > 1 else next(iter(kinds), "")
@@ -148,17 +148,17 @@ class CostReport(Result):
 
     @property
     def uncounted(self) -> tuple[Uncounted, ...]:
-        """The nodes that were not, each with its reason."""
+        """The nodes that were not counted, each with the reason."""
         return tuple(cost for cost in self.costs if isinstance(cost, Uncounted))
 
     @property
     def complete(self) -> bool:
-        """Whether every node was counted; while one is not, every total is a lower bound."""
+        """Whether all nodes were counted; otherwise the totals are lower bounds."""
         return self.whole.complete
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """The options that would replace what was assumed."""
+        """The options that replace what was assumed."""
         return tuple(dict.fromkeys(dim.option for dim in self.graph.dims if dim.source == "assumed"))
 
     @property
@@ -178,12 +178,12 @@ class CostReport(Result):
 
     @property
     def intensity(self) -> float | None:
-        """FLOPs per byte read or written; None for a model that moves nothing."""
+        """FLOPs per byte read or written; None for a model that reads and writes nothing."""
         moved = self.whole.traffic.total
         return self.flops / moved if moved else None
 
     def total(self, convention: Convention | str) -> int:
-        """The model's number under a convention; raises KeyError for a name that is none."""
+        """The model's number under a convention; raises KeyError for an unknown name."""
         chosen = CONVENTIONS[convention] if isinstance(convention, str) else convention
         return sum(group.total(chosen) for group in self.by_operator())
 
@@ -196,7 +196,7 @@ class CostReport(Result):
         return group_costs(self.costs, lambda cost: (cost.node.domain, cost.node.op_type))
 
     def by_scope(self, depth: int) -> tuple[Group, ...]:
-        """Groups keyed by the first ``depth`` parts of the module scope; the empty key holds what has no scope."""
+        """Groups keyed by the first ``depth`` parts of the module scope; the empty key is for nodes without a scope."""
         return group_costs(self.costs, lambda cost: cost.node.scope[:depth])
 
     def by_dtype(self) -> tuple[Group, ...]:
@@ -204,7 +204,7 @@ class CostReport(Result):
         return group_costs(self.counted, lambda cost: (cost.dtype,) if isinstance(cost, Counted) else ("",))
 
     def top(self, count: int | None, convention: Convention = FLOPS) -> tuple[Counted, ...]:
-        """The most expensive nodes, the most expensive first; all of them for None."""
+        """The ``count`` most expensive nodes, the most expensive first; all nodes for None."""
         return tuple(sorted(self.counted, key=lambda cost: -cost.count(convention))[:count])
 
     def to_dict(
@@ -241,17 +241,41 @@ class CostReport(Result):
         }
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers.
+        """One row per node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers.
 
         Raises OnnxCostError where pandas is not installed.
         """
         pandas = import_pandas()
-        frame = pandas.DataFrame([_record(cost) for cost in self.costs], columns=COLUMNS, dtype=object)
+        frame = pandas.DataFrame(self.to_records(), columns=COLUMNS, dtype=object)
         for column in NUMBERS:
-            # Of numbers beyond 64 bits the column stays one of Python's integers.
+            # A column with numbers beyond 64 bits keeps Python's integers.
             with suppress(OverflowError):
                 frame[column] = pandas.array(frame[column].array, dtype="Int64")
         return frame
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row per node, in order of execution, under the names in COLUMNS."""
+        rows = []
+        for cost in self.costs:
+            node = cost.node
+            output = next((tensor for tensor in node.outputs if tensor is not None), None)
+            row = dict.fromkeys(COLUMNS) | {
+                "name": node.name or (output.name if output else ""),
+                "op_type": node.op_type,
+                "domain": node.domain,
+                "scope": "/".join(node.scope),
+                "output_shape": output.dims if output else None,
+                "repeat": node.repeat,
+                "parameters": cost.parameters,
+            }
+            if isinstance(cost, Counted):
+                moved = cost.traffic
+                row |= {"dtype": cost.dtype, "macs": cost.count(MACS), "flops": cost.count(FLOPS)}
+                row |= {"read_bytes": moved.read_bytes, "write_bytes": moved.write_bytes}
+            else:
+                row["not_counted"] = cost.reason
+            rows.append(row)
+        return rows
 
     def summary(self) -> str:
         """The model and its totals."""
@@ -265,24 +289,10 @@ NUMBERS = ("repeat", "macs", "flops", "parameters", "read_bytes", "write_bytes")
 COLUMNS = (*IDENTITY, *NUMBERS)
 
 
-def _record(cost: NodeCost) -> tuple[Any, ...]:
-    """The values of COLUMNS."""
-    node = cost.node
-    output = next((tensor for tensor in node.outputs if tensor is not None), None)
-    name = node.name or (output.name if output else "")
-    identity = (name, node.op_type, node.domain, "/".join(node.scope))
-    shape = output.dims if output else None
-    if not isinstance(cost, Counted):
-        return (*identity, None, shape, cost.reason, node.repeat, None, None, cost.parameters, None, None)
-    moved = cost.traffic
-    numbers = (node.repeat, cost.count(MACS), cost.count(FLOPS), cost.parameters, moved.read_bytes, moved.write_bytes)
-    return (*identity, cost.dtype, shape, None, *numbers)
-
-
 def measurements_to_dict(
     graph: Graph, measurement: MeasurementResult | None, batches: Sequence[MeasurementResult] = ()
 ) -> dict[str, Any]:
-    """A document of measurements alone, under the keys that they have in a report."""
+    """A document of measurements without a report, under the same keys."""
     return {**_model_fields(graph), **_measurement_fields(measurement, batches)}
 
 
@@ -377,6 +387,6 @@ def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
 
 
 def _measurement_fields(measurement: MeasurementResult | None, batches: Sequence[MeasurementResult]) -> dict[str, Any]:
-    """The key ``batches`` is there where several were measured."""
+    """The key ``batches`` exists only where several were measured."""
     several = {"batches": [each.to_dict() for each in batches]} if batches else {}
     return {"measurement": None if measurement is None else measurement.to_dict(), **several}

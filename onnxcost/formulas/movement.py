@@ -40,7 +40,7 @@ SHAPING = {
     "Unsqueeze": "Y = X with dims of 1", "Identity": "Y = X", "Transpose": "Y = X with its axes permuted",
     "DepthToSpace": "Y = blocks of channels as space", "SpaceToDepth": "Y = blocks of space as channels",
     "Expand": "Y = X broadcast", "Tile": "Y = X repeated", "Pad": "Y = X with a border", "Trilu": "Y = a triangle of X",
-    "CenterCropPad": "Y = X cropped or padded at its centre", "ReverseSequence": "Y = X with its sequences reversed",
+    "CenterCropPad": "Y = X cropped or padded at its center", "ReverseSequence": "Y = X with its sequences reversed",
 }  # fmt: skip
 
 PICKING = {

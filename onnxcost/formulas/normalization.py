@@ -42,7 +42,7 @@ def batch(node: Node) -> Work:
 
 @formula("Y = (X − μ) / √(σ² + ε) · scale + B over the axes from axis on", flops="6·in + 3·g, + in for B", shapes=like_input)
 def layer(node: Node) -> Work:
-    """g = rows normalised: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html."""
+    """g = rows normalized: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html."""
     elements, groups = node.x.size, slices(node.x, _trailing(node))
     bias = elements if node.input(2) else 0
     return _deviations(elements, groups) + groups * DIV + elements * 2 * MUL + bias * ADD
@@ -50,7 +50,7 @@ def layer(node: Node) -> Work:
 
 @formula("Y = X / √(mean(X²) + ε) · scale over the axes from axis on", flops="4·in + 3·g")
 def rms(node: Node) -> Work:
-    """g = rows normalised: https://onnx.ai/onnx/operators/onnx__RMSNormalization.html."""
+    """g = rows normalized: https://onnx.ai/onnx/operators/onnx__RMSNormalization.html."""
     elements, groups = node.x.size, slices(node.x, _trailing(node))
     return _mean(elements, groups) + elements * 3 * MUL + groups * (ADD + FUNCTION + DIV)
 
@@ -75,7 +75,7 @@ def _within(channels: int, reach: int) -> int:
     return reach * channels - reach * (reach + 1) // 2
 
 
-@formula("Y = X / (bias + α/size · Σ X² over neighbouring channels)^β", flops="in·(5 + neighbours − 1)")
+@formula("Y = X / (bias + α/size · Σ X² over neighboring channels)^β", flops="in·(5 + neighbors − 1)")
 def local_response(node: Node) -> Work:
     """A window of ``size`` channels, cut at the first and the last: https://onnx.ai/onnx/operators/onnx__LRN.html."""
     size, channels = int(node.attributes["size"]), node.x.shape[1]
@@ -86,7 +86,7 @@ def local_response(node: Node) -> Work:
 
 @formula("Y = X / (Σ |X|^p)^(1/p) along the axis", flops="3·in − g (p = 1), 3·in (p = 2)")
 def lp(node: Node) -> Work:
-    """p is 1 or 2, g = vectors normalised: https://onnx.ai/onnx/operators/onnx__LpNormalization.html."""
+    """p is 1 or 2, g = vectors normalized: https://onnx.ai/onnx/operators/onnx__LpNormalization.html."""
     groups, taxicab = slices(node.x, (node.attributes.get("axis", -1) % node.x.rank,)), node.attributes.get("p", 2) == 1
     norm = (
         reduction_work(node.x.size, groups, ADD, each=COMPARE)

@@ -1,4 +1,4 @@
-"""Resampling. An output is a weighted sum of its t neighbours. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
+"""Resampling. An output is a weighted sum of its t neighbors. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
 Where positions follow from the sizes alone (Resize), they and their weights are shared by all that is resampled and not
 counted; where they are data (GridSample, RoiAlign), they are counted, once for all channels.
@@ -34,19 +34,19 @@ def neighbors(reach: int, before: int, after: int, antialias: bool) -> int:
 
 
 def weighted_sum(count: int) -> Work:
-    """A product with each of so many neighbours, and their sum."""
+    """A product with each of so many neighbors, and their sum."""
     return Work(muls=count, adds=max(0, count - 1))
 
 
 def corner_weights(mode: str, axes: int) -> Work:
-    """The weights of a position's neighbours, each a product of one weight an axis, joined axis by axis."""
+    """The weights of a position's neighbors, each a product of one weight an axis, joined axis by axis."""
     reach = REACH.get(mode)
     if not reach:
         return axes * COMPARE
     return axes * (LINEAR if reach == 1 else CUBIC) + sum(int((2 * reach) ** joined) for joined in range(2, axes + 1)) * MUL
 
 
-@formula("Y = Σ weight·X over the t neighbours", flops="0 (nearest); out·(2t − 1), t = 2 (linear), 4 (cubic) per resized axis")
+@formula("Y = Σ weight·X over the t neighbors", flops="0 (nearest); out·(2t − 1), t = 2 (linear), 4 (cubic) per resized axis")
 def resize(node: Node) -> Work:
     """Interpolation along each axis that changes its size: https://onnx.ai/onnx/operators/onnx__Resize.html."""
     reach = REACH.get(node.attributes.get("mode", "nearest"))
@@ -63,11 +63,11 @@ OUTSIDE = {"zeros": 2 * COMPARE, "border": 2 * COMPARE, "reflection": 3 * COMPAR
 min + rest."""
 
 
-@formula("Y = Σ weight·X over the t neighbours of a position",
+@formula("Y = Σ weight·X over the t neighbors of a position",
          flops="out·(2t − 1) (nearest: 0) + positions·(4 a coordinate (3 if align_corners) + border + weights)",
          at_most=lambda node: node.attributes.get("padding_mode") == "reflection")  # fmt: skip
 def grid_sample(node: Node) -> Work:
-    """At d-dimensional positions between −1 and 1, t = 2^d (linear) or 4^d (cubic) neighbours. An upper bound with
+    """At d-dimensional positions between −1 and 1, t = 2^d (linear) or 4^d (cubic) neighbors. An upper bound with
     ``padding_mode`` reflection: every coordinate counts as if it lay outside.
 
     A coordinate g becomes ((g + 1)·size − 1) / 2, or (g + 1) / 2·(size − 1) with ``align_corners``; its weights follow from

@@ -53,7 +53,7 @@ def _all_different(node: Node) -> Sequence[TensorType]:
 @formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
          shapes=lambda node: [None, None, ("int64", (_slices(node),)), None], bounds=_all_different)  # fmt: skip
 def unique(node: Node) -> Work:
-    """n elements or slices are sorted and neighbours compared, slices element by element.
+    """n elements or slices are sorted and neighbors compared, slices element by element.
 
     https://onnx.ai/onnx/operators/onnx__Unique.html
     """
@@ -74,7 +74,7 @@ OVERLAP = 8 * ADD + 3 * MUL + DIV + 11 * COMPARE
 areas (2 subtractions and a product each), the union (2 additions), whether all are positive (3), the quotient, the limit."""
 
 CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
-"""The corners of two boxes in order, or (``center_point_box``) from their centres, widths and heights."""
+"""The corners of two boxes in order, or (``center_point_box``) from their centers, widths and heights."""
 
 
 @formula("Y = the boxes of each class that overlap no better one by more than the threshold",

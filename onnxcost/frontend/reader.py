@@ -376,10 +376,10 @@ class Stored(NamedTuple):
     @property
     def location(self) -> str:
         """The file that it says its payload lies in."""
-        return self.whereabouts.get("location", "")
+        return self.external_data.get("location", "")
 
     @property
-    def whereabouts(self) -> dict[str, str]:
+    def external_data(self) -> dict[str, str]:
         """The file, and the offset and the length in it."""
         return {str(entry.key): str(entry.value) for entry in self.tensor.external_data}
 

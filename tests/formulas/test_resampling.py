@@ -11,8 +11,8 @@ def scales(*factors: float) -> np.ndarray:
     return np.array(factors, np.float64)
 
 
-def weighted(outputs: int, neighbours: int) -> Work:
-    return outputs * Work(muls=neighbours, adds=neighbours - 1)
+def weighted(outputs: int, neighbors: int) -> Work:
+    return outputs * Work(muls=neighbors, adds=neighbors - 1)
 
 
 PASSES = "the evaluator resizes one axis after the other"
@@ -55,12 +55,12 @@ def test_oracle(case: Case) -> None:
 
 
 BY_HAND = [
-    # the evaluator's Upsample knows the nearest neighbour only, and repeats it
+    # the evaluator's Upsample knows the nearest neighbor only, and repeats it
     ("Upsample", [(1, 1, 4, 4), (4,)], [(1, 1, 8, 8)], {"opset": 9, "mode": "linear"}, Work(muls=256, adds=192)),
     ("Upsample", [(1, 1, 4, 4), (4,)], [(1, 1, 8, 8)], {"opset": 9}, Work()),
     ("Resize", [(1, 1, 4, 4)], [(1, 1, 4, 4)], {"mode": "linear"}, Work()),
     # the evaluator forces the positions into float32. 36 positions of 2 coordinates, each held against the border, its fraction
-    # and 1 − it; 4 weights; 3 channels of 4 neighbours
+    # and 1 − it; 4 weights; 3 channels of 4 neighbors
     ("GridSample", [(1, 3, 8, 8), (1, 6, 6, 2)], [(1, 3, 6, 6)], {},
      72 * Work(muls=1, adds=2, divs=1, compares=2) + 72 * Work(compares=1, adds=2) + Work(muls=36 * 4) + weighted(108, 4)),
     # Keys' weights: 12 multiplications and 14 additions a coordinate, and 16 products of them

@@ -22,7 +22,7 @@ def test_oracle(case: Case) -> None:
 
 
 PAIR = Work(adds=8, muls=3, divs=1, compares=15)
-CENTRES = Work(adds=16, muls=3, divs=5, compares=11)
+CENTERS = Work(adds=16, muls=3, divs=5, compares=11)
 BY_HAND = [
     # the largest of 8: 7 comparisons; the second and third: log₂ 8 and ⌈log₂ 7⌉ more, less the one match lost each
     ("TopK", [(3, 8), np.array([1])], [(3, 1)], {}, Work(compares=3 * 7)),
@@ -31,14 +31,14 @@ BY_HAND = [
     ("TopK", [(8, 3), np.array([1])], [(1, 3)], {"axis": 0}, Work(compares=3 * 7)),
     ("TopK", [(8, 3)], [(1, 3)], {"axis": 0, "k": 1, "opset": 1}, Work(compares=3 * 7)),
     ("TopK", [(3, 8), np.array([0])], [(3, 0)], {}, Work()),
-    # 4 elements: 0 + 1 + 2 + 2 comparisons to sort, 3 between neighbours
+    # 4 elements: 0 + 1 + 2 + 2 comparisons to sort, 3 between neighbors
     ("Unique", [(4,)], [(4,)], {}, Work(compares=5 + 3)),
     ("Unique", [(4, 6)], [(4, 6)], {"axis": 0}, Work(compares=6 * (5 + 3))),
     ("Unique", [(0,)], [(0,)], {}, Work()),
     # 2 classes, 4 boxes sorted with 5 comparisons; of 4, 3 are held against a first, 2 against a second box kept
     ("NonMaxSuppression", [(1, 4, 4), (1, 2, 4), np.array([3])], [(6, 3)], {}, 2 * (Work(compares=5) + 5 * PAIR)),
     ("NonMaxSuppression", [(1, 4, 4), (1, 2, 4), np.array([3]), (1,), (1,)], [(6, 3)], {"center_point_box": 1},
-     2 * (Work(compares=5 + 4) + 5 * CENTRES)),
+     2 * (Work(compares=5 + 4) + 5 * CENTERS)),
     ("NonMaxSuppression", [(1, 4, 4), (1, 2, 4), np.array([100])], [(8, 3)], {}, 2 * (Work(compares=5) + 6 * PAIR)),
     ("NonMaxSuppression", [(1, 4, 4), (1, 2, 4)], [(0, 3)], {}, Work()),
     ("NonZero", [(3, 3)], [(2, 9)], {}, Work(compares=9)),

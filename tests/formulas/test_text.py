@@ -12,7 +12,7 @@ CASES: tuple[()] = ()
 POOL = {"pool_int64s": [0, 0, 0, 0, 0], "ngram_counts": [0, 1, 3], "ngram_indexes": [0, 1, 2], "max_gram_length": 2}
 WORDS = np.zeros((2, 6), np.int64)
 BY_HAND = [
-    # 6 words a row: 5 pairs of neighbours, 4 and 3 of those with one and two words between
+    # 6 words a row: 5 pairs of neighbors, 4 and 3 of those with one and two words between
     ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 2, "max_skip_count": 0}, Work(adds=2 * 5)),
     ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 2, "max_skip_count": 2}, Work(adds=24)),
     ("TfIdfVectorizer", [WORDS], [(2, 3)], {**POOL, "mode": "TF", "min_gram_length": 1, "max_skip_count": 2}, Work(adds=36)),

@@ -140,7 +140,7 @@ def test_an_offset_that_is_no_number_is_refused(text: str, key: str, home: Path)
 
 
 def test_a_length_that_is_not_the_tensors_is_refused(home: Path) -> None:
-    with pytest.raises(MeasurementError, match="takes 1,200 bytes, and 1,204"):
+    with pytest.raises(MeasurementError, match="takes 1,200 bytes, but its file has 1,204"):
         find_absent_weights(written(home, external("w", location="w.bin", length="1204")))
 
 

@@ -1,4 +1,4 @@
-"""Weights that are absent: which they are, and the made up ones that models run with instead."""
+"""Weights that are absent: which they are, and the synthetic ones with which models run instead."""
 
 from __future__ import annotations
 
@@ -390,7 +390,7 @@ def test_weights_fit_the_scale_and_the_zero_point_that_are_there(
 @pytest.mark.parametrize(("is_given", "within"), [(True, 1e-6), (False, 0.2)])
 def test_a_quantized_bias_has_the_scale_of_what_it_is_added_to(is_given: bool, within: float, tmp_path: Path) -> None:
     """That of the input times that of the weights, which all channels share: else onnxruntime computes with floats. A scale
-    of the input that is made up is drawn around the one that is reckoned with.
+    of the synthetic input is drawn around the one that is expected.
     """
     graph = """(float[1,16,8,8] x) => (float[1,16,8,8] y) {
         q = QuantizeLinear(x, s, z) i = DequantizeLinear(q, s, z) w = DequantizeLinear <axis = 0> (k, sk, zk)
@@ -410,11 +410,11 @@ def test_a_quantized_bias_has_the_scale_of_what_it_is_added_to(is_given: bool, w
     assert len(set(found["sk"])) == 1
     assert found["sc"] == pytest.approx(found["s"] * found["sk"], rel=within)
     options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 4
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     assert "QLinearConv" in {
-        node.op_type for node in onnx.load(tmp_path / "optimised.onnx", load_external_data=False).graph.node
+        node.op_type for node in onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph.node
     }
 
 
@@ -423,13 +423,13 @@ def test_a_quantized_bias_has_the_scale_of_what_it_is_added_to(is_given: bool, w
 
 def test_what_decides_shapes_is_not_made_up(tmp_path: Path) -> None:
     source = with_absent("(float[n] x) => (float[m, 2] y) { y = Reshape(x, w) }", absent("w", "int64", 2))
-    with pytest.raises(ModelError, match=r"'w' is not stored, and node .* cannot do with made up elements"):
+    with pytest.raises(ModelError, match=r"'w' is not stored, and node .* cannot run with random elements"):
         filled(source, tmp_path)
 
 
 def test_no_room_is_a_measurement_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(everywhere().SerializeToString())
-    with pytest.raises(MeasurementError, match="cannot be made up in"):
+    with pytest.raises(MeasurementError, match="cannot be synthesized in"):
         fill_weights(tmp_path / "model.onnx", tmp_path / "none")
 
 

@@ -1,4 +1,4 @@
-"""The child's side of a trace: one run, unoptimised and profiled, told as a tree."""
+"""The child's side of a trace: one run, unoptimized and profiled, as a tree."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_nodes_that_the_runtime_added_are_left_out(tmp_path: Path, recorder: Rec
     assert {name: each.outputs for name, each in trace.main.executions.items()} == {"y": (("float32", (4,)),)}
 
 
-def test_runs_unoptimised_on_the_processor_one_node_after_the_other(tmp_path: Path, recorder: Recorder) -> None:
+def test_runs_unoptimized_on_the_cpu_one_node_after_the_other(tmp_path: Path, recorder: Recorder) -> None:
     said(
         request(tmp_path, model(BRANCHES), {}, provider="cuda", provider_options={"device_id": "1"}, inter_threads=4, threads=2)
     )

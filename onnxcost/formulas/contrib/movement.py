@@ -201,7 +201,7 @@ def dynamic_time_warping(node: Node) -> Work:
              (node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))
          ])  # fmt: skip
 def crop_and_resize(node: Node) -> Work:
-    """A weighted sum of 4 neighbours. For each crop two steps and two starts of its grid; positions and their weights once for
+    """A weighted sum of 4 neighbors. For each crop two steps and two starts of its grid; positions and their weights once for
     all channels, as in RoiAlign.
     """
     mode, crops, grid = node.attributes.get("mode", "bilinear"), node.required(1).shape[0], 4 * (MUL + ADD + DIV)

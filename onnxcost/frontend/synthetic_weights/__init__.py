@@ -1,4 +1,4 @@
-"""Weights that a model names but does not have: which they are, and random ones of a sane scale in their place."""
+"""Weights that a model names but does not have: which they are, and random ones of a suitable scale in their place."""
 
 from __future__ import annotations
 

@@ -34,18 +34,18 @@ COPIED = 1 << 20
 
 
 def find_absent_weights(path: str | os.PathLike[str]) -> tuple[Tensor, ...]:
-    """The tensors whose data is nowhere: not in the model, and not where it says, as far as that can be told without reading
-    it. Raises ModelError and InputError as ``read_skeleton`` does, MeasurementError as ``data_file`` does.
+    """The tensors whose data is absent: not in the model, and not in the file that it names, as far as that can be told without
+    reading it. Raises ModelError and InputError as ``read_skeleton`` does, MeasurementError as ``data_file`` does.
     """
     return tuple(_describe(stored) for stored, place in _locate_data(read_locations(path), path) if place is None)
 
 
 def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], seed: int = 0) -> str:
-    """Writes the model into ``folder`` with random weights in place of the absent ones, and returns its path there; ``path``
-    itself where nothing is absent. The same tensor gets the same elements from the same seed.
+    """Writes the model into ``folder`` with random weights in place of the absent ones, and returns its path there; returns
+    ``path`` where nothing is absent. The same seed gives a tensor the same elements.
 
-    They are spread such that activations stay in range: see ``weight_roles``. Data in other files is copied: no file in
-    ``folder`` has a name of the model's choosing. Raises ModelError for a model that no made up elements would do for,
+    They are spread so that activations stay in range: see ``roles``. Data in other files is copied, because no file in
+    ``folder`` may have a name that the model chose. Raises ModelError for a model that cannot run with random elements,
     MeasurementError where there is no room for them, and as ``data_file`` does.
     """
     if not find_absent_weights(path):
@@ -62,9 +62,9 @@ def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], s
         with create_file(folder / MODEL) as file:
             file.write(model.SerializeToString())
     except OSError as error:
-        raise MeasurementError(f"the weights that are absent cannot be made up in '{folder}': {error.strerror}") from error
+        raise MeasurementError(f"the absent weights cannot be synthesized in '{folder}': {error.strerror}") from error
     except MemoryError:
-        raise MeasurementError("there is not enough memory to make up the weights that are absent") from None
+        raise MeasurementError("there is not enough memory to synthesize the absent weights") from None
     return str(folder / MODEL)
 
 
@@ -76,7 +76,7 @@ class DataLocation(NamedTuple):
 
 
 def _locate_data(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tuple[Stored, DataLocation | None]]:
-    """The tensors whose data is not in the model's own file, each with where it is, None where it is absent."""
+    """The tensors whose data is not in the model's own file, each with its location, or None where it is absent."""
     files: dict[str, tuple[Path, int] | None] = {}
     for stored in stored_tensors(model):
         if stored.is_external:
@@ -88,14 +88,14 @@ def _locate_data(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tu
                 continue
             offset, length, nbytes = _number(stored, "offset"), _number(stored, "length"), _describe(stored).nbytes
             if length not in (0, nbytes):
-                raise _wrong(stored, f"takes {nbytes:,} bytes, and {length:,} are set aside for it in its file")
+                raise _wrong(stored, f"takes {nbytes:,} bytes, but its file has {length:,} for it")
             yield stored, DataLocation(found[0], offset) if found[1] >= offset + max(1, nbytes) else None
 
 
 def _number(stored: Stored, key: str) -> int:
-    text = stored.whereabouts.get(key, "0")
+    text = stored.external_data.get(key, "0")
     if not is_whole(text):
-        raise _wrong(stored, f"has the {key} '{shorten(text)}' in its file: that is no number of bytes")
+        raise _wrong(stored, f"has the {key} '{shorten(text)}' in its file: that is not a number of bytes")
     return int(text)
 
 
@@ -123,20 +123,20 @@ def _check_room(needed: int, folder: Path) -> None:
     disk = shutil.disk_usage(folder)
     if disk.total and needed > disk.free:
         raise MeasurementError(
-            f"the weights that are absent take {needed / 2**20:,.0f} MiB, in '{folder.parent}' {disk.free / 2**20:,.0f} MiB"
+            f"the absent weights take {needed / 2**20:,.0f} MiB, in '{folder.parent}' {disk.free / 2**20:,.0f} MiB"
             " are free: set TMPDIR to a folder with more room"
         )
 
 
 class _Writer:
-    """Writes the data of tensors to the file, and into the tensors where it is."""
+    """Writes the data of tensors to the file, and its location into the tensors."""
 
     def __init__(self, file: BinaryIO, found: Outline, seed: int) -> None:
         self._file, self._found, self._seed = file, found, seed
         self._copied: dict[tuple[DataLocation, int], int] = {}
 
     def write(self, stored: Stored, place: DataLocation | None) -> None:
-        """The data at ``place``, random elements where that is None; strings have no place but the tensor."""
+        """Write the data at ``place``, or random elements where that is None; strings go into the tensor itself."""
         tensor, described = stored.tensor, _describe(stored)
         if described.dtype == "string" and place is None:
             del tensor.external_data[:]
@@ -144,7 +144,7 @@ class _Writer:
             tensor.string_data.extend(f"word {index}".encode() for index in range(described.size))
             return
         if described.dtype not in BITS:
-            raise ModelError(f"'{described.name}' is not stored and of no type that there is: it cannot be made up")
+            raise ModelError(f"'{described.name}' is not stored, and its type is unknown: it cannot be synthesized")
         if place is None:
             start = self._begin()
             filling = _choose_filling(stored, described, self._found)
@@ -171,7 +171,7 @@ class _Writer:
             while nbytes:
                 piece = source.read(min(nbytes, COPIED))
                 if not piece:
-                    raise _wrong(stored, "cannot be copied: its file became shorter meanwhile")
+                    raise _wrong(stored, "cannot be copied: its file was truncated meanwhile")
                 self._file.write(piece)
                 nbytes -= len(piece)
 

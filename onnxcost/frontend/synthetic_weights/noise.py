@@ -1,4 +1,4 @@
-"""Elements that stand in for absent ones: seeded, of every type, made fast because one block of noise serves all tensors."""
+"""Elements for absent weights: seeded, of any type, and fast to make, because one block of noise serves all tensors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 BLOCK = 1_048_573
 """Elements after which the noise repeats: a prime, so that no two rows of a matrix are alike."""
 WIDEST = 4.0
-"""The noise is normal, of variance 1, and nowhere farther from 0 than this."""
+"""The noise is normal with variance 1, clipped at this distance from 0."""
 
 
 class Spread(NamedTuple):
-    """Elements normally distributed around ``center``. ``packed`` is their type where the tensor's holds several in one."""
+    """Elements normally distributed around ``center``; ``packed`` is their type where one of the tensor's holds several."""
 
     center: float
     deviation: float
@@ -36,7 +36,7 @@ class Indices(NamedTuple):
 
 
 class Positions(NamedTuple):
-    """So ``many`` different positions in a tensor of these dims, in their order: numbers or, ``by_axis``, one for each axis."""
+    """``many`` distinct positions in a tensor of these dims, in order: flat or, ``by_axis``, with an index for each axis."""
 
     dims: tuple[int, ...]
     many: int
@@ -44,7 +44,7 @@ class Positions(NamedTuple):
 
 
 class Alternating(NamedTuple):
-    """True and false in turn, so that no row of a mask has but one of them."""
+    """Alternately false and true, so that each row of a mask has both."""
 
 
 Filling: TypeAlias = Spread | Indices | Positions | Alternating
@@ -55,13 +55,13 @@ CODES: Mapping[str, Spread] = {
     "int32": Spread(0, 100), "float4e2m1": Spread(0, 2), "float8e4m3fn": Spread(0, 112), "float8e4m3fnuz": Spread(0, 60),
     "float8e5m2": Spread(0, 14336), "float8e5m2fnuz": Spread(0, 14336),
 }  # fmt: skip
-"""How the elements of quantized weights lie in the range of their type; 32 bits hold biases, far from their limits."""
+"""How the elements of quantized weights are spread over the range of their type; int32 is for biases, far from its limits."""
 
 _FORMATS: Mapping[str, tuple[int, int, int]] = {
     "float4e2m1": (1, 1, 7), "float8e4m3fn": (3, 7, 126), "float8e4m3fnuz": (3, 8, 127),
     "float8e5m2": (2, 15, 123), "float8e5m2fnuz": (2, 16, 127),
 }  # fmt: skip
-"""Of floats in 8 bits or less: those of the mantissa, the exponent's bias, and the code of the largest finite number."""
+"""Of floats of 8 bits or less: the bits of the mantissa, the bias of the exponent, the code of the largest finite number."""
 
 
 def generate_bytes(filling: Filling, dtype: str, count: int, name: str, seed: int) -> Iterator[memoryview]:
@@ -80,20 +80,16 @@ def generate_bytes(filling: Filling, dtype: str, count: int, name: str, seed: in
         case Spread(center, deviation, packed):
             bits = BITS[packed or dtype]
             count = count * BITS[dtype] // bits
-            block = _encode(center + deviation * _noise(seed, key % BLOCK, count), packed or dtype)
-            yield from _repeat(_bytes(block), -(-count * bits // 8))
+            block = _bytes(_encode(center + deviation * _noise(seed, key % BLOCK, count), packed or dtype))
+            whole, rest = divmod(-(-count * bits // 8), max(len(block), 1))
+            yield from [block] * whole
+            yield block[:rest]
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
     import numpy as np
 
     return np.ascontiguousarray(array).reshape(-1).view("u1").data
-
-
-def _repeat(block: memoryview, nbytes: int) -> Iterator[memoryview]:
-    whole, rest = divmod(nbytes, max(len(block), 1))
-    yield from [block] * whole
-    yield block[:rest]
 
 
 @lru_cache(maxsize=1)
@@ -116,7 +112,8 @@ def _encode(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     import numpy as np
 
     if "int" in dtype:
-        values = np.rint(values).clip(*_limits(dtype))
+        span = 2.0 ** BITS[dtype]
+        values = np.rint(values).clip(*((0, span - 1) if dtype.startswith("u") else (-span / 2, span / 2 - 1)))
     match dtype:
         case "bfloat16":
             encoded = (values.view("u4") >> 16).astype("u2")
@@ -132,13 +129,8 @@ def _encode(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     return _pack(encoded.view("u1"), BITS[dtype]) if BITS[dtype] < 8 else encoded
 
 
-def _limits(dtype: str) -> tuple[float, float]:
-    bits = BITS[dtype]
-    return (0, 2.0**bits - 1) if dtype.startswith("u") else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
-
-
 def _small_floats(values: NDArray[np.float32], dtype: str) -> NDArray[np.uint8]:
-    """The codes next to the values, of those that are neither denormal nor infinite."""
+    """The codes nearest to the values, except for denormals and infinities."""
     import numpy as np
 
     mantissa, bias, last = _FORMATS[dtype]

@@ -1,7 +1,7 @@
 """What an absent weight is for, by the nodes that read it, and with that how its elements are spread.
 
 The aim is activations of variance near 1 from layer to layer: none overflows, and none sinks into the denormal numbers that
-processors are slow on. What is trained and there (scales of normalisations, of quantized weights) is reckoned with.
+processors are slow on. What is trained and there (scales of normalizations, of quantized weights) is taken into account.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Fate(NamedTuple):
 
 
 def fate_of(node: Node, outline: Outline) -> Fate:
-    """Of the output of a contraction: rectifiers halve its second moment, normalisations divide it by what was trained."""
+    """Of the output of a contraction: rectifiers halve its second moment, normalizations divide it by what was trained."""
     amplification = 1.0
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
@@ -197,7 +197,7 @@ _FILLINGS_BESIDE_DATA: Mapping[RoleName, Filling] = {"factor": GAIN, "table": TA
 
 
 def choose_filling(tensor: Tensor, outline: Outline) -> Filling:
-    """How the elements of a stored tensor should be made up. Raises ModelError for one that decides shapes."""
+    """The synthetic elements for a stored tensor. Raises ModelError for one that decides shapes."""
     if tensor.dtype == "bool":
         return Alternating()
     roles = [role for use in find_weight_uses(tensor, outline) if (role := _role(use, tensor, outline)) is not None]
@@ -205,7 +205,7 @@ def choose_filling(tensor: Tensor, outline: Outline) -> Filling:
 
 
 def filling_by_type(dtype: str) -> Filling:
-    """How elements are made up of which nothing is known."""
+    """The synthetic elements for a tensor of unknown role."""
     return SMALL if _is_real(dtype) else ZERO if BITS[dtype] > 16 else CODES.get(dtype, Alternating())
 
 
@@ -254,7 +254,7 @@ def _limit(node: Node, limit: Limit) -> int:
 def _role_by_operator(node: Node, tensor: Tensor) -> Filling:
     if "Attention" in node.op_type:
         return Spread(1, 0)
-    raise ModelError(f"'{tensor.name}' is not stored, and node '{node.name}' ({node.op_type}) cannot do with made up elements")
+    raise ModelError(f"'{tensor.name}' is not stored, and node '{node.name}' ({node.op_type}) cannot run with random elements")
 
 
 def _packed_dtype(node: Node, place: int) -> str:

@@ -31,7 +31,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield f'schema = "{SCHEMA}"'
     yield f"name = {_text(calibration.name)}"
     yield f"date = {calibration.date.isoformat()}"
-    yield f"unrest = {calibration.noise:.3f}  # the median run over the quick one that was taken: 1 is a quiet machine"
+    yield f"unrest = {calibration.noise:.3f}  # the median run time over the low percentile: 1 on a quiet machine"
     yield ""
     yield "[machine]"
     for key, value in calibration.machine._asdict().items():

@@ -25,7 +25,7 @@ BY_HAND: list[Row] = [
      Work(macs=30, accumulators=15, muls=16 + 15, adds=8 + 30, compares=15, transcendentals=15)),
     (MS + "CDist", [(3, 2), (5, 2)], [(3, 5)], {}, Work(macs=30, accumulators=15, muls=16 + 15, adds=8 + 30, compares=15)),
     (MS + "DynamicTimeWarping", [(1, 3, 4)], [(2, 6)], {}, Work(adds=12, compares=24)),
-    # 120 sums of 4 neighbours; 40 positions: two coordinates (·, +), floor, f and 1 − f on both axes, 4 weights; 2 grids
+    # 120 sums of 4 neighbors; 40 positions: two coordinates (·, +), floor, f and 1 − f on both axes, 4 weights; 2 grids
     (MS + "CropAndResize", [(1, 3, 8, 8), (2, 4), (2,), (2,)], [(2, 3, 4, 5)], {},
      Work(muls=480 + 240 + 8, adds=360 + 240 + 8, compares=80, divs=8)),
     (MS + "CropAndResize", [(1, 3, 8, 8), (2, 4), (2,), (2,)], [(2, 3, 4, 5)], {"mode": "nearest"},
