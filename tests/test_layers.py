@@ -33,9 +33,7 @@ ORDER = (
     *("render", "cli", "__init__", "__main__"),
 )
 LAYERS = {package: number for number, package in enumerate(ORDER)}
-EXCEPTIONS: Mapping[tuple[str, str], str] = {
-    ("ort_optimizer.pipeline", "analysis.memory"): "what a run works with are its constants and its live values",
-}
+EXCEPTIONS: Mapping[tuple[str, str], str] = {}
 HOMES = {"onnx": "frontend", "google.protobuf": "frontend", "onnxruntime": "runtime", "click": "cli", "rich": "render"}
 PATHS = sorted(ROOT.rglob("*.py"))
 

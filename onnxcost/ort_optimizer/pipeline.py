@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onnxcost.analysis.memory import peak_activation_bytes
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph
 from onnxcost.ort_optimizer.fused_node import FusedNode, constants_of
 from onnxcost.ort_optimizer.fusion import fold_constants, fuse_patterns, fuse_steps
 from onnxcost.ort_optimizer.layout import BLOCKED, CHANNELS_LAST, insert_reorders
+from onnxcost.ort_optimizer.memory_plan import peak_activation_bytes
 from onnxcost.ort_optimizer.qdq import lower_qdq
 from onnxcost.ort_optimizer.reuse_distance import add_reuse_distances
 

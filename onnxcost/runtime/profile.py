@@ -32,7 +32,7 @@ class ArenaUse(NamedTuple):
 
     def peak_activation_bytes(self, graph: Graph) -> int | None:
         """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None where it is not known."""
-        from onnxcost.analysis.memory import input_bytes
+        from onnxcost.ort_optimizer.memory_plan import input_bytes
 
         try:
             return None if self.activation_bytes is None else self.activation_bytes + input_bytes(graph)

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import onnx
 
 import onnxcost
-from onnxcost.analysis.memory import buffers_of, input_bytes, largest_live_sum
 from onnxcost.graph import Graph
 from onnxcost.hardware.memory_fit import memory_on_cpu
+from onnxcost.ort_optimizer.memory_plan import buffers_of, input_bytes, largest_live_sum
 from onnxcost.render.units import binary
 
 MODELS = Path(__file__).parents[2] / "models"

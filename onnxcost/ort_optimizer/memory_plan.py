@@ -1,0 +1,228 @@
+"""The memory that onnxruntime plans for the activations: which values share a buffer, and how long each buffer lives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
+
+from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
+from onnxcost.operators.traits import VIEWS
+
+_FOLDED = ("BatchNormalization", "Mul", "Add")
+_SUMS = ("Add", "Sum")
+_FIRSTS = ("Pad", "Conv", "Sigmoid")
+
+
+def fuse_graph(graph: Graph) -> Graph:
+    """The graph in which each convolution has taken in the padding before it, what scales and shifts its result by constants,
+    and the residual that is added to that; and in which x·σ(x) is one node.
+    """
+    uses = DefUse(graph.nodes, graph.outputs)
+    nodes: dict[int, Node] = {}
+    mergeable: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        before = [mergeable[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in mergeable]
+        merged = _merge_nodes(nodes[max(before)], node) if before else None
+        if merged is not None:
+            del nodes[max(before)]
+        nodes[index] = merged or node
+        made = node.out.name
+        if nodes[index].key in _FIRSTS and len(uses.positions(made)) == 1 and made not in uses.returned:
+            mergeable[made] = index
+    return replace(graph, nodes=tuple(nodes.values()))
+
+
+def _merge_nodes(first: Node, second: Node) -> Node | None:
+    """One node for two, the second the only reader of the first; None where they stay apart."""
+    made = first.out
+    others = [tensor for tensor in second.inputs if tensor is not None and not tensor.is_constant and tensor.name != made.name]
+    if first.key == "Pad":
+        takes_it = (
+            second.key == "Conv" and second.x.name == made.name and first.attributes.get("mode", "constant") == "constant"
+        )
+        return replace(second, inputs=(first.x, *second.inputs[1:])) if takes_it else None
+    if first.key == "Sigmoid":
+        takes_it = second.key == "Mul" and [tensor.name for tensor in others] == [first.x.name]
+        return replace(first, op_type="QuickGelu", domain="com.microsoft", outputs=second.outputs) if takes_it else None
+    if second.key in _FOLDED and not others:
+        return replace(first, outputs=second.outputs)
+    if second.key in _SUMS and len(others) == 1 and others[0].dims == made.dims:
+        inputs = (first.x, first.input(1), first.input(2), others[0])
+        return replace(first, op_type="FusedConv", domain="com.microsoft", inputs=inputs, outputs=second.outputs)
+    return None
+
+
+IN_PLACE: Mapping[str, int] = {
+    **dict.fromkeys(("Relu", "LeakyRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Softplus", "Shrink", "Clip"), 0),
+    **dict.fromkeys(("Sigmoid", "HardSigmoid", "Tanh", "Softsign", "Softmax", "LogSoftmax"), 0),
+    **dict.fromkeys(("Cast", "Scatter", "ScatterElements", "Trilu", "com.microsoft.Trilu"), 0),
+    **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.nchwc.Conv"), 3),
+}
+"""The operators that onnxruntime can run in place on the CPU, and which input they write their first output over: fused
+convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and their like fill a buffer of their own.
+"""
+
+_EXPANDING = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
+
+
+def input_bytes(graph: Graph) -> int:
+    """The inputs that a node reads, or that the model returns as they are; UnknownShape."""
+    uses = DefUse(graph.nodes, graph.outputs)
+    return sum(tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name))
+
+
+def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
+    """The least that onnxruntime needs, node after node: the largest sum of the buffers that are alive at one time.
+
+    A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
+    ``in_place`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
+    own: the inputs' live throughout, the outputs' to the end. What is between nodes that are ``fused`` has none, nor have
+    constants, but for weights that DequantizeLinear expands in every run. Raises UnknownShape.
+    """
+    return input_bytes(graph) + largest_live_sum(buffers_of(graph, in_place))
+
+
+class Buffer(NamedTuple):
+    """Bytes that are taken from the node ``first`` to the node ``last``, both included; ``is_returned`` by the model."""
+
+    size: int
+    first: int
+    last: int
+    is_returned: bool = False
+
+
+def largest_live_sum(buffers: Iterable[Buffer]) -> int:
+    """The largest sum of those that are alive at one time."""
+    changes: Counter[int] = Counter()
+    for buffer in buffers:
+        changes[buffer.first] += buffer.size
+        changes[buffer.last + 1] -= buffer.size
+    return max(accumulate(changes[index] for index in sorted(changes)), default=0)
+
+
+def buffers_of(graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False) -> list[Buffer]:
+    """The buffers that the nodes fill; those that the model returns, or that nobody reads, end behind the last node.
+
+    ``are_kept`` plans them as onnxruntime does unless it is told not to: a buffer that is free waits for a later value of the
+    same dims, and is alive from its first value to its last. Raises UnknownShape.
+    """
+    graph = fuse_graph(replace(graph, nodes=tuple(_in_order(graph.nodes))))
+    owner, plan = _owners(graph), _Plan()
+    last_use, end = _last_uses(graph, owner), len(graph.nodes)
+    for index, node in enumerate(graph.nodes):
+        read = [owner[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in owner]
+        dying = [name for name in dict.fromkeys(read) if last_use[name] == index and name in plan.slots]
+        for place, tensor in enumerate(node.outputs):
+            if tensor is None or owner[tensor.name] != tensor.name or (tensor.is_constant and not _expands_weights(node)):
+                continue
+            last = last_use.get(tensor.name, end)
+            wanted = Buffer(tensor.nbytes, index, last, is_returned=last == end)
+            over = "" if wanted.is_returned else owner.get(_overwritten_input(node, place, in_place), "")
+            if over in dying and read.count(over) == 1 and plan.size(over) == wanted.size:
+                dying.remove(over)
+                plan.write_over(over, tensor, wanted)
+            else:
+                plan.fill(tensor, wanted, again=are_kept and not wanted.is_returned)
+        plan.release(dying)
+    return plan.buffers
+
+
+class _Plan:
+    """Which buffer each value lies in, by name, and which are free, by what they suit, the latest last."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self._kinds: list[tuple[object, ...]] = []
+        self._free: dict[tuple[object, ...], list[int]] = {}
+        self.slots: dict[str, int] = {}
+
+    def size(self, name: str) -> int:
+        return self.buffers[self.slots[name]].size
+
+    def fill(self, tensor: Tensor, wanted: Buffer, *, again: bool) -> None:
+        kind = (tensor.dims, BITS.get(tensor.dtype))
+        if again and self._free.get(kind):
+            self._lay(tensor, self._free[kind].pop(), wanted.last)
+        else:
+            self.slots[tensor.name] = len(self.buffers)
+            self.buffers.append(wanted)
+            self._kinds.append(kind)
+
+    def write_over(self, name: str, tensor: Tensor, wanted: Buffer) -> None:
+        self._lay(tensor, self.slots.pop(name), wanted.last)
+
+    def release(self, names: Iterable[str]) -> None:
+        for name in names:
+            slot = self.slots.pop(name)
+            self._free.setdefault(self._kinds[slot], []).append(slot)
+
+    def _lay(self, tensor: Tensor, slot: int, last: int) -> None:
+        self.slots[tensor.name] = slot
+        self.buffers[slot] = self.buffers[slot]._replace(last=last)
+
+
+def _in_order(nodes: Iterable[Node]) -> Iterator[Node]:
+    """The nodes as onnxruntime orders them: what expands weights comes right before the first node that reads them."""
+    waiting: dict[str, Node] = {}
+    for node in nodes:
+        if _expands_weights(node):
+            waiting[node.out.name] = node
+            continue
+        for tensor in node.inputs:
+            if tensor is not None and tensor.name in waiting:
+                yield waiting.pop(tensor.name)
+        yield node
+    yield from waiting.values()
+
+
+def _expands_weights(node: Node) -> bool:
+    """Whether it depends on constants alone and runs nevertheless: weights stay quantized in memory."""
+    return node.key in _EXPANDING and node.out.is_constant
+
+
+def _overwritten_input(node: Node, place: int, in_place: Mapping[str, int]) -> str:
+    """The name of the input that the output at ``place`` can be written over, "" where there is none."""
+    tensor = node.input(in_place[node.key]) if place == 0 and node.key in in_place else None
+    return "" if tensor is None else tensor.name
+
+
+def _owners(graph: Graph) -> dict[str, str]:
+    """For every value that is no stored constant the one whose buffer it lies in: its own, or what it is a view of.
+
+    What the model returns is no view, unless it is what a body made.
+    """
+    owner: dict[str, str] = {}
+    returned = {tensor.name for tensor in graph.outputs}
+    for node in graph.nodes:
+        for tensor in node.inputs:
+            if tensor is not None and not tensor.is_constant:
+                owner.setdefault(tensor.name, tensor.name)
+        for index, tensor in enumerate(node.outputs):
+            if tensor is not None:
+                is_copied = tensor.name in returned and node.key not in CONTROL_FLOW
+                source = None if is_copied else _viewed_input(node, index)
+                owner[tensor.name] = tensor.name if source is None else owner.get(source.name, tensor.name)
+    return owner
+
+
+def _viewed_input(node: Node, index: int) -> Tensor | None:
+    """The input in whose buffer an output lies; control flow hands on, at the same position, what its body made."""
+    if node.key in CONTROL_FLOW and not node.branches:
+        return node.input(index)
+    return node.input(0) if node.key in VIEWS and index == 0 else None
+
+
+def _last_uses(graph: Graph, owner: Mapping[str, str]) -> dict[str, int]:
+    """For every buffer the index of the last node that reads it; one past the end for what the model returns."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for tensor in node.inputs:
+            if tensor is not None and tensor.name in owner:
+                last[owner[tensor.name]] = index
+    for tensor in graph.outputs:
+        last[owner.get(tensor.name, tensor.name)] = len(graph.nodes)
+    return last

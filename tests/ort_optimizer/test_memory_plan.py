@@ -1,0 +1,210 @@
+"""The buffers that are planned for activations and the peak of those alive, by hand and beside onnxruntime's own."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import onnxcost
+from onnxcost.analysis.memory import memory
+from onnxcost.analysis.weights import weights_by_node
+from onnxcost.graph import Graph, Tensor
+from onnxcost.ort_optimizer.memory_plan import IN_PLACE, Buffer, buffers_of, input_bytes, largest_live_sum
+from tests import modeltext
+from tests.graphs import graph, node, tensor
+from tests.test_models import LIGHT, MODELS, with_weights
+
+X, Y, Z = (tensor(name, 10) for name in "xyz")  # 40 bytes each
+
+
+def weight(name: str, *dims: int, dtype: str = "float32") -> Tensor:
+    return tensor(name, *dims, dtype=dtype, constant=True)
+
+
+A, B, C, D = (tensor(name, 10) for name in "abcd")
+BIG = tensor("big", 100)  # 400 bytes
+END = tensor("end", 1)  # 4 bytes
+P, Q, R = (tensor(name, 1, 2, 3, 3) for name in "pqr")  # 72 bytes each
+PADDED = tensor("padded", 1, 2, 5, 5)  # 200 bytes
+KERNEL, SCALE = weight("w", 2, 2, 3, 3), weight("s", 2, 1, 1)
+
+# graph, peak: the comment says what is alive at the peak
+PEAKS = {
+    "no nodes": (graph([X], [X]), 40),
+    "one node": (graph([X], [Y], node("Softsign", [X], [Y])), 80),  # x, y: the caller's input is not written over
+    "a chain that cannot be in place": (graph([X], [B], node("MatMul", [X, X], [A]), node("MatMul", [A, A], [B])), 120),
+    "what is returned has a buffer of its own": (  # x, a, b
+        graph([X], [B], node("MatMul", [X, X], [A]), node("Relu", [A], [B])), 120
+    ),
+    "what is read twice is not written over": (  # x, a, b
+        graph([X], [END], node("MatMul", [X, X], [A]), node("com.microsoft.FusedConv", [A, KERNEL, None, A], [B]),
+              node("ReduceSum", [B], [END])), 120,
+    ),
+    "what is of fewer bytes is written elsewhere": (  # x, a, b of halves
+        graph([X], [END], node("MatMul", [X, X], [A]), node("Cast", [A], [tensor("b", 10, dtype="float16")]),
+              node("ReduceSum", [tensor("b", 10, dtype="float16")], [END])), 100,
+    ),
+    "a residual": (  # x, a, b, c: a sum has a buffer of its own
+        graph([X], [C], node("MatMul", [X, X], [A]), node("MatMul", [A, A], [B]), node("Add", [A, B], [C])), 160
+    ),
+    "a residual of a fused convolution": (  # x, a, b, which c is written over; then x, c, end
+        graph([X], [END], node("MatMul", [X, X], [A]), node("MatMul", [X, X], [B]),
+              node("com.microsoft.FusedConv", [A, KERNEL, None, B], [C]), node("ReduceSum", [C], [END])), 120,
+    ),
+    "a view takes no room": (  # x, a and its view b, end
+        graph([X], [END], node("MatMul", [X, X], [A]), node("Reshape", [A], [B]), node("ReduceSum", [B], [END])), 84
+    ),
+    "a view that is returned is a copy": (graph([X], [A], node("Reshape", [X], [A])), 80),
+    "a view keeps its source alive": (  # x, a (alive in its view b), c, d
+        graph([X], [D], node("MatMul", [X, X], [A]), node("Reshape", [A], [B]), node("MatMul", [X, X], [C]),
+              node("MatMul", [C, B], [D])), 160,
+    ),
+    "what nobody reads lives to the end": (  # x, a, big, b
+        graph([X], [B], node("MatMul", [X], [A, BIG]), node("MatMul", [A], [B])), 520
+    ),
+    "the peak lies inside": (graph([X], [A], node("Expand", [X], [BIG]), node("ReduceSum", [BIG], [A])), 480),
+    "outputs live to the end": (graph([X], [A, B], node("MatMul", [X], [A]), node("MatMul", [X], [B])), 120),
+    "an input that nobody reads is none": (graph([X, BIG], [A], node("MatMul", [X], [A])), 80),
+    "constants are no activations": (graph([X], [A], node("MatMul", [X, weight("w", 100)], [A])), 80),
+    "nor is what is computed of them alone": (
+        graph([X], [A], node("Transpose", [weight("w", 100)], [weight("v", 100)]),
+              node("MatMul", [X, weight("v", 100)], [A])), 80,
+    ),
+    "weights are expanded right before they are used": (  # x, a, v, b; then x, b, v2, c
+        graph([X], [C], node("DequantizeLinear", [weight("q", 100, dtype="int8")], [weight("v", 100)]),
+              node("DequantizeLinear", [weight("q2", 100, dtype="int8")], [weight("v2", 100)]), node("MatMul", [X, X], [A]),
+              node("MatMul", [A, weight("v", 100)], [B]), node("MatMul", [B, weight("v2", 100)], [C])), 520,
+    ),
+    "a padded input of a convolution is not stored": (  # p, r
+        graph([P], [R], node("Pad", [P], [PADDED]), node("Conv", [PADDED, KERNEL], [R])), 144
+    ),
+    "one padded with something else is": (  # p, padded, r
+        graph([P], [R], node("Pad", [P], [PADDED], mode="reflect"), node("Conv", [PADDED, KERNEL], [R])), 344
+    ),
+    "scales and shifts are folded into a convolution": (  # p, r
+        graph([P], [R], node("Conv", [P, KERNEL], [Q]), node("Mul", [Q, SCALE], [tensor("q2", 1, 2, 3, 3)]),
+              node("Add", [tensor("q2", 1, 2, 3, 3), SCALE], [R])), 144,
+    ),
+    "not where another node reads what it made": (  # p, q, r
+        graph([P], [Q, R], node("Conv", [P, KERNEL], [Q]), node("Mul", [Q, SCALE], [R])), 216
+    ),
+    "a convolution adds its residual": (  # p, q, which the sum is written over; then p, the sum, end
+        graph([P], [END], node("MatMul", [P], [Q]), node("Conv", [P, KERNEL], [R]),
+              node("Add", [R, Q], [tensor("t", 1, 2, 3, 3)]), node("ReduceSum", [tensor("t", 1, 2, 3, 3)], [END])), 148,
+    ),
+    "not one that is broadcast": (  # p, r, t
+        graph([P], [END], node("GlobalAveragePool", [P], [tensor("m", 1, 2, 1, 1)]), node("Conv", [P, KERNEL], [R]),
+              node("Add", [R, tensor("m", 1, 2, 1, 1)], [tensor("t", 1, 2, 3, 3)]),
+              node("ReduceSum", [tensor("t", 1, 2, 3, 3)], [END])), 224,
+    ),
+    "a sigmoid is merged into what it gates": (  # x, a, b
+        graph([X], [END], node("MatMul", [X, X], [A]), node("Sigmoid", [A], [C]), node("Mul", [A, C], [B]),
+              node("ReduceSum", [B], [END])), 120,
+    ),
+    "not into what it does not gate": (  # x, a, c, b
+        graph([X], [END], node("MatMul", [X, X], [A]), node("Sigmoid", [A], [C]), node("Add", [A, C], [B]),
+              node("ReduceSum", [B], [END])), 160,
+    ),
+    "an open shape": (graph([X], [A], node("NonZero", [X], [tensor("a", None)])), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "peak"), PEAKS.values(), ids=PEAKS.keys())
+def test_peak_of_live_activations(model: Graph, peak: int | None) -> None:
+    assert memory(model, weights_by_node(model)).peak_activation_bytes == peak
+
+
+def allocated(model: bytes, feeds: dict[str, Any], level: str, folder: Path, *, are_kept: bool = False) -> list[dict[str, Any]]:
+    """What onnxruntime's events say of each node's memory, in the order of their start; by default it keeps freed buffers."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.enable_mem_reuse = are_kept
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session.run(None, feeds)
+    events = json.loads(Path(session.end_profiling()).read_text())
+    events = [event for event in events if "mem_bytes_requested_in_use" in event.get("args", {})]
+    return [event["args"] for event in sorted(events, key=lambda event: event["ts"])]
+
+
+FILLING = (
+    *("Add(a, c)", "Mul(a, c)", "Neg(a)", "Exp(a)", "Sqrt(a)", "Erf(a)", "Gelu(a)", "PRelu(a, slope)", "Hardmax(a)"),
+    *("BatchNormalization(a, s, s, s, s)", "com.microsoft.QuickGelu(a)", "com.microsoft.FusedConv(c, w, s, c)"),
+)
+"""Operators that fill a buffer of their own."""
+OVER = (
+    *(f"{name}(a)" for name in IN_PLACE if name not in {"Cast", "Scatter", "ScatterElements"} and IN_PLACE[name] == 0),
+    *("Cast <to = 1> (a)", "ScatterElements(a, zero, one)", "com.microsoft.FusedConv(c, w, s, a)"),
+)
+"""Those that write over ``a``. Scatter is too old, and of onnxruntime's blocked convolution no model can be made by hand."""
+
+
+@pytest.mark.parametrize(("call", "is_in_place"), [*((call, True) for call in OVER), *((call, False) for call in FILLING)])
+def test_in_place_as_in_onnxruntime(call: str, is_in_place: bool, tmp_path: Path) -> None:
+    proto = modeltext.model(
+        f"""(float[1,8,4,4] x) => (float[1,8,4,4] y) {{
+            zero = Constant <value = int64[1,1,1,1] {{0}}> ()
+            one = Constant <value = float[1,1,1,1] {{1}}> ()
+            a = Concat <axis = 0> (x)
+            c = Concat <axis = 0> (x)
+            made = {call}
+            y = Concat <axis = 0> (made) }}""",
+        opset=20, domains=', "com.microsoft" : 1', w=(8, 8, 1, 1), s=(8,), slope=(8, 1, 1),
+    )  # fmt: skip
+    nodes = allocated(proto.SerializeToString(), {"x": np.ones((1, 8, 4, 4), np.float32)}, "ORT_DISABLE_ALL", tmp_path)
+    took = next(int(each["mem_requested_in_use_delta"]) for each in nodes if each["op_name"] in call)
+    assert took == (0 if is_in_place else 8 * 4 * 4 * 4)
+
+
+EXACT = (
+    *(MODELS / f"{name}_pytorch.onnx" for name in ("mnist_cnn", "mobilenetv2")),
+    *(MODELS / name for name in ("mobilenetv2_keras.onnx", "resnet18_int8_qdq.onnx")),
+    *(path for path in LIGHT if path.stem in {"light_squeezenet", "light_inception_v2"}),
+)
+EXACT_KEPT = (
+    *(path for path in EXACT if path.stem != "resnet18_int8_qdq"),
+    *(path for path in LIGHT if path.stem == "light_densenet121"),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "are_kept"),
+    [
+        *(pytest.param(path, False, id=path.stem) for path in EXACT),
+        *(pytest.param(path, True, id=f"{path.stem}, kept") for path in EXACT_KEPT),
+    ],
+)
+def test_the_peak_is_that_of_onnxruntime(path: Path, are_kept: bool, tmp_path: Path) -> None:
+    """To the byte, whether or not it keeps free buffers, where it lays out nothing for the processor it runs on."""
+    report = onnxcost.estimate(path)
+    feeds = {tensor.name: np.ones(tensor.shape, np.dtype(tensor.dtype)) for tensor in report.graph.inputs}
+    proto = with_weights(path).SerializeToString()
+    nodes = allocated(proto, feeds, "ORT_ENABLE_EXTENDED", tmp_path, are_kept=are_kept)
+    in_use = [int(each["mem_bytes_requested_in_use"]) for each in nodes]
+    before = in_use[0] - int(nodes[0]["mem_requested_in_use_delta"])
+    inputs = sum(array.nbytes for array in feeds.values())
+    estimated = input_bytes(report.graph) + largest_live_sum(buffers_of(report.graph, are_kept=are_kept))
+    assert estimated == max(in_use) - before + inputs
+    assert are_kept or estimated == report.memory.peak_activation_bytes
+
+
+@pytest.mark.parametrize(
+    ("are_kept", "first", "peak"),
+    [(False, [Buffer(40, 0, 1), Buffer(40, 3, 4)], 160), (True, [Buffer(40, 0, 4)], 200)],
+    ids=["freed", "kept"],
+)
+def test_a_buffer_that_is_free_waits_for_a_value_of_its_dims(are_kept: bool, first: list[Buffer], peak: int) -> None:
+    """x → a → b → c → d → y, of which b and c are twice as large: where a's buffer waits for d, it is there beside them."""
+    values = [tensor(name, 20 if name in "bc" else 10) for name in "xabcdy"]
+    nodes = [node("Neg", [before], [after]) for before, after in pairwise(values)]
+    found = buffers_of(graph(values[:1], values[-1:], *nodes), are_kept=are_kept)
+    assert sorted(found) == sorted([*first, Buffer(80, 1, 2), Buffer(80, 2, 3), Buffer(40, 4, 5, is_returned=True)])
+    assert largest_live_sum(found) == peak
