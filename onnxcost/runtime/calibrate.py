@@ -20,9 +20,9 @@ from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import KernelRun, kernel_runs
 from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.run_folder import run_folder
-from onnxcost.runtime.supervisor import OnProgress, answers
+from onnxcost.runtime.supervisor import OnProgress, answers, scale_progress
 from onnxcost.runtime.tasks import BLOCKS, ProbeTimings
 
 BOTH = (1, None)
@@ -47,7 +47,7 @@ def calibrate(
         _write_probe(blocked_probe(), Path(folder, BLOCKS))
         found = {}
         for index, count in enumerate(threads):
-            timings = _time_probes(replace(settings, threads=count), folder, _share_of(on_progress, index, len(threads)))
+            timings = _time_probes(replace(settings, threads=count), folder, scale_progress(on_progress, index, len(threads)))
             found[timings.threads[0]] = timings
     last = list(found.values())[-1]
     kernels = [_kernels(graph, last.blocked) for graph in graphs]
@@ -110,15 +110,3 @@ def _speeds(chosen: Sequence[Probe], kernels: Sequence[Kernels], timings: ProbeT
 def _name(device: str) -> str:
     """As the catalogue's names are written."""
     return "-".join(re.findall(r"[a-z0-9]+", device.lower())) or "this-machine"
-
-
-def _share_of(on_progress: OnProgress | None, index: int, count: int) -> OnProgress | None:
-    """Tells how far one of several goes is as a share of all."""
-    if on_progress is None:
-        return None
-
-    def say(progress: Progress) -> None:
-        done = None if progress.done is None else (index + progress.done) / count
-        on_progress(progress._replace(done=done))
-
-    return say
