@@ -34,14 +34,16 @@ def estimate(
     trace: Trace | None = None,
 ) -> CostReport:
     """The static cost of ``model``: a path, an open binary file, bytes or a ModelProto. Weights are never read.
-    A file that can be sought in is read from its position, and has it again afterwards.
+
+    A seekable file is read from its current position, which is restored afterwards.
 
     ``shapes`` maps input names to tuples, ``dims`` symbols to integers, ``values`` input names to arrays or numbers and
     ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. Without
     ``formulas`` an operator is counted as ``FORMULAS`` or an installed package says; ``FORMULAS | mine`` adds and overrides.
-    ``trace`` is a run with inputs of these shapes: it decides what data decides, the iterations of Loops among it.
+    ``trace`` is the trace of a run with inputs of these shapes. It supplies what depends on data: shapes, branches taken, and
+    iterations of Loops.
 
-    Raises ModelError for what is not a usable model and InputError for an argument that does not fit it.
+    Raises ModelError for a model that cannot be used and InputError for an argument that does not fit it.
     """
     return estimate_spec(ModelSpec.of(model, shapes, dims, values, trips), formulas, trace)
 
@@ -57,7 +59,7 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
 
 
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
-    """The cost of a graph. What cannot be counted is in the report as Uncounted, with its reason."""
+    """The cost of a graph. A node that cannot be counted is in the report as Uncounted, with the reason."""
     caveats = list(graph.caveats)
     graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats)))
     weights = weights_by_node(graph)
@@ -71,17 +73,17 @@ def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
 
 
 def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
-    """What the report says of the nodes whose work data decides."""
+    """A caveat on nodes whose work depends on data."""
     rules = ((cost.node, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
     names = [f"'{node.name}' ({node.op_type})" for node, rule in rules if rule is not None and rule(node)]
     if not names:
         return []
     which = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-    return [Caveat("upper", f"{which}: data decides what is done; what is counted is the most that it can be")]
+    return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted")]
 
 
 def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
-    """The cost of one node, whose arithmetic is done in ``dtype`` and which is the first to read so many parameters."""
+    """The cost of one node. Its arithmetic is done in ``dtype``; ``parameters`` are those that it is the first to read."""
     if node.open_reason:
         return Uncounted(node, node.open_reason, parameters)
     if node.key in CONTROL_FLOW:
@@ -102,27 +104,27 @@ def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) 
 
 
 def _resolve_branches(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat]) -> list[Node]:
-    """The nodes with the dearer branch in place of the branches of an ``If`` whose condition is not known."""
+    """The nodes, with the more expensive branch of each ``If`` whose condition is unknown before the ``If`` itself."""
     resolved = []
     for node in nodes:
         if node.branches:
             branches = {name: _resolve_branches(branch, formulas, caveats) for name, branch in node.branches.items()}
-            counts = {name: _flops(branch, formulas) for name, branch in branches.items()}
-            dearer = max(counts, key=counts.__getitem__)
-            resolved += branches[dearer]
+            costs = {
+                name: Group((), tuple(count_node(inner, formulas, compute_dtype(inner), 0) for inner in branch))
+                for name, branch in branches.items()
+            }
+            counts = {name: group.total(FLOPS) for name, group in costs.items()}
+            counted = max(counts, key=counts.__getitem__)
+            resolved += branches[counted]
             flops = " and ".join(f"{count:,}" for count in counts.values())
-            text = f"If '{node.name}': its condition is not known; its {dearer} branch is counted, the dearer ({flops} FLOPs)"
-            caveats.append(Caveat("upper", text))
+            text = f"its condition is unknown; its {counted} branch is counted, the more expensive one ({flops} FLOPs)"
+            caveats.append(Caveat("upper", f"If '{node.name}': {text}"))
         resolved.append(node)
     return resolved
 
 
-def _flops(nodes: Sequence[Node], formulas: FormulaTable) -> int:
-    return Group((), tuple(count_node(node, formulas, compute_dtype(node), 0) for node in nodes)).total(FLOPS)
-
-
 def _bounds(nodes: Sequence[Node]) -> list[Caveat]:
-    """What the report says of the shapes that data decides."""
+    """A caveat on shapes that depend on data."""
     bound = [node for node in nodes if any(tensor is not None and tensor.is_bound for tensor in node.outputs)]
     if not bound:
         return []

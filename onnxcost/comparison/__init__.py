@@ -1,1 +1,1 @@
-"""Models beside each other: their metrics, where they differ, what may grow. Pure queries on saved or fresh reports."""
+"""Several models compared: their metrics, their differences, and limits on growth. Reports are fresh or saved."""

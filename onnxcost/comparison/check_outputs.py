@@ -1,4 +1,4 @@
-"""Whether models compute the same: all are run once on the inputs of the first, and their outputs are held against its."""
+"""Whether models compute the same: all are run once on the inputs of the first, and their outputs are compared with its."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnxcost.runtime.inputs import Feed, arrays_of, feeds_of
 from onnxcost.runtime.inputs.roles import numpy_type
 from onnxcost.runtime.prepare import build_request, prepare
 from onnxcost.runtime.protocol import Progress
-from onnxcost.runtime.supervisor import OnProgress, answers
+from onnxcost.runtime.supervisor import OnProgress, answer, answers
 from onnxcost.runtime.tasks import Outputs
 from onnxcost.spec import ModelSpec
 
@@ -30,7 +30,7 @@ INTEGERS = frozenset({f"{sign}int{bits}" for sign in ("", "u") for bits in (16, 
 
 
 class _CheckedModel(NamedTuple):
-    """A model, its inputs that are tensors, and where those come from; or why it cannot be fed."""
+    """A model, the feeds of its inputs that are tensors, and which of the first model's they get; or why it cannot be fed."""
 
     spec: ModelSpec
     report: CostReport
@@ -46,10 +46,11 @@ def check_outputs(
     reports: Sequence[CostReport] | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[Agreement]:
-    """How far each other model's outputs are from the first's, on the same inputs. ``reports`` are the estimates.
+    """How much the outputs of every other model differ from the first one's, on the same inputs.
 
-    The first model's inputs are synthetic or given as for a measurement. An input of another model gets the array of the one of
-    the same name, else of the first one left that fits in type and shape, in their order; NCHW is transposed to NHWC and back.
+    The first model's inputs are synthetic or given, as for a measurement. An input of another model gets the array of the input
+    with its name, otherwise of the first remaining one that fits in type and shape; NCHW is transposed to NHWC and back.
+    ``reports`` are the estimates, if they exist already.
     """
     known = [estimate_spec(spec) for spec in specs] if reports is None else reports
     say = on_progress or (lambda _: None)
@@ -77,7 +78,7 @@ def _choose_feeds(model: _CheckedModel) -> _CheckedModel:
 
 
 def _pair_inputs(first: _CheckedModel, other: _CheckedModel) -> _CheckedModel:
-    """With the sources of its inputs, save those that were given for it alone."""
+    """The other model with the sources of its inputs, except for inputs that were given for it alone."""
     own = {*other.spec.values, *other.spec.inputs} - first.feeds.keys()
     wanted = {name: feed for name, feed in other.feeds.items() if name not in own}
     found = counterparts(first.feeds, wanted, _fits)
@@ -93,12 +94,12 @@ def _pair_inputs(first: _CheckedModel, other: _CheckedModel) -> _CheckedModel:
 
 
 def _fits(source: Feed, feed: Feed) -> bool:
-    """Whether the array of one input can be that of another one."""
+    """Whether the array of one input can be fed to another."""
     return _kind(source.dtype) == _kind(feed.dtype) and bool(arrangements(source.shape or (), feed.shape or ()))
 
 
 def _kind(dtype: str) -> str:
-    """Types of a kind stand for the same numbers."""
+    """The kind of an element type: types of one kind represent the same numbers."""
     return "float" if "float" in dtype else "integer" if dtype in INTEGERS else dtype
 
 
@@ -107,7 +108,10 @@ def _text(feed: Feed) -> str:
 
 
 def _arrays(first: _CheckedModel, others: Sequence[_CheckedModel], seed: int) -> dict[str, NDArray[Any]]:
-    """The inputs of the first model, rounded to what the types of all models hold. Raises MeasurementError."""
+    """The inputs of the first model, rounded to values that the types of all models can hold.
+
+    Raises MeasurementError if the first model cannot be fed.
+    """
     if first.reason:
         raise MeasurementError(first.reason)
     arrays = {name: arrays_of(feed, seed)[0] for name, feed in first.feeds.items()}
@@ -133,13 +137,9 @@ def _agreement(other: _CheckedModel, arrays: Arrays, expected: Arrays, settings:
 
 
 def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays:
-    """What the model makes of these inputs."""
+    """The model's outputs for these inputs."""
     spec = replace(model.spec, values={**model.spec.values, **arrays})
     with prepare(spec, model.report, settings.seed) as ready:
         if ready.weights == "synthesised":
-            raise MeasurementError("its weights are not in it: what it computes with others says nothing of it")
-        heard = answers(build_request("outputs", ready, settings))
-        if (outputs := next(heard, None)) is None:
-            raise MeasurementError("the process that ran the model ended without a result")
-        assert isinstance(outputs, Outputs)
-        return outputs.arrays
+            raise MeasurementError("its file lacks weights: outputs computed with random ones say nothing about it")
+        return answer(answers(build_request("outputs", ready, settings)), Outputs).arrays

@@ -1,21 +1,21 @@
-"""Several models timed in alternation, A B C A B C …, each in a process of its own: the machine's drift hits all alike."""
+"""Several models timed in rounds, A B C A B C …, each in its own process, so that the machine's drift affects all equally."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from math import ceil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.errors import InputError, MeasurementError, OnnxCostError
+from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.estimator import estimate_spec
 from onnxcost.measurement import MeasurementResult, Ratio, Settings, Unmeasured, compute_ratio
 from onnxcost.runtime.api import build_measurement, receive_times
 from onnxcost.runtime.machine import available_memory
 from onnxcost.runtime.prepare import build_request, prepare
 from onnxcost.runtime.protocol import Progress
-from onnxcost.runtime.supervisor import OnProgress, conversation
+from onnxcost.runtime.supervisor import OnProgress, answer, conversation, scale_progress
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
 
 ROUNDS, LONGEST_ROUND = 12, 0.5
-"""How many there are at the least, unless there are fewer runs; from so many seconds on a turn is divided."""
+"""The fewest rounds (fewer for fewer runs), and the most seconds of a model in one round."""
 MOST_AT_ONCE = 8
-"""Models whose processes are alive at the same time: the more there are, the longer a model waits for its next turn."""
+"""Models whose processes are alive at the same time: with more of them, a model waits longer for its next round."""
 PROCESS_BYTES = 150 << 20
-"""What a process needs before it has a model."""
+"""Memory of a process before it loads a model."""
 
 
 class InterleavedResults(NamedTuple):
-    """The results in the order of the models; ``ratios`` are to the first one's latency, None for itself and where one of the
-    two was not measured or the two were not timed interleaved. ``groups`` are the models that were, by their places.
+    """The results in the order of the models, and how they were timed.
+
+    ``ratios`` are latencies relative to the first model's. A ratio is None for the first model itself, where one of the two was
+    not measured, and where the two were not timed in the same group. ``groups`` are the indices of the models timed together.
     """
 
     results: tuple[MeasurementResult, ...]
@@ -50,34 +52,39 @@ def measure_interleaved(
     reports: Sequence[CostReport] | None = None,
     on_progress: OnProgress | None = None,
 ) -> InterleavedResults:
-    """Time the models by turns. One that cannot be run is Unmeasured, with the reason; the others go on.
+    """Time the models in interleaved rounds. One that cannot be run is Unmeasured, with the reason; the others continue.
 
-    They are timed in groups (see ``groups_of``), in each of which the first model takes its turns, too: the ratios to it are
-    of the same minute. ``reports`` are the estimates where they are at hand.
+    They are timed in groups (see ``group_models``). The first model is in every group of several, so that each ratio compares
+    times of the same minute. ``reports`` are the estimates, if they exist already.
 
-    Raises InputError for settings that no turns can be made of, and as ``onnxcost.estimate`` does.
+    Raises InputError for concurrent streams, and what ``onnxcost.estimate`` raises.
     """
     if settings.concurrency > 1:
         raise InputError("models are compared one stream at a time: leave --concurrency out")
     known = [estimate_spec(spec) for spec in specs] if reports is None else list(reports)
-    groups = group_models([_memory_needed(report) for report in known], available_memory())
+    memories = [report.memory for report in known]
+    # onnxruntime keeps many weights twice: as stored, and packed for its kernels.
+    needs = [PROCESS_BYTES + 2 * each.weight_bytes + (each.peak_activation_bytes or 0) for each in memories]
+    groups = group_models(needs, available_memory())
     results: dict[int, MeasurementResult] = {}
     ratios: dict[int, Ratio] = {}
     for number, group in enumerate(groups):
         failed = {index for index in group if isinstance(results.get(index), Unmeasured)}
         models = {index: _InterleavedModel(specs[index], known[index], settings) for index in group if index not in failed}
-        _run_rounds(models.values(), _share_of(on_progress, number, len(groups)))
+        _run_rounds(models.values(), scale_progress(on_progress, number, len(groups)))
         results = {index: model.result for index, model in models.items()} | results
-        ratios |= _ratios(models)
-    places = range(len(specs))
-    return InterleavedResults(tuple(results[index] for index in places), tuple(map(ratios.get, places)), tuple(groups))
+        measured = {index: model for index, model in models.items() if not isinstance(model.result, Unmeasured)}
+        if first := measured.pop(0, None):
+            ratios |= {index: compute_ratio(model.latencies, first.latencies) for index, model in measured.items()}
+    indices = range(len(specs))
+    return InterleavedResults(tuple(results[index] for index in indices), tuple(map(ratios.get, indices)), tuple(groups))
 
 
 def group_models(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
-    """Which models are timed together, by their places; ``needs`` and ``free`` are bytes of memory.
+    """The indices of the models that are timed together; ``needs`` and ``free`` are bytes of memory.
 
-    A group has no more than MOST_AT_ONCE, which fit into the free memory together. It begins with the first model, which the
-    others are held against; one that does not fit beside that is alone.
+    A group has at most MOST_AT_ONCE models, which fit into the free memory together. It begins with the first model, to which
+    the others are compared; a model that does not fit together with the first one is timed alone.
     """
     groups, alone = [[0]], []
     for index in range(1, len(needs)):
@@ -91,89 +98,61 @@ def group_models(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
 
 
 def split_rounds(settings: Settings) -> list[Settings]:
-    """The runs and seconds of each turn; one for each run where there are fewer than TURNS and no time to fill.
+    """The settings of each round. Without a time to fill and with fewer runs than ROUNDS, there is a round for each run.
 
-    The first two runs of a turn do not count: they bring back to the caches what the others drove out.
+    A round begins with runs that are not timed: they refill the caches, which the other models have used in the meantime.
     """
     runs, seconds = settings.least_runs, settings.least_seconds
     count = max(ROUNDS, ceil(seconds / LONGEST_ROUND)) if seconds else min(ROUNDS, runs)
-    parts = [runs * (turn + 1) // count - runs * turn // count for turn in range(count)]
+    parts = [runs * (number + 1) // count - runs * number // count for number in range(count)]
     return [replace(settings, runs=max(part, 1), seconds=seconds / count, warmup=1) for part in parts]
 
 
 class _InterleavedModel:
-    """One of the models, and what has come of it so far."""
+    """One of the models, and its results so far."""
 
     def __init__(self, spec: ModelSpec, report: CostReport, settings: Settings) -> None:
         self.spec, self.report, self.settings = spec, report, settings
-        self.turns = split_rounds(settings)
-        self.coming = Progress("loading")
+        self.rounds = split_rounds(settings)
+        self.next_step = Progress("loading")
         self.samples: list[NDArray[np.float64]] = []
         self.result: MeasurementResult = Unmeasured("skipped", "the measurement was not finished")
 
     @property
     def latencies(self) -> NDArray[np.float64]:
-        """The median of each turn."""
+        """The median of each round."""
         import numpy as np
 
-        return np.array([np.median(turn) for turn in self.samples])
+        return np.array([np.median(samples) for samples in self.samples])
 
-    def life(self) -> Generator[Progress, None, None]:
-        """Opened, timed turn by turn, closed: each step is done when it is asked for, and says what the next one is."""
+    def run(self) -> Generator[Progress, None, None]:
+        """Open the model, time it round by round, and close it. Each step yields what the next one will do."""
+        import numpy as np
+
         with prepare(self.spec, self.report, self.settings.seed) as ready:
             request = build_request("interleaved", ready, self.settings)
             with conversation(request) as (messages, tell):
-                _answer(messages)
-                for number, turn in enumerate(self.turns):
-                    yield Progress("measuring", number / len(self.turns))
-                    tell(turn)
-                    self.samples.append(_answer(messages))
+                answer(messages, object)
+                for number, settings in enumerate(self.rounds):
+                    yield Progress("measuring", number / len(self.rounds))
+                    tell(settings)
+                    self.samples.append(answer(messages, np.ndarray))
                 yield Progress("memory")
                 tell(None)
                 self.result = build_measurement(ready, self.settings, *receive_times(messages))
 
 
-def _answer(messages: Iterator[object]) -> Any:
-    """The next message. Raises MeasurementError where the child ends without one."""
-    if (message := next(messages, None)) is None:
-        raise MeasurementError("the process that ran the model ended without a result")
-    return message
-
-
 def _run_rounds(models: Iterable[_InterleavedModel], say: OnProgress) -> None:
-    """Lets all live, a step of each in turn. One that fails ends there."""
+    """Run all models, one step of each after the other. A model that fails drops out."""
     with ExitStack() as stack:
-        lives = {model: stack.enter_context(closing(model.life())) for model in models}
-        while lives:
-            for model, life in list(lives.items()):
-                say(model.coming)
+        running = {model: stack.enter_context(closing(model.run())) for model in models}
+        while running:
+            for model, steps in list(running.items()):
+                say(model.next_step)
                 try:
-                    model.coming = next(life)
+                    model.next_step = next(steps)
                 except StopIteration:
-                    del lives[model]
+                    del running[model]
                 except OnnxCostError as error:
                     model.result = Unmeasured("failed", str(error))
-                    del lives[model]
-
-
-def _ratios(models: Mapping[int, _InterleavedModel]) -> dict[int, Ratio]:
-    """Of each model to the first, if that is among them and both were measured."""
-    measured = {index: model for index, model in models.items() if not isinstance(model.result, Unmeasured)}
-    first = measured.get(0)
-    return {index: compute_ratio(model.latencies, first.latencies) for index, model in measured.items() if first and index}
-
-
-def _memory_needed(report: CostReport) -> int:
-    """The memory that a model takes while it waits: onnxruntime keeps many weights twice, as stored and as it likes them."""
-    return PROCESS_BYTES + 2 * report.memory.weight_bytes + (report.memory.peak_activation_bytes or 0)
-
-
-def _share_of(on_progress: OnProgress | None, number: int, count: int) -> OnProgress:
-    """Tells how far one of several groups is as a share of all."""
-
-    def say(progress: Progress) -> None:
-        if on_progress is not None:
-            done = None if progress.done is None else (number + progress.done) / count
-            on_progress(progress._replace(done=done))
-
-    return say
+                    del running[model]

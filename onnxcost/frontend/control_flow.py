@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
-    """A known condition: its branch's nodes. An unknown one: both branches, for the dearer to be counted."""
+    """A known condition: its branch's nodes. An unknown one: both branches, of which the more expensive one is counted."""
     branches = [body_graph(step, "then_branch"), body_graph(step, "else_branch")]
     then, otherwise = step.passes("then_branch"), step.passes("else_branch")
     ran = next(iter(then or otherwise), None)

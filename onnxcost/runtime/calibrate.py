@@ -19,9 +19,9 @@ from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import kernel_runs
 from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.run_folder import run_folder
-from onnxcost.runtime.supervisor import OnProgress, answer, answers
+from onnxcost.runtime.supervisor import OnProgress, answer, answers, scale_progress
 from onnxcost.runtime.tasks import BLOCKS, ProbeTimings
 
 BOTH = (1, None)
@@ -46,7 +46,7 @@ def calibrate(
         found = {}
         for index, count in enumerate(threads):
             request = Request("calibrate", folder, (), replace(settings, threads=count), folder)
-            timings = answer(answers(request, _share_of(on_progress, index, len(threads))), ProbeTimings)
+            timings = answer(answers(request, scale_progress(on_progress, index, len(threads))), ProbeTimings)
             found[timings.threads[0]] = timings
     last = list(found.values())[-1]
     untimed = [_describe_probe(probe, graph, last.blocked) for probe, graph in zip(chosen, graphs, strict=True)]
@@ -95,15 +95,3 @@ def _describe_probe(probe: Probe, graph: Graph, blocked: bool) -> Probed:
     """What runs in a probe and the bytes that it works with, as for any model; not yet timed."""
     steps = optimize(graph, blocked=blocked)
     return Probed(probe.family, tuple(run for step in steps for run in kernel_runs(step)), 0.0, footprint_of(graph, steps))
-
-
-def _share_of(on_progress: OnProgress | None, index: int, count: int) -> OnProgress | None:
-    """Reports the progress of one of ``count`` passes as a share of all of them."""
-    if on_progress is None:
-        return None
-
-    def report(progress: Progress) -> None:
-        done = None if progress.done is None else (index + progress.done) / count
-        on_progress(progress._replace(done=done))
-
-    return report

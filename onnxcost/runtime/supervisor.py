@@ -52,6 +52,17 @@ def answer(messages: Iterator[object], kind: type[Kind]) -> Kind:
     raise MeasurementError("the process that ran the model ended without a result")
 
 
+def scale_progress(on_progress: OnProgress | None, index: int, count: int) -> OnProgress:
+    """Reports the progress of the part ``index`` of ``count`` as a share of the whole."""
+
+    def say(progress: Progress) -> None:
+        if on_progress is not None:
+            done = None if progress.done is None else (index + progress.done) / count
+            on_progress(progress._replace(done=done))
+
+    return say
+
+
 @contextmanager
 def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
     """A child at work; its progress goes to ``on_progress``. It is ended with the block.

@@ -125,14 +125,14 @@ def test_one_that_cannot_be_run_says_why() -> None:
     assert "com.acme" in found.reason
 
 
-def test_made_up_weights_are_not_compared() -> None:
+def test_outputs_with_synthetic_weights_are_not_compared() -> None:
     absent = with_weights(NCHW)
     tensor = absent.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="nowhere")
     (found,) = checked(with_weights(NCHW), absent)
-    assert "its weights are not in it" in found.reason
+    assert "its file lacks weights" in found.reason
 
 
 def test_progress() -> None:

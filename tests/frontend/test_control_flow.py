@@ -89,7 +89,7 @@ RUNS = {
                 co = Identity(c) so, w = Loop(k, , s) <{CARRIED}> }}> }}""",
         {}, 0, "", {"y": (4,)},
     ),
-    "the dearer branch of an If": (
+    "the more expensive branch of an If": (
         f"(float[4] x, bool c) => (float y) {{ y = If (c) <{BRANCHES}> }}", {}, 8, "upper", {"y": (4,)},
     ),
     "the branch that a value takes": (

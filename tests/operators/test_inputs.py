@@ -41,7 +41,7 @@ def test_its_operators_are_known() -> None:
     assert ROLES.keys() <= FORMULAS.keys() | UNCOUNTABLE.keys()
 
 
-@pytest.mark.parametrize("key", ROLES)
+@pytest.mark.parametrize("key", sorted(ROLES))
 def test_names(key: str) -> None:
     names = INPUTS[key]
     for place, role in ROLES[key].items():

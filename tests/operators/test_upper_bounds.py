@@ -22,4 +22,4 @@ def test_row(text, bound) -> None:
     report = onnxcost.estimate(model(text, opset=20))
     assert report.complete
     assert report.bound == bound
-    assert any("the most that it can be" in warning for warning in report.warnings) == bool(bound)
+    assert any("its upper bound is counted" in warning for warning in report.warnings) == bool(bound)
