@@ -120,6 +120,6 @@ def listen_to_parent(inbox: queue.SimpleQueue[object], at_end: Callable[[], obje
     try:
         while True:
             inbox.put(pickle.load(sys.stdin.buffer))
-    except (EOFError, pickle.UnpicklingError):
+    except Exception:  # the end, or a read that the system refuses: of either kind there are many
         at_end()
         os._exit(1)

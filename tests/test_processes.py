@@ -58,3 +58,19 @@ def test_other_threads_have_no_signals_to_wait_for() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+UNREADABLE = """
+import pickle, queue
+from onnxcost.processes import listen_to_parent
+
+def load(_): raise OSError(5, "Input/output error")
+
+pickle.load = load
+listen_to_parent(queue.SimpleQueue(), lambda: print("end", flush=True))
+"""
+
+
+def test_a_process_that_cannot_read_its_parent_ends() -> None:
+    ended = subprocess.run((sys.executable, "-c", UNREADABLE), capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "end\n")

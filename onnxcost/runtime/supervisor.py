@@ -142,6 +142,9 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
             raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
         if message is _CLOSED:
             return
+        if isinstance(message, Exception):
+            # The child may be alive, and wait for what nobody will say.
+            raise MeasurementError(f"what the process that runs the model says cannot be read: {message}") from None
         if message is not _NOTHING:
             yield message
 
@@ -150,8 +153,10 @@ def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
     try:
         while True:
             inbox.put(pickle.load(pipe))
-    except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+    except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of a message
         inbox.put(_CLOSED)
+    except Exception as error:
+        inbox.put(error)
 
 
 def _last_words(code: int, errors: IO[bytes]) -> str:

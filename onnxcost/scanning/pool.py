@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """There is a process for each core: libraries need no threads besides, and each thread takes memory."""
-START_SECONDS = 60
+START_SECONDS, END_SECONDS = 60, 5
 POLL_SECONDS = 0.2
 _CLOSED = object()
 
@@ -177,7 +177,10 @@ class Worker:
 
     def _end(self) -> str:
         """How the process ended, and its last words."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:  # it waits for its next task, and what it said did not arrive
+            return "what the process that counted it says cannot be read"
         if was_killed(code):
             return "the process that counted it was killed, most likely because the machine has too little memory for it"
         self._errors.seek(0)

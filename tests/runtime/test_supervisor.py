@@ -196,3 +196,14 @@ def test_only_the_time_that_is_waited_counts(monkeypatch: pytest.MonkeyPatch) ->
     assert next(heard) == "first"
     now[0] = 100.0
     assert next(heard) == "second"
+
+
+def test_a_living_child_that_cannot_be_read_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pipe that the system refuses to read: the child waits for the next message, which nobody sends."""
+    refused = OSError(errno.EIO, os.strerror(errno.EIO))
+    monkeypatch.setattr(supervisor.pickle, "load", lambda _: (_ for _ in ()).throw(refused))
+    with pytest.raises(
+        MeasurementError, match=r"what the process that runs the model says cannot be read: .*Input/output error"
+    ):
+        asked(monkeypatch, tmp_path, WAITS)
+    assert children() == []

@@ -30,6 +30,7 @@ def crashed(): os.kill(os.getpid(), signal.SIGUSR1)
 def exits(): os.write(2, b"Traceback ...\\nImportError: no module\\n"); os._exit(3)
 def garbled(): os.write(1, b"no pickle"); os._exit(0)
 def hangs(): sys.stdin.buffer.read()
+def deaf(): os.write(1, b"no pickle"); sys.stdin.buffer.read()
 def fine(): return f"{os.getpid()} {number}"
 def sees(): return str(os.path.exists(task.source.removeprefix("sees-")))
 
@@ -130,3 +131,11 @@ def test_where_the_system_refuses_all_processes_is_one_line(owner: str, what: st
     monkeypatch.setattr(getattr(pool, owner), what, refused)
     with pytest.raises(InputError, match=r"^no process to count in can be started: Too many open files$"):
         answers("fine-1", jobs=4)
+
+
+def test_a_living_process_that_cannot_be_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for its next task, and would do so for ever."""
+    monkeypatch.setattr(pool, "END_SECONDS", 0.2)
+    ((_, answer),) = answers("deaf")
+    assert (answer.status, answer.reason) == ("unfinished", "what the process that counted it says cannot be read")
+    assert psutil.Process().children() == []
