@@ -25,6 +25,7 @@ REFUSED = {
     "towers of many Ifs": "nest subgraphs deeper than a file can store",
     "towers of Ifs, both branches, more": "so often that they become 131,071 nodes",
     "a long name that functions repeat": "so often that they become 32,000 nodes of 1,6",
+    "an STFT": "would be -999999999",
     "strings normalized": "no tensor has more than 64",
     "a Unique": "no tensor has more than 64",
     "a long chain of shape arithmetic": "6 elements do not make [6002, 9003]",

@@ -27,7 +27,6 @@ HOMES = ("formulas", "operators")
 EXCEPTIONS: Mapping[str, str] = {
     "ort_optimizer": "what onnxruntime's passes and kernels take",
     "analysis.dtypes": "what onnxruntime takes along into the integers",
-    "analysis.memory": "what onnxruntime fuses and runs in place",
     "hardware.memory_fit": "which weights onnxruntime's kernels copy",
     "comparison.differences": "nodes in a row, not a set",
     "conventions": "what the libraries that a convention reproduces have hooks for",
