@@ -30,4 +30,4 @@ def read_graph(
     trace: Trace | None = None,
 ) -> Graph:
     """The graph of a model with every shape that can be known. Arguments and errors as in ``onnxcost.estimate``."""
-    return lower(skeleton, infer_shapes(skeleton.model, shapes, dims, values, trips, formulas, trace))
+    return lower(skeleton, infer_shapes(skeleton.model, shapes, dims, values, trips, formulas, trace, skeleton.path))

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from math import prod
+from typing import TYPE_CHECKING
 
 from onnxcost.errors import ModelError
-from onnxcost.frontend.values import MAX_RANK, Step
+from onnxcost.frontend.values import MAX_RANK, Step, array_of
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
 
 
 class Contradiction(ModelError):
-    """A node that cannot be with the shapes that it gets."""
+    """A node that cannot be with the shapes that it gets.
+
+    ``step`` is that node, ``node`` the one of the graph that it is or is in, at ``position`` in the order of execution.
+    """
+
+    def __init__(self, message: str, step: Step | None = None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.node: NodeProto | None = None
+        self.position = 0
 
 
 def check_reshape(step: Step) -> None:
@@ -85,4 +99,54 @@ def refuse_contradiction(step: Step, message: str) -> None:
         return
     what = " ".join(message.replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").split())
     reads = ", ".join(f"{value.name} {list(value.dims or ())}" for value in step.inputs if value is not None)
-    raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads})")
+    raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads})", step)
+
+
+def mismatches(step: Step) -> list[tuple[int, int]]:
+    """Sizes that such a node gets, each with one that it could be made for: what a constant has, or another input."""
+    shapes = [
+        ([dim for dim in value.dims if isinstance(dim, int)], value.is_constant)
+        for value in step.inputs
+        if value is not None and value.dims
+    ]
+    pairs: dict[tuple[int, int], None] = {}
+    operator = step.node.op_type
+    if operator == "Reshape" and shapes:
+        pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
+    if operator in _SLIDING and shapes:
+        window = next((list(a.ints) for name, a in step.attributes.items() if name == "kernel_shape"), shapes[-1][0][2:])
+        pairs.update(((room, size), None) for room, size in zip(shapes[0][0][2:], window, strict=False) if room < size)
+    for (index, (mine, is_mine)), (other, (theirs, is_theirs)) in permutations(enumerate(shapes), 2):
+        if is_mine and not is_theirs:
+            continue
+        aligned = [*zip(reversed(mine), reversed(theirs), strict=False), *zip(mine, theirs, strict=False)]
+        if operator in ("MatMul", "Gemm", "MatMulInteger") and index < other:
+            aligned = [(mine[-1], theirs[-2] if len(theirs) > 1 else theirs[-1]), (mine[-1], theirs[-1])]
+        elif operator.startswith("Conv") and is_theirs:
+            aligned = [(mine[1], size) for size in theirs[:2] if len(mine) > 1]
+        pairs.update(((got, wanted), None) for got, wanted in aligned if got != wanted)
+    return list(pairs)[:_MOST_PAIRS]
+
+
+_MOST_PAIRS = 12
+
+
+def _elements(step: Step, got: int) -> list[tuple[int, int]]:
+    """What a Reshape gets, and how many elements its target has, or what they must be a multiple of."""
+    target = step.inputs[1] if len(step.inputs) > 1 else None
+    array = array_of(target.tensor) if target is not None and target.tensor is not None else None
+    sizes = (
+        array.ravel().tolist()
+        if array is not None
+        else list(step.attributes["shape"].ints)
+        if "shape" in step.attributes
+        else []
+    )
+    dims = step.inputs[0].dims if step.inputs[0] is not None else None
+    whole = [dims[i] if not size and dims and i < len(dims) else size for i, size in enumerate(sizes)]
+    wanted = prod(size for size in whole if isinstance(size, int) and size != -1)
+    if wanted <= 0 or wanted == got:
+        return []
+    if -1 not in sizes:
+        return [(got, wanted)]
+    return [(got, wanted * times) for times in (-(-got // wanted), got // wanted) if times > 0 and wanted * times != got]

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend.assumptions import OpenDims
 from onnxcost.frontend.bodies import Body, ShapedModel
 from onnxcost.frontend.constant_folding import can_fold, is_repeatable
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
-from onnxcost.frontend.dims import bind_inputs, describe_assumptions, fill_containers, make_given_values, merge_given_shapes
+from onnxcost.frontend.dims import fill_containers, make_given_values, merge_given_shapes
+from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference
-from onnxcost.frontend.normalize import in_execution_order, names_in_bodies, normalize
+from onnxcost.frontend.normalize import Reads, in_execution_order, names_in_bodies, normalize
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
-from onnxcost.graph import Caveat
+from onnxcost.graph import BoundDim, Caveat
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -43,38 +45,47 @@ def infer_shapes(
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable = MappingProxyType({}),
     trace: Trace | None = None,
+    path: str = "",
 ) -> ShapedModel:
     """The model with every shape that can be known. Arguments as in ``onnxcost.estimate``; of the formulas only the shape
-    rules are used.
+    rules are used. ``path`` is the model's file, beside which a description of it may lie, or "".
 
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalize(model)
     inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas)
-    found = ShapedModel(model, opsets, inference, trips or {})
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     given = make_given_values(inputs, values or {})
     shapes = merge_given_shapes(inputs, given, shapes or {})
-    found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
-    for value, info in zip(found.inputs, inputs, strict=True):
-        value.learn(info.type)
     fed = trace.values if trace is not None else {}
-    lengths, dims = fill_containers(found.inputs, {**fed, **(values or {})}, dims or {})
-    found.dims = (*bind_inputs(inputs, shapes, dims), *lengths)
-    scope: Scope = {}
-    for value, info in zip(found.inputs, inputs, strict=True):
-        if info.type.HasField("tensor_type"):
+    reads: Reads = {}
+
+    def new_model() -> ShapedModel:
+        found = ShapedModel(model, opsets, inference, trips or {}, reads=reads)
+        found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
+        for value, info in zip(found.inputs, inputs, strict=True):
             value.learn(info.type)
-        _define(scope, info.name, value, "an input of the graph")
-    if trace is not None:
-        apply_trace(found, trace, make_given_values(inputs, fed))
-    try:
+        return found
+
+    _, dims = fill_containers(new_model().inputs, {**fed, **(values or {})}, asked := dims or {})
+    open_dims = OpenDims(inputs, shapes, dims, model, path)
+
+    def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
+        found = new_model()
+        lengths, _ = fill_containers(found.inputs, {**fed, **(values or {})}, asked)
+        found.dims = (*bound, *lengths)
+        scope: Scope = {}
+        for value, info in zip(found.inputs, inputs, strict=True):
+            _define(scope, info.name, value, "an input of the graph")
+        if trace is not None:
+            apply_trace(found, trace, make_given_values(inputs, fed))
         _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
-    except Contradiction as contradiction:
-        raise ModelError(f"{contradiction}{describe_assumptions(found.dims)}") from None
-    found.outputs = _outputs(graph, scope, "the graph")
+        found.outputs = _outputs(graph, scope, "the graph")
+        return found
+
+    found = fit(open_dims, graph, shape, reads)
     found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
     _refuse_unknown_loops(found)
     return found
@@ -108,26 +119,32 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
     hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
-    for position, node in enumerate(in_execution_order(graph, scope, found.reads)):
-        step = _step(node, position, scope, prefix, ran)
-        if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
-            CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
-            learn_from_run(step)
-        else:
-            read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
-            found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
-            if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
-                SEQUENCES[step.node.op_type](step, found.opsets)
-                found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
-            learn_from_run(step)
-            _settle(step, found)
-            if step.has_subgraph:
-                run_modifiers(step, _body(scope, found), steps)
-            steps.append(step)
-        for output, name in zip(step.outputs, node.output, strict=True):
-            if output is not None:
-                _hold(output, found)
-                _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+    order = in_execution_order(graph, scope, found.reads)
+    position = 0
+    try:
+        for position, node in enumerate(order):
+            step = _step(node, position, scope, prefix, ran)
+            if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
+                CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
+                learn_from_run(step)
+            else:
+                read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
+                found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
+                if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
+                    SEQUENCES[step.node.op_type](step, found.opsets)
+                    found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
+                learn_from_run(step)
+                _settle(step, found)
+                if step.has_subgraph:
+                    run_modifiers(step, _body(scope, found), steps)
+                steps.append(step)
+            for output, name in zip(step.outputs, node.output, strict=True):
+                if output is not None:
+                    _hold(output, found)
+                    _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+    except Contradiction as contradiction:
+        contradiction.node, contradiction.position = order[position], position
+        raise
 
 
 def _hold(output: Value, found: ShapedModel) -> None:

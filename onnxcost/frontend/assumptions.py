@@ -1,0 +1,314 @@
+"""The open dims of a model's inputs: those given, those that follow from them, and those assumed by their role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from onnxcost.errors import InputError
+from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
+from onnxcost.frontend.roles import DimRole, ModelRoles, sizes_of
+from onnxcost.graph import BoundDim, option_text
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TypeProto, ValueInfoProto
+
+
+_NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
+"""What exporters write for a dim that they know nothing of: two of the same are not the same size."""
+_SHARED = frozenset({"batch", "tokens", "frames", "height", "width", "samples", "nodes", "edges", "past", "channels"})
+"""Of these roles all dims of a model are usually of one size."""
+PROMPT, CACHED = 128, 128
+"""Tokens of a prefill, and those in the cache of a decode step."""
+
+
+class Choice(NamedTuple):
+    """The size of a dim: ``source`` is as in BoundDim, ``reason`` why it is that."""
+
+    value: int
+    source: str
+    reason: str
+
+
+@dataclass(slots=True)
+class OpenDim:
+    """A dim without a size: a symbol, wherever it stands, or ``input[axis]``.
+
+    ``group`` is the same for what is one size in all inputs of a family, as in ``past_key_values.0.key`` and ``….1.key``;
+    ``part`` says whether it is a matter of the encoder or the decoder.
+    """
+
+    name: str
+    places: tuple[tuple[str, int], ...]
+    role: DimRole
+    group: str
+    is_symbol: bool
+    part: str = ""
+
+
+class OpenDims:
+    """The open dims of ``inputs``, and what is given of them: ``shapes`` by input, ``dims`` by symbol.
+
+    Raises InputError for a name or a rank that the model does not have, for a fixed dim given otherwise and for a symbol given
+    twice with two values. The types of ``inputs`` are written to.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[ValueInfoProto],
+        shapes: Mapping[str, Sequence[int]],
+        dims: Mapping[str, int],
+        model: ModelProto | None = None,
+        path: str = "",
+    ) -> None:
+        self.inputs, self.by_name = inputs, {value.name: value for value in inputs}
+        _refuse_unknown(shapes, self.by_name, "input")
+        for value in inputs:
+            _clear_open(value.type)
+        self._given = _bind_given(self.by_name, shapes, dims)
+        self._slots = [
+            (dim, dim.dim_param or f"{value.name}[{axis}]", (value.name, axis), bool(dim.dim_param))
+            for value in inputs
+            for axis, dim in enumerate(dims_of(value))
+            if not dim.HasField("dim_value")
+        ]
+        symbols = [key for _, key, _, is_symbol in self._slots if is_symbol]
+        self.expressions = {key: names for key in symbols if (names := self._operands(key, symbols))}
+        self._virtual = [name for names in self.expressions.values() for name in names if name not in symbols]
+        _refuse_unknown(dims, dict.fromkeys((*symbols, *self._virtual)), "dim")
+        self._shaped = {f"{name}[{axis}]": size for name, shape in shapes.items() for axis, size in enumerate(shape)}
+        self._extra = _give_ranks(inputs, shapes)
+        self.roles = ModelRoles(model, inputs, path)
+        self.open = self._open_dims() if self._slots else {}
+        self._links = self._given_roles() if self._slots else {}
+
+    @staticmethod
+    def _operands(symbol: str, symbols: Sequence[str]) -> tuple[str, ...]:
+        names = operands(symbol)
+        return names if not is_hyphenated(symbol) or all(name in symbols for name in names) else ()
+
+    def _open_dims(self) -> dict[str, OpenDim]:
+        found: dict[str, OpenDim] = {}
+        for _, key, (name, axis), is_symbol in self._slots:
+            if key in found:
+                found[key].places += ((name, axis),)
+                continue
+            role = self.roles.role(self.by_name[name], axis, key if is_symbol else "")
+            group = f"{_family(name)}|{axis}|{_family(key) if is_symbol else ''}"
+            found[key] = OpenDim(key, ((name, axis),), role, group, is_symbol, _part(key if is_symbol else "", name))
+        for name in self._virtual:
+            found.setdefault(name, OpenDim(name, (), self.roles.role_of_symbol(name), name, True, _part(name, "")))
+        return found
+
+    def _given_roles(self) -> dict[tuple[str, str], tuple[int, str]]:
+        """By role and part what is given or fixed, and where."""
+        links: dict[tuple[str, str], tuple[int, str]] = {}
+        for dim in self.open.values():
+            size = self._given_size(dim.name)
+            if size is not None:
+                links.setdefault((dim.role.kind, dim.part), (size, dim.name))
+                links.setdefault((dim.group, ""), (size, dim.name))
+        for value in self.inputs:
+            sizes, is_integer = sizes_of(value), value.type.tensor_type.elem_type in (6, 7)
+            for axis, size in enumerate(sizes[:2]):
+                if size and ((len(sizes) == 2 and is_integer) or (len(sizes) == 4 and axis == 0)):
+                    kind = self.roles.role(value, axis).kind
+                    if kind in ("batch", "tokens"):
+                        links.setdefault((kind, _part("", value.name)), (size, value.name))
+        return links
+
+    def _given_size(self, key: str) -> int | None:
+        return self._given.get(key, self._shaped.get(key))
+
+    def bind(self, moved: Mapping[str, tuple[int, str]] | None = None) -> tuple[BoundDim, ...]:
+        """Writes a size into every open dim; returns the dims, with their sizes, that were open.
+
+        ``moved`` are sizes, with their reasons, that groups of assumed dims take in place of the usual ones.
+        """
+        if not self._slots:
+            return self._extra
+        chosen = self.choose(moved or {})
+        for dim, key, _, _ in self._slots:
+            dim.dim_value = chosen[key].value
+        named = [dim for dim in self.open.values() if dim.is_symbol]
+        unnamed = [dim for dim in self.open.values() if not dim.is_symbol]
+        return (*(self._bound(dim, chosen) for dim in (*named, *unnamed)), *self._extra)
+
+    def _bound(self, dim: OpenDim, chosen: Mapping[str, Choice]) -> BoundDim:
+        value, source, reason = chosen[dim.name]
+        if dim.is_symbol:
+            option = option_text("--dim", dim.name, *([value] if source == "given" else []))
+        else:
+            name = dim.places[0][0]
+            open_here = {axis for _, key, (other, axis), _ in self._slots if other == name and chosen[key].source == "assumed"}
+            sizes = ["N" if axis in open_here else size for axis, size in enumerate(sizes_of(self.by_name[name]))]
+            option = option_text("--shape", name, "x".join(map(str, sizes)))
+        return BoundDim(dim.name, value, source, option, dim.places, reason)
+
+    def choose(self, moved: Mapping[str, tuple[int, str]]) -> dict[str, Choice]:
+        """The size of each open dim."""
+        chosen = {name: Choice(size, "given", "") for name in self.open if (size := self._given_size(name)) is not None}
+        self._derive_operands(chosen)
+        totals = [dim for dim in self.open.values() if self._is_total(dim)]
+        later = {*self.expressions, *(dim.name for dim in totals)}
+        rest = [dim for dim in self.open.values() if dim.name not in chosen and dim.name not in later]
+        for dim in sorted(rest, key=lambda dim: dim.role.kind == "past"):
+            if dim.name not in chosen:
+                chosen[dim.name] = self._choose(dim, moved, chosen)
+        for _ in self.expressions:
+            for symbol, names in self.expressions.items():
+                if symbol not in chosen and all(name in chosen for name in names):
+                    value = evaluate(symbol, {name: chosen[name].value for name in names})
+                    chosen[symbol] = (
+                        Choice(value, "derived", "") if value is not None else self._choose(self.open[symbol], moved, chosen)
+                    )
+        for dim in totals:
+            if dim.name not in chosen:
+                chosen[dim.name] = self._total(dim, moved, chosen)
+        for symbol in self.expressions:  # of each other
+            if symbol not in chosen:
+                chosen[symbol] = self._choose(self.open[symbol], moved, chosen)
+        return chosen
+
+    def _derive_operands(self, chosen: dict[str, Choice]) -> None:
+        """What follows from an expression or a total that is given: the one part of it that is not."""
+        for symbol, names in self.expressions.items():
+            missing = [name for name in names if name not in chosen]
+            if symbol in chosen and len(missing) == 1:
+                known = {name: chosen[name].value for name in names if name in chosen}
+                size = solve(symbol, chosen[symbol].value, known, missing[0])
+                if size is not None:
+                    chosen[missing[0]] = Choice(size, "derived", f"from {symbol}")
+        parts = self._parts()
+        missing = [name for name in parts if name not in chosen]
+        for dim in self.open.values():
+            if self._is_total(dim) and dim.name in chosen and parts and missing:
+                left = chosen[dim.name].value - sum(chosen[name].value for name in parts if name in chosen)
+                if len(missing) == 1 and left >= 0:
+                    chosen[missing[0]] = Choice(left, "derived", f"from {dim.name}")
+
+    def _parts(self) -> list[str]:
+        """The dims that a total length is the sum of: new tokens, and those in the cache."""
+        parts = [dim for dim in self.open.values() if not self._is_total(dim) and dim.name not in self.expressions]
+        parts = [dim for dim in parts if "max" not in dim.name.lower() and dim.part != "encoder" and dim.places]
+        first = {dim.role.kind: dim.name for dim in reversed(parts) if dim.role.kind in ("past", "tokens")}
+        return list(first.values())
+
+    def _is_total(self, dim: OpenDim) -> bool:
+        """Whether the name is one like total_sequence_length, or the dim is that of a mask over the cache and new tokens."""
+        _, total, rest = dim.name.lower().partition("total")
+        is_mask = all("mask" in name.lower() for name, _ in dim.places) and dim.places
+        return bool((total and "seq" in rest) or (is_mask and dim.role.kind in ("tokens", "past") and self.has_past))
+
+    def _total(self, dim: OpenDim, moved: Mapping[str, tuple[int, str]], chosen: Mapping[str, Choice]) -> Choice:
+        if dim.group in moved:
+            return Choice(moved[dim.group][0], "assumed", moved[dim.group][1])
+        parts = {name: chosen[name].value for name in self._parts() if name in chosen}
+        if not any(self.open[name].role.kind == "tokens" for name in parts) and ("tokens", "") in self._links:
+            size, where = self._links["tokens", ""]
+            parts[where] = size
+        if not parts:
+            return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
+        return Choice(sum(parts.values()), "derived" if "total" in dim.name.lower() else "assumed", " + ".join(parts))
+
+    def _choose(self, dim: OpenDim, moved: Mapping[str, tuple[int, str]], chosen: Mapping[str, Choice]) -> Choice:
+        if dim.group in moved:
+            return Choice(moved[dim.group][0], "assumed", moved[dim.group][1])
+        kind, part = dim.role.kind, dim.part
+        for link in ((dim.group, ""), (kind, part), *([(kind, "")] if not part or kind == "batch" else [])):
+            if link in self._links and (link[0] in _SHARED or link[0] == dim.group):
+                size, where = self._links[link]
+                return Choice(size, "assumed", f"as {where}")
+        if kind == "past" or (kind == "tokens" and dim.part != "encoder" and self.has_past):
+            return self._step(dim, chosen)
+        return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
+
+    @property
+    def has_past(self) -> bool:
+        """Whether the inputs hold a cache of an open length."""
+        return any(dim.role.kind == "past" for dim in self.open.values())
+
+    def _step(self, dim: OpenDim, chosen: Mapping[str, Choice]) -> Choice:
+        """A prefill, with nothing in the cache; a decode step where the cache is given, or one token alone."""
+        of_past = [chosen[other.name] for other in self.open.values() if other.role.kind == "past" and other.name in chosen]
+        of_tokens = [chosen[d.name] for d in self.open.values() if d.role.kind == "tokens" and d.name in chosen]
+        takes_one = any(
+            self.open[name].role.kind == "past" for names in self.expressions.values() if len(names) == 1 for name in names
+        )
+        if dim.role.kind == "tokens":
+            if takes_one or any(choice.value for choice in of_past if choice.source != "assumed"):
+                return Choice(1, "assumed", "decode: one new token")
+            return Choice(dim.role.sizes[0], "assumed", f"prefill: a prompt of {dim.role.sizes[0]} tokens")
+        length = self._links.get(("tokens", ""), self._links.get(("tokens", "decoder"), (None, "")))[0]
+        if any(choice.value == 1 for choice in of_tokens) or (not of_tokens and length in (1, None)):
+            return Choice(CACHED, "assumed", f"decode: {CACHED} tokens in the cache")
+        return Choice(0, "assumed", "prefill: an empty cache")
+
+
+def dims_of(value: ValueInfoProto) -> Sequence[TypeProto]:
+    """The dims of an input."""
+    return value.type.tensor_type.shape.dim  # type: ignore[no-any-return]
+
+
+def _family(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _part(symbol: str, name: str) -> str:
+    text = symbol.lower() if re.search("encoder|decoder", symbol.lower()) else name.lower()
+    return "decoder" if text.startswith("decoder") else "encoder" if "encoder" in text else ""
+
+
+def _clear_open(type_: TypeProto) -> None:
+    """Opens the dims that an exporter wrote as -1 and takes away names that name nothing."""
+    for dim in type_.tensor_type.shape.dim:
+        if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
+            dim.Clear()
+
+
+def _give_ranks(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]) -> tuple[BoundDim, ...]:
+    """Writes the shapes that are given into the inputs that have not even a rank."""
+    found = []
+    for value in inputs:
+        tensor, shape = value.type.tensor_type, shapes.get(value.name)
+        if shape is None or tensor.HasField("shape"):
+            continue
+        for axis, size in enumerate(shape):
+            tensor.shape.dim.add().dim_value = size
+            option = option_text("--shape", value.name, "…")
+            found.append(BoundDim(f"{value.name}[{axis}]", size, "given", option, ((value.name, axis),)))
+    return tuple(found)
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            there = ", ".join(f"'{k}'" for k in known) or "none"
+            raise InputError(f"the model has no {what} '{name}': it has {there}")
+
+
+def _bind_given(
+    inputs: Mapping[str, ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
+) -> dict[str, int]:
+    given = dict(dims)
+    for name, shape in shapes.items():
+        type_ = inputs[name].type
+        if not type_.HasField("tensor_type"):
+            raise InputError(f"input '{name}' is a sequence or an optional: it has no shape")
+        if not type_.tensor_type.HasField("shape"):
+            continue
+        declared = dims_of(inputs[name])
+        if len(declared) != len(shape):
+            text = "x".join(map(str, shape)) or "scalar"
+            raise InputError(f"input '{name}' has {len(declared)} dims, the shape given has {len(shape)}: {text}")
+        for index, (dim, size) in enumerate(zip(declared, shape, strict=True)):
+            if dim.HasField("dim_value") and dim.dim_value != size:
+                raise InputError(f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, {size} was given")
+            if dim.dim_param and given.setdefault(dim.dim_param, size) != size:
+                raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, by '{name}', as {size}")
+    for name, size in [*given.items(), *((name, size) for name, shape in shapes.items() for size in shape)]:
+        if size < 0:
+            raise InputError(f"'{name}' was given the size {size}: a dim is 0 or more")
+    return given

@@ -1,0 +1,161 @@
+"""The search for sizes that fit: where a node cannot be with what was assumed, the next sensible sizes are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from heapq import heappop, heappush
+from itertools import count
+from math import log2
+from time import process_time
+from typing import TYPE_CHECKING, TypeVar
+
+from onnxcost.errors import ModelError
+from onnxcost.frontend.contradictions import Contradiction, mismatches
+from onnxcost.frontend.dims import describe_assumptions
+from onnxcost.frontend.normalize import Reads, names_in_bodies
+from onnxcost.graph import BoundDim
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
+
+    from onnxcost.frontend.assumptions import OpenDim, OpenDims
+
+
+MOST_TRIES, MOST_SECONDS = 120, 2.5
+"""Bounds of the search: sizes that are tried, and seconds of the processor before the last try begins."""
+
+Moved = Mapping[str, tuple[int, str]]
+"""By the group of dims: a size other than the usual one, and why."""
+T = TypeVar("T")
+
+
+def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim, ...]], T], reads: Reads) -> T:
+    """What ``shape`` makes of the first sizes of the open dims that it does not raise Contradiction for.
+
+    Raises ModelError for what none of the sizes fits.
+    """
+    bound = open_dims.bind()
+    try:
+        return shape(bound)
+    except Contradiction as contradiction:
+        first = contradiction
+    started, tries = process_time(), 0
+    search = _Search(open_dims, graph, reads)
+    search.add({}, first, 0.0)
+    seen: set[frozenset[tuple[str, int]]] = {frozenset()}
+    slowest = 0.0
+    while search.waiting and tries < MOST_TRIES and process_time() - started + slowest < MOST_SECONDS:
+        moved, cost = search.next()
+        if (key := frozenset((group, size) for group, (size, _) in moved.items())) in seen:
+            continue
+        seen.add(key)
+        before, tries = process_time(), tries + 1
+        try:
+            return shape(open_dims.bind(moved))
+        except Contradiction as contradiction:
+            search.add(moved, contradiction, cost)
+        slowest = max(slowest, process_time() - before)
+    tried = f"; of the other sizes {tries} were tried, and none fits" if tries else ""
+    raise ModelError(f"{first}{tried}{describe_assumptions(bound)}") from None
+
+
+class _Search:
+    """What to try next: first what got furthest through the graph, and of that the smallest change."""
+
+    def __init__(self, open_dims: OpenDims, graph: GraphProto, reads: Reads) -> None:
+        self._open_dims, self._reads = open_dims, reads
+        self._made_by = {name: node for node in graph.node for name in node.output}
+        self._order = count()
+        self.waiting: list[tuple[int, float, int, Moved]] = []
+
+    def next(self) -> tuple[Moved, float]:
+        _, cost, _, moved = heappop(self.waiting)
+        return moved, cost
+
+    def add(self, moved: Moved, contradiction: Contradiction, cost: float) -> None:
+        """What could be done about the contradiction that the sizes ``moved`` led to."""
+        if contradiction.step is None or contradiction.node is None:
+            return
+        reason = f"the first that fits {contradiction.step.name}"
+        sizes = {name: choice.value for name, choice in self._open_dims.choose(moved).items() if choice.source == "assumed"}
+        dims = self._taking_part(contradiction, sizes)
+        pairs = mismatches(contradiction.step)
+        for extra, changes in _moves(dims, sizes, pairs):
+            changed = {**moved, **{group: (size, reason) for group, size in changes.items()}}
+            heappush(self.waiting, (-contradiction.position, cost + extra, next(self._order), changed))
+
+    def _taking_part(self, contradiction: Contradiction, sizes: Collection[str]) -> dict[str, OpenDim]:
+        """By their groups the assumed dims of the inputs that the node depends on, the nearest one first."""
+        node = contradiction.node
+        assert node is not None
+        waiting, seen = [*node.input, *names_in_bodies(node, self._reads)], set[str]()
+        found: dict[str, OpenDim] = {}
+        by_input: dict[str, list[OpenDim]] = {}
+        for dim in self._open_dims.open.values():
+            for name in {name for name, _ in dim.places}:
+                by_input.setdefault(name, []).append(dim)
+        for name in waiting:
+            if name in seen:
+                continue
+            seen.add(name)
+            for dim in by_input.get(name, ()):
+                for part in (dim.name, *self._open_dims.expressions.get(dim.name, ())):
+                    if part in sizes:
+                        found.setdefault(self._open_dims.open[part].group, self._open_dims.open[part])
+            if (made := self._made_by.get(name)) is not None:
+                waiting += [*made.input, *names_in_bodies(made, self._reads)]
+        return found
+
+
+_PENALTY: Mapping[str, float] = {"batch": 6.0, "channels": -0.5, "past": 0.5, "samples": 1.0}
+
+
+def _moves(
+    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], pairs: list[tuple[int, int]]
+) -> Iterator[tuple[float, dict[str, int]]]:
+    """Other sizes of the dims, each with how little sensible it is. ``pairs`` are what the node gets and what it wants."""
+    by_kind = {dim.role.kind: (group, sizes[dim.name]) for group, dim in dims.items()}
+    square = [by_kind[kind] for kind in ("height", "width", "depth") if kind in by_kind and len(by_kind) > 1]
+    for got, wanted in pairs:
+        for group, dim in dims.items():
+            size, penalty = sizes[dim.name], _PENALTY.get(dim.role.kind, 0.0)
+            if size == got:
+                yield penalty, {group: wanted}
+            if size + wanted - got > 0:
+                yield 1.5 + penalty, {group: size + wanted - got}
+            if got > 0 and size > 0:
+                for rough, near in _near(size * wanted / got, dim.role.kind):
+                    yield 1 + rough + penalty, {group: near}
+        for power in range(2, len(square) + 1):
+            scale = (wanted / got) ** (1 / power) if got > 0 and wanted > 0 else 1
+            for rough, near in _near(square[0][1] * scale, "height"):
+                factor = near / square[0][1] if square[0][1] else 1
+                yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+    for group, dim in dims.items():
+        for size in dim.role.sizes:
+            if size != sizes[dim.name]:
+                change = abs(log2(max(size, 1) / max(sizes[dim.name], 1)))
+                extra = 1.0 if len(square) > 1 and dim.role.kind in ("height", "width", "depth") else 0.0
+                if dim.role.kind == "samples":  # of all lengths only a few are in use
+                    yield 0.3 + 0.1 * change, {group: size}
+                yield 3 + change + extra + _PENALTY.get(dim.role.kind, 0.0), {group: size}
+    if len(square) > 1:
+        group, size = square[0]
+        for other in dims[group].role.sizes:
+            yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)
+
+
+def _near(size: float, kind: str) -> list[tuple[float, int]]:
+    """Whole sizes near one that was worked out, with how rough they are: for the sides of images, round ones first."""
+    if not 0.5 <= size < 2**31:
+        return []
+    exact = abs(size - round(size)) < 1e-9
+    found: dict[int, float] = {round(size): 0.0 if exact else 0.4}
+    if kind in ("height", "width", "depth", "samples") or not exact:
+        for step in (32, 16, 14, 8):
+            rounded = round(size / step) * step
+            if rounded > 0 and abs(rounded - size) <= 0.04 * size:
+                found.setdefault(rounded, 0.2 if not exact else 0.5)
+    if not exact:
+        found.setdefault(int(size) + (int(size) == round(size)), 0.6)
+    return [(rough, near) for near, rough in found.items()]
