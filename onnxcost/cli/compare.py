@@ -236,7 +236,7 @@ def compare(
     if sort is not None:
         find_metric(sort)
     given = ComparisonInputs(
-        options.parse_pairs("--shape", SHAPE, shapes, options.parse_shape),
+        options.parse_shapes(shapes),
         options.parse_pairs("--dim", DIM, dims, options.parse_size),
         options.parse_pairs("--value", VALUE, values, options.parse_value),
         measuring.inputs,

@@ -146,8 +146,11 @@ def _check_names(scan: Scan, given: Mapping[str, Mapping[str, object]]) -> Itera
     reports = [row.result.report for row in scan.rows if row.result.report]
     inputs = {each.get("name") for report in reports for each in report["inputs"]}
     dims = {each.get("name") for report in reports for each in report["dims"]}
+    shaped = {str(name).rpartition("[")[0] for name in dims}
+    shapes = [each.get("shape") for report in reports for each in report["inputs"]]
+    shaped |= {"" for shape in shapes if shape and tuple(shape) == given["shapes"].get("")}
     for option, names, known in (
-        ("--shape", given["shapes"], inputs),
+        ("--shape", given["shapes"], inputs | shaped),
         ("--dim", given["dims"], dims),
         ("--value", given["values"], inputs),
     ):
@@ -225,7 +228,7 @@ def scan(
     check_folder(resume)
     _refuse_run_options(run, sort)
     given: dict[str, Mapping[str, Any]] = {
-        "shapes": options.parse_pairs("--shape", SHAPE, shapes, options.parse_shape),
+        "shapes": options.parse_shapes(shapes),
         "dims": options.parse_pairs("--dim", DIM, dims, options.parse_size),
         "values": options.parse_pairs("--value", VALUE, values, options.parse_value),
     }

@@ -80,6 +80,8 @@ def load_sources(sources: Sequence[LabeledSource], given: ComparisonInputs = Com
             results.append(Broken(source.label, str(error)))
     for option, kind in _OPTIONS:
         known = {name for own in taken for name in getattr(own, kind)}
+        if kind == "shapes" and any(shape == given.shapes.get("") for own in taken for shape in own.shapes.values()):
+            known.add("")
         if unknown := [name for name in getattr(given, kind) if name not in known]:
             raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
     return results

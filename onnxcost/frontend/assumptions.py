@@ -32,6 +32,9 @@ class Choice(NamedTuple):
     reason: str
 
 
+_GIVEN = Choice(0, "given", "")
+
+
 @dataclass(slots=True)
 class OpenDim:
     """A dim without a size: a symbol, wherever it stands, or ``input[axis]``.
@@ -224,6 +227,22 @@ class OpenDims:
         if kind == "past" or (kind == "tokens" and dim.part != "encoder" and self.has_past):
             return self._step(dim, chosen)
         return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
+
+    def notes(self) -> list[str]:
+        """What of a language model's two phases is counted where that was assumed, and how the other one is."""
+        chosen = self.choose({}) if self._slots and self.has_past else {}
+        named = [dim for dim in self.open.values() if dim.is_symbol and chosen.get(dim.name, _GIVEN).source == "assumed"]
+        tokens = next((dim.name for dim in named if "prefill" in chosen[dim.name].reason and chosen[dim.name].value), "")
+        past = next((dim.name for dim in named if dim.role.kind == "past" and not chosen[dim.name].value), "")
+        if not (tokens and past):
+            return []
+        options = f"{option_text('--dim', tokens, 1)} {option_text('--dim', past, CACHED)}"
+        return [f"a prefill of {chosen[tokens].value} tokens is counted; {options} counts a decode step"]
+
+    @property
+    def has_assumed(self) -> bool:
+        """Whether anything is assumed."""
+        return bool(self._slots) and any(choice.source == "assumed" for choice in self.choose({}).values())
 
     @property
     def has_past(self) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxcost.errors import InputError
-from onnxcost.frontend.bodies import known_value
+from onnxcost.frontend.bodies import FLOAT, known_value
+from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.reader import ModelSource, read_skeleton
-from onnxcost.frontend.values import MANY, Value
+from onnxcost.frontend.values import MANY, Value, tensor_type
 from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:
-    from onnx import TensorProto, TypeProto, ValueInfoProto
+    from onnx import GraphProto, TensorProto, TypeProto, ValueInfoProto
 
 
 SHOWN = 20
@@ -135,27 +136,98 @@ def merge_given_shapes(
 T = TypeVar("T")
 
 
-class InputNames(NamedTuple):
-    """The inputs of a model, and the symbols of its dims, lengths of sequences among them."""
-
-    inputs: frozenset[str]
-    dims: frozenset[str]
-
-
 def select_known(source: ModelSource, given: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:  # type: ignore[valid-type]
-    """What of ``given`` the model has a name for: in "dims" that of a dim, in what else there is that of an input."""
-    inputs, dims = input_names(source)
-    return {
-        kind: {name: said for name, said in each.items() if name in (dims if kind == "dims" else inputs)}
-        for kind, each in given.items()
-    }
-
-
-def input_names(source: ModelSource) -> InputNames:  # type: ignore[valid-type]
-    """The names in the model at ``source``; raises as ``read_skeleton`` does."""
+    """What of ``given`` the model has a name for: in "dims" that of a dim, in what else there is that of an input; and a shape
+    without a name where it fits. Raises as ``read_skeleton`` does.
+    """
     graph = read_skeleton(source).model.graph
-    stored = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
+    inputs = fed_inputs(graph)
+    names = {value.name for value in inputs}
     symbols = {dim.dim_param for value in inputs for dim in value.type.tensor_type.shape.dim if dim.dim_param}
-    lengths = {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
-    return InputNames(frozenset(value.name for value in inputs), frozenset(symbols | lengths))
+    dims = {part for symbol in symbols for part in (symbol, *operands(symbol))}
+    dims |= {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
+    known = {
+        kind: {name: each[name] for name in each if name in (dims if kind == "dims" else names)} for kind, each in given.items()
+    }
+    for name, shape in given.get("shapes", {}).items():
+        if not name and len(fitting := _fitting_inputs(inputs, shape)) == 1:  # type: ignore[arg-type]  # T is a shape here
+            known["shapes"].setdefault(fitting[0], shape)
+        elif name not in names and name in _made_in(graph):
+            known["shapes"][name] = shape
+    return known
+
+
+def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """The inputs of a graph that are no constants with a default of that name."""
+    stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
+    return [value for value in graph.input if value.name not in stored]
+
+
+def _made_in(graph: GraphProto) -> set[str]:
+    return {name for node in graph.node for name in node.output}
+
+
+def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:  # type: ignore[valid-type]
+    """``shapes``, the one without a name under that of the input that it fits.
+
+    Raises InputError where it fits none or several, and as ``read_skeleton`` does.
+    """
+    found = {name: shape for name, shape in shapes.items() if name}
+    if len(found) == len(shapes):
+        return found
+    inputs, shape = fed_inputs(read_skeleton(source).model.graph), shapes[""]
+    fitting, text = _fitting_inputs(inputs, shape), "x".join(map(str, shape))
+    if len(fitting) != 1:
+        there = ", ".join(_describe(value) for value in inputs if not fitting or value.name in fitting) or "it has none"
+        if fitting:
+            raise InputError(f"--shape {text} fits {len(fitting)} inputs: {there}; say which: --shape INPUT={text}")
+        raise InputError(f"--shape {text} fits no input of the model: {there}")
+    if fitting[0] in found:
+        raise InputError(f"--shape {text} is for the input '{fitting[0]}', which was given a shape by its name as well")
+    return {**found, fitting[0]: shape}
+
+
+def _describe(value: ValueInfoProto) -> str:
+    """``'image' (?x3x224x224)``."""
+    dims = value.type.tensor_type.shape.dim
+    return f"'{value.name}' ({'x'.join(str(dim.dim_value) if dim.dim_value > 0 else '?' for dim in dims) or 'scalar'})"
+
+
+def _fitting_inputs(inputs: Sequence[ValueInfoProto], shape: Sequence[int]) -> list[str]:
+    """The inputs that a shape fits; of these those with open dims, if there are any."""
+    fitting, is_open = [], set()
+    for value in inputs:
+        tensor = value.type.tensor_type
+        sizes = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in tensor.shape.dim]
+        has_rank = tensor.HasField("shape")
+        if value.type.HasField("tensor_type") and (
+            not has_rank or (len(sizes) == len(shape) and all(a in (None, b) for a, b in zip(sizes, shape, strict=True)))
+        ):
+            fitting.append(value.name)
+            if not has_rank or None in sizes:
+                is_open.add(value.name)
+    return [name for name in fitting if name in is_open] or fitting
+
+
+def split_shapes(
+    graph: GraphProto, inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, Sequence[int]], dict[str, TypeProto]]:
+    """The shapes of inputs, and as types those of what nodes make. A name that is neither stays with the inputs."""
+    names = {value.name for value in inputs}
+    others = {name for name in shapes if name not in names}
+    others &= _made_in(graph) if others else set()
+    types = {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)} if others else {}
+    of_inputs = {name: shape for name, shape in shapes.items() if name not in others}
+    return of_inputs, {name: tensor_type(types.get(name) or FLOAT, shapes[name]) for name in others}
+
+
+def check_fixed(fixed: Mapping[str, TypeProto], values: Mapping[str, Value]) -> list[BoundDim]:
+    """The dims of outputs whose shapes were given. Raises InputError for one whose shape the graph gives itself."""
+    dims = []
+    for name, type_ in fixed.items():
+        given, found = [dim.dim_value for dim in type_.tensor_type.shape.dim], values[name].dims
+        if found is None or list(found) != given:
+            raise InputError(f"'{name}' was given the shape {given}, and by the graph it has {list(found or ())}")
+        option = option_text("--shape", name, "…")
+        dims += [BoundDim(f"{name}[{axis}]", size, "given", option) for axis, size in enumerate(given)]
+    return dims

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from math import log2
@@ -10,7 +10,7 @@ from time import process_time
 from typing import TYPE_CHECKING, TypeVar
 
 from onnxcost.errors import ModelError
-from onnxcost.frontend.contradictions import Contradiction, mismatches
+from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import describe_assumptions
 from onnxcost.frontend.normalize import Reads, names_in_bodies
 from onnxcost.graph import BoundDim
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MOST_TRIES, MOST_SECONDS = 120, 2.5
 """Bounds of the search: sizes that are tried, and seconds of the processor before the last try begins."""
+
+_LONGEST = 48
+"""Characters of a node's name that a reason has."""
 
 Moved = Mapping[str, tuple[int, str]]
 """By the group of dims: a size other than the usual one, and why."""
@@ -76,11 +79,11 @@ class _Search:
         """What could be done about the contradiction that the sizes ``moved`` led to."""
         if contradiction.step is None or contradiction.node is None:
             return
-        reason = f"the first that fits {contradiction.step.name}"
+        name = contradiction.step.name
+        reason = f"the first that fits {name if len(name) <= _LONGEST else f'…{name[-_LONGEST:]}'}"
         sizes = {name: choice.value for name, choice in self._open_dims.choose(moved).items() if choice.source == "assumed"}
         dims = self._taking_part(contradiction, sizes)
-        pairs = mismatches(contradiction.step)
-        for extra, changes in _moves(dims, sizes, pairs):
+        for extra, changes in _moves(dims, sizes, contradiction.pairs):
             changed = {**moved, **{group: (size, reason) for group, size in changes.items()}}
             heappush(self.waiting, (-contradiction.position, cost + extra, next(self._order), changed))
 
@@ -111,7 +114,7 @@ _PENALTY: Mapping[str, float] = {"batch": 6.0, "channels": -0.5, "past": 0.5, "s
 
 
 def _moves(
-    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], pairs: list[tuple[int, int]]
+    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], pairs: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[float, dict[str, int]]]:
     """Other sizes of the dims, each with how little sensible it is. ``pairs`` are what the node gets and what it wants."""
     by_kind = {dim.role.kind: (group, sizes[dim.name]) for group, dim in dims.items()}

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from onnxcost.errors import MISFITS
 from onnxcost.formulas.table import FormulaTable, ShapeRule
 from onnxcost.frontend.constant_folding import can_fold, fold_value
-from onnxcost.frontend.contradictions import check_channels, check_positions, check_reshape, check_window, refuse_contradiction
+from onnxcost.frontend.contradictions import (
+    check_channels,
+    check_positions,
+    check_reshape,
+    check_sizes,
+    check_window,
+    refuse_contradiction,
+)
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Tensor
@@ -23,13 +30,15 @@ if TYPE_CHECKING:
 class Inference:
     """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks.
 
-    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known.
+    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known. With
+    ``has_assumed`` dims more is checked of each node.
     """
 
     opsets: Mapping[str, int]
     imports: Sequence[OperatorSetIdProto]
     ir_version: int
     formulas: FormulaTable
+    has_assumed: bool = False
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
     settled: dict[Hashable, list[Value]] = field(default_factory=dict)
 
@@ -52,6 +61,8 @@ class Inference:
                     output.is_bound = True
 
     def _infer_anew(self, step: Step, scope: Mapping[str, Value]) -> None:
+        if self.has_assumed:
+            check_sizes(step, self.opsets)
         schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
         if schema is not None and all(value is None or value.type is not None for value in step.inputs):
             self._derive(step, schema, scope, fold=False)

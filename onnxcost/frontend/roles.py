@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DimRole(NamedTuple):
-    """What a dim is. ``sizes`` are those that people choose, the usual one first; ``reason`` says why that."""
+    """What a dim is. ``sizes`` are those that people choose, the usual one first; ``reason`` says why that, or nothing."""
 
     kind: str
     sizes: tuple[int, ...]
@@ -30,7 +30,7 @@ _TEXT = "a text of 128 tokens"
 _SIDES = (224, 256, 192, 320, 160, 384, 128, 448, 512, 96, 640, 64, 800, 48, 1024, 32, 28, 16, 8)
 _LENGTHS = (128, 64, 256, 32, 512, 16, 1024, 8, 4, 2, 1)
 _ROLES: Mapping[str, DimRole] = {
-    "batch": DimRole("batch", (1,), "one item"),
+    "batch": DimRole("batch", (1,), ""),
     "channels": DimRole("channels", (3, 1, 4, 2), "a color image"),
     "height": DimRole("height", _SIDES, "an image"),
     "width": DimRole("width", _SIDES, "an image"),

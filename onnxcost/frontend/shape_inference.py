@@ -19,7 +19,14 @@ from onnxcost.frontend.bodies import Body, ShapedModel
 from onnxcost.frontend.constant_folding import can_fold, is_repeatable
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
-from onnxcost.frontend.dims import fill_containers, make_given_values, merge_given_shapes
+from onnxcost.frontend.dims import (
+    check_fixed,
+    fed_inputs,
+    fill_containers,
+    make_given_values,
+    merge_given_shapes,
+    split_shapes,
+)
 from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference
 from onnxcost.frontend.normalize import Reads, in_execution_order, names_in_bodies, normalize
@@ -53,27 +60,26 @@ def infer_shapes(
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalize(model)
-    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas)
     graph = model.graph
-    stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
+    inputs = fed_inputs(graph)
     given = make_given_values(inputs, values or {})
-    shapes = merge_given_shapes(inputs, given, shapes or {})
+    of_inputs, fixed = split_shapes(graph, inputs, shapes or {})
+    of_inputs = merge_given_shapes(inputs, given, of_inputs)
     fed = trace.values if trace is not None else {}
     reads: Reads = {}
 
-    def new_model() -> ShapedModel:
-        found = ShapedModel(model, opsets, inference, trips or {}, reads=reads)
-        found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
-        for value, info in zip(found.inputs, inputs, strict=True):
+    def new_inputs() -> list[Value]:
+        found = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
+        for value, info in zip(found, inputs, strict=True):
             value.learn(info.type)
         return found
 
-    _, dims = fill_containers(new_model().inputs, {**fed, **(values or {})}, asked := dims or {})
-    open_dims = OpenDims(inputs, shapes, dims, model, path)
+    _, dims = fill_containers(new_inputs(), {**fed, **(values or {})}, asked := dims or {})
+    open_dims = OpenDims(inputs, of_inputs, dims, model, path)
+    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, open_dims.has_assumed)
 
     def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
-        found = new_model()
+        found = ShapedModel(model, opsets, inference, trips or {}, fixed, new_inputs(), reads=reads)
         lengths, _ = fill_containers(found.inputs, {**fed, **(values or {})}, asked)
         found.dims = (*bound, *lengths)
         scope: Scope = {}
@@ -83,9 +89,11 @@ def infer_shapes(
             apply_trace(found, trace, make_given_values(inputs, fed))
         _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
         found.outputs = _outputs(graph, scope, "the graph")
+        found.dims += tuple(check_fixed(fixed, scope))
         return found
 
     found = fit(open_dims, graph, shape, reads)
+    found.caveats += [Caveat("note", text) for text in open_dims.notes()]
     found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
     _refuse_unknown_loops(found)
     return found
@@ -118,7 +126,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     if prefix:
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
-    hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    hints = {**{info.name: info.type for info in (*graph.value_info, *graph.output)}, **found.fixed}
     order = in_execution_order(graph, scope, found.reads)
     position = 0
     try:
