@@ -259,11 +259,11 @@ class OpenDims:
         if dim.role.kind == "tokens":
             if takes_one or any(choice.value for choice in of_past if choice.source != "assumed"):
                 return Choice(1, "assumed", "decode: one new token")
-            return Choice(dim.role.sizes[0], "assumed", f"prefill: a prompt of {dim.role.sizes[0]} tokens")
+            return Choice(dim.role.sizes[0], "assumed", f"prefill of {dim.role.sizes[0]} tokens")
         length = self._links.get(("tokens", ""), self._links.get(("tokens", "decoder"), (None, "")))[0]
         if any(choice.value == 1 for choice in of_tokens) or (not of_tokens and length in (1, None)):
-            return Choice(CACHED, "assumed", f"decode: {CACHED} tokens in the cache")
-        return Choice(0, "assumed", "prefill: an empty cache")
+            return Choice(CACHED, "assumed", f"decode: {CACHED} in the cache")
+        return Choice(0, "assumed", "prefill: empty cache")
 
 
 def dims_of(value: ValueInfoProto) -> Sequence[TypeProto]:

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 class Contradiction(ModelError):
     """A node that cannot be with the shapes that it gets.
 
-    ``step`` is that node, with ``pairs`` of what it gets and what it wants; ``node``, at ``position`` in the order of execution,
-    the one of the graph that it is or is in.
+    ``step`` is that node, with ``pairs`` of what it gets and what it wants; ``node``, at ``position`` in the order of
+    execution, the one of the graph that it is or is in. The elements that it gets have to be a multiple of the ``factors``.
     """
 
     def __init__(self, message: str, step: Step | None = None, pairs: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(message)
         self.step, self.pairs = step, pairs
+        self.factors = _factors(step) if step is not None else ()
         self.node: NodeProto | None = None
         self.position = 0
 
@@ -221,6 +222,19 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
 
 
 _MOST_PAIRS = 12
+
+
+def _target(step: Step) -> list[int]:
+    """The sizes that a Reshape is told, as far as they are known."""
+    if "shape" in step.attributes:
+        return list(step.attributes["shape"].ints)
+    target = step.inputs[1] if len(step.inputs) > 1 else None
+    array = array_of(target.tensor) if target is not None and target.tensor is not None else None
+    return [int(size) for size in array.ravel()] if array is not None else []
+
+
+def _factors(step: Step) -> tuple[int, ...]:
+    return tuple(size for size in _target(step) if 1 < size < 2**16)[:_MOST_PAIRS] if step.node.op_type == "Reshape" else ()
 
 
 def _elements(step: Step, got: int) -> list[tuple[int, int]]:

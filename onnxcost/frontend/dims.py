@@ -164,7 +164,10 @@ def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:
 
 
 def _made_in(graph: GraphProto) -> set[str]:
-    return {name for node in graph.node for name in node.output}
+    """What nodes make whose operator onnx does not know."""
+    from onnx import defs
+
+    return {name for node in graph.node if not defs.has(node.op_type, node.domain) for name in node.output}
 
 
 def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:  # type: ignore[valid-type]

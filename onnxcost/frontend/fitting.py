@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from math import log2
 from time import process_time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from onnxcost.errors import ModelError
 from onnxcost.frontend.contradictions import Contradiction
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from onnxcost.frontend.assumptions import OpenDim, OpenDims
 
 
+_ENOUGH = 4
+"""Tries that changed nothing of a contradiction, after which its dim is taken to have no part in it."""
 MOST_TRIES, MOST_SECONDS = 120, 2.5
 """Bounds of the search: sizes that are tried, and seconds of the processor before the last try begins."""
 
-_LONGEST = 48
+_LONGEST = 30
 """Characters of a node's name that a reason has."""
 
 Moved = Mapping[str, tuple[int, str]]
@@ -44,22 +47,27 @@ def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim,
         first = contradiction
     started, tries = process_time(), 0
     search = _Search(open_dims, graph, reads)
-    search.add({}, first, 0.0)
-    seen: set[frozenset[tuple[str, int]]] = {frozenset()}
+    search.add(_Try({}, 0.0), first)
     slowest = 0.0
-    while search.waiting and tries < MOST_TRIES and process_time() - started + slowest < MOST_SECONDS:
-        moved, cost = search.next()
-        if (key := frozenset((group, size) for group, (size, _) in moved.items())) in seen:
-            continue
-        seen.add(key)
+    while tries < MOST_TRIES and process_time() - started + slowest < MOST_SECONDS and (next_try := search.next()) is not None:
         before, tries = process_time(), tries + 1
         try:
-            return shape(open_dims.bind(moved))
+            return shape(open_dims.bind(next_try.moved))
         except Contradiction as contradiction:
-            search.add(moved, contradiction, cost)
+            search.add(next_try, contradiction)
         slowest = max(slowest, process_time() - before)
     tried = f"; of the other sizes {tries} were tried, and none fits" if tries else ""
     raise ModelError(f"{first}{tried}{describe_assumptions(bound)}") from None
+
+
+class _Try(NamedTuple):
+    """Sizes to try: at what ``cost``, which of them were ``changed`` because of which contradiction (``known``)."""
+
+    moved: Moved
+    cost: float
+    changed: tuple[str, ...] = ()
+    position: int = -1
+    known: Hashable = None
 
 
 class _Search:
@@ -69,23 +77,38 @@ class _Search:
         self._open_dims, self._reads = open_dims, reads
         self._made_by = {name: node for node in graph.node for name in node.output}
         self._order = count()
-        self.waiting: list[tuple[int, float, int, Moved]] = []
+        self._waiting: list[tuple[int, float, int, _Try]] = []
+        self._seen: set[frozenset[tuple[str, int]]] = {frozenset()}
+        self._without_effect = Counter[tuple[int, str]]()
 
-    def next(self) -> tuple[Moved, float]:
-        _, cost, _, moved = heappop(self.waiting)
-        return moved, cost
+    def next(self) -> _Try | None:
+        """The next sizes that were not tried, and that may change something; None where there are none."""
+        while self._waiting:
+            found = heappop(self._waiting)[-1]
+            key = frozenset((group, size) for group, (size, _) in found.moved.items())
+            idle = all(self._without_effect[found.position, group] >= _ENOUGH for group in found.changed)
+            if key not in self._seen and not idle:
+                self._seen.add(key)
+                return found
+        return None
 
-    def add(self, moved: Moved, contradiction: Contradiction, cost: float) -> None:
-        """What could be done about the contradiction that the sizes ``moved`` led to."""
+    def add(self, tried: _Try, contradiction: Contradiction) -> None:
+        """What could be done about the contradiction that a try led to."""
         if contradiction.step is None or contradiction.node is None:
             return
+        known = contradiction.step.name, *contradiction.pairs
+        if known == tried.known:
+            self._without_effect.update((contradiction.position, group) for group in tried.changed)
         name = contradiction.step.name
         reason = f"the first that fits {name if len(name) <= _LONGEST else f'…{name[-_LONGEST:]}'}"
-        sizes = {name: choice.value for name, choice in self._open_dims.choose(moved).items() if choice.source == "assumed"}
+        chosen = self._open_dims.choose(tried.moved)
+        sizes = {name: choice.value for name, choice in chosen.items() if choice.source == "assumed"}
         dims = self._taking_part(contradiction, sizes)
-        for extra, changes in _moves(dims, sizes, contradiction.pairs):
-            changed = {**moved, **{group: (size, reason) for group, size in changes.items()}}
-            heappush(self.waiting, (-contradiction.position, cost + extra, next(self._order), changed))
+        for extra, changes in _moves(dims, sizes, contradiction):
+            moved = {**tried.moved, **{group: (size, reason) for group, size in changes.items()}}
+            cost, position = tried.cost + extra, contradiction.position
+            new = _Try(moved, cost, tuple(changes), position, known)
+            heappush(self._waiting, (-position, cost, next(self._order), new))
 
     def _taking_part(self, contradiction: Contradiction, sizes: Collection[str]) -> dict[str, OpenDim]:
         """By their groups the assumed dims of the inputs that the node depends on, the nearest one first."""
@@ -114,12 +137,12 @@ _PENALTY: Mapping[str, float] = {"batch": 6.0, "channels": -0.5, "past": 0.5, "s
 
 
 def _moves(
-    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], pairs: Sequence[tuple[int, int]]
+    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], contradiction: Contradiction
 ) -> Iterator[tuple[float, dict[str, int]]]:
-    """Other sizes of the dims, each with how little sensible it is. ``pairs`` are what the node gets and what it wants."""
+    """Other sizes of the dims, each with how little sensible it is."""
     by_kind = {dim.role.kind: (group, sizes[dim.name]) for group, dim in dims.items()}
     square = [by_kind[kind] for kind in ("height", "width", "depth") if kind in by_kind and len(by_kind) > 1]
-    for got, wanted in pairs:
+    for got, wanted in contradiction.pairs:
         for group, dim in dims.items():
             size, penalty = sizes[dim.name], _PENALTY.get(dim.role.kind, 0.0)
             if size == got:
@@ -134,6 +157,11 @@ def _moves(
             for rough, near in _near(square[0][1] * scale, "height"):
                 factor = near / square[0][1] if square[0][1] else 1
                 yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+    for factor in contradiction.factors if square else ():
+        for step in (32, 16, 8, 4, 2, 1):
+            near = round(square[0][1] / (factor * step)) * factor * step
+            if near > 0:
+                yield 0.8 + abs(log2(near / max(square[0][1], 1))), dict.fromkeys((group for group, _ in square), near)
     for group, dim in dims.items():
         for size in dim.role.sizes:
             if size != sizes[dim.name]:

@@ -47,12 +47,13 @@ _ROLES: Mapping[str, DimRole] = {
     "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
     "edges": DimRole("edges", (128, 64, 256), "4 edges a node"),
     "points": DimRole("points", (1024, 512, 2048, 4096), "a point cloud"),
+    "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
     "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "nothing says more of it"),
 }
 
 # What a dim's name says of its role, first match wins.
 _BY_SYMBOL: Sequence[tuple[str, str]] = (
-    (r"batch|^bsz?$", "batch"),
+    (r"batch|^bs?z?$", "batch"),
     (r"channel|^ch?$", "channels"),
     (r"height|^h$|^rows?(_|$)", "height"),
     (r"width|^w$|^cols?(_|$)", "width"),
@@ -89,6 +90,7 @@ OUTPUT_WORDS = _BOXES
 _INTEGERS, _FLOATS, _STRING = (2, 3, 4, 5, 6, 7), (1, 10, 11, 16), 8
 """TensorProto's numbers of these element types."""
 
+_SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
 _KEEPS_ROLE = frozenset(
     {"Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Pad", "Slice", "Concat", "Sub", "Div", "Mul", "Add"}
 )
@@ -151,15 +153,21 @@ class ModelRoles:
             found = ""
         if re.search(_CACHE, name) and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
             return self._cache_kind(dims, axis, found, "encoder" in name or "encoder" in symbol.lower())
-        if found == "batch" or (axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value)):
+        if found == "batch" and (len(symbol) > 1 or axis == 0):
+            return "batch"
+        if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value):
             return "batch"
         if found in ("tokens", "") and self._is_audio(value):
             return "samples" if axis == len(dims) - 1 else "batch" if axis == 0 else "other"
-        if found == "frames" and len(dims) == 5:
+        if found in ("frames", "tokens") and len(dims) == 5:
             return "video frames"
-        if found in ("height", "width") and len(symbol) == 1 and len(dims) not in (3, 4, 5):
-            found = ""
-        return found or self._kind_by_place(value, axis)
+        if "point" in name and re.search("coord|label", name) and axis:
+            return "prompts"
+        if found and len(symbol) > 1:
+            return found
+        by_place = self._kind_by_place(value, axis)
+        # A letter may mean anything: it counts where neither it nor its place speaks of an image.
+        return by_place if not found or found in _SIDES_OF or by_place in _SIDES_OF else found
 
     def _cache_kind(self, dims: Sequence[int | None], axis: int, found: str, of_encoder: bool) -> str:
         """A dim of keys, values or states that a step leaves for the next: never the side of an image."""
@@ -185,6 +193,8 @@ class ModelRoles:
             return "points"
         if rank == 3 and axis == 1 + (dims[1] in range(2, 10)) and re.search(_POINTS, name):
             return "points"
+        if rank == 1 and not is_integer:
+            return "other"
         if axis == 0 and not (rank == 3 and dims[0] in _CHANNEL_COUNTS):
             is_image = rank == 3 and dims[2] in _CHANNEL_COUNTS[1:] and self._reads_image(value)
             return "height" if is_image else "batch"
@@ -268,7 +278,7 @@ class ModelRoles:
             is_volume = self._kind_in_clip(dims, 2) == "depth"
             size, what = (96, "a volume of 96x96x96") if is_volume else (224, "a clip of 16 images of 224x224")
             return DimRole(kind, (size, *role.sizes), what)
-        if len(dims) == 4 and (dims[1] in (4, 8, 16) or re.search(r"latent", name)) and re.search(r"latent|^sample$|^z$", name):
+        if len(dims) == 4 and dims[1] not in (1, 2, 3) and re.search(r"latent|^sample$|^z$", name):
             return DimRole(kind, (64, *role.sizes), "latents of an image of 512x512")
         sides = dims[1:3] if len(dims) == 4 and self.is_channels_last(value) else dims[-2:]
         other = sides[1 - axis]
