@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import InputError
@@ -32,7 +33,8 @@ class Choice(NamedTuple):
     reason: str
 
 
-_GIVEN = Choice(0, "given", "")
+_PREFILL = "prefill of "
+_GIVEN, _EMPTY = Choice(0, "given", ""), Choice(0, "assumed", "prefill: empty cache")
 
 
 @dataclass(slots=True)
@@ -85,6 +87,12 @@ class OpenDims:
         self._extra = _give_ranks(inputs, shapes)
         self.roles = ModelRoles(model, inputs, path)
         self.open = self._open_dims() if self._slots else {}
+        self._in_order = _in_order(self.expressions)
+        self._cached = {dim.name for dim in self.open.values() if dim.role.kind == "past"}
+        # An exporter's "past_sequence_length + 1" says that the step takes one token.
+        self._takes_one = any(len(names) == 1 and names[0] in self._cached for names in self.expressions.values())
+        self._totals = {dim.name for dim in self.open.values() if self._is_total(dim)}
+        self._parts = self._find_parts()
         self._links = self._given_roles() if self._slots else {}
 
     @staticmethod
@@ -137,16 +145,16 @@ class OpenDims:
             dim.dim_value = chosen[key].value
         named = [dim for dim in self.open.values() if dim.is_symbol]
         unnamed = [dim for dim in self.open.values() if not dim.is_symbol]
-        return (*(self._bound(dim, chosen) for dim in (*named, *unnamed)), *self._extra)
+        assumed = {place for _, key, place, _ in self._slots if chosen[key].source == "assumed"}
+        return (*(self._bound(dim, chosen[dim.name], assumed) for dim in (*named, *unnamed)), *self._extra)
 
-    def _bound(self, dim: OpenDim, chosen: Mapping[str, Choice]) -> BoundDim:
-        value, source, reason = chosen[dim.name]
+    def _bound(self, dim: OpenDim, choice: Choice, assumed: Collection[tuple[str, int]]) -> BoundDim:
+        value, source, reason = choice
         if dim.is_symbol:
             option = option_text("--dim", dim.name, *([value] if source == "given" else []))
         else:
             name = dim.places[0][0]
-            open_here = {axis for _, key, (other, axis), _ in self._slots if other == name and chosen[key].source == "assumed"}
-            sizes = ["N" if axis in open_here else size for axis, size in enumerate(sizes_of(self.by_name[name]))]
+            sizes = ["N" if (name, axis) in assumed else size for axis, size in enumerate(sizes_of(self.by_name[name]))]
             option = option_text("--shape", name, "x".join(map(str, sizes)))
         return BoundDim(dim.name, value, source, option, dim.places, reason)
 
@@ -154,25 +162,27 @@ class OpenDims:
         """The size of each open dim."""
         chosen = {name: Choice(size, "given", "") for name in self.open if (size := self._given_size(name)) is not None}
         self._derive_operands(chosen)
-        totals = [dim for dim in self.open.values() if self._is_total(dim)]
-        later = {*self.expressions, *(dim.name for dim in totals)}
-        rest = [dim for dim in self.open.values() if dim.name not in chosen and dim.name not in later]
-        for dim in sorted(rest, key=lambda dim: dim.role.kind == "past"):
-            if dim.name not in chosen:
-                chosen[dim.name] = self._choose(dim, moved, chosen)
-        for _ in self.expressions:
-            for symbol, names in self.expressions.items():
-                if symbol not in chosen and all(name in chosen for name in names):
-                    value = evaluate(symbol, {name: chosen[name].value for name in names})
-                    chosen[symbol] = (
-                        Choice(value, "derived", "") if value is not None else self._choose(self.open[symbol], moved, chosen)
-                    )
-        for dim in totals:
-            if dim.name not in chosen:
-                chosen[dim.name] = self._total(dim, moved, chosen)
+        rest = [dim for dim in self.open.values() if dim.name not in chosen]
+        rest = [dim for dim in rest if dim.name not in self.expressions and dim.name not in self._totals]
+        is_decode = self._takes_one or any(chosen[name].value for name in self._cached if name in chosen)
+        for dim in (dim for dim in rest if dim.role.kind != "past"):
+            chosen[dim.name] = self._choose(dim, moved, is_decode)
+        is_decode = self._takes_one_token(chosen)
+        for dim in (dim for dim in rest if dim.role.kind == "past"):
+            chosen[dim.name] = self._choose(dim, moved, is_decode)
+        for symbol in self._in_order:
+            names = self.expressions[symbol]
+            if symbol not in chosen and all(name in chosen for name in names):
+                value = evaluate(symbol, {name: chosen[name].value for name in names})
+                chosen[symbol] = (
+                    Choice(value, "derived", "") if value is not None else self._choose(self.open[symbol], moved, is_decode)
+                )
+        parts = self._sum_parts(chosen)
+        for name in self._totals - chosen.keys():
+            chosen[name] = self._total(self.open[name], moved, parts)
         for symbol in self.expressions:  # of each other
             if symbol not in chosen:
-                chosen[symbol] = self._choose(self.open[symbol], moved, chosen)
+                chosen[symbol] = self._choose(self.open[symbol], moved, is_decode)
         return chosen
 
     def _derive_operands(self, chosen: dict[str, Choice]) -> None:
@@ -184,17 +194,15 @@ class OpenDims:
                 size = solve(symbol, chosen[symbol].value, known, missing[0])
                 if size is not None:
                     chosen[missing[0]] = Choice(size, "derived", f"from {symbol}")
-        parts = self._parts()
-        missing = [name for name in parts if name not in chosen]
-        for dim in self.open.values():
-            if self._is_total(dim) and dim.name in chosen and parts and missing:
-                left = chosen[dim.name].value - sum(chosen[name].value for name in parts if name in chosen)
-                if len(missing) == 1 and left >= 0:
-                    chosen[missing[0]] = Choice(left, "derived", f"from {dim.name}")
+        missing = [name for name in self._parts if name not in chosen]
+        total = next((name for name in self.open if name in self._totals and name in chosen), "")
+        if total and len(missing) == 1:
+            left = chosen[total].value - sum(chosen[name].value for name in self._parts if name in chosen)
+            chosen.update({missing[0]: Choice(left, "derived", f"from {total}")} if left >= 0 else {})
 
-    def _parts(self) -> list[str]:
+    def _find_parts(self) -> list[str]:
         """The dims that a total length is the sum of: new tokens, and those in the cache."""
-        parts = [dim for dim in self.open.values() if not self._is_total(dim) and dim.name not in self.expressions]
+        parts = [dim for dim in self.open.values() if dim.name not in self._totals and dim.name not in self.expressions]
         parts = [dim for dim in parts if "max" not in dim.name.lower() and dim.part != "encoder" and dim.places]
         first = {dim.role.kind: dim.name for dim in reversed(parts) if dim.role.kind in ("past", "tokens")}
         return list(first.values())
@@ -203,20 +211,24 @@ class OpenDims:
         """Whether the name is one like total_sequence_length, or the dim is that of a mask over the cache and new tokens."""
         _, total, rest = dim.name.lower().partition("total")
         is_mask = all("mask" in name.lower() for name, _ in dim.places) and dim.places
-        return bool((total and "seq" in rest) or (is_mask and dim.role.kind in ("tokens", "past") and self.has_past))
+        return bool((total and "seq" in rest) or (is_mask and dim.role.kind in ("tokens", "past") and self._cached))
 
-    def _total(self, dim: OpenDim, moved: Mapping[str, tuple[int, str]], chosen: Mapping[str, Choice]) -> Choice:
-        if dim.group in moved:
-            return Choice(moved[dim.group][0], "assumed", moved[dim.group][1])
-        parts = {name: chosen[name].value for name in self._parts() if name in chosen}
+    def _sum_parts(self, chosen: Mapping[str, Choice]) -> Choice:
+        """What a total is; "given" where there is nothing that it is the sum of."""
+        parts = {name: chosen[name].value for name in self._parts if name in chosen}
         if not any(self.open[name].role.kind == "tokens" for name in parts) and ("tokens", "") in self._links:
             size, where = self._links["tokens", ""]
             parts[where] = size
-        if not parts:
-            return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
-        return Choice(sum(parts.values()), "derived" if "total" in dim.name.lower() else "assumed", " + ".join(parts))
+        return Choice(sum(parts.values()), "derived", " + ".join(parts)) if parts else _GIVEN
 
-    def _choose(self, dim: OpenDim, moved: Mapping[str, tuple[int, str]], chosen: Mapping[str, Choice]) -> Choice:
+    def _total(self, dim: OpenDim, moved: Mapping[str, tuple[int, str]], parts: Choice) -> Choice:
+        if dim.group in moved:
+            return Choice(moved[dim.group][0], "assumed", moved[dim.group][1])
+        if parts is _GIVEN:
+            return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
+        return parts if "total" in dim.name.lower() else parts._replace(source="assumed")
+
+    def _choose(self, dim: OpenDim, moved: Mapping[str, tuple[int, str]], is_decode: bool) -> Choice:
         if dim.group in moved:
             return Choice(moved[dim.group][0], "assumed", moved[dim.group][1])
         kind, part = dim.role.kind, dim.part
@@ -224,46 +236,45 @@ class OpenDims:
             if link in self._links and (link[0] in _SHARED or link[0] == dim.group):
                 size, where = self._links[link]
                 return Choice(size, "assumed", f"as {where}")
-        if kind == "past" or (kind == "tokens" and dim.part != "encoder" and self.has_past):
-            return self._step(dim, chosen)
+        if kind == "past":
+            return Choice(CACHED, "assumed", f"decode: {CACHED} in the cache") if is_decode else _EMPTY
+        if kind == "tokens" and part != "encoder" and self._cached:
+            size = 1 if is_decode else dim.role.sizes[0]
+            return Choice(size, "assumed", "decode: one new token" if is_decode else f"{_PREFILL}{size} tokens")
         return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
 
-    def notes(self) -> list[str]:
-        """What of a language model's two phases is counted where that was assumed, and how the other one is."""
-        chosen = self.choose({}) if self._slots and self.has_past else {}
-        named = [dim for dim in self.open.values() if dim.is_symbol and chosen.get(dim.name, _GIVEN).source == "assumed"]
-        tokens = next((dim.name for dim in named if "prefill" in chosen[dim.name].reason and chosen[dim.name].value), "")
-        past = next((dim.name for dim in named if dim.role.kind == "past" and not chosen[dim.name].value), "")
-        if not (tokens and past):
-            return []
-        options = f"{option_text('--dim', tokens, 1)} {option_text('--dim', past, CACHED)}"
-        return [f"a prefill of {chosen[tokens].value} tokens is counted; {options} counts a decode step"]
+    def _takes_one_token(self, chosen: Mapping[str, Choice]) -> bool:
+        """Whether a step takes one new token, as in decoding: of an open length, of a fixed one, or where nothing says more."""
+        tokens = (dim.name for dim in self.open.values() if dim.role.kind == "tokens" and dim.part != "encoder")
+        lengths = {chosen[name].value for name in tokens if name in chosen}
+        fixed = self._links.get(("tokens", ""), self._links.get(("tokens", "decoder"), (None, "")))[0]
+        return 1 in lengths or (not lengths and fixed in (1, None))
 
     @property
     def has_assumed(self) -> bool:
         """Whether anything is assumed."""
         return bool(self._slots) and any(choice.source == "assumed" for choice in self.choose({}).values())
 
-    @property
-    def has_past(self) -> bool:
-        """Whether the inputs hold a cache of an open length."""
-        return any(dim.role.kind == "past" for dim in self.open.values())
 
-    def _step(self, dim: OpenDim, chosen: Mapping[str, Choice]) -> Choice:
-        """A prefill, with nothing in the cache; a decode step where the cache is given, or one token alone."""
-        of_past = [chosen[other.name] for other in self.open.values() if other.role.kind == "past" and other.name in chosen]
-        of_tokens = [chosen[d.name] for d in self.open.values() if d.role.kind == "tokens" and d.name in chosen]
-        takes_one = any(
-            self.open[name].role.kind == "past" for names in self.expressions.values() if len(names) == 1 for name in names
-        )
-        if dim.role.kind == "tokens":
-            if takes_one or any(choice.value for choice in of_past if choice.source != "assumed"):
-                return Choice(1, "assumed", "decode: one new token")
-            return Choice(dim.role.sizes[0], "assumed", f"prefill of {dim.role.sizes[0]} tokens")
-        length = self._links.get(("tokens", ""), self._links.get(("tokens", "decoder"), (None, "")))[0]
-        if any(choice.value == 1 for choice in of_tokens) or (not of_tokens and length in (1, None)):
-            return Choice(CACHED, "assumed", f"decode: {CACHED} in the cache")
-        return Choice(0, "assumed", "prefill: empty cache")
+def _in_order(expressions: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The expressions, each after those that it is made of; those that are made of each other are left out."""
+    sorter = TopologicalSorter({key: [name for name in names if name in expressions] for key, names in expressions.items()})
+    try:
+        return list(sorter.static_order())
+    except CycleError:
+        return [key for key, names in expressions.items() if not any(name in expressions for name in names)]
+
+
+def phase_notes(dims: Sequence[BoundDim]) -> list[str]:
+    """Which of a language model's two phases is counted where that was assumed, and how the other one is."""
+    tokens = next((dim for dim in dims if dim.reason.startswith(_PREFILL)), None)
+    past = next((dim for dim in dims if dim.reason == _EMPTY.reason), None)
+    if tokens is None or past is None:
+        return []
+    options = f"{option_text('--dim', tokens.name, 1)} {option_text('--dim', past.name, CACHED)}"
+    is_named = tokens.option.startswith("--dim") and past.option.startswith("--dim")
+    how = f"; {options} counts a decode step" if is_named else ""
+    return [f"a prefill of {tokens.value} tokens is counted{how}"]
 
 
 def dims_of(value: ValueInfoProto) -> Sequence[TypeProto]:

@@ -122,9 +122,12 @@ def _value(node: ast.expr, known: Mapping[str, int]) -> int:
 
 def solve(text: str, result: int, known: Mapping[str, int], unknown: str) -> int | None:
     """The smallest size of ``unknown`` with which the expression has that value; None where no near guess has."""
-    at = {size: evaluate(text, {**known, unknown: size}) for size in (1024, 2048)}
-    low, high = at[1024], at[2048]
-    if low is None or high is None or low == high:
+    tree = _parse(text)
+    try:
+        low, high = (_value(tree, {**known, unknown: size}) for size in (1024, 2048)) if tree is not None else (0, 0)
+    except _NO_EXPRESSION:
+        return None
+    if low == high:
         return None
     guess = 1024 + (result - low) * 1024 // (high - low)
     return next(

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 _ENOUGH = 4
 """Tries that changed nothing of a contradiction, after which its dim is taken to have no part in it."""
-MOST_TRIES, MOST_SECONDS = 120, 2.5
-"""Bounds of the search: sizes that are tried, and seconds of the processor before the last try begins."""
+MOST_TRIES, MOST_SECONDS = 120, 3
+"""Bounds of the search: sizes that are tried, and seconds of the processor within which the last try should end."""
+MOST_DIMS = 16
+"""Dims that are changed because of one contradiction: those nearest to its node."""
 
 _LONGEST = 30
 """Characters of a node's name that a reason has."""
@@ -40,15 +42,15 @@ def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim,
 
     Raises ModelError for what none of the sizes fits.
     """
-    bound = open_dims.bind()
+    bound, started, tries = open_dims.bind(), process_time(), 0
     try:
         return shape(bound)
     except Contradiction as contradiction:
         first = contradiction
-    started, tries = process_time(), 0
+    slowest = process_time() - started
+    started += slowest
     search = _Search(open_dims, graph, reads)
     search.add(_Try({}, 0.0), first)
-    slowest = 0.0
     while tries < MOST_TRIES and process_time() - started + slowest < MOST_SECONDS and (next_try := search.next()) is not None:
         before, tries = process_time(), tries + 1
         try:
@@ -121,6 +123,8 @@ class _Search:
             for name in {name for name, _ in dim.places}:
                 by_input.setdefault(name, []).append(dim)
         for name in waiting:
+            if len(found) >= MOST_DIMS:
+                break
             if name in seen:
                 continue
             seen.add(name)
@@ -181,12 +185,13 @@ def _near(size: float, kind: str) -> list[tuple[float, int]]:
     if not 0.5 <= size < 2**31:
         return []
     exact = abs(size - round(size)) < 1e-9
-    found: dict[int, float] = {round(size): 0.0 if exact else 0.4}
-    if kind in ("height", "width", "depth", "samples") or not exact:
-        for step in (32, 16, 14, 8):
+    found = {round(size): 0.0 if exact else 0.4}
+    if not exact or kind in ("height", "width", "depth", "samples"):
+        for step, rough in (32, 0.2), (16, 0.25), (8, 0.3), (14, 0.35):
             rounded = round(size / step) * step
             if rounded > 0 and abs(rounded - size) <= 0.04 * size:
-                found.setdefault(rounded, 0.2 if not exact else 0.5)
+                rough += 0.3 if exact else 0.0
+                found[rounded] = min(rough, found.get(rounded, rough))
     if not exact:
         found.setdefault(int(size) + (int(size) == round(size)), 0.6)
     return [(rough, near) for near, rough in found.items()]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -117,7 +117,6 @@ class ModelRoles:
     model: ModelProto | None
     inputs: Sequence[ValueInfoProto]
     path: str = ""
-    _readers: dict[str, Reader | None] = field(default_factory=dict)
 
     def role(self, value: ValueInfoProto, axis: int, symbol: str = "") -> DimRole:
         """The role of an input's dim. ``symbol`` is its name, "" without one."""

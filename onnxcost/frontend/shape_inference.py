@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.frontend.assumptions import OpenDims
+from onnxcost.frontend.assumptions import OpenDims, phase_notes
 from onnxcost.frontend.bodies import Body, ShapedModel
 from onnxcost.frontend.constant_folding import can_fold, is_repeatable
 from onnxcost.frontend.contradictions import Contradiction
@@ -93,7 +93,7 @@ def infer_shapes(
         return found
 
     found = fit(open_dims, graph, shape, reads)
-    found.caveats += [Caveat("note", text) for text in open_dims.notes()]
+    found.caveats += [Caveat("note", text) for text in phase_notes(found.dims)]
     found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
     _refuse_unknown_loops(found)
     return found
