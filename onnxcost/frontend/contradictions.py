@@ -108,13 +108,16 @@ _EQUAL: Mapping[str, tuple[tuple[int, int, int, int], ...]] = {
     "com.microsoft.SkipSimplifiedLayerNormalization": ((0, -1, 2, -1),),
 }
 """Dims that must be equal, which nothing else checks: an input and its axis, another input and its axis."""
+_RANKS: Mapping[str, int] = {"LSTM": 3, "GRU": 3, "RNN": 3, "com.microsoft.Attention": 3}
+"""The dims that the first input has to have for that; where it has others, inference says so."""
 
 
 def check_sizes(step: Step, opsets: Mapping[str, int]) -> None:
     """What an assumed dim can be wrong in although inference says nothing of it."""
     key = f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type
-    for index, axis, other, other_axis in () if "layout" in step.attributes else _EQUAL.get(key, ()):
-        _compare(step, index, axis, _size(step, other, other_axis))
+    if _number(step, "layout", 0) == 0 and (key not in _RANKS or _rank(step) == _RANKS[key]):
+        for index, axis, other, other_axis in _EQUAL.get(key, ()):
+            _compare(step, index, axis, _size(step, other, other_axis))
     if key == "com.microsoft.MatMulNBits" and "K" in step.attributes:
         _compare(step, 0, -1, step.attributes["K"].i)
     if key in _CACHES and "num_heads" in step.attributes:
@@ -144,6 +147,11 @@ def _check_cache(step: Step, position: int) -> None:
 
 def _number(step: Step, name: str, default: int) -> int:
     return step.attributes[name].i if name in step.attributes else default
+
+
+def _rank(step: Step) -> int | None:
+    value = step.inputs[0] if step.inputs else None
+    return len(value.dims) if value is not None and value.dims is not None else None
 
 
 def _size(step: Step, index: int, axis: int) -> int | None:

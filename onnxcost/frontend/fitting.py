@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnxcost.frontend.assumptions import OpenDim, OpenDims
 
 
-_ENOUGH = 4
+_ENOUGH = 16
 """Tries that changed nothing of a contradiction, after which its dim is taken to have no part in it."""
 MOST_TRIES, MOST_SECONDS = 120, 3
 """Bounds of the search: sizes that are tried, and seconds of the processor within which the last try should end."""
