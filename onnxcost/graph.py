@@ -145,14 +145,15 @@ class Node:
 
 class BoundDim(NamedTuple):
     """A dim that the model leaves open and the value it was given. ``option`` is what changes it on the command line,
-    ``places`` are the inputs, by name, and their axes that have it.
+    ``places`` are the inputs, by name, and their axes that have it, ``reason`` says why an assumed dim has this value.
     """
 
     name: str
     value: int
-    source: str  # "given" | "assumed"
+    source: str  # "given" | "derived" from others | "assumed"
     option: str
     places: tuple[tuple[str, int], ...] = ()
+    reason: str = ""
 
 
 LONGEST_COPIED = 100

@@ -303,7 +303,10 @@ def _model_fields(graph: Graph) -> dict[str, Any]:
         "model": _model(graph),
         "inputs": _tensors(graph.inputs),
         "outputs": _tensors(graph.outputs),
-        "dims": [{"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option} for dim in graph.dims],
+        "dims": [
+            {"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option, "reason": dim.reason}
+            for dim in graph.dims
+        ],
     }
 
 

@@ -361,6 +361,23 @@ def _trees(nodes: int, roots: int) -> bytes:
     return made.SerializeToString()
 
 
+def _open_inputs(count: int) -> bytes:
+    """Inputs of a symbol each, joined, of which the sum never fits."""
+    inputs = {f"x{i}": [f"n{i}", 7] for i in range(count)}
+    joined = helper.make_node("Concat", list(inputs), ["j"], axis=0)
+    target = helper.make_tensor("t", TensorProto.INT64, [2], [1, 5])
+    return _graph([joined, helper.make_node("Reshape", ["j", "t"], ["y"])], [target], inputs)
+
+
+def _open_chain(count: int) -> bytes:
+    """Shape arithmetic that is done anew for each size, before a Reshape that no size fits."""
+    nodes = [helper.make_node("Shape", ["x"], ["v0"])]
+    nodes += [helper.make_node("Add", [f"v{i}", "v0"], [f"v{i + 1}"]) for i in range(count)]
+    target = helper.make_tensor("t", TensorProto.INT64, [2], [5, 11])
+    nodes += [helper.make_node("Expand", ["x", f"v{count}"], ["e"]), helper.make_node("Reshape", ["x", "t"], ["r"])]
+    return _graph([*nodes, helper.make_node("Add", ["e", "r"], ["y"])], [target], {"x": ["n", "h", 7]})
+
+
 def _dims(names: Iterable[str]) -> bytes:
     """An input with a dim of each name, and 60 inputs more at most that have the others."""
     names = list(names)
@@ -437,6 +454,8 @@ HEAVY: Mapping[str, Callable[[], bytes]] = {
     "dims of totals": partial(_dims, (f"total_seq_{i}" for i in range(3000))),
     "dims that are sums of each other": partial(_dims, (f"n{i}+n{i + 1}" if i < 2999 else "n2999" for i in range(3000))),
     "dims that are powers": partial(_dims, ["2**99**9", "9**9**9**9", "n*" * 80 + "n", "1<<99999999", "(" * 90 + "n" + ")" * 90]),
+    "1,900 open dims that fit nothing": partial(_open_inputs, 1900),
+    "an open dim and 3,000 nodes before what cannot be": partial(_open_chain, 3000),
     "dims that double": partial(_dims, (f"n{i - 1}+n{i - 1}" if i else "n0" for i in range(2000))),
     "1,900 inputs of a symbol each": partial(_inputs, 1900, 1),
     "200 inputs of 20 symbols each": partial(_inputs, 200, 20),

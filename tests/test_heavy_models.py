@@ -35,6 +35,8 @@ REFUSED = {
     "Loops nested 10 deep, twice each": "Integer overflow computing Concat output length",
     "bodies where none belong": "Unrecognized attribute: g for operator Relu",
     "1,200 constants of 1,024 elements": "6 elements do not make [1228800]",
+    "1,900 open dims that fit nothing": "13300 elements do not make [1, 5]",
+    "an open dim and 3,000 nodes before what cannot be": "were tried, and none fits",
     "a large attribute that a function repeats": "so often that they become 1,500 nodes of 12",
 }
 """What the error says of those that are not counted."""

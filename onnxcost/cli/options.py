@@ -35,7 +35,13 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.argument("model"),
     # What the usage line does not show: to say which commands take many models.
     click.argument("others", nargs=-1, metavar=""),
-    click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape; repeatable."),
+    click.option(
+        "--shape",
+        "shapes",
+        multiple=True,
+        metavar=SHAPE,
+        help="Fix the shape of an input (without INPUT=: of the one it fits) or of an unknown operator's output; repeatable.",
+    ),
     click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim by its name; repeatable."),
     click.option(
         "--value",
@@ -85,10 +91,13 @@ def common_options(command: Command) -> Command:
 
 
 def take_spec(given: dict[str, Any], source: str | bytes | None) -> ModelSpec:
-    """The spec that the options in ``given`` make, which are taken out of it. Raises InputError for what cannot be parsed."""
+    """The spec that the options in ``given`` make, which are taken out of it. Raises InputError for what cannot be parsed, and
+    for a shape without a name that fits no input of the source, or several.
+    """
+    shapes = parse_shapes(given.pop("shapes"))
     return ModelSpec(
         source,
-        parse_pairs("--shape", SHAPE, given.pop("shapes"), parse_shape),
+        _name_shapes(source, shapes) if source is not None else shapes,
         parse_pairs("--dim", DIM, given.pop("dims"), parse_size),
         parse_pairs("--value", VALUE, given.pop("values"), parse_value),
         parse_pairs("--trips", TRIPS, given.pop("trips", ()), parse_size),
@@ -184,6 +193,28 @@ def parse_pairs(option: str, example: str, given: Iterable[str], parse: Callable
         except ValueError as error:
             raise InputError(f"{option} wants {example}, not '{argument}'{f': {error}' if str(error) else ''}") from None
     return found
+
+
+def parse_shapes(given: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """``NAME=1x3x224x224`` by name, and ``1x3x224x224`` under ""."""
+    found: dict[str, tuple[int, ...]] = {}
+    named = [argument for argument in given if not re.fullmatch(r"[0-9]+([x×,*][0-9]+)*", argument.strip())]
+    for argument in given:
+        if argument not in named:
+            if found:
+                raise InputError(
+                    f"--shape is given twice without a name, the second time as {argument}: say which INPUT it is for"
+                )
+            found[""] = parse_shape(argument.strip())
+    return {**found, **parse_pairs("--shape", SHAPE, named, parse_shape)}
+
+
+def _name_shapes(source: str | bytes, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
+    if "" not in shapes:
+        return shapes
+    from onnxcost.frontend.dims import name_shape
+
+    return {name: tuple(shape) for name, shape in name_shape(source, shapes).items()}
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

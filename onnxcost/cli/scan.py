@@ -145,8 +145,11 @@ def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
     reports = [row.result.report for row in scan.rows if row.result.report]
     inputs = {each.get("name") for report in reports for each in report["inputs"]}
     dims = {each.get("name") for report in reports for each in report["dims"]}
+    shaped = {str(name).rpartition("[")[0] for name in dims}
+    shapes = [each.get("shape") for report in reports for each in report["inputs"]]
+    shaped |= {"" for shape in shapes if shape and tuple(shape) == spec.shapes.get("")}
     for option, names, known in (
-        ("--shape", spec.shapes, inputs),
+        ("--shape", spec.shapes, inputs | shaped),
         ("--dim", spec.dims, dims),
         ("--value", spec.values, inputs),
     ):

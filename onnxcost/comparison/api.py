@@ -73,6 +73,8 @@ def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec
             results.append(Broken(source.label, str(error)))
     for option, kind in (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values"), ("--input", "inputs")):
         known = {name for spec in specs for name in getattr(spec, kind)}
+        if kind == "shapes" and any(shape == common.shapes.get("") for spec in specs for shape in spec.shapes.values()):
+            known.add("")
         if unknown := [name for name in getattr(common, kind) if name not in known]:
             raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
     return results

@@ -13,7 +13,7 @@ from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.graph import BoundDim, Caveat
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, TensorProto, TypeProto
 
     from onnxcost.frontend.trace import Pass
 
@@ -103,7 +103,8 @@ def stack_elements(output: Value, element: Value, count: int, axis: int) -> None
 class ShapedModel:
     """The steps in execution order, the values at the model's edges, and what there is to say of them.
 
-    ``trips`` are the user's, by the names of the ``loops``; ``unrolled`` is how many steps unrolling has made so far,
+    ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of outputs that inference may leave
+    open; ``unrolled`` is how many steps unrolling has made so far,
     ``walked`` how many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold.
     """
 
@@ -111,6 +112,7 @@ class ShapedModel:
     opsets: Mapping[str, int]
     inference: Inference
     trips: Mapping[str, int]
+    fixed: Mapping[str, TypeProto] = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)

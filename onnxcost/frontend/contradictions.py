@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import permutations
 from math import prod
+from typing import TYPE_CHECKING
 
 from onnxcost.errors import ModelError
-from onnxcost.frontend.values import MAX_RANK, Step, Value
+from onnxcost.frontend.constant_folding import fold_value
+from onnxcost.frontend.values import MAX_RANK, Step, Value, array_of
 from onnxcost.operators.inputs import places_of
-from onnxcost.operators.traits import CONVOLUTIONS, POOLS
+from onnxcost.operators.traits import CASTS, CONVOLUTIONS, POOLS, PRODUCTS, RECURRENT, VIEWS
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
 
 
 class Contradiction(ModelError):
-    """A node that cannot be with the shapes that it gets."""
+    """A node that cannot be with the shapes that it gets.
+
+    ``step`` is that node, with ``pairs`` of what it gets and what it wants; ``node``, at ``position`` in the order of
+    execution, the one of the graph that it is or is in. The elements that it gets have to be a multiple of the ``factors``.
+    """
+
+    def __init__(self, message: str, step: Step | None = None, pairs: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__(message)
+        self.step, self.pairs = step, pairs
+        self.factors = _factors(step) if step is not None else ()
+        self.node: NodeProto | None = None
+        self.position = 0
 
 
 def check_reshape(step: Step) -> None:
@@ -78,7 +96,98 @@ def check_channels(step: Step) -> None:
     if len(given) > 2 and weight and len(weight) != len(given):
         refuse_contradiction(step, f"its weight has {len(weight)} dims, its input {len(given)}")
     if len(given) > 2 and len(weight) > 2 and isinstance(weight[1], int) and given[1] != group * weight[1]:
-        refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}")
+        pairs = [(given[1], group * weight[1])] if isinstance(given[1], int) else []
+        refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}", pairs)
+
+
+_NORM, _RECURRENT = ((0, 1, 1, 0),), ((0, 2, 1, 2), (5, 0, 1, 0), (5, 1, 0, 1), (5, 2, 2, 2))
+_EQUAL: Mapping[str, tuple[tuple[int, int, int, int], ...]] = {
+    "ConvTranspose": ((0, 1, 1, 0),),
+    "BatchNormalization": _NORM,
+    "InstanceNormalization": _NORM,
+    "LSTM": (*_RECURRENT, (6, 0, 1, 0), (6, 1, 0, 1), (6, 2, 2, 2)),
+    "GRU": _RECURRENT,
+    "RNN": _RECURRENT,
+    "com.microsoft.Attention": ((0, 2, 1, 0),),
+    "com.microsoft.SimplifiedLayerNormalization": ((0, -1, 1, -1),),
+    "com.microsoft.SkipLayerNormalization": ((0, -1, 2, -1),),
+    "com.microsoft.SkipSimplifiedLayerNormalization": ((0, -1, 2, -1),),
+}
+"""Dims that must be equal, which nothing else checks: an input and its axis, another input and its axis."""
+_RANKS: Mapping[str, int] = dict.fromkeys(RECURRENT | {"com.microsoft.Attention"}, 3)
+"""The dims that the first input has to have for that; where it has others, inference says so."""
+
+
+def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
+    """What an assumed dim can be wrong in although inference says nothing of it."""
+    key = f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type
+    if _number(step, "layout", 0) == 0 and (key not in _RANKS or _rank(step) == _RANKS[key]):
+        for index, axis, other, other_axis in _EQUAL.get(key, ()):
+            _compare(step, index, axis, _size(step, other, other_axis))
+    if key == "com.microsoft.MatMulNBits" and "K" in step.attributes:
+        _compare(step, 0, -1, step.attributes["K"].i)
+    if key in _CACHES and "num_heads" in step.attributes:
+        _check_cache(step, _CACHES[key])
+    if key == "Gather" and _number(step, "axis", 0) == 0 and len(step.inputs) > 1 and step.inputs[1] is not None:
+        rows, end = _size(step, 0, 0), _range_end(step.inputs[1], opsets)
+        if rows is not None and end is not None and end > rows:
+            refuse_contradiction(step, f"it looks up {end} positions in a table of {rows}", [(end, rows)])
+
+
+_CACHES: Mapping[str, int] = {"com.microsoft.GroupQueryAttention": 3, "com.microsoft.MultiHeadAttention": 6}
+"""Where operators have the keys of the cache, (batch, heads, length, size of a head); the values follow."""
+
+
+def _check_cache(step: Step, position: int) -> None:
+    heads, width = step.attributes["num_heads"].i, _size(step, 0, 2)
+    kept = _number(step, "kv_num_heads", heads)
+    if heads <= 0 or width is None:
+        return
+    is_packed = len(step.inputs) < 2 or step.inputs[1] is None
+    size = width // (heads + 2 * kept if is_packed else heads)
+    for index in (position, position + 1):
+        _compare(step, index, 0, _size(step, 0, 0))
+        _compare(step, index, 1, kept)
+        _compare(step, index, 3, size)
+
+
+def _number(step: Step, name: str, default: int) -> int:
+    return step.attributes[name].i if name in step.attributes else default
+
+
+def _rank(step: Step) -> int | None:
+    value = step.inputs[0] if step.inputs else None
+    return len(value.dims) if value is not None and value.dims is not None else None
+
+
+def _size(step: Step, index: int, axis: int) -> int | None:
+    value = step.inputs[index] if index < len(step.inputs) else None
+    dims = value.dims if value is not None else None
+    size = dims[axis] if dims is not None and -len(dims) <= axis < len(dims) else None
+    return size if isinstance(size, int) else None
+
+
+def _compare(step: Step, index: int, axis: int, wanted: int | None) -> None:
+    got = _size(step, index, axis)
+    if got is not None and wanted is not None and got != wanted:
+        text = f"dim {axis} of its input {index} is {got}, and has to be {wanted}"
+        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: {text}", step, [(got, wanted)])
+
+
+def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
+    """One more than the last number of a Range, seen through what changes its form alone; None for any other value."""
+    for _ in range(8):
+        step = value.folds_from
+        if step is None or not step.inputs or step.inputs[0] is None:
+            return None
+        if step.node.op_type == "Range" and len(step.inputs) > 1 and step.inputs[1] is not None:
+            limit = fold_value(step.inputs[1], opsets)
+            array = array_of(limit) if limit is not None else None
+            return int(array.ravel()[0]) if array is not None and array.size == 1 else None
+        if step.node.op_type not in VIEWS | CASTS | {"Expand"}:
+            return None
+        value = step.inputs[0]
+    return None
 
 
 def check_sizes(step: Step) -> None:
@@ -91,7 +200,7 @@ def check_sizes(step: Step) -> None:
                 refuse_contradiction(step, f"dim {position} of '{output.name}' would be {dim.dim_value}")
 
 
-def refuse_contradiction(step: Step, message: str) -> None:
+def refuse_contradiction(step: Step, message: str, pairs: Sequence[tuple[int, int]] = ()) -> None:
     """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not.
 
     What holds tensors has no shape: a Loop may carry a sequence where its body declares an optional one.
@@ -102,4 +211,69 @@ def refuse_contradiction(step: Step, message: str) -> None:
         return
     what = " ".join(message.replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").split())
     reads = ", ".join(f"{value.name} {list(value.dims or ())}" for value in step.inputs if value is not None)
-    raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads})")
+    raise Contradiction(
+        f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads})", step, pairs or mismatches(step)
+    )
+
+
+def mismatches(step: Step) -> list[tuple[int, int]]:
+    """Sizes that such a node gets, each with one that it could be made for: what a constant has, or another input."""
+    shapes = [
+        ([dim for dim in value.dims if isinstance(dim, int)], value.is_constant)
+        for value in step.inputs[:_MOST_PAIRS]
+        if value is not None and value.dims
+    ]
+    pairs: dict[tuple[int, int], None] = {}
+    operator = step.node.op_type
+    if operator == "Reshape" and shapes:
+        pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
+    if operator in _SLIDING and shapes:
+        window = next((list(a.ints) for name, a in step.attributes.items() if name == "kernel_shape"), shapes[-1][0][2:])
+        pairs.update(((room, size), None) for room, size in zip(shapes[0][0][2:], window, strict=False) if room < size)
+    for (index, (mine, is_mine)), (other, (theirs, is_theirs)) in permutations(enumerate(shapes), 2):
+        if is_mine and not is_theirs:
+            continue
+        aligned = [*zip(reversed(mine), reversed(theirs), strict=False), *zip(mine, theirs, strict=False)]
+        if operator in PRODUCTS and index < other:
+            aligned = [(mine[-1], theirs[-2] if len(theirs) > 1 else theirs[-1]), (mine[-1], theirs[-1])]
+        elif operator.startswith("Conv") and is_theirs:
+            aligned = [(mine[1], size) for size in theirs[:2] if len(mine) > 1]
+        pairs.update(((got, wanted), None) for got, wanted in aligned if got != wanted)
+    return list(pairs)[:_MOST_PAIRS]
+
+
+_MOST_PAIRS = 12
+
+
+def _target(step: Step) -> list[int]:
+    """The sizes that a Reshape is told, as far as they are known."""
+    if "shape" in step.attributes:
+        return list(step.attributes["shape"].ints)
+    target = step.inputs[1] if len(step.inputs) > 1 else None
+    array = array_of(target.tensor) if target is not None and target.tensor is not None else None
+    return [int(size) for size in array.ravel()] if array is not None else []
+
+
+def _factors(step: Step) -> tuple[int, ...]:
+    return tuple(size for size in _target(step) if 1 < size < 2**16)[:_MOST_PAIRS] if step.node.op_type == "Reshape" else ()
+
+
+def _elements(step: Step, got: int) -> list[tuple[int, int]]:
+    """What a Reshape gets, and how many elements its target has, or what they must be a multiple of."""
+    target = step.inputs[1] if len(step.inputs) > 1 else None
+    array = array_of(target.tensor) if target is not None and target.tensor is not None else None
+    sizes = (
+        array.ravel().tolist()
+        if array is not None
+        else list(step.attributes["shape"].ints)
+        if "shape" in step.attributes
+        else []
+    )
+    dims = step.inputs[0].dims if step.inputs[0] is not None else None
+    whole = [dims[i] if not size and dims and i < len(dims) else size for i, size in enumerate(sizes)]
+    wanted = prod(size for size in whole if isinstance(size, int) and size != -1)
+    if wanted <= 0 or wanted == got:
+        return []
+    if -1 not in sizes:
+        return [(got, wanted)]
+    return [(got, wanted * times) for times in (-(-got // wanted), got // wanted) if times > 0 and wanted * times != got]

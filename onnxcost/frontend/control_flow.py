@@ -88,6 +88,8 @@ def _merge_types(output: Value, alternatives: Sequence[Value]) -> None:
     output.is_bound = len({value.dims for value in shaped}) > 1 or any(value.is_bound for value in shaped)
 
 
+NO_LIMITS = (2**31 - 1, 2**63 - 1)
+"""The trip counts that exporters write where the condition alone ends a loop."""
 FOLLOWED = 100_000
 """Steps that the iterations of traced loops may make in all."""
 
@@ -108,6 +110,8 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         _close_unrolled(step, _replay(step, body, graph, carried, found), carried, steps)
         return
     limit = found.trips.get(step.name, number_in(count, found.opsets))
+    if step.name not in found.trips and limit in NO_LIMITS:
+        limit = None
     if limit is not None and (limit < 0 or number_in(condition, found.opsets) == 0):
         limit = 0
     loops, caveats = len(found.loops), len(found.caveats)

@@ -1,230 +1,25 @@
-"""Values for a model's open dims and inputs: the user's, or an assumption by role that the report states."""
+"""What the user gives: values and shapes of inputs, lengths of sequences; and what a message says of assumptions."""
 
 from __future__ import annotations
 
-import ast
-import operator
-import re
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxcost.errors import InputError
-from onnxcost.frontend.bodies import known_value
+from onnxcost.frontend.bodies import FLOAT, known_value
+from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.reader import read_skeleton
-from onnxcost.frontend.values import MANY, Value
+from onnxcost.frontend.values import MANY, Value, tensor_type
 from onnxcost.graph import BoundDim, option_text
 from onnxcost.spec import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
-    from onnx import TensorProto, TypeProto, ValueInfoProto
+    from onnx import GraphProto, TensorProto, TypeProto, ValueInfoProto
 
 
-IMAGE_SIDE, SEQUENCE_LENGTH, DEFAULT = 224, 128, 1
-
-# What a dim's name says of its role, first match wins. Compiled when first used: most models have no open dim.
-_ROLES_BY_NAME: Sequence[tuple[str, int]] = (
-    (r"(?i)batch|^bs?$|^n$", 1),
-    (r"(?i)seq|len|time|token|frame|^[slt]$", SEQUENCE_LENGTH),
-    (r"(?i)height|width|^[hw]$", IMAGE_SIDE),
-)
-_CHANNEL_COUNTS = (1, 3, 4)
-_STATE = r"(?i)^[hc](_?(\d+|n|in))?$|state|hidden|cell"
-"""The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
-_NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
-"""What exporters write for a dim that they know nothing of: two of the same are not the same size."""
-LONGEST_EXPRESSION = 200
-"""Characters; a longer name is not an expression that a person or an exporter wrote."""
 SHOWN = 20
 """Assumed dims that a message names."""
-
-
-def bind_inputs(
-    inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
-) -> tuple[BoundDim, ...]:
-    """Writes a value into every open dim of ``inputs`` and returns the dims that were open.
-
-    ``shapes`` (by input) and ``dims`` (by symbol) are the user's; all else is assumed. Raises InputError for a name or a
-    rank that the model does not have, for a fixed dim given otherwise and for a symbol given twice with two values.
-    """
-    by_name = {value.name: value for value in inputs}
-    _refuse_unknown(shapes, by_name, "input")
-    for value in inputs:
-        _open_dims(value.type)
-    given = _bind_given(by_name, shapes, dims)
-    places = _places(inputs)
-    _refuse_unknown(dims, places, "dim")
-    bound = {
-        name: BoundDim(name, given[name], "given", option_text("--dim", name, given[name])) for name in places if name in given
-    }
-    known = {name: dim.value for name, dim in bound.items()}
-    lengths = sum(size for name, size in known.items() if _is_part(name))
-    for name in sorted(places, key=lambda name: (not name.isidentifier(), _is_total(name))):
-        if name not in bound:
-            source, axis = places[name][0]
-            bound[name] = _assume_symbol(name, by_name[source], axis, known, lengths)
-            known[name] = bound[name].value
-            lengths += known[name] if _is_part(name) else 0
-    unnamed: list[BoundDim] = []
-    for value in inputs:
-        unnamed += _write(value, bound, shapes.get(value.name))
-    return (*(dim._replace(places=tuple(places[name])) for name, dim in bound.items()), *unnamed)
-
-
-def _dims(type_: TypeProto) -> Sequence[TypeProto]:
-    return type_.tensor_type.shape.dim  # type: ignore[no-any-return]
-
-
-def _places(inputs: Sequence[ValueInfoProto]) -> dict[str, list[tuple[str, int]]]:
-    """Where each symbol stands: inputs and their axes."""
-    places: dict[str, list[tuple[str, int]]] = {}
-    for value in inputs:
-        for axis, dim in enumerate(_dims(value.type)):
-            if _is_symbol(dim):
-                places.setdefault(dim.dim_param, []).append((value.name, axis))
-    return places
-
-
-def _is_symbol(dim: TypeProto) -> bool:
-    return not dim.HasField("dim_value") and bool(dim.dim_param)
-
-
-def _open_dims(type_: TypeProto) -> None:
-    """Opens the dims that an exporter wrote as -1 and takes away names that name nothing."""
-    for dim in _dims(type_):
-        if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
-            dim.Clear()
-
-
-def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    for name in given:
-        if name not in known:
-            there = ", ".join(f"'{k}'" for k in known) or "none"
-            raise InputError(f"the model has no {what} '{name}': it has {there}")
-
-
-def _bind_given(
-    inputs: Mapping[str, ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
-) -> dict[str, int]:
-    given = dict(dims)
-    for name, shape in shapes.items():
-        type_ = inputs[name].type
-        if not type_.HasField("tensor_type"):
-            raise InputError(f"input '{name}' is a sequence or an optional: it has no shape")
-        if not type_.tensor_type.HasField("shape"):
-            continue
-        declared = _dims(type_)
-        if len(declared) != len(shape):
-            raise InputError(f"input '{name}' has {len(declared)} dims, the shape given has {len(shape)}: {_text(shape)}")
-        for index, (dim, size) in enumerate(zip(declared, shape, strict=True)):
-            if dim.HasField("dim_value") and dim.dim_value != size:
-                raise InputError(f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, {size} was given")
-            if _is_symbol(dim) and given.setdefault(dim.dim_param, size) != size:
-                raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, by '{name}', as {size}")
-    for name, size in [*given.items(), *((name, size) for name, shape in shapes.items() for size in shape)]:
-        if size < 0:
-            raise InputError(f"'{name}' was given the size {size}: a dim is 0 or more")
-    return given
-
-
-def _text(shape: Sequence[int | str]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
-
-
-def _is_total(name: str) -> bool:
-    """Whether the name is one like total_sequence_length."""
-    _, total, rest = name.lower().partition("total")
-    return bool(total) and "seq" in rest
-
-
-def _is_part(name: str) -> bool:
-    """Whether the dim is one of those that a total sequence length is the sum of."""
-    lower = name.lower()
-    return "seq" in lower and "total" not in lower and "max" not in lower
-
-
-def _assume_symbol(name: str, source: ValueInfoProto, axis: int, known: Mapping[str, int], lengths: int) -> BoundDim:
-    """The value of a symbol whose first place is the ``axis`` of ``source``; ``lengths`` is what a total is the sum of."""
-    value = _evaluate(name, known)
-    if value is None and _is_total(name):
-        value = lengths or None
-    if value is None:
-        value = next((size for pattern, size in _ROLES_BY_NAME if re.search(pattern, name)), None)
-    if value is None:
-        value = _by_position(source, axis)
-    return BoundDim(name, value, "assumed", option_text("--dim", name))
-
-
-_ARITHMETIC: Mapping[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-    ast.Div: operator.floordiv,
-}
-
-
-def _evaluate(text: str, known: Mapping[str, int]) -> int | None:
-    """The value of a dim written as an expression of others, as in ``past_sequence_length + 1``; None if it is none."""
-
-    def value(node: ast.expr) -> int:
-        match node:
-            case ast.BinOp(left, op, right):
-                return _ARITHMETIC[type(op)](value(left), value(right))
-            case ast.Name(name):
-                return known[name]
-            case ast.Constant(int(number)):
-                return number
-        raise KeyError(text)
-
-    if len(text) > LONGEST_EXPRESSION:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Python would advise the author of such a line
-            result = value(ast.parse(text, mode="eval").body)
-    except (SyntaxError, KeyError, ZeroDivisionError, RecursionError, ValueError, MemoryError):
-        return None
-    return result if 0 <= result < 2**62 else None
-
-
-def _by_position(value: ValueInfoProto, index: int) -> int:
-    """The usual size of a dim that its name says nothing of."""
-    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in _dims(value.type)]
-    rank, is_integer = len(sizes), value.type.tensor_type.elem_type in (6, 7)  # int32, int64
-    if index == 0 and not (rank == 3 and sizes[0] in _CHANNEL_COUNTS):
-        return 1
-    image_at = {4: (1, 2) if sizes[-1] in _CHANNEL_COUNTS else (2, 3), 3: (1, 2) if sizes[0] in _CHANNEL_COUNTS[1:] else ()}
-    if index in image_at.get(rank, ()):
-        return IMAGE_SIDE
-    is_state = rank == 3 and (sizes[0] not in (None, 1) or re.search(_STATE, value.name))
-    is_sequence = index == 1 and ((rank == 2 and is_integer) or (rank == 3 and sizes[2] is not None and not is_state))
-    return SEQUENCE_LENGTH if is_sequence else DEFAULT
-
-
-def _write(value: ValueInfoProto, bound: Mapping[str, BoundDim], shape: Sequence[int] | None) -> list[BoundDim]:
-    """Writes the values into the dims of one input; returns the dims that had neither a value nor a name."""
-    tensor, unnamed = value.type.tensor_type, []
-    if shape is not None and not tensor.HasField("shape"):
-        for size in shape:
-            tensor.shape.dim.add().dim_value = size
-        option = option_text("--shape", value.name, "…")
-        return [BoundDim(f"{value.name}[{i}]", size, "given", option, ((value.name, i),)) for i, size in enumerate(shape)]
-    for index, dim in enumerate(tensor.shape.dim):
-        if dim.HasField("dim_value"):
-            continue
-        if dim.dim_param:
-            dim.dim_value = bound[dim.dim_param].value
-            continue
-        size, source = (shape[index], "given") if shape is not None else (_by_position(value, index), "assumed")
-        unnamed.append((index, size, source))
-    for index, size, _ in unnamed:
-        tensor.shape.dim[index].dim_value = size
-    assumed = {index for index, _, source in unnamed if source == "assumed"}
-    sizes = ["N" if index in assumed else dim.dim_value for index, dim in enumerate(tensor.shape.dim)]
-    option = option_text("--shape", value.name, _text(sizes))
-    return [BoundDim(f"{value.name}[{index}]", size, source, option, ((value.name, index),)) for index, size, source in unnamed]
 
 
 def describe_assumptions(dims: Sequence[BoundDim]) -> str:
@@ -343,39 +138,107 @@ def merge_given_shapes(
 T = TypeVar("T")
 
 
-class InputNames(NamedTuple):
-    """The inputs of a model, and the symbols of its dims, lengths of sequences among them."""
-
-    inputs: frozenset[str]
-    dims: frozenset[str]
-
-
 def select_known(spec: ModelSpec) -> ModelSpec:
-    """The spec without the shapes, dims, values and input files for which its model has no input or dim of the name.
-
-    Raises as ``read_skeleton`` does.
+    """The spec without the shapes, dims, values and input files for which its model has no input or dim of the name; a shape
+    without a name stays under that of the input that it fits. Raises as ``read_skeleton`` does.
     """
     if not (spec.shapes or spec.dims or spec.values or spec.inputs):
         return spec
-    inputs, dims = input_names(spec.source)
-
-    def known(given: Mapping[str, T]) -> dict[str, T]:
-        return {name: each for name, each in given.items() if name in inputs}
-
+    graph = read_skeleton(spec.source).model.graph
+    inputs = fed_inputs(graph)
+    names = {value.name for value in inputs}
+    symbols = {dim.dim_param for value in inputs for dim in value.type.tensor_type.shape.dim if dim.dim_param}
+    dims = {part for symbol in symbols for part in (symbol, *operands(symbol))}
+    dims |= {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
+    shapes = {name: shape for name, shape in spec.shapes.items() if name in names}
+    for name, shape in spec.shapes.items():
+        if not name and len(fitting := _fitting_inputs(inputs, shape)) == 1:
+            shapes.setdefault(fitting[0], shape)
+        elif name not in names and name in _made_in(graph):
+            shapes[name] = shape
     return replace(
         spec,
-        shapes=known(spec.shapes),
+        shapes=shapes,
         dims={name: size for name, size in spec.dims.items() if name in dims},
-        values=known(spec.values),
-        inputs=known(spec.inputs),
+        values={name: value for name, value in spec.values.items() if name in names},
+        inputs={name: files for name, files in spec.inputs.items() if name in names},
     )
 
 
-def input_names(source: ModelSource | None) -> InputNames:
-    """The names in the model at ``source``; raises as ``read_skeleton`` does."""
-    graph = read_skeleton(source).model.graph
-    stored = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
-    symbols = {dim.dim_param for value in inputs for dim in value.type.tensor_type.shape.dim if dim.dim_param}
-    lengths = {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
-    return InputNames(frozenset(value.name for value in inputs), frozenset(symbols | lengths))
+def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """The inputs of a graph that are no constants with a default of that name."""
+    stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
+    return [value for value in graph.input if value.name not in stored]
+
+
+def _made_in(graph: GraphProto) -> set[str]:
+    """What nodes make whose operator onnx does not know."""
+    from onnx import defs
+
+    return {name for node in graph.node if not defs.has(node.op_type, node.domain) for name in node.output}
+
+
+def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+    """``shapes``, the one without a name under that of the input that it fits.
+
+    Raises InputError where it fits none or several, and as ``read_skeleton`` does.
+    """
+    found = {name: shape for name, shape in shapes.items() if name}
+    if len(found) == len(shapes):
+        return found
+    inputs, shape = fed_inputs(read_skeleton(source).model.graph), shapes[""]
+    fitting, text = _fitting_inputs(inputs, shape), "x".join(map(str, shape))
+    if len(fitting) != 1:
+        there = ", ".join(_describe(value) for value in inputs if not fitting or value.name in fitting) or "it has none"
+        if fitting:
+            raise InputError(f"--shape {text} fits {len(fitting)} inputs: {there}; say which: --shape INPUT={text}")
+        raise InputError(f"--shape {text} fits no input of the model: {there}")
+    if fitting[0] in found:
+        raise InputError(f"--shape {text} is for the input '{fitting[0]}', which was given a shape by its name as well")
+    return {**found, fitting[0]: shape}
+
+
+def _describe(value: ValueInfoProto) -> str:
+    """``'image' (?x3x224x224)``."""
+    dims = value.type.tensor_type.shape.dim
+    return f"'{value.name}' ({'x'.join(str(dim.dim_value) if dim.dim_value > 0 else '?' for dim in dims) or 'scalar'})"
+
+
+def _fitting_inputs(inputs: Sequence[ValueInfoProto], shape: Sequence[int]) -> list[str]:
+    """The inputs that a shape fits; of these those with open dims, if there are any."""
+    fitting, is_open = [], set()
+    for value in inputs:
+        tensor = value.type.tensor_type
+        sizes = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in tensor.shape.dim]
+        has_rank = tensor.HasField("shape")
+        if value.type.HasField("tensor_type") and (
+            not has_rank or (len(sizes) == len(shape) and all(a in (None, b) for a, b in zip(sizes, shape, strict=True)))
+        ):
+            fitting.append(value.name)
+            if not has_rank or None in sizes:
+                is_open.add(value.name)
+    return [name for name in fitting if name in is_open] or fitting
+
+
+def split_shapes(
+    graph: GraphProto, inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, Sequence[int]], dict[str, TypeProto]]:
+    """The shapes of inputs, and as types those of what nodes make. A name that is neither stays with the inputs."""
+    names = {value.name for value in inputs}
+    others = {name for name in shapes if name not in names}
+    others &= _made_in(graph) if others else set()
+    types = {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)} if others else {}
+    of_inputs = {name: shape for name, shape in shapes.items() if name not in others}
+    return of_inputs, {name: tensor_type(types.get(name) or FLOAT, shapes[name]) for name in others}
+
+
+def check_fixed(fixed: Mapping[str, TypeProto], values: Mapping[str, Value]) -> list[BoundDim]:
+    """The dims of outputs whose shapes were given. Raises InputError for one whose shape the graph gives itself."""
+    dims = []
+    for name, type_ in fixed.items():
+        given, found = [dim.dim_value for dim in type_.tensor_type.shape.dim], values[name].dims
+        if found is None or list(found) != given:
+            raise InputError(f"'{name}' was given the shape {given}, and by the graph it has {list(found or ())}")
+        option = option_text("--shape", name, "…")
+        dims += [BoundDim(f"{name}[{axis}]", size, "given", option) for axis, size in enumerate(given)]
+    return dims

@@ -11,6 +11,7 @@ from onnxcost.formulas.table import FormulaTable, ShapeRule
 from onnxcost.frontend.constant_folding import can_fold, fold_value
 from onnxcost.frontend.contradictions import (
     check_channels,
+    check_equal_dims,
     check_positions,
     check_reshape,
     check_sizes,
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
 class Inference:
     """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks.
 
-    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known.
+    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known. With
+    ``has_assumed`` dims more is checked of each node.
     """
 
     opsets: Mapping[str, int]
     imports: Sequence[OperatorSetIdProto]
     ir_version: int
     formulas: FormulaTable
+    has_assumed: bool = False
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
     settled: dict[Hashable, list[Value]] = field(default_factory=dict)
 
@@ -59,6 +62,8 @@ class Inference:
                     output.is_bound = True
 
     def _infer_anew(self, step: Step, scope: Mapping[str, Value]) -> None:
+        if self.has_assumed:
+            check_equal_dims(step, self.opsets)
         schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
         if schema is not None and all(value is None or value.type is not None for value in step.inputs):
             self._derive(step, schema, scope, fold=False)

@@ -60,7 +60,7 @@ def _check_size(model: ModelProto) -> None:
             raise ModelError(f"the function {_function_label(key)} is defined twice")
         functions[key] = function
     calls = {
-        key: {called for node in _nodes(function.node) if (called := _callee(node)) in functions}
+        key: {called for node in nodes_in(function.node) if (called := _callee(node)) in functions}
         for key, function in functions.items()
     }
     try:
@@ -79,7 +79,7 @@ def _check_size(model: ModelProto) -> None:
                 f"the model's functions call each other more than {MOST_CALLS} deep, from {_function_label(key)} on"
             )
     total = _size(model.graph.node, model.graph.ByteSize(), sizes)
-    stored = sum(1 for nodes in (model.graph.node, *(each.node for each in functions.values())) for _ in _nodes(nodes))
+    stored = sum(1 for nodes in (model.graph.node, *(each.node for each in functions.values())) for _ in nodes_in(nodes))
     if total.nodes > max(MOST_NODES, STORED * stored) or total.bytes > max(MOST_BYTES, STORED * model.ByteSize()):
         much = f"{_power(total.nodes)} nodes of {_power(total.bytes)} bytes"
         raise ModelError(f"the model's functions call each other so often that they become {much}")
@@ -89,7 +89,7 @@ def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto
     """The bytes of the longest name and of the largest attribute that inlining can put in the place of a parameter."""
     name = attribute = 0
     for nodes in (model.graph.node, *(function.node for function in functions.values())):
-        for node in _nodes(nodes):
+        for node in nodes_in(nodes):
             if _callee(node) in functions:
                 name = max(name, *map(len, (*node.input, *node.output)), 0)
                 attribute = max(attribute, *(item.ByteSize() for item in node.attribute), 0)
@@ -99,15 +99,15 @@ def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto
 
 def _parameters_read(function: FunctionProto) -> int:
     parameters = {*function.input, *function.output}
-    return sum(1 for node in _nodes(function.node) for name in (*node.input, *node.output) if name in parameters)
+    return sum(1 for node in nodes_in(function.node) for name in (*node.input, *node.output) if name in parameters)
 
 
 def _attributes_read(function: FunctionProto) -> int:
-    return sum(1 for node in _nodes(function.node) for item in node.attribute if item.ref_attr_name)
+    return sum(1 for node in nodes_in(function.node) for item in node.attribute if item.ref_attr_name)
 
 
 def _size(nodes: Iterable[NodeProto], own_bytes: int, sizes: Mapping[_Key, _Size]) -> _Size:
-    parts = [sizes.get(_callee(node), _Size(1, 0, -1)) for node in _nodes(nodes)]
+    parts = [sizes.get(_callee(node), _Size(1, 0, -1)) for node in nodes_in(nodes)]
     depth = max((part.depth + 1 for part in parts), default=0)
     return _Size(sum(part.nodes for part in parts), own_bytes + sum(part.bytes for part in parts), depth)
 
@@ -117,13 +117,13 @@ def _power(number: int) -> str:
     return f"{number:,}" if number < 10**15 else f"more than 2^{number.bit_length() - 1}"
 
 
-def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+def nodes_in(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     """The nodes and those of their bodies."""
     for node in nodes:
         yield node
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
-                yield from _nodes(graph.node)
+                yield from nodes_in(graph.node)
 
 
 def _callee(node: NodeProto) -> _Key:

@@ -13,17 +13,26 @@ from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend.assumptions import OpenDims, phase_notes
 from onnxcost.frontend.bodies import Body, ShapedModel
 from onnxcost.frontend.constant_folding import can_fold, is_repeatable
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
-from onnxcost.frontend.dims import bind_inputs, describe_assumptions, fill_containers, make_given_values, merge_given_shapes
+from onnxcost.frontend.dims import (
+    check_fixed,
+    fed_inputs,
+    fill_containers,
+    make_given_values,
+    merge_given_shapes,
+    split_shapes,
+)
+from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference
-from onnxcost.frontend.normalize import in_execution_order, names_in_bodies, normalize
+from onnxcost.frontend.normalize import Reads, in_execution_order, names_in_bodies, normalize
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
-from onnxcost.graph import Caveat
+from onnxcost.graph import BoundDim, Caveat
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,37 +44,49 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Value]
 
 
-def infer_shapes(model: ModelProto, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None) -> ShapedModel:
-    """The model with every shape that can be known. Of the formulas only the shape rules are used.
+def infer_shapes(
+    model: ModelProto, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None, path: str = ""
+) -> ShapedModel:
+    """The model with every shape that can be known. Of the formulas only the shape rules are used. ``path`` is the model's
+    file, beside which a description of it may lie, or "".
 
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, opsets = normalize(model)
-    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas)
-    found = ShapedModel(model, opsets, inference, spec.trips)
     graph = model.graph
-    stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
+    inputs = fed_inputs(graph)
     given = make_given_values(inputs, spec.values)
-    shapes = merge_given_shapes(inputs, given, spec.shapes)
-    found.inputs = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
-    for value, info in zip(found.inputs, inputs, strict=True):
-        value.learn(info.type)
+    of_inputs, fixed = split_shapes(graph, inputs, spec.shapes)
+    of_inputs = merge_given_shapes(inputs, given, of_inputs)
     fed = trace.values if trace is not None else {}
-    lengths, dims = fill_containers(found.inputs, {**fed, **spec.values}, spec.dims)
-    found.dims = (*bind_inputs(inputs, shapes, dims), *lengths)
-    scope: Scope = {}
-    for value, info in zip(found.inputs, inputs, strict=True):
-        if info.type.HasField("tensor_type"):
+    reads: Reads = {}
+
+    def new_inputs() -> list[Value]:
+        found = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
+        for value, info in zip(found, inputs, strict=True):
             value.learn(info.type)
-        _define(scope, info.name, value, "an input of the graph")
-    if trace is not None:
-        apply_trace(found, trace, make_given_values(inputs, fed))
-    try:
+        return found
+
+    _, dims = fill_containers(new_inputs(), {**fed, **spec.values}, spec.dims)
+    open_dims = OpenDims(inputs, of_inputs, dims, model, path)
+    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, open_dims.has_assumed)
+
+    def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
+        found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), reads=reads)
+        lengths, _ = fill_containers(found.inputs, {**fed, **spec.values}, spec.dims)
+        found.dims = (*bound, *lengths)
+        scope: Scope = {}
+        for value, info in zip(found.inputs, inputs, strict=True):
+            _define(scope, info.name, value, "an input of the graph")
+        if trace is not None:
+            apply_trace(found, trace, make_given_values(inputs, fed))
         _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
-    except Contradiction as contradiction:
-        raise ModelError(f"{contradiction}{describe_assumptions(found.dims)}") from None
-    found.outputs = _outputs(graph, scope, "the graph")
+        found.outputs = _outputs(graph, scope, "the graph")
+        found.dims += tuple(check_fixed(fixed, scope))
+        return found
+
+    found = fit(open_dims, graph, shape, reads)
+    found.caveats += [Caveat("note", text) for text in phase_notes(found.dims)]
     found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
     _refuse_unknown_loops(found)
     return found
@@ -98,27 +119,33 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     if prefix:
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
-    hints = {info.name: info.type for info in (*graph.value_info, *graph.output)}
-    for position, node in enumerate(in_execution_order(graph, scope, found.reads)):
-        step = _step(node, position, scope, prefix, ran)
-        if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
-            CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
-            learn_from_run(step)
-        else:
-            read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
-            found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
-            if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
-                SEQUENCES[step.node.op_type](step, found.opsets)
-                found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
-            learn_from_run(step)
-            _settle(step, found)
-            if step.has_subgraph:
-                run_modifiers(step, _body(scope, found), steps)
-            steps.append(step)
-        for output, name in zip(step.outputs, node.output, strict=True):
-            if output is not None:
-                _hold(output, found)
-                _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+    hints = {**{info.name: info.type for info in (*graph.value_info, *graph.output)}, **found.fixed}
+    order = in_execution_order(graph, scope, found.reads)
+    position = 0
+    try:
+        for position, node in enumerate(order):
+            step = _step(node, position, scope, prefix, ran)
+            if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
+                CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
+                learn_from_run(step)
+            else:
+                read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
+                found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
+                if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
+                    SEQUENCES[step.node.op_type](step, found.opsets)
+                    found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
+                learn_from_run(step)
+                _settle(step, found)
+                if step.has_subgraph:
+                    run_modifiers(step, _body(scope, found), steps)
+                steps.append(step)
+            for output, name in zip(step.outputs, node.output, strict=True):
+                if output is not None:
+                    _hold(output, found)
+                    _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+    except Contradiction as contradiction:
+        contradiction.node, contradiction.position = order[position], position
+        raise
 
 
 def _hold(output: Value, found: ShapedModel) -> None:

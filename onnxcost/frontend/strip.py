@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.frontend.external import leaves_folder
+from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.nodes import NAME_SCOPES
+from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, bodies, read_skeleton, scope_of, stored_tensors
+from onnxcost.frontend.roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
@@ -139,15 +142,15 @@ _DIM = re.compile(r"[^\W\d]\w*")
 _ODD = re.compile(r"[^\w\s.,()+*/?-]")
 """What is neither in a dim's name nor in an expression of several."""
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
-_DIM_ROLES = re.compile(r"batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width")
-"""What is kept of the name of a dim: see ``dims``."""
+_DIM_ROLES = re.compile(DIM_WORDS)
+"""What is kept of the name of a dim: see ``roles``."""
 
 _NOBODYS_INPUT = re.compile(r"(?i)[hc](_?(\d+|n|in))?|sr")
 _INPUT_ROLES = re.compile(
-    r"state|hidden|cell|mask|position|(?<![a-z])pos(?![a-z])|sampl\w*_?rate|len(?:gth)?s?(?![a-z])|size|ima?ge?_?shape"
+    rf"{INPUT_WORDS}|state|hidden|cell|mask|position|(?<![a-z])pos(?![a-z])|sampl\w*_?rate|len(?:gth)?s?(?![a-z])|size|ima?ge?_?shape"
     r"|(?<![a-z])scale(?:s|_?factor)?(?![a-z])|zero_?point"
 )
-"""What is kept of the name of an input: see ``dims`` and ``measure.input_roles``."""
+"""What is kept of the name of an input: see ``roles`` and ``runtime.inputs.roles``."""
 
 _LABELS = frozenset(
     {"classlabels_strings", "classes_strings", "cats_strings", "keys_strings", "values_strings", "default_string"}
@@ -180,6 +183,8 @@ _DROPPED = frozenset(
     | {"ModelProto.model_version", "ModelProto.configuration", "NodeProto.device_configurations"}
 )
 
+_KEPT_KEYS = (NAME_SCOPES, FILE_BYTES, *SIDE_KEYS)
+
 Rename = Callable[[str], str]
 
 
@@ -208,6 +213,9 @@ def anonymize_model(model: ModelProto) -> ModelProto:
     for info in model.graph.input:
         if info.name not in stored:
             values[info.name] = info.name if _NOBODYS_INPUT.fullmatch(info.name) else inputs[info.name]
+    outputs = _Names(lambda name: "_".join(re.findall(OUTPUT_WORDS, name.lower())) or "output")
+    for info in model.graph.output:
+        values.setdefault(info.name, outputs[info.name])
     nodes = _Names(lambda name: f"{words(name.rpartition('/')[0])}{'/' * ('/' in name)}node")
     dims = _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES)
     rules: Mapping[str, Rename] = {
@@ -264,7 +272,7 @@ def _apply(rule: Rename, message: Message, name: str, value: Any) -> None:
     if isinstance(value, (str, bytes)):
         setattr(message, name, _rename_text(rule, value))
     elif name == "metadata_props":
-        kept = [(entry.key, entry.value) for entry in value if entry.key in (NAME_SCOPES, FILE_BYTES)]
+        kept = [(entry.key, entry.value) for entry in value if entry.key in _KEPT_KEYS]
         del value[:]
         for key, text in kept:
             value.add(key=key, value=rule(text))
@@ -283,8 +291,8 @@ def _rename_text(rule: Rename, text: str | bytes) -> str | bytes:
 def _rename_functions(model: ModelProto) -> None:
     """Functions, the domains that only they are in, and their attributes, where they are defined and where they are called."""
     attributes = {scope_of(f.domain, f.name, f.overload): _Names(lambda name: "attribute") for f in model.functions}
-    nodes: list[tuple[NodeProto, _Names | None]] = [(node, None) for node in _every(model.graph.node)]
-    nodes += [(node, attributes[scope_of(f.domain, f.name, f.overload)]) for f in model.functions for node in _every(f.node)]
+    nodes: list[tuple[NodeProto, _Names | None]] = [(node, None) for node in nodes_in(model.graph.node)]
+    nodes += [(node, attributes[scope_of(f.domain, f.name, f.overload)]) for f in model.functions for node in nodes_in(f.node)]
     called = [attributes.get(scope_of(node.domain, node.op_type, node.overload)) for node, _ in nodes]
     kept = {node.domain for (node, _), own in zip(nodes, called, strict=True) if own is None}
     names, others = _Names(lambda name: "function"), _Names(lambda name: "domain")
@@ -310,11 +318,3 @@ def _rename_functions(model: ModelProto) -> None:
         node.ClearField("overload")
     for opset in (opset for part in (model, *model.functions) for opset in part.opset_import):
         opset.domain = domain(opset.domain)
-
-
-def _every(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """The nodes and those of their bodies."""
-    for node in nodes:
-        yield node
-        for graph in bodies(node):
-            yield from _every(graph.node)

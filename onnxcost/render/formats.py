@@ -85,7 +85,9 @@ def _interface(report: CostReport) -> list[str]:
         for pair in tensor_texts(values, UNICODE)
     ]
     return lines + [
-        f"- {source}: {markdown(', '.join(pieces))}" for source in ("given", "assumed") if (pieces := dim_texts(graph, source))
+        f"- {source}: {markdown(', '.join(pieces))}"
+        for source in ("given", "derived", "assumed")
+        if (pieces := dim_texts(graph, source))
     ]
 
 
@@ -238,7 +240,7 @@ def header_lines(report: CostReport, screen: Screen) -> list[Line]:
     lines = _heading(plain(model_title(graph)), plain(f" {glyphs.dot} ".join(model_facts(graph))), screen.width)
     for label, values in (("Input", graph.inputs), ("Output", graph.outputs)):
         lines += _tensors(label, tensor_texts(values, glyphs), glyphs)
-    for label, source, style in (("Given", "given", ""), ("Assumed", "assumed", "caution")):
+    for label, source, style in (("Given", "given", ""), ("Derived", "derived", ""), ("Assumed", "assumed", "caution")):
         if pieces := [plain(piece) for piece in dim_texts(graph, source)]:
             lines += wrap_pieces(_label(label), pieces, ", ", screen.width, style)
     return lines

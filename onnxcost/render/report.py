@@ -217,11 +217,12 @@ def tensor_texts(values: Iterable[Tensor], glyphs: Glyphs) -> list[tuple[str, st
 
 
 def dim_texts(graph: Graph, source: str) -> list[str]:
-    """The open dims that were given or assumed, ``batch = 1``; an assumed one with the option that changes it."""
+    """The open dims that were given, derived or assumed, ``batch = 1``, with why; an assumed one with what changes it."""
     return [
-        f"{dim.name} = {dim.value}" + (f" ({dim.option})" if source == "assumed" else "")
+        f"{dim.name} = {dim.value}" + (f" ({', '.join(filter(None, notes))})" if any(notes) else "")
         for dim in graph.dims
         if dim.source == source
+        for notes in [(dim.reason, dim.option if source == "assumed" else "")]
     ]
 
 

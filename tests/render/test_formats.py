@@ -26,7 +26,7 @@ def test_json_has_the_keys_of_the_schema(report: CostReport) -> None:
         "file_bytes": 2048, "nodes": 4,
     }  # fmt: skip
     assert document["inputs"] == [{"name": "x", "dtype": "float32", "shape": [1, 3, 8, 8]}]
-    assert document["dims"][0] == {"name": "batch", "value": 1, "source": "assumed", "option": "--dim batch=N"}
+    assert document["dims"][0] == {"name": "batch", "value": 1, "source": "assumed", "option": "--dim batch=N", "reason": ""}
     assert document["warnings"] == ["A stored shape was wrong."]
     assert document["measurement"] is None
 

@@ -1,0 +1,197 @@
+"""The search for sizes that fit: where a node cannot be with what was assumed, the next sensible sizes are tried."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from heapq import heappop, heappush
+from itertools import count
+from math import log2
+from time import process_time
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from onnxcost.errors import ModelError
+from onnxcost.frontend.contradictions import Contradiction
+from onnxcost.frontend.dims import describe_assumptions
+from onnxcost.frontend.normalize import Reads, names_in_bodies
+from onnxcost.graph import BoundDim
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
+
+    from onnxcost.frontend.assumptions import OpenDim, OpenDims
+
+
+_ENOUGH = 16
+"""Tries that changed nothing of a contradiction, after which its dim is taken to have no part in it."""
+MOST_TRIES, MOST_SECONDS = 120, 3
+"""Bounds of the search: sizes that are tried, and seconds of the processor within which the last try should end."""
+MOST_DIMS = 16
+"""Dims that are changed because of one contradiction: those nearest to its node."""
+
+_LONGEST = 30
+"""Characters of a node's name that a reason has."""
+
+Moved = Mapping[str, tuple[int, str]]
+"""By the group of dims: a size other than the usual one, and why."""
+T = TypeVar("T")
+
+
+def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim, ...]], T], reads: Reads) -> T:
+    """What ``shape`` makes of the first sizes of the open dims that it does not raise Contradiction for.
+
+    Raises ModelError for what none of the sizes fits.
+    """
+    bound, started, tries = open_dims.bind(), process_time(), 0
+    try:
+        return shape(bound)
+    except Contradiction as contradiction:
+        first = contradiction
+    slowest = process_time() - started
+    started += slowest
+    search = _Search(open_dims, graph, reads)
+    search.add(_Try({}, 0.0), first)
+    while tries < MOST_TRIES and process_time() - started + slowest < MOST_SECONDS and (next_try := search.next()) is not None:
+        before, tries = process_time(), tries + 1
+        try:
+            return shape(open_dims.bind(next_try.moved))
+        except Contradiction as contradiction:
+            search.add(next_try, contradiction)
+        slowest = max(slowest, process_time() - before)
+    tried = f"; of the other sizes {tries} were tried, and none fits" if tries else ""
+    raise ModelError(f"{first}{tried}{describe_assumptions(bound)}") from None
+
+
+class _Try(NamedTuple):
+    """Sizes to try: at what ``cost``, which of them were ``changed`` because of which contradiction (``known``)."""
+
+    moved: Moved
+    cost: float
+    changed: tuple[str, ...] = ()
+    position: int = -1
+    known: Hashable = None
+
+
+class _Search:
+    """What to try next: first what got furthest through the graph, and of that the smallest change."""
+
+    def __init__(self, open_dims: OpenDims, graph: GraphProto, reads: Reads) -> None:
+        self._open_dims, self._reads = open_dims, reads
+        self._made_by = {name: node for node in graph.node for name in node.output}
+        self._order = count()
+        self._waiting: list[tuple[int, float, int, _Try]] = []
+        self._seen: set[frozenset[tuple[str, int]]] = {frozenset()}
+        self._without_effect = Counter[tuple[int, str]]()
+
+    def next(self) -> _Try | None:
+        """The next sizes that were not tried, and that may change something; None where there are none."""
+        while self._waiting:
+            found = heappop(self._waiting)[-1]
+            key = frozenset((group, size) for group, (size, _) in found.moved.items())
+            idle = all(self._without_effect[found.position, group] >= _ENOUGH for group in found.changed)
+            if key not in self._seen and not idle:
+                self._seen.add(key)
+                return found
+        return None
+
+    def add(self, tried: _Try, contradiction: Contradiction) -> None:
+        """What could be done about the contradiction that a try led to."""
+        if contradiction.step is None or contradiction.node is None:
+            return
+        known = contradiction.step.name, *contradiction.pairs
+        if known == tried.known:
+            self._without_effect.update((contradiction.position, group) for group in tried.changed)
+        name = contradiction.step.name
+        reason = f"the first that fits {name if len(name) <= _LONGEST else f'…{name[-_LONGEST:]}'}"
+        chosen = self._open_dims.choose(tried.moved)
+        sizes = {name: choice.value for name, choice in chosen.items() if choice.source == "assumed"}
+        dims = self._taking_part(contradiction, sizes)
+        for extra, changes in _moves(dims, sizes, contradiction):
+            moved = {**tried.moved, **{group: (size, reason) for group, size in changes.items()}}
+            cost, position = tried.cost + extra, contradiction.position
+            new = _Try(moved, cost, tuple(changes), position, known)
+            heappush(self._waiting, (-position, cost, next(self._order), new))
+
+    def _taking_part(self, contradiction: Contradiction, sizes: Collection[str]) -> dict[str, OpenDim]:
+        """By their groups the assumed dims of the inputs that the node depends on, the nearest one first."""
+        node = contradiction.node
+        assert node is not None
+        waiting, seen = [*node.input, *names_in_bodies(node, self._reads)], set[str]()
+        found: dict[str, OpenDim] = {}
+        by_input: dict[str, list[OpenDim]] = {}
+        for dim in self._open_dims.open.values():
+            for name in {name for name, _ in dim.places}:
+                by_input.setdefault(name, []).append(dim)
+        for name in waiting:
+            if len(found) >= MOST_DIMS:
+                break
+            if name in seen:
+                continue
+            seen.add(name)
+            for dim in by_input.get(name, ()):
+                for part in (dim.name, *self._open_dims.expressions.get(dim.name, ())):
+                    if part in sizes:
+                        found.setdefault(self._open_dims.open[part].group, self._open_dims.open[part])
+            if (made := self._made_by.get(name)) is not None:
+                waiting += [*made.input, *names_in_bodies(made, self._reads)]
+        return found
+
+
+_PENALTY: Mapping[str, float] = {"batch": 6.0, "channels": -0.5, "past": 0.5, "samples": 1.0}
+
+
+def _moves(
+    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], contradiction: Contradiction
+) -> Iterator[tuple[float, dict[str, int]]]:
+    """Other sizes of the dims, each with how little sensible it is."""
+    by_kind = {dim.role.kind: (group, sizes[dim.name]) for group, dim in dims.items()}
+    square = [by_kind[kind] for kind in ("height", "width", "depth") if kind in by_kind and len(by_kind) > 1]
+    for got, wanted in contradiction.pairs:
+        for group, dim in dims.items():
+            size, penalty = sizes[dim.name], _PENALTY.get(dim.role.kind, 0.0)
+            if size == got:
+                yield penalty, {group: wanted}
+            if size + wanted - got > 0:
+                yield 1.5 + penalty, {group: size + wanted - got}
+            if got > 0 and size > 0:
+                for rough, near in _near(size * wanted / got, dim.role.kind):
+                    yield 1 + rough + penalty, {group: near}
+        for power in range(2, len(square) + 1):
+            scale = (wanted / got) ** (1 / power) if got > 0 and wanted > 0 else 1
+            for rough, near in _near(square[0][1] * scale, "height"):
+                factor = near / square[0][1] if square[0][1] else 1
+                yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+    for factor in contradiction.factors if square else ():
+        for step in (32, 16, 8, 4, 2, 1):
+            near = round(square[0][1] / (factor * step)) * factor * step
+            if near > 0:
+                yield 0.8 + abs(log2(near / max(square[0][1], 1))), dict.fromkeys((group for group, _ in square), near)
+    for group, dim in dims.items():
+        for size in dim.role.sizes:
+            if size != sizes[dim.name]:
+                change = abs(log2(max(size, 1) / max(sizes[dim.name], 1)))
+                extra = 1.0 if len(square) > 1 and dim.role.kind in ("height", "width", "depth") else 0.0
+                if dim.role.kind == "samples":  # of all lengths only a few are in use
+                    yield 0.3 + 0.1 * change, {group: size}
+                yield 3 + change + extra + _PENALTY.get(dim.role.kind, 0.0), {group: size}
+    if len(square) > 1:
+        group, size = square[0]
+        for other in dims[group].role.sizes:
+            yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)
+
+
+def _near(size: float, kind: str) -> list[tuple[float, int]]:
+    """Whole sizes near one that was worked out, with how rough they are: for the sides of images, round ones first."""
+    if not 0.5 <= size < 2**31:
+        return []
+    exact = abs(size - round(size)) < 1e-9
+    found = {round(size): 0.0 if exact else 0.4}
+    if not exact or kind in ("height", "width", "depth", "samples"):
+        for step, rough in (32, 0.2), (16, 0.25), (8, 0.3), (14, 0.35):
+            rounded = round(size / step) * step
+            if rounded > 0 and abs(rounded - size) <= 0.04 * size:
+                rough += 0.3 if exact else 0.0
+                found[rounded] = min(rough, found.get(rounded, rough))
+    if not exact:
+        found.setdefault(int(size) + (int(size) == round(size)), 0.6)
+    return [(rough, near) for near, rough in found.items()]

@@ -1,0 +1,95 @@
+"""What a model's metadata and the documents beside its file say of the sizes of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from re import findall
+from typing import TYPE_CHECKING, Any
+
+from onnxcost.documents import parse_json, read_document
+from onnxcost.errors import InputError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+Hints = dict[str, tuple[int, str]]
+"""By the kind of a dim: its size, and where that is written."""
+
+SIDE_KEYS = ("imgsz", "img_size", "image_size", "input_size", "imagesize")
+_DOCUMENTS = ("genai_config.json", "config.json", "preprocessor_config.json")
+_MOST_BYTES, _LARGEST = 2**20, 2**24
+_KEYS: Mapping[str, str] = {
+    "num_key_value_heads": "heads",
+    "head_size": "head size",
+    "head_dim": "head size",
+    "num_channels": "channels",
+    "max_position_embeddings": "tokens",
+    "n_positions": "tokens",
+    "max_source_positions": "source",
+}
+
+
+def read_hints(model: ModelProto, path: str) -> Hints:
+    """The sizes of an image's sides, a text, heads and their size that are written down. ``path`` is the model's file, or "".
+
+    What cannot be read, or is no size, says nothing.
+    """
+    found: Hints = {}
+    for entry in model.metadata_props:
+        if str(entry.key).lower() in SIDE_KEYS and len(entry.value) < 100:
+            numbers = [int(digits) for digits in findall(r"[0-9]{1,7}", entry.value)]
+            _note_sides(found, numbers, f"{entry.key} in the model's metadata")
+    for document in _documents(path) if path else ():
+        _read_document(found, document)
+    return found
+
+
+def _note_sides(found: Hints, numbers: list[int], where: str) -> None:
+    sides = [number for number in numbers if 8 <= number <= _LARGEST][-2:]
+    if sides:
+        found.setdefault("height", (sides[0], where))
+        found.setdefault("width", (sides[-1], where))
+
+
+def _documents(path: str) -> Iterator[Path]:
+    """Those in the model's folder, and above a folder that is called ``onnx``."""
+    folder = Path(path).absolute().parent
+    for place in (folder, *([folder.parent] if folder.name == "onnx" else [])):
+        yield from (file for name in _DOCUMENTS if (file := place / name).is_file())
+
+
+def _read_document(found: Hints, file: Path) -> None:
+    try:
+        document = parse_json(read_document(file, _MOST_BYTES))
+    except (InputError, ValueError):
+        return
+    where, waiting = file.name, [document]
+    while waiting:
+        level = waiting.pop(0)
+        if not isinstance(level, dict):
+            continue
+        waiting += [value for key, value in level.items() if key not in ("size", "crop_size")]
+        for key, kind in _KEYS.items():
+            if _is_size(level.get(key)):
+                found.setdefault(kind, (level[key], f"{key} in {where}"))
+        for key in (*SIDE_KEYS, "crop_size", "size"):
+            _note_sides(found, _sides(level.get(key)), f"{key} in {where}")
+        width: Any = level.get("hidden_size")
+        heads: Any = level.get("num_attention_heads")
+        if _is_size(width) and _is_size(heads):
+            found.setdefault("head size", (width // heads, f"hidden_size in {where}"))
+            found.setdefault("heads", (heads, f"num_attention_heads in {where}"))
+
+
+def _sides(value: Any) -> list[int]:
+    """The numbers of a side: one, a pair, or those of ``{"height": 224, "width": 224}``."""
+    if isinstance(value, dict):
+        value = [value.get("height", value.get("shortest_edge")), value.get("width", value.get("shortest_edge"))]
+    numbers = value if isinstance(value, list) else [value]
+    return numbers if len(numbers) < 4 and all(map(_is_size, numbers)) else []
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST

@@ -1,0 +1,381 @@
+"""What an open dim stands for (a batch, the side of an image, a length, …), and the sizes that people choose for it.
+
+A role follows from the dim's name, its input's name, type and other dims, and from the nodes that read the input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from onnxcost.frontend.hints import read_hints
+from onnxcost.frontend.normalize import nodes_in
+from onnxcost.operators.traits import AFFINE, CASTS, CONVOLUTIONS, FLOAT_PRODUCTS, POOLS, REARRANGEMENTS, RECURRENT, VIEWS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+
+class DimRole(NamedTuple):
+    """What a dim is. ``sizes`` are those that people choose, the usual one first; ``reason`` says why that, or nothing."""
+
+    kind: str
+    sizes: tuple[int, ...]
+    reason: str
+
+
+_TEXT = "a text of 128 tokens"
+_SIDES = (224, 256, 192, 320, 160, 384, 128, 448, 512, 96, 640, 64, 800, 48, 1024, 32, 28, 16, 8)
+_LENGTHS = (128, 64, 256, 32, 512, 16, 1024, 8, 4, 2, 1)
+_ROLES: Mapping[str, DimRole] = {
+    "batch": DimRole("batch", (1,), ""),
+    "channels": DimRole("channels", (3, 1, 4, 2), "a color image"),
+    "height": DimRole("height", _SIDES, "an image"),
+    "width": DimRole("width", _SIDES, "an image"),
+    "depth": DimRole("depth", (96, 64, 32, 16, 8), "a volume"),
+    "video frames": DimRole("video frames", (16, 8, 32, 4), "a clip"),
+    "tokens": DimRole("tokens", _LENGTHS, "a sequence of 128"),
+    "frames": DimRole("frames", (*_LENGTHS[:5], 100, 200, 1000, 3000, *_LENGTHS[5:]), "a sequence of 128"),
+    "past": DimRole("past", (128, 127, 1, 0), "128 tokens in the cache"),
+    "samples": DimRole(
+        "samples", (16000, 512, 32000, 8000, 1024, 48000, 1536, 4096, 80000, 160000, 480000), "1 s of audio at 16 kHz"
+    ),
+    "heads": DimRole("heads", (8, 12, 16, 4, 32, 2, 1), "heads of attention"),
+    "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
+    "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
+    "edges": DimRole("edges", (128, 64, 256), "4 edges a node"),
+    "points": DimRole("points", (1024, 512, 2048, 4096), "a point cloud"),
+    "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
+    "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "nothing says more of it"),
+}
+
+# What a dim's name says of its role, first match wins.
+_BY_SYMBOL: Sequence[tuple[str, str]] = (
+    (r"batch|^bs?z?$", "batch"),
+    (r"channel|^ch?$", "channels"),
+    (r"height|^h$|^rows?(_|$)", "height"),
+    (r"width|^w$|^cols?(_|$)", "width"),
+    (r"past|cache|kv_?(len|seq)", "past"),
+    (r"samples|audio|waveform", "samples"),
+    (r"nodes?(_|$)", "nodes"),
+    (r"edges?(_|$)", "edges"),
+    (r"head.?(dim|size)", "head size"),
+    (r"heads", "heads"),
+    (r"depth", "depth"),
+    (r"frames?(_|$)", "frames"),
+    (r"seq|len|time|token|phoneme|chars|words|^[slt]$", "tokens"),
+)
+_CHANNEL_COUNTS = (1, 3, 4)
+_STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
+"""The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
+_CACHE = r"past|cache|present"
+_AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
+_NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
+_BOXES = r"box|score|label|det|anchor|cls|logits_?\d|pred"
+_POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd"
+
+DIM_WORDS = (
+    "batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width|channel|rows?|cols?|cache|kv|samples|audio"
+    "|waveform|node|edge|head|dim|size|depth|phoneme|chars|words|encoder|decoder"
+)
+INPUT_WORDS = (
+    "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"
+    "|edge|node|latent|points?|pts|lidar|pcd|cloud"
+)
+OUTPUT_WORDS = _BOXES
+"""What of a name says something of a role: a model without other names has the same assumptions."""
+
+_INTEGERS, _FLOATS, _STRING = (2, 3, 4, 5, 6, 7), (1, 10, 11, 16), 8
+"""TensorProto's numbers of these element types."""
+
+_SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
+_KEEPS_ROLE = (VIEWS | CASTS | AFFINE | REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
+"""Operators behind which an input is still used for what it is: it is scaled, cut or arranged."""
+_WEIGHTED = FLOAT_PRODUCTS | {"Conv", "Gather"}
+_FOLLOWED = 24
+"""Nodes that are looked at to see what an input is for."""
+
+
+def sizes_of(value: ValueInfoProto) -> list[int | None]:
+    """The dims of an input, None for an open one."""
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]
+
+
+class Reader(NamedTuple):
+    """The first node that reads an input for what it is, and the dims of its weight."""
+
+    op_type: str
+    weight: tuple[int, ...] | None
+
+
+@dataclass
+class ModelRoles:
+    """The roles of a model's open dims. The graph is looked at when a name does not tell; ``path`` is the model's, or ""."""
+
+    model: ModelProto | None
+    inputs: Sequence[ValueInfoProto]
+    path: str = ""
+
+    def role(self, value: ValueInfoProto, axis: int, symbol: str = "") -> DimRole:
+        """The role of an input's dim. ``symbol`` is its name, "" without one."""
+        kind = self._kind(value, axis, symbol)
+        if kind in ("height", "width"):
+            return self._side(value, kind)
+        is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
+        return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
+
+    def role_of_symbol(self, symbol: str) -> DimRole:
+        """The role of a dim that no input has, but an expression of its name."""
+        found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "tokens")
+        return self._with_hint(_ROLES[found])
+
+    def _with_hint(self, role: DimRole) -> DimRole:
+        if role.kind not in self.hints:
+            return role
+        size, where = self.hints[role.kind]
+        if role.kind == "tokens":  # the most that it can be
+            return role if size >= role.sizes[0] else DimRole(role.kind, (size, *role.sizes), where)
+        return DimRole(role.kind, (size, *role.sizes), where)
+
+    @cached_property
+    def hints(self) -> Mapping[str, tuple[int, str]]:
+        """What the model's metadata and the files beside it say of sizes, each with its source."""
+        return read_hints(self.model, self.path) if self.model is not None else {}
+
+    def _kind(self, value: ValueInfoProto, axis: int, symbol: str) -> str:
+        """The kind of a dim: by its name if that is more than a letter, by its input, by the letter, by its place."""
+        dims, name = sizes_of(value), value.name.lower()
+        found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "")
+        if found in ("height", "width") and len(dims) < 2:
+            found = ""
+        if re.search(_CACHE, name) and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
+            return self._cache_kind(dims, axis, found, "encoder" in name or "encoder" in symbol.lower())
+        if found == "batch" and (len(symbol) > 1 or axis == 0):
+            return "batch"
+        if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value):
+            return "batch"
+        if found in ("tokens", "") and self._is_audio(value):
+            return "samples" if axis == len(dims) - 1 else "batch" if axis == 0 else "other"
+        if found in ("frames", "tokens") and len(dims) == 5:
+            return "video frames"
+        if "point" in name and re.search("coord|label", name) and axis:
+            return "prompts"
+        if found and len(symbol) > 1:
+            return found
+        by_place = self._kind_by_place(value, axis)
+        # A letter may mean anything: it counts where neither it nor its place speaks of an image.
+        return by_place if not found or found in _SIDES_OF or by_place in _SIDES_OF else found
+
+    def _cache_kind(self, dims: Sequence[int | None], axis: int, found: str, of_encoder: bool) -> str:
+        """A dim of keys, values or states that a step leaves for the next: never the side of an image."""
+        if found in ("heads", "head size", "batch"):
+            return found
+        if found:
+            return "tokens" if of_encoder else "past" if found in ("past", "tokens", "frames") else "other"
+        rest = [index for index in range(max(1, len(dims) - 3), len(dims)) if dims[index] is None]
+        if axis not in rest:
+            return "batch" if axis == len(dims) - 4 or axis == 0 else "other"
+        length = len(dims) - 2 if len(rest) > 1 else rest[0]
+        if axis == length:
+            return "tokens" if of_encoder else "past"
+        return "heads" if axis < length else "head size"
+
+    def _kind_by_place(self, value: ValueInfoProto, axis: int) -> str:
+        """The usual kind of a dim that its name says nothing of."""
+        dims, name = sizes_of(value), value.name.lower()
+        rank, is_integer = len(dims), value.type.tensor_type.elem_type in (6, 7)
+        if self._is_of_graph(value):
+            return "edges" if "edge" in name else "nodes" if axis == 0 else "other"
+        if rank == 2 and axis == 0 and dims[1] in range(2, 10) and re.search(_POINTS, name):
+            return "points"
+        if rank == 3 and axis == 1 + (dims[1] in range(2, 10)) and re.search(_POINTS, name):
+            return "points"
+        if rank == 1 and not is_integer:
+            return "other"
+        if axis == 0 and not (rank == 3 and dims[0] in _CHANNEL_COUNTS):
+            is_image = rank == 3 and dims[2] in _CHANNEL_COUNTS[1:] and self._reads_image(value)
+            return "height" if is_image else "batch"
+        if rank == 5:
+            return self._kind_in_clip(dims, axis)
+        if rank == 4:
+            return (
+                ("channels", "height", "width")[axis - 1]
+                if not self.is_channels_last(value)
+                else ("height", "width", "channels")[axis - 1]
+            )
+        if rank == 3 and (dims[0] in _CHANNEL_COUNTS[1:] or (dims[2] in _CHANNEL_COUNTS[1:] and self._reads_image(value))):
+            return "height" if axis == (1 if dims[0] in _CHANNEL_COUNTS[1:] else 0) else "width"
+        is_state = rank == 3 and (dims[0] not in (None, 1) or re.search(_STATE, name))
+        if is_state and axis == 1:
+            return "batch"
+        if rank == 3 and not is_state and dims[3 - axis] is not None:
+            return "tokens" if axis == 1 else "frames"
+        reads_tokens = is_integer or value.type.tensor_type.elem_type == _STRING or self._reader(value.name, {"Gather"})
+        return "tokens" if axis == 1 and rank == 2 and reads_tokens else "other"
+
+    def _kind_in_clip(self, dims: Sequence[int | None], axis: int) -> str:
+        """Of (batch, channels, depth, height, width), or of a video in another order."""
+        if dims[1] is None and dims[2] in _CHANNEL_COUNTS:  # (batch, frames, channels, height, width)
+            return ("video frames", "channels", "height", "width")[axis - 1]
+        if dims[4] in _CHANNEL_COUNTS:
+            return ("video frames", "height", "width", "channels")[axis - 1]
+        return ("channels", "video frames" if dims[1] == 3 else "depth", "height", "width")[axis - 1]
+
+    def _is_of_graph(self, value: ValueInfoProto) -> bool:
+        """Whether the input belongs to a graph of nodes and edges."""
+        return self._has_edges and len(sizes_of(value)) <= 2
+
+    @cached_property
+    def _has_edges(self) -> bool:
+        return any("edge" in value.name.lower() and sizes_of(value)[:1] == [2] for value in self.inputs)
+
+    def _is_audio(self, value: ValueInfoProto) -> bool:
+        """Whether the input has the samples of a sound along its last axis."""
+        dims, name = sizes_of(value), value.name.lower()
+        element_type = value.type.tensor_type.elem_type
+        if not 1 <= len(dims) <= 3 or element_type not in (*_FLOATS, 5) or (len(dims) == 3 and dims[1] not in (1, 2, None)):
+            return False
+        if dims[-1] is not None or re.search(_STATE, name) or (re.search(_NOT_AUDIO, name)):
+            return False
+        if re.search(_AUDIO, name) or (self._has_rate and len(dims) < 3):
+            return True
+        reader = self._reader(value.name, _WEIGHTED | {"STFT"})
+        if reader is None:
+            return False
+        reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2)
+        return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
+
+    @cached_property
+    def _has_rate(self) -> bool:
+        return any(re.fullmatch(r"sr|sampl\w*_rate", value.name.lower()) for value in self.inputs)
+
+    def _reads_image(self, value: ValueInfoProto) -> bool:
+        """Whether the first convolution behind the input is one over height and width."""
+        reader = self._reader(value.name, _WEIGHTED | RECURRENT | {"Resize"}, moves=True)
+        return reader is not None and (reader.op_type == "Resize" or (reader.weight is not None and len(reader.weight) == 4))
+
+    def is_channels_last(self, value: ValueInfoProto) -> bool:
+        """Whether an image has its channels last."""
+        dims = sizes_of(value)
+        if any(size in _CHANNEL_COUNTS for size in (dims[-1], dims[1])):
+            return dims[-1] in _CHANNEL_COUNTS
+        return any(
+            node.op_type == "Transpose" and [list(a.ints) for a in node.attribute if a.name == "perm"] == [[0, 3, 1, 2]]
+            for node, _ in self._consumers.get(value.name, ())
+        )
+
+    def _side(self, value: ValueInfoProto, kind: str) -> DimRole:
+        """The usual side of what the model looks at."""
+        dims, name, role = sizes_of(value), value.name.lower(), _ROLES[kind]
+        axis = 0 if kind == "height" else 1
+        if kind in self.hints and (len(dims) == 4 or len(self.inputs) == 1):
+            size, where = self.hints[kind]
+            return DimRole(kind, (size, *role.sizes), where)
+        if len(dims) == 5:
+            is_volume = self._kind_in_clip(dims, 2) == "depth"
+            size, what = (96, "a volume of 96x96x96") if is_volume else (224, "a clip of 16 images of 224x224")
+            return DimRole(kind, (size, *role.sizes), what)
+        if len(dims) == 4 and dims[1] not in (1, 2, 3) and re.search(r"latent|^sample$|^z$", name):
+            return DimRole(kind, (64, *role.sizes), "latents of an image of 512x512")
+        sides = dims[1:3] if len(dims) == 4 and self.is_channels_last(value) else dims[-2:]
+        other = sides[1 - axis]
+        if other is not None and other > 64:
+            return DimRole(kind, (other, *role.sizes), "a square image")
+        if (other is not None and kind == "width") or (other is None and self._reads_lines):
+            is_class = not other and self._outputs and all(len(sizes_of(output)) == 2 for output in self._outputs)
+            size = 48 if kind == "height" else 192 if is_class else 320
+            return DimRole(kind, (size, *role.sizes), f"a line of text of {other or 48}x{192 if is_class else 320}")
+        size, what = self._image
+        return DimRole(kind, (size, *role.sizes), what)
+
+    @property
+    def _outputs(self) -> Sequence[ValueInfoProto]:
+        return self.model.graph.output if self.model is not None else ()
+
+    @cached_property
+    def _reads_lines(self) -> bool:
+        """Whether the model halves the height of an image where it keeps the width, as what reads a line of text does."""
+        strides = (
+            list(attribute.ints)
+            for node in self._nodes
+            if node.op_type in CONVOLUTIONS | POOLS
+            for attribute in node.attribute
+            if attribute.name == "strides"
+        )
+        return any(len(pair) == 2 and pair[0] > pair[1] for pair in strides)
+
+    @cached_property
+    def _image(self) -> tuple[int, str]:
+        """The usual side of the images of a model that makes such outputs."""
+        outputs = self._outputs
+        ops = {node.op_type for node in self._nodes}
+        enlarges = bool(ops & {"Resize", "Upsample"})
+        merges = enlarges and "Concat" in ops
+        ranks = {len(sizes_of(output)) for output in outputs}
+        finds_boxes = any("NMS" in op or op == "NonMaxSuppression" for op in ops)
+        finds_boxes = finds_boxes or (len(outputs) > 1 and any(re.search(_BOXES, output.name.lower()) for output in outputs))
+        if finds_boxes or (merges and (len(outputs) > 1 or ranks <= {3, 5})):
+            return 640, "a detector's image of 640x640"
+        if len(outputs) == 1 and ranks == {4} and (enlarges or "ConvTranspose" in ops):
+            made = self._channels_made(outputs[0].name) or sizes_of(outputs[0])[1]
+            if made is not None and made not in {sizes_of(value)[1] for value in self.inputs if len(sizes_of(value)) == 4}:
+                return (640, "a mask of an image of 640x640") if made == 1 else (512, "a map of an image of 512x512")
+        return 224, "an image of 224x224"
+
+    def _channels_made(self, name: str) -> int | None:
+        """The channels of the convolution that makes a value, or that a few elementwise nodes make it of."""
+        made_by = {output: node for node in self._nodes for output in node.output}
+        for _ in range(_FOLLOWED):
+            node = made_by.get(name)
+            if node is None or not node.input:
+                return None
+            weight = self._stored.get(node.input[1]) if len(node.input) > 1 else None
+            if node.op_type in ("Conv", "ConvTranspose") and weight is not None:
+                return weight[0 if node.op_type == "Conv" else 1]
+            name = node.input[0]
+        return None
+
+    @cached_property
+    def _nodes(self) -> list[NodeProto]:
+        return list(nodes_in(self.model.graph.node)) if self.model is not None else []
+
+    @cached_property
+    def _consumers(self) -> Mapping[str, list[tuple[NodeProto, int]]]:
+        found: dict[str, list[tuple[NodeProto, int]]] = {}
+        for node in self._nodes:
+            for position, name in enumerate(node.input):
+                found.setdefault(name, []).append((node, position))
+        return found
+
+    @cached_property
+    def _stored(self) -> Mapping[str, tuple[int, ...]]:
+        """The dims of stored tensors and of what is only another form of one."""
+        stored = self.model.graph.initializer if self.model is not None else ()
+        found = {tensor.name: tuple(tensor.dims) for tensor in stored}
+        for node in self._nodes:
+            for attribute in node.attribute:
+                if node.op_type == "Constant" and attribute.name == "value" and node.output:
+                    found[node.output[0]] = tuple(attribute.t.dims)
+                if attribute.HasField("g"):
+                    found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
+            if node.op_type in ("DequantizeLinear", "QuantizeLinear", "Cast", "Identity") and node.input and node.output:
+                found.update({node.output[0]: found[node.input[0]]} if node.input[0] in found else {})
+        return found
+
+    def _reader(self, name: str, wanted: Set[str], *, moves: bool = False) -> Reader | None:
+        """The first node of a wanted type that reads the value, or what shape and scale alone set apart from it."""
+        names, seen = [name], 0
+        follows = _KEEPS_ROLE | {"Transpose", "Resize"} if moves else _KEEPS_ROLE
+        while names and seen < _FOLLOWED:
+            for node, position in self._consumers.get(names.pop(0), ()):
+                seen += 1
+                is_index = node.op_type != "Gather" or position == 1
+                if node.op_type in wanted and is_index and position <= 1:
+                    weight = self._stored.get(node.input[1]) if len(node.input) > 1 and position == 0 else None
+                    return Reader(node.op_type, weight)
+                if node.op_type in follows and position == 0 and seen < _FOLLOWED:
+                    names += node.output[:1]
+        return None

@@ -1,0 +1,260 @@
+"""Assumed dims fit the graph: what a weight, a table, a Reshape or a cache says of an open dim decides it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx import ModelProto, save
+
+from onnxcost import estimate
+from onnxcost.errors import InputError, ModelError
+from tests.modeltext import model
+
+SYMBOLS = {"Total": "past_sequence_length + sequence_length", "PastPlus1": "past_sequence_length + 1"}
+"""What the textual syntax has no words for: expressions, and names with dots (written with ``DOT``)."""
+
+_LM = """(int64[batch,sequence_length] input_ids, int64[batch,{mask}] attention_mask,
+  float[batch,4,past_sequence_length,16] past_key_valuesDOT0DOTkey) => (float y) <int64[4] s = {{0,0,4,16}}> {{
+  h = Gather(table, input_ids) q0 = Reshape(h, s) q = Transpose<perm=[0,2,1,3]>(q0)
+  k = Concat<axis=2>(past_key_valuesDOT0DOTkey, q) kt = Transpose<perm=[0,1,3,2]>(k) scores = MatMul(q, kt)
+  m = Cast<to=1>(attention_mask) y = Add(scores, m) }}"""
+_GQA = """(int64[b,s] input_ids, int32[b] lengths, int32 total, float[b,heads,past_len,size] past_key_valuesDOT0DOTkey,
+  float[b,heads,past_len,size] past_key_valuesDOT0DOTvalue) => (float y) { h = Gather(table, input_ids)
+  q = MatMul(h, wq) k = MatMul(h, wk) v = MatMul(h, wk)
+  y, p, r = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2>(q, k, v, past_key_valuesDOT0DOTkey,
+    past_key_valuesDOT0DOTvalue, lengths, total) }"""
+_VIT = """(float[batch,3,height,width] pixel_values) => (float y) <int64[3] s = {0,32,-1}> {
+  c = Conv<strides=[16,16]>(pixel_values, w) r = Reshape(c, s) t = Transpose<perm=[0,2,1]>(r)
+  k = Concat<axis=1>(cls, t) y = Add(k, pos) }"""
+_YOLO = """(float[batch,3,height,width] images) => (float[batch,84,anchors] output0)
+  <float[4] scales = {1,1,2,2}, int64[3] s = {0,84,-1}> { a = Conv<strides=[2,2],pads=[1,1,1,1]>(images, w)
+  u = Resize(a, , scales) k = Concat<axis=1>(u, images) c = Conv(k, v) output0 = Reshape(c, s) }"""
+_AUDIO = """(float[N,T] x) => (float y) <int64[1] axis = {1}> {
+  u = Unsqueeze(x, axis) c = Conv<strides=[4]>(u, w) y = Relu(c) }"""
+
+Shapes = dict[str, tuple[int, ...]]
+FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
+    "channels of a weight": (
+        "(float[N,C,H,W] x) => (float y) { y = Conv(x, w) }", {"w": (8, 5, 3, 3)}, {"x": (1, 5, 224, 224)},
+    ),
+    "channels without names": (
+        "(float[a,b,c,d] x) => (float y) { y = Conv(x, w) }", {"w": (8, 5, 3, 3)}, {"x": (1, 5, 224, 224)},
+    ),
+    "channels of a transposed convolution": (
+        "(float[N,?,H,W] x) => (float y) { y = ConvTranspose(x, w) }", {"w": (24, 8, 2, 2)}, {"x": (1, 24, 224, 224)},
+    ),
+    "features of a Gemm": ("(float[N,f] x) => (float y) { y = Gemm<transB=1>(x, w) }", {"w": (4, 29)}, {"x": (1, 29)}),
+    "features of an LSTM and of its state": (
+        "(float[T,B,?] x, float[1,B,?] h0) => (float y) { y, h = LSTM<hidden_size=16>(x, w, r, , , h0) }",
+        {"w": (1, 64, 24), "r": (1, 64, 16)}, {"x": (128, 1, 24), "h0": (1, 1, 16)},
+    ),
+    "rows of a Gemm": (
+        "(float[N,3,H,W] x) => (float y) { c = Conv<strides=[8,8]>(x, w) f = Flatten(c) y = Gemm(f, v) }",
+        {"w": (4, 3, 8, 8), "v": (4 * 12 * 12, 10)}, {"x": (1, 3, 96, 96)},
+    ),
+    "a table of positions": (
+        "(int64[b,s] input_ids) => (float y) { e = Gather(table, input_ids) y = Add(e, p) }",
+        {"table": (1000, 16), "p": (64, 16)}, {"input_ids": (1, 64)},
+    ),
+    "a table of positions that are counted up": (
+        "(int64[b,s] input_ids) => (float y) <int64 zero = {0}, int64 one = {1}, int64[1] last = {1}> {"
+        " e = Gather(table, input_ids) sh = Shape(input_ids) n = Gather(sh, last) m = Squeeze(n) r = Range(zero, m, one)"
+        " q = Gather(p, r) y = Add(e, q) }",
+        {"table": (1000, 16), "p": (77, 16)}, {"input_ids": (1, 77)},
+    ),
+    "patches and a class token": (
+        _VIT, {"w": (32, 3, 16, 16), "cls": (1, 1, 32), "pos": (1, 577, 32)}, {"pixel_values": (1, 3, 384, 384)},
+    ),
+    "positions of a spectrogram": (
+        "(float[batch,80,encoder_sequence_length] input_features) => (float y) { "
+        "c = Conv<pads=[1,1],strides=[2]>(input_features, w) t = Transpose<perm=[0,2,1]>(c) y = Add(t, p) }",
+        {"w": (16, 80, 3), "p": (1500, 16)}, {"input_features": (1, 80, 3000)},
+    ),
+    "windows of a Reshape": (
+        "(float[N,3,H,W] x) => (float y) <int64[3] s = {1,8,-1}, int64[4] t = {1,8,13,-1}> {"
+        " c = Conv<strides=[4,4]>(x, w) f = Reshape(c, s) y = Reshape(f, t) }",
+        {"w": (8, 3, 4, 4)}, {"x": (1, 3, 208, 208)},
+    ),
+    "heads and their size": (
+        _GQA, {"table": (1000, 64), "wq": (64, 96), "wk": (64, 48)},
+        {"past_key_values.0.key": (1, 2, 0, 24), "past_key_values.0.value": (1, 2, 0, 24), "input_ids": (1, 128)},
+    ),
+    "a detector": (_YOLO, {"w": (8, 3, 3, 3), "v": (84, 11, 1, 1)}, {"images": (1, 3, 640, 640)}),
+    "a window of samples": (_AUDIO, {"w": (8, 1, 400)}, {"x": (1, 16000)}),
+    "latents": (
+        "(float[batch,channels,height,width] sample) => (float y) { y = Conv(sample, w) }",
+        {"w": (8, 4, 3, 3)}, {"sample": (1, 4, 64, 64)},
+    ),
+    "a prefill": (
+        _LM.format(mask="total_sequence_length"), {"table": (100, 64)},
+        {"input_ids": (1, 128), "past_key_values.0.key": (1, 4, 0, 16), "attention_mask": (1, 128)},
+    ),
+    "a prefill, its mask of another name": (
+        _LM.format(mask="mask_length"), {"table": (100, 64)}, {"input_ids": (1, 128), "attention_mask": (1, 128)},
+    ),
+    "a decode step": (
+        _LM.format(mask="PastPlus1"), {"table": (100, 64)},
+        {"input_ids": (1, 1), "past_key_values.0.key": (1, 4, 128, 16), "attention_mask": (1, 129)},
+    ),
+    "a line of text": (
+        "(float[N,3,H,W] x) => (float[N,T,96] y) { a = Conv<strides=[2,1]>(x, w) b = GlobalAveragePool(a) y = Relu(b) }",
+        {"w": (8, 3, 3, 3)}, {"x": (1, 3, 48, 320)},
+    ),
+}  # fmt: skip
+
+
+def written(text: str, **weights: tuple[int, ...]) -> ModelProto:
+    """The model, with the names that its text cannot have."""
+    made = model(text, domains=', "com.microsoft" : 1', **weights)
+    for value in made.graph.input:
+        value.name = value.name.replace("DOT", ".")
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = SYMBOLS.get(dim.dim_param, dim.dim_param)
+    for node in made.graph.node:
+        node.input[:] = [name.replace("DOT", ".") for name in node.input]
+    return made
+
+
+def shapes_of(made: ModelProto, **given: Any) -> dict[str, tuple[int, ...]]:
+    return {tensor.name: tensor.shape for tensor in estimate(made, **given).graph.inputs}
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_what_is_assumed_fits_the_graph(name: str) -> None:
+    text, weights, expected = FITTED[name]
+    found = shapes_of(written(text, **weights))
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_the_reason_names_the_node_that_decided() -> None:
+    text, weights, _ = FITTED["rows of a Gemm"]
+    dims = {dim.name: (dim.value, dim.source, dim.reason) for dim in estimate(written(text, **weights)).graph.dims}
+    assert dims == {
+        "N": (1, "assumed", ""),
+        "H": (96, "assumed", "the first that fits Gemm_2"),
+        "W": (96, "assumed", "the first that fits Gemm_2"),
+    }
+
+
+GIVEN: dict[str, tuple[str, dict[str, Any], Shapes]] = {
+    "an input of the same role follows": (
+        "(int64[a,b] ids, int64[c,d] mask) => (int64 y) { y = Mul(ids, mask) }",
+        {"shapes": {"ids": (2, 16)}}, {"mask": (2, 16)},
+    ),
+    "an unnamed batch follows": (
+        "(float[N,3,8,8] x, int64[?,2] sizes) => (float y) { y = Relu(x) }", {"dims": {"N": 4}}, {"sizes": (4, 2)},
+    ),
+    "a fixed length is followed": (
+        "(int64[1,16] ids, int64[1,?] mask) => (int64 y) { y = Mul(ids, mask) }", {}, {"mask": (1, 16)},
+    ),
+    "a cache that is given makes a decode step": (
+        _LM.format(mask="total_sequence_length"), {"dims": {"past_sequence_length": 255}},
+        {"input_ids": (1, 1), "attention_mask": (1, 256)},
+    ),
+    "a total that is given leaves the cache": (
+        _LM.format(mask="total_sequence_length"), {"dims": {"total_sequence_length": 256, "sequence_length": 1}},
+        {"past_key_values.0.key": (1, 4, 255, 16)},
+    ),
+    "an expression that is given leaves its part": (
+        _LM.format(mask="Total"), {"dims": {SYMBOLS["Total"]: 256, "sequence_length": 1}},
+        {"past_key_values.0.key": (1, 4, 255, 16)},
+    ),
+    "what is given is not moved": (_VIT, {"dims": {"height": 768}}, {"pixel_values": (1, 3, 768, 192)}),
+}  # fmt: skip
+WEIGHTS = {"table": (100, 64), "w": (32, 3, 16, 16), "cls": (1, 1, 32), "pos": (1, 577, 32)}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_what_is_given_moves_what_is_assumed(name: str) -> None:
+    text, given, expected = GIVEN[name]
+    found = shapes_of(
+        written(text, **{key: dims for key, dims in WEIGHTS.items() if f"{key})" in text or f"{key}," in text}), **given
+    )
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_what_follows_from_given_dims_is_derived() -> None:
+    made = written(_LM.format(mask="Total"), table=(100, 64))
+    dims = estimate(made, dims={"batch": 1, "sequence_length": 1, "past_sequence_length": 7}).graph.dims
+    assert {(dim.name, dim.value, dim.source) for dim in dims if dim.source != "given"} == {(SYMBOLS["Total"], 8, "derived")}
+
+
+def test_the_phase_that_is_counted_is_said() -> None:
+    report = estimate(written(_LM.format(mask="Total"), table=(100, 64)))
+    text = "a prefill of 128 tokens is counted; --dim sequence_length=1 --dim past_sequence_length=128 counts a decode step"
+    assert [caveat.text for caveat in report.caveats if caveat.kind == "note"] == [text]
+
+
+def test_what_no_size_fits_is_refused_and_says_so() -> None:
+    made = model("(float[N,3,H,W] x) => (float y) { a = Conv(x, w) y = Conv(a, v) }", w=(8, 3, 3, 3), v=(8, 9, 3, 3))
+    with pytest.raises(
+        ModelError, match=r"for 9 channels, not 8 .*of the other sizes \d+ were tried, and none fits\. Assumed were N = 1"
+    ):
+        estimate(made)
+
+
+def test_a_model_without_open_dims_is_refused_at_once() -> None:
+    made = model("(float[1,4,8,8] x) => (float y) { y = Conv(x, w) }", w=(8, 3, 3, 3))
+    with pytest.raises(ModelError, match=r"for 3 channels, not 4 \([^)]*\)$"):
+        estimate(made)
+
+
+DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
+    "config.json": (_VIT, {"image_size": 384}, {"height": 384, "width": 384}),
+    "preprocessor_config.json": (_VIT, {"size": {"height": 384, "width": 384}}, {"height": 384, "width": 384}),
+    "genai_config.json": (_GQA, {"model": {"decoder": {"num_key_value_heads": 2, "head_size": 24}}}, {"heads": 2, "size": 24}),
+}
+
+
+@pytest.mark.parametrize("folder", ["", "onnx"])
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_beside_the_model_are_believed(name: str, folder: str, tmp_path: Path) -> None:
+    text, document, expected = DOCUMENTS[name]
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / name).write_text(json.dumps(document))
+    weights = {**WEIGHTS, "table": (1000, 64), "wq": (64, 96), "wk": (64, 48)}
+    used = {key: dims for key, dims in weights.items() if f"{key})" in text or f"{key}," in text}
+    save(written(text, **used), tmp_path / folder / "model.onnx")
+    dims = {dim.name: dim for dim in estimate(tmp_path / folder / "model.onnx").graph.dims}
+    assert {key: dims[key].value for key in expected} == expected
+    assert all(dims[key].reason.endswith(f" in {name}") for key in expected)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"image_size": "large", "size": [1, 2, 3, 4]}', '{"image_size": -1}', "[" * 9999]
+)
+def test_a_document_that_says_nothing_is_passed_over(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    save(model("(float[N,3,H,W] x) => (float y) { y = Relu(x) }"), tmp_path / "model.onnx")
+    assert [dim.value for dim in estimate(tmp_path / "model.onnx").graph.dims] == [1, 224, 224]
+
+
+def test_the_size_in_the_metadata_is_believed() -> None:
+    made = written(_YOLO, w=(8, 3, 3, 3), v=(84, 11, 1, 1))
+    made.metadata_props.add(key="imgsz", value="[320, 416]")
+    dims = {dim.name: (dim.value, dim.reason) for dim in estimate(made).graph.dims}
+    assert (dims["height"], dims["width"]) == ((320, "imgsz in the model's metadata"), (416, "imgsz in the model's metadata"))
+
+
+UNKNOWN = "(float[1,3,8,8] x) => (float y) { a = local.Mystery(x) y = Conv(a, w) }"
+
+
+def test_the_shape_of_an_unknown_operators_output_can_be_given() -> None:
+    made = model(UNKNOWN, domains=', "local" : 1', w=(4, 3, 1, 1))
+    assert [cost.node.op_type for cost in estimate(made).uncounted] == ["Mystery", "Conv"]
+    report = estimate(made, shapes={"a": (1, 3, 8, 8)})
+    assert [cost.node.op_type for cost in report.uncounted] == ["Mystery"]
+    assert report.macs == 4 * 3 * 64
+    assert [(dim.name, dim.value, dim.source) for dim in report.graph.dims] == [
+        (f"a[{i}]", n, "given") for i, n in enumerate((1, 3, 8, 8))
+    ]
+
+
+def test_the_shape_of_what_the_graph_knows_cannot() -> None:
+    made = model("(float[1,3] x) => (float y) { a = Relu(x) y = Relu(a) }")
+    with pytest.raises(InputError, match="the model has no input 'a': it has 'x'"):
+        estimate(made, shapes={"a": (1, 3)})
