@@ -83,7 +83,8 @@ def load_sources(sources: Sequence[LabeledSource], given: ComparisonInputs = Com
         if kind == "shapes" and any(shape == given.shapes.get("") for own in taken for shape in own.shapes.values()):
             known.add("")
         if unknown := [name for name in getattr(given, kind) if name not in known]:
-            raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
+            text = unknown[0] or "x".join(map(str, given.shapes[""]))
+            raise InputError(f"{option} {text}: no model that could be read has it, and a saved report stays as it is")
     return results
 
 
