@@ -94,6 +94,8 @@ _SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
 _KEEPS_ROLE = frozenset(
     {"Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Pad", "Slice", "Concat", "Sub", "Div", "Mul", "Add"}
 )
+_RANKS: Mapping[str, int] = {"Gather": 2, "Gemm": 2, "MatMul": 2, "LSTM": 3, "GRU": 3, "RNN": 3}
+"""The dims of what is looked up, multiplied by a matrix or followed in time."""
 _FOLLOWED = 24
 """Nodes that are looked at to see what an input is for."""
 
@@ -125,6 +127,14 @@ class ModelRoles:
             return self._side(value, kind)
         is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
         return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
+
+    def rank(self, value: ValueInfoProto) -> int | None:
+        """The dims that an input has by the first node that reads it; None where that may read any."""
+        reader = self._reader(value.name, {*_RANKS, "Conv", "ConvTranspose"})
+        weight = reader.weight if reader is not None else None
+        if reader is not None and reader.op_type in _RANKS:
+            return _RANKS[reader.op_type]
+        return len(weight) if weight is not None else None
 
     def role_of_symbol(self, symbol: str) -> DimRole:
         """The role of a dim that no input has, but an expression of its name."""
