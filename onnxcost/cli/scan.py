@@ -145,7 +145,7 @@ def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
     reports = [row.result.report for row in scan.rows if row.result.report]
     inputs = {each.get("name") for report in reports for each in report["inputs"]}
     dims = {each.get("name") for report in reports for each in report["dims"]}
-    shaped = {str(name).rpartition("[")[0] for name in dims}
+    shaped = {str(name).rpartition("[")[0] for name in dims if str(name).endswith("]")}
     shapes = [each.get("shape") for report in reports for each in report["inputs"]]
     shaped |= {"" for shape in shapes if shape and tuple(shape) == spec.shapes.get("")}
     for option, names, known in (
@@ -154,7 +154,8 @@ def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
         ("--value", spec.values, inputs),
     ):
         if unknown := [name for name in names if name not in known]:
-            yield InputError(f"{option} {unknown[0]}: no model that could be counted has it")
+            text = unknown[0] or "x".join(map(str, spec.shapes[""]))
+            yield InputError(f"{option} {text}: no model that could be counted has it")
 
 
 HELP = """Count many models, several side by side: a row for each.

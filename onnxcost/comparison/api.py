@@ -76,7 +76,8 @@ def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec
         if kind == "shapes" and any(shape == common.shapes.get("") for spec in specs for shape in spec.shapes.values()):
             known.add("")
         if unknown := [name for name in getattr(common, kind) if name not in known]:
-            raise InputError(f"{option} {unknown[0]}: no model that could be read has it, and a saved report stays as it is")
+            text = unknown[0] or "x".join(map(str, common.shapes[""]))
+            raise InputError(f"{option} {text}: no model that could be read has it, and a saved report stays as it is")
     return results
 
 

@@ -73,6 +73,13 @@ class OpenDims:
         for value in inputs:
             _clear_open(value.type)
         self._given = _bind_given(self.by_name, shapes, dims)
+        self._extra = _give_ranks(inputs, shapes)
+        self.roles = ModelRoles(model, inputs, path)
+        for value in inputs:
+            tensor = value.type.tensor_type
+            if value.type.HasField("tensor_type") and not tensor.HasField("shape") and (rank := self.roles.rank(value)):
+                for _ in range(rank):
+                    tensor.shape.dim.add()
         self._slots = [
             (dim, dim.dim_param or f"{value.name}[{axis}]", (value.name, axis), bool(dim.dim_param))
             for value in inputs
@@ -84,8 +91,6 @@ class OpenDims:
         self._virtual = [name for names in self.expressions.values() for name in names if name not in symbols]
         _refuse_unknown(dims, dict.fromkeys((*symbols, *self._virtual)), "dim")
         self._shaped = {f"{name}[{axis}]": size for name, shape in shapes.items() for axis, size in enumerate(shape)}
-        self._extra = _give_ranks(inputs, shapes)
-        self.roles = ModelRoles(model, inputs, path)
         self.open = self._open_dims() if self._slots else {}
         self._in_order = _in_order(self.expressions)
         self._cached = {dim.name for dim in self.open.values() if dim.role.kind == "past"}

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.hints import read_hints
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.operators.traits import AFFINE, CASTS, CONVOLUTIONS, FLOAT_PRODUCTS, POOLS, REARRANGEMENTS, RECURRENT, VIEWS
+from onnxcost.operators.traits import (
+    AFFINE,
+    CASTS,
+    CONVOLUTIONS,
+    DEQUANTIZERS,
+    FLOAT_PRODUCTS,
+    IDENTITIES,
+    POOLS,
+    QUANTIZERS,
+    REARRANGEMENTS,
+    RECURRENT,
+    VIEWS,
+)
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -95,6 +107,8 @@ _SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
 _KEEPS_ROLE = (VIEWS | CASTS | AFFINE | REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
 """Operators behind which an input is still used for what it is: it is scaled, cut or arranged."""
 _WEIGHTED = FLOAT_PRODUCTS | {"Conv", "Gather"}
+_RANKS: Mapping[str, int] = {**dict.fromkeys(FLOAT_PRODUCTS | {"Gather"}, 2), **dict.fromkeys(RECURRENT, 3)}
+"""The dims of what is looked up, multiplied by a matrix or followed in time."""
 _FOLLOWED = 24
 """Nodes that are looked at to see what an input is for."""
 
@@ -126,6 +140,14 @@ class ModelRoles:
             return self._side(value, kind)
         is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
         return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
+
+    def rank(self, value: ValueInfoProto) -> int | None:
+        """The dims that an input has by the first node that reads it; None where that may read any."""
+        reader = self._reader(value.name, {*_RANKS, "Conv", "ConvTranspose"})
+        weight = reader.weight if reader is not None else None
+        if reader is not None and reader.op_type in _RANKS:
+            return _RANKS[reader.op_type]
+        return len(weight) if weight is not None else None
 
     def role_of_symbol(self, symbol: str) -> DimRole:
         """The role of a dim that no input has, but an expression of its name."""
@@ -361,7 +383,7 @@ class ModelRoles:
                     found[node.output[0]] = tuple(attribute.t.dims)
                 if attribute.HasField("g"):
                     found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
-            if node.op_type in ("DequantizeLinear", "QuantizeLinear", "Cast", "Identity") and node.input and node.output:
+            if node.op_type in QUANTIZERS | DEQUANTIZERS | CASTS | IDENTITIES and node.input and node.output:
                 found.update({node.output[0]: found[node.input[0]]} if node.input[0] in found else {})
         return found
 

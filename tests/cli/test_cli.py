@@ -99,7 +99,7 @@ def test_standard_input(folder: Path) -> None:
     assert json.loads(result.stdout)["totals"]["macs"] == MACS
 
 
-@pytest.mark.parametrize("given", [["--dim", "batch=2"], ["--shape", "x=2x16"], ["--shape", "x=2,16"]])
+@pytest.mark.parametrize("given", [["--dim", "batch=2"], ["--shape", "x=2x16"], ["--shape", "x=2,16"], ["--shape", "2x16"]])
 def test_dims_and_shapes(folder: Path, given: list[str]) -> None:
     totals = counted("model.onnx", *given)
     assert (totals["macs"], totals["flops"]) == (MACS, FLOPS)
@@ -231,6 +231,9 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --dim batch=1 --dim batch=2", "--dim is given twice for 'batch'"),
         ("model.onnx --shape nosuch=1", "the model has no input 'nosuch': it has 'x'"),
         ("model.onnx --shape x=1xx2", "--shape wants INPUT=1x3x224x224, not 'x=1xx2': a dim is missing"),
+        ("model.onnx --shape 2x17", "--shape 2x17 fits no input of the model: 'x' (?x16)"),
+        ("model.onnx --shape 2x16 --shape 3x16", "--shape is given twice without a name, the second time as 3x16"),
+        ("model.onnx --shape 2x16 --shape x=3x16", "is for the input 'x', which was given a shape by its name as well"),
         ("model.onnx --value x=many", "--value wants INPUT=16000, not 'x=many': 'many' is not a number"),
         ("model.onnx --value x=nosuch.npy", "cannot read 'nosuch.npy': No such file or directory"),
         ("model.onnx --value x=broken.npy", "cannot read 'broken.npy': it is no .npy or .npz file of plain elements"),

@@ -104,6 +104,13 @@ def test_dims_are_for_all_models_that_have_them(zoo: Path) -> None:
     assert "2 models counted" in result.stdout
 
 
+def test_a_shape_without_a_name_is_for_all_models_that_it_fits(zoo: Path) -> None:
+    found = rows("zoo/m02.onnx", "zoo/m03.onnx", "--shape", "5x3")
+    assert [int(row["flops"]) for row in found] == [5 * 4 * 5, 1 * 4 * 7]
+    result = invoke("zoo/m02.onnx", "zoo/m03.onnx", "--shape", "5x9")
+    assert "onnxcost: error: --shape 5x9: no model that could be counted has it\n" in result.stderr
+
+
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "md", "txt"])
 def test_a_file_has_what_is_printed(zoo: Path, suffix: str) -> None:
     format_ = {"md": "markdown", "txt": "table"}.get(suffix, suffix)

@@ -56,6 +56,7 @@ def test_one_that_cannot_be_read_does_not_keep_the_others_from_it(sources: list[
         ({"dims": {"batch": 2}}, {"images": 384, "saved": 960, "tokens": 128}),
         ({"dims": {"batch": 2, "length": 7, "more.length": 3}}, {"images": 384, "saved": 960, "tokens": 7}),
         ({"shapes": {"image": (3, 3, 8, 8), "tokens": (2, 5)}}, {"images": 576, "saved": 960, "tokens": 10}),
+        ({"shapes": {"": (3, 3, 8, 8)}}, {"images": 576, "saved": 960, "tokens": 128}),
         ({"values": {"tokens": [[1.0, 2.0]]}}, {"images": 192, "saved": 960, "tokens": 2}),
     ],
 )
@@ -70,6 +71,7 @@ def test_each_model_takes_what_it_has_a_name_for(
     [
         ({"dims": {"batch": 2, "nosuch": 1}}, "--dim nosuch: no model"),
         ({"shapes": {"y": (1,)}}, "--shape y"),
+        ({"shapes": {"": (7, 7, 7)}}, "--shape 7x7x7: no model"),
         ({"values": {"z": 1}}, "--value z"),
     ],
 )

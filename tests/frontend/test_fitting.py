@@ -99,6 +99,9 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
         _LM.format(mask="PastPlus1"), {"table": (100, 64)},
         {"input_ids": (1, 1), "past_key_values.0.key": (1, 4, 128, 16), "attention_mask": (1, 129)},
     ),
+    "an image without a rank": ("(float[] x) => (float y) { y = Conv(x, w) }", {"w": (8, 3, 3, 3)}, {"x": (1, 3, 224, 224)}),
+    "tokens without a rank": ("(int64[] ids) => (float y) { y = Gather(table, ids) }", {"table": (100, 8)}, {"ids": (1, 128)}),
+    "features without a rank": ("(float[] x) => (float y) { y = MatMul(x, w) }", {"w": (29, 4)}, {"x": (1, 29)}),
     "a line of text": (
         "(float[N,3,H,W] x) => (float[N,T,96] y) { a = Conv<strides=[2,1]>(x, w) b = GlobalAveragePool(a) y = Relu(b) }",
         {"w": (8, 3, 3, 3)}, {"x": (1, 3, 48, 320)},
