@@ -1,6 +1,10 @@
-"""Linear models and support vector machines of ai.onnx.ml, on N rows of F features.
+"""Linear models, support vector machines, scalers and encoders of ai.onnx.ml, on N rows of F features; ensembles of decision
+trees; strings.
 
-Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html.
+Looking a key up is no arithmetic, nor is what is done with characters. A tree costs a comparison a level on the way to a leaf,
+an upper bound: every row is taken to go down to the deepest leaf of each tree, and to find as many votes there as the leaf of
+the tree that has most. Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html, of X in TEXT
+https://onnx.ai/onnx/operators/onnx__X.html.
 """
 
 from __future__ import annotations

@@ -233,6 +233,7 @@ RULES: Mapping[str, ShapeRule] = {
     "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "Gemm": _gemm,
     "LpPool": _windows, "GlobalLpPool": _whole_space, "GRU": _gru,
 }  # fmt: skip
+"""For operators as their first opsets had them, of which onnx infers no shapes: they are asked only where a shape is open."""
 
 
 def with_rules(table: dict[str, Callable[[Node], Work]]) -> FormulaTable:

@@ -1,4 +1,6 @@
-"""onnxruntime's activations with their biases, gates and residuals fused in.
+"""onnxruntime's activations and normalizations with the biases, gates, residuals and embeddings that it fuses into them.
+
+``g`` is the number of rows normalized.
 
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """

@@ -1,6 +1,8 @@
 """onnxruntime's attention operators: the standard Attention between projections, caches and biases of their own layout.
 
 As there, scores that a mask hides are computed and count. The keys are those of the cache and the new ones.
+Packed, real tokens alone are projected, and attention counts with the length that every sequence is padded to. Delta networks,
+engrams, hyper-connections and relative positions, states and gates of the newest language models, stand here as well.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 

@@ -2,6 +2,10 @@
 
 Each is the standard formula and its activation's. Page of com.microsoft.X:
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+
+The NCHWc domain has convolutions on blocks of channels, which onnxruntime writes when it optimizes for this processor. Dims
+stay N × C × space; C is padded to a multiple of the block, 8 or 16 as the processor has it, until ReorderOutput drops the
+padding: https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/graph/contrib_ops/nchwc_schema_defs.cc
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""onnxruntime's operators that move, make, look up, hash or compare data.
+"""onnxruntime's operators that move, make, look up, hash or compare data; its transforms, complex products and distances.
 
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """

@@ -1,6 +1,6 @@
-"""Weights in the packed blocks of GGML's formats, dequantized where they are used; the arithmetic is of the activations' type.
+"""Weights of few bits, dequantized where they are used; the arithmetic is of the activations' type.
 
-Every weight is dequantized once a run. The formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
+Every weight is dequantized once a run, (q − zero point)·scale: an addition and a multiplication. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 

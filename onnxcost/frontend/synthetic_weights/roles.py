@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from math import isqrt, prod, sqrt
 from typing import NamedTuple
 
-from onnxcost.errors import ModelError, UnknownShape
+from onnxcost.errors import ModelError
 from onnxcost.frontend.synthetic_weights.noise import CODES, Alternating, Filling, Indices, Spread
 from onnxcost.frontend.synthetic_weights.outline import Outline
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.operators.inputs import OUTPUT, FanIn, RoleName, find_decoder, role_of
+from onnxcost.operators.inputs import OUTPUT, RoleName, find_decoder, role_of
+from onnxcost.operators.rules import FanIn
 from onnxcost.operators.traits import (
     ACTIVATIONS,
     AFFINE,
@@ -28,7 +29,6 @@ from onnxcost.operators.traits import (
     SHAPE_READERS,
     VIEWS,
 )
-from onnxcost.operators.values import Limit
 
 _SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
 _HANDS_ON = VIEWS | _SAME_DIMS | REARRANGEMENTS
@@ -227,7 +227,7 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     node, place, dtype = use.node, use.place, tensor.dtype
     role = role_of(node, place)
     if role.limit is not None and not _is_real(dtype):
-        return Indices(_limit(node, role.limit))
+        return Indices(max(1, role.count_indices(node) or 1))
     if role.numbers is not None and not _is_real(dtype):
         return _role_by_operator(node, tensor)
     if role.name == "zero point":
@@ -242,13 +242,6 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     if role.name in _FILLINGS or use.is_folded:
         return _FILLINGS.get(role.name)
     return _FILLINGS_BESIDE_DATA.get(role.name, SMALL)
-
-
-def _limit(node: Node, limit: Limit) -> int:
-    try:
-        return max(1, limit(node))
-    except (UnknownShape, LookupError, ValueError):
-        return 1
 
 
 def _role_by_operator(node: Node, tensor: Tensor) -> Filling:
