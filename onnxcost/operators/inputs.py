@@ -227,7 +227,9 @@ def _settings(*places: int) -> Mapping[int, InputRole]:
     return dict.fromkeys(places, SETTING)
 
 
-_NBITS = _weight(rules.inner, rules.matrix("N"), "bits")
+_packed = partial(_weight, rules.inner, bits="bits")
+_experts = partial(_weight, rules.packed_inner, bits="expert_weight_bits")
+_NBITS = _packed(rules.matrix("N"))
 _EMBEDDINGS = {0: _index(rules.rows(2)), 1: _index(rules.rows(4)), 2: TABLE, 3: TABLE, 4: TABLE, 5: GAIN, 6: SHIFT}
 _SEARCH = {0: _index(rules.vocabulary)}
 _ANGLES = {1: _index(rules.rows(2)), 2: POSITIONS, 3: POSITIONS}
@@ -265,15 +267,11 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "MatMulNBitsMlp": {2: GAIN, 3: _NBITS, 4: _scale(3), 5: BIAS, 6: _NBITS, 7: _scale(6), 8: BIAS},
     "MatMulNBitsQkv": {
         2: GAIN,
-        **{place: _weight(rules.inner, rules.matrix(width), "bits") for place, width in ((3, "Nq"), (6, "Nkv"), (9, "Nkv"))},
+        **{place: _packed(rules.matrix(width)) for place, width in ((3, "Nq"), (6, "Nkv"), (9, "Nkv"))},
         **{place: _scale(place - 1) for place in (4, 7, 10)},
         **dict.fromkeys((5, 8, 11), BIAS),
     },
-    "MatMulNBitsQLoRA": {
-        1: _NBITS,
-        3: _weight(rules.inner, rules.rows_of_inner, "bits"),
-        5: _weight(count=rules.adapter, bits="bits"),
-    }
+    "MatMulNBitsQLoRA": {1: _NBITS, 3: _packed(rules.rows_of_inner), 5: _weight(count=rules.adapter, bits="bits")}
     | {place: _scale(place - 1) for place in (2, 4, 6)},
     "MatMulPacked": {1: _weight(count=rules.matrix("N")), 2: _scale(1)},
     "MatMulBnb4": {1: _NBITS, 2: _scale(1)},
@@ -286,10 +284,7 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "MoE": {**{place: _weight(rules.dim_at(1)) for place in (2, 4, 6)}, **dict.fromkeys((3, 5, 7), BIAS)},
     "MoEPacked": {place: _weight(count=rules.packed_experts) for place in (2, 3, 4)},
     "QMoE": {
-        **{
-            place: _weight(rules.packed_inner, rules.expert_weights(place // 3 + 1), "expert_weight_bits")
-            for place in (2, 5, 8)
-        },
+        **{place: _experts(rules.expert_weights(place // 3 + 1)) for place in (2, 5, 8)},
         **{place + 1: _scale(place) for place in (2, 5, 8)},
         **dict.fromkeys((4, 7, 10), BIAS),
         **{place // 3 + 11: _zero_point(place) for place in (2, 5, 8)},
@@ -305,13 +300,8 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
         **{place + 3: _scale(place) for place in (5, 6, 7)},
         **dict.fromkeys((11, 12, 13), BIAS),
     },
-    "DynamicQuantizeLSTM": {
-        1: _weight(rules.dim_at(1)),
-        2: _weight(rules.dim_at(1)),
-        3: BIAS,
-        4: _number(rules.sequence_length),
-    }
-    | {7: _weight(), 8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
+    "DynamicQuantizeLSTM": {**_STANDARD["LSTM"], 1: _weight(rules.dim_at(1)), 2: _weight(rules.dim_at(1))}
+    | {8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
     "AttnLSTM": _STANDARD["LSTM"],
     "GroupNorm": _NORMALIZED,
     "SkipGroupNorm": {**_NORMALIZED, 4: SHIFT},
