@@ -48,7 +48,7 @@ def _first_read(node: Node, graph: Graph, seen: set[str]) -> Weights:
 def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
     """How many weights a tensor holds: its elements, or more where an operator packs several into one."""
     try:
-        return role.count(node, tensor) if role.count else tensor.size
+        return role.packed(node, tensor) if role.packed else tensor.size
     # A node that does not fit its operator is left with what is stored.
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return tensor.size

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Node
@@ -25,11 +24,10 @@ OUTPUT = -1
 """The place of the output, where inputs are scales and zero points of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputRole:
+class InputRole(NamedTuple):
     """What an input is for.
 
-    ``of`` is the place of what a scale or a zero point decodes. ``fan_in`` is that of a weight, ``count`` how many weights the
+    ``of`` is the place of what a scale or a zero point decodes. ``fan_in`` is that of a weight, ``packed`` how many weights the
     input holds where that is not its number of elements, and ``bits`` the attribute that says how wide each of them is where
     several share 8 bits (4 without it). ``limit`` is how many indices are valid, from 0 on, and ``numbers`` the elements that
     make the operator do its work in full; a single one stands for all of them.
@@ -38,7 +36,7 @@ class InputRole:
     name: RoleName
     of: int | None = None
     fan_in: FanIn | None = None
-    count: Count | None = None
+    packed: Count | None = None
     bits: str = ""
     limit: Limit | None = None
     numbers: NumbersRule | None = None
@@ -91,8 +89,8 @@ def find_decoder(node: Node, place: int) -> tuple[int | None, int | None]:
     return scale, zero_point
 
 
-def _weight(fan_in: FanIn | None = None, count: Count | None = None, bits: str = "") -> InputRole:
-    return InputRole("weight", fan_in=fan_in, count=count, bits=bits)
+def _weight(fan_in: FanIn | None = None, packed: Count | None = None, bits: str = "") -> InputRole:
+    return InputRole("weight", fan_in=fan_in, packed=packed, bits=bits)
 
 
 _scale, _zero_point = partial(InputRole, "scale"), partial(InputRole, "zero point")
@@ -271,18 +269,18 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
         **{place: _scale(place - 1) for place in (4, 7, 10)},
         **dict.fromkeys((5, 8, 11), BIAS),
     },
-    "MatMulNBitsQLoRA": {1: _NBITS, 3: _packed(rules.rows_of_inner), 5: _weight(count=rules.adapter, bits="bits")}
+    "MatMulNBitsQLoRA": {1: _NBITS, 3: _packed(rules.rows_of_inner), 5: _weight(packed=rules.adapter, bits="bits")}
     | {place: _scale(place - 1) for place in (2, 4, 6)},
-    "MatMulPacked": {1: _weight(count=rules.matrix("N")), 2: _scale(1)},
+    "MatMulPacked": {1: _weight(packed=rules.matrix("N")), 2: _scale(1)},
     "MatMulBnb4": {1: _NBITS, 2: _scale(1)},
-    "MatMulFpQ4": {1: _weight(count=rules.matrix_or_twice), 2: SETTING},
-    "MatMulBlockQuantizedFp4Weight": {1: _weight(count=lambda node, tensor: 2 * tensor.size), 2: _scale(1)}
+    "MatMulFpQ4": {1: _weight(packed=rules.matrix_or_twice), 2: SETTING},
+    "MatMulBlockQuantizedFp4Weight": {1: _weight(packed=lambda node, tensor: 2 * tensor.size), 2: _scale(1)}
     | {3: SETTING, 4: SETTING, 5: BIAS},
     "MatMulBlockQuantizedFp8Weight": {1: _weight(), 2: _scale(1), 3: SETTING, 4: BIAS},
     "GemmFloat8": {1: _weight(), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _scale(OUTPUT)},
     "QOrderedMatMul": {1: _scale(0), 2: _weight(), 3: _scale(2), 4: _scale(OUTPUT), 5: BIAS, 7: _scale(6)},
     "MoE": {**{place: _weight(rules.dim_at(1)) for place in (2, 4, 6)}, **dict.fromkeys((3, 5, 7), BIAS)},
-    "MoEPacked": {place: _weight(count=rules.packed_experts) for place in (2, 3, 4)},
+    "MoEPacked": {place: _weight(packed=rules.packed_experts) for place in (2, 3, 4)},
     "QMoE": {
         **{place: _experts(rules.expert_weights(place // 3 + 1)) for place in (2, 5, 8)},
         **{place + 1: _scale(place) for place in (2, 5, 8)},
@@ -316,12 +314,12 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     | {place + 11: _zero_point(place) for place in range(2, 7)},
     "GatherND": _STANDARD["GatherND"],
     "GatherBlockQuantized": {
-        0: _weight(count=rules.packed_rows, bits="bits"),
+        0: _weight(packed=rules.packed_rows, bits="bits"),
         1: _index(rules.rows(0, 0, "gather_axis")),
         2: _scale(0),
         3: _zero_point(0),
     },
-    "GatherPacked": {0: _weight(count=rules.rows_of_inner), 1: _index(rules.rows(0))},
+    "GatherPacked": {0: _weight(packed=rules.rows_of_inner), 1: _index(rules.rows(0))},
     "TorchEmbedding": {0: TABLE, 1: _index(rules.rows(0))},
     "RotaryEmbedding": _ANGLES,
     "MRotaryEmbedding": _ANGLES,
