@@ -64,12 +64,11 @@ def best_class(rows: int, classes: int) -> Work:
     return rows * max(1, classes - 1) * COMPARE
 
 
-def _regressor_type(node: Node) -> Sequence[TensorType]:
-    return (scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0]),)
-
-
 @formula(
-    "Y = X·Cᵀ + b", macs="N·targets·F", flops="N·targets·(2F − 1), + N·targets for b, + post_transform", shapes=_regressor_type
+    "Y = X·Cᵀ + b",
+    macs="N·targets·F",
+    flops="N·targets·(2F − 1), + N·targets for b, + post_transform",
+    shapes=lambda node: (scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0]),),
 )
 def linear_regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html."""
@@ -109,11 +108,12 @@ def kernel_work(count: int, features: int, kind: str) -> Work:
     return dot_products(count, features) + count * work[kind]
 
 
-def _one_column(node: Node) -> Sequence[TensorType]:
-    return (scores_type(1, rows_of(node)[0]),)
-
-
-@formula("Y = Σ C_j·K(X, S_j) + ρ", macs="N·(S·F + S)", flops="2·macs − sums, + kernels, + N for ρ", shapes=_one_column)
+@formula(
+    "Y = Σ C_j·K(X, S_j) + ρ",
+    macs="N·(S·F + S)",
+    flops="2·macs − sums, + kernels, + N for ρ",
+    shapes=lambda node: (scores_type(1, rows_of(node)[0]),),
+)
 def svm_regressor(node: Node) -> Work:
     """S support vectors, the kernel K of each; without any, X·C + ρ. A ``one_class`` is the sign of that.
 
@@ -253,10 +253,6 @@ def _parts(node: Node) -> int:
     return limit + 1
 
 
-def _split(node: Node) -> Sequence[TensorType]:
-    return ("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape)
-
-
 def _stop_words_types(node: Node) -> Sequence[TensorType]:
     """All words stay at most; where none does, an empty one stands for them."""
     *rows, words = node.x.shape
@@ -291,7 +287,8 @@ def tfidf(node: Node) -> Work:
 TEXT: FormulaTable = {
     "StringConcat": no_arithmetic("Y = A followed by B"),
     "StringNormalizer": no_arithmetic("Y = X in one case, without stop words", bounds=_stop_words_types),
-    "StringSplit": no_arithmetic("Y = the parts of X, and how many", bounds=_split),
+    "StringSplit": no_arithmetic("Y = the parts of X, and how many",
+                                 bounds=lambda node: (("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape))),
     "RegexFullMatch": no_arithmetic("Y = X matches the pattern"),
     "TfIdfVectorizer": tfidf,
 }

@@ -49,17 +49,13 @@ def _slices(node: Node) -> int:
     return node.x.size if axis is None else node.x.shape[axis]
 
 
-def _inverse(node: Node) -> Sequence[TensorType | None]:
-    return None, None, ("int64", (_slices(node),)), None
-
-
 def _all_different(node: Node) -> Sequence[TensorType]:
     count = ("int64", (_slices(node),))
     return (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape), count, count, count
 
 
 @formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
-         shapes=_inverse, bounds=_all_different)  # fmt: skip
+         shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=_all_different)  # fmt: skip
 def unique(node: Node) -> Work:
     """n elements or slices are sorted and neighbours compared, slices element by element.
 
@@ -108,10 +104,6 @@ def non_max_suppression(node: Node) -> Work:
     return batch * classes * (ordered + overlaps) if kept else NO_WORK
 
 
-def _every_element(node: Node) -> Sequence[TensorType]:
-    return (("int64", (node.x.rank, node.x.size)),)
-
-
 def _whole(node: Node) -> Sequence[TensorType]:
     """At most what the condition covers, of X flat where there is no axis."""
     axis, condition = node.attributes.get("axis"), node.required(1).size
@@ -126,6 +118,8 @@ TABLE: FormulaTable = {
     "TopK": topk,
     "Unique": unique,
     "NonMaxSuppression": non_max_suppression,
-    "NonZero": per_input("Y = the indices where X ≠ 0", bounds=_every_element, compares=1),
+    "NonZero": per_input(
+        "Y = the indices where X ≠ 0", bounds=lambda node: (("int64", (node.x.rank, node.x.size)),), compares=1
+    ),
     "Compress": no_arithmetic("Y = X where a condition holds", bounds=_whole),
 }

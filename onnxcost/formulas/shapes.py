@@ -141,22 +141,10 @@ def broadcast_inputs(node: Node) -> tuple[int, ...]:
     return tuple(next((size for size in sizes if size != 1), 1) for sizes in dims)[::-1]
 
 
-def _elementwise(node: Node) -> Sequence[TensorType]:
-    return ((node.x.dtype, broadcast_inputs(node)),)
-
-
-def _comparison(node: Node) -> Sequence[TensorType]:
-    return (("bool", broadcast_inputs(node)),)
-
-
 def _with_parameters(node: Node) -> Sequence[TensorType]:
     """Y is as X; the statistics that a BatchNormalization gives in training are as those that it gets."""
     statistics = [(tensor.dtype, tensor.shape) for tensor in (node.required(3), node.required(4))]
     return [(node.x.dtype, node.x.shape), *statistics, *statistics]
-
-
-def _with_mask(node: Node) -> Sequence[TensorType]:
-    return (node.x.dtype, node.x.shape), (node.x.dtype, node.x.shape)
 
 
 def _cast(node: Node) -> Sequence[TensorType]:
@@ -210,10 +198,6 @@ def _windows(node: Node) -> Sequence[TensorType]:
     return ((node.x.dtype, node.x.shape[:2] + out),)
 
 
-def _whole_space(node: Node) -> Sequence[TensorType]:
-    return ((node.x.dtype, node.x.shape[:2] + (1,) * (node.x.rank - 2)),)
-
-
 def _gru(node: Node) -> Sequence[TensorType]:
     (steps, batch, _), (directions, _, hidden) = node.x.shape, node.required(2).shape
     return (node.x.dtype, (steps, directions, batch, hidden)), (node.x.dtype, (directions, batch, hidden))
@@ -225,13 +209,14 @@ _AS_INPUTS = (
 )
 
 RULES: Mapping[str, ShapeRule] = {
-    **dict.fromkeys(_AS_INPUTS.split(), _elementwise),
-    **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), _comparison),
+    **dict.fromkeys(_AS_INPUTS.split(), lambda node: ((node.x.dtype, broadcast_inputs(node)),)),
+    **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), lambda node: (("bool", broadcast_inputs(node)),)),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), like_input),
     "BatchNormalization": _with_parameters,
-    "Dropout": _with_mask,
+    "Dropout": lambda node: ((node.x.dtype, node.x.shape), (node.x.dtype, node.x.shape)),
     "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "Gemm": _gemm,
-    "LpPool": _windows, "GlobalLpPool": _whole_space, "GRU": _gru,
+    "LpPool": _windows, "GRU": _gru, "GlobalLpPool":
+    lambda node: ((node.x.dtype, node.x.shape[:2] + (1,) * (node.x.rank - 2)),),
 }  # fmt: skip
 """For operators as their first opsets had them, of which onnx infers no shapes: they are asked only where a shape is open."""
 

@@ -48,26 +48,23 @@ def bias_softmax(node: Node) -> Work:
     return Work(adds=node.x.size) + softmax_work(node.x.size, rows if node.x.size else 0)
 
 
-def _with_mask(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, node.x.shape), ("bool", node.x.shape)]
-
-
 def _with_bitmask(node: Node) -> Sequence[TensorType | None]:
     return [(node.x.dtype, node.x.shape), ("uint32", (-(-node.x.size // 32),))]
 
 
-@formula("Y = X + bias + residual in inference", flops="out, + out for the residual", shapes=_with_mask)
+@formula(
+    "Y = X + bias + residual in inference",
+    flops="out, + out for the residual",
+    shapes=lambda node: [(node.x.dtype, node.x.shape), ("bool", node.x.shape)],
+)
 def bias_dropout(node: Node) -> Work:
     """In training it drops elements at random as well; the mask is not counted."""
     return Work(adds=node.out.size * (2 if node.input(2) else 1))
 
 
-def _swiglu_type(node: Node) -> Sequence[TensorType | None]:
-    return like_input(node) if node.input(1) else _half(node)
-
-
 @formula("Y = G·σ(α·G)·(L + β), G = min(A, limit), L = max(−limit, min(B, limit))",
-         flops="6·out, + out for β, + 3·out for the limit", shapes=_swiglu_type)  # fmt: skip
+         flops="6·out, + out for β, + 3·out for the limit",
+         shapes=lambda node: like_input(node) if node.input(1) else _half(node))  # fmt: skip
 def swiglu(node: Node) -> Work:
     """A and B are two inputs or the halves of one; β of 0 is not added, a limit of 0 is none."""
     shifted = ADD if node.attributes.get("activation_beta") else NO_WORK

@@ -197,12 +197,12 @@ def _packed_sizes(node: Node, offsets: int, width: int, value_width: int) -> Att
     return AttentionSizes(batch, heads, length, length, width // heads, value_width // heads)
 
 
-def _packed_type(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))]
-
-
-@formula("Attention without its padding", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's", flops="as Attention",
-         shapes=_packed_type)  # fmt: skip
+@formula(
+    "Attention without its padding",
+    macs="tokens·D·(2·d_qk + d_v)·heads + Attention's",
+    flops="as Attention",
+    shapes=lambda node: [(node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))],
+)
 def packed_attention(node: Node) -> Work:
     """Only real tokens are projected; input 3 has batch × length."""
     width, _, value_width = merged_widths(node, node.required(1).shape[1])

@@ -92,12 +92,12 @@ FLOAT_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 17: "float8e4m3fn", 
 """What the attribute ``dtype`` may say, numbered as in onnx's TensorProto."""
 
 
-def _gemm_float8_type(node: Node) -> Sequence[TensorType | None]:
-    return [(FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])]
-
-
-@formula("Y = activation(s·α·A·B + β·C)", macs="out·K", flops="as Gemm, + out for the scales, + the activation",
-         shapes=_gemm_float8_type)  # fmt: skip
+@formula(
+    "Y = activation(s·α·A·B + β·C)",
+    macs="out·K",
+    flops="as Gemm, + out for the scales, + the activation",
+    shapes=lambda node: [(FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])],
+)
 def gemm_float8(node: Node) -> Work:
     """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums at once."""
     attributes = {**node.attributes, "beta": node.attributes.get("beta", 0.0)}
@@ -113,11 +113,12 @@ def operand_dims(node: Node, index: int) -> Dims:
     return (*dims[:-2], dims[-1], dims[-2]) if len(dims) > 1 and node.attributes.get(f"trans{side}") else dims
 
 
-def _product_type(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))]
-
-
-@formula("Y = activation(α·A·B)", macs="out·K", flops="out·(2K−1), + out if α≠1, + the activation", shapes=_product_type)
+@formula(
+    "Y = activation(α·A·B)",
+    macs="out·K",
+    flops="out·(2K−1), + out if α≠1, + the activation",
+    shapes=lambda node: [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))],
+)
 def fused_matmul(node: Node) -> Work:
     """Of A and B transposed as the attributes say; K is the last dim of A then. The activation is FusedMatMulActivation's."""
     scaled = Work(muls=node.out.size if node.attributes.get("alpha", 1.0) != 1 else 0)

@@ -45,7 +45,7 @@ def _gather_types(node: Node) -> Types:
     return [(node.x.dtype, (*positions, *node.x.shape[depth:]))]
 
 
-def _embedding_types(node: Node) -> Types:
+def _picked_rows(node: Node) -> Types:
     return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
 
@@ -59,10 +59,6 @@ def _without_padding(node: Node) -> Types:
     """All positions at most; the offsets, the sums of lengths and the longest are of known dims."""
     batch, length, width = node.x.shape
     return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
-
-
-def _with_padding(node: Node) -> Types:
-    return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
 
 def _position_bias(node: Node) -> Types:
@@ -135,11 +131,11 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
     "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_range_types, adds=1),
     "GatherND":             no_arithmetic("Y = X[indices]", shapes=_gather_types),
-    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_embedding_types),
+    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_picked_rows),
     "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
     "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_without_padding),
-    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_with_padding),
+    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_picked_rows),
     "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=_position_bias),
     "Tokenizer":            no_arithmetic("Y = the tokens of X"),
     "IsAllFinite":          is_all_finite,
@@ -151,27 +147,21 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
 }.items()}
 
 
-def _spectrum(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))]
-
-
-def _signal(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))]
-
-
 def _transform(node: Node, signal: tuple[int, ...]) -> Work:
     """A real transform over the last ``signal_ndim`` of the signal's dims."""
     length = prod(signal[-node.attributes.get("signal_ndim", 1) :])
     return fourier(prod(signal) // length if length else 0, length, True)
 
 
-@formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉", shapes=_spectrum)
+@formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉",
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))])
 def rfft(node: Node) -> Work:
     """n points over the last ``signal_ndim`` dims, of which n/2 + 1 are shown; counted as DFT is."""
     return _transform(node, node.x.shape)
 
 
-@formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉", shapes=_signal)
+@formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉",
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))])
 def irfft(node: Node) -> Work:
     """The transform back is not divided by n."""
     return _transform(node, node.out.shape)
@@ -207,21 +197,15 @@ def cdist(node: Node) -> Work:
     return dot_products(node.out.size, node.x.shape[1]) + norms + node.out.size * ends
 
 
-def _path(node: Node) -> Sequence[TensorType | None]:
-    return [("int32", (2, sum(node.x.shape[-2:]) - 1))]
-
-
-@formula("Y = the cheapest path through X", flops="3·in", bounds=_path)
+@formula("Y = the cheapest path through X", flops="3·in", bounds=lambda node: [("int32", (2, sum(node.x.shape[-2:]) - 1))])
 def dynamic_time_warping(node: Node) -> Work:
     """Each cell adds the least of the three before it."""
     return node.x.size * (ADD + 2 * COMPARE)
 
 
-def _crops(node: Node) -> Sequence[TensorType | None]:
-    return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))]
-
-
-@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops", shapes=_crops)
+@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops", shapes=lambda node: [
+    (node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))
+])
 def crop_and_resize(node: Node) -> Work:
     """A weighted sum of 4 neighbours. For each crop two steps and two starts of its grid; positions and their weights once for
     all channels, as in RoiAlign.
