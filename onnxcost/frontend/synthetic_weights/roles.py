@@ -21,8 +21,10 @@ from onnxcost.operators.traits import (
     AFFINE,
     CASTS,
     DEQUANTIZERS,
+    ELEMENTS_FROM,
     EVEN,
     IDENTITIES,
+    POINTWISE,
     QUANTIZERS,
     REARRANGEMENTS,
     RECTIFIERS,
@@ -32,10 +34,8 @@ from onnxcost.operators.traits import (
 
 _SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
 _HANDS_ON = VIEWS | _SAME_DIMS | REARRANGEMENTS
-"""Operators whose outputs hold elements of their first input; those of Concat hold elements of all."""
 _RECTIFIERS = RECTIFIERS | {"Clip", "Max"}
 _GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
-_POINTWISE = _RECTIFIERS | _GATES | _HANDS_ON | {"Add", "BatchNormalization"}
 _KEPT_BY_GATES = 1 / 1.6
 """What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
 _SHARE = 4
@@ -68,20 +68,17 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     while waiting:
         name, dims, decoder = waiting.pop()
         for node, place in outline.readers.get(name, ()):
-            hands_on = node.key in _HANDS_ON and (place == 0 or node.op_type == "Concat")
+            hands_on = node.key in _HANDS_ON and place in ELEMENTS_FROM.get(node.key, (0,))
             is_folded = all(each is None or each.is_constant for each in node.inputs)
+            is_even = node.key in _EVEN or (node.op_type == "Mul" and node.inputs[0] == node.inputs[1])
             if not hands_on:
                 yield WeightUse(node, place, dims, decoder, is_folded)
-            if hands_on or (is_folded and node.key not in _EVEN and not _is_square(node)):
+            if hands_on or (is_folded and not is_even):
                 behind = node if node.key in DEQUANTIZERS else decoder
                 for output in node.outputs:
                     if output is not None and output.name not in seen:
                         seen.add(output.name)
                         waiting.append((output.name, _dims_behind(node, dims), behind))
-
-
-def _is_square(node: Node) -> bool:
-    return node.op_type == "Mul" and node.inputs[0] == node.inputs[1]
 
 
 def _dims_behind(node: Node, dims: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -132,7 +129,7 @@ def is_requantized(node: Node, outline: Outline) -> bool:
         readers = outline.readers.get(output.name, ()) if output is not None else ()
         if any(reader.key in QUANTIZERS for reader, _ in readers):
             return True
-        if not readers or readers[0][0].key not in _POINTWISE:
+        if not readers or readers[0][0].key not in POINTWISE | _HANDS_ON:
             break
         output = readers[0][0].outputs[0]
     return False

@@ -260,18 +260,6 @@ def _role_by_name(own: Input) -> Role | None:
     return None
 
 
-def _mask(own: Input) -> Numbers:
-    return (1,) if own.tensor.dtype != "string" else ()
-
-
-def _positions(own: Input) -> Numbers:
-    return tuple(range(own.shape[-1])) if own.is_integer and own.shape else ()
-
-
-def _rate(own: Input) -> Numbers:
-    return (SAMPLE_RATE,) if prod(own.shape) == 1 else ()
-
-
 def _lengths(own: Input) -> Numbers:
     """The length of the input whose name has most in common: its open dim behind the batch, or else its second."""
     others = [tensor for tensor in own.graph.inputs if tensor.is_shaped and tensor.rank > 1 and tensor is not own.tensor]
@@ -290,22 +278,18 @@ def _sides(own: Input) -> Numbers:
     return images[0][1:3] if images[0][3] in (1, 3, 4) else images[0][2:]
 
 
-def _scale(own: Input) -> Numbers:
-    return (1,) if len(own.shape) < 3 else ()
-
-
-def _zero_point(own: Input) -> Numbers:
-    return (0,) if own.is_integer else ()
-
-
 NAMES: Sequence[tuple[str, Callable[[Input], Numbers], str]] = (
-    (r"(?i)mask", _mask, "mask of"),
-    (r"(?i)position|(?<![a-z])pos(?![a-z])", _positions, "positions"),
-    (r"(?i)^sr$|sampl\w*_?rate", _rate, "sample rate"),
+    (r"(?i)mask", lambda own: (1,) if own.tensor.dtype != "string" else (), "mask of"),
+    (
+        r"(?i)position|(?<![a-z])pos(?![a-z])",
+        lambda own: tuple(range(own.shape[-1])) if own.is_integer and own.shape else (),
+        "positions",
+    ),
+    (r"(?i)^sr$|sampl\w*_?rate", lambda own: (SAMPLE_RATE,) if prod(own.shape) == 1 else (), "sample rate"),
     (r"(?i)len(gth)?s?(?![a-z])", _lengths, "length"),
     (r"(?i)size|im(age)?_?shape", _sides, "sides of the image"),
-    (r"(?i)(?<![a-z])scale(s|_?factor)?(?![a-z])", _scale, "scale"),
-    (r"(?i)zero_?point", _zero_point, "zero point"),
+    (r"(?i)(?<![a-z])scale(s|_?factor)?(?![a-z])", lambda own: (1,) if len(own.shape) < 3 else (), "scale"),
+    (r"(?i)zero_?point", lambda own: (0,) if own.is_integer else (), "zero point"),
 )
 """What a name says of its input, and the elements that follow; the first that gives any counts."""
 
