@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from onnxcost.errors import MISFITS
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.inputs import InputRole, role_of
 
@@ -50,7 +51,7 @@ def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
     try:
         return role.packed(node, tensor) if role.packed else tensor.size
     # A node that does not fit its operator is left with what is stored.
-    except (ArithmeticError, LookupError, TypeError, ValueError):
+    except MISFITS:
         return tensor.size
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
-from onnxcost.errors import UnknownShape
+from onnxcost.errors import MISFITS
 from onnxcost.graph import Dim, Graph, Node, Tensor
 from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traffic import traffic
@@ -77,7 +77,7 @@ def _cost(cost: NodeCost, node: Node, types: Mapping[str, str]) -> NodeCost:
         return replace(cost, node=node)
     try:
         moved = traffic(node) if cost.traffic_once.total else cost.traffic_once
-    except (UnknownShape, ArithmeticError, LookupError):
+    except MISFITS:
         moved = cost.traffic_once
     return replace(cost, node=node, traffic_once=moved, dtype=types.get(cost.dtype, cost.dtype))
 

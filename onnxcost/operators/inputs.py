@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Literal, NamedTuple
 
-from onnxcost.errors import UnknownShape
+from onnxcost.errors import MISFITS
 from onnxcost.graph import Node
 from onnxcost.operators import rules
 from onnxcost.operators.rules import Count, FanIn, Limit, Numbers, NumbersRule
@@ -45,14 +45,14 @@ class InputRole(NamedTuple):
         """How many indices are valid; None where it holds none, or where that is not known."""
         try:
             return self.limit(node) if self.limit is not None else None
-        except (UnknownShape, LookupError, ValueError):
+        except MISFITS:
             return None
 
     def find_numbers(self, node: Node) -> Numbers | None:
         """The elements that make the operator do its work in full, where they are known."""
         try:
             return self.numbers(node) if self.numbers is not None else None
-        except (UnknownShape, LookupError, ValueError):
+        except MISFITS:
             return None
 
     @property

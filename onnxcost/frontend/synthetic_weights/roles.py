@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from math import isqrt, prod, sqrt
 from typing import NamedTuple
 
-from onnxcost.errors import ModelError
+from onnxcost.errors import MISFITS, ModelError
 from onnxcost.frontend.synthetic_weights.noise import CODES, Alternating, Filling, Indices, Spread
 from onnxcost.frontend.synthetic_weights.outline import Outline
 from onnxcost.graph import BITS, Node, Tensor
@@ -259,7 +259,7 @@ def _factor(node: Node, fan_in: FanIn, dims: tuple[int, ...], outline: Outline) 
     """A factor of a contraction: the sum of its products has the variance of one of the other factors."""
     try:
         terms = max(1.0, fan_in(node, dims))
-    except (LookupError, ValueError, TypeError, ArithmeticError):
+    except MISFITS:
         terms = sqrt(prod(dims))
     fate = fate_of(node, outline)
     if fate.is_rooted:
