@@ -153,14 +153,11 @@ def quantized_embed_layer(node: Node) -> Work:
     return embed_layer(node) + (tables * _embedding_sum(node).size + learned) * (ADD + MUL)
 
 
-def _silu(node: Node) -> Work:
-    return node.x.size * SILU if node.attributes.get("activation") else NO_WORK
-
-
 @formula("Y = SiLU(GroupNormalization(X))", flops="7·in + 2·g, + 5·in for SiLU", shapes=like_input)
 def group_norm(node: Node) -> Work:
     """GroupNormalization of ``groups`` groups with channels last or second; SiLU where ``activation`` is 1."""
-    return group(replace(node, attributes={"num_groups": node.attributes["groups"]})) + _silu(node)
+    silu = node.x.size * SILU if node.attributes.get("activation") else NO_WORK
+    return group(replace(node, attributes={"num_groups": node.attributes["groups"]})) + silu
 
 
 @formula("Y = SiLU(GroupNormalization(X + skip + bias))", flops="8·in + 2·g, + in for the bias, + 5·in for SiLU",

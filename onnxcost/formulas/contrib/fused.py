@@ -189,27 +189,21 @@ def word_conv_embedding(node: Node) -> Work:
     )
 
 
-def _prefix_domain(table: Mapping[str, Formula]) -> FormulaTable:
-    return {f"com.microsoft.{name}": row for name, row in table.items()}
-
-
-TABLE: FormulaTable = _prefix_domain(
-    {
-        "FusedConv": fused_conv,
-        "NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
-        "NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
-        "ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
-        "CausalConvWithState": contrib_causal_conv,
-        "VarlenCausalConvWithState": varlen_causal_conv,
-        "WordConvEmbedding": word_conv_embedding,
-        "FusedGemm": fused_gemm,
-        "GemmFloat8": gemm_float8,
-        "FusedMatMul": fused_matmul,
-        "TransposeMatMul": fused_matmul,
-        "FusedMatMulActivation": fused_matmul,
-        "GemmFastGelu": gemm_fast_gelu,
-    }
-)
+TABLE: FormulaTable = {
+    "com.microsoft.FusedConv": fused_conv,
+    "com.microsoft.NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+    "com.microsoft.NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+    "com.microsoft.ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
+    "com.microsoft.CausalConvWithState": contrib_causal_conv,
+    "com.microsoft.VarlenCausalConvWithState": varlen_causal_conv,
+    "com.microsoft.WordConvEmbedding": word_conv_embedding,
+    "com.microsoft.FusedGemm": fused_gemm,
+    "com.microsoft.GemmFloat8": gemm_float8,
+    "com.microsoft.FusedMatMul": fused_matmul,
+    "com.microsoft.TransposeMatMul": fused_matmul,
+    "com.microsoft.FusedMatMulActivation": fused_matmul,
+    "com.microsoft.GemmFastGelu": gemm_fast_gelu,
+}
 
 BLOCK = 8
 """The smallest block that onnxruntime has; a processor with blocks of 16 may pad what ReorderInput makes by 8 channels more."""
