@@ -46,7 +46,7 @@ def batch(node: Node) -> Work:
 
 @formula("Y = (X − μ) / √(σ² + ε) · scale + B over the axes from axis on", flops="6·in + 3·g, + in for B", shapes=like_input)
 def layer(node: Node) -> Work:
-    """g = rows normalised: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html."""
+    """g = rows normalized: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html."""
     elements, groups = node.x.size, slices(node.x, _trailing(node))
     bias = elements if node.input(2) else 0
     return _deviations(elements, groups) + groups * DIV + elements * 2 * MUL + bias * ADD
@@ -54,7 +54,7 @@ def layer(node: Node) -> Work:
 
 @formula("Y = X / √(mean(X²) + ε) · scale over the axes from axis on", flops="4·in + 3·g")
 def rms(node: Node) -> Work:
-    """g = rows normalised: https://onnx.ai/onnx/operators/onnx__RMSNormalization.html."""
+    """g = rows normalized: https://onnx.ai/onnx/operators/onnx__RMSNormalization.html."""
     elements, groups = node.x.size, slices(node.x, _trailing(node))
     return _mean(elements, groups) + elements * 3 * MUL + groups * (ADD + FUNCTION + DIV)
 
@@ -90,7 +90,7 @@ def local_response(node: Node) -> Work:
 
 @formula("Y = X / (Σ |X|^p)^(1/p) along the axis", flops="3·in − g (p = 1), 3·in (p = 2)")
 def lp(node: Node) -> Work:
-    """p is 1 or 2, g = vectors normalised: https://onnx.ai/onnx/operators/onnx__LpNormalization.html."""
+    """p is 1 or 2, g = vectors normalized: https://onnx.ai/onnx/operators/onnx__LpNormalization.html."""
     groups, taxicab = slices(node.x, (node.attributes.get("axis", -1) % node.x.rank,)), node.attributes.get("p", 2) == 1
     norm = (
         reduction_work(node.x.size, groups, ADD, each=COMPARE)

@@ -127,7 +127,7 @@ _BINARY_CODES = {**_DECODED, 4: _scale(3), 5: _zero_point(3), 6: _scale(OUTPUT),
 _UNARY_CODES = {**_DECODED, 3: _scale(OUTPUT), 4: _zero_point(OUTPUT)}
 _RECURRENT = {1: _weight(rules.dim_at(-1)), 2: _weight(rules.dim_at(-1)), 3: BIAS, 4: _number(rules.sequence_length)}
 _AXES = {1: _shape(rules.first_axes(1))}
-_SIGNAL = {0: _shape(rules.length_or(16))}
+_SIGNAL = {0: _shape(rules.output_length)}
 _PARTS = {1: _shape(rules.equal_parts)}
 _NEVER_ZERO = {1: DIVISOR}
 _BOTH_COMPARED = {0: COMPARED, 1: COMPARED}
@@ -206,7 +206,7 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     },
     "Split": _PARTS,
     "SplitToSequence": _PARTS,
-    "Range": {0: _shape(0), 1: _shape(rules.length_or(16)), 2: _shape(1)},
+    "Range": {0: _shape(0), 1: _shape(rules.output_length), 2: _shape(1)},
     "CenterCropPad": {1: _shape(rules.kept_sides)},
     "AffineGrid": {1: _shape(lambda node: (rules.dim(node.x, 0), 1, *(8,) * rules.dim(node.x, 1)))},
     "Trilu": {1: _number(0)},
@@ -216,7 +216,7 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     # Signals.
     **dict.fromkeys(WINDOWS, _SIGNAL),
     "DFT": {1: _shape(rules.length_along("axis", -2)), 2: _number(-2)},
-    "STFT": {1: _shape(8), 3: _shape(rules.length_or(16, 2))},
+    "STFT": {1: _shape(8), 3: _shape(lambda node: (node.required(2).size if node.input(2) is not None else 16,))},
     "MelWeightMatrix": {place: _shape(number) for place, number in enumerate((8, 16, 16000, 0, 8000))},
 }
 
@@ -229,7 +229,7 @@ _packed = partial(_weight, rules.inner, bits="bits")
 _experts = partial(_weight, rules.packed_inner, bits="expert_weight_bits")
 _NBITS = _packed(rules.matrix("N"))
 _EMBEDDINGS = {0: _index(rules.rows(2)), 1: _index(rules.rows(4)), 2: TABLE, 3: TABLE, 4: TABLE, 5: GAIN, 6: SHIFT}
-_SEARCH = {0: _index(rules.vocabulary)}
+_SEARCH = {0: _index(lambda node: int(node.attributes["vocab_size"]))}
 _ANGLES = {1: _index(rules.rows(2)), 2: POSITIONS, 3: POSITIONS}
 
 _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {

@@ -73,11 +73,6 @@ def one_hot_classes(place: int) -> Limit:
     return count
 
 
-def vocabulary(node: Node) -> int:
-    """The tokens of a search."""
-    return int(node.attributes["vocab_size"])
-
-
 Numbers = tuple[float, ...]
 NumbersRule = Callable[[Node], Numbers]
 
@@ -163,15 +158,9 @@ def attended_positions(less: int = 0) -> NumbersRule:
     return count
 
 
-def length_or(samples: int, place: int | None = None) -> NumbersRule:
-    """The length of the output of a generator, or of the input at ``place``; ``samples`` where that is not known."""
-
-    def count(node: Node) -> Numbers:
-        if place is not None:
-            return (node.required(place).size if node.input(place) is not None else samples,)
-        return (node.out.size if node.out.is_shaped else samples,)
-
-    return count
+def output_length(node: Node) -> Numbers:
+    """The length of what a generator makes; 16 where that is not known."""
+    return (node.out.size if node.out.is_shaped else 16,)
 
 
 def mask(place: int) -> NumbersRule:

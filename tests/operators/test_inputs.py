@@ -43,7 +43,7 @@ def test_its_operators_are_known() -> None:
     assert ROLES.keys() <= FORMULAS.keys() | UNCOUNTABLE.keys()
 
 
-@pytest.mark.parametrize("key", ROLES)
+@pytest.mark.parametrize("key", sorted(ROLES))
 def test_names(key: str) -> None:
     names = INPUTS[key]
     for place, role in ROLES[key].items():
@@ -82,7 +82,7 @@ ATTRIBUTES = (
 )
 
 
-@pytest.mark.parametrize("key", ROLES)
+@pytest.mark.parametrize("key", sorted(ROLES))
 def test_a_node_that_does_not_fit_its_operator_has_no_numbers(key: str) -> None:
     pick = random.Random(key)
     domain, _, op_type = key.rpartition(".")

@@ -139,7 +139,7 @@ def _embedding_types(node: Node) -> Sequence[TensorType | None]:
 @formula("Y = LayerNormalization(word + position + segment)", flops="9·out + 3·g (8 without segments), + the mask's elements",
          shapes=_embedding_types)  # fmt: skip
 def embed_layer(node: Node) -> Work:
-    """Embeddings looked up, added and normalised; the words of a mask are counted."""
+    """Embeddings looked up, added and normalized; the words of a mask are counted."""
     out, mask = _embedding_sum(node), node.input(7)
     sums = Work(adds=out.size * (2 if node.input(4) else 1) + (mask.size if mask else 0))
     return sums + layer(_rows(node, out, node.input(5), node.input(6)))

@@ -167,7 +167,7 @@ def _qkv_types(node: Node) -> Sequence[TensorType | None]:
 
 @formula("Q, K, V = RMSNorm(A)·W + b", macs="rows·K·(N_q + 2·N_kv)", flops="three MatMulNBits, + the norm", shapes=_qkv_types)
 def matmul_n_bits_qkv(node: Node) -> Work:
-    """Three projections of one normalised input."""
+    """Three projections of one normalized input."""
     wide = {5: "Nq", 8: "Nkv", 11: "Nkv"}
     made = (
         dequantized_projection(_rows(node), node.attributes["K"], node.attributes[name], bias=node.input(bias) is not None)

@@ -1,7 +1,7 @@
 """What an absent weight is for, by the nodes that read it, and with that how its elements are spread.
 
 The aim is activations of variance near 1 from layer to layer: none overflows, and none sinks into the denormal numbers that
-processors are slow on. What is trained and there (scales of normalisations, of quantized weights) is reckoned with.
+processors are slow on. What is trained and there (scales of normalizations, of quantized weights) is reckoned with.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Fate(NamedTuple):
 
 
 def fate_of(node: Node, outline: Outline) -> Fate:
-    """Of the output of a contraction: rectifiers halve its second moment, normalisations divide it by what was trained."""
+    """Of the output of a contraction: rectifiers halve its second moment, normalizations divide it by what was trained."""
     amplification = 1.0
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
@@ -229,7 +229,7 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
         return _role_by_operator(node, tensor)
     if role.name == "zero point":
         packed = _packed_dtype(node, place)
-        return Spread(CODES[packed or dtype].center, 0, packed if dtype == "uint8" else "")
+        return Spread(CODES.get(packed or dtype, ZERO).center, 0, packed if dtype == "uint8" else "")
     if role.name == "scale" and role.of is not None:
         return _scale(node, role.of, outline)
     if not _is_real(dtype) or (use.decoder is not None and dtype in CODES):
