@@ -36,6 +36,8 @@ _SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
 _HANDS_ON = VIEWS | _SAME_DIMS | REARRANGEMENTS
 _RECTIFIERS = RECTIFIERS | {"Clip", "Max"}
 _GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
+_PASSED = POINTWISE | _HANDS_ON
+"""Operators behind which a QuantizeLinear still bounds what comes before them."""
 _KEPT_BY_GATES = 1 / 1.6
 """What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
 _SHARE = 4
@@ -129,7 +131,7 @@ def is_requantized(node: Node, outline: Outline) -> bool:
         readers = outline.readers.get(output.name, ()) if output is not None else ()
         if any(reader.key in QUANTIZERS for reader, _ in readers):
             return True
-        if not readers or readers[0][0].key not in POINTWISE | _HANDS_ON:
+        if not readers or readers[0][0].key not in _PASSED:
             break
         output = readers[0][0].outputs[0]
     return False
