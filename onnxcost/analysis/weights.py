@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from onnxcost.errors import MISFITS
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.inputs import InputRole, role_of
 
@@ -48,9 +49,9 @@ def _first_read(node: Node, graph: Graph, seen: set[str]) -> Weights:
 def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
     """How many weights a tensor holds: its elements, or more where an operator packs several into one."""
     try:
-        return role.count(node, tensor) if role.count else tensor.size
+        return role.packed(node, tensor) if role.packed else tensor.size
     # A node that does not fit its operator is left with what is stored.
-    except (ArithmeticError, LookupError, TypeError, ValueError):
+    except MISFITS:
         return tensor.size
 
 

@@ -46,7 +46,7 @@ class Alignment(NamedTuple):
         return 2 * self.alike >= max(self.layers)
 
 
-class Trait(NamedTuple):
+class Signature(NamedTuple):
     """What two nodes are compared by: sizes without those of 1 and in no order, so that the layout does not matter.
 
     ``terms`` are the MACs of one element of the output: with the output's channels they are the size of the weights.
@@ -58,13 +58,13 @@ class Trait(NamedTuple):
     inputs: tuple[tuple[int, ...], ...]
 
 
-def trait_of(node: CostedNode) -> Trait:
-    """The trait of a node."""
+def signature_of(node: CostedNode) -> Signature:
+    """The signature of a node."""
     size = node.repeat
     for dim in node.output:
         size *= dim
     terms = node.macs / size if size else 0.0
-    return Trait(
+    return Signature(
         FAMILIES.get(node.operator, node.operator), terms, _sizes(node.output), tuple(sorted(map(_sizes, node.inputs)))
     )
 
@@ -76,14 +76,14 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
 def align(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> Alignment:
     """The nodes of two graphs, in order of execution, in pairs."""
     left_layers, right_layers = _layers(left), _layers(right)
-    matches = match_traits([trait_of(left[at]) for at in left_layers], [trait_of(right[at]) for at in right_layers])
+    matches = match_signatures([signature_of(left[at]) for at in left_layers], [signature_of(right[at]) for at in right_layers])
     anchors = [(left_layers[one], right_layers[other]) for one, other in matches]
     places = []
     for start, end in zip([(-1, -1), *anchors], [*anchors, (len(left), len(right))], strict=True):
         layer = NodePair(left[start[0]], right[start[1]]) if start != (-1, -1) else None
         between = _pairs(left[start[0] + 1 : end[0]], right[start[1] + 1 : end[1]])
         places.append(AlignedSegment(layer, ((layer,) if layer else ()) + between))
-    alike = sum(_is_alike(trait_of(left[one]), trait_of(right[other])) for one, other in anchors)
+    alike = sum(_is_alike(signature_of(left[one]), signature_of(right[other])) for one, other in anchors)
     return Alignment(_pair_across_segments(places), alike, (len(left_layers), len(right_layers)))
 
 
@@ -91,14 +91,14 @@ def _layers(nodes: Sequence[CostedNode]) -> list[int]:
     return [at for at, node in enumerate(nodes) if node.macs]
 
 
-def _is_alike(one: Trait, other: Trait) -> bool:
+def _is_alike(one: Signature, other: Signature) -> bool:
     return one.output == other.output or one.terms == other.terms
 
 
 def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[NodePair, ...]:
     """All nodes of both, in pairs, in an order that fits both."""
     pairs, at = [], (0, 0)
-    for match in [*match_traits(list(map(trait_of, left)), list(map(trait_of, right))), (len(left), len(right))]:
+    for match in [*match_signatures(list(map(signature_of, left)), list(map(signature_of, right))), (len(left), len(right))]:
         pairs += [NodePair(node, None) for node in left[at[0] : match[0]]]
         pairs += [NodePair(None, node) for node in right[at[1] : match[1]]]
         if match != (len(left), len(right)):
@@ -131,10 +131,10 @@ def _pair_across_segments(places: Sequence[AlignedSegment]) -> tuple[AlignedSegm
 
 
 def _figures(node: CostedNode) -> tuple[object, ...]:
-    return (node.operator, trait_of(node), node.count, node.traffic)
+    return (node.operator, signature_of(node), node.count, node.traffic)
 
 
-def likeness(one: Trait, other: Trait) -> int:
+def likeness(one: Signature, other: Signature) -> int:
     """How much two nodes are alike: 0 for those that never stand for each other."""
     if one.family != other.family:
         return 0
@@ -144,7 +144,7 @@ def likeness(one: Trait, other: Trait) -> int:
     return 1 + shared + 4 * terms + 4 * output + 2 * inputs + 8 * (terms and output)
 
 
-def match_traits(left: Sequence[Trait], right: Sequence[Trait]) -> list[tuple[int, int]]:
+def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> list[tuple[int, int]]:
     """The indices of the pairs that are most alike in sum, both in order: a longest common subsequence with weights."""
     if not left or not right:
         return []
@@ -174,7 +174,7 @@ def match_traits(left: Sequence[Trait], right: Sequence[Trait]) -> list[tuple[in
     return matches[::-1]
 
 
-def _equal_runs(left: Sequence[Trait], right: Sequence[Trait]) -> list[tuple[int, int]]:
+def _equal_runs(left: Sequence[Signature], right: Sequence[Signature]) -> list[tuple[int, int]]:
     from difflib import SequenceMatcher
 
     blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()

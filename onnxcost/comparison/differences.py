@@ -8,7 +8,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
-from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, trait_of
+from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, signature_of
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
 
 
@@ -97,7 +97,7 @@ def _single(alignment: Alignment) -> Iterator[Change]:
 
 def explain_difference(left: CostedNode, right: CostedNode) -> str:
     """What is not the same about two nodes of one operator; "" where all is."""
-    one, other = trait_of(left), trait_of(right)
+    one, other = signature_of(left), signature_of(right)
     if one.output != other.output:
         return f"{_compare_sizes([left.output], [right.output])} output"
     if len(left.inputs) != len(right.inputs):
@@ -158,12 +158,12 @@ def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
 
 
 def _fits(node: CostedNode, idiom: Idiom, operators: Sequence[str]) -> bool:
-    return node.operator in operators and (not idiom.by_channel or any(len(sizes) < 2 for sizes in trait_of(node).inputs))
+    return node.operator in operators and (not idiom.by_channel or any(len(sizes) < 2 for sizes in signature_of(node).inputs))
 
 
 def _role(node: CostedNode) -> tuple[object, ...]:
     """What a node gives; equal for two of which one can stand for the other. A scalar says too little."""
-    return (trait_of(node).output, bool(node.inputs)) if node.output else (node.operator,)
+    return (signature_of(node).output, bool(node.inputs)) if node.output else (node.operator,)
 
 
 def _change(pairs: Sequence[NodePair], reason: str, layer: str | None) -> Change:

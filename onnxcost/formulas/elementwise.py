@@ -102,7 +102,11 @@ FUNCTIONS: FormulaTable = {
 TABLE: FormulaTable = {**ARITHMETIC, **COMPARISONS, **LOGIC, **FUNCTIONS}
 
 UNIFORM = MUL + ADD
+"""Random bits scaled and shifted. The bits themselves are not counted: what makes them is the generator's choice."""
 NORMAL = UNIFORM + 2 * FUNCTION + 2 * MUL
+"""Half a pair by Box and Muller, from a uniform number each: √(−2·log u₁)·cos(2π·u₂) and √(−2·log u₁)·sin(2π·u₂) are 4
+transcendentals and 4 multiplications, −2·log u₁ and 2π·u₂ among them.
+"""
 
 
 @formula("Y = samples of the classes, of log probabilities X", flops="4·in − rows + samples·(2 + ⌈log₂ classes⌉)")

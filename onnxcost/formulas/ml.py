@@ -1,6 +1,10 @@
-"""Linear models and support vector machines of ai.onnx.ml, on N rows of F features.
+"""Linear models, support vector machines, scalers and encoders of ai.onnx.ml, on N rows of F features; ensembles of decision
+trees; strings.
 
-Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html.
+Looking a key up is no arithmetic, nor is what is done with characters. A tree costs a comparison a level on the way to a leaf,
+an upper bound: every row is taken to go down to the deepest leaf of each tree, and to find as many votes there as the leaf of
+the tree that has most. Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html, of X in TEXT
+https://onnx.ai/onnx/operators/onnx__X.html.
 """
 
 from __future__ import annotations
@@ -64,7 +68,7 @@ def best_class(rows: int, classes: int) -> Work:
     "Y = X·Cᵀ + b",
     macs="N·targets·F",
     flops="N·targets·(2F − 1), + N·targets for b, + post_transform",
-    shapes=lambda node: [scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0])],
+    shapes=lambda node: (scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0]),),
 )
 def linear_regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html."""
@@ -104,8 +108,12 @@ def kernel_work(count: int, features: int, kind: str) -> Work:
     return dot_products(count, features) + count * work[kind]
 
 
-@formula("Y = Σ C_j·K(X, S_j) + ρ", macs="N·(S·F + S)", flops="2·macs − sums, + kernels, + N for ρ",
-         shapes=lambda node: [scores_type(1, rows_of(node)[0])])  # fmt: skip
+@formula(
+    "Y = Σ C_j·K(X, S_j) + ρ",
+    macs="N·(S·F + S)",
+    flops="2·macs − sums, + kernels, + N for ρ",
+    shapes=lambda node: (scores_type(1, rows_of(node)[0]),),
+)
 def svm_regressor(node: Node) -> Work:
     """S support vectors, the kernel K of each; without any, X·C + ρ. A ``one_class`` is the sign of that.
 
@@ -241,6 +249,12 @@ def _parts(node: Node) -> int:
     return limit + 1
 
 
+def _stop_words_types(node: Node) -> Sequence[TensorType]:
+    """All words stay at most; where none does, an empty one stands for them."""
+    *rows, words = node.x.shape
+    return (("string", (*rows, max(1, words))),)
+
+
 def _ngram_count(words: int, length: int, skips: int) -> int:
     """The sequences of ``length`` words, at every distance from 1 to skips + 1: Σ max(0, words − (length − 1)·distance)."""
     if length == 1:
@@ -268,14 +282,9 @@ def tfidf(node: Node) -> Work:
 
 TEXT: FormulaTable = {
     "StringConcat": no_arithmetic("Y = A followed by B"),
-    # All words stay at most; where none does, an empty one stands for them.
-    "StringNormalizer": no_arithmetic(
-        "Y = X in one case, without stop words",
-        bounds=lambda node: [("string", (*node.x.shape[:-1], max(1, node.x.shape[-1])))],
-    ),
-    "StringSplit": no_arithmetic("Y = the parts of X, and how many", bounds=lambda node: [
-        ("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape)
-    ]),
+    "StringNormalizer": no_arithmetic("Y = X in one case, without stop words", bounds=_stop_words_types),
+    "StringSplit": no_arithmetic("Y = the parts of X, and how many",
+                                 bounds=lambda node: (("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape))),
     "RegexFullMatch": no_arithmetic("Y = X matches the pattern"),
     "TfIdfVectorizer": tfidf,
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import prod
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduction, reduction_work
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Work
 
@@ -20,10 +20,6 @@ def _window(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work 
         return reduction_work(elements, node.out.size, join, each, end)
 
     return Formula(count, maths, "0", flops)
-
-
-def _global(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
-    return Formula(lambda node: reduction_work(node.x.size, node.out.size, join, each, end), maths, "0", flops)
 
 
 def _output_shape(node: Node) -> Sequence[TensorType]:
@@ -40,7 +36,7 @@ TABLE: FormulaTable = {
     "AveragePool":       _window("Y = (Σ window) / k", "k·out", ADD, end=DIV),
     "LpPool":            _window("Y = (Σ |window|^p)^(1/p)", "3k·out", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
     "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0", shapes=_output_shape),
-    "GlobalMaxPool":     _global("Y = max X over the space", "in − out", COMPARE),
-    "GlobalAveragePool": _global("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
-    "GlobalLpPool":      _global("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
+    "GlobalMaxPool":     reduction("Y = max X over the space", "in − out", COMPARE),
+    "GlobalAveragePool": reduction("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
+    "GlobalLpPool":      reduction("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
 }

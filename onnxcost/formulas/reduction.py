@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.table import Formula, FormulaTable, formula
+from onnxcost.formulas.table import Formula, FormulaTable
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
@@ -23,7 +23,8 @@ def reduction_work(elements: int, outputs: int, join: Work, each: Work = NO_WORK
     return elements * each + max(0, elements - outputs) * join + outputs * end
 
 
-def _reduce(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
+def reduction(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
+    """A row: the input reduced to the output, as ``reduction_work`` says."""
     return Formula(lambda node: reduction_work(node.x.size, node.out.size, join, each, end), maths, "0", flops)
 
 
@@ -47,27 +48,23 @@ def _cumulative(maths: str, join: Work) -> Formula:
     return Formula(count, maths, "0", "in − lines along the axis (− lines again if exclusive)")
 
 
-@formula("Y = index of the largest (smallest) X along the axis", flops="in − out")
-def arg_extremum(node: Node) -> Work:
-    """Y = argmax X, or argmin: https://onnx.ai/onnx/operators/onnx__ArgMax.html."""
-    return reduction_work(node.x.size, node.out.size, COMPARE)
-
+_ARG_EXTREMUM = reduction("Y = index of the largest (smallest) X along the axis", "in − out", COMPARE)
 
 # fmt: off
 TABLE: FormulaTable = {
-    "ReduceSum":       _reduce("Y = Σ X", "in − out", ADD),
-    "ReduceMean":      _reduce("Y = (Σ X) / n", "in", ADD, end=DIV),
-    "ReduceProd":      _reduce("Y = Π X", "in − out", MUL),
-    "ReduceMax":       _reduce("Y = max X", "in − out", COMPARE),
-    "ReduceMin":       _reduce("Y = min X", "in − out", COMPARE),
-    "ReduceL1":        _reduce("Y = Σ |X|", "2·in − out", ADD, each=COMPARE),
-    "ReduceL2":        _reduce("Y = √(Σ X²)", "2·in", ADD, each=MUL, end=FUNCTION),
-    "ReduceSumSquare": _reduce("Y = Σ X²", "2·in − out", ADD, each=MUL),
-    "ReduceLogSum":    _reduce("Y = log Σ X", "in", ADD, end=FUNCTION),
-    "ReduceLogSumExp": _reduce("Y = m + log Σ exp(X − m), m = max X", "4·in", ADD + COMPARE, each=ADD + FUNCTION,
+    "ReduceSum":       reduction("Y = Σ X", "in − out", ADD),
+    "ReduceMean":      reduction("Y = (Σ X) / n", "in", ADD, end=DIV),
+    "ReduceProd":      reduction("Y = Π X", "in − out", MUL),
+    "ReduceMax":       reduction("Y = max X", "in − out", COMPARE),
+    "ReduceMin":       reduction("Y = min X", "in − out", COMPARE),
+    "ReduceL1":        reduction("Y = Σ |X|", "2·in − out", ADD, each=COMPARE),
+    "ReduceL2":        reduction("Y = √(Σ X²)", "2·in", ADD, each=MUL, end=FUNCTION),
+    "ReduceSumSquare": reduction("Y = Σ X²", "2·in − out", ADD, each=MUL),
+    "ReduceLogSum":    reduction("Y = log Σ X", "in", ADD, end=FUNCTION),
+    "ReduceLogSumExp": reduction("Y = m + log Σ exp(X − m), m = max X", "4·in", ADD + COMPARE, each=ADD + FUNCTION,
                                end=ADD + FUNCTION),
-    "ArgMax":          arg_extremum,
-    "ArgMin":          arg_extremum,
+    "ArgMax":          _ARG_EXTREMUM,
+    "ArgMin":          _ARG_EXTREMUM,
     "CumSum":          _cumulative("Y_i = X_0 + … + X_i along the axis", ADD),
     "CumProd":         _cumulative("Y_i = X_0 · … · X_i along the axis", MUL),
 }

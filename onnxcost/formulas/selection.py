@@ -51,7 +51,7 @@ def _all_different(node: Node) -> Sequence[TensorType]:
 
 
 @formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
-         shapes=lambda node: [None, None, ("int64", (_slices(node),)), None], bounds=_all_different)  # fmt: skip
+         shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=_all_different)  # fmt: skip
 def unique(node: Node) -> Work:
     """n elements or slices are sorted and neighbors compared, slices element by element.
 
@@ -111,7 +111,7 @@ TABLE: FormulaTable = {
     "Unique": unique,
     "NonMaxSuppression": non_max_suppression,
     "NonZero": per_input(
-        "Y = the indices where X ≠ 0", bounds=lambda node: [("int64", (node.x.rank, node.x.size))], compares=1
+        "Y = the indices where X ≠ 0", bounds=lambda node: (("int64", (node.x.rank, node.x.size)),), compares=1
     ),
     "Compress": no_arithmetic("Y = X where a condition holds", bounds=_whole),
 }

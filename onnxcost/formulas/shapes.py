@@ -141,12 +141,6 @@ def broadcast_inputs(node: Node) -> tuple[int, ...]:
     return tuple(next((size for size in sizes if size != 1), 1) for sizes in dims)[::-1]
 
 
-def _with_parameters(node: Node) -> Sequence[TensorType]:
-    """Y is as X; the statistics that a BatchNormalization gives in training are as those that it gets."""
-    statistics = [(tensor.dtype, tensor.shape) for tensor in (node.required(3), node.required(4))]
-    return [(node.x.dtype, node.x.shape), *statistics, *statistics]
-
-
 def _cast(node: Node) -> Sequence[TensorType]:
     """The type has a name, not yet a number."""
     name = str(node.attributes["to"]).lower()
@@ -180,24 +174,6 @@ def _pad(node: Node) -> Sequence[TensorType]:
     return ((node.x.dtype, tuple(a + b + c for a, b, c in zip(node.x.shape, pads[:rank], pads[rank:], strict=True))),)
 
 
-def _gemm(node: Node) -> Sequence[TensorType]:
-    rows = node.x.shape[1 if node.attributes.get("transA") else 0]
-    columns = node.required(1).shape[0 if node.attributes.get("transB") else 1]
-    return ((node.x.dtype, (rows, columns)),)
-
-
-def _windows(node: Node) -> Sequence[TensorType]:
-    space, kernel = node.x.shape[2:], node.attributes["kernel_shape"]
-    strides = node.attributes.get("strides") or (1,) * len(space)
-    pads = node.attributes.get("pads") or 2 * (0,) * len(space)
-    padded = [size + before + after for size, before, after in zip(space, pads, pads[len(space) :], strict=False)]
-    if node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
-        out = tuple(-(-size // stride) for size, stride in zip(space, strides, strict=True))
-    else:
-        out = tuple((size - width) // stride + 1 for size, width, stride in zip(padded, kernel, strides, strict=True))
-    return ((node.x.dtype, node.x.shape[:2] + out),)
-
-
 def _gru(node: Node) -> Sequence[TensorType]:
     (steps, batch, _), (directions, _, hidden) = node.x.shape, node.required(2).shape
     return (node.x.dtype, (steps, directions, batch, hidden)), (node.x.dtype, (directions, batch, hidden))
@@ -209,15 +185,16 @@ _AS_INPUTS = (
 )
 
 RULES: Mapping[str, ShapeRule] = {
-    **dict.fromkeys(_AS_INPUTS.split(), lambda node: [(node.x.dtype, broadcast_inputs(node))]),
-    **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), lambda node: [("bool", broadcast_inputs(node))]),
+    **dict.fromkeys(_AS_INPUTS.split(), lambda node: ((node.x.dtype, broadcast_inputs(node)),)),
+    **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), lambda node: (("bool", broadcast_inputs(node)),)),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), like_input),
-    "BatchNormalization": _with_parameters,
-    "Dropout": lambda node: [(node.x.dtype, node.x.shape)] * 2,
-    "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "Gemm": _gemm,
-    "LpPool": _windows, "GlobalLpPool": lambda node: [(node.x.dtype, node.x.shape[:2] + (1,) * (node.x.rank - 2))],
-    "GRU": _gru,
+    **dict.fromkeys(("LpPool", "GlobalLpPool"), pool_rule()),
+    "BatchNormalization": like(0, 3, 4, 3, 4),
+    "Dropout": like(0, 0),
+    "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
+    "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "GRU": _gru,
 }  # fmt: skip
+"""For operators as their first opsets had them, of which onnx infers no shapes: they are asked only where a shape is open."""
 
 
 def with_rules(table: dict[str, Callable[[Node], Work]]) -> FormulaTable:

@@ -1,7 +1,8 @@
 """One step of an optimizer. Inputs are the learning rate R, the count of steps T, and then groups of tensors: the weights X,
 their gradients G and what the optimizer remembers of them. The regularized gradient is g = norm·X + G.
 
-Page of X: https://onnx.ai/onnx/operators/onnx_aionnxpreviewtraining_X.html.
+Losses are of scores whose C classes lie along axis 1. Page of an optimizer X:
+https://onnx.ai/onnx/operators/onnx_aionnxpreviewtraining_X.html, of a loss: https://onnx.ai/onnx/operators/onnx__X.html.
 """
 
 from __future__ import annotations

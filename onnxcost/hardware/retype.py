@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
-from onnxcost.errors import OnnxCostError, UnknownShape
+from onnxcost.errors import MISFITS, OnnxCostError
 from onnxcost.graph import BoundDim, Dim, Graph, Node, Tensor
 from onnxcost.hardware.workload import demand_of
 from onnxcost.operators.inputs import places_of
@@ -84,7 +84,7 @@ def _cost(cost: NodeCost, node: Node, types: Mapping[str, str]) -> NodeCost:
         return replace(cost, node=node)
     try:
         moved = traffic(node) if cost.traffic_once.total else cost.traffic_once
-    except (UnknownShape, ArithmeticError, LookupError):
+    except MISFITS:
         moved = cost.traffic_once
     return replace(cost, node=node, traffic_once=moved, dtype=types.get(cost.dtype, cost.dtype))
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from math import prod
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from onnxcost.errors import UnknownShape
-from onnxcost.formulas.shapes import elements
-from onnxcost.graph import Node, Tensor
-from onnxcost.operators import values
+from onnxcost.errors import MISFITS
+from onnxcost.graph import Node
+from onnxcost.operators import rules
+from onnxcost.operators.rules import Count, FanIn, Limit, Numbers, NumbersRule
 from onnxcost.operators.traits import RECURRENT, REDUCTIONS, WINDOWS
-from onnxcost.operators.values import Limit, NumbersRule
-
-FanIn = Callable[[Node, tuple[int, ...]], float]
-"""How many products are summed up for an element of the output, by the dims of the input."""
-
-Count = Callable[[Node, Tensor], int]
 
 RoleName = Literal[
     "weight", "bias", "quantized bias", "codes", "gain", "shift", "slope", "mean", "variance", "table", "factor", "positive",
@@ -32,11 +24,10 @@ OUTPUT = -1
 """The place of the output, where inputs are scales and zero points of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputRole:
+class InputRole(NamedTuple):
     """What an input is for.
 
-    ``of`` is the place of what a scale or a zero point decodes. ``fan_in`` is that of a weight, ``count`` how many weights the
+    ``of`` is the place of what a scale or a zero point decodes. ``fan_in`` is that of a weight, ``packed`` how many weights the
     input holds where that is not its number of elements, and ``bits`` the attribute that says how wide each of them is where
     several share 8 bits (4 without it). ``limit`` is how many indices are valid, from 0 on, and ``numbers`` the elements that
     make the operator do its work in full; a single one stands for all of them.
@@ -45,10 +36,24 @@ class InputRole:
     name: RoleName
     of: int | None = None
     fan_in: FanIn | None = None
-    count: Count | None = None
+    packed: Count | None = None
     bits: str = ""
     limit: Limit | None = None
     numbers: NumbersRule | None = None
+
+    def count_indices(self, node: Node) -> int | None:
+        """How many indices are valid; None where it holds none, or where that is not known."""
+        try:
+            return self.limit(node) if self.limit is not None else None
+        except MISFITS:
+            return None
+
+    def find_numbers(self, node: Node) -> Numbers | None:
+        """The elements that make the operator do its work in full, where they are known."""
+        try:
+            return self.numbers(node) if self.numbers is not None else None
+        except MISFITS:
+            return None
 
     @property
     def is_learned(self) -> bool:
@@ -84,85 +89,8 @@ def find_decoder(node: Node, place: int) -> tuple[int | None, int | None]:
     return scale, zero_point
 
 
-def _axis(index: int) -> FanIn:
-    return lambda node, dims: dims[index]
-
-
-def _operand(transposed: str, index: int) -> FanIn:
-    """An operand of a matrix product whose attribute may transpose it; of a vector its length."""
-    return lambda node, dims: dims[-1] if len(dims) < 2 else dims[-3 - index if node.attributes.get(transposed) else index]
-
-
-def _kernel(node: Node, dims: tuple[int, ...]) -> float:
-    return prod(dims[1:])
-
-
-def _transposed_kernel(node: Node, dims: tuple[int, ...]) -> float:
-    """Each output is reached by every stride-th element of the kernel."""
-    return float(prod(dims) / dims[1] / prod(node.attributes.get("strides") or (1,)) / node.attributes.get("group", 1))
-
-
-def _labels(place: int) -> FanIn:
-    """The labels of an Einsum's operand that its output lacks."""
-
-    def count(node: Node, dims: tuple[int, ...]) -> float:
-        operands, _, output = node.attributes["equation"].replace(" ", "").partition("->")
-        labels = operands.split(",")[place].replace("...", "")
-        return prod(size for label, size in zip(labels, dims[-len(labels) :], strict=True) if label not in output)
-
-    return count
-
-
-def _inner(node: Node, dims: tuple[int, ...]) -> float:
-    return float(node.attributes["K"])
-
-
-def _of_expert(node: Node, dims: tuple[int, ...]) -> float:
-    return float(dims[-1] * 8 / node.attributes.get("expert_weight_bits", 4))
-
-
-def _matrix(width: str) -> Count:
-    """K × what the attribute says."""
-    return lambda node, tensor: int(node.attributes["K"] * node.attributes[width])
-
-
-def _matrix_or_twice(node: Node, tensor: Tensor) -> int:
-    """As the dims in input 2 say, or else two weights in each element."""
-    try:
-        inner, columns = elements(node, 2, "the weight's dims")
-    except UnknownShape:
-        return 2 * tensor.size
-    return inner * columns
-
-
-def _rows_of_inner(node: Node, tensor: Tensor) -> int:
-    return int(tensor.shape[0] * node.attributes["K"])
-
-
-def _adapter(node: Node, tensor: Tensor) -> int:
-    return int(node.attributes["N"] * node.required(4).shape[0]) if tensor.size else 0
-
-
-def _packed_experts(node: Node, tensor: Tensor) -> int:
-    """Experts × inner × hidden, the rows of the gate's and of the down weights."""
-    return tensor.shape[0] * node.required(2).shape[1] * node.required(4).shape[1]
-
-
-def _expert_bits(fc: int) -> Count:
-    def count(node: Node, tensor: Tensor) -> int:
-        bits = node.attributes.get(f"fc{fc}_expert_weight_bits") or node.attributes.get("expert_weight_bits", 4)
-        bits = 4 if "fp4" in node.attributes.get("quant_type", "int") else bits
-        return tensor.size * 8 // bits if tensor.dtype == "uint8" else tensor.size
-
-    return count
-
-
-def _packed_rows(node: Node, tensor: Tensor) -> int:
-    return tensor.size * (8 // node.attributes.get("bits", 4) if tensor.dtype == "uint8" else 1)
-
-
-def _weight(fan_in: FanIn | None = None, count: Count | None = None, bits: str = "") -> InputRole:
-    return InputRole("weight", fan_in=fan_in, count=count, bits=bits)
+def _weight(fan_in: FanIn | None = None, packed: Count | None = None, bits: str = "") -> InputRole:
+    return InputRole("weight", fan_in=fan_in, packed=packed, bits=bits)
 
 
 _scale, _zero_point = partial(InputRole, "scale"), partial(InputRole, "zero point")
@@ -174,7 +102,7 @@ def _index(limit: Limit) -> InputRole:
 
 def _shape(first: NumbersRule | float, *others: float, name: RoleName = "shape") -> InputRole:
     """By a rule, or these numbers whatever the node."""
-    return InputRole(name, numbers=first if callable(first) else values.constant(first, *others))
+    return InputRole(name, numbers=first if callable(first) else rules.constant(first, *others))
 
 
 _number = partial(_shape, name="number")
@@ -191,16 +119,16 @@ TABLE, FACTOR, POSITIVE, DIVISOR = InputRole("table"), InputRole("factor"), Inpu
 COMPARED, POSITIONS, SETTING = InputRole("compared"), InputRole("positions"), InputRole("setting")
 """What is compared; tables of sines and cosines; sizes, bounds and the like."""
 
-_NORMALIZED, _KERNEL, _CONVOLUTION = {1: GAIN, 2: SHIFT}, {1: _weight(_kernel)}, {1: _weight(_kernel), 2: BIAS}
-_MATRIX = {0: _weight(_axis(-1)), 1: _weight(_operand("transB", -2))}
-_GEMM = {0: _weight(_operand("transA", -1)), 1: _MATRIX[1], 2: BIAS}
+_NORMALIZED, _KERNEL, _CONVOLUTION = {1: GAIN, 2: SHIFT}, {1: _weight(rules.kernel)}, {1: _weight(rules.kernel), 2: BIAS}
+_MATRIX = {0: _weight(rules.dim_at(-1)), 1: _weight(rules.operand("transB", -2))}
+_GEMM = {0: _weight(rules.operand("transA", -1)), 1: _MATRIX[1], 2: BIAS}
 _DECODED = {1: _scale(0), 2: _zero_point(0)}
 _BINARY_CODES = {**_DECODED, 4: _scale(3), 5: _zero_point(3), 6: _scale(OUTPUT), 7: _zero_point(OUTPUT)}
 _UNARY_CODES = {**_DECODED, 3: _scale(OUTPUT), 4: _zero_point(OUTPUT)}
-_RECURRENT = {1: _weight(_axis(-1)), 2: _weight(_axis(-1)), 3: BIAS, 4: _number(values.sequence_length)}
-_AXES = {1: _shape(values.first_axes(1))}
-_SIGNAL = {0: _shape(values.length_or(16))}
-_PARTS = {1: _shape(values.equal_parts)}
+_RECURRENT = {1: _weight(rules.dim_at(-1)), 2: _weight(rules.dim_at(-1)), 3: BIAS, 4: _number(rules.sequence_length)}
+_AXES = {1: _shape(rules.first_axes(1))}
+_SIGNAL = {0: _shape(rules.output_length)}
+_PARTS = {1: _shape(rules.equal_parts)}
 _NEVER_ZERO = {1: DIVISOR}
 _BOTH_COMPARED = {0: COMPARED, 1: COMPARED}
 
@@ -208,14 +136,14 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     # Weights and what decodes them.
     "Conv": _CONVOLUTION,
     "ConvInteger": {**_KERNEL, 2: _zero_point(0), 3: _zero_point(1)},
-    "ConvTranspose": {1: _weight(_transposed_kernel), 2: BIAS},
+    "ConvTranspose": {1: _weight(rules.transposed_kernel), 2: BIAS},
     "DeformConv": {**_KERNEL, 3: BIAS},
-    "QLinearConv": {**_BINARY_CODES, 3: _weight(_kernel), 8: QUANTIZED_BIAS},
+    "QLinearConv": {**_BINARY_CODES, 3: _weight(rules.kernel), 8: QUANTIZED_BIAS},
     "MatMul": _MATRIX,
     "MatMulInteger": {**_MATRIX, 2: _zero_point(0), 3: _zero_point(1)},
-    "QLinearMatMul": {**_BINARY_CODES, 0: _weight(_axis(-1)), 3: _weight(_axis(-2))},
+    "QLinearMatMul": {**_BINARY_CODES, 0: _weight(rules.dim_at(-1)), 3: _weight(rules.dim_at(-2))},
     "Gemm": _GEMM,
-    "Einsum": {place: _weight(_labels(place)) for place in range(4)},
+    "Einsum": {place: _weight(rules.summed_labels(place)) for place in range(4)},
     **dict.fromkeys(RECURRENT, _RECURRENT),
     "LSTM": {**_RECURRENT, 7: _weight()},
     "QuantizeLinear": _DECODED,
@@ -234,61 +162,61 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "Div": _NEVER_ZERO,
     "Mod": _NEVER_ZERO,
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _BOTH_COMPARED),
-    "Equal": {place: InputRole("compared", limit=values.one_hot_classes(1 - place)) for place in range(2)},
+    "Equal": {place: InputRole("compared", limit=rules.one_hot_classes(1 - place)) for place in range(2)},
     "BitShift": {1: _number(1)},
     "Clip": {1: SETTING, 2: SETTING},
     "Dropout": {1: _number(0.5), 2: _number(False)},
     "CumSum": {1: _number(0)},
     "CumProd": {1: _number(0)},
     **dict.fromkeys(REDUCTIONS, _AXES),
-    "TopK": {1: _shape(values.length_along("axis", -1))},
+    "TopK": {1: _shape(rules.length_along("axis", -1))},
     # Indices.
-    "Gather": {0: TABLE, 1: _index(values.rows(0))},
-    "GatherElements": {1: _index(values.rows(0))},
-    "GatherND": {1: _index(values.index_tuples)},
-    "Scatter": {1: _index(values.rows(0))},
-    "ScatterElements": {1: _index(values.rows(0))},
-    "ScatterND": {1: _index(values.index_tuples)},
-    "TensorScatter": {2: _index(values.write_positions)},
-    "OneHot": {0: _index(values.depth), 1: _shape(lambda node: (values.depth(node),)), 2: _number(0, 1)},
+    "Gather": {0: TABLE, 1: _index(rules.rows(0))},
+    "GatherElements": {1: _index(rules.rows(0))},
+    "GatherND": {1: _index(rules.index_tuples)},
+    "Scatter": {1: _index(rules.rows(0))},
+    "ScatterElements": {1: _index(rules.rows(0))},
+    "ScatterND": {1: _index(rules.index_tuples)},
+    "TensorScatter": {2: _index(rules.write_positions)},
+    "OneHot": {0: _index(rules.depth), 1: _shape(lambda node: (rules.depth(node),)), 2: _number(0, 1)},
     "MaxUnpool": {1: _index(lambda node: node.out.size), 2: _shape(lambda node: node.out.shape)},
-    "RotaryEmbedding": {1: POSITIONS, 2: POSITIONS, 3: _index(values.rows(1))},
-    "RoiAlign": {2: _index(values.rows(0))},
-    "SequenceAt": {1: _index(values.count_elements())},
-    "SequenceErase": {1: _index(values.count_elements())},
-    "SequenceInsert": {2: _index(values.count_elements(1))},
-    "NegativeLogLikelihoodLoss": {1: _index(values.rows(0, 1))},
-    "SoftmaxCrossEntropyLoss": {1: _index(values.rows(0, 1))},
-    "ai.onnx.ml.ArrayFeatureExtractor": {1: _index(values.rows(0, -1))},
+    "RotaryEmbedding": {1: POSITIONS, 2: POSITIONS, 3: _index(rules.rows(1))},
+    "RoiAlign": {2: _index(rules.rows(0))},
+    "SequenceAt": {1: _index(rules.count_elements())},
+    "SequenceErase": {1: _index(rules.count_elements())},
+    "SequenceInsert": {2: _index(rules.count_elements(1))},
+    "NegativeLogLikelihoodLoss": {1: _index(rules.rows(0, 1))},
+    "SoftmaxCrossEntropyLoss": {1: _index(rules.rows(0, 1))},
+    "ai.onnx.ml.ArrayFeatureExtractor": {1: _index(rules.rows(0, -1))},
     # Shapes, axes and sizes.
     "Unsqueeze": _AXES,
-    "Squeeze": {1: _shape(values.axes_of_one)},
-    "Reshape": {1: _shape(values.output_or(values.other_shape))},
-    "Expand": {1: _shape(values.output_or(values.constant(1)))},
-    "ConstantOfShape": {0: _shape(values.output_or(values.constant(1), 0))},
+    "Squeeze": {1: _shape(rules.axes_of_one)},
+    "Reshape": {1: _shape(rules.output_or(rules.other_shape))},
+    "Expand": {1: _shape(rules.output_or(rules.constant(1)))},
+    "ConstantOfShape": {0: _shape(rules.output_or(rules.constant(1), 0))},
     "Tile": {1: _shape(1)},
-    "Pad": {1: _shape(0), 2: SETTING, 3: _shape(values.first_axes(3))},
-    "Resize": {1: _shape(values.scales_or_region), 2: _shape(values.scales), 3: _shape(values.kept_sides)},
-    "Upsample": {1: _shape(values.scales)},
+    "Pad": {1: _shape(0), 2: SETTING, 3: _shape(rules.first_axes(3))},
+    "Resize": {1: _shape(rules.scales_or_region), 2: _shape(rules.scales), 3: _shape(rules.kept_sides)},
+    "Upsample": {1: _shape(rules.scales)},
     "Slice": {
         1: _shape(0),
         2: _shape(lambda node: (max(node.x.shape, default=0),)),
-        3: _shape(values.first_axes(3)),
+        3: _shape(rules.first_axes(3)),
         4: _shape(1),
     },
     "Split": _PARTS,
     "SplitToSequence": _PARTS,
-    "Range": {0: _shape(0), 1: _shape(values.length_or(16)), 2: _shape(1)},
-    "CenterCropPad": {1: _shape(values.kept_sides)},
-    "AffineGrid": {1: _shape(lambda node: (values.dim(node.x, 0), 1, *(8,) * values.dim(node.x, 1)))},
+    "Range": {0: _shape(0), 1: _shape(rules.output_length), 2: _shape(1)},
+    "CenterCropPad": {1: _shape(rules.kept_sides)},
+    "AffineGrid": {1: _shape(lambda node: (rules.dim(node.x, 0), 1, *(8,) * rules.dim(node.x, 1)))},
     "Trilu": {1: _number(0)},
-    "ReverseSequence": {1: _number(values.length_along("time_axis", 0))},
-    "NonMaxSuppression": {2: _shape(lambda node: (values.dim(node.x, 1),)), 3: _shape(0.5), 4: _shape(0)},
-    "Attention": {6: _number(lambda node: (values.dim(node.required(1), -2),))},
+    "ReverseSequence": {1: _number(rules.length_along("time_axis", 0))},
+    "NonMaxSuppression": {2: _shape(lambda node: (rules.dim(node.x, 1),)), 3: _shape(0.5), 4: _shape(0)},
+    "Attention": {6: _number(lambda node: (rules.dim(node.required(1), -2),))},
     # Signals.
     **dict.fromkeys(WINDOWS, _SIGNAL),
-    "DFT": {1: _shape(values.length_along("axis", -2)), 2: _number(-2)},
-    "STFT": {1: _shape(8), 3: _shape(values.length_or(16, 2))},
+    "DFT": {1: _shape(rules.length_along("axis", -2)), 2: _number(-2)},
+    "STFT": {1: _shape(8), 3: _shape(lambda node: (node.required(2).size if node.input(2) is not None else 16,))},
     "MelWeightMatrix": {place: _shape(number) for place, number in enumerate((8, 16, 16000, 0, 8000))},
 }
 
@@ -297,15 +225,17 @@ def _settings(*places: int) -> Mapping[int, InputRole]:
     return dict.fromkeys(places, SETTING)
 
 
-_NBITS = _weight(_inner, _matrix("N"), "bits")
-_EMBEDDINGS = {0: _index(values.rows(2)), 1: _index(values.rows(4)), 2: TABLE, 3: TABLE, 4: TABLE, 5: GAIN, 6: SHIFT}
-_SEARCH = {0: _index(values.vocabulary)}
-_ANGLES = {1: _index(values.rows(2)), 2: POSITIONS, 3: POSITIONS}
+_packed = partial(_weight, rules.inner, bits="bits")
+_experts = partial(_weight, rules.packed_inner, bits="expert_weight_bits")
+_NBITS = _packed(rules.matrix("N"))
+_EMBEDDINGS = {0: _index(rules.rows(2)), 1: _index(rules.rows(4)), 2: TABLE, 3: TABLE, 4: TABLE, 5: GAIN, 6: SHIFT}
+_SEARCH = {0: _index(lambda node: int(node.attributes["vocab_size"]))}
+_ANGLES = {1: _index(rules.rows(2)), 2: POSITIONS, 3: POSITIONS}
 
 _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     # Weights and what decodes them.
     **dict.fromkeys(("FusedConv", "NhwcConv", "NhwcFusedConv", "nchwc.Conv"), _CONVOLUTION),
-    "ConvTransposeWithDynamicPads": {1: _weight(_transposed_kernel), 2: SETTING, 3: BIAS},
+    "ConvTransposeWithDynamicPads": {1: _weight(rules.transposed_kernel), 2: SETTING, 3: BIAS},
     "FusedMatMul": _MATRIX,
     "TransposeMatMul": _MATRIX,
     "FusedGemm": _GEMM,
@@ -315,7 +245,7 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "QLinearConv": _STANDARD["QLinearConv"],
     "QGemm": {
         **(_BINARY_CODES | {7: _scale(OUTPUT), 8: _zero_point(OUTPUT)}),
-        3: _weight(_operand("transB", -2)),
+        3: _weight(rules.operand("transB", -2)),
         6: QUANTIZED_BIAS,
     },
     **dict.fromkeys(("QLinearAdd", "QLinearMul"), _BINARY_CODES),
@@ -335,31 +265,31 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "MatMulNBitsMlp": {2: GAIN, 3: _NBITS, 4: _scale(3), 5: BIAS, 6: _NBITS, 7: _scale(6), 8: BIAS},
     "MatMulNBitsQkv": {
         2: GAIN,
-        **{place: _weight(_inner, _matrix(width), "bits") for place, width in ((3, "Nq"), (6, "Nkv"), (9, "Nkv"))},
+        **{place: _packed(rules.matrix(width)) for place, width in ((3, "Nq"), (6, "Nkv"), (9, "Nkv"))},
         **{place: _scale(place - 1) for place in (4, 7, 10)},
         **dict.fromkeys((5, 8, 11), BIAS),
     },
-    "MatMulNBitsQLoRA": {1: _NBITS, 3: _weight(_inner, _rows_of_inner, "bits"), 5: _weight(count=_adapter, bits="bits")}
+    "MatMulNBitsQLoRA": {1: _NBITS, 3: _packed(rules.rows_of_inner), 5: _weight(packed=rules.adapter, bits="bits")}
     | {place: _scale(place - 1) for place in (2, 4, 6)},
-    "MatMulPacked": {1: _weight(count=_matrix("N")), 2: _scale(1)},
+    "MatMulPacked": {1: _weight(packed=rules.matrix("N")), 2: _scale(1)},
     "MatMulBnb4": {1: _NBITS, 2: _scale(1)},
-    "MatMulFpQ4": {1: _weight(count=_matrix_or_twice), 2: SETTING},
-    "MatMulBlockQuantizedFp4Weight": {1: _weight(count=lambda node, tensor: 2 * tensor.size), 2: _scale(1)}
+    "MatMulFpQ4": {1: _weight(packed=rules.matrix_or_twice), 2: SETTING},
+    "MatMulBlockQuantizedFp4Weight": {1: _weight(packed=lambda node, tensor: 2 * tensor.size), 2: _scale(1)}
     | {3: SETTING, 4: SETTING, 5: BIAS},
     "MatMulBlockQuantizedFp8Weight": {1: _weight(), 2: _scale(1), 3: SETTING, 4: BIAS},
     "GemmFloat8": {1: _weight(), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _scale(OUTPUT)},
     "QOrderedMatMul": {1: _scale(0), 2: _weight(), 3: _scale(2), 4: _scale(OUTPUT), 5: BIAS, 7: _scale(6)},
-    "MoE": {**{place: _weight(_axis(1)) for place in (2, 4, 6)}, **dict.fromkeys((3, 5, 7), BIAS)},
-    "MoEPacked": {place: _weight(count=_packed_experts) for place in (2, 3, 4)},
+    "MoE": {**{place: _weight(rules.dim_at(1)) for place in (2, 4, 6)}, **dict.fromkeys((3, 5, 7), BIAS)},
+    "MoEPacked": {place: _weight(packed=rules.packed_experts) for place in (2, 3, 4)},
     "QMoE": {
-        **{place: _weight(_of_expert, _expert_bits(place // 3 + 1), "expert_weight_bits") for place in (2, 5, 8)},
+        **{place: _experts(rules.expert_weights(place // 3 + 1)) for place in (2, 5, 8)},
         **{place + 1: _scale(place) for place in (2, 5, 8)},
         **dict.fromkeys((4, 7, 10), BIAS),
         **{place // 3 + 11: _zero_point(place) for place in (2, 5, 8)},
         **_settings(*range(15, 21)),
     },
-    "Attention": {1: _weight(_axis(0)), 2: BIAS, 3: _number(values.mask(3))},
-    "QAttention": {1: _weight(_axis(0)), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _number(values.mask(5))}
+    "Attention": {1: _weight(rules.dim_at(0)), 2: BIAS, 3: _number(rules.mask(3))},
+    "QAttention": {1: _weight(rules.dim_at(0)), 2: BIAS, 3: _scale(0), 4: _scale(1), 5: _number(rules.mask(5))}
     | {6: _zero_point(0), 7: _zero_point(1)},
     "QOrderedAttention": {
         1: _scale(0),
@@ -368,8 +298,8 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
         **{place + 3: _scale(place) for place in (5, 6, 7)},
         **dict.fromkeys((11, 12, 13), BIAS),
     },
-    "DynamicQuantizeLSTM": {1: _weight(_axis(1)), 2: _weight(_axis(1)), 3: BIAS, 4: _number(values.sequence_length)}
-    | {7: _weight(), 8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
+    "DynamicQuantizeLSTM": {**_STANDARD["LSTM"], 1: _weight(rules.dim_at(1)), 2: _weight(rules.dim_at(1))}
+    | {8: _scale(1), 9: _zero_point(1), 10: _scale(2), 11: _zero_point(2)},
     "AttnLSTM": _STANDARD["LSTM"],
     "GroupNorm": _NORMALIZED,
     "SkipGroupNorm": {**_NORMALIZED, 4: SHIFT},
@@ -378,27 +308,27 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "SkipLayerNormalization": {2: GAIN, 3: SHIFT, 4: SHIFT},
     "SkipSimplifiedLayerNormalization": {2: GAIN, 3: SHIFT},
     # Indices, shapes, axes and sizes.
-    "EmbedLayerNormalization": {**_EMBEDDINGS, 7: _number(1), 8: _index(values.rows(3))},
+    "EmbedLayerNormalization": {**_EMBEDDINGS, 7: _number(1), 8: _index(rules.rows(3))},
     "QEmbedLayerNormalization": {**_EMBEDDINGS, 7: _number(1)}
     | {place + 6: _scale(place) for place in range(2, 7)}
     | {place + 11: _zero_point(place) for place in range(2, 7)},
     "GatherND": _STANDARD["GatherND"],
     "GatherBlockQuantized": {
-        0: _weight(count=_packed_rows, bits="bits"),
-        1: _index(values.rows(0, 0, "gather_axis")),
+        0: _weight(packed=rules.packed_rows, bits="bits"),
+        1: _index(rules.rows(0, 0, "gather_axis")),
         2: _scale(0),
         3: _zero_point(0),
     },
-    "GatherPacked": {0: _weight(count=_rows_of_inner), 1: _index(values.rows(0))},
-    "TorchEmbedding": {0: TABLE, 1: _index(values.rows(0))},
+    "GatherPacked": {0: _weight(packed=rules.rows_of_inner), 1: _index(rules.rows(0))},
+    "TorchEmbedding": {0: TABLE, 1: _index(rules.rows(0))},
     "RotaryEmbedding": _ANGLES,
     "MRotaryEmbedding": _ANGLES,
-    "RMSNormRotary": {1: GAIN, 2: _index(values.rows(3)), 3: POSITIONS, 4: POSITIONS},
-    "GroupQueryAttention": {5: _number(values.attended_positions(1)), 6: _number(values.attended_positions())}
-    | {7: POSITIONS, 8: POSITIONS, 9: _index(values.rows(7)), 12: _scale(3), 13: _scale(4), 14: GAIN, 15: GAIN},
-    "MultiHeadAttention": {3: BIAS, 4: _number(values.mask(4))},
-    "CropAndResize": {1: SETTING, 2: _index(values.rows(0)), 3: SETTING},
-    "NGramRepeatBlock": {0: _index(values.rows(1, 1))},
+    "RMSNormRotary": {1: GAIN, 2: _index(rules.rows(3)), 3: POSITIONS, 4: POSITIONS},
+    "GroupQueryAttention": {5: _number(rules.attended_positions(1)), 6: _number(rules.attended_positions())}
+    | {7: POSITIONS, 8: POSITIONS, 9: _index(rules.rows(7)), 12: _scale(3), 13: _scale(4), 14: GAIN, 15: GAIN},
+    "MultiHeadAttention": {3: BIAS, 4: _number(rules.mask(4))},
+    "CropAndResize": {1: SETTING, 2: _index(rules.rows(0)), 3: SETTING},
+    "NGramRepeatBlock": {0: _index(rules.rows(1, 1))},
     **dict.fromkeys(("BeamSearch", "GreedySearch", "Sampling"), _SEARCH),
     "Trilu": {1: _number(0)},
     "Pad": {1: _shape(0), 2: SETTING},

@@ -33,19 +33,12 @@ NO_TRAFFIC = Traffic()
 
 def traffic(node: Node) -> Traffic:
     """The traffic of one execution of the node; raises UnknownShape."""
-    return _EXCEPTIONS.get(node.key, _inputs_and_outputs)(node)
+    exception = _EXCEPTIONS.get(node.key)
+    return exception(node) if exception is not None else Traffic(_nbytes(node.inputs), _nbytes(node.outputs))
 
 
 def _nbytes(tensors: tuple[Tensor | None, ...]) -> int:
     return sum([tensor.nbytes for tensor in tensors if tensor is not None])
-
-
-def _inputs_and_outputs(node: Node) -> Traffic:
-    return Traffic(_nbytes(node.inputs), _nbytes(node.outputs))
-
-
-def _nothing(node: Node) -> Traffic:
-    return NO_TRAFFIC
 
 
 def _reads_what_it_picks(node: Node) -> Traffic:
@@ -69,7 +62,7 @@ def _reads_embeddings(node: Node) -> Traffic:
 
 
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
-    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant"}, _nothing),
+    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant"}, lambda node: NO_TRAFFIC),
     **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _reads_what_it_picks),
     **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _reads_packed_rows),
     **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),

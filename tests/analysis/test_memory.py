@@ -31,6 +31,11 @@ PARAMETERS = {
     "a learnt scalar is one": (consumed("PRelu", weight("w", 1)), 1, 0, 4),
     "a target shape is none": (consumed("Reshape", weight("s", 2, dtype="int64")), 0, 0, 16),
     "scales of a Resize are none": (consumed("Resize", None, weight("s", 4)), 0, 0, 16),
+    "scales of what is to be upsampled are none": (consumed("Upsample", weight("s", 4)), 0, 0, 16),
+    "sines and cosines are none": (consumed("RotaryEmbedding", weight("c", 5, 2), weight("s", 5, 2)), 0, 0, 80),
+    "the two values of a OneHot are none": (consumed("OneHot", None, weight("v", 2)), 0, 0, 8),
+    "a kernel of one element is one": (consumed("Conv", weight("w", 1)), 1, 0, 4),
+    "zeros are none": (consumed("ConvInteger", weight("w", 5, dtype="int8"), None, weight("z", 5, dtype="int8")), 5, 0, 10),
     "quantized weights": (
         graph(
             [X],

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 import onnxcost.comparison.alignment
-from onnxcost.comparison.alignment import Trait, align, likeness, match_traits, trait_of
+from onnxcost.comparison.alignment import Signature, align, likeness, match_signatures, signature_of
 from onnxcost.comparison.candidates import CostedNode
 
 
@@ -66,7 +66,7 @@ def test_nodes_of_one_operator_never_stand_for_those_of_another() -> None:
 )
 def test_operators_that_do_the_same_work_are_one_family(one: str, two: str, is_one: bool) -> None:
     node = conv("a", 8, 32)
-    assert bool(likeness(trait_of(replace(node, operator=one)), trait_of(replace(node, operator=two)))) == is_one
+    assert bool(likeness(signature_of(replace(node, operator=one)), signature_of(replace(node, operator=two)))) == is_one
 
 
 def test_the_branches_of_a_block_may_come_in_any_order() -> None:
@@ -85,12 +85,12 @@ def test_graphs_that_have_nothing_in_common_are_not_close() -> None:
 def test_the_repetitions_of_a_loop_are_not_part_of_the_shape() -> None:
     once = conv("a", 8, 32)
     thrice = replace(once, repeat=3, macs=3 * once.macs)
-    assert trait_of(once) == trait_of(thrice)
+    assert signature_of(once) == signature_of(thrice)
 
 
-KINDS = [Trait("conv", 9.0 * at, (at, 8), ()) for at in range(4)] + [
-    Trait("product", 2.0, (5,), ()),
-    Trait("Relu", 0.0, (8,), ()),
+KINDS = [Signature("conv", 9.0 * at, (at, 8), ()) for at in range(4)] + [
+    Signature("product", 2.0, (5,), ()),
+    Signature("Relu", 0.0, (8,), ()),
 ]
 
 
@@ -107,7 +107,7 @@ def test_no_alignment_is_better(seed: int) -> None:
         gain = likeness(left[one], right[two])
         return max(best(one + 1, two), best(one, two + 1), best(one + 1, two + 1) + gain if gain else 0)
 
-    found = match_traits(left, right)
+    found = match_signatures(left, right)
     assert sum(likeness(left[one], right[two]) for one, two in found) == best(0, 0)
     assert all(one < next_one and two < next_two for (one, two), (next_one, next_two) in pairwise(found))
     assert all(likeness(left[one], right[two]) for one, two in found)

@@ -1,11 +1,14 @@
 """The tables as a whole: each operator once, with its text, and each tested in its family."""
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 
+import onnxcost
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import FAMILIES, FORMULAS, Formula, union
 from onnxcost.graph import Node, Tensor
@@ -64,3 +67,19 @@ def test_words_of_a_row() -> None:
     sigmoid = FORMULAS["Sigmoid"]
     assert isinstance(sigmoid, Formula)
     assert (sigmoid.maths, sigmoid.macs, sigmoid.flops) == ("Y = σ(X)", "0", "4·out")
+
+
+FILES = [path for path in sorted(Path(onnxcost.formulas.__file__).parent.rglob("*.py")) if "@formula" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_formula_names_the_page_of_its_operator_or_its_file_does(path) -> None:
+    tree = ast.parse(path.read_text())
+    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and is_formula(each)]
+    assert functions
+    page = ast.get_docstring(tree) or ""
+    assert [each.name for each in functions if "https://" not in page + (ast.get_docstring(each) or "")] == []
+
+
+def is_formula(function: ast.FunctionDef) -> bool:
+    return any(ast.unparse(each).startswith("formula(") for each in function.decorator_list)

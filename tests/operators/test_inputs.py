@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Mapping
 
@@ -9,7 +10,8 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from onnxcost.formulas import FORMULAS, UNCOUNTABLE
-from onnxcost.operators.inputs import OUTPUT, ROLES
+from onnxcost.graph import Node, Tensor
+from onnxcost.operators.inputs import OUTPUT, ROLES, role_of
 
 NAMES: Mapping[str, str] = {
     "scale": "scale|absmax",
@@ -60,3 +62,34 @@ def test_no_zero_point_is_forgotten(key: str) -> None:
     roles = ROLES.get(key, {})
     for place, name in enumerate(INPUTS[key]):
         assert ("zero_point" in name.lower()) == (place in roles and roles[place].name == "zero point"), name
+
+
+ODD_VALUES = (None, 0, -1, 2**40, 3.5, "x", "ij,jk->ik", (), (1, 2))
+ODD_DIMS = (None, (), (0,), (3,), (2, 3), (2, 3, 4, 5), ("n", 3))
+ATTRIBUTES = (
+    "axis",
+    "axes",
+    "batch_dims",
+    "layout",
+    "time_axis",
+    "vocab_size",
+    "gather_axis",
+    "equation",
+    "strides",
+    "K",
+    "N",
+    "bits",
+)
+
+
+@pytest.mark.parametrize("key", sorted(ROLES))
+def test_a_node_that_does_not_fit_its_operator_has_no_numbers(key: str) -> None:
+    pick = random.Random(key)
+    domain, _, op_type = key.rpartition(".")
+    for _ in range(30):
+        inputs = [Tensor(f"x{i}", "int64", pick.choice(ODD_DIMS), value=pick.choice((None, (1,), (0, -3)))) for i in range(18)]
+        attributes = {name: pick.choice(ODD_VALUES) for name in pick.sample(ATTRIBUTES, 5)}
+        node = Node("", op_type, domain, tuple(pick.choice((None, each)) for each in inputs), (inputs[0],), attributes)
+        for role in (role_of(node, place) for place in ROLES[key]):
+            assert isinstance(role.count_indices(node), int | None)
+            assert isinstance(role.find_numbers(node), tuple | None)

@@ -1,6 +1,7 @@
 """What an operator is stands once: no other module names a set of standard operators.
 
-A tuple, set or list of three names or more is one, and so is a text of names alone, and a dict that gives all of them the same.
+A tuple, set, list or pattern of three names or more is one, and so is a text of names alone, and a dict that gives all of them
+the same.
 A dict that gives each operator something of its own is none.
 """
 
@@ -41,6 +42,8 @@ def sets_in(source: str) -> Iterator[tuple[int, frozenset[str]]]:
                 found = [each.value for each in elts if isinstance(each, ast.Constant)]
             case ast.Dict(keys, given) if len({ast.dump(each) for each in given}) == 1:
                 found = [each.value for each in keys if isinstance(each, ast.Constant)]
+            case ast.MatchOr(patterns):
+                found = [each.value.value for each in patterns if isinstance(each, ast.MatchValue)]
             case ast.Constant(str(text)) if all(word.rpartition(".")[2] in NAMES for word in text.split()):
                 found = list(text.split())
             case _:
@@ -83,6 +86,7 @@ def test_each_exception_is_still_one() -> None:
         ('A = {"Relu": 1, "Elu": 1, "Selu": 1}', True),
         ('A = "Relu Elu com.microsoft.Gelu Selu".split()', True),
         ('if node.op_type in ["Relu", "Elu", "Selu"]: ...', True),
+        ('match node.op_type:\n    case "Relu" | "Elu" | "Selu": ...', True),
         ('A = {"Relu": 1, "Elu": 2, "Selu": 3}', False),
         ('A = {"Relu", "Elu"}', False),
         ('A = "Relu and Elu or Selu"', False),

@@ -1,4 +1,6 @@
-"""onnxruntime's activations with their biases, gates and residuals fused in.
+"""onnxruntime's activations and normalizations with the biases, gates, residuals and embeddings that it fuses into them.
+
+``g`` is the number of rows normalized.
 
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
@@ -50,8 +52,11 @@ def _with_bitmask(node: Node) -> Sequence[TensorType | None]:
     return [(node.x.dtype, node.x.shape), ("uint32", (-(-node.x.size // 32),))]
 
 
-@formula("Y = X + bias + residual in inference", flops="out, + out for the residual",
-         shapes=lambda node: [(node.x.dtype, node.x.shape), ("bool", node.x.shape)])  # fmt: skip
+@formula(
+    "Y = X + bias + residual in inference",
+    flops="out, + out for the residual",
+    shapes=lambda node: [(node.x.dtype, node.x.shape), ("bool", node.x.shape)],
+)
 def bias_dropout(node: Node) -> Work:
     """In training it drops elements at random as well; the mask is not counted."""
     return Work(adds=node.out.size * (2 if node.input(2) else 1))
@@ -151,8 +156,8 @@ def quantized_embed_layer(node: Node) -> Work:
 @formula("Y = SiLU(GroupNormalization(X))", flops="7·in + 2·g, + 5·in for SiLU", shapes=like_input)
 def group_norm(node: Node) -> Work:
     """GroupNormalization of ``groups`` groups with channels last or second; SiLU where ``activation`` is 1."""
-    activated = node.x.size * SILU if node.attributes.get("activation") else NO_WORK
-    return group(replace(node, attributes={"num_groups": node.attributes["groups"]})) + activated
+    silu = node.x.size * SILU if node.attributes.get("activation") else NO_WORK
+    return group(replace(node, attributes={"num_groups": node.attributes["groups"]})) + silu
 
 
 @formula("Y = SiLU(GroupNormalization(X + skip + bias))", flops="8·in + 2·g, + in for the bias, + 5·in for SiLU",

@@ -1,6 +1,8 @@
 """onnxruntime's attention operators: the standard Attention between projections, caches and biases of their own layout.
 
 As there, scores that a mask hides are computed and count. The keys are those of the cache and the new ones.
+Packed, real tokens alone are projected, and attention counts with the length that every sequence is padded to. Delta networks,
+engrams, hyper-connections and relative positions, states and gates of the newest language models, stand here as well.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
@@ -195,10 +197,12 @@ def _packed_sizes(node: Node, offsets: int, width: int, value_width: int) -> Att
     return AttentionSizes(batch, heads, length, length, width // heads, value_width // heads)
 
 
-@formula("Attention without its padding", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's", flops="as Attention",
-         shapes=lambda node: [
-             (node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))
-         ])  # fmt: skip
+@formula(
+    "Attention without its padding",
+    macs="tokens·D·(2·d_qk + d_v)·heads + Attention's",
+    flops="as Attention",
+    shapes=lambda node: [(node.x.dtype, (node.x.shape[0], merged_widths(node, node.required(1).shape[1])[2]))],
+)
 def packed_attention(node: Node) -> Work:
     """Only real tokens are projected; input 3 has batch × length."""
     width, _, value_width = merged_widths(node, node.required(1).shape[1])

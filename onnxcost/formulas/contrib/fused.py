@@ -2,6 +2,10 @@
 
 Each is the standard formula and its activation's. Page of com.microsoft.X:
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+
+The NCHWc domain has convolutions on blocks of channels, which onnxruntime writes when it optimizes for this processor. Dims
+stay N × C × space; C is padded to a multiple of the block, 8 or 16 as the processor has it, until ReorderOutput drops the
+padding: https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/graph/contrib_ops/nchwc_schema_defs.cc
 """
 
 from __future__ import annotations
@@ -88,10 +92,12 @@ FLOAT_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 17: "float8e4m3fn", 
 """What the attribute ``dtype`` may say, numbered as in onnx's TensorProto."""
 
 
-@formula("Y = activation(s·α·A·B + β·C)", macs="out·K", flops="as Gemm, + out for the scales, + the activation",
-         shapes=lambda node: [
-             (FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])
-         ])  # fmt: skip
+@formula(
+    "Y = activation(s·α·A·B + β·C)",
+    macs="out·K",
+    flops="as Gemm, + out for the scales, + the activation",
+    shapes=lambda node: [(FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])],
+)
 def gemm_float8(node: Node) -> Work:
     """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums at once."""
     attributes = {**node.attributes, "beta": node.attributes.get("beta", 0.0)}
@@ -107,8 +113,12 @@ def operand_dims(node: Node, index: int) -> Dims:
     return (*dims[:-2], dims[-1], dims[-2]) if len(dims) > 1 and node.attributes.get(f"trans{side}") else dims
 
 
-@formula("Y = activation(α·A·B)", macs="out·K", flops="out·(2K−1), + out if α≠1, + the activation",
-         shapes=lambda node: [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))])  # fmt: skip
+@formula(
+    "Y = activation(α·A·B)",
+    macs="out·K",
+    flops="out·(2K−1), + out if α≠1, + the activation",
+    shapes=lambda node: [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))],
+)
 def fused_matmul(node: Node) -> Work:
     """Of A and B transposed as the attributes say; K is the last dim of A then. The activation is FusedMatMulActivation's."""
     scaled = Work(muls=node.out.size if node.attributes.get("alpha", 1.0) != 1 else 0)
@@ -173,21 +183,21 @@ def word_conv_embedding(node: Node) -> Work:
     )
 
 
-TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
-    "FusedConv": fused_conv,
-    "NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
-    "NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
-    "ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
-    "CausalConvWithState": contrib_causal_conv,
-    "VarlenCausalConvWithState": varlen_causal_conv,
-    "WordConvEmbedding": word_conv_embedding,
-    "FusedGemm": fused_gemm,
-    "GemmFloat8": gemm_float8,
-    "FusedMatMul": fused_matmul,
-    "TransposeMatMul": fused_matmul,
-    "FusedMatMulActivation": fused_matmul,
-    "GemmFastGelu": gemm_fast_gelu,
-}.items()}  # fmt: skip
+TABLE: FormulaTable = {
+    "com.microsoft.FusedConv": fused_conv,
+    "com.microsoft.NhwcConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+    "com.microsoft.NhwcFusedConv": replace(fused_conv, shapes=conv_rule(channels_last=True)),
+    "com.microsoft.ConvTransposeWithDynamicPads": conv_transpose_with_dynamic_pads,
+    "com.microsoft.CausalConvWithState": contrib_causal_conv,
+    "com.microsoft.VarlenCausalConvWithState": varlen_causal_conv,
+    "com.microsoft.WordConvEmbedding": word_conv_embedding,
+    "com.microsoft.FusedGemm": fused_gemm,
+    "com.microsoft.GemmFloat8": gemm_float8,
+    "com.microsoft.FusedMatMul": fused_matmul,
+    "com.microsoft.TransposeMatMul": fused_matmul,
+    "com.microsoft.FusedMatMulActivation": fused_matmul,
+    "com.microsoft.GemmFastGelu": gemm_fast_gelu,
+}
 
 BLOCK = 8
 """The smallest block that onnxruntime has; a processor with blocks of 16 may pad what ReorderInput makes by 8 channels more."""

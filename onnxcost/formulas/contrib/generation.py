@@ -1,5 +1,7 @@
 """Operators of generative Transformers: grouped-query attention, rotary embeddings, linear attention with a state, its gates.
 
+Speculative decoding runs several tokens at once with every state kept, finds which of them hold, and takes the states back.
+
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 

@@ -1,4 +1,4 @@
-"""onnxruntime's operators that move, make, look up, hash or compare data.
+"""onnxruntime's operators that move, make, look up, hash or compare data; its transforms, complex products and distances.
 
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
@@ -40,8 +40,12 @@ def _range_types(node: Node) -> Types:
     return [(node.x.dtype, (max(0, ceil((limit - first) / delta)),))]
 
 
-def _row_types(node: Node) -> Types:
-    """A row of X for each index."""
+def _gather_types(node: Node) -> Types:
+    *positions, depth = node.required(1).shape
+    return [(node.x.dtype, (*positions, *node.x.shape[depth:]))]
+
+
+def _picked_rows(node: Node) -> Types:
     return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
 
@@ -55,6 +59,11 @@ def _without_padding(node: Node) -> Types:
     """All positions at most; the offsets, the sums of lengths and the longest are of known dims."""
     batch, length, width = node.x.shape
     return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
+
+
+def _position_bias(node: Node) -> Types:
+    lengths = [element(node, index, "the length") for index in (1, 2)]
+    return [(node.x.dtype, (1, node.x.shape[1], *lengths))]
 
 
 @formula("Y = whether every element is finite", flops="2·in (1·in where only one kind is looked for)",
@@ -121,15 +130,13 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Pad":                  no_arithmetic("Y = X with a border", shapes=_pad_types),
     "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
     "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_range_types, adds=1),
-    "GatherND":             no_arithmetic("Y = X[indices]", shapes=lambda node: [
-        (node.x.dtype, (*node.required(1).shape[:-1], *node.x.shape[node.required(1).shape[-1] :]))]),
-    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_row_types),
+    "GatherND":             no_arithmetic("Y = X[indices]", shapes=_gather_types),
+    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_picked_rows),
     "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
     "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_without_padding),
-    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_row_types),
-    "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=lambda node: [
-        (node.x.dtype, (1, node.x.shape[1], *(element(node, index, "the length") for index in (1, 2))))]),
+    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_picked_rows),
+    "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=_position_bias),
     "Tokenizer":            no_arithmetic("Y = the tokens of X"),
     "IsAllFinite":          is_all_finite,
     "Unique":               contrib_unique,
@@ -147,14 +154,14 @@ def _transform(node: Node, signal: tuple[int, ...]) -> Work:
 
 
 @formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉",
-         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))])  # fmt: skip
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))])
 def rfft(node: Node) -> Work:
     """n points over the last ``signal_ndim`` dims, of which n/2 + 1 are shown; counted as DFT is."""
     return _transform(node, node.x.shape)
 
 
 @formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉",
-         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))])  # fmt: skip
+         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))])
 def irfft(node: Node) -> Work:
     """The transform back is not divided by n."""
     return _transform(node, node.out.shape)
@@ -196,10 +203,9 @@ def dynamic_time_warping(node: Node) -> Work:
     return node.x.size * (ADD + 2 * COMPARE)
 
 
-@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops",
-         shapes=lambda node: [
-             (node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))
-         ])  # fmt: skip
+@formula("Y = crops of X, resampled", flops="7·out (nearest: 0) + 14·positions (6) + 12·crops", shapes=lambda node: [
+    (node.x.dtype, (node.required(1).shape[0], node.x.shape[1], *elements(node, 3, "the size of the crops")))
+])
 def crop_and_resize(node: Node) -> Work:
     """A weighted sum of 4 neighbors. For each crop two steps and two starts of its grid; positions and their weights once for
     all channels, as in RoiAlign.

@@ -1,6 +1,6 @@
-"""Weights in the packed blocks of GGML's formats, dequantized where they are used; the arithmetic is of the activations' type.
+"""Weights of few bits, dequantized where they are used; the arithmetic is of the activations' type.
 
-Every weight is dequantized once a run. The formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
+Every weight is dequantized once a run, (q − zero point)·scale: an addition and a multiplication. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
@@ -63,9 +63,18 @@ def dequantize_work(node: Node, attribute: str, weights: int) -> Work:
     return weights * packing.each + weights // packing.run * packing.scale
 
 
+def _projection_rule(columns: str | int) -> ShapeRule:
+    """A's dims with the last one replaced: by an attribute's value or a weight's first dim."""
+
+    def rule(node: Node) -> Sequence[TensorType | None]:
+        last = node.attributes[columns] if isinstance(columns, str) else node.required(columns).shape[0]
+        return [(node.x.dtype, (*node.x.shape[:-1], last))]
+
+    return rule
+
+
 @formula("Y = activation(s·A·dequantize(B)ᵀ)", macs="out·K",
-         flops="out·(2K−1), + N·K dequantized, + out for s, + the activation",
-         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], node.attributes["N"]))])  # fmt: skip
+         flops="out·(2K−1), + N·K dequantized, + out for s, + the activation", shapes=_projection_rule("N"))  # fmt: skip
 def matmul_packed(node: Node) -> Work:
     """Weights of N × K; s is input 2."""
     inner, columns = node.attributes["K"], node.attributes["N"]
@@ -75,10 +84,13 @@ def matmul_packed(node: Node) -> Work:
     return dot_products(node.out.size, inner) + weights + scaled + activation(node)
 
 
-@formula("Y = dequantize(X[indices])", flops="0 to 2·out, + 0 to 3 a run with a scale of its own",
-         shapes=lambda node: [
-             (FLOAT_TYPES[node.attributes.get("output_dtype", 16)], (*node.required(1).shape, node.attributes["K"]))
-         ])  # fmt: skip
+@formula(
+    "Y = dequantize(X[indices])",
+    flops="0 to 2·out, + 0 to 3 a run with a scale of its own",
+    shapes=lambda node: [
+        (FLOAT_TYPES[node.attributes.get("output_dtype", 16)], (*node.required(1).shape, node.attributes["K"]))
+    ],
+)
 def gather_packed(node: Node) -> Work:
     """Gather of the rows of a packed table, of which only what is gathered is dequantized."""
     return dequantize_work(node, "packed_type", node.out.size)
@@ -115,16 +127,6 @@ def _rows(node: Node) -> int:
     """How many vectors of ``K`` elements are multiplied."""
     inner = node.x.shape[-1]
     return node.x.size // inner if inner else 0
-
-
-def _projection_rule(columns: str | int) -> ShapeRule:
-    """A's dims with the last one replaced: by an attribute's value or a weight's first dim."""
-
-    def rule(node: Node) -> Sequence[TensorType | None]:
-        last = node.attributes[columns] if isinstance(columns, str) else node.required(columns).shape[0]
-        return [(node.x.dtype, (*node.x.shape[:-1], last))]
-
-    return rule
 
 
 def dequantized_projection(rows: int, inner: int, columns: int, *, bias: bool, dequantize: Work = ADD + MUL) -> Work:
@@ -186,8 +188,12 @@ def matmul_n_bits_qlora(node: Node) -> Work:
     return base + down + dequantized_projection(rows, rank, columns, bias=False) + Work(adds=rows * columns)
 
 
-@formula("Y = A·dequantize(B)ᵀ", macs="out·K", flops="out·(2K−1) + N·K",
-         shapes=lambda node: _projection_rule("N" if node.attributes.get("transB", 1) else "K")(node))  # fmt: skip
+@formula(
+    "Y = A·dequantize(B)ᵀ",
+    macs="out·K",
+    flops="out·(2K−1) + N·K",
+    shapes=lambda node: _projection_rule("N" if node.attributes.get("transB", 1) else "K")(node),
+)
 def matmul_bnb4(node: Node) -> Work:
     """FP4 or NF4 codes looked up and times the block's largest magnitude: a multiplication a weight."""
     inner = node.x.shape[-1]
@@ -195,8 +201,12 @@ def matmul_bnb4(node: Node) -> Work:
     return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=MUL)
 
 
-@formula("Y = A·dequantize(B)", macs="out·K", flops="out·(2K−1) + 2·K·N (1·K·N without offset)",
-         shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], elements(node, 2, "the weight's dims")[1]))])  # fmt: skip
+@formula(
+    "Y = A·dequantize(B)",
+    macs="out·K",
+    flops="out·(2K−1) + 2·K·N (1·K·N without offset)",
+    shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], elements(node, 2, "the weight's dims")[1]))],
+)
 def matmul_fp_q4(node: Node) -> Work:
     """K × N in input 2; ``blk_quant_type`` 1 has an offset a block, 0 and 2 have none."""
     inner, columns = elements(node, 2, "the weight's dims")

@@ -1,6 +1,7 @@
 """onnxruntime's operators on 8-bit integers. A scale is one multiplication an element, a zero point one addition.
 
 Where the runtime looks a function up in a table of 256 entries (QLinearSigmoid and its like) the function counts, as defined.
+Operators that keep their matrices in the orders of cuBLASLt are among them: the order of a matrix changes no count.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 

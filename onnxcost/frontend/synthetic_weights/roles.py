@@ -10,32 +10,34 @@ from collections.abc import Iterator, Mapping
 from math import isqrt, prod, sqrt
 from typing import NamedTuple
 
-from onnxcost.errors import ModelError, UnknownShape
+from onnxcost.errors import MISFITS, ModelError
 from onnxcost.frontend.synthetic_weights.noise import CODES, Alternating, Filling, Indices, Spread
 from onnxcost.frontend.synthetic_weights.outline import Outline
 from onnxcost.graph import BITS, Node, Tensor
-from onnxcost.operators.inputs import OUTPUT, FanIn, RoleName, find_decoder, role_of
+from onnxcost.operators.inputs import OUTPUT, RoleName, find_decoder, role_of
+from onnxcost.operators.rules import FanIn
 from onnxcost.operators.traits import (
     ACTIVATIONS,
     AFFINE,
     CASTS,
     DEQUANTIZERS,
+    ELEMENTS_FROM,
     EVEN,
     IDENTITIES,
+    POINTWISE,
     QUANTIZERS,
     REARRANGEMENTS,
     RECTIFIERS,
     SHAPE_READERS,
     VIEWS,
 )
-from onnxcost.operators.values import Limit
 
 _SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
 _HANDS_ON = VIEWS | _SAME_DIMS | REARRANGEMENTS
-"""Operators whose outputs hold elements of their first input; those of Concat hold elements of all."""
 _RECTIFIERS = RECTIFIERS | {"Clip", "Max"}
 _GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
-_POINTWISE = _RECTIFIERS | _GATES | _HANDS_ON | {"Add", "BatchNormalization"}
+_PASSED = POINTWISE | _HANDS_ON
+"""Operators behind which a QuantizeLinear still bounds what comes before them."""
 _KEPT_BY_GATES = 1 / 1.6
 """What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
 _SHARE = 4
@@ -68,20 +70,17 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     while waiting:
         name, dims, decoder = waiting.pop()
         for node, place in outline.uses.reads.get(name, ()):
-            hands_on = node.key in _HANDS_ON and (place == 0 or node.op_type == "Concat")
+            hands_on = node.key in _HANDS_ON and place in ELEMENTS_FROM.get(node.key, (0,))
             is_folded = all(each is None or each.is_constant for each in node.inputs)
+            is_even = node.key in _EVEN or (node.op_type == "Mul" and node.inputs[0] == node.inputs[1])
             if not hands_on:
                 yield WeightUse(node, place, dims, decoder, is_folded)
-            if hands_on or (is_folded and node.key not in _EVEN and not _is_square(node)):
+            if hands_on or (is_folded and not is_even):
                 behind = node if node.key in DEQUANTIZERS else decoder
                 for output in node.outputs:
                     if output is not None and output.name not in seen:
                         seen.add(output.name)
                         waiting.append((output.name, _dims_behind(node, dims), behind))
-
-
-def _is_square(node: Node) -> bool:
-    return node.op_type == "Mul" and node.inputs[0] == node.inputs[1]
 
 
 def _dims_behind(node: Node, dims: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -132,7 +131,7 @@ def is_requantized(node: Node, outline: Outline) -> bool:
         readers = outline.uses.readers(output.name) if output is not None else ()
         if any(reader.key in QUANTIZERS for reader in readers):
             return True
-        if not readers or readers[0].key not in _POINTWISE:
+        if not readers or readers[0].key not in _PASSED:
             break
         output = readers[0].outputs[0]
     return False
@@ -227,12 +226,12 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     node, place, dtype = use.node, use.place, tensor.dtype
     role = role_of(node, place)
     if role.limit is not None and not _is_real(dtype):
-        return Indices(_limit(node, role.limit))
+        return Indices(max(1, role.count_indices(node) or 1))
     if role.numbers is not None and not _is_real(dtype):
         return _role_by_operator(node, tensor)
     if role.name == "zero point":
         packed = _packed_dtype(node, place)
-        return Spread(CODES[packed or dtype].center, 0, packed if dtype == "uint8" else "")
+        return Spread(CODES.get(packed or dtype, ZERO).center, 0, packed if dtype == "uint8" else "")
     if role.name == "scale" and role.of is not None:
         return _scale(node, role.of, outline)
     if not _is_real(dtype) or (use.decoder is not None and dtype in CODES):
@@ -242,13 +241,6 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     if role.name in _FILLINGS or use.is_folded:
         return _FILLINGS.get(role.name)
     return _FILLINGS_BESIDE_DATA.get(role.name, SMALL)
-
-
-def _limit(node: Node, limit: Limit) -> int:
-    try:
-        return max(1, limit(node))
-    except (UnknownShape, LookupError, ValueError):
-        return 1
 
 
 def _role_by_operator(node: Node, tensor: Tensor) -> Filling:
@@ -269,7 +261,7 @@ def _factor(node: Node, fan_in: FanIn, dims: tuple[int, ...], outline: Outline) 
     """A factor of a contraction: the sum of its products has the variance of one of the other factors."""
     try:
         terms = max(1.0, fan_in(node, dims))
-    except (LookupError, ValueError, TypeError, ArithmeticError):
+    except MISFITS:
         terms = sqrt(prod(dims))
     fate = fate_of(node, outline)
     if fate.is_rooted:

@@ -8,12 +8,11 @@ from math import prod
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import role_of
+from onnxcost.operators.rules import Numbers
 from onnxcost.operators.traits import CASTS, ELEMENTS_FROM, VIEWS
-from onnxcost.operators.values import Numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,27 +226,15 @@ def choose_role(tensor: Tensor, shape: tuple[int, ...], graph: Graph, uses: Sequ
 
 def _limit(uses: Sequence[InputUse]) -> int | None:
     """How many indices are valid in all tables that it indexes."""
-    found = []
-    for use in uses:
-        role = role_of(use.node, use.place)
-        if role.limit is not None:
-            try:
-                found.append(role.limit(use.node) - use.shift)
-            except (UnknownShape, LookupError, ValueError):
-                continue
+    counts = ((role_of(use.node, use.place).count_indices(use.node), use.shift) for use in uses)
+    found = [count - shift for count, shift in counts if count is not None]
     return max(1, min(found)) if found else None
 
 
 def _role_by_operator(own: Input) -> Role | None:
     for use in own.uses:
-        role = role_of(use.node, use.place)
-        if role.numbers is None or not use.is_whole or own.tensor.dtype == "string":
-            continue
-        try:
-            numbers = role.numbers(use.node)
-        except (UnknownShape, LookupError, ValueError):
-            continue
-        if len(numbers) in (1, prod(own.shape)):
+        numbers = role_of(use.node, use.place).find_numbers(use.node) if use.is_whole else None
+        if numbers is not None and own.tensor.dtype != "string" and len(numbers) in (1, prod(own.shape)):
             return Role(Repeated(numbers), f"{_shown(numbers)} for {use.node.op_type}")
     return None
 

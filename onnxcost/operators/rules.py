@@ -1,4 +1,5 @@
-"""The elements that an input can hold: how many indices are valid, and the numbers that make an operator do its work in full.
+"""What the rows of ``inputs`` say of an input: how many indices are valid, which numbers make an operator do its work in full,
+how many products are summed up with a weight, and how many weights are packed into it.
 
 Rules raise UnknownShape where that is not known.
 
@@ -8,8 +9,10 @@ Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 from onnxcost.errors import UnknownShape
+from onnxcost.formulas.shapes import elements
 from onnxcost.graph import Node, Tensor
 
 Limit = Callable[[Node], int]
@@ -68,11 +71,6 @@ def one_hot_classes(place: int) -> Limit:
         return dim(other, -1)
 
     return count
-
-
-def vocabulary(node: Node) -> int:
-    """The tokens of a search."""
-    return int(node.attributes["vocab_size"])
 
 
 Numbers = tuple[float, ...]
@@ -160,17 +158,105 @@ def attended_positions(less: int = 0) -> NumbersRule:
     return count
 
 
-def length_or(samples: int, place: int | None = None) -> NumbersRule:
-    """The length of the output of a generator, or of the input at ``place``; ``samples`` where that is not known."""
-
-    def count(node: Node) -> Numbers:
-        if place is not None:
-            return (node.required(place).size if node.input(place) is not None else samples,)
-        return (node.out.size if node.out.is_shaped else samples,)
-
-    return count
+def output_length(node: Node) -> Numbers:
+    """The length of what a generator makes; 16 where that is not known."""
+    return (node.out.size if node.out.is_shaped else 16,)
 
 
 def mask(place: int) -> NumbersRule:
     """Ones; of one dim the lengths."""
     return lambda node: (dim(node.x, 1),) if node.required(place).rank == 1 else (1,)
+
+
+FanIn = Callable[[Node, tuple[int, ...]], float]
+"""How many products are summed up for an element of the output, by the dims of the weight."""
+
+
+def dim_at(index: int) -> FanIn:
+    """The dim at this place."""
+    return lambda node, dims: dims[index]
+
+
+def operand(transposed: str, index: int) -> FanIn:
+    """An operand of a matrix product whose attribute may transpose it; of a vector its length."""
+    return lambda node, dims: dims[-1] if len(dims) < 2 else dims[-3 - index if node.attributes.get(transposed) else index]
+
+
+def kernel(node: Node, dims: tuple[int, ...]) -> float:
+    """All but the filters."""
+    return prod(dims[1:])
+
+
+def transposed_kernel(node: Node, dims: tuple[int, ...]) -> float:
+    """Each output is reached by every stride-th element of the kernel."""
+    return float(prod(dims) / dims[1] / prod(node.attributes.get("strides") or (1,)) / node.attributes.get("group", 1))
+
+
+def summed_labels(place: int) -> FanIn:
+    """The labels of an Einsum's operand that its output lacks."""
+
+    def count(node: Node, dims: tuple[int, ...]) -> float:
+        operands, _, output = node.attributes["equation"].replace(" ", "").partition("->")
+        labels = operands.split(",")[place].replace("...", "")
+        return prod(size for label, size in zip(labels, dims[-len(labels) :], strict=True) if label not in output)
+
+    return count
+
+
+def inner(node: Node, dims: tuple[int, ...]) -> float:
+    """The attribute K."""
+    return float(node.attributes["K"])
+
+
+def packed_inner(node: Node, dims: tuple[int, ...]) -> float:
+    """The last dim, of an expert's weights that share 8 bits."""
+    return float(dims[-1] * 8 / node.attributes.get("expert_weight_bits", 4))
+
+
+Count = Callable[[Node, Tensor], int]
+"""How many weights an input holds that packs several into an element."""
+
+
+def matrix(width: str) -> Count:
+    """K × what the attribute says."""
+    return lambda node, tensor: int(node.attributes["K"] * node.attributes[width])
+
+
+def matrix_or_twice(node: Node, tensor: Tensor) -> int:
+    """As the dims in input 2 say, or else two weights in each element."""
+    try:
+        inner, columns = elements(node, 2, "the weight's dims")
+    except UnknownShape:
+        return 2 * tensor.size
+    return inner * columns
+
+
+def rows_of_inner(node: Node, tensor: Tensor) -> int:
+    """Rows of K weights."""
+    return int(tensor.shape[0] * node.attributes["K"])
+
+
+def adapter(node: Node, tensor: Tensor) -> int:
+    """N × the rank; an empty one is left out."""
+    return int(node.attributes["N"] * node.required(4).shape[0]) if tensor.size else 0
+
+
+def packed_experts(node: Node, tensor: Tensor) -> int:
+    """Experts × inner × hidden, the rows of the gate's and of the down weights."""
+    return tensor.shape[0] * node.required(2).shape[1] * node.required(4).shape[1]
+
+
+def expert_weights(fc: int) -> Count:
+    """Of one layer of the experts, by its bits or by those of all."""
+
+    def count(node: Node, tensor: Tensor) -> int:
+        bits = node.attributes.get(f"fc{fc}_expert_weight_bits") or node.attributes.get("expert_weight_bits", 4)
+        bits = 4 if "fp4" in node.attributes.get("quant_type", "int") else bits
+        return tensor.size * 8 // bits if tensor.dtype == "uint8" else tensor.size
+
+    return count
+
+
+def packed_rows(node: Node, tensor: Tensor) -> int:
+    """Several in each of 8 bits."""
+    return tensor.size * (8 // node.attributes.get("bits", 4) if tensor.dtype == "uint8" else 1)
