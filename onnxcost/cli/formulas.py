@@ -56,5 +56,5 @@ def _find_formula(name: str, texts: dict[str, FormulaText]) -> FormulaText:
     if operator is not None:
         return texts[operator]
     near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, 3)]
-    hint = f"; is {' or '.join(near)} meant?" if near else ": 'onnxcost formulas' lists those there are"
+    hint = f"; did you mean {' or '.join(near)}?" if near else ": 'onnxcost formulas' lists those there are"
     raise InputError(f"there is no formula for '{name}'{hint}")

@@ -228,9 +228,9 @@ def check_path(path: str, commands: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     if command := get_close_matches(path, list(commands), 1):
-        raise InputError(f"'{path}' is neither a file nor a command; is the command '{command[0]}' meant?")
+        raise InputError(f"'{path}' is neither a file nor a command; did you mean the command '{command[0]}'?")
     nearest = get_close_matches(str(place), beside, 1)
-    raise InputError(f"there is no file '{path}'" + (f"; is '{nearest[0]}' meant?" if nearest else ""))
+    raise InputError(f"there is no file '{path}'" + (f"; did you mean '{nearest[0]}'?" if nearest else ""))
 
 
 OPTION, BATCHES = "KEY=VALUE", "1,2,4,8"

@@ -199,8 +199,8 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
     ("arguments", "says"),
     [
         ("nosuch.onnx", "there is no file 'nosuch.onnx'"),
-        ("modle.onnx", "there is no file 'modle.onnx'; is 'model.onnx' meant?"),
-        ("formula", "'formula' is neither a file nor a command; is the command 'formulas' meant?"),
+        ("modle.onnx", "there is no file 'modle.onnx'; did you mean 'model.onnx'?"),
+        ("formula", "'formula' is neither a file nor a command; did you mean the command 'formulas'?"),
         (".", "'.'"),
         ("model.onnx --dim nosuch=1", "the model has no dim 'nosuch': it has 'batch'"),
         ("model.onnx --dim batch=-1", "--dim wants SYMBOL=8, not 'batch=-1': a dim is a whole number, 0 or more"),
@@ -220,7 +220,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
         ("model.onnx -o cost.pdf", "'cost.pdf' does not tell its format: end it in .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),
-        ("formulas Convv", "there is no formula for 'Convv'; is Conv"),
+        ("formulas Convv", "there is no formula for 'Convv'; did you mean Conv"),
         ("formulas Xyzzy", "there is no formula for 'Xyzzy': 'onnxcost formulas' lists those there are"),
     ],
 )

@@ -191,8 +191,8 @@ def test_a_broken_baseline_is_replaced_and_fails_the_gate(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("small.onnx", "compare wants two models or more: 'onnxcost small.onnx' shows a single one"),
-        ("small.onnx smal.onnx", "there is no file 'smal.onnx'; is 'small.onnx' meant?"),
+        ("small.onnx", "compare needs two models or more: for a single one, run 'onnxcost small.onnx'"),
+        ("small.onnx smal.onnx", "there is no file 'smal.onnx'; did you mean 'small.onnx'?"),
         ("small.onnx empty", "there is no .onnx file in the folder 'empty'"),
         ("small.onnx n*.onnx", "there is no file 'n*.onnx'"),
         ("broken.onnx broken.onnx", "no model could be read; broken.onnx is not a readable ONNX model"),
@@ -203,7 +203,7 @@ def test_a_broken_baseline_is_replaced_and_fails_the_gate(folder: Path) -> None:
         ("small.onnx zoo --dim nosuch=1", "--dim nosuch: no model that could be read has it"),
         ("small.onnx zoo --format xml", "Invalid value for '--format'"),
         ("small.onnx zoo -o nosuch/out.json", "cannot write 'nosuch/out.json': No such file or directory"),
-        ("small.onnx zoo --sort latency", "'latency' is known of none of the models"),
+        ("small.onnx zoo --sort latency", "no model has a known 'latency'"),
     ],
 )
 def test_bad_usage_gets_one_line(folder: Path, arguments: str, says: str) -> None:
@@ -416,7 +416,7 @@ def test_outputs_that_could_not_be_compared_end_with_3(stand: Stand) -> None:
 def test_outputs_of_a_saved_report_are_refused(folder: Path) -> None:
     result = invoke("base.json", "small.onnx", "--check-outputs")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "comparing outputs wants two models that can be run: a saved report has none" in result.stderr
+    assert "comparing outputs needs two models that can be run: a saved report has no outputs" in result.stderr
 
 
 def test_really_run(folder: Path) -> None:

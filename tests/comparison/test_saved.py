@@ -77,13 +77,13 @@ def test_what_was_assumed_is_noted() -> None:
     ("document", "says"),
     [
         ("{", "is not JSON"),
-        ("[1]", "is no report of onnxcost"),
+        ("[1]", "is not a report of onnxcost"),
         (
             {"a": 1},
-            "is no report of onnxcost: a saved report has the schema 'onnxcost/1', 'onnxcost MODEL -o cost.json' makes one",
+            "is not a report of onnxcost: a saved report has the schema 'onnxcost/1', 'onnxcost MODEL -o cost.json' saves one",
         ),
-        ({"schema": "onnxcost/9"}, "is of the schema 'onnxcost/9'"),
-        ({"schema": "onnxcost/1", "formulas": []}, "has no counts of a model in it"),
+        ({"schema": "onnxcost/9"}, "has the schema 'onnxcost/9'"),
+        ({"schema": "onnxcost/1", "formulas": []}, "has no counts of a model"),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path: Path, document: object, says: str) -> None:

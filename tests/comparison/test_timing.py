@@ -93,8 +93,8 @@ def test_saved_reports_alone_are_not_timed(sources: list[LabeledSource], monkeyp
     ("groups", "notes"),
     [
         (((0, 1),), ()),
-        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: they are too many for one",)),
-        (((0,), (1,)), ("tokens: timed alone, as memory is too small for it and images at the same time",)),
+        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: there are too many models for one group",)),
+        (((0,), (1,)), ("tokens: timed alone, as memory is too small to hold it and images together",)),
     ],
 )
 def test_what_is_not_timed_by_turns_with_all_others_is_said(
@@ -151,9 +151,9 @@ def test_the_front_door_counts_alone_where_that_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"models": []}, "compare wants two models or more"),
-        ({"models": ["a.onnx"]}, "'onnxcost a.onnx' shows a single one"),
-        ({"models": ["a.json", "b.onnx"], "check_outputs": True}, "a saved report has none"),
+        ({"models": []}, "compare needs two models or more"),
+        ({"models": ["a.onnx"]}, "for a single one, run 'onnxcost a.onnx'"),
+        ({"models": ["a.json", "b.onnx"], "check_outputs": True}, "a saved report has no outputs"),
         ({"models": ["a.onnx", "b.onnx"], "convention": "flips"}, "flips"),
         ({"models": ["a.onnx", "b.onnx"], "sort": "flips"}, "flips"),
         ({"models": ["a.onnx", "b.onnx"], "pareto": ["nodes"]}, "pareto: neither more nor less of 'nodes'"),
@@ -168,5 +168,5 @@ def test_what_the_front_door_refuses(arguments: dict[str, Any], says: str) -> No
 def test_nothing_to_compare(sources: list[LabeledSource]) -> None:
     with pytest.raises(InputError, match=r"no model could be read; .*broken.onnx is not a readable ONNX model"):
         build_comparison(load_sources(sources[:1]))
-    with pytest.raises(InputError, match="'latency' is known of none of the models"):
+    with pytest.raises(InputError, match="no model has a known 'latency'"):
         build_comparison(load_sources(sources), pareto=("flops", "latency"))
