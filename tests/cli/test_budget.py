@@ -74,7 +74,11 @@ def invoke(*arguments: str) -> Result:
         (("fixed.onnx", "--batch", "1"), 0, ""),
         (("fixed.onnx", "--batch", "8"), 2, "--batch 8: the model's batch is fixed at 1"),
         (("small.onnx", "--latency", "33"), 2, "latency wants a quantity as in 33ms"),
-        (("small.onnx", "--device", "raspbery-pi-5-8gb"), 2, "there is no device 'raspbery-pi-5-8gb'; did you mean 'raspberry-pi-5-8gb'"),
+        (
+            ("small.onnx", "--device", "raspbery-pi-5-8gb"),
+            2,
+            "there is no device 'raspbery-pi-5-8gb'; did you mean 'raspberry-pi-5-8gb'",
+        ),
         (("smal.onnx", "--fps", "30"), 2, "there is no file 'smal.onnx'; did you mean 'small.onnx'?"),
         ((), 2, "which model? 'onnxcost budget MODEL --fps 30'"),
         (("small.onnx", "--check"), 2, "--check takes models, devices and limits from its file, not MODEL from here"),

@@ -255,7 +255,7 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("zoo -o out", "'out' does not tell its format"),
         ("zoo -o nowhere/out.csv", "cannot write 'nowhere/out.csv'"),
         ("zoo --resume nowhere/scan.jsonl", "cannot write 'nowhere/scan.jsonl'"),
-        ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is no file of 'onnxcost scan --resume'"),
+        ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is not a file of 'onnxcost scan --resume'"),
         ("zoo --dim batch", "--dim wants SYMBOL=8"),
     ],
 )

@@ -128,5 +128,5 @@ def test_where_the_system_refuses_all_processes_is_one_line(owner: str, what: st
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(getattr(pool, owner), what, refused)
-    with pytest.raises(InputError, match=r"^no process to count in can be started: Too many open files$"):
+    with pytest.raises(InputError, match=r"^no worker process can be started: Too many open files$"):
         answers("fine-1", jobs=4)
