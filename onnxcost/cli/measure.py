@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from onnxcost.spec import ModelSpec
 
 
-HELP = """Run MODEL with onnxruntime, in a process of its own, and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a
-file, or - for standard input.
+HELP = """Run MODEL with onnxruntime in a separate process and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a file,
+or - for standard input.
 
-Runs are timed when they have become stable, for two seconds and ten runs at least. Inputs that no --input gives are synthetic.
+Timing starts when runs are stable, and lasts at least two seconds and ten runs. Inputs without --input are synthetic.
 
---format json has all samples, csv a line for each run (with --batches for each batch), table and markdown what a person reads.
+--format json has all samples; csv has a line for each run (with --batches, for each batch size); table and markdown are
+summaries.
 
 \b
 Examples:

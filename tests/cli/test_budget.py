@@ -80,10 +80,10 @@ def invoke(*arguments: str) -> Result:
             "there is no device 'raspbery-pi-5-8gb'; did you mean 'raspberry-pi-5-8gb'",
         ),
         (("smal.onnx", "--fps", "30"), 2, "there is no file 'smal.onnx'; did you mean 'small.onnx'?"),
-        ((), 2, "which model? 'onnxcost budget MODEL --fps 30'"),
-        (("small.onnx", "--check"), 2, "--check takes models, devices and limits from its file, not MODEL from here"),
+        ((), 2, "no model is given: 'onnxcost budget MODEL --fps 30'"),
+        (("small.onnx", "--check"), 2, "--check takes models, devices and limits from its file: leave MODEL out"),
         (("--check",), 2, "there is no budget here: neither onnxcost.toml nor [tool.onnxcost.budget] in pyproject.toml"),
-        (("small.onnx", "-o", "x.pdf"), 2, "'x.pdf' does not tell its format"),
+        (("small.onnx", "-o", "x.pdf"), 2, "'x.pdf' has no suffix of a format"),
     ],
 )
 def test_how_it_ends(arguments: tuple[str, ...], code: int, says: str) -> None:

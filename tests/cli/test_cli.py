@@ -218,10 +218,10 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --nosuch", "No such option"),
         ("model.onnx another.onnx", "one MODEL at a time, not 'another.onnx' as well"),
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
-        ("model.onnx -o cost.pdf", "'cost.pdf' does not tell its format: end it in .txt, .json, .csv, .md"),
+        ("model.onnx -o cost.pdf", "'cost.pdf' has no suffix of a format: use .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),
         ("formulas Convv", "there is no formula for 'Convv'; did you mean Conv"),
-        ("formulas Xyzzy", "there is no formula for 'Xyzzy': 'onnxcost formulas' lists those there are"),
+        ("formulas Xyzzy", "there is no formula for 'Xyzzy': 'onnxcost formulas' lists all"),
     ],
 )
 def test_bad_usage_gets_one_line(folder: Path, arguments: str, says: str) -> None:

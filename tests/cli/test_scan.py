@@ -192,7 +192,8 @@ def test_what_is_done_when_it_is_interrupted_is_kept(zoo: Path, many: int) -> No
     said = stopped(process, signal.SIGINT)
     assert process.returncode == 130
     match = re.fullmatch(
-        r"onnxcost: error: interrupted with (\d+) of 80 models done: the same command with --resume (\S+) goes on from there\n",
+        r"onnxcost: error: interrupted with (\d+) of 80 models done: "
+        r"the same command with --resume (\S+) continues from there\n",
         said,
     )
     assert match
@@ -204,7 +205,7 @@ def test_terminated_with_a_file_to_go_on_from(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     said = stopped(process, signal.SIGTERM)
     assert process.returncode == 128 + signal.SIGTERM
-    assert re.search(r"interrupted with \d+ of 80 models done: the same command goes on from there\n$", said)
+    assert re.search(r"interrupted with \d+ of 80 models done: the same command continues from there\n$", said)
     assert len(Path("scan.jsonl").read_text().splitlines()) >= 3
 
 
@@ -246,13 +247,13 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("nowhere.onnx", "there is no file 'nowhere.onnx'"),
         ("zoo/n*.onnx", "there is no file 'zoo/n*.onnx'"),
         ("zoo --sort speed", "there is no metric 'speed'"),
-        ("zoo --sort latency", "--sort latency wants --run"),
-        ("zoo --threads 1", "--threads wants --run"),
-        ("zoo --provider-option a=b", "--provider-option wants --run"),
+        ("zoo --sort latency", "--sort latency needs --run"),
+        ("zoo --threads 1", "--threads needs --run"),
+        ("zoo --provider-option a=b", "--provider-option needs --run"),
         ("zoo --run --jobs 2", "models are run one after the other"),
         ("zoo --jobs 0", "Invalid value for '-j' / '--jobs'"),
         ("zoo --format xml", "Invalid value for '--format'"),
-        ("zoo -o out", "'out' does not tell its format"),
+        ("zoo -o out", "'out' has no suffix of a format"),
         ("zoo -o nowhere/out.csv", "cannot write 'nowhere/out.csv'"),
         ("zoo --resume nowhere/scan.jsonl", "cannot write 'nowhere/scan.jsonl'"),
         ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is not a file of 'onnxcost scan --resume'"),
@@ -279,7 +280,7 @@ def test_other_options_want_another_file(zoo: Path) -> None:
         (["zoo"], "'zoo' is a directory: 'onnxcost scan zoo' counts all models in it"),
         (
             ["zoo/m01.onnx", "zoo/m02.onnx"],
-            "one MODEL at a time, not 'zoo/m02.onnx' as well: for many there are 'onnxcost scan'",
+            "one MODEL at a time, not 'zoo/m02.onnx' as well: for several, use 'onnxcost scan'",
         ),
         (["measure", "zoo/m01.onnx", "zoo/m02.onnx"], "one MODEL at a time"),
     ],

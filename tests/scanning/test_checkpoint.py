@@ -187,7 +187,7 @@ def test_a_file_is_left_to_others_when_it_cannot_be_gone_on_from() -> None:
 def test_what_is_no_file_is_not_read(device: str) -> None:
     if not Path(device).exists():
         pytest.skip("the system has no such device")
-    with pytest.raises(InputError, match=f"cannot read '{device}': it is no file"):
+    with pytest.raises(InputError, match=f"cannot read '{device}': it is not a regular file"):
         open_checkpoint(device, OPTIONS, ["a.onnx"])
 
 
