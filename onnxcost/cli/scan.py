@@ -187,7 +187,7 @@ LINES = "jsonl"
     metavar="N",
     help="Count N models in parallel.  [default: one per core]",
 )
-@click.option("--resume", metavar="FILE", help="Add each result to FILE as it comes; skip models already in it.")
+@click.option("--resume", metavar="FILE", help="Add each result to FILE as it comes; skip unchanged models in it.")
 @click.option(
     "--timeout", type=options.Number(above=0, most=options.SECONDS), metavar="S",
     help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
