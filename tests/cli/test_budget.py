@@ -97,7 +97,7 @@ def test_what_was_assumed_is_said_on_stderr() -> None:
     assert invoke("small.onnx", "--fps", "30").stderr == "onnxcost: assumed: batch = 1 (--dim batch=N)\n"
 
 
-def test_a_device_that_misses_is_shown_all_the_same() -> None:
+def test_a_device_that_misses_is_still_shown() -> None:
     result = invoke("small.onnx", "--device", "hailo-8", "--quiet")
     assert "hailo-8" in result.stdout
     assert "int8: " in result.stdout

@@ -134,7 +134,7 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "custom.onnx", "fixed.onnx", "link.json", "model.onnx"]
 
 
-def test_what_fails_leaves_the_file_alone(folder: Path) -> None:
+def test_a_failure_leaves_the_file_unchanged(folder: Path) -> None:
     (folder / "a.json").write_text("old")
     refused("model.onnx", "--dim", "nosuch=1", "-o", "a.json")
     assert (folder / "a.json").read_text() == "old"
@@ -330,7 +330,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
-def test_a_reader_who_has_seen_enough_is_no_error(folder: Path) -> None:
+def test_a_closed_pipe_is_no_error(folder: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as broken, process(*COMMAND, "fixed.onnx", "--no-run", stdout=broken) as done:

@@ -77,7 +77,7 @@ def test_a_row_for_each_model_and_the_reason_for_one_that_is_broken(zoo: Path) -
     assert result.exit_code == 2
 
 
-def test_models_that_are_all_right_end_with_0(zoo: Path) -> None:
+def test_a_scan_without_failures_ends_with_0(zoo: Path) -> None:
     result = invoke("zoo/m0*.onnx", "--quiet", "--no-run")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.endswith("  10 models counted\n")
@@ -140,7 +140,7 @@ def test_a_name_that_is_no_text_does_not_end_a_scan(zoo: Path) -> None:
         assert invoke(odd, "--format", format_, "-o", "out", "--resume", "state.jsonl").exit_code == 0
 
 
-def test_lines_can_be_gone_on_from(zoo: Path) -> None:
+def test_a_scan_resumes_from_printed_lines(zoo: Path) -> None:
     lines = invoke("zoo", "--format", "jsonl").stdout.splitlines(keepends=True)
     Path("scan.jsonl").write_text("".join(lines[:7]) + lines[7][:100])
     assert names(rows("zoo", "--resume", "scan.jsonl")) == ALL
@@ -171,7 +171,7 @@ def stopped(process: subprocess.Popen[str], number: int) -> str:
     return process.communicate(timeout=60)[1]
 
 
-def test_a_scan_that_was_killed_goes_on_without_doing_anything_twice(zoo: Path, many: int) -> None:
+def test_a_killed_scan_resumes_without_repeating_work(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     stopped(process, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
@@ -187,7 +187,7 @@ def test_a_scan_that_was_killed_goes_on_without_doing_anything_twice(zoo: Path, 
     assert [row["macs"] for row in found if row["macs"]] == [str(4 * (number + 1)) for number in range(many) if number % 20]
 
 
-def test_what_is_done_when_it_is_interrupted_is_kept(zoo: Path, many: int) -> None:
+def test_results_before_an_interrupt_are_kept(zoo: Path, many: int) -> None:
     process = start()
     said = stopped(process, signal.SIGINT)
     assert process.returncode == 130
@@ -201,7 +201,7 @@ def test_what_is_done_when_it_is_interrupted_is_kept(zoo: Path, many: int) -> No
     assert len(rows("many", "--resume", match[2])) == many
 
 
-def test_terminated_with_a_file_to_go_on_from(zoo: Path, many: int) -> None:
+def test_a_terminated_scan_resumes_from_its_file(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     said = stopped(process, signal.SIGTERM)
     assert process.returncode == 128 + signal.SIGTERM
@@ -209,7 +209,7 @@ def test_terminated_with_a_file_to_go_on_from(zoo: Path, many: int) -> None:
     assert len(Path("scan.jsonl").read_text().splitlines()) >= 3
 
 
-def test_a_reader_that_has_seen_enough_ends_it(zoo: Path, many: int) -> None:
+def test_a_closed_pipe_ends_the_scan(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     assert process.stdout is not None
     process.stdout.readline()
@@ -220,7 +220,7 @@ def test_a_reader_that_has_seen_enough_ends_it(zoo: Path, many: int) -> None:
     assert len(Path("scan.jsonl").read_text().splitlines()) < many
 
 
-def test_models_are_run_when_that_is_asked_for(zoo: Path, stand: Stand) -> None:
+def test_models_are_run_with_run(zoo: Path, stand: Stand) -> None:
     found = rows("zoo/m01.onnx", "zoo/m02.onnx", "zoo/old/text.onnx", "--run", "--runs", "7", "--timeout", "9")
     assert [row["status"] for row in found] == ["ok", "ok", "failed"]
     assert [bool(row["latency"]) for row in found] == [True, True, False]

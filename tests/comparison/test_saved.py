@@ -149,7 +149,7 @@ NO_FIGURES = (-1, -0.5, True, "7", [7], float("nan"), float("inf"))
         "by_operator.0.flops", "by_operator.0.nodes", "by_operator.0.write_bytes", "nodes.0.flops", "nodes.1.repeat",
     ],
 )  # fmt: skip
-def test_a_figure_that_is_no_number_from_0_up_is_a_damaged_report(where: str, value: object) -> None:
+def test_a_negative_or_infinite_figure_is_a_damaged_report(where: str, value: object) -> None:
     document = put(REPORT.to_dict() | {"measurement": MEASURED}, where, value)
     with pytest.raises(InputError, match=r"^'a' is a damaged report \([\w.]+ is .+, not a number from 0 up\): save it again$"):
         read_candidate(document, "a")

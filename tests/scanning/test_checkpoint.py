@@ -50,7 +50,7 @@ def lines() -> list[str]:
     return [json.loads(line)["path"] for line in Path("scan.jsonl").read_text().splitlines()]
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_written_results_are_read_back() -> None:
     results = [result("a"), result("b", "failed")]
     content = written(*results)
     assert checkpoint().done == {key_of(each.path): each for each in results}
@@ -82,7 +82,7 @@ def test_a_line_that_was_not_written_to_its_end_is_left_out() -> None:
     [{"status": "unfinished"}, {"version": "0.0.1", "report": None}],
     ids=["was not finished", "another version made it"],
 )
-def test_what_is_to_be_done_again_is_taken_out(made_by: dict[str, Any]) -> None:
+def test_outdated_results_are_removed(made_by: dict[str, Any]) -> None:
     written(result("a"), result("b", **made_by), result("c"))
     assert sorted(checkpoint().done) == [key_of("a.onnx"), key_of("c.onnx")]
     assert lines() == ["a.onnx", "c.onnx"]
@@ -157,7 +157,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes,
 
 
 @pytest.mark.parametrize(("path", "says"), [(".", "cannot read '.'"), ("no/scan.jsonl", "cannot write 'no/scan.jsonl'")])
-def test_a_file_that_cannot_be_had(path: str, says: str) -> None:
+def test_a_file_that_cannot_be_opened(path: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         open_checkpoint(path, OPTIONS, [])
 
@@ -176,7 +176,7 @@ def test_a_file_is_one_scans_at_a_time() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
-def test_a_file_is_left_to_others_when_it_cannot_be_gone_on_from() -> None:
+def test_an_unusable_file_is_unlocked() -> None:
     written(result("a"))
     with pytest.raises(InputError, match="another --dim"):
         checkpoint(OPTIONS | {"dims": {"batch": 8}})
@@ -184,7 +184,7 @@ def test_a_file_is_left_to_others_when_it_cannot_be_gone_on_from() -> None:
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/null"])
-def test_what_is_no_file_is_not_read(device: str) -> None:
+def test_devices_are_not_read(device: str) -> None:
     if not Path(device).exists():
         pytest.skip("the system has no such device")
     with pytest.raises(InputError, match=f"cannot read '{device}': it is not a regular file"):
@@ -208,7 +208,7 @@ def test_a_line_with_something_else_in_it_is_refused(change: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 5000, "[" * 5000 + "]" * 5000], ids=lambda text: text[:9])
-def test_a_line_with_a_number_that_is_none_is_refused(number: str) -> None:
+def test_a_line_with_an_invalid_number_is_refused(number: str) -> None:
     line = json.dumps(result("a").to_dict() | {"totals": {**REPORT["totals"], "macs": "HERE"}})
     Path("scan.jsonl").write_text(line.replace('"HERE"', number) + "\n")
     with pytest.raises(InputError, match="its line 1 is not a model's result"):
