@@ -210,7 +210,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --shape x=1xx2", "--shape wants INPUT=1x3x224x224, not 'x=1xx2': a dim is missing"),
         ("model.onnx --value x=many", "--value wants INPUT=16000, not 'x=many': 'many' is not a number"),
         ("model.onnx --value x=nosuch.npy", "cannot read 'nosuch.npy': No such file or directory"),
-        ("model.onnx --value x=broken.npy", "cannot read 'broken.npy': it is no .npy or .npz file of plain elements"),
+        ("model.onnx --value x=broken.npy", "cannot read 'broken.npy': it is not a .npy or .npz file of plain elements"),
         ("model.onnx --format xml", "Invalid value for '--format': 'xml' is not one of"),
         ("model.onnx --convention mac", "Invalid value for '--convention': 'mac' is not one of"),
         ("model.onnx --top -1", "Invalid value for '--top'"),
