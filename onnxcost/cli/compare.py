@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from onnxcost.comparison.differences import Differences
     from onnxcost.comparison.gate import Limit
     from onnxcost.measurement import Settings
-    from onnxcost.render.layout import Line, Screen
     from onnxcost.spec import ModelSpec
 
 
@@ -258,26 +257,11 @@ def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *,
 
 
 def _document(comparison: Comparison, differences: Sequence[Differences]) -> Document:
-    """The comparison in every format, whose renderer is imported on demand."""
+    from onnxcost.render import comparison as formats
 
-    def table(screen: Screen) -> list[Line]:
-        from onnxcost.render.comparison import comparison_lines
-
-        return comparison_lines(comparison, differences, screen)
-
-    def json() -> str:
-        from onnxcost.render.comparison import comparison_json
-
-        return comparison_json(comparison, differences)
-
-    def csv() -> str:
-        from onnxcost.render.comparison import comparison_csv
-
-        return comparison_csv(comparison)
-
-    def markdown() -> str:
-        from onnxcost.render.comparison import comparison_markdown
-
-        return comparison_markdown(comparison, differences)
-
-    return Document(table, json, csv, markdown)
+    return Document(
+        table=lambda screen: formats.comparison_lines(comparison, differences, screen),
+        json=lambda: formats.comparison_json(comparison, differences),
+        csv=lambda: formats.comparison_csv(comparison),
+        markdown=lambda: formats.comparison_markdown(comparison, differences),
+    )

@@ -67,19 +67,12 @@ def measure(
 
 
 def _document(report: CostReport, outcome: Outcome) -> Document:
-    def json() -> str:
-        from onnxcost.render.measurement import measurement_json
+    from onnxcost.render.formats import header_markdown
+    from onnxcost.render.measurement import batches_csv, measurement_json, samples_csv
 
-        return measurement_json(report.graph, *outcome.for_json())
-
-    def csv() -> str:
-        from onnxcost.render.measurement import batches_csv, samples_csv
-
-        return batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0])
-
-    def markdown() -> str:
-        from onnxcost.render.formats import header_markdown
-
-        return header_markdown(report) + outcome.markdown(report)
-
-    return Document(lambda screen: [*header(report, screen), (), *outcome.lines(report, screen)], json, csv, markdown)
+    return Document(
+        table=lambda screen: [*header(report, screen), (), *outcome.lines(report, screen)],
+        json=lambda: measurement_json(report.graph, *outcome.for_json()),
+        csv=lambda: batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0]),
+        markdown=lambda: header_markdown(report) + outcome.markdown(report),
+    )

@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ from onnxcost.render.units import exact, plural
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
-    from onnxcost.render.layout import Line, Screen
     from onnxcost.runtime.protocol import Progress
     from onnxcost.scanning.results import Scan, Scanned
     from onnxcost.spec import ModelSpec
@@ -275,15 +273,16 @@ def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], 
 
 
 def _deliver(scan: Scan, format_: str, output: str | None) -> None:
-    from onnxcost.render.scan import scan_csv, scan_json, scan_jsonl, scan_lines, scan_markdown
+    from onnxcost.render import scan as formats
 
     if format_ == LINES:
-        assert output is not None  # what is printed was streamed
-        replace_file(Path(output), scan_jsonl(scan).encode())
+        assert output is not None  # on stdout the lines were streamed
+        replace_file(Path(output), formats.scan_jsonl(scan).encode())
         return
-
-    def table(screen: Screen) -> list[Line]:
-        return scan_lines(scan, screen)
-
-    writers = (scan_json, scan_csv, scan_markdown)
-    deliver(Document(table, *(partial(write, scan) for write in writers)), format_, output)
+    document = Document(
+        table=lambda screen: formats.scan_lines(scan, screen),
+        json=lambda: formats.scan_json(scan),
+        csv=lambda: formats.scan_csv(scan),
+        markdown=lambda: formats.scan_markdown(scan),
+    )
+    deliver(document, format_, output)
