@@ -1,4 +1,4 @@
-"""What is asked of a model: its source, and what the user gave for its inputs and loops, arrays in files among it."""
+"""What is asked of a model: its source, and what the user gave for its inputs and loops, including arrays in files."""
 
 from __future__ import annotations
 
@@ -64,29 +64,44 @@ class ModelSpec:
     def read_inputs(self) -> ModelSpec:
         """The spec with the shapes that its input files have, and with the values in them that may decide other shapes.
 
-        Raises InputError as ``read_shapes`` and ``read_values`` do.
+        Those are integers and truth values of small arrays, if all files of an input have the same. Raises InputError for files
+        that cannot be read, and for files of one input that differ in shape.
         """
         if not self.inputs:
             return self
-        shapes, values = read_shapes(self.inputs), read_values(self.inputs)
+        import numpy as np
+
+        shapes: dict[str, Sequence[int]] = {}
+        values: dict[str, Any] = {}
+        for name, paths in self.inputs.items():
+            (shape, dtype), *others = (read_header(path, name) for path in paths)
+            for path, other in zip(paths[1:], others, strict=True):
+                if other.shape != shape:
+                    differ = f"'{paths[0]}' has {list(shape)}, '{path}' {list(other.shape)}"
+                    raise InputError(f"the files for input '{name}' differ in shape: {differ}; measure one shape at a time")
+            shapes[name] = shape
+            if dtype.kind in "iub" and prod(shape) <= MOST_ELEMENTS:
+                first, *more = (load_array(path, name) for path in paths)
+                if all(np.array_equal(first, array) for array in more):
+                    values[name] = first
         return replace(self, shapes={**shapes, **self.shapes}, values={**values, **self.values})
 
 
 MOST_ELEMENTS = 1024
-"""Elements of the largest integer array whose values are read because they may decide shapes."""
+"""The most elements of an array whose values are read because they may decide shapes."""
 
 
 class Header(NamedTuple):
-    """What a file says of its array before the elements come."""
+    """What the header of a file says about its array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
 
 def parse_input_files(arguments: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The files by input, of ``NAME=FILE`` arguments and of .npz files alone, whose arrays are for the inputs of their names.
+    """The files by input, from ``NAME=FILE`` arguments and from .npz files alone, whose arrays are named after the inputs.
 
-    Raises InputError for an argument that is neither and for an archive that cannot be read.
+    Raises InputError for an argument that is neither, and for an archive that cannot be read.
     """
     found: dict[str, list[str]] = {}
     for argument in arguments:
@@ -108,41 +123,8 @@ def _names_in(path: str) -> list[str]:
             return _members(archive)
 
 
-def read_shapes(files: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
-    """The shapes of the arrays, by input. Raises InputError for files that cannot be read or whose shapes differ."""
-    return {name: _common_shape(name, paths) for name, paths in files.items()}
-
-
-def _common_shape(name: str, paths: Sequence[str]) -> tuple[int, ...]:
-    first, *others = (read_header(path, name).shape for path in paths)
-    for path, shape in zip(paths[1:], others, strict=True):
-        if shape != first:
-            raise InputError(
-                f"the files for input '{name}' differ in shape: '{paths[0]}' has {list(first)}, '{path}' {list(shape)}; "
-                "measure one shape at a time"
-            )
-    return first
-
-
-def read_values(files: Mapping[str, Sequence[str]]) -> dict[str, NDArray[Any]]:
-    """The integers and truth values that may decide shapes: of small arrays, where all files of an input have the same.
-
-    Errors as in ``read_header``.
-    """
-    import numpy as np
-
-    values = {}
-    for name, paths in files.items():
-        shape, dtype = read_header(paths[0], name)
-        if dtype.kind in "iub" and prod(shape) <= MOST_ELEMENTS:
-            first, *others = (load_array(path, name) for path in paths)
-            if all(np.array_equal(first, other) for other in others):
-                values[name] = first
-    return values
-
-
 def read_header(path: str, name: str) -> Header:
-    """The shape and type of the array for an input. Raises InputError for what is no file of plain elements."""
+    """The shape and type of the array for an input. Raises InputError for a file without an array of plain elements."""
     from numpy.lib import format as npy
 
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -151,12 +133,12 @@ def read_header(path: str, name: str) -> Header:
         if any(type(size) is not int or not 0 <= size <= MOST_WHOLE for size in shape):
             raise ValueError(f"{shape} is not a shape")
     if dtype.hasobject or dtype.names:
-        raise InputError(f"'{path}' holds Python objects or records: save plain numbers, or strings as numpy's type 'U'")
+        raise InputError(f"'{path}' holds Python objects or records: save plain numbers, or strings of numpy's type 'U'")
     return Header(shape, dtype)
 
 
 def load_array(path: str, name: str) -> NDArray[Any]:
-    """The array for an input. Raises InputError for what is no file of plain elements, or not all of one."""
+    """The array for an input. Raises InputError for a file without an array of plain elements, and for a truncated one."""
     from numpy.lib import format as npy
 
     with _array_in(path, name) as file:
@@ -165,7 +147,7 @@ def load_array(path: str, name: str) -> NDArray[Any]:
 
 @contextmanager
 def _array_in(path: str, name: str) -> Iterator[IO[bytes]]:
-    """The file, or the array in an archive that is for an input, open; InputError for what goes wrong while it is."""
+    """The opened file, or for an archive the array for the input. Every error while it is open becomes an InputError."""
     import zipfile
 
     with _open_file(path) as file:
@@ -187,10 +169,10 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
     except OnnxCostError:
         raise
     except MemoryError:
-        raise InputError(f"cannot read '{path}': there is not enough memory for the array that it says it has") from None
-    # The readers of numpy and zipfile let through what the parsers below them raise: SyntaxError, zlib.error, RuntimeError, …
+        raise InputError(f"cannot read '{path}': there is not enough memory for the array in it") from None
+    # numpy and zipfile pass on what their parsers raise: SyntaxError, zlib.error, RuntimeError, …
     except Exception as error:
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of plain elements, or not all of one"
+        reason = getattr(error, "strerror", None) or "it is not a .npy or .npz file of plain elements, or it is truncated"
         raise InputError(f"cannot read '{path}': {reason}") from None
 
 
@@ -199,7 +181,7 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _member(archive: zipfile.ZipFile, path: str, name: str) -> str:
-    """The array that is for an input: the one of its name, or the only one."""
+    """The name of the array for an input: the one of its name, or the only one."""
     members = _members(archive)
     if name in members or len(members) == 1:
         return name if name in members else members[0]

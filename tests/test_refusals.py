@@ -45,7 +45,11 @@ REFUSED = {
     "a full stdout for help": ("(onnxcost --help >/dev/full)", 2, FULL),
     "a full stdout for lines": ("(onnxcost scan model.onnx --format jsonl >/dev/full)", 2, FULL),
     "a full file": ("onnxcost model.onnx --no-run -o /dev/full --format csv", 2, "cannot write '/dev/full': No space left"),
-    "a device to resume from": ("onnxcost scan model.onnx --resume /dev/full", 2, "cannot read '/dev/full': it is no file"),
+    "a device to resume from": (
+        "onnxcost scan model.onnx --resume /dev/full",
+        2,
+        "cannot read '/dev/full': it is not a regular file",
+    ),
     "a device of devices": ("onnxcost devices --device-file /dev/zero", 2, "cannot read '/dev/zero': it is a character device"),
     "no open files for workers": ("ulimit -n 8; onnxcost scan model.onnx", 2, FILES),
     "little memory": ("ulimit -v 100000; onnxcost model.onnx --no-run", 2, MEMORY),

@@ -12,7 +12,7 @@ import pytest
 from onnxcost.errors import InputError
 from onnxcost.estimator import estimate_spec
 from onnxcost.runtime.inputs import arrays, describe_inputs, feeds_of
-from onnxcost.spec import ModelSpec, parse_input_files, read_values
+from onnxcost.spec import ModelSpec, parse_input_files
 from tests.modeltext import model
 
 MODEL = "(float[N,3] x, int64[N] ids) => (float[N,3] y, int64[N] z) { y = Neg(x) z = Neg(ids) }"
@@ -53,7 +53,7 @@ def test_files_are_cycled(folder: Path) -> None:
     assert sources == ["a.npy and 2 more, one after the other", "i.npy and 1 more, one after the other"]
 
 
-def test_inputs_without_a_file_are_made_up_to_fit_it(folder: Path) -> None:
+def test_inputs_without_a_file_are_synthetic_and_fit_it(folder: Path) -> None:
     save(a=filled(1, (5, 3)))
     (made,), sources = fed(["x=a.npy"])
     assert made["ids"].shape == (5,)
@@ -129,7 +129,7 @@ VALUES: dict[str, tuple[list[Array], list[int] | None]] = {
 def test_values_that_may_decide_shapes_are_read(name: str, folder: Path) -> None:
     held, expected = VALUES[name]
     save(**{f"f{index}": array for index, array in enumerate(held)})
-    values = read_values({"x": [f"f{index}.npy" for index in range(len(held))]})
+    values = ModelSpec(None, inputs={"x": [f"f{index}.npy" for index in range(len(held))]}).read_inputs().values
     assert {name: array.tolist() for name, array in values.items()} == ({} if expected is None else {"x": expected})
 
 
@@ -143,8 +143,8 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no such input": (["u=a.npy"], "the model has no input 'u'"),
     "an archive for no input": (["odd.npz"], "the model has no input 'u'"),
     "an archive without the array": (["x=two.npz"], r"'two\.npz' has no array for input 'x': it has 'u', 'v'"),
-    "not an array": (["x=text.npy"], r"cannot read 'text\.npy': it is no \.npy or \.npz file of plain elements"),
-    "half an array": (["x=half.npy"], r"cannot read 'half\.npy'.*or not all of one"),
+    "not an array": (["x=text.npy"], r"cannot read 'text\.npy': it is not a \.npy or \.npz file of plain elements"),
+    "half an array": (["x=half.npy"], r"cannot read 'half\.npy'.*or it is truncated"),
     "half an archive": (["x=half.npz"], r"cannot read 'half\.npz'"),
     "objects": (["x=objects.npy"], r"'objects\.npy' holds Python objects or records"),
     "records": (["x=records.npy"], r"'records\.npy' holds Python objects or records"),

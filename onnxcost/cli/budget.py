@@ -1,15 +1,16 @@
-"""``onnxcost budget MODEL``: the devices on which a model keeps its limits, and what would have to change."""
+"""``onnxcost budget MODEL``: the devices on which a model stays within its limits, and what would have to change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxcost.cli.app import say, say_first
-from onnxcost.cli.options import MODEL_OPTIONS, Command, Decorator, Whole, load_formulas, read_source, take_spec, with_options
+from onnxcost.cli.options import MODEL_OPTIONS, Decorator, Whole, load_formulas, read_source, take_spec, with_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
 from onnxcost.cli.running import caveat_messages
 from onnxcost.errors import CheckFailed, InputError
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from onnxcost.report import CostReport
 
 
-HELP = """Will MODEL run on that device, how fast, and what must change? Nothing is run: times are estimates from the device's
-peak rates and bandwidth, never below a bound that no run undercuts.
+HELP = """Will MODEL run on a device, how fast, and what would have to change? Nothing is run: times are estimates from the
+device's peak rates and bandwidth, and not below a lower bound that holds for every run.
 
-Without --device the whole catalogue is gone through ('onnxcost devices' lists it), the cheapest that fits first. With it the
-exit code is 1 if one of the devices misses the budget.
+Without --device, all devices of the catalog ('onnxcost devices' lists them) are checked, and the cheapest that fits is shown
+first. With it, the exit code is 1 if one of the devices misses the budget.
 
 \b
 Examples:
@@ -52,28 +53,23 @@ LIMITS = ("fps", "latency", "memory", "flash", "macs", "params")
 OPTIONS: tuple[Decorator, ...] = (
     click.argument("model", required=False),
     *MODEL_OPTIONS[2:],
-    click.option("--fps", metavar="30", help="Items per second, at the least."),
-    click.option("--latency", metavar="33ms", help="Time of one inference, at the most."),
-    click.option("--memory", metavar="512MiB", help="Memory that the model may need."),
-    click.option("--flash", metavar="2MiB", help="Flash that it may need on a microcontroller."),
-    click.option("--macs", metavar="500M", help="Multiply-accumulates of one inference, at the most."),
-    click.option("--params", metavar="5M", help="Parameters, at the most."),
+    click.option("--fps", metavar="30", help="Minimum items per second."),
+    click.option("--latency", metavar="33ms", help="Maximum time of one inference."),
+    click.option("--memory", metavar="512MiB", help="Maximum memory for the model."),
+    click.option("--flash", metavar="2MiB", help="Maximum flash on a microcontroller."),
+    click.option("--macs", metavar="500M", help="Maximum multiply-accumulates of one inference."),
+    click.option("--params", metavar="5M", help="Maximum parameters."),
     click.option("--batch", type=Whole(1), metavar="N", help="Items of one inference."),
     click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device; repeatable."),
     click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable."),
-    click.option("--all", "shows_all", is_flag=True, help="List all devices of the catalogue."),
-    click.option("--explain", metavar="NAME", help="Show the sum behind one device's figures."),
-    click.option("--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check the budgets of a file."),
+    click.option("--all", "shows_all", is_flag=True, help="List all devices of the catalog."),
+    click.option("--explain", metavar="NAME", help="Show how one device's figures are computed."),
+    click.option("--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check the budgets in a file."),
 )
 
 
-def budget_options(command: Command) -> Command:
-    """The options of OPTIONS."""
-    return with_options(OPTIONS, command)
-
-
 @click.command(help=HELP)
-@budget_options
+@partial(with_options, OPTIONS)
 @output_options
 @message_options("Print no warnings and assumptions on stderr.")
 def budget(
@@ -98,15 +94,19 @@ def budget(
     check_folder(output)
     own = {name: given.pop(name) for name in LIMITS}
     if file is not None:
-        _refuse_beside_check(model, devices, explain, own)
+        named = {"MODEL": model, "--device": devices, "--explain": explain}
+        beside = [name for name, value in named.items() if value] + [f"--{name}" for name in LIMITS if own[name] is not None]
+        if beside:
+            raise InputError(f"--check takes models, devices and limits from its file: leave {beside[0]} out")
         _check(file, files, chosen, output)
         return
     if model is None:
-        raise InputError("which model? 'onnxcost budget MODEL --fps 30', or --check for the budgets of a file")
+        raise InputError("no model is given: 'onnxcost budget MODEL --fps 30', or --check for the budgets in a file")
     spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
-    named = (explain,) if explain else devices
-    assessment = _assess_model(spec, table, batch, limits_of(own), predictors(named, files), bool(named or files), model)
-    deliver(_explain(assessment, spec, files, named) if explain else _document(assessment, shows_all), chosen, output)
+    names = (explain,) if explain else devices
+    found = predictors(names, files)
+    assessment = _assess_model(spec, table, batch, limits_of(own), found, bool(names or files), model)
+    deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all), chosen, output)
     if not quiet:
         _warn(assessment, all_warnings)
     _end([assessment])
@@ -132,7 +132,7 @@ def _assess_model(
 
 
 def _at_batch(report: CostReport, spec: ModelSpec, batch: int | None, again: Callable[..., CostReport]) -> CostReport:
-    """The report with that many items; raises InputError for a model whose batch is another and fixed."""
+    """The report at that batch size; raises InputError for a model with another, fixed batch."""
     from onnxcost.analysis.batch import batch_dim, batch_of
 
     if batch is None or batch == batch_of(report.graph):
@@ -156,40 +156,28 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
     )
 
 
-def _explain(assessment: Assessment, spec: ModelSpec, files: Sequence[str], named: Sequence[str]) -> Document:
-    from onnxcost.hardware.budget import predictors
+def _explain(assessment: Assessment, spec: ModelSpec, predictor: Predictor) -> Document:
     from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
     from onnxcost.render.steps import explanation_lines
 
-    predictor = predictors(named, files)[0]
+    given = [("--shape", name, "x".join(map(str, dims))) for name, dims in spec.shapes.items()]
+    given += [("--dim", name, str(size)) for name, size in spec.dims.items()]
+    options = "".join(f" {option_text(*each)}" for each in given)
     return Document(
-        table=lambda screen: explanation_lines(assessment, predictor, _options(spec), screen),
+        table=lambda screen: explanation_lines(assessment, predictor, options, screen),
         json=lambda: budget_json(assessment, nodes=True),
         csv=lambda: budget_csv([assessment]),
         markdown=lambda: budget_markdown([assessment]),
     )
 
 
-def _options(spec: ModelSpec) -> str:
-    """What was said of the inputs, as options of ``onnxcost measure``."""
-    shapes = [" " + option_text("--shape", name, "x".join(map(str, dims))) for name, dims in spec.shapes.items()]
-    return "".join([*shapes, *(" " + option_text("--dim", name, size) for name, size in spec.dims.items())])
-
-
-def _refuse_beside_check(model: str | None, devices: Sequence[str], explain: str | None, own: Mapping[str, object]) -> None:
-    beside = [name for name, value in (("MODEL", model), ("--device", devices), ("--explain", explain)) if value]
-    beside += [f"--{name}" for name, value in own.items() if value is not None]
-    if beside:
-        raise InputError(f"--check takes models, devices and limits from its file, not {beside[0]} from here")
-
-
 def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> None:
-    """All budgets of the file."""
+    """Check all budgets in the file."""
     from onnxcost.hardware.budget import find_budget_file, load_budgets
     from onnxcost.render.budget import budget_csv, budget_markdown, budgets_json, check_lines
 
     path = file or str(find_budget_file())
-    found = [_of_file(each, files) for each in load_budgets(path)]
+    found = [_assess_budget(each, files) for each in load_budgets(path)]
     document = Document(
         table=lambda screen: check_lines(found, screen),
         json=lambda: budgets_json(found),
@@ -200,7 +188,7 @@ def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> 
     _end(found)
 
 
-def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
+def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
     from onnxcost.hardware.budget import predictors
 
     spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
@@ -209,7 +197,7 @@ def _of_file(each: Budget, files: Sequence[str]) -> Assessment:
 
 
 def _warn(assessment: Assessment, all_warnings: bool) -> None:
-    """What keeps the counts from being exact, and what was assumed."""
+    """Print what was assumed, and what keeps the counts from being exact."""
     assumed = [dim for dim in assessment.report.graph.dims if dim.source == "assumed"]
     if assumed:
         say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
@@ -217,7 +205,7 @@ def _warn(assessment: Assessment, all_warnings: bool) -> None:
 
 
 def _end(assessments: Sequence[Assessment]) -> None:
-    """Raises CheckFailed with what does not keep its budget."""
+    """Raise CheckFailed with everything that misses its budget."""
     from onnxcost.render.budget import failure_text
 
     if found := [text for assessment in assessments for text in failure_text(assessment)]:

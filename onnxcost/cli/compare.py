@@ -1,4 +1,4 @@
-"""``onnxcost compare A B …``: models side by side, why they differ, and limits on what may grow."""
+"""``onnxcost compare A B …``: models side by side, why they differ, and limits on growth."""
 
 from __future__ import annotations
 
@@ -34,17 +34,16 @@ if TYPE_CHECKING:
     from onnxcost.comparison.differences import Differences
     from onnxcost.comparison.gate import Limit
     from onnxcost.measurement import Settings
-    from onnxcost.render.layout import Line, Screen
     from onnxcost.spec import ModelSpec
 
 
 ADVISED = ("load", "threads", "cores", "few-runs")
-"""The kinds of advice that matter where models are held against each other."""
+"""The kinds of advice that matter for a comparison."""
 WIDE_INTERVAL = 0.1
 
 
 class Run(NamedTuple):
-    """What came of running the models: ``agreements`` are by label, ``code`` the exit code of what ended it early, else 0."""
+    """The results of running the models: ``agreements`` are by label; ``code`` is the exit code if it ended early, else 0."""
 
     timings: Timings
     agreements: Mapping[str, Agreement]
@@ -52,7 +51,7 @@ class Run(NamedTuple):
 
 
 def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run) -> list[Notice]:
-    """What keeps the figures from being exact, or from being compared."""
+    """What keeps the figures from being exact or comparable."""
     from onnxcost.comparison.gate import find_bounded
     from onnxcost.comparison.saved import differing_conditions
 
@@ -67,9 +66,12 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
     found = [
         *(Notice("note", f"{labels}: {text}") for text, labels in noted),
         *(Notice("note", text) for text in run.timings.notes),
-        *(Notice("warning", f"the latencies are not of the same conditions: {condition}") for condition in conditions),
         *(
-            Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, no exact number")
+            Notice("warning", f"the latencies were measured under different conditions: {condition}")
+            for condition in conditions
+        ),
+        *(
+            Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, not exact")
             for metric, label in find_bounded(comparison, gate)
         ),
         *(Notice("advice", f"{', '.join(texts)}: {next(iter(texts.values()))}") for texts in advice.values()),
@@ -81,16 +83,16 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
     return found
 
 
-def _by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Each text once, with the labels of all that it is said of."""
+def _by_text(labeled: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each text once, with the labels of all models that have it."""
     found: dict[str, list[str]] = {}
-    for label, text in said:
+    for label, text in labeled:
         found.setdefault(text, []).append(label)
     return [(text, ", ".join(labels)) for text, labels in found.items()]
 
 
 def end_comparison(comparison: Comparison, gate: Sequence[Limit], max_difference: float | None, run: Run, first: str) -> int:
-    """Says what failed, and returns the exit code: an interrupt comes first, then a check, bad input, a missing measurement."""
+    """Print the failures and return the exit code: of an interrupt first, then a check, bad input, a failed measurement."""
     failures = [*_check_read(comparison, first)]
     if run.code != INTERRUPTED:
         failures += [] if run.code else _check_runs(run)
@@ -108,8 +110,8 @@ def _check_read(comparison: Comparison, first: str) -> Iterable[OnnxCostError]:
         many = len(comparison.broken) + len(comparison.candidates)
         labels = ", ".join(each.label for each in comparison.broken)
         baseline = comparison.baseline.label
-        stand_in = "" if baseline == first else f"; in the first one's place is {baseline}"
-        yield InputError(f"{len(comparison.broken)} of {many} models could not be compared: {labels}{stand_in}")
+        instead = "" if baseline == first else f"; the others are compared with {baseline}"
+        yield InputError(f"{len(comparison.broken)} of {many} models could not be compared: {labels}{instead}")
 
 
 def _check_runs(run: Run) -> Iterable[OnnxCostError]:
@@ -124,7 +126,7 @@ def _check_runs(run: Run) -> Iterable[OnnxCostError]:
 
 
 def _check_limits(comparison: Comparison, gate: Sequence[Limit], run: Run) -> Iterable[OnnxCostError]:
-    """What is over its limit, and what could not be held against it."""
+    """What exceeds its limit, and what could not be checked."""
     from onnxcost.comparison.candidates import METRICS
     from onnxcost.comparison.gate import find_excesses, find_unchecked
     from onnxcost.render.comparison import growth_text
@@ -157,16 +159,16 @@ def _check_outputs(agreements: Mapping[str, Agreement], limit: float | None) -> 
 
 HELP = """Compare models: what each costs, how fast it is, which is the best, and why the others differ from the first.
 
-A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report that was saved as JSON with
-'onnxcost MODEL -o cost.json'; all may be mixed.
+A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report saved as JSON with
+'onnxcost MODEL -o cost.json', in any mix.
 
-Timing is interleaved (A B C A B C ...), so that all models meet the same machine. Of each the ratio of its latency to the
-first one's is given with its 95 % confidence interval; no difference is seen where that has 1 in it. It takes in that two
-processes of one model differ by up to 0.5 %. A saved report keeps the latency that it was saved with.
+Timing is interleaved (A B C A B C ...), so that all models run under the same conditions. For each model, the ratio of its
+latency to the first one's is given with its 95 % confidence interval, which allows for differences of up to 0.5 % between two
+processes of the same model; an interval that contains 1 means no difference was found. A saved report keeps its latency.
 
-With --check-outputs all models are run on the same inputs. Inputs and outputs are matched by name, else by position, type
-and shape; NCHW is transposed to NHWC and back. An output's relative difference is the largest difference between two elements,
-divided by the largest magnitude in the first model's output.
+With --check-outputs, all models are run on the same inputs. Inputs and outputs are matched by name, otherwise by position,
+type and shape; NCHW is transposed to NHWC and back. An output's relative difference is the largest difference between two
+elements, divided by the largest magnitude in the first model's output.
 
 \b
 Examples:
@@ -184,9 +186,11 @@ MOST_EXPLAINED = 4
 @click.command(help=HELP, cls=MeasuringCommand)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @common_options
-@click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to explain differences in.")
+@click.option(
+    "--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to count when explaining differences."
+)
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
-@click.option("--pareto", metavar=METRICS_LIST, help="Mark the models that no other beats in all of these metrics.")
+@click.option("--pareto", metavar=METRICS_LIST, help="Mark the models that no other model beats in all these metrics.")
 @click.option(
     "--explain/--no-explain",
     default=None,
@@ -199,15 +203,15 @@ MOST_EXPLAINED = 4
     metavar=LIMIT,
     help="Exit with 1 if a metric is more than LIMIT above the first model's: 1%, 1MiB, 2ms, 0; repeatable.",
 )
-@click.option("--check-outputs", "checks", is_flag=True, help="Run all on the same inputs, and compare their outputs.")
+@click.option("--check-outputs", "checks", is_flag=True, help="Run all models on the same inputs, and compare their outputs.")
 @click.option(
     "--max-difference",
     type=options.Number(),
     metavar="X",
-    help="Exit with 1 if an output's relative difference is above X, such as 1e-3; checks the outputs.",
+    help="Exit with 1 if an output's relative difference is above X, such as 1e-3; implies --check-outputs.",
 )
 @output_options
-@click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are checked if that is asked for.")
+@click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are still checked on request.")
 @message_options("Print no warnings, assumptions and advice on stderr.")
 @measuring_options("batches", "concurrency")
 def compare(
@@ -255,7 +259,7 @@ def compare(
 
 
 def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *, times: bool, checks: bool) -> Run:
-    """The models run with a progress bar on stderr. What was found before Ctrl-C stands."""
+    """Run the models with a progress bar on stderr. Results from before Ctrl-C are kept."""
     timings = mark_untimed(results, "interrupted") if times else Timings()
     agreements: Mapping[str, Agreement] = {}
     with catch_failure("not measured") as ended, progress_on(sys.stderr) as shown:
@@ -265,26 +269,11 @@ def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *,
 
 
 def _document(comparison: Comparison, differences: Sequence[Differences]) -> Document:
-    """The comparison in every format; a format's renderer is imported when it is asked for."""
+    from onnxcost.render import comparison as formats
 
-    def table(screen: Screen) -> list[Line]:
-        from onnxcost.render.comparison import comparison_lines
-
-        return comparison_lines(comparison, differences, screen)
-
-    def json() -> str:
-        from onnxcost.render.comparison import comparison_json
-
-        return comparison_json(comparison, differences)
-
-    def csv() -> str:
-        from onnxcost.render.comparison import comparison_csv
-
-        return comparison_csv(comparison)
-
-    def markdown() -> str:
-        from onnxcost.render.comparison import comparison_markdown
-
-        return comparison_markdown(comparison, differences)
-
-    return Document(table, json, csv, markdown)
+    return Document(
+        table=lambda screen: formats.comparison_lines(comparison, differences, screen),
+        json=lambda: formats.comparison_json(comparison, differences),
+        csv=lambda: formats.comparison_csv(comparison),
+        markdown=lambda: formats.comparison_markdown(comparison, differences),
+    )

@@ -1,4 +1,4 @@
-"""``onnxcost devices``: the catalogue of devices; ``onnxcost devices calibrate``: the speed of this machine, as a file."""
+"""``onnxcost devices``: the catalog of devices; ``onnxcost devices calibrate``: the speed of this machine, as a file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from onnxcost.hardware.device import Device
 
 
-CALIBRATE_HELP = """Measure this machine in a minute: small models timed through onnxruntime, with one thread and with all.
+CALIBRATE_HELP = """Measure this machine in a minute, with small models run by onnxruntime on one thread and on all.
 
-The file says how fast each kind of kernel runs, over sizes, and names the machine. With it `onnxcost budget` predicts the
-latency of a model here without running it.
+The file has the speed of each kind of kernel at several sizes, and names the machine. With it, `onnxcost budget` predicts the
+latency of a model on this machine without running it.
 
 \b
 Examples:
@@ -32,14 +32,14 @@ Examples:
   onnxcost budget model.onnx --device-file here.toml --fps 30
 """
 NOISY = 1.1
-"""From here on the machine was too busy for its times to be trusted."""
+"""From this ratio on, the machine was too busy for its times to be trusted."""
 
 
 @click.command("calibrate", help=CALIBRATE_HELP)
 @click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write.")
-@click.option("--name", default="", metavar="NAME", help="What to call the machine.  [default: after its processor]")
-@click.option("--provider", default="cpu", metavar="NAME", help="What runs the models: cpu, cuda, …  [default: cpu]")
-@click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number; repeatable.")
+@click.option("--name", default="", metavar="NAME", help="Name of the machine.  [default: after its processor]")
+@click.option("--provider", default="cpu", metavar="NAME", help="Execution provider: cpu, cuda, …  [default: cpu]")
+@click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number of threads; repeatable.")
 def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> None:
     """Parse, call, write."""
     from onnxcost.hardware.calibration.file import dumps
@@ -54,24 +54,24 @@ def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -
     if found.noise > NOISY:
         say(
             "warning",
-            f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again when it is quiet",
+            f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",
         )
 
 
 class DevicesCommand(click.Command):
-    """The command ``devices``, which takes words; with ``calibrate`` as the first it is that command."""
+    """The command ``devices``, which takes words; if ``calibrate`` is the first, that command runs."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """That of ``calibrate`` where it is asked for."""
+        """The context, of ``calibrate`` if that is the first word."""
         if args[:1] == [calibrate.name]:
             return calibrate.make_context(f"{info_name} {calibrate.name}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
-HELP = """List devices: dense peak rates, bandwidth, memory, power, price. A NAME shows one with the source of every figure;
-any other WORD lists the devices that have it in their name, title, vendor or kind.
+HELP = """List devices: dense peak rates, bandwidth, memory, power, price. A NAME shows one device, with the source of each
+figure; any other WORD lists the devices with that word in their name, title, vendor or kind.
 
 \b
 Examples:
@@ -83,7 +83,7 @@ Examples:
   onnxcost devices calibrate -o here.toml    measure this machine
 
 \b
-A file for --device-file, at the least (what else it can say, the files in onnxcost/hardware/catalogue show):
+The smallest file for --device-file (for all keys, see the files in onnxcost/hardware/catalogue):
   name = "my-board"
   kind = "board"
   memory = "4 GiB"
@@ -108,7 +108,7 @@ def devices(
 
 
 def _find_devices(words: Sequence[str], files: Sequence[str]) -> list[Device]:
-    """The devices that the words name, with what they change of them; none unless all of them are names."""
+    """The devices that the words name, with the changes in the words; none unless all words are names."""
     from onnxcost.hardware import catalogue
 
     names = catalogue.devices(files)
@@ -117,7 +117,7 @@ def _find_devices(words: Sequence[str], files: Sequence[str]) -> list[Device]:
 
 
 def _match_devices(words: Sequence[str], kinds: Sequence[str], files: Sequence[str]) -> list[Device]:
-    """The devices of the kinds that have all the words somewhere; raises InputError where there are none."""
+    """The devices of the kinds that match all words; raises InputError if there are none."""
     from onnxcost.hardware import catalogue
     from onnxcost.hardware.catalogue import suggest
 

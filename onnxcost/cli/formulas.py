@@ -10,7 +10,7 @@ from onnxcost.cli.output import Document, choose_format, deliver, output_options
 from onnxcost.errors import InputError
 from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_json, formulas_lines, formulas_markdown
 
-HELP = """Show how each OPERATOR is counted (all of them without one): maths, MACs, FLOPs, and the classic convention.
+HELP = """Show how each OPERATOR is counted: its math, MACs, FLOPs, and the classic convention. Without one, all are shown.
 
 \b
 Examples:
@@ -50,11 +50,11 @@ def _all() -> dict[str, FormulaText]:
 
 
 def _find_formula(name: str, texts: dict[str, FormulaText]) -> FormulaText:
-    """The operator of that name in any case; raises InputError with the nearest there is."""
+    """The formula of the operator, in any case; raises InputError with the closest names."""
     by_lower = {operator.lower(): operator for operator in texts}
     operator = name if name in texts else by_lower.get(name.lower())
     if operator is not None:
         return texts[operator]
     near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, 3)]
-    hint = f"; is {' or '.join(near)} meant?" if near else ": 'onnxcost formulas' lists those there are"
+    hint = f"; did you mean {' or '.join(near)}?" if near else ": 'onnxcost formulas' lists all"
     raise InputError(f"there is no formula for '{name}'{hint}")

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from onnxcost.spec import ModelSpec
 
 
-HELP = """Run MODEL with onnxruntime, in a process of its own, and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a
-file, or - for standard input.
+HELP = """Run MODEL with onnxruntime in a separate process and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a file,
+or - for standard input.
 
-Runs are timed when they have become stable, for two seconds and ten runs at least. Inputs that no --input gives are synthetic.
+Timing starts when runs are stable, and lasts at least two seconds and ten runs. Inputs without --input are synthetic.
 
---format json has all samples, csv a line for each run (with --batches for each batch), table and markdown what a person reads.
+--format json has all samples; csv has a line for each run (with --batches, for each batch size); table and markdown are
+summaries.
 
 \b
 Examples:
@@ -68,19 +69,12 @@ def measure(
 
 
 def _document(report: CostReport, outcome: Outcome) -> Document:
-    def json() -> str:
-        from onnxcost.render.measurement import measurement_json
+    from onnxcost.render.formats import header_markdown
+    from onnxcost.render.measurement import batches_csv, measurement_json, samples_csv
 
-        return measurement_json(report.graph, *outcome.for_json())
-
-    def csv() -> str:
-        from onnxcost.render.measurement import batches_csv, samples_csv
-
-        return batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0])
-
-    def markdown() -> str:
-        from onnxcost.render.formats import header_markdown
-
-        return header_markdown(report) + outcome.markdown(report)
-
-    return Document(lambda screen: [*header(report, screen), (), *outcome.lines(report, screen)], json, csv, markdown)
+    return Document(
+        table=lambda screen: [*header(report, screen), (), *outcome.lines(report, screen)],
+        json=lambda: measurement_json(report.graph, *outcome.for_json()),
+        csv=lambda: batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0]),
+        markdown=lambda: header_markdown(report) + outcome.markdown(report),
+    )

@@ -1,4 +1,4 @@
-"""Options that several commands share: the model and its inputs, how it is run, and how their texts are parsed."""
+"""Options that several commands share: the model and its inputs, and how it is run; and the parsing of their texts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
-MANY = "'onnxcost scan', a row for each, and 'onnxcost compare'"
+MANY = "'onnxcost scan' (a row for each) or 'onnxcost compare'"
 SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 
 MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.argument("model"),
-    # What the usage line does not show: to say which commands take many models.
+    # Not in the usage line: with a second model, the error names the commands that take several.
     click.argument("others", nargs=-1, metavar=""),
     click.option(
         "--shape",
@@ -48,14 +48,16 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
         "values",
         multiple=True,
         metavar=VALUE,
-        help="Fix an input's value where it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
+        help="Fix an input's value if it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
     ),
-    click.option("--trips", multiple=True, metavar=TRIPS, help="Say how often a Loop runs, by its name; repeatable."),
+    click.option(
+        "--trips", multiple=True, metavar=TRIPS, help="Fix the number of iterations of a Loop by its name; repeatable."
+    ),
     click.option(
         "--formulas",
         metavar="FILE.py",
-        help="Count more operators: the table FORMULAS of a Python file, which is executed. So are installed packages that "
-        "register formulas, for operators that onnxcost does not know.",
+        help="Count more operators, with the table FORMULAS of a Python file, which is executed. Installed packages that "
+        "register formulas are also executed, for operators that onnxcost does not know.",
     ),
 )
 
@@ -65,15 +67,15 @@ COMMON_OPTIONS: tuple[Decorator, ...] = (
     click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it."),
     click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it."),
 )
-"""For commands that take several models."""
+"""Options of commands that take several models."""
 
 
 def model_options(command: Command) -> Command:
-    """MODEL_OPTIONS; the command gets them as ``spec`` and ``formulas``."""
+    """Add MODEL_OPTIONS; the command gets them as ``spec`` and ``formulas``."""
 
     def with_model(*, model: str, others: tuple[str, ...], formulas: str | None, **given: Any) -> Any:
         if others:
-            raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for many there are {MANY}")
+            raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for several, use {MANY}")
         spec = take_spec(given, read_source(model))
         return command(spec=spec, formulas=load_formulas(formulas), **given)
 
@@ -81,7 +83,7 @@ def model_options(command: Command) -> Command:
 
 
 def common_options(command: Command) -> Command:
-    """COMMON_OPTIONS; the command gets them as ``spec``, without a source."""
+    """Add COMMON_OPTIONS; the command gets them as ``spec``, without a source."""
 
     def with_common(**given: Any) -> Any:
         spec = take_spec(given, None)
@@ -91,8 +93,8 @@ def common_options(command: Command) -> Command:
 
 
 def take_spec(given: dict[str, Any], source: str | bytes | None) -> ModelSpec:
-    """The spec that the options in ``given`` make, which are taken out of it. Raises InputError for what cannot be parsed, and
-    for a shape without a name that fits no input of the source, or several.
+    """A spec from the options in ``given``, which are removed from it. Raises InputError for what cannot be parsed, and for a
+    shape without a name that fits no input of the source, or several.
     """
     shapes = parse_shapes(given.pop("shapes"))
     return ModelSpec(
@@ -112,7 +114,7 @@ def with_options(options: Iterable[Decorator], command: Command) -> Command:
 
 
 def load_formulas(path: str | None) -> FormulaTable | None:
-    """The formulas of the file and all others; None where no file was given."""
+    """The formulas of the file and all others; None without a file."""
     if not path:
         return None
     from onnxcost.formulas import FORMULAS
@@ -122,9 +124,9 @@ def load_formulas(path: str | None) -> FormulaTable | None:
 
 
 def read_source(model: str) -> str | bytes:
-    """The model's path; its bytes where it comes through a pipe, which can be read only once.
+    """The model's path; for a pipe its bytes, as it can be read only once.
 
-    Raises InputError for a model that is not there.
+    Raises InputError for a model that does not exist.
     """
     from onnxcost.frontend.byte_source import read_stream
 
@@ -145,7 +147,7 @@ T = TypeVar("T")
 
 
 class Whole(click.IntRange):
-    """A whole number in ASCII digits: click's own takes "1_000" and the digits of every script."""
+    """A whole number in ASCII digits: click's own type accepts "1_000" and the digits of every script."""
 
     def __init__(self, least: int, most: int = MOST_WHOLE) -> None:
         super().__init__(least, most)
@@ -158,7 +160,7 @@ class Whole(click.IntRange):
 
 
 class Number(click.FloatRange):
-    """A finite number: click's own takes "nan", for which no comparison holds, "inf" and "1_000"."""
+    """A finite number: click's own type accepts "nan", which no range check stops, "inf" and "1_000"."""
 
     def __init__(self, *, above: float | None = None, most: float | None = None) -> None:
         super().__init__(0 if above is None else above, most, min_open=above is not None)
@@ -174,13 +176,13 @@ class Number(click.FloatRange):
 
 
 SECONDS = 10**9
-"""The longest that can be asked for: clocks and locks take no more."""
+"""The longest time that an option accepts: clocks and locks have limits."""
 AT_ONCE = 4096
-"""The most threads or processes that can be asked for."""
+"""The most threads or processes that an option accepts."""
 
 
 def parse_pairs(option: str, example: str, given: Iterable[str], parse: Callable[[str], T]) -> dict[str, T]:
-    """``NAME=TEXT`` arguments by name. Raises InputError for one that is no pair, that does not parse, or that comes twice."""
+    """``NAME=TEXT`` arguments by name. Raises InputError for one that is no pair, cannot be parsed, or repeats a name."""
     found: dict[str, T] = {}
     for argument in given:
         name, equals, text = argument.rpartition("=")
@@ -218,19 +220,19 @@ def _name_shapes(source: str | bytes, shapes: Mapping[str, tuple[int, ...]]) -> 
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """``1x3x224x224`` or ``1,3,224,224``; nothing is the shape of a scalar."""
+    """The shape in ``1x3x224x224`` or ``1,3,224,224``; an empty text is the shape of a scalar."""
     return tuple(map(parse_size, re.split("[x×,*]", text))) if text else ()
 
 
 def parse_size(text: str) -> int:
-    """A dim: digits alone, so neither negative nor ``1_000`` nor ``1e3``."""
+    """A dim: digits only, so neither negative nor ``1_000`` nor ``1e3``."""
     if not is_whole(text.strip()):
         raise ValueError("a dim is a whole number, 0 or more and below 2^63" if text else "a dim is missing")
     return int(text)
 
 
 def parse_value(text: str) -> Any:
-    """A number, a comma list of them, or the array in a .npy file."""
+    """A number, a list of numbers separated by commas, or the array in a .npy file."""
     if text.lower().endswith(".npy"):
         return load_array(text, "")
     return [_number(part) for part in text.rstrip(",").split(",")] if "," in text else _number(text)
@@ -245,9 +247,9 @@ def _number(text: str) -> bool | int | float:
 
 
 def check_path(path: str, commands: Iterable[str]) -> str:
-    """The path, if something is there, be it a link that leads nowhere.
+    """The path, if it exists, even as a broken link.
 
-    Raises InputError with the command or the file that was probably meant.
+    Raises InputError for one that does not, with the command or the file that was probably meant.
     """
     place = Path(path)
     try:
@@ -259,9 +261,9 @@ def check_path(path: str, commands: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     if command := get_close_matches(path, list(commands), 1):
-        raise InputError(f"'{path}' is neither a file nor a command; is the command '{command[0]}' meant?")
+        raise InputError(f"'{path}' is neither a file nor a command; did you mean the command '{command[0]}'?")
     nearest = get_close_matches(str(place), beside, 1)
-    raise InputError(f"there is no file '{path}'" + (f"; is '{nearest[0]}' meant?" if nearest else ""))
+    raise InputError(f"there is no file '{path}'" + (f"; did you mean '{nearest[0]}'?" if nearest else ""))
 
 
 OPTION, BATCHES = "KEY=VALUE", "1,2,4,8"
@@ -270,14 +272,14 @@ OPTIMIZATIONS = ("none", "basic", "extended", "all")
 
 
 class MeasuringOption(click.Option):
-    """An option that ``--help`` lists apart, under "Measuring"."""
+    """An option that ``--help`` lists under "Measuring"."""
 
 
 class MeasuringCommand(click.Command):
-    """A command whose ``--help`` has a heading of its own for the options that say how the model is run."""
+    """A command whose ``--help`` has a separate heading for the options on how the model is run."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Both lists."""
+        """Write both lists."""
         for heading, is_measuring in (("Options", False), ("Measuring", True)):
             options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
             of_it = [option for option in options if isinstance(option, MeasuringOption) == is_measuring]
@@ -296,37 +298,33 @@ MEASURING_OPTIONS: Mapping[str, Decorator] = {
         "--provider", default=DEFAULT_PROVIDER, metavar="NAME", help="cpu, cuda, tensorrt, openvino, …  [default: cpu]"
     ),
     "provider_options": _option(
-        "--provider-option", "provider_options", multiple=True, metavar=OPTION, help="An option of the provider's; repeatable."
+        "--provider-option", "provider_options", multiple=True, metavar=OPTION, help="An option of the provider; repeatable."
     ),
     "threads": _option(
-        "--threads", type=Whole(1, AT_ONCE), metavar="N", help="Threads inside an operator.  [default: one a core]"
+        "--threads", type=Whole(1, AT_ONCE), metavar="N", help="Threads within an operator.  [default: one per core]"
     ),
     "inter_threads": _option(
-        "--inter-threads", type=Whole(1, AT_ONCE), metavar="N", help="Operators side by side.  [default: 1]"
+        "--inter-threads", type=Whole(1, AT_ONCE), metavar="N", help="Operators run in parallel.  [default: 1]"
     ),
     "optimization": _option(
         "--optimization", type=click.Choice(OPTIMIZATIONS), default="all", help="How far to optimize the graph.  [default: all]"
     ),
-    "runs": _option(
-        "--runs", type=Whole(1, MOST_RUNS), metavar="N", help="Time N runs.  [default: 10 at least, for 2 seconds]"
-    ),
-    "seconds": _option("--seconds", type=Number(most=SECONDS), metavar="S", help="Time runs for S seconds at least."),
-    "warmup": _option("--warmup", type=Whole(0, MOST_RUNS), metavar="N", help="Runs before.  [default: until stable]"),
+    "runs": _option("--runs", type=Whole(1, MOST_RUNS), metavar="N", help="Time N runs.  [default: 2 seconds, at least 10]"),
+    "seconds": _option("--seconds", type=Number(most=SECONDS), metavar="S", help="Time runs for at least S seconds."),
+    "warmup": _option("--warmup", type=Whole(0, MOST_RUNS), metavar="N", help="Runs before timing.  [default: until stable]"),
     "timeout": _option("--timeout", type=Number(above=0, most=SECONDS), metavar="S", help="Give up after S seconds."),
-    "concurrency": _option(
-        "--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run in N streams side by side."
-    ),
+    "concurrency": _option("--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run N streams in parallel."),
     "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the synthetic inputs."),
     "inputs": _option(
         "--input",
         "inputs",
         multiple=True,
         metavar="NAME=FILE",
-        help="Feed a .npy or .npz file; repeatable: several of one name take turns. An .npz of all inputs needs no NAME.",
+        help="Feed a .npy or .npz file; repeatable: files of one NAME are cycled. An .npz of all inputs needs no NAME.",
     ),
-    "batches": _option("--batches", metavar=BATCHES, help="Measure at each of these batch sizes."),
+    "batches": _option("--batches", metavar=BATCHES, help="Measure each of these batch sizes."),
 }
-"""By the name of the parameter; those that are fields of Settings have the field's name."""
+"""By the name of the parameter, which is the field's name for fields of Settings."""
 
 
 class Measuring(NamedTuple):
@@ -336,14 +334,14 @@ class Measuring(NamedTuple):
     batches: tuple[int, ...] = ()
 
     def settings(self) -> Settings:
-        """Made when it is needed, as its module is."""
+        """The settings, made on demand so that their module is imported late."""
         from onnxcost.measurement import Settings
 
         return Settings(**self.changes)
 
 
 def measuring_options(*without: str) -> Decorator:
-    """MEASURING_OPTIONS, save some; the command gets them as ``measuring``, and the input files in its ``spec``."""
+    """Add MEASURING_OPTIONS but for some; the command gets them as ``measuring``, and input files in its ``spec``."""
     options = {name: option for name, option in MEASURING_OPTIONS.items() if name not in without}
 
     def decorated(command: Command) -> Command:
@@ -382,9 +380,9 @@ def _batches(given: str | None) -> tuple[int, ...]:
 
 
 def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
-    """The models in the order in which they are given; what a folder or a pattern finds again is left out.
+    """The models in the given order, without those that a folder or a pattern finds again.
 
-    Raises InputError for what is not there, and for a folder or a pattern that finds nothing.
+    Raises InputError for a path that does not exist, and for a folder or a pattern without models.
     """
     from onnxcost.comparison.api import LabeledSource
     from onnxcost.comparison.candidates import label_paths
@@ -393,7 +391,7 @@ def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
     known: set[str] = set()
     for argument in given:
         found = _expand(argument)
-        # Not Path.resolve: a link to itself is an error to it.
+        # Not Path.resolve, which fails for a link to itself.
         paths += found if found == [argument] else [path for path in found if os.path.realpath(path) not in known]
         known.update(map(os.path.realpath, found))
     return [LabeledSource(label, path) for label, path in zip(label_paths(paths), paths, strict=True)]
@@ -409,14 +407,14 @@ def _expand(argument: str) -> list[str]:
             raise InputError(f"there is no file '{argument}'")
         return found
     if argument == "-" or is_pipe(argument):
-        raise InputError(f"'{argument}' can be read only once: write the model to a file first, or give it to 'onnxcost' alone")
+        raise InputError(f"'{argument}' can be read only once: write the model to a file first, or pass it to 'onnxcost' alone")
     group = click.get_current_context().find_root().command
     commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
     return [check_path(argument, commands)]
 
 
 def _matching(pattern: str) -> Iterator[str]:
-    """What the pattern finds. ``**`` enters no linked directories, as in bash and in ``models_in``: a link may lead back."""
+    """The paths that match. ``**`` follows no links to directories, as in bash and ``models_in``: they may form a loop."""
     before, *after = re.split(r"(?:(?<=/)|^)(?:\*\*/+)*\*\*(?:/+|$)", pattern, maxsplit=1)
     if not after:
         yield from glob(pattern)  # noqa: PTH207  # takes any path

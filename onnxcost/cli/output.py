@@ -1,4 +1,4 @@
-"""Where results go: which format, to stdout or, whole or not at all, to a file."""
+"""Writes results in a format, to stdout or, completely or not at all, to a file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from onnxcost.files import replace_file
 from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
 
 FORMATS = ("table", "json", "csv", "markdown")
-FORMAT_HELP = "How to print the result. In CSV a text that a spreadsheet would run gets a leading '.  [default: table]"
+FORMAT_HELP = "Output format. In CSV, a text that a spreadsheet would execute gets a leading '.  [default: table]"
 SUFFIXES: Mapping[str, str] = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown"}
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Document(NamedTuple):
-    """A result in every format, each made only when it is asked for."""
+    """A result in every format, each made on demand."""
 
     table: Callable[[Screen], list[Line]]
     json: Callable[[], str]
@@ -31,12 +31,12 @@ class Document(NamedTuple):
 
 
 def output_options(command: Command) -> Command:
-    """``--format`` and ``-o``, which every command that prints a table takes."""
+    """Add ``--format`` and ``-o``."""
     command = click.option(
         "-o",
         "--output",
         metavar="FILE",
-        help="Write to FILE; its suffix (.txt .json .csv .md) chooses the format without --format.",
+        help="Write to FILE; without --format, its suffix (.txt .json .csv .md) sets the format.",
     )(command)
     return click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP)(command)
 
@@ -54,30 +54,30 @@ def message_options(quiet: str) -> Callable[[Command], Command]:
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
-    """The format asked for, or that of the file's suffix; raises InputError for a suffix that has none."""
+    """The given format, or that of the file's suffix; raises InputError for a suffix without a format."""
     if format_ is not None:
         return format_
     if output is None or output == "-":
         return "table"
     suffix = Path(output).suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"'{output}' does not tell its format: end it in {', '.join(SUFFIXES)} or give --format")
+        raise InputError(f"'{output}' has no suffix of a format: use {', '.join(SUFFIXES)}, or give --format")
     return SUFFIXES[suffix]
 
 
 def is_screen(format_: str, output: str | None) -> bool:
-    """Whether somebody may be watching as the result comes: a table on stdout."""
+    """Whether the result is a table on stdout, which is printed as it becomes known."""
     return format_ == "table" and output in (None, "-")
 
 
 def check_folder(output: str | None) -> None:
-    """Raises InputError for a file in no folder, before work is done that could not be kept."""
+    """Raises InputError for a file whose folder does not exist, before the work is done."""
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise InputError(f"cannot write '{output}': No such file or directory")
 
 
 def deliver(document: Document, format_: str, output: str | None) -> None:
-    """Write the document in the format to the file, or to stdout where there is none."""
+    """Write the document in the format to the file, or to stdout without one."""
     if output is not None and output != "-":
         text = text_of(document.table(detect_screen(None))) if format_ == "table" else getattr(document, format_)()
         replace_file(Path(output), text.encode(errors="replace"))
@@ -96,7 +96,7 @@ def show(table: Callable[[Screen], list[Line]]) -> int:
 
 
 def stream(texts: Iterable[str]) -> None:
-    """Print the texts on stdout, each as it comes, until its reader has seen enough."""
+    """Print the texts on stdout, each as it comes, until the reader closes it."""
 
     def write_texts(stream: TextIO) -> None:
         for text in texts:
@@ -108,16 +108,12 @@ def stream(texts: Iterable[str]) -> None:
 
 def _print(to: Callable[[TextIO], object]) -> None:
     stream = sys.stdout
-    try:
-        to(_replace_unencodable(stream))
-        stream.flush()
-    except BrokenPipeError:
-        # The reader has seen enough (| head). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _replace_unencodable(stream: TextIO) -> TextIO:
-    """The stream, writing ``?`` for what its encoding lacks: a name inside a model must not end the command."""
+    # A name in a model that the encoding lacks must not end the command: "?" is written for it.
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
-    return stream
+    try:
+        to(stream)
+        stream.flush()
+    except BrokenPipeError:
+        # The reader has closed the pipe (| head). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""``onnxcost profile MODEL``: time, work and traffic, node by node, of the graph that onnxruntime really runs."""
+"""``onnxcost profile MODEL``: time, work and traffic, node by node, of the graph that onnxruntime executes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 HELP = """Run MODEL with onnxruntime's profiler: the time and share of each node, its achieved FLOP/s and bytes per second.
 MODEL is a file, or - for standard input.
 
-The nodes are those of the graph that onnxruntime makes of the model (fused, folded, in another layout), and that same graph is
-counted. Profiling slows a model down: it is measured without, too, and the difference is shown.
+The nodes, and their counts, are those of the graph that onnxruntime executes: optimized, with fused and folded nodes and
+possibly other layouts. Profiling slows a model down, so it is also measured without the profiler, and the difference is shown.
 
 \b
 Examples:
@@ -84,7 +84,7 @@ def profile(
 
 
 def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> ProfileView:
-    """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
+    """What to show. CSV, which is for other programs, has all nodes in order of execution by default."""
     from onnxcost.render.profile import ProfileView
 
     if format_ == "csv":

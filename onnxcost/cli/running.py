@@ -1,4 +1,4 @@
-"""Runs a model for a command, and keeps what came of it, failure and Ctrl-C included."""
+"""Runs a model for a command; failures and Ctrl-C are part of the outcome."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """What was measured, of a series at each of the batch sizes, and why not (all of it): ``status`` "skipped" or "failed".
+    """What was measured, for a series at each batch size. ``reason`` says why it is incomplete.
 
-    ``code`` is what the command ends with for that.
+    ``status`` is "ok", "skipped" or "failed"; ``code`` is the exit code of the command.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
     code: int = 0
 
     def for_json(self) -> tuple[MeasurementResult | None, tuple[MeasurementResult, ...]]:
-        """The keys ``measurement`` and ``batches`` of the schema."""
+        """The values of the keys ``measurement`` and ``batches`` of the schema."""
         from onnxcost.measurement import Unmeasured
 
         missing = (Unmeasured(self.status, self.reason),) if self.reason else ()
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
         return (None, results) if self.is_series else (results[0], ())
 
     def lines(self, report: CostReport, screen: Screen, is_brief: bool = False) -> list[Line]:
-        """The block for a terminal, and why there is none or not all of it."""
+        """The block for a terminal, with the reason if it is incomplete."""
         from onnxcost.render.formats import space_blocks
         from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
         from onnxcost.render.overview import measured_lines
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
         return space_blocks(blocks)
 
     def markdown(self, report: CostReport) -> str:
-        """The section, and why there is none or not all of it."""
+        """The section of a Markdown document, with the reason if it is incomplete."""
         from onnxcost.render.measurement import batches_markdown, measurement_markdown, not_measured_markdown
 
         sections = [not_measured_markdown(self.reason)] if self.status == "failed" else []
@@ -84,7 +84,7 @@ SKIPPED = Outcome(status="skipped", reason="--no-run was given")
 
 
 def trace_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring) -> tuple[CostReport, Outcome]:
-    """The cost with what data decides as one run shows it; where the model cannot be run, the static cost, and why."""
+    """The cost with the shapes, branches and trips of one run; the static cost, with the reason, if it cannot be run."""
     from onnxcost.estimator import estimate_spec
     from onnxcost.runtime.api import trace_spec
 
@@ -95,17 +95,17 @@ def trace_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measu
 
 
 def header(report: CostReport, screen: Screen) -> list[Line]:
-    """The model, its inputs and outputs, and the dims that it leaves open."""
+    """The model, its inputs and outputs, and its open dims."""
     from onnxcost.render.formats import header_lines
 
     return header_lines(report, screen)
 
 
 def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
-    """Run the model with a progress bar on stderr. Why it cannot be run, or not to the end, is one line there, too."""
+    """Run the model with a progress bar on stderr. The reason for a failure is one line there."""
     from onnxcost.runtime.api import measure_spec, measure_spec_batches
 
-    found: list[Measurement] = []  # what came before a failure stays
+    found: list[Measurement] = []  # results before a failure are kept
     with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
         settings = measuring.settings()
         if measuring.batches:
@@ -119,7 +119,7 @@ def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Mea
 
 
 class End:
-    """Why something ended early, and the exit code of that; "" and 0 where it did not."""
+    """Why something ended early, and the exit code for that; "" and 0 if it did not."""
 
     reason = ""
     code = 0
@@ -127,7 +127,7 @@ class End:
 
 @contextmanager
 def catch_failure(what: str) -> Iterator[End]:
-    """A model that cannot be run, what the system refuses and Ctrl-C end what is inside, not the command: a line says why."""
+    """Catch a model that cannot be run, a refusal of the system, and Ctrl-C: the command continues, and a line says why."""
     end = End()
     try:
         with refusals_of_measuring():

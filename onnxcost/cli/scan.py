@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ from onnxcost.render.units import exact, plural
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
-    from onnxcost.render.layout import Line, Screen
     from onnxcost.runtime.protocol import Progress
     from onnxcost.scanning.results import Scan, Scanned
     from onnxcost.spec import ModelSpec
@@ -45,14 +43,14 @@ REDRAWN_SECONDS = 0.1
 
 
 class ScanProgress:
-    """Puts the results of a scan into ``results`` as they come, by the keys of their paths, and shows how many there are."""
+    """Collects the results of a scan in ``results``, by the keys of their paths, and shows how many there are."""
 
     def __init__(self, models: Mapping[str, LabeledSource], results: dict[str, Scanned], shown: Shown) -> None:
         self._models, self._results, self._shown = models, results, shown
         self._next_drawn = 0.0
 
-    def watched(self, found: Iterable[Scanned]) -> Iterator[Scanned]:
-        """The results."""
+    def collect(self, found: Iterable[Scanned]) -> Iterator[Scanned]:
+        """Pass the results through."""
         from onnxcost.scanning.results import key_of
 
         for result in found:
@@ -62,8 +60,8 @@ class ScanProgress:
                 self._draw(f"{exact(len(self._results))} of {plural(len(self._models), 'model')}")
             yield result
 
-    def running(self, path: str, progress: Progress) -> None:
-        """A model is being measured."""
+    def show_model(self, path: str, progress: Progress) -> None:
+        """Show the progress of a model that is being measured."""
         from onnxcost.scanning.results import key_of
 
         which = f"{exact(len(self._results) + 1)} of {exact(len(self._models))}"
@@ -77,7 +75,7 @@ class ScanProgress:
 
 @contextmanager
 def save_on_interrupt(results: Mapping[str, Scanned], many: int, resume: str | None) -> Iterator[None]:
-    """Where what is inside is interrupted, the results are kept in a file, and the last line on stderr says how to go on."""
+    """On an interrupt, save the results in a file; the last line on stderr says how to continue."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as end:
@@ -89,13 +87,13 @@ def save_on_interrupt(results: Mapping[str, Scanned], many: int, resume: str | N
             if (saved := _save_results(results))
             else ""
         )
-        say("error", f"{done}: {how} goes on from there" if how else done)
-        # Of a KeyboardInterrupt click would make an empty line more.
+        say("error", f"{done}: {how} continues from there" if how else done)
+        # For a KeyboardInterrupt click would print an empty line.
         raise end if isinstance(end, SystemExit) else click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _save_results(results: Mapping[str, Scanned]) -> str:
-    """The path of a file with the results; "" where there are none, or none can be written."""
+    """The path of a new file with the results; "" if there are none, or the file cannot be written."""
     if not results:
         return ""
     try:
@@ -107,7 +105,7 @@ def _save_results(results: Mapping[str, Scanned]) -> str:
 
 
 def warn_of_scan(scan: Scan) -> None:
-    """What was assumed or is synthetic, and how many models have warnings or advice: a line each."""
+    """Print what was assumed, what is synthetic, and how many models have warnings or advice: a line for each."""
     reports = [row.result.report for row in scan.rows if row.result.report]
     measurements = [each["measurement"] for each in reports if each.get("measurement")]
     dims = [dim for each in reports for dim in each["dims"] if dim["source"] == "assumed"]
@@ -118,11 +116,11 @@ def warn_of_scan(scan: Scan) -> None:
         say("note", f"{plural(number, 'model')} timed with random weights, as the file lacks them")
     for key, found in (("warnings", reports), ("advice", measurements)):
         if number := sum(bool(each.get(key)) for each in found):
-            say("note", f"of {plural(number, 'model')} there is more to know: '{key}' in --format json or jsonl")
+            say("note", f"{plural(number, 'model')} with {key}: see '{key}' in --format json or jsonl")
 
 
 def end_scan(scan: Scan, spec: ModelSpec) -> None:
-    """Raises the first of what failed, and says the others: names that no model has, models not counted, models not run."""
+    """Raise the first failure after printing the others: names that no model has, models not counted, models not run."""
     from onnxcost.render.scan import some_labels
 
     many = plural(len(scan.rows), "model")
@@ -158,17 +156,17 @@ def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
             yield InputError(f"{option} {text}: no model that could be counted has it")
 
 
-HELP = """Count many models, several side by side: a row for each.
+HELP = """Count many models, several in parallel: a row for each.
 
-A PATH is a file, a folder (all *.onnx in it and in the folders inside it) or a pattern such as 'v*.onnx'. A model that cannot
-be counted is a row with the reason; when all others are done, the exit code is 2.
+A PATH is a file, a folder (all *.onnx in it and in its subfolders) or a pattern such as 'v*.onnx'. A model that cannot be
+counted gets a row with the reason; the others are counted, and the exit code is 2.
 
-With --resume FILE each result is a JSON line in FILE as soon as it is there. The same command goes on where it was
-interrupted, however that was; later it counts what is new or changed. One scan at a time can use FILE (Windows does not see to
-that). --format jsonl prints the same lines as they come.
+With --resume FILE each result is added to FILE as a JSON line at once. After an interrupt, the same command continues where
+it stopped; later it counts only new and changed models. One scan at a time can use FILE (not enforced on Windows). --format
+jsonl prints the same lines as they come.
 
-With --run the models are run and timed as well, one after the other, so that none disturbs the timing of another. That takes
-some seconds for each; one that cannot be run is counted all the same, and the exit code is 3.
+With --run the models are also run and timed, one after the other, so that none disturbs the timing of another. That takes a
+few seconds for each; one that cannot be run is still counted, and the exit code is 3.
 
 \b
 Examples:
@@ -189,16 +187,16 @@ LINES = "jsonl"
     "--jobs",
     type=options.Whole(1, options.AT_ONCE),
     metavar="N",
-    help="Count N models side by side.  [default: one a core]",
+    help="Count N models in parallel.  [default: one per core]",
 )
-@click.option("--resume", metavar="FILE", help="Keep each result in FILE as it comes, and do not do again what is there.")
+@click.option("--resume", metavar="FILE", help="Add each result to FILE as it comes; skip unchanged models in it.")
 @click.option(
     "--timeout", type=options.Number(above=0, most=options.SECONDS), metavar="S",
     help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
 )  # fmt: skip
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
 @click.option("--format", "format_", type=click.Choice((*FORMATS, LINES)), help=FORMAT_HELP)
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE; its suffix (.txt .json .jsonl .csv .md) tells the format.")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE; its suffix (.txt .json .jsonl .csv .md) sets the format.")
 @click.option("--run/--no-run", default=False, help="Run and time the models, or only count them.  [default: --no-run]")
 @click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
 @measuring_options("batches", "inputs", "timeout")
@@ -232,7 +230,7 @@ def scan(
     streams = chosen == LINES and output in (None, "-")
     results = _results(models, {**given, **how}, streams)
     if len(results) < len(models):
-        return  # the reader of the stream has seen enough
+        return  # the reader of the stream has closed it
     found = build_scan(((source.label, results[key]) for key, source in models.items()), sort)
     if not streams:
         _deliver(found, chosen, output)
@@ -242,7 +240,7 @@ def scan(
 
 
 def _refuse_run_options(run: bool, sort: str | None) -> None:
-    """Raises InputError for an option that would do nothing where nothing is run, and for a metric that there is not."""
+    """Raises InputError for an unknown metric, and without --run for an option that would have no effect."""
     from onnxcost.comparison.candidates import MEASURED, find_metric
 
     if sort is not None:
@@ -250,44 +248,45 @@ def _refuse_run_options(run: bool, sort: str | None) -> None:
     if run:
         return
     if sort in MEASURED:
-        raise InputError(f"--sort {sort} wants --run: that is measured")
+        raise InputError(f"--sort {sort} needs --run: it is measured")
     context = click.get_current_context()
     for option in context.command.params:
         is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if isinstance(option, MeasuringOption) and is_given:
-            raise InputError(f"{option.opts[0]} wants --run: it says how the models are run")
+            raise InputError(f"{option.opts[0]} needs --run: it says how the models are run")
 
 
 def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], streams: bool) -> Mapping[str, Scanned]:
-    """The results by the keys of their paths: all of them, unless they are streamed and nobody reads on."""
+    """The results by the keys of their paths: all of them, unless they are streamed and the reader stops."""
     from onnxcost.scanning.api import scan
 
-    # What one model leaves behind must not stay for all the others.
+    # The garbage of one model must not remain during all the others.
     gc.enable()
     results: dict[str, Scanned] = {}
-    # A stream and a bar on the same terminal would tear each other.
+    # A stream and a progress bar on the same terminal would garble each other.
     bar = nullcontext(Shown(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr, shows_rest=True)
     with save_on_interrupt(results, len(models), arguments["resume"]), bar as shown:
-        watch = ScanProgress(models, results, shown)
-        with closing(scan([source.path for source in models.values()], on_progress=watch.running, **arguments)) as found:
-            watched = watch.watched(found)
+        progress = ScanProgress(models, results, shown)
+        with closing(scan([source.path for source in models.values()], on_progress=progress.show_model, **arguments)) as found:
+            collected = progress.collect(found)
             if streams:
-                stream(result.to_line() for result in watched)
+                stream(result.to_line() for result in collected)
             else:
-                deque(watched, maxlen=0)
+                deque(collected, maxlen=0)
     return results
 
 
 def _deliver(scan: Scan, format_: str, output: str | None) -> None:
-    from onnxcost.render.scan import scan_csv, scan_json, scan_jsonl, scan_lines, scan_markdown
+    from onnxcost.render import scan as formats
 
     if format_ == LINES:
-        assert output is not None  # what is printed was streamed
-        replace_file(Path(output), scan_jsonl(scan).encode())
+        assert output is not None  # on stdout the lines were streamed
+        replace_file(Path(output), formats.scan_jsonl(scan).encode())
         return
-
-    def table(screen: Screen) -> list[Line]:
-        return scan_lines(scan, screen)
-
-    writers = (scan_json, scan_csv, scan_markdown)
-    deliver(Document(table, *(partial(write, scan) for write in writers)), format_, output)
+    document = Document(
+        table=lambda screen: formats.scan_lines(scan, screen),
+        json=lambda: formats.scan_json(scan),
+        csv=lambda: formats.scan_csv(scan),
+        markdown=lambda: formats.scan_markdown(scan),
+    )
+    deliver(document, format_, output)

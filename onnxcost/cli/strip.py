@@ -8,18 +8,18 @@ from onnxcost.cli import options
 from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 
-HELP = """Write the skeleton of MODEL: the same graph without its weights, to share or to keep what it costs.
+HELP = """Write the skeleton of MODEL: the same graph without its weights, to share a model's cost or to archive it.
 
-Of what is left, a few kilobytes as a rule, onnxcost counts the same to the digit. Netron opens it, and `onnxcost measure`
-runs it with random weights in place of the absent ones.
+The skeleton is usually a few kilobytes, and onnxcost counts exactly the same for it. Netron opens it, and `onnxcost measure`
+runs it with random weights in place of the missing ones.
 
-What goes: the data of tensors of more than 1 KiB and of those in other files, strings of more than 1 KiB in attributes, doc
-strings and metadata of graphs, functions, nodes and values (stack traces, paths of source files, names of classes), training
-graphs, and fields that ONNX does not define.
+Removed are: the data of tensors of more than 1 KiB and of those in other files; strings of more than 1 KiB in attributes; doc
+strings and metadata of graphs, functions, nodes and values (stack traces, paths of source files, class names); training
+graphs; and fields that ONNX does not define.
 
-What stays: tensors of up to 1 KiB (biases, scales, shapes) with their data, all attributes with numbers, such as the nodes of
-decision trees and the coefficients of linear models, types and dims. Without --anonymize also all names, shorter strings in
-attributes, and the doc string, the metadata and the producer of the model as a whole.
+Kept are: tensors of up to 1 KiB (biases, scales, shapes) with their data; all attributes with numbers, such as the nodes of
+decision trees and the coefficients of linear models; types and dims. Without --anonymize, also all names, shorter strings in
+attributes, and the doc string, metadata and producer of the model itself.
 
 \b
 Examples:
@@ -34,9 +34,9 @@ Examples:
 @click.option(
     "--anonymize",
     is_flag=True,
-    help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and drop metadata. Texts "
-    "that stay: operators, domains, names of attributes, values that ONNX defines, numbers of modules, and the words that say "
-    "what a dim or an input is for, such as batch or mask.",
+    help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and remove metadata. "
+    "Kept are operators, domains, names of attributes, values that ONNX defines, numbers of modules, and words that tell "
+    "the role of a dim or an input, such as batch or mask.",
 )
 def strip(model: str, output: str, anonymize: bool) -> None:
     """Parse, call, render."""

@@ -1,4 +1,4 @@
-"""How far the outputs of two models are apart that were given the same inputs."""
+"""How much the outputs of two models differ on the same inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 class Fed(NamedTuple):
-    """An input of a model, and the first model's input whose array it was given."""
+    """An input of a model, and the input of the first model whose array it gets."""
 
     name: str
     source: str
@@ -25,11 +25,12 @@ class Fed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutputDifference:
-    """An output of the first model, held against the output ``other`` of another one.
+    """An output of the first model, compared with the output ``other`` of another model.
 
-    ``absolute`` is the largest difference between two elements that are both finite, ``largest`` the largest magnitude of the
-    first model's; both are None where elements are no numbers. Of all ``elements`` ``unequal`` differ; ``not_finite`` are NaN
-    or infinite in both alike, ``apart`` in one of them. ``reason`` says why nothing could be compared.
+    ``absolute`` is the largest difference between two elements that are both finite, ``largest`` the largest magnitude in the
+    first model's output; both are None for elements that are not numbers. Of all ``elements``, ``unequal`` differ;
+    ``not_finite`` are the same NaN or infinity in both outputs, ``apart`` are not finite in one of them or differently in each.
+    ``reason`` says why the outputs could not be compared.
     """
 
     name: str
@@ -52,22 +53,22 @@ class OutputDifference:
         return self.absolute / self.largest if self.largest else inf if self.absolute else 0.0
 
     def is_within(self, limit: float) -> bool:
-        """Whether the relative difference is no more than that; what is no number must be the same."""
+        """Whether the relative difference is at most ``limit``; elements that are not numbers must be equal."""
         if self.reason or self.apart:
             return False
         return not self.unequal if self.relative is None else self.relative <= limit
 
     @property
     def distance(self) -> tuple[bool, float, int]:
-        """To sort by: the larger, the farther apart."""
+        """A sort key: the larger, the more the outputs differ."""
         return bool(self.reason or self.apart), self.relative or 0.0, self.unequal
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A model's outputs beside those of the model ``reference``; ``alone`` are its outputs that have no counterpart there.
+    """A model's outputs compared with those of the model ``reference``.
 
-    ``reason`` says why there are none.
+    ``alone`` are its outputs without a counterpart there. ``reason`` says why no outputs could be compared.
     """
 
     reference: str = ""
@@ -78,11 +79,11 @@ class Agreement:
 
     @property
     def farthest(self) -> OutputDifference | None:
-        """The output that is the farthest apart."""
+        """The output that differs most."""
         return max(self.outputs, key=lambda each: each.distance, default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The key ``outputs`` of a compared model."""
+        """The value of the key ``outputs`` of a compared model."""
         return {
             "reference": self.reference,
             "reason": self.reason or None,
@@ -100,9 +101,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def arrangements(shape: Shape, wanted: Shape) -> list[Shape]:
-    """How the axes of an array can be ordered so that it has the shape that is wanted: as they are, with the channels from the
-    second place to the last (NCHW to NHWC), or from the last to the second.
-    """
+    """The orders of an array's axes that give it the wanted shape: unchanged, NCHW to NHWC, or NHWC to NCHW."""
     rank = len(shape)
     orders = [tuple(range(rank))]
     if rank > 2:
@@ -111,8 +110,9 @@ def arrangements(shape: Shape, wanted: Shape) -> list[Shape]:
 
 
 def counterparts(first: Mapping[str, T], others: Mapping[str, T], fits: Callable[[T, T], bool]) -> dict[str, str]:
-    """What each of the others has for its counterpart among the first: that of its name, else the first one left that fits, in
-    their order. Some may have none.
+    """For each of ``others`` its counterpart in ``first``: the one of its name, otherwise the first remaining one that fits.
+
+    Those without a counterpart are left out.
     """
     found = {name: name for name in others if name in first}
     left = [name for name in first if name not in found]
@@ -125,7 +125,7 @@ def counterparts(first: Mapping[str, T], others: Mapping[str, T], fits: Callable
 
 
 def differences(first: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[Any]]) -> Agreement:
-    """The outputs of the first model, each held against its counterpart: of its name, else by position and shape."""
+    """The outputs of the first model, each compared with its counterpart by name, otherwise by position and shape."""
     found = counterparts(first, others, lambda one, other: bool(arrangements(other.shape, one.shape)))
     unfit = [name for name in others if name not in found]
     found |= dict(zip(unfit, (name for name in first if name not in found.values()), strict=False))
@@ -142,7 +142,7 @@ def differences(first: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[
 
 
 def difference(name: str, other_name: str, first: NDArray[Any], other: NDArray[Any]) -> OutputDifference:
-    """How far two outputs are apart; in the layout that brings them nearer, where two fit."""
+    """How much two outputs differ; if two layouts fit, in the one in which they differ less."""
     reason = _not_comparable(first, other)
     if reason:
         return OutputDifference(name, other_name, first.shape, elements=first.size, reason=reason)
@@ -172,7 +172,7 @@ def _is_text(array: NDArray[Any]) -> bool:
 
 
 def _difference(name: str, other_name: str, first: NDArray[Any], other: NDArray[Any]) -> OutputDifference:
-    """Of two arrays of one shape."""
+    """The difference of two arrays of the same shape."""
     import numpy as np
 
     if _is_text(first):

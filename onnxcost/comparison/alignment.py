@@ -1,6 +1,6 @@
 """Two graphs aligned: first their layers, by order, operator and shape, then the nodes between one layer and the next.
 
-A layer is a node that has MACs. Names are not needed, and a shape is the same in NCHW and in NHWC.
+A layer is a node with MACs. Names do not matter, and a shape in NCHW equals the same shape in NHWC.
 """
 
 from __future__ import annotations
@@ -13,28 +13,31 @@ from onnxcost.comparison.candidates import CostedNode
 from onnxcost.operators.traits import CONVOLUTIONS, PRODUCTS
 
 FAMILIES: Mapping[str, str] = dict.fromkeys(CONVOLUTIONS, "conv") | dict.fromkeys(PRODUCTS, "product")
-"""Operators that do the same work; any other is a family of its own."""
+"""Operators that do the same work; every other operator is its own family."""
 
 MOST_CELLS = 25_000_000
-"""Up to so many pairs of nodes the best alignment is looked for; beyond, runs of equal nodes."""
+"""The most pairs of nodes for which the best alignment is computed; beyond that, runs of equal nodes are aligned."""
 
 
 class NodePair(NamedTuple):
-    """A node of the left graph and the one of the right that stands for it; None where there is none."""
+    """A node of the left graph and its counterpart in the right graph; None for the missing one of the two."""
 
     left: CostedNode | None
     right: CostedNode | None
 
 
 class AlignedSegment(NamedTuple):
-    """Where nodes stand: behind ``layer``, which both graphs have, None before the first; its own pair is the first."""
+    """The nodes from one layer that both graphs have up to the next. ``layer`` is None before the first layer."""
 
     layer: NodePair | None
     pairs: tuple[NodePair, ...]
 
 
 class Alignment(NamedTuple):
-    """Every node of both graphs, each in one pair. Of ``layers`` (left, right), ``alike`` have a partner of the same shape."""
+    """Every node of both graphs, each in one pair.
+
+    ``layers`` are the numbers of layers (left, right); ``alike`` of them have a counterpart of the same shape.
+    """
 
     places: tuple[AlignedSegment, ...]
     alike: int
@@ -42,14 +45,14 @@ class Alignment(NamedTuple):
 
     @property
     def is_close(self) -> bool:
-        """Whether the graphs correspond: at least half of the layers do."""
+        """Whether the graphs correspond: at least half of the layers have a counterpart of the same shape."""
         return 2 * self.alike >= max(self.layers)
 
 
 class Signature(NamedTuple):
-    """What two nodes are compared by: sizes without those of 1 and in no order, so that the layout does not matter.
+    """What nodes are compared by. Sizes are sorted and without 1s, so that the layout does not matter.
 
-    ``terms`` are the MACs of one element of the output: with the output's channels they are the size of the weights.
+    ``terms`` are the MACs of one element of the output: multiplied by the output's channels, the size of the weights.
     """
 
     family: str
@@ -74,7 +77,7 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def align(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> Alignment:
-    """The nodes of two graphs, in order of execution, in pairs."""
+    """Pair the nodes of two graphs, given in order of execution."""
     left_layers, right_layers = _layers(left), _layers(right)
     matches = match_signatures([signature_of(left[at]) for at in left_layers], [signature_of(right[at]) for at in right_layers])
     anchors = [(left_layers[one], right_layers[other]) for one, other in matches]
@@ -83,7 +86,8 @@ def align(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> Alignment:
         layer = NodePair(left[start[0]], right[start[1]]) if start != (-1, -1) else None
         between = _pairs(left[start[0] + 1 : end[0]], right[start[1] + 1 : end[1]])
         places.append(AlignedSegment(layer, ((layer,) if layer else ()) + between))
-    alike = sum(_is_alike(signature_of(left[one]), signature_of(right[other])) for one, other in anchors)
+    signatures = [(signature_of(left[one]), signature_of(right[other])) for one, other in anchors]
+    alike = sum(one.output == other.output or one.terms == other.terms for one, other in signatures)
     return Alignment(_pair_across_segments(places), alike, (len(left_layers), len(right_layers)))
 
 
@@ -91,12 +95,8 @@ def _layers(nodes: Sequence[CostedNode]) -> list[int]:
     return [at for at, node in enumerate(nodes) if node.macs]
 
 
-def _is_alike(one: Signature, other: Signature) -> bool:
-    return one.output == other.output or one.terms == other.terms
-
-
 def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[NodePair, ...]:
-    """All nodes of both, in pairs, in an order that fits both."""
+    """All nodes of both graphs in pairs, in an order that is that of both."""
     pairs, at = [], (0, 0)
     for match in [*match_signatures(list(map(signature_of, left)), list(map(signature_of, right))), (len(left), len(right))]:
         pairs += [NodePair(node, None) for node in left[at[0] : match[0]]]
@@ -108,7 +108,7 @@ def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[Nod
 
 
 def _pair_across_segments(places: Sequence[AlignedSegment]) -> tuple[AlignedSegment, ...]:
-    """The places with equal nodes in one pair that only stand elsewhere in the other graph, as those of two branches may."""
+    """The segments with equal nodes paired that are in different segments, as the nodes of two branches may be."""
     pairs = [pair for place in places for pair in place.pairs]
     twins: dict[tuple[object, ...], list[CostedNode]] = {}
     for node in reversed([pair.right for pair in pairs if pair.left is None and pair.right is not None]):
@@ -135,21 +135,24 @@ def _figures(node: CostedNode) -> tuple[object, ...]:
 
 
 def likeness(one: Signature, other: Signature) -> int:
-    """How much two nodes are alike: 0 for those that never stand for each other."""
+    """How similar two nodes are: 0 for nodes of different families, which are never paired."""
     if one.family != other.family:
         return 0
     terms, output, inputs = one.terms == other.terms, one.output == other.output, one.inputs == other.inputs
     shared = min(sum((Counter(one.output) & Counter(other.output)).values()), 3)
-    # Twice as many points where both are the same: one layer that fits wins over two that fit by halves.
+    # One pair that agrees in both must win over two pairs that agree in one each.
     return 1 + shared + 4 * terms + 4 * output + 2 * inputs + 8 * (terms and output)
 
 
 def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> list[tuple[int, int]]:
-    """The indices of the pairs that are most alike in sum, both in order: a longest common subsequence with weights."""
+    """The indices of the pairs with the largest sum of likeness, in order: a weighted longest common subsequence."""
     if not left or not right:
         return []
     if len(left) * len(right) > MOST_CELLS:
-        return _equal_runs(left, right)
+        from difflib import SequenceMatcher
+
+        blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()
+        return [(block.a + step, block.b + step) for block in blocks for step in range(block.size)]
     import numpy as np
 
     kinds = {kind: at for at, kind in enumerate(dict.fromkeys((*left, *right)))}
@@ -158,7 +161,7 @@ def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> l
     gains = [table[kinds[kind], columns] for kind in left]
     best = np.zeros((len(left) + 1, len(right) + 1), dtype=np.int32)
     for at, gain in enumerate(gains):
-        # A gap costs nothing, so that what can be reached in a row never falls from left to right.
+        # A gap costs nothing, so the best sums of a row do not decrease from left to right.
         np.maximum.accumulate(np.maximum(best[at, 1:], np.where(gain > 0, best[at, :-1] + gain, 0)), out=best[at + 1, 1:])
     matches = []
     one, other = len(left), len(right)
@@ -172,10 +175,3 @@ def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> l
         else:
             other -= 1
     return matches[::-1]
-
-
-def _equal_runs(left: Sequence[Signature], right: Sequence[Signature]) -> list[tuple[int, int]]:
-    from difflib import SequenceMatcher
-
-    blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()
-    return [(block.a + step, block.b + step) for block in blocks for step in range(block.size)]

@@ -1,4 +1,4 @@
-"""``onnxcost.compare``: loading models and saved reports, interleaved timing, and the check of their outputs."""
+"""``onnxcost.compare``: loads models and saved reports, times them interleaved, and checks their outputs."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 
 class LabeledSource(NamedTuple):
-    """A model or a saved report, and what it is called in the comparison."""
+    """A model or a saved report, and its label in the comparison."""
 
     label: str
     path: str
 
     @property
     def is_saved(self) -> bool:
-        """Whether it is a report, by its name."""
+        """Whether it is a report, according to its suffix."""
         return PurePath(self.path).suffix.lower() == ".json"
 
 
 class LoadedSource(NamedTuple):
-    """A source and what was found: the report of a model that was counted now, as ``spec`` says, or a saved document."""
+    """A source and its report: that of a model, counted now from ``spec``, or a saved document."""
 
     source: LabeledSource
     found: CostReport | Document
@@ -53,7 +53,7 @@ class LoadedSource(NamedTuple):
 
 
 def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec(None)) -> list[LoadedSource | Broken]:  # noqa: B008  # frozen
-    """Every source read. Each model takes from ``common`` what it has a name for.
+    """Read every source. To each model, those parts of ``common`` apply whose names it has.
 
     Raises InputError for a name in ``common`` that no model has.
     """
@@ -77,12 +77,12 @@ def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec
             known.add("")
         if unknown := [name for name in getattr(common, kind) if name not in known]:
             text = unknown[0] or "x".join(map(str, common.shapes[""]))
-            raise InputError(f"{option} {text}: no model that could be read has it, and a saved report stays as it is")
+            raise InputError(f"{option} {text}: no model that could be read has it, and a saved report cannot be changed")
     return results
 
 
 class Timing(NamedTuple):
-    """What came of measuring a model, and its latency's ratio to the baseline's, where both were timed interleaved."""
+    """The result of measuring a model, and the ratio of its latency to the baseline's, if both were timed interleaved."""
 
     result: MeasurementResult
     ratio: Ratio | None = None
@@ -96,9 +96,9 @@ def build_comparison(
     timings: Mapping[str, Timing] = {},
     agreements: Mapping[str, Agreement] = {},
 ) -> Comparison:
-    """The comparison of what was read, against the first that could be; ``timings`` and ``agreements`` are by label.
+    """The comparison of the loaded sources with the first of them; ``timings`` and ``agreements`` are by label.
 
-    Raises InputError where not a single one could be read, or no model has the metric to sort by or one of the Pareto front.
+    Raises InputError if no source could be read, or if no model has the metric to sort by or one of the Pareto front's.
     """
     candidates: list[Candidate] = []
     broken: list[Broken] = []
@@ -115,7 +115,7 @@ def build_comparison(
         raise InputError(f"no model could be read; {broken[0].text}")
     for metric in (*([sort] if sort else []), *pareto):
         if not any(metric in each.values or (each.unmeasured and metric in MEASURED) for each in candidates):
-            raise InputError(f"'{metric}' is known of none of the models")
+            raise InputError(f"no model has a known '{metric}'")
     candidates = [each.timed_beside(candidates[0]) for each in candidates]
     in_order = rank(candidates, sort) if sort else tuple(candidates)
     return Comparison(candidates[0], in_order, tuple(broken), convention, sort, pareto)
@@ -145,14 +145,15 @@ def compare(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> Comparison:
-    """Models, or reports saved as JSON, side by side: what each costs, how fast it is, which is the best.
+    """Compare models, or reports saved as JSON: what each costs, how fast it is, which is the best.
 
-    Timing is interleaved; there is none if ``run`` is false. With ``check_outputs`` the outputs of all are held against those
-    of the first. The other arguments are those of ``onnxcost.measure``; each model takes what it has a name for. ``sort`` and
-    ``pareto`` are names of metrics.
+    Timing is interleaved; with ``run=False`` there is none. With ``check_outputs`` the outputs of all models are compared with
+    those of the first. The other arguments are those of ``onnxcost.measure``; each applies to the models that have the name.
+    ``sort`` and ``pareto`` are names of metrics.
 
-    What cannot be read is in the result as broken, what cannot be run as a candidate without a latency. Raises InputError
-    where not a single one can be read, and for an argument that fits none of them.
+    A model that cannot be read is in the result as broken, one that cannot be run as a candidate without a latency.
+
+    Raises InputError if no model can be read, and for an argument that fits none of them.
     """
     from onnxcost.runtime.api import change_settings
 
@@ -171,30 +172,30 @@ def compare(
 
 
 def refuse_too_few(sources: Sequence[LabeledSource], check_outputs: bool) -> None:
-    """Raises InputError for fewer models than can be compared."""
+    """Raises InputError for fewer models than a comparison needs."""
     if len(sources) < 2:
-        single = f": 'onnxcost {sources[0].path}' shows a single one" if sources else ""
-        raise InputError(f"compare wants two models or more{single}")
+        single = f": for a single one, run 'onnxcost {sources[0].path}'" if sources else ""
+        raise InputError(f"compare needs two models or more{single}")
     if check_outputs and sum(not source.is_saved for source in sources) < 2:
-        raise InputError("comparing outputs wants two models that can be run: a saved report has none")
+        raise InputError("comparing outputs needs two models that can be run: a saved report has no outputs")
 
 
 class Timings(NamedTuple):
-    """What came of measuring the models that are no saved reports, by label, and notes on how it was done."""
+    """The results of measuring the models among the sources, by label, and notes on how they were timed."""
 
     by_label: Mapping[str, Timing] = {}
     notes: tuple[str, ...] = ()
 
 
 def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on_progress: OnProgress | None = None) -> Timings:
-    """The models that are no saved reports, timed interleaved. Raises InputError for settings that no turns can be made of."""
+    """Time the models among the sources interleaved. Raises InputError for concurrent streams."""
     from onnxcost.comparison.interleaved import measure_interleaved
 
     models, reports = _select_runnable(results)
     if not models:
         return Timings()
     found = measure_interleaved([model.spec for model in models], settings, reports=reports, on_progress=on_progress)
-    # A ratio to a model that is not the baseline would be read as one to the baseline.
+    # A ratio to another model than the baseline would be mistaken for one to the baseline.
     is_first = next(result for result in results if isinstance(result, LoadedSource)) is models[0]
     ratios = found.ratios if is_first else [None] * len(models)
     names = [model.source.label for model in models]
@@ -202,7 +203,7 @@ def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on
 
 
 def mark_untimed(results: Sequence[LoadedSource | Broken], reason: str) -> Timings:
-    """What came of measuring them where nothing did."""
+    """The results for models that were not timed, with the reason."""
     models, _ = _select_runnable(results)
     return Timings({model.source.label: Timing(Unmeasured("failed", reason)) for model in models})
 
@@ -212,16 +213,18 @@ def _notes(groups: Sequence[Sequence[int]], names: Sequence[str]) -> list[str]:
     alone = [names[group[0]] for group in groups if group[0] != 0]
     notes = []
     if len(together) > 1:
-        notes.append(f"timed in {len(together)} groups, each interleaved with {names[0]}: they are too many for one")
+        notes.append(
+            f"timed in {len(together)} groups, each interleaved with {names[0]}: there are too many models for one group"
+        )
     if alone:
-        notes.append(f"{', '.join(alone)}: timed alone, as memory is too small for it and {names[0]} at the same time")
+        notes.append(f"{', '.join(alone)}: timed alone, as memory is too small to hold it and {names[0]} together")
     return notes
 
 
 def check_agreement(
     results: Sequence[LoadedSource | Broken], settings: Settings, on_progress: OnProgress | None = None
 ) -> Mapping[str, Agreement]:
-    """How the outputs of the models agree with those of the first that is no saved report: by label, without that one."""
+    """Compare the outputs of the models with those of the first model: by label, without the first."""
     from onnxcost.comparison.check_outputs import check_outputs
 
     models, reports = _select_runnable(results)
@@ -235,6 +238,6 @@ def check_agreement(
 
 
 def _select_runnable(results: Sequence[LoadedSource | Broken]) -> tuple[list[LoadedSource], list[CostReport]]:
-    """The models that are no saved reports, and their estimates."""
+    """The models among the sources, and their estimates."""
     models = [result for result in results if isinstance(result, LoadedSource) and not isinstance(result.found, Mapping)]
     return models, [model.found for model in models if not isinstance(model.found, Mapping)]

@@ -20,10 +20,10 @@ Document = Mapping[str, Any]
 
 
 class Metric(NamedTuple):
-    """A figure of a model. ``of`` finds it in a report, and raises KeyError or TypeError where the report has none.
+    """A figure of a model. ``of`` reads it from a report, and raises KeyError or TypeError if the report lacks it.
 
-    ``unit`` is "count", "bytes", "seconds", "per second" or ""; ``better`` is "less", "more" or "", where neither is.
-    ``is_total`` says that it is a sum over the nodes, and a bound where the report is one.
+    ``unit`` is "count", "bytes", "seconds", "per second" or ""; ``better`` is "less", "more" or "" for neither. ``is_total``
+    says that the figure is a sum over the nodes, and so a bound if the report's totals are bounds.
     """
 
     title: str
@@ -62,28 +62,28 @@ METRICS: Mapping[str, Metric] = {
     "flops_per_second": _latency_metric("Achieved", "per second", "more", "flops_per_second", is_total=True),
     "peak_rss_bytes": _latency_metric("Peak RSS", "bytes", "less", "peak_rss_bytes"),
 }
-"""In the order in which they are shown, under the names of the schema where it has one."""
+"""In the order of display, under the names of the schema where it has one."""
 
 SPEEDS = ("latency", "fps", "flops_per_second")
 """The metrics that follow from the latency."""
 MEASURED = (*SPEEDS, "peak_rss_bytes")
-"""The metrics that a model has only when it is run."""
+"""The metrics that exist only for a model that was run."""
 
 
 def find_metric(name: str) -> Metric:
-    """The metric of that name; raises InputError with the nearest name, or those there are."""
+    """The metric of that name; raises InputError with the closest name, or with all names."""
     if name in METRICS:
         return METRICS[name]
     from difflib import get_close_matches
 
     near = get_close_matches(name, METRICS, 1)
     raise InputError(
-        f"there is no metric '{name}': " + (f"is '{near[0]}' meant?" if near else f"there are {', '.join(METRICS)}")
+        f"there is no metric '{name}': " + (f"did you mean '{near[0]}'?" if near else f"there are {', '.join(METRICS)}")
     )
 
 
 def check_directions(names: Sequence[str], option: str) -> tuple[str, ...]:
-    """The names, all of metrics in which one model can be better than another; raises InputError for others."""
+    """The names as a tuple; raises InputError for a metric in which no model is better than another."""
     for name in names:
         if not find_metric(name).better:
             which = ", ".join(name for name, metric in METRICS.items() if metric.better)
@@ -96,7 +96,7 @@ Number = int | float
 
 @dataclass(frozen=True, slots=True)
 class CostedOperator:
-    """The sum of an operator's nodes, of which ``uncounted`` are in no figure but ``nodes``."""
+    """The sum over an operator's nodes. ``nodes`` includes the ``uncounted`` ones; the other figures do not."""
 
     operator: str
     nodes: int = 0
@@ -110,7 +110,7 @@ class CostedOperator:
 class CostedNode:
     """A counted node: the shapes of its inputs and of its first output, and what its ``repeat`` executions cost together.
 
-    ``count`` is its number in the convention that the models are compared in.
+    ``count`` is its work in the convention in which the models are compared.
     """
 
     name: str
@@ -124,7 +124,7 @@ class CostedNode:
 
 
 class Cost(NamedTuple):
-    """The least and the most that something costs."""
+    """The lower and the upper bound of a cost."""
 
     least: Number
     most: Number
@@ -132,11 +132,11 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that is compared: ``values`` are its metrics, by their names in METRICS, as far as they are known.
+    """A model that is compared: ``values`` are its known metrics, by their names in METRICS.
 
     ``bound`` is as in ``CostReport.bound``. ``conditions`` are what a latency depends on besides the model, in words.
-    ``ratio`` is its latency over the first model's, turn by turn, where the two were timed so; ``unmeasured`` says why its
-    measurement failed. ``agreement`` holds its outputs against another model's, where that was asked for.
+    ``ratio`` is its latency over the first model's, if the two were timed interleaved; ``unmeasured`` says why its measurement
+    failed. ``agreement`` compares its outputs with another model's, if outputs were checked.
     """
 
     label: str
@@ -152,11 +152,11 @@ class Candidate:
     agreement: Agreement | None = None
 
     def bound_of(self, metric: str) -> str:
-        """What the value is: "" exact, "lower", "upper" or "mixed"."""
+        """What the value is: "" for exact, "lower", "upper" or "mixed"."""
         return self.bound if METRICS[metric].is_total else ""
 
     def cost(self, metric: str) -> Cost:
-        """Between what the value lies, with its sign turned where more is better."""
+        """The bounds of the value, negated if more is better."""
         value, bound = self.values[metric], self.bound_of(metric)
         least, most = (value if bound in ("", kind) else limit for kind, limit in (("lower", -inf), ("upper", inf)))
         return Cost(-most, -least) if METRICS[metric].better == "more" else Cost(least, most)
@@ -175,27 +175,27 @@ class Candidate:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether its latency was held against the first model's, and no difference was seen."""
+        """Whether its latency was compared with the first model's and no difference was found."""
         return self.ratio is not None and self.ratio.is_undecided
 
 
 class Broken(NamedTuple):
-    """A model that could not be compared, and why."""
+    """A model that could not be compared, with the reason."""
 
     label: str
     reason: str
 
     @property
     def text(self) -> str:
-        """Both in one."""
+        """The label and the reason."""
         return self.reason if self.label in self.reason else f"{self.label}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Result):
-    """Models in the order in which they are shown; ``baseline``, one of them, is what the others are held against.
+    """Models in the order of display; ``baseline``, one of them, is what the others are compared with.
 
-    ``convention`` is the name of the one whose number stands for the work; ``sort`` and ``pareto`` are names of metrics.
+    ``convention`` is the name of the convention in which work is counted; ``sort`` and ``pareto`` are names of metrics.
     """
 
     baseline: Candidate
@@ -212,12 +212,12 @@ class Comparison(Result):
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics to show: those that a model has, of the conventions only those that were asked for."""
+        """The metrics to show: those that any model has, and of the conventions only the requested ones."""
         asked = {"macs", "flops", self.convention, self.sort, *self.pareto}
         return [name for name in METRICS if (name not in CONVENTIONS or name in asked) and self._having(name)]
 
     def relative(self, candidate: Candidate, metric: str) -> float | None:
-        """The value divided by the baseline's; None where that says nothing."""
+        """The value divided by the baseline's; None where that has no meaning."""
         value, base = candidate.values.get(metric), self.baseline.values.get(metric)
         if value is None or base is None:
             return None
@@ -228,7 +228,7 @@ class Comparison(Result):
         return not (candidate.bound_of(metric) or self.baseline.bound_of(metric))
 
     def best(self, metric: str) -> frozenset[str]:
-        """The labels of the best; none where better has no meaning, all are alike, or a bound leaves it open."""
+        """The labels of the best models; none if better has no meaning, all are equal, or bounds leave it open."""
         having = self._having(metric)
         if not METRICS[metric].better or len(having) < 2:
             return frozenset()
@@ -253,13 +253,13 @@ class Comparison(Result):
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """The labels of the models that were measured at another time than the baseline."""
+        """The labels of the models that were not timed together with the baseline."""
         if "latency" not in self.baseline.values:
             return ()
         return tuple(each.label for each in self.others if "latency" in each.values and each.ratio is None)
 
     def front(self) -> frozenset[str]:
-        """The labels of the models that no other beats: as good in all metrics of ``pareto`` and better in one."""
+        """The labels of the Pareto-optimal models: no other is as good in all metrics of ``pareto`` and better in one."""
         having = [each for each in self.candidates if all(metric in each.values for metric in self.pareto)]
         costs = [[candidate.cost(metric) for metric in self.pareto] for candidate in having]
         return frozenset(one.label for one, cost in zip(having, costs, strict=True) if not any(_beats(c, cost) for c in costs))
@@ -311,23 +311,23 @@ class Comparison(Result):
 
 
 def _beats(one: Sequence[Cost], other: Sequence[Cost]) -> bool:
-    """Whether the one is as good in all and better in one, whatever the values are within their bounds."""
+    """Whether ``one`` is as good in all metrics and better in one, wherever the values lie within their bounds."""
     is_as_good = all(mine.most <= its.least for mine, its in zip(one, other, strict=True))
     return is_as_good and any(mine.most < its.least for mine, its in zip(one, other, strict=True))
 
 
 def rank(candidates: Iterable[Candidate], metric: str) -> tuple[Candidate, ...]:
-    """The best first, or the least where better has no meaning; those without the metric last."""
+    """The candidates sorted with the best first, or the least if better has no meaning; those without the metric come last."""
     sign = -1 if METRICS[metric].better == "more" else 1
     return tuple(sorted(candidates, key=lambda each: (metric not in each.values, sign * each.values.get(metric, 0))))
 
 
 SUFFIXES = (".onnx", ".json")
-"""What a name is shorter without."""
+"""Suffixes that labels leave out."""
 
 
 def label_paths(paths: Sequence[str]) -> list[str]:
-    """Names as short as can be, all different: ``resnet``, ``resnet.onnx``, ``v1/resnet.onnx``, ``resnet (2)``."""
+    """The shortest labels that are all different: ``resnet``, ``resnet.onnx``, ``v1/resnet.onnx``, ``resnet (2)``."""
     names = _shortest(dict.fromkeys(paths, 0))
     seen: Counter[str] = Counter()
     found = []
@@ -338,14 +338,12 @@ def label_paths(paths: Sequence[str]) -> list[str]:
 
 
 def _shortest(depths: Mapping[str, int]) -> dict[str, str]:
-    """A name for each path, of as many of its last parts as ``depths`` says, and of more where two names would be the same."""
-    names = {path: _name(PurePath(path), depth) for path, depth in depths.items()}
+    """A name for each path: its last parts, as many as ``depths`` says, and more where two names would be the same."""
+    names = {}
+    for path, depth in depths.items():
+        pure = PurePath(path)
+        stem = pure.stem if pure.suffix.lower() in SUFFIXES else pure.name
+        names[path] = str(PurePath(*pure.parts[-depth:])) if depth else stem
     often = Counter(names.values())
     deeper = {path: min(depth + (often[names[path]] > 1), len(PurePath(path).parts)) for path, depth in depths.items()}
     return names if deeper == depths else _shortest(deeper)
-
-
-def _name(path: PurePath, depth: int) -> str:
-    if not depth:
-        return path.stem if path.suffix.lower() in SUFFIXES else path.name
-    return str(PurePath(*path.parts[-depth:]))

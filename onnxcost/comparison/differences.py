@@ -1,4 +1,4 @@
-"""Why two models differ: by operator and, where their graphs correspond, by change. The parts sum to the whole."""
+"""Why two models differ: by operator and, if their graphs correspond, by change. The parts add up to the whole."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
 
 
 class Idiom(NamedTuple):
-    """Operators that stand in one graph where others (or none) stand in the other, and what that means.
+    """Operators of one graph that replace others (or none) of the other graph, and what that means.
 
-    It means so behind a layer of the family ``after`` alone ("": anywhere), or ``at_end``, behind the last one, and where it
-    is ``by_channel``, of nodes alone that read a vector or a scalar.
+    It applies only after a layer of the family ``after`` ("": anywhere); with ``at_end`` only after the last layer, and with
+    ``by_channel`` only to nodes that read a vector or a scalar.
     """
 
     left: tuple[str, ...]
@@ -43,20 +43,20 @@ IDIOMS = (
     Idiom((), ("Pad",), "padding by a node, not by the pads of the next one"),
     Idiom((), ("Softmax",), "probabilities at the end, not logits", at_end=True),
 )
-"""Tried in this order, and both ways round."""
+"""Tried in this order, in both directions."""
 _BOTH_WAYS = [way for idiom in IDIOMS for way in (idiom, idiom._replace(left=idiom.right, right=idiom.left))]
 
 BIAS: Mapping[tuple[int, int], str] = {(2, 3): "with a bias", (3, 2): "without a bias"}
-"""What the numbers of a layer's inputs in the left and in the right graph mean."""
+"""By the numbers of a layer's inputs in the left and in the right graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Nodes that differ, in sum over all ``places`` where they do so in the same way; ``first`` is the first node's name.
+    """Nodes that differ, summed over all ``places`` at which they differ in the same way; ``first`` is the first node's name.
 
-    ``left`` and ``right`` are their operators. They stand behind a ``layer`` of that operator, "" before the first one; for
-    nodes that both graphs have it is None, and ``reason`` says what about them is not the same. For others it says what the
-    change probably means.
+    ``left`` and ``right`` are their operators. ``layer`` is the operator of the layer before them, "" before the first layer,
+    and None for nodes that both graphs have. ``reason`` says how such nodes differ, and for others what the change probably
+    means.
     """
 
     left: tuple[str, ...]
@@ -70,20 +70,24 @@ class Change:
 
 
 def find_changes(alignment: Alignment) -> tuple[Change, ...]:
-    """All that differs between two aligned graphs, the largest first."""
-    groups: dict[tuple[object, ...], Change] = {}
-    for change in _single(alignment):
-        key = (change.left, change.right, change.reason, change.layer)
-        groups[key] = _sum(groups[key], change) if key in groups else change
-    return tuple(sorted(groups.values(), key=lambda change: (-abs(change.count), -abs(change.traffic))))
+    """All differences between two aligned graphs, the largest first."""
+    groups: dict[tuple[object, ...], list[Change]] = {}
+    for change in _changes_by_place(alignment):
+        groups.setdefault((change.left, change.right, change.reason, change.layer), []).append(change)
+    found = [
+        replace(
+            same[0],
+            places=len(same),
+            count=sum(change.count for change in same),
+            traffic=sum(change.traffic for change in same),
+        )
+        for same in groups.values()
+    ]
+    return tuple(sorted(found, key=lambda change: (-abs(change.count), -abs(change.traffic))))
 
 
-def _sum(one: Change, other: Change) -> Change:
-    return replace(one, places=one.places + other.places, count=one.count + other.count, traffic=one.traffic + other.traffic)
-
-
-def _single(alignment: Alignment) -> Iterator[Change]:
-    """Each change of each place."""
+def _changes_by_place(alignment: Alignment) -> Iterator[Change]:
+    """The changes at every place, each by itself."""
     for place in alignment.places:
         layer = place.layer.left.operator if place.layer and place.layer.left else ""
         others: list[NodePair] = []
@@ -96,7 +100,7 @@ def _single(alignment: Alignment) -> Iterator[Change]:
 
 
 def explain_difference(left: CostedNode, right: CostedNode) -> str:
-    """What is not the same about two nodes of one operator; "" where all is."""
+    """How two nodes of the same operator differ; "" if they do not."""
     one, other = signature_of(left), signature_of(right)
     if one.output != other.output:
         return f"{_compare_sizes([left.output], [right.output])} output"
@@ -118,7 +122,7 @@ def _compare_sizes(left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, .
 
 
 def _find_replacements(pairs: list[NodePair], layer: str, is_last: bool) -> Iterator[Change]:
-    """The changes of nodes without an equal: idioms first, then one operator for another, then what is alone."""
+    """The changes among nodes without an equal one: idioms first, then one operator for another, then single nodes."""
     family = FAMILIES.get(layer, layer)
     for idiom in _BOTH_WAYS:
         if idiom.after not in ("", family) or (idiom.at_end and not is_last):
@@ -143,11 +147,16 @@ def _find_replacements(pairs: list[NodePair], layer: str, is_last: bool) -> Iter
 
 
 def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
-    """The first pairs that have the operators of the idiom, and no others; nothing where one is missing."""
+    """The first pairs with exactly the operators of the idiom; none if one is missing."""
+
+    def fits(node: CostedNode, operators: Sequence[str]) -> bool:
+        is_by_channel = any(len(sizes) < 2 for sizes in signature_of(node).inputs)
+        return node.operator in operators and (is_by_channel or not idiom.by_channel)
+
     missing = (list(idiom.left), list(idiom.right))
     taken = []
     for pair in pairs:
-        if all(node is None or _fits(node, idiom, operators) for node, operators in zip(pair, missing, strict=True)):
+        if all(node is None or fits(node, operators) for node, operators in zip(pair, missing, strict=True)):
             taken.append(pair)
             for node, operators in zip(pair, missing, strict=True):
                 if node:
@@ -157,12 +166,8 @@ def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
     return []
 
 
-def _fits(node: CostedNode, idiom: Idiom, operators: Sequence[str]) -> bool:
-    return node.operator in operators and (not idiom.by_channel or any(len(sizes) < 2 for sizes in signature_of(node).inputs))
-
-
 def _role(node: CostedNode) -> tuple[object, ...]:
-    """What a node gives; equal for two of which one can stand for the other. A scalar says too little."""
+    """A key that is equal for nodes of which one can replace the other. For a scalar output it is the operator."""
     return (signature_of(node).output, bool(node.inputs)) if node.output else (node.operator,)
 
 
@@ -182,7 +187,7 @@ def _change(pairs: Sequence[NodePair], reason: str, layer: str | None) -> Change
 
 @dataclass(frozen=True, slots=True)
 class OperatorDifference:
-    """An operator in both models; one that a model lacks has no nodes there."""
+    """An operator in both models; in a model without it, it has 0 nodes."""
 
     left: CostedOperator
     right: CostedOperator
@@ -194,30 +199,30 @@ class OperatorDifference:
 
     @property
     def count(self) -> int:
-        """What the right one's count is more."""
+        """The right model's count minus the left model's."""
         return self.right.count - self.left.count
 
     @property
     def parameters(self) -> int:
-        """What the right one's parameters are more."""
+        """The right model's parameters minus the left model's."""
         return self.right.parameters - self.left.parameters
 
     @property
     def traffic(self) -> int:
-        """What the right one's traffic is more."""
+        """The right model's traffic minus the left model's, in bytes."""
         return self.right.traffic - self.left.traffic
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How ``right`` differs from ``left``. Sums are over what is counted."""
+    """How ``right`` differs from ``left``. Sums are over the counted nodes."""
 
     left: Candidate
     right: Candidate
 
     @cached_property
     def operators(self) -> tuple[OperatorDifference, ...]:
-        """Every operator of either, the largest difference first."""
+        """Every operator of either model, the largest difference first."""
         left, right = ({each.operator: each for each in model.operators} for model in (self.left, self.right))
         found = (
             OperatorDifference(left.get(name, CostedOperator(name)), right.get(name, CostedOperator(name)))
@@ -227,17 +232,17 @@ class Differences:
 
     @property
     def count(self) -> int:
-        """What the right one's count is more."""
+        """The right model's count minus the left model's."""
         return sum(each.count for each in self.operators)
 
     @property
     def parameters(self) -> int:
-        """What the right one's parameters are more."""
+        """The right model's parameters minus the left model's."""
         return sum(each.parameters for each in self.operators)
 
     @property
     def traffic(self) -> int:
-        """What the right one's traffic is more."""
+        """The right model's traffic minus the left model's, in bytes."""
         return sum(each.traffic for each in self.operators)
 
     def to_dict(self) -> dict[str, Any]:
@@ -266,17 +271,20 @@ class Differences:
 
     @cached_property
     def alignment(self) -> Alignment:
-        """The nodes of both, in pairs."""
+        """The nodes of both graphs in pairs."""
         return align(self.left.nodes, self.right.nodes)
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
-        """All that differs between the aligned graphs, the largest first; nothing where they do not correspond."""
+        """All differences between the aligned graphs, the largest first; none if the graphs do not correspond."""
         return find_changes(self.alignment) if self.alignment.is_close else ()
 
     @cached_property
     def layers(self) -> tuple[NodePair, ...]:
-        """The layers whose MACs differ or that one graph lacks, the largest difference first; nothing as for ``changes``."""
+        """The layers whose MACs differ or that one graph lacks, the largest difference first.
+
+        None if the graphs do not correspond.
+        """
         pairs = (pair for place in self.alignment.places for pair in place.pairs if _macs(pair.left) != _macs(pair.right))
         return tuple(sorted(pairs, key=lambda pair: -abs(count_difference(pair)))) if self.alignment.is_close else ()
 
@@ -298,5 +306,5 @@ def _node(node: CostedNode | None) -> dict[str, Any] | None:
 
 
 def count_difference(pair: NodePair) -> int:
-    """What the right node's count is more than the left one's."""
+    """The right node's count minus the left node's."""
     return (pair.right.count if pair.right else 0) - (pair.left.count if pair.left else 0)

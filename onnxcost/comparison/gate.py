@@ -1,4 +1,4 @@
-"""How much more a model may cost than the first one: the limits of a gate, and what is over them."""
+"""How much more a model may cost than the first one: the limits of a gate, and what exceeds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnxcost.errors import InputError
 
 
 class Limit(NamedTuple):
-    """A metric may grow by ``amount``, a share of the first model's value where ``is_relative``; ``text`` is as given."""
+    """A metric may grow by ``amount``, or by that share of the first model's value if ``is_relative``; ``text`` is as given."""
 
     metric: str
     amount: float
@@ -20,7 +20,7 @@ class Limit(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """A limit that a model is over, and the values."""
+    """A limit that a model exceeds, and the values."""
 
     limit: Limit
     label: str
@@ -29,10 +29,13 @@ class Excess(NamedTuple):
 
 
 def parse_limit(metric: str, text: str) -> Limit:
-    """``flops`` and ``1%``, ``weight_bytes`` and ``1MiB``; raises InputError for what is no limit of that metric."""
+    """The limit for ``flops`` and ``1%``, or ``weight_bytes`` and ``1MiB``.
+
+    Raises InputError for a metric of which more is better, and for a text that is not a limit of the metric.
+    """
     named = find_metric(metric)
     if named.better == "more":
-        raise InputError(f"--max-increase {metric}: more of it is better; of latency and memory less is")
+        raise InputError(f"--max-increase {metric}: more of it is better; limit latency or memory instead")
     units = {"%": 0.01, **UNITS[named.unit]}
     amount = parse_quantity(text, units)
     if amount is None:
@@ -42,7 +45,7 @@ def parse_limit(metric: str, text: str) -> Limit:
 
 
 def find_excesses(comparison: Comparison, limits: Sequence[Limit]) -> list[Excess]:
-    """What grew over its limit, as far as that can be told."""
+    """What exceeds its limit, for the models whose metrics are known."""
     found = (_excess(limit, comparison, model) for limit in limits for model in comparison.others)
     return [excess for excess in found if excess is not None]
 
@@ -58,13 +61,13 @@ def _excess(limit: Limit, comparison: Comparison, model: Candidate) -> Excess | 
 
 
 def find_unchecked(comparison: Comparison, limits: Sequence[Limit]) -> dict[str, list[str]]:
-    """The metrics under a limit that some models lack, and which."""
+    """The metrics with a limit that some models lack, and the labels of those models."""
     models = (comparison.baseline, *comparison.others)
     lacking = {limit.metric: [model.label for model in models if limit.metric not in model.values] for limit in limits}
     return {metric: labels for metric, labels in lacking.items() if labels}
 
 
 def find_bounded(comparison: Comparison, limits: Iterable[Limit]) -> list[tuple[str, str]]:
-    """The metrics under a limit that are no exact numbers, and whose."""
+    """The metrics with a limit whose values are bounds, not exact, and the labels of those models."""
     models = (comparison.baseline, *comparison.others)
     return [(limit.metric, model.label) for limit in limits for model in models if model.bound_of(limit.metric)]

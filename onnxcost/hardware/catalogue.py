@@ -78,11 +78,11 @@ class FileLocation:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """``; is 'x' meant?`` with the names that begin so, or the nearest; nothing where none is near."""
+    """``; did you mean 'x'?`` with the names that begin so, or the nearest; nothing where none is near."""
     names = sorted(known)
     near = [other for other in names if name and other.startswith(f"{name}-")] or get_close_matches(name, names, 3)
     quoted = [f"'{other}'" for other in near[:6]]
-    return f"; is {', '.join(quoted[:-1])}{' or ' if quoted[1:] else ''}{quoted[-1]} meant?" if quoted else ""
+    return f"; did you mean {', '.join(quoted[:-1])}{' or ' if quoted[1:] else ''}{quoted[-1]}?" if quoted else ""
 
 
 def load_devices(path: str | Path) -> tuple[Device, ...]:

@@ -1,1 +1,1 @@
-"""Many models: counted side by side in processes that are reused, each a line in a file that a scan can go on from."""
+"""Many models: counted in parallel by a worker pool, with a checkpoint from which an interrupted scan can resume."""

@@ -1,4 +1,4 @@
-"""``onnxcost.scan``: many models counted in a worker pool, measured one after the other, with a checkpoint to resume from."""
+"""``onnxcost.scan``: counts many models in a worker pool, measures them one by one, and resumes from a checkpoint."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ OPTIONS: Mapping[str, str] = {"shapes": "--shape", "dims": "--dim", "values": "-
 
 
 class Checkpoint:
-    """A file of results. ``done`` are those that stood in it and still hold, by the keys of their paths."""
+    """A file of results. ``done`` are those that were in it and are still valid, by the keys of their paths."""
 
     def __init__(self, path: str, done: Mapping[str, Scanned], file: BinaryIO) -> None:
         self.done = done
         self._path, self._file = path, file
 
     def add(self, result: Scanned) -> None:
-        """Write the result's line, now: however this process ends, the line stays."""
+        """Write the result's line at once, so that it is kept however this process ends."""
         with _wrap_os_errors("write", self._path):
             self._file.write(result.to_line().encode())
             self._file.flush()
 
     def close(self) -> None:
-        """Leave the file to other scans."""
-        # What could not be written is tried again, and was said.
+        """Close the file, so that other scans can use it."""
+        # Closing tries once more to write what add() already failed to write.
         with suppress(OSError):
             self._file.close()
 
@@ -61,14 +61,14 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str, options: Document, models: Iterable[str]) -> Checkpoint:
-    """The journal in the file, which is made where there is none. Lines on ``models`` that hold no more are taken out of it.
+    """The checkpoint in a file, which is created if there is none. Outdated lines on ``models`` are removed from it.
 
-    Raises InputError for a file that is something else, cannot be written or is in use, and for the results of other options.
+    Raises InputError for a file that is no checkpoint, cannot be written, is in use, or has results of other options.
     """
     place = Path(path)
     with _wrap_os_errors("read", path):
         if place.exists() and not place.is_file():
-            raise InputError(f"cannot read '{path}': it is no file that can be gone on from")
+            raise InputError(f"cannot read '{path}': it is not a regular file")
     with ExitStack() as stack:
         file = stack.enter_context(_open_locked(path))
         with _wrap_os_errors("read", path):
@@ -79,41 +79,46 @@ def open_checkpoint(path: str, options: Document, models: Iterable[str]) -> Chec
             if fcntl is None:
                 file.close()  # Windows replaces no file that is open
             replace_file(place, lines)
-            # The lock was on the file that is gone; another scan may have got hold of the new one first.
+            # The lock was on the replaced file; another scan may have locked the new one first.
             replaced, file = file, stack.enter_context(_open_locked(path))
             replaced.close()
-        journal = Checkpoint(path, done, file)
+        checkpoint = Checkpoint(path, done, file)
         stack.pop_all()
-    return journal
+    return checkpoint
 
 
 def _select_current(
     content: bytes, path: str, options: Document, models: Iterable[str]
 ) -> tuple[list[Scanned], dict[str, Scanned]]:
-    """The results that stay in the file, and those of them that are on ``models``, by the keys of their paths."""
+    """The results that stay in the file, and those of them on ``models``, by the keys of their paths."""
     results = {key_of(result.path): result for result in _read_results(content, path)}
     for result in results.values():
         if others := [option for key, option in OPTIONS.items() if result.options.get(key) != options[key]]:
             which = " and ".join(others)
-            raise InputError(f"'{path}' has results of a scan with another {which}: repeat its options, or take a new file")
-    asked = set(map(key_of, models))
-    kept = {key: result for key, result in results.items() if key not in asked or _is_current(result)}
-    return list(kept.values()), {key: result for key, result in kept.items() if key in asked}
+            raise InputError(f"'{path}' has results of a scan with another {which}: repeat its options, or use a new file")
+
+    def is_current(result: Scanned) -> bool:
+        """Whether this version counted the file as it is now, to the end."""
+        return result.status != "unfinished" and result.version == __version__ and result.file == stamp_of(result.path)
+
+    keys = set(map(key_of, models))
+    kept = {key: result for key, result in results.items() if key not in keys or is_current(result)}
+    return list(kept.values()), {key: result for key, result in kept.items() if key in keys}
 
 
 def _open_locked(path: str) -> BinaryIO:
-    """The file, open to be added to, and locked as long as it is: by the system, which sees to it that no lock outlives a
-    process. Where there are no locks (Windows, some network file systems) it is open alone.
+    """The file, open for appending and locked while it is open. The system releases the lock when the process ends.
 
-    Raises InputError where another process has it.
+    Without file locks (Windows, some network file systems) the file is only opened. Raises InputError if another process has
+    locked it.
     """
     with _wrap_os_errors("write", path):
-        file = Path(path).open("ab")  # noqa: SIM115  # closed with the journal
+        file = Path(path).open("ab")  # noqa: SIM115  # closed with the checkpoint
     if fcntl is None:
         return file
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # It may have been replaced between the two.
+        # It may have been replaced between opening and locking.
         if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # noqa: PTH116
             return file
     except BlockingIOError:
@@ -121,11 +126,11 @@ def _open_locked(path: str) -> BinaryIO:
     except OSError:
         return file
     file.close()
-    raise InputError(f"'{path}' is in use by another 'onnxcost scan': wait until that is done, or take another file")
+    raise InputError(f"'{path}' is in use by another 'onnxcost scan': wait until that is done, or use another file")
 
 
 def _read_results(content: bytes, path: str) -> Iterator[Scanned]:
-    """The results in the lines; of a line that was not written to its end, nothing."""
+    """The results in the lines; an incomplete last line is left out."""
     *lines, last = content.split(b"\n")
     for number, line in enumerate([*lines, last], 1):
         try:
@@ -134,12 +139,9 @@ def _read_results(content: bytes, path: str) -> Iterator[Scanned]:
         except (KeyError, TypeError, ValueError, InputError):
             if line is last and line[: len(BEGINNING)] == BEGINNING[: len(line)]:
                 return
-            raise InputError(f"'{path}' is no file of 'onnxcost scan --resume': its line {number} is no model's") from None
-
-
-def _is_current(result: Scanned) -> bool:
-    """Whether there is nothing to do anew: the file is as it was, and this version counted it, to the end."""
-    return result.status != "unfinished" and result.version == __version__ and result.file == stamp_of(result.path)
+            raise InputError(
+                f"'{path}' is not a file of 'onnxcost scan --resume': its line {number} is not a model's result"
+            ) from None
 
 
 @contextmanager
@@ -166,76 +168,72 @@ def scan(
     resume: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Generator[Scanned]:
-    """What each of many models costs, as soon as it is known. ``paths`` are files, and folders for all *.onnx in them.
+    """Yield the cost of each of many models, as soon as it is known. ``paths`` are files, or folders for all *.onnx in them.
 
-    ``jobs`` processes count side by side, one for each core if it is None. With ``settings`` the models are run as well, as
-    by ``onnxcost.measure``, one after the other, so that none disturbs the timing of another; ``on_progress`` then hears of
-    each. Of ``shapes``, ``dims`` and ``values`` a model takes what it has a name for. A model that cannot be counted or run,
-    is not counted within ``timeout`` seconds, or ends the process that counts it, comes with the reason.
+    ``jobs`` processes count in parallel; None is one for each core. With ``settings`` the models are also run, as by
+    ``onnxcost.measure``, one after the other, so that none disturbs the timing of another; ``on_progress`` gets the progress
+    of each. ``shapes``, ``dims`` and ``values`` apply to the models that have the name. The result has the reason for a model
+    that cannot be counted or run, is not counted within ``timeout`` seconds, or crashes the process that counts it.
 
-    ``resume`` is a file that has a JSON line for each model as soon as it is done. What is in it already comes first and is
-    not done again, unless the model's file has changed.
+    ``resume`` is a file to which a JSON line is added for each model as soon as it is done. Results that it already has are
+    yielded first, and their models are not counted again unless their files have changed.
 
-    Raises InputError for an argument that does not fit, and for a file to resume from that has other options' results.
+    Raises InputError for an argument that does not fit, and for a file to resume from with results of other options.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be 1 or more, not {jobs}")
     if settings is not None and (jobs or 1) > 1:
         raise InputError("models are run one after the other, so that none disturbs another's timing: jobs is for counting")
-    models = {key_of(path): path for path in _files(paths)}
+    files = (models_in(os.fspath(path)) if Path(path).is_dir() else [os.fspath(path)] for path in paths)
+    models = {key_of(path): path for found in files for path in found}
     common = ModelSpec.of(None, shapes, dims, values)
     options = _options(common, settings)
-    journal = None if resume is None else open_checkpoint(os.fspath(resume), options, models.values())
+    checkpoint = None if resume is None else open_checkpoint(os.fspath(resume), options, models.values())
 
     def fresh(paths: Iterable[str]) -> Generator[Scanned]:
         specs = [replace(common, source=path) for path in paths]
         results = _count_all(specs, options, jobs or (1 if settings else default_jobs()), timeout)
         return results if settings is None else _measure_all(results, common, settings, on_progress)
 
-    return _merge_results(models, journal, fresh)
+    return _merge_results(models, checkpoint, fresh)
 
 
 def default_jobs() -> int:
-    """How many cores there are to count on."""
-    from onnxcost.runtime.machine import usable_cores as cores
+    """The number of usable cores."""
+    from onnxcost.runtime.machine import usable_cores
 
-    return ceil(cores())
-
-
-def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    for path in paths:
-        yield from models_in(os.fspath(path)) if Path(path).is_dir() else [os.fspath(path)]
+    return ceil(usable_cores())
 
 
 def _options(common: ModelSpec, settings: Settings | None) -> Document:
     """What the results depend on besides the models, as plain data."""
+
+    def digest(array: Any) -> dict[str, Any]:
+        return {"dtype": str(array.dtype), "shape": array.shape, "sha256": sha256(array.tobytes()).hexdigest()}
+
     run = None if settings is None else asdict(replace(settings, timeout=None))
     given = {"shapes": common.shapes, "dims": common.dims, "values": common.values, "run": run}
-    # NaN and infinity are no JSON: without them in it, the checkpoint can be read again.
-    plain: Document = json.loads(json.dumps(given, default=_digest), parse_constant=str)
+    # NaN and infinity become strings, as JSON does not have them and the checkpoint must be readable.
+    plain: Document = json.loads(json.dumps(given, default=digest), parse_constant=str)
     return plain
 
 
-def _digest(array: Any) -> dict[str, Any]:
-    return {"dtype": str(array.dtype), "shape": array.shape, "sha256": sha256(array.tobytes()).hexdigest()}
-
-
 def _merge_results(
-    models: Mapping[str, str], journal: Checkpoint | None, fresh: Callable[[Iterable[str]], Generator[Scanned]]
+    models: Mapping[str, str], checkpoint: Checkpoint | None, fresh: Callable[[Iterable[str]], Generator[Scanned]]
 ) -> Generator[Scanned]:
-    """What the journal has, then what is found now, which it gets."""
-    done = journal.done if journal else {}
+    """The results in the checkpoint, then the fresh ones, which are added to it."""
+    done = checkpoint.done if checkpoint else {}
     yield from (done[key] for key in models if key in done)
     results = fresh(path for key, path in models.items() if key not in done)
-    with closing(journal) if journal else nullcontext(), closing(results):
+    with closing(checkpoint) if checkpoint else nullcontext(), closing(results):
         for result in results:
-            if journal:
-                journal.add(result)
+            if checkpoint:
+                checkpoint.add(result)
             yield result
 
 
 def _count_all(specs: Sequence[ModelSpec], options: Document, jobs: int, timeout: float) -> Generator[Scanned]:
-    # As the files were before they were read: one that changes meanwhile is done again.
+    # Taken before the files are read: one that changes in the meantime is counted again.
     stamps = {path: stamp_of(path) for path in (str(spec.source) for spec in specs)}
     with closing(pool.count_tasks(specs, jobs, timeout)) as answers:
         for spec, answer in answers:

@@ -1,4 +1,4 @@
-"""The worker pool: processes that count one model after the other, their messages, and the replacement of those that die."""
+"""The worker pool: processes that count one model after the other, their messages, and the replacement of dead ones."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from onnxcost.processes import describe_exit, end_child, import_path, was_killed
 from onnxcost.spec import ModelSpec
 
 READY = "ready"
-"""What a worker says first."""
+"""A worker's first message."""
 
 
 class Answer(NamedTuple):
-    """What became of a model: the fields as in ``Scanned``."""
+    """The result for a model, with fields as in ``Scanned``."""
 
     status: str
     reason: str = ""
@@ -33,14 +33,14 @@ class Answer(NamedTuple):
 
 COMMAND = (sys.executable, "-P", "-m", "onnxcost.scanning.worker")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""There is a process for each core: libraries need no threads besides, and each thread takes memory."""
+"""With a process for each core, libraries need no threads of their own, and each thread takes memory."""
 START_SECONDS, END_SECONDS = 60, 5
 POLL_SECONDS = 0.2
 _CLOSED = object()
 
 
 class Message(NamedTuple):
-    """What a worker says: READY, an Answer, or _CLOSED when its process has ended."""
+    """From a worker: READY, an Answer, or _CLOSED when its process has ended."""
 
     worker: Worker | None
     content: object
@@ -51,12 +51,12 @@ Inbox = queue.SimpleQueue[Message]
 
 
 def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Generator[tuple[ModelSpec, Answer]]:
-    """Every task with its answer, in the order in which they come.
+    """Every task with its answer, in the order in which the answers arrive.
 
-    A task whose process dies over it, or that takes more than ``timeout`` seconds, is answered "unfinished". No worker is given
-    a new task before its last answer was taken and the next one is asked for: with one job, nothing runs in between.
+    A task whose process dies, or that takes more than ``timeout`` seconds, is answered "unfinished". A worker gets its next
+    task when the caller asks for the next answer: with one job, nothing runs in between.
 
-    Where the system refuses more processes, there are fewer than ``jobs``; raises InputError where it refuses all.
+    If the system refuses more processes, there are fewer than ``jobs``; raises InputError if it refuses all.
     """
     inbox: Inbox = queue.SimpleQueue()
     waiting = deque(tasks)
@@ -68,7 +68,7 @@ def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Genera
                     workers.add(Worker(waiting[0], timeout, inbox))
                 except OSError as error:
                     if not workers:
-                        raise InputError(f"no process to count in can be started: {error.strerror or error}") from None
+                        raise InputError(f"no worker process can be started: {error.strerror or error}") from None
                     jobs = len(workers)
                     break
                 waiting.popleft()
@@ -81,7 +81,7 @@ def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Genera
                 worker.begin()
                 continue
             if content is _CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
-                # It is not for its model that it could not start: another one takes that.
+                # It could not start, for which its model is not the reason: another worker takes the model.
                 waiting.appendleft(worker.task)
                 workers.remove(worker)
                 worker.close()
@@ -101,7 +101,7 @@ def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Genera
 
 
 def _next(inbox: Inbox) -> Message:
-    """A message, or _NOTHING of nobody: waits are short, so that Ctrl-C is heard on every system, and a deadline kept."""
+    """The next message, or _NOTHING: waits are short, so that Ctrl-C works on every system and deadlines are kept."""
     try:
         return inbox.get(timeout=POLL_SECONDS)
     except queue.Empty:
@@ -109,7 +109,7 @@ def _next(inbox: Inbox) -> Message:
 
 
 class Worker:
-    """A process and the task that it is at. Raises OSError where the system refuses one."""
+    """A process and its current task. Raises OSError if the system refuses the process."""
 
     def __init__(self, task: ModelSpec, timeout: float, inbox: Inbox) -> None:
         self._timeout, self.is_late, self.has_begun = timeout, False, False
@@ -138,33 +138,33 @@ class Worker:
             raise
 
     def give(self, task: ModelSpec) -> None:
-        """A task for when it is ready."""
+        """Send a task, for when the process is ready."""
         self.task = task
         assert self._process.stdin is not None
         try:
             pickle.dump(task, self._process.stdin)
             self._process.stdin.flush()
         except OSError:
-            # It is gone, or waits for a task that does not come: that it ended is heard of.
+            # It has ended, or waits for a task that will not come: its end arrives as a message.
             self._process.kill()
 
     def begin(self) -> None:
-        """From now on it works on its task."""
+        """Note that it works on its task from now on."""
         self._deadline, self.has_begun = time.monotonic() + self._timeout, True
 
     def end_if_late(self) -> None:
-        """End the process if its task takes too long."""
+        """Kill the process if its task takes too long."""
         if time.monotonic() > self._deadline:
             self.is_late = True
             self._process.kill()
 
     def failure(self) -> Answer:
-        """The answer to a task over which the process ended."""
+        """The answer to the task during which the process ended."""
         late = f"not counted within {self._timeout:g} seconds (--timeout)"
         return Answer("unfinished", late if self.is_late else self._end())
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it is doing."""
         end_child(self._process, self._errors, self._listener)
 
     def _listen(self, inbox: Inbox) -> None:
@@ -172,11 +172,11 @@ class Worker:
         try:
             while True:
                 inbox.put(Message(self, pickle.load(self._process.stdout)))
-        except Exception:  # the end of the pipe, or something that is no message: of either kind there are many
+        except Exception:  # the end of the pipe, or bytes that are no message: both raise many kinds
             inbox.put(Message(self, _CLOSED))
 
     def _end(self) -> str:
-        """How the process ended, and its last words."""
+        """How the process ended, and the last line of its errors."""
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:  # it waits for its next task, and what it said did not arrive

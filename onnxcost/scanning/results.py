@@ -1,4 +1,4 @@
-"""What a scan found of each of many models: one JSON line a model, its counts under the keys of the schema ``onnxcost/1``."""
+"""The results of a scan: one JSON line for each model, with its counts under the keys of the schema ``onnxcost/1``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATUSES = ("ok", "unmeasured", "failed", "unfinished")
 
 
 class Stamp(NamedTuple):
-    """What tells a file from what it was before: its size, and when it was last written, in nanoseconds since 1970."""
+    """Tells whether a file has changed: its size, and when it was last written, in nanoseconds since 1970."""
 
     bytes: int
     modified_ns: int
@@ -27,11 +27,11 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Scanned(Result):
-    """A model of a scan, and in how many ``seconds`` it was done. ``reason`` says why its ``status`` is not "ok":
+    """A model of a scan, which took ``seconds``. ``reason`` says why its ``status`` is not "ok".
 
-    "unmeasured", it was counted but could not be run; "failed", it could not be counted; "unfinished", its process ran out of
-    time or of memory or crashed, so that another try may do better. ``report`` is ``CostReport.to_dict()`` without the nodes,
-    and the measurement without its samples; None for a model that was not counted. ``options`` are those of the scan.
+    "unmeasured": it was counted but could not be run; "failed": it could not be counted; "unfinished": its process ran out of
+    time or memory or crashed, so that it is worth another try. ``report`` is ``CostReport.to_dict()`` without the nodes, with
+    the measurement without its samples; None for a model that was not counted. ``options`` are those of the scan.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Scanned(Result):
     version: str = __version__
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON line as plain data: the scan's own keys, and behind them those of the report."""
+        """The JSON line as plain data: the scan's own keys, followed by those of the report."""
         return {
             "schema": SCHEMA,
             "version": self.version,
@@ -58,7 +58,7 @@ class Scanned(Result):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One row: the path, the status, and the metrics as far as they are known. ``pandas.concat`` joins those of a scan."""
+        """One row: the path, the status, and the known metrics. ``pandas.concat`` joins the rows of a scan."""
         found = _candidate(self.path, self)
         row = {"path": self.path, "status": self.status, "reason": self.reason or None, "seconds": self.seconds}
         return [row | {name: found.values.get(name) if found else None for name in METRICS}]
@@ -70,12 +70,12 @@ class Scanned(Result):
         return f"{self.path}: {', '.join(filter(None, (self.status, self.reason, counts)))}"
 
     def to_line(self) -> str:
-        """The JSON line, with its end."""
+        """The JSON line, with its line break."""
         return to_json(self.to_dict()) + "\n"
 
     @classmethod
     def from_dict(cls, line: Document) -> Scanned:
-        """What ``to_dict`` made; raises KeyError, TypeError, ValueError or InputError for anything else."""
+        """The inverse of ``to_dict``; raises KeyError, TypeError, ValueError or InputError for anything else."""
         if line["schema"] != SCHEMA:
             raise KeyError("schema")
         own = ("path", "status", "reason", "seconds", "file", "options")
@@ -92,21 +92,21 @@ class Scanned(Result):
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """The file's stamp as it is now; None where there is no such file."""
+    """The file's current stamp; None if there is no such file."""
     try:
-        status = os.stat(path)  # noqa: PTH116  # pathlib costs time, a thousand times over
+        status = os.stat(path)  # noqa: PTH116  # pathlib is slow for thousands of files
     except (OSError, ValueError):
         return None
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
 def key_of(path: str) -> str:
-    """The same for all ways to write a path."""
+    """A key that is the same for all ways to write a path."""
     return os.path.abspath(path)  # noqa: PTH100
 
 
 class ScanRow(NamedTuple):
-    """A model of a scan as it is shown: ``candidate`` has the figures of one that was counted."""
+    """A model of a scan for display; ``candidate`` has the figures, None for a model that was not counted."""
 
     label: str
     result: Scanned
@@ -114,31 +114,31 @@ class ScanRow(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why it was not counted or not run, without its path."""
+        """Why it was not counted or not run, without the path."""
         return self.result.reason.removeprefix(f"{self.result.path} ")
 
 
 class Scan(NamedTuple):
-    """All models of a scan in the order in which they are shown; ``sort`` is the name of the metric that they are sorted by."""
+    """All models of a scan in the order of display; ``sort`` is the name of the metric by which they are sorted."""
 
     rows: tuple[ScanRow, ...]
     sort: str | None = None
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics to show: those that a model has, of the conventions only the two common ones and the one to sort by."""
+        """The metrics to show: those that any model has; of the conventions only macs, flops and the one to sort by."""
         known = {name for row in self.rows if row.candidate for name in row.candidate.values}
         asked = {"macs", "flops", self.sort}
         return [name for name in METRICS if name in known and (name not in CONVENTIONS or name in asked)]
 
     def having(self, *statuses: str) -> list[ScanRow]:
-        """The models that have one of these as their status."""
+        """The models with one of these statuses."""
         return [row for row in self.rows if row.result.status in statuses]
 
 
-def build_scan(labelled: Iterable[tuple[str, Scanned]], sort: str | None = None) -> Scan:
-    """The results as they are to be shown: in their order, or by a metric the best first and what was not counted last."""
-    rows = [ScanRow(label, result, _candidate(label, result)) for label, result in labelled]
+def build_scan(labeled: Iterable[tuple[str, Scanned]], sort: str | None = None) -> Scan:
+    """The results for display: in their order, or sorted by a metric, the best first and models not counted last."""
+    rows = [ScanRow(label, result, _candidate(label, result)) for label, result in labeled]
     if sort is None:
         return Scan(tuple(rows))
     places = {candidate.label: at for at, candidate in enumerate(rank([row.candidate for row in rows if row.candidate], sort))}

@@ -1,4 +1,4 @@
-"""The process that counts: reads one task after the other from its standard input, answers each on its standard output."""
+"""The process that counts: reads specs from its standard input, one after the other, and answers each on standard output."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from onnxcost.scanning.pool import READY, Answer
 from onnxcost.spec import ModelSpec
 
 NO_NODES = b"\x08\x08:\x03\x12\x01gB\x02\x10\x11"
-"""A model of no nodes: to count it imports all that counting needs, so that this is in no model's time."""
+"""A model without nodes. Counting it imports all that counting needs, so that no model's time includes the imports."""
 GARBAGE = 20_000
-"""New objects between two looks for cycles: to look as often as usual takes a tenth of the time, never to look the memory."""
+"""New objects between two garbage collections: Python's default takes a tenth of the time, none at all too much memory."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def count_task(task: ModelSpec) -> Answer:
-    """The model's counts, or why there are none. From what is given it takes what it has a name for."""
+    """The model's counts, or why there are none. The parts of the spec apply whose names the model has."""
     start = time.perf_counter()
     try:
         answer = Answer("ok", report=_report(task))
@@ -55,7 +55,7 @@ def count_task(task: ModelSpec) -> Answer:
 
 
 def describe_failure(error: Exception) -> str:
-    """The reason where nobody foresaw one: the other models are not to suffer for it."""
+    """The reason for an unexpected error, which must not end the scan of the other models."""
     return refusal(error) or f"this is a bug in onnxcost: {type(error).__name__} ({error})"
 
 
@@ -71,5 +71,5 @@ if __name__ == "__main__":
         main()
     except BaseException:
         traceback.print_exc()
-    # Without the interpreter's tear-down, which would wait for the thread that listens.
+    # Without the interpreter's shutdown, which would wait for the listening thread.
     os._exit(1)

@@ -15,7 +15,7 @@ def test_shapes(text: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "1x", "-1", "1.5", "1e3", "1_000", "٣", "a"])
-def test_what_is_no_shape(text: str) -> None:
+def test_bad_shapes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a dim is"):
         options.parse_shape(text)
 
@@ -41,6 +41,6 @@ def test_names_may_have_an_equals_sign_or_a_colon() -> None:
 
 
 @pytest.mark.parametrize("given", [["a"], ["=1"], ["a=1", "a=2"]])
-def test_what_is_no_pair(given: list[str]) -> None:
+def test_bad_pairs_are_refused(given: list[str]) -> None:
     with pytest.raises(InputError, match="--dim"):
         options.parse_pairs("--dim", "A=1", given, options.parse_size)

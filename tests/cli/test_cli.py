@@ -137,7 +137,7 @@ def test_a_file_is_replaced_whole_and_keeps_its_mode(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "custom.onnx", "fixed.onnx", "link.json", "model.onnx"]
 
 
-def test_what_fails_leaves_the_file_alone(folder: Path) -> None:
+def test_a_failure_leaves_the_file_unchanged(folder: Path) -> None:
     (folder / "a.json").write_text("old")
     refused("model.onnx", "--dim", "nosuch=1", "-o", "a.json")
     assert (folder / "a.json").read_text() == "old"
@@ -222,8 +222,8 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
     ("arguments", "says"),
     [
         ("nosuch.onnx", "there is no file 'nosuch.onnx'"),
-        ("modle.onnx", "there is no file 'modle.onnx'; is 'model.onnx' meant?"),
-        ("formula", "'formula' is neither a file nor a command; is the command 'formulas' meant?"),
+        ("modle.onnx", "there is no file 'modle.onnx'; did you mean 'model.onnx'?"),
+        ("formula", "'formula' is neither a file nor a command; did you mean the command 'formulas'?"),
         (".", "'.'"),
         ("model.onnx --dim nosuch=1", "the model has no dim 'nosuch': it has 'batch'"),
         ("model.onnx --dim batch=-1", "--dim wants SYMBOL=8, not 'batch=-1': a dim is a whole number, 0 or more"),
@@ -236,7 +236,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --shape 2x16 --shape x=3x16", "is for the input 'x', which was given a shape by its name as well"),
         ("model.onnx --value x=many", "--value wants INPUT=16000, not 'x=many': 'many' is not a number"),
         ("model.onnx --value x=nosuch.npy", "cannot read 'nosuch.npy': No such file or directory"),
-        ("model.onnx --value x=broken.npy", "cannot read 'broken.npy': it is no .npy or .npz file of plain elements"),
+        ("model.onnx --value x=broken.npy", "cannot read 'broken.npy': it is not a .npy or .npz file of plain elements"),
         ("model.onnx --format xml", "Invalid value for '--format': 'xml' is not one of"),
         ("model.onnx --convention mac", "Invalid value for '--convention': 'mac' is not one of"),
         ("model.onnx --top -1", "Invalid value for '--top'"),
@@ -244,10 +244,10 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --nosuch", "No such option"),
         ("model.onnx another.onnx", "one MODEL at a time, not 'another.onnx' as well"),
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
-        ("model.onnx -o cost.pdf", "'cost.pdf' does not tell its format: end it in .txt, .json, .csv, .md"),
+        ("model.onnx -o cost.pdf", "'cost.pdf' has no suffix of a format: use .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),
-        ("formulas Convv", "there is no formula for 'Convv'; is Conv"),
-        ("formulas Xyzzy", "there is no formula for 'Xyzzy': 'onnxcost formulas' lists those there are"),
+        ("formulas Convv", "there is no formula for 'Convv'; did you mean Conv"),
+        ("formulas Xyzzy", "there is no formula for 'Xyzzy': 'onnxcost formulas' lists all"),
     ],
 )
 def test_bad_usage_gets_one_line(folder: Path, arguments: str, says: str) -> None:
@@ -356,7 +356,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
-def test_a_reader_who_has_seen_enough_is_no_error(folder: Path) -> None:
+def test_a_closed_pipe_is_no_error(folder: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as broken, process(*COMMAND, "fixed.onnx", "--no-run", stdout=broken) as done:

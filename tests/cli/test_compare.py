@@ -127,7 +127,7 @@ def test_sort_and_pareto(folder: Path) -> None:
     ("explain", "number"),
     [([], 1), (["--explain"], 1), (["--no-explain"], 0), (["small.onnx"] * 4, 0), (["small.onnx"] * 4 + ["--explain"], 5)],
 )
-def test_what_is_explained(folder: Path, explain: list[str], number: int) -> None:
+def test_differences_are_explained_for_few_models(folder: Path, explain: list[str], number: int) -> None:
     result = invoke("small.onnx", "zoo/large.onnx", *explain, "--no-run", "--format", "json")
     assert len(json.loads(result.stdout)["differences"]) == number
 
@@ -166,7 +166,7 @@ def test_the_gate(folder: Path, limits: list[str], code: int, says: list[str]) -
     assert "FLOPs" in result.stdout
 
 
-def test_a_broken_model_does_not_keep_the_others_from_being_compared(folder: Path) -> None:
+def test_a_broken_model_does_not_stop_the_comparison(folder: Path) -> None:
     result = invoke("small.onnx", "broken.onnx", "zoo/large.onnx", "--no-run", "--quiet")
     assert result.exit_code == 2
     assert "Not compared: broken.onnx is not a readable ONNX model" in result.stdout
@@ -185,14 +185,14 @@ def test_a_gate_that_fails_wins_over_a_broken_model(folder: Path) -> None:
 def test_a_broken_baseline_is_replaced_and_fails_the_gate(folder: Path) -> None:
     result = invoke("broken.onnx", "small.onnx", "zoo/large.onnx", "--no-run", "--quiet", "--max-increase", "flops=90%")
     assert result.exit_code == 2
-    assert "1 of 3 models could not be compared: broken; in the first one's place is small" in result.stderr
+    assert "1 of 3 models could not be compared: broken; the others are compared with small" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("small.onnx", "compare wants two models or more: 'onnxcost small.onnx' shows a single one"),
-        ("small.onnx smal.onnx", "there is no file 'smal.onnx'; is 'small.onnx' meant?"),
+        ("small.onnx", "compare needs two models or more: for a single one, run 'onnxcost small.onnx'"),
+        ("small.onnx smal.onnx", "there is no file 'smal.onnx'; did you mean 'small.onnx'?"),
         ("small.onnx empty", "there is no .onnx file in the folder 'empty'"),
         ("small.onnx n*.onnx", "there is no file 'n*.onnx'"),
         ("broken.onnx broken.onnx", "no model could be read; broken.onnx is not a readable ONNX model"),
@@ -203,7 +203,7 @@ def test_a_broken_baseline_is_replaced_and_fails_the_gate(folder: Path) -> None:
         ("small.onnx zoo --dim nosuch=1", "--dim nosuch: no model that could be read has it"),
         ("small.onnx zoo --format xml", "Invalid value for '--format'"),
         ("small.onnx zoo -o nosuch/out.json", "cannot write 'nosuch/out.json': No such file or directory"),
-        ("small.onnx zoo --sort latency", "'latency' is known of none of the models"),
+        ("small.onnx zoo --sort latency", "no model has a known 'latency'"),
     ],
 )
 def test_bad_usage_gets_one_line(folder: Path, arguments: str, says: str) -> None:
@@ -260,7 +260,7 @@ def stand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
 BOTH = ("small.onnx", "zoo/large.onnx", "--no-explain")
 
 
-def test_the_models_are_timed_by_turns(stand: Stand) -> None:
+def test_the_models_are_timed_interleaved(stand: Stand) -> None:
     result = invoke(*BOTH, "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert stand.asked == [(["small.onnx", "zoo/large.onnx"], Settings())]
@@ -269,7 +269,7 @@ def test_the_models_are_timed_by_turns(stand: Stand) -> None:
     assert "No difference seen" not in result.stdout
 
 
-def test_no_difference_is_seen_where_the_interval_has_1_in_it(stand: Stand) -> None:
+def test_an_interval_that_contains_1_means_no_difference(stand: Stand) -> None:
     stand.ratio = Ratio(1.02, (0.99, 1.05))
     assert "  No difference seen in latency from small: large\n" in invoke(*BOTH).stdout
     assert invoke(*BOTH, "--max-increase", "latency=1%").exit_code == 0
@@ -310,13 +310,13 @@ def test_one_that_cannot_be_run_is_counted(stand: Stand) -> None:
     assert re.search(rf"^  FLOPs +{SMALL_FLOPS} +\* +{LARGE_FLOPS} ", result.stdout, re.M)
 
 
-def test_where_none_can_be_run_one_line_says_so(stand: Stand) -> None:
+def test_one_line_says_that_no_model_can_be_run(stand: Stand) -> None:
     stand.results = [Unmeasured("failed", REASON)] * 2
     result = invoke(*BOTH, "--quiet", "--sort", "latency", "--pareto", "macs,latency")
     assert (result.exit_code, result.stderr) == (3, f"onnxcost: error: not measured: small, large: {REASON}\n")
 
 
-def test_an_interrupt_leaves_what_was_counted(stand: Stand) -> None:
+def test_counts_are_printed_after_an_interrupt(stand: Stand) -> None:
     stand.results[1] = KeyboardInterrupt()
     result = invoke(*BOTH, "--quiet", "--sort", "latency", "--max-increase", "latency=1%", "--max-increase", "flops=0")
     assert (result.exit_code, result.stderr) == (130, "onnxcost: error: not measured: interrupted\n")
@@ -368,7 +368,7 @@ def test_a_gate_on_a_latency_that_was_not_saved_is_bad_input(stand: Stand) -> No
     assert result.stderr.endswith("latency: base has no Latency: save the report again without --no-run\n")
 
 
-def test_of_bad_input_and_a_missing_measurement_bad_input_decides(stand: Stand) -> None:
+def test_bad_input_comes_before_a_missing_measurement(stand: Stand) -> None:
     stand.results[1] = Unmeasured("failed", REASON)
     result = invoke(*BOTH, "broken.onnx", "--quiet")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 2)
@@ -386,7 +386,7 @@ def test_a_wide_interval_is_said(stand: Stand, ratio: Ratio, is_said: bool) -> N
     assert ("advice: large: the ratio's interval is wider than 10 %: time for longer" in invoke(*BOTH).stderr) == is_said
 
 
-def test_outputs_are_compared_where_that_is_asked_for(stand: Stand) -> None:
+def test_check_outputs_compares_outputs(stand: Stand) -> None:
     result = invoke(*BOTH, "--quiet", "--check-outputs")
     assert (result.exit_code, len(stand.asked)) == (0, 2)
     assert "\nOutputs against small, from the same inputs\n" in result.stdout
@@ -416,7 +416,7 @@ def test_outputs_that_could_not_be_compared_end_with_3(stand: Stand) -> None:
 def test_outputs_of_a_saved_report_are_refused(folder: Path) -> None:
     result = invoke("base.json", "small.onnx", "--check-outputs")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "comparing outputs wants two models that can be run: a saved report has none" in result.stderr
+    assert "comparing outputs needs two models that can be run: a saved report has no outputs" in result.stderr
 
 
 def test_really_run(folder: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_name_shows_one_with_the_origin_of_each_figure(mine: str) -> None:
     assert printed("my-board", "--device-file", mine) == SHEET
 
 
-def test_what_the_user_says_of_a_device_is_shown_as_such() -> None:
+def test_changes_by_the_user_are_marked() -> None:
     text = printed("jetson-orin-nano-8gb,memory=4GiB,int8=10TOPS")
     assert "  Memory                4 GiB  given       [1]\n" in text
     assert "  [1] the command line\n" in text
@@ -170,8 +170,8 @@ def test_a_file_gets_the_format_of_its_suffix(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "a slip": (["jetsn-nano"], "there is no device with 'jetsn-nano'; is 'jetson-nano'"),
-    "a slip in a change": (["t4,memroy=4GiB"], "--device cannot change 'memroy'; is 'memory' meant?"),
+    "a slip": (["jetsn-nano"], "there is no device with 'jetsn-nano'; did you mean 'jetson-nano'"),
+    "a slip in a change": (["t4,memroy=4GiB"], "--device cannot change 'memroy'; did you mean 'memory'?"),
     "nothing near": (["toaster"], "there is no device with 'toaster': onnxcost devices lists all"),
     "not of the kind": (["t4", "h100", "--kind", "cpu"], "there is no device of the kind cpu with 't4 h100'"),
     "no file": (["--device-file", "none.toml"], "cannot read 'none.toml': No such file or directory"),
@@ -179,7 +179,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_not_there_is_refused_in_one_line(arguments: list[str], message: str) -> None:
+def test_unknown_devices_are_refused_in_one_line(arguments: list[str], message: str) -> None:
     assert refused(*arguments).startswith(message)
 
 

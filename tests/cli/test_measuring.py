@@ -43,7 +43,7 @@ def test_the_static_cost_comes_first_and_the_measurement_after_it(stand: Stand) 
     assert (static.exit_code, whole.exit_code, len(stand.asked)) == (0, 0, 2)
 
 
-def test_what_is_asked_of_the_measurement(stand: Stand) -> None:
+def test_options_reach_the_measurement(stand: Stand) -> None:
     invoke("model.onnx", "--shape", "x=2x16")
     source, settings, others = stand.asked[0]
     assert (source, settings) == ("model.onnx", Settings())
@@ -88,7 +88,7 @@ ENDS = pytest.mark.parametrize(
 
 
 @ENDS
-def test_the_static_cost_stands_when_the_run_does_not(stand: Stand, error: BaseException, reason: str, code: int) -> None:
+def test_the_static_cost_is_printed_when_the_run_fails(stand: Stand, error: BaseException, reason: str, code: int) -> None:
     stand.error = error
     result = invoke("model.onnx")
     assert result.stdout == invoke("model.onnx", "--no-run").stdout
@@ -97,7 +97,7 @@ def test_the_static_cost_stands_when_the_run_does_not(stand: Stand, error: BaseE
 
 @ENDS
 @pytest.mark.parametrize("command", ["estimate", "measure"])
-def test_json_is_written_all_the_same(stand: Stand, command: str, error: BaseException, reason: str, code: int) -> None:
+def test_json_is_written_after_a_failure(stand: Stand, command: str, error: BaseException, reason: str, code: int) -> None:
     stand.error = error
     result = invoke(command, "model.onnx", "--format", "json")
     assert json.loads(result.stdout)["measurement"] == {"status": "failed", "reason": reason}
@@ -167,7 +167,7 @@ def test_batches_are_a_table(stand: Stand) -> None:
     assert "onnxcost: advice: batch 1, 4: some runs" in result.stderr
 
 
-def test_batches_before_a_failure_stand(stand: Stand) -> None:
+def test_batches_before_a_failure_are_kept(stand: Stand) -> None:
     result = invoke("measure", "model.onnx", "--batches", "1,4,8", "--format", "json")
     document = json.loads(result.stdout)
     assert [(each["status"], each.get("batch")) for each in document["batches"]] == [("ok", 1), ("ok", 4), ("failed", None)]

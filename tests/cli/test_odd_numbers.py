@@ -119,7 +119,7 @@ def test_figures_of_a_device(folder: Path, change: str) -> None:
             assert_refused(invoke("budget", "model.onnx", "--device", f"raspberry-pi-5-8gb,{change.format(text)}"), "--device")
 
 
-def test_a_width_of_the_terminal_that_is_none_changes_nothing(folder: Path) -> None:
+def test_an_invalid_terminal_width_is_ignored(folder: Path) -> None:
     expected = invoke("model.onnx", "--no-run", env={"COLUMNS": ""}).stdout
     for text in (*set(ODD) - {"1e3"}, *WHOLE):
         result = invoke("model.onnx", "--no-run", env={"COLUMNS": text})

@@ -33,7 +33,7 @@ def test_a_traced_model_is_counted_as_it_ran_and_then_measured(stand: Stand) -> 
 
 
 @ENDS
-def test_the_static_cost_stands_when_the_trace_does_not(stand: Stand, error: BaseException, reason: str, code: int) -> None:
+def test_the_static_cost_is_printed_when_the_trace_fails(stand: Stand, error: BaseException, reason: str, code: int) -> None:
     stand.error = error
     result = invoke("model.onnx", "--trace")
     assert result.stdout == invoke("model.onnx", "--no-run").stdout

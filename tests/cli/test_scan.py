@@ -77,7 +77,7 @@ def test_a_row_for_each_model_and_the_reason_for_one_that_is_broken(zoo: Path) -
     assert result.exit_code == 2
 
 
-def test_models_that_are_all_right_end_with_0(zoo: Path) -> None:
+def test_a_scan_without_failures_ends_with_0(zoo: Path) -> None:
     result = invoke("zoo/m0*.onnx", "--quiet", "--no-run")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.endswith("  10 models counted\n")
@@ -147,7 +147,7 @@ def test_a_name_that_is_no_text_does_not_end_a_scan(zoo: Path) -> None:
         assert invoke(odd, "--format", format_, "-o", "out", "--resume", "state.jsonl").exit_code == 0
 
 
-def test_lines_can_be_gone_on_from(zoo: Path) -> None:
+def test_a_scan_resumes_from_printed_lines(zoo: Path) -> None:
     lines = invoke("zoo", "--format", "jsonl").stdout.splitlines(keepends=True)
     Path("scan.jsonl").write_text("".join(lines[:7]) + lines[7][:100])
     assert names(rows("zoo", "--resume", "scan.jsonl")) == ALL
@@ -178,7 +178,7 @@ def stopped(process: subprocess.Popen[str], number: int) -> str:
     return process.communicate(timeout=60)[1]
 
 
-def test_a_scan_that_was_killed_goes_on_without_doing_anything_twice(zoo: Path, many: int) -> None:
+def test_a_killed_scan_resumes_without_repeating_work(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     stopped(process, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
@@ -194,12 +194,13 @@ def test_a_scan_that_was_killed_goes_on_without_doing_anything_twice(zoo: Path, 
     assert [row["macs"] for row in found if row["macs"]] == [str(4 * (number + 1)) for number in range(many) if number % 20]
 
 
-def test_what_is_done_when_it_is_interrupted_is_kept(zoo: Path, many: int) -> None:
+def test_results_before_an_interrupt_are_kept(zoo: Path, many: int) -> None:
     process = start()
     said = stopped(process, signal.SIGINT)
     assert process.returncode == 130
     match = re.fullmatch(
-        r"onnxcost: error: interrupted with (\d+) of 80 models done: the same command with --resume (\S+) goes on from there\n",
+        r"onnxcost: error: interrupted with (\d+) of 80 models done: "
+        r"the same command with --resume (\S+) continues from there\n",
         said,
     )
     assert match
@@ -207,15 +208,15 @@ def test_what_is_done_when_it_is_interrupted_is_kept(zoo: Path, many: int) -> No
     assert len(rows("many", "--resume", match[2])) == many
 
 
-def test_terminated_with_a_file_to_go_on_from(zoo: Path, many: int) -> None:
+def test_a_terminated_scan_resumes_from_its_file(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     said = stopped(process, signal.SIGTERM)
     assert process.returncode == 128 + signal.SIGTERM
-    assert re.search(r"interrupted with \d+ of 80 models done: the same command goes on from there\n$", said)
+    assert re.search(r"interrupted with \d+ of 80 models done: the same command continues from there\n$", said)
     assert len(Path("scan.jsonl").read_text().splitlines()) >= 3
 
 
-def test_a_reader_that_has_seen_enough_ends_it(zoo: Path, many: int) -> None:
+def test_a_closed_pipe_ends_the_scan(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     assert process.stdout is not None
     process.stdout.readline()
@@ -226,7 +227,7 @@ def test_a_reader_that_has_seen_enough_ends_it(zoo: Path, many: int) -> None:
     assert len(Path("scan.jsonl").read_text().splitlines()) < many
 
 
-def test_models_are_run_when_that_is_asked_for(zoo: Path, stand: Stand) -> None:
+def test_models_are_run_with_run(zoo: Path, stand: Stand) -> None:
     found = rows("zoo/m01.onnx", "zoo/m02.onnx", "zoo/old/text.onnx", "--run", "--runs", "7", "--timeout", "9")
     assert [row["status"] for row in found] == ["ok", "ok", "failed"]
     assert [bool(row["latency"]) for row in found] == [True, True, False]
@@ -253,16 +254,16 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("nowhere.onnx", "there is no file 'nowhere.onnx'"),
         ("zoo/n*.onnx", "there is no file 'zoo/n*.onnx'"),
         ("zoo --sort speed", "there is no metric 'speed'"),
-        ("zoo --sort latency", "--sort latency wants --run"),
-        ("zoo --threads 1", "--threads wants --run"),
-        ("zoo --provider-option a=b", "--provider-option wants --run"),
+        ("zoo --sort latency", "--sort latency needs --run"),
+        ("zoo --threads 1", "--threads needs --run"),
+        ("zoo --provider-option a=b", "--provider-option needs --run"),
         ("zoo --run --jobs 2", "models are run one after the other"),
         ("zoo --jobs 0", "Invalid value for '-j' / '--jobs'"),
         ("zoo --format xml", "Invalid value for '--format'"),
-        ("zoo -o out", "'out' does not tell its format"),
+        ("zoo -o out", "'out' has no suffix of a format"),
         ("zoo -o nowhere/out.csv", "cannot write 'nowhere/out.csv'"),
         ("zoo --resume nowhere/scan.jsonl", "cannot write 'nowhere/scan.jsonl'"),
-        ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is no file of 'onnxcost scan --resume'"),
+        ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is not a file of 'onnxcost scan --resume'"),
         ("zoo --dim batch", "--dim wants SYMBOL=8"),
     ],
 )
@@ -286,7 +287,7 @@ def test_other_options_want_another_file(zoo: Path) -> None:
         (["zoo"], "'zoo' is a directory: 'onnxcost scan zoo' counts all models in it"),
         (
             ["zoo/m01.onnx", "zoo/m02.onnx"],
-            "one MODEL at a time, not 'zoo/m02.onnx' as well: for many there are 'onnxcost scan'",
+            "one MODEL at a time, not 'zoo/m02.onnx' as well: for several, use 'onnxcost scan'",
         ),
         (["measure", "zoo/m01.onnx", "zoo/m02.onnx"], "one MODEL at a time"),
     ],

@@ -26,7 +26,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["strip", *arguments])
 
 
-def test_it_says_in_one_line_what_it_made(folder: Path) -> None:
+def test_one_line_has_both_sizes(folder: Path) -> None:
     result = invoke("model.onnx", "-o", "skeleton.onnx")
     size = (folder / "skeleton.onnx").stat().st_size
     assert (result.exit_code, result.stderr) == (0, "")
@@ -34,14 +34,14 @@ def test_it_says_in_one_line_what_it_made(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("options", "name"), [([], "secret"), (["--anonymize"], "v")])
-def test_names_are_kept_unless_they_must_not_be(options: list[str], name: str, folder: Path) -> None:
+def test_names_are_kept_without_anonymize(options: list[str], name: str, folder: Path) -> None:
     assert invoke("model.onnx", "-o", "skeleton.onnx", *options).exit_code == 0
     assert onnx.load(folder / "skeleton.onnx", load_external_data=False).graph.initializer[0].name == name
 
 
 WRONG = {
     "onto itself": (["model.onnx", "-o", "model.onnx"], "'model.onnx' is the model itself"),
-    "no such file": (["modle.onnx", "-o", "s.onnx"], "there is no file 'modle.onnx'; is 'model.onnx' meant?"),
+    "no such file": (["modle.onnx", "-o", "s.onnx"], "there is no file 'modle.onnx'; did you mean 'model.onnx'?"),
     "no such folder": (["model.onnx", "-o", "none/s.onnx"], "cannot write 'none/s.onnx': No such file or directory"),
     "nowhere": (["model.onnx"], "Missing option '-o' / '--output'"),
     "no model": ([__file__, "-o", "s.onnx"], "is not a readable ONNX model"),
@@ -49,9 +49,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "says"), WRONG.values(), ids=WRONG.keys())
-def test_what_cannot_be_done_is_said_in_one_line(
-    arguments: list[str], says: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refusals_are_one_line(arguments: list[str], says: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (folder / "model.onnx").read_bytes()
     assert run(["strip", *arguments]) == 2
     said = capsys.readouterr()

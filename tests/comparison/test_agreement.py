@@ -111,7 +111,7 @@ def test_what_cannot_be_compared(first: Any, other: Any, reason: str) -> None:
     assert (found.reason, found.absolute, found.is_within(inf)) == (reason, None, False)
 
 
-def test_the_layout_that_is_nearer_counts() -> None:
+def test_the_layout_with_the_smaller_difference_counts() -> None:
     image = np.random.default_rng(0).random((1, 3, 4, 4))
     cube = np.random.default_rng(0).random((1, 4, 4, 4))
     for array in (image, cube):
@@ -131,11 +131,11 @@ def test_the_layout_that_is_nearer_counts() -> None:
         ([nan, 1], [1, 1], 1, False),
     ],
 )
-def test_a_limit_is_on_the_relative_difference(first: Any, other: Any, limit: float, is_within: bool) -> None:
+def test_a_limit_applies_to_the_relative_difference(first: Any, other: Any, limit: float, is_within: bool) -> None:
     assert compared(first, other).is_within(limit) == is_within
 
 
-def test_texts_are_within_a_limit_only_where_they_are_the_same() -> None:
+def test_texts_are_within_a_limit_only_if_equal() -> None:
     assert compared(["a"], ["a"], object).is_within(0)
     assert not compared(["a"], ["b"], object).is_within(1e9)
 
@@ -164,7 +164,7 @@ def test_an_output_without_a_counterpart_is_a_difference() -> None:
     ]
 
 
-def test_the_output_that_is_the_farthest_apart() -> None:
+def test_the_output_that_differs_most() -> None:
     outputs = [
         OutputDifference("same", "same", absolute=0.0, largest=1.0),
         OutputDifference("far", "far", absolute=1.0, largest=10.0),

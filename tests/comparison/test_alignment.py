@@ -43,7 +43,7 @@ def test_neither_names_nor_the_layout_matter() -> None:
     assert names(A, right) == [("a", "x"), ("ra", None), ("b", "y"), ("c", "z")]
 
 
-def test_what_one_graph_has_more_stands_alone() -> None:
+def test_additional_nodes_have_no_partner() -> None:
     right = [other("t", "Transpose", 1, 3, 32, 32), *A[:2], conv("new", 99, 7, 5), *A[2:]]
     assert names(A, right) == [(None, "t"), ("a", "a"), ("ra", "ra"), (None, "new"), ("b", "b"), ("c", "c")]
 
@@ -53,7 +53,7 @@ def test_a_layer_with_the_same_weights_is_the_same_layer_at_another_resolution()
     assert align(A, right).alike == 3
 
 
-def test_nodes_of_one_operator_never_stand_for_those_of_another() -> None:
+def test_nodes_of_different_families_are_not_paired() -> None:
     left, right = [other("x", "Relu", 4)], [other("y", "Sigmoid", 4)]
     assert sorted(names(left, right), key=str) == [("x", None), (None, "y")] or set(names(left, right)) == {
         ("x", None),

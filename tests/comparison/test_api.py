@@ -39,7 +39,7 @@ def flops(sources: list[LabeledSource], **given: dict[str, Any]) -> dict[str, An
     return {candidate.label: candidate.values["flops"] for candidate in found.candidates}
 
 
-def test_one_that_cannot_be_read_does_not_keep_the_others_from_it(sources: list[LabeledSource]) -> None:
+def test_an_unreadable_model_does_not_stop_the_others(sources: list[LabeledSource]) -> None:
     results = load_sources(sources)
     assert [type(result) for result in results] == [Broken, LoadedSource, LoadedSource, LoadedSource]
     found = build_comparison(results)

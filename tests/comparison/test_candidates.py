@@ -61,9 +61,7 @@ def test_the_best(metric: str, values: tuple[int | None, ...], best: str) -> Non
         ("latency", ("lower", "lower"), (2, 3), "a"),
     ],
 )
-def test_a_bound_is_the_best_only_where_that_is_sure(
-    metric: str, bounds: tuple[str, str], values: tuple[int, int], best: str
-) -> None:
+def test_a_bound_is_the_best_only_if_certain(metric: str, bounds: tuple[str, str], values: tuple[int, int], best: str) -> None:
     models = [model(*pair, **{metric: value}) for pair, value in zip(zip("ab", bounds, strict=True), values, strict=True)]
     assert comparison(*models).best(metric) == frozenset(best)
 
@@ -137,14 +135,14 @@ def test_models_that_lack_the_metric_come_last() -> None:
     assert [each.label for each in rank([model("a"), model("b", macs=1)], "macs")] == ["b", "a"]
 
 
-def test_what_is_shown() -> None:
+def test_metrics_to_show() -> None:
     models = model("a", macs=1, flops=2, thop=1, torch=2), model("b", macs=1, latency=0.5)
     assert comparison(*models).metrics == ["macs", "flops", "latency"]
     assert comparison(*models, convention="thop", sort="torch").metrics == ["macs", "flops", "torch", "thop", "latency"]
 
 
-def test_a_metric_that_there_is_not() -> None:
-    with pytest.raises(InputError, match="there is no metric 'latncy': is 'latency' meant"):
+def test_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no metric 'latncy': did you mean 'latency'"):
         find_metric("latncy")
     with pytest.raises(InputError, match="there is no metric 'zzz': there are macs, flops"):
         find_metric("zzz")

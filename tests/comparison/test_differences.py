@@ -47,13 +47,13 @@ def test_equal_graphs_do_not_differ() -> None:
     assert (same.changes, same.layers, same.count) == ((), (), 0)
 
 
-def test_what_one_graph_has_more_is_summed_over_all_places() -> None:
+def test_additional_nodes_are_summed_over_all_places() -> None:
     left, right = [CONV, node("Relu"), CONV], [CONV, node("Relu"), node("Abs", 3), CONV, node("Abs", 4)]
     assert changes(left, right) == [("", "Abs", "", "Conv", 2, 7)]
     assert changes(right, left) == [("Abs", "", "", "Conv", 2, -7)]
 
 
-def test_what_stands_before_the_first_layer_says_so() -> None:
+def test_changes_before_the_first_layer_say_so() -> None:
     assert changes([CONV], [node("Transpose"), CONV]) == [("", "Transpose", "a change of layout", "", 1, 10)]
 
 
@@ -70,7 +70,7 @@ def test_what_stands_before_the_first_layer_says_so() -> None:
         (GEMM, [], ["Softmax"], "probabilities at the end, not logits"),
     ],
 )
-def test_idioms_are_named_both_ways_round(after: CostedNode, left: list[str], right: list[str], meaning: str) -> None:
+def test_idioms_are_named_in_both_directions(after: CostedNode, left: list[str], right: list[str], meaning: str) -> None:
     one, other = ([after, *map(node, operators)] for operators in (left, right))
     names = ("+".join(left), "+".join(right))
     count = 10 * (len(right) - len(left))
@@ -119,7 +119,7 @@ def test_equal_nodes_in_another_order_are_no_difference() -> None:
         ({"name": "another"}, ""),
     ],
 )
-def test_what_is_not_the_same_about_a_node(changed: dict[str, object], reason: str) -> None:
+def test_reasons_why_a_node_differs(changed: dict[str, object], reason: str) -> None:
     assert explain_difference(CONV, replace(CONV, **changed)) == reason  # type: ignore[arg-type]
 
 

@@ -34,14 +34,14 @@ def test_a_limit(metric: str, text: str, amount: float, is_relative: bool) -> No
 @pytest.mark.parametrize(
     ("metric", "text", "says"),
     [
-        ("flop", "1%", "there is no metric 'flop': is 'flops' meant?"),
+        ("flop", "1%", "there is no metric 'flop': did you mean 'flops'?"),
         ("flops", "much", "--max-increase flops=much: a limit is a number and a unit, one of 5%, 5, 5k, 5M, 5G, 5T"),
         ("flops", "-1%", "a limit is a number"),
         ("latency", "1MiB", "one of 5%, 5, 5s, 5ms, 5us, 5µs"),
         ("fps", "1%", "--max-increase fps: more of it is better"),
     ],
 )
-def test_what_is_no_limit(metric: str, text: str, says: str) -> None:
+def test_bad_limits_are_refused(metric: str, text: str, says: str) -> None:
     with pytest.raises(InputError) as refused:
         parse_limit(metric, text)
     assert says in str(refused.value)
@@ -61,7 +61,7 @@ def test_what_is_no_limit(metric: str, text: str, says: str) -> None:
         ("latency=1ms", 0.010, 0.012, True),
     ],
 )
-def test_what_is_over_a_limit(limit: str, before: float, after: float, is_over: bool) -> None:
+def test_excesses_over_a_limit(limit: str, before: float, after: float, is_over: bool) -> None:
     metric, _, text = limit.partition("=")
     models = model("a", **{metric: before}), model("b", **{metric: after})
     found = find_excesses(Comparison(models[0], models), [parse_limit(metric, text)])
@@ -86,13 +86,13 @@ def test_a_latency_has_grown_by_its_ratio_if_a_difference_was_seen(
     assert [each.after for each in find_excesses(Comparison(models[0], models), [parse_limit("latency", "1%")])] == over
 
 
-def test_every_model_is_held_against_the_baseline_in_whatever_order_they_are_shown() -> None:
+def test_every_model_is_compared_with_the_baseline_in_any_order() -> None:
     first, second, third = model("a", macs=5), model("b", macs=9), model("c", macs=1)
     found = find_excesses(Comparison(first, (third, first, second)), [parse_limit("macs", "0"), parse_limit("macs", "50%")])
     assert [(each.label, each.limit.text) for each in found] == [("b", "0"), ("b", "50%")]
 
 
-def test_a_metric_that_a_model_lacks_does_not_keep_others_from_being_checked() -> None:
+def test_a_metric_that_a_model_lacks_does_not_stop_other_checks() -> None:
     models = model("a", macs=5, nodes=1), model("b", nodes=2)
     limits = [parse_limit("macs", "0"), parse_limit("nodes", "0")]
     assert find_unchecked(Comparison(models[0], models), limits) == {"macs": ["b"]}

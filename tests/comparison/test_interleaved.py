@@ -45,14 +45,14 @@ TIMED = Timed(
 )
 MODEL = model("(float[1,4] x) => (float[1,4] y) { y = Relu(x) }").SerializeToString()
 FEW_RUNS = Settings(runs=3)
-Behaviour = Callable[[int], float]
-"""The seconds that every run of a turn takes, by the turn's number; it may raise."""
+Behavior = Callable[[int], float]
+"""The seconds that each run of a round takes, by the number of the round; it may raise."""
 
 
 class Machine:
-    """In the place of the child processes: writes down what is asked of each, in order."""
+    """In the place of the child processes: records the requests to each, in order."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: Behaviour) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *models: Behavior) -> None:
         self.models = models
         self.said: list[tuple[int, str]] = []
         self.alive: set[int] = set()
@@ -75,12 +75,12 @@ class Machine:
 
     def _answers(self, number: int, heard: Sequence[object]) -> Iterator[object]:
         yield True
-        turn = 0
+        at_round = 0
         while (asked := heard[-1]) is not None:
             assert isinstance(asked, Settings)
             self.said.append((number, f"{asked.least_runs} runs"))
-            yield np.full(asked.least_runs, self.models[number](turn))
-            turn += 1
+            yield np.full(asked.least_runs, self.models[number](at_round))
+            at_round += 1
         self.said.append((number, "end"))
         yield TIMED
         yield ArenaUse()
@@ -89,13 +89,13 @@ class Machine:
         return measure_interleaved([ModelSpec.of(MODEL)] * count, settings, **others)
 
 
-def steady(seconds: float) -> Behaviour:
-    return lambda turn: seconds
+def steady(seconds: float) -> Behavior:
+    return lambda number: seconds
 
 
-def failing(at: int, error: Exception) -> Behaviour:
-    def behave(turn: int) -> float:
-        if turn == at:
+def failing(at: int, error: Exception) -> Behavior:
+    def behave(number: int) -> float:
+        if number == at:
             raise error
         return 1.0
 
@@ -106,27 +106,29 @@ def reasons(results: Sequence[MeasurementResult]) -> list[str]:
     return [result.reason if isinstance(result, Unmeasured) else "" for result in results]
 
 
-def test_the_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_run_in_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, steady(1), steady(2), steady(3))
     found = machine.measured(3)
-    opened, *turns, ended = [machine.said[at : at + 3] for at in range(0, len(machine.said), 3)]
+    opened, *rounds, ended = [machine.said[at : at + 3] for at in range(0, len(machine.said), 3)]
     assert opened == [(0, "open"), (1, "open"), (2, "open")]
-    assert turns == [[(0, "1 runs"), (1, "1 runs"), (2, "1 runs")]] * 3
+    assert rounds == [[(0, "1 runs"), (1, "1 runs"), (2, "1 runs")]] * 3
     assert ended == [(0, "end"), (1, "end"), (2, "end")]
     assert [isinstance(result, Measurement) for result in found.results] == [True] * 3
     assert (machine.most_alive, machine.alive) == (3, set())
 
 
-def test_the_ratio_is_that_of_the_same_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that becomes ever slower; the other model is slower by 10 %, by 30 % in two turns."""
-    machine = Machine(monkeypatch, lambda turn: 1.0 + turn, lambda turn: (1.0 + turn) * (1.3 if turn > ROUNDS - 3 else 1.1))
+def test_the_ratio_compares_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that becomes ever slower; the other model is slower by 10 %, by 30 % in two rounds."""
+    machine = Machine(
+        monkeypatch, lambda number: 1.0 + number, lambda number: (1.0 + number) * (1.3 if number > ROUNDS - 3 else 1.1)
+    )
     found = machine.measured(2, Settings())
     assert found.ratios[0] is None
     low, high = 1.1 * (1 - SPREAD_OF_PROCESSES), 1.1 * (1 + SPREAD_OF_PROCESSES)
     assert found.ratios[1] == Ratio(pytest.approx(1.1), (pytest.approx(low), pytest.approx(high)))  # type: ignore[arg-type]
 
 
-def test_a_ratio_of_few_turns_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ratio_of_few_rounds_has_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Machine(monkeypatch, steady(2), steady(3)).measured(2, Settings(runs=5))
     assert found.ratios == (None, Ratio(1.5, None))
 
@@ -140,7 +142,7 @@ def test_a_ratio_of_few_turns_has_no_interval(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_one_that_fails_does_not_end_the_others(
-    monkeypatch: pytest.MonkeyPatch, models: list[Behaviour], expected: list[str], ratios: list[bool]
+    monkeypatch: pytest.MonkeyPatch, models: list[Behavior], expected: list[str], ratios: list[bool]
 ) -> None:
     machine = Machine(monkeypatch, *models)
     found = machine.measured(len(models))
@@ -165,7 +167,7 @@ def test_a_process_that_ends_without_an_answer_is_a_failure(monkeypatch: pytest.
 
 
 def test_an_interrupt_ends_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(turn: int) -> float:
+    def interrupted(number: int) -> float:
         raise KeyboardInterrupt
 
     machine = Machine(monkeypatch, steady(1), interrupted, steady(1))
@@ -218,11 +220,11 @@ def test_models_that_do_not_fit_into_memory_together_are_in_other_groups(
         (Settings(seconds=30), 60, 60, 30.0),
     ],
 )
-def test_the_turns_together_are_what_was_asked_for(settings: Settings, count: int, runs: int, seconds: float) -> None:
-    turns = split_rounds(settings)
-    assert len(turns) == count
-    assert sum(turn.least_runs for turn in turns) == runs
-    assert sum(turn.least_seconds for turn in turns) == pytest.approx(seconds)
+def test_the_rounds_add_up_to_the_settings(settings: Settings, count: int, runs: int, seconds: float) -> None:
+    rounds = split_rounds(settings)
+    assert len(rounds) == count
+    assert sum(each.least_runs for each in rounds) == runs
+    assert sum(each.least_seconds for each in rounds) == pytest.approx(seconds)
 
 
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +234,7 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard == [progress for progress in once for _ in range(2)]
 
 
-def test_streams_side_by_side_have_no_turns() -> None:
+def test_concurrent_streams_are_refused() -> None:
     with pytest.raises(InputError, match="leave --concurrency out"):
         measure_interleaved([], Settings(concurrency=2))
 

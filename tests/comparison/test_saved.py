@@ -77,13 +77,13 @@ def test_what_was_assumed_is_noted() -> None:
     ("document", "says"),
     [
         ("{", "is not JSON"),
-        ("[1]", "is no report of onnxcost"),
+        ("[1]", "is not a report of onnxcost"),
         (
             {"a": 1},
-            "is no report of onnxcost: a saved report has the schema 'onnxcost/1', 'onnxcost MODEL -o cost.json' makes one",
+            "is not a report of onnxcost: a saved report has the schema 'onnxcost/1', 'onnxcost MODEL -o cost.json' saves one",
         ),
-        ({"schema": "onnxcost/9"}, "is of the schema 'onnxcost/9'"),
-        ({"schema": "onnxcost/1", "formulas": []}, "has no counts of a model in it"),
+        ({"schema": "onnxcost/9"}, "has the schema 'onnxcost/9'"),
+        ({"schema": "onnxcost/1", "formulas": []}, "has no counts of a model"),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path: Path, document: object, says: str) -> None:
@@ -149,7 +149,7 @@ NO_FIGURES = (-1, -0.5, True, "7", [7], float("nan"), float("inf"))
         "by_operator.0.flops", "by_operator.0.nodes", "by_operator.0.write_bytes", "nodes.0.flops", "nodes.1.repeat",
     ],
 )  # fmt: skip
-def test_a_figure_that_is_no_number_from_0_up_is_a_damaged_report(where: str, value: object) -> None:
+def test_a_negative_or_infinite_figure_is_a_damaged_report(where: str, value: object) -> None:
     document = put(REPORT.to_dict() | {"measurement": MEASURED}, where, value)
     with pytest.raises(InputError, match=r"^'a' is a damaged report \([\w.]+ is .+, not a number from 0 up\): save it again$"):
         read_candidate(document, "a")

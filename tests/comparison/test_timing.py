@@ -62,7 +62,7 @@ class Stand:
         return [Agreement(reason="too bad") for _ in specs[1:]]
 
 
-def test_models_are_timed_by_turns_and_saved_reports_are_not(
+def test_models_are_timed_interleaved_and_saved_reports_are_not(
     sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand = Stand(monkeypatch)
@@ -93,18 +93,18 @@ def test_saved_reports_alone_are_not_timed(sources: list[LabeledSource], monkeyp
     ("groups", "notes"),
     [
         (((0, 1),), ()),
-        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: they are too many for one",)),
-        (((0,), (1,)), ("tokens: timed alone, as memory is too small for it and images at the same time",)),
+        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: there are too many models for one group",)),
+        (((0,), (1,)), ("tokens: timed alone, as memory is too small to hold it and images together",)),
     ],
 )
-def test_what_is_not_timed_by_turns_with_all_others_is_said(
+def test_notes_say_which_models_were_not_timed_with_all_others(
     sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch, groups: tuple[tuple[int, ...], ...], notes: tuple[str, ...]
 ) -> None:
     Stand(monkeypatch, groups)
     assert time_models(load_sources(sources), Settings()).notes == notes
 
 
-def test_outputs_are_held_against_the_first_model_that_can_be_run(
+def test_outputs_are_compared_with_the_first_model_that_can_be_run(
     sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand = Stand(monkeypatch)
@@ -125,7 +125,7 @@ def test_input_files_are_for_the_models_that_have_the_input(
         load_sources(sources, ModelSpec.of(None, inputs={"nosuch": (file,)}))
 
 
-def test_the_front_door(sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_runs_and_ranks(sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand(monkeypatch)
     paths = [Path(source.path) for source in sources]
     found = onnxcost.compare(paths, dims={"batch": 2}, sort="flops", pareto=["latency"], check_outputs=True, threads=1)
@@ -140,9 +140,7 @@ def test_the_front_door(sources: list[LabeledSource], monkeypatch: pytest.Monkey
     assert [settings for _, _, settings in stand.asked] == [Settings(threads=1)] * 2
 
 
-def test_the_front_door_counts_alone_where_that_is_asked_for(
-    sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compare_only_counts_without_run(sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand(monkeypatch)
     assert "latency" not in onnxcost.compare([source.path for source in sources[1:]], run=False).metrics
     assert stand.asked == []
@@ -151,16 +149,16 @@ def test_the_front_door_counts_alone_where_that_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"models": []}, "compare wants two models or more"),
-        ({"models": ["a.onnx"]}, "'onnxcost a.onnx' shows a single one"),
-        ({"models": ["a.json", "b.onnx"], "check_outputs": True}, "a saved report has none"),
+        ({"models": []}, "compare needs two models or more"),
+        ({"models": ["a.onnx"]}, "for a single one, run 'onnxcost a.onnx'"),
+        ({"models": ["a.json", "b.onnx"], "check_outputs": True}, "a saved report has no outputs"),
         ({"models": ["a.onnx", "b.onnx"], "convention": "flips"}, "flips"),
         ({"models": ["a.onnx", "b.onnx"], "sort": "flips"}, "flips"),
         ({"models": ["a.onnx", "b.onnx"], "pareto": ["nodes"]}, "pareto: neither more nor less of 'nodes'"),
         ({"models": ["a.onnx", "b.onnx"], "rums": 5}, "there is no setting 'rums'"),
     ],
 )
-def test_what_the_front_door_refuses(arguments: dict[str, Any], says: str) -> None:
+def test_compare_refuses_bad_arguments(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         onnxcost.compare(**arguments)
 
@@ -168,5 +166,5 @@ def test_what_the_front_door_refuses(arguments: dict[str, Any], says: str) -> No
 def test_nothing_to_compare(sources: list[LabeledSource]) -> None:
     with pytest.raises(InputError, match=r"no model could be read; .*broken.onnx is not a readable ONNX model"):
         build_comparison(load_sources(sources[:1]))
-    with pytest.raises(InputError, match="'latency' is known of none of the models"):
+    with pytest.raises(InputError, match="no model has a known 'latency'"):
         build_comparison(load_sources(sources), pareto=("flops", "latency"))

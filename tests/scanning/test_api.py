@@ -88,7 +88,7 @@ def test_each_model_takes_what_it_has_a_name_for(zoo: Path) -> None:
     assert results["m1"].options["values"]["nowhere"]["shape"] == [3]
 
 
-def test_what_was_left_off_is_gone_on_with(zoo: Path) -> None:
+def test_an_interrupted_scan_resumes(zoo: Path) -> None:
     found = scan(["zoo"], jobs=2, resume="scan.jsonl")
     first = [*islice(found, 5)]
     found.close()
@@ -103,14 +103,14 @@ def test_what_was_left_off_is_gone_on_with(zoo: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), np.array([1, np.inf]), "\x7f", [[2]]])
-def test_a_scan_goes_on_whatever_values_were_given(zoo: Path, value: Any) -> None:
+def test_a_scan_resumes_with_any_values(zoo: Path, value: Any) -> None:
     for _ in range(2):
         (result,) = scan(["zoo/m1.onnx"], jobs=1, values={"nowhere": value}, resume="scan.jsonl")
         assert result.status == "ok"
     assert Path("scan.jsonl").read_text().count("\n") == 1
 
 
-def test_what_is_done_needs_no_process(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_models_need_no_process(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = [*scan(["zoo"], jobs=2, resume="scan.jsonl")]
     monkeypatch.setattr(pool, "COMMAND", ("no-such-program",))
     assert by_name([*scan(["zoo"], jobs=2, resume="scan.jsonl")]) == by_name(done)
@@ -177,7 +177,7 @@ def test_models_are_run_one_after_the_other(zoo: Path, monkeypatch: pytest.Monke
     [
         ({"jobs": 0}, "jobs must be 1 or more"),
         ({"jobs": 2, "settings": Settings()}, "one after the other"),
-        ({"resume": "zoo/m1.onnx"}, "is no file of"),
+        ({"resume": "zoo/m1.onnx"}, "is not a file of"),
     ],
 )
 def test_what_does_not_fit_is_said_at_once(zoo: Path, given: dict[str, Any], says: str) -> None:

@@ -35,12 +35,12 @@ def result(name: str, status: str = "ok", **others: Any) -> Scanned:
     return Scanned(path, status, seconds=0.25, file=stamp_of(path), options=OPTIONS, **made)
 
 
-def journal(options: dict[str, Any] = OPTIONS, models: tuple[str, ...] = ("a.onnx", "b.onnx", "c.onnx")) -> Checkpoint:
+def checkpoint(options: dict[str, Any] = OPTIONS, models: tuple[str, ...] = ("a.onnx", "b.onnx", "c.onnx")) -> Checkpoint:
     return open_checkpoint("scan.jsonl", options, models)
 
 
 def written(*results: Scanned) -> bytes:
-    made = journal()
+    made = checkpoint()
     for each in results:
         made.add(each)
     return Path("scan.jsonl").read_bytes()
@@ -50,10 +50,10 @@ def lines() -> list[str]:
     return [json.loads(line)["path"] for line in Path("scan.jsonl").read_text().splitlines()]
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_written_results_are_read_back() -> None:
     results = [result("a"), result("b", "failed")]
     content = written(*results)
-    assert journal().done == {key_of(each.path): each for each in results}
+    assert checkpoint().done == {key_of(each.path): each for each in results}
     assert Path("scan.jsonl").read_bytes() == content
 
 
@@ -72,8 +72,8 @@ def test_a_line_that_was_not_written_to_its_end_is_left_out() -> None:
     for end in range(len(first), len(content) + 1):
         Path("scan.jsonl").write_bytes(content[:end])
         is_whole = end >= len(content) - 1
-        assert sorted(journal().done) == [key_of(f"{name}.onnx") for name in ("ab" if is_whole else "a")]
-        journal().add(result("c"))
+        assert sorted(checkpoint().done) == [key_of(f"{name}.onnx") for name in ("ab" if is_whole else "a")]
+        checkpoint().add(result("c"))
         assert lines() == ["a.onnx", *(["b.onnx"] if is_whole else []), "c.onnx"]
 
 
@@ -82,9 +82,9 @@ def test_a_line_that_was_not_written_to_its_end_is_left_out() -> None:
     [{"status": "unfinished"}, {"version": "0.0.1", "report": None}],
     ids=["was not finished", "another version made it"],
 )
-def test_what_is_to_be_done_again_is_taken_out(made_by: dict[str, Any]) -> None:
+def test_outdated_results_are_removed(made_by: dict[str, Any]) -> None:
     written(result("a"), result("b", **made_by), result("c"))
-    assert sorted(journal().done) == [key_of("a.onnx"), key_of("c.onnx")]
+    assert sorted(checkpoint().done) == [key_of("a.onnx"), key_of("c.onnx")]
     assert lines() == ["a.onnx", "c.onnx"]
 
 
@@ -99,20 +99,20 @@ def test_a_changed_file_is_done_again(change: str) -> None:
     elif change == "later":
         path.write_text("a")
         os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1000))
-    assert list(journal().done) == [key_of("b.onnx")]
+    assert list(checkpoint().done) == [key_of("b.onnx")]
     assert lines() == ["b.onnx"]
 
 
 def test_other_models_keep_their_lines_and_are_no_results_of_this_scan() -> None:
     written(result("a"), result("b"))
     Path("a.onnx").unlink()
-    assert list(journal(models=("b.onnx",)).done) == [key_of("b.onnx")]
+    assert list(checkpoint(models=("b.onnx",)).done) == [key_of("b.onnx")]
     assert lines() == ["a.onnx", "b.onnx"]
 
 
 def test_of_two_lines_on_a_model_the_last_is_kept() -> None:
     written(result("a", "failed"), result("b"), result("a"))
-    assert journal().done[key_of("a.onnx")].status == "ok"
+    assert checkpoint().done[key_of("a.onnx")].status == "ok"
     assert sorted(lines()) == ["a.onnx", "b.onnx"]
 
 
@@ -120,7 +120,7 @@ def test_of_two_lines_on_a_model_the_last_is_kept() -> None:
 def test_a_path_can_be_written_in_many_ways(path: str, tmp_path: Path) -> None:
     written(result("a"))
     given = path.format(folder=tmp_path.name, absolute=tmp_path)
-    assert len(journal(models=(given,)).done) == 1
+    assert len(checkpoint(models=(given,)).done) == 1
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_path_can_be_written_in_many_ways(path: str, tmp_path: Path) -> None:
 def test_results_of_other_options_are_refused(options: dict[str, Any], says: str) -> None:
     content = written(result("a"))
     with pytest.raises(InputError, match=f"'scan.jsonl' has results of a scan with {says} repeat its options"):
-        journal(OPTIONS | options)
+        checkpoint(OPTIONS | options)
     assert Path("scan.jsonl").read_bytes() == content
 
 
@@ -151,13 +151,13 @@ def test_results_of_other_options_are_refused(options: dict[str, Any], says: str
 )
 def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes, line: int) -> None:
     Path("scan.jsonl").write_bytes(content)
-    with pytest.raises(InputError, match=f"'scan.jsonl' is no file of 'onnxcost scan --resume': its line {line} is"):
-        journal()
+    with pytest.raises(InputError, match=f"'scan.jsonl' is not a file of 'onnxcost scan --resume': its line {line} is"):
+        checkpoint()
     assert Path("scan.jsonl").read_bytes() == content
 
 
 @pytest.mark.parametrize(("path", "says"), [(".", "cannot read '.'"), ("no/scan.jsonl", "cannot write 'no/scan.jsonl'")])
-def test_a_file_that_cannot_be_had(path: str, says: str) -> None:
+def test_a_file_that_cannot_be_opened(path: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         open_checkpoint(path, OPTIONS, [])
 
@@ -165,29 +165,29 @@ def test_a_file_that_cannot_be_had(path: str, says: str) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
 def test_a_file_is_one_scans_at_a_time() -> None:
     written(result("a"), result("b", "unfinished"))
-    first = journal()  # which takes out the unfinished one, and so replaces the file
+    first = checkpoint()  # which takes out the unfinished one, and so replaces the file
     first.add(result("c"))
     content = Path("scan.jsonl").read_bytes()
     with pytest.raises(InputError, match=r"'scan\.jsonl' is in use by another 'onnxcost scan': wait until that is done"):
-        journal()
+        checkpoint()
     assert Path("scan.jsonl").read_bytes() == content
     first.close()
-    assert sorted(journal().done) == [key_of("a.onnx"), key_of("c.onnx")]
+    assert sorted(checkpoint().done) == [key_of("a.onnx"), key_of("c.onnx")]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
-def test_a_file_is_left_to_others_when_it_cannot_be_gone_on_from() -> None:
+def test_an_unusable_file_is_unlocked() -> None:
     written(result("a"))
     with pytest.raises(InputError, match="another --dim"):
-        journal(OPTIONS | {"dims": {"batch": 8}})
-    assert len(journal().done) == 1
+        checkpoint(OPTIONS | {"dims": {"batch": 8}})
+    assert len(checkpoint().done) == 1
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/null"])
-def test_what_is_no_file_is_not_read(device: str) -> None:
+def test_devices_are_not_read(device: str) -> None:
     if not Path(device).exists():
         pytest.skip("the system has no such device")
-    with pytest.raises(InputError, match=f"cannot read '{device}': it is no file"):
+    with pytest.raises(InputError, match=f"cannot read '{device}': it is not a regular file"):
         open_checkpoint(device, OPTIONS, ["a.onnx"])
 
 
@@ -203,13 +203,13 @@ def test_what_is_no_file_is_not_read(device: str) -> None:
 )  # fmt: skip
 def test_a_line_with_something_else_in_it_is_refused(change: dict[str, Any]) -> None:
     Path("scan.jsonl").write_text(json.dumps(result("a").to_dict() | change) + "\n")
-    with pytest.raises(InputError, match="its line 1 is no model's"):
-        journal()
+    with pytest.raises(InputError, match="its line 1 is not a model's result"):
+        checkpoint()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 5000, "[" * 5000 + "]" * 5000], ids=lambda text: text[:9])
-def test_a_line_with_a_number_that_is_none_is_refused(number: str) -> None:
+def test_a_line_with_an_invalid_number_is_refused(number: str) -> None:
     line = json.dumps(result("a").to_dict() | {"totals": {**REPORT["totals"], "macs": "HERE"}})
     Path("scan.jsonl").write_text(line.replace('"HERE"', number) + "\n")
-    with pytest.raises(InputError, match="its line 1 is no model's"):
-        journal()
+    with pytest.raises(InputError, match="its line 1 is not a model's result"):
+        checkpoint()

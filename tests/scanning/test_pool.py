@@ -76,7 +76,7 @@ def test_there_are_no_more_processes_than_jobs_or_tasks() -> None:
     ],
 )
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_the_task_over_which_a_process_ends_is_the_only_one_to_suffer(what: str, reason: str, jobs: int) -> None:
+def test_only_the_task_whose_process_ends_is_unfinished(what: str, reason: str, jobs: int) -> None:
     found = dict(answers("fine-0", "fine-1", f"{what}-2", "fine-3", "fine-4", f"{what}-5", "fine-6", jobs=jobs))
     assert found.pop(f"{what}-2") == found.pop(f"{what}-5") == Answer("unfinished", reason)
     assert sorted(found) == ["fine-0", "fine-1", "fine-3", "fine-4", "fine-6"]
@@ -97,7 +97,7 @@ def test_with_one_job_nothing_runs_until_the_next_answer_is_asked_for(tmp_path: 
         assert next(found)[1].reason == "True"
 
 
-def test_to_leave_off_ends_the_processes() -> None:
+def test_closing_the_generator_ends_the_processes() -> None:
     before = psutil.Process().children()
     found = pool.count_tasks(map(ModelSpec, ("fine-0", "hangs-1", "hangs-2")), 3, 60)
     next(found)
@@ -129,7 +129,7 @@ def test_where_the_system_refuses_all_processes_is_one_line(owner: str, what: st
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(getattr(pool, owner), what, refused)
-    with pytest.raises(InputError, match=r"^no process to count in can be started: Too many open files$"):
+    with pytest.raises(InputError, match=r"^no worker process can be started: Too many open files$"):
         answers("fine-1", jobs=4)
 
 
