@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -54,6 +55,23 @@ def models_in(folder: str) -> list[str]:
     if not found:
         raise InputError(f"there is no .onnx file in the folder '{folder}'")
     return found
+
+
+def did_you_mean_file(path: str | Path) -> str:
+    """``; did you mean 'model.onnx'?`` for a file that is not there: models, files of its kind and folders of a like name."""
+    place = Path(path)
+    with suppress(OSError, ValueError):
+        if place.is_symlink():  # the name is right, what it leads to is gone
+            return ""
+        if not place.parent.exists():
+            folders = {folder.name: folder for folder in place.parent.parent.iterdir() if (folder / place.name).exists()}
+            near = did_you_mean(place.parent.name, folders)
+            return near and did_you_mean(str(place), [str(folder / place.name) for folder in folders.values()])
+        kinds = {".onnx", place.suffix}
+        return did_you_mean(
+            str(place), [str(entry) for entry in place.parent.iterdir() if entry.suffix in kinds or entry.is_dir()]
+        )
+    return ""
 
 
 def is_pipe(path: object) -> bool:

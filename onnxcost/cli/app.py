@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, refusal
+from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, did_you_mean, refusal
 from onnxcost.render.escaping import plain
 from onnxcost.version import __version__
 
@@ -94,7 +94,8 @@ def exit_code(command: Callable[[], object]) -> int:
         return INTERRUPTED
     except click.UsageError as usage:
         where = usage.ctx.command_path if usage.ctx else "onnxcost"
-        say("error", f"{usage.format_message().strip().removesuffix('.')}; see '{where} --help'")
+        text = _usage_text(usage)
+        say("error", f"{text}{' See' if text.endswith('?') else '; see'} '{where} --help'")
         return BAD_INPUT
     except OnnxCostError as error:
         say("error", str(error))
@@ -108,6 +109,19 @@ def exit_code(command: Callable[[], object]) -> int:
     # Here the exception is gone, and with it what its frames kept: without memory not even a line could be printed.
     say("error", refused)
     return BAD_INPUT
+
+
+def _usage_text(usage: click.UsageError) -> str:
+    """What is wrong, and which option or choice was probably meant."""
+    text = usage.format_message().strip().removesuffix(".")
+    if isinstance(usage, click.NoSuchOption):
+        options = usage.ctx.command.params if usage.ctx else ()
+        near = did_you_mean(usage.option_name, [name for option in options for name in option.opts if name.startswith("--")])
+        return f"there is no option '{usage.option_name}'{near}"
+    if isinstance(usage, click.BadParameter) and isinstance(usage.param and usage.param.type, click.Choice):
+        value = text.partition(": '")[2].partition("'")[0]
+        return text + did_you_mean(value, usage.param.type.choices)  # type: ignore[union-attr]
+    return text
 
 
 @contextmanager
@@ -183,6 +197,17 @@ Examples:
 """
 
 
+FIRST_STEPS = """\
+Usage: onnxcost MODEL, or onnxcost COMMAND ...
+
+What does an ONNX model cost to run? For example:
+  onnxcost model.onnx                   MACs, parameters, memory, latency
+  onnxcost compare a.onnx b.onnx        two models side by side, and why they differ
+  onnxcost budget model.onnx --fps 30   which devices run it fast enough
+
+'onnxcost --help' lists all commands."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and takes what is no command for the default command's arguments."""
 
@@ -205,7 +230,7 @@ class LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``onnxcost MODEL …`` becomes ``onnxcost estimate MODEL …``."""
         if not args:
-            click.echo(ctx.get_help(), err=True)
+            click.echo(FIRST_STEPS, err=True)
             ctx.exit(BAD_INPUT)
         if args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
             args = [DEFAULT, *args]

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from glob import escape, glob, has_magic
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
-from onnxcost.errors import InputError
-from onnxcost.files import is_pipe, models_in
+from onnxcost.errors import InputError, did_you_mean
+from onnxcost.files import did_you_mean_file, is_pipe, models_in
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
@@ -82,9 +83,10 @@ def model_options(command: Command) -> Command:
         formulas: str | None,
         **own: Any,
     ) -> Any:
+        asked = parse_model_options(model, shapes, dims, values, trips, formulas)
         if others:
             raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for many there are {MANY}")
-        return command(asked=parse_model_options(model, shapes, dims, values, trips, formulas), **own)
+        return command(asked=asked, **own)
 
     return with_options(MODEL_OPTIONS, wraps(command)(with_asked))
 
@@ -228,19 +230,12 @@ def check_path(path: str, commands: Iterable[str]) -> str:
 
     Raises InputError with the command or the file that was probably meant.
     """
-    place = Path(path)
-    try:
-        if place.exists() or place.is_symlink():
+    with suppress(OSError, ValueError):
+        if Path(path).exists() or Path(path).is_symlink():
             return path
-        beside = [str(place.parent / entry.name) for entry in place.parent.iterdir() if entry.suffix == ".onnx"]
-    except (OSError, ValueError):
-        beside = []
-    from difflib import get_close_matches
-
-    if command := get_close_matches(path, list(commands), 1):
-        raise InputError(f"'{path}' is neither a file nor a command; is the command '{command[0]}' meant?")
-    nearest = get_close_matches(str(place), beside, 1)
-    raise InputError(f"there is no file '{path}'" + (f"; is '{nearest[0]}' meant?" if nearest else ""))
+    if hint := did_you_mean(path, commands):
+        raise InputError(f"'{path}' is neither a file nor a command{hint}")
+    raise InputError(f"there is no file '{path}'{did_you_mean_file(path)}")
 
 
 OPTION, BATCHES = "KEY=VALUE", "1,2,4,8"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.measurement import Ratio
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
@@ -74,12 +74,8 @@ def find_metric(name: str) -> Metric:
     """The metric of that name; raises InputError with the nearest name, or those there are."""
     if name in METRICS:
         return METRICS[name]
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, METRICS, 1)
-    raise InputError(
-        f"there is no metric '{name}': " + (f"is '{near[0]}' meant?" if near else f"there are {', '.join(METRICS)}")
-    )
+    hint = did_you_mean(name, METRICS) or f": there are {', '.join(METRICS)}"
+    raise InputError(f"there is no metric '{name}'{hint}")
 
 
 def check_directions(names: Sequence[str], option: str) -> tuple[str, ...]:

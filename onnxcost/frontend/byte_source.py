@@ -14,6 +14,7 @@ from io import TextIOBase
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from onnxcost.errors import InputError, ModelError
+from onnxcost.files import did_you_mean_file
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -75,9 +76,9 @@ def open_source(source: ModelSource) -> Iterator[ByteSource]:  # type: ignore[va
         else:
             raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot read {repr(path) if path else 'the model'}: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {repr(path) if path else 'the model'}: {reason}{hint}") from None
 
 
 def read_stream(source: str | BinaryIO) -> bytes:

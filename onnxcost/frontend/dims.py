@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.bodies import known_value
 from onnxcost.frontend.reader import ModelSource, read_skeleton
 from onnxcost.frontend.values import MANY, Value
@@ -99,7 +99,7 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
     for name in given:
         if name not in known:
             there = ", ".join(f"'{k}'" for k in known) or "none"
-            raise InputError(f"the model has no {what} '{name}': it has {there}")
+            raise InputError(f"the model has no {what} '{name}'{did_you_mean(name, known) or f': it has {there}'}")
 
 
 def _bind_given(
@@ -243,7 +243,8 @@ def make_given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any
     tensors = {}
     for name, value in values.items():
         if name not in types:
-            raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, types)) or 'none'}")
+            hint = did_you_mean(name, types) or f": it has {', '.join(map(repr, types)) or 'none'}"
+            raise InputError(f"the model has no input '{name}'{hint}")
         if types[name].HasField("tensor_type"):
             tensors[name] = _tensor(name, value, types[name].tensor_type.elem_type)
     return tensors

@@ -12,7 +12,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.errors import InputError, ModelError
+from onnxcost.errors import InputError, ModelError, did_you_mean
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.bodies import Body, ShapedModel
 from onnxcost.frontend.constant_folding import can_fold, is_repeatable
@@ -84,7 +84,7 @@ def _refuse_unknown_loops(found: ShapedModel) -> None:
     for name in found.trips:
         if name not in found.loops:
             there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
-            raise InputError(f"the model has no Loop '{name}': it has {there}")
+            raise InputError(f"the model has no Loop '{name}'{did_you_mean(name, found.loops) or f': it has {there}'}")
 
 
 def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = False) -> None:

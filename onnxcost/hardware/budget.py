@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, read_toml
-from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.errors import InputError, OnnxCostError, did_you_mean
 from onnxcost.graph import BoundDim, Graph
-from onnxcost.hardware.catalogue import suggest
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import (
     FITS,
@@ -450,7 +449,7 @@ def _budget(model: str, table: Mapping[str, Any]) -> Budget:
     known = (*EXAMPLES, *_READERS)
     for key in table:
         if key not in known:
-            raise InputError(f"there is no key '{key}'{suggest(key, known)}")
+            raise InputError(f"there is no key '{key}'{did_you_mean(key, known)}")
     return Budget(model, limits=limits_of(table), **{key: read(table[key]) for key, read in _READERS.items() if key in table})
 
 

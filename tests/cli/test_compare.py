@@ -192,7 +192,7 @@ def test_a_broken_baseline_is_replaced_and_fails_the_gate(folder: Path) -> None:
     ("arguments", "says"),
     [
         ("small.onnx", "compare wants two models or more: 'onnxcost small.onnx' shows a single one"),
-        ("small.onnx smal.onnx", "there is no file 'smal.onnx'; is 'small.onnx' meant?"),
+        ("small.onnx smal.onnx", "there is no file 'smal.onnx'; did you mean 'small.onnx'?"),
         ("small.onnx empty", "there is no .onnx file in the folder 'empty'"),
         ("small.onnx n*.onnx", "there is no file 'n*.onnx'"),
         ("broken.onnx broken.onnx", "no model could be read; broken.onnx is not a readable ONNX model"),

@@ -170,8 +170,8 @@ def test_a_file_gets_the_format_of_its_suffix(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "a slip": (["jetsn-nano"], "there is no device with 'jetsn-nano'; is 'jetson-nano'"),
-    "a slip in a change": (["t4,memroy=4GiB"], "--device cannot change 'memroy'; is 'memory' meant?"),
+    "a slip": (["jetsn-nano"], "there is no device with 'jetsn-nano'; did you mean 'jetson-nano'"),
+    "a slip in a change": (["t4,memroy=4GiB"], "--device cannot change 'memroy'; did you mean 'memory'?"),
     "nothing near": (["toaster"], "there is no device with 'toaster': onnxcost devices lists all"),
     "not of the kind": (["t4", "h100", "--kind", "cpu"], "there is no device of the kind cpu with 't4 h100'"),
     "no file": (["--device-file", "none.toml"], "cannot read 'none.toml': No such file or directory"),

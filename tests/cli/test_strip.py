@@ -41,7 +41,7 @@ def test_names_are_kept_unless_they_must_not_be(options: list[str], name: str, f
 
 WRONG = {
     "onto itself": (["model.onnx", "-o", "model.onnx"], "'model.onnx' is the model itself"),
-    "no such file": (["modle.onnx", "-o", "s.onnx"], "there is no file 'modle.onnx'; is 'model.onnx' meant?"),
+    "no such file": (["modle.onnx", "-o", "s.onnx"], "there is no file 'modle.onnx'; did you mean 'model.onnx'?"),
     "no such folder": (["model.onnx", "-o", "none/s.onnx"], "cannot write 'none/s.onnx': No such file or directory"),
     "nowhere": (["model.onnx"], "Missing option '-o' / '--output'"),
     "no model": ([__file__, "-o", "s.onnx"], "is not a readable ONNX model"),

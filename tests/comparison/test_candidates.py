@@ -144,7 +144,7 @@ def test_what_is_shown() -> None:
 
 
 def test_a_metric_that_there_is_not() -> None:
-    with pytest.raises(InputError, match="there is no metric 'latncy': is 'latency' meant"):
+    with pytest.raises(InputError, match="there is no metric 'latncy'; did you mean 'latency'"):
         find_metric("latncy")
     with pytest.raises(InputError, match="there is no metric 'zzz': there are macs, flops"):
         find_metric("zzz")

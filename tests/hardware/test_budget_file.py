@@ -65,7 +65,7 @@ def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
         ("x = 1", "has no table [budget]"),
         ("[budget]\nfps = 30", 'names no model: write [budget.models."model.onnx"] for each'),
         ("[budget.models]\n'm' = 3", "m: this is no table"),
-        ("[budget.models.m]\nfsp = 3", "m: there is no key 'fsp'; is 'fps' meant?"),
+        ("[budget.models.m]\nfsp = 3", "m: there is no key 'fsp'; did you mean 'fps'?"),
         ("[budget.models.m]\nfps = 'fast'", "m: fps wants a quantity as in 30, not 'fast'"),
         ("[budget.models.m]\ndevices = 'pi'", "devices wants a list of names"),
         ("[budget.models.m]\nbatch = 0", "batch wants a whole number from 1 up, not 0"),

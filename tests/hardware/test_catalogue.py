@@ -242,13 +242,13 @@ def test_a_name_is_found_however_it_is_written(text: str) -> None:
 WRONG = {
     "variants": (
         "jetson-orin-nano",
-        "there is no device 'jetson-orin-nano'; is 'jetson-orin-nano-4gb', 'jetson-orin-nano-8gb' or "
-        "'jetson-orin-nano-8gb-super' meant?",
+        "there is no device 'jetson-orin-nano'; did you mean 'jetson-orin-nano-4gb', 'jetson-orin-nano-8gb' or "
+        "'jetson-orin-nano-8gb-super'?",
     ),
-    "a slip": ("h100-sxn", "there is no device 'h100-sxn'; is 'h100-sxm', "),
+    "a slip": ("h100-sxn", "there is no device 'h100-sxn'; did you mean 'h100-sxm'?"),
     "nothing near": ("toaster", "there is no device 'toaster': 'onnxcost devices' lists those there are"),
     "no value": ("t4,memory", "--device wants NAME,KEY=VALUE, not 't4,memory'"),
-    "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; is 'memory' meant?"),
+    "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; did you mean 'memory'?"),
     "no unit": ("t4,memory=4", "--device memory: '4' is not written like 8 GiB"),
 }
 

@@ -99,9 +99,9 @@ def test_variants_share_what_stands_above_them(tmp_path: Path) -> None:
 
 WRONG = {
     "no toml": ("name = ", "cannot read '{path}': Invalid value"),
-    "a key": (LEAST + 'memroy = "4 GiB"', "mine.toml: there is no key 'memroy'; is 'memory' meant?"),
-    "a key of a part": (LEAST + 'cpu.clok = "1 GHz"', "mine.toml: mine.cpu: there is no key 'clok'; is 'clock' meant?"),
-    "a type": (LEAST + 'cpu.peak.float61 = "1 OPS"', "mine.toml: mine.cpu: there is no key 'float61'; is 'float"),
+    "a key": (LEAST + 'memroy = "4 GiB"', "mine.toml: there is no key 'memroy'; did you mean 'memory'?"),
+    "a key of a part": (LEAST + 'cpu.clok = "1 GHz"', "mine.toml: mine.cpu: there is no key 'clok'; did you mean 'clock'?"),
+    "a type": (LEAST + 'cpu.peak.float61 = "1 OPS"', "mine.toml: mine.cpu: there is no key 'float61'; did you mean 'float"),
     "a key of a number": (
         LEAST + 'memory = { value = "4 GiB", form = "x" }',
         "mine.toml: mine.memory: there is no key 'form'",
@@ -118,7 +118,7 @@ WRONG = {
     "a part that is none": ('name = "mine"\nkind = "cpu"\ncpu = "x"', "mine.toml: mine.cpu: this is no table"),
     "no such source": (
         LEAST + 'memory = { value = "4 GiB", source = "shet" }\n[sources]\nsheet = { title = "S", date = 2026-01-02 }',
-        "mine.toml: mine.memory: there is no source 'shet' in [sources]; is 'sheet' meant?",
+        "mine.toml: mine.memory: there is no source 'shet' in [sources]; did you mean 'sheet'?",
     ),
     "a source without a date": (
         LEAST + '[sources]\nsheet = { title = "S" }',

@@ -36,5 +36,5 @@ def test_a_file_without_names_is_all_of_its_devices(file: str) -> None:
 
 
 def test_a_name_that_is_none(file: str) -> None:
-    with pytest.raises(InputError, match="there is no device 'mime'; is 'mine'"):
+    with pytest.raises(InputError, match="there is no device 'mime'; did you mean 'mine'"):
         predictors(["mime"], [file])

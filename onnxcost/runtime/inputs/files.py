@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.files import did_you_mean_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +131,8 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
     # The readers of numpy and zipfile let through what the parsers below them raise: SyntaxError, zlib.error, RuntimeError, …
     except Exception as error:
         reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of plain elements, or not all of one"
-        raise InputError(f"cannot read '{path}': {reason}") from None
+        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"cannot read '{path}': {reason}{hint}") from None
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
