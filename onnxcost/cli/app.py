@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,7 +15,12 @@ from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, did_you_m
 from onnxcost.render.escaping import plain
 from onnxcost.version import __version__
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 DEBUG = "ONNXCOST_DEBUG"
+COMPLETE = "_ONNXCOST_COMPLETE"
+"""What a shell's script sets to ask for completions."""
 INTERRUPTED = 130
 BAD_INPUT = 2
 CLICK_PIPE_BROKEN = 1
@@ -225,18 +230,35 @@ class LazyGroup(click.Group):
             check_address_space(NUMPY_BYTES)
         command = getattr(import_module(COMMANDS[cmd_name].module), cmd_name)
         assert isinstance(command, click.Command)
+        if ctx.resilient_parsing:
+            from onnxcost.cli.completion import equip
+
+            equip(command)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``onnxcost MODEL …`` becomes ``onnxcost estimate MODEL …``."""
-        if not args:
+        if not args and not ctx.resilient_parsing:
             click.echo(FIRST_STEPS, err=True)
             ctx.exit(BAD_INPUT)
-        if args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
+        if args and args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
             args = [DEFAULT, *args]
-        elif args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
+        elif args and args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
             note(f"'{args[0]}' is also a file here: for the model of that name write ./{args[0]}")
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """What may come first: commands, and what the default command takes."""
+        from click.shell_completion import CompletionItem
+
+        default = self.get_command(ctx, DEFAULT)
+        assert default is not None
+        with default.make_context(DEFAULT, [], ctx, resilient_parsing=True) as inner:
+            if incomplete.startswith("-"):
+                return [*super().shell_complete(ctx, incomplete), *default.shell_complete(inner, incomplete)]
+            models = default.params[0].shell_complete(inner, incomplete)
+        fitting = [(name, entry.summary) for name, entry in COMMANDS.items() if name.startswith(incomplete)]
+        return [*(CompletionItem(name, help=summary) for name, summary in fitting), *models]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
@@ -246,6 +268,10 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *rest: Any, **extra: Any) -> Any:
         """Run the command and exit with its code: errors become one line on stderr."""
         extra["standalone_mode"] = False
+        if COMPLETE in os.environ:
+            from onnxcost.cli.completion import register
+
+            register()
         sys.exit(exit_code(lambda: super(LazyGroup, self).main(args, prog_name, *rest, **extra)))
 
 
