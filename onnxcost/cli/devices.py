@@ -83,7 +83,8 @@ Examples:
   onnxcost devices calibrate -o here.toml    measure this machine
 
 \b
-A file for --device-file, at the least (what else it can say, the files in onnxcost/hardware/catalogue show):
+A file for --device-file, at the least (the files in
+onnxcost/hardware/catalogue show what else it can say):
   name = "my-board"
   kind = "board"
   memory = "4 GiB"
