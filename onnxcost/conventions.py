@@ -10,7 +10,7 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.graph import KINDS, Node, Work
 from onnxcost.operators.traits import CONVOLUTIONS, FLOAT_PRODUCTS, PRODUCTS, RECURRENT
 
@@ -46,7 +46,8 @@ class Convention(NamedTuple):
 def find_convention(name: str) -> Convention:
     """The convention of that name; raises InputError with the names there are."""
     if name not in CONVENTIONS:
-        raise InputError(f"no convention is called '{name}': there are {', '.join(CONVENTIONS)}")
+        hint = did_you_mean(name, CONVENTIONS) or f": there are {', '.join(CONVENTIONS)}"
+        raise InputError(f"there is no convention '{name}'{hint}")
     return CONVENTIONS[name]
 
 

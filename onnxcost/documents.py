@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxcost.errors import InputError
-from onnxcost.files import open_file, read_up_to
+from onnxcost.files import did_you_mean_file, open_file, read_up_to
 
 MOST_WHOLE = 2**63 - 1
 """The largest whole number that is taken: sizes in ONNX and integers in TOML have 64 bits with a sign."""
@@ -72,7 +72,8 @@ def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
         with open_file(path) as (file, head):
             content = (head or b"") + read_up_to(file, most + 1)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
+        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}{hint}") from None
     if len(content) > most:
         raise InputError(f"cannot read '{path}': it has more than {most // 2**20} MiB")
     return content

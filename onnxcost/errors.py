@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from errno import EBADF, ENOENT
+
+MOST_MEANT = 6
+"""Names that a message offers in place of one that there is not."""
+
+
+NEARLY = 0.1
+"""By how much less like the name than the nearest one (1 is equal) another may be to be offered as well."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x' or 'y'?``: the names that this one and a hyphen begin, else the nearest; "" where none is near."""
+    from difflib import SequenceMatcher, get_close_matches
+
+    by_lower = {other.lower(): other for other in sorted(known)}
+    lower = name.lower()
+    near = [other for other in by_lower if lower and other.startswith(f"{lower}-")] or get_close_matches(lower, by_lower, 3)
+    likeness = {other: SequenceMatcher(None, other, lower).ratio() for other in near}
+    near = [other for other in near if other.startswith(lower) or likeness[other] > likeness[near[0]] - NEARLY]
+    quoted = [f"'{by_lower[other]}'" for other in near[:MOST_MEANT]]
+    return f"; did you mean {', '.join(quoted[:-1])}{' or ' if quoted[1:] else ''}{quoted[-1]}?" if quoted else ""
 
 
 class OnnxCostError(Exception):

@@ -6,11 +6,11 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 
 WRITER_TIMEOUT = 5.0
 """Seconds to wait until a pipe has a writer."""
@@ -115,6 +115,23 @@ def models_in(folder: str) -> list[str]:
     if not found:
         raise InputError(f"there is no .onnx file in the folder '{folder}'")
     return found
+
+
+def did_you_mean_file(path: str | Path) -> str:
+    """``; did you mean 'model.onnx'?`` for a file that is not there: models, files of its kind and folders of a like name."""
+    place = Path(path)
+    with suppress(OSError, ValueError):
+        if place.is_symlink():  # the name is right, what it leads to is gone
+            return ""
+        if not place.parent.exists():
+            folders = {folder.name: folder for folder in place.parent.parent.iterdir() if (folder / place.name).exists()}
+            near = did_you_mean(place.parent.name, folders)
+            return near and did_you_mean(str(place), [str(folder / place.name) for folder in folders.values()])
+        kinds = {".onnx", place.suffix}
+        return did_you_mean(
+            str(place), [str(entry) for entry in place.parent.iterdir() if entry.suffix in kinds or entry.is_dir()]
+        )
+    return ""
 
 
 def is_pipe(path: object) -> bool:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeA
 
 from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.files import is_pipe
+from onnxcost.files import did_you_mean_file, is_pipe
 
 if TYPE_CHECKING:
     import zipfile
@@ -173,7 +173,8 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
     # numpy and zipfile pass on what their parsers raise: SyntaxError, zlib.error, RuntimeError, …
     except Exception as error:
         reason = getattr(error, "strerror", None) or "it is not a .npy or .npz file of plain elements, or it is truncated"
-        raise InputError(f"cannot read '{path}': {reason}") from None
+        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise InputError(f"cannot read '{path}': {reason}{hint}") from None
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

@@ -7,15 +7,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, refusal
+from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, did_you_mean, refusal
 from onnxcost.render.escaping import plain
 from onnxcost.version import __version__
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 DEBUG = "ONNXCOST_DEBUG"
+COMPLETE = "_ONNXCOST_COMPLETE"
+"""What a shell's script sets to ask for completions."""
 INTERRUPTED = 130
 BAD_INPUT = 2
 CLICK_PIPE_BROKEN = 1
@@ -94,7 +99,8 @@ def exit_code(command: Callable[[], object]) -> int:
         return INTERRUPTED
     except click.UsageError as usage:
         where = usage.ctx.command_path if usage.ctx else "onnxcost"
-        say("error", f"{usage.format_message().strip().removesuffix('.')}; see '{where} --help'")
+        text = _usage_text(usage)
+        say("error", f"{text}{' See' if text.endswith('?') else '; see'} '{where} --help'")
         return BAD_INPUT
     except OnnxCostError as error:
         say("error", str(error))
@@ -108,6 +114,19 @@ def exit_code(command: Callable[[], object]) -> int:
     # Here the exception is gone, and with it what its frames kept: without memory not even a line could be printed.
     say("error", refused)
     return BAD_INPUT
+
+
+def _usage_text(usage: click.UsageError) -> str:
+    """What is wrong, and which option or choice was probably meant."""
+    text = usage.format_message().strip().removesuffix(".")
+    if isinstance(usage, click.NoSuchOption):
+        options = usage.ctx.command.params if usage.ctx else ()
+        near = did_you_mean(usage.option_name, [name for option in options for name in option.opts if name.startswith("--")])
+        return f"there is no option '{usage.option_name}'{near}"
+    if isinstance(usage, click.BadParameter) and isinstance(usage.param and usage.param.type, click.Choice):
+        value = text.partition(": '")[2].partition("'")[0]
+        return text + did_you_mean(value, usage.param.type.choices)  # type: ignore[union-attr]
+    return text
 
 
 @contextmanager
@@ -183,6 +202,17 @@ Examples:
 """
 
 
+FIRST_STEPS = """\
+Usage: onnxcost MODEL, or onnxcost COMMAND ...
+
+What does an ONNX model cost to run? For example:
+  onnxcost model.onnx                   MACs, parameters, memory, latency
+  onnxcost compare a.onnx b.onnx        two models side by side, and why they differ
+  onnxcost budget model.onnx --fps 30   which devices run it fast enough
+
+'onnxcost --help' lists all commands."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and takes what is no command for the default command's arguments."""
 
@@ -200,18 +230,35 @@ class LazyGroup(click.Group):
             check_address_space(NUMPY_BYTES)
         command = getattr(import_module(COMMANDS[cmd_name].module), cmd_name)
         assert isinstance(command, click.Command)
+        if ctx.resilient_parsing:
+            from onnxcost.cli.completion import equip
+
+            equip(command)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``onnxcost MODEL …`` becomes ``onnxcost estimate MODEL …``."""
-        if not args:
-            click.echo(ctx.get_help(), err=True)
+        if not args and not ctx.resilient_parsing:
+            click.echo(FIRST_STEPS, err=True)
             ctx.exit(BAD_INPUT)
-        if args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
+        if args and args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
             args = [DEFAULT, *args]
-        elif args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
+        elif args and args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
             note(f"'{args[0]}' is also a file here: for the model of that name write ./{args[0]}")
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """What may come first: commands, and what the default command takes."""
+        from click.shell_completion import CompletionItem
+
+        default = self.get_command(ctx, DEFAULT)
+        assert default is not None
+        with default.make_context(DEFAULT, [], ctx, resilient_parsing=True) as inner:
+            if incomplete.startswith("-"):
+                return [*super().shell_complete(ctx, incomplete), *default.shell_complete(inner, incomplete)]
+            models = default.params[0].shell_complete(inner, incomplete)
+        fitting = [(name, entry.summary) for name, entry in COMMANDS.items() if name.startswith(incomplete)]
+        return [*(CompletionItem(name, help=summary) for name, summary in fitting), *models]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
@@ -221,6 +268,10 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *rest: Any, **extra: Any) -> Any:
         """Run the command and exit with its code: errors become one line on stderr."""
         extra["standalone_mode"] = False
+        if COMPLETE in os.environ:
+            from onnxcost.cli.completion import register
+
+            register()
         sys.exit(exit_code(lambda: super(LazyGroup, self).main(args, prog_name, *rest, **extra)))
 
 

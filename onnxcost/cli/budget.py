@@ -33,14 +33,15 @@ first. With it, the exit code is 1 if one of the devices misses the budget.
 \b
 Examples:
   onnxcost budget model.onnx --fps 30
-  onnxcost budget model.onnx --latency 33ms --device raspberry-pi-5-8gb --device jetson-orin-nano-8gb
-  onnxcost budget model.onnx --device 'jetson-orin-nano-8gb,memory=4GiB' --memory 512MiB
+  onnxcost budget model.onnx --latency 33ms --device raspberry-pi-5-8gb
+  onnxcost budget model.onnx --device jetson-nano,memory=2GiB --memory 1GiB
   onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
   onnxcost budget model.onnx --device-file here.toml --fps 30
   onnxcost budget --check
 
 \b
-A file for --check, onnxcost.toml (in pyproject.toml the tables are called tool.onnxcost.budget):
+A file for --check, onnxcost.toml (or the tables tool.onnxcost.budget in
+pyproject.toml):
   [budget]
   devices = ["raspberry-pi-5-8gb"]
   [budget.models."model.onnx"]

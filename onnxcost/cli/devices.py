@@ -12,7 +12,7 @@ import click
 from onnxcost.cli.app import refusals_of_measuring, say
 from onnxcost.cli.options import AT_ONCE, Whole
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import replace_file
 from onnxcost.hardware.device import KINDS
 from onnxcost.render.progress import progress_on
@@ -119,7 +119,6 @@ def _find_devices(words: Sequence[str], files: Sequence[str]) -> list[Device]:
 def _match_devices(words: Sequence[str], kinds: Sequence[str], files: Sequence[str]) -> list[Device]:
     """The devices of the kinds that match all words; raises InputError if there are none."""
     from onnxcost.hardware import catalogue
-    from onnxcost.hardware.catalogue import suggest
 
     names = catalogue.devices(files)
     found = [
@@ -130,7 +129,7 @@ def _match_devices(words: Sequence[str], kinds: Sequence[str], files: Sequence[s
     ]
     if not found:
         of_kind = f" of the kind {' or '.join(kinds)}" if kinds else ""
-        hint = suggest(words[0].lower().partition(",")[0], names) if len(words) == 1 else ""
+        hint = did_you_mean(words[0].lower().partition(",")[0], [*names, "calibrate"]) if len(words) == 1 else ""
         raise InputError(f"there is no device{of_kind} with '{' '.join(words)}'{hint or ': onnxcost devices lists all'}")
     return found
 

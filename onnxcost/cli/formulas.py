@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import click
 
 from onnxcost.cli.output import Document, choose_format, deliver, output_options
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_json, formulas_lines, formulas_markdown
 
 HELP = """Show how each OPERATOR is counted: its math, MACs, FLOPs, and the classic convention. Without one, all are shown.
@@ -55,6 +53,5 @@ def _find_formula(name: str, texts: dict[str, FormulaText]) -> FormulaText:
     operator = name if name in texts else by_lower.get(name.lower())
     if operator is not None:
         return texts[operator]
-    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, 3)]
-    hint = f"; did you mean {' or '.join(near)}?" if near else ": 'onnxcost formulas' lists all"
+    hint = did_you_mean(name, texts) or ": 'onnxcost formulas' lists all"
     raise InputError(f"there is no formula for '{name}'{hint}")

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from glob import escape, glob, has_magic
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
-from onnxcost.errors import InputError
-from onnxcost.files import is_pipe, models_in
+from onnxcost.errors import InputError, did_you_mean
+from onnxcost.files import did_you_mean_file, is_pipe, models_in
 from onnxcost.spec import ModelSpec, load_array, parse_input_files
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ def model_options(command: Command) -> Command:
     """Add MODEL_OPTIONS; the command gets them as ``spec`` and ``formulas``."""
 
     def with_model(*, model: str, others: tuple[str, ...], formulas: str | None, **given: Any) -> Any:
+        # A mistyped command is read as a model: that it is none is said first.
+        spec = take_spec(given, read_source(model))
         if others:
             raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for several, use {MANY}")
-        spec = take_spec(given, read_source(model))
         return command(spec=spec, formulas=load_formulas(formulas), **given)
 
     return with_options(MODEL_OPTIONS, wraps(command)(with_model))
@@ -251,19 +253,12 @@ def check_path(path: str, commands: Iterable[str]) -> str:
 
     Raises InputError for one that does not, with the command or the file that was probably meant.
     """
-    place = Path(path)
-    try:
-        if place.exists() or place.is_symlink():
+    with suppress(OSError, ValueError):
+        if Path(path).exists() or Path(path).is_symlink():
             return path
-        beside = [str(place.parent / entry.name) for entry in place.parent.iterdir() if entry.suffix == ".onnx"]
-    except (OSError, ValueError):
-        beside = []
-    from difflib import get_close_matches
-
-    if command := get_close_matches(path, list(commands), 1):
-        raise InputError(f"'{path}' is neither a file nor a command; did you mean the command '{command[0]}'?")
-    nearest = get_close_matches(str(place), beside, 1)
-    raise InputError(f"there is no file '{path}'" + (f"; did you mean '{nearest[0]}'?" if nearest else ""))
+    if hint := did_you_mean(path, commands):
+        raise InputError(f"'{path}' is neither a file nor a command{hint}")
+    raise InputError(f"there is no file '{path}'{did_you_mean_file(path)}")
 
 
 OPTION, BATCHES = "KEY=VALUE", "1,2,4,8"

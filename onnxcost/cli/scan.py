@@ -173,7 +173,7 @@ Examples:
   onnxcost scan models/
   onnxcost scan models/ --resume scan.jsonl --sort macs
   onnxcost scan models/ --dim batch=8 -o costs.csv
-  onnxcost scan 'zoo/**/*.onnx' --format jsonl | jq -r '[.path, .totals.macs] | @tsv'
+  onnxcost scan zoo --format jsonl | jq -r '[.path, .totals.macs] | @tsv'
   onnxcost scan models/ --run --threads 1 --sort latency
 """
 LINES = "jsonl"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.measurement import Ratio
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
@@ -74,12 +74,8 @@ def find_metric(name: str) -> Metric:
     """The metric of that name; raises InputError with the closest name, or with all names."""
     if name in METRICS:
         return METRICS[name]
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, METRICS, 1)
-    raise InputError(
-        f"there is no metric '{name}': " + (f"did you mean '{near[0]}'?" if near else f"there are {', '.join(METRICS)}")
-    )
+    hint = did_you_mean(name, METRICS) or f": there are {', '.join(METRICS)}"
+    raise InputError(f"there is no metric '{name}'{hint}")
 
 
 def check_directions(names: Sequence[str], option: str) -> tuple[str, ...]:
@@ -173,6 +169,10 @@ class Candidate:
         speeds = {name: self.values[name] / longer for name in SPEEDS if name in self.values}
         return replace(self, values={**self.values, **speeds, "latency": latency * longer})
 
+    def done(self, metric: str) -> float:
+        """How much of what a rate counts one run does."""
+        return self.values[metric] * self.values["latency"]
+
     @property
     def is_undecided(self) -> bool:
         """Whether its latency was compared with the first model's and no difference was found."""
@@ -233,18 +233,26 @@ class Comparison(Result):
         if not METRICS[metric].better or len(having) < 2:
             return frozenset()
         if metric in SPEEDS and any(each.ratio for each in having):
-            return self._fastest()
+            return self._fastest(metric)
         costs = [candidate.cost(metric) for candidate in having]
         first, second = sorted(cost.least for cost in costs)[:2]
         rivals = [second if cost.least == first else first for cost in costs]
         best = {one.label for one, cost, rival in zip(having, costs, rivals, strict=True) if cost.most <= rival}
         return frozenset(best) if len(best) < len(having) else frozenset()
 
-    def _fastest(self) -> frozenset[str]:
-        """The labels of the models that the ratios' intervals show to be faster than the baseline and slower than none of
-        these; the baseline's where all others are shown to be slower; else none.
+    def _fastest(self, metric: str) -> frozenset[str]:
+        """The labels of the models that the ratios' intervals show to be better than the baseline and worse than none of
+        these; the baseline's where all others are shown to be worse; else none.
         """
-        intervals = {each.label: each.ratio.ci95 or (0.0, inf) for each in self.others if each.ratio}
+        timed = [each for each in self.others if each.ratio and metric in each.values]
+        if metric not in self.baseline.values or not all(self.is_exact(each, metric) for each in timed):
+            return frozenset()
+        intervals = {}
+        for each in timed:
+            low, high = (each.ratio and each.ratio.ci95) or (0.0, inf)
+            # Of a rate the ratio is that of what is done in a run over that of the latencies.
+            done = 1.0 if metric == "latency" else self.baseline.done(metric) / each.done(metric)
+            intervals[each.label] = (low * done, high * done)
         faster = {label: interval for label, interval in intervals.items() if interval[1] < 1}
         if not faster:
             return frozenset({self.baseline.label} if all(low > 1 for low, _ in intervals.values()) else ())

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from onnxcost.errors import InputError
+from onnxcost.files import did_you_mean_file
 from onnxcost.formulas.shapes import with_rules
 from onnxcost.formulas.table import FormulaTable, union
 
@@ -67,7 +68,7 @@ def load_file(path: str) -> FormulaTable:
     from importlib.util import module_from_spec, spec_from_file_location
 
     if not Path(path).is_file():
-        raise InputError(f"there is no file of formulas '{path}'")
+        raise InputError(f"there is no file of formulas '{path}'{did_you_mean_file(path)}")
     spec = spec_from_file_location("onnxcost_user_formulas", path)
     if spec is None or spec.loader is None:
         raise InputError(f"'{path}' is no Python file: it defines the table {NAME}, operator to formula")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
 from onnxcost.frontend.roles import DimRole, ModelRoles, sizes_of
 from onnxcost.graph import BoundDim, option_text
@@ -321,7 +321,7 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
     for name in given:
         if name not in known:
             there = ", ".join(f"'{k}'" for k in known) or "none"
-            raise InputError(f"the model has no {what} '{name}': it has {there}")
+            raise InputError(f"the model has no {what} '{name}'{did_you_mean(name, known) or f': it has {there}'}")
 
 
 def _bind_given(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.bodies import FLOAT, known_value
 from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.reader import read_skeleton
@@ -40,7 +40,8 @@ def make_given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any
     tensors = {}
     for name, value in values.items():
         if name not in types:
-            raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, types)) or 'none'}")
+            hint = did_you_mean(name, types) or f": it has {', '.join(map(repr, types)) or 'none'}"
+            raise InputError(f"the model has no input '{name}'{hint}")
         if types[name].HasField("tensor_type"):
             tensors[name] = _tensor(name, value, types[name].tensor_type.elem_type)
     return tensors
@@ -146,10 +147,7 @@ def select_known(spec: ModelSpec) -> ModelSpec:
         return spec
     graph = read_skeleton(spec.source).model.graph
     inputs = fed_inputs(graph)
-    names = {value.name for value in inputs}
-    symbols = {dim.dim_param for value in inputs for dim in value.type.tensor_type.shape.dim if dim.dim_param}
-    dims = {part for symbol in symbols for part in (symbol, *operands(symbol))}
-    dims |= {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
+    names, dims = input_names(inputs)
     shapes = {name: shape for name, shape in spec.shapes.items() if name in names}
     for name, shape in spec.shapes.items():
         if not name and len(fitting := _fitting_inputs(inputs, shape)) == 1:
@@ -163,6 +161,21 @@ def select_known(spec: ModelSpec) -> ModelSpec:
         values={name: value for name, value in spec.values.items() if name in names},
         inputs={name: files for name, files in spec.inputs.items() if name in names},
     )
+
+
+class InputNames(NamedTuple):
+    """The inputs of a model, and the symbols of its dims, lengths of sequences among them."""
+
+    inputs: frozenset[str]
+    dims: frozenset[str]
+
+
+def input_names(inputs: Sequence[ValueInfoProto]) -> InputNames:
+    """The names of the inputs and of their dims, with those in expressions."""
+    symbols = {dim.dim_param for value in inputs for dim in value.type.tensor_type.shape.dim if dim.dim_param}
+    dims = {part for symbol in symbols for part in (symbol, *operands(symbol))}
+    dims |= {f"{value.name}.length" for value in inputs if value.type.HasField("sequence_type")}
+    return InputNames(frozenset(value.name for value in inputs), frozenset(dims))
 
 
 def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:

@@ -11,7 +11,7 @@ from collections.abc import MutableMapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from onnxcost.errors import InputError, ModelError
+from onnxcost.errors import InputError, ModelError, did_you_mean
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.assumptions import OpenDims, phase_notes
 from onnxcost.frontend.bodies import Body, ShapedModel
@@ -96,7 +96,7 @@ def _refuse_unknown_loops(found: ShapedModel) -> None:
     for name in found.trips:
         if name not in found.loops:
             there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
-            raise InputError(f"the model has no Loop '{name}': it has {there}")
+            raise InputError(f"the model has no Loop '{name}'{did_you_mean(name, found.loops) or f': it has {there}'}")
 
 
 def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = False) -> None:

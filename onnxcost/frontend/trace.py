@@ -145,7 +145,7 @@ def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorPro
 def _trace_caveat(trace: Trace) -> Caveat:
     made_up = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
     which = ", ".join(made_up[:3]) + (" and others" if len(made_up) > 3 else "")
-    how = f"made-up values for {which}; --input NAME=FILE gives real ones" if made_up else "the values that were given"
+    how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if made_up else "the values that were given"
     return Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, read_toml
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.hardware.calibration.file import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
-from onnxcost.hardware.catalogue import catalogue, find_device, load_devices, suggest
+from onnxcost.hardware.catalogue import catalogue, find_device, load_devices
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict
 from onnxcost.hardware.retype import Again, Variant, try_variants
@@ -331,7 +331,7 @@ def _budget(model: str, table: Mapping[str, Any]) -> Budget:
     known = (*EXAMPLES, *_WANTED)
     for key, value in table.items():
         if key not in known:
-            raise InputError(f"there is no key '{key}'{suggest(key, known)}")
+            raise InputError(f"there is no key '{key}'{did_you_mean(key, known)}")
         if key in _WANTED and not _is_valid(key, value):
             raise InputError(f"{key} wants {_WANTED[key]}, not {value!r}")
     return Budget(

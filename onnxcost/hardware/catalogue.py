@@ -6,13 +6,12 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from onnxcost.documents import read_toml
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, did_you_mean
 from onnxcost.hardware.device import (
     ACCUMULATES,
     BASES,
@@ -62,7 +61,7 @@ class FileLocation:
             raise self.wrong("this is no table")
         for key in table:
             if key not in (known := list(keys)):
-                raise self.wrong(f"there is no key '{key}'{suggest(key, known)}")
+                raise self.wrong(f"there is no key '{key}'{did_you_mean(key, known)}")
         return table
 
     def text_of(self, table: Table, key: str, among: Iterable[str] = (), default: str | None = None) -> str:
@@ -75,14 +74,6 @@ class FileLocation:
         if (known := list(among)) and value not in known and value != default:
             raise self.wrong(f"there is no {key} '{value}': there are {', '.join(known)}")
         return value
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the names that begin so, or the nearest; nothing where none is near."""
-    names = sorted(known)
-    near = [other for other in names if name and other.startswith(f"{name}-")] or get_close_matches(name, names, 3)
-    quoted = [f"'{other}'" for other in near[:6]]
-    return f"; did you mean {', '.join(quoted[:-1])}{' or ' if quoted[1:] else ''}{quoted[-1]}?" if quoted else ""
 
 
 def load_devices(path: str | Path) -> tuple[Device, ...]:
@@ -188,7 +179,7 @@ def _source(table: Table, place: FileLocation) -> tuple[Source, str]:
     if not name:
         return Source(place.text.partition(":")[0]), "given"
     if name not in place.sources:
-        raise place.wrong(f"there is no source '{name}' in [sources]{suggest(name, place.sources)}")
+        raise place.wrong(f"there is no source '{name}' in [sources]{did_you_mean(name, place.sources)}")
     return place.sources[name]
 
 
@@ -213,7 +204,7 @@ def find_device(text: str, files: Iterable[str | Path] = ()) -> Device:
     known = devices(files)
     wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
     if wanted not in known:
-        hint = suggest(wanted, known) or ": 'onnxcost devices' lists those there are"
+        hint = did_you_mean(wanted, known) or ": 'onnxcost devices' lists those there are"
         raise InputError(f"there is no device '{name}'{hint}")
     device = known[wanted]
     for change in changes:
@@ -237,7 +228,7 @@ def _change_figure(device: Device, key: str, value: str) -> Device:
     """The device with a figure of FIGURES, or the peak in a type, as the user says it is."""
     known = (*FIGURES, *ACCUMULATES)
     if key not in known:
-        raise InputError(f"--device cannot change '{key}'{suggest(key, known) or ': it can ' + ', '.join(known)}")
+        raise InputError(f"--device cannot change '{key}'{did_you_mean(key, known) or ': it can ' + ', '.join(known)}")
     try:
         figure = Figure(parse_quantity(value, FIGURES.get(key, OPERATIONS_PER_SECOND)), "given", _GIVEN)
     except ValueError as error:

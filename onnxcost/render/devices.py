@@ -177,8 +177,11 @@ def _title(entry: FigureEntry) -> str:
 
 
 def _hanging(head: str, text: str, width: int) -> list[Line]:
-    """The head, and the text behind it in as many lines as it takes."""
-    parts = wrap(text, max(width - len(head), LEAST_TEXT)) or [""]
+    """The head, and the text behind it in as many lines as it takes; below it where the width has no room for both."""
+    if len(head) + LEAST_TEXT > width:
+        below = wrap(text, width - 2 * INDENT)
+        return [*(((line, ""),) for line in wrap(head, width, "    ")), *(((f"    {line}", "faint"),) for line in below)]
+    parts = wrap(text, width - len(head)) or [""]
     return [((" " * len(head) if at else head, ""), (part, "faint")) for at, part in enumerate(parts)]
 
 

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.conventions import FLOPS, Convention
 from onnxcost.documents import to_json
 from onnxcost.render.escaping import LONGEST_WORD, cell, markdown, plain, shorten
-from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, crop, pad, table, text_width, wrap, wrap_pieces
+from onnxcost.render.layout import (
+    GAP,
+    INDENT,
+    LEAST_NAME,
+    UNICODE,
+    Glyphs,
+    Line,
+    Screen,
+    crop,
+    pad,
+    table,
+    text_width,
+    wrap,
+    wrap_pieces,
+)
 from onnxcost.render.report import (
     Entry,
     Row,
@@ -239,7 +253,7 @@ def header_lines(report: CostReport, screen: Screen) -> list[Line]:
     graph, glyphs = report.graph, screen.glyphs
     lines = _heading(plain(model_title(graph)), plain(f" {glyphs.dot} ".join(model_facts(graph))), screen.width)
     for label, values in (("Input", graph.inputs), ("Output", graph.outputs)):
-        lines += _tensors(label, tensor_texts(values, glyphs), glyphs)
+        lines += _tensors(label, tensor_texts(values, glyphs), screen)
     for label, source, style in (("Given", "given", ""), ("Derived", "derived", ""), ("Assumed", "assumed", "caution")):
         if pieces := [plain(piece) for piece in dim_texts(graph, source)]:
             lines += wrap_pieces(_label(label), pieces, ", ", screen.width, style)
@@ -253,12 +267,17 @@ def _heading(name: str, about: str, width: int) -> list[Line]:
     return [((name, "title"),), *(((f"  {part}", "faint"),) for part in wrap(about, width - 2))]
 
 
-def _tensors(label: str, values: list[tuple[str, str]], glyphs: Glyphs) -> list[Line]:
-    wide = min(max((text_width(plain(name)) for name, text in values if text), default=0), WIDEST_TENSOR)
+def _tensors(label: str, values: list[tuple[str, str]], screen: Screen) -> list[Line]:
+    room = screen.width - INDENT - LABEL_WIDTH - GAP - max((text_width(text) for _, text in values), default=0)
+    names = (text_width(plain(name)) for name, text in values if text)
+    wide = min(max(names, default=0), WIDEST_TENSOR, max(room, LEAST_NAME))
     return [
         (
             *_label("" if at else label),
-            (pad(crop(plain(name), wide, glyphs.ellipsis), wide) + "  ", "name" if text else "faint"),
+            (
+                pad(crop(plain(name), wide if text else WIDEST_TENSOR, screen.glyphs.ellipsis), wide) + "  ",
+                "name" if text else "faint",
+            ),
             (plain(text), ""),
         )
         for at, (name, text) in enumerate(values)

@@ -15,6 +15,8 @@ from onnxcost.version import __version__
 
 TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Maths", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
 LEAST_WIDTH = 8
+LEAST_TABLE = 80
+"""Columns of a screen that a table of formulas needs."""
 LEGEND = (
     "in, out: elements of the first input, of the first output. K: terms of a dot product. k: elements of the kernel or "
     "window. n: elements that are reduced together, or inputs. g: groups that are normalized together. rows: lines along the "
@@ -71,9 +73,9 @@ def _by_family(formulas: Sequence[FormulaText]) -> dict[str, list[FormulaText]]:
 
 
 def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line]:
-    """Up to three operators in detail; more as a table for each family, with cells that wrap."""
+    """Up to three operators in detail, or all on a narrow screen; more as a table for each family, with cells that wrap."""
     formulas = [FormulaText(*(spell_out(text, screen.glyphs) for text in astuple(formula))) for formula in formulas]
-    if len(formulas) <= 3:
+    if len(formulas) <= 3 or screen.width < LEAST_TABLE:
         blocks = [_detail(formula, screen.width) for formula in formulas]
     else:
         blocks = [_family(family, members, screen.width) for family, members in _by_family(formulas).items()]

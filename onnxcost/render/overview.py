@@ -45,6 +45,7 @@ from onnxcost.render.report import (
     model_facts,
     model_title,
     node_label,
+    reasons,
 )
 from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
 from onnxcost.report import CostReport, Counted, Group
@@ -164,7 +165,8 @@ def _uncounted(report: CostReport, screen: Screen) -> list[Line]:
     lines = describe_uncounted(report, screen.glyphs)
     if not lines:
         return []
-    rest = f" (and {len(lines) - 2} more: -v)" if len(lines) > 2 else ""
+    more = len(reasons(report)) - 1
+    rest = f" (and {more} more: -v)" if more else ""
     room = max(screen.width - INDENT - len(rest), LEAST_NAME)
     first, reason = (crop(plain(line), room, screen.glyphs.ellipsis, 1.0) for line in lines[:2])
     return [((f"  {first}", "caution"),), ((f"  {reason}{rest}", ""),)]

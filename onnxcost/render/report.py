@@ -309,7 +309,8 @@ def describe_uncounted(report: CostReport, glyphs: Glyphs) -> list[str]:
         [f"and {plural(len(found) - MOST_REASONS, 'more reason')} (--format json has them all)"] if found[MOST_REASONS:] else []
     )
     which = f"{exact(len(report.uncounted))} of {plural(len(report.costs), 'node')}"
-    return [f"Not counted: {which}, so every total is a lower bound", *lines, *more]
+    so = "so every total is a lower bound" if report.bound == "lower" else "and in no total"
+    return [f"Not counted: {which}, {so}", *lines, *more]
 
 
 class Table(NamedTuple):

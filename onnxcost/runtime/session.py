@@ -11,13 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from onnxcost.errors import InputError, MeasurementError
+from onnxcost.errors import InputError, MeasurementError, did_you_mean
 from onnxcost.measurement import Copies, Placement, Settings
 from onnxcost.runtime.ort_errors import reason
 from onnxcost.runtime.protocol import ExecutedNode
@@ -78,9 +77,8 @@ def find_provider(name: str) -> Provider:
             return provider
     if name.endswith("ExecutionProvider"):
         return Provider(name, name, "", where="build onnxruntime with it")
-    close = get_close_matches(name.lower(), PROVIDERS, n=1)
-    meant = f"; did you mean '{close[0]}'?" if close else ""
-    raise InputError(f"there is no provider '{name}': there are {', '.join(PROVIDERS)}{meant}")
+    hint = did_you_mean(name, PROVIDERS) or f": there are {', '.join(PROVIDERS)}"
+    raise InputError(f"there is no provider '{name}'{hint}")
 
 
 def check_installed(provider: Provider, runtime: Any) -> None:

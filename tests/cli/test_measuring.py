@@ -192,7 +192,7 @@ def test_measure_csv_has_the_samples(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--provider cdua", "there is no provider 'cdua': there are cpu, cuda"),
+        ("--provider cdua", "there is no provider 'cdua'; did you mean 'cuda'"),
         ("--provider-option device", "--provider-option wants KEY=VALUE, not 'device'"),
         ("--threads 0", "Invalid value for '--threads'"),
         ("--seconds nan", "Invalid value for '--seconds': 'nan' is not a number"),

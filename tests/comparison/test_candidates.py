@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from onnxcost.comparison.candidates import METRICS, Candidate, Comparison, check_directions, find_metric, rank
@@ -95,6 +97,18 @@ def test_only_what_is_shown_to_be_faster_is_the_best(intervals: list[tuple[float
     assert [each.is_undecided for each in others] == [interval == NEAR for interval in intervals]
 
 
+@pytest.mark.parametrize(
+    ("work", "interval", "best"), [(100, QUICK, "b"), (90, QUICK, "a"), (200, FAR, "b"), (100, NEAR, ""), (98, QUICK, "")]
+)
+def test_the_best_rate_takes_in_how_much_is_done(work: int, interval: tuple[float, float], best: str) -> None:
+    """A model that is faster because it does less may have the lower FLOP/s."""
+    first = model("a", latency=1.0, flops_per_second=100.0)
+    other = model("b", ratio=Ratio(sum(interval) / 2, interval), latency=1.0, flops_per_second=float(work)).timed_beside(first)
+    assert comparison(first, other).best("flops_per_second") == frozenset(best)
+    bounded = replace(other, bound="lower")
+    assert comparison(first, bounded).best("flops_per_second") == frozenset()
+
+
 def test_latency_and_rates_follow_from_the_ratio() -> None:
     first = model("a", latency=1.0, fps=1.0)
     other = model("b", ratio=Ratio(0.959, (0.95, 0.97)), latency=0.991, fps=2 / 0.991, flops_per_second=7 / 0.991, macs=3)
@@ -142,7 +156,7 @@ def test_metrics_to_show() -> None:
 
 
 def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(InputError, match="there is no metric 'latncy': did you mean 'latency'"):
+    with pytest.raises(InputError, match="there is no metric 'latncy'; did you mean 'latency'"):
         find_metric("latncy")
     with pytest.raises(InputError, match="there is no metric 'zzz': there are macs, flops"):
         find_metric("zzz")

@@ -34,7 +34,7 @@ def test_a_limit(metric: str, text: str, amount: float, is_relative: bool) -> No
 @pytest.mark.parametrize(
     ("metric", "text", "says"),
     [
-        ("flop", "1%", "there is no metric 'flop': did you mean 'flops'?"),
+        ("flop", "1%", "there is no metric 'flop'; did you mean 'flops'?"),
         ("flops", "much", "--max-increase flops=much: a limit is a number and a unit, one of 5%, 5, 5k, 5M, 5G, 5T"),
         ("flops", "-1%", "a limit is a number"),
         ("latency", "1MiB", "one of 5%, 5, 5s, 5ms, 5us, 5µs"),

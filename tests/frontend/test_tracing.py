@@ -232,7 +232,7 @@ def test_what_contradicts_the_run_is_refused(changed: dict[str, Any], said: str)
 
 def test_the_report_says_whether_the_values_were_made_up() -> None:
     proto = model("(float[6] x) => (float[6] y) { y = Relu(x) }")
-    assert "made-up values for 'x'; --input" in retold(proto, {}).warnings[0]
+    assert "synthetic values for 'x'; --input" in retold(proto, {}).warnings[0]
     assert "the values that were given" in retold(proto, {"x": X}).warnings[0]
 
 

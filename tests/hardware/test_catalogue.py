@@ -245,7 +245,7 @@ WRONG = {
         "there is no device 'jetson-orin-nano'; did you mean 'jetson-orin-nano-4gb', 'jetson-orin-nano-8gb' or "
         "'jetson-orin-nano-8gb-super'?",
     ),
-    "a slip": ("h100-sxn", "there is no device 'h100-sxn'; did you mean 'h100-sxm', "),
+    "a slip": ("h100-sxn", "there is no device 'h100-sxn'; did you mean 'h100-sxm'?"),
     "nothing near": ("toaster", "there is no device 'toaster': 'onnxcost devices' lists those there are"),
     "no value": ("t4,memory", "--device wants NAME,KEY=VALUE, not 't4,memory'"),
     "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; did you mean 'memory'?"),

@@ -8,11 +8,15 @@ from onnxcost.render.layout import (
     UNICODE,
     Column,
     bar,
+    crop,
+    pad,
     shorten_all,
     spell_out,
     table,
     text_of,
+    text_width,
     without_repeats,
+    wrap,
     wrap_pieces,
 )
 
@@ -96,3 +100,50 @@ def test_a_list_keeps_its_comma_at_the_end_of_a_line() -> None:
 def test_maths_is_spelled_out_in_ascii() -> None:
     assert spell_out("out·(2·K − 1) ≥ Σ X²", ASCII) == "out*(2*K - 1) >= sum  X^2"
     assert spell_out("2·K", UNICODE) == "2·K"
+
+
+@pytest.mark.parametrize(
+    ("text", "width"), [("abc", 3), ("画像", 4), ("e\u0301", 1), ("ﾃ", 1), ("1×3 ≥ 2 …", 9), ("█▏", 2), ("", 0)]
+)
+def test_the_width_of_a_text_in_columns(text: str, width: int) -> None:
+    assert text_width(text) == width
+    assert text_width(pad(text, 12)) == text_width(pad(text, 12, right=True)) == 12
+
+
+WIDE = "入力画像の特徴量を正規化する層/畳み込み層の重み e\u0301e\u0301e\u0301 and some words"
+
+
+@pytest.mark.parametrize("width", range(1, 70))
+def test_wide_and_combining_characters_are_cut_between_columns(width: int) -> None:
+    for head in (0.0, 0.4, 1.0):
+        cut = crop(WIDE, width, head=head)
+        assert text_width(cut) <= width
+        assert text_width(cut) >= min(width, text_width(WIDE)) - 2
+        assert "…\u0301" not in cut
+    for indent in ("", "  "):
+        lines = wrap(WIDE, max(width, 4), indent)
+        assert max(map(text_width, lines)) <= max(width, 4)
+        assert "".join("".join(lines).split()) == "".join(WIDE.split())
+
+
+def test_wrapped_text_keeps_its_spaces_and_ends_with_an_ellipsis() -> None:
+    assert wrap("onnxcost measure a  (there)", 80) == ["onnxcost measure a  (there)"]
+    assert wrap("one two three four", 9, "  ") == ["one two", "  three", "  four"]
+    assert wrap("one two three four", 9, most=1) == ["one two …"]
+    assert wrap("", 9) == []
+
+
+@pytest.mark.parametrize("width", [24, 30, 40, 60, 100])
+def test_a_table_of_wide_names_is_aligned(width: int) -> None:
+    rows = [(name, "1×2", "3.0 G", "8 B", "0.5") for name in ("入力画像の特徴量/畳み込み層", "e\u0301tage", "plain")]
+    lines = text_of(table(COLUMNS, rows, width, UNICODE)).splitlines()
+    ends = {text_width(line[: line.rindex("3.0 G")]) for line in lines[1:]}
+    assert len(ends) == 1
+    assert max(map(text_width, lines)) <= width
+
+
+def test_a_table_on_a_very_narrow_screen_loses_columns_before_it_wraps() -> None:
+    columns = [Column("Node", right=False, shrinks_to=20), *(Column(f"Figure {at}") for at in range(6))]
+    lines = text_of(table(columns, [("a long name of a node", *"123456")], 24, UNICODE)).splitlines()
+    assert max(map(len, lines)) <= 24
+    assert lines[1].split()[-1] == "1"

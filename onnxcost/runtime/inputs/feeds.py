@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from onnxcost.errors import InputError, MeasurementError
+from onnxcost.errors import InputError, MeasurementError, did_you_mean
 from onnxcost.graph import Graph, Tensor, option_text
 from onnxcost.measurement import InputUsed
 from onnxcost.runtime.inputs.roles import (
@@ -53,7 +53,8 @@ def feeds_of(graph: Graph, values: Mapping[str, Any], files: Mapping[str, Sequen
     names = [tensor.name for tensor in graph.inputs]
     for name in files:
         if name not in names:
-            raise InputError(f"the model has no input '{name}': it has {', '.join(map(repr, names)) or 'none'}")
+            hint = did_you_mean(name, names) or f": it has {', '.join(map(repr, names)) or 'none'}"
+            raise InputError(f"the model has no input '{name}'{hint}")
     uses = index_uses(graph)
     return tuple(
         _feed(tensor, values.get(tensor.name), files.get(tensor.name, ()), graph, list(find_input_uses(tensor.name, uses)))

@@ -1,0 +1,240 @@
+"""Completion of the command line by bash, zsh and fish: files, devices, operators, and the dims of the model on the line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
+
+from onnxcost.errors import REFUSALS, OnnxCostError
+
+MOST_NAMES = 200
+Completer = Callable[[click.Context, str], Iterable[CompletionItem[str]]]
+
+# What ends in "/" or "=" goes on: no shell puts a space behind it. Bash has its own way with folders.
+BASH = """\
+%(complete_func)s() {
+    local IFS=$'\\n' type value
+    while IFS=',' read -r type value; do
+        [[ -n $value ]] && COMPREPLY+=("$value")
+        [[ $value == *= ]] && compopt -o nospace || compopt -o filenames
+    done < <(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD %(complete_var)s=bash_complete "$1")
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+ZSH = """\
+#compdef %(prog_name)s
+%(complete_func)s() {
+    local type value about
+    local -a found texts going_on
+    (( ! $+commands[%(prog_name)s] )) && return 1
+    while IFS= read -r type && IFS= read -r value && IFS= read -r about; do
+        if [[ $value == *[=/] ]]; then
+            going_on+=("$value")
+        else
+            found+=("$value")
+            [[ $about == _ ]] && texts+=("$value") || texts+=("$value  -- $about")
+        fi
+    done < <(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete %(prog_name)s)
+    (( $#found )) && compadd -U -l -V found -d texts -a found
+    (( $#going_on )) && compadd -U -S '' -V going_on -a going_on
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
+FISH = """\
+function %(complete_func)s
+    env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(prog_name)s \\
+        | string replace --regex '^plain,' ''
+end
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+
+class BashWords(BashComplete):
+    """Bash takes words apart at each ``=``: here they are whole again, and only what is behind that goes back."""
+
+    source_template = BASH
+    before = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor and the one that it is in."""
+        # Each is on a line of its own, as the script joins them.
+        words = os.environ["COMP_WORDS"].split("\n")[: int(os.environ["COMP_CWORD"]) + 1]
+        joined: list[str] = []
+        for at, word in enumerate(words):
+            if at and word and "=" in (word, words[at - 1]):
+                joined[-1] += word
+            else:
+                joined.append(word)
+        *args, incomplete = [next(iter(split_arg_string(word)), "") for word in joined]
+        value = incomplete.partition("=")[2] if incomplete.startswith("-") else incomplete
+        self.before = value[: value.rfind("=") + 1]
+        return args[1:], incomplete
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """What goes in the place of the word that bash sees."""
+        return f"{item.type},{item.value.removeprefix(self.before).rstrip('/')}"
+
+
+class ZshWords(ZshComplete):
+    """Items as three lines."""
+
+    source_template = ZSH
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """Type, value, what it is."""
+        return f"{item.type}\n{item.value}\n{item.help or '_'}"
+
+
+class FishWords(FishComplete):
+    """Items as lines, of which fish splits nothing but what follows the tab."""
+
+    source_template = FISH
+
+
+def register() -> None:
+    """Let click complete with these, in place of its own, which show files or other words, never both."""
+    for shell in (BashWords, ZshWords, FishWords):
+        add_completion_class(shell)
+
+
+def equip(command: click.Command) -> None:
+    """Give each parameter of a command that COMPLETERS knows what completes it."""
+    for param in command.params:
+        for name in (*param.opts, param.name):
+            if completer := COMPLETERS.get(name or ""):
+                # Click's own method, of this parameter alone.
+                setattr(param, "shell_complete", partial(_complete, completer))  # noqa: B010
+
+
+def _complete(completer: Completer, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+    """What completes the word; nothing where that fails: a message would be written into the line that is typed."""
+    found: list[CompletionItem[str]] = []
+    with suppress(OnnxCostError, *REFUSALS):
+        found += (item for item in completer(ctx, incomplete) if item.value.isprintable() and item.value.startswith(incomplete))
+    return found[:MOST_NAMES]
+
+
+def complete_files(*suffixes: str) -> Completer:
+    """Paths of files with one of the suffixes, and of folders."""
+
+    def complete(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+        folder, slash, name = incomplete.rpartition("/")
+        place = Path(os.path.expanduser(folder + slash) or ".")  # noqa: PTH111  # "" is here
+        for entry in sorted(place.iterdir()):
+            if entry.name.startswith(".") and not name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield CompletionItem(f"{folder}{slash}{entry.name}/")
+            elif entry.suffix.lower() in suffixes:
+                yield CompletionItem(f"{folder}{slash}{entry.name}")
+
+    return complete
+
+
+def complete_names(name: str) -> Completer:
+    """Names in the model on the line (``inputs``, ``dims``, ``loops``), each to be followed by ``=``."""
+
+    def complete(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+        path = ctx.params.get("model") or ctx.params.get("models") or ctx.params.get("paths") or ctx.args
+        for model in [path] if isinstance(path, str) else path or ():
+            if Path(model).is_file() and "=" not in incomplete:
+                yield from (CompletionItem(f"{each}=") for each in _names_in(model, name))
+
+    return complete
+
+
+def _names_in(model: str, kind: str) -> list[str]:
+    from onnxcost.frontend.dims import fed_inputs, input_names
+    from onnxcost.frontend.reader import read_skeleton
+
+    graph = read_skeleton(model).model.graph
+    if kind == "loops":
+        return [node.name for node in graph.node if node.op_type == "Loop" and node.name]
+    return sorted(getattr(input_names(fed_inputs(graph)), kind))
+
+
+def complete_input_file(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """An input of the model, and behind its ``=`` a file; an .npz file of all inputs."""
+    name, equals, path = incomplete.rpartition("=")
+    if not equals:
+        yield from complete_names("inputs")(ctx, incomplete)
+    for item in complete_files(".npy", ".npz")(ctx, path):
+        yield CompletionItem(f"{name}{equals}{item.value}")
+
+
+def complete_devices(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Devices of the catalogue, with their titles."""
+    from onnxcost.hardware.catalogue import catalogue
+
+    for device in catalogue().values():
+        yield CompletionItem(device.name, help=device.title)
+
+
+def complete_words(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """What ``onnxcost devices`` takes: its other command, and devices."""
+    if not ctx.params.get("words"):
+        yield CompletionItem("calibrate", help="Measure this machine")
+    yield from complete_devices(ctx, incomplete)
+
+
+def complete_operators(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Operators that have a formula."""
+    from onnxcost.formulas import FORMULAS
+
+    yield from map(CompletionItem, sorted(FORMULAS))
+
+
+def complete_metrics(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """Metrics of a comparison."""
+    from onnxcost.comparison.candidates import METRICS
+
+    yield from (CompletionItem(name, help=metric.title) for name, metric in METRICS.items())
+
+
+def complete_providers(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+    """onnxruntime's providers, by the names that they have here."""
+    from onnxcost.runtime.session import PROVIDERS
+
+    yield from map(CompletionItem, PROVIDERS)
+
+
+complete_model = complete_files(".onnx")
+COMPLETERS: Mapping[str, Completer] = {
+    "model": complete_model,
+    "models": complete_files(".onnx", ".json"),
+    "paths": complete_model,
+    "operators": complete_operators,
+    "words": complete_words,
+    "--dim": complete_names("dims"),
+    "--shape": complete_names("inputs"),
+    "--value": complete_names("inputs"),
+    "--trips": complete_names("loops"),
+    "--input": complete_input_file,
+    "--formulas": complete_files(".py"),
+    "--device": complete_devices,
+    "--explain": complete_devices,
+    "--device-file": complete_files(".toml"),
+    "--check": complete_files(".toml"),
+    "--resume": complete_files(".jsonl"),
+    "--output": complete_files(".json", ".csv", ".md", ".txt", ".jsonl", ".onnx", ".toml"),
+    "--provider": complete_providers,
+}
+"""What completes an argument, by its name, or the value of an option. Choices complete themselves."""
