@@ -11,7 +11,7 @@ from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
 from onnxcost.errors import OnnxCostError, UnknownShape
-from onnxcost.graph import BoundDim, Dim, Graph, Node, Tensor
+from onnxcost.graph import Dim, Graph, Node, Tensor
 from onnxcost.hardware.workload import demand_of
 from onnxcost.operators.inputs import BIAS
 from onnxcost.operators.traffic import traffic
@@ -141,7 +141,7 @@ def _combine(change: str, size: Variant) -> Variant:
 def _list_smaller(report: CostReport, again: Again) -> Iterator[Variant]:
     """A batch of one, and smaller inputs."""
     graph, batch = report.graph, batch_dim(report.graph)
-    given = {dim.name: dim.value for dim in graph.dims if not _is_unnamed(dim)}
+    given = {dim.name: dim.value for dim in graph.dims if not dim.is_unnamed}
     if batch is not None and batch_of(graph) > 1:
         yield Variant("batch 1", cache(partial(_try_count, again, batch.at(1, {}, given))))
     batched = {dim.name for dim in batch.dims} if batch else set()
@@ -166,12 +166,8 @@ def _set_dims(graph: Graph, given: Mapping[str, int], sizes: Mapping[str, int]) 
     """The arguments of ``Again`` that set the dims: a symbol by its name, an unnamed dim by its input's shape."""
     shapes: dict[str, list[int]] = {}
     for dim in graph.dims:
-        for name, axis in dim.places if _is_unnamed(dim) and dim.name in sizes else ():
+        for name, axis in dim.places if dim.is_unnamed and dim.name in sizes else ():
             tensor = next(tensor for tensor in graph.inputs if tensor.name == name)
             shapes.setdefault(name, list(tensor.shape))[axis] = sizes[dim.name]
-    named = {dim.name for dim in graph.dims if not _is_unnamed(dim)}
+    named = {dim.name for dim in graph.dims if not dim.is_unnamed}
     return {"shapes": shapes, "dims": {**given, **{name: size for name, size in sizes.items() if name in named}}}
-
-
-def _is_unnamed(dim: BoundDim) -> bool:
-    return dim.name in {f"{name}[{axis}]" for name, axis in dim.places}

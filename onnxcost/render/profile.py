@@ -22,7 +22,7 @@ from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_
 from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
 from onnxcost.render.report import MOST_REASONS, Entry, Table, node_label, pad_si, quantity_entry
 from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
-from onnxcost.runtime.profile import Profile, Spent, profile_to_dict
+from onnxcost.runtime.profile import Profile, Spent
 
 if TYPE_CHECKING:
     from onnxcost.runtime.profile import ProfiledGroup, ProfiledNode
@@ -215,12 +215,12 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
 
 def profile_json(profile: Profile) -> str:
     """All of it."""
-    return dumps(profile_to_dict(profile))
+    return dumps(profile.to_dict())
 
 
 def profile_csv(profile: Profile, view: ProfileView) -> str:
     """One line a node, or an operator where that is the only table of the view."""
-    document = profile_to_dict(profile)["profile"]
+    document = profile.to_dict()["profile"]
     if view.by == ("operator",):
         rows: list[tuple[Spent, Mapping[str, Any]]] = [*zip(profile.by_operator(), document["by_operator"], strict=True)]
     else:

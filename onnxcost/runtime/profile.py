@@ -239,8 +239,37 @@ class Profile(Result):
         return tuple(sorted(groups, key=lambda group: -group.total_seconds))
 
     def to_dict(self) -> dict[str, Any]:
-        """The profile as plain data: a document of the schema ``onnxcost/1`` with the keys ``measurement`` and ``profile``."""
-        return profile_to_dict(self)
+        """A document of the schema ``onnxcost/1``: the executed graph, the measurement without profiling, and the profile."""
+        groups = self.by_operator()
+        return {
+            **measurements_to_dict(self.report.graph, self.measurement),
+            "profile": {
+                "runs": self.runs,
+                "run_seconds": list(self.run_seconds),
+                "profiled_seconds": self.profiled_seconds,
+                "node_seconds": self.node_seconds,
+                "overhead_seconds": self.overhead,
+                "latency_seconds": self.latency,
+                "added_seconds_per_execution": self.added_seconds,
+                "coverage": self.coverage,
+                "warnings": list(self.warnings),
+                "arena_peak_bytes": self.memory.peak_bytes,
+                "peak_activation_bytes": self.peak_activation_bytes,
+                "estimated_peak_activation_bytes": self.report.memory.peak_activation_bytes,
+                "weight_bytes": self.report.memory.weight_bytes,
+                "by_operator": [
+                    {
+                        "op_type": group.key[1],
+                        "domain": group.key[0],
+                        "nodes": len(group.nodes),
+                        **_spent(group, self),
+                        "cumulative_share": share,
+                    }
+                    for group, share in zip(groups, self.cumulative_shares(groups), strict=True)
+                ],
+                "nodes": [_node(node, self) for node in self.nodes],
+            },
+        }
 
     def to_records(self) -> list[dict[str, Any]]:
         """One row a node, in order of execution, under the keys of ``nodes`` of the JSON document."""
@@ -250,40 +279,6 @@ class Profile(Result):
         """The model, its nodes' time, and how many runs were profiled."""
         graph = self.report.graph
         return f"{graph.path or graph.name}: {self.node_seconds:.6g} s in {len(self.nodes)} nodes, {self.runs} runs"
-
-
-def profile_to_dict(profile: Profile) -> dict[str, Any]:
-    """The document of a profile: the graph that was executed, what was measured without profiling, and the profile."""
-    groups = profile.by_operator()
-    return {
-        **measurements_to_dict(profile.report.graph, profile.measurement),
-        "profile": {
-            "runs": profile.runs,
-            "run_seconds": list(profile.run_seconds),
-            "profiled_seconds": profile.profiled_seconds,
-            "node_seconds": profile.node_seconds,
-            "overhead_seconds": profile.overhead,
-            "latency_seconds": profile.latency,
-            "added_seconds_per_execution": profile.added_seconds,
-            "coverage": profile.coverage,
-            "warnings": list(profile.warnings),
-            "arena_peak_bytes": profile.memory.peak_bytes,
-            "peak_activation_bytes": profile.peak_activation_bytes,
-            "estimated_peak_activation_bytes": profile.report.memory.peak_activation_bytes,
-            "weight_bytes": profile.report.memory.weight_bytes,
-            "by_operator": [
-                {
-                    "op_type": group.key[1],
-                    "domain": group.key[0],
-                    "nodes": len(group.nodes),
-                    **_spent(group, profile),
-                    "cumulative_share": share,
-                }
-                for group, share in zip(groups, profile.cumulative_shares(groups), strict=True)
-            ],
-            "nodes": [_node(node, profile) for node in profile.nodes],
-        },
-    }
 
 
 def _node(node: ProfiledNode, profile: Profile) -> dict[str, Any]:
