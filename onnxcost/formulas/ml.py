@@ -285,8 +285,8 @@ Children = Mapping[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]]
 
 
 def depths_of(roots: Iterable[tuple[int, int]], children: Children) -> list[int]:
-    """The depth of each tree. A node is gone through once in all: in what are no trees, because they meet or bite their tail,
-    the first way to a node counts.
+    """The depth of each tree. Each node is visited once: where trees share nodes or have cycles, the first path to a node
+    counts.
     """
     seen: set[tuple[int, int]] = set()
     found: dict[tuple[int, int], int] = {}

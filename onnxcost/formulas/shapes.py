@@ -1,13 +1,12 @@
-"""Rules for the outputs' types that onnxruntime's own operators share: onnx has no schema for them.
+"""Rules for the types of outputs, for onnxruntime's own operators and for old opsets: onnx does not infer them.
 
-So their attributes have no defaults here. The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+Attributes without a schema have no defaults here. The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from math import prod
 
 from onnxcost.errors import UnknownShape
@@ -20,7 +19,7 @@ Dims = tuple[int, ...]
 def with_shapes(formula: Callable[[Node], Work], rule: ShapeRule) -> Formula:
     """The formula with a rule for the outputs' types; TypeError for a plain function, which has no text."""
     if not isinstance(formula, Formula):
-        raise TypeError(f"{formula} is no Formula")
+        raise TypeError(f"{formula} is not a Formula")
     return replace(formula, shapes=rule)
 
 
@@ -137,8 +136,7 @@ def broadcast_inputs(node: Node) -> tuple[int, ...]:
     shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
     if "broadcast" in node.attributes:
         return shapes[0]
-    dims = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
-    return tuple(next((size for size in sizes if size != 1), 1) for sizes in dims)[::-1]
+    return broadcast(*shapes)
 
 
 def _with_parameters(node: Node) -> Sequence[TensorType]:
@@ -180,24 +178,6 @@ def _pad(node: Node) -> Sequence[TensorType]:
     return ((node.x.dtype, tuple(a + b + c for a, b, c in zip(node.x.shape, pads[:rank], pads[rank:], strict=True))),)
 
 
-def _gemm(node: Node) -> Sequence[TensorType]:
-    rows = node.x.shape[1 if node.attributes.get("transA") else 0]
-    columns = node.required(1).shape[0 if node.attributes.get("transB") else 1]
-    return ((node.x.dtype, (rows, columns)),)
-
-
-def _windows(node: Node) -> Sequence[TensorType]:
-    space, kernel = node.x.shape[2:], node.attributes["kernel_shape"]
-    strides = node.attributes.get("strides") or (1,) * len(space)
-    pads = node.attributes.get("pads") or 2 * (0,) * len(space)
-    padded = [size + before + after for size, before, after in zip(space, pads, pads[len(space) :], strict=False)]
-    if node.attributes.get("auto_pad", "NOTSET").startswith("SAME"):
-        out = tuple(-(-size // stride) for size, stride in zip(space, strides, strict=True))
-    else:
-        out = tuple((size - width) // stride + 1 for size, width, stride in zip(padded, kernel, strides, strict=True))
-    return ((node.x.dtype, node.x.shape[:2] + out),)
-
-
 def _gru(node: Node) -> Sequence[TensorType]:
     (steps, batch, _), (directions, _, hidden) = node.x.shape, node.required(2).shape
     return (node.x.dtype, (steps, directions, batch, hidden)), (node.x.dtype, (directions, batch, hidden))
@@ -214,9 +194,9 @@ RULES: Mapping[str, ShapeRule] = {
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), like_input),
     "BatchNormalization": _with_parameters,
     "Dropout": lambda node: [(node.x.dtype, node.x.shape)] * 2,
-    "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "Gemm": _gemm,
-    "LpPool": _windows, "GlobalLpPool": lambda node: [(node.x.dtype, node.x.shape[:2] + (1,) * (node.x.rank - 2))],
-    "GRU": _gru,
+    "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "GRU": _gru,
+    "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
+    **dict.fromkeys(("LpPool", "GlobalLpPool"), pool_rule()),
 }  # fmt: skip
 
 

@@ -98,33 +98,26 @@ class Predictor(Protocol):
     @property
     def name(self) -> str:
         """The name for ``--device``."""
-        ...
 
     @property
     def title(self) -> str:
         """Its product name."""
-        ...
 
     @property
     def kind(self) -> str:
         """One of ``hardware.device.KINDS``."""
-        ...
 
     def figure(self, name: str) -> float | None:
         """A figure by its name: memory, flash, sram, power, price."""
-        ...
 
     def part_of(self, dtype: str) -> str:
         """The part that computes a type of the graph: a key of ``hardware.device.PARTS``; "" where none does."""
-        ...
 
     def as_run(self, report: CostReport) -> CostReport:
         """The report in the device's types, where those are narrower."""
-        ...
 
     def predict(self, report: CostReport) -> Prediction:
         """The latency of the model."""
-        ...
 
 
 class Fit(NamedTuple):

@@ -106,7 +106,6 @@ class Again(Protocol):
 
     def __call__(self, *, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
         """The report."""
-        ...
 
 
 class Variant(NamedTuple):

@@ -70,7 +70,7 @@ EFFICIENCIES: Mapping[str, Efficiency] = {
     ),
     "cloud npu": Efficiency(
         Range(0.15, 0.65), Range(0.01, 0.15), Range(0.5, 1.0), Range(20e-6, 2e-6), Range(200e-6, 0.0),
-        "no published figure was held against it: matrix units are taken to fill as the GPUs' do, or half as well",
+        "not checked against published figures: matrix units are taken to fill as the GPUs' do, or half as well",
     ),
 }  # fmt: skip
 """By the kind of the device and the part that computes, or by the part alone. ``start`` and ``once`` also have the worst first.

@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.measurement import Copies, Placement, Settings
 from onnxcost.runtime.ort_errors import reason
-from onnxcost.runtime.protocol import ExecutedNode
 
 CPU = "CPUExecutionProvider"
 
@@ -405,15 +404,6 @@ def placement(session: Session, provider: str) -> Placement | None:
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
     parts = session.get_provider_graph_assignment_info()
-    return _placement(((part.ep_name, node.name or node.op_type) for part in parts for node in part.get_nodes()), provider)
-
-
-def placement_of(executed: Iterable[ExecutedNode], provider: str) -> Placement:
-    """Where the nodes of a profile ran."""
-    return _placement(((node.provider, node.name or node.op_type) for node in executed), provider)
-
-
-def _placement(nodes: Iterable[tuple[str, str]], provider: str) -> Placement:
-    placed = list(nodes)
+    placed = [(part.ep_name, node.name or node.op_type) for part in parts for node in part.get_nodes()]
     fallen_back = () if find_provider(provider).key == CPU else tuple(name for key, name in placed if key == CPU)
     return Placement(dict(Counter(key for key, _ in placed).most_common()), fallen_back)

@@ -195,7 +195,7 @@ def delta_net_replay(node: Node) -> Work:
 @formula("Y = how many drafts the predictions confirm", flops="batch·(rows − 1) + the status words", at_most=always,
          shapes=lambda node: [("int32", (node.x.shape[0] if node.x.rank == 2 else 1,)), *like(3, 4)(node)])  # fmt: skip
 def prefix_commit(node: Node) -> Work:
-    """A prediction for each row but the last is held against the draft of the next; what a request commits is only copied."""
+    """A prediction for each row but the last is compared with the draft of the next; what a request commits is only copied."""
     predictions, status = node.x, node.required(2)
     requests = predictions.size // predictions.shape[-1] if predictions.size else 0
     return Work(compares=predictions.size - requests + status.size)
