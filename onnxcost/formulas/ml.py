@@ -1,4 +1,4 @@
-"""Linear models and support vector machines of ai.onnx.ml, on N rows of F features.
+"""Classical models of ai.onnx.ml, on N rows of F features: linear ones, support vector machines, trees; features and text.
 
 Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html.
 """
@@ -71,11 +71,8 @@ def linear_regressor(node: Node) -> Work:
     rows, features = rows_of(node)
     targets = int(node.attributes.get("targets", 1))
     bias = Work(bias_adds=rows * targets if node.attributes.get("intercepts") else 0)
-    return (
-        dot_products(rows * targets, features)
-        + bias
-        + post_transform_work(rows, targets, node.attributes.get("post_transform"))
-    )
+    shown = post_transform_work(rows, targets, node.attributes.get("post_transform"))
+    return dot_products(rows * targets, features) + bias + shown
 
 
 @formula("Z = X·Cᵀ + b, Y = argmax Z", macs="N·E·F", flops="N·E·(2F − 1), + N·E for b, + post_transform, + N·(classes − 1)")
@@ -117,11 +114,8 @@ def svm_regressor(node: Node) -> Work:
     shown = Work(bias_adds=rows) + sides + post_transform_work(rows, 1, node.attributes.get("post_transform"))
     if not vectors:
         return dot_products(rows, features) + shown
-    return (
-        kernel_work(rows * vectors, features, node.attributes.get("kernel_type", "LINEAR"))
-        + dot_products(rows, vectors)
-        + shown
-    )
+    values = kernel_work(rows * vectors, features, node.attributes.get("kernel_type", "LINEAR"))
+    return values + dot_products(rows, vectors) + shown
 
 
 def coupling_work(classes: int) -> Work:
@@ -343,12 +337,8 @@ def _tree_types(node: Node) -> Sequence[TensorType]:
     return (scores_type(int(node.attributes["n_targets"]), rows_of(node)[0]),)
 
 
-@formula(
-    "Y = Σ votes of the leaves that X ends in",
-    flops="N·(Σ depths + votes − targets), + post_transform",
-    shapes=_tree_types,
-    at_most=always,
-)
+@formula("Y = Σ votes of the leaves that X ends in", flops="N·(Σ depths + votes − targets), + post_transform",
+         shapes=_tree_types, at_most=always)  # fmt: skip
 def tree_regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html."""
     rows, targets = rows_of(node)[0], int(node.attributes["n_targets"])
@@ -398,9 +388,8 @@ def tree_ensemble(node: Node) -> Work:
     rows, targets, depths = rows_of(node)[0], int(node.attributes["n_targets"]), _depths_by_index(node)
     aggregate = AGGREGATES[node.attributes.get("aggregate_function", 1)]
     voted = min(targets, len(set(node.attributes["leaf_targetids"])))
-    return ensemble_work(rows, depths, len(depths), voted, aggregate, based=False) + post_transform_work(
-        rows, targets, TRANSFORMS[node.attributes.get("post_transform", 0)]
-    )
+    shown = post_transform_work(rows, targets, TRANSFORMS[node.attributes.get("post_transform", 0)])
+    return ensemble_work(rows, depths, len(depths), voted, aggregate, based=False) + shown
 
 
 TREES: FormulaTable = {

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.measurement import Copies, Placement, Settings
 from onnxcost.runtime.ort_errors import reason
+from onnxcost.runtime.sampling import SECOND, Clock, Run
 
 CPU = "CPUExecutionProvider"
 
@@ -45,14 +46,8 @@ _CUDA = "an NVIDIA driver, CUDA and cuDNN (pip install onnxruntime-gpu[cuda,cudn
 _TABLE = (
     Provider("cpu", CPU, "onnxruntime"),
     Provider("cuda", "CUDAExecutionProvider", "onnxruntime-gpu", "cuda", needs=_CUDA),
-    Provider(
-        "tensorrt",
-        "TensorrtExecutionProvider",
-        "onnxruntime-gpu",
-        "cuda",
-        ("CUDAExecutionProvider",),
-        needs=f"TensorRT (pip install tensorrt), {_CUDA}",
-    ),
+    Provider("tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu", "cuda", ("CUDAExecutionProvider",),
+             needs=f"TensorRT (pip install tensorrt), {_CUDA}"),
     Provider("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
     Provider("coreml", "CoreMLExecutionProvider", "onnxruntime", where="on macOS"),
     Provider("directml", "DmlExecutionProvider", "onnxruntime-directml", where="on Windows"),
@@ -63,7 +58,7 @@ _TABLE = (
     Provider("webgpu", "WebGpuExecutionProvider", "onnxruntime-webgpu"),
     Provider("xnnpack", "XnnpackExecutionProvider", "", where="build onnxruntime with --use_xnnpack"),
     Provider("dnnl", "DnnlExecutionProvider", "", where="build onnxruntime with --use_dnnl"),
-)
+)  # fmt: skip
 PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _TABLE}
 
 
@@ -288,10 +283,6 @@ def _capture_output(action: Callable[[], object]) -> str:
 
 
 COPIES_TIMED = 11
-SECOND = 10**9
-
-Run = Callable[[], object]
-Clock = Callable[[], int]
 Feeds = Mapping[str, Any]
 
 

@@ -96,8 +96,7 @@ def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> Arena
 
 ROUNDS = 3
 ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
-"""How long each round of a model lasts, and the least number of runs in it; WARMUP_RUNS come before them."""
-WARMUP_RUNS = 1
+"""How long each round of a model lasts, and the least number of runs in it, after one to warm up."""
 BLOCKS = "blocks.model"
 """A model of one convolution, in the same folder."""
 LOW = 10
@@ -153,8 +152,7 @@ def _time_model(path: Path, request: Request) -> list[float]:
     except MeasurementError:
         return []
     once = runner(session, [_random_feed(session)], request.settings.provider).runs[0]
-    for _ in range(WARMUP_RUNS):
-        once()
+    once()
     samples: list[float] = []
     begin = time.perf_counter()
     while len(samples) < LEAST_CALIBRATION_RUNS or time.perf_counter() - begin < ROUND_SECONDS:

@@ -95,7 +95,7 @@ def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     [(Settings(), [2.0, 3.0, 4.0]), (Settings(runs=6), [2.0, 2.0, 2.0, 3.0, 4.0, 4.0])],
     ids=["seconds", "runs"],
 )
-def test_no_turn_outweighs_another_because_it_went_faster(
+def test_no_round_outweighs_another_because_it_was_faster(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, expected: list[float]
 ) -> None:
     machine = Machine(monkeypatch, 0.1, [3, 1, 2])

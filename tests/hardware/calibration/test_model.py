@@ -34,7 +34,7 @@ def test_what_else_a_probe_runs_is_taken_off() -> None:
     assert found.points["softmax"] == (Point((64.0, 8.0), pytest.approx(7e-6)),)
 
 
-def test_a_family_that_drowns_in_the_rest_has_no_point() -> None:
+def test_a_family_that_is_lost_in_the_noise_has_no_point() -> None:
     assert "softmax" not in speeds([*OVERHEADS, Probed("softmax", (NODE, KernelRun("softmax", (1.0, 1.0))), 6e-6)]).points
 
 

@@ -51,7 +51,7 @@ def test_files_are_cycled(folder: Path) -> None:
     assert sources == ["a.npy and 2 more, one after the other", "i.npy and 1 more, one after the other"]
 
 
-def test_inputs_without_a_file_are_made_up_to_fit_it(folder: Path) -> None:
+def test_inputs_without_a_file_are_synthesized_to_fit_it(folder: Path) -> None:
     save(a=filled(1, (5, 3)))
     (made,), sources = fed(["x=a.npy"])
     assert made["ids"].shape == (5,)
