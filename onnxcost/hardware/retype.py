@@ -19,7 +19,7 @@ from onnxcost.report import CostReport, Counted, NodeCost
 
 _NARROW_INTEGERS = frozenset({"int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16"})
 _CHANNELS: Mapping[str, slice] = {"MatMul": slice(-1, None), "Conv": slice(1, 2), "ConvTranspose": slice(1, 2)}
-"""Which of the dims of a product are its channels."""
+"""The dims of a product that are its channels."""
 
 Retype = Callable[[Tensor], Tensor]
 

@@ -1,4 +1,4 @@
-"""The steps of a run: each node that computes, together with the elementwise ones that a compiler makes a part of it."""
+"""The steps of a run: each node that computes, with the elementwise nodes that a compiler fuses into it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onnxcost.report import CostReport, Counted
 _CARRYING = VIEWS | {"DequantizeLinear", "com.microsoft.DequantizeLinear"}
 """Operators whose result is read as what they read: the same elements, or the integers that stand for them."""
 _UNCHANGED = VIEWS | {"Transpose", "Cast"}
-"""Operators through which a weight stays what the file stores."""
+"""Operators whose constant output is still counted as the weight in the file."""
 _POINTWISE = (ELEMENTWISE.keys() | ACTIVATION.keys()) - {"Softmax", "LogSoftmax", "Hardmax"} | {
     "BatchNormalization", "Cast", "CastLike", "QuantizeLinear", "com.microsoft.QuantizeLinear", "com.microsoft.Gelu",
     "com.microsoft.FastGelu", "com.microsoft.BiasGelu", "com.microsoft.QuickGelu", "com.microsoft.QLinearAdd",
@@ -26,7 +26,7 @@ _POINTWISE = (ELEMENTWISE.keys() | ACTIVATION.keys()) - {"Softmax", "LogSoftmax"
 }  # fmt: skip
 """Operators whose every output element needs the elements at its own place alone: compilers run them within their producer."""
 _FEW = 16
-"""Integers, no more than this, are shapes and indices: they are worked out beside the run."""
+"""Up to this many integers are shapes and indices, whose computation does not count as a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class WorkloadStep:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What an inference asks of a device: its steps, and what it cannot do without.
+    """What an inference requires of a device: its steps, and the least work and traffic.
 
     ``macs`` are by type; ``operands`` are the bytes of the stored weights that contractions multiply with, each once, and
-    ``ends`` those of the model's inputs and outputs. ``weights`` are the bytes of all that the steps read of constants.
+    ``ends`` those of the model's inputs and outputs. ``weights`` are the bytes of all constants that the steps read.
     """
 
     steps: tuple[WorkloadStep, ...]
@@ -74,7 +74,7 @@ class Demand:
 
 
 class Same:
-    """A report as a key of a cache: the very same one."""
+    """A report as a key of a cache, compared by identity."""
 
     __slots__ = ("report",)
 
@@ -89,7 +89,7 @@ class Same:
 
 
 def demand_of(report: CostReport) -> Demand:
-    """The steps of a report and their sums; asked again of the same report, it answers at once."""
+    """The steps of a report and their sums, cached for each report."""
     return _demand(Same(report))
 
 
@@ -118,8 +118,8 @@ def nbytes(tensor: Tensor) -> int:
 
 @dataclass(slots=True)
 class _Values:
-    """What values really are, by name. ``carriers``: what is read in their place; ``sources``: the weight in the file that a
-    constant is made of; ``makers``: the group that makes them.
+    """Values by name. ``carriers``: what is read in their place; ``sources``: the weight in the file from which a constant is
+    made; ``makers``: the group that makes them.
     """
 
     carriers: dict[str, Tensor] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class _Values:
 
 
 def _groups(costs: Iterable[Counted], values: _Values) -> list[list[Counted]]:
-    """The nodes that run, an elementwise one in the group of the latest node that makes an input of it."""
+    """The nodes that run, an elementwise one in the group of the last node that makes an input of it."""
     groups: list[list[Counted]] = []
     for cost in costs:
         node = cost.node
@@ -151,7 +151,7 @@ def _groups(costs: Iterable[Counted], values: _Values) -> list[list[Counted]]:
 
 
 def _steers(node: Node) -> bool:
-    """Whether it makes shapes and indices alone."""
+    """Whether it makes only shapes and indices."""
     made = [tensor for tensor in node.outputs if tensor is not None]
     return all(tensor.dtype in ("int32", "int64") and tensor.is_shaped and tensor.size <= _FEW for tensor in made)
 
@@ -167,7 +167,7 @@ def _place(cost: Counted, groups: Sequence[Sequence[Counted]], values: _Values) 
 
 
 def _steps(groups: Sequence[Sequence[Counted]], values: _Values, returned: Iterable[Tensor]) -> Iterable[WorkloadStep]:
-    """The groups with their bytes: what is made and read inside of one is not moved."""
+    """The groups with their bytes: values that are made and read inside a group are not moved."""
     readers: dict[str, set[int]] = {values.carried(tensor).name: {-1} for tensor in returned}
     for place, members in enumerate(groups):
         for tensor in (tensor for cost in members for tensor in cost.node.inputs if tensor is not None):
@@ -190,7 +190,7 @@ def _is_depthwise(node: Node) -> bool:
 
 
 def _read(members: Sequence[Counted], values: _Values, made: Iterable[str]) -> tuple[int, int]:
-    """Bytes of constants and of other values that the nodes read: of each once, and of a table no more than what is picked."""
+    """Bytes of constants and of other values that the nodes read: each once, and of a table only what is gathered."""
     inside, whole, picked = set(made), dict[str, Tensor](), [0, 0]
     for cost in members:
         inputs = [tensor for tensor in cost.node.inputs if tensor is not None]

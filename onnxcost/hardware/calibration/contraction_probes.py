@@ -246,35 +246,29 @@ def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int,
     return chain(family, (1, inputs, side, side), *lines, weights=weights, dtypes=(dtype, dtype))
 
 
-_SCALES: Weights = {"s": ("float32", ()), "a": ("uint8", ()), "b": ("int8", ())}
+_UINT8: Weights = {"s": ("float32", ()), "a": ("uint8", ())}
+_SCALES: Weights = {**_UINT8, "b": ("int8", ())}
+"""Scales and zero points."""
 
 
 def quantized_products() -> Iterator[Probe]:
     """Products, convolutions and sums of integers, and the conversion of floats to them."""
+    types = ("uint8", "uint8")
     for rows, inner, columns in ((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768)):
         weights = {**_SCALES, "w": ("int8", (inner, columns))}
-        io = ("uint8", "uint8")
-        yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=io)
+        yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=types)
         whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
         yield chain("matmul-integer", (rows, inner), "MatMulInteger(IN, w, a)", weights=whole, dtypes=("uint8", "int32"))
     for batch, rows, inner, columns in ((3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
         given = f"uint8[{batch},{rows},{inner}] x, uint8[{batch},{inner},{columns}] z"
         text = f"({given}) => (uint8 y) {{ y = QLinearMatMul(x, s, a, z, s, a, s, a) }}"
-        yield Probe("matmul-int8", text, {"s": _SCALES["s"], "a": _SCALES["a"]})
+        yield Probe("matmul-int8", text, _UINT8)
     for rows, columns in ((16, 64), (591, 197), (1536, 128)):
         text = "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(IN, s, a, s, a)"
-        io = ("uint8", "uint8")
-        yield chain("softmax-int8", (rows, columns), text, weights={"s": _SCALES["s"], "a": _SCALES["a"]}, dtypes=io)
+        yield chain("softmax-int8", (rows, columns), text, weights=_UINT8, dtypes=types)
     for size in (KI, 16 * KI, 256 * KI, 2 * MI):
         text = "com.microsoft.QLinearAdd(IN, s, a, X, s, a, s, a)"
-        yield chain(
-            "binary-int8",
-            (1, 64, size // 64),
-            text,
-            text,
-            weights={"s": _SCALES["s"], "a": _SCALES["a"]},
-            dtypes=("uint8", "uint8"),
-        )
+        yield chain("binary-int8", (1, 64, size // 64), text, text, weights=_UINT8, dtypes=types)
         yield Probe(
             "dynamic-quantize", f"(float[{size}] x) => (uint8 y, float s, uint8 z) {{ y, s, z = DynamicQuantizeLinear(x) }}"
         )

@@ -77,13 +77,13 @@ def _elementwise() -> Iterator[Probe]:
         "tanh": ["Tanh(IN)"] * 2,
         "exp": ["Neg(IN)", "Exp(IN)"],
         "erf": ["Erf(IN)"] * 2,
-        "gelu": ["Gelu(IN)"] * 2,
+        "gelu": ["com.microsoft.Gelu(IN)"] * 2,
         "quick-gelu": ["com.microsoft.QuickGelu<alpha = 1.0>(IN)"] * 2,
         "sqrt": ["Sqrt(IN)"] * 2,
         "hard": ["HardSigmoid(IN)"] * 2,
         "pow": ["Pow(IN, three)"] * 2,
         "cast": ["Cast<to = 7>(IN)", "Cast<to = 1>(IN)"],
-        "binary": ["Add(IN, X)", "Mul(IN, X)"],
+        "binary": ["Add(IN, X)", "Mul(IN, X)"] * 2,
         "batchnorm": ["BatchNormalization(IN, scale, scale, scale, scale)"],
         "lrn": ["LRN<size = 5>(IN)"],
         "instancenorm": ["InstanceNormalization(IN, scale, scale)"],
@@ -93,10 +93,7 @@ def _elementwise() -> Iterator[Probe]:
     for family, pattern in lines.items():
         for size in UNARY_SIZES:
             used = {name: weight for name, weight in scalars.items() if any(name in line for line in pattern)}
-            domain = [line.replace("Gelu(IN)", "com.microsoft.Gelu(IN)") if family == "gelu" else line for line in pattern]
-            if family == "binary":
-                domain = [*domain, *domain]
-            yield chain(family, (1, 64, size // 64, 1), *domain, weights=used)
+            yield chain(family, (1, 64, size // 64, 1), *pattern, weights=used)
 
 
 def _broadcasts() -> Iterator[Probe]:
@@ -149,16 +146,13 @@ def _movements() -> Iterator[Probe]:
         yield chain("pad", (1, rows // 4, 4, columns), "Neg(IN)", "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
         yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
     for side in (7, 28, 80):
-        weights: Weights = {}
         text = 'Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(IN, , , sizes)'
-        yield chain("resize", (1, 64, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 64, 2 * side, 2 * side))
+        yield chain("resize", (1, 64, side, side), "Neg(IN)", text, sizes=(1, 64, 2 * side, 2 * side))
         text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
-        yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 20, 2 * side, 2 * side))
+        yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, sizes=(1, 20, 2 * side, 2 * side))
         text = text.replace("linear", "cubic", 1)
-        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 4, 2 * side, 2 * side))
-        yield chain(
-            "resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, weights=weights, sizes=(1, 3, side + 9, side + 9)
-        )
+        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, sizes=(1, 4, 2 * side, 2 * side))
+        yield chain("resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, sizes=(1, 3, side + 9, side + 9))
 
 
 def _reductions() -> Iterator[Probe]:
