@@ -119,7 +119,12 @@ def parse_json(text: str | bytes) -> Any:
     import json
 
     try:
-        document = json.loads(text, parse_int=_integer, object_pairs_hook=_unique)
+        # Python refuses more digits without saying where they are; as infinity they are found below.
+        document = json.loads(
+            text,
+            parse_int=lambda digits: int(digits) if len(digits) < 4300 else float(digits),
+            object_pairs_hook=_unique,
+        )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check(document, MOST_COUNT)
@@ -127,11 +132,6 @@ def parse_json(text: str | bytes) -> Any:
 
 
 _TOO_DEEP = f"it is nested more than {DEEPEST} deep"
-
-
-def _integer(digits: str) -> int | float:
-    """The number; infinity where Python would refuse the digits without saying where they are."""
-    return int(digits) if len(digits) < 4300 else float(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

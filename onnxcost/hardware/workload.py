@@ -178,9 +178,11 @@ def _steps(groups: Sequence[Sequence[Counted]], values: _Values, returned: Itera
         weights, read = _read(members, values, made.keys())
         main = max(members, key=lambda cost: cost.once.macs)
         macs = sum(cost.once.macs for cost in members)
+        products = sum(2 * cost.once.macs - cost.once.accumulators for cost in members)
+        other = sum(FLOPS.number(cost.node, cost.once) for cost in members) - products
         yield WorkloadStep(
             node=main.node, dtype=main.dtype, times=main.node.repeat, merged=len(members) - 1, macs=macs,
-            other=sum(map(_other, members)), weights=weights, activations=read + written, is_depthwise=_is_depthwise(main.node),
+            other=other, weights=weights, activations=read + written, is_depthwise=_is_depthwise(main.node),
         )  # fmt: skip
 
 
@@ -200,8 +202,3 @@ def _read(members: Sequence[Counted], values: _Values, made: Iterable[str]) -> t
             whole |= {tensor.name: tensor for tensor in map(values.carried, inputs) if tensor.name not in inside}
     weights = sum(nbytes(tensor) for tensor in whole.values() if tensor.is_constant)
     return weights + picked[0], sum(map(nbytes, whole.values())) - weights + picked[1]
-
-
-def _other(cost: Counted) -> int:
-    """Arithmetic besides multiply-accumulates."""
-    return FLOPS.number(cost.node, cost.once) - (2 * cost.once.macs - cost.once.accumulators)

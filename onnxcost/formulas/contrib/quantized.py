@@ -19,7 +19,7 @@ from onnxcost.formulas.quantized import SATURATE, dequantize_linear, dynamic_qua
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduction_work
 from onnxcost.formulas.shapes import broadcast, conv_rule, gemm_type, pool_rule, product, reduction_dims, with_shapes
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, per_output
-from onnxcost.graph import NO_WORK, Node, Tensor, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 DEQUANTIZE, QUANTIZE = ADD + MUL, DIV + SATURATE + ADD
 """(x − x₀)·s and saturate(x/s + y₀), an element."""
@@ -97,14 +97,11 @@ def _pool(name: str) -> Formula:
     return Formula(count, f"Y = saturate(s·{name}(X − x₀) + y₀)", "0", f"{name}, + in + 5·out", pool_rule(channels_last=None))
 
 
-def _q_gemm_type(node: Node) -> Sequence[TensorType | None]:
-    _, dims = gemm_type(node, node.x, node.required(3))
-    zero = node.input(8)
-    return [(zero.dtype if zero else "float32", dims)]
-
-
 @formula("Y = saturate(s·((A − a₀)·(B − b₀) + C) + y₀)", macs="out·K",
-         flops="out·(2K−1) + A + B + 5·out + 2·scales, + out for C (floats: 1·out)", shapes=_q_gemm_type)  # fmt: skip
+         flops="out·(2K−1) + A + B + 5·out + 2·scales, + out for C (floats: 1·out)",
+         shapes=lambda node: [
+             (zero.dtype if (zero := node.input(8)) else "float32", gemm_type(node, node.x, node.required(3))[1])
+         ])  # fmt: skip
 def q_gemm(node: Node) -> Work:
     """s = α·s_a·s_b / s_y, one or one a column; without s_y the output is float32, s·(sum)."""
     weight, is_quantized = node.required(3), node.input(7) is not None
@@ -154,14 +151,10 @@ def reduce_sum_integer(node: Node) -> Work:
     return reduction_work(node.x.size, node.out.size, ADD)
 
 
-def _zero_type(node: Node) -> Sequence[TensorType | None]:
-    zero: Tensor | None = node.input(2)
-    return [(zero.dtype if zero else "uint8", node.x.shape)]
-
-
 # fmt: off
 TABLE: FormulaTable = {
-    "com.microsoft.QuantizeLinear":       with_shapes(quantize_linear, _zero_type),
+    "com.microsoft.QuantizeLinear":       with_shapes(quantize_linear, lambda node: [
+        (zero.dtype if (zero := node.input(2)) else "uint8", node.x.shape)]),
     "com.microsoft.DequantizeLinear":     with_shapes(dequantize_linear, lambda node: [(node.required(1).dtype, node.x.shape)]),
     "com.microsoft.QLinearConv":          with_shapes(qlinear_conv, conv_rule(3, channels_last=None, dtype=7)),
     "com.microsoft.QLinearAdd":           qlinear_add,
