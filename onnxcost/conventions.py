@@ -67,11 +67,6 @@ def _per_output(times: int) -> CountingRule:
     return CountingRule(f"{times}·out" if times > 1 else "out", lambda node, work: times * node.out.size)
 
 
-def _kernel_elements(node: Node) -> int:
-    """The elements of a pooling window: the whole plane for a global pooling."""
-    return prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
-
-
 def _softmax(node: Node, work: Work) -> int:
     """rows · (3n − 1): n exponentials, n − 1 additions and n divisions for each row of n."""
     n = prod(node.x.shape[axis] for axis in node.attributes["axes"])
@@ -92,7 +87,11 @@ _CLASSIC: Mapping[str, CountingRule] = {
     **_each(f"MaxPool GlobalMaxPool {_MAX_POOLS}", _per_output(1)),
     **_each(
         f"AveragePool GlobalAveragePool {_BLOCKED_AVERAGES}",
-        CountingRule("(k + 1)·out", lambda node, work: (_kernel_elements(node) + 1) * node.out.size),
+        # k is the window, or the whole plane for a global pooling.
+        CountingRule(
+            "(k + 1)·out",
+            lambda node, work: (prod(node.attributes.get("kernel_shape") or node.x.shape[2:]) + 1) * node.out.size,
+        ),
     ),
     "BatchNormalization": _per_input(4),
     "Softmax": CountingRule("rows·(3·n − 1)", _softmax),

@@ -1,4 +1,4 @@
-"""Numbers and documents from outside (options, TOML, JSON), read strictly: what does not fit is refused, and where it is."""
+"""Numbers and documents from outside (options, TOML, JSON), read strictly; errors say where something is wrong."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from onnxcost.errors import InputError
 from onnxcost.files import did_you_mean_file, open_file, read_up_to
 
 MOST_WHOLE = 2**63 - 1
-"""The largest whole number that is taken: sizes in ONNX and integers in TOML have 64 bits with a sign."""
+"""The largest whole number that is accepted: sizes in ONNX and integers in TOML have 64 bits with a sign."""
 MOST_COUNT = 10**4000
-"""The largest count that is taken from JSON: a model of 64 huge dims has 1,200 digits, and Python reads no more than 4,300."""
+"""The largest count accepted from JSON: a model with 64 huge dims has 1,200 digits, and Python reads no more than 4,300."""
 MOST_TOML, MOST_JSON = 2**24, 2**29
-"""Bytes of the largest documents that are read: a report is of a node a line, and may have a million."""
+"""Bytes of the largest documents that are read: a report has a line for each node, and there may be a million."""
 DEEPEST = 64
-"""Tables and lists within each other: what is deeper was not made to be read."""
+"""The depth to which tables and lists may be nested."""
 
 _SI: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY: Mapping[str, float] = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -35,16 +35,16 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D*)", re.ASCII)
 _MANY_DIGITS = re.compile(r"[\d_]{4300,}")
 
 Trail = tuple["Trail", str] | None
-"""How to get to a value: the trail of what it is in, and its key there."""
+"""The path to a value: that of the table or list around it, and its key there."""
 
 
 def is_whole(text: str) -> bool:
-    """Whether the text is ASCII digits alone, of a number that has no more than 64 bits. ``str.isdigit`` also takes "²"."""
+    """Whether the text is only ASCII digits, of a number of at most 64 bits. ``str.isdigit`` also accepts "²"."""
     return text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MOST_WHOLE
 
 
 def parse_number(text: str) -> float:
-    """A finite number in ASCII. Raises ValueError for "nan", "inf", "1_000" and what is too large to be a float."""
+    """A finite number in ASCII. Raises ValueError for "nan", "inf", "1_000" and numbers too large for a float."""
     if not _NUMBER.fullmatch(text.strip()):
         raise ValueError(f"'{text}' is not a number")
     if not isfinite(value := float(text)):
@@ -53,7 +53,7 @@ def parse_number(text: str) -> float:
 
 
 def parse_quantity(text: str, units: Mapping[str, float]) -> float | None:
-    """``512MiB`` in the base unit, by what each unit is worth; None for what is no finite number with one of the units."""
+    """A text like ``512MiB`` in the base unit; None for anything but a finite number with one of the units."""
     match = _QUANTITY.fullmatch(text.strip())
     if match is None or match[2] not in units:
         return None
@@ -62,12 +62,12 @@ def parse_quantity(text: str, units: Mapping[str, float]) -> float | None:
 
 
 def is_figure(value: object) -> bool:
-    """Whether a value of a document is a finite number, 0 or more. True and False are not."""
+    """Whether a value of a document is a finite number of 0 or more; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
 
 
 def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
-    """What is in a file. Raises InputError for one that cannot be read, and for one of more bytes."""
+    """The content of a file. Raises InputError for one that cannot be read, or has more bytes."""
     try:
         with open_file(path) as (file, head):
             content = (head or b"") + read_up_to(file, most + 1)
@@ -91,7 +91,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 def parse_toml(text: str, name: str) -> dict[str, Any]:
     """The document in the text of the file ``name``.
 
-    Raises InputError for what is not TOML, and for NaN, infinity, integers of more than 64 bits and what is nested too deeply.
+    Raises InputError for what is not TOML, and for NaN, infinity, integers of more than 64 bits, and deep nesting.
     """
     import tomllib
 
@@ -103,7 +103,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     except RecursionError:
         raise InputError(f"cannot read '{name}': {_TOO_DEEP}") from None
     except ValueError as error:
-        # Python makes no integer of more digits than 4,300, and does not say which it was.
+        # Python refuses integers of more than 4,300 digits, and does not say where they are.
         long = _MANY_DIGITS.search(text)
         line = text.count("\n", 0, long.start()) + 1 if long else 0
         beginning = text.splitlines()[line - 1][:40] if long else ""
@@ -115,13 +115,18 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 def parse_json(text: str | bytes) -> Any:
     """The document in the text.
 
-    Raises ValueError for what is not JSON, and for NaN, infinity, numbers beyond MOST_COUNT, a key that is there twice and what
-    is nested too deeply.
+    Raises ValueError for what is not JSON, and for NaN, infinity, numbers beyond MOST_COUNT, duplicate keys, and documents that
+    are nested too deeply.
     """
     import json
 
     try:
-        document = json.loads(text, parse_int=_integer, object_pairs_hook=_unique)
+        # Python refuses more digits without saying where they are; as infinity they are found below.
+        document = json.loads(
+            text,
+            parse_int=lambda digits: int(digits) if len(digits) < 4300 else float(digits),
+            object_pairs_hook=_unique,
+        )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check(document, MOST_COUNT)
@@ -139,11 +144,6 @@ def to_json(value: Any) -> str:
 _TOO_DEEP = f"it is nested more than {DEEPEST} deep"
 
 
-def _integer(digits: str) -> int | float:
-    """As a float, infinity, where Python would refuse the digits without saying where they are."""
-    return int(digits) if len(digits) < 4300 else float(digits)
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
@@ -154,7 +154,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check(document: Any, most: int) -> None:
-    """Raises ValueError with the place of a number that is none or too large, and for a document that is nested too deeply."""
+    """Raises ValueError for a number that is not finite or too large, with its place, and for deep nesting."""
     waiting: list[tuple[Any, Trail, int]] = [(document, None, 0)]
     while waiting:
         value, trail, depth = waiting.pop()

@@ -155,6 +155,11 @@ class BoundDim(NamedTuple):
     places: tuple[tuple[str, int], ...] = ()
     reason: str = ""
 
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether it has no symbol in the model, and goes by one of its places."""
+        return self.name in {f"{name}[{axis}]" for name, axis in self.places}
+
 
 LONGEST_COPIED = 100
 

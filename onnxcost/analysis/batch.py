@@ -25,10 +25,10 @@ class BatchDim(NamedTuple):
         changed = {name: list(shape) for name, shape in shapes.items()}
         symbols = dict(dims)
         for dim in self.dims:
-            if not _is_unnamed(dim):
+            if not dim.is_unnamed:
                 symbols[dim.name] = size
             for name, axis in dim.places:
-                if _is_unnamed(dim):
+                if dim.is_unnamed:
                     changed.setdefault(name, list(self.inputs[name]))
                 if name in changed:
                     changed[name][axis] = size
@@ -56,7 +56,7 @@ def _leading_dims(graph: Graph) -> list[BoundDim]:
     """The open dim in front of the leading input and, where it has no name, those without one that seem to be the same."""
     leading = _leading_input(graph)
     dim = next((dim for dim in graph.dims if leading is not None and (leading.name, 0) in dim.places), None)
-    if dim is None or not _is_unnamed(dim):
+    if dim is None or not dim.is_unnamed:
         return [dim] if dim is not None else []
     ranks = {tensor.name: tensor.rank for tensor in graph.inputs if tensor.is_shaped}
     fronts = {name for other in graph.dims for name, axis in other.places if axis == 0}
@@ -65,7 +65,7 @@ def _leading_dims(graph: Graph) -> list[BoundDim]:
         (name, axis), *_ = other.places or [("", -1)]
         # A recurrent state has (layers, batch, size).
         is_state = axis == 1 and ranks.get(name) == 3 and name not in fronts
-        return _is_unnamed(other) and other.value == dim.value and (axis == 0 or is_state)
+        return other.is_unnamed and other.value == dim.value and (axis == 0 or is_state)
 
     return [other for other in graph.dims if is_the_same(other)]
 
@@ -73,10 +73,6 @@ def _leading_dims(graph: Graph) -> list[BoundDim]:
 def _leading_input(graph: Graph) -> Tensor | None:
     """The first input of two dims or more whose first dim an output has in front as well."""
     in_front = {tensor.dims[0] for tensor in graph.outputs if tensor.dims}
-    other = {place for dim in graph.dims if re.search(_NO_BATCH, dim.name) for place in dim.places if not _is_unnamed(dim)}
+    other = {place for dim in graph.dims if re.search(_NO_BATCH, dim.name) for place in dim.places if not dim.is_unnamed}
     fitting = (tensor for tensor in graph.inputs if tensor.is_shaped and tensor.rank > 1 and (tensor.name, 0) not in other)
     return next((tensor for tensor in fitting if tensor.shape[0] in in_front), None)
-
-
-def _is_unnamed(dim: BoundDim) -> bool:
-    return dim.name in {f"{name}[{axis}]" for name, axis in dim.places}

@@ -86,7 +86,7 @@ def einsum(node: Node) -> Work:
 
 @formula("Y = det X, of n×n matrices, by LU", flops="matrices·(2n³ + n − 3)/3")
 def determinant(node: Node) -> Work:
-    """Gaussian elimination with pivots: below the pivot of step k, n − k entries are held against it, divided by it, and
+    """Gaussian elimination with pivots: below the pivot of step k, n − k entries are compared with it, divided by it, and
     (n − k)² others less a product; then the product of the diagonal. https://onnx.ai/onnx/operators/onnx__Det.html
     """
     size = node.x.shape[-1]

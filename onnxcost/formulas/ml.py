@@ -1,5 +1,4 @@
-"""Linear models, support vector machines, scalers and encoders of ai.onnx.ml, on N rows of F features; ensembles of decision
-trees; strings.
+"""Classical models of ai.onnx.ml, on N rows of F features: linear ones, support vector machines, trees; features and text.
 
 Looking a key up is no arithmetic, nor is what is done with characters. A tree costs a comparison a level on the way to a leaf,
 an upper bound: every row is taken to go down to the deepest leaf of each tree, and to find as many votes there as the leaf of
@@ -75,11 +74,8 @@ def linear_regressor(node: Node) -> Work:
     rows, features = rows_of(node)
     targets = int(node.attributes.get("targets", 1))
     bias = Work(bias_adds=rows * targets if node.attributes.get("intercepts") else 0)
-    return (
-        dot_products(rows * targets, features)
-        + bias
-        + post_transform_work(rows, targets, node.attributes.get("post_transform"))
-    )
+    shown = post_transform_work(rows, targets, node.attributes.get("post_transform"))
+    return dot_products(rows * targets, features) + bias + shown
 
 
 @formula("Z = X·Cᵀ + b, Y = argmax Z", macs="N·E·F", flops="N·E·(2F − 1), + N·E for b, + post_transform, + N·(classes − 1)")
@@ -125,11 +121,8 @@ def svm_regressor(node: Node) -> Work:
     shown = Work(bias_adds=rows) + sides + post_transform_work(rows, 1, node.attributes.get("post_transform"))
     if not vectors:
         return dot_products(rows, features) + shown
-    return (
-        kernel_work(rows * vectors, features, node.attributes.get("kernel_type", "LINEAR"))
-        + dot_products(rows, vectors)
-        + shown
-    )
+    values = kernel_work(rows * vectors, features, node.attributes.get("kernel_type", "LINEAR"))
+    return values + dot_products(rows, vectors) + shown
 
 
 def coupling_work(classes: int) -> Work:
@@ -294,8 +287,8 @@ Children = Mapping[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]]
 
 
 def depths_of(roots: Iterable[tuple[int, int]], children: Children) -> list[int]:
-    """The depth of each tree. A node is gone through once in all: in what are no trees, because they meet or bite their tail,
-    the first way to a node counts.
+    """The depth of each tree. Each node is visited once: where trees share nodes or have cycles, the first path to a node
+    counts.
     """
     seen: set[tuple[int, int]] = set()
     found: dict[tuple[int, int], int] = {}
@@ -352,12 +345,8 @@ def _tree_types(node: Node) -> Sequence[TensorType]:
     return (scores_type(int(node.attributes["n_targets"]), rows_of(node)[0]),)
 
 
-@formula(
-    "Y = Σ votes of the leaves that X ends in",
-    flops="N·(Σ depths + votes − targets), + post_transform",
-    shapes=_tree_types,
-    at_most=always,
-)
+@formula("Y = Σ votes of the leaves that X ends in", flops="N·(Σ depths + votes − targets), + post_transform",
+         shapes=_tree_types, at_most=always)  # fmt: skip
 def tree_regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html."""
     rows, targets = rows_of(node)[0], int(node.attributes["n_targets"])
@@ -407,9 +396,8 @@ def tree_ensemble(node: Node) -> Work:
     rows, targets, depths = rows_of(node)[0], int(node.attributes["n_targets"]), _depths_by_index(node)
     aggregate = AGGREGATES[node.attributes.get("aggregate_function", 1)]
     voted = min(targets, len(set(node.attributes["leaf_targetids"])))
-    return ensemble_work(rows, depths, len(depths), voted, aggregate, based=False) + post_transform_work(
-        rows, targets, TRANSFORMS[node.attributes.get("post_transform", 0)]
-    )
+    shown = post_transform_work(rows, targets, TRANSFORMS[node.attributes.get("post_transform", 0)])
+    return ensemble_work(rows, depths, len(depths), voted, aggregate, based=False) + shown
 
 
 TREES: FormulaTable = {

@@ -59,7 +59,7 @@ def resize(node: Node) -> Work:
 
 
 OUTSIDE = {"zeros": 2 * COMPARE, "border": 2 * COMPARE, "reflection": 3 * COMPARE + 4 * ADD + MUL + DIV}
-"""A coordinate held against the border, and clipped or reflected: x − min, ⌊·/range⌋, the rest of it, whether it is even,
+"""A coordinate compared with the border, and clipped or reflected: x − min, ⌊·/range⌋, the rest of it, whether it is even,
 min + rest."""
 
 

@@ -82,7 +82,7 @@ CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
          bounds=lambda node: [("int64", (prod(node.required(1).shape[:2]) * _most_boxes(node), 3))],
          at_most=always)  # fmt: skip
 def non_max_suppression(node: Node) -> Work:
-    """An upper bound: N boxes are sorted by their scores, and the i-th is held against each of the boxes kept before it, at
+    """An upper bound: N boxes are sorted by their scores, and the i-th is compared with each of the boxes kept before it, at
     most min(i, m − 1) where m boxes are kept at most. 35 instead of 27 operations a pair with ``center_point_box``.
 
     https://onnx.ai/onnx/operators/onnx__NonMaxSuppression.html

@@ -1,13 +1,12 @@
-"""Rules for the outputs' types that onnxruntime's own operators share: onnx has no schema for them.
+"""Rules for the types of outputs, for onnxruntime's own operators and for old opsets: onnx does not infer them.
 
-So their attributes have no defaults here. The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+Attributes without a schema have no defaults here. The operators: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from math import prod
 
 from onnxcost.errors import UnknownShape
@@ -20,7 +19,7 @@ Dims = tuple[int, ...]
 def with_shapes(formula: Callable[[Node], Work], rule: ShapeRule) -> Formula:
     """The formula with a rule for the outputs' types; TypeError for a plain function, which has no text."""
     if not isinstance(formula, Formula):
-        raise TypeError(f"{formula} is no Formula")
+        raise TypeError(f"{formula} is not a Formula")
     return replace(formula, shapes=rule)
 
 
@@ -137,8 +136,7 @@ def broadcast_inputs(node: Node) -> tuple[int, ...]:
     shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
     if "broadcast" in node.attributes:
         return shapes[0]
-    dims = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
-    return tuple(next((size for size in sizes if size != 1), 1) for sizes in dims)[::-1]
+    return broadcast(*shapes)
 
 
 def _cast(node: Node) -> Sequence[TensorType]:

@@ -1,1 +1,1 @@
-"""Devices: what they can do, where each figure is from, and what a model could reach on them."""
+"""Devices: their figures, each with its source, and what a model can reach on them."""

@@ -1,4 +1,4 @@
-"""Budgets: limits and the files that hold them, the verdict on each device, and the changes that would make a model fit."""
+"""Budgets: limits, the files that hold them, and the verdict on each device with the changes that would make a model fit."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
 LEAST_HEADROOM = 0.2
-"""A memory of which less than this share is left is marginal: the system and everything else want some of it."""
+"""Memory with less than this share left is marginal: the system and other programs need some of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is asked of a model, in base units; None is not asked.
+    """Limits for a model in base units; None is no limit.
 
-    ``fps`` items per second; ``latency`` seconds of one inference; ``memory`` and ``flash`` bytes that it may need at the most;
-    ``macs`` of one inference and ``params``.
+    ``fps`` are items per second, ``latency`` seconds of one inference, ``memory`` and ``flash`` bytes; ``macs`` are those of
+    one inference, ``params`` the parameters.
     """
 
     fps: float | None = None
@@ -42,7 +42,7 @@ class Limits:
 
     @property
     def given(self) -> Mapping[str, float]:
-        """Those that are asked, by name."""
+        """The limits that are set, by name."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -54,7 +54,7 @@ _UNITS = {"fps": "", "latency": "seconds", "memory": "bytes", "flash": "bytes", 
 
 
 def parse_budget_limit(name: str, given: object) -> float:
-    """A limit in base units; raises InputError for what is no positive quantity of its kind."""
+    """A limit in base units; raises InputError for anything but a positive quantity of its kind."""
     units = UNITS[_UNITS[name]]
     if _UNITS[name] == "seconds":
         units = {unit: size for unit, size in units.items() if unit}
@@ -65,7 +65,7 @@ def parse_budget_limit(name: str, given: object) -> float:
 
 
 def limits_of(given: Mapping[str, object]) -> Limits:
-    """The limits among ``given``; None is not asked."""
+    """The limits among ``given``; None is no limit."""
     return Limits(
         **{name: parse_budget_limit(name, value) for name, value in given.items() if name in EXAMPLES and value is not None}
     )
@@ -73,9 +73,9 @@ def limits_of(given: Mapping[str, object]) -> Limits:
 
 @dataclass(frozen=True, repr=False)
 class Assessment(Result):
-    """A model held against its budget: the limits of its own, and the verdicts on devices.
+    """A model checked against its budget: the limits of the model itself, and the verdicts on devices.
 
-    ``are_named`` says that the user asked for these devices: then one that does not keep the budget is a failure.
+    ``are_named`` says that the user named these devices: then one that misses the budget is a failure.
     """
 
     label: str
@@ -87,16 +87,16 @@ class Assessment(Result):
 
     @property
     def missed(self) -> tuple[Verdict, ...]:
-        """The devices that were asked for and do not keep the budget, or of which that cannot be told."""
+        """The named devices that miss the budget, or whose figures are unknown."""
         return tuple(verdict for verdict in self.verdicts if self.are_named and verdict.level in (NO, UNKNOWN))
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """The limits of the model's own that it does not keep."""
+        """The limits of the model itself that it misses, or whose figures are unknown."""
         return tuple(check for check in self.checks if check.level in (NO, UNKNOWN))
 
     def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
-        """A document of the schema ``onnxcost/1``; with ``nodes`` the predicted steps of each device, too."""
+        """A document of the schema ``onnxcost/1``; with ``nodes`` also the predicted steps on each device."""
         return {"schema": SCHEMA, "version": __version__, **self.document(nodes=nodes)}
 
     def document(self, *, nodes: bool = False) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Assessment(Result):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One row a device, in base units."""
+        """One row per device, in base units."""
         rows = []
         for verdict in self.verdicts:
             latency, fps = verdict.prediction.latency or (None, None, None), verdict.prediction.fps or (None, None, None)
@@ -138,7 +138,7 @@ def model_checks(report: CostReport, limits: Limits) -> tuple[Check, ...]:
 
 
 def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
-    """Whether the model keeps the limits on the device."""
+    """The verdict on one device."""
     prediction = predictor.predict(report)
     fits = fits_of(predictor, report)
     verdict = Verdict(
@@ -151,7 +151,7 @@ def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
 
 
 def _times(verdict: Verdict, limits: Limits) -> Iterator[Check]:
-    """Latency and FPS against their limits. A bound that is over one decides, whatever the estimate."""
+    """Latency and FPS against their limits. A bound beyond a limit decides, whatever the estimate says."""
     prediction = verdict.prediction
     asked = {"latency": limits.latency, "fps": limits.fps and prediction.batch / limits.fps}
     for name, longest in asked.items():
@@ -173,7 +173,7 @@ def _times(verdict: Verdict, limits: Limits) -> Iterator[Check]:
 
 
 def _room(predictor: Predictor, fit: Fit, limits: Limits, report: CostReport) -> Iterator[Check]:
-    """A memory against what there is, and against what the user allows."""
+    """The use of a memory against its size, and against the user's limit."""
     is_open = report.memory.peak_activation_bytes is None and fit.what == "memory"
     unknown = [UNKNOWN] if is_open else []
     detail = "the activations' shapes are not known" if is_open else ""
@@ -207,7 +207,7 @@ def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Pre
 def assess(
     label: str, report: CostReport, asked: Iterable[Predictor], limits: Limits, *, are_named: bool, again: Again | None = None
 ) -> Assessment:
-    """The devices, the cheapest that fits first, and for what does not fit what would."""
+    """The verdicts, the cheapest device that fits first, with remedies for those that do not fit."""
     changes = try_variants(report, again)
     found = sort_verdicts([_with_remedies(predictor, judge(predictor, report, limits), changes, limits) for predictor in asked])
     return Assessment(label, report, limits, model_checks(report, limits), tuple(found), are_named)
@@ -231,9 +231,9 @@ def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Var
 
 
 def sort_verdicts(found: Iterable[Verdict]) -> list[Verdict]:
-    """The cheapest that fits first: by level, by launch price, and those without one by power.
+    """The verdicts by level, then by launch price, then by power.
 
-    Of those that do not fit, the ones that a change would make fit come first.
+    Of the devices that do not fit, those that a change of the model would make fit come first.
     """
 
     def place(verdict: Verdict) -> tuple[float, ...]:
@@ -252,9 +252,9 @@ FILES, KEY = ("onnxcost.toml", "pyproject.toml"), "budget"
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits of one model of a budget file, and the devices that are to keep them; without any, those of the model alone.
+    """One model of a budget file, its limits, and the devices that must keep them; without devices only the model is checked.
 
-    ``model`` is the file's path, as from where the command runs.
+    ``model`` is the path of its file, relative to where the command runs.
     """
 
     model: str
@@ -275,9 +275,9 @@ def find_budget_file(folder: str | Path = ".") -> Path:
 
 
 def load_budgets(path: str | Path) -> tuple[Budget, ...]:
-    """The budgets of a file: what stands in the table ``budget`` is asked of all models, in a model's own table of that one.
+    """The budgets of a file: keys in the table ``budget`` apply to all models, those in a model's own table to that model.
 
-    Raises InputError for a file that cannot be read, and for what is misspelt in it.
+    Raises InputError for a file that cannot be read, and for unknown keys and invalid values.
     """
     document = read_toml(path)
     table: Any = document
@@ -294,7 +294,7 @@ def load_budgets(path: str | Path) -> tuple[Budget, ...]:
     for name, own in models.items():
         try:
             if not isinstance(own, dict):
-                raise InputError("this is no table")
+                raise InputError("this is not a table")
             found.append(_budget(str(Path(path).parent / name), {**shared, **own}))
         except InputError as error:
             raise InputError(f"{path}: {name}: {error}") from None

@@ -1,4 +1,4 @@
-"""The catalogue of devices: the package's TOML files and the user's, a device by its name, and changes to its figures."""
+"""The catalog of devices: the TOML files of the package and the user, devices by name, and changes of their figures."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ Table = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FileLocation:
-    """Where in a file something is, for messages, and the sources that can be named there."""
+    """A place in a file for messages, and the sources that can be named there."""
 
     text: str
     sources: Mapping[str, tuple[Source, str]]
     source: str = ""
 
     def wrong(self, what: str) -> InputError:
-        """The error that names the place."""
+        """An error that names the place."""
         return InputError(f"{self.text}: {what}")
 
     def inside(self, key: str, table: Any = None) -> FileLocation:
-        """The place of a key; a table there may name the source of all that is in it."""
+        """The place of a key; a table there may name the source of all its figures."""
         source = self.text_of(table, "source", default=self.source) if isinstance(table, dict) else self.source
         return FileLocation(f"{self.text}.{key}", self.sources, source)
 
     def checked(self, table: Any, keys: Iterable[str]) -> Table:
-        """The table; raises InputError for what is none, and for a key that is not one of ``keys``."""
+        """The table; raises InputError for another value, and for a key that is not one of ``keys``."""
         if not isinstance(table, dict):
-            raise self.wrong("this is no table")
+            raise self.wrong("this is not a table")
         for key in table:
             if key not in (known := list(keys)):
                 raise self.wrong(f"there is no key '{key}'{did_you_mean(key, known)}")
         return table
 
     def text_of(self, table: Table, key: str, among: Iterable[str] = (), default: str | None = None) -> str:
-        """The text at a key, one of ``among`` where that has any; raises InputError for a key without a default."""
+        """The text at a key, one of ``among`` if any are given; raises InputError for a missing key without a default."""
         value = table.get(key, default)
         if value is None:
             raise self.wrong(f"the key '{key}' is missing")
@@ -77,9 +77,9 @@ class FileLocation:
 
 
 def load_devices(path: str | Path) -> tuple[Device, ...]:
-    """The devices of a file; raises InputError for one that cannot be read or does not fit.
+    """The devices of a file; raises InputError for one that cannot be read or is invalid.
 
-    What stands at the top of the file is shared by all its ``[[device]]`` tables; without such tables it is the one device.
+    Keys at the top of the file are shared by all its ``[[device]]`` tables; without such tables they are the one device.
     """
     document = read_toml(path)
     name = Path(path).name
@@ -92,7 +92,7 @@ def load_devices(path: str | Path) -> tuple[Device, ...]:
 
 
 def _merge_tables(shared: Table, own: Table) -> dict[str, Any]:
-    """Tables within tables are joined; a number of ``own`` replaces one of ``shared`` whole."""
+    """Nested tables are merged; a figure of ``own`` replaces the whole figure of ``shared``."""
     both = {
         key: _merge_tables(shared[key], own[key])
         for key in shared.keys() & own.keys()
@@ -102,7 +102,7 @@ def _merge_tables(shared: Table, own: Table) -> dict[str, Any]:
 
 
 def _sources(table: Any, place: FileLocation) -> dict[str, tuple[Source, str]]:
-    """By name the sources and the basis of the numbers that are copied from them."""
+    """The sources by name, each with the basis of the figures from it."""
     found = {}
     for name, entry in place.checked(table, table if isinstance(table, dict) else ()).items():
         here = place.inside(name)
@@ -159,7 +159,7 @@ def _peak(part: str, dtype: str, number: Any, place: FileLocation) -> Peak:
 
 
 def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[str, ...] = ()) -> Figure:
-    """A number is a text with its unit, or a table with that as ``value`` and what is to be said of it."""
+    """A figure from text with a unit, or from a table with that as ``value`` beside its source, basis and derivation."""
     table = place.checked({"value": number} if not isinstance(number, dict) else number, (*_NUMBER_KEYS, *others))
     try:
         value = parse_quantity(place.text_of(table, "value"), quantity)
@@ -169,12 +169,12 @@ def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[
     how = place.text_of(table, "how", default="")
     basis = place.text_of(table, "basis", BASES, default="derived" if how and basis == "published" else basis)
     if basis == "derived" and not how:
-        raise place.wrong("what is derived says how, as in how = '1024 cores × 2 × 625 MHz'")
+        raise place.wrong("a derived figure says how, as in how = '1024 cores × 2 × 625 MHz'")
     return Figure(value, basis, source, how)
 
 
 def _source(table: Table, place: FileLocation) -> tuple[Source, str]:
-    """The source that the number or what it is in names; without one it is the word of who wrote the file."""
+    """The source named by the figure or the table around it; without one, the file itself."""
     name = place.text_of(table, "source", default=place.source)
     if not name:
         return Source(place.text.partition(":")[0]), "given"
@@ -194,7 +194,7 @@ def catalogue() -> Mapping[str, Device]:
 
 
 def devices(files: Iterable[str | Path] = ()) -> Mapping[str, Device]:
-    """The catalogue and the devices of files; one of a file stands in the place of a catalogue's with its name."""
+    """The catalogue and the devices of files; one of a file replaces one of the catalog with the same name."""
     return {**catalogue(), **_by_name(device for path in files for device in load_devices(path))}
 
 
@@ -225,7 +225,7 @@ def _by_name(found: Iterable[Device]) -> dict[str, Device]:
 
 
 def _change_figure(device: Device, key: str, value: str) -> Device:
-    """The device with a figure of FIGURES, or the peak in a type, as the user says it is."""
+    """The device with a figure of FIGURES, or the peak in a type, changed to the user's value."""
     known = (*FIGURES, *ACCUMULATES)
     if key not in known:
         raise InputError(f"--device cannot change '{key}'{did_you_mean(key, known) or ': it can ' + ', '.join(known)}")
@@ -237,7 +237,7 @@ def _change_figure(device: Device, key: str, value: str) -> Device:
 
 
 def _change_peak(device: Device, dtype: str, figure: Figure) -> Device:
-    """The device with one peak in the type, in the part that was the fastest in it."""
+    """The device with a single peak in the type, in the part that was the fastest in it."""
     best = device.peak(dtype)
     home = best.part if best else next(iter(device.parts))
     own = {dtype: Peak(home, dtype, best.accumulate if best else ACCUMULATES[dtype], figure)}

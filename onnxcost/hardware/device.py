@@ -14,7 +14,7 @@ PREFIXES = SI | BINARY
 
 
 class Quantity(NamedTuple):
-    """A kind of number: what each of its units is worth in the base unit, how one is written, and whether it may be 0."""
+    """A kind of number: its units in terms of the base unit, an example, and whether it may be 0."""
 
     units: Mapping[str, int]
     example: str
@@ -30,13 +30,13 @@ HERTZ = Quantity({"Hz": 1}, "625 MHz")
 WATTS = Quantity({"W": 1}, "15 W")
 DOLLARS = Quantity({"USD": 1}, "249 USD", may_be_zero=True)
 LEAST, MOST = 1e-6, 1e30
-"""What a number other than 0 lies between: beyond, it was mistyped, and times would be infinite or nothing."""
+"""The range of numbers other than 0. Others are typing errors and would make times infinite or 0."""
 
 
 def parse_quantity(text: str, quantity: Quantity) -> float:
     """The number in the base unit.
 
-    Raises ValueError for a text that has no unit, or another one than the quantity, and for a number that cannot be meant.
+    Raises ValueError for text without a unit of the quantity, and for a number out of range.
     """
     prefix, unit = ("|".join(map(re.escape, names)) for names in (PREFIXES, quantity.units))
     match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({prefix})({unit})\s*", text, re.ASCII)
@@ -51,22 +51,22 @@ def parse_quantity(text: str, quantity: Quantity) -> float:
 KINDS = ("microcontroller", "accelerator", "board", "phone", "laptop", "cpu", "gpu", "cloud")
 PARTS: Mapping[str, str] = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU", "dla": "DLA"}
 BASES = ("published", "derived", "unverified", "given")
-"""What a figure rests on: a source says it; it follows from what a source says; nothing that was read; the user's word."""
+"""The basis of a figure: stated by a source; derived from one; unverified; given by the user."""
 CLOCK_BASES = ("base", "boost", "maximum")
 
 FIGURES: Mapping[str, Quantity] = {
     "memory": BYTES, "bandwidth": BYTES_PER_SECOND, "sram": BYTES, "sram_bandwidth": BYTES_PER_SECOND,
     "flash": BYTES, "flash_bandwidth": BYTES_PER_SECOND, "power": WATTS, "price": DOLLARS,
 }  # fmt: skip
-"""``memory`` holds weights and activations: DRAM, or a microcontroller's on-chip RAM. ``sram`` is the faster one beside it,
-or all that a device without DRAM has. ``price`` is that at launch.
+"""``memory`` holds weights and activations: DRAM, or a microcontroller's on-chip RAM. ``sram`` is the faster memory beside it,
+or the only one of a device without DRAM. ``price`` is the launch price.
 """
 
 ACCUMULATES: Mapping[str, str] = {
     "float64": "float64", "float32": "float32", "tf32": "float32", "bfloat16": "float32", "float16": "", "float8": "float32",
     "float4": "float32", "int16": "int64", "int8": "int32", "int4": "int32",
 }  # fmt: skip
-"""The types that have a peak, and what their products are summed in where a file says nothing: of float16 it must say."""
+"""The types that have a peak, and the default types in which products are summed; for float16 a file must say it."""
 
 _FLOATS = ("float16", "bfloat16", "float32")
 _WHOLE = ("float32", "float16", "bfloat16", "int8")
@@ -82,15 +82,15 @@ _FALLBACKS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("int16", "uint16"), ("int16", *_WHOLE)),
     **dict.fromkeys(("int32", "uint32", "int64", "uint64"), _WHOLE),
 }
-"""By the graph's types: as what a device runs them, the first of these that it has.
+"""For each type of a graph, the types in which a device may run it: the first that it has counts.
 
-float32 runs in a narrower type where there is nothing else, as compilers for such devices do. A device that has int8 alone
+float32 runs in a narrower type where there is nothing else, as compilers for such devices do. A device that has only int8
 runs no floats.
 """
 
 
 class Source(NamedTuple):
-    """A document that anyone can open, and the day on which it was read, as ``2026-11-23``."""
+    """A public document, and the day on which it was read, as ``2026-11-23``."""
 
     title: str
     url: str = ""
@@ -99,7 +99,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number in base units, what it rests on (BASES), where it is from, and how it follows from what is said there."""
+    """A number in base units, its basis (BASES), its source, and how it was derived from that."""
 
     value: float
     basis: str
@@ -109,7 +109,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The dense rate of a part in a type, operations per second (a multiply-accumulate is two), and what it sums in."""
+    """The dense rate of a part in a type, operations per second (a multiply-accumulate is two), and the type of its sums."""
 
     part: str
     dtype: str
@@ -124,7 +124,7 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A processor of the device. Its peaks are those at ``clock``; ``boost`` is the highest clock, where that is another."""
+    """A processor of the device. Its peaks are those at ``clock``; ``boost`` is the highest clock, if different."""
 
     kind: str
     title: str
@@ -135,13 +135,13 @@ class Part:
 
     @property
     def headroom(self) -> float:
-        """How many times its peaks the part can reach while it runs at its highest clock."""
+        """The ratio of the rates at the highest clock to the peaks."""
         return self.boost.value / self.clock.value if self.boost and self.clock else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device by its name. ``parts`` are keyed by PARTS, ``figures`` by FIGURES; what is not known is not there."""
+    """A device by its name. ``parts`` are keyed by PARTS, ``figures`` by FIGURES; unknown ones are absent."""
 
     name: str
     title: str
@@ -152,17 +152,17 @@ class Device:
     note: str = ""
 
     def peak(self, dtype: str) -> Peak | None:
-        """The highest rate that a part has in the type; None where none computes in it."""
+        """The highest rate of a part in the type; None where no part computes in it."""
         peaks = (part.peaks[dtype] for part in self.parts.values() if dtype in part.peaks)
         return max(peaks, key=lambda peak: peak.rate, default=None)
 
     def runs_as(self, dtype: str) -> Peak | None:
-        """The peak of what the device runs a type of the graph as; None where it runs it as nothing that it has."""
+        """The peak in the type in which the device runs a type of the graph; None where it cannot run it."""
         return next((peak for name in _FALLBACKS.get(dtype, ()) if (peak := self.peak(name))), None)
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """The types that some part computes in."""
+        """The types in which at least one part computes."""
         return tuple(dtype for dtype in ACCUMULATES if self.peak(dtype))
 
     def value(self, figure: str) -> float | None:

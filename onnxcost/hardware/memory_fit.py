@@ -1,4 +1,4 @@
-"""Whether a model fits the memory of a device: weights, activations, the runtime's copies and buffers, the KV cache."""
+"""The memory that a model needs on a device: weights, activations, the runtime's copies and buffers, the KV cache."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
 
 MAPPED = 32 * 2**20
-"""A block above this goes back to the system when it is freed: the most to which glibc raises its M_MMAP_THRESHOLD by itself
-(mallopt(3)). Smaller ones lie in the heap, of which only the end goes back.
+"""Blocks larger than this go back to the system when they are freed: the largest value to which glibc raises its
+M_MMAP_THRESHOLD (mallopt(3)). Smaller ones are in the heap, of which only the end goes back.
 """
 PACKED: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("MatMul", "Gemm", "MatMulInteger", "ConvTranspose"), (1,)),
@@ -37,8 +37,8 @@ _MULTIPLIES = frozenset({"BatchNormalization", "Mul", "Div"})
 class Running(NamedTuple):
     """Bytes that are held while the model runs.
 
-    ``weights`` are there once, as stored or in a kernel's own order. ``first`` are the buffers of the first run, which the
-    arena takes one by one, and ``later`` the one block that it takes for all of them from the second run on, when they are
+    ``weights`` are held once, as stored or in a kernel's own order. ``first`` are the buffers of the first run, which the arena
+    allocates one by one, and ``later`` the one block that it allocates for all of them from the second run on, when they are
     known (OrtApi::EnableMemPattern); it keeps both.
     """
 
@@ -48,8 +48,8 @@ class Running(NamedTuple):
 
 
 class Loading(NamedTuple):
-    """Bytes of weights while the session is made: ``peak`` is the most at one time. Malloc may keep what was freed before that,
-    the ``holes``, and all that was ``freed`` when the session is made.
+    """Bytes of weights while the session is created: ``peak`` is the most at one time. Malloc may keep the ``holes``, which
+    were freed before the peak, and all that was ``freed`` by the end.
     """
 
     peak: int
@@ -58,19 +58,21 @@ class Loading(NamedTuple):
 
 
 class Process(NamedTuple):
-    """What a process takes beside the runtime itself."""
+    """The memory of a process without the runtime itself."""
 
     running: Running
     loading: Loading
 
     @property
     def peak(self) -> int:
-        """Of what it may keep, malloc keeps between nothing and all, as it happens to lie: the mean of the two."""
+        """The peak in bytes. Of what malloc may keep, half is counted: depending on the layout, it keeps between nothing and
+        all.
+        """
         return max(self.loading.peak + self.loading.holes // 2, sum(self.running) + self.loading.freed // 2)
 
 
 def process_of(report: CostReport) -> Process:
-    """The process that runs the model of a report; asked again of the same one, it answers at once. Raises UnknownShape."""
+    """The process that runs the model of a report, cached for each report. Raises UnknownShape."""
     return _process(Same(report))
 
 
@@ -89,12 +91,12 @@ def _process(key: Same) -> Process:
 
 
 def _loading(graph: Graph, weights: Mapping[str, int]) -> Loading:
-    """Weights that are in memory stay there until those of convolutions are brought into blocks; others are packed one by one,
-    beside what they are packed from.
+    """Weights that are in memory stay there until those of convolutions are converted to blocks; others are packed one by one,
+    each beside its original.
 
-    NchwcTransformer makes blocks of one after the other, in passing as a vector and as protobuf, and first as an array where
-    the original is not in memory. What is freed of these is used again by what fits in, so that only those count that are
-    larger than all before.
+    NchwcTransformer converts them one after the other, with temporary copies as a vector and as protobuf, and first as an array
+    where the original is not in memory. Freed copies are reused by what fits into them, so that only copies larger than all
+    before count.
     """
     steps = optimize(graph, blocked=True)
     originals = {name: weights[name] for name in _in_memory(graph, weights, steps)}
@@ -110,8 +112,8 @@ def _loading(graph: Graph, weights: Mapping[str, int]) -> Loading:
 
 
 def _in_memory(graph: Graph, weights: Mapping[str, int], steps: Iterable[FusedNode]) -> Iterator[str]:
-    """The weights that are read, or made, while the session is: all that are in the model's file. A file beside it is mapped,
-    and read only where the kernels read it.
+    """The weights that are read, or computed, while the session is created: all that are in the model's file. External data is
+    mapped, and read only when the kernels read it.
     """
     are_inside = graph.file_bytes >= sum(weights[name] for name in graph.constants if name in weights)
     yield from (name for name in weights if are_inside or name not in graph.constants)
@@ -120,13 +122,13 @@ def _in_memory(graph: Graph, weights: Mapping[str, int], steps: Iterable[FusedNo
 
 
 def _read(steps: Iterable[FusedNode], places: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """The constants, and their bytes, that operators read at these places."""
+    """The constants, with their bytes, that operators read at these places."""
     tensors = (step.node.input(place) for step in steps for place in places.get(step.node.op_type, ()))
     return {tensor.name: tensor.nbytes for tensor in tensors if tensor is not None and tensor.is_constant and tensor.is_shaped}
 
 
 def _rising(sizes: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Those that are larger than all before."""
+    """The entries that are larger than all before them."""
     largest = 0
     for name, size in sizes.items():
         if size > largest:
@@ -146,7 +148,7 @@ KI, MI = 2**10, 2**20
 
 
 class Runtime(NamedTuple):
-    """What a runtime takes beside the model: bytes of memory and of flash, and where the numbers are from."""
+    """What a runtime needs beside the model: bytes of memory and of flash, and where the numbers are from."""
 
     memory: int
     flash: int
@@ -172,17 +174,15 @@ RUNTIMES: Mapping[str, Runtime] = {
     "accelerator": Runtime(0, 0, "the runtime is in the host's memory"),
     "cpu": Runtime(72 * MI, 0, "measured: a Python process that has run a small model with onnxruntime 1.32"),
 }
-"""By the kind of the device and the part or the type that it computes in, by the kind, or by the part; what is none of these
-is as "cpu".
-"""
+"""By the kind of the device and the part or type that computes, by the kind, or by the part; others are as "cpu"."""
 STEP_MEMORY, STEP_FLASH, CHANNEL_FLASH = 560, 610, 5
-"""What a microcontroller's runtime takes besides: bytes for each step, and for a channel's scale and zero point. In another
-family of models than they were fitted to, code is 5 KiB off in the median, and RAM 0.5 KiB.
+"""What a microcontroller's runtime needs besides: bytes for each step, and for the scale and zero point of a channel. For
+families of models other than those used for the fit, the median error is 5 KiB for code and 0.5 KiB for RAM.
 """
 
 
 def runtime_of(predictor: Predictor, report: CostReport) -> Runtime:
-    """What it takes on the device for the model of a report in the device's types."""
+    """What the runtime needs on the device, for a report in the device's types."""
     demand, kind = demand_of(report), predictor.kind
     part = predictor.part_of(demand.dtype)
     keys = (f"{kind} {part}", f"{kind} {demand.dtype}", kind, part, "cpu")
@@ -195,7 +195,7 @@ def runtime_of(predictor: Predictor, report: CostReport) -> Runtime:
 
 
 def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
-    """What the model needs of the device's memory, and of its flash where that holds the weights."""
+    """What the model needs of the device's memory, and of its flash if that holds the weights."""
     report = predictor.as_run(report)
     took, available = runtime_of(predictor, report), _whole(predictor.figure("memory"))
     weights, activations = report.memory.weight_bytes, activations_of(predictor, report)
@@ -208,9 +208,9 @@ def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
 
 
 def activations_of(predictor: Predictor, report: CostReport) -> int:
-    """Bytes of the activations at their peak, as far as they are known.
+    """The peak of the activations in bytes, as far as they are known.
 
-    Runtimes of microcontrollers do not write a sum over its residual: Vela takes just that much more than onnxruntime would.
+    Runtimes of microcontrollers do not write a sum over its residual: Vela needs exactly that much more than onnxruntime.
     """
     if predictor.kind == "microcontroller":
         return _with_sums_apart(Same(report))
@@ -226,8 +226,8 @@ def _with_sums_apart(key: Same) -> int:
 
 
 def memory_on_cpu(report: CostReport) -> Mapping[str, int]:
-    """What a process with onnxruntime takes at its peak; "copies" is what it holds of weights and activations beside the least
-    that there must be of them.
+    """The peak memory of a process with onnxruntime, by purpose; "copies" is what it holds beyond the weights and the peak of
+    the activations.
     """
     weights, activations = report.memory.weight_bytes, report.memory.peak_activation_bytes or 0
     try:
@@ -238,7 +238,7 @@ def memory_on_cpu(report: CostReport) -> Mapping[str, int]:
 
 
 def keeps_weights_in_flash(predictor: Predictor) -> bool:
-    """Whether the weights stay in a flash."""
+    """Whether the weights stay in flash memory."""
     return predictor.figure("flash") is not None or predictor.figure("flash_bandwidth") is not None
 
 
@@ -251,7 +251,7 @@ _TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|
 
 
 class CachePair(NamedTuple):
-    """An input with what is cached, the output that it comes back as, and the axis along which it grows by each token."""
+    """An input of a cache, the output with the same role, and the axis along which it grows with each token."""
 
     past: Tensor
     present: Tensor
@@ -264,14 +264,14 @@ class CachePair(NamedTuple):
 
 
 def find_cache_pairs(graph: Graph) -> list[CachePair]:
-    """The inputs whose contents come back as an output, with the new tokens' keys or values behind them."""
+    """The inputs whose contents are returned as an output, followed by the keys or values of the new tokens."""
     presents = {_role(tensor.name): tensor for tensor in graph.outputs if re.search(_CACHED, tensor.name, re.IGNORECASE)}
     pasts = (tensor for tensor in graph.inputs if re.search(_CACHED, tensor.name, re.IGNORECASE))
     return [pair for past in pasts for pair in _pair(past, presents.get(_role(past.name)))]
 
 
 def _role(name: str) -> str:
-    """The name without what says which of the two it is: ``past_key_values.0.key`` and ``present.0.key`` are both ``0 key``."""
+    """The name without the words for past and present: ``past_key_values.0.key`` and ``present.0.key`` are both ``0 key``."""
     words = re.sub(rf"(?i)(?<![a-z])({_TELLING})(?![a-z])", " ", name)
     return " ".join(re.findall(r"[A-Za-z]+|\d+", words)).lower()
 
@@ -290,9 +290,9 @@ def _pair(past: Tensor, present: Tensor | None) -> Iterator[CachePair]:
 
 
 def cache_of(predictor: Predictor, report: CostReport) -> Cache | None:
-    """The cache of keys and values, and how far the device's memory goes; None for a model that has none.
+    """The KV cache, and how large it can become in the device's memory; None for a model without one.
 
-    The past and the present are taken to share a buffer, and the other activations to stay as they are.
+    It is assumed that the past and the present share a buffer, and that the other activations do not change.
     """
     pairs = find_cache_pairs(predictor.as_run(report).graph)
     if not pairs:

@@ -1,4 +1,4 @@
-"""What is predicted of a model on a device, what it needs there, and the verdict: frozen results, each figure with its basis.
+"""The prediction for a model on a device, the memory that it needs there, and the verdict, each figure with its basis.
 
 Times are seconds, sizes bytes, power watts, prices dollars.
 """
@@ -22,11 +22,11 @@ BASES: Mapping[str, str] = {
 
 FITS, MARGINAL, UNKNOWN, NO = "fits", "marginal", "unknown", "does not fit"
 LEVELS = (FITS, MARGINAL, UNKNOWN, NO)
-"""Fit levels, the best first. Marginal: the limit lies inside the range of what was estimated, or little room is left."""
+"""Levels of fit, the best first. Marginal: the limit lies inside the estimated range, or little memory is left."""
 
 
 class Interval(NamedTuple):
-    """A range, and what it rests on: a key of BASES."""
+    """A range and its basis, a key of BASES."""
 
     low: float
     high: float
@@ -34,10 +34,10 @@ class Interval(NamedTuple):
 
 
 class NodeTime(NamedTuple):
-    """A node, together with ``merged`` others that run as a part of it, on a device that computes it in ``dtype``.
+    """A node, with ``merged`` others that run as part of it, on a device that computes it in ``dtype``.
 
     ``compute`` are the seconds of its work at the peak, ``transfer`` those of its traffic at the bandwidth (None where that is
-    not known), ``overhead`` those of starting it; ``span`` is what it takes. All are of one inference.
+    not known), ``overhead`` those of starting it; ``span`` is the time that it takes. All are for one inference.
     """
 
     name: str
@@ -51,7 +51,7 @@ class NodeTime(NamedTuple):
 
     @property
     def limit(self) -> str:
-        """What it waits for at the least: "compute" or "memory"."""
+        """What bounds it: "compute" or "memory"."""
         return "memory" if (self.transfer or 0.0) > self.compute else "compute"
 
 
@@ -59,10 +59,10 @@ class NodeTime(NamedTuple):
 class Prediction:
     """The latency of one inference of ``batch`` items on a device.
 
-    ``bound`` is what no run in the model's types undercuts, ``latency`` the range that is expected; None where ``missing`` says
-    what is not known of the device, or what it cannot compute. ``runs_as`` maps the model's types to those that the device has
-    instead; ``notes`` are sentences on how the figures came about. ``limit`` is what most of the time goes to: "compute",
-    "memory" or "overhead".
+    ``bound`` is a lower bound for runs in the model's types, ``latency`` the expected range; None where ``missing`` names
+    unknown figures of the device, or ``unsupported`` types that it cannot compute. ``runs_as`` maps the model's types to those
+    that the device uses instead; ``notes`` are sentences on how the figures came about. ``limit`` says where most of the time
+    goes: "compute", "memory" or "overhead".
     """
 
     device: str
@@ -78,7 +78,7 @@ class Prediction:
 
     @property
     def fps(self) -> Interval | None:
-        """Items per second, one inference after the other; None for a model that has nothing to compute."""
+        """Items per second, one inference after the other; None for a model without work."""
         if self.latency is None or not self.latency.low:
             return None
         return Interval(self.batch / self.latency.high, self.batch / self.latency.low, self.latency.basis)
@@ -90,46 +90,38 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """What a latency can be asked of: a catalogue device by its roofline, or a machine that was calibrated.
+    """Predicts latencies: a device of the catalog by its roofline, or a calibrated machine.
 
-    ``figure`` gives a number of ``hardware.device.FIGURES`` in base units, None where it is not known; ``runtime`` is the part
-    that decides what a runtime needs: a key of ``hardware.device.PARTS``.
+    ``figure`` gives a number of ``hardware.device.FIGURES`` in base units, None where it is not known.
     """
 
     @property
     def name(self) -> str:
-        """The name by which it is asked for."""
-        ...
+        """The name for ``--device``."""
 
     @property
     def title(self) -> str:
-        """The name that people know it by."""
-        ...
+        """Its product name."""
 
     @property
     def kind(self) -> str:
         """One of ``hardware.device.KINDS``."""
-        ...
 
     def figure(self, name: str) -> float | None:
         """A figure by its name: memory, flash, sram, power, price."""
-        ...
 
     def part_of(self, dtype: str) -> str:
         """The part that computes a type of the graph: a key of ``hardware.device.PARTS``; "" where none does."""
-        ...
 
     def as_run(self, report: CostReport) -> CostReport:
-        """The report with the types that the device computes in, where it stores them narrower."""
-        ...
+        """The report in the device's types, where those are narrower."""
 
     def predict(self, report: CostReport) -> Prediction:
         """The latency of the model."""
-        ...
 
 
 class Fit(NamedTuple):
-    """What a model needs of a memory ("memory" or "flash") by what it is for, and what there is; None is not known."""
+    """The bytes that a model needs of a memory ("memory" or "flash"), by purpose, and its size; None where that is unknown."""
 
     what: str
     parts: Mapping[str, int]
@@ -143,7 +135,7 @@ class Fit(NamedTuple):
 
     @property
     def headroom(self) -> int | None:
-        """What is left; negative where it does not suffice."""
+        """The bytes left; negative where the memory is too small."""
         return None if self.available is None else self.available - self.needed
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,9 +147,9 @@ class Fit(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """A decoder's cache of keys and values: bytes per token of one sequence, and what the model was asked for.
+    """A decoder's KV cache: bytes per token of one sequence, and the batch and context of the model.
 
-    ``most_context`` and ``most_batch`` are the largest that fit the device, each with the other as asked for; None where the
+    ``most_context`` and ``most_batch`` are the largest that fit the device, each with the other unchanged; None where the
     memory is not known.
     """
 
@@ -169,12 +161,12 @@ class Cache(NamedTuple):
 
     @property
     def sequence_bytes(self) -> int:
-        """Of one sequence."""
+        """Bytes of one sequence."""
         return self.token_bytes * self.context
 
 
 class Check(NamedTuple):
-    """A limit, how well it is kept, and the values that were held against it; ``detail`` is what there is to say beside."""
+    """A limit, how well it is kept, and the values that were compared with it; ``detail`` adds a reason in words."""
 
     what: str
     level: str
@@ -212,7 +204,7 @@ class Verdict:
 
     @property
     def energy(self) -> float | None:
-        """The most that an inference takes, joules: the power that the device is built for, for as long as it lasts."""
+        """An upper bound of the energy of an inference in joules: the device's rated power times the longest latency."""
         latency = self.prediction.latency
         return None if self.power is None or latency is None else self.power * latency.high
 

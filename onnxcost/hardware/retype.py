@@ -11,7 +11,7 @@ from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
 from onnxcost.errors import MISFITS, OnnxCostError
-from onnxcost.graph import BoundDim, Dim, Graph, Node, Tensor
+from onnxcost.graph import Dim, Graph, Node, Tensor
 from onnxcost.hardware.workload import demand_of
 from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traffic import traffic
@@ -23,16 +23,16 @@ _CHANNELS: Mapping[str, slice] = {
     **dict.fromkeys(PRODUCTS, slice(-1, None)),
     **dict.fromkeys(CONVOLUTIONS | {"ConvTranspose"}, slice(1, 2)),
 }
-"""Which of the dims of a product are its channels."""
+"""The dims of a product that are its channels."""
 
 Retype = Callable[[Tensor], Tensor]
 
 
 def retype_report(report: CostReport, types: Mapping[str, str]) -> CostReport:
-    """The report of the same graph with each tensor of a type in ``types`` in the type that stands there for it.
+    """The report of the same graph with each tensor of a type in ``types`` in the type to which that maps.
 
-    Where that is a narrow integer, biases are int32, as in QLinearConv and TensorFlow Lite: the type that products are summed
-    up in.
+    Where it is a narrow integer, biases are int32, the type in which products are summed, as in QLinearConv and TensorFlow
+    Lite.
     """
     if not types:
         return report
@@ -53,7 +53,7 @@ def retype_report(report: CostReport, types: Mapping[str, str]) -> CostReport:
 
 
 def _make_retype(graph: Graph, types: Mapping[str, str]) -> Retype:
-    """What gives a tensor its new type."""
+    """The function that gives a tensor its new type."""
     biases = frozenset(_biases(graph))
     wide = {dtype: "int32" if other in _NARROW_INTEGERS else other for dtype, other in types.items()}
 
@@ -65,7 +65,7 @@ def _make_retype(graph: Graph, types: Mapping[str, str]) -> Retype:
 
 
 def _biases(graph: Graph) -> Iterator[str]:
-    """The names of the constants that operators take as their bias, or that are added to a product, one element a channel."""
+    """The names of constants that operators take as bias, or that are added to a product with one element per channel."""
     channels: dict[str, tuple[Dim, ...]] = {}
     for node in graph.nodes:
         constants = [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
@@ -97,30 +97,29 @@ TYPES: Mapping[str, Mapping[str, str]] = {
     "float16": dict.fromkeys(("float64", "float32"), "float16"),
     "int8": dict.fromkeys(("float64", "float32", "float16", "bfloat16"), "int8"),
 }
-"""The changes of type, and what is stored and multiplied as what then: all of it, as far as it is floating."""
+"""The changes of type, and the type in which each floating-point type is then stored and multiplied."""
 FRACTIONS = (0.75, 0.5, 0.25)
-"""How much smaller an input is tried."""
+"""The sizes of smaller inputs that are tried, as shares."""
 LEAST, STEP = 32, 32
-"""Dims below the least are left as they are; what is a multiple of the step stays one, as convolutional models ask for."""
+"""Dims below the least are not changed; multiples of the step stay multiples, as convolutional models require."""
 
 
 class Again(Protocol):
-    """Counts the model once more with other sizes, as ``onnxcost.estimate`` takes them; raises OnnxCostError."""
+    """Counts the model again at other sizes, given as for ``onnxcost.estimate``; raises OnnxCostError."""
 
     def __call__(self, *, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
         """The report."""
-        ...
 
 
 class Variant(NamedTuple):
-    """A change in words, and the report of the changed model; None where it does not allow the change."""
+    """A change in words, and the report of the changed model; None where the model does not allow the change."""
 
     change: str
     report: Callable[[], CostReport | None]
 
 
 def try_variants(report: CostReport, again: Again | None) -> list[Variant]:
-    """The changes to try, the mildest first. Each is counted when it is asked for, and only once."""
+    """The changes to try, the mildest first. Each is counted at most once, on the first call of ``report``."""
     multiplied = demand_of(report).macs.keys()
     typed = [change for change, types in TYPES.items() if types.keys() & multiplied]
     sized = list(_list_smaller(report, again)) if again else []
@@ -144,7 +143,7 @@ def _combine(change: str, size: Variant) -> Variant:
 def _list_smaller(report: CostReport, again: Again) -> Iterator[Variant]:
     """A batch of one, and smaller inputs."""
     graph, batch = report.graph, batch_dim(report.graph)
-    given = {dim.name: dim.value for dim in graph.dims if not _is_unnamed(dim)}
+    given = {dim.name: dim.value for dim in graph.dims if not dim.is_unnamed}
     if batch is not None and batch_of(graph) > 1:
         yield Variant("batch 1", cache(partial(_try_count, again, batch.at(1, {}, given))))
     batched = {dim.name for dim in batch.dims} if batch else set()
@@ -166,15 +165,11 @@ def _try_count(again: Again, sizes: Mapping[str, Any]) -> CostReport | None:
 
 
 def _set_dims(graph: Graph, given: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, Any]:
-    """The arguments that set the dims: a symbol by its name, one without a name in its input's shape."""
+    """The arguments of ``Again`` that set the dims: a symbol by its name, an unnamed dim by its input's shape."""
     shapes: dict[str, list[int]] = {}
     for dim in graph.dims:
-        for name, axis in dim.places if _is_unnamed(dim) and dim.name in sizes else ():
+        for name, axis in dim.places if dim.is_unnamed and dim.name in sizes else ():
             tensor = next(tensor for tensor in graph.inputs if tensor.name == name)
             shapes.setdefault(name, list(tensor.shape))[axis] = sizes[dim.name]
-    named = {dim.name for dim in graph.dims if not _is_unnamed(dim)}
+    named = {dim.name for dim in graph.dims if not dim.is_unnamed}
     return {"shapes": shapes, "dims": {**given, **{name: size for name, size in sizes.items() if name in named}}}
-
-
-def _is_unnamed(dim: BoundDim) -> bool:
-    return dim.name in {f"{name}[{axis}]" for name, axis in dim.places}

@@ -22,17 +22,17 @@ MI = 2**20
 
 
 class Range(NamedTuple):
-    """The worst and the best that is usual."""
+    """The worst and the best usual value."""
 
     worst: float
     best: float
 
 
 class Efficiency(NamedTuple):
-    """Shares of the dense peak that products reach, those of a depthwise convolution, and shares of the bandwidth.
+    """Shares of the dense peak that products and depthwise convolutions reach, and shares of the bandwidth.
 
-    ``start`` are the seconds that each step takes besides, ``once`` those of each inference; ``reasoning`` says where the
-    numbers are from.
+    ``start`` are the extra seconds of each step, ``once`` those of each inference; ``reasoning`` says where the numbers are
+    from.
     """
 
     products: Range
@@ -70,14 +70,15 @@ EFFICIENCIES: Mapping[str, Efficiency] = {
     ),
     "cloud npu": Efficiency(
         Range(0.15, 0.65), Range(0.01, 0.15), Range(0.5, 1.0), Range(20e-6, 2e-6), Range(200e-6, 0.0),
-        "no published figure was held against it: matrix units are taken to fill as the GPUs' do, or half as well",
+        "not checked against published figures: matrix units are taken to fill as the GPUs' do, or half as well",
     ),
 }  # fmt: skip
-"""By the kind of the device and the part that computes, or by the part alone. ``start`` and ``once`` are worst first, too."""
+"""By the kind of the device and the part that computes, or by the part alone. ``start`` and ``once`` also have the worst first.
+"""
 
 
 class OnChip(NamedTuple):
-    """Bytes that stay on the chip: what is usual, and the most that one of the kind has."""
+    """Bytes that stay on the chip: the usual size, and the largest of any device of the kind."""
 
     usual: int
     most: int
@@ -93,14 +94,14 @@ ON_CHIP: Mapping[str, OnChip] = {
     "gpu": OnChip(32 * MI, 256 * MI),
     "cloud": OnChip(32 * MI, 256 * MI),
 }
-"""Caches and scratchpads, where the device's file does not say ``sram``.
+"""Caches and scratchpads, for devices whose file has no ``sram``.
 
 The most: 1152 MiB of an EPYC 9684X, 256 MiB of an MI300X, 96 MiB of a Gaudi 3, 96 MiB of an M2 Ultra.
 """
 
 
 def efficiency(device: Device, part: str) -> Efficiency:
-    """That of a part of the device."""
+    """The efficiency of a part of the device."""
     kind = f"{device.kind} {part}"
     if device.kind in ("phone", "laptop") and part == "gpu":
         kind = "board gpu"
@@ -108,17 +109,17 @@ def efficiency(device: Device, part: str) -> Efficiency:
 
 
 def on_chip(device: Device) -> OnChip:
-    """What of weights and activations need not be read from memory again."""
+    """How many bytes of weights and activations need not be read from memory again."""
     known = device.value("sram")
     return ON_CHIP[device.kind] if known is None else OnChip(int(known), int(known))
 
 
 class Bound(NamedTuple):
-    """The least time, and the sum behind it.
+    """The lower bound of the time, and the figures behind it.
 
-    ``rates`` are operations per second of all parts together, by the model's types, and ``work`` the seconds that all
-    multiply-accumulates take at them. ``moved`` are the bytes that have to cross a bus, ``kept`` those that the chip may hold
-    from one run to the next, and ``transfer`` the seconds of what is left.
+    ``rates`` are operations per second of all parts together, by the model's types, and ``work`` the seconds of all
+    multiply-accumulates at them. ``moved`` are the bytes that must cross a bus, ``kept`` those that the chip may hold from one
+    run to the next, and ``transfer`` the seconds of the rest.
     """
 
     rates: Mapping[str, float]
@@ -129,31 +130,31 @@ class Bound(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The longer of the two, as they overlap at the best."""
+        """The longer of the two: at best they overlap."""
         return max(self.work, self.transfer)
 
 
 def products(device: Device, dtype: str) -> Peak | None:
-    """The peak that contractions of a type run at.
+    """The peak for contractions of a type.
 
-    Of float32 it is that of tf32 where the device has it: onnxruntime and TensorRT use it unless they are told not to.
+    For float32 it is that of tf32 where the device has it: onnxruntime and TensorRT use tf32 by default.
     """
     peak, tensor = device.runs_as(dtype), device.peak("tf32")
     return tensor if peak and tensor and peak.dtype == "float32" and tensor.rate > peak.rate else peak
 
 
 def has_flash(device: Device) -> bool:
-    """Whether the weights stay in a flash."""
+    """Whether the weights stay in flash memory."""
     return device.value("flash") is not None or device.value("flash_bandwidth") is not None
 
 
 def lower_bound(device: Device, demand: Demand) -> Bound:
-    """What no run undercuts, in the types of ``demand``.
+    """The lower bound of a run in the types of ``demand``.
 
-    Every multiply-accumulate is done: directly, not by Winograd's or Strassen's algorithms. All parts of the device work at
-    once, each at its highest clock, and other arithmetic is free. What crosses the bus to memory are the stored weights that
-    are multiplied with, the inputs and the outputs, each once, save as much as the chip can hold from one run to the next;
-    weights in a flash come from there, save as much as the memory holds.
+    It assumes that all multiply-accumulates are done directly, not by Winograd's or Strassen's algorithms. All parts of the
+    device work at once, each at its highest clock, and other arithmetic is free. The stored weights of contractions, the
+    inputs and the outputs cross the bus to memory once, except for what the chip can hold from one run to the next; weights in
+    flash come from there, except for what the memory can hold.
     """
     rates = dict.fromkeys(demand.macs, 0.0)
     for kind, part in device.parts.items():
@@ -171,41 +172,41 @@ def lower_bound(device: Device, demand: Demand) -> Bound:
 
 
 def _seconds(count: int, bandwidth: float | None) -> float:
-    """Of so many bytes; 0 where none are left, or the bandwidth is not known."""
+    """The seconds for ``count`` bytes; 0 where none are left, or the bandwidth is not known."""
     return max(count, 0) / bandwidth if bandwidth else 0.0
 
 
 WITHOUT_BANDWIDTH = ("microcontroller", "accelerator")
-"""The kinds of devices that need no bandwidth to be known for models that stay on the chip."""
+"""The kinds of devices for which models that stay on the chip can be predicted without a bandwidth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """A device of the catalogue, asked for latencies."""
+    """Predicts latencies on a device of the catalog."""
 
     device: Device
 
     @property
     def name(self) -> str:
-        """The device's."""
+        """The device's name."""
         return self.device.name
 
     @property
     def title(self) -> str:
-        """The device's."""
+        """The device's title."""
         return self.device.title
 
     @property
     def kind(self) -> str:
-        """The device's."""
+        """The device's kind."""
         return self.device.kind
 
     def figure(self, name: str) -> float | None:
-        """The device's."""
+        """A figure of the device."""
         return self.device.value(name)
 
     def part_of(self, dtype: str) -> str:
-        """The part that is the fastest in the type."""
+        """The fastest part in the type."""
         peak = self.device.runs_as(dtype)
         return peak.part if peak else ""
 
@@ -216,7 +217,7 @@ class Roofline:
         return _retype_key(Same(report), tuple(narrower.items()))
 
     def predict(self, report: CostReport) -> Prediction:
-        """A bound and an estimate: neither where no part computes a type that the model multiplies in."""
+        """A bound and an estimate; neither where no part can compute a type of the model's contractions."""
         demand, device = demand_of(self.as_run(report)), self.device
         runs_as = _runs_as(device, demand_of(report))
         known = Prediction(device.name, batch_of(report.graph), None, None, runs_as=runs_as, notes=_notes(Same(report)))
@@ -244,7 +245,7 @@ def _retype_key(report: Same, types: tuple[tuple[str, str], ...]) -> CostReport:
 
 
 def _runs_as(device: Device, demand: Demand) -> Mapping[str, str]:
-    """The types that the model multiplies in and the device has not, and those that it has in their place."""
+    """The types of the model's contractions that the device lacks, and those that it uses instead."""
     peaks = {dtype: products(device, dtype) for dtype in demand.macs}
     return {
         dtype: peak.dtype
@@ -259,7 +260,7 @@ def _notes(key: Same) -> tuple[str, ...]:
     if report.uncounted:
         notes.append(f"{len(report.uncounted)} nodes are not counted: the times leave them out")
     if report.bound in ("upper", "mixed"):
-        notes.append("where data decides what is done, the times are of the most that it can be")
+        notes.append("where the work depends on data, the times are for the most that it can be")
     return tuple(notes)
 
 
@@ -276,7 +277,7 @@ class _Costs(NamedTuple):
 
 
 def _node_times(device: Device, demand: Demand) -> Iterator[NodeTime]:
-    """The times of the steps: each is worked out once for all that do and move the same."""
+    """The times of the steps, computed once for all steps with the same work and traffic."""
     kept, weights = on_chip(device).usual, demand.weights
     streamed = max(weights - kept, 0) / weights if weights else 0.0
     known: dict[object, NodeTime] = {}
@@ -289,7 +290,7 @@ def _node_times(device: Device, demand: Demand) -> Iterator[NodeTime]:
 
 
 def _node_time(device: Device, step: WorkloadStep, beyond_chip: tuple[float, float]) -> NodeTime:
-    """The time of a step of which at least so many bytes of weights and of activations do not stay on the chip."""
+    """The time of a step; ``beyond_chip`` are the least bytes of its weights and activations that leave the chip."""
     peak = products(device, step.dtype) if step.macs else device.runs_as(step.dtype)
     shares = efficiency(device, peak.part if peak else next(iter(device.parts)))
     at_most = beyond_chip if device.kind == "accelerator" else (float(step.weights), float(step.activations))
@@ -309,14 +310,14 @@ def _node_time(device: Device, step: WorkloadStep, beyond_chip: tuple[float, flo
 
 
 def _shares(shares: Efficiency, step: WorkloadStep, which: int) -> tuple[float, float, float]:
-    """The worst (0) or the best (1) of the shares of the peak and of the bandwidth, and the seconds of the start."""
+    """The worst (0) or the best (1) shares of the peak and the bandwidth, and the seconds of the start."""
     return ((shares.depthwise if step.is_depthwise else shares.products)[which], shares.traffic[which], shares.start[which])
 
 
 def _costs(
     device: Device, step: WorkloadStep, peak: Peak | None, shares: tuple[float, float, float], moved: tuple[float, float]
 ) -> _Costs:
-    """The seconds of a step that moves so many bytes of weights and of activations, at these shares."""
+    """The seconds of a step at these shares; ``moved`` are the bytes of weights and of activations that it moves."""
     (of_peak, of_bandwidth, start), (weights, activations) = shares, moved
     plain = device.peak("float32") or peak
     compute = 2 * step.macs / peak.rate + step.other / plain.rate if peak and plain else 0.0
@@ -329,7 +330,7 @@ def _costs(
 
 
 def _limit(nodes: Sequence[NodeTime]) -> str:
-    """What most of the expected time goes to."""
+    """Where most of the expected time goes."""
     spent = dict.fromkeys(("compute", "memory", "overhead"), 0.0)
     for node in nodes:
         spent[node.limit] += max((node.span.low + node.span.high) / 2 - node.overhead, 0.0)

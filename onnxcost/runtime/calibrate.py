@@ -11,7 +11,7 @@ from pathlib import Path
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.files import create_file
-from onnxcost.frontend.probe_models import Probe
+from onnxcost.frontend.probe_models import Probe, probe_model
 from onnxcost.graph import Graph
 from onnxcost.hardware.calibration.model import Calibration, Machine, Probed, speeds
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
@@ -50,7 +50,7 @@ def calibrate(
             found[timings.threads[0]] = timings
     last = list(found.values())[-1]
     untimed = [_describe_probe(probe, graph, last.blocked) for probe, graph in zip(chosen, graphs, strict=True)]
-    # Named as the devices of the catalogue are.
+    # The form of names in the catalog.
     own_name = "-".join(re.findall(r"[a-z0-9]+", last.device.name.lower())) or "this-machine"
     return Calibration(
         name=name or own_name,
@@ -80,8 +80,6 @@ def calibrate(
 
 def _write_probe(probe: Probe, path: Path) -> Graph:
     """Writes the probe's model to the file, and returns its graph."""
-    from onnxcost.frontend.probe_models import probe_model
-
     model = probe_model(probe.graph, probe.weights, probe.integers)
     try:
         with create_file(path) as file:

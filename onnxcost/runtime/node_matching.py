@@ -82,12 +82,14 @@ def _with_types(tensors: tuple[Tensor | None, ...], types: Types) -> tuple[Tenso
     told = {index: tensor for index, tensor in enumerate(tensors) if tensor is not None and "(" not in tensor.dtype}
     constants = [index for index, tensor in told.items() if tensor.is_constant]
     surplus = len(told) - len(types)
-    for fits in (_has_shape, _may_have_shape):
+    # Shapes of other tensors than constants may depend on data, and differ from the count.
+    for fits in (_has_shape, lambda tensor, shape: not tensor.is_constant or _has_shape(tensor, shape)):
         for packed in combinations(constants, surplus) if surplus >= 0 else ():
             pairs = dict(zip((index for index in told if index not in packed), types, strict=True))
             if not surplus or all(fits(told[index], shape) for index, (_, shape) in pairs.items()):
                 return tuple(
-                    _with_type(tensor, *pairs[at]) if tensor and at in pairs else tensor for at, tensor in enumerate(tensors)
+                    replace(tensor, dtype=pairs[at][0], dims=pairs[at][1], is_bound=False) if tensor and at in pairs else tensor
+                    for at, tensor in enumerate(tensors)
                 )
     return tensors
 
@@ -98,17 +100,6 @@ def _has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
         return True
     known = len(tensor.dims) == len(shape)
     return known and all(size == true for size, true in zip(tensor.dims, shape, strict=True) if isinstance(size, int))
-
-
-def _may_have_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    """The same for constants; other shapes may depend on data and differ from the count."""
-    return not tensor.is_constant or _has_shape(tensor, shape)
-
-
-def _with_type(tensor: Tensor, dtype: str, shape: tuple[int, ...]) -> Tensor:
-    if (tensor.dtype, tensor.dims, tensor.is_bound) == (dtype, shape, False):
-        return tensor
-    return replace(tensor, dtype=dtype, dims=shape, is_bound=False)
 
 
 class Body(NamedTuple):

@@ -239,7 +239,7 @@ class Profile(Result):
         return tuple(sorted(groups, key=lambda group: -group.total_seconds))
 
     def to_dict(self) -> dict[str, Any]:
-        """The profile as plain data: a document of the schema ``onnxcost/1`` with the keys ``measurement`` and ``profile``."""
+        """A document of the schema ``onnxcost/1``: the executed graph, the measurement without profiling, and the profile."""
         groups = self.by_operator()
         return {
             **measurements_to_dict(self.report.graph, self.measurement),
@@ -258,7 +258,13 @@ class Profile(Result):
                 "estimated_peak_activation_bytes": self.report.memory.peak_activation_bytes,
                 "weight_bytes": self.report.memory.weight_bytes,
                 "by_operator": [
-                    {**_operator(group, self), "cumulative_share": share}
+                    {
+                        "op_type": group.key[1],
+                        "domain": group.key[0],
+                        "nodes": len(group.nodes),
+                        **_spent(group, self),
+                        "cumulative_share": share,
+                    }
                     for group, share in zip(groups, self.cumulative_shares(groups), strict=True)
                 ],
                 "nodes": [_node(node, self) for node in self.nodes],
@@ -273,11 +279,6 @@ class Profile(Result):
         """The model, its nodes' time, and how many runs were profiled."""
         graph = self.report.graph
         return f"{graph.path or graph.name}: {self.node_seconds:.6g} s in {len(self.nodes)} nodes, {self.runs} runs"
-
-
-def _operator(group: ProfiledGroup, profile: Profile) -> dict[str, Any]:
-    domain, op_type = group.key
-    return {"op_type": op_type, "domain": domain, "nodes": len(group.nodes), **_spent(group, profile)}
 
 
 def _node(node: ProfiledNode, profile: Profile) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from onnxcost.errors import InputError, MeasurementError, did_you_mean
 from onnxcost.measurement import Copies, Placement, Settings
 from onnxcost.runtime.ort_errors import reason
-from onnxcost.runtime.protocol import ExecutedNode
+from onnxcost.runtime.sampling import SECOND, Clock, Run
 
 CPU = "CPUExecutionProvider"
 
@@ -45,14 +45,8 @@ _CUDA = "an NVIDIA driver, CUDA and cuDNN (pip install onnxruntime-gpu[cuda,cudn
 _TABLE = (
     Provider("cpu", CPU, "onnxruntime"),
     Provider("cuda", "CUDAExecutionProvider", "onnxruntime-gpu", "cuda", needs=_CUDA),
-    Provider(
-        "tensorrt",
-        "TensorrtExecutionProvider",
-        "onnxruntime-gpu",
-        "cuda",
-        ("CUDAExecutionProvider",),
-        needs=f"TensorRT (pip install tensorrt), {_CUDA}",
-    ),
+    Provider("tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu", "cuda", ("CUDAExecutionProvider",),
+             needs=f"TensorRT (pip install tensorrt), {_CUDA}"),
     Provider("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
     Provider("coreml", "CoreMLExecutionProvider", "onnxruntime", where="on macOS"),
     Provider("directml", "DmlExecutionProvider", "onnxruntime-directml", where="on Windows"),
@@ -63,7 +57,7 @@ _TABLE = (
     Provider("webgpu", "WebGpuExecutionProvider", "onnxruntime-webgpu"),
     Provider("xnnpack", "XnnpackExecutionProvider", "", where="build onnxruntime with --use_xnnpack"),
     Provider("dnnl", "DnnlExecutionProvider", "", where="build onnxruntime with --use_dnnl"),
-)
+)  # fmt: skip
 PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _TABLE}
 
 
@@ -287,10 +281,6 @@ def _capture_output(action: Callable[[], object]) -> str:
 
 
 COPIES_TIMED = 11
-SECOND = 10**9
-
-Run = Callable[[], object]
-Clock = Callable[[], int]
 Feeds = Mapping[str, Any]
 
 
@@ -403,15 +393,6 @@ def placement(session: Session, provider: str) -> Placement | None:
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
     parts = session.get_provider_graph_assignment_info()
-    return _placement(((part.ep_name, node.name or node.op_type) for part in parts for node in part.get_nodes()), provider)
-
-
-def placement_of(executed: Iterable[ExecutedNode], provider: str) -> Placement:
-    """Where the nodes of a profile ran."""
-    return _placement(((node.provider, node.name or node.op_type) for node in executed), provider)
-
-
-def _placement(nodes: Iterable[tuple[str, str]], provider: str) -> Placement:
-    placed = list(nodes)
+    placed = [(part.ep_name, node.name or node.op_type) for part in parts for node in part.get_nodes()]
     fallen_back = () if find_provider(provider).key == CPU else tuple(name for key, name in placed if key == CPU)
     return Placement(dict(Counter(key for key, _ in placed).most_common()), fallen_back)

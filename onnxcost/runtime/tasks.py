@@ -12,17 +12,20 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.frontend.trace import NodePath, TensorType, Trace, main_pass, place_of, with_plain_names
+from onnxcost.frontend.trace import NodePath, TensorType, Trace, main_pass, make_traceable, place_of, with_plain_names
 from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
-from onnxcost.runtime.ort_profile import read_events, types_of
+from onnxcost.runtime.inputs import arrays, describe_inputs
+from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
+from onnxcost.runtime.ort_errors import reason
+from onnxcost.runtime.ort_profile import read_events, read_profile, types_of
+from onnxcost.runtime.profile import ArenaUse
 from onnxcost.runtime.protocol import Profiled, Progress, Request, Timed
+from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
+from onnxcost.runtime.session import Runner, Session, find_provider, open_session, placement, runner, runtime_for, thread_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxcost.runtime.profile import ArenaUse
-    from onnxcost.runtime.sampling import Sampled
-    from onnxcost.runtime.session import Runner, Session
     from onnxcost.runtime.worker import Channel, Send
 
 
@@ -38,9 +41,6 @@ class Opened(NamedTuple):
 
 def run_timed(request: Request, channel: Channel) -> None:
     """Answers with Timed, then with ArenaUse."""
-    from onnxcost.runtime.inputs import arrays
-    from onnxcost.runtime.sampling import sample, sample_concurrently
-
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)
     if len(model.streams) == 1:
@@ -55,9 +55,6 @@ def run_timed(request: Request, channel: Channel) -> None:
 
 def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Channel) -> Opened:
     """The request's model, ready to run on these feeds."""
-    from onnxcost.runtime.machine import peak_rss, watch_load
-    from onnxcost.runtime.session import find_provider, open_session, runner, runtime_for
-
     settings = request.settings
     channel.send(Progress("loading"))
     # Loading the libraries counts neither as the session's time nor as its memory.
@@ -72,10 +69,6 @@ def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Ch
 
 def collect_timing(request: Request, model: Opened, sampled: Sampled) -> Timed:
     """The result of the samples; call it right after them."""
-    from onnxcost.runtime.inputs import describe_inputs
-    from onnxcost.runtime.machine import device_of, environment, peak_rss
-    from onnxcost.runtime.session import placement, thread_counts
-
     machine = environment(model.other_work())
     memory = MemoryUse(peak_rss(), model.baseline_rss_bytes)
     return Timed(
@@ -96,9 +89,6 @@ def collect_timing(request: Request, model: Opened, sampled: Sampled) -> Timed:
 
 def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> ArenaUse:
     """The arena's use in one profiled run. Profiling distorts times, so it has a new session after the timed one is gone."""
-    from onnxcost.runtime.ort_profile import read_profile
-    from onnxcost.runtime.session import open_session, runner
-
     session = open_session(request.model, request.settings, profile_prefix=str(Path(request.folder, "arena")))
     runner(session, feeds[:1], request.settings.provider).runs[0]()
     return read_profile(session.end_profiling()).memory
@@ -106,8 +96,7 @@ def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> Arena
 
 ROUNDS = 3
 ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
-"""How long each round of a model lasts, and the least number of runs in it; WARMUP_RUNS come before them."""
-WARMUP_RUNS = 1
+"""How long each round of a model lasts, and the least number of runs in it, after one to warm up."""
 BLOCKS = "blocks.model"
 """A model of one convolution, in the same folder."""
 LOW = 10
@@ -134,9 +123,6 @@ def run_calibration(request: Request, channel: Channel) -> None:
     """Answers with ProbeTimings of the models ``*.onnx`` in the folder ``request.model``, by name."""
     import numpy as np
 
-    from onnxcost.runtime.machine import device_of, environment
-    from onnxcost.runtime.session import thread_counts
-
     paths = sorted(Path(request.model).glob("*.onnx"))
     times: list[list[float]] = [[] for _ in paths]
     for round_ in range(ROUNDS):
@@ -161,15 +147,12 @@ def run_calibration(request: Request, channel: Channel) -> None:
 
 def _time_model(path: Path, request: Request) -> list[float]:
     """Seconds of some runs in a new session; none where onnxruntime lacks the operator on this provider."""
-    from onnxcost.runtime.session import open_session, runner
-
     try:
         session = open_session(str(path), request.settings)
     except MeasurementError:
         return []
     once = runner(session, [_random_feed(session)], request.settings.provider).runs[0]
-    for _ in range(WARMUP_RUNS):
-        once()
+    once()
     samples: list[float] = []
     begin = time.perf_counter()
     while len(samples) < LEAST_CALIBRATION_RUNS or time.perf_counter() - begin < ROUND_SECONDS:
@@ -181,8 +164,6 @@ def _time_model(path: Path, request: Request) -> list[float]:
 
 def _has_blocks(request: Request) -> bool:
     """Whether onnxruntime runs convolutions on blocks of channels here: its graph of the model BLOCKS shows it."""
-    from onnxcost.runtime.session import open_session
-
     optimized = Path(request.folder, "optimized.model")
     open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
     return b"nchwc" in optimized.read_bytes()
@@ -209,9 +190,6 @@ class Outputs(NamedTuple):
 
 def run_outputs(request: Request, channel: Channel) -> None:
     """Answers with Outputs."""
-    from onnxcost.runtime.inputs import arrays
-    from onnxcost.runtime.session import open_session
-
     channel.send(Progress("loading"))
     feed = arrays(request.feeds, request.settings.seed)[0]
     session = open_session(request.model, request.settings)
@@ -258,10 +236,6 @@ Runs = Iterator[Callable[[], object]]
 
 def run_profiled(request: Request, channel: Channel) -> None:
     """Answers with Profiled."""
-    from onnxcost.runtime.inputs import arrays
-    from onnxcost.runtime.ort_profile import read_profile
-    from onnxcost.runtime.session import runner
-
     settings = request.settings
     channel.send(Progress("loading"))
     serialize_kernels(settings.provider)
@@ -279,8 +253,6 @@ def run_profiled(request: Request, channel: Channel) -> None:
 
 def serialize_kernels(provider: str) -> None:
     """Makes kernel launches wait in this process; otherwise a node's event would time only the launch."""
-    from onnxcost.runtime.session import find_provider
-
     if variable := BLOCKING.get(find_provider(provider).name):
         os.environ[variable] = "1"
 
@@ -289,8 +261,6 @@ def open_profiled(request: Request) -> tuple[Any, str]:
     """A profiled session and the file of the graph that it runs; "" where that cannot be written, as for providers that
     compile nodes.
     """
-    from onnxcost.runtime.session import open_session
-
     prefix, optimized = (str(Path(request.folder, name)) for name in ("profile", "optimized.onnx"))
     try:
         session = open_session(request.model, request.settings, profile_prefix=prefix, optimized_path=optimized)
@@ -345,9 +315,6 @@ _SMALL = 64
 
 def run_traced(request: Request, channel: Channel) -> None:
     """Answers with Trace."""
-    from onnxcost.runtime.inputs import arrays, describe_inputs
-    from onnxcost.runtime.ort_errors import reason
-
     channel.send(Progress("loading"))
     feed = arrays(request.feeds, request.settings.seed)[0]
     try:
@@ -366,8 +333,6 @@ def run_traced(request: Request, channel: Channel) -> None:
 
 
 def _session(request: Request) -> Session:
-    from onnxcost.frontend.trace import make_traceable
-    from onnxcost.runtime.session import open_session
 
     return open_session(
         make_traceable(request.model),
@@ -406,10 +371,6 @@ that opens faster than this gets a new session in each round, so that the spread
 def run_interleaved(request: Request, channel: Channel) -> None:
     """Warms up and answers True; then answers each Settings with the samples of a round, and None as ``run_timed`` does."""
     import numpy as np
-
-    from onnxcost.runtime.inputs import arrays
-    from onnxcost.runtime.machine import peak_rss, watch_load
-    from onnxcost.runtime.sampling import sample
 
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)

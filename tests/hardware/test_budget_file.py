@@ -64,7 +64,7 @@ def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
         ("[budget", "cannot read"),
         ("x = 1", "has no table [budget]"),
         ("[budget]\nfps = 30", 'names no model: write [budget.models."model.onnx"] for each'),
-        ("[budget.models]\n'm' = 3", "m: this is no table"),
+        ("[budget.models]\n'm' = 3", "m: this is not a table"),
         ("[budget.models.m]\nfsp = 3", "m: there is no key 'fsp'; did you mean 'fps'?"),
         ("[budget.models.m]\nfps = 'fast'", "m: fps wants a quantity as in 30, not 'fast'"),
         ("[budget.models.m]\ndevices = 'pi'", "devices wants a list of names"),

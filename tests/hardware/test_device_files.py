@@ -115,7 +115,7 @@ WRONG = {
     "a bad name": (LEAST.replace('"mine"', '"My Board"'), "mine.toml: My Board: a name is of lower-case letters and digits"),
     "no part": ('name = "mine"\nkind = "cpu"', "mine.toml: mine: a device has at least one of cpu, gpu, npu, dla"),
     "no peak": ('name = "mine"\nkind = "cpu"\ncpu.title = "x"', "mine.toml: mine.cpu: a part has a peak in at least one type"),
-    "a part that is none": ('name = "mine"\nkind = "cpu"\ncpu = "x"', "mine.toml: mine.cpu: this is no table"),
+    "a part that is none": ('name = "mine"\nkind = "cpu"\ncpu = "x"', "mine.toml: mine.cpu: this is not a table"),
     "no such source": (
         LEAST + 'memory = { value = "4 GiB", source = "shet" }\n[sources]\nsheet = { title = "S", date = 2026-01-02 }',
         "mine.toml: mine.memory: there is no source 'shet' in [sources]; did you mean 'sheet'?",
@@ -134,7 +134,7 @@ WRONG = {
     ),
     "derived from nothing": (
         LEAST + 'memory = { value = "4 GiB", basis = "derived" }',
-        "mine.toml: mine.memory: what is derived says how",
+        "mine.toml: mine.memory: a derived figure says how",
     ),
     "a clock of no basis": (LEAST + 'cpu.clock = "1 GHz"', "mine.toml: mine.cpu: the key 'clock_basis' is missing"),
     "one bracket": (LEAST + '[device]\nname = "x"', "mine.toml: write [[device]], with two brackets"),

@@ -102,7 +102,7 @@ def of(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) 
         (("state_in", 1, 8, 64), ("state_out", 1, 8, 64), None),
     ],
 )
-def test_caches_are_recognised_by_their_names_and_shapes(
+def test_caches_are_recognized_by_their_names_and_shapes(
     past: tuple[str, int], present: tuple[str, int], axis: int | None
 ) -> None:
     pairs = find_cache_pairs(of({past[0]: past[1:]}, {present[0]: present[1:]}))

@@ -1,4 +1,4 @@
-"""The child's side of models timed by turns: which session a turn has, and what is told of all turns."""
+"""The child's side of interleaved timing: which session a round has, and the result of all rounds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxcost.measurement import MemoryUse, Settings
-from onnxcost.runtime import machine, sampling, tasks
+from onnxcost.runtime import tasks
 from onnxcost.runtime.profile import ArenaUse
 from onnxcost.runtime.protocol import Request, Timed
 from onnxcost.runtime.sampling import Sampled
@@ -25,20 +25,20 @@ class Stream:
 
 
 class Machine:
-    """In the place of sessions and clocks: the first sampling is the warm-up, each turn after it takes ``turns`` samples."""
+    """In the place of sessions and clocks: the first sampling is the warm-up, each round after it takes ``rounds`` samples."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, session_seconds: float, turns: Sequence[int]) -> None:
-        self.session_seconds, self.turns, self.opened = session_seconds, iter([1, *turns]), 0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, session_seconds: float, rounds: Sequence[int]) -> None:
+        self.session_seconds, self.rounds, self.opened = session_seconds, iter([1, *rounds]), 0
         self.sampled: list[tuple[int, Settings]] = []
         self.timed: list[tuple[Opened, Sampled]] = []
         self.peaks: Iterator[int] = iter([500, 900])
         monkeypatch.setattr(tasks, "open_timed", self.open)
         monkeypatch.setattr(tasks, "collect_timing", self.tell)
         monkeypatch.setattr(tasks, "measure_arena", lambda *_: ArenaUse(7))
-        monkeypatch.setattr(sampling, "sample", self.sample)
-        monkeypatch.setattr(machine, "peak_rss", lambda: next(self.peaks))
+        monkeypatch.setattr(tasks, "sample", self.sample)
+        monkeypatch.setattr(tasks, "peak_rss", lambda: next(self.peaks))
         loads = iter([0.2, None, *[0.4] * 9])
-        monkeypatch.setattr(machine, "watch_load", lambda: lambda: next(loads))
+        monkeypatch.setattr(tasks, "watch_load", lambda: lambda: next(loads))
 
     def open(self, *_: object) -> Opened:
         self.opened += 1
@@ -46,22 +46,22 @@ class Machine:
 
     def sample(self, runs: Sequence[int], settings: Settings, progress: object) -> Sampled:
         self.sampled.append((runs[0], settings))
-        return Sampled(0.1, 5, np.full(next(self.turns), float(len(self.sampled))), 1.0)
+        return Sampled(0.1, 5, np.full(next(self.rounds), float(len(self.sampled))), 1.0)
 
     def tell(self, request: Request, model: Opened, sampled: Sampled) -> Timed:
         self.timed.append((model, sampled))
         return TIMED
 
-    def answers(self, settings: Settings, turns: int) -> list[Any]:
+    def answers(self, settings: Settings, rounds: int) -> list[Any]:
         said: list[Any] = []
-        asked = iter([*[Settings(runs=2, seconds=0.1)] * turns, None])
+        asked = iter([*[Settings(runs=2, seconds=0.1)] * rounds, None])
         tasks.run_interleaved(
             Request("interleaved", "m.onnx", (), settings, "folder"), Channel(said.append, lambda: next(asked))
         )
         return said
 
 
-def test_each_turn_has_a_session_of_its_own_where_that_is_quickly_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_round_has_a_session_of_its_own_where_that_is_quickly_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, 0.1, [2, 2, 2])
     machine.answers(Settings(), 3)
     assert [session for session, _ in machine.sampled] == [1, 1, 2, 3]
@@ -95,7 +95,7 @@ def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     [(Settings(), [2.0, 3.0, 4.0]), (Settings(runs=6), [2.0, 2.0, 2.0, 3.0, 4.0, 4.0])],
     ids=["seconds", "runs"],
 )
-def test_no_turn_outweighs_another_because_it_went_faster(
+def test_no_round_outweighs_another_because_it_was_faster(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, expected: list[float]
 ) -> None:
     machine = Machine(monkeypatch, 0.1, [3, 1, 2])

@@ -1,4 +1,4 @@
-"""What is found of the machine: held against psutil's and the system's own words, and against machines that are made up."""
+"""What is found out about the machine, against psutil and the system, and against invented machines."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_the_first_runs_can_be_left_out(
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, [30, 10, 20]), (0.5, [10, 20]), (0.3, [10])])
-def test_the_calmest_of_the_runs_can_be_kept(tmp_path: Path, share: float, kept: list[int]) -> None:
+def test_the_fastest_of_the_runs_can_be_kept(tmp_path: Path, share: float, kept: list[int]) -> None:
     """Of three runs behind one to warm up; half of three is two."""
     events = [
         [run(at, each), a_pass(at, each), node("Add_0", at, each - 1)] for at, each in ((0, 5), (100, 30), (200, 10), (300, 20))

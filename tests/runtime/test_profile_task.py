@@ -12,7 +12,7 @@ import pytest
 import onnxcost
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
-from onnxcost.runtime import session
+from onnxcost.runtime import session, tasks
 from onnxcost.runtime.inputs import feeds_of
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.profile import Profile
@@ -138,7 +138,7 @@ def test_a_graph_that_cannot_be_written_is_profiled_all_the_same(tmp_path: Path,
             raise MeasurementError("Unable to serialize model as it contains compiled nodes")
         return real(*arguments, **others)
 
-    monkeypatch.setattr(session, "open_session", refuses_to_write)
+    monkeypatch.setattr(tasks, "open_session", refuses_to_write)
     found = profile(STORED[0], tmp_path)
     assert found.report.graph.path == str(STORED[0])
     assert 0 < found.coverage < 1

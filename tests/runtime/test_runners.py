@@ -15,8 +15,7 @@ import pytest
 from onnxcost.measurement import Copies, Placement, Settings
 from onnxcost.runtime import session
 from onnxcost.runtime.machine import device_of
-from onnxcost.runtime.protocol import ExecutedNode
-from onnxcost.runtime.session import COPIES_TIMED, Provider, Session, open_session, placement, placement_of, runner
+from onnxcost.runtime.session import COPIES_TIMED, Provider, Session, open_session, placement, runner
 from tests.modeltext import model
 from tests.runtime.standin import CPU, CUDA, Call, NodeArg, OrtValue, Runtime
 
@@ -209,9 +208,6 @@ PARTS = (Part(CPU, ("shape", "Shape")), Part(CUDA, ("one", "Conv"), ("two", "Rel
 def test_nodes_are_counted_by_provider_and_those_that_fell_back_are_named() -> None:
     expected = Placement({CUDA: 2, CPU: 2}, ("shape", "NonZero"))
     assert placement(Placed(*PARTS), "cuda") == expected
-    nodes = [(part.ep_name, node) for part in PARTS for node in part.get_nodes()]
-    events = [ExecutedNode(node.name, node.op_type, key, index, (), (), (), None) for index, (key, node) in enumerate(nodes)]
-    assert placement_of(events, "cuda") == expected
 
 
 def test_on_the_cpu_nothing_falls_back() -> None:

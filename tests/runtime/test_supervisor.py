@@ -188,7 +188,7 @@ os._exit(1)
 
 
 def test_only_the_time_that_is_waited_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of models that are timed by turns each waits for the others'."""
+    """In interleaved timing each model waits for the others."""
     now = [0.0]
     monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
     child: Any = SimpleNamespace(stdout=io.BytesIO(pickle.dumps("first") + pickle.dumps("second")))

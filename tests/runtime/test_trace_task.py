@@ -15,7 +15,7 @@ import onnxcost
 from onnxcost.errors import MeasurementError
 from onnxcost.frontend.trace import Trace, name_of
 from onnxcost.measurement import Settings
-from onnxcost.runtime import session, tasks
+from onnxcost.runtime import tasks
 from onnxcost.runtime.inputs import Feed, feeds_of
 from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.supervisor import answers
@@ -113,7 +113,7 @@ END = {"cat": "Session", "name": "model_run", "args": {}}
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     made = Recorder(tmp_path / "profile.json", [NODE, *OTHERS, END])
-    monkeypatch.setattr(session, "open_session", made.open)
+    monkeypatch.setattr(tasks, "open_session", made.open)
     return made
 
 

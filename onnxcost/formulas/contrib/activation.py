@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from onnxcost.formulas.activation import GELU, POINTWISE, softmax_work
+from onnxcost.formulas.activation import GELU, POINTWISE, SIGMOID, softmax_work
 from onnxcost.formulas.normalization import group, layer, rms
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, MUL
 from onnxcost.formulas.shapes import like, with_shapes
 from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
@@ -21,14 +21,14 @@ from onnxcost.graph import NO_WORK, Node, Tensor, Work
 FAST_GELU = Work(muls=5, adds=2, transcendentals=1)
 """½x(1 + tanh(x·(c·x² + b))), an element: x², ·c, + b, ·x, tanh, + 1, ·½, ·x."""
 
-SILU = Work(muls=1, adds=2, transcendentals=1, divs=1)
+SILU = SIGMOID + MUL
 """x·σ(x), an element."""
 
 
 @formula("Y = FastGelu(X + bias)", flops="8·out, + out for the bias", shapes=like_input)
 def fast_gelu(node: Node) -> Work:
     """½x(1 + tanh(0.797885x + 0.035677x³)) of x = X + bias."""
-    return node.out.size * (FAST_GELU + (ADD if node.input(1) else Work()))
+    return node.out.size * (FAST_GELU + (ADD if node.input(1) else NO_WORK))
 
 
 def _half(node: Node) -> Sequence[TensorType | None]:
@@ -182,7 +182,7 @@ def branchwise_rms(node: Node) -> Work:
 @formula("Y = RMSNormalization(X)·activation(gate)", flops="5·in + 3·g, + 5·in (sigmoid: 4·in)", shapes=like_input)
 def gated_rms(node: Node) -> Work:
     """Rows as long as the scale; the gate's activation is SiLU or σ."""
-    activation = SILU if node.attributes.get("activation", "silu") != "sigmoid" else 2 * ADD + FUNCTION + DIV
+    activation = SILU if node.attributes.get("activation", "silu") != "sigmoid" else SIGMOID
     return rms(_grouped_rows(node, node.required(1).size)) + node.x.size * (activation + MUL)
 
 

@@ -91,10 +91,10 @@ def _attention_types(node: Node) -> Sequence[TensorType | None]:
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V, Q, K, V = X·W + b", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's",
          flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_attention_types)  # fmt: skip
 def merged_attention(node: Node) -> Work:
-    """Self-attention with the projections inside; D is the input's width. Rotary embedding, where asked for, turns Q and K."""
+    """Self-attention with the projections inside; D is the input's width. Rotary embedding, if asked for, rotates Q and K."""
     sizes, weight = _merged_sizes(node), node.required(1)
-    turned = sum(merged_widths(node, weight.shape[1])[:2]) * sizes.batch * sizes.queries
-    rotary = turned * (2 * MUL + ADD) if node.attributes.get("do_rotary") else NO_WORK
+    rotated = sum(merged_widths(node, weight.shape[1])[:2]) * sizes.batch * sizes.queries
+    rotary = rotated * (2 * MUL + ADD) if node.attributes.get("do_rotary") else NO_WORK
     return projection(node, weight, node.input(2)) + rotary + sdpa(node, sizes, (3, 5))
 
 

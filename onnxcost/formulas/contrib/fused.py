@@ -277,10 +277,10 @@ def dynamic_quantize_lstm(node: Node) -> Work:
     flipped = replace(node, inputs=(node.x, weight, recurrence, *node.inputs[3:8]))
     state = replace(node, inputs=(Tensor("", node.x.dtype, (batch, hidden)),))
     quantized = dynamic_quantize_linear(node) + steps * dynamic_quantize_linear(state)
-    centred = (node.x.size + steps * batch * hidden) * ADD
+    centered = (node.x.size + steps * batch * hidden) * ADD
     scaled = 2 * steps * batch * gates * MUL
     constants = Work(adds=weight.size + node.required(2).size)
-    return lstm(flipped) + directions * (quantized + centred + scaled) + constants
+    return lstm(flipped) + directions * (quantized + centered + scaled) + constants
 
 
 def _attention_work(node: Node) -> Work:

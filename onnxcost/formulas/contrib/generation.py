@@ -68,7 +68,7 @@ def group_query_attention(node: Node) -> Work:
     sizes, kv_heads, new = _grouped_sizes(node)
     batch, heads, queries, keys, size, _ = sizes
     of_keys, read = batch * new * kv_heads * size, node.attributes
-    turned = (batch * queries * heads * size + of_keys) * ROTATION if read.get("do_rotary") else NO_WORK
+    rotated = (batch * queries * heads * size + of_keys) * ROTATION if read.get("do_rotary") else NO_WORK
     each = sum((bool(read.get("causal", 1)), read.get("local_window_size", -1) >= 0)) * COMPARE
     each += DIV + FUNCTION + MUL if read.get("softcap") else NO_WORK
     has_sink = node.input(11) is not None or read.get("smooth_softmax", -1) > 0
@@ -78,7 +78,7 @@ def group_query_attention(node: Node) -> Work:
         rows = batch * (queries * heads + new * kv_heads)
         normed = rms(replace(node, inputs=(Tensor("", node.x.dtype, (rows, size)), weight), attributes={"axis": -1}))
     cache = _cache_work(node, keys, new, batch * kv_heads * size)
-    return sdpa(node, sizes, (10,), each) + turned + sink + normed + cache
+    return sdpa(node, sizes, (10,), each) + rotated + sink + normed + cache
 
 
 def _head_size(node: Node, cosines: int) -> int:
@@ -91,7 +91,7 @@ def _head_size(node: Node, cosines: int) -> int:
 
 @formula("Y = (x₁cos − x₂sin, x₁sin + x₂cos) on pairs of X", flops="3·in·rotary_embedding_dim/head size", shapes=like_input)
 def contrib_rotary_embedding(node: Node) -> Work:
-    """The part of each head that is turned; positions are only looked up."""
+    """The part of each head that is rotated; positions are only looked up."""
     size = _head_size(node, 2)
     return (node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0) * ROTATION
 
@@ -103,7 +103,7 @@ def gemma_rotary_embedding(node: Node) -> Work:
 
 
 def _rotated_types(node: Node) -> Sequence[TensorType | None]:
-    """Heads side by side in the first output, positions too with ``flatten_batch``; normalized and unturned in the second."""
+    """Heads side by side in the first output, positions too with ``flatten_batch``; normalized and unrotated in the second."""
     batch, positions, heads, stride = node.x.shape
     width = node.attributes.get("input_width") or stride
     rows = (1, batch * positions) if node.attributes.get("flatten_batch") else (batch, positions)
@@ -114,13 +114,13 @@ def _rotated_types(node: Node) -> Sequence[TensorType | None]:
 @formula("Y = RotaryEmbedding(RMSNormalization(X))", flops="4·normalized + 3·heads, + 3·heads·rotary_embedding_dim",
          shapes=_rotated_types)  # fmt: skip
 def rms_norm_rotary(node: Node) -> Work:
-    """Of each head ``input_width`` elements are normalized (0: all), and of these ``rotary_embedding_dim`` are turned."""
+    """Of each head ``input_width`` elements are normalized (0: all), and of these ``rotary_embedding_dim`` are rotated."""
     stride = node.x.shape[-1]
     heads = node.x.size // stride if stride else 0
     taken = Tensor("", node.x.dtype, (heads, node.attributes.get("input_width") or stride))
     normed = rms(replace(node, inputs=(taken, node.input(1)), attributes={"axis": -1}))
-    turned: int = node.attributes["rotary_embedding_dim"]
-    return normed + heads * turned * ROTATION
+    rotated: int = node.attributes["rotary_embedding_dim"]
+    return normed + heads * rotated * ROTATION
 
 
 def _linear_types(node: Node) -> Sequence[TensorType | None]:
@@ -197,7 +197,7 @@ def delta_net_replay(node: Node) -> Work:
 @formula("Y = how many drafts the predictions confirm", flops="batch·(rows − 1) + the status words", at_most=always,
          shapes=lambda node: [("int32", (node.x.shape[0] if node.x.rank == 2 else 1,)), *like(3, 4)(node)])  # fmt: skip
 def prefix_commit(node: Node) -> Work:
-    """A prediction for each row but the last is held against the draft of the next; what a request commits is only copied."""
+    """A prediction for each row but the last is compared with the draft of the next; what a request commits is only copied."""
     predictions, status = node.x, node.required(2)
     requests = predictions.size // predictions.shape[-1] if predictions.size else 0
     return Work(compares=predictions.size - requests + status.size)

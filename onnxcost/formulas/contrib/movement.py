@@ -69,7 +69,7 @@ def _position_bias(node: Node) -> Types:
 @formula("Y = whether every element is finite", flops="2·in (1·in where only one kind is looked for)",
          shapes=lambda node: [("bool", ())])  # fmt: skip
 def is_all_finite(node: Node) -> Work:
-    """Each element of each input is held against infinity and NaN."""
+    """Each element of each input is compared with infinity and NaN."""
     one = node.attributes.get("isinf_only") or node.attributes.get("isnan_only")
     return Work(compares=(1 if one else 2) * sum(tensor.size for tensor in node.inputs if tensor))
 
@@ -118,7 +118,7 @@ def ngram_hash(node: Node) -> Work:
 @formula("Y = scores, −∞ where a token would repeat an n-gram", flops="B·(S − n + 1)·(n − 1)",
          shapes=lambda node: [(node.required(1).dtype, node.required(1).shape)])  # fmt: skip
 def ngram_repeat_block(node: Node) -> Work:
-    """Every n-gram's first n − 1 tokens are held against the last ones, in full."""
+    """Every n-gram's first n − 1 tokens are compared with the last ones, all of them."""
     size: int = node.attributes["ngram_size"]
     batch, length = node.x.shape
     return Work(compares=batch * max(0, length - size + 1) * (size - 1))

@@ -160,12 +160,11 @@ def _norm(node: Node) -> Work:
     return skipped + rms(replace(node, inputs=(node.x, node.input(2)), attributes={"axis": -1}))
 
 
-def _qkv_types(node: Node) -> Sequence[TensorType | None]:
-    widths = [*(node.attributes[name] for name in ("Nq", "Nkv", "Nkv")), node.x.shape[-1]]
-    return [(node.x.dtype, (*node.x.shape[:-1], width)) for width in widths]
-
-
-@formula("Q, K, V = RMSNorm(A)·W + b", macs="rows·K·(N_q + 2·N_kv)", flops="three MatMulNBits, + the norm", shapes=_qkv_types)
+@formula("Q, K, V = RMSNorm(A)·W + b", macs="rows·K·(N_q + 2·N_kv)", flops="three MatMulNBits, + the norm",
+         shapes=lambda node: [
+             (node.x.dtype, (*node.x.shape[:-1], width))
+             for width in (*(node.attributes[name] for name in ("Nq", "Nkv", "Nkv")), node.x.shape[-1])
+         ])  # fmt: skip
 def matmul_n_bits_qkv(node: Node) -> Work:
     """Three projections of one normalized input."""
     wide = {5: "Nq", 8: "Nkv", 11: "Nkv"}

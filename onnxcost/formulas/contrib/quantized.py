@@ -20,16 +20,12 @@ from onnxcost.formulas.quantized import SATURATE, dequantize_linear, dynamic_qua
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduction_work
 from onnxcost.formulas.shapes import broadcast, conv_rule, gemm_type, pool_rule, product, reduction_dims, with_shapes
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, per_output
-from onnxcost.graph import NO_WORK, Node, Tensor, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 DEQUANTIZE, QUANTIZE = ADD + MUL, DIV + SATURATE + ADD
 """(x − x₀)·s and saturate(x/s + y₀), an element."""
 REQUANTIZE = MUL + SATURATE + ADD
 """saturate(s·x + y₀) of an integer sum, an element."""
-
-
-def _as_input(node: Node) -> TensorType:
-    return node.x.dtype, node.x.shape
 
 
 def requantize_row(maths: str, flops: str, row: Formula) -> Formula:
@@ -59,8 +55,8 @@ def qlinear_add(node: Node) -> Work:
 @formula("Y = saturate(s·(A − a₀)·(B − b₀) + y₀)", flops="A + B + 6·out + 2", shapes=_broadcast_type)
 def qlinear_mul(node: Node) -> Work:
     """s = s_a·s_b / s_y."""
-    centred = (node.x.size + node.required(3).size) * ADD
-    return centred + node.out.size * (MUL + REQUANTIZE) + (MUL + DIV if node.out.size else NO_WORK)
+    centered = (node.x.size + node.required(3).size) * ADD
+    return centered + node.out.size * (MUL + REQUANTIZE) + (MUL + DIV if node.out.size else NO_WORK)
 
 
 @formula("Z = requantize(X where C, else Y)", flops="out + 7·(X + Y)",
@@ -102,14 +98,11 @@ def _pool(name: str) -> Formula:
     return Formula(count, f"Y = saturate(s·{name}(X − x₀) + y₀)", "0", f"{name}, + in + 5·out", pool_rule(channels_last=None))
 
 
-def _q_gemm_type(node: Node) -> Sequence[TensorType | None]:
-    _, dims = gemm_type(node, node.x, node.required(3))
-    zero = node.input(8)
-    return [(zero.dtype if zero else "float32", dims)]
-
-
 @formula("Y = saturate(s·((A − a₀)·(B − b₀) + C) + y₀)", macs="out·K",
-         flops="out·(2K−1) + A + B + 5·out + 2·scales, + out for C (floats: 1·out)", shapes=_q_gemm_type)  # fmt: skip
+         flops="out·(2K−1) + A + B + 5·out + 2·scales, + out for C (floats: 1·out)",
+         shapes=lambda node: [
+             (zero.dtype if (zero := node.input(8)) else "float32", gemm_type(node, node.x, node.required(3))[1])
+         ])  # fmt: skip
 def q_gemm(node: Node) -> Work:
     """s = α·s_a·s_b / s_y, one or one a column; without s_y the output is float32, s·(sum)."""
     weight, is_quantized = node.required(3), node.input(7) is not None
@@ -125,10 +118,10 @@ def _float_product(node: Node, dtype: str) -> Sequence[TensorType | None]:
 
 
 def _to_float(node: Node, zeros: Sequence[tuple[int, int]], scale: int, bias: int) -> Work:
-    """A product of integers, centred where there are zero points, times s_a·s_b, plus a bias."""
-    centred = Work(adds=sum(node.required(at).size for at, zero in zeros if node.input(zero)))
+    """A product of integers, centered where there are zero points, times s_a·s_b, plus a bias."""
+    centered = Work(adds=sum(node.required(at).size for at, zero in zeros if node.input(zero)))
     added = Work(bias_adds=node.out.size if node.input(bias) else 0)
-    return matmul(node) + centred + Work(muls=node.out.size + node.required(scale).size) + added
+    return matmul(node) + centered + Work(muls=node.out.size + node.required(scale).size) + added
 
 
 @formula("Y = s_a·s_b·(A − a₀)·(B − b₀) + bias", macs="out·K", flops="out·(2K−1) + A + B + out + scales, + out for the bias",
@@ -149,8 +142,8 @@ def dynamic_quantize_matmul(node: Node) -> Work:
          shapes=lambda node: [("int32", broadcast(node.x.shape, node.required(2).shape))])  # fmt: skip
 def mul_integer(node: Node) -> Work:
     """In 32-bit integers."""
-    centred = sum(node.required(at).size for at in (0, 2) if node.input(at + 1))
-    return Work(adds=centred, muls=node.out.size)
+    centered = sum(node.required(at).size for at in (0, 2) if node.input(at + 1))
+    return Work(adds=centered, muls=node.out.size)
 
 
 @formula("Y = Σ X in 32-bit integers", flops="in − out", shapes=lambda node: [("int32", reduction_dims(node))])
@@ -159,14 +152,10 @@ def reduce_sum_integer(node: Node) -> Work:
     return reduction_work(node.x.size, node.out.size, ADD)
 
 
-def _zero_type(node: Node) -> Sequence[TensorType | None]:
-    zero: Tensor | None = node.input(2)
-    return [(zero.dtype if zero else "uint8", node.x.shape)]
-
-
 # fmt: off
 TABLE: FormulaTable = {
-    "com.microsoft.QuantizeLinear":       with_shapes(quantize_linear, _zero_type),
+    "com.microsoft.QuantizeLinear":       with_shapes(quantize_linear, lambda node: [
+        (zero.dtype if (zero := node.input(2)) else "uint8", node.x.shape)]),
     "com.microsoft.DequantizeLinear":     with_shapes(dequantize_linear, lambda node: [(node.required(1).dtype, node.x.shape)]),
     "com.microsoft.QLinearConv":          with_shapes(qlinear_conv, conv_rule(3, channels_last=None, dtype=7)),
     "com.microsoft.QLinearAdd":           qlinear_add,
@@ -210,9 +199,9 @@ def q_attention(node: Node) -> Work:
     """(X − x₀)·(W − w₀)·s + b makes Q, K and V in floats."""
     weight = node.required(1)
     made = node.x.shape[0] * node.x.shape[1] * weight.shape[1]
-    centred = Work(adds=(node.x.size if node.input(6) else 0) + (weight.size if node.input(7) else 0))
+    centered = Work(adds=(node.x.size if node.input(6) else 0) + (weight.size if node.input(7) else 0))
     scaled = Work(muls=made + node.required(4).size)
-    return projection(node, weight, node.input(2)) + centred + scaled + sdpa(node, _sizes(node, weight.shape[1] // 3, 8), (5,))
+    return projection(node, weight, node.input(2)) + centered + scaled + sdpa(node, _sizes(node, weight.shape[1] // 3, 8), (5,))
 
 
 @formula("Attention on 8 bits", macs="tokens·D·3·d·heads + Attention's", flops="as Attention, + 4 an element requantized",
@@ -231,7 +220,7 @@ def ordered_attention(node: Node) -> Work:
 def ordered_matmul(node: Node) -> Work:
     """The sums are scaled once, for A, B and Y together."""
     bias = Work(bias_adds=node.out.size if node.input(5) else 0)
-    residual = node.out.size * ((MUL + ADD) if node.input(6) else Work())
+    residual = node.out.size * (MUL + ADD if node.input(6) else NO_WORK)
     return matmul(node) + bias + residual + node.out.size * (MUL + SATURATE)
 
 

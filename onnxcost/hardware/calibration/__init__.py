@@ -1,1 +1,1 @@
-"""This machine's own rates, measured once, and predictions from them."""
+"""The measured rates of a machine, and predictions from them."""

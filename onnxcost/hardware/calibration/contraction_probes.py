@@ -51,7 +51,7 @@ def conv(
 
 
 def convolutions() -> Iterator[Probe]:
-    """Of two dims, which a runtime with a blocked layout runs on blocks, but for groups that are narrower."""
+    """2-D convolutions, which a runtime with a blocked layout runs on blocks, except for narrower groups."""
     for inputs, outputs, side in _REGULAR:
         yield conv("conv-blocked", inputs, outputs, side, 3)
     for inputs, outputs, side in ((64, 128, 56), (128, 256, 28), (256, 512, 14)):
@@ -91,7 +91,7 @@ def convolutions() -> Iterator[Probe]:
 
 
 def activated_convolutions() -> Iterator[Probe]:
-    """Convolutions that bound what they make: more than they do without."""
+    """Convolutions with a fused activation, which take longer than without."""
     scalars: Weights = {"low": ("float32", ()), "high": ("float32", ())}
     for family, text in (
         ("fused-clip", "Clip(IN, low, high)"),
@@ -106,7 +106,7 @@ def activated_convolutions() -> Iterator[Probe]:
 
 
 def plain_convolutions() -> Iterator[Probe]:
-    """Of one dim and of three, which are laid out in blocks nowhere; and transposed."""
+    """1-D, 3-D and transposed convolutions, which do not run on blocks."""
     for inputs, outputs, length, kernel in (
         (64, 64, 64, 3),
         (64, 128, 1024, 3),
@@ -123,7 +123,7 @@ def plain_convolutions() -> Iterator[Probe]:
         odd: Weights = {"w": ("float32", (channels, channels, kernel, kernel))}
         yield chain("conv-plain", (1, channels, side, side), f"Conv<kernel_shape = [{kernel}, {kernel}]>(IN, w)", weights=odd)
     for inputs, outputs, side, kernel, groups in _UNKNOWN:
-        # A weight that is no constant, as one that DequantizeLinear makes, is laid out in blocks nowhere.
+        # A convolution whose weight is not a constant, as after DequantizeLinear, does not run on blocks.
         given = f"float[1,{inputs},{side},{side}] x, float[{outputs},{inputs // groups},{kernel},{kernel}] w"
         family = "conv-plain-depthwise" if groups > 1 else "conv-plain-pointwise" if kernel == 1 else "conv-plain"
         yield Probe(family, f"({given}) => (float y) {{ y = Conv<{_window(kernel)}, group = {groups}>(x, w) }}")
@@ -180,7 +180,7 @@ _BATCHED = (
 
 
 def products() -> Iterator[Probe]:
-    """With constant weights, which onnxruntime packs before the run, and of two values, which it cannot."""
+    """Products with constant weights, which onnxruntime packs before the run, and of two values, which it cannot pack."""
     for rows, inner, columns in _GEMMS:
         weights: Weights = {"w": ("float32", (inner, columns))}
         yield chain("gemm", (rows, inner), "MatMul(IN, w)", weights=weights)
@@ -193,7 +193,7 @@ def products() -> Iterator[Probe]:
 
 
 def cold_products() -> Iterator[Probe]:
-    """The same product with ever more weights, until no cache holds them all: what they cost beside the product."""
+    """The same product with more and more weights, until no cache holds them all: what they cost beyond the product."""
     for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
         for count in (2, 8, 16, 32):
             weights: Weights = {f"w{index}": ("float32", (width, width)) for index in range(count)}
@@ -201,7 +201,7 @@ def cold_products() -> Iterator[Probe]:
 
 
 def einsums() -> Iterator[Probe]:
-    """The two products of an attention that is written so: onnxruntime brings the values in order before it multiplies."""
+    """The two products of attention as Einsum: onnxruntime transposes the values before it multiplies."""
     for windows, heads in ((64, 2), (16, 4), (4, 8)):
         queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
         for left, right, equation in (
@@ -231,7 +231,7 @@ _INTEGER_CONVS = (
 
 
 def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int, groups: int, stride: int) -> Probe:
-    """A chain, there and back again, so that what brings it to channels that come last weighs little."""
+    """A chain, there and back again, so that the conversion to channels-last has little weight."""
     zero = "a" if dtype == "uint8" else "b"
     text = (
         f"QLinearConv<{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]>(IN, s, {zero}, w, s, b, s, {zero})"
@@ -246,35 +246,29 @@ def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int,
     return chain(family, (1, inputs, side, side), *lines, weights=weights, dtypes=(dtype, dtype))
 
 
-_SCALES: Weights = {"s": ("float32", ()), "a": ("uint8", ()), "b": ("int8", ())}
+_UINT8: Weights = {"s": ("float32", ()), "a": ("uint8", ())}
+_SCALES: Weights = {**_UINT8, "b": ("int8", ())}
+"""Scales and zero points."""
 
 
 def quantized_products() -> Iterator[Probe]:
-    """Products, convolutions and sums of integers, and what brings floats there."""
+    """Products, convolutions and sums of integers, and the conversion of floats to them."""
+    types = ("uint8", "uint8")
     for rows, inner, columns in ((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768)):
         weights = {**_SCALES, "w": ("int8", (inner, columns))}
-        io = ("uint8", "uint8")
-        yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=io)
+        yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=types)
         whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
         yield chain("matmul-integer", (rows, inner), "MatMulInteger(IN, w, a)", weights=whole, dtypes=("uint8", "int32"))
     for batch, rows, inner, columns in ((3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
         given = f"uint8[{batch},{rows},{inner}] x, uint8[{batch},{inner},{columns}] z"
         text = f"({given}) => (uint8 y) {{ y = QLinearMatMul(x, s, a, z, s, a, s, a) }}"
-        yield Probe("matmul-int8", text, {"s": _SCALES["s"], "a": _SCALES["a"]})
+        yield Probe("matmul-int8", text, _UINT8)
     for rows, columns in ((16, 64), (591, 197), (1536, 128)):
         text = "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(IN, s, a, s, a)"
-        io = ("uint8", "uint8")
-        yield chain("softmax-int8", (rows, columns), text, weights={"s": _SCALES["s"], "a": _SCALES["a"]}, dtypes=io)
+        yield chain("softmax-int8", (rows, columns), text, weights=_UINT8, dtypes=types)
     for size in (KI, 16 * KI, 256 * KI, 2 * MI):
         text = "com.microsoft.QLinearAdd(IN, s, a, X, s, a, s, a)"
-        yield chain(
-            "binary-int8",
-            (1, 64, size // 64),
-            text,
-            text,
-            weights={"s": _SCALES["s"], "a": _SCALES["a"]},
-            dtypes=("uint8", "uint8"),
-        )
+        yield chain("binary-int8", (1, 64, size // 64), text, text, weights=_UINT8, dtypes=types)
         yield Probe(
             "dynamic-quantize", f"(float[{size}] x) => (uint8 y, float s, uint8 z) {{ y, s, z = DynamicQuantizeLinear(x) }}"
         )

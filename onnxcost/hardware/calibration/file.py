@@ -1,4 +1,4 @@
-"""A calibration as a TOML file: written for people to read, read back with one clear line for what does not fit."""
+"""A calibration as a TOML file that people can read; an invalid file gives one clear line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxcost.ort_optimizer.kernels import FAMILIES
 
 SCHEMA = "onnxcost-calibration/2"
 LEAST, MOST = 1e-15, 1e20
-"""What the seconds of a kernel, and its quantities, lie between: beyond, a prediction would be infinite or nothing."""
+"""The range of a kernel's seconds and quantities: beyond it, a prediction would be infinite or 0."""
 HEADER = """\
 # How fast this machine runs models through onnxruntime: times of small models, made by `onnxcost devices calibrate`.
 # Each row of a family is one kernel that was timed: its quantities, then the seconds of one run of it.
@@ -53,7 +53,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
 
 
 def names_of(family: str) -> tuple[str, ...]:
-    """What the numbers of a family's rows are."""
+    """The meaning of the numbers in a family's rows."""
     if family in COLD:
         return (COLD[family], "seconds a byte")
     return (*FAMILIES[family].names, "seconds")
@@ -69,7 +69,7 @@ def _number(value: float) -> str:
 
 
 def loads(text: str, name: str) -> Calibration:
-    """The calibration in the text of the file ``name``; raises InputError for what is none."""
+    """The calibration in the text of the file ``name``; raises InputError for other text."""
     return _calibration(parse_toml(text, name), name)
 
 
@@ -77,7 +77,7 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
     schema = document.get("schema")
     if schema != SCHEMA:
         raise InputError(
-            f"'{name}' is no calibration that this version reads (schema {schema!r}, not '{SCHEMA}'): calibrate anew"
+            f"'{name}' is not a calibration that this version can read (schema {schema!r}, not '{SCHEMA}'): calibrate again"
         )
     try:
         threads = {}
@@ -93,7 +93,7 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         machine, noise = _machine(document["machine"]), _positive("unrest", document["unrest"])
         return Calibration(document["name"], machine, document["date"], threads, noise)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"'{name}' is not a whole calibration ({type(error).__name__}: {error}): calibrate anew") from None
+        raise InputError(f"'{name}' is not a complete calibration ({type(error).__name__}: {error}): calibrate again") from None
 
 
 def _machine(table: Mapping[str, Any]) -> Machine:
@@ -127,9 +127,9 @@ def _points(family: str, rows: Any) -> tuple[Point, ...]:
     if not rows or any(len(row) != width for row in rows):
         raise ValueError(f"a row of '{family}' has {width} numbers")
     for *quantities, seconds in rows:
-        # Those of a cold family are seconds a byte, and interpolated by the logarithm of the quantity before them.
+        # Rows of a cold family have seconds per byte, interpolated by the logarithm of their quantity.
         least, least_quantity = (0, 1) if family in COLD else (LEAST, 0)
         is_right = all(map(is_figure, (*quantities, seconds))) and least <= seconds <= MOST
         if not is_right or not all(least_quantity <= quantity <= MOST for quantity in quantities):
-            raise ValueError(f"a row of '{family}' has a number that no kernel has: {[*quantities, seconds]}")
+            raise ValueError(f"a row of '{family}' has a number that no kernel can have: {[*quantities, seconds]}")
     return tuple(Point(tuple(map(float, row[:-1])), float(row[-1])) for row in rows)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 REACH = 1.0
-"""How near a neighbour has to be, in powers of two of its quantities, to count for much."""
+"""The distance, in powers of two of the quantities, up to which a neighbor has a large weight."""
 DOUBT = 0.05
-"""The weight of having no neighbour at all: far from every point the sum of rates alone decides."""
+"""The weight of the sum of rates: far from all points it decides alone."""
 
 
 class Point(NamedTuple):
@@ -34,7 +34,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Rates:
-    """seconds ≈ call + Σ quantity · rate, the rates in seconds a unit; times what the points nearby differ from that."""
+    """seconds ≈ call + Σ quantity · rate, corrected by how much nearby points differ from that."""
 
     points: tuple[Point, ...]
 
@@ -49,7 +49,7 @@ class Rates:
 
     @cached_property
     def coefficients(self) -> tuple[float, ...]:
-        """Seconds a call, then seconds a unit of each quantity: none below 0, with the least sum of squared relative errors."""
+        """Seconds per call, then per unit of each quantity: none below 0, with the least sum of squared relative errors."""
         import numpy as np
 
         rows = np.array([(1.0, *point.quantities) for point in self.points])
@@ -61,7 +61,7 @@ class Rates:
         return tuple(log2(point.seconds / self.linear(point.quantities)) for point in self.points)
 
     def _deviation(self, quantities: Sequence[float]) -> float:
-        """The mean of the points' deviations, by nearness, as a power of two."""
+        """The mean of the points' deviations, weighted by nearness, as a power of two."""
         weights = []
         for point in self.points:
             distance = sum(log2((a + 1) / (b + 1)) ** 2 for a, b in zip(quantities, point.quantities, strict=True))
@@ -71,7 +71,7 @@ class Rates:
 
 
 def least_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The coefficients, none negative, that bring each row's sum nearest to 1: the best of all choices of columns."""
+    """The coefficients, none negative, that bring the rows' sums nearest to 1: the best over all choices of columns."""
     import numpy as np
 
     columns = range(rows.shape[1])
@@ -93,11 +93,11 @@ COLD: Mapping[str, str] = {
     **dict.fromkeys(("cold", "cold-vector", "cold-conv"), "bytes of the model"),
     "cold-values": "bytes touched since",
 }
-"""The families of what no cache holds when it is read or written: weights, by products, by those of a single row and by
-convolutions; and the values between the nodes. Their points are seconds a byte, by the quantity that is named here.
+"""The families for data that is in no cache when it is read or written: weights, for products, for products of a single row and
+for convolutions; and the values between nodes. Their points are seconds per byte, by the quantity that is named here.
 """
 BESIDE = frozenset({*COLD, "call", "gemm-bias"})
-"""What comes on top of a kernel's own time: 0 where no probe shows that it takes any."""
+"""Families that add to a kernel's own time: 0 where no probe shows any."""
 STAND_INS: Mapping[str, str] = {
     "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
     "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
@@ -106,12 +106,12 @@ STAND_INS: Mapping[str, str] = {
     "matmul-int8": "gemm-int8", "conv-int8-grouped": "conv-int8", "conv-int8-depthwise": "conv-int8-ragged",
     "conv-int8-signed-grouped": "conv-int8-signed", "conv-int8-signed-depthwise": "conv-int8-signed-ragged",
 }  # fmt: skip
-"""A family that has no times, and whose are taken."""
+"""For a family without times, the family whose times are used."""
 
 
 class Machine(NamedTuple):
-    """What was calibrated: the device's name and memory (bytes, 0 where it is not known), the cores that were free to use, and
-    what ran the probes there. ``blocked`` says that the runtime has a blocked layout for convolutions.
+    """The calibrated machine: the device's name and memory (bytes, 0 where it is not known), the usable cores, and the software
+    that ran the probes. ``blocked`` says that the runtime has a blocked layout for convolutions.
     """
 
     device: str
@@ -124,8 +124,8 @@ class Machine(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """A probe's run: the family that it tests, the kernels that it consists of, the seconds of the whole, and the bytes of all
-    that it works with.
+    """A probe's run: the family that it is for, its kernels, the seconds of the whole run, and the bytes of its weights and
+    values.
     """
 
     family: str
@@ -136,7 +136,7 @@ class Probed(NamedTuple):
 
 @dataclass(frozen=True)
 class Speeds:
-    """The machine with one number of threads. ``run_seconds`` is what an inference costs beside its kernels."""
+    """The machine with one number of threads. ``run_seconds`` is the time of an inference without its kernels."""
 
     run_seconds: float
     points: Mapping[str, tuple[Point, ...]]
@@ -147,7 +147,7 @@ class Speeds:
         return {family: Rates(points) for family, points in self.points.items()}
 
     def rates_of(self, family: str) -> Rates | None:
-        """The rates of a family or of what stands in for it."""
+        """The rates of a family, or of the one used in its place."""
         while family not in self.rates:
             if family not in STAND_INS:
                 return None
@@ -157,8 +157,8 @@ class Speeds:
     def seconds(self, task: KernelRun, footprint: float = 0.0) -> float | None:
         """The time of all runs of a kernel in one inference; None where no probe of its family could be run.
 
-        ``footprint`` are the bytes of the model's weights and values: the more, the fewer of them are in a cache when they are
-        wanted. What a kernel reads and writes itself is as cold in its probe.
+        ``footprint`` are the bytes of the model's weights and values: the more there are, the fewer are in a cache when they
+        are needed. What a kernel itself reads and writes is as cold in its probe.
         """
         if task.family == "cold-values":
             amount, distance, own = task.quantities
@@ -174,7 +174,7 @@ class Speeds:
         return task.times * rates.seconds(quantities)
 
     def _seconds_a_byte(self, family: str, footprint: float) -> float:
-        """What weights cost beside the kernel that reads them, between two footprints by their logarithms."""
+        """The extra time per byte of data that is in no cache, interpolated by the logarithm of the footprint."""
         points = self.points.get(family, ())
         if not points or footprint <= points[0].quantities[0]:
             return points[0].seconds if points else 0.0
@@ -186,7 +186,7 @@ class Speeds:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A machine, by the name that it was given, and its speeds by the number of threads.
+    """A machine under its given name, and its speeds by number of threads.
 
     ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine.
     """
@@ -199,9 +199,10 @@ class Calibration:
 
 
 def speeds(probed: Sequence[Probed]) -> Speeds:
-    """From the probes' times those of the families' kernels, one family after the other: what else a probe runs is taken off.
+    """The times of the families' kernels from those of the probes, one family after the other: a probe's other kernels are
+    subtracted.
 
-    The first two probes are one small node, and a chain of them. Raises MeasurementError where they could not be run.
+    The first two probes are one small node and a chain of them. Raises MeasurementError where they could not be run.
     """
     if len(probed) < 3 or len(probed[0].tasks) >= len(probed[1].tasks):
         raise MeasurementError("onnxruntime runs none of the models that a calibration times")
@@ -235,11 +236,11 @@ def _point(probe: Probed, known: Speeds) -> Point | None:
 
 
 LEAST_SHARE = 0.05
-"""A family that makes up less of a probe's time cannot be told from the noise of the rest."""
+"""Below this share of a probe's time, a family cannot be told from the noise of the rest."""
 
 
 class Peaks(NamedTuple):
-    """The most that any probe reached: FLOP/s by type, and bytes/s by the bytes that a kernel reads and writes."""
+    """The highest rates of any probe: FLOP/s by type, and bytes/s by the bytes that a kernel reads and writes."""
 
     rates: Mapping[str, float]
     bandwidths: Mapping[int, float]

@@ -1,4 +1,4 @@
-"""A calibrated machine, asked for latencies: what each kernel takes there, after those that were timed."""
+"""Latencies on a calibrated machine, predicted from the timed kernels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
 from onnxcost.report import CostReport
 
 ERROR = 0.2
-"""The range of a prediction: scripts/benchmark/prediction.py tells how many models are inside."""
+"""The range of a prediction, as a share; scripts/benchmark/prediction.py counts the models inside."""
 
 
 class StepTime(NamedTuple):
-    """A step of the run and the seconds of its kernels by family, in one inference; those of ``untimed`` are not known."""
+    """A step of the run and the seconds of its kernels by family, in one inference; those of ``untimed`` are unknown."""
 
     step: FusedNode
     seconds: Mapping[str, float]
@@ -38,7 +38,7 @@ class StepTime(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A machine with one number of threads; None stands for the largest that was calibrated."""
+    """A calibrated machine with one number of threads; None is the largest that was calibrated."""
 
     calibration: Calibration
     threads: int | None = None
@@ -50,7 +50,7 @@ class Calibrated:
 
     @property
     def name(self) -> str:
-        """The name that the machine was given."""
+        """The machine's given name."""
         return self.calibration.name
 
     @property
@@ -60,7 +60,7 @@ class Calibrated:
 
     @property
     def kind(self) -> str:
-        """A "gpu" where its provider is one's, else a "cpu"."""
+        """ "cpu" for onnxruntime's CPU provider, else "gpu"."""
         return "cpu" if self._on_cpu else "gpu"
 
     @property
@@ -68,11 +68,11 @@ class Calibrated:
         return self.calibration.machine.provider == "cpu"
 
     def figure(self, name: str) -> float | None:
-        """The memory, if the calibration tells it; nothing else is known."""
+        """The memory, if the calibration has it; other figures are not known."""
         return self.calibration.machine.memory or None if name == "memory" else None
 
     def part_of(self, dtype: str) -> str:
-        """All types are computed where the provider is."""
+        """All types are computed by the same part."""
         return self.kind
 
     def as_run(self, report: CostReport) -> CostReport:
@@ -81,7 +81,7 @@ class Calibrated:
 
     @cached_property
     def speeds(self) -> Speeds:
-        """Those of the number of threads; raises InputError for one that was not calibrated."""
+        """The speeds for the number of threads; raises InputError for one that was not calibrated."""
         known = self.calibration.speeds
         if self._threads not in known:
             raise InputError(f"'{self.name}' was calibrated with {_join(sorted(known))} threads, not with {self._threads}")
@@ -97,7 +97,7 @@ class Calibrated:
         return peaks(self.speeds)
 
     def steps(self, report: CostReport) -> Iterator[StepTime]:
-        """What runs, in order, and what each part takes."""
+        """The steps of the run in order, and the seconds of each."""
         try:
             steps = optimize(report.graph, blocked=self.calibration.machine.blocked)
             footprint = footprint_of(report.graph, steps)
@@ -121,7 +121,7 @@ class Calibrated:
         return self.speeds.run_seconds + sum(found.total for found in self.steps(report))
 
     def predict(self, report: CostReport) -> Prediction:
-        """The latency with its range, and the bound that the highest measured rates set."""
+        """The latency with its range, and the bound from the highest measured rates."""
         steps = list(self.steps(report))
         nodes = tuple(map(self._node_time, steps))
         total = self.speeds.run_seconds + sum(node.span.low for node in nodes)
@@ -142,7 +142,7 @@ class Calibrated:
 
     @staticmethod
     def bound(nodes: tuple[NodeTime, ...]) -> float:
-        """No run is faster: each node at the highest rate, or its traffic at the highest bandwidth, that any kernel reached."""
+        """The least seconds: each node at the highest rate, or its traffic at the highest bandwidth, of any timed kernel."""
         return sum(max(node.compute, node.transfer or 0.0) for node in nodes)
 
     def _node_time(self, found: StepTime) -> NodeTime:
@@ -163,7 +163,7 @@ class Calibrated:
 
     @cached_property
     def _overhead(self) -> float:
-        """Seconds of a node that has next to nothing to do."""
+        """Seconds of a node with almost no work."""
         return min(point.seconds for point in self.speeds.points["cheap"])
 
     def _notes(self, report: CostReport, steps: Sequence[StepTime]) -> Iterator[str]:

@@ -18,11 +18,11 @@ from onnxcost.hardware.calibration.contraction_probes import (
 )
 
 DELAYS = ((1 << 16, 4), (1 << 17, 8), (1 << 17, 16), (1 << 18, 16), (1 << 18, 32), (1 << 18, 64), (1 << 19, 64), (1 << 19, 128))
-"""The bytes of a value, and how many nodes later it is read again: from what fits any cache to what fits none."""
+"""The bytes of a value, and how many nodes later it is read again: from what fits into any cache to what fits into none."""
 
 
 def delay_lines() -> Iterator[Probe]:
-    """Each node adds what the one before made and what one long before it made, and writes over that."""
+    """Each node adds the output of the one before and that of a much earlier one, and overwrites the latter."""
     for size, delay in DELAYS:
         count = max(3 * delay, 32)
         older = ["x" if index < delay else f"y{index - delay}" for index in range(1, count)]
@@ -32,7 +32,7 @@ def delay_lines() -> Iterator[Probe]:
 
 
 def bottlenecks() -> Iterator[Probe]:
-    """Ever more blocks of three convolutions, until no cache holds their weights, as in ResNet-50."""
+    """More and more blocks of three convolutions, as in ResNet-50, until no cache holds their weights."""
     for count in (1, 4, 8, 16):
         weights: Weights = {}
         lines = []
@@ -53,12 +53,12 @@ UNARY_SIZES = (KI, 16 * KI, 256 * KI, 2 * MI)
 
 
 def probes() -> tuple[Probe, ...]:
-    """All of them; what they need to be seen through (what is around the family's nodes) comes first."""
+    """All probes; the families that occur beside others in a probe come first."""
     return tuple(probe for make in _MAKERS for probe in make())
 
 
 def blocked_probe() -> Probe:
-    """A convolution that a runtime with a blocked layout lays out so."""
+    """A convolution that a runtime with a blocked layout runs on blocks."""
     return conv("conv-blocked", 32, 32, 8, 3)
 
 
@@ -77,13 +77,13 @@ def _elementwise() -> Iterator[Probe]:
         "tanh": ["Tanh(IN)"] * 2,
         "exp": ["Neg(IN)", "Exp(IN)"],
         "erf": ["Erf(IN)"] * 2,
-        "gelu": ["Gelu(IN)"] * 2,
+        "gelu": ["com.microsoft.Gelu(IN)"] * 2,
         "quick-gelu": ["com.microsoft.QuickGelu<alpha = 1.0>(IN)"] * 2,
         "sqrt": ["Sqrt(IN)"] * 2,
         "hard": ["HardSigmoid(IN)"] * 2,
         "pow": ["Pow(IN, three)"] * 2,
         "cast": ["Cast<to = 7>(IN)", "Cast<to = 1>(IN)"],
-        "binary": ["Add(IN, X)", "Mul(IN, X)"],
+        "binary": ["Add(IN, X)", "Mul(IN, X)"] * 2,
         "batchnorm": ["BatchNormalization(IN, scale, scale, scale, scale)"],
         "lrn": ["LRN<size = 5>(IN)"],
         "instancenorm": ["InstanceNormalization(IN, scale, scale)"],
@@ -93,10 +93,7 @@ def _elementwise() -> Iterator[Probe]:
     for family, pattern in lines.items():
         for size in UNARY_SIZES:
             used = {name: weight for name, weight in scalars.items() if any(name in line for line in pattern)}
-            domain = [line.replace("Gelu(IN)", "com.microsoft.Gelu(IN)") if family == "gelu" else line for line in pattern]
-            if family == "binary":
-                domain = [*domain, *domain]
-            yield chain(family, (1, 64, size // 64, 1), *domain, weights=used)
+            yield chain(family, (1, 64, size // 64, 1), *pattern, weights=used)
 
 
 def _broadcasts() -> Iterator[Probe]:
@@ -110,7 +107,7 @@ def _broadcasts() -> Iterator[Probe]:
         yield chain("where", (rows, columns), "Less(IN, X)", "Where(IN, X, X)")
 
 
-# Rows that stay together, one dim that changes its place, and what onnxruntime moves element by element.
+# Rows that stay together, a single dim that moves, and what onnxruntime moves element by element.
 _TRANSPOSES = (
     *(("transpose-rows", shape, "0, 2, 1, 3") for shape in ((1, 8, 16, 32), (1, 64, 12, 32), (1, 196, 12, 64))),
     ("transpose-rows", (64, 49, 3, 32), "0, 2, 1, 3"),
@@ -149,20 +146,17 @@ def _movements() -> Iterator[Probe]:
         yield chain("pad", (1, rows // 4, 4, columns), "Neg(IN)", "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
         yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
     for side in (7, 28, 80):
-        weights: Weights = {}
         text = 'Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(IN, , , sizes)'
-        yield chain("resize", (1, 64, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 64, 2 * side, 2 * side))
+        yield chain("resize", (1, 64, side, side), "Neg(IN)", text, sizes=(1, 64, 2 * side, 2 * side))
         text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
-        yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 20, 2 * side, 2 * side))
+        yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, sizes=(1, 20, 2 * side, 2 * side))
         text = text.replace("linear", "cubic", 1)
-        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, weights=weights, sizes=(1, 4, 2 * side, 2 * side))
-        yield chain(
-            "resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, weights=weights, sizes=(1, 3, side + 9, side + 9)
-        )
+        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, sizes=(1, 4, 2 * side, 2 * side))
+        yield chain("resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, sizes=(1, 3, side + 9, side + 9))
 
 
 def _reductions() -> Iterator[Probe]:
-    """Of the last dims, of those before them, and by operators that onnxruntime has no quick loop for."""
+    """Over the last dims, over earlier ones, and by operators for which onnxruntime has no fast loop."""
     for rows, columns in ((8, 64), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
         yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(-1,))
     for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784)):
@@ -217,7 +211,7 @@ def _reorders() -> Iterator[Probe]:
 
 
 def _mixed_kernels() -> Iterator[Probe]:
-    """Small kernels of many kinds: what each costs beside its work where another kind came before it."""
+    """Small kernels of many kinds: what each costs beyond its work when another kind ran before it."""
     lines = (
         "Softmax(IN)", "Neg(IN)", "Transpose<perm = [1, 0]>(IN)", "MatMul(IN, w)", "Concat<axis = 0>(IN, X)", "Sigmoid(IN)",
         "Slice(IN, low, high)", "Reshape(IN, flat)", "Exp(IN)", "Reshape(IN, square)", "LayerNormalization(IN, g, g)",

@@ -34,7 +34,7 @@ def test_what_else_a_probe_runs_is_taken_off() -> None:
     assert found.points["softmax"] == (Point((64.0, 8.0), pytest.approx(7e-6)),)
 
 
-def test_a_family_that_drowns_in_the_rest_has_no_point() -> None:
+def test_a_family_that_is_lost_in_the_noise_has_no_point() -> None:
     assert "softmax" not in speeds([*OVERHEADS, Probed("softmax", (NODE, KernelRun("softmax", (1.0, 1.0))), 6e-6)]).points
 
 
@@ -44,27 +44,27 @@ def test_cold_weights_are_what_a_chain_takes_beyond_its_products() -> None:
     assert speeds(probed).points["cold"] == (Point((5000.0,), pytest.approx(1e-8)),)
 
 
-def recall(nbytes: float, distance: float, own: float = 100.0) -> KernelRun:
+def reuse(nbytes: float, distance: float, own: float = 100.0) -> KernelRun:
     return KernelRun("cold-values", (nbytes, distance, own))
 
 
 @pytest.mark.parametrize(
-    ("recalls", "distance"),
+    ("reuses", "distance"),
     [
-        ([recall(400, 5000)], 5000),
+        ([reuse(400, 5000)], 5000),
         # What is nearer than a kernel's own bytes is as near in its probe; what never was there may be anywhere.
-        ([recall(400, 5000), recall(400, 50), recall(400, inf)], 5000),
-        ([recall(100, 4000), recall(100, 9000), recall(200, 6000)], 6000),
+        ([reuse(400, 5000), reuse(400, 50), reuse(400, inf)], 5000),
+        ([reuse(100, 4000), reuse(100, 9000), reuse(200, 6000)], 6000),
     ],
 )
-def test_cold_values_are_what_a_chain_takes_beyond_its_kernels(recalls: list[KernelRun], distance: float) -> None:
+def test_cold_values_are_what_a_chain_takes_beyond_its_kernels(reuses: list[KernelRun], distance: float) -> None:
     """11 µs are 5 for the run, 2 for two nodes and 4 for 400 bytes that come from far."""
-    found = speeds([*OVERHEADS, Probed("cold-values", (NODE, NODE, *recalls), 11e-6, 1e6)])
+    found = speeds([*OVERHEADS, Probed("cold-values", (NODE, NODE, *reuses), 11e-6, 1e6)])
     assert found.points["cold-values"] == (Point((distance,), pytest.approx(1e-8)),)
 
 
 def test_what_takes_no_longer_is_not_cold() -> None:
-    found = speeds([*OVERHEADS, Probed("cold-values", (NODE, NODE, recall(400, 5000)), 6e-6)])
+    found = speeds([*OVERHEADS, Probed("cold-values", (NODE, NODE, reuse(400, 5000)), 6e-6)])
     assert found.points["cold-values"] == (Point((5000.0,), 0.0),)
 
 

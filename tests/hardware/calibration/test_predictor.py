@@ -64,14 +64,14 @@ def test_the_file_says_what_the_numbers_of_a_row_are(family: str, names: str) ->
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("calibration/2", "calibration/1", "no calibration that this version reads .*: calibrate anew"),
-        ("calibration/2", "calibration/9", "no calibration that this version reads"),
-        ("[threads.1]", "[threads.one]", "not a whole calibration"),
+        ("calibration/2", "calibration/1", "not a calibration that this version can read .*: calibrate again"),
+        ("calibration/2", "calibration/9", "not a calibration that this version can read"),
+        ("[threads.1]", "[threads.one]", "not a complete calibration"),
         ("family.gemm]", "family.gems]", "no family 'gems'"),
         ("[8, 1e-06]", "[8, 1e-06, 3]", "a row of 'cheap' has 2 numbers"),
-        ("date = 2026-11-23", "", "not a whole calibration"),
+        ("date = 2026-11-23", "", "not a complete calibration"),
         ("[machine]", "[machine", "cannot read 'x.toml'"),
-        ("cores = 2", "ores = 2", "not a whole calibration"),
+        ("cores = 2", "ores = 2", "not a complete calibration"),
     ],
 )
 def test_what_is_no_calibration_is_refused_in_one_line(before: str, after: str, message: str) -> None:

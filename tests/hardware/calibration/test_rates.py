@@ -7,7 +7,7 @@ from onnxcost.hardware.calibration.model import Point, Rates, least_squares
 
 
 def test_a_sum_of_rates_is_found_again() -> None:
-    """Made up as 2 µs a call, 1 ns an element, 10 ns a row."""
+    """Synthetic: 2 µs a call, 1 ns an element, 10 ns a row."""
     shapes = [(1000.0, 10.0), (1000.0, 500.0), (64000.0, 10.0), (1e6, 1000.0), (10.0, 10.0)]
     points = tuple(Point(shape, 2e-6 + 1e-9 * shape[0] + 1e-8 * shape[1]) for shape in shapes)
     assert Rates(points).coefficients == pytest.approx((2e-6, 1e-9, 1e-8))

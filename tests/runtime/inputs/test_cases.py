@@ -1,4 +1,4 @@
-"""onnx's own single-node test models: those that onnxruntime runs with the data they bring, it runs with what is made up."""
+"""onnx's own single-node test models: those that onnxruntime runs with their own data, it runs with synthetic data."""
 
 from __future__ import annotations
 
