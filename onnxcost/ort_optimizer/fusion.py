@@ -1,23 +1,39 @@
-"""The fusions of onnxruntime: constant folding, a table of chains that become one kernel, and a table of rules for pairs."""
+"""The fusions of onnxruntime: constant folding, a table of chains that become one kernel, and a table of rules for pairs.
+
+Each is named after the class in onnxruntime's core/optimizer that it models; the tests run onnxruntime without that pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 
-PATTERNS: Mapping[tuple[str, ...], str] = {
-    ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
-    ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"): "FastGelu",
-    ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"): "LayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"): "SimplifiedLayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"): "SimplifiedLayerNormalization",
-    ("Mul", "Sigmoid", "Mul"): "QuickGelu",
-    ("Sigmoid", "Mul"): "QuickGelu",
-}
-"""Operators along the way of the data that one kernel does, and which."""
+_SIMPLIFIED = "SimplifiedLayerNormalization"
+
+
+class FusionPattern(NamedTuple):
+    """Operators along the way of the data that one kernel does, of which ``kind``, and the pass that makes it of them."""
+
+    name: str
+    operators: tuple[str, ...]
+    kind: str
+
+
+PATTERNS: tuple[FusionPattern, ...] = (
+    FusionPattern("GeluFusion", ("Div", "Erf", "Add", "Mul", "Mul"), "Gelu"),
+    FusionPattern("FastGeluFusion", ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"), "FastGelu"),
+    FusionPattern(
+        "LayerNormFusion", ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"), "LayerNormalization"
+    ),
+    FusionPattern("SimplifiedLayerNormFusion", ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"), _SIMPLIFIED),
+    FusionPattern("SimplifiedLayerNormFusion", ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"), _SIMPLIFIED),
+    FusionPattern("QuickGeluFusion", ("Mul", "Sigmoid", "Mul"), "QuickGelu"),
+    FusionPattern("QuickGeluFusion", ("Sigmoid", "Mul"), "QuickGelu"),
+)
 
 
 def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
@@ -28,7 +44,7 @@ def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
     for start, node in enumerate(nodes):
         if start in taken:
             continue
-        for pattern, kind in PATTERNS.items():
+        for _, pattern, kind in PATTERNS:
             if node.key == pattern[0] and (places := _match_pattern(uses, start, pattern)) and not taken & set(places):
                 places = sorted({*places, *_find_siblings(uses, places)})
                 taken.update(places)
@@ -87,12 +103,11 @@ def _reduces_rows(node: Node) -> bool:
 
 ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
 GEMM_ACTIVATIONS = (ACTIVATIONS - {"Clip", "HardSwish"}) | {"Elu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"}
-CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul"})
 
 
 @dataclass(frozen=True, slots=True)
 class FusionRule:
-    """A follower that a node of ``heads`` takes in where it alone reads its result.
+    """A follower that a node of ``heads`` takes in where it alone reads its result, as onnxruntime's pass ``name`` does it.
 
     ``others`` says what else the follower may read: "constants", those of "a channel" each (of a product a scalar, too), a
     tensor of the "same" shape, or "any". A node that took one in by a rule which is ``last`` takes in no more. A rule is
@@ -100,6 +115,7 @@ class FusionRule:
     work. ``kind`` is the operator that the two become. ``when`` is what else has to hold of head and follower.
     """
 
+    name: str
     heads: frozenset[str]
     followers: frozenset[str]
     others: str = "constants"
@@ -153,33 +169,34 @@ def _adds_bias(head: Node, follower: Node) -> bool:
 
 _CONVS = frozenset({"Conv"})
 _LAYERNORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
-_GEMMS = frozenset({"MatMul", "Gemm"})
+_ADD = frozenset({"Add"})
 RULES: tuple[FusionRule, ...] = (
-    FusionRule(_CONVS, CONSTANT_SUMS, "a channel"),
-    FusionRule(_CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
-    FusionRule(_CONVS, ACTIVATIONS, last=True),
-    FusionRule(frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
-    FusionRule(frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
-    FusionRule(frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
-    FusionRule(frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
-    FusionRule(frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
-    FusionRule(frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
-    FusionRule(frozenset({"Add"}), _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
-    FusionRule(frozenset({"Add"}), frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
-    FusionRule(frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
-    FusionRule(frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
-    FusionRule(frozenset({"Relu"}), frozenset({"Clip"})),
-    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Cast"})),
-    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
-    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Add"})),
-    FusionRule(frozenset({"LayerNormalization"}), frozenset({"Cast"})),
-    FusionRule(frozenset({"Pad"}), frozenset({"Conv"}), leads=True),
+    FusionRule("ConvBNFusion", _CONVS, frozenset({"BatchNormalization"}), "a channel"),
+    FusionRule("ConvAddFusion", _CONVS, frozenset({"Add"}), "a channel"),
+    FusionRule("ConvMulFusion", _CONVS, frozenset({"Mul"}), "a channel"),
+    FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
+    FusionRule("ConvActivationFusion", _CONVS, ACTIVATIONS, last=True),
+    FusionRule("ConvBNFusion", frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
+    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
+    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
+    FusionRule("MatMulScaleFusion", frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
+    FusionRule("GemmActivationFusion", frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
+    FusionRule("NchwcTransformer", frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
+    FusionRule("SkipLayerNormFusion", _ADD, _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
+    FusionRule("BiasGeluFusion", _ADD, frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
+    FusionRule("MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
+    FusionRule("MatMulScaleFusion", frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
+    FusionRule("FuseReluClip", frozenset({"Relu"}), frozenset({"Clip"})),
+    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Cast"})),
+    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
+    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Add"})),
+    FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True),
 )
 """In the order in which they are tried: each once for every reader, as onnxruntime's optimizers do it."""
 LATER_RULES: tuple[FusionRule, ...] = (
-    FusionRule(frozenset({"Add"}), frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
+    FusionRule("BiasSkipLayerNormFusion", _ADD, frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
 )
-"""Of what the others made."""
+"""Of what the others made; there SkipLayerNormFusion takes the bias in by itself."""
 
 
 def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
@@ -244,7 +261,11 @@ _SHAPES = ("Shape", "Size")
 
 
 def fold_constants(graph: Graph) -> list[Node]:
-    """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes."""
+    """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes.
+
+    Onnxruntime's ConstantFolding; and what only hands its input on goes as by EliminateIdentity, EliminateDropout and
+    CastElimination.
+    """
     known = set(graph.constants)
     fixed = not graph.dims
     kept: list[Node] = []

@@ -1,4 +1,7 @@
-"""Which operators onnxruntime runs on integers, of a model with QuantizeLinear and DequantizeLinear around them."""
+"""Which operators onnxruntime runs on integers, of a model with QuantizeLinear and DequantizeLinear around them.
+
+Its passes are QDQSelectorActionTransformer, QDQS8ToU8Transformer, ReluQuantFusion and ClipQuantFusion.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ _AS_THEY_ARE = VIEWS | {"MaxPool", "Transpose", "Resize", "Slice", "Split", "Gat
 def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
     """Operators between DequantizeLinear and QuantizeLinear run on integers, and what converts for them alone vanishes.
 
-    Onnxruntime brings int8 that one node reads to uint8, and leaves operators alone whose types then differ.
+    QDQS8ToU8Transformer brings int8 that one node reads to uint8 before, and QDQSelectorActionTransformer leaves operators
+    alone whose types then differ.
     """
     if not any(step.node.key == _DEQUANTIZES for step in steps):
         return steps
