@@ -78,7 +78,7 @@ def process_of(report: CostReport) -> Process:
 def _process(key: Same) -> Process:
     graph = key.report.graph
     try:
-        read = (tensor for node in fold_constants(graph) for tensor in node.inputs if tensor is not None)
+        read = (tensor for node in fold_constants(graph).nodes for tensor in node.inputs if tensor is not None)
         weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
         return Process(_running(graph, sum(weights.values())), _loading(graph, weights))
     except MISFITS as error:
@@ -86,7 +86,7 @@ def _process(key: Same) -> Process:
 
 
 def _running(graph: Graph, weights: int) -> Running:
-    buffers = buffers_of(graph, are_kept=True)
+    buffers = buffers_of(graph, are_kept=True, blocked=True)
     inner = (buffer for buffer in buffers if not buffer.is_returned)
     return Running(weights, input_bytes(graph) + largest_live_sum(buffers), largest_live_sum(inner))
 

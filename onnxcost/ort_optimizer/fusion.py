@@ -5,7 +5,7 @@ Each is named after the class in onnxruntime's core/optimizer that it models; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -36,9 +36,9 @@ PATTERNS: tuple[FusionPattern, ...] = (
 )
 
 
-def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
+def fuse_patterns(graph: Graph) -> list[FusedNode]:
     """The nodes, and in place of those that are written out as PATTERNS the one kernel that does their work."""
-    uses = DefUse(nodes, graph.outputs)
+    nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
     for start, node in enumerate(nodes):
@@ -152,6 +152,13 @@ def _swaps_last(head: Node, follower: Node) -> bool:
     return len(order) > 1 and order == swapped and not _has_weights(follower)
 
 
+def _pads_with_zeros(head: Node, follower: Node) -> bool:
+    """As a convolution does; the number is given, or 0."""
+    filling = head.input(2)
+    is_zero = filling is None or filling.value == (0,) or filling.value == ()
+    return is_zero and head.attributes.get("mode", "constant") == "constant" and not head.attributes.get("value")
+
+
 def _scales(head: Node, follower: Node) -> bool:
     """Multiplies all elements by the same known number."""
     known = constants_of(head)
@@ -190,7 +197,7 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Cast"})),
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Add"})),
-    FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True),
+    FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True, when=_pads_with_zeros),
 )
 """In the order in which they are tried: each once for every reader, as onnxruntime's optimizers do it."""
 LATER_RULES: tuple[FusionRule, ...] = (
@@ -260,7 +267,7 @@ _HANDED_ON = ("Identity", "Dropout")
 _SHAPES = ("Shape", "Size")
 
 
-def fold_constants(graph: Graph) -> list[Node]:
+def fold_constants(graph: Graph) -> Graph:
     """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes.
 
     Onnxruntime's ConstantFolding; and what only hands its input on goes as by EliminateIdentity, EliminateDropout and
@@ -284,7 +291,7 @@ def fold_constants(graph: Graph) -> list[Node]:
             kept.append(_with_constants(node, known, True))
         else:
             kept.append(node)
-    return _drop_identities(kept)
+    return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
 
 def _changes_nothing(node: Node) -> bool:
@@ -300,15 +307,24 @@ def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
     return replace(node, inputs=inputs)
 
 
-def _drop_identities(nodes: list[Node]) -> list[Node]:
-    """Without the nodes that hand their input on: their readers read that."""
-    names: dict[str, Tensor] = {}
+def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
+    """Without the nodes that hand their input on: their readers read that.
+
+    What the model returns stays, but for an Identity that alone reads what a node makes: that node makes it instead.
+    """
+    uses, names, returned = DefUse(nodes, graph.outputs), dict[str, Tensor](), dict[str, Tensor]()
     kept = []
     for node in nodes:
         if any(tensor is not None and tensor.name in names for tensor in node.inputs):
             node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
-        if node.key in _HANDED_ON or _changes_nothing(node):
+        if node.key not in _HANDED_ON and not _changes_nothing(node):
+            kept.append(node)
+        elif node.out.name not in uses.returned:
             names[node.out.name] = node.x
+        elif node.key == "Identity" and uses.definition(node.x.name) and uses.only_reader(node.x.name) is not None:
+            returned[node.x.name] = node.out
         else:
             kept.append(node)
-    return kept
+    for node in kept:
+        outputs = tuple(returned.get(tensor.name, tensor) if tensor is not None else None for tensor in node.outputs)
+        yield node if outputs == node.outputs else replace(node, outputs=outputs)
