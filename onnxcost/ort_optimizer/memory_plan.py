@@ -40,7 +40,7 @@ def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) 
 
     A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
     ``in_place`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
-    own: the inputs' live throughout, the outputs' to the end. What is between nodes that are ``fused`` has none, nor have
+    own: the inputs' live throughout, the outputs' to the end. What is between nodes that onnxruntime fuses has none, nor have
     constants, but for weights that DequantizeLinear expands in every run. Raises UnknownShape.
     """
     return input_bytes(graph) + largest_live_sum(buffers_of(graph, in_place))
