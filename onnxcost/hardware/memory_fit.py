@@ -80,9 +80,9 @@ def process_of(report: CostReport) -> Process:
 def _process(key: Same) -> Process:
     graph = key.report.graph
     try:
-        read = (tensor for node in fold_constants(graph) for tensor in node.inputs if tensor is not None)
+        read = (tensor for node in fold_constants(graph).nodes for tensor in node.inputs if tensor is not None)
         weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
-        buffers = buffers_of(graph, are_kept=True)
+        buffers = buffers_of(graph, are_kept=True, blocked=True)
         later = largest_live_sum(buffer for buffer in buffers if not buffer.is_returned)
         running = Running(sum(weights.values()), input_bytes(graph) + largest_live_sum(buffers), later)
         return Process(running, _loading(graph, weights))

@@ -1,4 +1,8 @@
-"""The steps of a run: each node that computes, together with the elementwise ones that a compiler makes a part of it."""
+"""The steps of a run: each node that computes, together with the elementwise ones that a compiler makes a part of it.
+
+A model of compilers for GPUs, NPUs and microcontrollers, which merge any elementwise chain into what makes its input; what
+onnxruntime fuses on a CPU, by named passes alone, is in ``ort_optimizer``.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from onnxcost.graph import Node, Tensor
@@ -38,6 +38,16 @@ class FusedNode:
         """What it reads of what is no constant, each once."""
         inputs = (tensor for tensor in self.node.inputs if tensor is not None and not tensor.is_constant)
         return list({tensor.name: tensor for tensor in (*inputs, *self.residuals)}.values())
+
+    def as_node(self) -> Node:
+        """One node that reads all that its parts do; a convolution the sum that it adds to as its input 3, as a FusedConv."""
+        node = self.node
+        known = {tensor.name for tensor in (*node.inputs, *self.residuals) if tensor is not None}
+        others = (tensor for part in self.absorbed for tensor in part.inputs if tensor is not None and tensor.name not in known)
+        if node.key == "Conv" and self.residuals and not self.kind:
+            inputs = (node.x, node.input(1), node.input(2), *self.residuals, *others)
+            return replace(node, op_type="FusedConv", domain="com.microsoft", inputs=inputs)
+        return replace(node, op_type=self.kind or node.op_type, inputs=(*node.inputs, *self.residuals, *others))
 
 
 def constants_of(node: Node) -> list[Tensor]:

@@ -1,35 +1,51 @@
-"""The fusions of onnxruntime: constant folding, a table of chains that become one kernel, and a table of rules for pairs."""
+"""The fusions of onnxruntime: constant folding, a table of chains that become one kernel, and a table of rules for pairs.
+
+Each is named after the class in onnxruntime's core/optimizer that it models; the tests run onnxruntime without that pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
 from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 
-PATTERNS: Mapping[tuple[str, ...], str] = {
-    ("Div", "Erf", "Add", "Mul", "Mul"): "Gelu",
-    ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"): "FastGelu",
-    ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"): "LayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"): "SimplifiedLayerNormalization",
-    ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"): "SimplifiedLayerNormalization",
-    ("Mul", "Sigmoid", "Mul"): "QuickGelu",
-    ("Sigmoid", "Mul"): "QuickGelu",
-}
-"""Operators along the way of the data that one kernel does, and which."""
+_SIMPLIFIED = "SimplifiedLayerNormalization"
 
 
-def fuse_patterns(graph: Graph, nodes: list[Node]) -> list[FusedNode]:
+class FusionPattern(NamedTuple):
+    """Operators along the way of the data that one kernel does, of which ``kind``, and the pass that makes it of them."""
+
+    name: str
+    operators: tuple[str, ...]
+    kind: str
+
+
+PATTERNS: tuple[FusionPattern, ...] = (
+    FusionPattern("GeluFusion", ("Div", "Erf", "Add", "Mul", "Mul"), "Gelu"),
+    FusionPattern("FastGeluFusion", ("Pow", "Mul", "Add", "Mul", "Tanh", "Add", "Mul"), "FastGelu"),
+    FusionPattern(
+        "LayerNormFusion", ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add"), "LayerNormalization"
+    ),
+    FusionPattern("SimplifiedLayerNormFusion", ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Mul"), _SIMPLIFIED),
+    FusionPattern("SimplifiedLayerNormFusion", ("Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul"), _SIMPLIFIED),
+    FusionPattern("QuickGeluFusion", ("Mul", "Sigmoid", "Mul"), "QuickGelu"),
+    FusionPattern("QuickGeluFusion", ("Sigmoid", "Mul"), "QuickGelu"),
+)
+
+
+def fuse_patterns(graph: Graph) -> list[FusedNode]:
     """The nodes, and in place of those that are written out as PATTERNS the one kernel that does their work."""
-    uses = DefUse(nodes, graph.outputs)
+    nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
     for start, node in enumerate(nodes):
         if start in taken:
             continue
-        for pattern, kind in PATTERNS.items():
+        for _, pattern, kind in PATTERNS:
             if node.key == pattern[0] and (places := _match_pattern(uses, start, pattern)) and not taken & set(places):
                 places = sorted({*places, *_find_siblings(uses, places)})
                 taken.update(places)
@@ -88,12 +104,11 @@ def _reduces_rows(node: Node) -> bool:
 
 ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
 GEMM_ACTIVATIONS = (ACTIVATIONS - {"Clip", "HardSwish"}) | {"Elu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"}
-CONSTANT_SUMS = frozenset({"BatchNormalization", "Add", "Mul"})
 
 
 @dataclass(frozen=True, slots=True)
 class FusionRule:
-    """A follower that a node of ``heads`` takes in where it alone reads its result.
+    """A follower that a node of ``heads`` takes in where it alone reads its result, as onnxruntime's pass ``name`` does it.
 
     ``others`` says what else the follower may read: "constants", those of "a channel" each (of a product a scalar, too), a
     tensor of the "same" shape, or "any". A node that took one in by a rule which is ``last`` takes in no more. A rule is
@@ -101,6 +116,7 @@ class FusionRule:
     work. ``kind`` is the operator that the two become. ``when`` is what else has to hold of head and follower.
     """
 
+    name: str
     heads: frozenset[str]
     followers: frozenset[str]
     others: str = "constants"
@@ -137,6 +153,13 @@ def _swaps_last(head: Node, follower: Node) -> bool:
     return len(order) > 1 and order == swapped and not _has_weights(follower)
 
 
+def _pads_with_zeros(head: Node, follower: Node) -> bool:
+    """As a convolution does; the number is given, or 0."""
+    filling = head.input(2)
+    is_zero = filling is None or filling.value == (0,) or filling.value == ()
+    return is_zero and head.attributes.get("mode", "constant") == "constant" and not head.attributes.get("value")
+
+
 def _scales(head: Node, follower: Node) -> bool:
     """Multiplies all elements by the same known number."""
     known = constants_of(head)
@@ -154,33 +177,34 @@ def _adds_bias(head: Node, follower: Node) -> bool:
 
 _CONVS = frozenset({"Conv"})
 _LAYERNORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
-_GEMMS = frozenset({"MatMul", "Gemm"})
+_ADD = frozenset({"Add"})
 RULES: tuple[FusionRule, ...] = (
-    FusionRule(_CONVS, CONSTANT_SUMS, "a channel"),
-    FusionRule(_CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
-    FusionRule(_CONVS, ACTIVATIONS, last=True),
-    FusionRule(frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
-    FusionRule(frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
-    FusionRule(frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
-    FusionRule(frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
-    FusionRule(frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
-    FusionRule(frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
-    FusionRule(frozenset({"Add"}), _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
-    FusionRule(frozenset({"Add"}), frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
-    FusionRule(frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
-    FusionRule(frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
-    FusionRule(frozenset({"Relu"}), frozenset({"Clip"})),
-    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Cast"})),
-    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
-    FusionRule(frozenset({"MatMulInteger"}), frozenset({"Add"})),
-    FusionRule(frozenset({"LayerNormalization"}), frozenset({"Cast"})),
-    FusionRule(frozenset({"Pad"}), frozenset({"Conv"}), leads=True),
+    FusionRule("ConvBNFusion", _CONVS, frozenset({"BatchNormalization"}), "a channel"),
+    FusionRule("ConvAddFusion", _CONVS, frozenset({"Add"}), "a channel"),
+    FusionRule("ConvMulFusion", _CONVS, frozenset({"Mul"}), "a channel"),
+    FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
+    FusionRule("ConvActivationFusion", _CONVS, ACTIVATIONS, last=True),
+    FusionRule("ConvBNFusion", frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
+    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
+    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
+    FusionRule("MatMulScaleFusion", frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
+    FusionRule("GemmActivationFusion", frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
+    FusionRule("NchwcTransformer", frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
+    FusionRule("SkipLayerNormFusion", _ADD, _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
+    FusionRule("BiasGeluFusion", _ADD, frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
+    FusionRule("MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
+    FusionRule("MatMulScaleFusion", frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
+    FusionRule("FuseReluClip", frozenset({"Relu"}), frozenset({"Clip"})),
+    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Cast"})),
+    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
+    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Add"})),
+    FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True, when=_pads_with_zeros),
 )
 """In the order in which they are tried: each once for every reader, as onnxruntime's optimizers do it."""
 LATER_RULES: tuple[FusionRule, ...] = (
-    FusionRule(frozenset({"Add"}), frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
+    FusionRule("BiasSkipLayerNormFusion", _ADD, frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
 )
-"""Of what the others made."""
+"""Of what the others made; there SkipLayerNormFusion takes the bias in by itself."""
 
 
 def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
@@ -239,8 +263,12 @@ def _suits_channels(node: Node, made: Tensor) -> bool:
     return sizes <= allowed
 
 
-def fold_constants(graph: Graph) -> list[Node]:
-    """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes."""
+def fold_constants(graph: Graph) -> Graph:
+    """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes.
+
+    Onnxruntime's ConstantFolding; and what only hands its input on goes as by EliminateIdentity, EliminateDropout and
+    CastElimination.
+    """
     known = set(graph.constants)
     fixed = not graph.dims
     kept: list[Node] = []
@@ -259,7 +287,7 @@ def fold_constants(graph: Graph) -> list[Node]:
             kept.append(_with_constants(node, known, True))
         else:
             kept.append(node)
-    return _drop_identities(kept)
+    return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
 
 def _changes_nothing(node: Node) -> bool:
@@ -275,15 +303,24 @@ def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
     return replace(node, inputs=inputs)
 
 
-def _drop_identities(nodes: list[Node]) -> list[Node]:
-    """Without the nodes that hand their input on: their readers read that."""
-    names: dict[str, Tensor] = {}
+def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
+    """Without the nodes that hand their input on: their readers read that.
+
+    What the model returns stays, but for an Identity that alone reads what a node makes: that node makes it instead.
+    """
+    uses, names, returned = DefUse(nodes, graph.outputs), dict[str, Tensor](), dict[str, Tensor]()
     kept = []
     for node in nodes:
         if any(tensor is not None and tensor.name in names for tensor in node.inputs):
             node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
-        if node.key in IDENTITIES or _changes_nothing(node):
+        if node.key not in IDENTITIES and not _changes_nothing(node):
+            kept.append(node)
+        elif node.out.name not in uses.returned:
             names[node.out.name] = node.x
+        elif node.key == "Identity" and uses.definition(node.x.name) and uses.only_reader(node.x.name) is not None:
+            returned[node.x.name] = node.out
         else:
             kept.append(node)
-    return kept
+    for node in kept:
+        outputs = tuple(returned.get(tensor.name, tensor) if tensor is not None else None for tensor in node.outputs)
+        yield node if outputs == node.outputs else replace(node, outputs=outputs)

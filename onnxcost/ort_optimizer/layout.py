@@ -163,6 +163,8 @@ def _works_channels_last(step: FusedNode, inside: Set[str], uses: DefUse) -> boo
 
 
 BLOCKED = Layout(_works_on_blocks, _reads_plain, sums_elsewhere=False)
-"""Where a convolution's inputs are fewer than a block it reads the plain layout."""
+"""NchwcTransformer. Where a convolution's inputs are fewer than a block it reads the plain layout."""
 CHANNELS_LAST = Layout(_works_channels_last)
-"""What lies between two convolutions of integers stays there, floats included that only operators of any layout read."""
+"""NhwcTransformer: what lies between two convolutions of integers stays there, floats included that only
+operators of any layout read.
+"""

@@ -4,57 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
+from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
-
-_FOLDED = ("BatchNormalization", "Mul", "Add")
-_SUMS = ("Add", "Sum")
-_FIRSTS = ("Pad", "Conv", "Sigmoid")
-
-
-def fuse_graph(graph: Graph) -> Graph:
-    """The graph in which each convolution has taken in the padding before it, what scales and shifts its result by constants,
-    and the residual that is added to that; and in which x·σ(x) is one node.
-    """
-    uses = DefUse(graph.nodes, graph.outputs)
-    nodes: dict[int, Node] = {}
-    mergeable: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        before = [mergeable[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in mergeable]
-        merged = _merge_nodes(nodes[max(before)], node) if before else None
-        if merged is not None:
-            del nodes[max(before)]
-        nodes[index] = merged or node
-        made = node.out.name
-        if nodes[index].key in _FIRSTS and len(uses.positions(made)) == 1 and made not in uses.returned:
-            mergeable[made] = index
-    return replace(graph, nodes=tuple(nodes.values()))
-
-
-def _merge_nodes(first: Node, second: Node) -> Node | None:
-    """One node for two, the second the only reader of the first; None where they stay apart."""
-    made = first.out
-    others = [tensor for tensor in second.inputs if tensor is not None and not tensor.is_constant and tensor.name != made.name]
-    if first.key == "Pad":
-        takes_it = (
-            second.key == "Conv" and second.x.name == made.name and first.attributes.get("mode", "constant") == "constant"
-        )
-        return replace(second, inputs=(first.x, *second.inputs[1:])) if takes_it else None
-    if first.key == "Sigmoid":
-        takes_it = second.key == "Mul" and [tensor.name for tensor in others] == [first.x.name]
-        return replace(first, op_type="QuickGelu", domain="com.microsoft", outputs=second.outputs) if takes_it else None
-    if second.key in _FOLDED and not others:
-        return replace(first, outputs=second.outputs)
-    if second.key in _SUMS and len(others) == 1 and others[0].dims == made.dims:
-        inputs = (first.x, first.input(1), first.input(2), others[0])
-        return replace(first, op_type="FusedConv", domain="com.microsoft", inputs=inputs, outputs=second.outputs)
-    return None
-
+from onnxcost.ort_optimizer.fused_node import FusedNode, constants_of
+from onnxcost.ort_optimizer.pipeline import list_kernels
 
 IN_PLACE: Mapping[str, int] = {
     **dict.fromkeys(("Relu", "LeakyRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Softplus", "Shrink", "Clip"), 0),
@@ -80,10 +40,20 @@ def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) 
 
     A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
     ``in_place`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
-    own: the inputs' live throughout, the outputs' to the end. What is between nodes that are ``fused`` has none, nor have
+    own: the inputs' live throughout, the outputs' to the end. What is between nodes that onnxruntime fuses has none, nor have
     constants, but for weights that DequantizeLinear expands in every run. Raises UnknownShape.
     """
     return input_bytes(graph) + largest_live_sum(buffers_of(graph, in_place))
+
+
+def footprint_of(graph: Graph, steps: Iterable[FusedNode]) -> float:
+    """The bytes that a run works with: all constants that the steps read, each once, and the values at their peak."""
+    constants = {tensor.name: tensor.nbytes for step in steps for tensor in constants_of(step.node)}
+    try:
+        values = peak_activation_bytes(graph)
+    except UnknownShape:
+        values = 0
+    return float(sum(constants.values()) + values)
 
 
 class Buffer(NamedTuple):
@@ -104,13 +74,17 @@ def largest_live_sum(buffers: Iterable[Buffer]) -> int:
     return max(accumulate(changes[index] for index in sorted(changes)), default=0)
 
 
-def buffers_of(graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False) -> list[Buffer]:
+def buffers_of(
+    graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False, blocked: bool = False
+) -> list[Buffer]:
     """The buffers that the nodes fill; those that the model returns, or that nobody reads, end behind the last node.
 
     ``are_kept`` plans them as onnxruntime does unless it is told not to: a buffer that is free waits for a later value of the
-    same dims, and is alive from its first value to its last. Raises UnknownShape.
+    same dims, and is alive from its first value to its last; ``blocked`` is as in ``optimize``. Raises UnknownShape.
     """
-    graph = fuse_graph(replace(graph, nodes=tuple(_in_order(graph.nodes))))
+    with suppress(*MISFITS):  # of a node that does not fit its operator nothing is fused
+        graph = list_kernels(graph, blocked=blocked)
+    graph = replace(graph, nodes=tuple(_in_order(graph.nodes)))
     owner, plan = _owners(graph), _Plan()
     last_use, end = _last_uses(graph, owner), len(graph.nodes)
     for index, node in enumerate(graph.nodes):

@@ -1,8 +1,13 @@
-"""Which operators onnxruntime runs on integers, of a model with QuantizeLinear and DequantizeLinear around them."""
+"""Which operators onnxruntime runs on integers, of a model with QuantizeLinear and DequantizeLinear around them.
+
+Its passes are EnsureUniqueDQForNodeUnit, QDQS8ToU8Transformer, QDQSelectorActionTransformer, ReluQuantFusion and
+ClipQuantFusion.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
@@ -20,10 +25,12 @@ _AS_THEY_ARE = VIEWS | {"MaxPool", "Transpose", "Resize", "Slice", "Split", "Gat
 def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
     """Operators between DequantizeLinear and QuantizeLinear run on integers, and what converts for them alone vanishes.
 
-    Onnxruntime brings int8 that one node reads to uint8, and leaves operators alone whose types then differ.
+    QDQS8ToU8Transformer brings int8 that one node reads to uint8 before, and QDQSelectorActionTransformer leaves operators
+    alone whose types then differ.
     """
     if not any(step.node.key == _DEQUANTIZES for step in steps):
         return steps
+    steps = list(_split_shared(graph, steps))
     uses = DefUse((step.node for step in steps), graph.outputs)
     integers = {step.node.out.name for step in steps if _is_meant(step.node, uses)}
     stands_for: dict[str, Tensor] = {}
@@ -40,6 +47,26 @@ def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
             is_integer = node.out.name in integers and node.key in _INTEGER_KINDS
             kept.append(replace(step, kind=f"QLinear{node.op_type}") if is_integer else step)
     return [_on_integers(step, stands_for) for step in kept]
+
+
+def _split_shared(graph: Graph, steps: list[FusedNode]) -> Iterator[FusedNode]:
+    """Every reader of what a DequantizeLinear makes has one of its own, as by EnsureUniqueDQForNodeUnit."""
+    uses = DefUse((step.node for step in steps), graph.outputs)
+    readers = {step.node.out.name: len(uses.positions(step.node.out.name)) for step in steps if step.node.key == _DEQUANTIZES}
+    seen = Counter[str]()
+    for step in steps:
+        node, inputs = step.node, list(step.node.inputs)
+        for place, tensor in enumerate(inputs):
+            if tensor is not None and readers.get(tensor.name, 0) > 1:
+                inputs[place] = _copy(tensor, seen[tensor.name])
+                seen[tensor.name] += 1
+        yield step if inputs == list(node.inputs) else replace(step, node=replace(node, inputs=tuple(inputs)))
+        for number in range(1, readers.get(node.out.name, 0) if node.key == _DEQUANTIZES else 0):
+            yield replace(step, node=replace(node, inputs=tuple(inputs), outputs=(_copy(node.out, number),)))
+
+
+def _copy(tensor: Tensor, number: int) -> Tensor:
+    return replace(tensor, name=f"{tensor.name}/{number}") if number else tensor
 
 
 def _on_integers(step: FusedNode, stands_for: Mapping[str, Tensor]) -> FusedNode:

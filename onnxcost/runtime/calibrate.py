@@ -17,7 +17,8 @@ from onnxcost.hardware.calibration.model import Calibration, Machine, Probed, sp
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
 from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import kernel_runs
-from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
+from onnxcost.ort_optimizer.memory_plan import footprint_of
+from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.runtime.api import change_settings
 from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.run_folder import run_folder

@@ -4,8 +4,9 @@
 
 Set-up: ``pip install .`` Without models it takes those of models/ with less than 1 GB of weights and the light ones that the
 onnx package brings along. The errors of the activations: of the least that there must be, as ``onnxcost MODEL`` prints it; with
-the buffers that onnxruntime's planner keeps for later tensors; and so of the graph that onnxruntime makes of the file. The
-process is estimated as ``onnxcost budget`` does it, and told apart is what weights and activations take there beside the least.
+the buffers that onnxruntime's planner keeps for later tensors and for other layouts; and so of the graph that onnxruntime makes
+of the file. The process is estimated as ``onnxcost budget`` does it, and told apart is what weights and activations take there
+beside the least.
 """
 
 from __future__ import annotations
@@ -108,17 +109,17 @@ def row(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Row:
     return Row(
         path.stem,
         report.memory.peak_activation_bytes or 0,
-        planned(report.graph),
-        planned(profile.report.graph),
+        planned(report.graph, blocked=True),
+        planned(profile.report.graph, blocked=False),
         took.arena_activation_bytes or 0,
         took.peak_rss_bytes or 0,
         memory_on_cpu(report),
     )
 
 
-def planned(graph: Graph) -> int:
+def planned(graph: Graph, *, blocked: bool) -> int:
     """The peak of the activations where free buffers are kept for later tensors."""
-    return input_bytes(graph) + largest_live_sum(buffers_of(graph, are_kept=True))
+    return input_bytes(graph) + largest_live_sum(buffers_of(graph, are_kept=True, blocked=blocked))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def test_what_a_model_needs_where(device: object, expected: dict[str, tuple[int,
 
 
 RESIDUAL = """(float[1,4,8,8] x) => (float[1,4,8,8] y) {
-    a = Relu(x) b = Conv<pads = [1, 1, 1, 1]>(a, w, k) c = Conv<pads = [1, 1, 1, 1]>(b, v, l) s = Add(c, a) y = Relu(s)
+    a = Relu(x) b = Conv<pads = [1, 1, 1, 1]>(a, w, k) c = Conv<pads = [1, 1, 1, 1]>(b, v, l)
+    s = Add(c, a) t = Relu(s) y = Neg(t)
 }"""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,14 +44,19 @@ def names_of(operator: str, in_blocks: bool) -> Iterator[str]:
 
 def theirs(source: str | bytes) -> Counter[str]:
     """The operators of the optimised graph, and how many nodes there are of each."""
+    nodes = optimised(source)
+    return Counter(name for node in nodes for name in names_of(node.op_type, node.domain == "com.microsoft.nchwc"))
+
+
+def optimised(source: str | bytes, without: Sequence[str] = ()) -> list[onnx.NodeProto]:
+    """The nodes of the graph that onnxruntime makes of a model, without the passes of these names."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     with TemporaryDirectory() as folder:
         options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
-        onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        nodes = onnx.load(options.optimized_model_filepath, load_external_data=False).graph.node
-    return Counter(name for node in nodes for name in names_of(node.op_type, node.domain == "com.microsoft.nchwc"))
+        onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without))
+        return list(onnx.load(options.optimized_model_filepath, load_external_data=False).graph.node)
 
 
 def ours(graph: Graph) -> Counter[str]:

@@ -43,8 +43,8 @@ KNOWN: dict[str, dict[str, int]] = {
     # Transposes that are moved through other operators, and shapes with them.
     "bert_base_pytorch": {"Gather": -12, **SUMMED},
     "convnext_tiny": {"Transpose": 5},
-    # Each reader of an int8 value that two read has a DequantizeLinear of its own, and sums of floats stay in the plain layout.
-    "resnet18_int8_qdq": {"DequantizeLinear": -8, "Reorder": 8, "Transpose": -8},
+    # Sums of floats stay in the plain layout.
+    "resnet18_int8_qdq": {"Reorder": 8, "Transpose": -8},
     # Blocks are enlarged by whole factors alone.
     "deeplabv3_mobilenet_v3_large": {"Resize": -1, "Resize in blocks": 1},
 }

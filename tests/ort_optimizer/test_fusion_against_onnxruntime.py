@@ -98,8 +98,8 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
         ("t = Conv(x, w) u = Conv(t, w1) v = Add(t, u) y = Clip(v)", {"Clip": -1}),
         ("t = Conv<group = 4>(x, narrow) y = HardSwish(t)", {"HardSigmoid": -1, "Mul": -1}),
         # Only zeros are a part of a convolution, or of a mean.
-        ('t = Pad<mode = "reflect">(x, pads) y = Conv(t, w)', {"Pad": -1}),
-        ("t = Pad(x, pads, scale) y = Conv(t, w)", {"Pad": -1}),
+        ('t = Pad<mode = "reflect">(x, pads) y = Conv(t, w)', {}),
+        ("t = Pad(x, pads, scale) y = Conv(t, w)", {}),
         ("t = Pad(x, pads) y = AveragePool<kernel_shape = [2, 2]>(t)", {"Pad": 1}),
         # Only in blocks is the Relu a part of it.
         ("t = BatchNormalization(x, b, b, b, b) y = Relu(t)", {"Relu": -1}),

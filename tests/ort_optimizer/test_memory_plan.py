@@ -111,6 +111,9 @@ PEAKS = {
         graph([X], [END], node("MatMul", [X, X], [A]), node("Sigmoid", [A], [C]), node("Add", [A, C], [B]),
               node("ReduceSum", [B], [END])), 160,
     ),
+    "of a node that does not fit its operator nothing is fused": (  # x, a, b
+        graph([X], [B], node("MatMul", [X], [A]), node("Add", [A, weight("s", 10)], [B])), 120
+    ),
     "an open shape": (graph([X], [A], node("NonZero", [X], [tensor("a", None)])), None),
 }  # fmt: skip
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from onnxcost.ort_optimizer.kernels import kernel_runs
-from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
+from onnxcost.ort_optimizer.memory_plan import footprint_of
+from onnxcost.ort_optimizer.pipeline import optimize
 from tests.modeltext import graph_of, model
 
 IMAGE = "float[1,32,8,8] x"

@@ -24,7 +24,6 @@ CONSTANTS = f"""float s = {{0.1}}, float sw = {{0.05}}, float sb = {{0.005}}, in
  int32[16] kb = {{{",".join(["3"] * 16)}}}, float low = {{0}}, float high = {{6}}, float[4] twice = {{1, 1, 2, 2}}"""
 STORED = {"w": "k, sw, zw", "v": "k, sw, zw", "b": "kb, sb, zb"}
 KEPT = {"DequantizeLinear": 1, "QuantizeLinear": 1}
-SHARED = {"DequantizeLinear": -1}
 FLOAT_CONV = {"Conv": 1, "DequantizeLinear": 2, "QLinearConv": -1, "QuantizeLinear": 1}
 FLOATS = {"MatMul": 1, "DequantizeLinear": 2}
 THEN_CONV = "e = QDQ(d) f = Conv(e, v) y = QDQ(f)"
@@ -100,13 +99,13 @@ def test_around_convolutions(body: str, expected: Surplus, dtype: str) -> None:
 @pytest.mark.parametrize(
     ("body", "unsigned", "signed"),
     [
-        ("t = Conv(a, w) c = QDQ(t) d = Add(c, a) y = QDQ(d)", {}, SHARED),
-        ("t = Conv(a, w) c = QDQ(t) d = Mul(c, a) y = QDQ(d)", {}, SHARED),
-        ("t = Conv(a, w) c = QDQ(t) d = Concat<axis = 1>(c, c) y = QDQ(d)", {}, SHARED),
-        ("t = Conv(a, w) c = QDQ(t) d = Conv(c, v) e = QDQ(d) f = Add(e, c) y = QDQ(f)", {}, SHARED),
-        (f"t = Conv(a, w) c = QDQ(t) h = HardSigmoid(c) i = QDQ(h) d = Mul(c, i) {THEN_CONV}", {}, SHARED),
+        ("t = Conv(a, w) c = QDQ(t) d = Add(c, a) y = QDQ(d)", {}, {}),
+        ("t = Conv(a, w) c = QDQ(t) d = Mul(c, a) y = QDQ(d)", {}, {}),
+        ("t = Conv(a, w) c = QDQ(t) d = Concat<axis = 1>(c, c) y = QDQ(d)", {}, {}),
+        ("t = Conv(a, w) c = QDQ(t) d = Conv(c, v) e = QDQ(d) f = Add(e, c) y = QDQ(f)", {}, {}),
+        (f"t = Conv(a, w) c = QDQ(t) h = HardSigmoid(c) i = QDQ(h) d = Mul(c, i) {THEN_CONV}", {}, {}),
         # What runs on integers reads these, also where another operator reads floats.
-        ("t = Conv(a, w) c = QDQ(t) d = Sub(c, a) y = QDQ(d)", {"Reorder": 1, "Transpose": -1}, SHARED),
+        ("t = Conv(a, w) c = QDQ(t) d = Sub(c, a) y = QDQ(d)", {}, {}),
     ],
 )
 def test_what_two_read(body: str, unsigned: Surplus, signed: Surplus) -> None:

@@ -16,7 +16,8 @@ from onnxcost.hardware.calibration.model import BESIDE, Calibration, Peaks, Spee
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
 from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
-from onnxcost.ort_optimizer.pipeline import footprint_of, optimize
+from onnxcost.ort_optimizer.memory_plan import footprint_of
+from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
 
 ERROR = 0.2
