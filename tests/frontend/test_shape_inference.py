@@ -132,7 +132,7 @@ REFUSED = {
     "defined twice": ("(float[4] x) => (float y) { y = Relu(x) y = Neg(x) }", "'y' is defined twice"),
     "reshape": ("(float[4] x) => (float y) <int64[1] s = {5}> { y = Reshape(x, s) }", "4 elements do not make"),
     "assumption": (
-        "(float[n,3,h,w] x) => (float y) <int64[2] s = {1, 999}> { y = Reshape(x, s) }",
+        "(float[n,3,h,w] x) => (float y) <int64[2] s = {1, 1000}> { y = Reshape(x, s) }",
         r"Assumed were n = 1, h = 224, w = 224; give what fits with --dim n=N --dim h=N --dim w=N",
     ),
 }
