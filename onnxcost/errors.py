@@ -94,11 +94,25 @@ def _unimportable(error: ImportError) -> str | None:
     package lacks.
     """
     if (error.name or "").partition(".")[0] == "onnxcost":
-        # Python says of a folder that it may not list that the module is not there.
-        missing = f"onnxcost's own module '{error.name}' cannot be read: is its folder readable, and the installation complete?"
-        return missing if isinstance(error, ModuleNotFoundError) else None
+        missing = _missing_module(error)
+        return missing and f"its own module '{missing}' cannot be read: is its folder readable, and the installation complete?"
     inner: BaseException = error
     while cause := inner.__cause__ or inner.__context__:
         inner = cause
     reason = next(iter(str(inner).splitlines()), type(inner).__name__)
     return refusal(inner) if isinstance(inner, OSError | MemoryError) else f"a library cannot be loaded: {reason}"
+
+
+def _missing_module(error: ImportError) -> str | None:
+    """The module of this package that is not found: Python says so of one in a folder that it may not list. None for a name
+    that a module lacks.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return error.name
+    import os
+    import re
+
+    folder, file = os.path.split(error.path or "")
+    found = re.match(r"cannot import name '(\w+)' from", str(error))
+    is_module = found and file == "__init__.py" and os.path.exists(os.path.join(folder, f"{found[1]}.py"))  # noqa: PTH110, PTH118
+    return f"{error.name}.{found[1]}" if found and is_module else None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import onnxcost
+from onnxcost import runtime
 from onnxcost.errors import refusal
 from tests.modeltext import model
 
@@ -134,6 +135,14 @@ def test_a_file_that_is_opened_does_not_get_the_number_of_a_closed_stream(folder
         (ImportError("numpy explains\nits own", name="numpy"), "a library cannot be loaded: numpy explains"),
         (ImportError("cannot import name", name="onnxcost.report"), None),
         (ModuleNotFoundError("No module named 'onnxcost.graph'", name="onnxcost.graph"), "'onnxcost.graph' cannot be read"),
+        (
+            ImportError("cannot import name 'api' from 'onnxcost.runtime' (…)", name="onnxcost.runtime", path=runtime.__file__),
+            "'onnxcost.runtime.api' cannot be read",
+        ),
+        (
+            ImportError("cannot import name 'x' from 'onnxcost.runtime' (…)", name="onnxcost.runtime", path=runtime.__file__),
+            None,
+        ),
         (RuntimeError("can't allocate read lock"), MEMORY),
         (
             AttributeError("module 'numpy.random' has no attribute 'default_rng'"),

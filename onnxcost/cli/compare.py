@@ -31,7 +31,6 @@ from onnxcost.render.progress import progress_on
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
     from onnxcost.comparison.candidates import Broken, Comparison
-    from onnxcost.comparison.differences import Differences
     from onnxcost.comparison.gate import Limit
     from onnxcost.measurement import Settings
     from onnxcost.spec import ModelSpec
@@ -236,6 +235,9 @@ def compare(
     from onnxcost.comparison.differences import Differences
     from onnxcost.comparison.gate import parse_limit
 
+    # Before the models run: what was counted is printed even where these take all memory that there is.
+    from onnxcost.render import comparison as formats
+
     chosen = choose_format(format_, output)
     check_folder(output)
     gate = [
@@ -252,7 +254,13 @@ def compare(
     comparison = build_comparison(results, convention, sort, front, found.timings.by_label, found.agreements)
     explains = len(comparison.candidates) <= MOST_EXPLAINED if explain is None else explain
     differences = [Differences(comparison.baseline, other) for other in comparison.others] if explains else []
-    deliver(_document(comparison, differences), chosen, output)
+    document = Document(
+        table=lambda screen: formats.comparison_lines(comparison, differences, screen),
+        json=lambda: formats.comparison_json(comparison, differences),
+        csv=lambda: formats.comparison_csv(comparison),
+        markdown=lambda: formats.comparison_markdown(comparison, differences),
+    )
+    deliver(document, chosen, output)
     if not quiet:
         say_first(comparison_messages(comparison, gate, found), shows_all=all_warnings)
     return end_comparison(comparison, gate, max_difference, found, first=sources[0].label)
@@ -266,14 +274,3 @@ def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *,
         timings = time_models(results, settings, shown) if times else timings
         agreements = check_agreement(results, settings, shown) if checks else agreements
     return Run(timings, agreements, ended.code)
-
-
-def _document(comparison: Comparison, differences: Sequence[Differences]) -> Document:
-    from onnxcost.render import comparison as formats
-
-    return Document(
-        table=lambda screen: formats.comparison_lines(comparison, differences, screen),
-        json=lambda: formats.comparison_json(comparison, differences),
-        csv=lambda: formats.comparison_csv(comparison),
-        markdown=lambda: formats.comparison_markdown(comparison, differences),
-    )
