@@ -43,7 +43,7 @@ ERRORS: Mapping[str, tuple[int, ...]] = {
     "memory": (errno.ENOMEM,),
     "space": (errno.ENOMEM,),
 }
-"""Of the n-th call the n-th of them, in turns."""
+"""Of the n-th call the n-th of them, modulo their number."""
 
 
 class Fault(NamedTuple):

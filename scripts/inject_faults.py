@@ -100,7 +100,7 @@ CALLS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "stat": ("newfstatat,fstat,statx", ("EACCES", "EIO")),
     "lock": ("flock,fsync,ftruncate,fallocate", ("ENOLCK", "EIO")),
 }
-"""The system calls of each kind, and the errors that they end with in turns."""
+"""The system calls of each kind, and the errors that they end with, one after the other."""
 
 
 class Series(NamedTuple):

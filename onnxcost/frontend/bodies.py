@@ -101,7 +101,7 @@ def stack_elements(output: Value, element: Value, count: int, axis: int) -> None
 
 @dataclass(slots=True)
 class ShapedModel:
-    """The steps in execution order, the values at the model's edges, and what there is to say of them.
+    """The steps in execution order, the values at the model's edges, and the caveats of the walk.
 
     ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of outputs that inference may leave
     open; ``unrolled`` is how many steps unrolling has made so far,

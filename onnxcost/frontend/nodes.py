@@ -1,4 +1,4 @@
-"""One step as the Node that formulas know: schema defaults filled in, old forms normalised, the scope of its module."""
+"""One step as the Node that formulas know: schema defaults filled in, old forms normalized, the scope of its module."""
 
 from __future__ import annotations
 

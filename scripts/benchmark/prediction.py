@@ -52,7 +52,7 @@ class Row(NamedTuple):
     measured: float
     floor: float
     bound: float
-    dearest: str
+    most_expensive: str
 
     @property
     def error(self) -> float:
@@ -129,7 +129,7 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
     for found in machine.steps(report):
         for family, seconds in found.seconds.items():
             families[family] = families.get(family, 0.0) + seconds
-    dearest = " ".join(f"{key} {1e3 * families[key]:.2f}" for key in sorted(families, key=families.__getitem__)[:-6:-1])
+    most_expensive = " ".join(f"{key} {1e3 * families[key]:.2f}" for key in sorted(families, key=families.__getitem__)[:-6:-1])
     total = machine.seconds(report)
     return Row(
         name,
@@ -139,12 +139,12 @@ def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: arg
         sum(lows) / 2,
         max(lows) / min(lows) - 1,
         predicted.bound or 0.0,
-        dearest,
+        most_expensive,
     )
 
 
 def turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
-    """The low quantiles of the model and of itself, by turns."""
+    """The low quantiles of the model and of itself, interleaved."""
     pair = measure_interleaved([spec, spec], settings, reports=[report, report]).results
     return [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError is caught
 
@@ -152,7 +152,7 @@ def turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Setti
 def line(row: Row) -> str:
     return (
         f"{row.model:46} {row.gmacs:8.2f} G {1e3 * row.predicted:9.3f} ms {1e3 * row.measured:9.3f} ms "
-        f"{row.error:+7.1%}  floor {row.floor:5.1%}  bound {row.bound / row.measured:4.0%}  {row.dearest}"
+        f"{row.error:+7.1%}  floor {row.floor:5.1%}  bound {row.bound / row.measured:4.0%}  {row.most_expensive}"
     )
 
 

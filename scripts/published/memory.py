@@ -4,7 +4,7 @@
 
 Set-up: ``pip install .`` The figures, with their sources, are in memory.toml, those of Vela in vela.toml,
 too. The models are built anew, in tests/data/published.tar.xz. Each cell is "theirs / ours = ratio". Ours are those of
-``onnxcost budget``: the float model in the type that the device runs, its weights, its activations at their peak, and the code
+``onnxcost budget``: the float model in the type that the device runs, its weights, its peak activations, and the code
 and the memory of a runtime, whose size was fitted to the figures in the first table.
 """
 

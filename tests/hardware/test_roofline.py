@@ -20,7 +20,7 @@ PLAIN = Efficiency(Range(0.5, 1.0), Range(0.1, 0.2), Range(0.25, 0.5), Range(1e-
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shares that are easy to reckon with."""
+    """Shares that are easy to calculate with."""
     monkeypatch.setattr(roofline, "efficiency", lambda device, part: PLAIN)
 
 
