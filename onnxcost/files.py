@@ -109,9 +109,14 @@ def create_file(path: Path) -> BinaryIO:
 def models_in(folder: str) -> list[str]:
     """The paths of all *.onnx in a folder and its subfolders, sorted, broken links among them.
 
-    Raises InputError where there are none.
+    Raises InputError where there are none, and for a folder that cannot be read.
     """
-    found = sorted(str(path) for path in Path(folder).rglob("*.onnx") if path.is_file() or not path.exists())
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"cannot read the folder '{error.filename}': {error.strerror or error}") from None
+
+    paths = (Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names)
+    found = sorted(str(path) for path in paths if path.suffix == ".onnx" and (path.is_file() or not path.exists()))
     if not found:
         raise InputError(f"there is no .onnx file in the folder '{folder}'")
     return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from onnxcost.errors import InputError
-from onnxcost.files import replace_file
+from onnxcost.files import models_in, replace_file
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the bits are those of POSIX")
@@ -35,3 +36,18 @@ def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
     link.symlink_to(target)
     replace_file(link, b"new")
     assert (target.read_text(), target.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o600, True)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "model.onnx").touch()
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if "locked" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"cannot read the folder '.*locked': Permission denied"):
+        models_in(str(tmp_path))

@@ -313,9 +313,14 @@ class ModelRoles:
         size, what = self._image
         return DimRole(kind, (size, *role.sizes), what)
 
-    @property
+    @cached_property
     def _outputs(self) -> Sequence[ValueInfoProto]:
-        return self.model.graph.output if self.model is not None else ()
+        """The model's outputs, without those that are copies of another one."""
+        outputs = self.model.graph.output if self.model is not None else ()
+        names = {output.name for output in outputs}
+        identities = [node for node in self._nodes if node.op_type in IDENTITIES and node.input and node.input[0] in names]
+        copies = {name for node in identities for name in node.output}
+        return [output for output in outputs if output.name not in copies]
 
     @cached_property
     def _reads_lines(self) -> bool:

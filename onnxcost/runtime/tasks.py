@@ -123,7 +123,8 @@ def run_calibration(request: Request, channel: Channel) -> None:
     """Answers with ProbeTimings of the models ``*.onnx`` in the folder ``request.model``, by name."""
     import numpy as np
 
-    paths = sorted(Path(request.model).glob("*.onnx"))
+    # Unlike glob, iterdir raises where the folder cannot be read.
+    paths = sorted(path for path in Path(request.model).iterdir() if path.suffix == ".onnx")
     times: list[list[float]] = [[] for _ in paths]
     for round_ in range(ROUNDS):
         for index, path in enumerate(paths):

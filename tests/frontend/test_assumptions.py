@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from onnx import helper
 
+from onnxcost import estimate
 from onnxcost.errors import InputError
 from onnxcost.frontend.assumptions import OpenDims
+from tests.modeltext import model
 
 FLOAT, INT64 = 1, 7
 
@@ -152,3 +154,11 @@ REFUSED = {
 def test_what_does_not_fit_is_refused(shapes: dict, dims: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
         OpenDims(inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, ["n", "m"])), shapes, dims)
+
+
+def test_an_output_that_is_a_copy_changes_no_assumption() -> None:
+    """How many outputs there are says what an image is for: a mask, boxes."""
+    node = "y = ConvTranspose<strides = [2, 2]>(x, w)"
+    alone = model(f"(float[1,3,h,v] x) => (float[1,4,p,q] y) {{ {node} }}", w=(3, 4, 3, 3))
+    copied = model(f"(float[1,3,h,v] x) => (float[1,4,p,q] y, float z) {{ {node} z = Identity(y) }}", w=(3, 4, 3, 3))
+    assert estimate(copied).graph.inputs[0].dims == estimate(alone).graph.inputs[0].dims == (1, 3, 512, 512)
