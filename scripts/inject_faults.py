@@ -316,8 +316,10 @@ def _wait_traced(pid: int, kind: str, number: int, log: Path) -> _End:
 
 
 def _end_group(pid: int) -> bool:
-    """Ends what is left of the run's processes; whether there were any, a moment later."""
-    for _ in range(40):
+    """Ends what is left of the run's processes; whether there were any, ten seconds later: one whose start failed halfway ends
+    when it has imported what it needs and finds nobody to work for.
+    """
+    for _ in range(200):
         try:
             os.killpg(pid, 0)
         except (ProcessLookupError, PermissionError):
@@ -345,13 +347,18 @@ CLEANING = re.compile(r"rmtree|_cleanup|cleanup \(|unlink|rmdir|AT_REMOVEDIR|O_D
 CANNOT_REMOVE = ("remove", "list", "stat")
 SAID_INSTEAD = re.compile(r"not PosixPath|incompatible function arguments|PicklingError \(Can't pickle <class")
 """What functions written in C say in place of the MemoryError that they met: no caller can tell that from a bug."""
-MEASURED = re.compile(rb'("seconds": )[0-9.e-]+')
-"""What differs from run to run in a document of what was only counted."""
+LOGGED_BY_HASHLIB = re.compile(
+    r"(ERROR:root:code for hash \w+ was not found\.\n)?Traceback (?s:(?!Traceback).)*?unsupported hash type \w+\n"
+)
+"""What Python's hashlib prints when it cannot load one of its modules, and goes on without it."""
+MEASURED = re.compile(rb'("seconds": )[0-9.e-]+|"file": null|"file": \{[^}]*\}')
+"""What differs from run to run in a document of what was only counted, and what is null where it cannot be asked for."""
 ON_STDERR = re.compile(r"write to 2\b|write to <stderr>|write\(2,|writev\(2,")
 
 
 def judge(command: Command, kind: str, end: Ended, usual: Ended) -> Iterator[str]:
     """What is wrong with an end."""
+    end = end._replace(err=LOGGED_BY_HASHLIB.sub("", end.err))
     lines = end.err.splitlines()
     if kind == "memory" and (end.code < 0 or "SystemError" in end.err or SAID_INSTEAD.search(end.err)):
         return  # Python itself, or a library, goes on without what it did not get
