@@ -29,6 +29,8 @@ MOST_TRIES, MOST_SECONDS = 120, 3
 MOST_DIMS = 16
 """Dims that are changed because of one contradiction: those nearest to its node."""
 
+_LARGEST = 2**31
+"""Above all sizes that are tried."""
 _LONGEST = 30
 """Characters of a node's name that a reason has."""
 
@@ -107,6 +109,8 @@ class _Search:
         sizes = {name: choice.value for name, choice in chosen.items() if choice.source == "assumed"}
         dims = self._taking_part(contradiction, sizes)
         for extra, changes in _moves(dims, sizes, contradiction):
+            if not all(0 <= size < _LARGEST for size in changes.values()):
+                continue
             moved = {**tried.moved, **{group: (size, reason) for group, size in changes.items()}}
             cost, position = tried.cost + extra, contradiction.position
             new = _Try(moved, cost, tuple(changes), position, known)
@@ -182,7 +186,7 @@ def _moves(
 
 def _near(size: float, kind: str) -> list[tuple[float, int]]:
     """Whole sizes near one that was worked out, with how rough they are: for the sides of images, round ones first."""
-    if not 0.5 <= size < 2**31:
+    if not 0.5 <= size < _LARGEST:
         return []
     exact = abs(size - round(size)) < 1e-9
     found = {round(size): 0.0 if exact else 0.4}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
+from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import leaves_folder
 from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.nodes import NAME_SCOPES
@@ -139,8 +140,7 @@ _NOBODYS_WORD = re.compile(r"\d+|_empty_nn_module_stack\w*")
 """Words in the path of a module that are kept: its number in a list, and that there is none."""
 
 _DIM = re.compile(r"[^\W\d]\w*")
-_ODD = re.compile(r"[^\w\s.,()+*/?-]")
-"""What is neither in a dim's name nor in an expression of several."""
+_NO_WORD = re.compile(r"^(?=\d)|\W")
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
 _DIM_ROLES = re.compile(DIM_WORDS)
 """What is kept of the name of a dim: see ``roles``."""
@@ -224,7 +224,8 @@ def anonymize_model(model: ModelProto) -> ModelProto:
         **dict.fromkeys(("NodeProto.input", "NodeProto.output", "ValueInfoProto.name", "TensorProto.name"), values.__getitem__),
         **dict.fromkeys(("FunctionProto.input", "FunctionProto.output", "TensorAnnotation.tensor_name"), values.__getitem__),
         "TensorAnnotation.quant_parameter_tensor_names": values.__getitem__,
-        "Dimension.dim_param": lambda name: dims(_ODD.sub(lambda char: f"_{ord(char[0])}_", name)),
+        # What is neither an expression of names nor without any is one name, whatever its characters.
+        "Dimension.dim_param": lambda name: dims(name if operands(name) or not _DIM.search(name) else _NO_WORD.sub("_", name)),
         "TensorProto.string_data": _Names(lambda name: "text").__getitem__,
         "metadata_props": words,
     }

@@ -261,3 +261,9 @@ def test_the_shape_of_what_the_graph_knows_cannot() -> None:
     made = model("(float[1,3] x) => (float y) { a = Relu(x) y = Relu(a) }")
     with pytest.raises(InputError, match="the model has no input 'a': it has 'x'"):
         estimate(made, shapes={"a": (1, 3)})
+
+
+def test_no_size_is_tried_that_no_tensor_can_have() -> None:
+    made = model(f"(float[1,1,height,8,{2**63 - 1}] x) => (float y) {{ y = Conv(x, w) }}", w=(1, 1, 3, 3))
+    with pytest.raises(ModelError, match="cannot be"):
+        estimate(made)

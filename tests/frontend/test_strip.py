@@ -341,3 +341,27 @@ def test_every_kind_of_source_gives_the_same_skeleton(tmp_path: Path) -> None:
 
 def test_it_is_part_of_the_library() -> None:
     assert onnxcost.strip is strip
+
+
+ODD_DIMS = [
+    "=1+1",
+    "a=b",
+    "1+1",
+    "?",
+    "-1",
+    "x" * 250 + "+1",
+    "rows + cols",
+    "(h + 1)//2",
+    "seq-len",
+    "batch size",
+    "2x",
+    "наборы",
+]
+
+
+@pytest.mark.parametrize("name", ODD_DIMS, ids=[name[:20] for name in ODD_DIMS])
+def test_the_name_of_a_dim_stays_an_expression_or_none(name: str, tmp_path: Path) -> None:
+    source = model("(float[1,1,height,width] x) => (float y) { y = Relu(x) }")
+    source.graph.input[0].type.tensor_type.shape.dim[3].dim_param = name
+    strip(source, tmp_path / "skeleton.onnx", anonymize=True)
+    assert numbers(report(tmp_path / "skeleton.onnx")) == numbers(report(source))
