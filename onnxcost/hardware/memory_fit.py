@@ -13,8 +13,7 @@ from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.graph import Graph, Tensor
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
-from onnxcost.ort_optimizer.fused_node import FusedNode
-from onnxcost.ort_optimizer.fusion import fold_constants
+from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants
 from onnxcost.ort_optimizer.memory_plan import IN_PLACE, buffers_of, input_bytes, largest_live_sum, peak_activation_bytes
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport

@@ -14,7 +14,7 @@ from onnxcost.analysis.batch import batch_of
 from onnxcost.graph import BITS
 from onnxcost.hardware.device import Device, Peak
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
-from onnxcost.hardware.retype import retype_report
+from onnxcost.hardware.variants import retype_report
 from onnxcost.hardware.workload import Demand, Same, WorkloadStep, demand_of
 from onnxcost.report import CostReport
 

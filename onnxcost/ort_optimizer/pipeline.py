@@ -1,4 +1,4 @@
-"""What onnxruntime really executes of a graph: the nodes that are left once it has folded, fused and laid out in blocks."""
+"""The graph that onnxruntime executes: the nodes that are left after folding, fusion and layout."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.ort_optimizer.fused_node import FusedNode
-from onnxcost.ort_optimizer.fusion import fold_constants, fuse_patterns, fuse_steps
+from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants, fuse_patterns, fuse_steps
 from onnxcost.ort_optimizer.layout import BLOCKED, CHANNELS_LAST, insert_reorders
 from onnxcost.ort_optimizer.qdq import lower_qdq
 from onnxcost.ort_optimizer.reuse_distance import add_reuse_distances
 
 
 def optimize(graph: Graph, *, blocked: bool) -> tuple[FusedNode, ...]:
-    """The nodes that run, in order; with ``blocked`` as a runtime that has the blocked layout."""
+    """The nodes that run, in order; with ``blocked`` in a runtime that has the blocked layout."""
     graph, steps = _fuse(graph)
     return tuple(add_reuse_distances(_lay_out(graph, steps, blocked=blocked)))
 
 
 def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
-    """The graph with a node for each kernel that runs; with ``blocked`` also for those that bring tensors into another layout
-    and back.
-    """
+    """The graph with a node for each kernel that runs; with ``blocked`` also for the reorders to other layouts and back."""
     graph, steps = _fuse(graph)
     nodes = _with_reorders(_lay_out(graph, steps, blocked=True)) if blocked else (step.as_node() for step in steps)
     return replace(graph, nodes=tuple(nodes))
@@ -39,7 +36,7 @@ def _lay_out(graph: Graph, steps: list[FusedNode], *, blocked: bool) -> list[Fus
 
 
 def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[Node]:
-    """A node for each step, and before it one for each tensor that it has reordered: in the same layout the copy is read."""
+    """A node for each step, and one before it for each tensor that is reordered; later steps in that layout read the copy."""
     inside: set[str] = set()
     copies: dict[str, Tensor] = {}
     for step in steps:

@@ -1,5 +1,5 @@
-"""How much a run has touched since each value was last in a cache: what comes back from far costs more than in a kernel's own
-loop.
+"""Reuse distance: how many other bytes a run has touched since it last used a value. Values that have left the caches cost
+more to read than in a probe of the kernel.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from dataclasses import replace
 
 from onnxcost.graph import Tensor
 from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse, constants_of
+from onnxcost.ort_optimizer.fusion import FusedNode, Reuse, constants_of
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
 
 
 def add_reuse_distances(steps: Sequence[FusedNode]) -> Iterator[FusedNode]:
-    """The steps with the bytes that each reads or writes, and the bytes that were touched between."""
+    """The steps with the bytes that each reads or writes, and the reuse distance of each."""
     memory = _Memory(steps)
     for index, step in enumerate(steps):
-        yield replace(step, recalls=tuple(memory.run(index, step)))
+        yield replace(step, reuses=tuple(memory.run(index, step)))
 
 
 class _Memory:
-    """What was touched when, as a count of the bytes touched until then; a free buffer goes to the next value that fits it."""
+    """When each value was last used, in bytes touched until then; a free buffer goes to the next value that fits."""
 
     def __init__(self, steps: Sequence[FusedNode]) -> None:
         self.root: dict[str, str] = {}
@@ -30,7 +30,7 @@ class _Memory:
             if step.node.op_type in VIEWS and step.data:
                 self.root[step.node.out.name] = self._root(step.data[0].name)
         self.made = {t.name for step in steps for t in step.node.outputs if t is not None}
-        """The others are the caller's, and nothing is written over them."""
+        """Other values belong to the caller, and are not overwritten."""
         self.last_reader = {self._root(t.name): index for index, step in enumerate(steps) for t in step.data}
         self.now = 0
         self.touched: dict[str, int] = {}
@@ -56,11 +56,11 @@ class _Memory:
         self.free += [(tensor.nbytes, self.now) for tensor in dying.values() if tensor is not in_place]
 
     def _since(self, when: int | None) -> float:
-        """The bytes that were touched since; what was not touched in this run was so in the one before, if at all."""
+        """The bytes touched since; infinite for what this run has not touched yet."""
         return float("inf") if when is None else float(self.now - when)
 
     def _take(self, size: int) -> int | None:
-        """When the buffer was touched that a value of the size gets: the latest that is large enough."""
+        """When the buffer that a value of this size gets was last touched: the latest that is large enough."""
         for place in range(len(self.free) - 1, -1, -1):
             if self.free[place][0] >= size:
                 whole, when = self.free.pop(place)
@@ -71,7 +71,7 @@ class _Memory:
 
 
 def _overwritten_input(step: FusedNode, dying: Iterable[Tensor], written: Sequence[Tensor]) -> Tensor | None:
-    """What a kernel writes its result over."""
+    """The input that a kernel writes its result over, if any."""
     if not all(tensor.is_shaped for tensor in (*step.node.inputs, *step.node.outputs) if tensor is not None):
         return None
     if family_of(step) not in ELEMENTWISE:
