@@ -71,7 +71,10 @@ class OpenDims:
         self.inputs, self.by_name = inputs, {value.name: value for value in inputs}
         _refuse_unknown(shapes, self.by_name, "input")
         for value in inputs:
-            _clear_open(value.type)
+            for dim in value.type.tensor_type.shape.dim:
+                # Exporters write open dims as -1, or under a name that names nothing.
+                if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
+                    dim.Clear()
         self._given = _bind_given(self.by_name, shapes, dims)
         self._extra = _give_ranks(inputs, shapes)
         self.roles = ModelRoles(model, inputs, path)
@@ -294,13 +297,6 @@ def _family(name: str) -> str:
 def _part(symbol: str, name: str) -> str:
     text = symbol.lower() if re.search("encoder|decoder", symbol.lower()) else name.lower()
     return "decoder" if text.startswith("decoder") else "encoder" if "encoder" in text else ""
-
-
-def _clear_open(type_: TypeProto) -> None:
-    """Opens the dims that an exporter wrote as -1 and takes away names that name nothing."""
-    for dim in type_.tensor_type.shape.dim:
-        if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
-            dim.Clear()
 
 
 def _give_ranks(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]) -> tuple[BoundDim, ...]:

@@ -27,7 +27,8 @@ class Contradiction(ModelError):
     def __init__(self, message: str, step: Step | None = None, pairs: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(message)
         self.step, self.pairs = step, pairs
-        self.factors = _factors(step) if step is not None else ()
+        wanted = _target(step) if step is not None and step.node.op_type == "Reshape" else ()
+        self.factors = tuple(size for size in wanted if 1 < size < 2**16)[:_MOST_PAIRS]
         self.node: NodeProto | None = None
         self.position = 0
 
@@ -121,7 +122,8 @@ _RANKS: Mapping[str, int] = dict.fromkeys(RECURRENT | {"com.microsoft.Attention"
 def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
     """What an assumed dim can be wrong in although inference says nothing of it."""
     key = f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type
-    if _number(step, "layout", 0) == 0 and (key not in _RANKS or _rank(step) == _RANKS[key]):
+    dims = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
+    if _number(step, "layout", 0) == 0 and (key not in _RANKS or (dims is not None and len(dims) == _RANKS[key])):
         for index, axis, other, other_axis in _EQUAL.get(key, ()):
             _compare(step, index, axis, _size(step, other, other_axis))
     if key == "com.microsoft.MatMulNBits" and "K" in step.attributes:
@@ -153,11 +155,6 @@ def _check_cache(step: Step, position: int) -> None:
 
 def _number(step: Step, name: str, default: int) -> int:
     return step.attributes[name].i if name in step.attributes else default
-
-
-def _rank(step: Step) -> int | None:
-    value = step.inputs[0] if step.inputs else None
-    return len(value.dims) if value is not None and value.dims is not None else None
 
 
 def _size(step: Step, index: int, axis: int) -> int | None:
@@ -252,10 +249,6 @@ def _target(step: Step) -> list[int]:
     target = step.inputs[1] if len(step.inputs) > 1 else None
     array = array_of(target.tensor) if target is not None and target.tensor is not None else None
     return [int(size) for size in array.ravel()] if array is not None else []
-
-
-def _factors(step: Step) -> tuple[int, ...]:
-    return tuple(size for size in _target(step) if 1 < size < 2**16)[:_MOST_PAIRS] if step.node.op_type == "Reshape" else ()
 
 
 def _elements(step: Step, got: int) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from re import findall
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,11 @@ def read_hints(model: ModelProto, path: str) -> Hints:
         if str(entry.key).lower() in SIDE_KEYS and len(entry.value) < 100:
             numbers = [int(digits) for digits in findall(r"[0-9]{1,7}", entry.value)]
             _note_sides(found, numbers, f"{entry.key} in the model's metadata")
-    for document in _documents(path) if path else ():
-        _read_document(found, document)
+    folder = Path(path).absolute().parent
+    folders = (folder, *([folder.parent] if folder.name == "onnx" else [])) if path else ()
+    for file in (place / name for place in folders for name in _DOCUMENTS):
+        if file.is_file():
+            _read_document(found, file)
     return found
 
 
@@ -51,13 +54,6 @@ def _note_sides(found: Hints, numbers: list[int], where: str) -> None:
     if sides:
         found.setdefault("height", (sides[0], where))
         found.setdefault("width", (sides[-1], where))
-
-
-def _documents(path: str) -> Iterator[Path]:
-    """Those in the model's folder, and above a folder that is called ``onnx``."""
-    folder = Path(path).absolute().parent
-    for place in (folder, *([folder.parent] if folder.name == "onnx" else [])):
-        yield from (file for name in _DOCUMENTS if (file := place / name).is_file())
 
 
 def _read_document(found: Hints, file: Path) -> None:

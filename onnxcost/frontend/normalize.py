@@ -72,7 +72,10 @@ def _check_size(model: ModelProto) -> None:
     sizes: dict[_Key, _Size] = {}
     for key in order:
         function = functions[key]
-        replaced = name * _parameters_read(function) + attribute * _attributes_read(function)
+        nodes, parameters = list(nodes_in(function.node)), {*function.input, *function.output}
+        names = sum(each in parameters for node in nodes for each in (*node.input, *node.output))
+        references = sum(bool(item.ref_attr_name) for node in nodes for item in node.attribute)
+        replaced = name * names + attribute * references
         sizes[key] = _size(function.node, function.ByteSize() + replaced, sizes)
         if sizes[key].depth > MOST_CALLS:
             raise ModelError(
@@ -95,15 +98,6 @@ def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto
                 attribute = max(attribute, *(item.ByteSize() for item in node.attribute), 0)
     defaults = [item.ByteSize() for function in functions.values() for item in function.attribute_proto]
     return name, max(attribute, *defaults, 0)
-
-
-def _parameters_read(function: FunctionProto) -> int:
-    parameters = {*function.input, *function.output}
-    return sum(1 for node in nodes_in(function.node) for name in (*node.input, *node.output) if name in parameters)
-
-
-def _attributes_read(function: FunctionProto) -> int:
-    return sum(1 for node in nodes_in(function.node) for item in node.attribute if item.ref_attr_name)
 
 
 def _size(nodes: Iterable[NodeProto], own_bytes: int, sizes: Mapping[_Key, _Size]) -> _Size:
@@ -143,7 +137,9 @@ def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
     """
     for opset in model.opset_import:
         opset.domain = "" if opset.domain == _STANDARD else opset.domain
-    _check_ir_version(model.ir_version)
+    # A version newer than onnx knows is tried: it may use nothing new. One that onnx cannot even store is damage.
+    if not 0 <= model.ir_version < 2**31:
+        raise ModelError(f"the model claims version {model.ir_version} of the ONNX format, which does not exist")
     model = inline_functions(model)
     _rename_standard_domain(model.graph)
     opsets = {opset.domain: opset.version for opset in model.opset_import}
@@ -151,12 +147,6 @@ def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
         opsets = {"": 1}
     _check_opset(opsets)
     return model, opsets
-
-
-def _check_ir_version(version: int) -> None:
-    """A newer one than onnx knows is tried: it may hold nothing new. One that onnx cannot even store is damage."""
-    if not 0 <= version < 2**31:
-        raise ModelError(f"the model says that it is in version {version} of the ONNX format, which there is not")
 
 
 def _rename_standard_domain(graph: GraphProto) -> None:
@@ -177,7 +167,7 @@ def _check_opset(opsets: Mapping[str, int]) -> None:
         raise ModelError(f"the model asks for opset {version} of ai.onnx: the installed onnx knows 1 to {newest}; upgrade onnx")
     for domain, version in opsets.items():
         if not 0 <= version < 2**31:
-            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which there is not")
+            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which does not exist")
     if not opsets:
         raise ModelError("the model imports no opset: its operators have no meaning without one")
 

@@ -114,18 +114,14 @@ def read_skeleton(source: ModelSource | None) -> Skeleton:
     """
     with open_source(source) as data:
         model = _read(data, _EXTERNAL)
-        return Skeleton(model, data.path, _original_bytes(model) or data.size or 0)
+        original = next((entry.value for entry in model.metadata_props if entry.key == FILE_BYTES), "")
+        return Skeleton(model, data.path, (int(original) if is_whole(original) else 0) or data.size or 0)
 
 
 def read_locations(source: ModelSource) -> ModelProto:
     """As ``read_skeleton``, but what is external here is so in the file too, and lies where it says there."""
     with open_source(source) as data:
         return _read(data, b"")
-
-
-def _original_bytes(model: ModelProto) -> int | None:
-    sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
-    return int(sizes[0]) if sizes and is_whole(sizes[0]) else None
 
 
 def _read(source: ByteSource, mark: bytes) -> ModelProto:

@@ -10,7 +10,7 @@ from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.values import MANY, Step, Value, array_of, tensor_type
 
 if TYPE_CHECKING:
-    from onnx import TypeProto
+    pass
 
 
 Opsets = Mapping[str, int]
@@ -43,14 +43,6 @@ def _set_type(output: Value | None, source: Value) -> None:
 def _index(step: Step, position: int, opsets: Opsets) -> int | None:
     """A position that an input gives; None where there is no such input or its value is not known."""
     return number_in(step.inputs[position], opsets) if position < len(step.inputs) else None
-
-
-def _construct(step: Step, opsets: Opsets) -> None:
-    _set_elements(step, tuple(value for value in step.inputs if value is not None))
-
-
-def _empty(step: Step, opsets: Opsets) -> None:
-    _set_elements(step, ())
 
 
 def _insert(step: Step, opsets: Opsets) -> None:
@@ -166,7 +158,7 @@ def _concat(step: Step, opsets: Opsets) -> None:
 
 
 def _pass_on(step: Step, opsets: Opsets) -> None:
-    """Identity and Optional hand on what they get."""
+    """Identity passes its input on."""
     source = _first(step)
     if source.elements is not None:
         _set_elements(step, source.elements)
@@ -190,11 +182,7 @@ def _element(step: Step, opsets: Opsets) -> None:
         _set_type(output, content)
         _set_elements(step, content.elements)
     elif source.type is not None and source.type.HasField("optional_type"):
-        output.learn(_inside(source.type))
-
-
-def _inside(type_: TypeProto) -> TypeProto:
-    return type_.optional_type.elem_type
+        output.learn(source.type.optional_type.elem_type)
 
 
 def _has_element(step: Step, opsets: Opsets) -> None:
@@ -206,8 +194,8 @@ def _has_element(step: Step, opsets: Opsets) -> None:
 
 
 SEQUENCES: Mapping[str, SequenceRule] = {
-    "SequenceConstruct": _construct,
-    "SequenceEmpty": _empty,
+    "SequenceConstruct": lambda step, opsets: _set_elements(step, tuple(filter(None, step.inputs))),
+    "SequenceEmpty": lambda step, opsets: _set_elements(step, ()),
     "SequenceInsert": _insert,
     "SequenceErase": _erase,
     "SequenceAt": _at,

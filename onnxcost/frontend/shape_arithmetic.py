@@ -179,10 +179,6 @@ def _of_floats(function: Callable[[Array], Array], call: Call) -> Array:
     return function(call.input(0))
 
 
-def _relu(array: Array) -> Array:
-    return np.maximum(array, array.dtype.type(0))
-
-
 def _clip(call: Call) -> Array:
     """The bounds are attributes before opset 11."""
     array = call.input(0)
@@ -412,7 +408,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "Neg": np.negative,
     "Not": np.logical_not,
     "Or": np.logical_or,
-    "Relu": _relu,
+    "Relu": lambda array: np.maximum(array, array.dtype.type(0)),
     "Sign": np.sign,
     "Sub": np.subtract,
     "Xor": np.logical_xor,

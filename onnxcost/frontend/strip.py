@@ -45,7 +45,9 @@ def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool =
     """
     skeleton = read_skeleton(model)
     small, files = skeleton.model, _files(skeleton.model, skeleton.path)
-    _refuse_own_files(path, files)
+    target = Path(path)
+    if target.exists() and any(target.samefile(file) for file in files):
+        raise InputError(f"'{target}' is the model itself: writing the skeleton there would destroy the weights")
     _forget_data(small)
     _forget_notes(small)
     if all(entry.key != FILE_BYTES for entry in small.metadata_props):
@@ -55,7 +57,7 @@ def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool =
         small = read_skeleton(anonymize_model(small)).model
     content = small.SerializeToString(deterministic=True)
     before = sum(file.stat().st_size for file in files) or skeleton.file_bytes
-    replace_file(Path(path), content)
+    replace_file(target, content)
     return Stripped(before, len(content))
 
 
@@ -65,12 +67,6 @@ def _files(model: ModelProto, path: str) -> list[Path]:
     own = Path(str(path))
     beside = (own.parent / name for name in locations if not leaves_folder(name))
     return [file for file in (own, *beside) if path and file.is_file()]
-
-
-def _refuse_own_files(path: str | os.PathLike[str], files: list[Path]) -> None:
-    target = Path(path)
-    if target.exists() and any(target.samefile(file) for file in files):
-        raise InputError(f"'{target}' is the model itself: a skeleton in its place would be all that is left of it")
 
 
 def _forget_data(model: ModelProto) -> None:

@@ -17,7 +17,7 @@ from onnxcost.frontend.external import data_file
 from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normalize import normalize
 from onnxcost.frontend.reader import stored_tensors
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import Step, tensor_type
 from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of
 
@@ -112,8 +112,9 @@ def first_output(node: NodeProto) -> str:
 
 
 def learn_from_run(step: Step) -> None:
-    """The outputs take on the shapes that they had in the run. Of what is no tensor a run tells nothing."""
-    tensors = [output for output in step.outputs if output is not None and _may_be_tensor(output)]
+    """Gives the outputs the shapes that they had in the run, which says nothing about other values than tensors."""
+    outputs = [output for output in step.outputs if output is not None]
+    tensors = [output for output in outputs if output.type is None or output.type.HasField("tensor_type")]
     if step.execution is None or len(tensors) != len(step.execution.outputs):
         return
     for output, (dtype, shape) in zip(tensors, step.execution.outputs, strict=True):
@@ -124,29 +125,21 @@ def learn_from_run(step: Step) -> None:
         output.is_bound = False
 
 
-def _may_be_tensor(value: Value) -> bool:
-    return value.type is None or value.type.HasField("tensor_type")
-
-
 def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorProto]) -> None:
     """The inputs take on the elements that are known of the run. Raises InputError for a run with inputs of other shapes and
     for trip counts that are given beside it.
     """
     if found.trips:
         raise InputError("a run that is traced says itself how often its Loops run: give no trip counts (--trips)")
-    found.caveats.append(_trace_caveat(trace))
+    synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
+    which = ", ".join(synthetic[:3]) + (" and others" if len(synthetic) > 3 else "")
+    how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if synthetic else "the values that were given"
+    found.caveats.append(Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}"))
     fed = {used.name: used.shape for used in trace.inputs}
     for value in found.inputs:
         value.tensor = values.get(value.name, value.tensor)
         if value.is_shaped and value.dims is not None and fed.get(value.name, value.dims) != value.dims:
             raise InputError(f"input '{value.name}' is {list(value.dims)}, and was {list(fed[value.name])} in the run traced")
-
-
-def _trace_caveat(trace: Trace) -> Caveat:
-    made_up = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
-    which = ", ".join(made_up[:3]) + (" and others" if len(made_up) > 3 else "")
-    how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if made_up else "the values that were given"
-    return Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}")
 
 
 def make_traceable(source: str | os.PathLike[str] | BinaryIO) -> bytes:
@@ -177,7 +170,10 @@ def _rename(graph: GraphProto, place: NodePath) -> None:
             if attribute.HasField("g"):
                 body = (*here, attribute.name)
                 _rename(attribute.g, body)
-                _mark(attribute.g, body)
+                # A node that runs once in each pass: the body's own may all be constants, which no runtime executes.
+                mark = name_of((*body, ""))
+                attribute.g.initializer.add(name=f"{mark}of", data_type=FLOAT, float_data=[0])
+                attribute.g.node.add(op_type="Identity", name=mark, input=[f"{mark}of"], output=[mark])
         node.name = name_of(here)
         if not node.domain and _may_run_as_body(node.op_type):
             _follow(graph, node, place)
@@ -193,13 +189,6 @@ def _may_run_as_body(op_type: str) -> bool:
         return False
     schema = defs.get_schema(op_type)
     return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
-
-
-def _mark(body: GraphProto, place: NodePath) -> None:
-    """A node that runs once in each pass through the body: the body's own may all be constants, which no runtime executes."""
-    name = name_of((*place, ""))
-    body.initializer.add(name=f"{name}of", data_type=FLOAT, float_data=[0])
-    body.node.add(op_type="Identity", name=name, input=[f"{name}of"], output=[name])
 
 
 def _follow(graph: GraphProto, node: NodeProto, place: NodePath) -> None:

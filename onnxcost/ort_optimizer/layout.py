@@ -25,7 +25,7 @@ class Layout(NamedTuple):
 
 
 def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) -> list[FusedNode]:
-    """The steps, each with the tensors that are converted to the layout or from it before it runs; each tensor once each way."""
+    """The steps, each with the tensors that are converted to the layout or from it for it; each tensor once each way."""
     uses = DefUse((step.node for step in steps), graph.outputs)
     inside: set[str] = set()
     copied: set[str] = set()

@@ -170,17 +170,13 @@ def _owners(graph: Graph) -> dict[str, str]:
                 owner.setdefault(tensor.name, tensor.name)
         for index, tensor in enumerate(node.outputs):
             if tensor is not None:
-                is_copied = tensor.name in returned and node.key not in CONTROL_FLOW
-                source = None if is_copied else _viewed_input(node, index)
+                source = None
+                if node.key in CONTROL_FLOW and not node.branches:
+                    source = node.input(index)  # what its body made, at the same position
+                elif node.key in VIEWS and index == 0 and tensor.name not in returned:
+                    source = node.x
                 owner[tensor.name] = tensor.name if source is None else owner.get(source.name, tensor.name)
     return owner
-
-
-def _viewed_input(node: Node, index: int) -> Tensor | None:
-    """The input in whose buffer an output lies; control flow passes on what its body made, at the same position."""
-    if node.key in CONTROL_FLOW and not node.branches:
-        return node.input(index)
-    return node.input(0) if node.key in VIEWS and index == 0 else None
 
 
 def _last_uses(graph: Graph, owner: Mapping[str, str]) -> dict[str, int]:

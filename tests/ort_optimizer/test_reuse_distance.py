@@ -11,7 +11,7 @@ import pytest
 
 from onnxcost.graph import Node, Tensor
 from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
-from onnxcost.ort_optimizer.reuse_distance import add_reuse_distances
+from onnxcost.ort_optimizer.pipeline import add_reuse_distances
 from tests.graphs import node, tensor
 
 FIRST = Reuse(400, inf)
