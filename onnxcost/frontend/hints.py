@@ -1,4 +1,4 @@
-"""What a model's metadata and the documents beside its file say of the sizes of its inputs."""
+"""The sizes of inputs that a model's metadata and the documents beside its file state."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _KEYS: Mapping[str, str] = {
 
 
 def read_hints(model: ModelProto, path: str) -> Hints:
-    """The sizes of an image's sides, a text, heads and their size that are written down. ``path`` is the model's file, or "".
+    """The stated sizes of images and texts, and the number and size of heads. ``path`` is the model's file, or "".
 
-    What cannot be read, or is no size, says nothing.
+    Documents that cannot be read and values that are not sizes are ignored.
     """
     found: Hints = {}
     for entry in model.metadata_props:
@@ -80,7 +80,7 @@ def _read_document(found: Hints, file: Path) -> None:
 
 
 def _sides(value: Any) -> list[int]:
-    """The numbers of a side: one, a pair, or those of ``{"height": 224, "width": 224}``."""
+    """The sizes of the sides: one, a pair, or those of ``{"height": 224, "width": 224}``."""
     if isinstance(value, dict):
         value = [value.get("height", value.get("shortest_edge")), value.get("width", value.get("shortest_edge"))]
     numbers = value if isinstance(value, list) else [value]

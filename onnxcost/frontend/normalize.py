@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 MOST_NODES, MOST_BYTES = 50_000, 50_000_000
-"""What a model may become when its functions are inlined, or STORED times what the file has if that is more: forty functions
-that each call the next one twice would become a million millions of nodes.
+"""The largest model that inlining may produce, or STORED times the size of the file if that is larger: forty functions that
+each call the next one twice would become 10^12 nodes.
 """
 STORED = 10
 MOST_CALLS = 100
-"""Calls of functions inside each other."""
+"""The deepest nesting of function calls."""
 
 _Key = tuple[str, str, str]
 
@@ -45,7 +45,7 @@ def inline_functions(model: ModelProto) -> ModelProto:
 
 
 class _Size(NamedTuple):
-    """What nodes become when their calls are inlined; ``depth`` is that of the calls, 0 without any."""
+    """The size of nodes after inlining; ``depth`` is the nesting of the calls, 0 without any."""
 
     nodes: int
     bytes: int
@@ -89,7 +89,7 @@ def _check_size(model: ModelProto) -> None:
 
 
 def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto]) -> tuple[int, int]:
-    """The bytes of the longest name and of the largest attribute that inlining can put in the place of a parameter."""
+    """The bytes of the longest name and of the largest attribute that inlining can substitute for a parameter."""
     name = attribute = 0
     for nodes in (model.graph.node, *(function.node for function in functions.values())):
         for node in nodes_in(nodes):
@@ -189,7 +189,7 @@ def operators_in(model: ModelProto) -> frozenset[str]:
 
 
 Reads = dict[int, "tuple[GraphProto, frozenset[str]]"]
-"""By the identity of a body: the body, and the names that it reads from around it."""
+"""By the identity of a body: the body, and the outer names that it reads."""
 
 
 def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
@@ -208,7 +208,7 @@ def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) 
 
 
 def names_in_bodies(node: NodeProto, reads: Reads) -> Iterator[str]:
-    """The names that a node's bodies read from around them."""
+    """The outer names that a node's bodies read."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield from _free_names(attribute.g, reads)

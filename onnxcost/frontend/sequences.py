@@ -1,4 +1,4 @@
-"""Sequences and optionals: which tensors they hold, carried from operator to operator as far as it is known."""
+"""Sequences and optionals: the tensors that they hold, followed from operator to operator as far as they are known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _elements_of(value: Value | None) -> tuple[Value, ...] | None:
 
 
 def _set_elements(step: Step, elements: tuple[Value, ...] | None) -> None:
-    """The output is a sequence of these elements; one of anything but tensors is not followed."""
+    """Makes the output a sequence of these elements; elements other than tensors are not followed."""
     output = step.outputs[0]
     if output is not None and elements is not None and not any(each.elements or each.content for each in elements):
         output.elements = elements
@@ -41,7 +41,7 @@ def _set_type(output: Value | None, source: Value) -> None:
 
 
 def _index(step: Step, position: int, opsets: Opsets) -> int | None:
-    """A position that an input gives; None where there is no such input or its value is not known."""
+    """The position in an input; None where the input is absent or its value is not known."""
     return number_in(step.inputs[position], opsets) if position < len(step.inputs) else None
 
 
@@ -79,7 +79,7 @@ def _at(step: Step, opsets: Opsets) -> None:
 
 
 def _set_scalar(output: Value | None, number: int | bool) -> None:
-    """The output is a known scalar."""
+    """Makes the output a known scalar."""
     if output is not None:
         made = known_scalar(output.name, number)
         output.learn_from(made)
@@ -194,7 +194,7 @@ def _has_element(step: Step, opsets: Opsets) -> None:
 
 
 SEQUENCES: Mapping[str, SequenceRule] = {
-    "SequenceConstruct": lambda step, opsets: _set_elements(step, tuple(filter(None, step.inputs))),
+    "SequenceConstruct": lambda step, opsets: _set_elements(step, tuple(each for each in step.inputs if each is not None)),
     "SequenceEmpty": lambda step, opsets: _set_elements(step, ()),
     "SequenceInsert": _insert,
     "SequenceErase": _erase,
@@ -207,4 +207,4 @@ SEQUENCES: Mapping[str, SequenceRule] = {
     "OptionalGetElement": _element,
     "OptionalHasElement": _has_element,
 }
-"""By operator: what its output holds. Asked after onnx's own inference, which gives the outputs' types."""
+"""By operator, applied after onnx's own inference, which gives the outputs' types."""

@@ -13,10 +13,9 @@ from urllib.parse import quote, unquote
 from onnxcost.errors import InputError
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.frontend.bodies import FLOAT
-from onnxcost.frontend.external import data_file
+from onnxcost.frontend.external import data_file, stored_tensors
 from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normalize import normalize
-from onnxcost.frontend.reader import stored_tensors
 from onnxcost.frontend.values import Step, tensor_type
 from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of
@@ -35,28 +34,29 @@ TensorType = tuple[str, tuple[int, ...]]
 """An element type and the dims."""
 
 NodePath = tuple[str, ...]
-"""Where a node stands: the name of its first output and, before it, that of the node around it and the attribute that is the
-body, as often as there are bodies around it. The model's own graph counts as the body ``""`` of nothing: ``("", "y")`` is a
-node of it, ``("", "y", "then_branch", "z")`` one of a branch. A body itself has a place that ends in ``""``."""
+"""The place of a node: the name of its first output and, for each body around it, the name of the node with the body and of
+the attribute that is the body. The model's own graph counts as the body ``""`` of nothing: ``("", "y")`` is a node of it,
+``("", "y", "then_branch", "z")`` one of a branch. A body itself has a place that ends in ``""``.
+"""
 
 _MARK = "onnxcost:"
 
 
 def name_of(place: NodePath) -> str:
-    """A node name that says where the node stands, whatever characters the names there have."""
+    """A node name that encodes the node's place, whatever characters the names in it have."""
     return _MARK + "/".join(quote(part, safe="") for part in place)
 
 
 def place_of(name: str) -> NodePath | None:
-    """The place that a node name says; None for a name that ``name_of`` did not make. A runtime that inlines a function puts
-    something before the names of its nodes.
+    """The place that a node name encodes; None for a name that ``name_of`` did not make. A runtime that inlines a function adds
+    a prefix to the names of its nodes.
     """
     _, mark, rest = name.partition(_MARK)
     return tuple(unquote(part) for part in rest.split("/")) if mark else None
 
 
 def with_plain_names(text: str) -> str:
-    """A message about nodes that ``name_of`` has named, with the outputs alone as their names."""
+    """A message in which nodes that ``name_of`` has named go by their outputs."""
     return unquote(text.replace(f"{_MARK}/", ""))
 
 
@@ -69,7 +69,7 @@ class Execution(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """One pass through a graph: what its nodes did, by the name of their first output. Passes that are alike are one object."""
+    """One pass through a graph: the executions of its nodes, by the name of their first output. Equal passes are one object."""
 
     executions: Mapping[str, Execution]
 
@@ -101,7 +101,7 @@ def main_pass(events: Iterable[tuple[NodePath, tuple[TensorType, ...]]]) -> Pass
 
 
 def _once(executions: Mapping[str, Execution], known: dict[Hashable, Pass]) -> Pass:
-    """The pass: that of before where it was as another."""
+    """The pass, or an earlier one that is equal to it."""
     alike = frozenset((name, each.outputs, tuple(each.bodies.items())) for name, each in executions.items())
     return known.setdefault(alike, Pass(executions))
 
@@ -192,7 +192,7 @@ def _may_run_as_body(op_type: str) -> bool:
 
 
 def _follow(graph: GraphProto, node: NodeProto, place: NodePath) -> None:
-    """Has the node's outputs made by Identity nodes behind it: the first stands in its place."""
+    """Adds an Identity node after each output of the node, the first under the node's name."""
     node.name = ""
     for index, output in enumerate(node.output):
         if output:

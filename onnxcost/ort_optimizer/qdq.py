@@ -104,9 +104,8 @@ def _runs_on_integers(node: Node, uses: DefUse) -> bool:
     if not sources or len(sources) < len(makers) or not behind or any(reader.key != _QUANTIZES for reader in behind):
         return False
     tensors = [t for t in sources if not t.is_constant] + [reader.out for reader in behind]
-    return len({_type(tensor, uses) for tensor in tensors}) == 1
-
-
-def _type(tensor: Tensor, uses: DefUse) -> str:
-    count = sum(len(uses.positions(reader.out.name)) for reader in uses.readers(tensor.name))
-    return "uint8" if count <= 1 else tensor.dtype
+    types = set[str]()
+    for tensor in tensors:
+        count = sum(len(uses.positions(reader.out.name)) for reader in uses.readers(tensor.name))
+        types.add("uint8" if count <= 1 else tensor.dtype)
+    return len(types) == 1
