@@ -30,7 +30,7 @@ PACKED: Mapping[str, tuple[int, ...]] = {
 (SessionState::PrepackConstantInitializedTensors).
 """
 _MULTIPLIES = frozenset({"BatchNormalization", "Mul", "Div"})
-"""What a convolution takes in by multiplying its weights with it: these are then new, and in memory."""
+"""Operators that fuse into a convolution by changing its weights, which are then new and in memory."""
 
 
 class Running(NamedTuple):
@@ -64,9 +64,7 @@ class Process(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """The peak in bytes. Of what malloc may keep, half is counted: depending on the layout, it keeps between nothing and
-        all.
-        """
+        """The peak in bytes. Half of the memory that malloc may keep is counted: it keeps between none and all of it."""
         return max(self.loading.peak + self.loading.holes // 2, sum(self.running) + self.loading.freed // 2)
 
 
@@ -90,12 +88,12 @@ def _process(key: Same) -> Process:
 
 
 def _loading(graph: Graph, weights: Mapping[str, int]) -> Loading:
-    """Weights that are in memory stay there until those of convolutions are converted to blocks; others are packed one by one,
-    each beside its original.
+    """The weights while the session is created: the originals stay in memory until convolutions' weights are in blocks, and the
+    others are packed one by one, each beside its original.
 
-    NchwcTransformer converts them one after the other, with temporary copies as a vector and as protobuf, and first as an array
-    where the original is not in memory. Freed copies are reused by what fits into them, so that only copies larger than all
-    before count.
+    NchwcTransformer converts one weight after the other, with temporary copies as a vector and as protobuf, and first as an
+    array where the original is not in memory. Freed copies are reused for smaller ones, so only copies larger than all before
+    count.
     """
     steps = optimize(graph, blocked=True)
     originals = {name: weights[name] for name in _in_memory(graph, weights, steps)}
