@@ -86,7 +86,7 @@ _STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
 _CACHE = r"past|cache|present"
 _AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
 _NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
-_BOXES = r"box|score|label|det|anchor|cls|logits_?\d|pred"
+OUTPUT_WORDS = r"box|score|label|det|anchor|cls|logits_?\d|pred"
 _POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd"
 
 DIM_WORDS = (
@@ -97,7 +97,6 @@ INPUT_WORDS = (
     "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"
     "|edge|node|latent|points?|pts|lidar|pcd|cloud"
 )
-OUTPUT_WORDS = _BOXES
 """The parts of a name that tell a role: a model without the other parts gets the same assumptions."""
 
 _INTEGERS, _FLOATS, _STRING = (2, 3, 4, 5, 6, 7), (1, 10, 11, 16), 8
@@ -338,7 +337,9 @@ class ModelRoles:
         merges = enlarges and "Concat" in ops
         ranks = {len(sizes_of(output)) for output in outputs}
         finds_boxes = any("NMS" in op or op == "NonMaxSuppression" for op in ops)
-        finds_boxes = finds_boxes or (len(outputs) > 1 and any(re.search(_BOXES, output.name.lower()) for output in outputs))
+        finds_boxes = finds_boxes or (
+            len(outputs) > 1 and any(re.search(OUTPUT_WORDS, output.name.lower()) for output in outputs)
+        )
         if finds_boxes or (merges and (len(outputs) > 1 or ranks <= {3, 5})):
             return 640, "a detector's image of 640x640"
         if len(outputs) == 1 and ranks == {4} and (enlarges or "ConvTranspose" in ops):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from onnxcost.analysis.batch import batch_of
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.graph import Graph, Tensor
+from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
 from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants
@@ -196,7 +197,7 @@ def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
     report = predictor.as_run(report)
     took, available = runtime_of(predictor, report), _whole(predictor.figure("memory"))
     weights, activations = report.memory.weight_bytes, activations_of(predictor, report)
-    if keeps_weights_in_flash(predictor):
+    if keeps_weights_in_flash(predictor.figure):
         flash = Fit("flash", {"weights": weights, "code": took.flash}, _whole(predictor.figure("flash")))
         return (flash, Fit("memory", {"activations": activations, "runtime": took.memory}, available))
     if predictor.part_of(demand_of(report).dtype) == "cpu" and predictor.kind != "microcontroller":
@@ -232,11 +233,6 @@ def memory_on_cpu(report: CostReport) -> Mapping[str, int]:
     except UnknownShape:
         copies = 0
     return {"weights": weights, "activations": activations, "copies": copies, "runtime": RUNTIMES["cpu"].memory}
-
-
-def keeps_weights_in_flash(predictor: Predictor) -> bool:
-    """Whether the weights stay in flash memory."""
-    return predictor.figure("flash") is not None or predictor.figure("flash_bandwidth") is not None
 
 
 def _whole(value: float | None) -> int | None:
