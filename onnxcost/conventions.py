@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
@@ -175,12 +175,9 @@ MACS = Convention(
 )
 
 
-def _by_name(conventions: Iterable[Convention]) -> Mapping[str, Convention]:
-    return {convention.name: convention for convention in conventions}
-
-
-CONVENTIONS: Mapping[str, Convention] = _by_name(
-    (
+CONVENTIONS: Mapping[str, Convention] = {
+    convention.name: convention
+    for convention in (
         FLOPS,
         MACS,
         Convention("classic", "layer formulas of the classic FLOPs notes; other operators are 0", "table below", {}, _CLASSIC),
@@ -202,5 +199,5 @@ CONVENTIONS: Mapping[str, Convention] = _by_name(
             "MACs",
         ),
     )
-)
+}
 CLASSIC_TEXT: Mapping[str, str] = {operator: rule.text for operator, rule in _CLASSIC.items()}

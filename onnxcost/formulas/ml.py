@@ -1,9 +1,8 @@
 """Classical models of ai.onnx.ml, on N rows of F features: linear ones, support vector machines, trees; features and text.
 
-Looking a key up is no arithmetic, nor is what is done with characters. A tree costs a comparison a level on the way to a leaf,
-an upper bound: every row is taken to go down to the deepest leaf of each tree, and to find as many votes there as the leaf of
-the tree that has most. Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html, of X in TEXT
-https://onnx.ai/onnx/operators/onnx__X.html.
+Looking up a key and changing characters are not arithmetic. A tree costs a comparison a level on the way to a leaf, an upper
+bound: every row is assumed to reach the deepest leaf of each tree, and to find as many votes there as the leaf with the most.
+Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html; of X in TEXT: https://onnx.ai/onnx/operators/onnx__X.html.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def scores_type(columns: int, rows: int) -> tuple[str, tuple[int, ...]]:
 
 
 def classes_of(node: Node) -> int:
-    """The labels, under whichever name the operator gives them."""
+    """The number of labels, under whichever name the operator has them."""
     lists = (node.attributes.get(f"classlabels_{kind}") for kind in ("ints", "int64s", "strings"))
     return max((len(labels) for labels in lists if labels), default=0)
 
@@ -184,10 +183,6 @@ CLASSICAL: FormulaTable = {
 }
 
 
-def _floats_like_input(node: Node) -> Sequence[TensorType]:
-    return (("float32", node.x.shape),)
-
-
 NORMS = {
     "MAX": (COMPARE, COMPARE, NO_WORK),
     "L1": (COMPARE, ADD, NO_WORK),
@@ -196,7 +191,7 @@ NORMS = {
 """What a norm does to every element, between elements, and to the result: max |x|, Σ |x|, √(Σ x²)."""
 
 
-@formula("Y = X / the norm of its row", flops="3·in (L2: 3·in + rows)", shapes=_floats_like_input)
+@formula("Y = X / the norm of its row", flops="3·in (L2: 3·in + rows)", shapes=lambda node: [("float32", node.x.shape)])
 def normalizer(node: Node) -> Work:
     """Rows are along the last axis; whether a norm is 0 is asked once a row.
 
@@ -215,7 +210,7 @@ def _in_a_row(node: Node) -> Sequence[TensorType]:
 
 # fmt: off
 FEATURES: FormulaTable = {
-    "ai.onnx.ml.Scaler":    per_output("Y = (X − offset)·scale", shapes=_floats_like_input, adds=1, muls=1),
+    "ai.onnx.ml.Scaler": per_output("Y = (X − offset)·scale", shapes=lambda node: [("float32", node.x.shape)], adds=1, muls=1),
     "ai.onnx.ml.Imputer":   per_output("Y = X, or another where X is what to replace", shapes=like_input, compares=1),
     "ai.onnx.ml.Binarizer": per_output("Y = (X > threshold)", shapes=like_input, compares=1),
     "ai.onnx.ml.Normalizer": normalizer,
@@ -240,12 +235,6 @@ def _parts(node: Node) -> int:
     if limit < 0:
         raise UnknownShape(f"the strings in '{node.x.name}' are not known, and maxsplit is not given")
     return limit + 1
-
-
-def _stop_words_types(node: Node) -> Sequence[TensorType]:
-    """All words stay at most; where none does, an empty one stands for them."""
-    *rows, words = node.x.shape
-    return (("string", (*rows, max(1, words))),)
 
 
 def _ngram_count(words: int, length: int, skips: int) -> int:
@@ -275,7 +264,9 @@ def tfidf(node: Node) -> Work:
 
 TEXT: FormulaTable = {
     "StringConcat": no_arithmetic("Y = A followed by B"),
-    "StringNormalizer": no_arithmetic("Y = X in one case, without stop words", bounds=_stop_words_types),
+    # All words stay at most; where none does, an empty one stands for them.
+    "StringNormalizer": no_arithmetic("Y = X in one case, without stop words",
+                                      bounds=lambda node: (("string", (*node.x.shape[:-1], max(1, node.x.shape[-1]))),)),
     "StringSplit": no_arithmetic("Y = the parts of X, and how many",
                                  bounds=lambda node: (("string", (*node.x.shape, _parts(node))), ("int64", node.x.shape))),
     "RegexFullMatch": no_arithmetic("Y = X matches the pattern"),

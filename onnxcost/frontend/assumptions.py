@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 _NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
-"""What exporters write for a dim that they know nothing of: two of the same are not the same size."""
+"""Names that exporters write for any unknown dim: two dims of such a name may have different sizes."""
 _SHARED = frozenset({"batch", "tokens", "frames", "height", "width", "samples", "nodes", "edges", "past", "channels"})
-"""Of these roles all dims of a model are usually of one size."""
+"""Roles whose dims usually have one size in the whole model."""
 PROMPT, CACHED = 128, 128
 """Tokens of a prefill, and those in the cache of a decode step."""
 
 
 class Choice(NamedTuple):
-    """The size of a dim: ``source`` is as in BoundDim, ``reason`` why it is that."""
+    """The size of a dim: ``source`` is as in BoundDim, ``reason`` says why."""
 
     value: int
     source: str
@@ -41,8 +41,8 @@ _GIVEN, _EMPTY = Choice(0, "given", ""), Choice(0, "assumed", "prefill: empty ca
 class OpenDim:
     """A dim without a size: a symbol, wherever it stands, or ``input[axis]``.
 
-    ``group`` is the same for what is one size in all inputs of a family, as in ``past_key_values.0.key`` and ``….1.key``;
-    ``part`` says whether it is a matter of the encoder or the decoder.
+    ``group`` is the same for dims of one size in all inputs of a family, as in ``past_key_values.0.key`` and ``….1.key``;
+    ``part`` says whether it belongs to the encoder or the decoder.
     """
 
     name: str
@@ -54,7 +54,7 @@ class OpenDim:
 
 
 class OpenDims:
-    """The open dims of ``inputs``, and what is given of them: ``shapes`` by input, ``dims`` by symbol.
+    """The open dims of ``inputs``, and the sizes that are given: ``shapes`` by input, ``dims`` by symbol.
 
     Raises InputError for a name or a rank that the model does not have, for a fixed dim given otherwise and for a symbol given
     twice with two values. The types of ``inputs`` are written to.
@@ -71,7 +71,10 @@ class OpenDims:
         self.inputs, self.by_name = inputs, {value.name: value for value in inputs}
         _refuse_unknown(shapes, self.by_name, "input")
         for value in inputs:
-            _clear_open(value.type)
+            for dim in value.type.tensor_type.shape.dim:
+                # Exporters write open dims as -1, or under a name that names nothing.
+                if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
+                    dim.Clear()
         self._given = _bind_given(self.by_name, shapes, dims)
         self._extra = _give_ranks(inputs, shapes)
         self.roles = ModelRoles(model, inputs, path)
@@ -119,7 +122,7 @@ class OpenDims:
         return found
 
     def _given_roles(self) -> dict[tuple[str, str], tuple[int, str]]:
-        """By role and part what is given or fixed, and where."""
+        """The given and the fixed sizes by role and part, and where each is from."""
         links: dict[tuple[str, str], tuple[int, str]] = {}
         for dim in self.open.values():
             size = self._given_size(dim.name)
@@ -191,7 +194,7 @@ class OpenDims:
         return chosen
 
     def _derive_operands(self, chosen: dict[str, Choice]) -> None:
-        """What follows from an expression or a total that is given: the one part of it that is not."""
+        """Sizes that follow from a given expression or total with one unknown part."""
         for symbol, names in self.expressions.items():
             missing = [name for name in names if name not in chosen]
             if symbol in chosen and len(missing) == 1:
@@ -206,7 +209,7 @@ class OpenDims:
             chosen.update({missing[0]: Choice(left, "derived", f"from {total}")} if left >= 0 else {})
 
     def _find_parts(self) -> list[str]:
-        """The dims that a total length is the sum of: new tokens, and those in the cache."""
+        """The dims that add up to a total length: new tokens, and those in the cache."""
         parts = [dim for dim in self.open.values() if dim.name not in self._totals and dim.name not in self.expressions]
         parts = [dim for dim in parts if "max" not in dim.name.lower() and dim.part != "encoder" and dim.places]
         first = {dim.role.kind: dim.name for dim in reversed(parts) if dim.role.kind in ("past", "tokens")}
@@ -219,7 +222,7 @@ class OpenDims:
         return bool((total and "seq" in rest) or (is_mask and dim.role.kind in ("tokens", "past") and self._cached))
 
     def _sum_parts(self, chosen: Mapping[str, Choice]) -> Choice:
-        """What a total is; "given" where there is nothing that it is the sum of."""
+        """The size of a total; "given" where it has no parts."""
         parts = {name: chosen[name].value for name in self._parts if name in chosen}
         if not any(self.open[name].role.kind == "tokens" for name in parts) and ("tokens", "") in self._links:
             size, where = self._links["tokens", ""]
@@ -262,7 +265,7 @@ class OpenDims:
 
 
 def _in_order(expressions: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The expressions, each after those that it is made of; those that are made of each other are left out."""
+    """The expressions, each after those that it refers to; expressions that refer to each other are left out."""
     sorter = TopologicalSorter({key: [name for name in names if name in expressions] for key, names in expressions.items()})
     try:
         return list(sorter.static_order())
@@ -271,7 +274,7 @@ def _in_order(expressions: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 
 def phase_notes(dims: Sequence[BoundDim]) -> list[str]:
-    """Which of a language model's two phases is counted where that was assumed, and how the other one is."""
+    """Which phase of a language model (prefill or decode) was assumed and counted, and how to count the other one."""
     tokens = next((dim for dim in dims if dim.reason.startswith(_PREFILL)), None)
     past = next((dim for dim in dims if dim.reason == _EMPTY.reason), None)
     if tokens is None or past is None:
@@ -296,15 +299,8 @@ def _part(symbol: str, name: str) -> str:
     return "decoder" if text.startswith("decoder") else "encoder" if "encoder" in text else ""
 
 
-def _clear_open(type_: TypeProto) -> None:
-    """Opens the dims that an exporter wrote as -1 and takes away names that name nothing."""
-    for dim in type_.tensor_type.shape.dim:
-        if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
-            dim.Clear()
-
-
 def _give_ranks(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]) -> tuple[BoundDim, ...]:
-    """Writes the shapes that are given into the inputs that have not even a rank."""
+    """Gives inputs without a rank the given shapes."""
     found = []
     for value in inputs:
         tensor, shape = value.type.tensor_type, shapes.get(value.name)

@@ -16,29 +16,29 @@ from onnxcost.files import CHUNK, did_you_mean_file, open_file, read_up_to
 from onnxcost.spec import ModelSource
 
 LARGEST = 2**31 - 1
-"""Bytes of the longest message that protobuf reads."""
+"""The bytes of the longest message that protobuf reads."""
 
 
 class ByteSource(Protocol):
-    """Bytes that are read by ranges; positions count from the model's first byte."""
+    """Bytes that are read in ranges; positions count from the model's first byte."""
 
     path: str
     """"" where the bytes are not those of a file."""
     step: int
     """The fewest bytes that are worth a read of their own."""
     size: int | None
-    """Bytes in all; None for a stream, which is read forward only, until its end was read."""
+    """The number of bytes; None for a stream, which is read forward only, until its end has been reached."""
 
     def read(self, start: int, end: int) -> bytes | memoryview:
         """The bytes from ``start`` to ``end``, or to the last one where that comes first."""
 
     def check(self) -> None:
-        """Raises InputError if the source is no longer what it was when it was opened."""
+        """Raises InputError if the source has changed since it was opened."""
 
 
 @contextmanager
 def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
-    """The source to read from. An open file is read from its position, which it has again afterwards if it can be sought in.
+    """The source to read from. An open file is read from its position, which is restored afterwards if the file is seekable.
 
     Raises InputError for what cannot be read.
     """
@@ -91,11 +91,11 @@ class _MemorySource:
         return self._content[start:end]
 
     def check(self) -> None:
-        """Nothing: the bytes are there."""
+        """Does nothing: bytes in memory do not change."""
 
 
 class _FileSource:
-    """A file that can be sought in. The model begins at ``start``; without one, the file is the one at ``path``."""
+    """A seekable file. The model begins at ``start``; without one, the file is the one at ``path``."""
 
     step = 1024
 
@@ -119,7 +119,7 @@ class _FileSource:
             raise self._changed()
 
     def _seen(self, named: bool) -> tuple[int, ...]:
-        """What tells one state of the file from another; of the file that now has its name, if ``named``."""
+        """What tells one state of the file from another; with ``named``, of the file that now has its name."""
         try:
             now = os.stat(self.path) if named and os.path.exists(self.path) else os.fstat(self._file.fileno())  # noqa: PTH110, PTH116
         except (OSError, ValueError, AttributeError):
@@ -131,7 +131,7 @@ class _FileSource:
 
 
 class _StreamSource:
-    """What can be read only once, forward; ``head`` was read of it already."""
+    """A source that can be read only once, forward; ``head`` has been read from it already."""
 
     step = 2**16
 
@@ -147,7 +147,7 @@ class _StreamSource:
         return self._next(end - start)
 
     def check(self) -> None:
-        """Nothing: it is not there a second time."""
+        """Does nothing: a stream cannot be read twice."""
 
     def _next(self, count: int) -> bytes:
         taken, self._head = self._head[:count], self._head[count:]
@@ -159,7 +159,7 @@ class _StreamSource:
 
 
 def _position(file: BinaryIO) -> int | None:
-    """Where an open file stands; None if it cannot be sought in."""
+    """The position of an open file; None if it is not seekable."""
     try:
         if not file.seekable():
             return None

@@ -1,4 +1,4 @@
-"""Nodes that cannot be with the shapes that they get: what onnx's inference refuses, and what it lets pass or dies of."""
+"""Nodes that cannot exist with their input shapes: what onnx's inference refuses, and what it lets pass or crashes on."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 
 
 class Contradiction(ModelError):
-    """A node that cannot be with the shapes that it gets.
+    """A node that cannot exist with its input shapes.
 
-    ``step`` is that node, with ``pairs`` of what it gets and what it wants; ``node``, at ``position`` in the order of
-    execution, the one of the graph that it is or is in. The elements that it gets have to be a multiple of the ``factors``.
+    ``step`` is that node, with ``pairs`` of the sizes that it gets and wants. ``node``, at ``position`` in the order of
+    execution, is the graph's node that it is or that contains it. Its input must have a multiple of the ``factors`` elements.
     """
 
     def __init__(self, message: str, step: Step | None = None, pairs: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(message)
         self.step, self.pairs = step, pairs
-        self.factors = _factors(step) if step is not None else ()
+        wanted = _target(step) if step is not None and step.node.op_type == "Reshape" else ()
+        self.factors = tuple(size for size in wanted if 1 < size < 2**16)[:_MOST_PAIRS]
         self.node: NodeProto | None = None
         self.position = 0
 
 
 def check_reshape(step: Step) -> None:
-    """onnx's inference believes a target shape of other elements than there are."""
+    """onnx's inference accepts a target shape with another number of elements than the input."""
     if step.node.op_type != "Reshape" or step.inputs[0] is None or step.outputs[0] is None:
         return
     before, after = step.inputs[0], step.outputs[0]
@@ -45,7 +46,7 @@ _POSITIONS = frozenset({"axis", "axes", "perm", "batch_dims", "batch_axis", "tim
 
 
 def check_positions(step: Step) -> None:
-    """Attributes that name dims, or count outputs. onnx's inference trusts some, and dies of one that no tensor has."""
+    """Attributes that name dims or count outputs: onnx's inference trusts some, and crashes on a dim that no tensor has."""
     count = step.attributes.get("num_outputs")
     if count is not None and count.i != len(step.outputs):
         outputs = f"{len(step.outputs)} outputs, and its num_outputs is {count.i}"
@@ -67,7 +68,7 @@ def _weight_of(step: Step) -> Value | None:
 
 
 def check_window(step: Step) -> None:
-    """onnx's inference lets a window be larger than what it slides over."""
+    """onnx's inference accepts a window that is larger than its input."""
     if step.node.op_type not in _SLIDING or not step.inputs or step.inputs[0] is None or step.outputs[0] is None:
         return
     attributes = {name: list(attribute.ints) for name, attribute in step.attributes.items()}
@@ -87,7 +88,7 @@ def check_window(step: Step) -> None:
 
 
 def check_channels(step: Step) -> None:
-    """onnx's inference does not hold a convolution's weight against its input."""
+    """onnx's inference does not compare a convolution's weight with its input."""
     kernel = _weight_of(step)
     if step.node.op_type not in CONVOLUTIONS or kernel is None or step.inputs[0] is None:
         return
@@ -115,13 +116,14 @@ _EQUAL: Mapping[str, tuple[tuple[int, int, int, int], ...]] = {
 }
 """Dims that must be equal, which nothing else checks: an input and its axis, another input and its axis."""
 _RANKS: Mapping[str, int] = dict.fromkeys(RECURRENT | {"com.microsoft.Attention"}, 3)
-"""The dims that the first input has to have for that; where it has others, inference says so."""
+"""The rank that the first input must have for that; inference itself reports another one."""
 
 
 def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
-    """What an assumed dim can be wrong in although inference says nothing of it."""
+    """Dims that must be equal, which inference does not check."""
     key = f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type
-    if _number(step, "layout", 0) == 0 and (key not in _RANKS or _rank(step) == _RANKS[key]):
+    dims = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
+    if _number(step, "layout", 0) == 0 and (key not in _RANKS or (dims is not None and len(dims) == _RANKS[key])):
         for index, axis, other, other_axis in _EQUAL.get(key, ()):
             _compare(step, index, axis, _size(step, other, other_axis))
     if key == "com.microsoft.MatMulNBits" and "K" in step.attributes:
@@ -135,7 +137,7 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
 
 
 _CACHES: Mapping[str, int] = {"com.microsoft.GroupQueryAttention": 3, "com.microsoft.MultiHeadAttention": 6}
-"""Where operators have the keys of the cache, (batch, heads, length, size of a head); the values follow."""
+"""The input with the cached keys, (batch, heads, length, size of a head); the next one has the values."""
 
 
 def _check_cache(step: Step, position: int) -> None:
@@ -155,11 +157,6 @@ def _number(step: Step, name: str, default: int) -> int:
     return step.attributes[name].i if name in step.attributes else default
 
 
-def _rank(step: Step) -> int | None:
-    value = step.inputs[0] if step.inputs else None
-    return len(value.dims) if value is not None and value.dims is not None else None
-
-
 def _size(step: Step, index: int, axis: int) -> int | None:
     value = step.inputs[index] if index < len(step.inputs) else None
     dims = value.dims if value is not None else None
@@ -175,7 +172,7 @@ def _compare(step: Step, index: int, axis: int, wanted: int | None) -> None:
 
 
 def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
-    """One more than the last number of a Range, seen through what changes its form alone; None for any other value."""
+    """One more than the last number of a Range, looked up through nodes that only reshape it; None for any other value."""
     for _ in range(8):
         step = value.folds_from
         if step is None or not step.inputs or step.inputs[0] is None:
@@ -191,7 +188,7 @@ def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
 
 
 def check_sizes(step: Step) -> None:
-    """onnx's inference and rules compute sizes below 0 of what does not fit: a frame longer than its signal, negative pads."""
+    """onnx's inference and rules give sizes below 0 where inputs do not fit: a frame longer than its signal, negative pads."""
     for output in step.outputs:
         if output is None or output.is_shaped or output.dims is None or output.type is None:
             continue
@@ -217,7 +214,7 @@ def refuse_contradiction(step: Step, message: str, pairs: Sequence[tuple[int, in
 
 
 def mismatches(step: Step) -> list[tuple[int, int]]:
-    """Sizes that such a node gets, each with one that it could be made for: what a constant has, or another input."""
+    """Pairs of a size that such a node gets and one that it may be made for: a size of a constant, or of another input."""
     shapes = [
         ([dim for dim in value.dims if isinstance(dim, int)], value.is_constant)
         for value in step.inputs[:_MOST_PAIRS]
@@ -246,7 +243,7 @@ _MOST_PAIRS = 12
 
 
 def _target(step: Step) -> list[int]:
-    """The sizes that a Reshape is told, as far as they are known."""
+    """The known sizes of a Reshape's target."""
     if "shape" in step.attributes:
         return list(step.attributes["shape"].ints)
     target = step.inputs[1] if len(step.inputs) > 1 else None
@@ -254,12 +251,8 @@ def _target(step: Step) -> list[int]:
     return [int(size) for size in array.ravel()] if array is not None else []
 
 
-def _factors(step: Step) -> tuple[int, ...]:
-    return tuple(size for size in _target(step) if 1 < size < 2**16)[:_MOST_PAIRS] if step.node.op_type == "Reshape" else ()
-
-
 def _elements(step: Step, got: int) -> list[tuple[int, int]]:
-    """What a Reshape gets, and how many elements its target has, or what they must be a multiple of."""
+    """A Reshape's input size, and the elements of its target, or what they must be a multiple of."""
     target = step.inputs[1] if len(step.inputs) > 1 else None
     array = array_of(target.tensor) if target is not None and target.tensor is not None else None
     sizes = (

@@ -1,4 +1,4 @@
-"""What the user gives: values and shapes of inputs, lengths of sequences; and what a message says of assumptions."""
+"""The values and shapes of inputs and the lengths of sequences that the user gives; hints at assumed dims for messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 20
-"""Assumed dims that a message names."""
+"""The most assumed dims that a message names."""
 
 
 def describe_assumptions(dims: Sequence[BoundDim]) -> str:
@@ -68,9 +68,9 @@ def _tensor(name: str, value: Any, element_type: int) -> TensorProto:
 def fill_containers(
     inputs: Sequence[Value], values: Mapping[str, Any], dims: Mapping[str, int]
 ) -> tuple[list[BoundDim], Mapping[str, int]]:
-    """Puts tensors into the inputs that are sequences or optionals: those given, else for a sequence one, as an assumption.
+    """Fills the inputs that are sequences or optionals: with the tensors given, else a sequence with one, as an assumption.
 
-    Returns what the lengths are, and the dims less those of the user's that were lengths (``--dim NAME.length=3``).
+    Returns the lengths, and the user's dims without those that were lengths (``--dim NAME.length=3``).
     """
     lengths: list[BoundDim] = []
     rest = dict(dims)
@@ -96,7 +96,7 @@ def fill_containers(
 
 
 def _make_value(name: str, type_: TypeProto, given: Any) -> Value:
-    """A value of the type; of a tensor or a list of them that was given, its type and its elements."""
+    """A value of the type; where a tensor or a list of tensors was given, with its type and elements."""
     if given is not None and type_.HasField("tensor_type"):
         return known_value(name, _tensor(name, given, type_.tensor_type.elem_type))
     value = Value(name)
@@ -111,7 +111,7 @@ def _make_value(name: str, type_: TypeProto, given: Any) -> Value:
 def merge_given_shapes(
     inputs: Sequence[ValueInfoProto], given: Mapping[str, TensorProto], shapes: Mapping[str, Sequence[int]]
 ) -> dict[str, Sequence[int]]:
-    """``shapes`` with those of the values; a single number fits any input of one element.
+    """``shapes`` and the shapes of the values; a single number fits any input of one element.
 
     Raises InputError for a value of another shape than the model or ``shapes`` have.
     """
@@ -179,13 +179,13 @@ def input_names(inputs: Sequence[ValueInfoProto]) -> InputNames:
 
 
 def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:
-    """The inputs of a graph that are no constants with a default of that name."""
+    """The inputs of a graph without those that only name a stored constant."""
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     return [value for value in graph.input if value.name not in stored]
 
 
 def _made_in(graph: GraphProto) -> set[str]:
-    """What nodes make whose operator onnx does not know."""
+    """The outputs of nodes whose operators onnx does not know."""
     from onnx import defs
 
     return {name for node in graph.node if not defs.has(node.op_type, node.domain) for name in node.output}
@@ -218,7 +218,7 @@ def _describe(value: ValueInfoProto) -> str:
 
 
 def _fitting_inputs(inputs: Sequence[ValueInfoProto], shape: Sequence[int]) -> list[str]:
-    """The inputs that a shape fits; of these those with open dims, if there are any."""
+    """The inputs that a shape fits; only those with open dims, if there are any."""
     fitting, is_open = [], set()
     for value in inputs:
         tensor = value.type.tensor_type
@@ -236,7 +236,7 @@ def _fitting_inputs(inputs: Sequence[ValueInfoProto], shape: Sequence[int]) -> l
 def split_shapes(
     graph: GraphProto, inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]
 ) -> tuple[dict[str, Sequence[int]], dict[str, TypeProto]]:
-    """The shapes of inputs, and as types those of what nodes make. A name that is neither stays with the inputs."""
+    """The given shapes of inputs, and of outputs of nodes as types. Unknown names stay with the inputs."""
     names = {value.name for value in inputs}
     others = {name for name in shapes if name not in names}
     others &= _made_in(graph) if others else set()
@@ -246,7 +246,7 @@ def split_shapes(
 
 
 def check_fixed(fixed: Mapping[str, TypeProto], values: Mapping[str, Value]) -> list[BoundDim]:
-    """The dims of outputs whose shapes were given. Raises InputError for one whose shape the graph gives itself."""
+    """The dims of outputs whose shapes were given. Raises InputError where the graph gives another shape."""
     dims = []
     for name, type_ in fixed.items():
         given, found = [dim.dim_value for dim in type_.tensor_type.shape.dim], values[name].dims

@@ -41,7 +41,7 @@ _FUNCTIONS: Mapping[str, Callable[..., int]] = {
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> ast.expr | None:
-    """The expression, None for what is none. Nothing of it is ever run."""
+    """The expression, None for other texts. It is parsed, not run."""
     if len(text) > LONGEST or text.isidentifier():
         return None
     try:
@@ -54,7 +54,7 @@ def _parse(text: str) -> ast.expr | None:
 
 @lru_cache(maxsize=1024)
 def operands(text: str) -> tuple[str, ...]:
-    """The names in the expression, in its order; none for what is no expression of names."""
+    """The names in the expression, in order; none where the text is not an expression of names."""
     tree = _parse(text)
     try:
         names = _names(tree) if tree is not None else ()
@@ -80,14 +80,14 @@ def _names(node: ast.expr) -> tuple[str, ...]:
 
 
 def is_hyphenated(text: str) -> bool:
-    """Whether it is rather a name, as in ``seq-len``, than an expression."""
+    """Whether the text is a name such as ``seq-len`` and not an expression."""
     return all(part.isidentifier() for part in text.replace("/", "-").split("-"))
 
 
 def evaluate(text: str, known: Mapping[str, int], *, strict: bool = False) -> int | None:
-    """The value of the expression, rounded down where it divides; None for what is no size, or no expression of ``known``.
+    """The value of the expression, divisions rounded down; None where it is not a size, or not an expression of ``known``.
 
-    With ``strict`` an expression that is none raises what Python raises of it.
+    With ``strict`` an invalid expression raises what Python raises for it.
     """
     tree = _parse(text)
     if tree is None:
@@ -121,7 +121,7 @@ def _value(node: ast.expr, known: Mapping[str, int]) -> int:
 
 
 def solve(text: str, result: int, known: Mapping[str, int], unknown: str) -> int | None:
-    """The smallest size of ``unknown`` with which the expression has that value; None where no near guess has."""
+    """The smallest size of ``unknown`` that gives the expression this value; None where none is found near the guess."""
     tree = _parse(text)
     try:
         low, high = (_value(tree, {**known, unknown: size}) for size in (1024, 2048)) if tree is not None else (0, 0)

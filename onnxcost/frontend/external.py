@@ -1,34 +1,115 @@
-"""External data: the files beside a model that its tensors lie in, and what is refused as one.
+"""The tensors that a model stores, and external data: the files beside it that hold some of them, and which are refused.
 
-The rules are those of onnx's docs/security.md, as far as onnxruntime keeps them: a file lies in the model's folder, also when
+The rules for files are those of onnx's docs/security.md that onnxruntime keeps: a file lies in the model's folder, also when
 all symbolic links are followed, and is a regular one. Unlike onnx, a file with several names (hard links) is read: conda and uv
-install packages so.
+install packages that way.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.frontend.reader import NOT_STORED, Stored
+from onnxcost.frontend.reader import NOT_STORED
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+
+
+class Stored(NamedTuple):
+    """A tensor and its place: the name of the ``value`` that it is in the graph or the function of ``scope`` (as ``scope_of``
+    gives it), or of the ``attribute`` that holds it. Of a ``sparse`` tensor it is the elements or the positions.
+    """
+
+    tensor: TensorProto
+    scope: str
+    value: str = ""
+    attribute: str = ""
+    sparse: SparseTensorProto | None = None
+
+    @property
+    def name(self) -> str:
+        """A name for messages: that of the value, the tensor or the attribute."""
+        return self.value or self.tensor.name or self.attribute
+
+    @property
+    def is_external(self) -> bool:
+        """Whether its payload lies in another file."""
+        return bool(self.tensor.data_location == self.tensor.EXTERNAL)
+
+    @property
+    def location(self) -> str:
+        """The file that it says its payload lies in."""
+        return self.external_data.get("location", "")
+
+    @property
+    def external_data(self) -> dict[str, str]:
+        """The file, and the offset and the length in it."""
+        return {str(entry.key): str(entry.value) for entry in self.tensor.external_data}
+
+
+def stored_tensors(model: ModelProto) -> Iterator[Stored]:
+    """The tensors of the graph, its bodies and the model's functions: initializers, constants and attributes."""
+    yield from _in_graph(model.graph, "")
+    for function in model.functions:
+        yield from _in_nodes(function.node, scope_of(function.domain, function.name, function.overload))
+
+
+def scope_of(domain: str, name: str, overload: str) -> str:
+    """The prefix of a function's names; the graph's is ""."""
+    return f"{domain}.{name}:{overload}/"
+
+
+def _in_graph(graph: GraphProto, scope: str) -> Iterator[Stored]:
+    for tensor in graph.initializer:
+        yield Stored(tensor, scope, tensor.name)
+    for sparse in graph.sparse_initializer:
+        yield from _in_sparse(sparse, scope, sparse.values.name)
+    yield from _in_nodes(graph.node, scope)
+
+
+def _in_sparse(sparse: SparseTensorProto, scope: str, value: str) -> Iterator[Stored]:
+    yield Stored(sparse.values, scope, value)
+    yield Stored(sparse.indices, scope, sparse=sparse, attribute="indices")
+
+
+def _in_nodes(nodes: Iterable[NodeProto], scope: str) -> Iterator[Stored]:
+    for node in nodes:
+        value = node.output[0] if node.op_type == "Constant" and node.output else ""
+        for graph in bodies(node):
+            yield from _in_graph(graph, scope)
+        for attribute in node.attribute:
+            for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
+                yield Stored(tensor, scope, value, attribute.name)
+            for sparse in [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors:
+                yield from _in_sparse(sparse, scope, value)
+
+
+def bodies(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs in a node's attributes."""
+    for attribute in node.attribute:
+        yield from [attribute.g] if attribute.HasField("g") else attribute.graphs
+
 
 MOST_CHARACTERS = 100
+"""Characters of a model's text in a message."""
 
 
 def leaves_folder(location: str) -> bool:
-    """Whether a location is outside the model's folder by its words alone: what is there need not be looked at."""
+    """Whether the text of a location alone leads out of the model's folder; no file is looked at."""
     is_absolute = Path(location).is_absolute() or os.path.splitdrive(location)[0]
     return bool(is_absolute) or os.pardir in Path(os.path.normpath(location)).parts
 
 
 def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
-    """The file that the tensor of the model in the file ``model`` lies in, links followed; None where there is none. Nothing is
-    opened.
+    """The file with the data of a tensor of the model in the file ``model``, links followed; None where it does not exist.
+    Nothing is opened.
 
-    Raises MeasurementError for a location outside the model's folder and for what is no regular file.
+    Raises MeasurementError for a location outside the model's folder and for a file that is not a regular one.
     """
     location = stored.location
     if not location or location == NOT_STORED:
@@ -53,7 +134,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
 
 
 def open_data(file: Path, stored: Stored) -> BinaryIO:
-    """Opens what ``data_file`` returned, to be read. Raises MeasurementError where another file has taken its place."""
+    """Opens the file that ``data_file`` returned, for reading. Raises MeasurementError where another file has replaced it."""
     try:
         # Never waits, as opening a pipe would.
         opened = os.open(
@@ -79,5 +160,5 @@ def _unreadable(stored: Stored, error: OSError) -> MeasurementError:
 
 
 def shorten(text: str) -> str:
-    """What a model says of itself, for an error of one line."""
+    """A text from a model, short enough for an error of one line."""
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"

@@ -1,4 +1,4 @@
-"""What a file is that is no ONNX model, told by its first bytes, and what to do about it. Asked only of what did not parse."""
+"""The kinds of files that are not ONNX models, recognized by their first bytes once they did not parse, and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """A kind of file: the first bytes, as a pattern that must match at the beginning, and what is said of one."""
+    """A kind of file: a pattern that must match its beginning, and the message for it."""
 
     pattern: bytes
     says: str
@@ -78,7 +78,7 @@ _DATA = frozenset({".data", ".bin", ".weights"})
 
 
 def describe_file(head: bytes, path: str) -> str:
-    """What the file that begins with ``head`` is, and what to do; "" where that is not known. Nothing of it is quoted."""
+    """What the file that begins with ``head`` is, and what to do; "" where that is not known. No byte of it is quoted."""
     if not any(head):
         return f"its first {len(head)} bytes are zero, as those of a copy or a download that was not completed"
     found = _BEGINNING.match(head)

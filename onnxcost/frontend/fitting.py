@@ -1,4 +1,4 @@
-"""The search for sizes that fit: where a node cannot be with what was assumed, the next sensible sizes are tried."""
+"""The search for sizes that fit: where a node cannot exist with the assumed sizes, the next sensible ones are tried."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 
 _ENOUGH = 16
-"""Tries that changed nothing of a contradiction, after which its dim is taken to have no part in it."""
+"""Tries without any change to a contradiction after which its dim is assumed to be unrelated to it."""
 MOST_TRIES, MOST_SECONDS = 120, 3
-"""Bounds of the search: sizes that are tried, and seconds of the processor within which the last try should end."""
+"""Bounds of the search: the number of tries, and the CPU seconds by which the last try should end."""
 MOST_DIMS = 16
-"""Dims that are changed because of one contradiction: those nearest to its node."""
+"""The most dims that are changed for one contradiction: those nearest to its node."""
 
 _LARGEST = 2**31
 """Above all sizes that are tried."""
 _LONGEST = 30
-"""Characters of a node's name that a reason has."""
+"""The most characters of a node's name in a reason."""
 
 Moved = Mapping[str, tuple[int, str]]
-"""By the group of dims: a size other than the usual one, and why."""
+"""A size other than the usual one, and why, by the group of dims."""
 T = TypeVar("T")
 
 
 def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim, ...]], T], reads: Reads) -> T:
-    """What ``shape`` makes of the first sizes of the open dims that it does not raise Contradiction for.
+    """The result of ``shape`` for the first sizes of the open dims for which it does not raise Contradiction.
 
-    Raises ModelError for what none of the sizes fits.
+    Raises ModelError where no sizes fit.
     """
     bound, started, tries = open_dims.bind(), process_time(), 0
     try:
@@ -65,7 +65,7 @@ def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim,
 
 
 class _Try(NamedTuple):
-    """Sizes to try: at what ``cost``, which of them were ``changed`` because of which contradiction (``known``)."""
+    """Sizes to try: their ``cost``, the ``changed`` ones, and the contradictions that they were changed for (``known``)."""
 
     moved: Moved
     cost: float
@@ -75,7 +75,7 @@ class _Try(NamedTuple):
 
 
 class _Search:
-    """What to try next: first what got furthest through the graph, and of that the smallest change."""
+    """The order of tries: the one that got furthest through the graph, then the smallest change."""
 
     def __init__(self, open_dims: OpenDims, graph: GraphProto, reads: Reads) -> None:
         self._open_dims, self._reads = open_dims, reads
@@ -86,7 +86,7 @@ class _Search:
         self._without_effect = Counter[tuple[int, str]]()
 
     def next(self) -> _Try | None:
-        """The next sizes that were not tried, and that may change something; None where there are none."""
+        """The next untried sizes that may change something; None where there are none."""
         while self._waiting:
             found = heappop(self._waiting)[-1]
             key = frozenset((group, size) for group, (size, _) in found.moved.items())
@@ -97,7 +97,7 @@ class _Search:
         return None
 
     def add(self, tried: _Try, contradiction: Contradiction) -> None:
-        """What could be done about the contradiction that a try led to."""
+        """The changes that may resolve the contradiction that a try led to."""
         if contradiction.step is None or contradiction.node is None:
             return
         known = contradiction.step.name, *contradiction.pairs
@@ -117,7 +117,7 @@ class _Search:
             heappush(self._waiting, (-position, cost, next(self._order), new))
 
     def _taking_part(self, contradiction: Contradiction, sizes: Collection[str]) -> dict[str, OpenDim]:
-        """By their groups the assumed dims of the inputs that the node depends on, the nearest one first."""
+        """The assumed dims of the inputs that the node depends on, by group, the nearest one first."""
         node = contradiction.node
         assert node is not None
         waiting, seen = [*node.input, *names_in_bodies(node, self._reads)], set[str]()
@@ -147,7 +147,7 @@ _PENALTY: Mapping[str, float] = {"batch": 6.0, "channels": -0.5, "past": 0.5, "s
 def _moves(
     dims: Mapping[str, OpenDim], sizes: Mapping[str, int], contradiction: Contradiction
 ) -> Iterator[tuple[float, dict[str, int]]]:
-    """Other sizes of the dims, each with how little sensible it is."""
+    """Other sizes of the dims, each with its cost: the less sensible, the higher."""
     by_kind = {dim.role.kind: (group, sizes[dim.name]) for group, dim in dims.items()}
     square = [by_kind[kind] for kind in ("height", "width", "depth") if kind in by_kind and len(by_kind) > 1]
     for got, wanted in contradiction.pairs:
@@ -185,7 +185,7 @@ def _moves(
 
 
 def _near(size: float, kind: str) -> list[tuple[float, int]]:
-    """Whole sizes near one that was worked out, with how rough they are: for the sides of images, round ones first."""
+    """Whole sizes near a computed one, with their costs; for the sides of images, round ones first."""
     if not 0.5 <= size < _LARGEST:
         return []
     exact = abs(size - round(size)) < 1e-9

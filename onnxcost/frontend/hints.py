@@ -1,8 +1,8 @@
-"""What a model's metadata and the documents beside its file say of the sizes of its inputs."""
+"""The sizes of inputs that a model's metadata and the documents beside its file state."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from re import findall
 from typing import TYPE_CHECKING, Any
@@ -32,17 +32,20 @@ _KEYS: Mapping[str, str] = {
 
 
 def read_hints(model: ModelProto, path: str) -> Hints:
-    """The sizes of an image's sides, a text, heads and their size that are written down. ``path`` is the model's file, or "".
+    """The stated sizes of images and texts, and the number and size of heads. ``path`` is the model's file, or "".
 
-    What cannot be read, or is no size, says nothing.
+    Documents that cannot be read and values that are not sizes are ignored.
     """
     found: Hints = {}
     for entry in model.metadata_props:
         if str(entry.key).lower() in SIDE_KEYS and len(entry.value) < 100:
             numbers = [int(digits) for digits in findall(r"[0-9]{1,7}", entry.value)]
             _note_sides(found, numbers, f"{entry.key} in the model's metadata")
-    for document in _documents(path) if path else ():
-        _read_document(found, document)
+    folder = Path(path).absolute().parent
+    folders = (folder, *([folder.parent] if folder.name == "onnx" else [])) if path else ()
+    for file in (place / name for place in folders for name in _DOCUMENTS):
+        if file.is_file():
+            _read_document(found, file)
     return found
 
 
@@ -51,13 +54,6 @@ def _note_sides(found: Hints, numbers: list[int], where: str) -> None:
     if sides:
         found.setdefault("height", (sides[0], where))
         found.setdefault("width", (sides[-1], where))
-
-
-def _documents(path: str) -> Iterator[Path]:
-    """Those in the model's folder, and above a folder that is called ``onnx``."""
-    folder = Path(path).absolute().parent
-    for place in (folder, *([folder.parent] if folder.name == "onnx" else [])):
-        yield from (file for name in _DOCUMENTS if (file := place / name).is_file())
 
 
 def _read_document(found: Hints, file: Path) -> None:
@@ -84,7 +80,7 @@ def _read_document(found: Hints, file: Path) -> None:
 
 
 def _sides(value: Any) -> list[int]:
-    """The numbers of a side: one, a pair, or those of ``{"height": 224, "width": 224}``."""
+    """The sizes of the sides: one, a pair, or those of ``{"height": 224, "width": 224}``."""
     if isinstance(value, dict):
         value = [value.get("height", value.get("shortest_edge")), value.get("width", value.get("shortest_edge"))]
     numbers = value if isinstance(value, list) else [value]

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 MOST_NODES, MOST_BYTES = 50_000, 50_000_000
-"""What a model may become when its functions are inlined, or STORED times what the file has if that is more: forty functions
-that each call the next one twice would become a million millions of nodes.
+"""The largest model that inlining may produce, or STORED times the size of the file if that is larger: forty functions that
+each call the next one twice would become 10^12 nodes.
 """
 STORED = 10
 MOST_CALLS = 100
-"""Calls of functions inside each other."""
+"""The deepest nesting of function calls."""
 
 _Key = tuple[str, str, str]
 
@@ -45,7 +45,7 @@ def inline_functions(model: ModelProto) -> ModelProto:
 
 
 class _Size(NamedTuple):
-    """What nodes become when their calls are inlined; ``depth`` is that of the calls, 0 without any."""
+    """The size of nodes after inlining; ``depth`` is the nesting of the calls, 0 without any."""
 
     nodes: int
     bytes: int
@@ -72,7 +72,10 @@ def _check_size(model: ModelProto) -> None:
     sizes: dict[_Key, _Size] = {}
     for key in order:
         function = functions[key]
-        replaced = name * _parameters_read(function) + attribute * _attributes_read(function)
+        nodes, parameters = list(nodes_in(function.node)), {*function.input, *function.output}
+        names = sum(each in parameters for node in nodes for each in (*node.input, *node.output))
+        references = sum(bool(item.ref_attr_name) for node in nodes for item in node.attribute)
+        replaced = name * names + attribute * references
         sizes[key] = _size(function.node, function.ByteSize() + replaced, sizes)
         if sizes[key].depth > MOST_CALLS:
             raise ModelError(
@@ -86,7 +89,7 @@ def _check_size(model: ModelProto) -> None:
 
 
 def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto]) -> tuple[int, int]:
-    """The bytes of the longest name and of the largest attribute that inlining can put in the place of a parameter."""
+    """The bytes of the longest name and of the largest attribute that inlining can substitute for a parameter."""
     name = attribute = 0
     for nodes in (model.graph.node, *(function.node for function in functions.values())):
         for node in nodes_in(nodes):
@@ -95,15 +98,6 @@ def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto
                 attribute = max(attribute, *(item.ByteSize() for item in node.attribute), 0)
     defaults = [item.ByteSize() for function in functions.values() for item in function.attribute_proto]
     return name, max(attribute, *defaults, 0)
-
-
-def _parameters_read(function: FunctionProto) -> int:
-    parameters = {*function.input, *function.output}
-    return sum(1 for node in nodes_in(function.node) for name in (*node.input, *node.output) if name in parameters)
-
-
-def _attributes_read(function: FunctionProto) -> int:
-    return sum(1 for node in nodes_in(function.node) for item in node.attribute if item.ref_attr_name)
 
 
 def _size(nodes: Iterable[NodeProto], own_bytes: int, sizes: Mapping[_Key, _Size]) -> _Size:
@@ -143,7 +137,9 @@ def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
     """
     for opset in model.opset_import:
         opset.domain = "" if opset.domain == _STANDARD else opset.domain
-    _check_ir_version(model.ir_version)
+    # A version newer than onnx knows is tried: it may use nothing new. One that onnx cannot even store is damage.
+    if not 0 <= model.ir_version < 2**31:
+        raise ModelError(f"the model claims version {model.ir_version} of the ONNX format, which does not exist")
     model = inline_functions(model)
     _rename_standard_domain(model.graph)
     opsets = {opset.domain: opset.version for opset in model.opset_import}
@@ -151,12 +147,6 @@ def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
         opsets = {"": 1}
     _check_opset(opsets)
     return model, opsets
-
-
-def _check_ir_version(version: int) -> None:
-    """A newer one than onnx knows is tried: it may hold nothing new. One that onnx cannot even store is damage."""
-    if not 0 <= version < 2**31:
-        raise ModelError(f"the model says that it is in version {version} of the ONNX format, which there is not")
 
 
 def _rename_standard_domain(graph: GraphProto) -> None:
@@ -177,7 +167,7 @@ def _check_opset(opsets: Mapping[str, int]) -> None:
         raise ModelError(f"the model asks for opset {version} of ai.onnx: the installed onnx knows 1 to {newest}; upgrade onnx")
     for domain, version in opsets.items():
         if not 0 <= version < 2**31:
-            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which there is not")
+            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which does not exist")
     if not opsets:
         raise ModelError("the model imports no opset: its operators have no meaning without one")
 
@@ -199,7 +189,7 @@ def operators_in(model: ModelProto) -> frozenset[str]:
 
 
 Reads = dict[int, "tuple[GraphProto, frozenset[str]]"]
-"""By the identity of a body: the body, and the names that it reads from around it."""
+"""By the identity of a body: the body, and the outer names that it reads."""
 
 
 def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
@@ -218,7 +208,7 @@ def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) 
 
 
 def names_in_bodies(node: NodeProto, reads: Reads) -> Iterator[str]:
-    """The names that a node's bodies read from around them."""
+    """The outer names that a node's bodies read."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield from _free_names(attribute.g, reads)

@@ -17,7 +17,7 @@ from onnxcost.frontend.file_kinds import describe_file
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 
 def check_names(model: ModelProto) -> None:
@@ -62,23 +62,23 @@ NOT_STORED = "weights-not-stored"
 """The external location that a tensor without its payload names."""
 
 FILE_BYTES = "onnxcost.file_bytes"
-"""The key of a stored skeleton's metadata under which the bytes of the file that it was made of are kept."""
+"""The key of a stored skeleton's metadata that holds the size of the original file."""
 
 MAX_DEPTH = 64
 """Graphs nested deeper than this are refused: protobuf itself gives up at a hundred messages."""
 
 HEAD = 1024
-"""Bytes at the beginning of a file by which its kind is told."""
+"""Bytes at the beginning of a file that tell its kind."""
 
 _VARINT, _BYTES, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
 _FIXED: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
-"""The wire types of numbers that are as many bytes."""
+"""The bytes of the payload by wire type, for payloads of a fixed size."""
 _HEADER = 20
 """The most bytes that a tag and a length take, or a tag and a number."""
 _LARGEST_STEP = 2**18
-"""The most bytes that are read at once to walk over them."""
+"""The most bytes that the window reads at once."""
 _ENDLESS = sys.maxsize
-"""Where a stream ends, as far as that is known."""
+"""The end of a stream of unknown size."""
 
 # Which fields of a message hold a message that may hold a tensor.
 _CHILDREN: Mapping[str, Mapping[int, str]] = {
@@ -98,8 +98,10 @@ _STRING: Mapping[str, int] = {"Attribute": 4}
 
 
 class Skeleton(NamedTuple):
-    """A model without its large payloads. ``path`` is "" where it did not come from a file; ``file_bytes`` are all it had,
-    or those of the file that it was stripped of them from.
+    """A model without its large payloads.
+
+    ``path`` is "" where it did not come from a file. ``file_bytes`` is the size of the file, for a stored skeleton that of the
+    original one.
     """
 
     model: ModelProto
@@ -114,18 +116,14 @@ def read_skeleton(source: ModelSource | None) -> Skeleton:
     """
     with open_source(source) as data:
         model = _read(data, _EXTERNAL)
-        return Skeleton(model, data.path, _original_bytes(model) or data.size or 0)
+        original = next((entry.value for entry in model.metadata_props if entry.key == FILE_BYTES), "")
+        return Skeleton(model, data.path, (int(original) if is_whole(original) else 0) or data.size or 0)
 
 
 def read_locations(source: ModelSource) -> ModelProto:
-    """As ``read_skeleton``, but what is external here is so in the file too, and lies where it says there."""
+    """As ``read_skeleton``, but tensors are external only where they are so in the file, with the locations in it."""
     with open_source(source) as data:
         return _read(data, b"")
-
-
-def _original_bytes(model: ModelProto) -> int | None:
-    sizes = [entry.value for entry in model.metadata_props if entry.key == FILE_BYTES]
-    return int(sizes[0]) if sizes and is_whole(sizes[0]) else None
 
 
 def _read(source: ByteSource, mark: bytes) -> ModelProto:
@@ -138,7 +136,7 @@ def _read(source: ByteSource, mark: bytes) -> ModelProto:
         source.check()
         return _parse(small)
     except ModelError as error:
-        source.check()  # what is wrong with a file that changes does not matter
+        source.check()  # a file that has changed is reported as that
         said = describe_file(walk.head, source.path) or (not is_stream and _other_message(source)) or error
         raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {said}") from None
 
@@ -165,7 +163,7 @@ _TELLING: Mapping[str, Callable[[Any], bool]] = {
     "Graph": lambda graph: bool(graph.node) and all(node.op_type for node in graph.node),
     "Function": lambda function: bool(function.name and function.node),
 }
-"""What such a message has that another that happens to parse as one lacks."""
+"""What tells such a message from another one that happens to parse as it."""
 
 
 def _parse(small: bytes) -> ModelProto:
@@ -184,10 +182,10 @@ def _parse(small: bytes) -> ModelProto:
 
 
 class _Walk:
-    """One pass over a model, from its first byte to its last, that collects what is kept of it.
+    """One pass over a model, from its first byte to its last, that collects the bytes to keep.
 
-    It sees the source through a window: ``_data``, which begins at ``_start``. Up to ``_limit`` a field's tag and length are in
-    it. What lies before ``_done`` is collected or left out.
+    It sees the source through a window, ``_data``, which begins at ``_start``. The window holds the tag and the length of any
+    field that begins before ``_limit``. Bytes before ``_done`` have been collected or left out.
     """
 
     __slots__ = ("_data", "_done", "_kept", "_limit", "_mark", "_pieces", "_source", "_start", "_step", "head")
@@ -203,7 +201,7 @@ class _Walk:
     def message(self, kind: str) -> bytes:
         """The source as a message of type ``kind``, without the payloads of large tensors.
 
-        Such a tensor gets the mark; without one it says nothing of its data. Raises ModelError for what is no message.
+        Such a tensor gets the mark, if there is one, in place of its payload. Raises ModelError for other bytes.
         """
         try:
             self._copy(kind, 0, _ENDLESS if self._source.size is None else self._source.size, 0)
@@ -257,7 +255,7 @@ class _Walk:
     def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends."""
         data, start, limit = self._data, self._start, self._limit
-        groups = 0  # that are open: they are of no field of ONNX, and what is in them is kept unseen
+        groups = 0  # open ones: no field of ONNX is a group, and their contents are kept as they are
         while position < end:
             if position > limit:
                 self._load(position)
@@ -294,7 +292,7 @@ class _Walk:
             raise ModelError(f"a group of fields does not end before byte {end}")
 
     def _load(self, position: int) -> None:
-        """Moves the window to ``position``. It grows as long as it moves on without a gap, and is small again after one."""
+        """Moves the window to ``position``. It grows while it moves without a gap, and is small again after one."""
         self._keep_to(position)
         stop = self._start + len(self._data)
         is_next = position <= stop + self._source.step
@@ -306,7 +304,7 @@ class _Walk:
         self._limit = stop - (1 if stop == self._source.size else _HEADER)
 
     def _keep_to(self, end: int) -> None:
-        """Collects what comes before ``end``."""
+        """Collects the bytes before ``end``."""
         start, stop = self._done, self._start + len(self._data)
         if end <= start:
             return
@@ -323,7 +321,7 @@ class _Walk:
 
 
 def _varint(data: bytes | memoryview, index: int, start: int) -> tuple[int, int]:
-    """The number at ``index``, and the index behind it; ``start`` is where the data begins in the model."""
+    """The number at ``index``, and the index after it; ``start`` is the position of the data in the model."""
     value = shift = 0
     while shift < 70:
         byte = data[index]
@@ -350,78 +348,3 @@ def _bytes_field(number: int, payload: bytes) -> bytes:
 
 # external_data = [{key: "location", value: NOT_STORED}], data_location = EXTERNAL
 _EXTERNAL = _bytes_field(13, _bytes_field(1, b"location") + _bytes_field(2, NOT_STORED.encode())) + b"\x70\x01"
-
-
-class Stored(NamedTuple):
-    """A tensor and what it is there: the ``value`` of that name in the graph, the function or a body of theirs that ``scope``
-    is (as ``scope_of`` tells), or an attribute of a node; of a sparse tensor (``sparse``) the elements or the positions.
-    """
-
-    tensor: TensorProto
-    scope: str
-    value: str = ""
-    attribute: str = ""
-    sparse: SparseTensorProto | None = None
-
-    @property
-    def name(self) -> str:
-        """A name for it, as good as any: attributes may have none."""
-        return self.value or self.tensor.name or self.attribute
-
-    @property
-    def is_external(self) -> bool:
-        """Whether its payload lies in another file."""
-        return bool(self.tensor.data_location == self.tensor.EXTERNAL)
-
-    @property
-    def location(self) -> str:
-        """The file that it says its payload lies in."""
-        return self.external_data.get("location", "")
-
-    @property
-    def external_data(self) -> dict[str, str]:
-        """The file, and the offset and the length in it."""
-        return {str(entry.key): str(entry.value) for entry in self.tensor.external_data}
-
-
-def stored_tensors(model: ModelProto) -> Iterator[Stored]:
-    """The tensors of the graph, its bodies and the model's functions: initializers, constants and attributes."""
-    yield from _in_graph(model.graph, "")
-    for function in model.functions:
-        yield from _in_nodes(function.node, scope_of(function.domain, function.name, function.overload))
-
-
-def scope_of(domain: str, name: str, overload: str) -> str:
-    """What sets a function's names apart from those of the graph, whose scope is ""."""
-    return f"{domain}.{name}:{overload}/"
-
-
-def _in_graph(graph: GraphProto, scope: str) -> Iterator[Stored]:
-    for tensor in graph.initializer:
-        yield Stored(tensor, scope, tensor.name)
-    for sparse in graph.sparse_initializer:
-        yield from _in_sparse(sparse, scope, sparse.values.name)
-    yield from _in_nodes(graph.node, scope)
-
-
-def _in_sparse(sparse: SparseTensorProto, scope: str, value: str) -> Iterator[Stored]:
-    yield Stored(sparse.values, scope, value)
-    yield Stored(sparse.indices, scope, sparse=sparse, attribute="indices")
-
-
-def _in_nodes(nodes: Iterable[NodeProto], scope: str) -> Iterator[Stored]:
-    for node in nodes:
-        value = node.output[0] if node.op_type == "Constant" and node.output else ""
-        for graph in bodies(node):
-            yield from _in_graph(graph, scope)
-        for attribute in node.attribute:
-            for tensor in [attribute.t] if attribute.HasField("t") else attribute.tensors:
-                yield Stored(tensor, scope, value, attribute.name)
-            for sparse in [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors:
-                yield from _in_sparse(sparse, scope, value)
-
-
-def bodies(node: NodeProto) -> Iterator[GraphProto]:
-    """The graphs in a node's attributes."""
-    for attribute in node.attribute:
-        yield from [attribute.g] if attribute.HasField("g") else attribute.graphs

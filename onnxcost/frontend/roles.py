@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class DimRole(NamedTuple):
-    """What a dim is. ``sizes`` are those that people choose, the usual one first; ``reason`` says why that, or nothing."""
+    """What a dim stands for. ``sizes`` are sensible ones, the usual one first; ``reason`` says why, or is empty."""
 
     kind: str
     sizes: tuple[int, ...]
@@ -86,7 +86,7 @@ _STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
 _CACHE = r"past|cache|present"
 _AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
 _NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
-_BOXES = r"box|score|label|det|anchor|cls|logits_?\d|pred"
+OUTPUT_WORDS = r"box|score|label|det|anchor|cls|logits_?\d|pred"
 _POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd"
 
 DIM_WORDS = (
@@ -97,20 +97,19 @@ INPUT_WORDS = (
     "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"
     "|edge|node|latent|points?|pts|lidar|pcd|cloud"
 )
-OUTPUT_WORDS = _BOXES
-"""What of a name says something of a role: a model without other names has the same assumptions."""
+"""The parts of a name that tell a role: a model without the other parts gets the same assumptions."""
 
 _INTEGERS, _FLOATS, _STRING = (2, 3, 4, 5, 6, 7), (1, 10, 11, 16), 8
 """TensorProto's numbers of these element types."""
 
 _SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
 _KEEPS_ROLE = (VIEWS | CASTS | AFFINE | REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
-"""Operators behind which an input is still used for what it is: it is scaled, cut or arranged."""
+"""Operators that only scale, cut or rearrange an input: its use is looked up behind them."""
 _WEIGHTED = FLOAT_PRODUCTS | {"Conv", "Gather"}
 _RANKS: Mapping[str, int] = {**dict.fromkeys(FLOAT_PRODUCTS | {"Gather"}, 2), **dict.fromkeys(RECURRENT, 3)}
-"""The dims of what is looked up, multiplied by a matrix or followed in time."""
+"""The rank of inputs that are looked up, multiplied by a matrix or followed in time."""
 _FOLLOWED = 24
-"""Nodes that are looked at to see what an input is for."""
+"""The most nodes that are visited to find the use of an input."""
 
 
 def sizes_of(value: ValueInfoProto) -> list[int | None]:
@@ -119,7 +118,7 @@ def sizes_of(value: ValueInfoProto) -> list[int | None]:
 
 
 class Reader(NamedTuple):
-    """The first node that reads an input for what it is, and the dims of its weight."""
+    """The first node that uses an input, and the dims of its weight."""
 
     op_type: str
     weight: tuple[int, ...] | None
@@ -142,7 +141,7 @@ class ModelRoles:
         return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
 
     def rank(self, value: ValueInfoProto) -> int | None:
-        """The dims that an input has by the first node that reads it; None where that may read any."""
+        """The rank that the first reader of an input requires; None where it accepts any."""
         reader = self._reader(value.name, {*_RANKS, "Conv", "ConvTranspose"})
         weight = reader.weight if reader is not None else None
         if reader is not None and reader.op_type in _RANKS:
@@ -150,7 +149,7 @@ class ModelRoles:
         return len(weight) if weight is not None else None
 
     def role_of_symbol(self, symbol: str) -> DimRole:
-        """The role of a dim that no input has, but an expression of its name."""
+        """The role of a dim that is only in an expression, by its name."""
         found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "tokens")
         return self._with_hint(_ROLES[found])
 
@@ -164,11 +163,11 @@ class ModelRoles:
 
     @cached_property
     def hints(self) -> Mapping[str, tuple[int, str]]:
-        """What the model's metadata and the files beside it say of sizes, each with its source."""
+        """The sizes that the model's metadata and the files beside it state, each with its source."""
         return read_hints(self.model, self.path) if self.model is not None else {}
 
     def _kind(self, value: ValueInfoProto, axis: int, symbol: str) -> str:
-        """The kind of a dim: by its name if that is more than a letter, by its input, by the letter, by its place."""
+        """The kind of a dim: by a name of several letters, by its input, by a name of one letter, by its place."""
         dims, name = sizes_of(value), value.name.lower()
         found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "")
         if found in ("height", "width") and len(dims) < 2:
@@ -192,7 +191,7 @@ class ModelRoles:
         return by_place if not found or found in _SIDES_OF or by_place in _SIDES_OF else found
 
     def _cache_kind(self, dims: Sequence[int | None], axis: int, found: str, of_encoder: bool) -> str:
-        """A dim of keys, values or states that a step leaves for the next: never the side of an image."""
+        """A dim of keys, values or states that one step passes to the next: not the side of an image."""
         if found in ("heads", "head size", "batch"):
             return found
         if found:
@@ -206,7 +205,7 @@ class ModelRoles:
         return "heads" if axis < length else "head size"
 
     def _kind_by_place(self, value: ValueInfoProto, axis: int) -> str:
-        """The usual kind of a dim that its name says nothing of."""
+        """The usual kind of a dim whose name tells nothing."""
         dims, name = sizes_of(value), value.name.lower()
         rank, is_integer = len(dims), value.type.tensor_type.elem_type in (6, 7)
         if self._is_of_graph(value):
@@ -239,7 +238,7 @@ class ModelRoles:
         return "tokens" if axis == 1 and rank == 2 and reads_tokens else "other"
 
     def _kind_in_clip(self, dims: Sequence[int | None], axis: int) -> str:
-        """Of (batch, channels, depth, height, width), or of a video in another order."""
+        """For (batch, channels, depth, height, width), or a video in another order."""
         if dims[1] is None and dims[2] in _CHANNEL_COUNTS:  # (batch, frames, channels, height, width)
             return ("video frames", "channels", "height", "width")[axis - 1]
         if dims[4] in _CHANNEL_COUNTS:
@@ -290,7 +289,7 @@ class ModelRoles:
         )
 
     def _side(self, value: ValueInfoProto, kind: str) -> DimRole:
-        """The usual side of what the model looks at."""
+        """The usual side of the model's images."""
         dims, name, role = sizes_of(value), value.name.lower(), _ROLES[kind]
         axis = 0 if kind == "height" else 1
         if kind in self.hints and (len(dims) == 4 or len(self.inputs) == 1):
@@ -324,7 +323,7 @@ class ModelRoles:
 
     @cached_property
     def _reads_lines(self) -> bool:
-        """Whether the model halves the height of an image where it keeps the width, as what reads a line of text does."""
+        """Whether the model halves the height of an image and keeps the width, as models that read lines of text do."""
         strides = (
             list(attribute.ints)
             for node in self._nodes
@@ -343,7 +342,9 @@ class ModelRoles:
         merges = enlarges and "Concat" in ops
         ranks = {len(sizes_of(output)) for output in outputs}
         finds_boxes = any("NMS" in op or op == "NonMaxSuppression" for op in ops)
-        finds_boxes = finds_boxes or (len(outputs) > 1 and any(re.search(_BOXES, output.name.lower()) for output in outputs))
+        finds_boxes = finds_boxes or (
+            len(outputs) > 1 and any(re.search(OUTPUT_WORDS, output.name.lower()) for output in outputs)
+        )
         if finds_boxes or (merges and (len(outputs) > 1 or ranks <= {3, 5})):
             return 640, "a detector's image of 640x640"
         if len(outputs) == 1 and ranks == {4} and (enlarges or "ConvTranspose" in ops):
@@ -353,7 +354,7 @@ class ModelRoles:
         return 224, "an image of 224x224"
 
     def _channels_made(self, name: str) -> int | None:
-        """The channels of the convolution that makes a value, or that a few elementwise nodes make it of."""
+        """The channels of the convolution that makes a value, directly or through a few elementwise nodes."""
         made_by = {output: node for node in self._nodes for output in node.output}
         for _ in range(_FOLLOWED):
             node = made_by.get(name)
@@ -379,7 +380,7 @@ class ModelRoles:
 
     @cached_property
     def _stored(self) -> Mapping[str, tuple[int, ...]]:
-        """The dims of stored tensors and of what is only another form of one."""
+        """The dims of stored tensors and of reshaped ones."""
         stored = self.model.graph.initializer if self.model is not None else ()
         found = {tensor.name: tuple(tensor.dims) for tensor in stored}
         for node in self._nodes:
@@ -393,7 +394,7 @@ class ModelRoles:
         return found
 
     def _reader(self, name: str, wanted: Set[str], *, moves: bool = False) -> Reader | None:
-        """The first node of a wanted type that reads the value, or what shape and scale alone set apart from it."""
+        """The first node of a wanted type that reads the value, directly or after reshaping and scaling."""
         names, seen = [name], 0
         follows = _KEEPS_ROLE | {"Transpose", "Resize"} if moves else _KEEPS_ROLE
         while names and seen < _FOLLOWED:

@@ -1,4 +1,4 @@
-"""Sequences and optionals: which tensors they hold, carried from operator to operator as far as it is known."""
+"""Sequences and optionals: the tensors that they hold, followed from operator to operator as far as they are known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.values import MANY, Step, Value, array_of, tensor_type
 
 if TYPE_CHECKING:
-    from onnx import TypeProto
+    pass
 
 
 Opsets = Mapping[str, int]
@@ -28,7 +28,7 @@ def _elements_of(value: Value | None) -> tuple[Value, ...] | None:
 
 
 def _set_elements(step: Step, elements: tuple[Value, ...] | None) -> None:
-    """The output is a sequence of these elements; one of anything but tensors is not followed."""
+    """Makes the output a sequence of these elements; elements other than tensors are not followed."""
     output = step.outputs[0]
     if output is not None and elements is not None and not any(each.elements or each.content for each in elements):
         output.elements = elements
@@ -41,16 +41,8 @@ def _set_type(output: Value | None, source: Value) -> None:
 
 
 def _index(step: Step, position: int, opsets: Opsets) -> int | None:
-    """A position that an input gives; None where there is no such input or its value is not known."""
+    """The position in an input; None where the input is absent or its value is not known."""
     return number_in(step.inputs[position], opsets) if position < len(step.inputs) else None
-
-
-def _construct(step: Step, opsets: Opsets) -> None:
-    _set_elements(step, tuple(value for value in step.inputs if value is not None))
-
-
-def _empty(step: Step, opsets: Opsets) -> None:
-    _set_elements(step, ())
 
 
 def _insert(step: Step, opsets: Opsets) -> None:
@@ -87,7 +79,7 @@ def _at(step: Step, opsets: Opsets) -> None:
 
 
 def _set_scalar(output: Value | None, number: int | bool) -> None:
-    """The output is a known scalar."""
+    """Makes the output a known scalar."""
     if output is not None:
         made = known_scalar(output.name, number)
         output.learn_from(made)
@@ -166,7 +158,7 @@ def _concat(step: Step, opsets: Opsets) -> None:
 
 
 def _pass_on(step: Step, opsets: Opsets) -> None:
-    """Identity and Optional hand on what they get."""
+    """Identity passes its input on."""
     source = _first(step)
     if source.elements is not None:
         _set_elements(step, source.elements)
@@ -190,11 +182,7 @@ def _element(step: Step, opsets: Opsets) -> None:
         _set_type(output, content)
         _set_elements(step, content.elements)
     elif source.type is not None and source.type.HasField("optional_type"):
-        output.learn(_inside(source.type))
-
-
-def _inside(type_: TypeProto) -> TypeProto:
-    return type_.optional_type.elem_type
+        output.learn(source.type.optional_type.elem_type)
 
 
 def _has_element(step: Step, opsets: Opsets) -> None:
@@ -206,8 +194,8 @@ def _has_element(step: Step, opsets: Opsets) -> None:
 
 
 SEQUENCES: Mapping[str, SequenceRule] = {
-    "SequenceConstruct": _construct,
-    "SequenceEmpty": _empty,
+    "SequenceConstruct": lambda step, opsets: _set_elements(step, tuple(each for each in step.inputs if each is not None)),
+    "SequenceEmpty": lambda step, opsets: _set_elements(step, ()),
     "SequenceInsert": _insert,
     "SequenceErase": _erase,
     "SequenceAt": _at,
@@ -219,4 +207,4 @@ SEQUENCES: Mapping[str, SequenceRule] = {
     "OptionalGetElement": _element,
     "OptionalHasElement": _has_element,
 }
-"""By operator: what its output holds. Asked after onnx's own inference, which gives the outputs' types."""
+"""By operator, applied after onnx's own inference, which gives the outputs' types."""

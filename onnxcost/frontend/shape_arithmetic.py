@@ -1,4 +1,4 @@
-"""What the operators of shape arithmetic make of known inputs, in numpy: what decides shapes and branches, and no more.
+"""The operators of shape arithmetic on known inputs, in numpy: those that decide shapes and branches, and no others.
 
 The work of a node is bounded by the elements of its inputs and by LIMIT. An operator that is not in OPERATORS is not run.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 LIMIT = 1024
-"""Elements of the largest value that is computed; what decides a shape or a branch is far smaller."""
+"""Elements of the largest value that is computed; values that decide shapes or branches are far smaller."""
 
 Array = Any
 """An ``np.ndarray``."""
@@ -29,7 +29,7 @@ TYPES: Mapping[int, str] = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
     11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
 }  # fmt: skip
-"""The types that are computed with: numpy's names by TensorProto's numbers."""
+"""The supported types: numpy's names by TensorProto's numbers."""
 
 
 class NotComputed(Exception):
@@ -37,7 +37,7 @@ class NotComputed(Exception):
 
 
 class ShapeInput(NamedTuple):
-    """What Shape and Size see of their input: ints alone."""
+    """The input of Shape and Size: its dims."""
 
     shape: tuple[int, ...]
 
@@ -70,7 +70,7 @@ Operator = Callable[[Call], "Array | Sequence[Array]"]
 
 
 def compute(node: NodeProto, inputs: Sequence[Array | None], opset: int) -> Sequence[Array]:
-    """The node's outputs. Raises NotComputed where they cannot be computed, or not with so little work."""
+    """The node's outputs. Raises NotComputed where they cannot be computed within LIMIT."""
     call = Call(inputs, {item.name: _plain(item) for item in node.attribute}, len(node.output), opset)
     try:
         with np.errstate(all="ignore"):
@@ -111,7 +111,7 @@ def _plain(attribute: AttributeProto) -> Any:
 
 
 def _is_float(array: Array) -> bool:
-    """bfloat16 is of no kind that numpy knows."""
+    """bfloat16 has no kind in numpy."""
     return array.dtype.kind in "fV"
 
 
@@ -144,7 +144,7 @@ def _present(array: Array | None) -> Array:
 
 
 def _divide(left: Array, right: Array) -> Array:
-    """That of integers truncates toward zero."""
+    """Integer division truncates toward zero."""
     if _is_float(left):
         return left / right
     if not right.all():
@@ -154,7 +154,7 @@ def _divide(left: Array, right: Array) -> Array:
 
 
 def _mod(call: Call) -> Array:
-    """The sign is that of the divisor, or with ``fmod`` that of the dividend."""
+    """The remainder has the sign of the divisor, with ``fmod`` that of the dividend."""
     right = call.input(1)
     if not _is_float(right) and not right.all():
         raise NotComputed
@@ -162,7 +162,7 @@ def _mod(call: Call) -> Array:
 
 
 def _power(call: Call) -> Array:
-    """The type is that of the base; the exponent's may be another. That of integers is one of float64s."""
+    """The result has the type of the base; integers are computed in float64."""
     base, exponent = call.input(0), call.input(1)
     _broadcast(base.shape, exponent.shape)
     if _is_float(base):
@@ -179,10 +179,6 @@ def _of_floats(function: Callable[[Array], Array], call: Call) -> Array:
     return function(call.input(0))
 
 
-def _relu(array: Array) -> Array:
-    return np.maximum(array, array.dtype.type(0))
-
-
 def _clip(call: Call) -> Array:
     """The bounds are attributes before opset 11."""
     array = call.input(0)
@@ -195,7 +191,7 @@ def _clip(call: Call) -> Array:
 
 
 def _cast(array: Array, dtype: Any) -> Array:
-    """A float that the integers do not have is not defined: every runtime makes something else of it."""
+    """A float out of the range of the integers is not computed: runtimes differ on it."""
     if _is_float(array) and dtype.kind in "iu":
         limits, whole = np.iinfo(dtype), np.trunc(array.astype(np.float64))
         if not ((whole >= float(limits.min)) & (whole < float(limits.max) + 1)).all():
@@ -342,11 +338,6 @@ def _squeeze(call: Call) -> Array:
     return np.squeeze(call.input(0), None if axes is None else tuple(axes))
 
 
-def _unsqueeze(call: Call) -> Array:
-    axes = call.ints("axes", 1, 13)
-    return np.expand_dims(call.input(0), tuple(axes or ()))
-
-
 def _reduce(function: Callable[..., Array], since: int, call: Call) -> Array:
     """``since`` is the opset from which the axes are an input."""
     array, axes = call.input(0), call.ints("axes", 1, since)
@@ -412,7 +403,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "Neg": np.negative,
     "Not": np.logical_not,
     "Or": np.logical_or,
-    "Relu": _relu,
+    "Relu": lambda array: np.maximum(array, array.dtype.type(0)),
     "Sign": np.sign,
     "Sub": np.subtract,
     "Xor": np.logical_xor,
@@ -466,7 +457,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Squeeze": _squeeze,
     "Tile": _tile,
     "Transpose": lambda call: np.transpose(call.input(0), call.attributes.get("perm")),
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": lambda call: np.expand_dims(call.input(0), tuple(call.ints("axes", 1, 13) or ())),
     "Where": _where,
 }
 """By name, those of ai.onnx alone."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.frontend.expressions import operands
-from onnxcost.frontend.external import leaves_folder
+from onnxcost.frontend.external import bodies, leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.nodes import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, bodies, read_skeleton, scope_of, stored_tensors
+from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, read_skeleton
 from onnxcost.frontend.roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from onnxcost.spec import ModelSource
 
@@ -26,27 +26,29 @@ if TYPE_CHECKING:
 
 
 EXPORTERS = "pkg."
-"""How the keys begin under which PyTorch's exporter and the libraries below it keep notes."""
+"""The prefix of the metadata keys of PyTorch's exporter."""
 
 
 class Stripped(NamedTuple):
-    """The bytes that a model took, data in other files included, and those that its skeleton takes."""
+    """The bytes of a model, data in other files included, and of its skeleton."""
 
     before: int
     after: int
 
 
 def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool = False) -> Stripped:
-    """Writes the skeleton of ``model`` to ``path``: the model without the data of its large tensors (more than 1 KiB) and of
-    those in other files, and without what exporters note beside the graph: where in whose source code a node is from, and doc
-    strings. Modules' names stay. ``estimate`` says the same of both.
+    """Writes the skeleton of ``model`` to ``path``: the model without the data of large tensors (more than 1 KiB) and of
+    tensors in other files, and without doc strings and the source locations that exporters note. Names of modules stay.
+    ``estimate`` gives the same report for both.
 
-    With ``anonymize`` names, doc strings and metadata are replaced as well; sums stay the same, and so do the dims that are
-    assumed. Raises ModelError for what is not a model, InputError for what cannot be read or written.
+    With ``anonymize`` names, doc strings and metadata are replaced as well; totals and assumed dims stay the same. Raises
+    ModelError for a source that is not a model, InputError for a file that cannot be read or written.
     """
     skeleton = read_skeleton(model)
     small, files = skeleton.model, _files(skeleton.model, skeleton.path)
-    _refuse_own_files(path, files)
+    target = Path(path)
+    if target.exists() and any(target.samefile(file) for file in files):
+        raise InputError(f"'{target}' is the model itself: writing the skeleton there would destroy the weights")
     _forget_data(small)
     _forget_notes(small)
     if all(entry.key != FILE_BYTES for entry in small.metadata_props):
@@ -56,26 +58,20 @@ def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool =
         small = read_skeleton(anonymize_model(small)).model
     content = small.SerializeToString(deterministic=True)
     before = sum(file.stat().st_size for file in files) or skeleton.file_bytes
-    replace_file(Path(path), content)
+    replace_file(target, content)
     return Stripped(before, len(content))
 
 
 def _files(model: ModelProto, path: str) -> list[Path]:
-    """The files that the model lies in, as far as they are there."""
+    """The files of the model that exist: its own, and those with external data."""
     locations = dict.fromkeys(stored.location for stored in stored_tensors(model) if stored.is_external)
     own = Path(str(path))
     beside = (own.parent / name for name in locations if not leaves_folder(name))
     return [file for file in (own, *beside) if path and file.is_file()]
 
 
-def _refuse_own_files(path: str | os.PathLike[str], files: list[Path]) -> None:
-    target = Path(path)
-    if target.exists() and any(target.samefile(file) for file in files):
-        raise InputError(f"'{target}' is the model itself: a skeleton in its place would be all that is left of it")
-
-
 def _forget_data(model: ModelProto) -> None:
-    """Takes away where external data lay, and the large constants that are no tensors."""
+    """Removes the locations of external data, and large constants that are lists."""
     for part in (model.graph, *model.functions):
         _forget_lists(part.node)
     for stored in stored_tensors(model):
@@ -87,7 +83,7 @@ def _forget_data(model: ModelProto) -> None:
 
 
 def _forget_notes(model: ModelProto) -> None:
-    """Takes away fields that onnx does not know, doc strings, and metadata below the model's own but the names of modules."""
+    """Removes unknown fields, doc strings, and the metadata of nodes and graphs except for names of modules."""
     model.DiscardUnknownFields()
     own = [entry for entry in model.metadata_props if not entry.key.startswith(EXPORTERS)]
     if len(own) < len(model.metadata_props):
@@ -137,26 +133,26 @@ _LISTS: Mapping[str, tuple[str, int, int]] = {
 
 _WORD = re.compile(r"\w+")
 _NOBODYS_WORD = re.compile(r"\d+|_empty_nn_module_stack\w*")
-"""Words in the path of a module that are kept: its number in a list, and that there is none."""
+"""Words in the path of a module that are kept: numbers in lists, and the mark of an empty path."""
 
 _DIM = re.compile(r"[^\W\d]\w*")
 _NO_WORD = re.compile(r"^(?=\d)|\W")
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
 _DIM_ROLES = re.compile(DIM_WORDS)
-"""What is kept of the name of a dim: see ``roles``."""
+"""Parts of a dim's name that are kept: see ``roles``."""
 
 _NOBODYS_INPUT = re.compile(r"(?i)[hc](_?(\d+|n|in))?|sr")
 _INPUT_ROLES = re.compile(
     rf"{INPUT_WORDS}|state|hidden|cell|mask|position|(?<![a-z])pos(?![a-z])|sampl\w*_?rate|len(?:gth)?s?(?![a-z])|size|ima?ge?_?shape"
     r"|(?<![a-z])scale(?:s|_?factor)?(?![a-z])|zero_?point"
 )
-"""What is kept of the name of an input: see ``roles`` and ``runtime.inputs.roles``."""
+"""Parts of an input's name that are kept: see ``roles`` and ``runtime.inputs.roles``."""
 
 _LABELS = frozenset(
     {"classlabels_strings", "classes_strings", "cats_strings", "keys_strings", "values_strings", "default_string"}
     | {"string_vocabulary", "pool_strings", "stopwords", "value_string", "value_strings"}
 )
-"""The attributes that hold words of people, also where those are words of ONNX."""
+"""Attributes that hold people's words, even where ONNX uses the same words."""
 
 _WORDS_OF_ONNX = """
     NOTSET SAME_UPPER SAME_LOWER VALID constant reflect edge wrap zeros border reflection DCR CRD RGB BGR Grayscale LEFT RIGHT
@@ -189,7 +185,7 @@ Rename = Callable[[str], str]
 
 
 class _Names(dict[str, str]):
-    """New names for old ones: the stem that ``stem`` makes of a name, numbered from the second on. No name stays none."""
+    """New names for old ones: the stem that ``stem`` gives, numbered from the second on. An empty name stays empty."""
 
     def __init__(self, stem: Rename) -> None:
         super().__init__({"": ""})
@@ -234,7 +230,7 @@ def anonymize_model(model: ModelProto) -> ModelProto:
 
 
 def _replacing(word: re.Pattern[str], kept: re.Pattern[str], stem: str, roles: re.Pattern[str] | None) -> Rename:
-    """Replaces every word in a text but those that are ``kept``; of a name the words that are ``roles`` stay."""
+    """A function that replaces the words of a text, except for ``kept`` ones; parts that match ``roles`` stay."""
     names = _Names(lambda name: "_".join(roles.findall(name.lower())) or stem if roles else stem)
     return lambda text: word.sub(lambda found: found[0] if kept.fullmatch(found[0]) else names[found[0]], text)
 
@@ -256,7 +252,7 @@ def _walk(message: Message, rules: Mapping[str, Rename]) -> None:
 
 
 def _attribute_rule(attribute: Message, texts: Rename) -> Rename:
-    """Keeps what the operator's specification names; an equation keeps its form."""
+    """The rule that keeps values which the operator's specification names, and the form of equations."""
     name = attribute.name
 
     def rule(text: str) -> str:

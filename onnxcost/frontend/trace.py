@@ -13,11 +13,10 @@ from urllib.parse import quote, unquote
 from onnxcost.errors import InputError
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.frontend.bodies import FLOAT
-from onnxcost.frontend.external import data_file
+from onnxcost.frontend.external import data_file, stored_tensors
 from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normalize import normalize
-from onnxcost.frontend.reader import stored_tensors
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import Step, tensor_type
 from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of
 
@@ -35,28 +34,29 @@ TensorType = tuple[str, tuple[int, ...]]
 """An element type and the dims."""
 
 NodePath = tuple[str, ...]
-"""Where a node stands: the name of its first output and, before it, that of the node around it and the attribute that is the
-body, as often as there are bodies around it. The model's own graph counts as the body ``""`` of nothing: ``("", "y")`` is a
-node of it, ``("", "y", "then_branch", "z")`` one of a branch. A body itself has a place that ends in ``""``."""
+"""The place of a node: the name of its first output and, for each body around it, the name of the node with the body and of
+the attribute that is the body. The model's own graph counts as the body ``""`` of nothing: ``("", "y")`` is a node of it,
+``("", "y", "then_branch", "z")`` one of a branch. A body itself has a place that ends in ``""``.
+"""
 
 _MARK = "onnxcost:"
 
 
 def name_of(place: NodePath) -> str:
-    """A node name that says where the node stands, whatever characters the names there have."""
+    """A node name that encodes the node's place, whatever characters the names in it have."""
     return _MARK + "/".join(quote(part, safe="") for part in place)
 
 
 def place_of(name: str) -> NodePath | None:
-    """The place that a node name says; None for a name that ``name_of`` did not make. A runtime that inlines a function puts
-    something before the names of its nodes.
+    """The place that a node name encodes; None for a name that ``name_of`` did not make. A runtime that inlines a function adds
+    a prefix to the names of its nodes.
     """
     _, mark, rest = name.partition(_MARK)
     return tuple(unquote(part) for part in rest.split("/")) if mark else None
 
 
 def with_plain_names(text: str) -> str:
-    """A message about nodes that ``name_of`` has named, with the outputs alone as their names."""
+    """A message in which nodes that ``name_of`` has named go by their outputs."""
     return unquote(text.replace(f"{_MARK}/", ""))
 
 
@@ -69,7 +69,7 @@ class Execution(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """One pass through a graph: what its nodes did, by the name of their first output. Passes that are alike are one object."""
+    """One pass through a graph: the executions of its nodes, by the name of their first output. Equal passes are one object."""
 
     executions: Mapping[str, Execution]
 
@@ -101,7 +101,7 @@ def main_pass(events: Iterable[tuple[NodePath, tuple[TensorType, ...]]]) -> Pass
 
 
 def _once(executions: Mapping[str, Execution], known: dict[Hashable, Pass]) -> Pass:
-    """The pass: that of before where it was as another."""
+    """The pass, or an earlier one that is equal to it."""
     alike = frozenset((name, each.outputs, tuple(each.bodies.items())) for name, each in executions.items())
     return known.setdefault(alike, Pass(executions))
 
@@ -112,8 +112,9 @@ def first_output(node: NodeProto) -> str:
 
 
 def learn_from_run(step: Step) -> None:
-    """The outputs take on the shapes that they had in the run. Of what is no tensor a run tells nothing."""
-    tensors = [output for output in step.outputs if output is not None and _may_be_tensor(output)]
+    """Gives the outputs the shapes that they had in the run, which says nothing about other values than tensors."""
+    outputs = [output for output in step.outputs if output is not None]
+    tensors = [output for output in outputs if output.type is None or output.type.HasField("tensor_type")]
     if step.execution is None or len(tensors) != len(step.execution.outputs):
         return
     for output, (dtype, shape) in zip(tensors, step.execution.outputs, strict=True):
@@ -124,29 +125,21 @@ def learn_from_run(step: Step) -> None:
         output.is_bound = False
 
 
-def _may_be_tensor(value: Value) -> bool:
-    return value.type is None or value.type.HasField("tensor_type")
-
-
 def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorProto]) -> None:
     """The inputs take on the elements that are known of the run. Raises InputError for a run with inputs of other shapes and
     for trip counts that are given beside it.
     """
     if found.trips:
         raise InputError("a run that is traced says itself how often its Loops run: give no trip counts (--trips)")
-    found.caveats.append(_trace_caveat(trace))
+    synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
+    which = ", ".join(synthetic[:3]) + (" and others" if len(synthetic) > 3 else "")
+    how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if synthetic else "the values that were given"
+    found.caveats.append(Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}"))
     fed = {used.name: used.shape for used in trace.inputs}
     for value in found.inputs:
         value.tensor = values.get(value.name, value.tensor)
         if value.is_shaped and value.dims is not None and fed.get(value.name, value.dims) != value.dims:
             raise InputError(f"input '{value.name}' is {list(value.dims)}, and was {list(fed[value.name])} in the run traced")
-
-
-def _trace_caveat(trace: Trace) -> Caveat:
-    made_up = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
-    which = ", ".join(made_up[:3]) + (" and others" if len(made_up) > 3 else "")
-    how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if made_up else "the values that were given"
-    return Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}")
 
 
 def make_traceable(source: str | os.PathLike[str] | BinaryIO) -> bytes:
@@ -177,7 +170,10 @@ def _rename(graph: GraphProto, place: NodePath) -> None:
             if attribute.HasField("g"):
                 body = (*here, attribute.name)
                 _rename(attribute.g, body)
-                _mark(attribute.g, body)
+                # A node that runs once in each pass: the body's own may all be constants, which no runtime executes.
+                mark = name_of((*body, ""))
+                attribute.g.initializer.add(name=f"{mark}of", data_type=FLOAT, float_data=[0])
+                attribute.g.node.add(op_type="Identity", name=mark, input=[f"{mark}of"], output=[mark])
         node.name = name_of(here)
         if not node.domain and _may_run_as_body(node.op_type):
             _follow(graph, node, place)
@@ -195,15 +191,8 @@ def _may_run_as_body(op_type: str) -> bool:
     return bool(schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
 
 
-def _mark(body: GraphProto, place: NodePath) -> None:
-    """A node that runs once in each pass through the body: the body's own may all be constants, which no runtime executes."""
-    name = name_of((*place, ""))
-    body.initializer.add(name=f"{name}of", data_type=FLOAT, float_data=[0])
-    body.node.add(op_type="Identity", name=name, input=[f"{name}of"], output=[name])
-
-
 def _follow(graph: GraphProto, node: NodeProto, place: NodePath) -> None:
-    """Has the node's outputs made by Identity nodes behind it: the first stands in its place."""
+    """Adds an Identity node after each output of the node, the first under the node's name."""
     node.name = ""
     for index, output in enumerate(node.output):
         if output:

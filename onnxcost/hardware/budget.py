@@ -15,8 +15,8 @@ from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.hardware.catalogue import catalogue, find_device, load_devices
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict
-from onnxcost.hardware.retype import Again, Variant, try_variants
 from onnxcost.hardware.roofline import Roofline
+from onnxcost.hardware.variants import Again, Variant, try_variants
 from onnxcost.report import CostReport
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__

@@ -141,21 +141,20 @@ def _part(table: Any, kind: str, place: FileLocation) -> Part:
     if not peaks:
         raise place.wrong(f"a part has a peak in at least one type, as in peak.float32 = '{OPERATIONS_PER_SECOND.example}'")
     clocks = {key: _figure(table[key], HERTZ, place.inside(key)) for key in ("clock", "boost") if key in table}
+    found = {}
+    for dtype, number in peaks.items():
+        here, given = place.inside(f"peak.{dtype}"), number if isinstance(number, dict) else {}
+        figure = _figure(number, OPERATIONS_PER_SECOND, here, ("accumulate",))
+        sums = here.text_of(given, "accumulate", ("float64", "float32", "float16", "int64", "int32"), ACCUMULATES[dtype])
+        found[dtype] = Peak(kind, dtype, sums, figure)
     return Part(
         kind=kind,
         title=place.text_of(table, "title", default=""),
-        peaks={dtype: _peak(kind, dtype, number, place.inside(f"peak.{dtype}")) for dtype, number in peaks.items()},
+        peaks=found,
         clock=clocks.get("clock"),
         clock_basis=place.text_of(table, "clock_basis", CLOCK_BASES) if "clock" in clocks else "",
         boost=clocks.get("boost"),
     )
-
-
-def _peak(part: str, dtype: str, number: Any, place: FileLocation) -> Peak:
-    figure = _figure(number, OPERATIONS_PER_SECOND, place, ("accumulate",))
-    given = number if isinstance(number, dict) else {}
-    accumulate = place.text_of(given, "accumulate", ("float64", "float32", "float16", "int64", "int32"), ACCUMULATES[dtype])
-    return Peak(part, dtype, accumulate, figure)
 
 
 def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[str, ...] = ()) -> Figure:

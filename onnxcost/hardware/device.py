@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
@@ -179,3 +179,8 @@ class Device:
         """Bytes of ``memory``."""
         size = self.value("memory")
         return None if size is None else int(size)
+
+
+def keeps_weights_in_flash(figure: Callable[[str], float | None]) -> bool:
+    """Whether a device with these figures runs with its weights in flash memory."""
+    return figure("flash") is not None or figure("flash_bandwidth") is not None

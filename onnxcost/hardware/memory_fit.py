@@ -11,10 +11,10 @@ from typing import NamedTuple
 from onnxcost.analysis.batch import batch_of
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.graph import Graph, Tensor
+from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
-from onnxcost.ort_optimizer.fused_node import FusedNode
-from onnxcost.ort_optimizer.fusion import fold_constants
+from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants
 from onnxcost.ort_optimizer.memory_plan import IN_PLACE, buffers_of, input_bytes, largest_live_sum, peak_activation_bytes
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
@@ -31,7 +31,7 @@ PACKED: Mapping[str, tuple[int, ...]] = {
 (SessionState::PrepackConstantInitializedTensors).
 """
 _MULTIPLIES = frozenset({"BatchNormalization", "Mul", "Div"})
-"""What a convolution takes in by multiplying its weights with it: these are then new, and in memory."""
+"""Operators that fuse into a convolution by changing its weights, which are then new and in memory."""
 
 
 class Running(NamedTuple):
@@ -65,9 +65,7 @@ class Process(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """The peak in bytes. Of what malloc may keep, half is counted: depending on the layout, it keeps between nothing and
-        all.
-        """
+        """The peak in bytes. Half of the memory that malloc may keep is counted: it keeps between none and all of it."""
         return max(self.loading.peak + self.loading.holes // 2, sum(self.running) + self.loading.freed // 2)
 
 
@@ -91,12 +89,12 @@ def _process(key: Same) -> Process:
 
 
 def _loading(graph: Graph, weights: Mapping[str, int]) -> Loading:
-    """Weights that are in memory stay there until those of convolutions are converted to blocks; others are packed one by one,
-    each beside its original.
+    """The weights while the session is created: the originals stay in memory until convolutions' weights are in blocks, and the
+    others are packed one by one, each beside its original.
 
-    NchwcTransformer converts them one after the other, with temporary copies as a vector and as protobuf, and first as an array
-    where the original is not in memory. Freed copies are reused by what fits into them, so that only copies larger than all
-    before count.
+    NchwcTransformer converts one weight after the other, with temporary copies as a vector and as protobuf, and first as an
+    array where the original is not in memory. Freed copies are reused for smaller ones, so only copies larger than all before
+    count.
     """
     steps = optimize(graph, blocked=True)
     originals = {name: weights[name] for name in _in_memory(graph, weights, steps)}
@@ -199,7 +197,7 @@ def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
     report = predictor.as_run(report)
     took, available = runtime_of(predictor, report), _whole(predictor.figure("memory"))
     weights, activations = report.memory.weight_bytes, activations_of(predictor, report)
-    if keeps_weights_in_flash(predictor):
+    if keeps_weights_in_flash(predictor.figure):
         flash = Fit("flash", {"weights": weights, "code": took.flash}, _whole(predictor.figure("flash")))
         return (flash, Fit("memory", {"activations": activations, "runtime": took.memory}, available))
     if predictor.part_of(demand_of(report).dtype) == "cpu" and predictor.kind != "microcontroller":
@@ -235,11 +233,6 @@ def memory_on_cpu(report: CostReport) -> Mapping[str, int]:
     except UnknownShape:
         copies = 0
     return {"weights": weights, "activations": activations, "copies": copies, "runtime": RUNTIMES["cpu"].memory}
-
-
-def keeps_weights_in_flash(predictor: Predictor) -> bool:
-    """Whether the weights stay in flash memory."""
-    return predictor.figure("flash") is not None or predictor.figure("flash_bandwidth") is not None
 
 
 def _whole(value: float | None) -> int | None:

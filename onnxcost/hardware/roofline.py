@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from onnxcost.analysis.batch import batch_of
 from onnxcost.graph import BITS
-from onnxcost.hardware.device import Device, Peak
+from onnxcost.hardware.device import Device, Peak, keeps_weights_in_flash
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
-from onnxcost.hardware.retype import retype_report
+from onnxcost.hardware.variants import retype_report
 from onnxcost.hardware.workload import Demand, Same, WorkloadStep, demand_of
 from onnxcost.report import CostReport
 
@@ -143,11 +143,6 @@ def products(device: Device, dtype: str) -> Peak | None:
     return tensor if peak and tensor and peak.dtype == "float32" and tensor.rate > peak.rate else peak
 
 
-def has_flash(device: Device) -> bool:
-    """Whether the weights stay in flash memory."""
-    return device.value("flash") is not None or device.value("flash_bandwidth") is not None
-
-
 def lower_bound(device: Device, demand: Demand) -> Bound:
     """The lower bound of a run in the types of ``demand``.
 
@@ -163,7 +158,7 @@ def lower_bound(device: Device, demand: Demand) -> Bound:
             peak = products(alone, dtype)
             rates[dtype] += part.headroom * peak.rate if peak else 0.0
     work = sum(2 * macs / rates[dtype] for dtype, macs in demand.macs.items())
-    if not has_flash(device):
+    if not keeps_weights_in_flash(device.value):
         moved, kept = demand.operands + demand.ends, on_chip(device).most
         return Bound(rates, work, moved, kept, _seconds(moved - kept, device.bandwidth))
     kept = device.memory_bytes or 0
@@ -324,7 +319,7 @@ def _costs(
     flash, transfer = device.value("flash_bandwidth"), 0.0
     if device.bandwidth:
         transfer = (weights / flash if flash else 0.0) + (
-            activations + (0 if has_flash(device) else weights)
+            activations + (0 if keeps_weights_in_flash(device.value) else weights)
         ) / device.bandwidth
     return _Costs(compute / of_peak, transfer / of_bandwidth, start)
 

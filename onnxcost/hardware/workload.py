@@ -1,4 +1,4 @@
-"""The steps of a run: each node that computes, together with the elementwise ones that a compiler makes a part of it.
+"""The steps of a run: each node that computes, together with the elementwise nodes that a compiler merges into it.
 
 A model of compilers for GPUs, NPUs and microcontrollers, which merge any elementwise chain into what makes its input; what
 onnxruntime fuses on a CPU, by named passes alone, is in ``ort_optimizer``.
@@ -20,9 +20,9 @@ from onnxcost.report import CostReport, Counted
 _CARRYING = VIEWS | DEQUANTIZERS
 """Operators whose result is read as what they read: the same elements, or the integers that stand for them."""
 _UNCHANGED = VIEWS | {"Transpose", "Cast"}
-"""Operators through which a weight stays what the file stores."""
+"""Operators whose output, computed from a weight, is read as that weight."""
 _FEW = 16
-"""Integers, no more than this, are shapes and indices: they are worked out beside the run."""
+"""Integer outputs of at most this many elements are shapes and indices, which take no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class WorkloadStep:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What an inference asks of a device: its steps, and what it cannot do without.
+    """What an inference asks of a device: its steps, and the work and bytes that no device can avoid.
 
     ``macs`` are by type; ``operands`` are the bytes of the stored weights that contractions multiply with, each once, and
     ``ends`` those of the model's inputs and outputs. ``weights`` are the bytes of all that the steps read of constants.
@@ -70,7 +70,7 @@ class Demand:
 
 
 class Same:
-    """A report as a key of a cache: the very same one."""
+    """A report as a key of a cache, equal to itself alone."""
 
     __slots__ = ("report",)
 
@@ -116,8 +116,8 @@ def nbytes(tensor: Tensor) -> int:
 
 @dataclass(slots=True)
 class _Values:
-    """What values really are, by name. ``carriers``: what is read in their place; ``sources``: the weight in the file that a
-    constant is made of.
+    """By the name of a value: in ``carriers`` the tensor that is read in its place, in ``sources`` the weight in the file that
+    the constant is made of.
     """
 
     carriers: dict[str, Tensor] = field(default_factory=dict)
@@ -134,25 +134,21 @@ class _Values:
 
 
 def _computing(costs: Iterable[Counted], values: _Values) -> Iterator[Counted]:
-    """The nodes that compute in a run; what others only hand on is put down in ``values``."""
+    """The nodes that compute in a run; what the others pass on is recorded in ``values``."""
     for cost in costs:
         node = cost.node
         is_folded = all(tensor is None or tensor.is_constant for tensor in node.outputs)
         if node.inputs and node.key in _CARRYING | (_UNCHANGED if is_folded else set()):
             values.carriers[node.out.name] = values.carried(node.x)
             values.sources[node.out.name] = values.stored(node.x)
-        elif not is_folded and node.key not in CONTROL_FLOW and not _steers(node):
-            yield cost
-
-
-def _steers(node: Node) -> bool:
-    """Whether it makes shapes and indices alone."""
-    made = [tensor for tensor in node.outputs if tensor is not None]
-    return all(tensor.dtype in ("int32", "int64") and tensor.is_shaped and tensor.size <= _FEW for tensor in made)
+        elif not is_folded and node.key not in CONTROL_FLOW:
+            made = (tensor for tensor in node.outputs if tensor is not None)
+            if not all(tensor.dtype in ("int32", "int64") and tensor.is_shaped and tensor.size <= _FEW for tensor in made):
+                yield cost
 
 
 def _groups(costs: Sequence[Counted], uses: DefUse) -> list[list[int]]:
-    """The positions of nodes that run as one: an elementwise one in the group of the latest node that makes an input of it."""
+    """The positions of nodes that run as one: an elementwise node joins the group of the latest node that makes its inputs."""
     groups: list[list[int]] = []
     joined: list[int] = []
     """The group of each node."""
@@ -168,27 +164,24 @@ def _groups(costs: Sequence[Counted], uses: DefUse) -> list[list[int]]:
 
 
 def _step(group: Sequence[int], costs: Sequence[Counted], uses: DefUse) -> WorkloadStep:
-    """The group with its bytes: what is made and read inside of it is not moved."""
+    """The group with its bytes, without values that only the group makes and reads."""
     members, inside = [costs[position] for position in group], set(group)
     made = {tensor.name: tensor for cost in members for tensor in cost.node.outputs if tensor is not None}
     written = [t for name, t in made.items() if name in uses.returned or not inside.issuperset(uses.positions(name))]
     weights, read = _read(members, [uses.nodes[position] for position in group], made.keys())
     main = max(members, key=lambda cost: cost.once.macs)
-    macs = sum(cost.once.macs for cost in members)
+    macs, sums = sum(cost.once.macs for cost in members), sum(cost.once.accumulators for cost in members)
+    flops = sum(FLOPS.number(cost.node, cost.once) for cost in members)
+    kernels = (tensor.dims for tensor in main.node.inputs if tensor is not None and tensor.dims is not None)
     return WorkloadStep(
         node=main.node, dtype=main.dtype, times=main.node.repeat, merged=len(members) - 1, macs=macs,
-        other=sum(map(_other, members)), weights=weights, activations=read + sum(map(nbytes, written)),
-        is_depthwise=_is_depthwise(main.node),
+        other=flops - 2 * macs + sums, weights=weights, activations=read + sum(map(nbytes, written)),
+        is_depthwise=int(main.node.attributes.get("group", 1)) > 1 and any(len(dims) > 2 and dims[1] == 1 for dims in kernels),
     )  # fmt: skip
 
 
-def _is_depthwise(node: Node) -> bool:
-    kernels = (tensor.dims for tensor in node.inputs if tensor is not None and tensor.dims is not None)
-    return int(node.attributes.get("group", 1)) > 1 and any(len(dims) > 2 and dims[1] == 1 for dims in kernels)
-
-
 def _read(members: Sequence[Counted], nodes: Sequence[Node], inside: Set[str]) -> tuple[int, int]:
-    """Bytes of constants and of other values that the nodes read: of each once, and of a table no more than what is picked."""
+    """Bytes of constants and of other values that the nodes read: each once, and of a table only the rows that are picked."""
     whole, picked = dict[str, Tensor](), [0, 0]
     for cost, node in zip(members, nodes, strict=True):
         inputs = [tensor for tensor in cost.node.inputs if tensor is not None]
@@ -198,8 +191,3 @@ def _read(members: Sequence[Counted], nodes: Sequence[Node], inside: Set[str]) -
             whole |= {tensor.name: tensor for tensor in node.inputs if tensor is not None and tensor.name not in inside}
     weights = sum(nbytes(tensor) for tensor in whole.values() if tensor.is_constant)
     return weights + picked[0], sum(map(nbytes, whole.values())) - weights + picked[1]
-
-
-def _other(cost: Counted) -> int:
-    """Arithmetic besides multiply-accumulates."""
-    return FLOPS.number(cost.node, cost.once) - (2 * cost.once.macs - cost.once.accumulators)

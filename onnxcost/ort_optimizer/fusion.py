@@ -1,4 +1,4 @@
-"""The fusions of onnxruntime: constant folding, a table of chains that become one kernel, and a table of rules for pairs.
+"""onnxruntime's fusions: constant folding, a table of chains that become one kernel, and a table of rules for pairs.
 
 Each is named after the class in onnxruntime's core/optimizer that it models; the tests run onnxruntime without that pass.
 """
@@ -11,13 +11,68 @@ from typing import NamedTuple
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
-from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
+
+
+class Reuse(NamedTuple):
+    """Bytes that are read or written, and how many other bytes have been since their last use."""
+
+    nbytes: int
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class FusedNode:
+    """A node that runs, and the ``absorbed`` ones that run as a part of it.
+
+    ``residuals`` are what the absorbed nodes read besides its result. ``is_blocked`` says that it works on a layout other than
+    the plain one; ``reordered`` are the tensors that are converted to that layout or from it before it runs, and
+    ``channels_last`` says that their other layout has the channels last. ``reuses`` are its reads and writes of values.
+    ``kind`` is the operator that it runs as, where that is not the node's own.
+    """
+
+    node: Node
+    absorbed: tuple[Node, ...] = ()
+    residuals: tuple[Tensor, ...] = ()
+    is_blocked: bool = False
+    reordered: tuple[Tensor, ...] = ()
+    channels_last: bool = False
+    reuses: tuple[Reuse, ...] = ()
+    kind: str = ""
+
+    @property
+    def data(self) -> list[Tensor]:
+        """The values that it reads (constants left out), each once."""
+        inputs = (tensor for tensor in self.node.inputs if tensor is not None and not tensor.is_constant)
+        return list({tensor.name: tensor for tensor in (*inputs, *self.residuals)}.values())
+
+    def as_node(self) -> Node:
+        """One node that reads all that its parts do; a convolution with a residual is a FusedConv, which has it as input 3."""
+        node = self.node
+        known = {tensor.name for tensor in (*node.inputs, *self.residuals) if tensor is not None}
+        others = (tensor for part in self.absorbed for tensor in part.inputs if tensor is not None and tensor.name not in known)
+        if node.key == "Conv" and self.residuals and not self.kind:
+            inputs = (node.x, node.input(1), node.input(2), *self.residuals, *others)
+            return replace(node, op_type="FusedConv", domain="com.microsoft", inputs=inputs)
+        return replace(node, op_type=self.kind or node.op_type, inputs=(*node.inputs, *self.residuals, *others))
+
+
+def constants_of(node: Node) -> list[Tensor]:
+    """The constants of known shape that it reads."""
+    return [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped]
+
+
+def axes_of(node: Node) -> list[int]:
+    """The axes that a reduction names, none of them negative; an empty list where it reduces all."""
+    given = node.input(1)
+    axes = node.attributes.get("axes") or (given.value if given is not None else None) or ()
+    return [int(axis) % node.x.rank for axis in axes]
+
 
 _SIMPLIFIED = "SimplifiedLayerNormalization"
 
 
 class FusionPattern(NamedTuple):
-    """Operators along the way of the data that one kernel does, of which ``kind``, and the pass that makes it of them."""
+    """Operators, each reading the one before, that the pass ``name`` replaces by one kernel of operator ``kind``."""
 
     name: str
     operators: tuple[str, ...]
@@ -38,7 +93,7 @@ PATTERNS: tuple[FusionPattern, ...] = (
 
 
 def fuse_patterns(graph: Graph) -> list[FusedNode]:
-    """The nodes, and in place of those that are written out as PATTERNS the one kernel that does their work."""
+    """The nodes, with one kernel in place of each chain in PATTERNS."""
     nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
@@ -58,7 +113,7 @@ def fuse_patterns(graph: Graph) -> list[FusedNode]:
 
 
 def _find_siblings(uses: DefUse, places: list[int]) -> list[int]:
-    """The places of nodes that read what the first one reads, and of which those in the places alone read the result."""
+    """The places of nodes that read the input of the first one, and whose results only nodes at ``places`` read."""
     read, inside = pattern_input((uses.nodes[places[0]],)).name, set(places)
     return [
         place
@@ -70,19 +125,19 @@ def _find_siblings(uses: DefUse, places: list[int]) -> list[int]:
 
 
 def pattern_input(members: tuple[Node, ...]) -> Tensor:
-    """What the first of them is given: of its inputs the largest that is no constant."""
+    """The input of the first one: the largest that is not a constant."""
     return max((t for t in members[0].inputs if t is not None), key=lambda t: (not t.is_constant, t.size if t.is_shaped else 0))
 
 
 def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[int]:
-    """The places of nodes of these operators, each one reading what the one before makes; [] where they are not so."""
+    """The places of nodes of these operators, each one reading the output of the one before; [] where there are none."""
     nodes, places = uses.nodes, [start]
     for wanted in pattern[1:]:
         here = nodes[places[-1]]
         if here.key != "Sub" and uses.only_reader(here.out.name) is None:
             return []
         following = [place for place in uses.positions(here.out.name) if nodes[place].key == wanted]
-        if not following or (wanted == "ReduceMean" and not _reduces_rows(nodes[following[0]])):
+        if not following or (wanted == "ReduceMean" and axes_of(nodes[following[0]]) != [nodes[following[0]].x.rank - 1]):
             return []
         places.append(following[0])
     if pattern[0] == "Pow" and "Sqrt" in pattern:
@@ -97,23 +152,18 @@ def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[i
     return places
 
 
-def _reduces_rows(node: Node) -> bool:
-    """Whether it reduces the last dim, and no other."""
-    return axes_of(node) == [node.x.rank - 1]
-
-
 ACTIVATIONS = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish"})
 GEMM_ACTIVATIONS = (ACTIVATIONS - {"Clip", "HardSwish"}) | {"Elu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"}
 
 
 @dataclass(frozen=True, slots=True)
 class FusionRule:
-    """A follower that a node of ``heads`` takes in where it alone reads its result, as onnxruntime's pass ``name`` does it.
+    """A node of ``heads`` absorbs the follower that alone reads its result, as in onnxruntime's pass ``name``.
 
-    ``others`` says what else the follower may read: "constants", those of "a channel" each (of a product a scalar, too), a
-    tensor of the "same" shape, or "any". A node that took one in by a rule which is ``last`` takes in no more. A rule is
-    ``fixed`` that holds where the model leaves no dim open. With ``leads`` it is the follower that runs, and does the head's
-    work. ``kind`` is the operator that the two become. ``when`` is what else has to hold of head and follower.
+    ``others`` says what else the follower may read: "constants", constants with one element for "a channel" (or for Mul a
+    scalar), a tensor of the "same" shape, or "any". After a ``last`` rule the node absorbs no more. A ``fixed`` rule holds
+    only where the model has no open dims. With ``leads`` the follower runs and absorbs the head. ``kind`` is the operator
+    that the two become. ``when`` is a further condition on head and follower.
     """
 
     name: str
@@ -132,42 +182,34 @@ def _is_image(head: Node, follower: Node) -> bool:
 
 
 def _has_weights(node: Node) -> bool:
-    """Whether it multiplies with a constant matrix, as a layer does."""
+    """Whether it multiplies with a constant matrix, as a linear layer does."""
     weights = node.required(1)
     return weights.is_constant and weights.is_shaped and weights.rank == 2
 
 
-def _is_layer(head: Node, follower: Node) -> bool:
-    return _has_weights(head)
-
-
 def _is_flat_layer(head: Node, follower: Node) -> bool:
-    """Of rows alone, with no batch around them."""
+    """A linear layer on a matrix, without batch dims."""
     return _has_weights(head) and head.x.dims is not None and len(head.x.dims) == 2
 
 
 def _swaps_last(head: Node, follower: Node) -> bool:
-    """Transposes the matrices, not the batch around them; a layer takes its rows as they are."""
+    """Whether it swaps the last two dims alone; a linear layer does not absorb that."""
     order = list(head.attributes.get("perm") or ())
     swapped = [*range(len(order) - 2), len(order) - 1, len(order) - 2]
     return len(order) > 1 and order == swapped and not _has_weights(follower)
 
 
 def _pads_with_zeros(head: Node, follower: Node) -> bool:
-    """As a convolution does; the number is given, or 0."""
+    """Whether it pads as a convolution does."""
     filling = head.input(2)
     is_zero = filling is None or filling.value == (0,) or filling.value == ()
     return is_zero and head.attributes.get("mode", "constant") == "constant" and not head.attributes.get("value")
 
 
 def _scales(head: Node, follower: Node) -> bool:
-    """Multiplies all elements by the same known number."""
+    """Whether it multiplies all elements by one constant."""
     known = constants_of(head)
     return len(known) == 1 and known[0].size == 1
-
-
-def _is_scaled(head: Node, follower: Node) -> bool:
-    return _scales(follower, head)
 
 
 def _adds_bias(head: Node, follower: Node) -> bool:
@@ -185,9 +227,16 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
     FusionRule("ConvActivationFusion", _CONVS, ACTIVATIONS, last=True),
     FusionRule("ConvBNFusion", frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
-    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=_is_layer),
+    FusionRule(
+        "MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=lambda head, _: _has_weights(head)
+    ),
     FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
-    FusionRule("MatMulScaleFusion", frozenset({"MatMul"}), frozenset({"Mul", "Div"}), when=_is_scaled),
+    FusionRule(
+        "MatMulScaleFusion",
+        frozenset({"MatMul"}),
+        frozenset({"Mul", "Div"}),
+        when=lambda head, follower: _scales(follower, head),
+    ),
     FusionRule("GemmActivationFusion", frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
     FusionRule("NchwcTransformer", frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
     FusionRule("SkipLayerNormFusion", _ADD, _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
@@ -200,15 +249,15 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Add"})),
     FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True, when=_pads_with_zeros),
 )
-"""In the order in which they are tried: each once for every reader, as onnxruntime's optimizers do it."""
+"""In the order in which they are tried."""
 LATER_RULES: tuple[FusionRule, ...] = (
     FusionRule("BiasSkipLayerNormFusion", _ADD, frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
 )
-"""Of what the others made; there SkipLayerNormFusion takes the bias in by itself."""
+"""Tried on the results of the others: SkipLayerNormFusion absorbs the bias later, too."""
 
 
 def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
-    """Each node together with what follows it and is done in the same kernel."""
+    """The steps, with nodes merged that run in one kernel."""
     return _apply_rules(graph, _apply_rules(graph, steps, RULES), LATER_RULES)
 
 
@@ -240,14 +289,16 @@ def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> Fuse
     others = tuple(t for t in node.inputs if t is not None and not t.is_constant and t.name != made.name)
     if rule.others in ("constants", "a channel") and others:
         return None
-    if rule.others == "a channel" and not _suits_channels(node, made):
-        return None
+    if rule.others == "a channel":
+        allowed = {made.dims[1]} | ({1} if node.key == "Mul" else set()) if made.dims and len(made.dims) > 1 else set()
+        if not {tensor.size for tensor in constants_of(node)} <= allowed:
+            return None
     if rule.others == "same" and not (len(others) == 1 and others[0].dims == made.dims and not head.residuals):
         return None
     if not rule.when(head.node, node):
         return None
     if rule.leads:
-        # It still has the shape that the follower reads.
+        # It keeps the shape that the follower reads.
         source = replace(made, name=pattern_input((head.node,)).name)
         inputs = tuple(source if t is not None and t.name == made.name else t for t in node.inputs)
         absorbed = (*head.absorbed, head.node, *follower.absorbed)
@@ -256,18 +307,10 @@ def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> Fuse
     return replace(head, node=replace(head.node, outputs=node.outputs), absorbed=absorbed, residuals=(*head.residuals, *others))
 
 
-def _suits_channels(node: Node, made: Tensor) -> bool:
-    """Whether its constants have an element a channel, as a bias has to; of a product one may be a scalar."""
-    sizes = {tensor.size for tensor in constants_of(node)}
-    allowed = {made.dims[1]} | ({1} if node.key == "Mul" else set()) if made.dims and len(made.dims) > 1 else set()
-    return sizes <= allowed
-
-
 def fold_constants(graph: Graph) -> Graph:
-    """Without what is known before the run: what depends on constants alone, or on shapes that the model fixes.
+    """The graph without the nodes that depend on constants alone, or on shapes that the model fixes: ConstantFolding.
 
-    Onnxruntime's ConstantFolding; and what only hands its input on goes as by EliminateIdentity, EliminateDropout and
-    CastElimination.
+    Nodes that only pass their input on are removed, too: EliminateIdentity, EliminateDropout and CastElimination.
     """
     known = set(graph.constants)
     fixed = not graph.dims
@@ -278,7 +321,7 @@ def fold_constants(graph: Graph) -> Graph:
         inputs = [tensor for tensor in node.inputs if tensor is not None]
         constant = all(tensor.is_constant or tensor.name in known for tensor in inputs)
         if node.key == "DequantizeLinear":
-            # Left for the integer operators that may take it in.
+            # Kept for the integer operators that may absorb it.
             kept.append(node)
             dequantized.add(node.out.name)
         elif node.key not in RANDOM and (constant or (fixed and node.key in SHAPE_READERS)):
@@ -291,12 +334,12 @@ def fold_constants(graph: Graph) -> Graph:
 
 
 def _changes_nothing(node: Node) -> bool:
-    """Whether it brings a tensor to the type that it has."""
+    """Whether it casts a tensor to the type that it already has."""
     return node.key == "Cast" and node.x.dtype == node.out.dtype
 
 
 def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
-    """The node with the inputs of these names as constants, or as none."""
+    """The node with the inputs of these names marked as constants, or as values."""
     if not any(t is not None and t.name in names and t.is_constant != is_constant for t in node.inputs):
         return node
     inputs = tuple(replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs)
@@ -304,9 +347,10 @@ def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
 
 
 def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
-    """Without the nodes that hand their input on: their readers read that.
+    """The nodes without those that pass their input on; readers of their outputs read their inputs instead.
 
-    What the model returns stays, but for an Identity that alone reads what a node makes: that node makes it instead.
+    One whose output the model returns stays, except for an Identity that is the only reader of a node: that node then makes
+    the model's output.
     """
     uses, names, returned = DefUse(nodes, graph.outputs), dict[str, Tensor](), dict[str, Tensor]()
     kept = []

@@ -1,4 +1,4 @@
-"""The kernels that run for a node: a table of operators, kernel families, and the quantities that their times depend on."""
+"""The kernels that run for a node: their families, and the quantities that their times depend on."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 from onnxcost.formulas.contraction import einsum
 from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.operators.traits import GATHERS, POOLS, RECURRENT, VIEWS
-from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
+from onnxcost.ort_optimizer.fusion import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
 
 Quantities = tuple[float, ...]
 
 
 class Family(NamedTuple):
-    """What the time of a family's kernels depends on: the names of the quantities, and how they follow from a node."""
+    """The quantities that the times of a family's kernels depend on: their names, and how to compute them for a node."""
 
     names: tuple[str, ...]
     measure: Callable[[Node], Quantities]
@@ -27,7 +27,7 @@ def _pad_channels(channels: int) -> int:
 
 
 def _gemm(node: Node) -> Quantities:
-    """macs, elements of the input, of the weights, and of the output."""
+    """MACs, and the elements of the input, the weights and the output."""
     inner = node.x.shape[0 if node.attributes.get("transA") and node.x.rank == 2 else -1]
     return (float(node.out.size * inner), float(node.x.size), float(node.required(weight_of(node)).size), float(node.out.size))
 
@@ -43,13 +43,13 @@ def _conv(node: Node) -> Quantities:
 
 
 def _transposed_conv(node: Node) -> Quantities:
-    """Each input is multiplied with all that it reaches."""
+    """As ``_gemm``: every input element is multiplied with all weights of its channel."""
     weight = node.required(1)
     return (float(node.x.size * prod(weight.shape[1:])), float(node.x.size), float(weight.size), float(node.out.size))
 
 
 def _blocked_conv(node: Node) -> Quantities:
-    """As ``_conv``, of channels padded to whole blocks."""
+    """As ``_conv``, with channels padded to whole blocks."""
     weight = node.required(1).shape
     filled = _pad_channels(weight[0]) / weight[0]
     inner = weight[1] if weight[1] < BLOCK else _pad_channels(weight[1])
@@ -63,36 +63,31 @@ def _einsum(node: Node) -> Quantities:
 
 
 def _windows(node: Node) -> Quantities:
-    """Elements in all windows, and those of the output."""
+    """Elements of all windows, and elements of the output."""
     kernel = prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
     return (float(node.out.size * kernel), float(node.out.size))
 
 
 def _depthwise(node: Node) -> Quantities:
-    """Also of what only multiplies each channel, as a convolution of one element does."""
+    """MACs, inputs and outputs; a node that only scales channels counts as a convolution of one element."""
     kernel = node.required(weight_of(node)).shape[1:] if "Conv" in node.op_type else ()
     return (float(node.out.size * prod(kernel)), float(node.x.size), float(node.out.size))
 
 
 def elements(node: Node) -> Quantities:
-    """Those of the largest tensor that is no constant."""
+    """Elements of the largest tensor that is not a constant."""
     tensors = (node.out, *(tensor for tensor in node.inputs if tensor is not None and not tensor.is_constant))
     return (float(max(map(_size, tensors))),)
 
 
 def _movement(node: Node) -> Quantities:
-    """Bytes that are written, and elements."""
+    """Bytes that are written."""
     outputs = [tensor for tensor in node.outputs if tensor is not None]
     return (float(sum(_size(t) * BITS.get(t.dtype, 32) / 8 for t in outputs)),)
 
 
-def _runs(node: Node) -> Quantities:
-    """Bytes written, and pieces that lie in one."""
-    return (_movement(node)[0], float(_pieces(node)))
-
-
 def _pieces(node: Node) -> int:
-    """How many contiguous pieces a movement is made of."""
+    """The number of contiguous pieces that are copied."""
     out = node.out.shape
     if not out or not node.out.size:
         return 1
@@ -122,22 +117,14 @@ def _pieces(node: Node) -> int:
 
 
 def _rows(node: Node) -> Quantities:
-    """Elements, and the rows that they are in."""
+    """Elements, and rows: all dims before the axis."""
     axis = int(node.attributes.get("axis", -1))
     axis = axis % node.x.rank if node.x.rank else 0
     return (float(node.x.size), float(prod(node.x.shape[:axis])))
 
 
-def _reduction(node: Node) -> Quantities:
-    return (float(node.x.size), float(node.out.size))
-
-
-def _nothing(node: Node) -> Quantities:
-    return ()
-
-
 def _recurrent(node: Node) -> Quantities:
-    """macs of the inputs, macs of the states, steps, and elements of the weights."""
+    """MACs of the inputs, MACs of the states, steps, and elements of the weights."""
     steps, batch, _ = node.x.shape
     inputs, states = node.required(1), node.required(2)
     directions = inputs.shape[0]
@@ -152,9 +139,10 @@ def _size(tensor: Tensor) -> int:
 _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
 _BLOCKS, _DEPTHWISE = Family(_PRODUCTS, _blocked_conv), Family(("MACs", "inputs", "outputs"), _depthwise)
 _CONV, _GEMM = Family(_PRODUCTS, _conv), Family(_PRODUCTS, _gemm)
-_WINDOWS, _REDUCED = Family(("window elements", "outputs"), _windows), Family(("elements", "outputs"), _reduction)
+_WINDOWS = Family(("window elements", "outputs"), _windows)
+_REDUCED = Family(("elements", "outputs"), lambda node: (float(node.x.size), float(node.out.size)))
 _ELEMENTS, _ROWS = Family(("elements",), elements), Family(("elements", "rows"), _rows)
-_RUNS = Family(("bytes written", "pieces"), _runs)
+_RUNS = Family(("bytes written", "pieces"), lambda node: (*_movement(node), float(_pieces(node))))
 
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-blocked", "conv-blocked-pointwise", "conv-blocked-first", "conv-blocked-grouped"), _BLOCKS),
@@ -178,18 +166,18 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
     **dict.fromkeys(("concat", "split", "gather", "slice", "pad", "expand"), _RUNS),
     **dict.fromkeys(("resize", "resize-linear", "resize-cubic", "other"), Family(("bytes written",), _movement)),
-    **dict.fromkeys(("view", "call"), Family((), _nothing)),
+    **dict.fromkeys(("view", "call"), Family((), lambda node: ())),
 }  # fmt: skip
-"""The quantities of each family; the number of calls is one more in all."""
+"""The quantities of each family, besides the number of calls."""
 
 CONTRACTIONS = frozenset(name for name in FAMILIES if name.startswith(("conv", "gemm", "matmul", "recurrent")))
-"""The families whose kernels go through weights from end to end."""
+"""The families whose kernels read all of their weights."""
 ELEMENTWISE = frozenset(name for name, family in FAMILIES.items() if family.measure is elements)
 """The families whose kernels may write over what they read."""
 
 
 class KernelRun(NamedTuple):
-    """A kernel's run: its family, the family's quantities, and how often it runs in one inference."""
+    """The runs of a kernel: its family, the family's quantities, and how often it runs in one inference."""
 
     family: str
     quantities: Quantities
@@ -197,63 +185,55 @@ class KernelRun(NamedTuple):
 
 
 def kernel_runs(step: FusedNode) -> Iterator[KernelRun]:
-    """The kernels that a step runs: its own, and those that bring tensors into blocks and out of them."""
+    """The kernels that a step runs: its own, and those that convert tensors to its layout and back."""
     repeat = step.node.repeat
     for tensor in step.reordered:
-        yield _reordering(tensor, step.turns, repeat)
+        yield _reordering(tensor, step.channels_last, repeat)
     family = family_of(step)
     yield KernelRun(family, FAMILIES[family].measure(step.node), repeat)
     yield KernelRun("call", (), repeat)
     if step.node.op_type == "HardSwish" and not step.kind:
-        # Onnxruntime has no kernel for it alone: it multiplies with a HardSigmoid.
+        # onnxruntime has no kernel for HardSwish: it runs a HardSigmoid and a Mul.
         yield KernelRun("binary", elements(step.node), repeat)
     cold = sum(tensor.nbytes for tensor in constants_of(step.node))
     if cold and family in CONTRACTIONS:
-        yield KernelRun(_cold_family(step.node, family), (float(cold),), repeat)
+        is_vector = family.startswith("gemm") and step.node.x.size == step.node.x.shape[-1]
+        weights = "cold-conv" if family.startswith("conv") else "cold-vector" if is_vector else "cold"
+        yield KernelRun(weights, (float(cold),), repeat)
     for tensor in step.residuals:
         yield KernelRun("residual", (float(tensor.size),), repeat)
     biased = family == "gemm" and any(node.op_type == "Add" for node in step.absorbed)
     if biased and step.node.x.rank > 2:
-        # Onnxruntime makes rows of it before the product, and brings them back.
+        # onnxruntime reshapes it to a matrix before the product, and back after it.
         yield KernelRun("view", (), 2 * repeat)
     if biased or (family == "gemm" and step.node.input(2) is not None):
-        # Onnxruntime writes the bias into the result first, and adds the product to that.
+        # onnxruntime writes the bias to the result first, and adds the product to that.
         yield KernelRun("gemm-bias", (float(step.node.out.size),), repeat)
-    own = _own_bytes(step)
-    yield from (KernelRun("cold-values", (float(recall.nbytes), recall.distance, own), repeat) for recall in step.recalls)
+    # A probe of the kernel reads and writes these bytes again in each run.
+    tensors = (tensor for tensor in (*step.node.inputs, *step.node.outputs) if tensor is not None and tensor.is_shaped)
+    own = float(sum(tensor.nbytes for tensor in tensors))
+    yield from (KernelRun("cold-values", (float(reuse.nbytes), reuse.distance, own), repeat) for reuse in step.reuses)
     if step.is_blocked and step.node.op_type == "Conv":
         activations = (_ACTIVATIONS.get(node.op_type) for node in step.absorbed)
         yield from (KernelRun(kind, elements(step.node), repeat) for kind in activations if kind)
 
 
-def _reordering(tensor: Tensor, turns: bool, repeat: int) -> KernelRun:
-    """Floats are brought into blocks by a kernel of their own, integers by a Transpose."""
+def _reordering(tensor: Tensor, channels_last: bool, repeat: int) -> KernelRun:
+    """Floats are reordered by a kernel of their own, integers by a Transpose."""
     size = float(tensor.size)
     if tensor.dtype == "float32":
-        return KernelRun("reorder-last" if turns else "reorder", (size,), repeat)
+        return KernelRun("reorder-last" if channels_last else "reorder", (size,), repeat)
     return KernelRun("transpose", (float(tensor.nbytes), size), repeat)
-
-
-def _own_bytes(step: FusedNode) -> float:
-    """All that it reads and writes, as a probe of it does over and over."""
-    tensors = (tensor for tensor in (*step.node.inputs, *step.node.outputs) if tensor is not None)
-    return float(sum(tensor.nbytes for tensor in tensors if tensor.is_shaped))
-
-
-def _cold_family(node: Node, family: str) -> str:
-    if family.startswith("conv"):
-        return "cold-conv"
-    return "cold-vector" if family.startswith("gemm") and node.x.size == node.x.shape[-1] else "cold"
 
 
 _ACTIVATIONS: Mapping[str, str] = {
     **dict.fromkeys(("Clip", "LeakyRelu"), "fused-clip"), **dict.fromkeys(("HardSigmoid", "HardSwish"), "fused-hard"),
     **dict.fromkeys(("Sigmoid", "Tanh"), "fused-sigmoid"),
 }  # fmt: skip
-"""What takes time even where a convolution does it; Relu does not."""
+"""Activations that take extra time even when they are fused into a convolution; Relu takes none."""
 
 WHOLE = 16
-"""The quick kernel for depthwise convolutions of integers wants a multiple of so many channels."""
+"""The fast kernel for depthwise convolutions of integers needs a multiple of this many channels."""
 
 _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "view": (*sorted(VIEWS), "Shape", "Size", "Constant", "ConstantOfShape", "Range"),
@@ -296,7 +276,7 @@ def family_of(step: FusedNode) -> str:
     if family == "softmax" and int(node.attributes.get("axis", -1)) % node.x.rank != node.x.rank - 1:
         return "softmax-across"
     if step.is_blocked and kind in ("BatchNormalization", "Mul") and any(t is not None and t.is_constant for t in node.inputs):
-        # Onnxruntime makes a convolution of one element a channel of it.
+        # onnxruntime turns it into a depthwise convolution of one element.
         return "conv-blocked-depthwise"
     if family == "transpose":
         return _transpose_family(node)
@@ -310,13 +290,14 @@ def family_of(step: FusedNode) -> str:
         return "cheap"
     if family == "resize":
         return _RESIZES.get(node.attributes.get("mode", "nearest"), family)
-    if family == "binary" and _broadcasts(node):
-        return "broadcast"
+    if family == "binary":
+        sizes = {tensor.size for tensor in node.inputs if tensor is not None}
+        return "broadcast" if len(sizes) > 1 and min(sizes) > 1 else family
     return family
 
 
 def _transpose_family(node: Node) -> str:
-    """Onnxruntime has a quick loop where a single dim changes its place, and one for rows that stay together."""
+    """onnxruntime has a fast loop for a single dim that moves, and one for transposes that keep rows whole."""
     order = [int(axis) for axis in node.attributes.get("perm") or range(node.x.rank)[::-1]]
     moved = [axis for axis in order if node.x.shape[axis] > 1]
     if moved == sorted(moved):
@@ -337,12 +318,7 @@ def _reduce_family(node: Node) -> str:
 
 _RESIZES: Mapping[str, str] = {"linear": "resize-linear", "cubic": "resize-cubic"}
 _QUICK_POWERS = ((2.0,), (3.0,))
-"""Exponents that onnxruntime multiplies out."""
-
-
-def _broadcasts(node: Node) -> bool:
-    sizes = {tensor.size for tensor in node.inputs if tensor is not None}
-    return len(sizes) > 1 and min(sizes) > 1
+"""Exponents for which onnxruntime multiplies instead."""
 
 
 def _conv_family(step: FusedNode) -> str:
@@ -350,8 +326,8 @@ def _conv_family(step: FusedNode) -> str:
     weight, groups = node.required(weight_of(node)).shape, int(node.attributes.get("group", 1))
     depthwise = groups > 1 and weight[1] == 1
     if step.kind or node.op_type == "QLinearConv":
-        # What a QuantizeLinear makes for it is brought to uint8; what comes as int8 stays that, and some machines have no
-        # instructions for it.
+        # An input from a QuantizeLinear of its own becomes uint8; another int8 input stays int8, which some machines have
+        # no instructions for.
         signed = "-signed" if node.op_type == "QLinearConv" and node.x.dtype == "int8" else ""
         grouped = "-grouped" if groups > 1 else ""
         return f"conv-int8{signed}{('-ragged' if weight[0] % WHOLE else '-depthwise') if depthwise else grouped}"

@@ -1,4 +1,4 @@
-"""The layouts that onnxruntime's kernels prefer (NCHWc for floats, channels last for integers), and the reorders between."""
+"""The layouts that onnxruntime's kernels prefer (NCHWc for floats, channels last for integers), and the reorders they need."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import NamedTuple
 
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import DefUse, Graph, Node, Tensor
-from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.fusion import FusedNode
 
 
 class Layout(NamedTuple):
-    """``works`` says whether a step works on the layout, given the names of what is there already; ``reads_plain`` of one that
-    does, whether it yet reads its first input as it is. Without ``sums_elsewhere`` a convolution adds nothing up but here.
+    """A layout, and the steps that use it.
+
+    ``works`` says whether a step works on the layout, given the names of the tensors that are in it already. ``reads_plain``
+    says whether such a step nevertheless reads its first input in the plain layout. Without ``sums_elsewhere`` a convolution
+    absorbs a sum in this layout alone.
     """
 
     works: Callable[[FusedNode, Set[str], DefUse], bool]
@@ -22,11 +25,11 @@ class Layout(NamedTuple):
 
 
 def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) -> list[FusedNode]:
-    """The steps with what is brought into the layout and out of it for them, each tensor once each way."""
+    """The steps, each with the tensors that are converted to the layout or from it for it; each tensor once each way."""
     uses = DefUse((step.node for step in steps), graph.outputs)
     inside: set[str] = set()
     copied: set[str] = set()
-    """What is in both layouts."""
+    """Tensors that are in both layouts."""
     laid: list[FusedNode] = []
     for whole in steps:
         works = layout.works(whole, inside, uses)
@@ -39,23 +42,23 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
             copied.update(tensor.name for tensor in moved)
             if works:
                 inside.add(step.node.out.name)
-            turns = (
+            channels_last = (
                 _cancels_transposes(laid, moved, uses) if works else _is_permutation(step.node, [0, 2, 3, 1]) and bool(moved)
             )
-            kind = "Reshape" if turns and not works else step.kind
+            kind = "Reshape" if channels_last and not works else step.kind
             laid.append(
                 replace(
-                    step, is_blocked=works or step.is_blocked, reordered=_join_reordered(step, moved), turns=turns, kind=kind
+                    step,
+                    is_blocked=works or step.is_blocked,
+                    reordered=(*step.reordered, *moved),
+                    channels_last=channels_last,
+                    kind=kind,
                 )
             )
     ends = [tensor for tensor in graph.outputs if tensor.name in inside - copied]
     if ends:
-        laid[-1] = replace(laid[-1], reordered=_join_reordered(laid[-1], ends))
+        laid[-1] = replace(laid[-1], reordered=(*laid[-1].reordered, *ends))
     return laid
-
-
-def _join_reordered(step: FusedNode, moved: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return (*step.reordered, *moved)
 
 
 def _is_permutation(node: Node, order: list[int]) -> bool:
@@ -63,7 +66,7 @@ def _is_permutation(node: Node, order: list[int]) -> bool:
 
 
 def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: DefUse) -> bool:
-    """Whether all that is moved comes of Transposes that bring channels before the image, and for this alone: both are one."""
+    """Whether all of ``moved`` are outputs of Transposes from channels-last, read here alone: these cancel the reorders."""
     names = {tensor.name for tensor in moved if uses.only_reader(tensor.name) is not None}
     found = [i for i, step in enumerate(laid) if step.node.out.name in names and _is_permutation(step.node, [0, 3, 1, 2])]
     if not found or len(found) < len(moved):
@@ -74,7 +77,7 @@ def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: De
 
 
 def _parts(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
-    """A convolution and the sum after it, where only the plain layout has what is to be added; else the step as it is."""
+    """The step; a convolution and the sum that it absorbed apart, where the residual is not in the layout."""
     place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
     residual = {tensor.name for tensor in step.residuals}
     if step.node.key != "Conv" or place is None or residual <= inside:
@@ -85,9 +88,9 @@ def _parts(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
 
 
 BLOCK = 16
-"""Channels that lie side by side in the blocked layout; fewer than that are read from the plain one."""
+"""Channels in a block of the blocked layout; a convolution of fewer inputs reads the plain layout."""
 ALIGNMENT = 4
-"""What the channels must be a multiple of to be brought into blocks."""
+"""The number of channels must be a multiple of this for the blocked layout."""
 
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 _GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
@@ -114,7 +117,7 @@ def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
             return node.x.shape[1] % BLOCK == 0
         data = [t for t in node.inputs if t is not None and not t.is_constant]
         if kind in _GLOBAL_POOLS:
-            # Brought there for its own sake only where it is the model's input.
+            # It is reordered for a pool alone only where it is the model's input.
             return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or uses.definition(node.x.name) is None)
         if kind not in _EITHER or not all(t.name in inside for t in data):
             return False
@@ -140,7 +143,7 @@ def _conv_in_blocks(node: Node) -> bool:
 
 
 def _scales_channels(node: Node) -> bool:
-    """Whether it multiplies each channel with a constant of its own."""
+    """Whether it multiplies each channel by a constant of its own."""
     known = [t for t in node.inputs if t is not None and t.is_constant]
     if len(known) != 1 or known[0].rank < 3 or node.out.dims != node.x.dims:
         return False
@@ -163,8 +166,8 @@ def _works_channels_last(step: FusedNode, inside: Set[str], uses: DefUse) -> boo
 
 
 BLOCKED = Layout(_works_on_blocks, _reads_plain, sums_elsewhere=False)
-"""NchwcTransformer. Where a convolution's inputs are fewer than a block it reads the plain layout."""
+"""NchwcTransformer."""
 CHANNELS_LAST = Layout(_works_channels_last)
-"""NhwcTransformer: what lies between two convolutions of integers stays there, floats included that only
-operators of any layout read.
+"""NhwcTransformer: tensors between two convolutions of integers keep this layout, and so do floats that only operators which
+work on any layout read.
 """

@@ -1,4 +1,4 @@
-"""The memory that onnxruntime plans for the activations: which values share a buffer, and how long each buffer lives."""
+"""The memory that onnxruntime plans for activations: which values share a buffer, and how long each buffer lives."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import NamedTuple
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
-from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fused_node import FusedNode, constants_of
+from onnxcost.operators.traits import DEQUANTIZERS, VIEWS
+from onnxcost.ort_optimizer.fusion import FusedNode, constants_of
 from onnxcost.ort_optimizer.pipeline import list_kernels
 
 IN_PLACE: Mapping[str, int] = {
@@ -26,28 +26,26 @@ IN_PLACE: Mapping[str, int] = {
 convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and their like fill a buffer of their own.
 """
 
-_EXPANDING = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
-
 
 def input_bytes(graph: Graph) -> int:
-    """The inputs that a node reads, or that the model returns as they are; UnknownShape."""
+    """The bytes of the model's inputs that are read or returned. Raises UnknownShape."""
     uses = DefUse(graph.nodes, graph.outputs)
     return sum(tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name))
 
 
 def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
-    """The least that onnxruntime needs, node after node: the largest sum of the buffers that are alive at one time.
+    """The bytes that onnxruntime needs at least, node after node: the largest sum of buffers that are alive at one time.
 
-    A buffer lives until the last node has read it, to the end where none does. A view lies in its input's buffer, and a node of
-    ``in_place`` writes over an input of the same bytes that dies there. The model's inputs and outputs have buffers of their
-    own: the inputs' live throughout, the outputs' to the end. What is between nodes that onnxruntime fuses has none, nor have
-    constants, but for weights that DequantizeLinear expands in every run. Raises UnknownShape.
+    A buffer lives until the last node has read it, or to the end where none does. A view shares its input's buffer, and a node
+    of ``in_place`` writes over an input of as many bytes that is not read again. The model's inputs and outputs have buffers of
+    their own: the inputs' live throughout, the outputs' to the end. Values inside a fused node have none, nor have constants,
+    except for weights that DequantizeLinear expands in every run. Raises UnknownShape.
     """
     return input_bytes(graph) + largest_live_sum(buffers_of(graph, in_place))
 
 
 def footprint_of(graph: Graph, steps: Iterable[FusedNode]) -> float:
-    """The bytes that a run works with: all constants that the steps read, each once, and the values at their peak."""
+    """The working set of a run in bytes: all constants that the steps read, each once, and the peak of the activations."""
     constants = {tensor.name: tensor.nbytes for step in steps for tensor in constants_of(step.node)}
     try:
         values = peak_activation_bytes(graph)
@@ -57,7 +55,7 @@ def footprint_of(graph: Graph, steps: Iterable[FusedNode]) -> float:
 
 
 class Buffer(NamedTuple):
-    """Bytes that are taken from the node ``first`` to the node ``last``, both included; ``is_returned`` by the model."""
+    """Bytes in use from the node ``first`` to the node ``last``, both included; ``is_returned`` for a model's output."""
 
     size: int
     first: int
@@ -66,7 +64,7 @@ class Buffer(NamedTuple):
 
 
 def largest_live_sum(buffers: Iterable[Buffer]) -> int:
-    """The largest sum of those that are alive at one time."""
+    """The largest sum of buffers that are alive at one time."""
     changes: Counter[int] = Counter()
     for buffer in buffers:
         changes[buffer.first] += buffer.size
@@ -77,12 +75,12 @@ def largest_live_sum(buffers: Iterable[Buffer]) -> int:
 def buffers_of(
     graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False, blocked: bool = False
 ) -> list[Buffer]:
-    """The buffers that the nodes fill; those that the model returns, or that nobody reads, end behind the last node.
+    """The buffers that the nodes fill; the ones that the model returns or that no node reads live past the last node.
 
-    ``are_kept`` plans them as onnxruntime does unless it is told not to: a buffer that is free waits for a later value of the
-    same dims, and is alive from its first value to its last; ``blocked`` is as in ``optimize``. Raises UnknownShape.
+    With ``are_kept`` they are planned as onnxruntime does by default: a free buffer is kept for a later value of the same
+    dims, and is alive from its first value to its last. ``blocked`` is as in ``optimize``. Raises UnknownShape.
     """
-    with suppress(*MISFITS):  # of a node that does not fit its operator nothing is fused
+    with suppress(*MISFITS):  # nothing is fused where a node does not fit its operator
         graph = list_kernels(graph, blocked=blocked)
     graph = replace(graph, nodes=tuple(_in_order(graph.nodes)))
     owner, plan = _owners(graph), _Plan()
@@ -95,7 +93,8 @@ def buffers_of(
                 continue
             last = last_use.get(tensor.name, end)
             wanted = Buffer(tensor.nbytes, index, last, is_returned=last == end)
-            over = "" if wanted.is_returned else owner.get(_overwritten_input(node, place, in_place), "")
+            source = node.input(in_place[node.key]) if place == 0 and node.key in in_place else None
+            over = owner.get(source.name, "") if source is not None and not wanted.is_returned else ""
             if over in dying and read.count(over) == 1 and plan.size(over) == wanted.size:
                 dying.remove(over)
                 plan.write_over(over, tensor, wanted)
@@ -106,7 +105,7 @@ def buffers_of(
 
 
 class _Plan:
-    """Which buffer each value lies in, by name, and which are free, by what they suit, the latest last."""
+    """The buffer of each value by name, and the free buffers by dims and width, the latest last."""
 
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
@@ -140,7 +139,7 @@ class _Plan:
 
 
 def _in_order(nodes: Iterable[Node]) -> Iterator[Node]:
-    """The nodes as onnxruntime orders them: what expands weights comes right before the first node that reads them."""
+    """The nodes as onnxruntime orders them: a node that expands weights runs right before the first one that reads them."""
     waiting: dict[str, Node] = {}
     for node in nodes:
         if _expands_weights(node):
@@ -154,20 +153,14 @@ def _in_order(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 def _expands_weights(node: Node) -> bool:
-    """Whether it depends on constants alone and runs nevertheless: weights stay quantized in memory."""
-    return node.key in _EXPANDING and node.out.is_constant
-
-
-def _overwritten_input(node: Node, place: int, in_place: Mapping[str, int]) -> str:
-    """The name of the input that the output at ``place`` can be written over, "" where there is none."""
-    tensor = node.input(in_place[node.key]) if place == 0 and node.key in in_place else None
-    return "" if tensor is None else tensor.name
+    """Whether it runs although it depends on constants alone: weights stay quantized in memory."""
+    return node.key in DEQUANTIZERS and node.out.is_constant
 
 
 def _owners(graph: Graph) -> dict[str, str]:
-    """For every value that is no stored constant the one whose buffer it lies in: its own, or what it is a view of.
+    """The value whose buffer each value lies in: itself, or the one that it is a view of. Stored constants are left out.
 
-    What the model returns is no view, unless it is what a body made.
+    A model's output is copied and so no view, unless a body made it.
     """
     owner: dict[str, str] = {}
     returned = {tensor.name for tensor in graph.outputs}
@@ -177,21 +170,17 @@ def _owners(graph: Graph) -> dict[str, str]:
                 owner.setdefault(tensor.name, tensor.name)
         for index, tensor in enumerate(node.outputs):
             if tensor is not None:
-                is_copied = tensor.name in returned and node.key not in CONTROL_FLOW
-                source = None if is_copied else _viewed_input(node, index)
+                source = None
+                if node.key in CONTROL_FLOW and not node.branches:
+                    source = node.input(index)  # what its body made, at the same position
+                elif node.key in VIEWS and index == 0 and tensor.name not in returned:
+                    source = node.x
                 owner[tensor.name] = tensor.name if source is None else owner.get(source.name, tensor.name)
     return owner
 
 
-def _viewed_input(node: Node, index: int) -> Tensor | None:
-    """The input in whose buffer an output lies; control flow hands on, at the same position, what its body made."""
-    if node.key in CONTROL_FLOW and not node.branches:
-        return node.input(index)
-    return node.input(0) if node.key in VIEWS and index == 0 else None
-
-
 def _last_uses(graph: Graph, owner: Mapping[str, str]) -> dict[str, int]:
-    """For every buffer the index of the last node that reads it; one past the end for what the model returns."""
+    """The index of the last node that reads each buffer; one past the end where the model returns it."""
     last: dict[str, int] = {}
     for index, node in enumerate(graph.nodes):
         for tensor in node.inputs:

@@ -1,4 +1,4 @@
-"""Which operators onnxruntime runs on integers, of a model with QuantizeLinear and DequantizeLinear around them.
+"""The operators between DequantizeLinear and QuantizeLinear that onnxruntime runs on integers.
 
 Its passes are EnsureUniqueDQForNodeUnit, QDQS8ToU8Transformer, QDQSelectorActionTransformer, ReluQuantFusion and
 ClipQuantFusion.
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.fusion import FusedNode
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
 _BOUNDS = ("Relu", "Clip")
@@ -23,16 +23,16 @@ _AS_THEY_ARE = VIEWS | {"MaxPool", "Transpose", "Resize", "Slice", "Split", "Gat
 
 
 def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
-    """Operators between DequantizeLinear and QuantizeLinear run on integers, and what converts for them alone vanishes.
+    """The steps with operators on integers, and without the QuantizeLinear and DequantizeLinear that only served them.
 
-    QDQS8ToU8Transformer brings int8 that one node reads to uint8 before, and QDQSelectorActionTransformer leaves operators
-    alone whose types then differ.
+    QDQS8ToU8Transformer first turns int8 into uint8 where one node reads it, and QDQSelectorActionTransformer then leaves out
+    operators whose types differ.
     """
     if not any(step.node.key == _DEQUANTIZES for step in steps):
         return steps
     steps = list(_split_shared(graph, steps))
     uses = DefUse((step.node for step in steps), graph.outputs)
-    integers = {step.node.out.name for step in steps if _is_meant(step.node, uses)}
+    integers = {step.node.out.name for step in steps if _runs_on_integers(step.node, uses)}
     stands_for: dict[str, Tensor] = {}
     kept = []
     for step in steps:
@@ -50,7 +50,7 @@ def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
 
 
 def _split_shared(graph: Graph, steps: list[FusedNode]) -> Iterator[FusedNode]:
-    """Every reader of what a DequantizeLinear makes has one of its own, as by EnsureUniqueDQForNodeUnit."""
+    """The steps with a DequantizeLinear of its own for each reader: EnsureUniqueDQForNodeUnit."""
     uses = DefUse((step.node for step in steps), graph.outputs)
     readers = {step.node.out.name: len(uses.positions(step.node.out.name)) for step in steps if step.node.key == _DEQUANTIZES}
     seen = Counter[str]()
@@ -70,7 +70,7 @@ def _copy(tensor: Tensor, number: int) -> Tensor:
 
 
 def _on_integers(step: FusedNode, stands_for: Mapping[str, Tensor]) -> FusedNode:
-    """The step with what it really reads and makes, in place of what was converted for it."""
+    """The step with the integers that it reads and makes in place of the floats."""
 
     def real(tensor: Tensor | None) -> Tensor | None:
         while tensor is not None and tensor.name in stands_for:
@@ -86,14 +86,14 @@ def _on_integers(step: FusedNode, stands_for: Mapping[str, Tensor]) -> FusedNode
 
 
 def _is_rounded_for(node: Node, maker: Node, uses: DefUse, integers: set[str]) -> bool:
-    """Whether a QuantizeLinear, or the Relu before it, is a part of the integer operator that makes its input."""
+    """Whether a QuantizeLinear, or the Relu or Clip before it, is a part of the integer operator that makes its input."""
     if node.key == _QUANTIZES and maker.key in _BOUNDS and maker.out.name not in integers:
         maker = uses.definition(maker.x.name) or maker
     return maker.out.name in integers and node.key in (_QUANTIZES, *_BOUNDS)
 
 
-def _is_meant(node: Node, uses: DefUse) -> bool:
-    """Whether an operator runs on integers: all that it reads comes from DequantizeLinear, and goes to QuantizeLinear."""
+def _runs_on_integers(node: Node, uses: DefUse) -> bool:
+    """Whether an operator runs on integers: its inputs come from DequantizeLinear, its output goes to QuantizeLinear."""
     if node.key not in _INTEGER_KINDS | _AS_THEY_ARE or not node.inputs:
         return False
     makers = [uses.definition(t.name) for t in node.inputs if t is not None and t.dtype.startswith("float")]
@@ -104,9 +104,8 @@ def _is_meant(node: Node, uses: DefUse) -> bool:
     if not sources or len(sources) < len(makers) or not behind or any(reader.key != _QUANTIZES for reader in behind):
         return False
     tensors = [t for t in sources if not t.is_constant] + [reader.out for reader in behind]
-    return len({_type(tensor, uses) for tensor in tensors}) == 1
-
-
-def _type(tensor: Tensor, uses: DefUse) -> str:
-    count = sum(len(uses.positions(reader.out.name)) for reader in uses.readers(tensor.name))
-    return "uint8" if count <= 1 else tensor.dtype
+    types = set[str]()
+    for tensor in tensors:
+        count = sum(len(uses.positions(reader.out.name)) for reader in uses.readers(tensor.name))
+        types.add("uint8" if count <= 1 else tensor.dtype)
+    return len(types) == 1

@@ -27,8 +27,8 @@ import onnxcost
 from onnxcost.hardware.catalogue import find_device
 from onnxcost.hardware.device import Device
 from onnxcost.hardware.prediction import Prediction
-from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.roofline import Roofline
+from onnxcost.hardware.variants import retype_report
 from onnxcost.render.units import seconds
 from onnxcost.report import CostReport
 

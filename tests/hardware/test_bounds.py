@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from onnxcost.hardware.device import Device
-from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.roofline import lower_bound
+from onnxcost.hardware.variants import retype_report
 from onnxcost.hardware.workload import demand_of
 from onnxcost.report import CostReport
 from tests.hardware.machines import CONV, MATMUL, machine, part

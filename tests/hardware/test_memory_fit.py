@@ -4,8 +4,8 @@ import pytest
 
 from onnxcost.graph import Graph
 from onnxcost.hardware.memory_fit import KI, MI, RUNTIMES, cache_of, find_cache_pairs, fits_of, memory_on_cpu
-from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.roofline import Roofline
+from onnxcost.hardware.variants import retype_report
 from onnxcost.report import CostReport
 from tests.graphs import graph, tensor
 from tests.hardware.machines import MATMUL, machine, part, report

@@ -6,7 +6,7 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import ModelError
-from onnxcost.hardware.retype import Again, try_variants
+from onnxcost.hardware.variants import Again, try_variants
 from onnxcost.report import CostReport
 from tests.hardware.machines import MATMUL
 from tests.modeltext import model

@@ -9,8 +9,8 @@ import onnxcost
 from onnxcost.hardware import roofline
 from onnxcost.hardware.catalogue import catalogue
 from onnxcost.hardware.device import Device
-from onnxcost.hardware.retype import retype_report
 from onnxcost.hardware.roofline import EFFICIENCIES, Efficiency, Range, Roofline, efficiency
+from onnxcost.hardware.variants import retype_report
 from onnxcost.report import CostReport
 from tests.hardware.machines import CONV, MATMUL, machine, part, report
 

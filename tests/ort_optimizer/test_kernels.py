@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse
+from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
 from onnxcost.ort_optimizer.kernels import KernelRun, family_of, kernel_runs
 from tests.graphs import node, tensor
 from tests.modeltext import graph_of, model
@@ -192,14 +192,14 @@ BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0))
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Clip", [MADE], [MADE]),)),
          [CONV, CALL, KernelRun("cold-conv", (256.0,))]),
         # Floats are reordered by a kernel of their own, integers transposed.
-        (FusedNode(node("Neg", [IMAGE], [MADE]), reordered=(OTHER,), turns=True),
+        (FusedNode(node("Neg", [IMAGE], [MADE]), reordered=(OTHER,), channels_last=True),
          [KernelRun("reorder-last", (128.0,)), KernelRun("cheap", (128.0,)), CALL]),
         (FusedNode(node("Neg", [IMAGE], [MADE]), reordered=(tensor("q", 1, 8, 4, 4, dtype="uint8"),)),
          [KernelRun("transpose", (128.0, 128.0)), KernelRun("cheap", (128.0,)), CALL]),
         # Two kernels for one node.
         (FusedNode(node("HardSwish", [IMAGE], [MADE])), [KernelRun("hard", (128.0,)), CALL, KernelRun("binary", (128.0,))]),
         # With the bytes of all that it reads and writes, as it does over and over in a probe.
-        (FusedNode(node("Neg", [IMAGE], [MADE]), recalls=(Reuse(512, 2048.0), Reuse(512, 0.0))),
+        (FusedNode(node("Neg", [IMAGE], [MADE]), reuses=(Reuse(512, 2048.0), Reuse(512, 0.0))),
          [KernelRun("cheap", (128.0,)), CALL, KernelRun("cold-values", (512.0, 2048.0, 1024.0)),
           KernelRun("cold-values", (512.0, 0.0, 1024.0))]),
     ],
@@ -212,5 +212,5 @@ FAMILIES_OF_IT = ("gemm", "call", "cold", "residual", "cold-values")
 
 
 def test_what_is_repeated_runs_as_often() -> None:
-    step = FusedNode(replace(node("MatMul", [X, W], [Y]), repeat=5), residuals=(Y,), recalls=(Reuse(512, 0.0),))
+    step = FusedNode(replace(node("MatMul", [X, W], [Y]), repeat=5), residuals=(Y,), reuses=(Reuse(512, 0.0),))
     assert {task.family: task.times for task in kernel_runs(step)} == dict.fromkeys(FAMILIES_OF_IT, 5)

@@ -7,7 +7,7 @@ from collections.abc import Set
 import pytest
 
 from onnxcost.graph import DefUse, Node, Tensor
-from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.fusion import FusedNode
 from onnxcost.ort_optimizer.layout import Layout, insert_reorders
 from tests.graphs import graph, node, tensor
 
@@ -40,7 +40,7 @@ def told(steps: list[FusedNode], layout: Layout = OWN, outputs: tuple[str, ...] 
     nodes = graph([value("x")], ends, *(each.node for each in steps))
     return [
         f"{each.kind or each.node.op_type}{'*' * each.is_blocked}"
-        f"({' '.join(tensor.name for tensor in each.reordered)}){' turned' * each.turns}"
+        f"({' '.join(tensor.name for tensor in each.reordered)}){' turned' * each.channels_last}"
         for each in insert_reorders(nodes, steps, layout)
     ]
 

@@ -10,8 +10,8 @@ from math import inf
 import pytest
 
 from onnxcost.graph import Node, Tensor
-from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse
-from onnxcost.ort_optimizer.reuse_distance import add_reuse_distances
+from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
+from onnxcost.ort_optimizer.pipeline import add_reuse_distances
 from tests.graphs import node, tensor
 
 FIRST = Reuse(400, inf)
@@ -31,12 +31,12 @@ def step(line: str, residuals: str = "") -> FusedNode:
     return FusedNode(done, residuals=tuple(map(value, residuals.split())))
 
 
-def recalls(*lines: str) -> list[list[Reuse]]:
-    return [list(each.recalls) for each in add_reuse_distances([step(line) for line in lines])]
+def reuses(*lines: str) -> list[list[Reuse]]:
+    return [list(each.reuses) for each in add_reuse_distances([step(line) for line in lines])]
 
 
 def test_distances_are_the_bytes_touched_between() -> None:
-    found = recalls("a = Softmax(x)", "b = Softmax(a)", "c = Softmax(b)", "m2 = Concat(c, x)")
+    found = reuses("a = Softmax(x)", "b = Softmax(a)", "c = Softmax(b)", "m2 = Concat(c, x)")
     assert found == [
         # 800 bytes are touched here, and 800 in each of the next two.
         [FIRST, FIRST],
@@ -48,9 +48,9 @@ def test_distances_are_the_bytes_touched_between() -> None:
     ]
 
 
-def test_constants_are_touched_and_not_recalled() -> None:
+def test_constants_are_touched_but_have_no_reuse() -> None:
     """The products touch 1,800 bytes each."""
-    assert recalls("a = MatMul(x, w)", "b = MatMul(a, w)", "c = Softmax(x)", "d = Softmax(b)") == [
+    assert reuses("a = MatMul(x, w)", "b = MatMul(a, w)", "c = Softmax(x)", "d = Softmax(b)") == [
         [FIRST, FIRST],
         [Reuse(400, 0.0), FIRST],
         [Reuse(400, 1800.0), Reuse(400, 0.0)],
@@ -60,7 +60,7 @@ def test_constants_are_touched_and_not_recalled() -> None:
 
 def test_elementwise_kernels_write_over_what_nobody_else_reads() -> None:
     """Neither the second step nor the third writes anywhere else, and each touches 400 bytes."""
-    assert recalls("a = Softmax(x)", "b = Neg(a)", "c = Exp(b)", "d = Softmax(x)") == [
+    assert reuses("a = Softmax(x)", "b = Neg(a)", "c = Exp(b)", "d = Softmax(x)") == [
         [FIRST, FIRST],
         [Reuse(400, 0.0)],
         [Reuse(400, 0.0)],
@@ -69,7 +69,7 @@ def test_elementwise_kernels_write_over_what_nobody_else_reads() -> None:
 
 
 def test_what_is_read_again_is_not_written_over() -> None:
-    assert recalls("a = Softmax(x)", "b = Neg(a)", "c = Softmax(a)", "d = Add(b, x)")[1] == [Reuse(400, 0.0), FIRST]
+    assert reuses("a = Softmax(x)", "b = Neg(a)", "c = Softmax(a)", "d = Add(b, x)")[1] == [Reuse(400, 0.0), FIRST]
 
 
 @pytest.mark.parametrize(
@@ -78,22 +78,22 @@ def test_what_is_read_again_is_not_written_over() -> None:
 )
 def test_what_the_caller_gives_is_not_written_over(lines: tuple[str, ...]) -> None:
     """Nor is its memory free afterwards, whoever reads it last."""
-    *_, negated, after = recalls(*lines, "c = Softmax(b)")
+    *_, negated, after = reuses(*lines, "c = Softmax(b)")
     assert negated == [FIRST, FIRST]
     assert after == [Reuse(400, 0.0), FIRST]
 
 
 def test_other_kernels_write_elsewhere() -> None:
-    assert recalls("a = Softmax(x)", "b = Softmax(a)", "c = Add(b, x)")[1] == [Reuse(400, 0.0), FIRST]
+    assert reuses("a = Softmax(x)", "b = Softmax(a)", "c = Add(b, x)")[1] == [Reuse(400, 0.0), FIRST]
 
 
 def test_a_smaller_result_is_written_elsewhere() -> None:
-    assert recalls("a = Softmax(x)", "h = Neg(a)", "c = Softmax(x)")[1] == [Reuse(400, 0.0), Reuse(200, inf)]
+    assert reuses("a = Softmax(x)", "h = Neg(a)", "c = Softmax(x)")[1] == [Reuse(400, 0.0), Reuse(200, inf)]
 
 
 def test_views_take_no_time_and_lie_where_their_input_does() -> None:
     """a is in memory until v is read; what is made of that may be written over it, as 400 bytes are."""
-    assert recalls("a = Softmax(x)", "v = Reshape(a)", "u = Flatten(v)", "b = Softmax(x)", "c = Neg(u)", "d = Softmax(x)") == [
+    assert reuses("a = Softmax(x)", "v = Reshape(a)", "u = Flatten(v)", "b = Softmax(x)", "c = Neg(u)", "d = Softmax(x)") == [
         [FIRST, FIRST],
         [],
         [],
@@ -105,7 +105,7 @@ def test_views_take_no_time_and_lie_where_their_input_does() -> None:
 
 def test_of_two_free_buffers_the_one_that_was_freed_last_is_taken() -> None:
     """b was freed when n2 was made, just then; a when m2 was: since then 1,600 bytes were touched for n2 and 800 for c."""
-    found = recalls(
+    found = reuses(
         "a = Softmax(x)",
         "b = Softmax(x)",
         "m2 = Concat(a, x)",
@@ -121,7 +121,7 @@ def test_a_free_buffer_that_is_too_small_is_passed_over() -> None:
     """That of m2, of 800 bytes, is free since n3 was made, that of h, of 200, since o3 was: 1,800 bytes later. 400 bytes of the
     first are left for d.
     """
-    found = recalls(
+    found = reuses(
         "m2 = Concat(x, x)",
         "h = Softmax(x)",
         "n3 = Concat(m2, x)",
@@ -135,12 +135,12 @@ def test_a_free_buffer_that_is_too_small_is_passed_over() -> None:
 
 def test_what_is_left_of_a_buffer_is_free_yet() -> None:
     """The result of 400 bytes takes h of 800 that were touched last when c was made, 1,200 bytes ago, and d the other."""
-    found = recalls("m2 = Concat(x, x)", "c = Softmax(m2)", "d = Softmax(x)", "e = Softmax(x)", "z = Concat(c, d, e, x)")
+    found = reuses("m2 = Concat(x, x)", "c = Softmax(m2)", "d = Softmax(x)", "e = Softmax(x)", "z = Concat(c, d, e, x)")
     assert [each[-1] for each in found[:4]] == [Reuse(800, inf), FIRST, Reuse(400, 0.0), Reuse(400, 800.0)]
 
 
 def test_each_value_is_read_once_and_each_output_written() -> None:
-    assert recalls("a = Softmax(x)", "b = Add(a, a)", "c, d = Split(x)") == [
+    assert reuses("a = Softmax(x)", "b = Add(a, a)", "c, d = Split(x)") == [
         [FIRST, FIRST],
         [Reuse(400, 0.0)],
         [Reuse(400, 400.0), FIRST, FIRST],
@@ -149,9 +149,9 @@ def test_each_value_is_read_once_and_each_output_written() -> None:
 
 def test_what_a_kernel_adds_is_read_with_it() -> None:
     steps = [step("a = Softmax(x)"), step("b = Softmax(x)"), step("c = Softmax(b)", residuals="a"), step("d = Softmax(x)")]
-    assert [list(each.recalls) for each in add_reuse_distances(steps)][2] == [Reuse(400, 0.0), Reuse(400, 800.0), FIRST]
+    assert [list(each.reuses) for each in add_reuse_distances(steps)][2] == [Reuse(400, 0.0), Reuse(400, 800.0), FIRST]
 
 
 def test_what_has_no_known_shape_is_left_out() -> None:
     unknown = FusedNode(node("Softmax", [tensor("x", None)], [value("a")]))
-    assert [list(each.recalls) for each in add_reuse_distances([unknown])] == [[FIRST]]
+    assert [list(each.reuses) for each in add_reuse_distances([unknown])] == [[FIRST]]

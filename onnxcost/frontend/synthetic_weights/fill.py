@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from onnxcost.documents import is_whole
 from onnxcost.errors import MeasurementError, ModelError
 from onnxcost.files import create_file
-from onnxcost.frontend.external import data_file, open_data, shorten
+from onnxcost.frontend.external import Stored, data_file, open_data, shorten, stored_tensors
 from onnxcost.frontend.nodes import as_tensor
-from onnxcost.frontend.reader import Stored, read_locations, stored_tensors
+from onnxcost.frontend.reader import read_locations
 from onnxcost.frontend.synthetic_weights.noise import Filling, Positions, Spread, generate_bytes
 from onnxcost.frontend.synthetic_weights.outline import Outline, outline
 from onnxcost.frontend.synthetic_weights.roles import choose_filling, filling_by_type

@@ -33,10 +33,10 @@ from onnxcost.operators.traits import (
 )
 
 _SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
-_HANDS_ON = VIEWS | _SAME_DIMS | REARRANGEMENTS
+_MOVES = VIEWS | _SAME_DIMS | REARRANGEMENTS
 _RECTIFIERS = RECTIFIERS | {"Clip", "Max"}
 _GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
-_PASSED = POINTWISE | _HANDS_ON
+_PASSED = POINTWISE | _MOVES
 """Operators behind which a QuantizeLinear still bounds what comes before them."""
 _KEPT_BY_GATES = 1 / 1.6
 """What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
@@ -70,12 +70,12 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     while waiting:
         name, dims, decoder = waiting.pop()
         for node, place in outline.uses.reads.get(name, ()):
-            hands_on = node.key in _HANDS_ON and place in ELEMENTS_FROM.get(node.key, (0,))
+            is_moved = node.key in _MOVES and place in ELEMENTS_FROM.get(node.key, (0,))
             is_folded = all(each is None or each.is_constant for each in node.inputs)
             is_even = node.key in _EVEN or (node.op_type == "Mul" and node.inputs[0] == node.inputs[1])
-            if not hands_on:
+            if not is_moved:
                 yield WeightUse(node, place, dims, decoder, is_folded)
-            if hands_on or (is_folded and not is_even):
+            if is_moved or (is_folded and not is_even):
                 behind = node if node.key in DEQUANTIZERS else decoder
                 for output in node.outputs:
                     if output is not None and output.name not in seen:
@@ -87,7 +87,7 @@ def _dims_behind(node: Node, dims: tuple[int, ...] | None) -> tuple[int, ...] | 
     if node.op_type == "Transpose" and dims is not None:
         order = node.attributes.get("perm") or range(len(dims))[::-1]
         return tuple(dims[axis] for axis in order) if len(order) == len(dims) else None
-    return dims if node.key in _SAME_DIMS or node.key not in _HANDS_ON else None
+    return dims if node.key in _SAME_DIMS or node.key not in _MOVES else None
 
 
 class Fate(NamedTuple):
@@ -118,7 +118,7 @@ def fate_of(node: Node, outline: Outline) -> Fate:
             last = next((each for each in activations if each.op_type == "Mul"), activations[0])
             kept = sqrt(1 / 2) if last.key in _RECTIFIERS else _KEPT_BY_GATES
             return Fate(amplification * kept * (2 * _SHARE if _is_added(last.outputs[0], outline) else 1))
-        elif reader.key not in _HANDS_ON:
+        elif reader.key not in _MOVES:
             return Fate(amplification * (_SHARE if _is_added(output, outline) else 1))
         output = reader.outputs[0]
     return Fate(amplification)
@@ -228,7 +228,11 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     if role.limit is not None and not _is_real(dtype):
         return Indices(max(1, role.count_indices(node) or 1))
     if role.numbers is not None and not _is_real(dtype):
-        return _role_by_operator(node, tensor)
+        if "Attention" in node.op_type:
+            return Spread(1, 0)
+        raise ModelError(
+            f"'{tensor.name}' is not stored, and node '{node.name}' ({node.op_type}) cannot run with random elements"
+        )
     if role.name == "zero point":
         packed = _packed_dtype(node, place)
         return Spread(CODES.get(packed or dtype, ZERO).center, 0, packed if dtype == "uint8" else "")
@@ -241,12 +245,6 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
     if role.name in _FILLINGS or use.is_folded:
         return _FILLINGS.get(role.name)
     return _FILLINGS_BESIDE_DATA.get(role.name, SMALL)
-
-
-def _role_by_operator(node: Node, tensor: Tensor) -> Filling:
-    if "Attention" in node.op_type:
-        return Spread(1, 0)
-    raise ModelError(f"'{tensor.name}' is not stored, and node '{node.name}' ({node.op_type}) cannot run with random elements")
 
 
 def _packed_dtype(node: Node, place: int) -> str:

@@ -14,7 +14,7 @@ from onnxcost.errors import MISFITS, InputError, ModelError
 from onnxcost.hardware.calibration.file import load
 from onnxcost.hardware.calibration.model import BESIDE, Calibration, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
-from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.fusion import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
 from onnxcost.ort_optimizer.memory_plan import footprint_of
 from onnxcost.ort_optimizer.pipeline import optimize

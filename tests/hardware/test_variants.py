@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.hardware.retype import retype_report
+from onnxcost.hardware.variants import retype_report
 from tests.hardware.machines import MATMUL, report
 
 
