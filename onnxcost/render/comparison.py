@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from onnxcost.comparison.api import Excess
 from onnxcost.comparison.candidates import MEASURED, METRICS, Candidate, Comparison
 from onnxcost.comparison.differences import Differences
-from onnxcost.comparison.gate import Excess
 from onnxcost.render.differences import (
     TITLES,
     agreement_lines,
