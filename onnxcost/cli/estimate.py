@@ -12,7 +12,7 @@ from onnxcost.cli.output import Document, check_folder, choose_format, deliver, 
 from onnxcost.cli.running import SKIPPED, Outcome, caveat_messages, measure_model, trace_model
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
-from onnxcost.render.report import SORTS, View
+from onnxcost.render.tables import SORTS, View
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
@@ -131,8 +131,8 @@ def _view(
 
 
 def _report_lines(report: CostReport, view: View, screen: Screen, is_brief: bool) -> list[Line]:
-    from onnxcost.render.formats import report_lines
     from onnxcost.render.overview import overview_lines
+    from onnxcost.render.report import report_lines
 
     return overview_lines(report, view, screen) if is_brief else report_lines(report, view, screen)
 
@@ -158,17 +158,17 @@ def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) 
         )
 
     def json() -> str:
-        from onnxcost.render.formats import report_json
+        from onnxcost.render.report import report_json
 
         return report_json(report, view.convention, *outcome.for_json())
 
     def csv() -> str:
-        from onnxcost.render.formats import report_csv
+        from onnxcost.render.report import report_csv
 
         return report_csv(report, view)
 
     def markdown() -> str:
-        from onnxcost.render.formats import report_markdown
+        from onnxcost.render.report import report_markdown
 
         return report_markdown(report, view) + outcome.markdown(report)
 

@@ -22,7 +22,7 @@ from onnxcost.render.differences import (
     operator_difference_table,
 )
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import Table, csv_text, dumps, markdown_table
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -40,7 +40,6 @@ from onnxcost.render.layout import (
     text_width,
     wrap,
 )
-from onnxcost.render.report import Table
 from onnxcost.render.units import WRITERS, align_units, relation_text
 
 

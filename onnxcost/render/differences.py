@@ -9,7 +9,7 @@ from onnxcost.comparison.alignment import NodePair
 from onnxcost.comparison.candidates import Comparison, CostedNode, CostedOperator
 from onnxcost.comparison.differences import Change, Differences, OperatorDifference, count_difference
 from onnxcost.render.escaping import plain
-from onnxcost.render.formats import table_lines
+from onnxcost.render.formats import Table, table_lines
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -24,7 +24,6 @@ from onnxcost.render.layout import (
     wrap,
     wrap_pieces,
 )
-from onnxcost.render.report import Table
 from onnxcost.render.units import align_units, exact, plural, relation_text, si, signed_text
 
 MOST_LAYERS = 10

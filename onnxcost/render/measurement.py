@@ -6,16 +6,22 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.graph import Graph
-from onnxcost.render.escaping import markdown, plain
+from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
-    _heading,
-    _label,
+    Entry,
+    Table,
     csv_text,
     dumps,
+    entries_html,
     entries_markdown,
     entry_lines,
+    heading_html,
+    heading_lines,
     join_blocks,
+    label_of,
+    quantity_entry,
+    rows_html,
     space_blocks,
     table_lines,
     table_markdown,
@@ -32,7 +38,6 @@ from onnxcost.render.layout import (
     wrap,
     wrap_pieces,
 )
-from onnxcost.render.report import Entry, Table, quantity_entry
 from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
 from onnxcost.report import CostReport, measurements_to_dict
 
@@ -304,9 +309,22 @@ def not_measured_lines(reason: str, screen: Screen) -> list[Line]:
 
 def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bool = True) -> list[Line]:
     """The title, what ran the model and how."""
-    lines = _heading(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
+    lines = heading_lines(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
     for detail in describe_run(measurement, of_one):
         room = screen.width - LABEL_WIDTH - INDENT - len(",")
         pieces = [crop(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
-        lines += wrap_pieces(_label(detail.label), pieces, ", ", screen.width, detail.style)
+        lines += wrap_pieces(label_of(detail.label), pieces, ", ", screen.width, detail.style)
     return lines
+
+
+def measurement_html(measurement: Measurement) -> str:
+    """Where and how the model was run, what that took, and the advice."""
+    how = [(detail.label, ", ".join(detail.pieces)) for detail in describe_run(measurement)]
+    return "\n".join(
+        [
+            heading_html("Measured", describe_device(measurement)),
+            rows_html(how, [False, False]),
+            entries_html(measurement_entries(measurement, None, UNICODE)),
+            *(f"<p>{html(advice.text)}</p>" for advice in measurement.advice),
+        ]
+    )

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 from onnxcost.graph import Tensor
 from onnxcost.render.escaping import plain
-from onnxcost.render.formats import LABEL_WIDTH, _heading, _label, space_blocks, table_lines
+from onnxcost.render.formats import (
+    LABEL_WIDTH,
+    Table,
+    dim_texts,
+    heading_lines,
+    label_of,
+    model_facts,
+    model_title,
+    space_blocks,
+    table_lines,
+)
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -26,7 +36,8 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.measurement import achieved_text, interval_text
-from onnxcost.render.report import (
+from onnxcost.render.report import describe_uncounted, reasons
+from onnxcost.render.tables import (
     COUNT,
     FLOPS_,
     SHARE,
@@ -34,18 +45,12 @@ from onnxcost.render.report import (
     Field,
     ReportContext,
     Row,
-    Table,
     View,
-    _context,
-    _fields,
-    _row,
-    _table,
-    describe_uncounted,
-    dim_texts,
-    model_facts,
-    model_title,
+    build_table,
+    context_of,
+    group_row,
     node_label,
-    reasons,
+    title_fields,
 )
 from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
 from onnxcost.report import CostReport, Counted, Group
@@ -86,7 +91,7 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
     title = crop(plain(model_title(graph)), screen.width, glyphs.ellipsis)
     facts = [plain(fact) for fact in model_facts(graph) if fact != graph.name]
     about = f" {glyphs.dot} ".join(facts)
-    lines = _heading(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
+    lines = heading_lines(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
     inputs = [_input(tensor, screen) for tensor in graph.inputs]
     lines += _few("Inputs" if len(inputs) > 1 else "Input", inputs, 2, screen)
     for label, source, most, style in (("Given", "given", 1, ""), ("Assumed", "assumed", 2, "caution")):
@@ -104,7 +109,7 @@ def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: st
     lines: list[Line] = []
     for count in range(min(len(pieces), MOST_PIECES), 0, -1):
         rest = [f"and {len(pieces) - count} more: -v"] if count < len(pieces) else []
-        lines = wrap_pieces(_label(label), [*pieces[:count], *rest], ", ", screen.width, style)
+        lines = wrap_pieces(label_of(label), [*pieces[:count], *rest], ", ", screen.width, style)
         if len(lines) <= most:
             break
     return lines[:most]
@@ -177,13 +182,13 @@ def kind_table(report: CostReport, view: View, screen: Screen) -> Table:
     kinds = group_kinds(report, view)
     most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:MOST_KINDS]
     rows = [
-        replace(_row(Group((), tuple(kind)), _kind_label(kind, screen.glyphs), kind[0].node.op_type, view), cost=kind[0])
+        replace(group_row(Group((), tuple(kind)), _kind_label(kind, screen.glyphs), kind[0].node.op_type, view), cost=kind[0])
         for kind in most
     ]
     which = f"Top {len(rows)} of {exact(len(kinds))} kinds" if len(rows) < len(kinds) else "Kind of node"
     kind = (Column(which, right=False, style="name", shrinks_to=14), lambda row, _: row.label)
-    fields = _fields(view, [kind, OPERANDS, FLOPS_, COUNT if view.has_own_count else None, TRAFFIC, SHARE, EXAMPLE])
-    return _table(fields, rows, _context(report, view, screen.glyphs))
+    fields = title_fields(view, [kind, OPERANDS, FLOPS_, COUNT if view.has_own_count else None, TRAFFIC, SHARE, EXAMPLE])
+    return build_table(fields, rows, context_of(report, view, screen.glyphs))
 
 
 def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:

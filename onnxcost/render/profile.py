@@ -6,20 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.render.escaping import markdown, plain
+from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
+    Entry,
+    Table,
     csv_text,
     dumps,
+    entries_html,
     entries_markdown,
     entry_lines,
+    heading_html,
     join_blocks,
+    model_facts,
+    quantity_entry,
     space_blocks,
+    table_html,
     table_lines,
     table_markdown,
 )
 from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap
 from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
-from onnxcost.render.report import MOST_REASONS, Entry, Table, node_label, pad_si, quantity_entry
+from onnxcost.render.report import MOST_REASONS
+from onnxcost.render.tables import node_label, pad_si
 from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
 from onnxcost.runtime.profile import Profile, Spent
 
@@ -231,3 +239,17 @@ def profile_csv(profile: Profile, view: ProfileView) -> str:
 
 def _cell(value: Any) -> Any:
     return "/".join(value) if isinstance(value, list) else value
+
+
+def profile_html(profile: Profile) -> str:
+    """How the times fit each other, what is not counted, and the slowest operators and nodes."""
+    view = ProfileView()
+    return "\n".join(
+        [
+            heading_html("Profiled", model_facts(profile.report.graph)),
+            entries_html(reconcile(profile, UNICODE)),
+            *(f"<p>{html(line)}</p>" for line in describe_uncounted_nodes(profile)),
+            table_html(profile_operator_table(profile, view, UNICODE)),
+            table_html(profile_node_table(profile, view, UNICODE)),
+        ]
+    )
