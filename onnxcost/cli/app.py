@@ -18,6 +18,8 @@ from onnxcost.version import __version__
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from onnxcost.report import CostReport
+
 DEBUG = "ONNXCOST_DEBUG"
 COMPLETE = "_ONNXCOST_COMPLETE"
 """What a shell's script sets to ask for completions."""
@@ -77,6 +79,11 @@ def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None =
     if rest := len(waiting) - shown:
         waiting[shown:] = [Notice("note", f"{rest} more: --warnings")]
     return sum(say(*message) for message in waiting)
+
+
+def assumed_text(report: CostReport) -> str:
+    """The dims that were assumed, each with what changes it: ``batch = 1 (--dim batch=8)``; "" where none was."""
+    return ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in report.graph.dims if dim.source == "assumed")
 
 
 def note(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import INTERRUPTED, say, say_first
+from onnxcost.cli.app import INTERRUPTED, assumed_text, say, say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
 from onnxcost.cli.running import SKIPPED, Outcome, caveat_messages, measure_model, trace_model
@@ -97,8 +97,9 @@ def estimate(
         outcome = measure_model(spec, formulas, measuring, report)
     if not on_screen:
         deliver(_document(report, view, outcome, is_brief), chosen, output)
-        if not quiet:
-            _say_assumed(report, shows_assumed=strict)
+        # With --strict the error names them.
+        if not (quiet or strict) and (assumed := assumed_text(report)):
+            say("assumed", assumed)
     elif outcome.measurements:
         rows += show(lambda screen: [(), *outcome.lines(report, screen, is_brief)])
     if not quiet:
@@ -175,13 +176,6 @@ def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) 
     return Document(table, json, csv, markdown)
 
 
-def _say_assumed(report: CostReport, *, shows_assumed: bool) -> None:
-    """What was assumed, where the reader does not see it anyway."""
-    assumed = [dim for dim in report.graph.dims if dim.source == "assumed"]
-    if assumed and not shows_assumed:
-        say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
-
-
 def _check(report: CostReport) -> None:
     """Raises CheckFailed with what keeps the numbers from being exact."""
     found = []
@@ -189,7 +183,7 @@ def _check(report: CostReport) -> None:
         operators = ", ".join(dict.fromkeys(cost.node.key for cost in report.uncounted))
         found.append(f"{len(report.uncounted)} of {len(report.costs)} nodes are not counted ({operators})")
     found += [caveat.text for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]
-    if assumed := [dim for dim in report.graph.dims if dim.source == "assumed"]:
-        found.append(f"assumed {', '.join(f'{dim.name} = {dim.value} ({dim.option})' for dim in assumed)}")
+    if assumed := assumed_text(report):
+        found.append(f"assumed {assumed}")
     if found:
         raise CheckFailed("--strict: " + "; ".join(found))

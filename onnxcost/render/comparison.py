@@ -35,10 +35,10 @@ from onnxcost.render.layout import (
     StyledText,
     crop,
     pad,
+    paragraph,
     spell_out,
     table,
     text_width,
-    wrap,
 )
 from onnxcost.render.units import WRITERS, align_units, relation_text
 
@@ -119,7 +119,7 @@ KEEP = (
 def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
     """The models side by side, what could not be compared, and why the others differ from the first."""
     lines = _by_metric(comparison, screen) or _by_model(comparison, screen)
-    lines += [*_legend(comparison, screen), *_failures(comparison, screen)]
+    lines += _notes(comparison, screen)
     if agreement := agreement_lines(comparison, screen):
         lines += [(), *agreement]
     for each in differences:
@@ -220,7 +220,8 @@ def metric_column(comparison: Comparison, name: str, glyphs: Glyphs) -> tuple[st
     return METRICS[name].title, [f"{value} {mark}" if best else value for value, mark in zip(values, marks, strict=True)]
 
 
-def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
+def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
+    """The legend, and sentences on what was not seen, not compared and not measured."""
     parts = [f"{MARK} the best"] if any(map(comparison.best, comparison.metrics)) else []
     parts += [f"the others against {plain(comparison.baseline.label)}"] if comparison.others else []
     parts += (
@@ -229,14 +230,12 @@ def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
     if any(model.ratio for model in comparison.candidates):
         parts.append("Ratio: of the latencies, round by round, and its 95 % confidence interval; the latency follows from it")
     text = f" {screen.glyphs.dot} ".join(parts)
-    lines: list[Line] = [((f"  {part}", "faint"),) for part in wrap(text, screen.width - INDENT)]
-    folded = (wrap(plain(sentence), screen.width - INDENT) for sentence in latency_remarks(comparison))
-    return lines + [((f"  {part}", ""),) for parts in folded for part in parts]
-
-
-def _failures(comparison: Comparison, screen: Screen) -> list[Line]:
-    folded = (wrap(plain(text), screen.width - 4, indent="  ") for text in failure_sentences(comparison))
-    return [((f"  {part}", "caution"),) for parts in folded for part in parts]
+    lines = paragraph(text, screen.width)
+    for remark in latency_remarks(comparison):
+        lines += paragraph(remark, screen.width, "")
+    for failure in failure_sentences(comparison):
+        lines += paragraph(failure, screen.width, "caution", hang="  ")
+    return lines
 
 
 def comparison_json(comparison: Comparison, differences: Sequence[Differences]) -> str:
@@ -290,7 +289,11 @@ def _metrics(comparison: Comparison) -> list[str]:
     titles = ["", above.title, *(METRICS[name].title for name in comparison.metrics), *(row.title for row in below)]
     columns = [titles]
     for at, candidate in enumerate(comparison.candidates):
-        cells = [_cell(comparison, candidate, name) for name in comparison.metrics]
+        cells = []
+        for name in comparison.metrics:
+            relative = relative_text(comparison, candidate, name, UNICODE)
+            mark = MARK if candidate.label in comparison.best(name) else ""
+            cells.append(value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else ""))
         columns.append([candidate.label, above.texts[at], *cells, *(row.texts[at] for row in below)])
     if len(comparison.candidates) > MOST_COLUMNS:
         return _rows(columns)
@@ -299,12 +302,6 @@ def _metrics(comparison: Comparison) -> list[str]:
 
 def _rows(rows: Sequence[list[str]]) -> list[str]:
     return markdown_table(rows[0], [False, *(True for _ in rows[0][1:])], rows[1:])
-
-
-def _cell(comparison: Comparison, candidate: Candidate, name: str) -> str:
-    relative = relative_text(comparison, candidate, name, UNICODE)
-    mark = MARK if candidate.label in comparison.best(name) else ""
-    return value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else "")
 
 
 def _section(differences: Differences, convention: str) -> list[str]:

@@ -19,6 +19,7 @@ from onnxcost.render.layout import (
     Screen,
     crop,
     pad,
+    paragraph,
     spell_out,
     text_width,
     wrap,
@@ -40,10 +41,6 @@ def _is_idle(each: OperatorDifference) -> bool:
     return not any(one.count or one.parameters or one.uncounted for one in both)
 
 
-def _is_different(each: OperatorDifference) -> bool:
-    return bool(each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic)
-
-
 def operator_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
     """One row an operator that differs; those without arithmetic, and those that do not differ, share the note."""
     named = TITLES.get(convention, convention)
@@ -55,7 +52,11 @@ def operator_difference_table(differences: Differences, convention: str, glyphs:
         Column("± Params", drop=3),
         Column("± Traffic"),
     )
-    different = [each for each in differences.operators if _is_different(each)]
+    different = [
+        each
+        for each in differences.operators
+        if each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic
+    ]
     shown = [each for each in different if not _is_idle(each)]
     rows = [
         (
@@ -210,20 +211,16 @@ def _sentence(change: Change, differences: Differences) -> str:
     behind = f" after {change.layer}" if change.layer else " before the first layer"
     alone = differences.right.label if not left else differences.left.label if not right else ""
     what = f"{left or right}{behind}, only in {alone}" if alone else f"{left} → {right}"
-    longer = "" if alone else _longer(change, differences)
+    longer = ""
+    if not alone and len(change.left) != len(change.right):
+        # Where the more operators are: there they spell out what is one operator in the other.
+        longer = f" in {(differences.left if len(change.left) > len(change.right) else differences.right).label}"
     return f"{times}{what}{f': {change.reason}{longer}' if change.reason else ''}{where}"
-
-
-def _longer(change: Change, differences: Differences) -> str:
-    """Where the more operators are: there they spell out what is one operator in the other."""
-    if len(change.left) == len(change.right):
-        return ""
-    return f" in {(differences.left if len(change.left) > len(change.right) else differences.right).label}"
 
 
 def _change_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
     """How far the graphs correspond, and what was changed: sentences that wrap behind their numbers."""
-    lines: list[Line] = [((f"  {part}", ""),) for part in wrap(correspondence(differences), screen.width - INDENT)]
+    lines = paragraph(correspondence(differences), screen.width, "")
     rows = change_rows(differences)
     if not rows:
         return lines

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
-from onnxcost.graph import Tensor
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -25,7 +24,6 @@ from onnxcost.render.layout import (
     INDENT,
     LEAST_NAME,
     Column,
-    Glyphs,
     Line,
     Screen,
     crop,
@@ -54,9 +52,6 @@ from onnxcost.render.tables import (
 )
 from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
 from onnxcost.report import CostReport, Counted, Group
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
@@ -92,16 +87,12 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
     facts = [plain(fact) for fact in model_facts(graph) if fact != graph.name]
     about = f" {glyphs.dot} ".join(facts)
     lines = heading_lines(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
-    inputs = [_input(tensor, screen) for tensor in graph.inputs]
+    names = [crop(plain(tensor.name), LONGEST_NAME, glyphs.ellipsis) for tensor in graph.inputs]
+    inputs = [f"{name} {each.dtype} {shape(each, glyphs.times)}" for name, each in zip(names, graph.inputs, strict=True)]
     lines += _few("Inputs" if len(inputs) > 1 else "Input", inputs, 2, screen)
     for label, source, most, style in (("Given", "given", 1, ""), ("Assumed", "assumed", 2, "caution")):
         lines += _few(label, [plain(piece) for piece in dim_texts(graph, source)], most, screen, style)
     return lines
-
-
-def _input(tensor: Tensor, screen: Screen) -> str:
-    name = crop(plain(tensor.name), LONGEST_NAME, screen.glyphs.ellipsis)
-    return f"{name} {tensor.dtype} {shape(tensor, screen.glyphs.times)}"
 
 
 def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: str = "") -> list[Line]:
@@ -181,9 +172,14 @@ def kind_table(report: CostReport, view: View, screen: Screen) -> Table:
     """The most expensive kinds of node: those that are alike in operator, shapes and cost are one row, ``Conv ×6``."""
     kinds = group_kinds(report, view)
     most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:MOST_KINDS]
+    times = [sum(cost.node.repeat for cost in kind) for kind in most]
+    labels = [
+        kind[0].node.key + (f" {screen.glyphs.times}{exact(many)}" if many > 1 else "")
+        for kind, many in zip(most, times, strict=True)
+    ]
     rows = [
-        replace(group_row(Group((), tuple(kind)), _kind_label(kind, screen.glyphs), kind[0].node.op_type, view), cost=kind[0])
-        for kind in most
+        replace(group_row(Group((), tuple(kind)), label, kind[0].node.op_type, view), cost=kind[0])
+        for kind, label in zip(most, labels, strict=True)
     ]
     which = f"Top {len(rows)} of {exact(len(kinds))} kinds" if len(rows) < len(kinds) else "Kind of node"
     kind = (Column(which, right=False, style="name", shrinks_to=14), lambda row, _: row.label)
@@ -199,11 +195,6 @@ def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
         key = (node.key, *(tensor and tensor.dims for tensor in node.inputs), cost.dtype, cost.count(view.convention))
         kinds.setdefault(key, []).append(cost)
     return [kind for key, kind in kinds.items() if key[-1]] or [*kinds.values()]
-
-
-def _kind_label(kind: Sequence[Counted], glyphs: Glyphs) -> str:
-    times = sum(cost.node.repeat for cost in kind)
-    return f"{kind[0].node.key} {glyphs.times}{exact(times)}" if times > 1 else kind[0].node.key
 
 
 def _operands(row: Row, context: ReportContext) -> str:
@@ -265,7 +256,14 @@ def _synthetic(measurement: Measurement) -> str:
 
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
     """One line to repeat: the latency, or the counts where nothing was measured, and in how few nodes most of the work is."""
-    pieces = [_speed(measurement) if measurement else _counts(report, view, screen.glyphs)]
+    if measurement:
+        pieces = [_speed(measurement)]
+    else:
+        name, unit, bound = view.convention.name, view.convention.unit, screen.glyphs.bound(report.bound)
+        # What the convention counts, ``MACs``; with its name, ``FLOPs (torch)``, where that does not say it all.
+        unit = unit if name in ("flops", "macs") else f"{unit} ({name})"
+        counts = count_text(report.total(view.convention), unit), count_text(report.parameters, "parameters")
+        pieces = [", ".join(bound + text for text in counts)]
     pieces += filter(None, [_concentration(report, view)])
     if measurement and measurement.flops_per_second:
         pieces.append(achieved_text(measurement, screen.glyphs))
@@ -282,18 +280,6 @@ def _speed(measurement: Measurement) -> str:
     where = "this CPU" if is_cpu else measurement.device.name or measurement.settings.provider
     of_many = f" at batch {batch}" if batch != 1 else ""
     return f"{seconds(latency.median)}{of_many}, {ratio(measurement.fps)} FPS on {where}"
-
-
-def _counts(report: CostReport, view: View, glyphs: Glyphs) -> str:
-    bound = glyphs.bound(report.bound)
-    counts = ((report.total(view.convention), _unit(view)), (report.parameters, "parameters"))
-    return ", ".join(f"{bound}{count_text(number, unit)}" for number, unit in counts)
-
-
-def _unit(view: View) -> str:
-    """What the convention counts, ``MACs``; after its name, ``FLOPs (torch)``, where that does not say it all."""
-    convention = view.convention
-    return convention.unit if convention.name in ("flops", "macs") else f"{convention.unit} ({convention.name})"
 
 
 def _concentration(report: CostReport, view: View) -> str:

@@ -14,6 +14,7 @@ from onnxcost.render.layout import (
     Glyphs,
     Line,
     Screen,
+    paragraph,
     spell_out,
     table,
     text_width,
@@ -52,8 +53,8 @@ def scan_lines(scan: Scan, screen: Screen) -> list[Line]:
     for row, line in zip(scan.rows, lines, strict=True):
         shown += [line] if row.candidate else _uncounted_lines(row, line, screen)
     for sentence in (*describe_unmeasured(scan), summarize_scan(scan)):
-        parts = wrap(spell_out(plain(sentence), screen.glyphs), screen.width - 4, indent="  ")
-        shown += [((f"  {part}", "faint" if sentence == summarize_scan(scan) else "caution"),) for part in parts]
+        style = "faint" if sentence == summarize_scan(scan) else "caution"
+        shown += paragraph(spell_out(sentence, screen.glyphs), screen.width, style, hang="  ")
     return shown
 
 

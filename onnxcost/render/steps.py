@@ -14,7 +14,7 @@ from onnxcost.hardware.workload import Demand, demand_of
 from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
 from onnxcost.render.devices import cite
 from onnxcost.render.escaping import plain
-from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out, table, wrap
+from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out_all, table, wrap
 from onnxcost.render.units import binary, plural, rate, seconds, si
 
 SLOWEST = 8
@@ -33,8 +33,9 @@ def explanation_lines(assessment: Assessment, predictor: Predictor, options: str
     for label, texts in _sections(assessment, predictor, verdict, options):
         lines += [(), *_section(label, texts, screen)]
     if verdict.prediction.nodes:
-        lines += [(), *_slowest(verdict, screen)]
-    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+        nodes = sorted(verdict.prediction.nodes, key=lambda node: -node.span.high)[:SLOWEST]
+        lines += [(), *table(NODES, [_row(node) for node in nodes], screen.width, screen.glyphs)]
+    return spell_out_all(lines, screen.glyphs)
 
 
 def _section(label: str, texts: Sequence[str], screen: Screen) -> list[Line]:
@@ -149,11 +150,6 @@ NODES = (
     Column("Expected, µs"),
     Column("Waits for", right=False, drop=3),
 )
-
-
-def _slowest(verdict: Verdict, screen: Screen) -> list[Line]:
-    nodes = sorted(verdict.prediction.nodes, key=lambda node: -node.span.high)[:SLOWEST]
-    return table(NODES, [_row(node) for node in nodes], screen.width, screen.glyphs)
 
 
 def _row(node: NodeTime) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -123,7 +124,9 @@ def plural(number: int, noun: str) -> str:
     return f"{exact(number)} {noun}" if number == 1 else f"{exact(number)} {noun}s"
 
 
-"""By the unit of a metric."""
+def strip_zeros(text: str) -> str:
+    """The text without zeros at the end of a fraction: ``512 MiB`` for ``512.0 MiB``."""
+    return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
 
 
 def relation_text(quotient: float) -> str:
@@ -144,6 +147,7 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "per second": lambda value: rate(value, "FLOP/s"),
     "": ratio,
 }
+"""By the unit of a metric."""
 
 
 def sign(value: float) -> str:
@@ -158,14 +162,11 @@ def signed_text(value: int, unit: str = "count") -> str:
 
 def align_units(texts: Sequence[str]) -> list[str]:
     """Numbers with their units, ``4.089 G``, so that number stands below number and unit below unit."""
-    parts = [_parts(text) for text in texts]
+    parts = []
+    for text in texts:
+        number, space, unit = text.rpartition(" ")
+        is_unit = bool(space) and any(char.isdigit() for char in number) and not any(char.isdigit() for char in unit)
+        parts.append((number, unit) if is_unit else (text, ""))
     numbers = max((len(number) for number, _ in parts), default=0)
     units = max((len(unit) for _, unit in parts), default=0)
     return [f"{number:>{numbers}}{' ' if units else ''}{unit:<{units}}" for number, unit in parts]
-
-
-def _parts(text: str) -> tuple[str, str]:
-    """The number, with what stands before it, and the unit behind it."""
-    number, space, unit = text.rpartition(" ")
-    is_unit = bool(space) and any(char.isdigit() for char in number) and not any(char.isdigit() for char in unit)
-    return (number, unit) if is_unit else (text, "")
