@@ -1,4 +1,4 @@
-"""``onnxcost compare A B …``: models side by side, why they differ, and limits on growth."""
+"""``onnxcost compare A B …``: models beside each other, why they differ, and limits on growth."""
 
 from __future__ import annotations
 

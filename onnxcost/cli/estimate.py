@@ -27,8 +27,8 @@ for standard input.
 No weights are read to count. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
 seconds, in a process of its own. A model that cannot be run is counted all the same; the exit code is 3.
 
-The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what a person reads,
-csv a line for each node (with --by module for each module): for csv nothing is measured.
+The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown the same tables, and
+csv a line for each node (with --by module, for each module), for which nothing is measured.
 
 \b
 Examples:
@@ -41,7 +41,7 @@ Examples:
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
 ROWS = 24
-"""Of a terminal: what the command prints without options fits on it, the prompt below it."""
+"""Rows of a terminal: what the command prints without options fits on it, with the prompt below."""
 DEFAULT_TOP = 10
 DEFAULT_DEPTH = 2
 TABLES = ("operator", "node", "module")
@@ -145,35 +145,21 @@ def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outc
 
 
 def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
-    """The report in every format; a format's renderer is imported when it is asked for."""
+    from onnxcost.render.formats import space_blocks
+    from onnxcost.render.report import report_csv, report_json, report_markdown
 
-    def table(screen: Screen) -> list[Line]:
-        from onnxcost.render.formats import space_blocks
-
-        return space_blocks(
+    return Document(
+        table=lambda screen: space_blocks(
             [
                 _report_lines(report, view, screen, is_brief),
                 outcome.lines(report, screen, is_brief),
                 _verdict_lines(report, view, screen, outcome),
             ]
-        )
-
-    def json() -> str:
-        from onnxcost.render.report import report_json
-
-        return report_json(report, view.convention, *outcome.for_json())
-
-    def csv() -> str:
-        from onnxcost.render.report import report_csv
-
-        return report_csv(report, view)
-
-    def markdown() -> str:
-        from onnxcost.render.report import report_markdown
-
-        return report_markdown(report, view) + outcome.markdown(report)
-
-    return Document(table, json, csv, markdown)
+        ),
+        json=lambda: report_json(report, view.convention, *outcome.for_json()),
+        csv=lambda: report_csv(report, view),
+        markdown=lambda: report_markdown(report, view) + outcome.markdown(report),
+    )
 
 
 def _check(report: CostReport) -> None:

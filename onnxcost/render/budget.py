@@ -1,4 +1,4 @@
-"""A budget as terminal text, JSON, CSV and Markdown: what to take, what would do after a change, what does not, and why."""
+"""A budget as terminal text, JSON, CSV and Markdown: which devices fit, which would after a change, and why others do not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
-"""What most of the time goes to: multiplying, moving bytes, launching one step after the other."""
+"""What takes most of the time: arithmetic, moving bytes, or launching steps."""
 LIMIT_TITLES: Mapping[str, str] = {
     "fps": "FPS", "latency": "latency", "memory": "memory", "flash": "flash", "macs": "MACs", "params": "parameters",
 }  # fmt: skip
@@ -73,7 +73,7 @@ def limit_text(name: str, value: float) -> str:
 
 
 def limits_text(limits: Limits) -> str:
-    """All of them; "none" where nothing is asked."""
+    """All of them; "the memory alone" if nothing else is asked."""
     return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "the memory alone"
 
 
@@ -96,7 +96,7 @@ def tightest(fits: Sequence[Fit]) -> Fit:
 
 
 def cause_text(check: Check) -> str:
-    """Why a limit is not kept, or may not be."""
+    """Why a limit is exceeded, or may be."""
     if check.what == "dtype":
         return f"has no {check.detail}"
     if check.low is None or check.high is None:
@@ -113,7 +113,7 @@ def cause_text(check: Check) -> str:
 
 
 def causes_text(verdict: Verdict) -> str:
-    """All that decided the level; nothing where every limit is kept."""
+    """All that decided the level; "" if every limit is met."""
     decided = [check for check in verdict.checks if check.level == verdict.level != FITS]
     return "; ".join(dict.fromkeys(map(cause_text, decided)))
 
@@ -128,7 +128,7 @@ def remedy_text(verdict: Verdict, none: str = "–") -> str:
 
 
 def failure_text(assessment: Assessment) -> list[str]:
-    """What does not keep the budget, in a sentence; none where all does."""
+    """What misses the budget, in a sentence; none if nothing does."""
     own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
     devices = [
         f"{verdict.name} {'cannot be told' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
@@ -197,7 +197,7 @@ def _header(assessment: Assessment, screen: Screen) -> list[Line]:
         lines = [((label, "title"),), *paragraph(f"budget: {asked}", screen.width, "number")]
     lines += paragraph(f" {screen.glyphs.dot} ".join(facts), screen.width)
     for check in assessment.checks:
-        text = f"{'kept' if check.level == FITS else 'not kept'}: {cause_text(check)}"
+        text = f"{'met' if check.level == FITS else 'not met'}: {cause_text(check)}"
         lines += paragraph(text, screen.width, "" if check.level == FITS else "caution")
     return lines
 
@@ -208,7 +208,7 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
         return []
     best = assessment.verdicts[0]
     fits = best.level == FITS
-    none = f"No device in the catalog keeps the budget{' for sure' if best.level == MARGINAL else ''}."
+    none = f"No device in the catalog {'is certain to meet' if best.level == MARGINAL else 'meets'} the budget."
     sentences = [f"Cheapest that fits: {_describe(best)}." if fits else none]
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
@@ -302,7 +302,11 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
 def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """What the figures rest on, what runs in other types, and where to look further."""
     bases = sorted({latency.basis for verdict in shown if (latency := verdict.prediction.latency)})
-    sentences = [f"FPS and latency: {' or '.join(bases)} (--explain NAME: the sum, and how to measure it)."] if bases else []
+    sentences = (
+        [f"FPS and latency: {' or '.join(bases)} (--explain NAME shows how they are computed, and how to measure them)."]
+        if bases
+        else []
+    )
     if not assessment.are_named and shown:
         sentences.append("Cheapest first, by launch price of the device alone, then by power.")
     types = {f"{dtype} as {other}" for verdict in shown for dtype, other in verdict.prediction.runs_as.items()}

@@ -22,7 +22,7 @@ from onnxcost.render.differences import (
     operator_difference_table,
 )
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import Table, csv_text, dumps, markdown_table
+from onnxcost.render.formats import Table, csv_text, dumps, markdown_table, table_markdown
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -146,8 +146,8 @@ def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
         widths = [width for _, width in block]
         labels = [crop(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
         lines += [(), _row(("", ""), first, [(label, "title") for label in labels], widths)]
-        for row, (title, labelled) in enumerate(zip(titles, marked, strict=True)):
-            cells = [(columns[at][row], "number" if models[at].label in labelled else "") for at, _ in block]
+        for row, (title, best_labels) in enumerate(zip(titles, marked, strict=True)):
+            cells = [(columns[at][row], "number" if models[at].label in best_labels else "") for at, _ in block]
             lines.append(_row((title, "label"), first, cells, widths))
     return lines[1:]
 
@@ -329,10 +329,8 @@ def _agreement(comparison: Comparison) -> list[str]:
 
 
 def _table(content: Table) -> list[str]:
-    right = [column.right for column in content.columns]
-    rows = [[" ".join(cell.split()) for cell in row] for row in content.rows]
-    lines = markdown_table([column.title for column in content.columns], right, rows) if rows else []
-    return lines + ([*([""] if lines else []), markdown(content.note)] if content.note else [])
+    """The table with its note; the note alone where there are no rows."""
+    return table_markdown(content) if content.rows else [markdown(content.note)] if content.note else []
 
 
 def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
@@ -344,7 +342,7 @@ def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
 
 
 def relative_text(comparison: Comparison, candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
-    """How the value stands to the baseline's: ``+3.2 %``, ``4.10×``, ``=``; about so where one of them is a bound."""
+    """The value relative to the baseline's: ``+3.2 %``, ``4.10×``, ``=``; marked as approximate if one of them is a bound."""
     quotient = comparison.relative(candidate, metric)
     if quotient is None or candidate is comparison.baseline:
         return ""

@@ -32,7 +32,7 @@ from onnxcost.version import __version__
 
 MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "unverified": "?", "given": "!"}
 LEGEND: Mapping[str, str] = {"derived": "* derived", "unverified": "? not checked", "given": "! given by you"}
-RATES = "Rates are dense operations per second, a multiply-accumulate being two. 'onnxcost devices NAME' names the sources."
+RATES = "Rates are dense operations per second; a multiply-accumulate counts as two. 'onnxcost devices NAME' names the sources."
 TITLES: Mapping[str, str] = {
     "memory": "Memory", "bandwidth": "Bandwidth", "sram": "SRAM", "sram_bandwidth": "SRAM bandwidth",
     "flash": "Flash", "flash_bandwidth": "Flash bandwidth", "power": "Power", "price": "Launch price",
@@ -43,7 +43,7 @@ LEAST_TEXT = 20
 
 
 class FigureEntry(NamedTuple):
-    """A figure of a device: which of which part ("" for the device's own), as text, and what else is to be said of it."""
+    """A figure of a device: its part ("" for the device itself), its name, the figure as text, and a remark."""
 
     part: str
     name: str
@@ -81,7 +81,7 @@ def figure_entries(device: Device) -> Iterator[FigureEntry]:
 
 
 def sources(device: Device) -> list[Source]:
-    """What a device's figures are from, each once."""
+    """The sources of a device's figures, each once."""
     return list(dict.fromkeys(entry.figure.source for entry in figure_entries(device)))
 
 
@@ -112,7 +112,7 @@ COLUMNS = (
 
 
 def device_cells(device: Device) -> list[tuple[str, str]]:
-    """What stands in the columns but the first, each with its figure's basis."""
+    """The cells of all columns but the first, each with the basis of its figure."""
     halves = [peak for dtype in HALVES if (peak := device.peak(dtype))]
     peaks = (device.peak("float32"), max(halves, key=lambda peak: peak.rate, default=None), device.peak("int8"))
     rates = [(strip_zeros(si(peak.rate)), peak.figure.basis) if peak else NONE for peak in peaks]

@@ -159,7 +159,7 @@ def difference_lines(differences: Differences, convention: str, screen: Screen) 
 
 
 def difference_heading(differences: Differences, convention: str) -> tuple[str, list[str]]:
-    """Which two models, and what the differences come to."""
+    """Which two models, and the sums of their differences."""
     left, right = differences.left, differences.right
     parts = []
     for name, title, difference, unit in (
@@ -174,26 +174,24 @@ def difference_heading(differences: Differences, convention: str) -> tuple[str, 
 
 
 def correspondence(differences: Differences) -> str:
-    """How far the two graphs correspond."""
+    """How closely the two graphs correspond."""
     alike, (left, right) = differences.alignment.alike, differences.alignment.layers
     if not max(left, right):
-        return "Neither model has a layer with MACs; their nodes are held against each other in order"
+        return "Neither model has a layer with MACs; their nodes are compared in order"
     number = (
         f"{exact(alike)} of {plural(left, 'layer')}"
         if left == right
         else f"{exact(alike)} of {exact(left)} and {exact(right)} layers"
     )
     if not differences.alignment.is_close:
-        return (
-            f"Only {number} correspond in order, operator and shape: the graphs are not held against each other layer by layer"
-        )
+        return f"Only {number} correspond in order, operator and shape: the graphs are not compared layer by layer"
     return f"{number} correspond in order, operator and shape" + (
         ". What differs:" if differences.changes else ", and nothing differs"
     )
 
 
 def change_rows(differences: Differences) -> list[tuple[str, str, str]]:
-    """What was changed: the difference in work and in traffic, and a sentence; the last row has all that makes none."""
+    """The changes: the difference in work and in traffic, and a sentence; the last row has those that cost nothing."""
     changes = differences.changes
     costly = [change for change in changes if change.count or change.traffic]
     rows = [(signed_text(each.count), signed_text(each.traffic, "bytes"), _sentence(each, differences)) for each in costly]
@@ -219,7 +217,7 @@ def _sentence(change: Change, differences: Differences) -> str:
 
 
 def _change_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
-    """How far the graphs correspond, and what was changed: sentences that wrap behind their numbers."""
+    """How closely the graphs correspond, and what was changed: sentences that wrap to the right of their numbers."""
     lines = paragraph(correspondence(differences), screen.width, "")
     rows = change_rows(differences)
     if not rows:
@@ -259,20 +257,20 @@ COLUMNS = (
 
 
 def agreement_title(comparison: Comparison) -> str:
-    """Whose outputs the others are held against."""
+    """Which model the outputs are compared with."""
     references = dict.fromkeys(agreement.reference for _, agreement in _agreements(comparison))
     return f"Outputs against {', '.join(references)}, from the same inputs"
 
 
 def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
-    """One row an output, of models with many of them those that are the farthest apart."""
+    """One row an output; for a model with many, those that differ most."""
     rows, notes = [], []
     for label, agreement in _agreements(comparison):
         shown = agreement.outputs
         if len(shown) > MOST_OUTPUTS:
             *rest, _ = ranked = sorted(shown, key=lambda each: each.distance)
             shown, rest = tuple(reversed(ranked[-MOST_OUTPUTS:])), ranked[:-MOST_OUTPUTS]
-            notes.append(f"and {plural(len(rest), 'more output')} of {label}, none farther apart")
+            notes.append(f"and {plural(len(rest), 'more output')} of {label}, none differs more")
         rows += [_row(label, each) for each in shown]
     if rows:
         notes.append("Relative: the largest difference, divided by the largest magnitude in the first model's output")
@@ -280,7 +278,7 @@ def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
 
 
 def agreement_sentences(comparison: Comparison) -> list[str]:
-    """How inputs were fed that have not the same name or layout, outputs without a counterpart, and why there are none."""
+    """Inputs that have another name or layout, outputs without a counterpart, and why outputs were not compared."""
     sentences = []
     for label, agreement in _agreements(comparison):
         fed = [
@@ -336,7 +334,7 @@ def output_remarks(each: OutputDifference) -> list[str]:
 
 
 def _differing(each: OutputDifference) -> list[str]:
-    """What its numbers do not tell of the difference."""
+    """What its numbers do not say about the difference."""
     of = f"of {exact(each.elements)}"
     parts = {
         each.reason: each.reason,
@@ -348,7 +346,7 @@ def _differing(each: OutputDifference) -> list[str]:
 
 
 def farthest_text(each: OutputDifference) -> str:
-    """The output that is the farthest apart, in words: ``output 'y' differs by 1.23e-02``."""
+    """The output that differs most, in words: ``output 'y' differs by 1.23e-02``."""
     if each.reason:
         return f"output '{each.name}': {each.reason}"
     differs = [f"differs by {number_text(each.relative)}"] if each.relative else []

@@ -279,7 +279,7 @@ STYLES: Mapping[str, str] = {
     "bar": "blue",
     "caution": "yellow",
 }
-"""Styles by their role, in the words of rich. All are of the 16 colors, which the user's terminal chooses the looks of."""
+"""Styles by their role, as rich names them. They use only the 16 colors that a terminal lets its user choose."""
 
 WIDTH_OF_A_FILE = 100
 LEAST_WIDTH, MOST_WIDTH = 24, 1000

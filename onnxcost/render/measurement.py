@@ -1,4 +1,4 @@
-"""A measurement as labelled text and tables, for the terminal, Markdown and notebooks."""
+"""A measurement as terminal text, Markdown, CSV, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def describe_device(measurement: Measurement) -> list[str]:
 
 
 def describe_run(measurement: Measurement, of_one: bool = True) -> list[Detail]:
-    """How it was run; what is as usual goes without saying. ``of_one``: with what differs from one measurement to the next."""
+    """How it was run; defaults are left out. ``of_one`` includes what differs between the measurements of a series."""
     settings, placement = measurement.settings, measurement.placement
     inputs = Detail("Inputs", _first_names(f"{used.name} ({used.source})" for used in measurement.inputs))
-    weights = [Detail("Weights", ["synthesised: the file lacks them"])] if measurement.weights == "synthesised" else []
+    weights = [Detail("Weights", ["synthetic: the file lacks them"])] if measurement.weights == "synthesised" else []
     lines = [
         Detail("Threads", _threads(measurement)),
         *([Detail("Runs", _runs(measurement))] if of_one else []),
@@ -98,10 +98,10 @@ def _threads(measurement: Measurement) -> list[str]:
 
 def _runs(measurement: Measurement) -> list[str]:
     streams = measurement.settings.concurrency
-    side_by_side = [f"in {streams} streams"] if streams > 1 else []
+    streams_text = [f"in {streams} streams"] if streams > 1 else []
     return [
         exact(measurement.runs),
-        *side_by_side,
+        *streams_text,
         f"after {exact(measurement.warmup_runs)} to warm up",
         f"batch {measurement.batch}",
     ]
@@ -114,7 +114,7 @@ def _first_names(names: Iterable[str]) -> list[str]:
 
 
 def measurement_entries(measurement: Measurement, report: CostReport | None, glyphs: Glyphs) -> list[Entry]:
-    """What was measured; ``report`` has the static estimate that the memory is held against."""
+    """What was measured; ``report`` has the estimate that the memory is compared with."""
     shown = [
         *_latency(measurement),
         *_throughput(measurement, glyphs),

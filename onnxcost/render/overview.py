@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
 
 ROWS = 24
-"""Of a terminal, the prompt's line among them."""
+"""Rows of a terminal, including the one of the prompt."""
 MEASURED_ROWS = 5
-"""The lines of a measurement, a blank one among them."""
+"""The lines of a measurement, including a blank one."""
 MOST_KINDS = 5
 MOST_PIECES = 20
 LONGEST_NAME = 32
@@ -248,14 +248,14 @@ def _conditions(measurement: Measurement) -> str:
 
 
 def _synthetic(measurement: Measurement) -> str:
-    """What of the run was not the user's own."""
+    """Whether inputs or weights of the run were synthetic."""
     inputs = ["inputs"] if any(used.source.startswith("synthe") for used in measurement.inputs) else []
     made = [*inputs, *(["weights"] if measurement.weights != "stored" else [])]
     return f", synthetic {' and '.join(made)}" if made else ""
 
 
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
-    """One line to repeat: the latency, or the counts where nothing was measured, and in how few nodes most of the work is."""
+    """The result in one line: the latency, or the counts if nothing was measured, and how few nodes do half of the work."""
     if measurement:
         pieces = [_speed(measurement)]
     else:
@@ -283,7 +283,7 @@ def _speed(measurement: Measurement) -> str:
 
 
 def _concentration(report: CostReport, view: View) -> str:
-    """``51 % of the FLOPs in 22 of 122 nodes``: the fewest that do half of the work; nothing where that says nothing."""
+    """``51 % of the FLOPs in 22 of 122 nodes``: the fewest that do half of the work; "" if the total is unknown."""
     counts = sorted((cost.count(view.convention) for cost in report.counted), reverse=True)
     total, nodes = sum(counts), len(report.costs)
     if not (total and report.complete and nodes > 2):

@@ -74,7 +74,7 @@ def _times(profile: Profile) -> list[Entry]:
 
 
 def _more(value: float, base: float) -> str:
-    """By how much a value is more or less than another: ``+3.4 %``."""
+    """How much larger or smaller a value is than another: ``+3.4 %``."""
     return f"{100 * (value / base - 1):+.1f} %".replace("-", "−")
 
 
@@ -213,7 +213,7 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
 
 
 def profile_json(profile: Profile) -> str:
-    """All of it."""
+    """The document as text."""
     return dumps(profile.to_dict())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxcost.comparison.candidates import METRICS
 from onnxcost.render.comparison import input_text, value_text
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import Table, csv_text, dumps, table_markdown
 from onnxcost.render.layout import (
     GAP,
     OPTIONAL,
@@ -129,8 +129,8 @@ def scan_markdown(scan: Scan) -> str:
     """The table of those that were counted, and the others with their reasons."""
     columns = columns_of(scan, UNICODE)
     cells = zip(*columns.values(), strict=True)
-    rows = [[" ".join(cell.split()) for cell in line] for row, line in zip(scan.rows, cells, strict=True) if row.candidate]
-    blocks = ["\n".join(markdown_table([column.title for column in columns], [column.right for column in columns], rows))]
+    rows = [line for row, line in zip(scan.rows, cells, strict=True) if row.candidate]
+    blocks = ["\n".join(table_markdown(Table(tuple(columns), rows)))]
     blocks += [markdown(sentence) for sentence in (*describe_unmeasured(scan), summarize_scan(scan))]
     blocks.append("\n".join(f"- {markdown(row.label)}: {markdown(row.reason)}" for row in scan.rows if not row.candidate))
     return "\n\n".join(filter(None, blocks)) + "\n"

@@ -1,4 +1,4 @@
-"""The sum behind a device's figures, and the command that would verify it."""
+"""How a device's figures are computed, and the command that verifies them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROVIDERS = {
 
 
 def explanation_lines(assessment: Assessment, predictor: Predictor, options: str, screen: Screen) -> list[Line]:
-    """The verdict, then what each of its figures is the sum of."""
+    """The verdict, and how each of its figures is computed."""
     verdict = assessment.verdicts[0]
     lines = budget_lines(assessment, screen)
     for label, texts in _sections(assessment, predictor, verdict, options):
@@ -62,14 +62,14 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
         yield "Cache", [f"{text} a sequence, kept once where the runtime lets past and present share a buffer"]
     if verdict.energy and verdict.power and prediction.latency:
         product = f"{rough_text(verdict.power)} W × {seconds(prediction.latency.high)} = {rough_text(verdict.energy)} J"
-        yield "Energy", [f"at most {product}: a ceiling, as if the device took all that it is built for"]
+        yield "Energy", [f"at most {product}: an upper bound, as if the device drew its full power all the time"]
     yield "Verify", [_verification(assessment, predictor, demand, options)]
     if prediction.notes:
         yield "Note", list(prediction.notes)
 
 
 def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
-    """The sum behind the bound."""
+    """How the bound is computed."""
     yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}"
     for dtype, macs in demand.macs.items():
         peak, total = products(device, dtype), bound.rates[dtype]
@@ -88,7 +88,7 @@ def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
 
 
 def _figure(figure: Figure) -> str:
-    """What a device's figure rests on."""
+    """The basis of a device's figure, its derivation and its source."""
     return ", ".join(filter(None, (figure.basis, figure.how, cite(figure.source))))
 
 
@@ -103,8 +103,8 @@ def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterato
     part = next((peak.part for dtype in demand.macs if (peak := products(device, dtype))), next(iter(device.parts)))
     shares = efficiency(device, part)
     yield (
-        f"{plural(len(prediction.nodes), 'step')}, a node with the elementwise ones behind it, each the longer of its work and "
-        f"its traffic: {kinds.get('compute', 0)} wait for arithmetic, {kinds.get('memory', 0)} for memory"
+        f"{plural(len(prediction.nodes), 'step')}, each a node with the elementwise ones after it: "
+        f"{kinds.get('compute', 0)} are compute-bound, {kinds.get('memory', 0)} memory-bound"
     )
     yield _shares(shares)
     yield f"these shares: {shares.reasoning}"
@@ -127,7 +127,7 @@ def range_text(range_: Range) -> str:
 
 def _memory(fit: Fit) -> str:
     parts = " + ".join(f"{binary(size)} {what}" for what, size in fit.parts.items())
-    there = "how much there is is not known" if fit.available is None else f"of {binary(fit.available)}"
+    there = "the memory of the device is not known" if fit.available is None else f"of {binary(fit.available)}"
     return f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})"
 
 
@@ -148,7 +148,7 @@ NODES = (
     Column("At peak, µs"),
     Column("At bandwidth", drop=1),
     Column("Expected, µs"),
-    Column("Waits for", right=False, drop=3),
+    Column("Limited by", right=False, drop=3),
 )
 
 

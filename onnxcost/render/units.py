@@ -17,7 +17,7 @@ HUGE = 10**6
 
 
 def _scale(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
-    """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, never 1000 k."""
+    """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, not 1000 k."""
     for power, prefix in enumerate(prefixes):
         if abs(value) < base ** (power + 1):
             text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
@@ -55,7 +55,7 @@ def exact(value: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in per cent with one decimal; what is not nothing never reads 0.0."""
+    """A part in percent with one decimal; "<0.1 %" for what would round to 0.0."""
     if not whole or not part:
         return "0 %"
     percent = 100 * part / whole
@@ -76,7 +76,7 @@ class TimeUnit(NamedTuple):
     decimals: int
 
     def number(self, seconds: float) -> str:
-        """The number alone; what is not nothing never reads 0.00."""
+        """The number alone; "<0.01" for what would round to 0.00."""
         least = 10**-self.decimals
         value = seconds / self.length
         return f"<{least:.{self.decimals}f}" if 0 < value < least / 2 else f"{value:,.{self.decimals}f}"
@@ -130,7 +130,7 @@ def strip_zeros(text: str) -> str:
 
 
 def relation_text(quotient: float) -> str:
-    """A quotient in words: ``=``, per cent up to twice and down to half, else how many times."""
+    """A quotient in words: ``=``, percent up to twice and down to half, else how many times."""
     if quotient == 1:
         return "="
     if not 0.5 <= quotient < 2:
