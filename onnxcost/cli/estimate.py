@@ -27,8 +27,8 @@ for standard input.
 No weights are read to count. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
 seconds, in a process of its own. A model that cannot be run is counted all the same; the exit code is 3.
 
-The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown the same tables, and
-csv a line for each node (with --by module, for each module), for which nothing is measured.
+The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what -v shows, and csv
+a line for each node (with --by module, for each module), for which nothing is measured.
 
 \b
 Examples:
