@@ -71,7 +71,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the names are strings
 
 
-HTML[:] = [lambda result: str(import_module("onnxcost.render.notebook").to_html(result))]
+HTML[:] = [lambda result: str(import_module("onnxcost.render").to_html(result))]
 
 
 def __getattr__(name: str) -> Any:

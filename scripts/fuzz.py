@@ -147,9 +147,9 @@ def count_and_render(data: bytes, rng: random.Random) -> None:
     """Everything that the library does with a model."""
     import onnxcost
     from onnxcost.conventions import CONVENTIONS
-    from onnxcost.render.formats import report_csv, report_json, report_lines, report_markdown
     from onnxcost.render.layout import Screen, text_of
-    from onnxcost.render.report import SORTS, View
+    from onnxcost.render.report import report_csv, report_json, report_lines, report_markdown
+    from onnxcost.render.tables import SORTS, View
 
     try:
         report = onnxcost.estimate(data)

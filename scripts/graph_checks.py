@@ -257,9 +257,9 @@ def check_outputs(data: bytes, rng: Random) -> None:
     """Every format of the library, read back and compared."""
     import onnxcost
     from onnxcost.conventions import CONVENTIONS
-    from onnxcost.render.formats import report_csv, report_json, report_lines, report_markdown
     from onnxcost.render.layout import Screen, text_of
-    from onnxcost.render.report import View
+    from onnxcost.render.report import report_csv, report_json, report_lines, report_markdown
+    from onnxcost.render.tables import View
 
     report = onnxcost.estimate(data)
     convention = CONVENTIONS[rng.choice(sorted(CONVENTIONS))]

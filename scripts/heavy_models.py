@@ -471,9 +471,9 @@ SECONDS, MEMORY = 10, 10**9
 
 def _count(data: bytes) -> str:
     import onnxcost
-    from onnxcost.render.formats import report_json, report_lines
     from onnxcost.render.layout import Screen, text_of
-    from onnxcost.render.report import View
+    from onnxcost.render.report import report_json, report_lines
+    from onnxcost.render.tables import View
 
     try:
         report = onnxcost.estimate(data)

@@ -215,9 +215,9 @@ FOUND: dict[str, ModelProto] = {
 
 @pytest.mark.parametrize("made", FOUND.values(), ids=FOUND.keys())
 def test_what_the_fuzzer_found_ends_in_a_report_or_in_one_error(made: ModelProto) -> None:
-    from onnxcost.render.formats import report_json, report_lines
     from onnxcost.render.layout import Screen, text_of
-    from onnxcost.render.report import View
+    from onnxcost.render.report import report_json, report_lines
+    from onnxcost.render.tables import View
 
     try:
         report = onnxcost.estimate(made)

@@ -23,7 +23,7 @@ from onnx import ModelProto, TensorProto, helper
 
 import onnxcost
 from onnxcost.cli.app import cli
-from onnxcost.render.notebook import report_html
+from onnxcost.render.report import report_html
 from tests.modeltext import model
 
 STEERING = "\x1b]8;;https://example.org\x07\x1b[2J\r\n\t\x00\x7f\x9b31m\x85"

@@ -18,9 +18,11 @@ from onnxcost.version import __version__
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from onnxcost.report import CostReport
+
 DEBUG = "ONNXCOST_DEBUG"
 COMPLETE = "_ONNXCOST_COMPLETE"
-"""What a shell's script sets to ask for completions."""
+"""The variable that a shell's script sets to ask for completions."""
 INTERRUPTED = 130
 BAD_INPUT = 2
 CLICK_PIPE_BROKEN = 1
@@ -33,7 +35,7 @@ def say(kind: str, message: str) -> int:
     """
     lines = _wrap_message(kind, message)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    # What cannot be said changes nothing of what was done, nor the exit code.
+    # A message that cannot be printed changes neither the result nor the exit code.
     with suppress(OSError, ValueError):
         for line in lines:
             click.echo(line.encode(encoding, "replace").decode(encoding), err=True)
@@ -79,8 +81,13 @@ def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None =
     return sum(say(*message) for message in waiting)
 
 
+def assumed_text(report: CostReport) -> str:
+    """The dims that were assumed, each with what changes it: ``batch = 1 (--dim batch=8)``; "" where none was."""
+    return ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in report.graph.dims if dim.source == "assumed")
+
+
 def note(message: str) -> None:
-    """Something worth knowing that changes nothing."""
+    """Say something worth knowing that changes no figure."""
     say("note", message)
 
 
@@ -89,7 +96,7 @@ def exit_code(command: Callable[[], object]) -> int:
     try:
         result = command()
     except SystemExit as end:
-        # click ends so where nobody reads on (onnxcost --help | head): that is no failure.
+        # click ends like this when the reader has closed the pipe (onnxcost --help | head): that is no failure.
         if end.code != CLICK_PIPE_BROKEN:
             raise
         return 0
@@ -131,7 +138,7 @@ def _usage_text(usage: click.UsageError) -> str:
 
 @contextmanager
 def refusals_of_measuring() -> Iterator[None]:
-    """What the system refuses inside is a measurement that failed: raises MeasurementError, so that what was counted stands."""
+    """Raises MeasurementError for what the system refuses inside, so that what was counted is still printed."""
     try:
         yield
     except REFUSALS as error:
@@ -145,7 +152,7 @@ def _shows_tracebacks() -> bool:
 
 
 def _bug(error: Exception) -> int:
-    """The line for what nobody foresaw; the traceback where it is asked for."""
+    """The line for an unexpected error, or its traceback if that was asked for."""
     if _shows_tracebacks():
         raise error
     trace = error.__traceback__
@@ -169,7 +176,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "measure": CommandEntry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
     "profile": CommandEntry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
     "compare": CommandEntry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
-    "scan": CommandEntry("onnxcost.cli.scan", "Count many models, several side by side: a row for each."),
+    "scan": CommandEntry("onnxcost.cli.scan", "Count many models, several in parallel: a row for each."),
     "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
     "formulas": CommandEntry("onnxcost.cli.formulas", "Show how each operator is counted."),
     "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
@@ -194,7 +201,7 @@ Examples:
   onnxcost model.onnx --no-run         without running it
   onnxcost model.onnx --dim batch=8    with a dynamic dim fixed
   onnxcost model.onnx --depth 2        as a tree by module
-  onnxcost model.onnx -o cost.json     as JSON (.csv, .md and .txt do, too)
+  onnxcost model.onnx -o cost.json     as JSON (.csv, .md and .txt work, too)
   onnxcost model.onnx --strict         exit 1 if anything is not exact
   onnxcost measure model.onnx          latency, FPS, FLOP/s and memory alone
   onnxcost scan models/                many models: a row for each
@@ -214,7 +221,7 @@ What does an ONNX model cost to run? For example:
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and takes what is no command for the default command's arguments."""
+    """A group that imports a command when it is called, and passes what is no command to the default command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
@@ -285,7 +292,7 @@ def cli() -> None:
 
 cli.epilog = (
     "Exit codes: 0 done, 1 a check failed (--strict), 2 bad usage or input, 3 not measured (what was counted is printed), "
-    f"130 interrupted. Of two, 130 comes first, then 1. {DEBUG}=1 shows tracebacks."
+    f"130 interrupted. If several apply, 130 has priority, then 1. {DEBUG}=1 shows tracebacks."
 )
 
 

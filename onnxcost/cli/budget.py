@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.app import say, say_first
+from onnxcost.cli.app import assumed_text, say, say_first
 from onnxcost.cli.options import MODEL_OPTIONS, Decorator, Whole, load_formulas, read_source, take_spec, with_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
 from onnxcost.cli.running import caveat_messages
@@ -109,7 +109,9 @@ def budget(
     assessment = _assess_model(spec, table, batch, limits_of(own), found, bool(names or files), model)
     deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all), chosen, output)
     if not quiet:
-        _warn(assessment, all_warnings)
+        if assumed := assumed_text(assessment.report):
+            say("assumed", assumed)
+        say_first(caveat_messages(assessment.report), shows_all=all_warnings)
     _end([assessment])
 
 
@@ -158,17 +160,15 @@ def _document(assessment: Assessment, shows_all: bool) -> Document:
 
 
 def _explain(assessment: Assessment, spec: ModelSpec, predictor: Predictor) -> Document:
-    from onnxcost.render.budget import budget_csv, budget_json, budget_markdown
+    from onnxcost.render.budget import budget_json
     from onnxcost.render.steps import explanation_lines
 
     given = [("--shape", name, "x".join(map(str, dims))) for name, dims in spec.shapes.items()]
     given += [("--dim", name, str(size)) for name, size in spec.dims.items()]
     options = "".join(f" {option_text(*each)}" for each in given)
-    return Document(
+    return _document(assessment, shows_all=False)._replace(
         table=lambda screen: explanation_lines(assessment, predictor, options, screen),
         json=lambda: budget_json(assessment, nodes=True),
-        csv=lambda: budget_csv([assessment]),
-        markdown=lambda: budget_markdown([assessment]),
     )
 
 
@@ -195,14 +195,6 @@ def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
     spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
     devices = predictors(each.devices, files) if each.devices else []
     return _assess_model(spec, None, each.batch, each.limits, devices, True, each.model)
-
-
-def _warn(assessment: Assessment, all_warnings: bool) -> None:
-    """Print what was assumed, and what keeps the counts from being exact."""
-    assumed = [dim for dim in assessment.report.graph.dims if dim.source == "assumed"]
-    if assumed:
-        say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
-    say_first(caveat_messages(assessment.report), shows_all=all_warnings)
 
 
 def _end(assessments: Sequence[Assessment]) -> None:

@@ -1,4 +1,4 @@
-"""``onnxcost compare A B …``: models side by side, why they differ, and limits on growth."""
+"""``onnxcost compare A B …``: models beside each other, why they differ, and limits on growth."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, ex
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
 from onnxcost.cli.running import catch_failure
 from onnxcost.comparison.api import (
+    Limit,
     LoadedSource,
     Timings,
     build_comparison,
     check_agreement,
+    find_bounded,
+    find_excesses,
+    find_unchecked,
     load_sources,
     mark_untimed,
+    parse_limit,
     refuse_too_few,
     time_models,
 )
@@ -31,7 +36,6 @@ from onnxcost.render.progress import progress_on
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
     from onnxcost.comparison.candidates import Broken, Comparison
-    from onnxcost.comparison.gate import Limit
     from onnxcost.measurement import Settings
     from onnxcost.spec import ModelSpec
 
@@ -51,7 +55,6 @@ class Run(NamedTuple):
 
 def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run) -> list[Notice]:
     """What keeps the figures from being exact or comparable."""
-    from onnxcost.comparison.gate import find_bounded
     from onnxcost.comparison.saved import differing_conditions
 
     noted = _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes)
@@ -127,7 +130,6 @@ def _check_runs(run: Run) -> Iterable[OnnxCostError]:
 def _check_limits(comparison: Comparison, gate: Sequence[Limit], run: Run) -> Iterable[OnnxCostError]:
     """What exceeds its limit, and what could not be checked."""
     from onnxcost.comparison.candidates import METRICS
-    from onnxcost.comparison.gate import find_excesses, find_unchecked
     from onnxcost.render.comparison import growth_text
 
     if grown := [f"{excess.label}: {growth_text(excess)}" for excess in find_excesses(comparison, gate)]:
@@ -233,7 +235,6 @@ def compare(
     """Parse, call, render."""
     from onnxcost.comparison.candidates import check_directions, find_metric
     from onnxcost.comparison.differences import Differences
-    from onnxcost.comparison.gate import parse_limit
 
     # Before the models run: what was counted is printed even where these take all memory that there is.
     from onnxcost.render import comparison as formats

@@ -24,7 +24,7 @@ from onnxcost.errors import REFUSALS, OnnxCostError
 MOST_NAMES = 200
 Completer = Callable[[click.Context, str], Iterable[CompletionItem[str]]]
 
-# What ends in "/" or "=" goes on: no shell puts a space behind it. Bash has its own way with folders.
+# What ends in "/" or "=" is to be continued, so no space follows it. Bash handles folders itself.
 BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' type value
@@ -68,7 +68,7 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 
 
 class BashWords(BashComplete):
-    """Bash takes words apart at each ``=``: here they are whole again, and only what is behind that goes back."""
+    """Bash splits words at each ``=``: here they are joined, and only what is behind the last one is returned."""
 
     source_template = BASH
     before = ""
@@ -104,19 +104,19 @@ class ZshWords(ZshComplete):
 
 
 class FishWords(FishComplete):
-    """Items as lines, of which fish splits nothing but what follows the tab."""
+    """Items as lines, which fish splits only at the tab."""
 
     source_template = FISH
 
 
 def register() -> None:
-    """Let click complete with these, in place of its own, which show files or other words, never both."""
+    """Let click complete with these, in place of its own, which show either files or other words."""
     for shell in (BashWords, ZshWords, FishWords):
         add_completion_class(shell)
 
 
 def equip(command: click.Command) -> None:
-    """Give each parameter of a command that COMPLETERS knows what completes it."""
+    """Give each parameter of a command its completer, if COMPLETERS has one."""
     for param in command.params:
         for name in (*param.opts, param.name):
             if completer := COMPLETERS.get(name or ""):
@@ -181,7 +181,7 @@ def complete_input_file(ctx: click.Context, incomplete: str) -> Iterator[Complet
 
 
 def complete_devices(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Devices of the catalogue, with their titles."""
+    """Devices in the catalog, with their titles."""
     from onnxcost.hardware.catalogue import catalogue
 
     for device in catalogue().values():

@@ -83,8 +83,7 @@ Examples:
   onnxcost devices calibrate -o here.toml    measure this machine
 
 \b
-The smallest file for --device-file (all keys are in the
-files in onnxcost/hardware/catalogue):
+A minimal file for --device-file (all keys: see onnxcost/hardware/catalogue):
   name = "my-board"
   kind = "board"
   memory = "4 GiB"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import INTERRUPTED, say, say_first
+from onnxcost.cli.app import INTERRUPTED, assumed_text, say, say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
 from onnxcost.cli.running import SKIPPED, Outcome, caveat_messages, measure_model, trace_model
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
-from onnxcost.render.report import SORTS, View
+from onnxcost.render.tables import SORTS, View
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
@@ -27,8 +27,8 @@ for standard input.
 No weights are read to count. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
 seconds, in a process of its own. A model that cannot be run is counted all the same; the exit code is 3.
 
-The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what a person reads,
-csv a line for each node (with --by module for each module): for csv nothing is measured.
+The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what -v shows, and csv
+a line for each node (with --by module, for each module), for which nothing is measured.
 
 \b
 Examples:
@@ -41,7 +41,7 @@ Examples:
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
 ROWS = 24
-"""Of a terminal: what the command prints without options fits on it, the prompt below it."""
+"""Rows of a terminal: what the command prints without options fits on it, with the prompt below."""
 DEFAULT_TOP = 10
 DEFAULT_DEPTH = 2
 TABLES = ("operator", "node", "module")
@@ -97,8 +97,9 @@ def estimate(
         outcome = measure_model(spec, formulas, measuring, report)
     if not on_screen:
         deliver(_document(report, view, outcome, is_brief), chosen, output)
-        if not quiet:
-            _say_assumed(report, shows_assumed=strict)
+        # With --strict the error names them.
+        if not (quiet or strict) and (assumed := assumed_text(report)):
+            say("assumed", assumed)
     elif outcome.measurements:
         rows += show(lambda screen: [(), *outcome.lines(report, screen, is_brief)])
     if not quiet:
@@ -131,8 +132,8 @@ def _view(
 
 
 def _report_lines(report: CostReport, view: View, screen: Screen, is_brief: bool) -> list[Line]:
-    from onnxcost.render.formats import report_lines
     from onnxcost.render.overview import overview_lines
+    from onnxcost.render.report import report_lines
 
     return overview_lines(report, view, screen) if is_brief else report_lines(report, view, screen)
 
@@ -144,42 +145,21 @@ def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outc
 
 
 def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
-    """The report in every format; a format's renderer is imported when it is asked for."""
+    from onnxcost.render.formats import space_blocks
+    from onnxcost.render.report import report_csv, report_json, report_markdown
 
-    def table(screen: Screen) -> list[Line]:
-        from onnxcost.render.formats import space_blocks
-
-        return space_blocks(
+    return Document(
+        table=lambda screen: space_blocks(
             [
                 _report_lines(report, view, screen, is_brief),
                 outcome.lines(report, screen, is_brief),
                 _verdict_lines(report, view, screen, outcome),
             ]
-        )
-
-    def json() -> str:
-        from onnxcost.render.formats import report_json
-
-        return report_json(report, view.convention, *outcome.for_json())
-
-    def csv() -> str:
-        from onnxcost.render.formats import report_csv
-
-        return report_csv(report, view)
-
-    def markdown() -> str:
-        from onnxcost.render.formats import report_markdown
-
-        return report_markdown(report, view) + outcome.markdown(report)
-
-    return Document(table, json, csv, markdown)
-
-
-def _say_assumed(report: CostReport, *, shows_assumed: bool) -> None:
-    """What was assumed, where the reader does not see it anyway."""
-    assumed = [dim for dim in report.graph.dims if dim.source == "assumed"]
-    if assumed and not shows_assumed:
-        say("assumed", ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in assumed))
+        ),
+        json=lambda: report_json(report, view.convention, *outcome.for_json()),
+        csv=lambda: report_csv(report, view),
+        markdown=lambda: report_markdown(report, view) + outcome.markdown(report),
+    )
 
 
 def _check(report: CostReport) -> None:
@@ -189,7 +169,7 @@ def _check(report: CostReport) -> None:
         operators = ", ".join(dict.fromkeys(cost.node.key for cost in report.uncounted))
         found.append(f"{len(report.uncounted)} of {len(report.costs)} nodes are not counted ({operators})")
     found += [caveat.text for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]
-    if assumed := [dim for dim in report.graph.dims if dim.source == "assumed"]:
-        found.append(f"assumed {', '.join(f'{dim.name} = {dim.value} ({dim.option})' for dim in assumed)}")
+    if assumed := assumed_text(report):
+        found.append(f"assumed {assumed}")
     if found:
         raise CheckFailed("--strict: " + "; ".join(found))

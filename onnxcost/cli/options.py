@@ -138,11 +138,15 @@ def read_source(model: str) -> str | bytes:
         return read_stream(sys.stdin.buffer)
     if is_pipe(model):
         return read_stream(model)
-    group = click.get_current_context().find_root().command
-    commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
     if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
         raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
-    return check_path(model, commands)
+    return check_path(model, _list_commands())
+
+
+def _list_commands() -> list[str]:
+    context = click.get_current_context()
+    group = context.find_root().command
+    return group.list_commands(context) if isinstance(group, click.Group) else []
 
 
 T = TypeVar("T")
@@ -403,9 +407,7 @@ def _expand(argument: str) -> list[str]:
         return found
     if argument == "-" or is_pipe(argument):
         raise InputError(f"'{argument}' can be read only once: write the model to a file first, or pass it to 'onnxcost' alone")
-    group = click.get_current_context().find_root().command
-    commands = group.list_commands(click.get_current_context()) if isinstance(group, click.Group) else []
-    return [check_path(argument, commands)]
+    return [check_path(argument, _list_commands())]
 
 
 def _matching(pattern: str) -> Iterator[str]:

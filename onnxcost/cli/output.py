@@ -42,7 +42,7 @@ def output_options(command: Command) -> Command:
 
 
 def message_options(quiet: str) -> Callable[[Command], Command]:
-    """``--warnings`` and ``--quiet``, which ``quiet`` says the help of."""
+    """Add ``--warnings`` and ``--quiet``; ``quiet`` is the help of the latter."""
 
     def decorated(command: Command) -> Command:
         command = click.option("--quiet", is_flag=True, help=quiet)(command)

@@ -1,11 +1,11 @@
-"""A budget as terminal text, JSON, CSV and Markdown: what to take, what would do after a change, what does not, and why."""
+"""A budget as terminal text, JSON, CSV and Markdown: which devices fit, which would after a change, and why others do not."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from onnxcost.hardware.budget import Assessment, Limits
 from onnxcost.hardware.device import FIGURES
@@ -14,24 +14,24 @@ from onnxcost.render.devices import amount_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import csv_text, dumps, markdown_table
 from onnxcost.render.layout import (
-    INDENT,
     Column,
     Glyphs,
     Line,
     Screen,
     crop,
+    paragraph,
     spell_out,
+    spell_out_all,
     table,
     text_width,
-    wrap,
     wrap_pieces,
 )
-from onnxcost.render.units import binary, seconds, si
+from onnxcost.render.units import WRITERS, binary, exact, si, strip_zeros
 from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
-"""What most of the time goes to: multiplying, moving bytes, launching one step after the other."""
+"""What takes most of the time: arithmetic, moving bytes, or launching steps."""
 LIMIT_TITLES: Mapping[str, str] = {
     "fps": "FPS", "latency": "latency", "memory": "memory", "flash": "flash", "macs": "MACs", "params": "parameters",
 }  # fmt: skip
@@ -58,35 +58,22 @@ def latency_text(span: Interval) -> str:
     return f"{interval_text(span, scale)} {unit}"
 
 
-def _bytes(value: float) -> str:
-    return strip_zeros(binary(int(value)))
-
-
-def _seconds(value: float) -> str:
-    return strip_zeros(seconds(value))
-
-
-def _count(value: float) -> str:
-    return strip_zeros(si(value))
-
-
-def strip_zeros(text: str) -> str:
-    """The text without zeros at the end of a fraction: ``512 MiB`` for ``512.0 MiB``."""
-    return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
-
-
-_WRITERS: Mapping[str, Callable[[float], str]] = {
-    "fps": rough_text, "latency": _seconds, "memory": _bytes, "flash": _bytes, "macs": _count, "params": _count,
+LIMIT_UNITS: Mapping[str, str] = {
+    "latency": "seconds", "memory": "bytes", "flash": "bytes", "macs": "count", "params": "count",
 }  # fmt: skip
+
+
+def _amount(name: str, value: float) -> str:
+    return strip_zeros(WRITERS[LIMIT_UNITS[name]](value))
 
 
 def limit_text(name: str, value: float) -> str:
     """``30 FPS``, ``latency 33 ms``, ``memory 512 MiB``."""
-    return f"{value:g} FPS" if name == "fps" else f"{LIMIT_TITLES[name]} {_WRITERS[name](value)}"
+    return f"{value:g} FPS" if name == "fps" else f"{LIMIT_TITLES[name]} {_amount(name, value)}"
 
 
 def limits_text(limits: Limits) -> str:
-    """All of them; "none" where nothing is asked."""
+    """All of them; "the memory alone" if nothing else is asked."""
     return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "the memory alone"
 
 
@@ -109,7 +96,7 @@ def tightest(fits: Sequence[Fit]) -> Fit:
 
 
 def cause_text(check: Check) -> str:
-    """Why a limit is not kept, or may not be."""
+    """Why a limit is exceeded, or may be."""
     if check.what == "dtype":
         return f"has no {check.detail}"
     if check.low is None or check.high is None:
@@ -122,11 +109,11 @@ def cause_text(check: Check) -> str:
         )
     if check.limit is None:
         return check.detail
-    return f"{limit_text(check.what, check.high)} of {_WRITERS[check.what](check.limit)}"
+    return f"{limit_text(check.what, check.high)} of {_amount(check.what, check.limit)}"
 
 
 def causes_text(verdict: Verdict) -> str:
-    """All that decided the level; nothing where every limit is kept."""
+    """All that decided the level; "" if every limit is met."""
     decided = [check for check in verdict.checks if check.level == verdict.level != FITS]
     return "; ".join(dict.fromkeys(map(cause_text, decided)))
 
@@ -141,7 +128,7 @@ def remedy_text(verdict: Verdict, none: str = "–") -> str:
 
 
 def failure_text(assessment: Assessment) -> list[str]:
-    """What does not keep the budget, in a sentence; none where all does."""
+    """What misses the budget, in a sentence; none if nothing does."""
     own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
     devices = [
         f"{verdict.name} {'cannot be told' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
@@ -157,40 +144,23 @@ def _price(verdict: Verdict, glyphs: Glyphs) -> str:
     return price_text(verdict) or glyphs.none
 
 
-def _bound(verdict: Verdict, glyphs: Glyphs) -> str:
-    bound = verdict.prediction.bound
-    return glyphs.none if bound is None else rough_text(1e3 * bound)
-
-
-def _left(verdict: Verdict, glyphs: Glyphs) -> str:
-    headroom = tightest(verdict.fits).headroom
-    return glyphs.none if headroom is None else binary(headroom)
-
-
-def _energy(verdict: Verdict, glyphs: Glyphs) -> str:
-    return glyphs.none if verdict.energy is None else glyphs.at_most + rough_text(verdict.energy)
-
-
-def _most(name: str) -> Callable[[Verdict, Glyphs], str]:
-    def text(verdict: Verdict, glyphs: Glyphs) -> str:
-        value = getattr(verdict.cache, name, None)
-        return glyphs.none if value is None else f"{value:,}"
-
-    return text
+def _field(column: Column, of: Callable[[Verdict], float | None], write: Callable[[Any], str]) -> BudgetField:
+    """A column of numbers, and how one that is known is written."""
+    return column, lambda verdict, glyphs: glyphs.none if (value := of(verdict)) is None else spell_out(write(value), glyphs)
 
 
 FIELDS: tuple[BudgetField, ...] = (
     (Column("Price"), _price),
     (Column("FPS"), lambda verdict, glyphs: interval_text(verdict.prediction.fps, none=glyphs.none)),
     (Column("Latency, ms"), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
-    (Column("Bound, ms", drop=6), _bound),
+    _field(Column("Bound, ms", drop=6), lambda verdict: verdict.prediction.bound, lambda bound: rough_text(1e3 * bound)),
     (Column("Memory", drop=1), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
-    (Column("Left", drop=5), _left),
-    (Column("Energy, J", drop=4), _energy),
+    _field(Column("Left", drop=5), lambda verdict: tightest(verdict.fits).headroom, binary),
+    _field(Column("Energy, J", drop=4), lambda verdict: verdict.energy, lambda energy: f"≤ {rough_text(energy)}"),
 )
 CACHE_FIELDS: tuple[BudgetField, ...] = (
-    (Column("Tokens", drop=1), _most("most_context")),
-    (Column("Batch", drop=1), _most("most_batch")),
+    _field(Column("Tokens", drop=1), lambda verdict: verdict.cache and verdict.cache.most_context, exact),
+    _field(Column("Batch", drop=1), lambda verdict: verdict.cache and verdict.cache.most_batch, exact),
 )
 LIMIT: BudgetField = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
 REASONS: tuple[BudgetField, ...] = (
@@ -212,7 +182,7 @@ def budget_lines(assessment: Assessment, screen: Screen, *, shows_all: bool = Fa
     lines = [*_header(assessment, screen), *_answer(assessment, screen)]
     lines += [*_fitting(assessment, fitting, screen), *_others(assessment, others, screen)]
     lines += _legend(assessment, [*fitting, *others], screen)
-    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+    return spell_out_all(lines, screen.glyphs)
 
 
 def _header(assessment: Assessment, screen: Screen) -> list[Line]:
@@ -224,11 +194,11 @@ def _header(assessment: Assessment, screen: Screen) -> list[Line]:
     asked = limits_text(assessment.limits)
     lines: list[Line] = [((label, "title"), ("  budget: ", "label"), (asked, "number"))]
     if sum(text_width(text) for text, _ in lines[0]) > screen.width:
-        lines = [((label, "title"),), *_wrap(f"budget: {asked}", screen, "number")]
-    lines += _wrap(f" {screen.glyphs.dot} ".join(facts), screen)
+        lines = [((label, "title"),), *paragraph(f"budget: {asked}", screen.width, "number")]
+    lines += paragraph(f" {screen.glyphs.dot} ".join(facts), screen.width)
     for check in assessment.checks:
-        text = f"{'kept' if check.level == FITS else 'not kept'}: {cause_text(check)}"
-        lines += _wrap(text, screen, "" if check.level == FITS else "caution")
+        text = f"{'met' if check.level == FITS else 'not met'}: {cause_text(check)}"
+        lines += paragraph(text, screen.width, "" if check.level == FITS else "caution")
     return lines
 
 
@@ -238,7 +208,7 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
         return []
     best = assessment.verdicts[0]
     fits = best.level == FITS
-    none = f"No device of the catalogue keeps the budget{' for sure' if best.level == MARGINAL else ''}."
+    none = f"No device in the catalog {'is certain to meet' if best.level == MARGINAL else 'meets'} the budget."
     sentences = [f"Cheapest that fits: {_describe(best)}." if fits else none]
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
@@ -246,16 +216,13 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
     highest = best.price if fits and best.price is not None else float("inf")
     cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < highest]
     unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
-    changed = next((verdict for verdict in cheaper if verdict.level == NO and _has_fitting_remedy(verdict)), None)
+    unfit = (verdict for verdict in cheaper if verdict.level == NO)
+    changed = next((each for each in unfit if any(remedy.verdict.level == FITS for remedy in each.remedies)), None)
     if unsure:
         sentences.append(f"{unsure_as}: {_describe(unsure)}.")
     if changed:
         sentences.append(f"{changed_as}: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
-    return _wrap(" ".join(sentences), screen, "number")
-
-
-def _has_fitting_remedy(verdict: Verdict) -> bool:
-    return any(remedy.verdict.level == FITS for remedy in verdict.remedies)
+    return paragraph(" ".join(sentences), screen.width, "number")
 
 
 def _describe(verdict: Verdict) -> str:
@@ -329,13 +296,17 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
     names = {verdict.name for verdict in shown}
     kinds = Counter(verdict.kind for verdict in found if verdict.name not in names)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return _wrap(f"and {kinds.total()} more: {listed}", screen) if kinds else []
+    return paragraph(f"and {kinds.total()} more: {listed}", screen.width) if kinds else []
 
 
 def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """What the figures rest on, what runs in other types, and where to look further."""
     bases = sorted({latency.basis for verdict in shown if (latency := verdict.prediction.latency)})
-    sentences = [f"FPS and latency: {' or '.join(bases)} (--explain NAME: the sum, and how to measure it)."] if bases else []
+    sentences = (
+        [f"FPS and latency: {' or '.join(bases)} (--explain NAME shows how they are computed, and how to measure them)."]
+        if bases
+        else []
+    )
     if not assessment.are_named and shown:
         sentences.append("Cheapest first, by launch price of the device alone, then by power.")
     types = {f"{dtype} as {other}" for verdict in shown for dtype, other in verdict.prediction.runs_as.items()}
@@ -347,11 +318,7 @@ def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
         )
         sentences.append(f"batch {cache.batch}, Batch the largest with {cache.context:,} tokens.")
     sentences += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for verdict in shown for note in verdict.prediction.notes)
-    return [(), *_wrap(" ".join(sentences), screen)] if sentences else []
-
-
-def _wrap(text: str, screen: Screen, style: str = "faint") -> list[Line]:
-    return [((f"  {part}", style),) for part in wrap(plain(text), screen.width - INDENT)]
+    return [(), *paragraph(" ".join(sentences), screen.width)] if sentences else []
 
 
 CHECKED = (
@@ -373,8 +340,7 @@ def check_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Line]
         for verdict in each.verdicts:
             fps = interval_text(verdict.prediction.fps, none=screen.glyphs.none)
             rows.append([each.label, verdict.name, verdict.level, fps, causes_text(verdict)])
-    lines = table(CHECKED, rows, screen.width, screen.glyphs)
-    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+    return spell_out_all(table(CHECKED, rows, screen.width, screen.glyphs), screen.glyphs)
 
 
 HEADER = (

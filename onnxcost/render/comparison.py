@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from onnxcost.comparison.api import Excess
 from onnxcost.comparison.candidates import MEASURED, METRICS, Candidate, Comparison
 from onnxcost.comparison.differences import Differences
-from onnxcost.comparison.gate import Excess
 from onnxcost.render.differences import (
     TITLES,
     agreement_lines,
@@ -22,7 +22,7 @@ from onnxcost.render.differences import (
     operator_difference_table,
 )
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import Table, csv_text, dumps, markdown_table, table_markdown
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -35,12 +35,11 @@ from onnxcost.render.layout import (
     StyledText,
     crop,
     pad,
+    paragraph,
     spell_out,
     table,
     text_width,
-    wrap,
 )
-from onnxcost.render.report import Table
 from onnxcost.render.units import WRITERS, align_units, relation_text
 
 
@@ -120,7 +119,7 @@ KEEP = (
 def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
     """The models side by side, what could not be compared, and why the others differ from the first."""
     lines = _by_metric(comparison, screen) or _by_model(comparison, screen)
-    lines += [*_legend(comparison, screen), *_failures(comparison, screen)]
+    lines += _notes(comparison, screen)
     if agreement := agreement_lines(comparison, screen):
         lines += [(), *agreement]
     for each in differences:
@@ -147,8 +146,8 @@ def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
         widths = [width for _, width in block]
         labels = [crop(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
         lines += [(), _row(("", ""), first, [(label, "title") for label in labels], widths)]
-        for row, (title, labelled) in enumerate(zip(titles, marked, strict=True)):
-            cells = [(columns[at][row], "number" if models[at].label in labelled else "") for at, _ in block]
+        for row, (title, best_labels) in enumerate(zip(titles, marked, strict=True)):
+            cells = [(columns[at][row], "number" if models[at].label in best_labels else "") for at, _ in block]
             lines.append(_row((title, "label"), first, cells, widths))
     return lines[1:]
 
@@ -221,7 +220,8 @@ def metric_column(comparison: Comparison, name: str, glyphs: Glyphs) -> tuple[st
     return METRICS[name].title, [f"{value} {mark}" if best else value for value, mark in zip(values, marks, strict=True)]
 
 
-def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
+def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
+    """The legend, and sentences on what was not seen, not compared and not measured."""
     parts = [f"{MARK} the best"] if any(map(comparison.best, comparison.metrics)) else []
     parts += [f"the others against {plain(comparison.baseline.label)}"] if comparison.others else []
     parts += (
@@ -230,14 +230,12 @@ def _legend(comparison: Comparison, screen: Screen) -> list[Line]:
     if any(model.ratio for model in comparison.candidates):
         parts.append("Ratio: of the latencies, round by round, and its 95 % confidence interval; the latency follows from it")
     text = f" {screen.glyphs.dot} ".join(parts)
-    lines: list[Line] = [((f"  {part}", "faint"),) for part in wrap(text, screen.width - INDENT)]
-    folded = (wrap(plain(sentence), screen.width - INDENT) for sentence in latency_remarks(comparison))
-    return lines + [((f"  {part}", ""),) for parts in folded for part in parts]
-
-
-def _failures(comparison: Comparison, screen: Screen) -> list[Line]:
-    folded = (wrap(plain(text), screen.width - 4, indent="  ") for text in failure_sentences(comparison))
-    return [((f"  {part}", "caution"),) for parts in folded for part in parts]
+    lines = paragraph(text, screen.width)
+    for remark in latency_remarks(comparison):
+        lines += paragraph(remark, screen.width, "")
+    for failure in failure_sentences(comparison):
+        lines += paragraph(failure, screen.width, "caution", hang="  ")
+    return lines
 
 
 def comparison_json(comparison: Comparison, differences: Sequence[Differences]) -> str:
@@ -291,7 +289,11 @@ def _metrics(comparison: Comparison) -> list[str]:
     titles = ["", above.title, *(METRICS[name].title for name in comparison.metrics), *(row.title for row in below)]
     columns = [titles]
     for at, candidate in enumerate(comparison.candidates):
-        cells = [_cell(comparison, candidate, name) for name in comparison.metrics]
+        cells = []
+        for name in comparison.metrics:
+            relative = relative_text(comparison, candidate, name, UNICODE)
+            mark = MARK if candidate.label in comparison.best(name) else ""
+            cells.append(value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else ""))
         columns.append([candidate.label, above.texts[at], *cells, *(row.texts[at] for row in below)])
     if len(comparison.candidates) > MOST_COLUMNS:
         return _rows(columns)
@@ -300,12 +302,6 @@ def _metrics(comparison: Comparison) -> list[str]:
 
 def _rows(rows: Sequence[list[str]]) -> list[str]:
     return markdown_table(rows[0], [False, *(True for _ in rows[0][1:])], rows[1:])
-
-
-def _cell(comparison: Comparison, candidate: Candidate, name: str) -> str:
-    relative = relative_text(comparison, candidate, name, UNICODE)
-    mark = MARK if candidate.label in comparison.best(name) else ""
-    return value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else "")
 
 
 def _section(differences: Differences, convention: str) -> list[str]:
@@ -333,10 +329,8 @@ def _agreement(comparison: Comparison) -> list[str]:
 
 
 def _table(content: Table) -> list[str]:
-    right = [column.right for column in content.columns]
-    rows = [[" ".join(cell.split()) for cell in row] for row in content.rows]
-    lines = markdown_table([column.title for column in content.columns], right, rows) if rows else []
-    return lines + ([*([""] if lines else []), markdown(content.note)] if content.note else [])
+    """The table with its note; the note alone where there are no rows."""
+    return table_markdown(content) if content.rows else [markdown(content.note)] if content.note else []
 
 
 def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
@@ -348,7 +342,7 @@ def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
 
 
 def relative_text(comparison: Comparison, candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
-    """How the value stands to the baseline's: ``+3.2 %``, ``4.10×``, ``=``; about so where one of them is a bound."""
+    """The value relative to the baseline's: ``+3.2 %``, ``4.10×``, ``=``; marked as approximate if one of them is a bound."""
     quotient = comparison.relative(candidate, metric)
     if quotient is None or candidate is comparison.baseline:
         return ""

@@ -25,14 +25,14 @@ from onnxcost.hardware.device import (
 )
 from onnxcost.render.escaping import markdown
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import INDENT, Column, Glyphs, Line, Screen, spell_out, table, wrap
-from onnxcost.render.units import binary, rate, si
+from onnxcost.render.layout import INDENT, Column, Line, Screen, paragraph, spell_out_all, table, wrap
+from onnxcost.render.units import binary, rate, si, strip_zeros
 from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
 MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "unverified": "?", "given": "!"}
 LEGEND: Mapping[str, str] = {"derived": "* derived", "unverified": "? not checked", "given": "! given by you"}
-RATES = "Rates are dense operations per second, a multiply-accumulate being two. 'onnxcost devices NAME' names the sources."
+RATES = "Rates are dense operations per second; a multiply-accumulate counts as two. 'onnxcost devices NAME' names the sources."
 TITLES: Mapping[str, str] = {
     "memory": "Memory", "bandwidth": "Bandwidth", "sram": "SRAM", "sram_bandwidth": "SRAM bandwidth",
     "flash": "Flash", "flash_bandwidth": "Flash bandwidth", "power": "Power", "price": "Launch price",
@@ -43,7 +43,7 @@ LEAST_TEXT = 20
 
 
 class FigureEntry(NamedTuple):
-    """A figure of a device: which of which part ("" for the device's own), as text, and what else is to be said of it."""
+    """A figure of a device: its part ("" for the device itself), its name, the figure as text, and a remark."""
 
     part: str
     name: str
@@ -57,18 +57,13 @@ def amount_text(value: float, quantity: Quantity) -> str:
     if quantity is DOLLARS:
         return f"${value:,.0f}"
     if quantity is BYTES:
-        return _strip_zeros(binary(int(value)) if value % 1024 == 0 else f"{si(value)}B")
-    return _strip_zeros(rate(value, {id(BYTES_PER_SECOND): "B/s", id(HERTZ): "Hz", id(WATTS): "W"}[id(quantity)]))
+        return strip_zeros(binary(int(value)) if value % 1024 == 0 else f"{si(value)}B")
+    return strip_zeros(rate(value, {id(BYTES_PER_SECOND): "B/s", id(HERTZ): "Hz", id(WATTS): "W"}[id(quantity)]))
 
 
 def speed_text(peak: Peak) -> str:
     """A rate with its unit: ``1.28 TFLOP/s``, ``40 TOP/s``."""
-    return _strip_zeros(rate(peak.rate, "OP/s" if peak.dtype.startswith("int") else "FLOP/s"))
-
-
-def _strip_zeros(text: str) -> str:
-    """The text without zeros at the end of its fraction: ``80 GiB`` for ``80.00 GiB``."""
-    return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
+    return strip_zeros(rate(peak.rate, "OP/s" if peak.dtype.startswith("int") else "FLOP/s"))
 
 
 def figure_entries(device: Device) -> Iterator[FigureEntry]:
@@ -86,7 +81,7 @@ def figure_entries(device: Device) -> Iterator[FigureEntry]:
 
 
 def sources(device: Device) -> list[Source]:
-    """What a device's figures are from, each once."""
+    """The sources of a device's figures, each once."""
     return list(dict.fromkeys(entry.figure.source for entry in figure_entries(device)))
 
 
@@ -117,10 +112,10 @@ COLUMNS = (
 
 
 def device_cells(device: Device) -> list[tuple[str, str]]:
-    """What stands in the columns but the first, each with its figure's basis."""
+    """The cells of all columns but the first, each with the basis of its figure."""
     halves = [peak for dtype in HALVES if (peak := device.peak(dtype))]
     peaks = (device.peak("float32"), max(halves, key=lambda peak: peak.rate, default=None), device.peak("int8"))
-    rates = [(_strip_zeros(si(peak.rate)), peak.figure.basis) if peak else NONE for peak in peaks]
+    rates = [(strip_zeros(si(peak.rate)), peak.figure.basis) if peak else NONE for peak in peaks]
     figures = ((name, device.figures.get(name)) for name in ("bandwidth", "memory", "power", "price"))
     return rates + [(amount_text(figure.value, FIGURES[name]), figure.basis) if figure else NONE for name, figure in figures]
 
@@ -128,32 +123,29 @@ def device_cells(device: Device) -> list[tuple[str, str]]:
 def devices_lines(devices: Sequence[Device], screen: Screen) -> list[Line]:
     """A table of the devices under headings of their kinds, and what its marks mean."""
     shown = sort_devices(devices)
-    rows = [[device.name, *(_mark(*cell, screen.glyphs) for cell in device_cells(device))] for device in shown]
+    none = f"{screen.glyphs.none} "
+    rows = [[device.name, *(text + MARKS[basis] if text else none for text, basis in device_cells(device))] for device in shown]
     header, *body = table(COLUMNS, rows, screen.width, screen.glyphs)
     lines = [header]
     for kind, group in groupby(zip(shown, body, strict=True), key=lambda pair: pair[0].kind):
         lines += [((kind, "title"),), *(line for _, line in group), ()]
     bases = {basis for device in shown for text, basis in device_cells(device) if text}
     legend = ", ".join(text for basis, text in LEGEND.items() if basis in bases)
-    return lines + _wrap(RATES + (f" {legend}." if legend else ""), screen.width)
-
-
-def _mark(text: str, basis: str, glyphs: Glyphs) -> str:
-    return text + MARKS[basis] if text else f"{glyphs.none} "
+    return lines + paragraph(RATES + (f" {legend}." if legend else ""), screen.width)
 
 
 def device_lines(devices: Sequence[Device], screen: Screen) -> list[Line]:
     """Each device with every figure, its basis, source and derivation."""
     blocks = [_device(device, screen.width) for device in devices]
     lines = [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
-    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+    return spell_out_all(lines, screen.glyphs)
 
 
 def _device(device: Device, width: int) -> list[Line]:
     vendor = device.vendor if device.vendor not in device.title else ""
     about = " · ".join(filter(None, (device.title, vendor, device.kind)))
     lines: list[Line] = [((device.name, "title"), (f"  {about}", "faint"))]
-    lines += _wrap(device.note, width) if device.note else []
+    lines += paragraph(device.note, width) if device.note else []
     numbers = {source: at for at, source in enumerate(sources(device), 1)}
     every = list(figure_entries(device))
     names, texts = max(len(_title(entry)) for entry in every), max(len(entry.text) for entry in every)
@@ -183,10 +175,6 @@ def _hanging(head: str, text: str, width: int) -> list[Line]:
         return [*(((line, ""),) for line in wrap(head, width, "    ")), *(((f"    {line}", "faint"),) for line in below)]
     parts = wrap(text, width - len(head)) or [""]
     return [((" " * len(head) if at else head, ""), (part, "faint")) for at, part in enumerate(parts)]
-
-
-def _wrap(text: str, width: int) -> list[Line]:
-    return [((f"  {line}", "faint"),) for line in wrap(text, width - INDENT)]
 
 
 def devices_json(devices: Sequence[Device]) -> str:
@@ -230,13 +218,12 @@ def _plain(value: float) -> float:
 def devices_csv(devices: Sequence[Device]) -> str:
     """One line a device: the highest rate in each type, and its other figures."""
     header = ["name", "title", "vendor", "kind", *ACCUMULATES, *FIGURES]
-    return csv_text(header, (_line(device) for device in devices))
-
-
-def _line(device: Device) -> list[object]:
-    rates = [_plain(peak.rate) if (peak := device.peak(dtype)) else None for dtype in ACCUMULATES]
-    figures = [_plain(figure.value) if (figure := device.figures.get(name)) else None for name in FIGURES]
-    return [device.name, device.title, device.vendor, device.kind, *rates, *figures]
+    rows: list[list[object]] = []
+    for device in devices:
+        rates = [_plain(peak.rate) if (peak := device.peak(dtype)) else None for dtype in ACCUMULATES]
+        figures = [_plain(figure.value) if (figure := device.figures.get(name)) else None for name in FIGURES]
+        rows.append([device.name, device.title, device.vendor, device.kind, *rates, *figures])
+    return csv_text(header, rows)
 
 
 def figures_csv(devices: Sequence[Device]) -> str:
@@ -273,12 +260,11 @@ def _block(device: Device) -> list[str]:
         how = "; ".join(filter(None, (remark, figure.how)))
         rows.append([PARTS.get(part, ""), TITLES.get(name, name), text, figure.basis, str(numbers[figure.source]), how])
     titles = ("Part", "Figure", "Value", "Basis", "Source", "")
-    listed = [f"{number}. {markdown(cite(source))} {_link(source.url)}".rstrip() for source, number in numbers.items()]
+    listed = []
+    for source, number in numbers.items():
+        # Of an address as it is, Markdown makes a link; what is none is text.
+        is_link = re.fullmatch(r"https?://[\w.:/?=&%#~+,;@-]+", source.url, re.ASCII)
+        listed.append(f"{number}. {markdown(cite(source))} {source.url if is_link else markdown(source.url)}".rstrip())
     about = [markdown(device.note), ""] if device.note else []
     lines = markdown_table(titles, [False, False, True, False, True, False], rows)
     return [f"### {device.name}: {markdown(device.title)}", "", *about, *lines, "", *listed]
-
-
-def _link(url: str) -> str:
-    """An address as it is, for Markdown to make a link of it; what is none is text."""
-    return url if re.fullmatch(r"https?://[\w.:/?=&%#~+,;@-]+", url, re.ASCII) else markdown(url)

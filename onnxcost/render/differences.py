@@ -9,7 +9,7 @@ from onnxcost.comparison.alignment import NodePair
 from onnxcost.comparison.candidates import Comparison, CostedNode, CostedOperator
 from onnxcost.comparison.differences import Change, Differences, OperatorDifference, count_difference
 from onnxcost.render.escaping import plain
-from onnxcost.render.formats import table_lines
+from onnxcost.render.formats import Table, table_lines
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -19,12 +19,12 @@ from onnxcost.render.layout import (
     Screen,
     crop,
     pad,
+    paragraph,
     spell_out,
     text_width,
     wrap,
     wrap_pieces,
 )
-from onnxcost.render.report import Table
 from onnxcost.render.units import align_units, exact, plural, relation_text, si, signed_text
 
 MOST_LAYERS = 10
@@ -41,10 +41,6 @@ def _is_idle(each: OperatorDifference) -> bool:
     return not any(one.count or one.parameters or one.uncounted for one in both)
 
 
-def _is_different(each: OperatorDifference) -> bool:
-    return bool(each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic)
-
-
 def operator_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
     """One row an operator that differs; those without arithmetic, and those that do not differ, share the note."""
     named = TITLES.get(convention, convention)
@@ -56,7 +52,11 @@ def operator_difference_table(differences: Differences, convention: str, glyphs:
         Column("± Params", drop=3),
         Column("± Traffic"),
     )
-    different = [each for each in differences.operators if _is_different(each)]
+    different = [
+        each
+        for each in differences.operators
+        if each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic
+    ]
     shown = [each for each in different if not _is_idle(each)]
     rows = [
         (
@@ -159,7 +159,7 @@ def difference_lines(differences: Differences, convention: str, screen: Screen) 
 
 
 def difference_heading(differences: Differences, convention: str) -> tuple[str, list[str]]:
-    """Which two models, and what the differences come to."""
+    """Which two models, and the sums of their differences."""
     left, right = differences.left, differences.right
     parts = []
     for name, title, difference, unit in (
@@ -174,26 +174,24 @@ def difference_heading(differences: Differences, convention: str) -> tuple[str, 
 
 
 def correspondence(differences: Differences) -> str:
-    """How far the two graphs correspond."""
+    """How closely the two graphs correspond."""
     alike, (left, right) = differences.alignment.alike, differences.alignment.layers
     if not max(left, right):
-        return "Neither model has a layer with MACs; their nodes are held against each other in order"
+        return "Neither model has a layer with MACs; their nodes are compared in order"
     number = (
         f"{exact(alike)} of {plural(left, 'layer')}"
         if left == right
         else f"{exact(alike)} of {exact(left)} and {exact(right)} layers"
     )
     if not differences.alignment.is_close:
-        return (
-            f"Only {number} correspond in order, operator and shape: the graphs are not held against each other layer by layer"
-        )
+        return f"Only {number} correspond in order, operator and shape: the graphs are not compared layer by layer"
     return f"{number} correspond in order, operator and shape" + (
         ". What differs:" if differences.changes else ", and nothing differs"
     )
 
 
 def change_rows(differences: Differences) -> list[tuple[str, str, str]]:
-    """What was changed: the difference in work and in traffic, and a sentence; the last row has all that makes none."""
+    """The changes: the difference in work and in traffic, and a sentence; the last row has those that cost nothing."""
     changes = differences.changes
     costly = [change for change in changes if change.count or change.traffic]
     rows = [(signed_text(each.count), signed_text(each.traffic, "bytes"), _sentence(each, differences)) for each in costly]
@@ -211,20 +209,16 @@ def _sentence(change: Change, differences: Differences) -> str:
     behind = f" after {change.layer}" if change.layer else " before the first layer"
     alone = differences.right.label if not left else differences.left.label if not right else ""
     what = f"{left or right}{behind}, only in {alone}" if alone else f"{left} → {right}"
-    longer = "" if alone else _longer(change, differences)
+    longer = ""
+    if not alone and len(change.left) != len(change.right):
+        # Where the more operators are: there they spell out what is one operator in the other.
+        longer = f" in {(differences.left if len(change.left) > len(change.right) else differences.right).label}"
     return f"{times}{what}{f': {change.reason}{longer}' if change.reason else ''}{where}"
 
 
-def _longer(change: Change, differences: Differences) -> str:
-    """Where the more operators are: there they spell out what is one operator in the other."""
-    if len(change.left) == len(change.right):
-        return ""
-    return f" in {(differences.left if len(change.left) > len(change.right) else differences.right).label}"
-
-
 def _change_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
-    """How far the graphs correspond, and what was changed: sentences that wrap behind their numbers."""
-    lines: list[Line] = [((f"  {part}", ""),) for part in wrap(correspondence(differences), screen.width - INDENT)]
+    """How closely the graphs correspond, and what was changed: sentences that wrap to the right of their numbers."""
+    lines = paragraph(correspondence(differences), screen.width, "")
     rows = change_rows(differences)
     if not rows:
         return lines
@@ -263,20 +257,20 @@ COLUMNS = (
 
 
 def agreement_title(comparison: Comparison) -> str:
-    """Whose outputs the others are held against."""
+    """Which model the outputs are compared with."""
     references = dict.fromkeys(agreement.reference for _, agreement in _agreements(comparison))
     return f"Outputs against {', '.join(references)}, from the same inputs"
 
 
 def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
-    """One row an output, of models with many of them those that are the farthest apart."""
+    """One row an output; for a model with many, those that differ most."""
     rows, notes = [], []
     for label, agreement in _agreements(comparison):
         shown = agreement.outputs
         if len(shown) > MOST_OUTPUTS:
             *rest, _ = ranked = sorted(shown, key=lambda each: each.distance)
             shown, rest = tuple(reversed(ranked[-MOST_OUTPUTS:])), ranked[:-MOST_OUTPUTS]
-            notes.append(f"and {plural(len(rest), 'more output')} of {label}, none farther apart")
+            notes.append(f"and {plural(len(rest), 'more output')} of {label}, none differs more")
         rows += [_row(label, each) for each in shown]
     if rows:
         notes.append("Relative: the largest difference, divided by the largest magnitude in the first model's output")
@@ -284,7 +278,7 @@ def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
 
 
 def agreement_sentences(comparison: Comparison) -> list[str]:
-    """How inputs were fed that have not the same name or layout, outputs without a counterpart, and why there are none."""
+    """Inputs that have another name or layout, outputs without a counterpart, and why outputs were not compared."""
     sentences = []
     for label, agreement in _agreements(comparison):
         fed = [
@@ -340,7 +334,7 @@ def output_remarks(each: OutputDifference) -> list[str]:
 
 
 def _differing(each: OutputDifference) -> list[str]:
-    """What its numbers do not tell of the difference."""
+    """What its numbers do not say about the difference."""
     of = f"of {exact(each.elements)}"
     parts = {
         each.reason: each.reason,
@@ -352,7 +346,7 @@ def _differing(each: OutputDifference) -> list[str]:
 
 
 def farthest_text(each: OutputDifference) -> str:
-    """The output that is the farthest apart, in words: ``output 'y' differs by 1.23e-02``."""
+    """The output that differs most, in words: ``output 'y' differs by 1.23e-02``."""
     if each.reason:
         return f"output '{each.name}': {each.reason}"
     differs = [f"differs by {number_text(each.relative)}"] if each.relative else []

@@ -1,7 +1,7 @@
-"""The one way by which strings of others (models, devices, reports, paths) reach a terminal, a spreadsheet or a page.
+"""How strings from outside (models, devices, reports, paths) reach a terminal, a spreadsheet or a page.
 
-They can hold anything: escape sequences, line ends, controls that reorder text, characters that nobody sees, formulas, markup.
-Here each becomes text that only reads as text. JSON has the strings as they are, with all of those as ``\\uXXXX``.
+They can hold anything: escape sequences, line ends, controls that reorder text, invisible characters, formulas, markup.
+Here each becomes plain text. JSON has the strings as they are, with all of those as ``\\uXXXX``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LONGEST_CELL = 32_000
 MOST_MARKS = 3
 """Accents on one character: more than any language has would grow over the lines above and below."""
 
-# What Python takes for printable but nothing is seen of: fillers, variation selectors, blanks.
+# Invisible characters that Python calls printable: fillers, variation selectors, blanks.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
 )
@@ -30,7 +30,7 @@ _BLOCK = re.compile(r"^(\s*)(?=[-+] |[-=]+\s*$)|^(\s*\d+)(?=[.)] )")
 
 
 def mask(text: str) -> str:
-    """The text with a ``?`` in place of each character that is not seen or does more than stand there: as long as before."""
+    """The text with a ``?`` in place of each character that is invisible or controls the terminal."""
     if text.isascii() and text.isprintable():
         return text
     shown, marks = [], 0
@@ -50,7 +50,7 @@ def shorten(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> 
 
 
 def plain(text: str) -> str:
-    """The text for a terminal: masked, and so short that it is no flood."""
+    """The text for a terminal: masked, and shortened if it is very long."""
     if len(text) > LONGEST_WORD:
         text = shorten(text, LONGEST_TEXT, "...")
         text = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: shorten(word[0], LONGEST_WORD, "..."), text)
@@ -65,7 +65,7 @@ def cell(value: object) -> object:
 
 
 def markdown(text: str) -> str:
-    """The text for Markdown, the characters that it would take for its own defused."""
+    """The text for Markdown, with the characters escaped that Markdown would interpret."""
     return _BLOCK.sub(r"\1\2\\", _MARKUP.sub(r"\\\g<0>", plain(text)))
 
 

@@ -1,20 +1,22 @@
-"""Reports and measurements as terminal text, Markdown, CSV and JSON, and the writers that other results share."""
+"""What the results share: titles, labeled figures, tables and the writers of text, Markdown, CSV, JSON and HTML."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import Any, NamedTuple
 
-from onnxcost.conventions import FLOPS, Convention
 from onnxcost.documents import to_json
-from onnxcost.render.escaping import LONGEST_WORD, cell, markdown, plain, shorten
+from onnxcost.graph import Graph, Tensor
+from onnxcost.render.escaping import LONGEST_WORD, cell, html, markdown, plain, shorten
 from onnxcost.render.layout import (
     GAP,
     INDENT,
     LEAST_NAME,
     UNICODE,
+    Column,
     Glyphs,
     Line,
     Screen,
@@ -25,31 +27,66 @@ from onnxcost.render.layout import (
     wrap,
     wrap_pieces,
 )
-from onnxcost.render.report import (
-    Entry,
-    Row,
-    Table,
-    View,
-    convention_texts,
-    describe_uncounted,
-    dim_texts,
-    model_facts,
-    model_title,
-    module_rows,
-    module_table,
-    node_name,
-    node_rows,
-    node_table,
-    operator_table,
-    summary_entries,
-    tensor_texts,
-    type_texts,
-)
-from onnxcost.render.units import shape
-from onnxcost.report import CostReport, Counted, Uncounted
+from onnxcost.render.units import binary, shape
+from onnxcost.report import CostReport
 
-if TYPE_CHECKING:
-    from onnxcost.measurement import MeasurementResult
+
+class Entry(NamedTuple):
+    """One line of the summary: ``number`` and ``unit`` apart, so that they can be aligned, and a ``note`` behind them."""
+
+    label: str
+    number: str
+    unit: str = ""
+    note: str = ""
+
+
+class Table(NamedTuple):
+    """Columns, rows of as many cells, and a sentence on what was left out."""
+
+    columns: tuple[Column, ...]
+    rows: list[tuple[str, ...]]
+    note: str = ""
+
+
+MOST_TENSORS = 6
+
+
+def model_title(graph: Graph) -> str:
+    """The file's name; the graph's for a model that came from no file."""
+    return PurePath(graph.path).name or graph.name or "model"
+
+
+def model_facts(graph: Graph) -> list[str]:
+    """What is known about the model before anything is counted: graph, producer, opsets, size of the file."""
+    used = {node.domain for node in graph.nodes}
+    opsets = [f"{domain or 'opset'} {version}" for domain, version in sorted(graph.opsets.items()) if domain in used]
+    name = graph.name if graph.path else ""
+    size = f"{binary(graph.file_bytes)} file" if graph.file_bytes else ""
+    return [fact for fact in (name, graph.producer, ", ".join(opsets), size) if fact]
+
+
+def tensor_texts(values: Iterable[Tensor], glyphs: Glyphs) -> list[tuple[str, str]]:
+    """(name, dtype and shape) of the first few; a last pair says how many more there are."""
+    all_values = list(values)
+    listed = all_values if len(all_values) <= MOST_TENSORS + 1 else all_values[:MOST_TENSORS]
+    lines = [(tensor.name, f"{tensor.dtype} {shape(tensor, glyphs.times)}") for tensor in listed]
+    return lines + ([(f"and {len(all_values) - len(listed)} more", "")] if len(listed) < len(all_values) else [])
+
+
+def dim_texts(graph: Graph, source: str) -> list[str]:
+    """The open dims that were given, derived or assumed, ``batch = 1``, with why; an assumed one with what changes it."""
+    return [
+        f"{dim.name} = {dim.value}" + (f" ({', '.join(filter(None, notes))})" if any(notes) else "")
+        for dim in graph.dims
+        if dim.source == source
+        for notes in [(dim.reason, dim.option if source == "assumed" else "")]
+    ]
+
+
+def quantity_entry(label: str, text: str, note: str = "", *, bound: str = "") -> Entry:
+    """An entry of a number with its unit, ``97.49 MiB``."""
+    number, _, unit = text.partition(" ")
+    return Entry(label, bound + number, unit, note)
 
 
 def markdown_table(titles: Sequence[str], right: Sequence[bool], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -59,23 +96,9 @@ def markdown_table(titles: Sequence[str], right: Sequence[bool], rows: Iterable[
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def report_markdown(report: CostReport, view: View) -> str:
-    """Header, summary, what is not counted, and the tables that the view asks for."""
-    by = operator_table if view.depth is None else module_table
-    blocks = [
-        *_header(report),
-        _summary_markdown(report, view),
-        _uncounted_markdown(report),
-        *([table_markdown(by(report, view, UNICODE))] if view.has_groups else []),
-    ]
-    if view.top != 0:
-        blocks.append(table_markdown(node_table(report, view, UNICODE)))
-    return join_blocks(blocks)
-
-
 def header_markdown(report: CostReport) -> str:
     """The model, its inputs and outputs, and the dims that it leaves open."""
-    return join_blocks(_header(report))
+    return join_blocks(header_blocks(report))
 
 
 def join_blocks(blocks: Iterable[list[str]]) -> str:
@@ -83,7 +106,8 @@ def join_blocks(blocks: Iterable[list[str]]) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if any(block)) + "\n"
 
 
-def _header(report: CostReport) -> list[list[str]]:
+def header_blocks(report: CostReport) -> list[list[str]]:
+    """The blocks of Markdown of ``header_markdown``."""
     return [
         [f"## {markdown(model_title(report.graph))}"],
         [markdown(" · ".join(model_facts(report.graph)))],
@@ -105,38 +129,23 @@ def _interface(report: CostReport) -> list[str]:
     ]
 
 
-def _summary_markdown(report: CostReport, view: View) -> list[str]:
-    shown = summary_entries(report, view, UNICODE)
-    if each := type_texts(report, view):
-        shown.append(Entry("Types", "", "", " · ".join(each)))
-    if others := convention_texts(report, view, UNICODE):
-        shown.append(Entry("Conventions", "", "", " · ".join(others)))
-    return entries_markdown("Total", shown)
-
-
 def entries_markdown(title: str, shown: Iterable[Entry]) -> list[str]:
-    """Labelled numbers as a table."""
+    """Labeled numbers as a table."""
     rows = [(entry.label, f"{entry.number} {entry.unit}", entry.note) for entry in shown]
     return markdown_table(["", title, ""], [False, True, False], rows)
-
-
-def _uncounted_markdown(report: CostReport) -> list[str]:
-    lines = describe_uncounted(report, UNICODE)
-    return [f"**{markdown(lines[0])}**", "", *(f"- {markdown(line)}" for line in lines[1:])] if lines else []
 
 
 def table_markdown(content: Table) -> list[str]:
     """The table without its bars, its note below it."""
     kept = [at for at, column in enumerate(content.columns) if not column.is_bar]
-    rows = [[_cell(row[at], content.columns[at].right) for at in kept] for row in content.rows]
+    # A number goes without its padding; the indentation of text becomes no-break spaces, which Markdown keeps.
+    rows = [
+        [" ".join(row[at].split()) if content.columns[at].right else row[at].replace("  ", "\u00a0" * 4) for at in kept]
+        for row in content.rows
+    ]
     titles = [content.columns[at].title for at in kept]
     note = ["", markdown(content.note)] if content.note else []
     return markdown_table(titles, [content.columns[at].right for at in kept], rows) + note
-
-
-def _cell(text: str, is_number: bool) -> str:
-    """A number without its padding; other text with its indentation as no-break spaces, which Markdown keeps."""
-    return " ".join(text.split()) if is_number else text.replace("  ", "\u00a0" * 4)
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -145,46 +154,6 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([*map(cell, row)] for row in (header, *rows))
     return out.getvalue()
-
-
-def report_csv(report: CostReport, view: View) -> str:
-    """One line a node, or a module where the view has a depth. A node that is not counted has its reason and no numbers."""
-    return _nodes(report, view) if view.depth is None else _modules(report, view)
-
-
-def _nodes(report: CostReport, view: View) -> str:
-    own = [view.convention.name] if view.has_own_count else []
-    identity = ["name", "op_type", "domain", "scope", "dtype", "repeat", "output_shape"]
-    header = [*identity, "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
-    return csv_text(header, (_node(row, bool(own)) for row in node_rows(report, view)))
-
-
-def _node(row: Row, has_own_count: bool) -> list[object]:
-    cost = row.cost
-    assert cost is not None  # a row of a node has one
-    node = cost.node
-    dtype = cost.dtype if isinstance(cost, Counted) else None
-    output = next((tensor for tensor in node.outputs if tensor is not None), None)
-    identity = [node_name(cost), node.op_type, node.domain, "/".join(node.scope), dtype, node.repeat, shape(output, "x")]
-    if isinstance(cost, Uncounted):
-        return [*identity, *[None] * (2 + has_own_count), row.parameters, None, None, cost.reason]
-    return [*identity, *_numbers(row, has_own_count), None]
-
-
-def _numbers(row: Row, has_own_count: bool) -> list[int]:
-    own = [row.count] if has_own_count else []
-    return [row.macs, row.flops, *own, row.parameters, row.traffic.read_bytes, row.traffic.write_bytes]
-
-
-def _modules(report: CostReport, view: View) -> str:
-    own = [view.convention.name] if view.has_own_count else []
-    header = ["level", "module", "nodes", "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
-    path: list[str] = []
-    lines = []
-    for row in module_rows(report, view):
-        path[row.level :] = [row.label]
-        lines.append([row.level, "/".join(path), row.nodes, *_numbers(row, bool(own)), row.uncounted])
-    return csv_text(header, lines)
 
 
 def dumps(document: Mapping[str, Any]) -> str:
@@ -209,31 +178,9 @@ def _has_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def report_json(
-    report: CostReport,
-    convention: Convention = FLOPS,
-    measurement: MeasurementResult | None = None,
-    batches: Sequence[MeasurementResult] = (),
-) -> str:
-    """The report's document as text."""
-    return dumps(report.to_dict(convention, measurement, batches))
-
-
 LABEL_WIDTH = 13
 WIDEST_TENSOR = 32
 BLANK: Line = ()
-
-
-def report_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
-    """The whole report: header, summary, what is not counted, the tables that the view asks for."""
-    glyphs = screen.glyphs
-    blocks = [header_lines(report, screen), _summary_lines(report, view, screen), _uncounted_lines(report, screen)]
-    by = operator_table if view.depth is None else module_table
-    if view.has_groups:
-        blocks.append(table_lines(by(report, view, glyphs), screen))
-    if view.top != 0:
-        blocks.append(table_lines(node_table(report, view, glyphs), screen))
-    return space_blocks(blocks)
 
 
 def space_blocks(blocks: Iterable[list[Line]]) -> list[Line]:
@@ -244,23 +191,24 @@ def space_blocks(blocks: Iterable[list[Line]]) -> list[Line]:
     return lines
 
 
-def _label(text: str) -> Line:
+def label_of(text: str) -> Line:
+    """A label, as wide as all labels are."""
     return (("  ", ""), (text.ljust(LABEL_WIDTH), "label"))
 
 
 def header_lines(report: CostReport, screen: Screen) -> list[Line]:
     """The model, its inputs and outputs, and the dims that it leaves open."""
     graph, glyphs = report.graph, screen.glyphs
-    lines = _heading(plain(model_title(graph)), plain(f" {glyphs.dot} ".join(model_facts(graph))), screen.width)
+    lines = heading_lines(plain(model_title(graph)), plain(f" {glyphs.dot} ".join(model_facts(graph))), screen.width)
     for label, values in (("Input", graph.inputs), ("Output", graph.outputs)):
         lines += _tensors(label, tensor_texts(values, glyphs), screen)
     for label, source, style in (("Given", "given", ""), ("Derived", "derived", ""), ("Assumed", "assumed", "caution")):
         if pieces := [plain(piece) for piece in dim_texts(graph, source)]:
-            lines += wrap_pieces(_label(label), pieces, ", ", screen.width, style)
+            lines += wrap_pieces(label_of(label), pieces, ", ", screen.width, style)
     return lines
 
 
-def _heading(name: str, about: str, width: int) -> list[Line]:
+def heading_lines(name: str, about: str, width: int) -> list[Line]:
     """The name with the facts behind it, or below it where they do not fit."""
     if text_width(name) + 2 + text_width(about) <= width:
         return [((name, "title"), (f"  {about}", "faint"))]
@@ -273,7 +221,7 @@ def _tensors(label: str, values: list[tuple[str, str]], screen: Screen) -> list[
     wide = min(max(names, default=0), WIDEST_TENSOR, max(room, LEAST_NAME))
     return [
         (
-            *_label("" if at else label),
+            *label_of("" if at else label),
             (
                 pad(crop(plain(name), wide if text else WIDEST_TENSOR, screen.glyphs.ellipsis), wide) + "  ",
                 "name" if text else "faint",
@@ -284,43 +232,52 @@ def _tensors(label: str, values: list[tuple[str, str]], screen: Screen) -> list[
     ]
 
 
-def _summary_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
-    lines = entry_lines(summary_entries(report, view, screen.glyphs), screen.width)
-    if each := type_texts(report, view):
-        lines += wrap_pieces(_label("Types"), each, f" {screen.glyphs.dot} ", screen.width)
-    if others := convention_texts(report, view, screen.glyphs, has_units=True):
-        lines += wrap_pieces(_label("Conventions"), others, f" {screen.glyphs.dot} ", screen.width)
-    return lines
-
-
 def entry_lines(shown: Sequence[Entry], width: int) -> list[Line]:
     """The entries, number below number and unit below unit."""
     numbers = max(len(entry.number) for entry in shown)
     units = max(len(entry.unit) for entry in shown)
-    return [line for entry in shown for line in _entry(entry, numbers, units, width)]
-
-
-def _entry(entry: Entry, numbers: int, units: int, width: int) -> list[Line]:
-    value = f"{entry.number:>{numbers}} {entry.unit:<{units}}  "
-    return wrap_pieces((*_label(entry.label), (value, "number")), plain(entry.note).split(", "), ", ", width, "faint")
-
-
-def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
-    lines = describe_uncounted(report, screen.glyphs)
-    if not lines:
-        return []
-    folded = [wrap(plain(line), screen.width - 4, indent="  ") for line in lines[1:]]
-    return [((f"  {lines[0]}", "caution"),), *((("    " + part, ""),) for parts in folded for part in parts)]
+    lines = []
+    for entry in shown:
+        start = (*label_of(entry.label), (f"{entry.number:>{numbers}} {entry.unit:<{units}}  ", "number"))
+        lines += wrap_pieces(start, plain(entry.note).split(", "), ", ", width, "faint")
+    return lines
 
 
 def table_lines(content: Table, screen: Screen) -> list[Line]:
     """The table, and its note below it."""
     lines = table(content.columns, content.rows, screen.width, screen.glyphs) if content.rows else []
-    return lines + _note(content.note, screen.width, screen.glyphs)
+    parts = wrap(plain(content.note), screen.width - INDENT, most=2, ellipsis=screen.glyphs.ellipsis)
+    return lines + [((f"  {part}", "faint"),) for part in parts]
 
 
-def _note(note: str, width: int, glyphs: Glyphs) -> list[Line]:
-    if not note:
-        return []
-    parts = wrap(plain(note), width - 2, most=2, ellipsis=glyphs.ellipsis)
-    return [((f"  {part}", "faint"),) for part in parts]
+def table_html(content: Table) -> str:
+    """The table without its bars, its note below it."""
+    kept = [at for at, column in enumerate(content.columns) if not column.is_bar]
+    columns = [content.columns[at] for at in kept]
+    body = rows_html(
+        ([row[at] for at in kept] for row in content.rows),
+        [column.right for column in columns],
+        [column.title for column in columns],
+    )
+    return body + (f"\n<p>{html(content.note)}</p>" if content.note else "")
+
+
+def heading_html(name: str, about: Iterable[str]) -> str:
+    """The name with the facts behind it."""
+    return f"<p><b>{html(name)}</b> {html(' · '.join(about))}</p>"
+
+
+def entries_html(shown: Iterable[Entry]) -> str:
+    """Labeled numbers as a table."""
+    return rows_html(([entry.label, f"{entry.number} {entry.unit}", entry.note] for entry in shown), [False, True, False])
+
+
+def rows_html(rows: Iterable[Sequence[str]], right: Sequence[bool], titles: Sequence[str] = ()) -> str:
+    """A table; spaces at the beginning of a cell, which show how deep it lies, are kept."""
+    sides = [f' style="text-align: {"right" if is_right else "left"}; white-space: pre"' for is_right in right]
+    head = "".join(f"<th{side}>{html(text)}</th>" for side, text in zip(sides, titles, strict=False))
+    lines = [
+        "".join(f"<td{side}>{html(shorten(cell, LONGEST_WORD))}</td>" for side, cell in zip(sides, row, strict=True))
+        for row in rows
+    ]
+    return "\n".join(["<table>", *(f"<tr>{line}</tr>" for line in ([head] if head else []) + lines), "</table>"])

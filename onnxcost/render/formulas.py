@@ -9,11 +9,11 @@ from inspect import cleandoc
 from typing import Any
 
 from onnxcost.render.formats import csv_text, dumps, markdown_table
-from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, pad, spell_out, wrap
+from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, pad, paragraph, spell_out, wrap
 from onnxcost.results import SCHEMA
 from onnxcost.version import __version__
 
-TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Maths", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
+TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Math", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
 LEAST_WIDTH = 8
 LEAST_TABLE = 80
 """Columns of a screen that a table of formulas needs."""
@@ -79,7 +79,7 @@ def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line
         blocks = [_detail(formula, screen.width) for formula in formulas]
     else:
         blocks = [_family(family, members, screen.width) for family, members in _by_family(formulas).items()]
-        blocks.append([((f"  {line}", "faint"),) for line in wrap(LEGEND, screen.width - INDENT)])
+        blocks.append(paragraph(LEGEND, screen.width))
     return [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
 
 

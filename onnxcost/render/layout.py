@@ -47,7 +47,7 @@ _TO_ASCII = str.maketrans(_SPELLED)
 
 
 def spell_out(text: str, glyphs: Glyphs) -> str:
-    """The text with the signs of maths spelled out where the screen has ASCII alone."""
+    """The text with mathematical signs spelled out where the screen has only ASCII."""
     return text.translate(_TO_ASCII) if glyphs is ASCII else text
 
 
@@ -181,16 +181,12 @@ def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
     return glyphs.full * full + (glyphs.parts[part] if part else "")
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [
+def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> tuple[list[int], list[int]]:
+    """Which columns stay, and how wide each of them is."""
+    natural = [
         BAR_WIDTHS[0] if column.is_bar else max(text_width(text) for text in (column.title, *(row[at] for row in rows)))
         for at, column in enumerate(columns)
     ]
-
-
-def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> tuple[list[int], list[int]]:
-    """Which columns stay, and how wide each of them is."""
-    natural = _widths(columns, rows)
     kept = list(range(len(columns)))
 
     def room(sizes: Sequence[int]) -> int:
@@ -235,14 +231,25 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, 
         )
         for line, text in zip(shown[1:], texts, strict=True):
             line[place] = (text, column.style)
-    return [_line(line, [columns[at] for at in kept], sizes) for line in shown]
+    lines = []
+    for line in shown:
+        spans: list[StyledText] = []
+        for (text, style), at, size in zip(line, kept, sizes, strict=True):
+            right = columns[at].right and not columns[at].is_bar
+            spans += [(" " * (GAP if spans else INDENT), ""), (pad(text, size, right=right), style)]
+        lines.append(tuple(spans))
+    return lines
 
 
-def _line(cells: Sequence[StyledText], columns: Sequence[Column], sizes: Sequence[int]) -> Line:
-    spans: list[StyledText] = []
-    for (text, style), column, size in zip(cells, columns, sizes, strict=True):
-        spans += [(" " * (GAP if spans else INDENT), ""), (pad(text, size, right=column.right and not column.is_bar), style)]
-    return tuple(spans)
+def paragraph(text: str, width: int, style: str = "faint", hang: str = "") -> list[Line]:
+    """The text in lines of at most ``width`` columns, indented; all but the first by ``hang`` more."""
+    parts = wrap(plain(text), width - INDENT - len(hang), indent=hang)
+    return [((" " * INDENT + part, style),) for part in parts]
+
+
+def spell_out_all(lines: Iterable[Line], glyphs: Glyphs) -> list[Line]:
+    """The lines, each text of them as by ``spell_out``."""
+    return [tuple((spell_out(text, glyphs), style) for text, style in line) for line in lines]
 
 
 def wrap_pieces(label: Line, pieces: Sequence[str], separator: str, width: int, style: str = "") -> list[Line]:
@@ -272,7 +279,7 @@ STYLES: Mapping[str, str] = {
     "bar": "blue",
     "caution": "yellow",
 }
-"""Styles by their role, in the words of rich. All are of the 16 colors, which the user's terminal chooses the looks of."""
+"""Styles by their role, as rich names them. They use only the 16 colors that a terminal lets its user choose."""
 
 WIDTH_OF_A_FILE = 100
 LEAST_WIDTH, MOST_WIDTH = 24, 1000
@@ -287,7 +294,7 @@ class Screen(NamedTuple):
 
 
 def detect_screen(stream: TextIO | None) -> Screen:
-    """The screen that a stream is; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honoured.
+    """The screen that a stream is; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honored.
 
     A stream that is no terminal, such as a pipe to ``less``, has the width of the terminal that the command was started in.
     """

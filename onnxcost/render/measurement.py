@@ -1,4 +1,4 @@
-"""A measurement as labelled text and tables, for the terminal, Markdown and notebooks."""
+"""A measurement as terminal text, Markdown, CSV, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.graph import Graph
-from onnxcost.render.escaping import markdown, plain
+from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
-    _heading,
-    _label,
+    Entry,
+    Table,
     csv_text,
     dumps,
+    entries_html,
     entries_markdown,
     entry_lines,
+    heading_html,
+    heading_lines,
     join_blocks,
+    label_of,
+    quantity_entry,
+    rows_html,
     space_blocks,
     table_lines,
     table_markdown,
@@ -32,7 +38,6 @@ from onnxcost.render.layout import (
     wrap,
     wrap_pieces,
 )
-from onnxcost.render.report import Entry, Table, quantity_entry
 from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
 from onnxcost.report import CostReport, measurements_to_dict
 
@@ -61,10 +66,10 @@ def describe_device(measurement: Measurement) -> list[str]:
 
 
 def describe_run(measurement: Measurement, of_one: bool = True) -> list[Detail]:
-    """How it was run; what is as usual goes without saying. ``of_one``: with what differs from one measurement to the next."""
+    """How it was run; defaults are left out. ``of_one`` includes what differs between the measurements of a series."""
     settings, placement = measurement.settings, measurement.placement
     inputs = Detail("Inputs", _first_names(f"{used.name} ({used.source})" for used in measurement.inputs))
-    weights = [Detail("Weights", ["synthesised: the file lacks them"])] if measurement.weights == "synthesised" else []
+    weights = [Detail("Weights", ["synthetic: the file lacks them"])] if measurement.weights == "synthesised" else []
     lines = [
         Detail("Threads", _threads(measurement)),
         *([Detail("Runs", _runs(measurement))] if of_one else []),
@@ -93,10 +98,10 @@ def _threads(measurement: Measurement) -> list[str]:
 
 def _runs(measurement: Measurement) -> list[str]:
     streams = measurement.settings.concurrency
-    side_by_side = [f"in {streams} streams"] if streams > 1 else []
+    streams_text = [f"in {streams} streams"] if streams > 1 else []
     return [
         exact(measurement.runs),
-        *side_by_side,
+        *streams_text,
         f"after {exact(measurement.warmup_runs)} to warm up",
         f"batch {measurement.batch}",
     ]
@@ -109,7 +114,7 @@ def _first_names(names: Iterable[str]) -> list[str]:
 
 
 def measurement_entries(measurement: Measurement, report: CostReport | None, glyphs: Glyphs) -> list[Entry]:
-    """What was measured; ``report`` has the static estimate that the memory is held against."""
+    """What was measured; ``report`` has the estimate that the memory is compared with."""
     shown = [
         *_latency(measurement),
         *_throughput(measurement, glyphs),
@@ -304,9 +309,22 @@ def not_measured_lines(reason: str, screen: Screen) -> list[Line]:
 
 def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bool = True) -> list[Line]:
     """The title, what ran the model and how."""
-    lines = _heading(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
+    lines = heading_lines(title, plain(f" {screen.glyphs.dot} ".join(describe_device(measurement))), screen.width)
     for detail in describe_run(measurement, of_one):
         room = screen.width - LABEL_WIDTH - INDENT - len(",")
         pieces = [crop(plain(piece), room, screen.glyphs.ellipsis) for piece in detail.pieces]
-        lines += wrap_pieces(_label(detail.label), pieces, ", ", screen.width, detail.style)
+        lines += wrap_pieces(label_of(detail.label), pieces, ", ", screen.width, detail.style)
     return lines
+
+
+def measurement_html(measurement: Measurement) -> str:
+    """Where and how the model was run, what that took, and the advice."""
+    how = [(detail.label, ", ".join(detail.pieces)) for detail in describe_run(measurement)]
+    return "\n".join(
+        [
+            heading_html("Measured", describe_device(measurement)),
+            rows_html(how, [False, False]),
+            entries_html(measurement_entries(measurement, None, UNICODE)),
+            *(f"<p>{html(advice.text)}</p>" for advice in measurement.advice),
+        ]
+    )

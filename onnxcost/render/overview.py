@@ -7,15 +7,23 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
-from onnxcost.graph import Tensor
 from onnxcost.render.escaping import plain
-from onnxcost.render.formats import LABEL_WIDTH, _heading, _label, space_blocks, table_lines
+from onnxcost.render.formats import (
+    LABEL_WIDTH,
+    Table,
+    dim_texts,
+    heading_lines,
+    label_of,
+    model_facts,
+    model_title,
+    space_blocks,
+    table_lines,
+)
 from onnxcost.render.layout import (
     GAP,
     INDENT,
     LEAST_NAME,
     Column,
-    Glyphs,
     Line,
     Screen,
     crop,
@@ -26,7 +34,8 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.measurement import achieved_text, interval_text
-from onnxcost.render.report import (
+from onnxcost.render.report import describe_uncounted, reasons
+from onnxcost.render.tables import (
     COUNT,
     FLOPS_,
     SHARE,
@@ -34,32 +43,23 @@ from onnxcost.render.report import (
     Field,
     ReportContext,
     Row,
-    Table,
     View,
-    _context,
-    _fields,
-    _row,
-    _table,
-    describe_uncounted,
-    dim_texts,
-    model_facts,
-    model_title,
+    build_table,
+    context_of,
+    group_row,
     node_label,
-    reasons,
+    title_fields,
 )
 from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
 from onnxcost.report import CostReport, Counted, Group
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
 
 ROWS = 24
-"""Of a terminal, the prompt's line among them."""
+"""Rows of a terminal, including the one of the prompt."""
 MEASURED_ROWS = 5
-"""The lines of a measurement, a blank one among them."""
+"""The lines of a measurement, including a blank one."""
 MOST_KINDS = 5
 MOST_PIECES = 20
 LONGEST_NAME = 32
@@ -86,17 +86,13 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
     title = crop(plain(model_title(graph)), screen.width, glyphs.ellipsis)
     facts = [plain(fact) for fact in model_facts(graph) if fact != graph.name]
     about = f" {glyphs.dot} ".join(facts)
-    lines = _heading(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
-    inputs = [_input(tensor, screen) for tensor in graph.inputs]
+    lines = heading_lines(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
+    names = [crop(plain(tensor.name), LONGEST_NAME, glyphs.ellipsis) for tensor in graph.inputs]
+    inputs = [f"{name} {each.dtype} {shape(each, glyphs.times)}" for name, each in zip(names, graph.inputs, strict=True)]
     lines += _few("Inputs" if len(inputs) > 1 else "Input", inputs, 2, screen)
     for label, source, most, style in (("Given", "given", 1, ""), ("Assumed", "assumed", 2, "caution")):
         lines += _few(label, [plain(piece) for piece in dim_texts(graph, source)], most, screen, style)
     return lines
-
-
-def _input(tensor: Tensor, screen: Screen) -> str:
-    name = crop(plain(tensor.name), LONGEST_NAME, screen.glyphs.ellipsis)
-    return f"{name} {tensor.dtype} {shape(tensor, screen.glyphs.times)}"
 
 
 def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: str = "") -> list[Line]:
@@ -104,7 +100,7 @@ def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: st
     lines: list[Line] = []
     for count in range(min(len(pieces), MOST_PIECES), 0, -1):
         rest = [f"and {len(pieces) - count} more: -v"] if count < len(pieces) else []
-        lines = wrap_pieces(_label(label), [*pieces[:count], *rest], ", ", screen.width, style)
+        lines = wrap_pieces(label_of(label), [*pieces[:count], *rest], ", ", screen.width, style)
         if len(lines) <= most:
             break
     return lines[:most]
@@ -176,14 +172,19 @@ def kind_table(report: CostReport, view: View, screen: Screen) -> Table:
     """The most expensive kinds of node: those that are alike in operator, shapes and cost are one row, ``Conv ×6``."""
     kinds = group_kinds(report, view)
     most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:MOST_KINDS]
+    times = [sum(cost.node.repeat for cost in kind) for kind in most]
+    labels = [
+        kind[0].node.key + (f" {screen.glyphs.times}{exact(many)}" if many > 1 else "")
+        for kind, many in zip(most, times, strict=True)
+    ]
     rows = [
-        replace(_row(Group((), tuple(kind)), _kind_label(kind, screen.glyphs), kind[0].node.op_type, view), cost=kind[0])
-        for kind in most
+        replace(group_row(Group((), tuple(kind)), label, kind[0].node.op_type, view), cost=kind[0])
+        for kind, label in zip(most, labels, strict=True)
     ]
     which = f"Top {len(rows)} of {exact(len(kinds))} kinds" if len(rows) < len(kinds) else "Kind of node"
     kind = (Column(which, right=False, style="name", shrinks_to=14), lambda row, _: row.label)
-    fields = _fields(view, [kind, OPERANDS, FLOPS_, COUNT if view.has_own_count else None, TRAFFIC, SHARE, EXAMPLE])
-    return _table(fields, rows, _context(report, view, screen.glyphs))
+    fields = title_fields(view, [kind, OPERANDS, FLOPS_, COUNT if view.has_own_count else None, TRAFFIC, SHARE, EXAMPLE])
+    return build_table(fields, rows, context_of(report, view, screen.glyphs))
 
 
 def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
@@ -194,11 +195,6 @@ def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
         key = (node.key, *(tensor and tensor.dims for tensor in node.inputs), cost.dtype, cost.count(view.convention))
         kinds.setdefault(key, []).append(cost)
     return [kind for key, kind in kinds.items() if key[-1]] or [*kinds.values()]
-
-
-def _kind_label(kind: Sequence[Counted], glyphs: Glyphs) -> str:
-    times = sum(cost.node.repeat for cost in kind)
-    return f"{kind[0].node.key} {glyphs.times}{exact(times)}" if times > 1 else kind[0].node.key
 
 
 def _operands(row: Row, context: ReportContext) -> str:
@@ -252,15 +248,22 @@ def _conditions(measurement: Measurement) -> str:
 
 
 def _synthetic(measurement: Measurement) -> str:
-    """What of the run was not the user's own."""
+    """Whether inputs or weights of the run were synthetic."""
     inputs = ["inputs"] if any(used.source.startswith("synthe") for used in measurement.inputs) else []
     made = [*inputs, *(["weights"] if measurement.weights != "stored" else [])]
     return f", synthetic {' and '.join(made)}" if made else ""
 
 
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
-    """One line to repeat: the latency, or the counts where nothing was measured, and in how few nodes most of the work is."""
-    pieces = [_speed(measurement) if measurement else _counts(report, view, screen.glyphs)]
+    """The result in one line: the latency, or the counts if nothing was measured, and how few nodes do half of the work."""
+    if measurement:
+        pieces = [_speed(measurement)]
+    else:
+        name, unit, bound = view.convention.name, view.convention.unit, screen.glyphs.bound(report.bound)
+        # What the convention counts, ``MACs``; with its name, ``FLOPs (torch)``, where that does not say it all.
+        unit = unit if name in ("flops", "macs") else f"{unit} ({name})"
+        counts = count_text(report.total(view.convention), unit), count_text(report.parameters, "parameters")
+        pieces = [", ".join(bound + text for text in counts)]
     pieces += filter(None, [_concentration(report, view)])
     if measurement and measurement.flops_per_second:
         pieces.append(achieved_text(measurement, screen.glyphs))
@@ -279,20 +282,8 @@ def _speed(measurement: Measurement) -> str:
     return f"{seconds(latency.median)}{of_many}, {ratio(measurement.fps)} FPS on {where}"
 
 
-def _counts(report: CostReport, view: View, glyphs: Glyphs) -> str:
-    bound = glyphs.bound(report.bound)
-    counts = ((report.total(view.convention), _unit(view)), (report.parameters, "parameters"))
-    return ", ".join(f"{bound}{count_text(number, unit)}" for number, unit in counts)
-
-
-def _unit(view: View) -> str:
-    """What the convention counts, ``MACs``; after its name, ``FLOPs (torch)``, where that does not say it all."""
-    convention = view.convention
-    return convention.unit if convention.name in ("flops", "macs") else f"{convention.unit} ({convention.name})"
-
-
 def _concentration(report: CostReport, view: View) -> str:
-    """``51 % of the FLOPs in 22 of 122 nodes``: the fewest that do half of the work; nothing where that says nothing."""
+    """``51 % of the FLOPs in 22 of 122 nodes``: the fewest that do half of the work; "" if the total is unknown."""
     counts = sorted((cost.count(view.convention) for cost in report.counted), reverse=True)
     total, nodes = sum(counts), len(report.costs)
     if not (total and report.complete and nodes > 2):

@@ -6,20 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.render.escaping import markdown, plain
+from onnxcost.render.escaping import html, markdown
 from onnxcost.render.formats import (
+    Entry,
+    Table,
     csv_text,
     dumps,
+    entries_html,
     entries_markdown,
     entry_lines,
+    heading_html,
     join_blocks,
+    model_facts,
+    quantity_entry,
     space_blocks,
+    table_html,
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap
+from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, paragraph, spell_out
 from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
-from onnxcost.render.report import MOST_REASONS, Entry, Table, node_label, pad_si, quantity_entry
+from onnxcost.render.report import MOST_REASONS
+from onnxcost.render.tables import node_label, pad_si
 from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
 from onnxcost.runtime.profile import Profile, Spent
 
@@ -47,7 +55,9 @@ class ProfileView:
 
 def reconcile(profile: Profile, glyphs: Glyphs) -> list[Entry]:
     """The times that must fit each other, how much of them is explained, and the memory beside its estimate."""
-    shown = [*_times(profile), _coverage(profile), *_memory(profile)]
+    counted = f"{exact(len(profile.nodes) - len(profile.uncounted))} of {plural(len(profile.nodes), 'node')} counted"
+    coverage = quantity_entry("Coverage", share(profile.coverage, 1), f"of the nodes' time, {counted}")
+    shown = [*_times(profile), coverage, *_memory(profile)]
     return [Entry(*(spell_out(text, glyphs) for text in entry)) for entry in shown]
 
 
@@ -64,14 +74,8 @@ def _times(profile: Profile) -> list[Entry]:
 
 
 def _more(value: float, base: float) -> str:
-    """By how much a value is more or less than another: ``+3.4 %``."""
+    """How much larger or smaller a value is than another: ``+3.4 %``."""
     return f"{100 * (value / base - 1):+.1f} %".replace("-", "−")
-
-
-def _coverage(profile: Profile) -> Entry:
-    counted = len(profile.nodes) - len(profile.uncounted)
-    note = f"of the nodes' time, {exact(counted)} of {plural(len(profile.nodes), 'node')} counted"
-    return quantity_entry("Coverage", share(profile.coverage, 1), note)
 
 
 def _memory(profile: Profile) -> list[Entry]:
@@ -100,10 +104,6 @@ def _bounded_si(spent: Spent, context: ProfileContext, amount: float | None) -> 
     return ("" if spent.complete else context.glyphs.at_least) + pad_si(amount or 0)
 
 
-def _share(spent: Spent, context: ProfileContext) -> str:
-    return share(context.profile.share((spent,)), 1)
-
-
 def _operator(node: ProfiledNode, context: ProfileContext) -> str:
     times = node.executions_per_run
     return node.op_type if times == 1 else f"{node.op_type} {context.glyphs.times}{times:.3g}"
@@ -123,7 +123,7 @@ NODE: ProfileField = (Column("Node", right=False, style="name", shrinks_to=14), 
 OPERATOR: ProfileField = (Column("Operator", right=False, shrinks_to=10), _operator)
 PROVIDER: ProfileField = (Column("Provider", right=False), lambda node, _: node.provider.removesuffix("ExecutionProvider"))
 TIME: ProfileField = (Column("Time"), lambda spent, context: spell_out(context.unit.text(spent.seconds), context.glyphs))
-SHARE: ProfileField = (Column("Share"), _share)
+SHARE: ProfileField = (Column("Share"), lambda spent, context: share(context.profile.share((spent,)), 1))
 FLOPS: ProfileField = (Column("FLOPs", drop=4), lambda spent, context: _bounded_si(spent, context, spent.flops))
 ACHIEVED: ProfileField = (Column("FLOP/s"), lambda spent, context: _bounded_si(spent, context, spent.flops_per_second))
 BYTES: ProfileField = (Column("Bytes/s", drop=3), lambda spent, context: _bounded_si(spent, context, spent.bytes_per_second))
@@ -189,12 +189,12 @@ TITLE = "Profiled"
 
 def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[Line]:
     """How the times fit each other, what is not counted, and the tables."""
-    lost = [part for line in describe_uncounted_nodes(profile) for part in wrap(plain(line), screen.width - 2)]
+    lost = [part for line in describe_uncounted_nodes(profile) for part in paragraph(line, screen.width, "caution")]
     return space_blocks(
         [
             [] if profile.measurement is None else where_lines(TITLE, profile.measurement, screen),
             entry_lines(reconcile(profile, screen.glyphs), screen.width),
-            [((f"  {part}", "caution"),) for part in lost],
+            lost,
             *(table_lines(TABLES[name](profile, view, screen.glyphs), screen) for name in view.by),
         ]
     )
@@ -213,7 +213,7 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
 
 
 def profile_json(profile: Profile) -> str:
-    """All of it."""
+    """The document as text."""
     return dumps(profile.to_dict())
 
 
@@ -226,8 +226,19 @@ def profile_csv(profile: Profile, view: ProfileView) -> str:
         rows = [*zip(profile.nodes, document["nodes"], strict=True)]
     rows.sort(key=lambda row: SORTS[view.sort](row[0]))
     records = [record for _, record in rows[: view.top]]
-    return csv_text(list(records[0]) if records else [], ([*map(_cell, record.values())] for record in records))
+    cells = (["/".join(value) if isinstance(value, list) else value for value in record.values()] for record in records)
+    return csv_text(list(records[0]) if records else [], cells)
 
 
-def _cell(value: Any) -> Any:
-    return "/".join(value) if isinstance(value, list) else value
+def profile_html(profile: Profile) -> str:
+    """How the times fit each other, what is not counted, and the slowest operators and nodes."""
+    view = ProfileView()
+    return "\n".join(
+        [
+            heading_html("Profiled", model_facts(profile.report.graph)),
+            entries_html(reconcile(profile, UNICODE)),
+            *(f"<p>{html(line)}</p>" for line in describe_uncounted_nodes(profile)),
+            table_html(profile_operator_table(profile, view, UNICODE)),
+            table_html(profile_node_table(profile, view, UNICODE)),
+        ]
+    )

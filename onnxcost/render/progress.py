@@ -1,4 +1,4 @@
-"""What goes on while a model runs, as a bar on a terminal that is gone afterwards."""
+"""The progress of a run, as a bar on the terminal that disappears afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shown:
 
 @contextmanager
 def progress_on(stream: TextIO, *, shows_rest: bool = False) -> Iterator[Shown]:
-    """A bar on the stream if that is a terminal, and how long it has to go if that is asked for; rich is imported only then."""
+    """A bar on the stream if that is a terminal, with the remaining time if ``shows_rest``; rich is imported only then."""
     if not stream.isatty():
         yield Shown(None)
         return

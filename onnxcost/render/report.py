@@ -1,169 +1,39 @@
-"""A report as rows, tables and labeled figures, for every format. Formats differ only in how they write them."""
+"""A report as terminal text, Markdown, CSV, JSON and HTML: the totals, what is not counted, and the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from heapq import nlargest
-from pathlib import PurePath
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
-from onnxcost.graph import Graph, Tensor
-from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
-from onnxcost.render.layout import Column, Glyphs
-from onnxcost.render.units import binary, count_text, exact, plural, ratio, shape, share, si
-from onnxcost.report import CostReport, Group, NodeCost, Uncounted
+from onnxcost.render.escaping import html, markdown, plain
+from onnxcost.render.formats import (
+    Entry,
+    csv_text,
+    dumps,
+    entries_html,
+    entries_markdown,
+    entry_lines,
+    header_blocks,
+    header_lines,
+    heading_html,
+    join_blocks,
+    label_of,
+    model_facts,
+    model_title,
+    quantity_entry,
+    space_blocks,
+    table_html,
+    table_lines,
+    table_markdown,
+)
+from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, wrap, wrap_pieces
+from onnxcost.render.tables import Row, View, module_rows, module_table, node_name, node_rows, node_table, operator_table
+from onnxcost.render.units import binary, count_text, exact, plural, ratio, shape, si
+from onnxcost.report import CostReport, Counted, Uncounted
 
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What to show: ``top`` nodes (None for all, 0 for no table) and a tree ``depth`` levels deep (None for no tree).
-
-    ``has_groups`` says whether there is a table of operators, or of modules where there is a depth.
-    ``sort`` is a name in SORTS; None sorts by the convention's number, most expensive first.
-    """
-
-    convention: Convention = FLOPS
-    top: int | None = 10
-    depth: int | None = None
-    sort: str | None = None
-    has_groups: bool = True
-
-    @property
-    def has_own_count(self) -> bool:
-        """Whether the convention's number needs a column of its own beside MACs and FLOPs."""
-        return self.convention.name not in (FLOPS.name, MACS.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table: a node, an operator or a module (then ``level`` deep, the outermost being 0).
-
-    ``nodes`` of it, of which ``uncounted`` are in none of the sums; ``count`` is the chosen convention's number.
-    """
-
-    label: str
-    op_type: str
-    nodes: int
-    uncounted: int
-    macs: int
-    flops: int
-    count: int
-    parameters: int
-    traffic: Traffic
-    cost: NodeCost | None = None
-    level: int = 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it is counted, does no arithmetic and holds no parameters."""
-        return not (self.uncounted or self.macs or self.flops or self.count or self.parameters)
-
-
-SORTS: Mapping[str, Callable[[Row], Any]] = {
-    "flops": lambda row: -row.flops,
-    "macs": lambda row: -row.macs,
-    "parameters": lambda row: -row.parameters,
-    "traffic": lambda row: -row.traffic.total,
-    "nodes": lambda row: -row.nodes,
-    "name": lambda row: row.label,
-    "order": lambda row: 0,
-}
-"""The orders of the tables; ``order`` is that of execution, which the stable sort keeps."""
-
-
-def _row(group: Group, label: str, op_type: str, view: View, level: int = 0) -> Row:
-    counted = group.counted
-    macs, flops = group.total(MACS), group.total(FLOPS)
-    return Row(
-        label,
-        op_type,
-        nodes=len(group.costs),
-        uncounted=len(group.costs) - len(counted),
-        macs=macs,
-        flops=flops,
-        count=group.total(view.convention) if view.has_own_count else macs if view.convention.name == MACS.name else flops,
-        parameters=group.parameters,
-        traffic=group.traffic,
-        level=level,
-    )
-
-
-def sort_key(view: View) -> Callable[[Row], Any]:
-    """What the view sorts by; Python's sort is stable, so equals stay in execution order."""
-    return SORTS[view.sort] if view.sort else lambda row: (-row.count, -row.flops)
-
-
-def operator_rows(report: CostReport, view: View) -> list[Row]:
-    """One row an operator."""
-    rows = (_row(group, ".".join(filter(None, group.key)), group.key[1], view) for group in report.by_operator())
-    return sorted(rows, key=sort_key(view))
-
-
-def node_name(cost: NodeCost) -> str:
-    """The node's name; for one without, that of its first output."""
-    return cost.node.name or next((tensor.name for tensor in cost.node.outputs if tensor is not None), "")
-
-
-def node_label(cost: NodeCost) -> str:
-    """The node's name behind its module, unless the name has the module in it, as TorchScript's and TensorFlow's names do."""
-    name, scope = node_name(cost), cost.node.scope
-    return name if not scope or scope[-1] in name.split("/") else "/".join((*scope, name))
-
-
-def _node_row(cost: NodeCost, view: View) -> Row:
-    node, name = cost.node, node_label(cost)
-    if isinstance(cost, Uncounted):
-        return Row(name, node.key, 1, 1, 0, 0, 0, cost.parameters, NO_TRAFFIC, cost)
-    macs, flops = cost.count(MACS), cost.count(FLOPS)
-    own = cost.count(view.convention) if view.has_own_count else macs if view.convention.name == MACS.name else flops
-    return Row(name, node.key, 1, 0, macs, flops, own, cost.parameters, cost.traffic, cost)
-
-
-def node_rows(report: CostReport, view: View) -> list[Row]:
-    """One row a node, the first ``top`` of them."""
-    if view.sort or view.top is None:
-        return sorted((_node_row(cost, view) for cost in report.costs), key=sort_key(view))[: view.top]
-
-    def counts(cost: NodeCost) -> tuple[int, ...]:
-        if isinstance(cost, Uncounted):
-            return (0, 0)
-        return (cost.count(view.convention), cost.count(FLOPS)) if view.convention.name != FLOPS.name else (cost.count(FLOPS),)
-
-    return [_node_row(cost, view) for cost in nlargest(view.top, report.costs, counts)]
-
-
-NO_SCOPE = "(no module)"
-OWN_NODES = "(own nodes)"
-
-
-def module_rows(report: CostReport, view: View) -> list[Row]:
-    """A tree by module scope, ``depth`` levels deep, each module followed by its parts; ``label`` is the module's own name.
-
-    It keeps the order of execution, which is how a model is read, unless the view sorts.
-    """
-    return _branch(report.costs, 0, view if view.sort else replace(view, sort="order"))
-
-
-def _branch(costs: Iterable[NodeCost], level: int, view: View) -> list[Row]:
-    members: dict[tuple[str, ...], list[NodeCost]] = {}
-    for cost in costs:
-        members.setdefault(cost.node.scope[: level + 1], []).append(cost)
-    if level > 0 and all(len(key) <= level for key in members):
-        return []
-    parts = []
-    for key, inside in members.items():
-        is_module = len(key) > level
-        label = key[level] if is_module else OWN_NODES if level else NO_SCOPE
-        parts.append((_row(Group(key, tuple(inside)), label, "", view, level), inside if is_module else []))
-    by = sort_key(view)
-    branch = []
-    for row, inside in sorted(parts, key=lambda part: by(part[0])):
-        branch.append(row)
-        if level + 1 < (view.depth or 1):
-            branch += _branch(inside, level + 1, view)
-    return branch
+if TYPE_CHECKING:
+    from onnxcost.measurement import MeasurementResult
 
 
 def reasons(report: CostReport) -> list[tuple[int, str, str]]:
@@ -181,55 +51,7 @@ def other_conventions(report: CostReport, view: View) -> list[tuple[str, int]]:
     return [(name, report.total(convention)) for name, convention in CONVENTIONS.items() if name not in shown]
 
 
-MOST_TENSORS = 6
 MOST_REASONS = 8
-
-
-class Entry(NamedTuple):
-    """One line of the summary: ``number`` and ``unit`` apart, so that they can be aligned, and a ``note`` behind them."""
-
-    label: str
-    number: str
-    unit: str = ""
-    note: str = ""
-
-
-def model_title(graph: Graph) -> str:
-    """The file's name; the graph's for a model that came from no file."""
-    return PurePath(graph.path).name or graph.name or "model"
-
-
-def model_facts(graph: Graph) -> list[str]:
-    """What is known about the model before anything is counted: graph, producer, opsets, size of the file."""
-    used = {node.domain for node in graph.nodes}
-    opsets = [f"{domain or 'opset'} {version}" for domain, version in sorted(graph.opsets.items()) if domain in used]
-    name = graph.name if graph.path else ""
-    size = f"{binary(graph.file_bytes)} file" if graph.file_bytes else ""
-    return [fact for fact in (name, graph.producer, ", ".join(opsets), size) if fact]
-
-
-def tensor_texts(values: Iterable[Tensor], glyphs: Glyphs) -> list[tuple[str, str]]:
-    """(name, dtype and shape) of the first few; a last pair says how many more there are."""
-    all_values = list(values)
-    listed = all_values if len(all_values) <= MOST_TENSORS + 1 else all_values[:MOST_TENSORS]
-    lines = [(tensor.name, f"{tensor.dtype} {shape(tensor, glyphs.times)}") for tensor in listed]
-    return lines + ([(f"and {len(all_values) - len(listed)} more", "")] if len(listed) < len(all_values) else [])
-
-
-def dim_texts(graph: Graph, source: str) -> list[str]:
-    """The open dims that were given, derived or assumed, ``batch = 1``, with why; an assumed one with what changes it."""
-    return [
-        f"{dim.name} = {dim.value}" + (f" ({', '.join(filter(None, notes))})" if any(notes) else "")
-        for dim in graph.dims
-        if dim.source == source
-        for notes in [(dim.reason, dim.option if source == "assumed" else "")]
-    ]
-
-
-def quantity_entry(label: str, text: str, note: str = "", *, bound: str = "") -> Entry:
-    """An entry of a number with its unit, ``97.49 MiB``."""
-    number, _, unit = text.partition(" ")
-    return Entry(label, bound + number, unit, note)
 
 
 def _weights_note(report: CostReport) -> str:
@@ -240,30 +62,21 @@ def _weights_note(report: CostReport) -> str:
     return ", ".join(f"{dtype} {binary(size)}" for dtype, size in largest_first)
 
 
-def _peak(peak: int | None, bound: str) -> Entry:
-    if peak is None:
-        return Entry("Activations", "unknown", "", "while a shape is open")
-    return quantity_entry("Activations", binary(peak), "at peak", bound=bound)
-
-
-def _nodes(report: CostReport) -> Entry:
-    uncounted = len(report.uncounted)
-    counted = f"{exact(len(report.costs) - uncounted)} counted, {exact(uncounted)} not" if uncounted else "all counted"
-    return Entry("Nodes", exact(len(report.costs)), "", counted)
-
-
 def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
     """The totals. What is no exact number but a bound says so: while a node is uncounted, or data decides a shape."""
     memory, traffic = report.memory, report.whole.traffic
     bound = glyphs.bound(report.bound)
     least = bound.strip() + " " if bound else ""
     own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
+    nodes, uncounted, peak = len(report.costs), len(report.uncounted), memory.peak_activation_bytes
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
     return [
         *(quantity_entry(name, si(total), least + exact(total), bound=bound) for name, total in report_counts(report) + own),
         quantity_entry("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
         quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
-        _peak(memory.peak_activation_bytes, bound),
+        Entry("Activations", "unknown", "", "while a shape is open")
+        if peak is None
+        else quantity_entry("Activations", binary(peak), "at peak", bound=bound),
         quantity_entry(
             "Traffic",
             binary(traffic.total),
@@ -273,7 +86,12 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
         quantity_entry(
             "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.complete else ", of the counted nodes")
         ),
-        _nodes(report),
+        Entry(
+            "Nodes",
+            exact(nodes),
+            "",
+            f"{exact(nodes - uncounted)} counted, {exact(uncounted)} not" if uncounted else "all counted",
+        ),
     ]
 
 
@@ -313,131 +131,116 @@ def describe_uncounted(report: CostReport, glyphs: Glyphs) -> list[str]:
     return [f"Not counted: {which}, {so}", *lines, *more]
 
 
-class Table(NamedTuple):
-    """Columns, rows of as many cells, and a sentence on what was left out."""
-
-    columns: tuple[Column, ...]
-    rows: list[tuple[str, ...]]
-    note: str = ""
-
-
-class ReportContext(NamedTuple):
-    """What a cell needs to know besides its row."""
-
-    report: CostReport
-    view: View
-    glyphs: Glyphs
-    total: int
+def report_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
+    """The whole report: header, summary, what is not counted, the tables that the view asks for."""
+    glyphs = screen.glyphs
+    blocks = [header_lines(report, screen), _summary_lines(report, view, screen), _uncounted_lines(report, screen)]
+    by = operator_table if view.depth is None else module_table
+    if view.has_groups:
+        blocks.append(table_lines(by(report, view, glyphs), screen))
+    if view.top != 0:
+        blocks.append(table_lines(node_table(report, view, glyphs), screen))
+    return space_blocks(blocks)
 
 
-Field = tuple[Column, Callable[[Row, ReportContext], str]]
+def _summary_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
+    lines = entry_lines(summary_entries(report, view, screen.glyphs), screen.width)
+    if each := type_texts(report, view):
+        lines += wrap_pieces(label_of("Types"), each, f" {screen.glyphs.dot} ", screen.width)
+    if others := convention_texts(report, view, screen.glyphs, has_units=True):
+        lines += wrap_pieces(label_of("Conventions"), others, f" {screen.glyphs.dot} ", screen.width)
+    return lines
 
 
-def _mark_bound(row: Row, context: ReportContext, text: str) -> str:
-    if row.uncounted == row.nodes:
-        return "?"
-    return context.glyphs.at_least + text if row.uncounted else text
+def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
+    lines = describe_uncounted(report, screen.glyphs)
+    if not lines:
+        return []
+    folded = [wrap(plain(line), screen.width - 4, indent="  ") for line in lines[1:]]
+    return [((f"  {lines[0]}", "caution"),), *((("    " + part, ""),) for parts in folded for part in parts)]
 
 
-def pad_si(value: float) -> str:
-    """A bare number leaves the room of a prefix, so that digits stand below digits."""
-    text = si(value)
-    return text if " " in text else text + "  "
+def report_json(
+    report: CostReport,
+    convention: Convention = FLOPS,
+    measurement: MeasurementResult | None = None,
+    batches: Sequence[MeasurementResult] = (),
+) -> str:
+    """The report's document as text."""
+    return dumps(report.to_dict(convention, measurement, batches))
 
 
-def _si(row: Row, context: ReportContext, value: int) -> str:
-    return _mark_bound(row, context, pad_si(value))
+def report_csv(report: CostReport, view: View) -> str:
+    """One line a node, or a module where the view has a depth. A node that is not counted has its reason and no numbers."""
+    if view.depth is not None:
+        return _modules(report, view)
+    own = [view.convention.name] if view.has_own_count else []
+    identity = ["name", "op_type", "domain", "scope", "dtype", "repeat", "output_shape"]
+    header = [*identity, "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
+    return csv_text(header, (_node(row, bool(own)) for row in node_rows(report, view)))
 
 
-def _binary(row: Row, context: ReportContext, value: int) -> str:
-    number, unit = binary(value).split()
-    return _mark_bound(row, context, f"{number} {unit:>3}")
+def _node(row: Row, has_own_count: bool) -> list[object]:
+    cost = row.cost
+    assert cost is not None  # a row of a node has one
+    node = cost.node
+    dtype = cost.dtype if isinstance(cost, Counted) else None
+    output = next((tensor for tensor in node.outputs if tensor is not None), None)
+    identity = [node_name(cost), node.op_type, node.domain, "/".join(node.scope), dtype, node.repeat, shape(output, "x")]
+    if isinstance(cost, Uncounted):
+        return [*identity, *[None] * (2 + has_own_count), row.parameters, None, None, cost.reason]
+    return [*identity, *_numbers(row, has_own_count), None]
 
 
-def _share(row: Row, context: ReportContext) -> str:
-    return "?" if row.uncounted == row.nodes else share(row.count, context.total)
+def _numbers(row: Row, has_own_count: bool) -> list[int]:
+    own = [row.count] if has_own_count else []
+    return [row.macs, row.flops, *own, row.parameters, row.traffic.read_bytes, row.traffic.write_bytes]
 
 
-def _bar(row: Row, context: ReportContext) -> str:
-    return str(row.count / context.total if context.total else 0)
+def _modules(report: CostReport, view: View) -> str:
+    own = [view.convention.name] if view.has_own_count else []
+    header = ["level", "module", "nodes", "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
+    path: list[str] = []
+    lines = []
+    for row in module_rows(report, view):
+        path[row.level :] = [row.label]
+        lines.append([row.level, "/".join(path), row.nodes, *_numbers(row, bool(own)), row.uncounted])
+    return csv_text(header, lines)
 
 
-def _operator(row: Row, context: ReportContext) -> str:
-    repeat = row.cost.node.repeat if row.cost else 1
-    return f"{row.op_type} {context.glyphs.times}{repeat}" if repeat > 1 else row.op_type
-
-
-def _output(row: Row, context: ReportContext) -> str:
-    outputs = row.cost.node.outputs if row.cost else ()
-    return shape(next((tensor for tensor in outputs if tensor is not None), None), context.glyphs.times)
-
-
-NODE: Field = (Column("Node", right=False, style="name", shrinks_to=14), lambda row, _: row.label)
-OPERATOR: Field = (Column("Operator", right=False, shrinks_to=10), _operator)
-OUTPUT: Field = (Column("Output", right=False, style="faint", shrinks_to=12, drop=3), _output)
-GROUP: Field = (Column("Operator", right=False, style="name", shrinks_to=16), lambda row, _: row.label)
-MODULE: Field = (Column("Module", right=False, style="name", shrinks_to=20), lambda row, _: "  " * row.level + row.label)
-NODES: Field = (Column("Nodes", drop=1), lambda row, _: exact(row.nodes))
-MACS_: Field = (Column("MACs", drop=2), lambda row, context: _si(row, context, row.macs))
-FLOPS_: Field = (Column("FLOPs"), lambda row, context: _si(row, context, row.flops))
-COUNT: Field = (Column("count"), lambda row, context: _si(row, context, row.count))
-PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: pad_si(row.parameters))
-TRAFFIC: Field = (Column("Traffic", drop=6), lambda row, context: _binary(row, context, row.traffic.total))
-SHARE: Field = (Column("Share"), _share)
-BAR: Field = (Column("", style="bar", is_bar=True, drop=5), _bar)
-
-TITLES_BY_SORT = {"traffic": "Traffic", "parameters": "Params", "macs": "MACs"}
-
-
-def _fields(view: View, fields: Sequence[Field | None]) -> list[Field]:
-    """The fields under the convention's name; those that the order or the shares are by never drop."""
-    named = {FLOPS.name: "FLOPs", MACS.name: "MACs"}.get(view.convention.name, view.convention.name)
-    titles = {"count": named, "Share": f"of {named}"}
-    needed = {named, TITLES_BY_SORT.get(view.sort or "")}
-    return [
-        (column._replace(title=titles.get(column.title, column.title), drop=0 if column.title in needed else column.drop), cell)
-        for column, cell in filter(None, fields)
+def report_markdown(report: CostReport, view: View) -> str:
+    """Header, summary, what is not counted, and the tables that the view asks for."""
+    by = operator_table if view.depth is None else module_table
+    lost = describe_uncounted(report, UNICODE)
+    blocks = [
+        *header_blocks(report),
+        _summary_markdown(report, view),
+        [f"**{markdown(lost[0])}**", "", *(f"- {markdown(line)}" for line in lost[1:])] if lost else [],
+        *([table_markdown(by(report, view, UNICODE))] if view.has_groups else []),
     ]
+    if view.top != 0:
+        blocks.append(table_markdown(node_table(report, view, UNICODE)))
+    return join_blocks(blocks)
 
 
-def _table(fields: Sequence[Field], rows: Sequence[Row], context: ReportContext, note: str = "") -> Table:
-    cells = [tuple(cell(row, context) for _, cell in fields) for row in rows]
-    return Table(tuple(column for column, _ in fields), cells, note)
+def _summary_markdown(report: CostReport, view: View) -> list[str]:
+    shown = summary_entries(report, view, UNICODE)
+    if each := type_texts(report, view):
+        shown.append(Entry("Types", "", "", " · ".join(each)))
+    if others := convention_texts(report, view, UNICODE):
+        shown.append(Entry("Conventions", "", "", " · ".join(others)))
+    return entries_markdown("Total", shown)
 
 
-def _context(report: CostReport, view: View, glyphs: Glyphs) -> ReportContext:
-    return ReportContext(report, view, glyphs, report.total(view.convention))
-
-
-def operator_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """One row an operator; those that only move data share the note, unless the order is by what they do move."""
-    rows = operator_rows(report, view)
-    idle = [] if view.sort == "traffic" else [row for row in rows if row.is_idle]
-    own = COUNT if view.has_own_count else None
-    fields = _fields(view, [GROUP, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
-    named = ", ".join(f"{exact(row.nodes)} {row.label}" for row in sorted(idle, key=lambda row: -row.nodes))
-    note = f"No arithmetic: {named}" if idle else ""
-    return _table(fields, [row for row in rows if row not in idle], _context(report, view, glyphs), note)
-
-
-def module_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """The tree by module scope, each module indented below its parent."""
-    own = COUNT if view.has_own_count else None
-    fields = _fields(view, [MODULE, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
-    rows = module_rows(report, view)
-    no_scope = all(not cost.node.scope for cost in report.costs)
-    note = "No node of this model names the module that it comes from" if no_scope else ""
-    context = _context(report, view, glyphs)
-    return _table(fields, rows, context, note)
-
-
-def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """The first ``view.top`` nodes; the header says how many of how many."""
-    rows = node_rows(report, view)
-    own = COUNT if view.has_own_count else None
-    which = "First" if view.sort in ("order", "name") else "Top"
-    heading = f"{which} {exact(len(rows))} of {exact(len(report.costs))} nodes" if len(rows) < len(report.costs) else "Node"
-    node = (NODE[0]._replace(title=heading), NODE[1])
-    parameters = (PARAMETERS[0]._replace(drop=5), PARAMETERS[1])
-    fields = _fields(view, [node, OPERATOR, OUTPUT, MACS_, FLOPS_, own, parameters, TRAFFIC])
-    return _table([*fields, SHARE], rows, _context(report, view, glyphs))
+def report_html(report: CostReport) -> str:
+    """The model, its totals, what is not counted, operators and the most expensive nodes."""
+    view = View()
+    return "\n".join(
+        [
+            heading_html(model_title(report.graph), model_facts(report.graph)),
+            entries_html(summary_entries(report, view, UNICODE)),
+            *(f"<p>{html(line)}</p>" for line in describe_uncounted(report, UNICODE)),
+            table_html(operator_table(report, view, UNICODE)),
+            table_html(node_table(report, view, UNICODE)),
+        ]
+    )

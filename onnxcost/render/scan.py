@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxcost.comparison.candidates import METRICS
 from onnxcost.render.comparison import input_text, value_text
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import Table, csv_text, dumps, table_markdown
 from onnxcost.render.layout import (
     GAP,
     OPTIONAL,
@@ -14,6 +14,7 @@ from onnxcost.render.layout import (
     Glyphs,
     Line,
     Screen,
+    paragraph,
     spell_out,
     table,
     text_width,
@@ -52,8 +53,8 @@ def scan_lines(scan: Scan, screen: Screen) -> list[Line]:
     for row, line in zip(scan.rows, lines, strict=True):
         shown += [line] if row.candidate else _uncounted_lines(row, line, screen)
     for sentence in (*describe_unmeasured(scan), summarize_scan(scan)):
-        parts = wrap(spell_out(plain(sentence), screen.glyphs), screen.width - 4, indent="  ")
-        shown += [((f"  {part}", "faint" if sentence == summarize_scan(scan) else "caution"),) for part in parts]
+        style = "faint" if sentence == summarize_scan(scan) else "caution"
+        shown += paragraph(spell_out(sentence, screen.glyphs), screen.width, style, hang="  ")
     return shown
 
 
@@ -128,8 +129,8 @@ def scan_markdown(scan: Scan) -> str:
     """The table of those that were counted, and the others with their reasons."""
     columns = columns_of(scan, UNICODE)
     cells = zip(*columns.values(), strict=True)
-    rows = [[" ".join(cell.split()) for cell in line] for row, line in zip(scan.rows, cells, strict=True) if row.candidate]
-    blocks = ["\n".join(markdown_table([column.title for column in columns], [column.right for column in columns], rows))]
+    rows = [line for row, line in zip(scan.rows, cells, strict=True) if row.candidate]
+    blocks = ["\n".join(table_markdown(Table(tuple(columns), rows)))]
     blocks += [markdown(sentence) for sentence in (*describe_unmeasured(scan), summarize_scan(scan))]
     blocks.append("\n".join(f"- {markdown(row.label)}: {markdown(row.reason)}" for row in scan.rows if not row.candidate))
     return "\n\n".join(filter(None, blocks)) + "\n"

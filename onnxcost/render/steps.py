@@ -1,4 +1,4 @@
-"""The sum behind a device's figures, and the command that would verify it."""
+"""How a device's figures are computed, and the command that verifies them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnxcost.hardware.workload import Demand, demand_of
 from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
 from onnxcost.render.devices import cite
 from onnxcost.render.escaping import plain
-from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out, table, wrap
+from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out_all, table, wrap
 from onnxcost.render.units import binary, plural, rate, seconds, si
 
 SLOWEST = 8
@@ -27,14 +27,15 @@ PROVIDERS = {
 
 
 def explanation_lines(assessment: Assessment, predictor: Predictor, options: str, screen: Screen) -> list[Line]:
-    """The verdict, then what each of its figures is the sum of."""
+    """The verdict, and how each of its figures is computed."""
     verdict = assessment.verdicts[0]
     lines = budget_lines(assessment, screen)
     for label, texts in _sections(assessment, predictor, verdict, options):
         lines += [(), *_section(label, texts, screen)]
     if verdict.prediction.nodes:
-        lines += [(), *_slowest(verdict, screen)]
-    return [tuple((spell_out(text, screen.glyphs), style) for text, style in line) for line in lines]
+        nodes = sorted(verdict.prediction.nodes, key=lambda node: -node.span.high)[:SLOWEST]
+        lines += [(), *table(NODES, [_row(node) for node in nodes], screen.width, screen.glyphs)]
+    return spell_out_all(lines, screen.glyphs)
 
 
 def _section(label: str, texts: Sequence[str], screen: Screen) -> list[Line]:
@@ -61,14 +62,14 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
         yield "Cache", [f"{text} a sequence, kept once where the runtime lets past and present share a buffer"]
     if verdict.energy and verdict.power and prediction.latency:
         product = f"{rough_text(verdict.power)} W × {seconds(prediction.latency.high)} = {rough_text(verdict.energy)} J"
-        yield "Energy", [f"at most {product}: a ceiling, as if the device took all that it is built for"]
+        yield "Energy", [f"at most {product}: an upper bound, as if the device drew its full power all the time"]
     yield "Verify", [_verification(assessment, predictor, demand, options)]
     if prediction.notes:
         yield "Note", list(prediction.notes)
 
 
 def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
-    """The sum behind the bound."""
+    """How the bound is computed."""
     yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}"
     for dtype, macs in demand.macs.items():
         peak, total = products(device, dtype), bound.rates[dtype]
@@ -87,7 +88,7 @@ def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
 
 
 def _figure(figure: Figure) -> str:
-    """What a device's figure rests on."""
+    """The basis of a device's figure, its derivation and its source."""
     return ", ".join(filter(None, (figure.basis, figure.how, cite(figure.source))))
 
 
@@ -102,8 +103,8 @@ def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterato
     part = next((peak.part for dtype in demand.macs if (peak := products(device, dtype))), next(iter(device.parts)))
     shares = efficiency(device, part)
     yield (
-        f"{plural(len(prediction.nodes), 'step')}, a node with the elementwise ones behind it, each the longer of its work and "
-        f"its traffic: {kinds.get('compute', 0)} wait for arithmetic, {kinds.get('memory', 0)} for memory"
+        f"{plural(len(prediction.nodes), 'step')}, each a node with the elementwise ones after it: "
+        f"{kinds.get('compute', 0)} are compute-bound, {kinds.get('memory', 0)} memory-bound"
     )
     yield _shares(shares)
     yield f"these shares: {shares.reasoning}"
@@ -126,7 +127,7 @@ def range_text(range_: Range) -> str:
 
 def _memory(fit: Fit) -> str:
     parts = " + ".join(f"{binary(size)} {what}" for what, size in fit.parts.items())
-    there = "how much there is is not known" if fit.available is None else f"of {binary(fit.available)}"
+    there = "the memory of the device is not known" if fit.available is None else f"of {binary(fit.available)}"
     return f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})"
 
 
@@ -147,13 +148,8 @@ NODES = (
     Column("At peak, µs"),
     Column("At bandwidth", drop=1),
     Column("Expected, µs"),
-    Column("Waits for", right=False, drop=3),
+    Column("Limited by", right=False, drop=3),
 )
-
-
-def _slowest(verdict: Verdict, screen: Screen) -> list[Line]:
-    nodes = sorted(verdict.prediction.nodes, key=lambda node: -node.span.high)[:SLOWEST]
-    return table(NODES, [_row(node) for node in nodes], screen.width, screen.glyphs)
 
 
 def _row(node: NodeTime) -> list[str]:

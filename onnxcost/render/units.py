@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -16,7 +17,7 @@ HUGE = 10**6
 
 
 def _scale(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
-    """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, never 1000 k."""
+    """``value`` in four significant digits and its prefix, chosen after rounding: 999,999 is 1.000 M, not 1000 k."""
     for power, prefix in enumerate(prefixes):
         if abs(value) < base ** (power + 1):
             text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
@@ -54,7 +55,7 @@ def exact(value: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in per cent with one decimal; what is not nothing never reads 0.0."""
+    """A part in percent with one decimal; "<0.1 %" for what would round to 0.0."""
     if not whole or not part:
         return "0 %"
     percent = 100 * part / whole
@@ -75,7 +76,7 @@ class TimeUnit(NamedTuple):
     decimals: int
 
     def number(self, seconds: float) -> str:
-        """The number alone; what is not nothing never reads 0.00."""
+        """The number alone; "<0.01" for what would round to 0.00."""
         least = 10**-self.decimals
         value = seconds / self.length
         return f"<{least:.{self.decimals}f}" if 0 < value < least / 2 else f"{value:,.{self.decimals}f}"
@@ -123,11 +124,13 @@ def plural(number: int, noun: str) -> str:
     return f"{exact(number)} {noun}" if number == 1 else f"{exact(number)} {noun}s"
 
 
-"""By the unit of a metric."""
+def strip_zeros(text: str) -> str:
+    """The text without zeros at the end of a fraction: ``512 MiB`` for ``512.0 MiB``."""
+    return re.sub(r"\.0+(?=\D|$)|(?<=\.)(\d*[1-9])0+(?=\D|$)", r"\1", text)
 
 
 def relation_text(quotient: float) -> str:
-    """A quotient in words: ``=``, per cent up to twice and down to half, else how many times."""
+    """A quotient in words: ``=``, percent up to twice and down to half, else how many times."""
     if quotient == 1:
         return "="
     if not 0.5 <= quotient < 2:
@@ -144,6 +147,7 @@ WRITERS: Mapping[str, Callable[[float], str]] = {
     "per second": lambda value: rate(value, "FLOP/s"),
     "": ratio,
 }
+"""By the unit of a metric."""
 
 
 def sign(value: float) -> str:
@@ -158,14 +162,11 @@ def signed_text(value: int, unit: str = "count") -> str:
 
 def align_units(texts: Sequence[str]) -> list[str]:
     """Numbers with their units, ``4.089 G``, so that number stands below number and unit below unit."""
-    parts = [_parts(text) for text in texts]
+    parts = []
+    for text in texts:
+        number, space, unit = text.rpartition(" ")
+        is_unit = bool(space) and any(char.isdigit() for char in number) and not any(char.isdigit() for char in unit)
+        parts.append((number, unit) if is_unit else (text, ""))
     numbers = max((len(number) for number, _ in parts), default=0)
     units = max((len(unit) for _, unit in parts), default=0)
     return [f"{number:>{numbers}}{' ' if units else ''}{unit:<{units}}" for number, unit in parts]
-
-
-def _parts(text: str) -> tuple[str, str]:
-    """The number, with what stands before it, and the unit behind it."""
-    number, space, unit = text.rpartition(" ")
-    is_unit = bool(space) and any(char.isdigit() for char in number) and not any(char.isdigit() for char in unit)
-    return (number, unit) if is_unit else (text, "")

@@ -20,7 +20,6 @@ from onnxcost.files import models_in, replace_file
 from onnxcost.results import SCHEMA
 from onnxcost.scanning import pool
 from onnxcost.scanning.results import Document, Scanned, key_of, stamp_of
-from onnxcost.scanning.worker import describe_failure
 from onnxcost.spec import ModelSpec
 from onnxcost.version import __version__
 
@@ -263,7 +262,7 @@ def _measure_one(result: Scanned, common: ModelSpec, settings: Settings, on_prog
     except OnnxCostError as error:
         found = Unmeasured("failed", str(error))
     except Exception as error:
-        found = Unmeasured("failed", describe_failure(error))
+        found = Unmeasured("failed", pool.describe_failure(error))
     measurement = {key: value for key, value in found.to_dict().items() if key != "samples"}
     return replace(
         result,

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onnxcost.cli.app import cli, run
-from onnxcost.comparison import check_outputs, interleaved
+from onnxcost.comparison import agreement, interleaved
 from onnxcost.comparison.agreement import Agreement, differences
 from onnxcost.comparison.candidates import label_paths
 from onnxcost.comparison.interleaved import InterleavedResults
@@ -233,7 +233,7 @@ class Stand:
         self.outputs: Agreement | BaseException = differences({"y": np.array([1.0, -4.0])}, {"z": np.array([1.0, -3.0])})
         self.asked: list[tuple[list[str], Settings]] = []
         monkeypatch.setattr(interleaved, "measure_interleaved", self.alternated)
-        monkeypatch.setattr(check_outputs, "check_outputs", self.checked)
+        monkeypatch.setattr(agreement, "check_outputs", self.checked)
 
     def alternated(self, specs: Sequence[ModelSpec], settings: Settings, **others: Any) -> InterleavedResults:
         self.asked.append(([str(spec.source) for spec in specs], settings))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import onnxcost
-from onnxcost.render.formats import report_csv, report_json, report_lines, report_markdown
 from onnxcost.render.layout import ASCII, UNICODE, Screen, text_of
-from onnxcost.render.report import View
+from onnxcost.render.report import report_csv, report_json, report_lines, report_markdown
+from onnxcost.render.tables import View
 from onnxcost.report import CostReport
 
 MODELS = sorted((Path(__file__).parents[2] / "models").glob("*.onnx"))

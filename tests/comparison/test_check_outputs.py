@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from onnxcost.comparison.agreement import Agreement, Fed
-from onnxcost.comparison.check_outputs import check_outputs
+from onnxcost.comparison.agreement import Agreement, Fed, check_outputs
 from onnxcost.measurement import Settings
 from onnxcost.runtime.protocol import Progress
 from onnxcost.spec import ModelSpec

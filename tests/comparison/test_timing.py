@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import onnxcost
-from onnxcost.comparison import check_outputs, interleaved
+from onnxcost.comparison import agreement, interleaved
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.comparison.api import (
     LabeledSource,
@@ -41,7 +41,7 @@ class Stand:
         self.groups = groups
         self.asked: list[tuple[list[str], list[dict[str, Any]], Settings]] = []
         monkeypatch.setattr(interleaved, "measure_interleaved", self.alternated)
-        monkeypatch.setattr(check_outputs, "check_outputs", self.agreements)
+        monkeypatch.setattr(agreement, "check_outputs", self.agreements)
 
     def _note(self, specs: Sequence[ModelSpec], settings: Settings, reports: Sequence[CostReport]) -> None:
         assert [report.graph.path for report in reports] == [spec.source for spec in specs]

@@ -56,7 +56,7 @@ def test_of_many_outputs_those_that_are_the_farthest_apart_are_shown() -> None:
     outputs = tuple(OutputDifference(f"out{at}", f"out{at}", (2,), at / 1000, 1.0, 2) for at in range(MOST_OUTPUTS + 5))
     text = shown(replace(TURNED, agreement=Agreement("first", outputs=outputs)))
     assert [line.split()[1] for line in text.splitlines()[2 : 2 + MOST_OUTPUTS]] == [f"out{at}" for at in range(12, 4, -1)]
-    assert "and 5 more outputs of turned, none farther apart" in text
+    assert "and 5 more outputs of turned, none differs more" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -120,7 +120,7 @@ def test_devices_that_were_named_are_all_shown_with_the_reasons() -> None:
 
 def test_where_nothing_fits_that_is_said() -> None:
     text = text_of(budget_lines(whole_catalogue(fps=100000), NARROW))
-    assert "No device of the catalogue keeps the budget." in text
+    assert "No device in the catalog meets the budget." in text
     assert "at the very most" in text or "at best" in text
 
 
@@ -151,7 +151,7 @@ def test_the_sum_behind_a_figure() -> None:
     assert "no run in the model's types can be faster" in text
     assert "3.815 MiB weights + 7.812 KiB activations + 350.0 MiB runtime = 353.8 MiB, of 9.313 GiB (estimate)" in text
     assert "at most 20 W × " in text
-    assert "a ceiling" in text
+    assert "an upper bound" in text
     assert "onnxcost measure m.onnx --dim batch=1" not in text  # Acme's GPUs have no provider
     assert "the vendor's compiler reports cycles and memory" in text
 

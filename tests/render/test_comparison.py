@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from onnxcost.comparison.api import Excess, parse_limit
 from onnxcost.comparison.candidates import Broken, Candidate, Comparison
 from onnxcost.comparison.differences import Differences
-from onnxcost.comparison.gate import Excess, parse_limit
 from onnxcost.measurement import Ratio
 from onnxcost.render.comparison import (
     comparison_csv,

@@ -11,9 +11,8 @@ import pytest
 
 from onnxcost.graph import option_text
 from onnxcost.render.escaping import LONGEST_TEXT, LONGEST_WORD, cell, html, markdown, mask, plain
-from onnxcost.render.formats import csv_text, dumps, table_markdown
+from onnxcost.render.formats import Table, csv_text, dumps, table_markdown
 from onnxcost.render.layout import Column
-from onnxcost.render.report import Table
 
 SEEN = ["", "conv1", "größe", "重み", "Ångström", "שָׁלוֹם", "ภาษาไทย", "🙂", "a\u00a0b", "1×3×224"]
 MASKED = {

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, KINDS, MACS, Convention
-from onnxcost.render.formats import report_csv, report_json, report_markdown
-from onnxcost.render.report import View
+from onnxcost.render.report import report_csv, report_json, report_markdown
+from onnxcost.render.tables import View
 from onnxcost.report import CostReport
 
 EVERYTHING = Convention("everything", "all operations alike", "a test", dict.fromkeys(KINDS, 1))

@@ -41,7 +41,7 @@ def test_the_texts_of_a_formula() -> None:
 def test_one_operator_in_detail() -> None:
     assert text_of(formulas_lines(TEXTS[:1], Screen(80))) == (
         "MatMul  contraction\n"
-        "  Maths    Y = A·B\n"
+        "  Math     Y = A·B\n"
         "  MACs     out·K\n"
         "  FLOPs    out·(2K−1)\n"
         "  classic  (2·K − 1)·out\n"
@@ -70,5 +70,5 @@ def test_json_and_csv_have_every_field() -> None:
 
 def test_markdown_escapes_what_would_break_its_tables() -> None:
     text = formulas_markdown(TEXTS)
-    assert "### contraction\n\n| Operator | Maths | MACs | FLOPs | classic |" in text
+    assert "### contraction\n\n| Operator | Math | MACs | FLOPs | classic |" in text
     assert r"\| as ever" in text

@@ -20,7 +20,6 @@ from onnxcost.measurement import (
     Settings,
     Unmeasured,
 )
-from onnxcost.render.formats import report_json
 from onnxcost.render.layout import ASCII, Screen, text_of
 from onnxcost.render.measurement import (
     batch_lines,
@@ -32,6 +31,7 @@ from onnxcost.render.measurement import (
     not_measured_lines,
     samples_csv,
 )
+from onnxcost.render.report import report_json
 from onnxcost.report import CostReport
 from tests.measurements import MEASUREMENT, MIB, at_batch, measurement
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from onnxcost.conventions import MACS
-from onnxcost.render.report import NO_SCOPE, OWN_NODES, View, module_rows, node_rows, operator_rows, reasons
+from onnxcost.render.report import reasons
+from onnxcost.render.tables import NO_SCOPE, OWN_NODES, View, module_rows, node_rows, operator_rows
 from onnxcost.report import CostReport
 from tests.render.conftest import COSTS, report_of
 

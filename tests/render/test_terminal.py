@@ -6,9 +6,9 @@ import re
 import pytest
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, Convention
-from onnxcost.render.formats import report_lines
 from onnxcost.render.layout import ASCII, Screen, detect_screen, text_of, write
-from onnxcost.render.report import View
+from onnxcost.render.report import report_lines
+from onnxcost.render.tables import View
 from onnxcost.report import CostReport
 
 AT_80 = """\

@@ -1,0 +1,288 @@
+"""The nodes, operators and modules of a report as rows and tables. Formats differ only in how they write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from onnxcost.conventions import FLOPS, MACS, Convention
+from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
+from onnxcost.render.formats import Table
+from onnxcost.render.layout import Column, Glyphs
+from onnxcost.render.units import binary, exact, shape, share, si
+from onnxcost.report import CostReport, Group, NodeCost, Uncounted
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to show: ``top`` nodes (None for all, 0 for no table) and a tree ``depth`` levels deep (None for no tree).
+
+    ``has_groups`` says whether there is a table of operators, or of modules where there is a depth.
+    ``sort`` is a name in SORTS; None sorts by the convention's number, most expensive first.
+    """
+
+    convention: Convention = FLOPS
+    top: int | None = 10
+    depth: int | None = None
+    sort: str | None = None
+    has_groups: bool = True
+
+    @property
+    def has_own_count(self) -> bool:
+        """Whether the convention's number needs a column of its own beside MACs and FLOPs."""
+        return self.convention.name not in (FLOPS.name, MACS.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: a node, an operator or a module (then ``level`` deep, the outermost being 0).
+
+    ``nodes`` of it, of which ``uncounted`` are in none of the sums; ``count`` is the chosen convention's number.
+    """
+
+    label: str
+    op_type: str
+    nodes: int
+    uncounted: int
+    macs: int
+    flops: int
+    count: int
+    parameters: int
+    traffic: Traffic
+    cost: NodeCost | None = None
+    level: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is counted, does no arithmetic and holds no parameters."""
+        return not (self.uncounted or self.macs or self.flops or self.count or self.parameters)
+
+
+SORTS: Mapping[str, Callable[[Row], Any]] = {
+    "flops": lambda row: -row.flops,
+    "macs": lambda row: -row.macs,
+    "parameters": lambda row: -row.parameters,
+    "traffic": lambda row: -row.traffic.total,
+    "nodes": lambda row: -row.nodes,
+    "name": lambda row: row.label,
+    "order": lambda row: 0,
+}
+"""The orders of the tables; ``order`` is that of execution, which the stable sort keeps."""
+
+
+def group_row(group: Group, label: str, op_type: str, view: View, level: int = 0) -> Row:
+    """The row of a group of nodes."""
+    counted = group.counted
+    macs, flops = group.total(MACS), group.total(FLOPS)
+    return Row(
+        label,
+        op_type,
+        nodes=len(group.costs),
+        uncounted=len(group.costs) - len(counted),
+        macs=macs,
+        flops=flops,
+        count=group.total(view.convention) if view.has_own_count else macs if view.convention.name == MACS.name else flops,
+        parameters=group.parameters,
+        traffic=group.traffic,
+        level=level,
+    )
+
+
+def sort_key(view: View) -> Callable[[Row], Any]:
+    """What the view sorts by; Python's sort is stable, so equals stay in execution order."""
+    return SORTS[view.sort] if view.sort else lambda row: (-row.count, -row.flops)
+
+
+def operator_rows(report: CostReport, view: View) -> list[Row]:
+    """One row an operator."""
+    rows = (group_row(group, ".".join(filter(None, group.key)), group.key[1], view) for group in report.by_operator())
+    return sorted(rows, key=sort_key(view))
+
+
+def node_name(cost: NodeCost) -> str:
+    """The node's name; for one without, that of its first output."""
+    return cost.node.name or next((tensor.name for tensor in cost.node.outputs if tensor is not None), "")
+
+
+def node_label(cost: NodeCost) -> str:
+    """The node's name behind its module, unless the name has the module in it, as TorchScript's and TensorFlow's names do."""
+    name, scope = node_name(cost), cost.node.scope
+    return name if not scope or scope[-1] in name.split("/") else "/".join((*scope, name))
+
+
+def _node_row(cost: NodeCost, view: View) -> Row:
+    node, name = cost.node, node_label(cost)
+    if isinstance(cost, Uncounted):
+        return Row(name, node.key, 1, 1, 0, 0, 0, cost.parameters, NO_TRAFFIC, cost)
+    macs, flops = cost.count(MACS), cost.count(FLOPS)
+    own = cost.count(view.convention) if view.has_own_count else macs if view.convention.name == MACS.name else flops
+    return Row(name, node.key, 1, 0, macs, flops, own, cost.parameters, cost.traffic, cost)
+
+
+def node_rows(report: CostReport, view: View) -> list[Row]:
+    """One row a node, the first ``top`` of them."""
+    if view.sort or view.top is None:
+        return sorted((_node_row(cost, view) for cost in report.costs), key=sort_key(view))[: view.top]
+
+    def counts(cost: NodeCost) -> tuple[int, ...]:
+        if isinstance(cost, Uncounted):
+            return (0, 0)
+        return (cost.count(view.convention), cost.count(FLOPS)) if view.convention.name != FLOPS.name else (cost.count(FLOPS),)
+
+    return [_node_row(cost, view) for cost in nlargest(view.top, report.costs, counts)]
+
+
+NO_SCOPE = "(no module)"
+OWN_NODES = "(own nodes)"
+
+
+def module_rows(report: CostReport, view: View) -> list[Row]:
+    """A tree by module scope, ``depth`` levels deep, each module followed by its parts; ``label`` is the module's own name.
+
+    It keeps the order of execution, which is how a model is read, unless the view sorts.
+    """
+    return _branch(report.costs, 0, view if view.sort else replace(view, sort="order"))
+
+
+def _branch(costs: Iterable[NodeCost], level: int, view: View) -> list[Row]:
+    members: dict[tuple[str, ...], list[NodeCost]] = {}
+    for cost in costs:
+        members.setdefault(cost.node.scope[: level + 1], []).append(cost)
+    if level > 0 and all(len(key) <= level for key in members):
+        return []
+    parts = []
+    for key, inside in members.items():
+        is_module = len(key) > level
+        label = key[level] if is_module else OWN_NODES if level else NO_SCOPE
+        parts.append((group_row(Group(key, tuple(inside)), label, "", view, level), inside if is_module else []))
+    by = sort_key(view)
+    branch = []
+    for row, inside in sorted(parts, key=lambda part: by(part[0])):
+        branch.append(row)
+        if level + 1 < (view.depth or 1):
+            branch += _branch(inside, level + 1, view)
+    return branch
+
+
+class ReportContext(NamedTuple):
+    """What a cell needs to know besides its row."""
+
+    report: CostReport
+    view: View
+    glyphs: Glyphs
+    total: int
+
+
+Field = tuple[Column, Callable[[Row, ReportContext], str]]
+
+
+def _mark_bound(row: Row, context: ReportContext, text: str) -> str:
+    if row.uncounted == row.nodes:
+        return "?"
+    return context.glyphs.at_least + text if row.uncounted else text
+
+
+def pad_si(value: float) -> str:
+    """A bare number leaves the room of a prefix, so that digits stand below digits."""
+    text = si(value)
+    return text if " " in text else text + "  "
+
+
+def _si(row: Row, context: ReportContext, value: int) -> str:
+    return _mark_bound(row, context, pad_si(value))
+
+
+def _traffic(row: Row, context: ReportContext) -> str:
+    number, unit = binary(row.traffic.total).split()
+    return _mark_bound(row, context, f"{number} {unit:>3}")
+
+
+def _operator(row: Row, context: ReportContext) -> str:
+    repeat = row.cost.node.repeat if row.cost else 1
+    return f"{row.op_type} {context.glyphs.times}{repeat}" if repeat > 1 else row.op_type
+
+
+def _output(row: Row, context: ReportContext) -> str:
+    outputs = row.cost.node.outputs if row.cost else ()
+    return shape(next((tensor for tensor in outputs if tensor is not None), None), context.glyphs.times)
+
+
+NODE: Field = (Column("Node", right=False, style="name", shrinks_to=14), lambda row, _: row.label)
+OPERATOR: Field = (Column("Operator", right=False, shrinks_to=10), _operator)
+OUTPUT: Field = (Column("Output", right=False, style="faint", shrinks_to=12, drop=3), _output)
+GROUP: Field = (Column("Operator", right=False, style="name", shrinks_to=16), lambda row, _: row.label)
+MODULE: Field = (Column("Module", right=False, style="name", shrinks_to=20), lambda row, _: "  " * row.level + row.label)
+NODES: Field = (Column("Nodes", drop=1), lambda row, _: exact(row.nodes))
+MACS_: Field = (Column("MACs", drop=2), lambda row, context: _si(row, context, row.macs))
+FLOPS_: Field = (Column("FLOPs"), lambda row, context: _si(row, context, row.flops))
+COUNT: Field = (Column("count"), lambda row, context: _si(row, context, row.count))
+PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: pad_si(row.parameters))
+TRAFFIC: Field = (Column("Traffic", drop=6), _traffic)
+SHARE: Field = (
+    Column("Share"),
+    lambda row, context: "?" if row.uncounted == row.nodes else share(row.count, context.total),
+)
+BAR: Field = (
+    Column("", style="bar", is_bar=True, drop=5),
+    lambda row, context: str(row.count / context.total if context.total else 0),
+)
+
+TITLES_BY_SORT = {"traffic": "Traffic", "parameters": "Params", "macs": "MACs"}
+
+
+def title_fields(view: View, fields: Sequence[Field | None]) -> list[Field]:
+    """The fields under the convention's name; those that the order or the shares are by never drop."""
+    named = {FLOPS.name: "FLOPs", MACS.name: "MACs"}.get(view.convention.name, view.convention.name)
+    titles = {"count": named, "Share": f"of {named}"}
+    needed = {named, TITLES_BY_SORT.get(view.sort or "")}
+    return [
+        (column._replace(title=titles.get(column.title, column.title), drop=0 if column.title in needed else column.drop), cell)
+        for column, cell in filter(None, fields)
+    ]
+
+
+def build_table(fields: Sequence[Field], rows: Sequence[Row], context: ReportContext, note: str = "") -> Table:
+    """The fields of the rows as text."""
+    cells = [tuple(cell(row, context) for _, cell in fields) for row in rows]
+    return Table(tuple(column for column, _ in fields), cells, note)
+
+
+def context_of(report: CostReport, view: View, glyphs: Glyphs) -> ReportContext:
+    """What the cells of a report need to know."""
+    return ReportContext(report, view, glyphs, report.total(view.convention))
+
+
+def operator_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
+    """One row an operator; those that only move data share the note, unless the order is by what they do move."""
+    rows = operator_rows(report, view)
+    idle = [] if view.sort == "traffic" else [row for row in rows if row.is_idle]
+    own = COUNT if view.has_own_count else None
+    fields = title_fields(view, [GROUP, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
+    named = ", ".join(f"{exact(row.nodes)} {row.label}" for row in sorted(idle, key=lambda row: -row.nodes))
+    note = f"No arithmetic: {named}" if idle else ""
+    return build_table(fields, [row for row in rows if row not in idle], context_of(report, view, glyphs), note)
+
+
+def module_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
+    """The tree by module scope, each module indented below its parent."""
+    own = COUNT if view.has_own_count else None
+    fields = title_fields(view, [MODULE, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
+    rows = module_rows(report, view)
+    no_scope = all(not cost.node.scope for cost in report.costs)
+    note = "No node of this model names the module that it comes from" if no_scope else ""
+    context = context_of(report, view, glyphs)
+    return build_table(fields, rows, context, note)
+
+
+def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
+    """The first ``view.top`` nodes; the header says how many of how many."""
+    rows = node_rows(report, view)
+    own = COUNT if view.has_own_count else None
+    which = "First" if view.sort in ("order", "name") else "Top"
+    heading = f"{which} {exact(len(rows))} of {exact(len(report.costs))} nodes" if len(rows) < len(report.costs) else "Node"
+    node = (NODE[0]._replace(title=heading), NODE[1])
+    parameters = (PARAMETERS[0]._replace(drop=5), PARAMETERS[1])
+    fields = title_fields(view, [node, OPERATOR, OUTPUT, MACS_, FLOPS_, own, parameters, TRAFFIC])
+    return build_table([*fields, SHARE], rows, context_of(report, view, glyphs))
