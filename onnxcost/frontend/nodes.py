@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.values import Step, Value, array_of
+from onnxcost.frontend.values import Step, Value, elements_in
 from onnxcost.graph import Elements, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
 
@@ -79,8 +79,7 @@ def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> 
 def _elements(value: Value) -> tuple[Any, ...] | None:
     if value.tensor is None or prod(value.tensor.dims) > VALUE_LIMIT:
         return None
-    array = array_of(value.tensor)
-    return tuple(array.ravel().tolist()) if array is not None else None
+    return elements_in(value.tensor)
 
 
 @lru_cache(maxsize=4096)
