@@ -42,6 +42,8 @@ class FusedNode:
     def as_node(self) -> Node:
         """One node that reads all that its parts do; a convolution the sum that it adds to as its input 3, as a FusedConv."""
         node = self.node
+        if not (self.absorbed or self.residuals or self.kind):
+            return node
         known = {tensor.name for tensor in (*node.inputs, *self.residuals) if tensor is not None}
         others = (tensor for part in self.absorbed for tensor in part.inputs if tensor is not None and tensor.name not in known)
         if node.key == "Conv" and self.residuals and not self.kind:
