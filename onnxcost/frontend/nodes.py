@@ -140,7 +140,7 @@ _NO_MODULE = "_empty_nn_module_stack"
 
 def _scope(node: NodeProto) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
-    for entry in node.metadata_props if node.metadata_props else ():
+    for entry in node.metadata_props:
         if entry.key == NAME_SCOPES and (paths := _name_scopes(entry.value)):
             return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError, ModelError, did_you_mean
@@ -165,6 +164,8 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
         if prefix.count("/") > MAX_NESTING:
             raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
         if len(prefix) > LONGEST_PREFIX:
+            from hashlib import sha256
+
             # Each node inside is named after those around it: long names would take up many times the model's size.
             prefix = f"{prefix[:60]}…{sha256(prefix.encode()).hexdigest()[:16]}/"
         inner: Scope = ChainMap({}, scope)
