@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -53,9 +54,16 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
     from onnxcost.frontend import operators_in, read_graph, read_skeleton
 
     spec = spec.read_inputs()
-    skeleton = read_skeleton(spec.source)
-    known = select_formulas(operators_in(skeleton.model)) if formulas is None else formulas
-    return count_graph(read_graph(skeleton, spec, known, trace), known)
+    # It builds many objects and no cycles to speak of: looking for them is time lost.
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        skeleton = read_skeleton(spec.source)
+        known = select_formulas(operators_in(skeleton.model)) if formulas is None else formulas
+        return count_graph(read_graph(skeleton, spec, known, trace), known)
+    finally:
+        if is_collecting:
+            gc.enable()
 
 
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:

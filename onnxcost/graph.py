@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from math import prod
+from operator import attrgetter
 from shlex import quote
 from typing import Any, NamedTuple
 
@@ -211,22 +212,32 @@ class Use(NamedTuple):
 class DefUse:
     """Which node defines a value and which nodes read it, by the value's name: the one index of definitions and uses.
 
-    It is made of ``nodes`` in their order, in time linear in their inputs and outputs; a list that changes needs a new one.
+    It is made of ``nodes`` in their order, when it is first asked, in time linear in their inputs and outputs; a list that
+    changes needs a new one.
     ``returned`` are the names of what the caller reads.
     """
 
     def __init__(self, nodes: Iterable[Node], outputs: Iterable[Tensor] = ()) -> None:
         self.nodes = tuple(nodes)
         self.returned = frozenset(tensor.name for tensor in outputs)
-        self._definitions: dict[str, int] = {}
-        self._positions: dict[str, list[int]] = {}
+
+    @cached_property
+    def _definitions(self) -> dict[str, int]:
+        return {
+            tensor.name: position for position, node in enumerate(self.nodes) for tensor in node.outputs if tensor is not None
+        }
+
+    @cached_property
+    def _positions(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
         for position, node in enumerate(self.nodes):
-            for tensor in node.outputs:
-                if tensor is not None:
-                    self._definitions[tensor.name] = position
             for tensor in node.inputs:
                 if tensor is not None:
-                    self._positions.setdefault(tensor.name, []).append(position)
+                    if tensor.name in found:
+                        found[tensor.name].append(position)
+                    else:
+                        found[tensor.name] = [position]
+        return found
 
     def definition(self, name: str) -> Node | None:
         """The node that makes the value; None for an input of the graph, or for what is stored."""
@@ -247,8 +258,8 @@ class DefUse:
 
     def only_reader(self, name: str) -> int | None:
         """The position of the one node that reads the value; None without one, or where the caller or others read it, too."""
-        positions = set(self.positions(name))
-        return positions.pop() if len(positions) == 1 and name not in self.returned else None
+        positions = self._positions.get(name)
+        return positions[0] if positions and positions[0] == positions[-1] and name not in self.returned else None
 
     def is_read(self, name: str) -> bool:
         """Whether a node or the caller reads the value."""
@@ -313,12 +324,18 @@ class Work:
 
     def dot(self, weights: Mapping[str, int]) -> int:
         """The weighted sum of the counts; a kind that ``weights`` leaves out weighs 0."""
-        return sum([weight * getattr(self, kind) for kind, weight in weights.items()])
+        return sum([weight * getattr(self, kind) for kind, weight in weights.items()]) if self is not NO_WORK else 0
 
     def to_dict(self) -> dict[str, int]:
         """The counts by name, in the order of the fields."""
-        return {kind: getattr(self, kind) for kind in KINDS}
+        return dict(zip(KINDS, _counts(self), strict=True))
 
 
 KINDS: tuple[str, ...] = tuple(field.name for field in fields(Work))
+_counts = attrgetter(*KINDS)
 NO_WORK = Work()
+
+
+def sum_work(works: Iterable[Work]) -> Work:
+    """The sum of all."""
+    return Work(*map(sum, zip(*map(_counts, works), strict=True)))

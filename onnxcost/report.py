@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
-from onnxcost.graph import NO_WORK, Caveat, Graph, Node, Tensor, Work
-from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
+from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, sum_work
+from onnxcost.operators.traffic import Traffic
 from onnxcost.results import SCHEMA, Result, import_pandas
 from onnxcost.version import __version__
 
@@ -89,12 +89,13 @@ class Group:
     @cached_property
     def work(self) -> Work:
         """The work of the counted members."""
-        return sum((cost.work for cost in self.counted), NO_WORK)
+        return sum_work(cost.work for cost in self.counted)
 
     @cached_property
     def traffic(self) -> Traffic:
         """The traffic of the counted members."""
-        return sum((cost.traffic for cost in self.counted), NO_TRAFFIC)
+        moved = [cost.traffic for cost in self.counted]
+        return Traffic(sum([each.read_bytes for each in moved]), sum([each.write_bytes for each in moved]))
 
     def total(self, convention: Convention) -> int:
         """The sum of the counted nodes under a convention: a lower bound unless ``complete``."""

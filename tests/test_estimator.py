@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import nullcontext
+
 import pytest
 
 import onnxcost
@@ -84,3 +87,16 @@ DTYPES = {
 @pytest.mark.parametrize(("made", "dtype"), DTYPES.values(), ids=DTYPES.keys())
 def test_the_type_that_arithmetic_is_done_in(made: Node, dtype: str) -> None:
     assert compute_dtype(made) == dtype
+
+
+@pytest.mark.parametrize("is_collecting", [True, False])
+@pytest.mark.parametrize("is_model", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(is_model: bool, is_collecting: bool) -> None:
+    before = gc.isenabled()
+    (gc.enable if is_collecting else gc.disable)()
+    try:
+        with nullcontext() if is_model else pytest.raises(onnxcost.OnnxCostError):
+            onnxcost.estimate(MLP if is_model else b"no model")
+        assert gc.isenabled() == is_collecting
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -10,7 +10,7 @@ from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.operators.traits import RANDOM, SHAPE_READERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from onnx import TensorProto
 
@@ -71,26 +71,65 @@ def _waits_for(value: Value) -> list[Value]:
 
 def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
     """Computes one node's outputs; what cannot be computed stays unknown."""
-    from onnx.numpy_helper import from_array
-
     for value in step.outputs:
         if value is not None:
             value.folds_from = None
     if step.domain not in opsets:
         return
+    opset = opsets[step.domain]
+    key = _signature(step, opset)
+    made = _computed.get(key) if key is not None else None
+    if made is None:
+        made = _compute(step, opset)
+        if len(_computed) >= _REMEMBERED:
+            _computed.clear()
+        if key is not None:
+            _computed[key] = made
+    for value, found in zip(step.outputs, made, strict=False):
+        if value is not None:
+            value.tensor = found.tensor
+            value.learn_from(found)
+
+
+_REMEMBERED, _LONGEST = 1024, 4096
+"""Nodes whose outputs are remembered, and the bytes of all inputs and attributes of one of them."""
+_computed: dict[Hashable, tuple[Value, ...]] = {}
+"""What nodes made, for those that are alike: models repeat their shape arithmetic."""
+
+
+def _signature(step: Step, opset: int) -> Hashable | None:
+    """What a node's outputs depend on; None where that is long."""
+    if len(step.inputs) + len(step.attributes) > 32:
+        return None
+    if step.node.op_type in SHAPE_READERS:
+        read: list[Hashable] = [value.dims if value is not None else None for value in step.inputs]
+    else:
+        read = [v.tensor.SerializeToString() if v is not None and v.tensor is not None else None for v in step.inputs]
+    parts = (*read, *[attribute.SerializeToString() for attribute in step.attributes.values()])
+    if sum([len(part) for part in parts if isinstance(part, bytes)]) > _LONGEST:
+        return None
+    return step.node.op_type, opset, len(step.inputs), len(step.outputs), parts
+
+
+def _compute(step: Step, opset: int) -> tuple[Value, ...]:
+    """The outputs with their elements; none where they cannot be computed."""
+    from onnx.numpy_helper import from_array
+
     needs_shapes_alone = step.node.op_type in SHAPE_READERS
     try:
         inputs = [
             None if value is None else ShapeInput(value.dims) if needs_shapes_alone else _elements_of(value)  # type: ignore[arg-type]
             for value in step.inputs
         ]
-        arrays = compute(step.node, inputs, opsets[step.domain])
+        arrays = compute(step.node, inputs, opset)
     except NotComputed:
-        return
-    for value, array in zip(step.outputs, arrays, strict=False):
-        if value is not None:
-            value.tensor = from_array(array)
-            value.learn(tensor_type(value.tensor.data_type, value.tensor.dims))
+        return ()
+    made = []
+    for array in arrays:
+        value = Value("", tensor=from_array(array))
+        value.learn(tensor_type(value.tensor.data_type, value.tensor.dims))  # type: ignore[union-attr]  # it was just made
+        made.append(value)
+    return tuple(made)
 
 
 def _elements_of(value: Value) -> Any:

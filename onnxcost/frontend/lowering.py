@@ -68,9 +68,10 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
     tensors: dict[int, Tensor] = {}
 
     def tensor(value: Value) -> Tensor:
-        if id(value) not in tensors:
-            tensors[id(value)] = as_tensor(value, tensor)
-        return tensors[id(value)]
+        found = tensors.get(id(value))
+        if found is None:
+            found = tensors[id(value)] = as_tensor(value, tensor)
+        return found
 
     return Graph(
         name=model.graph.name,

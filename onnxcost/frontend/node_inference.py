@@ -156,7 +156,7 @@ def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
     """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known."""
     types = tuple([value.signature if value is not None else None for value in step.inputs])
     outputs = tuple([output is not None for output in step.outputs])
-    attributes = tuple([attribute.SerializeToString() for attribute in step.attributes.values()])
+    attributes = tuple([a.SerializeToString() for a in step.attributes.values()]) if step.attributes else ()
     elements = (
         tuple([(i, data[name].SerializeToString()) for i, name in enumerate(step.node.input) if name in data]) if data else ()
     )

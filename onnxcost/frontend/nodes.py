@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.values import Step, Value, array_of
+from onnxcost.frontend.values import Step, Value, elements_in
 from onnxcost.graph import Elements, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
 
@@ -33,11 +33,11 @@ def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
 
 def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Tensor]) -> Node:
     """The node of a step; ``tensor`` is ``as_tensor``, or a memory of what it gave before."""
-    inputs = tuple(tensor(value) if value is not None else None for value in step.inputs)
-    outputs = tuple(tensor(value) if value is not None else None for value in step.outputs)
-    attributes = _attributes(step, opsets.get(step.domain), inputs)
-    branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
+    inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
+    outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
     op_type, scope = step.node.op_type, _scope(step.node)
+    attributes = _attributes(step, op_type, opsets.get(step.domain), inputs)
+    branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
     return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, step.open_reason)
 
 
@@ -59,11 +59,13 @@ def _dtype(element_type: int) -> str:
 
 def _type_name(type_: TypeProto | None) -> str:
     """``float32`` for a tensor, ``sequence(float32)`` and the like for what holds tensors."""
+    if type_ is not None and type_.HasField("tensor_type"):
+        return _dtype(type_.tensor_type.elem_type)
     kind = type_.WhichOneof("value") if type_ is not None else None
     if type_ is None or kind is None:
         return "undefined"
-    if kind in ("tensor_type", "sparse_tensor_type"):
-        return _dtype(getattr(type_, kind).elem_type)
+    if kind == "sparse_tensor_type":
+        return _dtype(type_.sparse_tensor_type.elem_type)
     inner = type_.map_type.value_type if kind == "map_type" else getattr(type_, kind).elem_type
     return f"{kind.removesuffix('_type')}({_type_name(inner)})"
 
@@ -79,42 +81,44 @@ def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> 
 def _elements(value: Value) -> tuple[Any, ...] | None:
     if value.tensor is None or prod(value.tensor.dims) > VALUE_LIMIT:
         return None
-    array = array_of(value.tensor)
-    return tuple(array.ravel().tolist()) if array is not None else None
+    return elements_in(value.tensor)
 
 
 @lru_cache(maxsize=4096)
-def _defaults(schema: OpSchema) -> Mapping[str, Any]:
-    return {name: _plain(a.default_value) for name, a in schema.attributes.items() if a.default_value.name}
+def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str, Any], int]:
+    """The defaults of an operator's attributes, and the opset that it is from; none and 0 where onnx does not define it."""
+    schema = schema_of(op_type, domain, opset)
+    if schema is None:
+        return {}, 0
+    return {n: _plain(a.default_value) for n, a in schema.attributes.items() if a.default_value.name}, schema.since_version
 
 
 def _plain(attribute: AttributeProto) -> Any:
     """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
     match attribute.type:
-        case attribute.INT:
+        case 2:  # AttributeProto.INT, whose look-up takes longer than all else here
             return attribute.i
-        case attribute.FLOAT:
+        case 1:  # FLOAT
             return attribute.f
-        case attribute.STRING:
+        case 3:  # STRING
             return attribute.s.decode("utf-8", "replace")
-        case attribute.INTS:
+        case 7:  # INTS
             return tuple(attribute.ints)
-        case attribute.FLOATS:
+        case 6:  # FLOATS
             return tuple(attribute.floats)
-        case attribute.STRINGS:
+        case 8:  # STRINGS
             return tuple(item.decode("utf-8", "replace") for item in attribute.strings)
         case _:
             return None
 
 
-def _attributes(step: Step, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
-    schema = schema_of(step.node.op_type, step.domain, opset)
-    own = {name: _plain(attribute) for name, attribute in step.attributes.items()}
-    if schema is None:
-        return own
-    attributes = {**_defaults(schema), **own}
-    if step.node.op_type in SOFTMAXES and not step.domain:
-        attributes |= _softmax_axes(attributes, schema.since_version, inputs)
+def _attributes(step: Step, op_type: str, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
+    defaults, since = _defaults(op_type, step.domain, opset)
+    attributes = dict(defaults)
+    for name, attribute in step.attributes.items():
+        attributes[name] = _plain(attribute)
+    if since and op_type in SOFTMAXES and not step.domain:
+        attributes |= _softmax_axes(attributes, since, inputs)
     return attributes
 
 

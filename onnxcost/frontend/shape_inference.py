@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import MutableMapping, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError, ModelError, did_you_mean
@@ -125,16 +124,18 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     try:
         for position, node in enumerate(order):
             step = _step(node, position, scope, prefix, ran)
-            if step.has_subgraph and step.node.op_type in CONTROL_FLOW and not step.domain:
-                CONTROL_FLOW[step.node.op_type](step, _body(scope, found), found, steps)
+            op_type = node.op_type
+            if step.has_subgraph and op_type in CONTROL_FLOW and not step.domain:
+                CONTROL_FLOW[op_type](step, _body(scope, found), found, steps)
                 learn_from_run(step)
             else:
                 read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
-                found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope})
-                if not step.domain and step.node.op_type in SEQUENCES and step.outputs and found.held < HELD:
-                    SEQUENCES[step.node.op_type](step, found.opsets)
+                found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope} if read else {})
+                if not step.domain and op_type in SEQUENCES and step.outputs and found.held < HELD:
+                    SEQUENCES[op_type](step, found.opsets)
                     found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
-                learn_from_run(step)
+                if step.execution is not None:
+                    learn_from_run(step)
                 _settle(step, found)
                 if step.has_subgraph:
                     run_modifiers(step, _body(scope, found), steps)
@@ -163,6 +164,8 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
         if prefix.count("/") > MAX_NESTING:
             raise ModelError(f"subgraphs are nested more than {MAX_NESTING} deep in '{prefix[:60]}…'")
         if len(prefix) > LONGEST_PREFIX:
+            from hashlib import sha256
+
             # Each node inside is named after those around it: long names would take up many times the model's size.
             prefix = f"{prefix[:60]}…{sha256(prefix.encode()).hexdigest()[:16]}/"
         inner: Scope = ChainMap({}, scope)
@@ -194,10 +197,11 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
 
 def _step(node: NodeProto, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
     name = node.name or f"{node.op_type}_{position}"
+    stored = node.attribute
     inputs = tuple([scope[item] if item else None for item in node.input])
     outputs = tuple([Value(prefix + item) if item else None for item in node.output])
-    attributes = {item.name: item for item in node.attribute}
-    has_subgraph = any(item.HasField("g") or item.graphs for item in attributes.values())
+    attributes = {item.name: item for item in stored} if stored else {}
+    has_subgraph = bool(attributes) and any(item.HasField("g") or item.graphs for item in attributes.values())
     execution = ran.executions.get(first_output(node)) if ran is not None else None
     return Step(node, prefix + name, node.domain, inputs, outputs, attributes, has_subgraph=has_subgraph, execution=execution)
 

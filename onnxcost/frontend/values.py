@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
+from struct import calcsize, unpack
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import ModelError
@@ -144,3 +146,20 @@ def array_of(tensor: TensorProto) -> Any:
     # Of a damaged tensor onnx raises ValueError, TypeError, KeyError, errors of its own and those of numpy.
     except Exception:
         return None
+
+
+_CODES: Mapping[int, str] = {
+    1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "?", 10: "e", 11: "d", 12: "I", 13: "Q",
+}  # fmt: skip
+"""The types whose elements ``struct`` can read: its codes by TensorProto's numbers."""
+
+
+def elements_in(tensor: TensorProto) -> tuple[Any, ...] | None:
+    """The elements in row-major order; None as for ``array_of``."""
+    code, data = _CODES.get(tensor.data_type), tensor.raw_data
+    if code is not None and data and tensor.data_location != tensor.EXTERNAL:
+        count = prod(tensor.dims)
+        if len(data) == count * calcsize(f"<{code}"):
+            return unpack(f"<{count}{code}", data)
+    array = array_of(tensor)
+    return tuple(array.ravel().tolist()) if array is not None else None

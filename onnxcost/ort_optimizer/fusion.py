@@ -48,6 +48,8 @@ class FusedNode:
     def as_node(self) -> Node:
         """One node that reads all that its parts do; a convolution with a residual is a FusedConv, which has it as input 3."""
         node = self.node
+        if not (self.absorbed or self.residuals or self.kind):
+            return node
         known = {tensor.name for tensor in (*node.inputs, *self.residuals) if tensor is not None}
         others = (tensor for part in self.absorbed for tensor in part.inputs if tensor is not None and tensor.name not in known)
         if node.key == "Conv" and self.residuals and not self.kind:
@@ -263,11 +265,20 @@ def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
 
 def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRule, ...]) -> list[FusedNode]:
     uses = DefUse((step.node for step in steps), graph.outputs)
+    operators = {step.kind or step.node.key for step in steps}
     rules = [rule for rule in all_rules if not (rule.fixed and graph.dims)]
+    if all(rule.heads.isdisjoint(operators) for rule in rules):
+        return steps
     at, closed = dict(enumerate(steps)), set[int]()
+    fitting: dict[tuple[str, str], list[FusionRule]] = {}
     for place in range(len(steps)):
         while place in at and place not in closed and (following := uses.only_reader(at[place].node.out.name)) in at:
-            found = ((rule, merged) for rule in rules if (merged := _merge_steps(at[place], at[following], rule)) is not None)
+            head, follower = at[place], at[following]
+            pair = head.kind or head.node.key, follower.kind or follower.node.op_type
+            if pair not in fitting:
+                fitting[pair] = [rule for rule in rules if pair[0] in rule.heads and pair[1] in rule.followers]
+            pairs = ((rule, _merge_steps(head, follower, rule)) for rule in fitting[pair])
+            found = ((rule, merged) for rule, merged in pairs if merged is not None)
             rule, merged = next(found, (None, None))
             if rule is None or merged is None:
                 break
@@ -279,10 +290,8 @@ def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRu
 
 
 def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> FusedNode | None:
-    """One step for two; None where the rule does not hold."""
+    """One step for two of the rule's operators; None where it does not hold."""
     node = follower.node
-    if (head.kind or head.node.key) not in rule.heads or (follower.kind or node.op_type) not in rule.followers:
-        return None
     if follower.absorbed and not (follower.kind or rule.leads):
         return None
     made = head.node.out
@@ -340,7 +349,7 @@ def _changes_nothing(node: Node) -> bool:
 
 def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
     """The node with the inputs of these names marked as constants, or as values."""
-    if not any(t is not None and t.name in names and t.is_constant != is_constant for t in node.inputs):
+    if not names or not any(t is not None and t.name in names and t.is_constant != is_constant for t in node.inputs):
         return node
     inputs = tuple(replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs)
     return replace(node, inputs=inputs)
@@ -355,7 +364,7 @@ def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
     uses, names, returned = DefUse(nodes, graph.outputs), dict[str, Tensor](), dict[str, Tensor]()
     kept = []
     for node in nodes:
-        if any(tensor is not None and tensor.name in names for tensor in node.inputs):
+        if names and any(tensor is not None and tensor.name in names for tensor in node.inputs):
             node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
         if node.key not in IDENTITIES and not _changes_nothing(node):
             kept.append(node)
@@ -365,6 +374,9 @@ def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
             returned[node.x.name] = node.out
         else:
             kept.append(node)
+    if not returned:
+        yield from kept
+        return
     for node in kept:
         outputs = tuple(returned.get(tensor.name, tensor) if tensor is not None else None for tensor in node.outputs)
         yield node if outputs == node.outputs else replace(node, outputs=outputs)

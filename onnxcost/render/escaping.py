@@ -7,7 +7,6 @@ Here each becomes plain text. JSON has the strings as they are, with all of thos
 from __future__ import annotations
 
 import re
-from html import escape
 from unicodedata import category
 
 LONGEST_TEXT, LONGEST_WORD = 2000, 300
@@ -71,4 +70,6 @@ def markdown(text: str) -> str:
 
 def html(text: str) -> str:
     """The text for HTML."""
+    from html import escape
+
     return escape(plain(text))

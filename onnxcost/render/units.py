@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import NamedTuple
 
 from onnxcost.graph import Tensor
@@ -23,6 +22,8 @@ def _scale(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
             text = f"{value / base**power:#.{SIGNIFICANT}g}".rstrip(".")
             if abs(float(text)) < base:
                 return text, prefix
+    from decimal import Decimal
+
     last = Decimal(value) / base ** (len(prefixes) - 1)
     return f"{last:.{SIGNIFICANT - 1}e}" if last >= HUGE else f"{last:.0f}", prefixes[-1]
 

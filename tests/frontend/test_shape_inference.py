@@ -30,6 +30,14 @@ FOUND = {
         {},
         {"y": (1, 3, 5, 5)},
     ),
+    "nodes that differ in an attribute, an input or their order alone": (
+        """(float[2,3,4] x) => (float v, float w, float y, float z) <int64[1] m = {-1}, int64[1] six = {6}> {
+           a = Shape <end = 1> (x) b = Shape <start = 1, end = 2> (x) p = Concat <axis = 0> (a, m) q = Concat <axis = 0> (b, m)
+           r = Concat <axis = 0> (m, b) t = Concat <axis = 0> (six, m)
+           v = Reshape(x, p) w = Reshape(x, q) y = Reshape(x, r) z = Reshape(x, t) }""",
+        {},
+        {"v": (2, 12), "w": (3, 8), "y": (8, 3), "z": (6, 4)},
+    ),
     "a range": (
         """(float[n,16] x) => (float y) <int64 i = {0}, int64 one = {1}> {
            s = Shape(x) n = Gather(s, i) r = Range(i, n, one) y = Cast <to = 1> (r) }""",
