@@ -96,6 +96,7 @@ def _runs(measurement: Measurement) -> list[str]:
     side_by_side = [f"in {streams} streams"] if streams > 1 else []
     return [
         exact(measurement.runs),
+        *(["interrupted"] if measurement.interrupted else []),
         *side_by_side,
         f"after {exact(measurement.warmup_runs)} to warm up",
         f"batch {measurement.batch}",

@@ -148,6 +148,7 @@ def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> Profiled
 class Profile(Result):
     """The nodes of the graph that onnxruntime ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
     profiled runs, which profiling makes longer. ``measurement`` was taken without profiling; None where there is none.
+    ``interrupted``: Ctrl-C came before all runs were profiled.
     """
 
     report: CostReport
@@ -155,6 +156,7 @@ class Profile(Result):
     run_seconds: tuple[float, ...]
     measurement: Measurement | None = None
     memory: ArenaUse = NOT_TOLD
+    interrupted: bool = False
 
     @property
     def runs(self) -> int:
@@ -244,6 +246,7 @@ class Profile(Result):
         return {
             **measurements_to_dict(self.report.graph, self.measurement),
             "profile": {
+                "interrupted": self.interrupted,
                 "runs": self.runs,
                 "run_seconds": list(self.run_seconds),
                 "profiled_seconds": self.profiled_seconds,

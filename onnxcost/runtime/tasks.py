@@ -44,9 +44,10 @@ def run_timed(request: Request, channel: Channel) -> None:
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)
     if len(model.streams) == 1:
-        sampled = sample(model.streams[0].runs, request.settings, channel.send)
+        sampled = sample(model.streams[0].runs, request.settings, channel.send, is_called=channel.is_called)
     else:
-        sampled = sample_concurrently([stream.runs for stream in model.streams], request.settings, channel.send)
+        streams = [stream.runs for stream in model.streams]
+        sampled = sample_concurrently(streams, request.settings, channel.send, is_called=channel.is_called)
     channel.send(collect_timing(request, model, sampled))
     del model
     channel.send(Progress("memory"))
@@ -125,10 +126,11 @@ def run_calibration(request: Request, channel: Channel) -> None:
 
     paths = sorted(Path(request.model).glob("*.onnx"))
     times: list[list[float]] = [[] for _ in paths]
-    for round_ in range(ROUNDS):
-        for index, path in enumerate(paths):
-            channel.send(Progress("measuring", (round_ * len(paths) + index) / (ROUNDS * len(paths))))
-            times[index] += _time_model(path, request)
+    for count, index in enumerate(list(range(len(paths))) * ROUNDS):
+        channel.send(Progress("measuring", count / (ROUNDS * len(paths))))
+        if count and channel.is_called():
+            break
+        times[index] += _time_model(paths[index], request)
     found = [np.array(samples) for samples in times]
     machine = environment(None)
     channel.send(
@@ -243,7 +245,7 @@ def run_profiled(request: Request, channel: Channel) -> None:
     session, optimized = open_profiled(request)
     runs = cycle(runner(session, feeds, settings.provider).runs)
     warmup = warm_up(runs, settings, channel.send)
-    repeat(runs, settings, channel.send)
+    repeat(runs, settings, channel.send, is_called=channel.is_called)
     path = Path(session.end_profiling())
     channel.send(Progress("reading the profile"))
     executed, run_seconds, memory = read_profile(str(path), warmup, FASTEST_SHARE if settings.runs is None else 1.0)
@@ -284,10 +286,12 @@ def warm_up(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = ti
             return done
 
 
-def repeat(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter) -> int:
-    """Run as often as the settings ask; returns how often."""
+def repeat(
+    runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter, is_called: Callable[[], bool] = bool
+) -> int:
+    """Run as often as the settings ask, or until ``is_called``, at least once; returns how often."""
     begin, done, share = clock(), 0, 0.0
-    while share < 1:
+    while share < 1 and not (done and is_called()):
         send(Progress("profiling", share))
         next(runs)()
         done += 1
@@ -384,7 +388,7 @@ def run_interleaved(request: Request, channel: Channel) -> None:
             del model  # two sessions at once would need memory for both
             model = open_timed(request, feeds, channel)
         other_work = watch_load()
-        rounds.append(sample(model.streams[0].runs, asked, channel.send))
+        rounds.append(sample(model.streams[0].runs, asked, channel.send, is_called=channel.is_called))
         if (load := other_work()) is not None:
             loads.append(load)
         channel.send(rounds[-1].samples)
@@ -397,4 +401,5 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
     channel.send(replace(found, session_seconds=seconds, memory=memory))
     del model
+    channel.send(Progress("memory"))
     channel.send(measure_arena(request, feeds))
