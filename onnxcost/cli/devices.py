@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.app import INTERRUPTED, refusals_of_measuring, say
+from onnxcost.cli.app import say
 from onnxcost.cli.options import AT_ONCE, Whole
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
+from onnxcost.cli.running import catch_failure
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import replace_file
 from onnxcost.hardware.device import KINDS
-from onnxcost.processes import STOP
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
@@ -49,18 +49,18 @@ def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -
     from onnxcost.runtime.calibrate import calibrate as calibrated
 
     check_folder(output)
-    with STOP.from_keyboard(), refusals_of_measuring(), progress_on(sys.stderr) as shown:
+    with catch_failure("not calibrated") as end, progress_on(sys.stderr) as shown:
         found = calibrated(Settings(provider=provider), name=name, threads=threads or BOTH, on_progress=shown)
+        end.stop_if(found.interrupted)
+    if end.reason:
+        return end.code
     replace_file(Path(output), dumps(found).encode())
     if found.noise > NOISY:
         say(
             "warning",
             f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",
         )
-    if found.interrupted:
-        say("error", f"interrupted: '{output}' has the times of the kernels until then")
-        return INTERRUPTED
-    return 0
+    return end.code
 
 
 class DevicesCommand(click.Command):

@@ -42,13 +42,17 @@ class Outcome(NamedTuple):
         results = (*self.measurements, *missing)
         return (None, results) if self.is_series else (results[0], ())
 
+    @property
+    def _lacks_results(self) -> bool:
+        return self.status == "failed" and (self.is_series or not self.measurements)
+
     def lines(self, report: CostReport, screen: Screen, is_brief: bool = False) -> list[Line]:
         """The block for a terminal, with the reason if it is incomplete."""
         from onnxcost.render.formats import space_blocks
         from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
         from onnxcost.render.overview import measured_lines
 
-        blocks = [not_measured_lines(self.reason, screen)] if self.status == "failed" else []
+        blocks = [not_measured_lines(self.reason, screen)] if self._lacks_results else []
         if self.is_series and self.measurements:
             blocks.insert(0, batch_lines(self.measurements, screen))
         elif self.measurements:
@@ -60,7 +64,7 @@ class Outcome(NamedTuple):
         """The section of a Markdown document, with the reason if it is incomplete."""
         from onnxcost.render.measurement import batches_markdown, measurement_markdown, not_measured_markdown
 
-        sections = [not_measured_markdown(self.reason)] if self.status == "failed" else []
+        sections = [not_measured_markdown(self.reason)] if self._lacks_results else []
         if self.is_series and self.measurements:
             sections.insert(0, batches_markdown(self.measurements))
         elif self.measurements:

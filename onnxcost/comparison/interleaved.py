@@ -146,13 +146,10 @@ class _InterleavedModel:
                 answer(messages, object)
                 for number, settings in enumerate(self.rounds):
                     yield Progress("measuring", number / len(self.rounds))
-                    if STOP.is_made:
+                    if STOP.is_made and self.samples:
                         break
                     tell(settings)
                     self.samples.append(answer(messages, np.ndarray))
-                if not self.samples:
-                    self.result = INTERRUPTED
-                    return
                 yield Progress("memory")
                 tell(None)
                 self.result = build_measurement(ready, self.settings, *receive_times(messages))

@@ -208,6 +208,7 @@ def batch_table(measurements: Sequence[Measurement], glyphs: Glyphs) -> Table:
     note = f"Most items per second at batch {best.batch}"
     if best is not first:
         note += f": {ratio(best.fps / first.fps)} {glyphs.times} those at batch {first.batch}"
+    note += "".join(f"; batch {each.batch} was interrupted" for each in measurements if each.interrupted)
     return Table(BATCH_COLUMNS, rows, note)
 
 

@@ -24,11 +24,9 @@ from onnxcost.runtime.api import change_settings
 from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import OnProgress, answer, answers, scale_progress
-from onnxcost.runtime.tasks import BLOCKS, ProbeTimings
+from onnxcost.runtime.tasks import BLOCKS, LEAST_PROBES, ProbeTimings
 
 BOTH = (1, None)
-LEAST_PROBES = 3
-"""The first two say what a run and a node take: without another there is no kernel to speak of."""
 
 
 def calibrate(

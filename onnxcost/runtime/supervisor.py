@@ -117,7 +117,7 @@ def _answers(
     on_progress: OnProgress | None,
     say: Callable[[object], None],
 ) -> Iterator[object]:
-    latest, shown, has_results, is_told = Progress(""), 0.0, False, False
+    latest, shown, has_results, is_told = Progress("starting"), time.monotonic(), False, False
     for message in _receive(child, timeout):
         if STOP.is_made and not is_told:
             if not has_results:

@@ -100,6 +100,8 @@ ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
 """How long each round of a model lasts, and the least number of runs in it, after one to warm up."""
 BLOCKS = "blocks.model"
 """A model of one convolution, in the same folder."""
+LEAST_PROBES = 3
+"""The first two say what a run and a node take: without another there is no kernel to speak of."""
 LOW = 10
 """The percentile that is taken: other work on the machine makes runs slower, not faster."""
 
@@ -128,7 +130,7 @@ def run_calibration(request: Request, channel: Channel) -> None:
     times: list[list[float]] = [[] for _ in paths]
     for count, index in enumerate(list(range(len(paths))) * ROUNDS):
         channel.send(Progress("measuring", count / (ROUNDS * len(paths))))
-        if count and channel.is_called():
+        if count >= LEAST_PROBES and channel.is_called():
             break
         times[index] += _time_model(paths[index], request)
     found = [np.array(samples) for samples in times]

@@ -70,5 +70,15 @@ def test_formats_of_a_profile(stand: Stand, options: str, start: str, lines: int
 def test_a_profile_that_cannot_be_made(stand: Stand, error: BaseException, reason: str, code: int) -> None:
     stand.error = error
     result = invoke("profile", "model.onnx", "--format", "json")
-    assert (result.stdout, result.exit_code) == ("", code)
-    assert result.stderr.strip() == ("" if code == 130 else f"onnxcost: error: {reason}")
+    assert json.loads(result.stdout)["measurement"] == {"status": "failed", "reason": reason}
+    assert (result.stderr, result.exit_code) == (f"onnxcost: error: not profiled: {reason}\n", code)
+
+
+@ENDS
+def test_what_was_measured_before_the_profile_is_kept(stand: Stand, error: BaseException, reason: str, code: int) -> None:
+    stand.profile_error = error
+    result = invoke("profile", "model.onnx", "--format", "json")
+    document = json.loads(result.stdout)
+    assert (document["measurement"]["runs"], "profile" in document, result.exit_code) == (20, False, code)
+    assert "\nMeasured  cpu" in invoke("profile", "model.onnx").stdout
+    assert invoke("profile", "model.onnx", "--format", "csv").stdout == ""
