@@ -24,7 +24,7 @@ OnProgress = Callable[[Progress], None]
 BEFORE_RUNS = ("", "loading")
 WITH_RESULTS = ("measuring", "profiling")
 """The phases from which on the child has results when it is asked to stop."""
-POLL_SECONDS, TICK_SECONDS = 0.2, 1.0
+POLL_SECONDS, TICK_SECONDS, LEAST_SECONDS = 0.2, 1.0, 0.1
 _CLOSED = object()
 CHILD = (sys.executable, "-P", "-m", "onnxcost.runtime.worker")
 
@@ -128,10 +128,12 @@ def _answers(
             case None if STOP.is_made and latest.phase == "memory":
                 return  # the results are there: what is left is one run for a figure of its own
             case Progress() | None:
+                is_new = message is not None and message.phase != latest.phase
                 latest = message or latest
                 has_results = has_results or latest.phase in WITH_RESULTS
-                # Where nothing is reported, the time goes on.
-                if on_progress is not None and (message or time.monotonic() - shown >= TICK_SECONDS):
+                # Where nothing is reported, the time goes on; where much is, to show all of it would take longer than the runs.
+                wait = TICK_SECONDS if message is None else LEAST_SECONDS
+                if on_progress is not None and (is_new or time.monotonic() - shown >= wait):
                     shown = time.monotonic()
                     on_progress(latest)
             case Failure(text, phase):

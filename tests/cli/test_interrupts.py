@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,26 +46,30 @@ class Stopped:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, env=environment
         ) as running:
             os.close(theirs)
-            errors = b""
-            while step.encode() not in errors:
-                errors += os.read(ours, 65536)
+            read: list[bytes] = []
+            reader = threading.Thread(target=_read_all, args=(ours, step.encode(), read, seen := threading.Event()))
+            reader.start()
+            assert seen.wait(60), b"".join(read)
             children = psutil.Process(running.pid).children(recursive=True)
             for _ in range(times):
                 running.send_signal(signal.SIGINT)
-            assert running.stdout is not None
-            output = running.stdout.read().decode()
-            code = running.wait(timeout=60)
-        try:
-            while more := os.read(ours, 65536):
-                errors += more
-        except OSError:  # the end of a pseudo-terminal
-            pass
+            output = running.communicate(timeout=60)[0].decode()
+        reader.join()
         os.close(ours)
         assert [child for child in children if child.is_running()] == []
         assert list(self.temporary.iterdir()) == []
-        text = errors.decode().replace("\r\n  ", " ")
+        text = b"".join(read).decode().replace("\r\n  ", " ")
         assert "Traceback" not in text
-        return End(code, output, text)
+        return End(running.returncode, output, text)
+
+
+def _read_all(terminal: int, step: bytes, read: list[bytes], seen: threading.Event) -> None:
+    """Reads until the terminal closes, which is an error on Linux; says when the step is seen."""
+    with suppress(OSError):
+        while more := os.read(terminal, 65536):
+            read.append(more)
+            if step in b"".join(read[-2:]):
+                seen.set()
 
 
 @pytest.fixture
