@@ -134,6 +134,8 @@ def refusals_of_measuring() -> Iterator[None]:
     """What the system refuses inside is a measurement that failed: raises MeasurementError, so that what was counted stands."""
     try:
         yield
+    except OnnxCostError:
+        raise
     except REFUSALS as error:
         if (refused := refusal(error)) is None or _shows_tracebacks():
             raise
