@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 
@@ -35,3 +37,17 @@ def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
     link.symlink_to(target)
     replace_file(link, b"new")
     assert (target.read_text(), target.stat().st_mode & 0o777, link.is_symlink()) == ("new", 0o600, True)
+
+
+def test_a_missing_file_is_what_people_catch_for_it(tmp_path: Path) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: onnxcost.estimate(tmp_path / "no.onnx"),
+        lambda: onnxcost.measure(str(tmp_path / "no.onnx")),
+        lambda: onnxcost.budget(tmp_path / "no.onnx", fps=30),
+        lambda: onnxcost.devices([str(tmp_path / "no.toml")]),
+    ]
+    for call in calls:
+        with pytest.raises(FileNotFoundError, match=r"cannot read .*No such file") as caught:
+            call()
+        assert isinstance(caught.value, onnxcost.InputError)
+        assert (caught.value.exit_code, str(caught.value).count("\n")) == (2, 0)
