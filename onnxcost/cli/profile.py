@@ -42,7 +42,7 @@ DEFAULT_TOP = 10
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
-@click.option("--by", type=click.Choice(TABLES), help="Show only the table of operators or that of nodes.")
+@click.option("--by", type=click.Choice((*TABLES, "module")), help="Show only the table of operators, of nodes or of modules.")
 @click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
 @click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
 @output_options

@@ -11,6 +11,7 @@ from onnxcost.cli.app import cli
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
 from tests.cli.conftest import Stand
+from tests.render.test_profile import PROFILE
 
 ADVICE = "onnxcost: advice: some runs are <slow> | so\n"
 REASON = "the file with the model's weights is missing"
@@ -82,3 +83,11 @@ def test_what_was_measured_before_the_profile_is_kept(stand: Stand, error: BaseE
     assert (document["measurement"]["runs"], "profile" in document, result.exit_code) == (20, False, code)
     assert "\nMeasured  cpu" in invoke("profile", "model.onnx").stdout
     assert invoke("profile", "model.onnx", "--format", "csv").stdout == ""
+
+
+def test_the_table_of_modules(stand: Stand) -> None:
+    result = invoke("profile", "model.onnx", "--by", "module")
+    assert "\n  Module " in result.stdout
+    rows = invoke("profile", "model.onnx", "--by", "module", "--format", "csv").stdout.splitlines()
+    assert rows[0].startswith("module,nodes,executions,seconds,share,")
+    assert sum(int(row.split(",")[1]) for row in rows[1:]) == len(PROFILE.nodes)
