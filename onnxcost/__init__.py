@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from onnxcost.formulas import FORMULAS as FORMULAS
     from onnxcost.frontend.strip import strip as strip
     from onnxcost.graph import Work as Work
+    from onnxcost.hardware.budget import budget as budget
+    from onnxcost.hardware.catalogue import devices as devices
     from onnxcost.measurement import Latency as Latency
     from onnxcost.measurement import Measurement as Measurement
     from onnxcost.measurement import Settings as Settings
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from onnxcost.runtime.api import measure_batches as measure_batches
     from onnxcost.runtime.api import profile as profile
     from onnxcost.runtime.api import trace as trace
+    from onnxcost.runtime.calibrate import calibrate as calibrate
     from onnxcost.runtime.profile import Profile as Profile
     from onnxcost.scanning.api import scan as scan
     from onnxcost.scanning.results import Scanned as Scanned
@@ -58,7 +61,10 @@ _HOMES = {
     "Uncounted": "report",
     "UnknownShape": "errors",
     "Work": "graph",
+    "budget": "hardware.budget",
+    "calibrate": "runtime.calibrate",
     "compare": "comparison.api",
+    "devices": "hardware.catalogue",
     "estimate": "estimator",
     "measure": "runtime.api",
     "measure_batches": "runtime.api",

@@ -40,6 +40,10 @@ class InputError(OnnxCostError):
     """An argument (a shape, a dim, a value, a name of a convention or format) does not fit."""
 
 
+class MissingFile(InputError, FileNotFoundError):
+    """A file that is asked for is not there."""
+
+
 class UnknownShape(OnnxCostError):
     """A shape was asked for that could not be derived; what needs it stays uncounted."""
 

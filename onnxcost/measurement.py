@@ -324,7 +324,7 @@ class Measurement(Result):
     ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says whether it is
     exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
     model lacks some: then they are random, of a suitable scale. ``wall_seconds`` is from the start of the first sampled run to
-    the end of the last. ``threads`` are the session's (intra, inter).
+    the end of the last. ``threads`` are the session's (intra, inter). ``interrupted``: Ctrl-C came before all was measured.
     """
 
     settings: Settings
@@ -345,6 +345,7 @@ class Measurement(Result):
     placement: Placement | None = None
     copies: Copies | None = None
     advice: tuple[Advice, ...] = ()
+    interrupted: bool = False
 
     @cached_property
     def latency(self) -> Latency:
@@ -378,6 +379,7 @@ class Measurement(Result):
         return {
             "status": "ok",
             "reason": None,
+            "interrupted": self.interrupted,
             "provider": settings.provider,
             "provider_options": dict(settings.provider_options),
             "device": device.name,
@@ -418,7 +420,8 @@ class Measurement(Result):
 
     def summary(self) -> str:
         """The latency and where it was measured."""
-        return f"median {self.latency.median:.6g} s of {self.runs} runs, batch {self.batch}, {self.device.name}"
+        end = ", interrupted" if self.interrupted else ""
+        return f"median {self.latency.median:.6g} s of {self.runs} runs{end}, batch {self.batch}, {self.device.name}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

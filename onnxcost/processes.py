@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import subprocess
+    from types import FrameType
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """The signals that ask a process to end."""
@@ -86,6 +87,51 @@ def defer_signals() -> Iterator[None]:
             signal.signal(number, handler)
         if heard:
             signal.raise_signal(heard[0])
+
+
+class StopRequest:
+    """Ctrl-C in a command that keeps what it has: ``is_made`` asks whoever receives results to end with those there are.
+
+    Only inside ``receiving``; elsewhere there is nothing to keep, and Ctrl-C raises KeyboardInterrupt as usual.
+    """
+
+    is_made = False
+    _receivers = 0
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """A block that looks at ``is_made``."""
+        self._receivers += 1
+        try:
+            yield
+        finally:
+            self._receivers -= 1
+
+    @contextmanager
+    def from_keyboard(self) -> Iterator[None]:
+        """Takes the first Ctrl-C in the block for the request; the second one raises KeyboardInterrupt."""
+        usual = signal.getsignal(signal.SIGINT)
+        is_main = threading.current_thread() is threading.main_thread()
+        if not is_main or usual is not signal.default_int_handler:  # others handle it, or it is ignored
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            signal.signal(number, usual)
+            if not self._receivers:
+                raise KeyboardInterrupt
+            self.is_made = True
+
+        self.is_made = False
+        signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+            self.is_made = False
+
+
+STOP = StopRequest()
 
 
 def end_child(child: subprocess.Popen[bytes], errors: IO[bytes], listener: threading.Thread | None = None) -> None:

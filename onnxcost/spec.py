@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from onnxcost.documents import MOST_WHOLE
-from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.errors import InputError, MissingFile, OnnxCostError
 from onnxcost.files import did_you_mean_file, is_pipe
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
     except Exception as error:
         reason = getattr(error, "strerror", None) or "it is not a .npy or .npz file of plain elements, or it is truncated"
         hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
-        raise InputError(f"cannot read '{path}': {reason}{hint}") from None
+        kind = MissingFile if isinstance(error, FileNotFoundError) else InputError
+        raise kind(f"cannot read '{path}': {reason}{hint}") from None
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

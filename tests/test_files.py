@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.files import models_in, replace_file
 
@@ -51,3 +53,17 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path: Path, m
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match=r"cannot read the folder '.*locked': Permission denied"):
         models_in(str(tmp_path))
+
+
+def test_a_missing_file_is_what_people_catch_for_it(tmp_path: Path) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: onnxcost.estimate(tmp_path / "no.onnx"),
+        lambda: onnxcost.measure(str(tmp_path / "no.onnx")),
+        lambda: onnxcost.budget(tmp_path / "no.onnx", fps=30),
+        lambda: onnxcost.devices([str(tmp_path / "no.toml")]),
+    ]
+    for call in calls:
+        with pytest.raises(FileNotFoundError, match=r"cannot read .*No such file") as caught:
+            call()
+        assert isinstance(caught.value, onnxcost.InputError)
+        assert (caught.value.exit_code, str(caught.value).count("\n")) == (2, 0)

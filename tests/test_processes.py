@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from onnxcost.processes import defer_signals
+from onnxcost.processes import StopRequest, defer_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -74,3 +74,24 @@ listen_to_parent(queue.SimpleQueue(), lambda: print("end", flush=True))
 def test_a_process_that_cannot_read_its_parent_ends() -> None:
     ended = subprocess.run((sys.executable, "-c", UNREADABLE), capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (1, "end\n")
+
+
+def test_the_first_interrupt_asks_where_somebody_listens_and_the_second_ends() -> None:
+    stop = StopRequest()
+    with pytest.raises(KeyboardInterrupt), stop.from_keyboard(), stop.receiving():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_made
+        os.kill(os.getpid(), signal.SIGINT)
+    assert not stop.is_made
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_ends_what_nobody_keeps() -> None:
+    stop = StopRequest()
+    with pytest.raises(KeyboardInterrupt), stop.from_keyboard():  # noqa: PT012
+        with stop.receiving():
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stop.receiving():  # from Python: no command keeps anything
+        os.kill(os.getpid(), signal.SIGINT)
+    assert not stop.is_made

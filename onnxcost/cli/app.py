@@ -141,6 +141,8 @@ def refusals_of_measuring() -> Iterator[None]:
     """Raises MeasurementError for what the system refuses inside, so that what was counted is still printed."""
     try:
         yield
+    except OnnxCostError:
+        raise
     except REFUSALS as error:
         if (refused := refusal(error)) is None or _shows_tracebacks():
             raise

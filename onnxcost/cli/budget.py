@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,8 @@ from onnxcost.graph import option_text
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from onnxcost.formulas import FormulaTable
-    from onnxcost.hardware.budget import Assessment, Budget, Limits
+    from onnxcost.hardware.budget import Assessment, Budget
     from onnxcost.hardware.prediction import Predictor
-    from onnxcost.report import CostReport
 
 
 HELP = """Will MODEL run on a device, how fast, and what would have to change? Nothing is run: times are estimates from the
@@ -89,7 +86,7 @@ def budget(
     **given: Any,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.hardware.budget import limits_of, predictors
+    from onnxcost.hardware.budget import assess_spec, limits_of, predictors
 
     chosen = choose_format(format_, output)
     check_folder(output)
@@ -106,46 +103,13 @@ def budget(
     spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
     names = (explain,) if explain else devices
     found = predictors(names, files)
-    assessment = _assess_model(spec, table, batch, limits_of(own), found, bool(names or files), model)
+    assessment = assess_spec(spec, table, batch, limits_of(own), found, bool(names or files), model)
     deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all), chosen, output)
     if not quiet:
         if assumed := assumed_text(assessment.report):
             say("assumed", assumed)
         say_first(caveat_messages(assessment.report), shows_all=all_warnings)
     _end([assessment])
-
-
-def _assess_model(
-    spec: ModelSpec,
-    formulas: FormulaTable | None,
-    batch: int | None,
-    limits: Limits,
-    predictors: Sequence[Predictor],
-    are_named: bool,
-    label: str,
-) -> Assessment:
-    from onnxcost.estimator import estimate_spec
-    from onnxcost.hardware.budget import assess
-
-    def again(*, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
-        return estimate_spec(replace(spec, shapes=shapes, dims=dims), formulas)
-
-    report = _at_batch(estimate_spec(spec, formulas), spec, batch, again)
-    return assess(label, report, predictors, limits, are_named=are_named, again=again)
-
-
-def _at_batch(report: CostReport, spec: ModelSpec, batch: int | None, again: Callable[..., CostReport]) -> CostReport:
-    """The report at that batch size; raises InputError for a model with another, fixed batch."""
-    from onnxcost.analysis.batch import batch_dim, batch_of
-
-    if batch is None or batch == batch_of(report.graph):
-        return report
-    dim = batch_dim(report.graph)
-    if dim is None:
-        raise InputError(
-            f"--batch {batch}: the model's batch is fixed at {batch_of(report.graph)}: export it with a dynamic one"
-        )
-    return again(**dim.at(batch, spec.shapes, spec.dims))
 
 
 def _document(assessment: Assessment, shows_all: bool) -> Document:
@@ -190,11 +154,11 @@ def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> 
 
 
 def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
-    from onnxcost.hardware.budget import predictors
+    from onnxcost.hardware.budget import assess_spec, predictors
 
     spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
     devices = predictors(each.devices, files) if each.devices else []
-    return _assess_model(spec, None, each.batch, each.limits, devices, True, each.model)
+    return assess_spec(spec, None, each.batch, each.limits, devices, True, each.model)
 
 
 def _end(assessments: Sequence[Assessment]) -> None:

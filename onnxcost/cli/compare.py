@@ -273,5 +273,6 @@ def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *,
     agreements: Mapping[str, Agreement] = {}
     with catch_failure("not measured") as ended, progress_on(sys.stderr) as shown:
         timings = time_models(results, settings, shown) if times else timings
-        agreements = check_agreement(results, settings, shown) if checks else agreements
+        ended.stop_if(any(getattr(timing.result, "interrupted", False) for timing in timings.by_label.values()))
+        agreements = check_agreement(results, settings, shown) if checks and not ended.code else agreements
     return Run(timings, agreements, ended.code)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.app import refusals_of_measuring, say
+from onnxcost.cli.app import say
 from onnxcost.cli.options import AT_ONCE, Whole
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
+from onnxcost.cli.running import catch_failure
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import replace_file
 from onnxcost.hardware.device import KINDS
@@ -40,22 +41,26 @@ NOISY = 1.1
 @click.option("--name", default="", metavar="NAME", help="Name of the machine.  [default: after its processor]")
 @click.option("--provider", default="cpu", metavar="NAME", help="Execution provider: cpu, cuda, …  [default: cpu]")
 @click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number of threads; repeatable.")
-def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> None:
-    """Parse, call, write."""
+def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> int:
+    """Parse, call, write. After Ctrl-C, the file has what was timed until then."""
     from onnxcost.hardware.calibration.file import dumps
     from onnxcost.measurement import Settings
     from onnxcost.runtime.calibrate import BOTH
     from onnxcost.runtime.calibrate import calibrate as calibrated
 
     check_folder(output)
-    with refusals_of_measuring(), progress_on(sys.stderr) as shown:
+    with catch_failure("not calibrated") as end, progress_on(sys.stderr) as shown:
         found = calibrated(Settings(provider=provider), name=name, threads=threads or BOTH, on_progress=shown)
+        end.stop_if(found.interrupted)
+    if end.reason:
+        return end.code
     replace_file(Path(output), dumps(found).encode())
     if found.noise > NOISY:
         say(
             "warning",
             f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",
         )
+    return end.code
 
 
 class DevicesCommand(click.Command):

@@ -8,12 +8,11 @@ import click
 
 from onnxcost.cli.app import say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
-from onnxcost.cli.running import Outcome, header, measure_model
+from onnxcost.cli.output import check_folder, choose_format, deliver, is_screen, message_options, output_options, show
+from onnxcost.cli.running import header, measure_model
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
-    from onnxcost.report import CostReport
     from onnxcost.spec import ModelSpec
 
 
@@ -62,19 +61,7 @@ def measure(
     if on_screen and outcome.measurements:
         show(lambda screen: [(), *outcome.lines(report, screen)])
     if not on_screen and (outcome.measurements or chosen != "csv"):
-        deliver(_document(report, outcome), chosen, output)
+        deliver(outcome.document(report), chosen, output)
     if not quiet:
         say_first(outcome.advice(), shows_all=all_warnings)
     return outcome.code
-
-
-def _document(report: CostReport, outcome: Outcome) -> Document:
-    from onnxcost.render.formats import header_markdown
-    from onnxcost.render.measurement import batches_csv, measurement_json, samples_csv
-
-    return Document(
-        table=lambda screen: [*header(report, screen), (), *outcome.lines(report, screen)],
-        json=lambda: measurement_json(report.graph, *outcome.for_json()),
-        csv=lambda: batches_csv(outcome.measurements) if outcome.is_series else samples_csv(outcome.measurements[0]),
-        markdown=lambda: header_markdown(report) + outcome.markdown(report),
-    )

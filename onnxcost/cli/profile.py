@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import Notice, refusals_of_measuring, say_first
+from onnxcost.cli.app import Notice, say_first
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
-from onnxcost.cli.running import Outcome, header
+from onnxcost.cli.running import Outcome, catch_failure, header
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
+    from onnxcost.measurement import Measurement
     from onnxcost.render.profile import ProfileView
     from onnxcost.report import CostReport
     from onnxcost.runtime.profile import Profile
@@ -41,7 +42,7 @@ DEFAULT_TOP = 10
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
-@click.option("--by", type=click.Choice(TABLES), help="Show only the table of operators or that of nodes.")
+@click.option("--by", type=click.Choice((*TABLES, "module")), help="Show only the table of operators, of nodes or of modules.")
 @click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
 @click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
 @output_options
@@ -58,8 +59,8 @@ def profile(
     output: str | None,
     all_warnings: bool,
     quiet: bool,
-) -> None:
-    """Parse, call, render."""
+) -> int:
+    """Parse, call, render. Where there is no profile, the measurement that was made before is shown."""
     from onnxcost.estimator import estimate_spec
     from onnxcost.runtime.api import profile_spec
 
@@ -69,18 +70,20 @@ def profile(
     on_screen = is_screen(chosen, output)
     if on_screen:
         show(lambda screen: header(report, screen))
-    with refusals_of_measuring(), progress_on(sys.stderr) as shown:
-        made = profile_spec(spec, measuring.settings(), formulas=formulas, on_progress=shown)
-    document = _document(report, made, _view(chosen, by, top, sort))
-    if on_screen:
+    measured: list[Measurement] = []
+    with catch_failure("not profiled") as end, progress_on(sys.stderr) as shown:
+        made = profile_spec(spec, measuring.settings(), formulas, shown, measured.append)
+        end.stop_if(made.interrupted)
+    outcome = Outcome(tuple(measured), status="failed", reason=end.reason, code=end.code)
+    document = outcome.document(report) if end.reason else _document(report, made, _view(chosen, by, top, sort))
+    if on_screen and (measured or not end.reason):
         show(lambda screen: document.table(screen)[len(header(report, screen)) :])
-    else:
+    elif not on_screen and not (end.reason and chosen == "csv"):
         deliver(document, chosen, output)
-    if quiet:
-        return
-    warnings = [Notice("warning", warning) for warning in made.warnings]
-    advice = [] if made.measurement is None else Outcome((made.measurement,)).advice()
-    say_first([*warnings, *advice], shows_all=all_warnings)
+    if not quiet:
+        warnings = () if end.reason else made.warnings
+        say_first([*(Notice("warning", warning) for warning in warnings), *outcome.advice()], shows_all=all_warnings)
+    return end.code
 
 
 def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> ProfileView:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.cli.app import INTERRUPTED, Notice, refusals_of_measuring, say
+from onnxcost.cli.output import Document
 from onnxcost.errors import MeasurementError
+from onnxcost.processes import STOP
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
@@ -40,13 +42,17 @@ class Outcome(NamedTuple):
         results = (*self.measurements, *missing)
         return (None, results) if self.is_series else (results[0], ())
 
+    @property
+    def _lacks_results(self) -> bool:
+        return self.status == "failed" and (self.is_series or not self.measurements)
+
     def lines(self, report: CostReport, screen: Screen, is_brief: bool = False) -> list[Line]:
         """The block for a terminal, with the reason if it is incomplete."""
         from onnxcost.render.formats import space_blocks
         from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
         from onnxcost.render.overview import measured_lines
 
-        blocks = [not_measured_lines(self.reason, screen)] if self.status == "failed" else []
+        blocks = [not_measured_lines(self.reason, screen)] if self._lacks_results else []
         if self.is_series and self.measurements:
             blocks.insert(0, batch_lines(self.measurements, screen))
         elif self.measurements:
@@ -58,12 +64,24 @@ class Outcome(NamedTuple):
         """The section of a Markdown document, with the reason if it is incomplete."""
         from onnxcost.render.measurement import batches_markdown, measurement_markdown, not_measured_markdown
 
-        sections = [not_measured_markdown(self.reason)] if self.status == "failed" else []
+        sections = [not_measured_markdown(self.reason)] if self._lacks_results else []
         if self.is_series and self.measurements:
             sections.insert(0, batches_markdown(self.measurements))
         elif self.measurements:
             sections.insert(0, measurement_markdown(self.measurements[0], report))
         return "".join(f"\n{section}" for section in sections)
+
+    def document(self, report: CostReport) -> Document:
+        """The measurement alone in every format, below the model's inputs and outputs."""
+        from onnxcost.render.formats import header_markdown
+        from onnxcost.render.measurement import batches_csv, measurement_json, samples_csv
+
+        return Document(
+            table=lambda screen: [*header(report, screen), (), *self.lines(report, screen)],
+            json=lambda: measurement_json(report.graph, *self.for_json()),
+            csv=lambda: batches_csv(self.measurements) if self.is_series else samples_csv(self.measurements[0]),
+            markdown=lambda: header_markdown(report) + self.markdown(report),
+        )
 
     def advice(self) -> list[Notice]:
         """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
@@ -113,24 +131,34 @@ def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Mea
             for batch in measuring.batches:
                 shown.prefix = f"batch {batch}: "
                 found.append(next(series))
+                if found[-1].interrupted:
+                    break
         else:
             found.append(measure_spec(spec, settings, formulas=formulas, report=report, on_progress=shown))
+        end.stop_if(found[-1].interrupted)
     return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code)
 
 
 class End:
-    """Why something ended early, and the exit code for that; "" and 0 if it did not."""
+    """Why something ended early, and the exit code for that; "" and 0 if it did not. With results, there is a code alone."""
 
     reason = ""
     code = 0
 
+    def stop_if(self, interrupted: bool) -> None:
+        """Ends with the results so far, if Ctrl-C asked for that."""
+        self.code = INTERRUPTED if interrupted else 0
+
 
 @contextmanager
 def catch_failure(what: str) -> Iterator[End]:
-    """Catch a model that cannot be run, a refusal of the system, and Ctrl-C: the command continues, and a line says why."""
+    """Catch a model that cannot be run, a refusal of the system, and Ctrl-C: the command continues, and a line says why.
+
+    The first Ctrl-C makes a run end with the samples that it has; the second ends it without.
+    """
     end = End()
     try:
-        with refusals_of_measuring():
+        with STOP.from_keyboard(), refusals_of_measuring():
             yield end
     except MeasurementError as error:
         end.reason, end.code = str(error), error.exit_code
@@ -138,3 +166,5 @@ def catch_failure(what: str) -> Iterator[End]:
         end.reason, end.code = "interrupted", INTERRUPTED
     if end.reason:
         say("error", f"{what}: {end.reason}")
+    elif end.code == INTERRUPTED:
+        say("error", "interrupted: the figures are those of the runs until then")

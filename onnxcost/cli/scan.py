@@ -264,7 +264,7 @@ def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], 
     gc.enable()
     results: dict[str, Scanned] = {}
     # A stream and a progress bar on the same terminal would garble each other.
-    bar = nullcontext(Shown(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr, shows_rest=True)
+    bar = nullcontext(Shown(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr)
     with save_on_interrupt(results, len(models), arguments["resume"]), bar as shown:
         progress = ScanProgress(models, results, shown)
         with closing(scan([source.path for source in models.values()], on_progress=progress.show_model, **arguments)) as found:

@@ -132,7 +132,8 @@ class Candidate:
 
     ``bound`` is as in ``CostReport.bound``. ``conditions`` are what a latency depends on besides the model, in words.
     ``ratio`` is its latency over the first model's, if the two were timed interleaved; ``unmeasured`` says why its measurement
-    failed. ``agreement`` compares its outputs with another model's, if outputs were checked.
+    failed, ``interrupted`` that it ended with Ctrl-C. ``agreement`` compares its outputs with another model's, if outputs were
+    checked.
     """
 
     label: str
@@ -145,6 +146,7 @@ class Candidate:
     notes: tuple[str, ...] = ()
     ratio: Ratio | None = None
     unmeasured: str = ""
+    interrupted: bool = False
     agreement: Agreement | None = None
 
     def bound_of(self, metric: str) -> str:
@@ -296,6 +298,7 @@ class Comparison(Result):
             "latency_ratio": model.ratio and model.ratio.value,
             "latency_ratio_ci95": list(model.ratio.ci95) if model.ratio and model.ratio.ci95 else None,
             "not_measured": model.unmeasured or None,
+            "interrupted": model.interrupted,
             **({"outputs": model.agreement and model.agreement.to_dict()} if checked else {}),
             "conditions": list(model.conditions),
             "warnings": list(model.notes),

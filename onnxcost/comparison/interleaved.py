@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.estimator import estimate_spec
 from onnxcost.measurement import MeasurementResult, Ratio, Settings, Unmeasured, compute_ratio
+from onnxcost.processes import STOP
 from onnxcost.runtime.api import build_measurement, receive_times
 from onnxcost.runtime.machine import available_memory
 from onnxcost.runtime.prepare import build_request, prepare
@@ -29,6 +30,7 @@ ROUNDS, LONGEST_ROUND = 12, 0.5
 """The fewest rounds (fewer for fewer runs), and the most seconds of a model in one round."""
 MOST_AT_ONCE = 8
 """Models whose processes are alive at the same time: with more of them, a model waits longer for its next round."""
+INTERRUPTED = Unmeasured("failed", "interrupted")
 PROCESS_BYTES = 150 << 20
 """Memory of a process before it loads a model."""
 
@@ -69,15 +71,24 @@ def measure_interleaved(
     results: dict[int, MeasurementResult] = {}
     ratios: dict[int, Ratio] = {}
     for number, group in enumerate(groups):
+        if STOP.is_made:
+            results = {index: results.get(index, INTERRUPTED) for index in {*results, *group}}
+            continue
         failed = {index for index in group if isinstance(results.get(index), Unmeasured)}
         models = {index: _InterleavedModel(specs[index], known[index], settings) for index in group if index not in failed}
         _run_rounds(models.values(), scale_progress(on_progress, number, len(groups)))
         results = {index: model.result for index, model in models.items()} | results
         measured = {index: model for index, model in models.items() if not isinstance(model.result, Unmeasured)}
         if first := measured.pop(0, None):
-            ratios |= {index: compute_ratio(model.latencies, first.latencies) for index, model in measured.items()}
+            ratios |= {index: _ratio(model.latencies, first.latencies) for index, model in measured.items()}
     indices = range(len(specs))
     return InterleavedResults(tuple(results[index] for index in indices), tuple(map(ratios.get, indices)), tuple(groups))
+
+
+def _ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
+    """The ratio from the rounds that both had: after an interrupt one of them may have had one more."""
+    rounds = min(len(latencies), len(others))
+    return compute_ratio(latencies[:rounds], others[:rounds])
 
 
 def group_models(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
@@ -135,6 +146,8 @@ class _InterleavedModel:
                 answer(messages, object)
                 for number, settings in enumerate(self.rounds):
                     yield Progress("measuring", number / len(self.rounds))
+                    if STOP.is_made and self.samples:
+                        break
                     tell(settings)
                     self.samples.append(answer(messages, np.ndarray))
                 yield Progress("memory")

@@ -79,6 +79,7 @@ def _build_candidate(report: Document, label: str, count: str) -> Candidate:
         nodes=tuple(_node(node, count) for node in report["nodes"]),
         conditions=_conditions(measurement),
         unmeasured=str(measurement["reason"]) if measurement.get("status") == "failed" else "",
+        interrupted=measurement.get("interrupted") is True,
         notes=(*notes, *map(str, report["warnings"])),
     )
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import TextIOBase
 from typing import Any, BinaryIO, Protocol
 
-from onnxcost.errors import InputError, ModelError
+from onnxcost.errors import InputError, MissingFile, ModelError
 from onnxcost.files import CHUNK, did_you_mean_file, open_file, read_up_to
 from onnxcost.spec import ModelSource
 
@@ -67,7 +67,8 @@ def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
     except (OSError, ValueError) as error:
         hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {repr(path) if path else 'the model'}: {reason}{hint}") from None
+        kind = MissingFile if isinstance(error, FileNotFoundError) else InputError
+        raise kind(f"cannot read {repr(path) if path else 'the model'}: {reason}{hint}") from None
 
 
 def read_stream(source: str | BinaryIO) -> bytes:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, read_toml
 from onnxcost.errors import InputError, did_you_mean
+from onnxcost.estimator import estimate_spec
+from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.calibration.file import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.hardware.catalogue import catalogue, find_device, load_devices
@@ -19,6 +22,7 @@ from onnxcost.hardware.roofline import Roofline
 from onnxcost.hardware.variants import Again, Variant, try_variants
 from onnxcost.report import CostReport
 from onnxcost.results import SCHEMA, Result
+from onnxcost.spec import ModelSource, ModelSpec
 from onnxcost.version import __version__
 
 LEAST_HEADROOM = 0.2
@@ -211,6 +215,61 @@ def assess(
     changes = try_variants(report, again)
     found = sort_verdicts([_with_remedies(predictor, judge(predictor, report, limits), changes, limits) for predictor in asked])
     return Assessment(label, report, limits, model_checks(report, limits), tuple(found), are_named)
+
+
+def assess_spec(
+    spec: ModelSpec,
+    formulas: FormulaTable | None,
+    batch: int | None,
+    limits: Limits,
+    predictors: Sequence[Predictor],
+    are_named: bool,
+    label: str,
+) -> Assessment:
+    """``assess`` for what is asked of a model; raises InputError for a model with another, fixed batch."""
+
+    def again(*, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
+        return estimate_spec(replace(spec, shapes=shapes, dims=dims), formulas)
+
+    report = estimate_spec(spec, formulas)
+    if batch is not None and batch != batch_of(report.graph):
+        dim = batch_dim(report.graph)
+        if dim is None:
+            raise InputError(
+                f"--batch {batch}: the model's batch is fixed at {batch_of(report.graph)}: export it with a dynamic one"
+            )
+        report = again(**dim.at(batch, spec.shapes, spec.dims))
+    return assess(label, report, predictors, limits, are_named=are_named, again=again)
+
+
+def budget(
+    model: ModelSource,
+    devices: Sequence[str] = (),
+    *,
+    files: Sequence[str] = (),
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    formulas: FormulaTable | None = None,
+    batch: int | None = None,
+    **limits: float | str,
+) -> Assessment:
+    """Whether ``model`` stays within its limits on ``devices``, all of the catalog without any; nothing is run.
+
+    ``files`` are TOML files of devices and calibrated machines. A limit is a field of Limits, in base units or as in
+    ``latency="33ms"``. The other arguments are those of ``onnxcost.estimate``.
+
+    Raises InputError for an unknown device or limit.
+    """
+    if unknown := limits.keys() - EXAMPLES.keys():
+        raise InputError(f"there is no limit '{min(unknown)}': there are {', '.join(EXAMPLES)}")
+    spec = ModelSpec.of(model, shapes, dims, values, trips)
+    given = limits_of(
+        {name: f"{value}s" if name == "latency" and is_figure(value) else value for name, value in limits.items()}
+    )
+    label = str(model) if isinstance(model, str | Path) else "model"
+    return assess_spec(spec, formulas, batch, given, predictors(devices, files), bool(devices or files), label)
 
 
 def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Variant], limits: Limits) -> Verdict:

@@ -92,8 +92,10 @@ def failure_sentences(comparison: Comparison) -> list[str]:
     for model in comparison.candidates:
         if model.unmeasured:
             unmeasured.setdefault(model.unmeasured, []).append(model.label)
+    interrupted = [model.label for model in comparison.candidates if model.interrupted]
     return [
         *(f"Not compared: {broken.text}" for broken in comparison.broken),
+        *([f"Interrupted, timed by the runs until then: {', '.join(interrupted)}"] if interrupted else []),
         *(f"Not measured: {', '.join(labels)}: {reason}" for reason, labels in unmeasured.items()),
     ]
 

@@ -101,6 +101,7 @@ def _runs(measurement: Measurement) -> list[str]:
     streams_text = [f"in {streams} streams"] if streams > 1 else []
     return [
         exact(measurement.runs),
+        *(["interrupted"] if measurement.interrupted else []),
         *streams_text,
         f"after {exact(measurement.warmup_runs)} to warm up",
         f"batch {measurement.batch}",
@@ -212,6 +213,7 @@ def batch_table(measurements: Sequence[Measurement], glyphs: Glyphs) -> Table:
     note = f"Most items per second at batch {best.batch}"
     if best is not first:
         note += f": {ratio(best.fps / first.fps)} {glyphs.times} those at batch {first.batch}"
+    note += "".join(f"; batch {each.batch} was interrupted" for each in measurements if each.interrupted)
     return Table(BATCH_COLUMNS, rows, note)
 
 

@@ -215,10 +215,11 @@ def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
     latency = measurement.latency
     unit = time_unit(latency.median)
     interval = f", 95 %: {interval_text(latency, unit)} {unit.unit}" if latency.median_ci95 else ""
+    stop = " (interrupted)" if measurement.interrupted else ""
     device = measurement.device
     achieved, peak = measurement.flops_per_second, measurement.memory.peak_rss_bytes
     rows = [
-        ("Latency", unit.text(latency.median), f"median of {plural(measurement.runs, 'run')}{interval}"),
+        ("Latency", unit.text(latency.median), f"median of {plural(measurement.runs, 'run')}{stop}{interval}"),
         ("FPS", ratio(measurement.fps), _conditions(measurement)),
         (
             "Achieved",

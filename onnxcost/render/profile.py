@@ -29,7 +29,7 @@ from onnxcost.render.measurement import memory_entry, where_lines, where_markdow
 from onnxcost.render.report import MOST_REASONS
 from onnxcost.render.tables import node_label, pad_si
 from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
-from onnxcost.runtime.profile import Profile, Spent
+from onnxcost.runtime.profile import Profile, Spent, spent_to_dict
 
 if TYPE_CHECKING:
     from onnxcost.runtime.profile import ProfiledGroup, ProfiledNode
@@ -65,11 +65,12 @@ def _times(profile: Profile) -> list[Entry]:
     latency, nodes, run = profile.latency, profile.node_seconds, profile.profiled_seconds
     unit = time_unit(run)
     against = "" if latency is None else f", {_more(nodes, latency)} against the latency"
+    stop = " (interrupted)" if profile.interrupted else ""
     beyond = f", {_more(run, nodes)} against the nodes" if nodes else ""
     return [
         *([] if latency is None else [quantity_entry("Latency", unit.text(latency), "median, not profiled")]),
         quantity_entry("Nodes", unit.text(nodes), f"sum of all nodes{against}"),
-        quantity_entry("Profiled", unit.text(run), f"mean of {plural(profile.runs, 'profiled run')}{beyond}"),
+        quantity_entry("Profiled", unit.text(run), f"mean of {plural(profile.runs, 'profiled run')}{stop}{beyond}"),
     ]
 
 
@@ -118,6 +119,11 @@ GROUP: ProfileField = (
     Column("Operator", right=False, style="name", shrinks_to=16),
     lambda group, _: ".".join(filter(None, group.key)),
 )
+MODULE: ProfileField = (
+    Column("Module", right=False, style="name", shrinks_to=16),
+    lambda group, _: "/".join(group.key) or "(no module)",
+)
+MODULE_DEPTH = 2
 NODES: ProfileField = (Column("Nodes", drop=1), lambda group, _: exact(len(group.nodes)))
 NODE: ProfileField = (Column("Node", right=False, style="name", shrinks_to=14), _node)
 OPERATOR: ProfileField = (Column("Operator", right=False, shrinks_to=10), _operator)
@@ -135,6 +141,12 @@ def profile_operator_table(profile: Profile, view: ProfileView, glyphs: Glyphs) 
     """One row an operator."""
     groups = sorted(profile.by_operator(), key=SORTS[view.sort])
     return _table([GROUP, NODES, TIME, SHARE], [FLOPS, ACHIEVED, BYTES, BAR], groups, _context(profile, groups, glyphs))
+
+
+def profile_module_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
+    """One row a module, MODULE_DEPTH levels deep."""
+    groups = sorted(profile.by_scope(MODULE_DEPTH), key=SORTS[view.sort])
+    return _table([MODULE, NODES, TIME, SHARE], [FLOPS, ACHIEVED, BYTES, BAR], groups, _context(profile, groups, glyphs))
 
 
 def profile_node_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
@@ -169,6 +181,7 @@ def _table(
 
 TABLES: Mapping[str, Callable[[Profile, ProfileView, Glyphs], Table]] = {
     "operator": profile_operator_table,
+    "module": profile_module_table,
     "node": profile_node_table,
 }
 
@@ -218,10 +231,16 @@ def profile_json(profile: Profile) -> str:
 
 
 def profile_csv(profile: Profile, view: ProfileView) -> str:
-    """One line a node, or an operator where that is the only table of the view."""
+    """One line a node, or an operator or a module where that is the only table of the view."""
     document = profile.to_dict()["profile"]
-    if view.by == ("operator",):
-        rows: list[tuple[Spent, Mapping[str, Any]]] = [*zip(profile.by_operator(), document["by_operator"], strict=True)]
+    if view.by == ("module",):
+        modules = profile.by_scope(MODULE_DEPTH)
+        rows: list[tuple[Spent, Mapping[str, Any]]] = [
+            (group, {"module": list(group.key), "nodes": len(group.nodes), **spent_to_dict(group, profile)})
+            for group in modules
+        ]
+    elif view.by == ("operator",):
+        rows = [*zip(profile.by_operator(), document["by_operator"], strict=True)]
     else:
         rows = [*zip(profile.nodes, document["nodes"], strict=True)]
     rows.sort(key=lambda row: SORTS[view.sort](row[0]))

@@ -14,6 +14,8 @@ SLOW_CLOCK = 0.8
 SLOW_FIRST_RUN, LONG_FIRST_RUN = 10, 0.01
 """Times the median, and seconds: a first run beyond both is slow."""
 FAST_RUN = 20e-6
+SHARED_RUN = 100e-6
+"""Seconds of a run below which streams, which are threads, wait for each other in Python."""
 WIDE_INTERVAL = 0.05
 DRIFT = 0.02
 MANY_OUTLIERS = 0.01
@@ -81,9 +83,20 @@ def _slow_first_run(measurement: Measurement) -> str | None:
 def _fast_runs(measurement: Measurement) -> str | None:
     if measurement.latency.median >= FAST_RUN:
         return None
+    if measurement.settings.concurrency > 1:
+        return None
     return (
         "the runs are so short that the call from Python, a few microseconds, is a large part of them: "
         "larger batches show the model's own time (--batches 1,8,64)"
+    )
+
+
+def _python_share(measurement: Measurement) -> str | None:
+    if measurement.settings.concurrency == 1 or measurement.latency.median >= SHARED_RUN:
+        return None
+    return (
+        "the streams are threads of one Python process, and between such short runs each waits for Python: its own share, "
+        "not the model, limits the throughput; larger batches show the model's own (--batches 1,8,64)"
     )
 
 
@@ -154,6 +167,7 @@ KINDS: Mapping[str, Callable[[Measurement], str | None]] = {
     "cores": _cores,
     "slow-first-run": _slow_first_run,
     "fast-runs": _fast_runs,
+    "python-share": _python_share,
     "few-runs": _few_runs,
     "wide-interval": _wide_interval,
     "drift": _drift,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.trace import Trace
 from onnxcost.measurement import Measurement, Settings
+from onnxcost.processes import STOP
 from onnxcost.report import CostReport
 from onnxcost.runtime.advice import advice
 from onnxcost.runtime.inputs import batch_dim, batch_of
@@ -127,13 +128,16 @@ def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: 
         weights=ready.weights,
         placement=times.placement,
         copies=times.copies,
+        interrupted=STOP.is_made,
     )
     return replace(measurement, advice=advice(measurement))
 
 
 def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
-    """The times and the arena's use. If the run that measures the arena fails, the times still stand."""
+    """The times and the arena's use. If the run that measures the arena fails or is not waited for, the times still stand."""
     times = answer(messages, Timed)
+    if STOP.is_made:
+        return times, ArenaUse()
     try:
         return times, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
     except MeasurementError:
@@ -172,14 +176,26 @@ def profile(
 
 
 def profile_spec(
-    spec: ModelSpec, settings: Settings, formulas: FormulaTable | None = None, on_progress: OnProgress | None = None
+    spec: ModelSpec,
+    settings: Settings,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    on_measured: Callable[[Measurement], object] = bool,
 ) -> Profile:
-    """``profile`` of a spec whose source can be read twice."""
+    """``profile`` of a spec whose source can be read twice. ``on_measured`` gets the measurement before the profile is made.
+
+    Raises KeyboardInterrupt where it is to stop before a run was profiled.
+    """
     with prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
         measurement = _measure_prepared(ready, settings, on_progress)
+        on_measured(measurement)
+        if measurement.interrupted:
+            raise KeyboardInterrupt
         profiled = answer(answers(build_request("profile", ready, settings), on_progress), Profiled)
+        interrupted = STOP.is_made
         report = _count_executed_graph(spec, formulas, ready, profiled)
-    return Profile(report, match_nodes(profiled, report, formulas), profiled.run_seconds, measurement, profiled.memory)
+    nodes = match_nodes(profiled, report, formulas)
+    return Profile(report, nodes, profiled.run_seconds, measurement, profiled.memory, interrupted)
 
 
 def _count_executed_graph(spec: ModelSpec, formulas: FormulaTable | None, ready: Prepared, profiled: Profiled) -> CostReport:

@@ -19,11 +19,12 @@ from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import kernel_runs
 from onnxcost.ort_optimizer.memory_plan import footprint_of
 from onnxcost.ort_optimizer.pipeline import optimize
+from onnxcost.processes import STOP
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.protocol import Request
+from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import OnProgress, answer, answers, scale_progress
-from onnxcost.runtime.tasks import BLOCKS, ProbeTimings
+from onnxcost.runtime.tasks import BLOCKS, LEAST_PROBES, ProbeTimings
 
 BOTH = (1, None)
 
@@ -37,18 +38,32 @@ def calibrate(
 ) -> Calibration:
     """Measure this machine through onnxruntime: a minute of small models for each number of threads (None: onnxruntime's).
 
-    ``name`` is the name of the machine, by default its device's. Raises MeasurementError where onnxruntime cannot be used.
+    ``name`` is the name of the machine, by default its device's. Raises MeasurementError where onnxruntime cannot be used, and
+    KeyboardInterrupt where it is to stop before three probes have run.
     """
     settings = change_settings(settings, {})
     chosen = probes()
     with run_folder() as folder:
-        graphs = [_write_probe(probe, Path(folder, f"{index:04}.onnx")) for index, probe in enumerate(chosen)]
+        graphs = []
+        for index, probe in enumerate(chosen):
+            if on_progress is not None:
+                on_progress(Progress("preparing", index / len(chosen)))
+            graphs.append(_write_probe(probe, Path(folder, f"{index:04}.onnx")))
         _write_probe(blocked_probe(), Path(folder, BLOCKS))
-        found = {}
+        found: dict[int, ProbeTimings] = {}
         for index, count in enumerate(threads):
             request = Request("calibrate", folder, (), replace(settings, threads=count), folder)
-            timings = answer(answers(request, scale_progress(on_progress, index, len(threads))), ProbeTimings)
+            try:
+                timings = answer(answers(request, scale_progress(on_progress, index, len(threads))), ProbeTimings)
+                if STOP.is_made and sum(seconds is not None for seconds in timings.seconds) < LEAST_PROBES:
+                    raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                if not (STOP.is_made and found):
+                    raise
+                break  # the numbers of threads before this one are complete
             found[timings.threads[0]] = timings
+            if STOP.is_made:
+                break
     last = list(found.values())[-1]
     untimed = [_describe_probe(probe, graph, last.blocked) for probe, graph in zip(chosen, graphs, strict=True)]
     # The form of names in the catalog.
@@ -76,6 +91,7 @@ def calibrate(
             for count, timings in found.items()
         },
         noise=max(timings.noise for timings in found.values()),
+        interrupted=STOP.is_made,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -148,6 +148,7 @@ def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> Profiled
 class Profile(Result):
     """The nodes of the graph that onnxruntime ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
     profiled runs, which profiling makes longer. ``measurement`` was taken without profiling; None where there is none.
+    ``interrupted``: Ctrl-C came before all runs were profiled.
     """
 
     report: CostReport
@@ -155,6 +156,7 @@ class Profile(Result):
     run_seconds: tuple[float, ...]
     measurement: Measurement | None = None
     memory: ArenaUse = NOT_TOLD
+    interrupted: bool = False
 
     @property
     def runs(self) -> int:
@@ -232,9 +234,16 @@ class Profile(Result):
 
     def by_operator(self) -> tuple[ProfiledGroup, ...]:
         """Groups keyed (domain, op_type), slowest first."""
+        return self._grouped(lambda node: (node.domain, node.op_type))
+
+    def by_scope(self, depth: int) -> tuple[ProfiledGroup, ...]:
+        """Groups keyed by the first ``depth`` parts of the module scope, slowest first; the empty key is for nodes without."""
+        return self._grouped(lambda node: node.costs.costs[0].node.scope[:depth] if node.costs.costs else ())
+
+    def _grouped(self, key_of: Callable[[ProfiledNode], tuple[str, ...]]) -> tuple[ProfiledGroup, ...]:
         members: dict[tuple[str, ...], list[ProfiledNode]] = {}
         for node in self.nodes:
-            members.setdefault((node.domain, node.op_type), []).append(node)
+            members.setdefault(key_of(node), []).append(node)
         groups = [sum_group(key, tuple(nodes)) for key, nodes in members.items()]
         return tuple(sorted(groups, key=lambda group: -group.total_seconds))
 
@@ -244,6 +253,7 @@ class Profile(Result):
         return {
             **measurements_to_dict(self.report.graph, self.measurement),
             "profile": {
+                "interrupted": self.interrupted,
                 "runs": self.runs,
                 "run_seconds": list(self.run_seconds),
                 "profiled_seconds": self.profiled_seconds,
@@ -262,7 +272,7 @@ class Profile(Result):
                         "op_type": group.key[1],
                         "domain": group.key[0],
                         "nodes": len(group.nodes),
-                        **_spent(group, self),
+                        **spent_to_dict(group, self),
                         "cumulative_share": share,
                     }
                     for group, share in zip(groups, self.cumulative_shares(groups), strict=True)
@@ -289,12 +299,13 @@ def _node(node: ProfiledNode, profile: Profile) -> dict[str, Any]:
         "domain": node.domain,
         "scope": list(counted.scope),
         "provider": node.provider,
-        **_spent(node, profile),
+        **spent_to_dict(node, profile),
         "uncounted": node.reason or None,
     }
 
 
-def _spent(spent: Spent, profile: Profile) -> dict[str, Any]:
+def spent_to_dict(spent: Spent, profile: Profile) -> dict[str, Any]:
+    """The time, the work and the rates, under the keys of an entry of ``nodes``."""
     return {
         "executions": spent.executions_per_run,
         "seconds": spent.seconds,

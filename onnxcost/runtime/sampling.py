@@ -49,9 +49,15 @@ class Sampled(NamedTuple):
     wall_seconds: float
 
 
-def sample(runs: Sequence[Run], settings: Settings, progress: OnProgress, clock: Clock = time.perf_counter_ns) -> Sampled:
-    """Call the runs in a cycle as ``settings`` ask: each call is one sample."""
-    stream = _Stream(runs, progress, clock)
+def sample(
+    runs: Sequence[Run],
+    settings: Settings,
+    progress: OnProgress,
+    clock: Clock = time.perf_counter_ns,
+    is_called: Callable[[], bool] = bool,
+) -> Sampled:
+    """Call the runs in a cycle as ``settings`` ask: each call is one sample. Once ``is_called``, one sample is enough."""
+    stream = _Stream(runs, progress, clock, is_called)
     with _garbage_collector_off():
         first_run = stream.first_run()
         warmup_runs = stream.warm_up(settings)
@@ -60,7 +66,11 @@ def sample(runs: Sequence[Run], settings: Settings, progress: OnProgress, clock:
 
 
 def sample_concurrently(
-    streams: Sequence[Sequence[Run]], settings: Settings, progress: OnProgress, clock: Clock = time.perf_counter_ns
+    streams: Sequence[Sequence[Run]],
+    settings: Settings,
+    progress: OnProgress,
+    clock: Clock = time.perf_counter_ns,
+    is_called: Callable[[], bool] = bool,
 ) -> Sampled:
     """``sample`` in one thread for each stream, all over the same period; the number of runs is that of all streams together.
 
@@ -69,7 +79,7 @@ def sample_concurrently(
     failed = Event()
     # Only the first stream reports progress.
     first, *others = (
-        _Stream(runs, (lambda _: None) if index else progress, clock, failed) for index, runs in enumerate(streams)
+        _Stream(runs, (lambda _: None) if index else progress, clock, is_called, failed) for index, runs in enumerate(streams)
     )
     goal = _Enough(settings.least_runs, settings.least_seconds, clock)
     start_line = Barrier(len(streams), action=goal.restart)
@@ -154,7 +164,8 @@ class _Stream:
     runs: Sequence[Run]
     progress: OnProgress
     clock: Clock
-    stop: Event = field(default_factory=Event)
+    is_called: Callable[[], bool]
+    failed: Event = field(default_factory=Event)
 
     def first_run(self) -> int:
         """How long the first run takes."""
@@ -174,7 +185,7 @@ class _Stream:
         clock, coming = self.clock, cycle(self.runs)
         starts, durations = times = _Times(array("q"), array("q"))
         end = report_at = clock()
-        while goal.wants_more(durations, end) and not self.stop.is_set():
+        while goal.wants_more(durations, end) and not self.failed.is_set() and not (durations and self.is_called()):
             if end >= report_at:
                 self.progress(Progress(phase, goal.share(end)))
                 report_at = clock() + REPORT_INTERVAL

@@ -15,15 +15,17 @@ from contextlib import contextmanager
 from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
-from onnxcost.processes import describe_exit, end_child, import_path, was_killed
+from onnxcost.processes import STOP, describe_exit, end_child, import_path, was_killed
 from onnxcost.runtime.ort_errors import last_words
 from onnxcost.runtime.protocol import Failure, Progress, Request
 
 Kind = TypeVar("Kind")
 OnProgress = Callable[[Progress], None]
 BEFORE_RUNS = ("", "loading")
-POLL_SECONDS = 0.2
-_NOTHING, _CLOSED = object(), object()
+WITH_RESULTS = ("measuring", "profiling")
+"""The phases from which on the child has results when it is asked to stop."""
+POLL_SECONDS, TICK_SECONDS, LEAST_SECONDS = 0.2, 1.0, 0.1
+_CLOSED = object()
 CHILD = (sys.executable, "-P", "-m", "onnxcost.runtime.worker")
 
 
@@ -49,6 +51,8 @@ def answer(messages: Iterator[object], kind: type[Kind]) -> Kind:
     for message in messages:
         if isinstance(message, kind):
             return message
+    if STOP.is_made:
+        raise KeyboardInterrupt
     raise MeasurementError("the process that ran the model ended without a result")
 
 
@@ -68,7 +72,7 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
     """A child at work; its progress goes to ``on_progress``. It is ended with the block.
 
     Its messages raise MeasurementError where it reports a failure, dies, or takes longer than ``request.settings.timeout``
-    seconds.
+    seconds, and KeyboardInterrupt where it is to stop before it has results.
     """
     child, errors = _start(request.folder)
 
@@ -84,7 +88,8 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
 
     try:
         say(request)
-        yield Conversation(_answers(child, request.settings.timeout, errors, on_progress), say)
+        with STOP.receiving():
+            yield Conversation(_answers(child, request.settings.timeout, errors, on_progress, say), say)
     finally:
         end_child(child, errors)
 
@@ -106,13 +111,31 @@ def _start(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
 
 
 def _answers(
-    child: subprocess.Popen[bytes], timeout: float | None, errors: IO[bytes], on_progress: OnProgress | None
+    child: subprocess.Popen[bytes],
+    timeout: float | None,
+    errors: IO[bytes],
+    on_progress: OnProgress | None,
+    say: Callable[[object], None],
 ) -> Iterator[object]:
+    latest, shown, has_results, is_told = Progress("starting"), time.monotonic(), False, False
     for message in _receive(child, timeout):
+        if STOP.is_made and not is_told:
+            if not has_results:
+                raise KeyboardInterrupt
+            say(None)
+            is_told = True
         match message:
-            case Progress():
-                if on_progress is not None:
-                    on_progress(message)
+            case None if STOP.is_made and latest.phase == "memory":
+                return  # the results are there: what is left is one run for a figure of its own
+            case Progress() | None:
+                is_new = message is not None and message.phase != latest.phase
+                latest = message or latest
+                has_results = has_results or latest.phase in WITH_RESULTS
+                # Where nothing is reported, the time goes on; where much is, to show all of it would take longer than the runs.
+                wait = TICK_SECONDS if message is None else LEAST_SECONDS
+                if on_progress is not None and (is_new or time.monotonic() - shown >= wait):
+                    shown = time.monotonic()
+                    on_progress(latest)
             case Failure(text, phase):
                 raise (MeasurementError if phase in BEFORE_RUNS else RunError)(text)
             case _:
@@ -122,7 +145,7 @@ def _answers(
 
 
 def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
-    """The messages until the child closes its end; raises MeasurementError after the timeout."""
+    """The messages until the child closes its end, None while there is none; raises MeasurementError after the timeout."""
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
     try:
@@ -136,7 +159,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
             # In short waits, so that Ctrl-C works on all systems.
             message = inbox.get(timeout=POLL_SECONDS)
         except queue.Empty:
-            message = _NOTHING
+            message = None
         waited += time.monotonic() - start
         if timeout is not None and waited > timeout:
             raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
@@ -145,8 +168,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         if isinstance(message, Exception):
             # The child may be alive, and wait for what nobody will say.
             raise MeasurementError(f"what the process that runs the model says cannot be read: {message}") from None
-        if message is not _NOTHING:
-            yield message
+        yield message
 
 
 def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:

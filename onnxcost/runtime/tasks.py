@@ -44,9 +44,10 @@ def run_timed(request: Request, channel: Channel) -> None:
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)
     if len(model.streams) == 1:
-        sampled = sample(model.streams[0].runs, request.settings, channel.send)
+        sampled = sample(model.streams[0].runs, request.settings, channel.send, is_called=channel.is_called)
     else:
-        sampled = sample_concurrently([stream.runs for stream in model.streams], request.settings, channel.send)
+        streams = [stream.runs for stream in model.streams]
+        sampled = sample_concurrently(streams, request.settings, channel.send, is_called=channel.is_called)
     channel.send(collect_timing(request, model, sampled))
     del model
     channel.send(Progress("memory"))
@@ -99,6 +100,8 @@ ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
 """How long each round of a model lasts, and the least number of runs in it, after one to warm up."""
 BLOCKS = "blocks.model"
 """A model of one convolution, in the same folder."""
+LEAST_PROBES = 3
+"""The first two say what a run and a node take: without another there is no kernel to speak of."""
 LOW = 10
 """The percentile that is taken: other work on the machine makes runs slower, not faster."""
 
@@ -126,10 +129,11 @@ def run_calibration(request: Request, channel: Channel) -> None:
     # Unlike glob, iterdir raises where the folder cannot be read.
     paths = sorted(path for path in Path(request.model).iterdir() if path.suffix == ".onnx")
     times: list[list[float]] = [[] for _ in paths]
-    for round_ in range(ROUNDS):
-        for index, path in enumerate(paths):
-            channel.send(Progress("measuring", (round_ * len(paths) + index) / (ROUNDS * len(paths))))
-            times[index] += _time_model(path, request)
+    for count, index in enumerate(list(range(len(paths))) * ROUNDS):
+        channel.send(Progress("measuring", count / (ROUNDS * len(paths))))
+        if count >= LEAST_PROBES and channel.is_called():
+            break
+        times[index] += _time_model(paths[index], request)
     found = [np.array(samples) for samples in times]
     machine = environment(None)
     channel.send(
@@ -244,7 +248,7 @@ def run_profiled(request: Request, channel: Channel) -> None:
     session, optimized = open_profiled(request)
     runs = cycle(runner(session, feeds, settings.provider).runs)
     warmup = warm_up(runs, settings, channel.send)
-    repeat(runs, settings, channel.send)
+    repeat(runs, settings, channel.send, is_called=channel.is_called)
     path = Path(session.end_profiling())
     channel.send(Progress("reading the profile"))
     executed, run_seconds, memory = read_profile(str(path), warmup, FASTEST_SHARE if settings.runs is None else 1.0)
@@ -285,10 +289,12 @@ def warm_up(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = ti
             return done
 
 
-def repeat(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter) -> int:
-    """Run as often as the settings ask; returns how often."""
+def repeat(
+    runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter, is_called: Callable[[], bool] = bool
+) -> int:
+    """Run as often as the settings ask, or until ``is_called``, at least once; returns how often."""
     begin, done, share = clock(), 0, 0.0
-    while share < 1:
+    while share < 1 and not (done and is_called()):
         send(Progress("profiling", share))
         next(runs)()
         done += 1
@@ -385,7 +391,7 @@ def run_interleaved(request: Request, channel: Channel) -> None:
             del model  # two sessions at once would need memory for both
             model = open_timed(request, feeds, channel)
         other_work = watch_load()
-        rounds.append(sample(model.streams[0].runs, asked, channel.send))
+        rounds.append(sample(model.streams[0].runs, asked, channel.send, is_called=channel.is_called))
         if (load := other_work()) is not None:
             loads.append(load)
         channel.send(rounds[-1].samples)
@@ -398,4 +404,5 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
     channel.send(replace(found, session_seconds=seconds, memory=memory))
     del model
+    channel.send(Progress("memory"))
     channel.send(measure_arena(request, feeds))

@@ -20,10 +20,13 @@ Send = Callable[[object], None]
 
 
 class Channel(NamedTuple):
-    """To and from the parent."""
+    """To and from the parent. ``is_called`` says whether it has sent something that is not received yet: a task that is at
+    work then ends with what it has so far.
+    """
 
     send: Send
     receive: Callable[[], object]
+    is_called: Callable[[], bool] = bool
 
 
 TASKS: Mapping[str, str] = {
@@ -58,7 +61,9 @@ def main() -> int:
         answers.flush()
 
     try:
-        getattr(import_module("onnxcost.runtime.tasks"), TASKS[request.task])(request, Channel(send, inbox.get))
+        getattr(import_module("onnxcost.runtime.tasks"), TASKS[request.task])(
+            request, Channel(send, inbox.get, lambda: not inbox.empty())
+        )
     except Exception as error:
         from onnxcost.runtime.ort_errors import reason
 

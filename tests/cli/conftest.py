@@ -29,6 +29,7 @@ class Stand:
     def __init__(self) -> None:
         self.asked: list[tuple[object, Settings, dict[str, Any]]] = []
         self.error: BaseException | None = None
+        self.profile_error: BaseException | None = None
 
     def measure(self, spec: ModelSpec, settings: Settings, **others: Any) -> Measurement:
         given = {field.name: getattr(spec, field.name) for field in fields(spec)}
@@ -37,8 +38,10 @@ class Stand:
             raise self.error
         return MEASUREMENT
 
-    def profile(self, spec: ModelSpec, settings: Settings, **others: Any) -> Profile:
-        self.measure(spec, settings, **others)
+    def profile(self, spec: ModelSpec, settings: Settings, formulas: Any, on_progress: Any, on_measured: Any) -> Profile:
+        on_measured(self.measure(spec, settings, formulas=formulas, on_progress=on_progress))
+        if self.profile_error is not None:
+            raise self.profile_error
         return PROFILE
 
     def trace(self, spec: ModelSpec, settings: Settings, **others: Any) -> CostReport:

@@ -11,6 +11,7 @@ from onnxcost.cli.app import cli
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
 from tests.cli.conftest import Stand
+from tests.render.test_profile import PROFILE
 
 ADVICE = "onnxcost: advice: some runs are <slow> | so\n"
 REASON = "the file with the model's weights is missing"
@@ -70,5 +71,23 @@ def test_formats_of_a_profile(stand: Stand, options: str, start: str, lines: int
 def test_a_profile_that_cannot_be_made(stand: Stand, error: BaseException, reason: str, code: int) -> None:
     stand.error = error
     result = invoke("profile", "model.onnx", "--format", "json")
-    assert (result.stdout, result.exit_code) == ("", code)
-    assert result.stderr.strip() == ("" if code == 130 else f"onnxcost: error: {reason}")
+    assert json.loads(result.stdout)["measurement"] == {"status": "failed", "reason": reason}
+    assert (result.stderr, result.exit_code) == (f"onnxcost: error: not profiled: {reason}\n", code)
+
+
+@ENDS
+def test_what_was_measured_before_the_profile_is_kept(stand: Stand, error: BaseException, reason: str, code: int) -> None:
+    stand.profile_error = error
+    result = invoke("profile", "model.onnx", "--format", "json")
+    document = json.loads(result.stdout)
+    assert (document["measurement"]["runs"], "profile" in document, result.exit_code) == (20, False, code)
+    assert "\nMeasured  cpu" in invoke("profile", "model.onnx").stdout
+    assert invoke("profile", "model.onnx", "--format", "csv").stdout == ""
+
+
+def test_the_table_of_modules(stand: Stand) -> None:
+    result = invoke("profile", "model.onnx", "--by", "module")
+    assert "\n  Module " in result.stdout
+    rows = invoke("profile", "model.onnx", "--by", "module", "--format", "csv").stdout.splitlines()
+    assert rows[0].startswith("module,nodes,executions,seconds,share,")
+    assert sum(int(row.split(",")[1]) for row in rows[1:]) == len(PROFILE.nodes)

@@ -174,3 +174,14 @@ def test_only_devices_that_were_asked_for_fail() -> None:
     assert [each.name for each in assessed(BOX, named=True, latency="1us").missed] == ["box"]
     assert assessed(BOX, named=True, latency="500us").missed == ()
     assert [check.what for check in assessed(params="10").failed] == ["params"]
+
+
+def test_from_python_it_is_what_the_command_says() -> None:
+    found = onnxcost.budget("models/mnist_cnn_pytorch.onnx", ["raspberry-pi-5-8gb"], fps=30, latency=0.033, batch=2)
+    assert [(each.name, each.level, each.prediction.batch) for each in found.verdicts] == [("raspberry-pi-5-8gb", "fits", 2)]
+    assert found.limits == Limits(fps=30, latency=0.033)
+    assert repr(found) == "<Assessment: models/mnist_cnn_pytorch.onnx: 1 fits>"
+    assert [row["device"] for row in found.to_records()] == ["raspberry-pi-5-8gb"]
+    assert "raspberry-pi-5-8gb" in found._repr_html_()
+    with pytest.raises(InputError, match="there is no limit 'speed'"):
+        onnxcost.budget("models/mnist_cnn_pytorch.onnx", speed=3)

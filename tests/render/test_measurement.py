@@ -189,7 +189,8 @@ def test_json(report: CostReport) -> None:
     assert document.pop("fps") == pytest.approx(1 / 0.0195)
     del document["latency"]
     assert document == {
-        "status": "ok", "reason": None, "provider": "cpu", "provider_options": {}, "device": "A Processor", "driver": None,
+        "status": "ok", "reason": None, "interrupted": False,
+            "provider": "cpu", "provider_options": {}, "device": "A Processor", "driver": None,
         "device_memory_bytes": None, "onnxruntime": "1.30.0", "optimization": "all", "threads": {"intra": 4, "inter": 1},
         "concurrency": 1, "seed": 0, "batch": 1,
         "inputs": [

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from onnxcost.render.progress import progress_on
+from onnxcost.render.progress import Shown, progress_on
 from onnxcost.runtime.protocol import Progress
 
 ERASE_LINE = "\x1b[2K"
@@ -48,12 +48,36 @@ def test_a_terminal_that_cannot_move_its_cursor_sees_no_escape_codes(monkeypatch
     assert "\x1b" not in terminal.getvalue()
 
 
-def test_how_long_it_has_to_go_is_shown_where_that_is_asked_for() -> None:
-    terminal = Terminal()
-    with progress_on(terminal, shows_rest=True) as shown:
-        shown(Progress("3 of 6 models", 0.5))
-    assert "3 of 6 models" in terminal.getvalue()
-    assert " left " in terminal.getvalue()
+class Bar:
+    """In the place of rich's: keeps what it is told to show."""
+
+    def add_task(self, _: str, **__: object) -> int:
+        return 0
+
+    def update(self, _: int, **shown: object) -> None:
+        self.shown = shown
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"),
+    [
+        ([(0, 0.0)], ""),
+        ([(10, 0.25)], "0:00:30 left"),
+        ([(10, 0.25), (20, 0.25)], "0:00:20 left"),  # nothing new: the time goes on
+        ([(10, 0.25), (60, 0.25)], "0:00:00 left"),
+        ([(10, 0.25), (20, 0.5)], "0:00:20 left"),
+        ([(10, None)], ""),
+        ([(10, None), (30, 0.5)], "0:00:20 left"),  # by the time of this step alone
+        ([(10, 0.5), (20, 0.0), (60, 0.5)], "0:00:40 left"),
+    ],
+)
+def test_how_long_it_has_to_go(steps: list[tuple[float, float | None]], left: str) -> None:
+    bar, now = Bar(), 0.0
+    shown = Shown(bar, lambda: now)  # type: ignore[arg-type]
+    for at, done in steps:
+        now = at
+        shown(Progress("measuring", done))
+    assert bar.shown["left"] == left
 
 
 def test_what_a_step_is_called_is_neither_markup_nor_a_sequence() -> None:

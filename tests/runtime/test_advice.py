@@ -62,6 +62,7 @@ DUE = [
     ("cores", of(cores=64), ["8 of 64 cores", "taskset"]),
     ("cores", of(cores=64, threads=(0, 0)), ["8 of 64 cores"]),
     ("slow-first-run", of(first_run_seconds=0.35), ["35 times"]),
+    ("python-share", of([5e-5] * 100, Settings(concurrency=2), threads=(1, 1)), ["Python", "--batches"]),
     ("fast-runs", of([1e-5] * 100), ["--batches"]),
     ("few-runs", of(CALM_TIMES[:9]), ["9 runs", "--runs 10"]),
     ("few-runs", of(CALM_TIMES[:3]), ["3 runs", "interval", "--runs 10"]),

@@ -11,7 +11,7 @@ import pytest
 from onnxcost.measurement import MemoryUse, Settings
 from onnxcost.runtime import tasks
 from onnxcost.runtime.profile import ArenaUse
-from onnxcost.runtime.protocol import Request, Timed
+from onnxcost.runtime.protocol import Progress, Request, Timed
 from onnxcost.runtime.sampling import Sampled
 from onnxcost.runtime.session import Runner
 from onnxcost.runtime.tasks import Opened
@@ -44,7 +44,7 @@ class Machine:
         self.opened += 1
         return Opened(self.opened, [cast(Runner, Stream(self.opened))], self.session_seconds * self.opened, 100, lambda: 9.0)
 
-    def sample(self, runs: Sequence[int], settings: Settings, progress: object) -> Sampled:
+    def sample(self, runs: Sequence[int], settings: Settings, progress: object, **_: object) -> Sampled:
         self.sampled.append((runs[0], settings))
         return Sampled(0.1, 5, np.full(next(self.rounds), float(len(self.sampled))), 1.0)
 
@@ -76,11 +76,11 @@ def test_a_session_that_takes_long_to_open_is_kept(monkeypatch: pytest.MonkeyPat
 def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, 0.1, [2, 2])
     settings = Settings(runs=4, threads=3)
-    ready, first, second, timed, arena = machine.answers(settings, 2)
+    ready, first, second, timed, step, arena = machine.answers(settings, 2)
     assert ready is True
     assert (first.tolist(), second.tolist()) == ([2.0, 2.0], [3.0, 3.0])
     assert (timed.session_seconds, timed.memory) == (0.1, MemoryUse(500, 100))
-    assert arena == ArenaUse(7)
+    assert (step, arena) == (Progress("memory"), ArenaUse(7))
     assert [asked for _, asked in machine.sampled] == [
         Settings(runs=1, seconds=0, threads=3),
         *[Settings(runs=2, seconds=0.1)] * 2,

@@ -283,3 +283,15 @@ def test_what_one_stream_raises_stops_all_and_is_raised(failing_call: int, faili
         sample_concurrently(streams, Settings(warmup=3), lambda _: None, FakeClock())
     assert gc.isenabled() == was_on
     assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("after", [0, 1, 7])
+def test_a_call_ends_the_samples_but_leaves_one(after: int) -> None:
+    clock, made = FakeClock(), [0]
+
+    def run() -> None:
+        clock.spend(MS)
+        made[0] += 1
+
+    result = sample([run], Settings(warmup=2), lambda _: None, clock, lambda: made[0] >= 3 + after)
+    assert len(result.samples) == max(after, 1)

@@ -32,6 +32,8 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield f"name = {_text(calibration.name)}"
     yield f"date = {calibration.date.isoformat()}"
     yield f"unrest = {calibration.noise:.3f}  # the median run time over the low percentile: 1 on a quiet machine"
+    if calibration.interrupted:
+        yield "interrupted = true  # Ctrl-C came before all kernels were timed as often as planned"
     yield ""
     yield "[machine]"
     for key, value in calibration.machine._asdict().items():
@@ -91,7 +93,8 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
             raise ValueError("no threads, no date, or no name")
         machine, noise = _machine(document["machine"]), _positive("unrest", document["unrest"])
-        return Calibration(document["name"], machine, document["date"], threads, noise)
+        interrupted = document.get("interrupted", False) is True
+        return Calibration(document["name"], machine, document["date"], threads, noise, interrupted)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{name}' is not a complete calibration ({type(error).__name__}: {error}): calibrate again") from None
 

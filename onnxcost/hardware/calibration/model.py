@@ -189,6 +189,7 @@ class Calibration:
     """A machine under its given name, and its speeds by number of threads.
 
     ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine.
+    ``interrupted``: Ctrl-C came before all probes had run as often as planned; kernels without times cannot be predicted.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Calibration:
     date: datetime.date
     speeds: Mapping[int, Speeds]
     noise: float
+    interrupted: bool = False
 
 
 def speeds(probed: Sequence[Probed]) -> Speeds:

@@ -170,7 +170,7 @@ class Calibrated:
     def _notes(self, report: CostReport, steps: Sequence[StepTime]) -> Iterator[str]:
         version, threads = self.calibration.machine.onnxruntime, self._threads
         when = f"on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
-        yield f"after kernels timed {when}"
+        yield f"after kernels timed {when}{', a calibration that was interrupted' if self.calibration.interrupted else ''}"
         for found, meaning in (
             (Counter(f.step.node.key for f in steps if "other" in f.seconds), "each counts as moving what it makes"),
             (Counter(f.step.node.key for f in steps if f.untimed), "it is left out, and the latency too short"),
