@@ -14,7 +14,7 @@ from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.formulas.sources import select_formulas
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.graph import NO_WORK, Caveat, Graph, Node
+from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
 from onnxcost.spec import ModelSource, ModelSpec
@@ -61,7 +61,7 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
     """The cost of a graph. A node that cannot be counted is in the report as Uncounted, with the reason."""
     caveats = list(graph.caveats)
-    graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats)))
+    graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats, graph.inputs)))
     weights = weights_by_node(graph)
     dtypes, notes = compute_dtypes(graph)
     costs = tuple(
@@ -103,12 +103,22 @@ def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) 
         return Uncounted(node, f"the node does not fit its formula ({type(error).__name__}: {error})", parameters)
 
 
-def _resolve_branches(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat]) -> list[Node]:
-    """The nodes, with the more expensive branch of each ``If`` whose condition is unknown before the ``If`` itself."""
+def _resolve_branches(
+    nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat], inputs: Sequence[Tensor], outer: DefUse | None = None
+) -> list[Node]:
+    """The nodes, with the more expensive branch of each ``If`` whose condition is unknown before the ``If`` itself.
+
+    ``inputs`` are the model's, ``outer`` the definitions around the nodes.
+    """
     resolved = []
+    if not any(node.branches for node in nodes):
+        return list(nodes)
+    uses = DefUse([*(outer.nodes if outer is not None else ()), *nodes])
     for node in nodes:
         if node.branches:
-            branches = {name: _resolve_branches(branch, formulas, caveats) for name, branch in node.branches.items()}
+            branches = {
+                name: _resolve_branches(branch, formulas, caveats, inputs, uses) for name, branch in node.branches.items()
+            }
             costs = {
                 name: Group((), tuple(count_node(inner, formulas, compute_dtype(inner), 0) for inner in branch))
                 for name, branch in branches.items()
@@ -118,9 +128,34 @@ def _resolve_branches(nodes: Sequence[Node], formulas: FormulaTable, caveats: li
             resolved += branches[counted]
             flops = " and ".join(f"{count:,}" for count in counts.values())
             text = f"its condition is unknown; its {counted} branch is counted, the more expensive one ({flops} FLOPs)"
+            if hint := _decided_by(node.input(0), inputs, uses):
+                text += f"; {hint} decides it"
             caveats.append(Caveat("upper", f"If '{node.name}': {text}"))
         resolved.append(node)
     return resolved
+
+
+def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse) -> str:
+    """``--value NAME=N`` of the one input of the model that a condition is computed from; "" where there is no such input."""
+    known, value = {tensor.name: tensor for tensor in inputs}, "1"
+    found: set[str] = set()
+    pending, seen = [condition], set[str]()
+    while pending:
+        tensor = pending.pop()
+        if tensor is None or tensor.name in seen or tensor.is_constant:
+            continue
+        seen.add(tensor.name)
+        if tensor.name in known:
+            found.add(tensor.name)
+        elif (node := uses.definition(tensor.name)) is not None:
+            pending += node.inputs
+            compared = [each.value for each in node.inputs if each is not None and each.value is not None]
+            if node.key == "Equal" and compared and len(compared[0]) == 1:
+                value = str(compared[0][0])
+    if len(found) != 1:
+        return ""
+    (name,) = found
+    return option_text("--value", name, value) if known[name].is_shaped and known[name].size == 1 else ""
 
 
 def _bounds(nodes: Sequence[Node]) -> list[Caveat]:

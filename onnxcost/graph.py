@@ -100,7 +100,8 @@ class Node:
     """One instance of an operator. Absent optional inputs and outputs are None; ``attributes`` has the schema's defaults.
 
     ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference. ``branches`` are the bodies, by name,
-    of which one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph.
+    of which one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph. ``idle``
+    are nodes that never run, whose constants are loaded all the same.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Node:
     repeat: int = 1
     branches: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     open_reason: str = ""
+    idle: tuple[Node, ...] = ()
 
     @property
     def key(self) -> str:

@@ -133,7 +133,7 @@ class CostReport(Result):
     def bound(self) -> str:
         """Whether the totals are exact (""), "lower" or "upper" bounds, or "mixed" where nodes are bounded on both sides."""
         kinds = {caveat.kind for caveat in self.caveats} & {"lower", "upper"}
-        kinds |= set() if self.complete else {"lower"}
+        kinds |= set() if self.whole.complete else {"lower"}
         return "mixed" if len(kinds) > 1 else next(iter(kinds), "")
 
     @cached_property
@@ -153,8 +153,13 @@ class CostReport(Result):
 
     @property
     def complete(self) -> bool:
-        """Whether all nodes were counted; otherwise the totals are lower bounds."""
-        return self.whole.complete
+        """Whether all nodes were counted, as often as they run; otherwise the totals are lower bounds."""
+        return self.whole.complete and all(caveat.kind != "lower" for caveat in self.caveats)
+
+    @property
+    def has_all_weights(self) -> bool:
+        """Whether parameters and bytes of weights are exact: all bodies were looked into, whichever of them run."""
+        return not any(cost.node.open_reason for cost in self.uncounted)
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -343,6 +348,8 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
         **_counts(report.whole, convention),
         "parameters": memory.parameters,
         "running_statistics": memory.running_statistics,
+        "buffers": memory.buffers,
+        "buffer_bytes": memory.buffer_bytes,
         "weight_bytes": memory.weight_bytes,
         "weight_bytes_by_dtype": dict(memory.weight_bytes_by_dtype),
         "peak_activation_bytes": memory.peak_activation_bytes,

@@ -37,8 +37,9 @@ def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Ten
     outputs = tuple(tensor(value) if value is not None else None for value in step.outputs)
     attributes = _attributes(step, opsets.get(step.domain), inputs)
     branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
-    op_type, scope = step.node.op_type, _scope(step.node)
-    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, step.open_reason)
+    idle = tuple(as_node(inner, opsets, tensor) for inner in step.idle)
+    op_type, scope, reason = step.node.op_type, _scope(step.node), step.open_reason
+    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, reason, idle)
 
 
 @lru_cache(maxsize=64)

@@ -112,15 +112,15 @@ def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: st
 
 def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair], list[Pair]]:
     memory, bound = report.memory, screen.glyphs.bound(report.bound)
-    own = view.convention
+    own, stored = view.convention, "" if report.has_all_weights else screen.glyphs.at_least
     peak = memory.peak_activation_bytes
     intensity = report.intensity
     work = [
         ("MACs", bound + si(report.macs)),
         ("FLOPs", bound + si(report.flops)),
         *([(f"{own.name} {own.unit}", bound + si(report.total(own)))] if view.has_own_count else []),
-        ("Parameters", bound + si(memory.parameters)),
-        ("Weights", bound + binary(memory.weight_bytes)),
+        ("Parameters", stored + si(memory.parameters)),
+        ("Weights", stored + binary(memory.weight_bytes)),
     ]
     moved = [
         ("Peak activation memory", "unknown" if peak is None else bound + binary(peak)),

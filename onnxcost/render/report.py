@@ -257,12 +257,14 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
     memory, traffic = report.memory, report.whole.traffic
     bound = glyphs.bound(report.bound)
     least = bound.strip() + " " if bound else ""
+    stored = "" if report.has_all_weights else glyphs.at_least
     own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
+    statistics += f", and {exact(memory.buffers)} in buffers" if memory.buffers else ""
     return [
         *(quantity_entry(name, si(total), least + exact(total), bound=bound) for name, total in report_counts(report) + own),
-        quantity_entry("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
-        quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
+        quantity_entry("Parameters", si(memory.parameters), stored + exact(memory.parameters) + statistics, bound=stored),
+        quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=stored),
         _peak(memory.peak_activation_bytes, bound),
         quantity_entry(
             "Traffic",
@@ -271,7 +273,7 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
             bound=bound,
         ),
         quantity_entry(
-            "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.complete else ", of the counted nodes")
+            "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.whole.complete else ", of the counted nodes")
         ),
         _nodes(report),
     ]
@@ -301,7 +303,7 @@ def type_texts(report: CostReport, view: View) -> list[str]:
 
 def describe_uncounted(report: CostReport, glyphs: Glyphs) -> list[str]:
     """A sentence, then one line for each operator and reason; nothing where all was counted."""
-    if report.complete:
+    if report.whole.complete:
         return []
     found = reasons(report)
     lines = [f"{number} {glyphs.times} {op_type}: {reason}" for number, op_type, reason in found[:MOST_REASONS]]
