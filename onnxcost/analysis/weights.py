@@ -16,6 +16,7 @@ from onnxcost.errors import MISFITS
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import DATA, ROLES, InputRole, role_of
 from onnxcost.operators.traits import (
+    AFFINE,
     CASTS,
     CONVOLUTIONS,
     DEQUANTIZERS,
@@ -282,7 +283,7 @@ class _Uses:
 
     def _is_mask(self, node: Node, operand: Tensor) -> bool:
         """Whether it changes scores in front of a softmax for all heads alike."""
-        if node.op_type not in ("Add", "Where", "Mul", "Sub") or not node.out.is_shaped or node.out.rank < 2:
+        if not (node.key in AFFINE or node.key == "Where") or not node.out.is_shaped or node.out.rank < 2:
             return False
         behind = self._readers_behind(node.out, SCORE_STEPS)
         if not behind or not all(reader.key in SOFTMAXES for reader in behind):
