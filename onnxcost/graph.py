@@ -80,9 +80,13 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, sub-byte types packed, of a sequence the sum of its tensors'; raises UnknownShape."""
+        """Bytes of the elements, sub-byte types packed, of a sequence the sum of its tensors', of maps none: they hold what the
+        caller reads, and no operator works on. Raises UnknownShape.
+        """
         if self.elements is not None:
             return self.elements.nbytes
+        if self.dims is None and self.dtype.startswith(("map(", "sequence(map(")):
+            return 0
         return -(-self.size * BITS.get(self.dtype, 0) // 8)
 
 

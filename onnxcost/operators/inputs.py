@@ -341,8 +341,36 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "Range": {0: _shape(0), 1: _shape(16), 2: _shape(1)},
 }
 
+_NHWC = (
+    "Conv",
+    "ConvTranspose",
+    "QLinearConv",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "Resize",
+    "GridSample",
+    "MaxUnpool",
+)
+"""Of the operators that onnxruntime has for channels last those whose inputs have roles."""
+
+_QUANTIZERS: Mapping[str, Mapping[int, InputRole]] = {
+    **{name: {**_DECODED, 3: SETTING} for name in ("Quant", "IntQuant")},
+    **{name: {1: _scale(0)} for name in ("BipolarQuant", "BinaryQuant")},
+    "Trunc": {**_DECODED, **_settings(3, 4, 5)},
+    "FloatQuant": {1: _scale(0), **_settings(*range(2, 7))},
+}
+"""Of qonnx and Brevitas."""
+
 ROLES: Mapping[str, Mapping[int, InputRole]] = {
     **_STANDARD,
     **{f"com.microsoft.{name}": roles for name, roles in _CONTRIB.items()},
+    **{f"com.ms.internal.nhwc.{name}": _STANDARD[name] for name in _NHWC if name in _STANDARD},
+    **{
+        f"{domain}.{name}": roles
+        for domain in ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+        for name, roles in _QUANTIZERS.items()
+    },
+    "com.ms.internal.nhwc.QLinearAveragePool": _UNARY_CODES,
+    "com.ms.internal.nhwc.QLinearConvTranspose": {**_STANDARD["QLinearConv"], 3: _weight(rules.transposed_kernel)},
 }
 """By ``Node.key`` and input; any other is DATA."""

@@ -62,7 +62,7 @@ def _reads_embeddings(node: Node) -> Traffic:
 
 
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
-    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant"}, lambda node: NO_TRAFFIC),
+    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant", "ai.onnx.ml.ZipMap"}, lambda node: NO_TRAFFIC),
     **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _reads_what_it_picks),
     **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _reads_packed_rows),
     **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),
