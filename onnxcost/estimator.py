@@ -67,19 +67,19 @@ def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
     costs = tuple(
         count_node(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
     )
-    return CostReport(
-        graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes), *_at_most(costs, formulas))
-    )
+    return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas)))
 
 
 def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     """A caveat on nodes whose work depends on data."""
-    rules = ((cost.node, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
-    names = [f"'{node.name}' ({node.op_type})" for node, rule in rules if rule is not None and rule(node)]
-    if not names:
+    rules = ((cost, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
+    found = [cost for cost, rule in rules if rule is not None and rule(cost.node)]
+    if not found:
         return []
+    names = [f"'{cost.node.name}' ({cost.node.op_type})" for cost in found]
     which = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-    return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted")]
+    of_macs = any(cost.once.macs for cost in found)
+    return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted", of_macs)]
 
 
 def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
@@ -130,7 +130,8 @@ def _resolve_branches(
             text = f"its condition is unknown; its {counted} branch is counted, the more expensive one ({flops} FLOPs)"
             if hint := _decided_by(node.input(0), inputs, uses):
                 text += f"; {hint} decides it"
-            caveats.append(Caveat("upper", f"If '{node.name}': {text}"))
+            macs = {group.work.macs for group in costs.values()}
+            caveats.append(Caveat("upper", f"If '{node.name}': {text}", len(macs) > 1))
         resolved.append(node)
     return resolved
 
@@ -158,14 +159,19 @@ def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse
     return option_text("--value", name, value) if known[name].is_shaped and known[name].size == 1 else ""
 
 
-def _bounds(nodes: Sequence[Node]) -> list[Caveat]:
+def _bounds(costs: Sequence[NodeCost]) -> list[Caveat]:
     """A caveat on shapes that depend on data."""
-    bound = [node for node in nodes if any(tensor is not None and tensor.is_bound for tensor in node.outputs)]
+    bound = [cost.node for cost in costs if any(tensor is not None and tensor.is_bound for tensor in cost.node.outputs)]
     if not bound:
         return []
+    of_macs = any(
+        isinstance(cost, Counted)
+        and cost.once.macs
+        and any(tensor is not None and tensor.is_bound for tensor in (*cost.node.inputs, *cost.node.outputs))
+        for cost in costs
+    )
     origins = [node for node in bound if not any(tensor is not None and tensor.is_bound for tensor in node.inputs)]
     names = ", ".join(dict.fromkeys(f"'{node.name}' ({node.op_type})" for node in (origins or bound)[:3]))
     more = " and others" if len(origins) > 3 else ""
-    return [
-        Caveat("upper", f"{len(bound)} nodes are counted at the largest shapes that data can give them, from {names}{more} on")
-    ]
+    text = f"{len(bound)} nodes are counted at the largest shapes that data can give them, from {names}{more} on"
+    return [Caveat("upper", f"{text}; --trace counts those of a run", of_macs)]

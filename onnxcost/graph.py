@@ -180,11 +180,13 @@ def option_text(option: str, name: str, value: object = "N") -> str:
 
 class Caveat(NamedTuple):
     """What keeps a total from being exact. ``kind``: the total is an "upper" or a "lower" bound, or it is a "note" on how
-    something was counted; ``text`` is a sentence that says why, and what changes it.
+    something was counted; ``text`` is a sentence that says why, and what changes it. ``of_macs`` is False where MACs are exact
+    nevertheless, because no node that it is about has any.
     """
 
     kind: str
     text: str
+    of_macs: bool = True
 
 
 @dataclass(frozen=True, slots=True)

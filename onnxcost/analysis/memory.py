@@ -65,8 +65,8 @@ class Memory:
 
     parameters: int
     running_statistics: int
-    buffers: int
-    buffer_bytes: int
     weight_bytes: int
     weight_bytes_by_dtype: Mapping[str, int]
     peak_activation_bytes: int | None
+    buffers: int = 0
+    buffer_bytes: int = 0

@@ -329,6 +329,7 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "RotaryEmbedding": _ANGLES,
     "MRotaryEmbedding": _ANGLES,
     "RMSNormRotary": {1: GAIN, 2: _index(rules.rows(3)), 3: POSITIONS, 4: POSITIONS},
+    "PagedAttention": {8: POSITIONS, 9: POSITIONS, 12: GAIN, 13: GAIN, 14: SETTING, 15: SETTING},
     "GroupQueryAttention": {5: _number(rules.attended_positions(1)), 6: _number(rules.attended_positions())}
     | {7: POSITIONS, 8: POSITIONS, 9: _index(rules.rows(7)), 12: _scale(3), 13: _scale(4), 14: GAIN, 15: GAIN},
     "MultiHeadAttention": {3: BIAS, 4: _number(rules.mask(4))},

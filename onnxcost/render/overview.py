@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
+from onnxcost.conventions import MACS
 from onnxcost.graph import Tensor
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import LABEL_WIDTH, _heading, _label, space_blocks, table_lines
@@ -116,7 +117,7 @@ def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair],
     peak = memory.peak_activation_bytes
     intensity = report.intensity
     work = [
-        ("MACs", bound + si(report.macs)),
+        ("MACs", screen.glyphs.bound(report.bound_of(MACS)) + si(report.macs)),
         ("FLOPs", bound + si(report.flops)),
         *([(f"{own.name} {own.unit}", bound + si(report.total(own)))] if view.has_own_count else []),
         ("Parameters", stored + si(memory.parameters)),
@@ -280,9 +281,9 @@ def _speed(measurement: Measurement) -> str:
 
 
 def _counts(report: CostReport, view: View, glyphs: Glyphs) -> str:
-    bound = glyphs.bound(report.bound)
-    counts = ((report.total(view.convention), _unit(view)), (report.parameters, "parameters"))
-    return ", ".join(f"{bound}{count_text(number, unit)}" for number, unit in counts)
+    count = glyphs.bound(report.bound_of(view.convention)) + count_text(report.total(view.convention), _unit(view))
+    stored = "" if report.has_all_weights else glyphs.at_least
+    return f"{count}, {stored}{count_text(report.parameters, 'parameters')}"
 
 
 def _unit(view: View) -> str:

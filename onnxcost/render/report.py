@@ -252,17 +252,21 @@ def _nodes(report: CostReport) -> Entry:
     return Entry("Nodes", exact(len(report.costs)), "", counted)
 
 
+def _count_entry(name: str, report: CostReport, convention: Convention, glyphs: Glyphs) -> Entry:
+    total, bound = report.total(convention), glyphs.bound(report.bound_of(convention))
+    return quantity_entry(name, si(total), (bound.strip() + " " if bound else "") + exact(total), bound=bound)
+
+
 def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
     """The totals. What is no exact number but a bound says so: while a node is uncounted, or data decides a shape."""
     memory, traffic = report.memory, report.whole.traffic
     bound = glyphs.bound(report.bound)
-    least = bound.strip() + " " if bound else ""
     stored = "" if report.has_all_weights else glyphs.at_least
-    own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
+    own = [(view.convention.name, view.convention)] if view.has_own_count else []
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
     statistics += f", and {exact(memory.buffers)} in buffers" if memory.buffers else ""
     return [
-        *(quantity_entry(name, si(total), least + exact(total), bound=bound) for name, total in report_counts(report) + own),
+        *(_count_entry(name, report, convention, glyphs) for name, convention in (("MACs", MACS), ("FLOPs", FLOPS), *own)),
         quantity_entry("Parameters", si(memory.parameters), stored + exact(memory.parameters) + statistics, bound=stored),
         quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=stored),
         _peak(memory.peak_activation_bytes, bound),
@@ -279,18 +283,13 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
     ]
 
 
-def report_counts(report: CostReport) -> list[tuple[str, int]]:
-    """The two counts that every output has."""
-    return [("MACs", report.macs), ("FLOPs", report.flops)]
-
-
 def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_units: bool = False) -> list[str]:
     """The same model under the other conventions, ``torch 8.178 G``, or with what is counted, ``torch 8.178 GFLOPs``."""
-    bound = glyphs.bound(report.bound)
-    return [
-        f"{name} {bound}{count_text(total, CONVENTIONS[name].unit) if has_units else si(total)}"
-        for name, total in other_conventions(report, view)
-    ]
+    texts = []
+    for name, total in other_conventions(report, view):
+        bound = glyphs.bound(report.bound_of(CONVENTIONS[name]))
+        texts.append(f"{name} {bound}{count_text(total, CONVENTIONS[name].unit) if has_units else si(total)}")
+    return texts
 
 
 def type_texts(report: CostReport, view: View) -> list[str]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import convolution, movement, normalization, pooling, quantized, resampling
 from onnxcost.formulas.contrib.fused import activation_work, conv_transpose_type
 from onnxcost.formulas.contrib.quantized import TABLE as QUANTIZED
 from onnxcost.formulas.shapes import conv_rule, elements, pool_rule
-from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, like_input
+from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, formula, like_input
 from onnxcost.graph import Dim, Node, Tensor, Work
 
 DOMAIN = "com.ms.internal.nhwc"
@@ -39,10 +39,6 @@ def _standard(node: Node) -> Node:
     """The node on channels first."""
     inputs = (_channels_first(node.input(0)), *node.inputs[1:])
     return replace(node, domain="", inputs=inputs, outputs=tuple(map(_channels_first, node.outputs)))
-
-
-def _count(formula: Callable[[Node], Work], node: Node) -> Work:
-    return formula(_standard(node)) + activation_work(node)
 
 
 def _types(rule: ShapeRule, node: Node) -> Types:
@@ -108,17 +104,23 @@ _RULES: dict[str, tuple[FormulaTable, ShapeRule]] = {
 """Where the operator is counted, and its output on channels first."""
 
 
-def _row(formula: Callable[[Node], Work], shapes: ShapeRule) -> Formula:
-    if not isinstance(formula, Formula):
-        raise TypeError(f"{formula} is not a Formula")
-    return replace(formula, count=partial(_count, formula), shapes=shapes)
+def _row(base: Callable[[Node], Work], shapes: ShapeRule) -> Formula:
+    if not isinstance(base, Formula):
+        raise TypeError(f"{base} is not a Formula")
+
+    @wraps(base.count)
+    def count(node: Node) -> Work:
+        return base(_standard(node)) + activation_work(node)
+
+    return replace(base, count=count, shapes=shapes)
 
 
+@formula("Y = saturate(s·((X − x₀)·W + B) + y₀) at each input position", macs="in·C_out/groups·k",
+         flops="ConvTranspose, + 5·out + 2·scales")  # fmt: skip
 def _qlinear_conv_transpose(node: Node) -> Work:
     """As QLinearConv, with the products of ConvTranspose."""
     plain = replace(node, inputs=(node.x, node.input(3), node.input(8)))
-    requantized = quantized.requantize_work(node)
-    return convolution.conv_transpose(plain) + requantized
+    return convolution.conv_transpose(plain) + quantized.requantize_work(node)
 
 
 TABLE: FormulaTable = {
@@ -126,11 +128,7 @@ TABLE: FormulaTable = {
     f"{DOMAIN}.Resize": replace(resampling.resize, shapes=_resized),
     f"{DOMAIN}.MaxUnpool": _row(pooling.TABLE["MaxUnpool"], _unpooled),
     f"{DOMAIN}.QLinearAveragePool": _row(QUANTIZED["com.microsoft.QLinearAveragePool"], partial(_types, pool_rule())),
-    f"{DOMAIN}.QLinearConvTranspose": Formula(
-        partial(_count, _qlinear_conv_transpose),
-        "Y += X·W at each input position, + B, requantized",
-        "in·C_out/groups·k",
-        "ConvTranspose, + as QLinearConv to requantize",
-        partial(_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))]),
+    f"{DOMAIN}.QLinearConvTranspose": _row(
+        _qlinear_conv_transpose, partial(_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])
     ),
 }
