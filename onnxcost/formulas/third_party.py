@@ -2,6 +2,9 @@
 
 Where a plugin's own count depends on data, it is the most that it can be. What none of these knows can be told with
 ``--shape OUTPUT=...`` and with formulas of one's own.
+
+qonnx: https://github.com/fastmachinelearning/qonnx/tree/main/docs/qonnx-custom-ops. TensorRT's plugins:
+https://github.com/NVIDIA/TensorRT/tree/main/plugin. mmdeploy: https://github.com/open-mmlab/mmdeploy/tree/main/docs/en/06-custom-ops.
 """
 
 from __future__ import annotations
@@ -34,8 +37,6 @@ QUANTIZERS: Mapping[str, Formula] = {
     "BinaryQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
     "Trunc": _per_output("Y = (trunc((X/s + z)/2^n) − z)·s", "8·out", 2 * DIV + ADD + SATURATE + ADD + MUL),
 }
-"""https://github.com/fastmachinelearning/qonnx/tree/main/docs/qonnx-custom-ops."""
-
 _QUANTIZER_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 
 
@@ -87,7 +88,6 @@ PLUGINS: Mapping[str, Formula] = {
     "BatchedNMSDynamic_TRT": _BATCHED,
     "TRTBatchedNMS": _suppression(_scored_detections),
 }
-"""https://github.com/NVIDIA/TensorRT/tree/main/plugin."""
 
 
 def _deform_types(node: Node) -> Types:
@@ -117,12 +117,10 @@ MM: Mapping[str, Formula] = {
     "MMCVRoiAlign": replace(roi_align, shapes=_pooled),
     "grid_sampler": replace(grid_sample, shapes=_sampled),
 }
-"""https://github.com/open-mmlab/mmdeploy/tree/main/docs/en/06-custom-ops."""
-
 TABLE: FormulaTable = {
     **{f"{domain}.{name}": row for domain in _QUANTIZER_DOMAINS for name, row in QUANTIZERS.items()},
-    **{f"{domain}{name}": row for domain in ("", "TRT.", "trt.", "mmdeploy.") for name, row in PLUGINS.items()},
-    **{f"{domain}.{name}": row for domain in ("mmdeploy", "mmcv", "custom") for name, row in MM.items()},
+    **{f"{domain}{name}": row for domain in ("", "TRT.", "mmdeploy.") for name, row in PLUGINS.items()},
+    **{f"{domain}.{name}": row for domain in ("mmdeploy", "mmcv") for name, row in MM.items()},
     "ai.onnx.contrib.StringLower": no_arithmetic("Y = X in lower case", shapes=like_input),
     "ai.onnx.contrib.StringUpper": no_arithmetic("Y = X in upper case", shapes=like_input),
 }

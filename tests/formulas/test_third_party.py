@@ -2,10 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import onnxcost
+from onnxcost.formulas import FORMULAS
+from onnxcost.graph import Work
+from tests.formulas.contrib import Row, check, label, node_of
 from tests.modeltext import model
+
+X, OFFSETS, MASK, WEIGHT = (1, 3, 6, 6), (1, 18, 4, 4), (1, 9, 4, 4), (2, 3, 3, 3)
+ALIGN = {"output_height": 2, "output_width": 2, "sampling_ratio": 2, "mode": "avg"}
+
+
+def of(op_type: str, inputs: list[tuple[int, ...] | None], out: tuple[int, ...], attributes: dict[str, Any]) -> Work:
+    """The work of a standard operator."""
+    return FORMULAS[op_type](node_of((op_type, inputs, [out], attributes, None)))
+
+
+DEFORMED = of("DeformConv", [X, WEIGHT, OFFSETS, None, MASK], (1, 2, 4, 4), {"offset_group": 1})
+ALIGNED = of("RoiAlign", [X, (5, 4), (5,)], (5, 3, 2, 2), ALIGN)
+SAMPLED = of("GridSample", [X, (1, 2, 2, 2)], (1, 3, 2, 2), {})
+
+CASES: list[Row] = []  # ONNX's reference evaluator has none of them
+
+BOXES = [(2, 50, 4), (2, 50, 8)]
+BY_HAND: list[Row] = [
+    # 12 elements: divided, shifted, rounded and bounded, shifted back, multiplied
+    *[
+        (f"{domain}.{name}", [(1, 3, 4), (), (), ()], [(1, 3, 4)], {}, 12 * each)
+        for domain in ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+        for name, each in {
+            "Quant": Work(divs=1, adds=2, compares=3, muls=1),
+            "IntQuant": Work(divs=1, adds=2, compares=3, muls=1),
+            "FloatQuant": Work(divs=1, compares=3, muls=1),
+            "BipolarQuant": Work(compares=1, muls=1),
+            "BinaryQuant": Work(compares=1, muls=1),
+            "Trunc": Work(divs=2, adds=2, compares=3, muls=1),
+        }.items()
+    ],
+    # 100 boxes of 8 scores, 9 kept: each of these against all others, by 7 operations
+    *[
+        (f"{domain}{name}", BOXES, [(2, 1)], {"max_output_boxes": 9}, Work(compares=800 + 2700, adds=1800, divs=900, muls=900))
+        for domain in ("", "TRT.", "mmdeploy.")
+        for name in ("EfficientNMS_TRT", "EfficientNMS_ONNX_TRT", "YOLO_NMS_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT",
+                     "TRTBatchedNMS")
+    ],
+    *[
+        row
+        for domain in ("mmdeploy", "mmcv")
+        for row in (
+            # as DeformConv, whose weight comes second and mask last
+            (f"{domain}.MMCVModulatedDeformConv2d", [X, OFFSETS, MASK, WEIGHT], [(1, 2, 4, 4)], {}, DEFORMED),
+            (f"{domain}.MMCVRoiAlign", [X, (5, 4), (5,)], [(5, 3, 2, 2)], ALIGN, ALIGNED),
+            (f"{domain}.grid_sampler", [X, (1, 2, 2, 2)], [(1, 3, 2, 2)], {}, SAMPLED),
+        )
+    ],
+    *[(f"ai.onnx.contrib.{name}", [(3,)], [(3,)], {}, Work()) for name in ("StringLower", "StringUpper")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BY_HAND, ids=label)
+def test_by_hand(row: Row) -> None:
+    check(row)
+
 
 QONNX = ', "qonnx.custom_op.general" : 1'
 

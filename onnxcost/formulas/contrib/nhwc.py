@@ -2,6 +2,8 @@
 
 The input and the output are N × space × C, weights are as ever. Counts do not depend on the layout: each is that of the
 operator of this name on channels first, with the activation that may be fused behind it.
+
+Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 """
 
 from __future__ import annotations

@@ -10,8 +10,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 import onnxcost
 from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.contrib.nhwc import DOMAIN
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import Node, Tensor, Work
+from tests.formulas.contrib import Row, check, label
 from tests.modeltext import graph_of, model
+
+SCALAR = Tensor("s", "float32", ())
 
 # the standard node on x of 1×4×6×8, and its weights
 NODES: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
@@ -37,6 +40,26 @@ NODES: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
     ),
     "Resize": ("y = Resize <mode = \"linear\"> (x, , f)", {}),
 }  # fmt: skip
+
+
+CASES: list[Row] = []  # ONNX's reference evaluator has none of them
+
+BY_HAND: list[Row] = [
+    *[(f"{DOMAIN}.{name.split()[0]}", [], [], {}, None) for name in NODES],
+    (f"{DOMAIN}.QLinearAveragePool", [(1, 6, 6, 2), (), None, (), None], [(1, 3, 3, 2)], {"kernel_shape": (2, 2)},
+     FORMULAS["com.microsoft.QLinearAveragePool"](
+         Node("", "", "", (Tensor("x", "float32", (1, 2, 6, 6)), SCALAR, None, SCALAR), (Tensor("y", "float32", (1, 2, 3, 3)),),
+              {"kernel_shape": (2, 2)}))),
+    # 2·2 places of 3 channels by 4·2·2 weights reach 4·4·4 outputs; each times its scale, rounded, two bounds; a·b/y once
+    (f"{DOMAIN}.QLinearConvTranspose", [(1, 2, 2, 3), (), None, (3, 4, 2, 2), (), None, (), None], [(1, 4, 4, 4)],
+     {"strides": (2, 2)}, Work(macs=12 * 16, accumulators=64, muls=64 + 1, compares=64 * 3, divs=1)),
+]  # fmt: skip
+"""Those of NODES are held against the standard operators."""
+
+
+@pytest.mark.parametrize("row", [row for row in BY_HAND if row[1]], ids=label)
+def test_by_hand(row: Row) -> None:
+    check(row)
 
 
 def last(tensor: Tensor | None) -> Tensor | None:
