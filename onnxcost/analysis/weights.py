@@ -232,18 +232,24 @@ class _Uses:
     def _is_angle(self, node: Node) -> bool:
         """Whether sines and cosines alone are made of the node's output: it has frequencies."""
         out = node.outputs[0] if node.outputs else None
-        readers = self._readers_behind(out, VIEWS | CASTS | REARRANGEMENTS | GATHERS | {"Mul"}) if out is not None else []
-        return bool(readers) and all(reader.key in ("Sin", "Cos") for reader in readers)
+        return out is not None and out.name in self._angles
 
-    def _readers_behind(self, tensor: Tensor, through: frozenset[str]) -> list[Node]:
-        """The nodes that read it behind nodes of these operators."""
-        found, pending, seen = [], [tensor.name], {tensor.name}
-        while pending and len(seen) < _DEEPEST:
-            for reader in self.uses.readers(pending.pop()):
-                names = [out.name for out in reader.outputs if out is not None] if reader.key in through else []
-                found += [] if names else [reader]
-                pending += [name for name in names if name not in seen]
-                seen.update(names)
+    @cached_property
+    def _angles(self) -> set[str]:
+        return self._read_only_by(frozenset({"Sin", "Cos"}), VIEWS | CASTS | REARRANGEMENTS | GATHERS | {"Mul"})
+
+    @cached_property
+    def _scores(self) -> set[str]:
+        return self._read_only_by(SOFTMAXES, SCORE_STEPS)
+
+    def _read_only_by(self, readers: frozenset[str], through: frozenset[str]) -> set[str]:
+        """The values that nodes of these operators alone read, at once or behind nodes of those."""
+        found, otherwise = set[str](), set[str]()
+        for node in reversed(self.nodes):
+            names = [tensor.name for tensor in node.inputs if tensor is not None]
+            is_one = node.key in readers or (node.key in through and all(out and out.name in found for out in node.outputs))
+            (found if is_one else otherwise).update(names)
+            found -= otherwise.intersection(names)
         return found
 
     def _rotates(self, gathered: Tensor, table: Tensor) -> bool:
@@ -285,8 +291,7 @@ class _Uses:
         """Whether it changes scores in front of a softmax for all heads alike."""
         if not (node.key in AFFINE or node.key == "Where") or not node.out.is_shaped or node.out.rank < 2:
             return False
-        behind = self._readers_behind(node.out, SCORE_STEPS)
-        if not behind or not all(reader.key in SOFTMAXES for reader in behind):
+        if node.out.name not in self._scores:
             return False
         keys = node.out.shape[-1]
         varies = operand.size > 1 and operand.shape[-1] in (1, keys) and sum(size > 1 for size in operand.shape) > 1
