@@ -15,7 +15,7 @@ from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.formulas.sources import select_formulas
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.graph import NO_WORK, Caveat, Graph, Node
+from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
 from onnxcost.spec import ModelSource, ModelSpec
@@ -69,25 +69,25 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
     """The cost of a graph. A node that cannot be counted is in the report as Uncounted, with the reason."""
     caveats = list(graph.caveats)
-    graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats)))
+    graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats, graph.inputs)))
     weights = weights_by_node(graph)
     dtypes, notes = compute_dtypes(graph)
     costs = tuple(
         count_node(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
     )
-    return CostReport(
-        graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(graph.nodes), *_at_most(costs, formulas))
-    )
+    return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas)))
 
 
 def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     """A caveat on nodes whose work depends on data."""
-    rules = ((cost.node, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
-    names = [f"'{node.name}' ({node.op_type})" for node, rule in rules if rule is not None and rule(node)]
-    if not names:
+    rules = ((cost, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
+    found = [cost for cost, rule in rules if rule is not None and rule(cost.node)]
+    if not found:
         return []
+    names = [f"'{cost.node.name}' ({cost.node.op_type})" for cost in found]
     which = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-    return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted")]
+    of_macs = any(cost.once.macs for cost in found)
+    return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted", of_macs)]
 
 
 def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
@@ -111,12 +111,22 @@ def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) 
         return Uncounted(node, f"the node does not fit its formula ({type(error).__name__}: {error})", parameters)
 
 
-def _resolve_branches(nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat]) -> list[Node]:
-    """The nodes, with the more expensive branch of each ``If`` whose condition is unknown before the ``If`` itself."""
+def _resolve_branches(
+    nodes: Sequence[Node], formulas: FormulaTable, caveats: list[Caveat], inputs: Sequence[Tensor], outer: DefUse | None = None
+) -> list[Node]:
+    """The nodes, with the more expensive branch of each ``If`` whose condition is unknown before the ``If`` itself.
+
+    ``inputs`` are the model's, ``outer`` the definitions around the nodes.
+    """
     resolved = []
+    if not any(node.branches for node in nodes):
+        return list(nodes)
+    uses = DefUse([*(outer.nodes if outer is not None else ()), *nodes])
     for node in nodes:
         if node.branches:
-            branches = {name: _resolve_branches(branch, formulas, caveats) for name, branch in node.branches.items()}
+            branches = {
+                name: _resolve_branches(branch, formulas, caveats, inputs, uses) for name, branch in node.branches.items()
+            }
             costs = {
                 name: Group((), tuple(count_node(inner, formulas, compute_dtype(inner), 0) for inner in branch))
                 for name, branch in branches.items()
@@ -126,19 +136,50 @@ def _resolve_branches(nodes: Sequence[Node], formulas: FormulaTable, caveats: li
             resolved += branches[counted]
             flops = " and ".join(f"{count:,}" for count in counts.values())
             text = f"its condition is unknown; its {counted} branch is counted, the more expensive one ({flops} FLOPs)"
-            caveats.append(Caveat("upper", f"If '{node.name}': {text}"))
+            if hint := _decided_by(node.input(0), inputs, uses):
+                text += f"; {hint} decides it"
+            macs = {group.work.macs for group in costs.values()}
+            caveats.append(Caveat("upper", f"If '{node.name}': {text}", len(macs) > 1))
         resolved.append(node)
     return resolved
 
 
-def _bounds(nodes: Sequence[Node]) -> list[Caveat]:
+def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse) -> str:
+    """``--value NAME=N`` of the one input of the model that a condition is computed from; "" where there is no such input."""
+    known, value = {tensor.name: tensor for tensor in inputs}, "1"
+    found: set[str] = set()
+    pending, seen = [condition], set[str]()
+    while pending:
+        tensor = pending.pop()
+        if tensor is None or tensor.name in seen or tensor.is_constant:
+            continue
+        seen.add(tensor.name)
+        if tensor.name in known:
+            found.add(tensor.name)
+        elif (node := uses.definition(tensor.name)) is not None:
+            pending += node.inputs
+            compared = [each.value for each in node.inputs if each is not None and each.value is not None]
+            if node.key == "Equal" and compared and len(compared[0]) == 1:
+                value = str(compared[0][0])
+    if len(found) != 1:
+        return ""
+    (name,) = found
+    return option_text("--value", name, value) if known[name].is_shaped and known[name].size == 1 else ""
+
+
+def _bounds(costs: Sequence[NodeCost]) -> list[Caveat]:
     """A caveat on shapes that depend on data."""
-    bound = [node for node in nodes if any(tensor is not None and tensor.is_bound for tensor in node.outputs)]
+    bound = [cost.node for cost in costs if any(tensor is not None and tensor.is_bound for tensor in cost.node.outputs)]
     if not bound:
         return []
+    of_macs = any(
+        isinstance(cost, Counted)
+        and cost.once.macs
+        and any(tensor is not None and tensor.is_bound for tensor in (*cost.node.inputs, *cost.node.outputs))
+        for cost in costs
+    )
     origins = [node for node in bound if not any(tensor is not None and tensor.is_bound for tensor in node.inputs)]
     names = ", ".join(dict.fromkeys(f"'{node.name}' ({node.op_type})" for node in (origins or bound)[:3]))
     more = " and others" if len(origins) > 3 else ""
-    return [
-        Caveat("upper", f"{len(bound)} nodes are counted at the largest shapes that data can give them, from {names}{more} on")
-    ]
+    text = f"{len(bound)} nodes are counted at the largest shapes that data can give them, from {names}{more} on"
+    return [Caveat("upper", f"{text}; --trace counts those of a run", of_macs)]

@@ -81,9 +81,13 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements, sub-byte types packed, of a sequence the sum of its tensors'; raises UnknownShape."""
+        """Bytes of the elements, sub-byte types packed, of a sequence the sum of its tensors', of maps none: they hold what the
+        caller reads, and no operator works on. Raises UnknownShape.
+        """
         if self.elements is not None:
             return self.elements.nbytes
+        if self.dims is None and self.dtype.startswith(("map(", "sequence(map(")):
+            return 0
         return -(-self.size * BITS.get(self.dtype, 0) // 8)
 
 
@@ -101,7 +105,8 @@ class Node:
     """One instance of an operator. Absent optional inputs and outputs are None; ``attributes`` has the schema's defaults.
 
     ``domain`` is "" for ai.onnx; ``repeat`` is how often the node runs in one inference. ``branches`` are the bodies, by name,
-    of which one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph.
+    of which one runs where the graph does not say which; ``open_reason`` says why a body's nodes are not in the graph. ``idle``
+    are nodes that never run, whose constants are loaded all the same.
     """
 
     name: str
@@ -114,6 +119,7 @@ class Node:
     repeat: int = 1
     branches: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     open_reason: str = ""
+    idle: tuple[Node, ...] = ()
 
     @property
     def key(self) -> str:
@@ -175,11 +181,13 @@ def option_text(option: str, name: str, value: object = "N") -> str:
 
 class Caveat(NamedTuple):
     """What keeps a total from being exact. ``kind``: the total is an "upper" or a "lower" bound, or it is a "note" on how
-    something was counted; ``text`` is a sentence that says why, and what changes it.
+    something was counted; ``text`` is a sentence that says why, and what changes it. ``of_macs`` is False where MACs are exact
+    nevertheless, because no node that it is about has any.
     """
 
     kind: str
     text: str
+    of_macs: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,15 @@ class CostReport(Result):
     @property
     def bound(self) -> str:
         """Whether the totals are exact (""), "lower" or "upper" bounds, or "mixed" where nodes are bounded on both sides."""
-        kinds = {caveat.kind for caveat in self.caveats} & {"lower", "upper"}
-        kinds |= set() if self.complete else {"lower"}
+        return self._bound({caveat.kind for caveat in self.caveats})
+
+    def bound_of(self, convention: Convention) -> str:
+        """The same of a convention's total: where it counts MACs alone, it is exact if the nodes in question have none."""
+        is_of_macs = convention.weights.keys() == {"macs"} and not convention.overrides
+        return self._bound({caveat.kind for caveat in self.caveats if caveat.of_macs or not is_of_macs})
+
+    def _bound(self, kinds: set[str]) -> str:
+        kinds = kinds & {"lower", "upper"} | (set() if self.whole.complete else {"lower"})
         return "mixed" if len(kinds) > 1 else next(iter(kinds), "")
 
     @cached_property
@@ -154,8 +161,13 @@ class CostReport(Result):
 
     @property
     def complete(self) -> bool:
-        """Whether all nodes were counted; otherwise the totals are lower bounds."""
-        return self.whole.complete
+        """Whether all nodes were counted, as often as they run; otherwise the totals are lower bounds."""
+        return self.whole.complete and all(caveat.kind != "lower" for caveat in self.caveats)
+
+    @property
+    def has_all_weights(self) -> bool:
+        """Whether parameters and bytes of weights are exact: all bodies were looked into, whichever of them run."""
+        return not any(cost.node.open_reason for cost in self.uncounted)
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -228,6 +240,7 @@ class CostReport(Result):
             **_model_fields(self.graph),
             "complete": self.complete,
             "bound": self.bound,
+            "macs_bound": self.bound_of(MACS),
             "convention": chosen.name,
             "totals": _totals(self, chosen),
             "conventions": {name: self.total(each) for name, each in CONVENTIONS.items()},
@@ -280,10 +293,12 @@ class CostReport(Result):
 
     def summary(self) -> str:
         """The model and its totals."""
-        sign = {"": "", "lower": "≥ ", "upper": "≤ "}.get(self.bound, "~ ")
-        counts = f"{sign}{self.macs} MACs, {sign}{self.flops} FLOPs, {self.parameters} parameters"
+        of_macs, sign = (_SIGNS.get(bound, "~ ") for bound in (self.bound_of(MACS), self.bound))
+        counts = f"{of_macs}{self.macs} MACs, {sign}{self.flops} FLOPs, {self.parameters} parameters"
         return f"{self.graph.path or self.graph.name}: {counts}, {len(self.costs)} nodes"
 
+
+_SIGNS = {"": "", "lower": "≥ ", "upper": "≤ "}
 
 IDENTITY = ("name", "op_type", "domain", "scope", "dtype", "output_shape", "not_counted")
 NUMBERS = ("repeat", "macs", "flops", "parameters", "read_bytes", "write_bytes")
@@ -344,6 +359,8 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
         **_counts(report.whole, convention),
         "parameters": memory.parameters,
         "running_statistics": memory.running_statistics,
+        "buffers": memory.buffers,
+        "buffer_bytes": memory.buffer_bytes,
         "weight_bytes": memory.weight_bytes,
         "weight_bytes_by_dtype": dict(memory.weight_bytes_by_dtype),
         "peak_activation_bytes": memory.peak_activation_bytes,

@@ -19,7 +19,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from onnxcost.formulas import CONTROL_FLOW, FORMULAS, UNCOUNTABLE
 
-RUNTIME = ("com.microsoft", "com.microsoft.nchwc")
+RUNTIME = ("com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc")
 
 
 def operators() -> dict[str, set[str]]:

@@ -18,8 +18,8 @@ def key(schema: onnx.defs.OpSchema) -> str:
 DEFINED = {key(schema): schema.domain for schema in onnx.defs.get_all_schemas_with_history()}
 """Every operator of every opset, with its domain."""
 
-RUNTIME = {name for family, table in FAMILIES.items() if family.startswith("contrib") for name in table}
-"""onnxruntime's operators, some of which it puts into domains of onnx's own."""
+RUNTIME = {name for family, table in FAMILIES.items() if family.startswith(("contrib", "third_party")) for name in table}
+"""Operators of onnxruntime and other tools, some of which are put into domains of onnx's own."""
 
 
 def test_every_domain_is_known() -> None:

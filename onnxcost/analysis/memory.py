@@ -6,29 +6,46 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxcost.analysis.weights import Weights
+from onnxcost.analysis.weights import Weights, count_attributes, idle_nodes
 from onnxcost.errors import UnknownShape
-from onnxcost.graph import DefUse, Graph
+from onnxcost.graph import DefUse, Graph, Node
 from onnxcost.ort_optimizer.memory_plan import peak_activation_bytes
 
 
 def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     """The memory of a graph; ``weights`` are those of ``parameters.weights_by_node``.
 
-    ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored.
+    ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored, and of the numbers that nodes of
+    ai.onnx.ml have as attributes.
     """
-    uses = DefUse(graph.nodes)
+    nodes = [each for node in graph.nodes for each in (node, *idle_nodes(node))]
+    uses = DefUse(nodes)
     by_dtype: Counter[str] = Counter()
+    for node in nodes:
+        if count_attributes(node):
+            by_dtype += _bytes_of_attributes(node)
     for name, tensor in graph.constants.items():
         if uses.is_read(name) and tensor.is_shaped:
             by_dtype[tensor.dtype] += tensor.nbytes
     return Memory(
         parameters=sum(item.parameters for item in weights),
         running_statistics=sum(item.running_statistics for item in weights),
+        buffers=sum(item.buffers for item in weights),
+        buffer_bytes=sum(item.buffer_bytes for item in weights),
         weight_bytes=by_dtype.total(),
         weight_bytes_by_dtype=dict(by_dtype.most_common()),
         peak_activation_bytes=_peak(graph),
     )
+
+
+def _bytes_of_attributes(node: Node) -> Counter[str]:
+    """Of its lists of numbers, by type: that of a float attribute is float32, of an integer int64."""
+    found: Counter[str] = Counter()
+    for numbers in node.attributes.values():
+        if isinstance(numbers, tuple) and numbers and not isinstance(numbers[0], str):
+            is_real = isinstance(numbers[0], float)
+            found["float32" if is_real else "int64"] += len(numbers) * (4 if is_real else 8)
+    return found
 
 
 def _peak(graph: Graph) -> int | None:
@@ -42,7 +59,8 @@ def _peak(graph: Graph) -> int | None:
 class Memory:
     """Parameters (elements), weights (bytes as stored) and the peak of live activations (bytes; None where a shape is open).
 
-    ``running_statistics`` are the means and variances of BatchNormalization, which are not among ``parameters``.
+    ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that no
+    training decides, with their bytes; neither is among ``parameters``.
     """
 
     parameters: int
@@ -50,3 +68,5 @@ class Memory:
     weight_bytes: int
     weight_bytes_by_dtype: Mapping[str, int]
     peak_activation_bytes: int | None
+    buffers: int = 0
+    buffer_bytes: int = 0

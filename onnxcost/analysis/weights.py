@@ -1,49 +1,101 @@
-"""Which constants are weights, and how many."""
+"""Which constants are parameters, which are buffers, and how many.
+
+A constant is a parameter where some node reads it for what training decides: as the weight of a contraction, the gain or
+shift of a normalization, an embedding, a bias, or as what is added to or multiplied with features that a contraction makes or
+reads later. Any other table is a buffer: anchors, masks, angles of a rotary embedding, windows, initial states, indices.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from onnxcost.errors import MISFITS
-from onnxcost.graph import Graph, Node, Tensor
-from onnxcost.operators.inputs import InputRole, role_of
+from onnxcost.graph import DefUse, Graph, Node, Tensor
+from onnxcost.operators.inputs import DATA, ROLES, InputRole, role_of
+from onnxcost.operators.traits import (
+    AFFINE,
+    CASTS,
+    CONVOLUTIONS,
+    DEQUANTIZERS,
+    GATHERS,
+    JOINS,
+    POINTWISE,
+    PRODUCTS,
+    REARRANGEMENTS,
+    SCORE_STEPS,
+    SELECTIONS,
+    SOFTMAXES,
+    VIEWS,
+)
 
 _STORED_AS_WEIGHTS = frozenset(
     {"float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int8", "uint8", "int4", "uint4", "int2", "uint2"}
     | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
 )
+_SMALLEST_INTEGER_TABLE = 64
+"""Elements; integers of 32 or 64 bits that are fewer steer shapes."""
 
 
 class Weights(NamedTuple):
-    """The weights a node reads first: elements that are parameters, and those that are running statistics."""
+    """Of what a node is the first to read: elements that are parameters, that are running statistics and that are buffers, and
+    the bytes of the buffers.
+    """
 
     parameters: int = 0
     running_statistics: int = 0
+    buffers: int = 0
+    buffer_bytes: int = 0
+
+    def plus(self, other: Weights) -> Weights:
+        """The sums."""
+        return Weights(*(mine + more for mine, more in zip(self, other, strict=True)))
 
 
 NONE = Weights()
 
 
 def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
-    """For each node the weights that no earlier node has read, so that shared ones count once."""
+    """For each node the weights that no earlier node has read, so that shared ones count once. A node that stands for branches
+    has those that no node of the graph reads: they are loaded with the file, whichever branch is taken.
+    """
+    uses = _Uses(graph)
     seen: set[str] = set()
-    return tuple(_first_read(node, graph, seen) for node in graph.nodes)
+    weights = [_first_read(node, graph, uses, seen) for node in graph.nodes]
+    for position, node in enumerate(graph.nodes):
+        for idle in idle_nodes(node):
+            weights[position] = weights[position].plus(_first_read(idle, graph, uses, seen))
+    return tuple(weights)
 
 
-def _first_read(node: Node, graph: Graph, seen: set[str]) -> Weights:
-    parameters = running_statistics = 0
+def idle_nodes(node: Node) -> Iterator[Node]:
+    """The nodes of all its branches, and those that never run, with what they hold in turn."""
+    for inner in chain(*node.branches.values(), node.idle):
+        yield inner
+        yield from idle_nodes(inner)
+
+
+def _first_read(node: Node, graph: Graph, uses: _Uses, seen: set[str]) -> Weights:
+    parameters, running_statistics, buffers, buffer_bytes = count_attributes(node), 0, 0, 0
     for index, tensor in enumerate(node.inputs):
-        if tensor is None or tensor.name not in graph.constants or tensor.name in seen:
+        if tensor is None or tensor.name not in graph.constants or tensor.name in seen or not tensor.is_shaped:
             continue
         role = role_of(node, index)
-        if not _is_weight(tensor, role):
-            continue
-        seen.add(tensor.name)
         if role.name in ("mean", "variance"):
+            seen.add(tensor.name)
             running_statistics += tensor.size
-        else:
+        elif _may_be_weight(tensor, role) and uses.is_learned(tensor):
+            seen.add(tensor.name)
             parameters += _weights_in(node, tensor, role)
-    return Weights(parameters, running_statistics) if parameters or running_statistics else NONE
+        elif _may_be_table(tensor, role):
+            seen.add(tensor.name)
+            buffers += tensor.size
+            buffer_bytes += tensor.nbytes
+    if not (parameters or running_statistics or buffers):
+        return NONE
+    return Weights(parameters, running_statistics, buffers, buffer_bytes)
 
 
 def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
@@ -55,10 +107,232 @@ def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
         return tensor.size
 
 
-def _is_weight(tensor: Tensor, role: InputRole) -> bool:
-    if not tensor.is_shaped or role.steers:
+def _may_be_weight(tensor: Tensor, role: InputRole) -> bool:
+    if role.steers:
         return False
     if tensor.dtype not in _STORED_AS_WEIGHTS:
         return tensor.dtype == "int32" and role.name in ("codes", "quantized bias")
     # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
     return tensor.size != 1 or role.is_learned
+
+
+def _may_be_table(tensor: Tensor, role: InputRole) -> bool:
+    if tensor.size <= 1 or (role.steers and role.name not in ("positions", "index")):
+        return False
+    return tensor.dtype in _STORED_AS_WEIGHTS or tensor.dtype == "bool" or tensor.size >= _SMALLEST_INTEGER_TABLE
+
+
+_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "LinearRegressor": ("coefficients", "intercepts"),
+    "LinearClassifier": ("coefficients", "intercepts"),
+    "SVMRegressor": ("support_vectors", "coefficients", "rho"),
+    "SVMClassifier": ("support_vectors", "coefficients", "rho", "prob_a", "prob_b"),
+    "TreeEnsembleRegressor": ("target_weights",),
+    "TreeEnsembleClassifier": ("class_weights",),
+    "TreeEnsemble": ("nodes_featureids", "leaf_targetids"),
+}
+"""Of the operators of ai.onnx.ml that hold their model as attributes, those that are as long as there are learned numbers.
+Trees have a threshold for each node that branches besides.
+"""
+
+
+def count_attributes(node: Node) -> int:
+    """The learned numbers that a node has as attributes: coefficients, thresholds and votes of trees."""
+    if node.domain != "ai.onnx.ml" or node.op_type not in _ATTRIBUTES:
+        return 0
+    lists = [node.attributes.get(name) for name in _ATTRIBUTES[node.op_type]]
+    branches = sum(mode != "LEAF" for mode in node.attributes.get("nodes_modes") or ())
+    return int(branches + sum(len(numbers) for numbers in lists if isinstance(numbers, tuple)))
+
+
+_CARRIERS = VIEWS | CASTS | REARRANGEMENTS | GATHERS | DEQUANTIZERS | {"Neg"}
+"""What comes out of them is what their first input holds (of Concat: any)."""
+_MATRIX_PRODUCTS = PRODUCTS | {"Einsum"}
+_LEARNERS = frozenset(
+    {key for key, roles in ROLES.items() if any(role.name in ("weight", "gain") for role in roles.values())}
+    | {"Attention", "com.microsoft.MultiHeadAttention", "com.microsoft.GroupQueryAttention"}
+)
+"""Contractions and normalizations."""
+_DEEPEST = 40
+"""Nodes that are looked back at for the contraction whose output a vector belongs to."""
+
+
+class _Uses:
+    """Who reads a constant, at once or through nodes that hand its elements on, and for what."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = [each for node in graph.nodes for each in (node, *idle_nodes(node))]
+        self.known: dict[str, bool] = {}
+
+    @cached_property
+    def uses(self) -> DefUse:
+        return DefUse(self.nodes)
+
+    def is_learned(self, tensor: Tensor) -> bool:
+        """Whether some node reads the constant, or what is computed from constants with it, as a parameter."""
+        if tensor.name not in self.known:
+            self.known[tensor.name] = any(self._learns(use.node, use.place, tensor) for use in self._reads(tensor))
+        return self.known[tensor.name]
+
+    def _reads(self, tensor: Tensor) -> Iterator[_Read]:
+        """The nodes that read the constant as it is, or as other nodes hand it on."""
+        pending, seen = [tensor], {tensor.name}
+        while pending:
+            now = pending.pop()
+            for use in self.uses.reads.get(now.name, ()):
+                handed = [out for out in use.node.outputs[:1] if out is not None and self._hands_on(use.node, use.place, out)]
+                if not handed:
+                    yield _Read(use.node, use.place)
+                for out in handed:
+                    if out.name not in seen:
+                        seen.add(out.name)
+                        pending.append(out)
+                    if not self.uses.is_read(out.name):
+                        yield _Read(use.node, use.place)
+
+    def _hands_on(self, node: Node, place: int, out: Tensor) -> bool:
+        role = role_of(node, place)
+        if role.steers:
+            return False
+        if out.is_constant:
+            return not role.is_learned or node.key in _MATRIX_PRODUCTS
+        return place == 0 and node.key in _CARRIERS and node.key not in JOINS and role.name != "table"
+
+    def _learns(self, node: Node, place: int, table: Tensor) -> bool:
+        role = role_of(node, place)
+        if role.steers or role.name == "buffer":
+            return False
+        if node.key in _MATRIX_PRODUCTS or (role.name == "table" and node.key in GATHERS):
+            return not self._is_angle(node) and not (role.name == "table" and self._rotates(node.out, table))
+        if role.is_learned or role.name in ("codes", "table"):
+            return True
+        if node.key in POINTWISE or node.key in JOINS:
+            return self._is_learned_operand(node, place, table)
+        return role is DATA and node.op_type != "Identity"
+
+    def _is_learned_operand(self, node: Node, place: int, table: Tensor) -> bool:
+        """Whether it is a bias, a scaling of features or an embedding that is added, and no mask, angle or anchor."""
+        operand = node.inputs[place]
+        if operand is None or self._is_angle(node) or self._is_rotation(node, operand, table) or self._is_mask(node, operand):
+            return False
+        if not self._feeding or node.out.name in self._feeding or self._is_added_to_product(node):
+            return True
+        return not self._widths_before(node).isdisjoint({table.size, *table.shape} - {1})
+
+    def _is_added_to_product(self, node: Node) -> bool:
+        """Whether it has the place of a bias, right behind a contraction."""
+        for tensor in node.inputs if node.op_type in ("Add", "Sub") else ():
+            before = self.uses.definition(tensor.name) if tensor is not None else None
+            while before is not None and before.key in VIEWS | CASTS | {"Transpose"} and before.input(0) is not None:
+                before = self.uses.definition(before.x.name)
+            if before is not None and before.key in _LEARNERS:
+                return True
+        return False
+
+    def _is_angle(self, node: Node) -> bool:
+        """Whether sines and cosines alone are made of the node's output: it has frequencies."""
+        out = node.outputs[0] if node.outputs else None
+        return out is not None and out.name in self._angles
+
+    @cached_property
+    def _angles(self) -> set[str]:
+        return self._read_only_by(frozenset({"Sin", "Cos"}), VIEWS | CASTS | REARRANGEMENTS | GATHERS | {"Mul"})
+
+    @cached_property
+    def _scores(self) -> set[str]:
+        return self._read_only_by(SOFTMAXES, SCORE_STEPS)
+
+    def _read_only_by(self, readers: frozenset[str], through: frozenset[str]) -> set[str]:
+        """The values that nodes of these operators alone read, at once or behind nodes of those."""
+        found, otherwise = set[str](), set[str]()
+        for node in reversed(self.nodes):
+            names = [tensor.name for tensor in node.inputs if tensor is not None]
+            is_one = node.key in readers or (node.key in through and all(out and out.name in found for out in node.outputs))
+            (found if is_one else otherwise).update(names)
+            found -= otherwise.intersection(names)
+        return found
+
+    def _rotates(self, gathered: Tensor, table: Tensor) -> bool:
+        """Whether rows that are looked up in a table serve as sines and cosines alone."""
+        readers, pending, seen = [], [gathered], {gathered.name}
+        while pending:
+            now = pending.pop()
+            for reader in self.uses.readers(now.name):
+                if reader.key in _CARRIERS and reader.outputs and (out := reader.outputs[0]) is not None:
+                    if out.name not in seen:
+                        seen.add(out.name)
+                        pending.append(out)
+                else:
+                    readers.append((reader, now))
+        return bool(readers) and all(self._is_rotation(reader, operand, table) for reader, operand in readers)
+
+    def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:
+        """x·cos ± y·sin, of tables that differ from position to position."""
+        if node.op_type != "Mul" or sum(size > 1 for size in table.shape) < 2:
+            return False
+        for reader in self.uses.readers(node.out.name):
+            for other in reader.inputs if reader.op_type in ("Add", "Sub") else ():
+                product = self.uses.definition(other.name) if other is not None and other.name != node.out.name else None
+                if product is not None and product.op_type == "Mul" and product is not node:
+                    factors = [t for t in product.inputs if t is not None and t.dims == operand.dims]
+                    if any(self._comes_from_table(factor) for factor in factors):
+                        return True
+        return False
+
+    def _comes_from_table(self, tensor: Tensor) -> bool:
+        while not tensor.is_constant:
+            node = self.uses.definition(tensor.name)
+            if node is None or node.key not in _CARRIERS or node.input(0) is None:
+                return False
+            tensor = node.x
+        return True
+
+    def _is_mask(self, node: Node, operand: Tensor) -> bool:
+        """Whether it changes scores in front of a softmax for all heads alike."""
+        if not (node.key in AFFINE or node.key == "Where") or not node.out.is_shaped or node.out.rank < 2:
+            return False
+        if node.out.name not in self._scores:
+            return False
+        keys = node.out.shape[-1]
+        varies = operand.size > 1 and operand.shape[-1] in (1, keys) and sum(size > 1 for size in operand.shape) > 1
+        return node.op_type == "Where" or (varies and (operand.rank < 3 or operand.shape[-3] == 1))
+
+    @cached_property
+    def _feeding(self) -> set[str]:
+        """The values that a contraction or a normalization reads, at once or behind other nodes."""
+        found: set[str] = set()
+        for node in reversed(self.nodes):
+            if node.key in _LEARNERS or any(out is not None and out.name in found for out in node.outputs):
+                if node.key not in SELECTIONS:
+                    found.update(
+                        tensor.name
+                        for place, tensor in enumerate(node.inputs)
+                        if tensor is not None and not role_of(node, place).steers
+                    )
+                elif node.op_type == "RoiAlign" and node.input(0) is not None:
+                    found.add(node.x.name)
+        return found
+
+    def _widths_before(self, node: Node) -> set[int]:
+        """The features of the contractions whose outputs come in, through nodes that keep them."""
+        found: set[int] = set()
+        pending, seen = [tensor for tensor in node.inputs if tensor is not None], set[str]()
+        while pending and len(seen) < _DEEPEST:
+            tensor = pending.pop()
+            before = self.uses.definition(tensor.name) if tensor.name not in seen else None
+            seen.add(tensor.name)
+            if before is None or tensor.is_constant or not before.out.is_shaped:
+                continue
+            if before.key in _LEARNERS or before.key in GATHERS:
+                shape = before.out.shape
+                found.add(
+                    shape[1] if before.key in CONVOLUTIONS | {"ConvTranspose"} and len(shape) > 1 else (shape or (1,))[-1]
+                )
+            else:
+                pending += [each for each in before.inputs if each is not None]
+        return found
+
+
+class _Read(NamedTuple):
+    node: Node
+    place: int

@@ -151,6 +151,8 @@ class Candidate:
 
     def bound_of(self, metric: str) -> str:
         """What the value is: "" for exact, "lower", "upper" or "mixed"."""
+        if metric in ("parameters", "weight_bytes") and self.bound == "upper":
+            return ""
         return self.bound if METRICS[metric].is_total else ""
 
     def cost(self, metric: str) -> Cost:

@@ -21,6 +21,7 @@ from onnxcost.formulas import (
     selection,
     shapes,
     signal,
+    third_party,
     training,
 )
 from onnxcost.formulas.contrib import activation as contrib_activation
@@ -29,6 +30,7 @@ from onnxcost.formulas.contrib import experts as contrib_experts
 from onnxcost.formulas.contrib import fused as contrib_fused
 from onnxcost.formulas.contrib import generation as contrib_generation
 from onnxcost.formulas.contrib import movement as contrib_movement
+from onnxcost.formulas.contrib import nhwc as contrib_nhwc
 from onnxcost.formulas.contrib import packed_weights as contrib_packed_weights
 from onnxcost.formulas.contrib import quantized as contrib_quantized
 from onnxcost.formulas.table import FormulaTable, union
@@ -53,6 +55,7 @@ CONTRIB_FAMILIES: dict[str, FormulaTable] = {
         "signal": contrib_movement.SIGNAL,
         "movement": contrib_movement.TABLE,
         "nchwc": contrib_fused.NCHWC,
+        "nhwc": contrib_nhwc.TABLE,
     }.items()
 }
 
@@ -80,6 +83,7 @@ FAMILIES: dict[str, FormulaTable] = {
     "text": ml.TEXT,
     "movement": movement.TABLE,
     **CONTRIB_FAMILIES,
+    "third_party": third_party.TABLE,
 }
 """The tables by family, in the order in which ``onnxcost formulas`` prints them."""
 
@@ -96,7 +100,6 @@ CONTRIB_UNCOUNTABLE: Mapping[str, str] = {
         _COMPILED: "EPContext Snpe",
         _SELECTED: "SparseAttention DynamicSparseAttention SparsePagedAttention "
         "SparseAttentionIndexer PackedSparseAttentionIndexer PackedSparseAttentionIndexerMerge",
-        "how many cached positions a token attends to is in the elements of its lengths": "PagedAttention",
         _GLOBAL: "LongformerAttention QOrderedLongformerAttention",
         "how many elements of its sparse matrix are not zero is not part of the type": "SparseToDenseMatMul",
         "how many tokens it compares depends on the tokens": "BifurcationDetector",

@@ -17,7 +17,7 @@ def _zero_point_work(node: Node, *pairs: tuple[int, int]) -> Work:
     return Work(adds=sum(node.required(tensor).size for tensor, zero in pairs if node.input(zero)))
 
 
-def _requantize_work(node: Node) -> Work:
+def requantize_work(node: Node) -> Work:
     """Each output times a scale a·b/y, plus a zero point, saturated; as many scales as input 4 has elements."""
     zero = ADD if node.input(7) else NO_WORK
     return node.out.size * (MUL + SATURATE + zero) + node.required(4).size * (MUL + DIV)
@@ -38,7 +38,7 @@ def conv_integer(node: Node) -> Work:
 @formula("Y = saturate(s·(A − a₀)·(B − b₀) + y₀)", macs="out·K", flops="out·(2K−1) + A + B + 5·out + 2·scales")
 def qlinear_matmul(node: Node) -> Work:
     """s = s_a·s_b / s_y: https://onnx.ai/onnx/operators/onnx__QLinearMatMul.html."""
-    return matmul(node) + _zero_point_work(node, (0, 2), (3, 5)) + _requantize_work(node)
+    return matmul(node) + _zero_point_work(node, (0, 2), (3, 5)) + requantize_work(node)
 
 
 @formula("Y = saturate(s·((X − x₀)∗(W − w₀) + B) + y₀)", macs="out·C_in/groups·k",
@@ -46,7 +46,7 @@ def qlinear_matmul(node: Node) -> Work:
 def qlinear_conv(node: Node) -> Work:
     """s = s_x·s_w / s_y, one or one a channel: https://onnx.ai/onnx/operators/onnx__QLinearConv.html."""
     products = window_products(node, node.required(3)) + _zero_point_work(node, (0, 2), (3, 5))
-    return products + _requantize_work(node) + Work(bias_adds=node.out.size if node.input(8) else 0)
+    return products + requantize_work(node) + Work(bias_adds=node.out.size if node.input(8) else 0)
 
 
 @formula("Y = saturate(X/s + y₀)", flops="4·out, + out for y₀")

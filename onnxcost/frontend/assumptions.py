@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
@@ -320,6 +320,16 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
             raise InputError(f"the model has no {what} '{name}'{did_you_mean(name, known) or f': it has {there}'}")
 
 
+def _hint_at_layout(name: str, declared: Sequence[Any], shape: Sequence[int]) -> str:
+    """The shape with its channels last, where the model wants them there and they were given first."""
+    first, *rest = shape
+    turned = (first, *rest[1:], *rest[:1])
+    fits = all(not dim.HasField("dim_value") or dim.dim_value == size for dim, size in zip(declared, turned, strict=True))
+    if len(shape) < 3 or not fits:
+        return ""
+    return f"; its channels come last: {option_text('--shape', name, 'x'.join(map(str, turned)))}"
+
+
 def _bind_given(
     inputs: Mapping[str, ValueInfoProto], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
 ) -> dict[str, int]:
@@ -336,7 +346,8 @@ def _bind_given(
             raise InputError(f"input '{name}' has {len(declared)} dims, the shape given has {len(shape)}: {text}")
         for index, (dim, size) in enumerate(zip(declared, shape, strict=True)):
             if dim.HasField("dim_value") and dim.dim_value != size:
-                raise InputError(f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, {size} was given")
+                text = f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, {size} was given"
+                raise InputError(text + _hint_at_layout(name, declared, shape))
             if dim.dim_param and given.setdefault(dim.dim_param, size) != size:
                 raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, by '{name}', as {size}")
     for name, size in [*given.items(), *((name, size) for name, shape in shapes.items() for size in shape)]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.node_inference import Inference
@@ -106,6 +106,8 @@ class ShapedModel:
     ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of outputs that inference may leave
     open; ``unrolled`` is how many steps unrolling has made so far,
     ``walked`` how many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold.
+    ``stored`` has, by the identity of a body's graph or Constant node, that object and its constants: a body is stored once,
+    however often it is walked.
     """
 
     model: ModelProto
@@ -123,4 +125,5 @@ class ShapedModel:
     unrolled: int = 0
     walked: int = 0
     held: int = 0
+    stored: dict[int, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
     reads: Reads = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.bodies import (
@@ -43,6 +44,7 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
     if condition is not None and (graph := branches[0 if condition else 1]) is not None:
         inner, outputs = body(graph, f"{step.name}/", (), ran)
         steps += inner
+        step.idle = _walk_idle(step, branches[1 if condition else 0], body, found)
         for output, made in zip(step.outputs, outputs, strict=False):
             give_value(output, made)
         close_body(step, outputs[: len(step.outputs)], steps)
@@ -53,6 +55,20 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
         if output is not None:
             _merge_types(output, [outputs[index] for _, outputs in walked.values() if index < len(outputs)])
     steps.append(step)
+
+
+def _walk_idle(step: Step, graph: GraphProto | None, body: Body, found: ShapedModel) -> list[Step]:
+    """The steps of a branch that is not taken, once for all executions: they say what its constants are for."""
+    if graph is None or id(graph) in found.stored:
+        return []
+    before = found.unrolled, found.walked, len(found.loops), len(found.caveats)
+    try:
+        return body(graph, f"{step.name}/idle/", (), None)[0]
+    except Contradiction:
+        return []
+    finally:
+        found.unrolled, found.walked = before[:2]
+        del found.loops[before[2] :], found.caveats[before[3] :]
 
 
 def _walk_both(
@@ -88,8 +104,8 @@ def _merge_types(output: Value, alternatives: Sequence[Value]) -> None:
     output.is_bound = len({value.dims for value in shaped}) > 1 or any(value.is_bound for value in shaped)
 
 
-NO_LIMITS = (2**31 - 1, 2**63 - 1)
-"""The trip counts that exporters write where the condition alone ends a loop."""
+NO_LIMIT = 2**31 - 1
+"""From here on a trip count or a length is what exporters write where there is no limit: the largest number of their type."""
 FOLLOWED = 100_000
 """Steps that the iterations of traced loops may make in all."""
 
@@ -104,17 +120,23 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         steps.append(step)
         return
     found.loops.append(step.name)
+    step.idle = _read_initial(step, step.inputs[2:])
     count, condition, *rest = [*step.inputs, None, None][: max(2, len(step.inputs))]
     carried = [value for value in rest if value is not None]
     if step.execution is not None:
         _close_unrolled(step, _replay(step, body, graph, carried, found), carried, steps)
         return
     limit = found.trips.get(step.name, number_in(count, found.opsets))
-    if step.name not in found.trips and limit in NO_LIMITS:
+    if step.name not in found.trips and limit is not None and limit >= NO_LIMIT:
         limit = None
     if limit is not None and (limit < 0 or number_in(condition, found.opsets) == 0):
         limit = 0
     loops, caveats = len(found.loops), len(found.caveats)
+    # Under names of their own: a constant that a loop starts from is no weight of the nodes that read it.
+    carried = [
+        replace(value, name=f"{step.name}/initial_{i}", is_constant=False) if value.is_constant else value
+        for i, value in enumerate(carried)
+    ]
     arguments = _iteration(f"{step.name}/", [unknown_like(value.name, value) for value in carried])
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
     never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
@@ -134,6 +156,14 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         each.times(trips)
     steps += inner if trips else ()
     close_body(step, _finish_outputs(step, outputs, carried, trips), steps)
+
+
+def _read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
+    """A step that reads the constants that a loop starts from: states, which the body sees under other names."""
+    from onnx import NodeProto
+
+    stored = tuple(value for value in values if value is not None and value.is_constant)
+    return [Step(NodeProto(op_type="Identity"), f"{step.name}/initial", "", stored, ())] if stored else []
 
 
 def _iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
@@ -219,12 +249,14 @@ def _note_not_followed(step: Step, trips: int, limit: int) -> Caveat:
     return Caveat("lower", text)
 
 
+def _how_often(step: Step) -> str:
+    return f"{option_text('--trips', step.name)} says how often it runs"
+
+
 def _note_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
     if limit is None:
-        how = f"{option_text('--trips', step.name)} says how often it runs"
-        return Caveat(
-            "lower", f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {how}"
-        )
+        text = f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {_how_often(step)}"
+        return Caveat("lower", text)
     if step.name in found.trips:
         return Caveat("note", f"Loop '{step.name}' is counted {limit} times, as given")
     why = "data decides whether it ends earlier, or its shapes change"
@@ -276,12 +308,16 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         return
     states, sequences = inputs[:-count], inputs[-count:]
     axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
+    found.loops.append(step.name)
+    step.idle = _read_initial(step, inputs)
     trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
+    if trips is None or trips >= NO_LIMIT:
+        trips = found.trips.get(step.name)
     arguments = [_without_axes(f"{step.name}/state_{i}", value, [0] * batched) for i, value in enumerate(states)]
     for i, (value, axis) in enumerate(zip(sequences, axes, strict=True)):
         arguments.append(_without_axes(f"{step.name}/slice_{i}", value, [axis, *[0] * batched]))
     if trips is None or batch is None:
-        text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known"
+        text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known; {_how_often(step)}"
         found.caveats.append(Caveat("lower", text))
         trips, batch = trips or 1, batch or 1
     passes = Counter["Pass | None"](step.passes("body")) or Counter({None: trips * batch})
@@ -333,8 +369,21 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
     inputs = [value for value in step.inputs if value is not None]
     length = len(inputs[0].elements) if inputs and inputs[0].elements is not None else None
     passes: Sequence[Pass | None] = step.passes("body")
+    found.loops.append(step.name)
+    if graph is not None and length is None:
+        trips = found.trips.get(step.name)
+        if trips is None:
+            text = f"SequenceMap '{step.name}' is counted for one element: their number is not known; {_how_often(step)}"
+            found.caveats.append(Caveat("lower", text))
+        arguments = [_any_element(f"{step.name}/element_{i}", value) for i, value in enumerate(inputs)]
+        inner, outputs = body(graph, f"{step.name}/", arguments, next(iter(passes), None))
+        for each in inner:
+            each.times(1 if trips is None else trips)
+        steps += inner if trips != 0 else ()
+        close_body(step, [None] * len(outputs), steps)
+        return
     if graph is None or length is None or found.unrolled + length * len(graph.node) > UNROLLED:
-        step.open_reason = "the length of its sequence is not known" if length is None else _TOO_LONG
+        step.open_reason = "it has no body" if graph is None else _TOO_LONG
         steps.append(step)
         return
     every: list[list[Value]] = []
@@ -356,6 +405,15 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
             output.elements = tuple(outputs[index] for outputs in every if index < len(outputs))
             output.is_shaped = all(value.is_shaped for value in output.elements)
     close_body(step, [None] * len(step.outputs), steps)
+
+
+def _any_element(name: str, source: Value) -> Value:
+    """An element of a sequence whose elements are not known, of the type that they all have; a tensor is as it is."""
+    if source.type is None or not source.type.HasField("sequence_type"):
+        return source
+    value = Value(name)
+    value.learn(source.type.sequence_type.elem_type)
+    return value
 
 
 Handler = Callable[[Step, Body, "ShapedModel", list[Step]], None]

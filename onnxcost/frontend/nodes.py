@@ -35,10 +35,11 @@ def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Ten
     """The node of a step; ``tensor`` is ``as_tensor``, or a memory of what it gave before."""
     inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
     outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
-    op_type, scope = step.node.op_type, _scope(step.node)
+    op_type, scope, reason = step.node.op_type, _scope(step.node), step.open_reason
     attributes = _attributes(step, op_type, opsets.get(step.domain), inputs)
     branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
-    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, step.open_reason)
+    idle = tuple([as_node(inner, opsets, tensor) for inner in step.idle])
+    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, reason, idle)
 
 
 @lru_cache(maxsize=64)

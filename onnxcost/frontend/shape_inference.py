@@ -183,6 +183,13 @@ MAX_NESTING, LONGEST_PREFIX = 256, 10_000
 
 
 def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel) -> None:
+    known: dict[str, Value] = {}
+    if prefix:
+        _, known = found.stored.setdefault(id(graph), (graph, known))
+        for name, value in known.items():
+            _define(scope, name, value, "a constant of the graph", shadows=True)
+        if known:
+            return
     stored = [(tensor, tensor.dims, True) for tensor in graph.initializer]
     stored += [(sparse.values, sparse.dims, False) for sparse in graph.sparse_initializer]
     for tensor, dims, is_dense in stored:
@@ -192,7 +199,7 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
         value = Value(prefix + tensor.name, is_constant=True, tensor=tensor if has_elements else None)
         value.learn(tensor_type(tensor.data_type, dims))
         _define(scope, tensor.name, value, "a constant of the graph", shadows=bool(prefix))
-        found.constants[value.name] = value
+        found.constants[value.name] = known[tensor.name] = value
 
 
 def _step(node: NodeProto, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
@@ -224,7 +231,9 @@ def _settle_constant(step: Step, found: ShapedModel) -> None:
     if output is None:
         raise ModelError(f"node '{step.name}' (Constant) has no output")
     output.is_constant = True
-    found.constants[output.name] = output
+    _, first = found.stored.setdefault(id(step.node), (step.node, {"": output}))
+    output.name = first[""].name
+    found.constants[output.name] = first[""]
     attribute = step.attributes.get("value")
     if attribute is None:
         output.folds_from = step

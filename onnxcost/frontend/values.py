@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from struct import calcsize, unpack
@@ -89,7 +89,8 @@ class Step:
     """One node in execution order with the values that it reads and writes; absent ones are None.
 
     ``branches`` are the steps of each body, by name, where the graph does not say which of them runs; ``open_reason`` says why
-    a body is not among the steps. ``execution`` is what it did in a run that was traced.
+    a body is not among the steps. ``idle`` are steps that never run, of a branch that is not taken, for the constants that
+    they read: those are loaded all the same. ``execution`` is what it did in a run that was traced.
     """
 
     node: NodeProto
@@ -102,6 +103,7 @@ class Step:
     has_subgraph: bool = False
     branches: Mapping[str, list[Step]] = field(default_factory=dict)
     open_reason: str = ""
+    idle: Sequence[Step] = ()
     execution: Execution | None = None
 
     def passes(self, body: str) -> tuple[Pass, ...]:

@@ -14,7 +14,7 @@ from onnxcost.operators.traits import RECURRENT, REDUCTIONS, WINDOWS
 
 RoleName = Literal[
     "weight", "bias", "quantized bias", "codes", "gain", "shift", "slope", "mean", "variance", "table", "factor", "positive",
-    "divisor", "compared", "scale", "zero point", "positions", "setting", "index", "shape", "number", "data",
+    "divisor", "compared", "buffer", "scale", "zero point", "positions", "setting", "index", "shape", "number", "data",
 ]  # fmt: skip
 
 _LEARNED = frozenset({"weight", "bias", "quantized bias", "gain", "shift", "slope", "mean", "variance"})
@@ -119,6 +119,9 @@ TABLE, FACTOR, POSITIVE, DIVISOR = InputRole("table"), InputRole("factor"), Inpu
 COMPARED, POSITIONS, SETTING = InputRole("compared"), InputRole("positions"), InputRole("setting")
 """What is compared; tables of sines and cosines; sizes, bounds and the like."""
 
+BUFFER = InputRole("buffer")
+"""A window, a grid, a mask or an initial state: data that training does not decide, where it is stored."""
+
 _NORMALIZED, _KERNEL, _CONVOLUTION = {1: GAIN, 2: SHIFT}, {1: _weight(rules.kernel)}, {1: _weight(rules.kernel), 2: BIAS}
 _MATRIX = {0: _weight(rules.dim_at(-1)), 1: _weight(rules.operand("transB", -2))}
 _GEMM = {0: _weight(rules.operand("transA", -1)), 1: _MATRIX[1], 2: BIAS}
@@ -126,6 +129,7 @@ _DECODED = {1: _scale(0), 2: _zero_point(0)}
 _BINARY_CODES = {**_DECODED, 4: _scale(3), 5: _zero_point(3), 6: _scale(OUTPUT), 7: _zero_point(OUTPUT)}
 _UNARY_CODES = {**_DECODED, 3: _scale(OUTPUT), 4: _zero_point(OUTPUT)}
 _RECURRENT = {1: _weight(rules.dim_at(-1)), 2: _weight(rules.dim_at(-1)), 3: BIAS, 4: _number(rules.sequence_length)}
+_RECURRENT |= {5: BUFFER}
 _AXES = {1: _shape(rules.first_axes(1))}
 _SIGNAL = {0: _shape(rules.output_length)}
 _PARTS = {1: _shape(rules.equal_parts)}
@@ -145,7 +149,7 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "Gemm": _GEMM,
     "Einsum": {place: _weight(rules.summed_labels(place)) for place in range(4)},
     **dict.fromkeys(RECURRENT, _RECURRENT),
-    "LSTM": {**_RECURRENT, 7: _weight()},
+    "LSTM": {**_RECURRENT, 6: BUFFER, 7: _weight()},
     "QuantizeLinear": _DECODED,
     "DequantizeLinear": {0: CODES, **_DECODED},
     "BatchNormalization": {**_NORMALIZED, 3: MEAN, 4: VARIANCE},
@@ -212,11 +216,12 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "Trilu": {1: _number(0)},
     "ReverseSequence": {1: _number(rules.length_along("time_axis", 0))},
     "NonMaxSuppression": {2: _shape(lambda node: (rules.dim(node.x, 1),)), 3: _shape(0.5), 4: _shape(0)},
-    "Attention": {6: _number(lambda node: (rules.dim(node.required(1), -2),))},
+    "Attention": {3: BUFFER, 6: _number(lambda node: (rules.dim(node.required(1), -2),))},
     # Signals.
     **dict.fromkeys(WINDOWS, _SIGNAL),
     "DFT": {1: _shape(rules.length_along("axis", -2)), 2: _number(-2)},
-    "STFT": {1: _shape(8), 3: _shape(lambda node: (node.required(2).size if node.input(2) is not None else 16,))},
+    "GridSample": {1: BUFFER},
+    "STFT": {1: _shape(8), 2: BUFFER, 3: _shape(lambda node: (node.required(2).size if node.input(2) is not None else 16,))},
     "MelWeightMatrix": {place: _shape(number) for place, number in enumerate((8, 16, 16000, 0, 8000))},
 }
 
@@ -324,6 +329,7 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "RotaryEmbedding": _ANGLES,
     "MRotaryEmbedding": _ANGLES,
     "RMSNormRotary": {1: GAIN, 2: _index(rules.rows(3)), 3: POSITIONS, 4: POSITIONS},
+    "PagedAttention": {8: POSITIONS, 9: POSITIONS, 12: GAIN, 13: GAIN, 14: SETTING, 15: SETTING},
     "GroupQueryAttention": {5: _number(rules.attended_positions(1)), 6: _number(rules.attended_positions())}
     | {7: POSITIONS, 8: POSITIONS, 9: _index(rules.rows(7)), 12: _scale(3), 13: _scale(4), 14: GAIN, 15: GAIN},
     "MultiHeadAttention": {3: BIAS, 4: _number(rules.mask(4))},
@@ -336,8 +342,36 @@ _CONTRIB: Mapping[str, Mapping[int, InputRole]] = {
     "Range": {0: _shape(0), 1: _shape(16), 2: _shape(1)},
 }
 
+_NHWC = (
+    "Conv",
+    "ConvTranspose",
+    "QLinearConv",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "Resize",
+    "GridSample",
+    "MaxUnpool",
+)
+"""Of the operators that onnxruntime has for channels last those whose inputs have roles."""
+
+_QUANTIZERS: Mapping[str, Mapping[int, InputRole]] = {
+    **{name: {**_DECODED, 3: SETTING} for name in ("Quant", "IntQuant")},
+    **{name: {1: _scale(0)} for name in ("BipolarQuant", "BinaryQuant")},
+    "Trunc": {**_DECODED, **_settings(3, 4, 5)},
+    "FloatQuant": {1: _scale(0), **_settings(*range(2, 7))},
+}
+"""Of qonnx and Brevitas."""
+
 ROLES: Mapping[str, Mapping[int, InputRole]] = {
     **_STANDARD,
     **{f"com.microsoft.{name}": roles for name, roles in _CONTRIB.items()},
+    **{f"com.ms.internal.nhwc.{name}": _STANDARD[name] for name in _NHWC if name in _STANDARD},
+    **{
+        f"{domain}.{name}": roles
+        for domain in ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+        for name, roles in _QUANTIZERS.items()
+    },
+    "com.ms.internal.nhwc.QLinearAveragePool": _UNARY_CODES,
+    "com.ms.internal.nhwc.QLinearConvTranspose": {**_STANDARD["QLinearConv"], 3: _weight(rules.transposed_kernel)},
 }
 """By ``Node.key`` and input; any other is DATA."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from onnxcost.graph import Node, Tensor
+from onnxcost.operators.inputs import role_of
 from onnxcost.operators.traits import CONTAINERS, GATHERS, SHAPE_READERS, VIEWS
 
 
@@ -61,9 +62,58 @@ def _reads_embeddings(node: Node) -> Traffic:
     return Traffic(rows + _nbytes((*node.inputs[:2], *node.inputs[5:])), _nbytes(node.outputs))
 
 
+def _reads_used_rows(node: Node) -> Traffic:
+    """Of tables of sines and cosines a row for each position, and the other inputs whole."""
+    if node.x.rank < 3:
+        positions = node.x.shape[0]
+    else:
+        has_heads_first = node.x.rank == 4 and node.op_type.endswith("RotaryEmbedding")
+        positions = node.x.shape[0] * node.x.shape[2 if has_heads_first else 1]
+    read = 0
+    for place, tensor in enumerate(node.inputs):
+        if tensor is not None:
+            rows = tensor.shape[0] if role_of(node, place).name == "positions" and tensor.rank == 2 else 0
+            read += tensor.nbytes * min(rows, positions) // rows if rows else tensor.nbytes
+    return Traffic(read, _nbytes(node.outputs))
+
+
+def _attends_to_cache(node: Node) -> Traffic:
+    """The rows of the tables that are used; of a cache that is as long before as after, a shared buffer, the positions that are
+    attended to are read and the new ones written.
+    """
+    moved = _reads_used_rows(node)
+    read, written, new = moved.read_bytes, moved.write_bytes, (node.input(1) or node.x).shape[1]
+    total = node.input(6)
+    for before, after in zip(node.inputs[3:5], node.outputs[1:3], strict=False):
+        if before is None or after is None or before.dims != after.dims or not before.size:
+            continue
+        room = before.shape[2]
+        attended = int(total.value[0]) if total is not None and total.value else room
+        read -= before.nbytes * (room - min(attended, room)) // room
+        written -= after.nbytes * (room - min(new, room)) // room
+    return Traffic(read, written)
+
+
+def _reads_taken_experts(node: Node) -> Traffic:
+    """Of what there is for each expert as large a part as the experts that the tokens can be sent to."""
+    hidden, experts = node.x.shape[-1], node.required(1).shape[-1]
+    tokens = node.x.size // hidden if hidden else 0
+    taken = min(experts, tokens * int(node.attributes.get("k", 1)))
+    read = _nbytes(node.inputs[:2])
+    for tensor in node.inputs[2:]:
+        if tensor is not None:
+            is_by_expert = tensor.rank > 0 and experts > 0 and tensor.shape[0] == experts
+            read += tensor.nbytes * taken // experts if is_by_expert else tensor.nbytes
+    return Traffic(read, _nbytes(node.outputs))
+
+
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
-    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant"}, lambda node: NO_TRAFFIC),
+    **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant", "ai.onnx.ml.ZipMap"}, lambda node: NO_TRAFFIC),
     **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _reads_what_it_picks),
     **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _reads_packed_rows),
+    **dict.fromkeys(("RotaryEmbedding", "com.microsoft.RotaryEmbedding", "com.microsoft.MRotaryEmbedding"), _reads_used_rows),
+    **dict.fromkeys(("com.microsoft.RMSNormRotary", "com.microsoft.PagedAttention"), _reads_used_rows),
+    "com.microsoft.GroupQueryAttention": _attends_to_cache,
+    **dict.fromkeys(("com.microsoft.MoE", "com.microsoft.QMoE"), _reads_taken_experts),
     **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),
 }

@@ -33,6 +33,11 @@ GATHERS = _set("Gather GatherElements GatherND") | _contrib("GatherND TorchEmbed
 SCATTERS = _set("Scatter ScatterElements ScatterND")
 """The output is the first input with the third written in where the second says."""
 
+JOINS = _set("Concat Where Max Min Sum Mean")
+"""The output is made of several inputs that have equal parts in it."""
+SELECTIONS = _set("NonMaxSuppression TopK ArgMax ArgMin RoiAlign com.microsoft.CropAndResize")
+"""What they read decides what is worked on further."""
+
 CONTAINERS = _set(
     "SequenceConstruct SequenceEmpty SequenceInsert SequenceErase SequenceAt SequenceLength "
     "Optional OptionalGetElement OptionalHasElement"
@@ -74,6 +79,9 @@ POINTWISE = (
     | _contrib("QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu QLinearWhere")
 )
 """Each element of the output needs the elements of the inputs at its own place alone, and learned ones."""
+
+SCORE_STEPS = VIEWS | CASTS | _set("Add Where Mul Div Clip Max Min")
+"""What stands between attention's scores and their softmax."""
 
 _FIRST, _BOTH, _ALL = range(1), range(2), range(1 << 31)
 ELEMENTS_FROM: Mapping[str, Sequence[int]] = {

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
+from onnxcost.conventions import MACS
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -108,15 +109,15 @@ def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: st
 
 def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair], list[Pair]]:
     memory, bound = report.memory, screen.glyphs.bound(report.bound)
-    own = view.convention
+    own, stored = view.convention, "" if report.has_all_weights else screen.glyphs.at_least
     peak = memory.peak_activation_bytes
     intensity = report.intensity
     work = [
-        ("MACs", bound + si(report.macs)),
+        ("MACs", screen.glyphs.bound(report.bound_of(MACS)) + si(report.macs)),
         ("FLOPs", bound + si(report.flops)),
         *([(f"{own.name} {own.unit}", bound + si(report.total(own)))] if view.has_own_count else []),
-        ("Parameters", bound + si(memory.parameters)),
-        ("Weights", bound + binary(memory.weight_bytes)),
+        ("Parameters", stored + si(memory.parameters)),
+        ("Weights", stored + binary(memory.weight_bytes)),
     ]
     moved = [
         ("Peak activation memory", "unknown" if peak is None else bound + binary(peak)),
@@ -260,11 +261,12 @@ def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: M
     if measurement:
         pieces = [_speed(measurement)]
     else:
-        name, unit, bound = view.convention.name, view.convention.unit, screen.glyphs.bound(report.bound)
+        name, unit = view.convention.name, view.convention.unit
         # What the convention counts, ``MACs``; with its name, ``FLOPs (torch)``, where that does not say it all.
         unit = unit if name in ("flops", "macs") else f"{unit} ({name})"
-        counts = count_text(report.total(view.convention), unit), count_text(report.parameters, "parameters")
-        pieces = [", ".join(bound + text for text in counts)]
+        count = screen.glyphs.bound(report.bound_of(view.convention)) + count_text(report.total(view.convention), unit)
+        stored = "" if report.has_all_weights else screen.glyphs.at_least
+        pieces = [f"{count}, {stored}{count_text(report.parameters, 'parameters')}"]
     pieces += filter(None, [_concentration(report, view)])
     if measurement and measurement.flops_per_second:
         pieces.append(achieved_text(measurement, screen.glyphs))

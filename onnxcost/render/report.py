@@ -62,18 +62,24 @@ def _weights_note(report: CostReport) -> str:
     return ", ".join(f"{dtype} {binary(size)}" for dtype, size in largest_first)
 
 
+def _count_entry(name: str, report: CostReport, convention: Convention, glyphs: Glyphs) -> Entry:
+    total, bound = report.total(convention), glyphs.bound(report.bound_of(convention))
+    return quantity_entry(name, si(total), (bound.strip() + " " if bound else "") + exact(total), bound=bound)
+
+
 def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
     """The totals. What is no exact number but a bound says so: while a node is uncounted, or data decides a shape."""
     memory, traffic = report.memory, report.whole.traffic
     bound = glyphs.bound(report.bound)
-    least = bound.strip() + " " if bound else ""
-    own = [(view.convention.name, report.total(view.convention))] if view.has_own_count else []
+    stored = "" if report.has_all_weights else glyphs.at_least
+    own = [(view.convention.name, view.convention)] if view.has_own_count else []
     nodes, uncounted, peak = len(report.costs), len(report.uncounted), memory.peak_activation_bytes
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
+    statistics += f", and {exact(memory.buffers)} in buffers" if memory.buffers else ""
     return [
-        *(quantity_entry(name, si(total), least + exact(total), bound=bound) for name, total in report_counts(report) + own),
-        quantity_entry("Parameters", si(memory.parameters), least + exact(memory.parameters) + statistics, bound=bound),
-        quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=bound),
+        *(_count_entry(name, report, convention, glyphs) for name, convention in (("MACs", MACS), ("FLOPs", FLOPS), *own)),
+        quantity_entry("Parameters", si(memory.parameters), stored + exact(memory.parameters) + statistics, bound=stored),
+        quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=stored),
         Entry("Activations", "unknown", "", "while a shape is open")
         if peak is None
         else quantity_entry("Activations", binary(peak), "at peak", bound=bound),
@@ -84,7 +90,7 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
             bound=bound,
         ),
         quantity_entry(
-            "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.complete else ", of the counted nodes")
+            "Intensity", ratio(report.intensity), "FLOPs per byte" + ("" if report.whole.complete else ", of the counted nodes")
         ),
         Entry(
             "Nodes",
@@ -95,18 +101,13 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
     ]
 
 
-def report_counts(report: CostReport) -> list[tuple[str, int]]:
-    """The two counts that every output has."""
-    return [("MACs", report.macs), ("FLOPs", report.flops)]
-
-
 def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_units: bool = False) -> list[str]:
     """The same model under the other conventions, ``torch 8.178 G``, or with what is counted, ``torch 8.178 GFLOPs``."""
-    bound = glyphs.bound(report.bound)
-    return [
-        f"{name} {bound}{count_text(total, CONVENTIONS[name].unit) if has_units else si(total)}"
-        for name, total in other_conventions(report, view)
-    ]
+    texts = []
+    for name, total in other_conventions(report, view):
+        bound = glyphs.bound(report.bound_of(CONVENTIONS[name]))
+        texts.append(f"{name} {bound}{count_text(total, CONVENTIONS[name].unit) if has_units else si(total)}")
+    return texts
 
 
 def type_texts(report: CostReport, view: View) -> list[str]:
@@ -119,7 +120,7 @@ def type_texts(report: CostReport, view: View) -> list[str]:
 
 def describe_uncounted(report: CostReport, glyphs: Glyphs) -> list[str]:
     """A sentence, then one line for each operator and reason; nothing where all was counted."""
-    if report.complete:
+    if report.whole.complete:
         return []
     found = reasons(report)
     lines = [f"{number} {glyphs.times} {op_type}: {reason}" for number, op_type, reason in found[:MOST_REASONS]]

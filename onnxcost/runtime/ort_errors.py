@@ -83,6 +83,12 @@ OPERATORS: Sequence[Known] = (
         r"Fatal error: (?P<domain>\S*):(?P<op>[^\s:(]+)\(-?\d+\) is not a registered function/op",
         f"onnxruntime has no operator {{domain}}.{{op}}: it comes from a library of its own; {_COUNT}",
     ),
+    # These were redefined in opset 7, with which onnxruntime's kernels begin.
+    Known(
+        r"Could not find an implementation for (?:Add|Sub|Mul|Div|Pow|And|Or|Xor|Equal|Greater|Less|Gemm|PRelu"
+        r"|BatchNormalization|Dropout)\((?P<version>[1-6])\) node",
+        f"the model's opset is too old: onnxruntime begins with 7; convert it with onnx.version_converter; {_COUNT}",
+    ),
     Known(
         r"Could not find an implementation for (?P<op>[^\s(]+)\((?P<version>\d+)\) node with name '(?P<node>.*?)'",
         f"onnxruntime has no kernel for the types of {{op}}{{node}} (opset {{version}}): try another --provider; {_COUNT}",

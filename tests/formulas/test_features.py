@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+import onnxcost
 from onnxcost.formulas import FORMULAS, Formula
 from onnxcost.graph import Work
+from onnxcost.operators.traffic import Traffic
+from tests.modeltext import model
 from tests.oracle import Case, by_hand, case, check
 from tests.oracle.cases import node_of
 
@@ -50,3 +53,23 @@ def test_shapes_that_onnx_does_not_infer(op_type, inputs, types) -> None:
     assert isinstance(formula, Formula)
     assert formula.shapes is not None
     assert list(formula.shapes(node)) == types
+
+
+_CLASSIFIER = """label, prob = ai.onnx.ml.LinearClassifier <classlabels_ints = [0,1,2], intercepts = [0.0,0.0,0.0],
+    coefficients = [0.1,0.1,0.1,0.1,0.1,0.1]> (x)"""
+ZIPPED = {
+    "numbers": ("seq(map(int64, float))", "z = ai.onnx.ml.ZipMap <classlabels_int64s = [0,1,2]> (prob)"),
+    "strings": ("seq(map(string, float))", 'z = ai.onnx.ml.ZipMap <classlabels_strings = ["a","b","c"]> (prob)'),
+    "handed on": ("seq(map(int64, float))", "k = ai.onnx.ml.ZipMap <classlabels_int64s = [0,1,2]> (prob) z = Identity(k)"),
+    "one of them": ("map(int64, float)", "k = ai.onnx.ml.ZipMap <classlabels_int64s = [0,1,2]> (prob) z = SequenceAt(k, i)"),
+}
+
+
+@pytest.mark.parametrize(("kind", "nodes"), ZIPPED.values(), ids=ZIPPED.keys())
+def test_maps_cost_nothing(kind: str, nodes: str) -> None:
+    """Four rows of two features: 4·3·2 MACs, 4·2 floats read, 4·3 scores and 4 labels written."""
+    text = f"(float[4,2] x) => (int64[4] label, {kind} z) <int64 i = {{0}}> {{ {_CLASSIFIER} {nodes} }}"
+    report = onnxcost.estimate(model(text, domains=', "ai.onnx.ml" : 1'))
+    assert (report.macs, report.complete, report.bound, report.uncounted) == (24, True, "", ())
+    assert report.whole.traffic == Traffic(4 * 2 * 4, 4 * 3 * 4 + 4 * 8)
+    assert report.memory.peak_activation_bytes is not None

@@ -145,6 +145,7 @@ REFUSED = {
     "unknown dim": ({}, {"z": 1}, "no dim 'z': it has 'n', 'm'"),
     "rank": ({"a": [1]}, {}, "'a' has 2 dims, the shape given has 1"),
     "fixed dim": ({"a": [1, 4]}, {}, "dim 1 of input 'a' is fixed at 3 in the model, 4 was given"),
+    "channels first": ({"c": [1, 3, 8, 8]}, {}, "dim 3 of input 'c' is fixed at 3 .* --shape c=1x8x8x3"),
     "two values": ({"a": [1, 3], "b": [2, 5]}, {}, "dim 'n' was given as 1 and, by 'b', as 2"),
     "negative": ({}, {"n": -1}, "a dim is 0 or more"),
 }
@@ -153,7 +154,7 @@ REFUSED = {
 @pytest.mark.parametrize(("shapes", "dims", "says"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_does_not_fit_is_refused(shapes: dict, dims: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        OpenDims(inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, ["n", "m"])), shapes, dims)
+        OpenDims(inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, ["n", "m"]), c=(FLOAT, ["k", "h", "w", 3])), shapes, dims)
 
 
 def test_an_output_that_is_a_copy_changes_no_assumption() -> None:

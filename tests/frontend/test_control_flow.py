@@ -49,6 +49,21 @@ RUNS = {
         f"(float[4] x, int64 n) => (float y, float z) {{ y, z = Loop(n, , x) <{CARRIED}> }}",
         {"trips": {"Loop_0": 7}}, 56, "", {"y": (4,), "z": (7, 4)},
     ),
+    **{
+        f"a limit of {limit} is none": (
+            f"(float[4] x) => (float y, float z) <int64 n = {{{limit}}}> {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+            {}, 8, "lower", {"y": (4,), "z": (1, 4)},
+        )
+        for limit in (2**31 - 1, 2**31, 2**63 - 1)
+    },
+    "a limit that is none, and a condition that ends": (
+        f"(float[4] x) => (float y) <int64 n = {{{2**63 - 1}}}, int64 five = {{5}}> {{ y = Loop(n, , x) <{WHILE}> }}",
+        {}, 30, "", {"y": (4,)},
+    ),
+    "a limit that is none, and the user's": (
+        f"(float[4] x) => (float y, float z) <int64 n = {{{2**63 - 1}}}> {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+        {"trips": {"Loop_0": 7}}, 56, "", {"y": (4,), "z": (7, 4)},
+    ),
     "no trips": (
         f"(float[4] x) => (float y, float z) <int64 n = {{0}}> {{ y, z = Loop(n, , x) <{CARRIED}> }}",
         {}, 0, "", {"y": (4,), "z": (0, 4)},
@@ -117,6 +132,14 @@ RUNS = {
         f"(float[7,2] s0, float[7,6,3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (, s0, x) }}",
         {"opset": 8}, 7 * 6 * 5, "", {"s": (7, 2), "ys": (7, 6, 3)},
     ),
+    "Scan of a length that is none": (
+        f"(float[2] s0, float[{2**63 - 1},3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (s0, x) }}",
+        {}, 5, "lower", {"s": (2,), "ys": (1, 3)},
+    ),
+    "Scan of a length that the user gives": (
+        f"(float[2] s0, float[{2**31 - 1},3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (s0, x) }}",
+        {"trips": {"Scan_0": 9}}, 45, "", {"s": (2,), "ys": (9, 3)},
+    ),
     "SequenceMap": (
         """(float[6,4] x) => (float y) { s = SplitToSequence(x) m = SequenceMap <
             body = b (float[1,4] e) => (float[1,4] r) { r = Relu(e) }> (s) y = ConcatFromSequence <axis = 0> (m) }""",
@@ -136,7 +159,17 @@ def test_control_flow(text: str, arguments: dict[str, Any], flops: int, bound: s
     assert [cost.reason for cost in report.uncounted] == []
     assert {tensor.name: tensor.dims for tensor in report.graph.outputs} == shapes
     assert (report.flops, report.bound) == (flops, bound)
+    assert report.complete == (bound != "lower")
     assert bool(bound) == any(caveat.kind != "note" for caveat in report.caveats)
+
+
+@pytest.mark.parametrize(("trips", "flops"), [({}, 24), ({"SequenceMap_1": 7}, 7 * 24)], ids=["not given", "given"])
+def test_a_sequence_of_unknown_length(trips: dict[str, int], flops: int) -> None:
+    text = """(float[6,4] x, int64 n) => (float y) { s = SplitToSequence(x, n) m = SequenceMap <
+        body = b (float e) => (float[6,4] r) { r = Relu(x) }> (s) y = ConcatFromSequence <axis = 0> (m) }"""
+    report = counted(text, {"trips": trips})
+    assert (report.flops, report.bound, report.complete) == (flops, "lower", False)
+    assert any("--trips SequenceMap_1=N" in caveat.text for caveat in report.caveats) == (not trips)
 
 
 def test_nodes_of_a_body_carry_their_repeat_and_the_loops_name() -> None:
@@ -164,7 +197,66 @@ def test_a_loop_that_does_not_exist_is_refused() -> None:
 
 def test_an_endless_loop_is_not_unrolled_for_ever() -> None:
     report = counted(f"(float[4] x) => (float y) <int64 n = {{4611686018427387904}}> {{ y = Loop(n, , x) <{GROWING}> }}", {})
-    assert report.bound == "upper"
+    # No run gets there: it is a number that stands for "until the condition ends it".
+    assert (report.bound, report.complete) == ("lower", False)
+
+
+WEIGHED = """body = b (int64 i, bool c, float[4] s) => (bool co, float so) <float[4,4] w = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}> {
+    k = Constant <value = float[4] {1, 2, 3, 4}> () p = MatMul(s, w) so = Add(p, k) co = Less(i, five) }"""
+
+# graph, arguments, parameters, bytes of weights (int64 constants included)
+STORED = {
+    "a body that is walked nine times is stored once": (
+        f"(float[4] x) => (float y) <int64 five = {{8}}> {{ y = Loop(, , x) <{WEIGHED}> }}", {}, 20, 80 + 8,
+    ),
+    "a body of a loop in a loop": (
+        f"""(float[4] x) => (float y) <int64 five = {{3}}, int64 n = {{3}}> {{ y = Loop(n, , x) <
+            body = b (int64 j, bool d, float[4] t) => (bool do, float to) {{
+                do = Less(j, five) to = Loop(, , t) <{WEIGHED}> }}> }}""", {}, 20, 80 + 8,
+    ),
+    "what a loop starts from is no weight": (
+        f"() => (float y) <int64 five = {{2}}, float[4] x = {{0,0,0,0}}> {{ y = Loop(, , x) <{WEIGHED}> }}", {}, 20, 96 + 8,
+    ),
+    **{
+        f"branches of which {name}": (
+            """(float[4] x, bool c) => (float y) <float[4,6] shared = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1},
+                float[4,2] outer = {1,2,3,4,5,6,7,8}> { y = If (c) <
+                then_branch = t () => (float a) <float[6] w = {1,2,3,4,5,6}> { m = MatMul(x, shared) a = Add(m, w) },
+                else_branch = e () => (float b) { m = MatMul(x, shared) b = MatMul(x, outer) }> }""",
+            arguments, 24 + 8 + 6, 4 * 38,
+        )
+        for name, arguments in {
+            "one is decided": {"values": {"c": True}},
+            "the other is decided": {"values": {"c": False}},
+            "none is decided": {},
+        }.items()
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "arguments", "parameters", "weight_bytes"), STORED.values(), ids=STORED.keys())
+def test_constants_belong_to_the_file(text: str, arguments: dict[str, Any], parameters: int, weight_bytes: int) -> None:
+    report = counted(text, arguments)
+    assert (report.parameters, report.memory.weight_bytes) == (parameters, weight_bytes)
+    assert sum(cost.parameters for cost in report.costs) == parameters
+
+
+# condition, what is said to decide it
+DECIDED = {
+    "a bool": ("k = Identity(b)", "--value b=1 decides it"),
+    "a comparison": ("k = Equal(n, rate)", "--value n=16000 decides it"),
+    "a cast": ("k = Cast <to = 9> (n)", "--value n=1 decides it"),
+    "two inputs": ("m = Cast <to = 9> (n) k = And(b, m)", "more expensive"),
+    "data": ("s = ReduceSum <keepdims = 0> (x) k = Cast <to = 9> (s)", "more expensive"),
+}
+
+
+@pytest.mark.parametrize(("nodes", "hint"), DECIDED.values(), ids=DECIDED.keys())
+def test_the_input_that_decides_an_if_is_named(nodes: str, hint: str) -> None:
+    text = f"(float[4] x, bool b, int64 n) => (float y) <int64 rate = {{16000}}> {{ {nodes} y = If (k) <{BRANCHES}> }}"
+    (caveat,) = counted(text, {}).caveats
+    assert hint in caveat.text
+    assert ("--value" in caveat.text) == ("--value" in hint)
 
 
 def test_constants_of_a_body_are_weights() -> None:

@@ -43,7 +43,13 @@ def test_its_operators_are_known() -> None:
     assert ROLES.keys() <= FORMULAS.keys() | UNCOUNTABLE.keys()
 
 
-@pytest.mark.parametrize("key", sorted(ROLES))
+def test_operators_of_other_tools_alone_have_no_schema() -> None:
+    assert {key.rpartition(".")[0] for key in ROLES.keys() - INPUTS.keys()} == {
+        "qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", sorted(ROLES.keys() & INPUTS.keys()))
 def test_names(key: str) -> None:
     names = INPUTS[key]
     for place, role in ROLES[key].items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from onnxcost.errors import UnknownShape
@@ -11,6 +13,12 @@ from tests.graphs import node, tensor
 
 X, Y = tensor("x", 2, 3), tensor("y", 2, 3)  # 24 bytes each
 TABLE, IDS = tensor("t", 1000, 4, constant=True), tensor("i", 5, dtype="int64")
+MIXTURE = [tensor("x", 6, 4), tensor("r", 6, 5), tensor("a", 5, 8, 4), None, tensor("b", 5, 4, 8)]
+ONE = [tensor("x", 1, 4), tensor("r", 1, 5)]
+TOTAL = replace(tensor("total", dtype="int32"), value=(7,))
+ANGLES = [tensor("cos", 100, 4), tensor("sin", 100, 4)]
+CACHE, GROWN = tensor("c", 1, 1, 10, 4), tensor("g", 1, 1, 11, 4)
+STEP = [tensor("q", 1, 1, 8), tensor("k", 1, 1, 4), tensor("v", 1, 1, 4), CACHE, CACHE, tensor("last", 1, dtype="int32")]
 
 TRAFFIC = {
     "inputs and outputs once": (node("Add", [X, X], [Y]), 48, 24),
@@ -23,6 +31,64 @@ TRAFFIC = {
     "an embedding reads what it picks": (node("Gather", [TABLE, IDS], [tensor("y", 5, 4)]), 80 + 40, 80),
     "a slice reads what it picks": (node("Slice", [X, tensor("b", 1, dtype="int64")], [tensor("y", 1, 3)]), 12 + 8, 12),
     "a split reads its input once": (node("Split", [X], [tensor("a", 1, 3), tensor("b", 1, 3)]), 24, 24),
+    # Six tokens of hidden size 4, the two experts of each among five: all of them may be taken, 5·(4·8 + 8·4) floats.
+    "a mixture of which all experts may be taken": (
+        node("com.microsoft.MoE", MIXTURE, [tensor("y", 6, 4)], k=2),
+        96 + 120 + 1280,
+        96,
+    ),
+    # One token: two of the five.
+    "a mixture of which two experts are taken": (
+        node("com.microsoft.MoE", [*ONE, *MIXTURE[2:]], [tensor("y", 1, 4)], k=2),
+        16 + 20 + 512,
+        16,
+    ),
+    "a mixture whose experts have scales": (
+        node("com.microsoft.QMoE", [*ONE, tensor("a", 5, 8, 2, dtype="uint8"), tensor("s", 5, 8)], [tensor("y", 1, 4)], k=1),
+        16 + 20 + 16 + 32,
+        16,
+    ),
+    # Of 100 rows of 4 floats each table's three.
+    "angles of three positions": (
+        node(
+            "com.microsoft.RotaryEmbedding",
+            [tensor("x", 1, 3, 8), tensor("p", 1, 3, dtype="int64"), *ANGLES],
+            [tensor("y", 1, 3, 8)],
+            num_heads=1,
+        ),
+        96 + 24 + 2 * 48,
+        96,
+    ),
+    "angles where heads come first": (
+        node(
+            "RotaryEmbedding", [tensor("x", 1, 2, 3, 8), *ANGLES, tensor("p", 1, 3, dtype="int64")], [tensor("y", 1, 2, 3, 8)]
+        ),
+        192 + 24 + 2 * 48,
+        192,
+    ),
+    # A decode step: q, k and v of 8, 4 and 4 floats; caches of 10 positions of 4 floats, 7 attended to and 1 of them new.
+    "attention with a shared buffer": (
+        node(
+            "com.microsoft.GroupQueryAttention",
+            [*STEP, TOTAL, *ANGLES],
+            [tensor("y", 1, 1, 8), CACHE, CACHE],
+            num_heads=2,
+            kv_num_heads=1,
+        ),
+        32 + 16 + 16 + 4 + 4 + 2 * 7 * 16 + 2 * 16,
+        32 + 2 * 16,
+    ),
+    "attention with a cache that grows": (
+        node(
+            "com.microsoft.GroupQueryAttention",
+            [*STEP, tensor("total", dtype="int32"), *ANGLES],
+            [tensor("y", 1, 1, 8), GROWN, GROWN],
+            num_heads=2,
+            kv_num_heads=1,
+        ),
+        32 + 16 + 16 + 4 + 4 + 2 * 160 + 2 * 16,
+        32 + 2 * 176,
+    ),
 }
 
 

@@ -17,8 +17,8 @@ EVERYTHING = Convention("everything", "all operations alike", "a test", dict.fro
 def test_json_has_the_keys_of_the_schema(report: CostReport) -> None:
     document = json.loads(report_json(report))
     assert list(document) == [
-        "schema", "version", "model", "inputs", "outputs", "dims", "complete", "bound", "convention", "totals", "conventions",
-        "by_dtype", "by_operator", "nodes", "uncounted", "warnings", "measurement",
+        "schema", "version", "model", "inputs", "outputs", "dims", "complete", "bound", "macs_bound", "convention", "totals",
+        "conventions", "by_dtype", "by_operator", "nodes", "uncounted", "warnings", "measurement",
     ]  # fmt: skip
     assert document["schema"] == "onnxcost/1"
     assert document["model"] == {
@@ -35,8 +35,9 @@ def test_json_totals(report: CostReport) -> None:
     totals = json.loads(report_json(report))["totals"]
     work = totals.pop("work")
     assert totals == {
-        "macs": 9472, "flops": 19_200, "parameters": 2682, "running_statistics": 8, "weight_bytes": 10_760,
-        "weight_bytes_by_dtype": {"float32": 10_760}, "peak_activation_bytes": 2048, "read_bytes": 13_544, "write_bytes": 2088,
+        "macs": 9472, "flops": 19_200, "parameters": 2682, "running_statistics": 8, "buffers": 0, "buffer_bytes": 0,
+        "weight_bytes": 10_760, "weight_bytes_by_dtype": {"float32": 10_760}, "peak_activation_bytes": 2048,
+        "read_bytes": 13_544, "write_bytes": 2088,
         "intensity": 19_200 / 15_632,
     }  # fmt: skip
     assert work["macs"] == 9472

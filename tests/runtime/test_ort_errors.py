@@ -56,6 +56,10 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
         model("(double[1,1,4,4] x) => (double[1,1,4,4] y) { [here] y = LRN<size=1>(x) }"),
         "has no kernel for the types of LRN 'here' (opset 13): try another --provider; --no-run counts it",
     ),
+    "an old opset": (
+        model("(float[2,3] x, float[3] b) => (float[2,3] y) { y = Add<broadcast=1>(x, b) }", opset=6),
+        "the model's opset is too old: onnxruntime begins with 7; convert it",
+    ),
     "a new opset": (with_version(opset=99), "the model's opset 99 of ai.onnx is newer than this onnxruntime knows (up to "),
     "a new IR version": (with_version(ir=99), "the model's IR version 99 is newer than this onnxruntime knows (up to "),
     "an input from nowhere": (model("(float x) => (float y) { y = Relu(z) }"), "the model is invalid: Node input 'z' is not"),

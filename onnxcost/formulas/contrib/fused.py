@@ -60,22 +60,27 @@ def fused_conv(node: Node) -> Work:
     return conv(node) + Work(adds=node.out.size if node.input(3) else 0) + activation_work(node)
 
 
-def _conv_transpose_type(node: Node) -> Sequence[TensorType | None]:
-    filters, space = node.required(1).shape, node.x.shape[2:]
+def conv_transpose_type(node: Node, weight: int, pads: Sequence[int] | None) -> TensorType:
+    """The output of a transposed convolution, channels second, of the weight at one input."""
+    filters, space = node.required(weight).shape, node.x.shape[2:]
     ones, zeros = (1,) * len(space), (0,) * 2 * len(space)
     strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
     extra = node.attributes.get("output_padding") or zeros
-    pads = elements(node, 2, "the pads") if node.input(2) else zeros
-    lengths = tuple(
+    pads = pads or zeros
+    is_same = (node.attributes.get("auto_pad") or "").startswith("SAME")
+    given = tuple(length * strides[i] for i, length in enumerate(space)) if is_same else node.attributes.get("output_shape")
+    lengths = given or tuple(
         max(0, (length - 1) * strides[i] + extra[i] + (filters[2 + i] - 1) * dilations[i] + 1 - pads[i] - pads[i + len(space)])
         for i, length in enumerate(space)
     )
-    return [(node.x.dtype, (node.x.shape[0], filters[1] * node.attributes.get("group", 1), *lengths))]
+    return node.x.dtype, (node.x.shape[0], filters[1] * node.attributes.get("group", 1), *lengths)
 
 
-@formula(
-    "Y += X·W at each input position, + B", macs="in·C_out/groups·k", flops="as ConvTranspose", shapes=_conv_transpose_type
-)
+def _dynamic_pads_type(node: Node) -> Sequence[TensorType | None]:
+    return [conv_transpose_type(node, 1, elements(node, 2, "the pads") if node.input(2) else None)]
+
+
+@formula("Y += X·W at each input position, + B", macs="in·C_out/groups·k", flops="as ConvTranspose", shapes=_dynamic_pads_type)
 def conv_transpose_with_dynamic_pads(node: Node) -> Work:
     """ConvTranspose whose pads are input 2, and B input 3."""
     return conv_transpose(replace(node, inputs=(*node.inputs[:2], node.input(3))))

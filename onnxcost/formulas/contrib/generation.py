@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from onnxcost.errors import UnknownShape
 from onnxcost.formulas.attention import linear_attention
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import SILU
@@ -81,6 +82,40 @@ def group_query_attention(node: Node) -> Work:
     return sdpa(node, sizes, (10,), each) + rotated + sink + normed + cache
 
 
+def _paged_sizes(node: Node) -> tuple[int, int, int]:
+    """Tokens, heads and elements of a head; Q, K and V may be side by side."""
+    heads, kv_heads = node.attributes["num_heads"], node.attributes["kv_num_heads"]
+    tokens, width = node.x.shape
+    return tokens, heads, width // (heads if node.input(1) else heads + 2 * kv_heads)
+
+
+def _paged_types(node: Node) -> Sequence[TensorType | None]:
+    """The caches are written in place."""
+    tokens, heads, size = _paged_sizes(node)
+    caches = [(cache.dtype, cache.shape) if cache else None for cache in (node.input(3), node.input(4))]
+    return [(node.x.dtype, (tokens, heads * size)), *caches]
+
+
+@formula("Y = softmax(s·Q·Kᵀ)·V, of each sequence in pages of a cache", macs="2·heads·d·Σ new·(past + new)",
+         flops="as GroupQueryAttention", shapes=_paged_types)  # fmt: skip
+def paged_attention(node: Node) -> Work:
+    """The new tokens of the sequences one behind the other; input 5 has where each begins, input 6 how long its past is.
+    Without their elements no count is known.
+    """
+    tokens, heads, size = _paged_sizes(node)
+    starts, pasts = node.required(5), node.required(6)
+    if starts.value is None or pasts.value is None:
+        raise UnknownShape("how many cached positions a token attends to is in the elements of its lengths")
+    kv_heads: int = node.attributes["kv_num_heads"]
+    rotated = tokens * (heads + kv_heads) * size * ROTATION if node.attributes.get("do_rotary") else NO_WORK
+    each = COMPARE + (DIV + FUNCTION + MUL if node.attributes.get("softcap") else NO_WORK)
+    bounds = [int(start) for start in starts.value]
+    work = rotated
+    for first, last, past in zip(bounds, bounds[1:], map(int, pasts.value), strict=False):
+        work += sdpa(node, AttentionSizes(1, heads, last - first, past + last - first, size, size), (), each)
+    return work
+
+
 def _head_size(node: Node, cosines: int) -> int:
     """Elements of a head: of the last dim where heads have their own, else as attributes or the table of cosines say."""
     if node.x.rank == 4:
@@ -141,6 +176,7 @@ def linear_attention_gate(node: Node) -> Work:
 
 TABLE: FormulaTable = {
     "com.microsoft.GroupQueryAttention": group_query_attention,
+    "com.microsoft.PagedAttention": paged_attention,
     "com.microsoft.RotaryEmbedding": contrib_rotary_embedding,
     "com.microsoft.MRotaryEmbedding": contrib_rotary_embedding,
     "com.microsoft.GemmaRotaryEmbedding": gemma_rotary_embedding,

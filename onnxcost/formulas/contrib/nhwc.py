@@ -1,0 +1,136 @@
+"""com.ms.internal.nhwc: the standard operators that onnxruntime turns to channels last for a provider that wants them so.
+
+The input and the output are N × space × C, weights are as ever. Counts do not depend on the layout: each is that of the
+operator of this name on channels first, with the activation that may be fused behind it.
+
+Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial, wraps
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas import convolution, movement, normalization, pooling, quantized, resampling
+from onnxcost.formulas.contrib.fused import activation_work, conv_transpose_type
+from onnxcost.formulas.contrib.quantized import TABLE as QUANTIZED
+from onnxcost.formulas.shapes import conv_rule, elements, pool_rule
+from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, formula, like_input
+from onnxcost.graph import Dim, Node, Tensor, Work
+
+DOMAIN = "com.ms.internal.nhwc"
+
+Types = Sequence[TensorType | None]
+
+
+def _channels_first(tensor: Tensor | None) -> Tensor | None:
+    if tensor is None or tensor.dims is None or len(tensor.dims) < 3:
+        return tensor
+    batch, *space, channels = tensor.dims
+    return replace(tensor, dims=(batch, channels, *space))
+
+
+def _channels_last(dims: tuple[Dim, ...]) -> tuple[Dim, ...]:
+    batch, channels, *space = dims
+    return (batch, *space, channels)
+
+
+def _standard(node: Node) -> Node:
+    """The node on channels first."""
+    inputs = (_channels_first(node.input(0)), *node.inputs[1:])
+    return replace(node, domain="", inputs=inputs, outputs=tuple(map(_channels_first, node.outputs)))
+
+
+def _types(rule: ShapeRule, node: Node) -> Types:
+    return [each and (each[0], _channels_last(each[1])) for each in rule(_standard(node))]
+
+
+def _sampled(node: Node) -> Types:
+    return [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
+
+
+def _blocks(node: Node, *, to_space: bool) -> Types:
+    batch, channels, *space = node.x.shape
+    size: int = node.attributes["blocksize"]
+    if to_space:
+        return [(node.x.dtype, (batch, channels // size**2, *(length * size for length in space)))]
+    return [(node.x.dtype, (batch, channels * size**2, *(length // size for length in space)))]
+
+
+def _resized(node: Node) -> Types:
+    """By the sizes or the scales, which are in the order of the axes as they lie."""
+    axes = [axis % node.x.rank for axis in node.attributes.get("axes") or range(node.x.rank)]
+    dims, scales = list(node.x.shape), node.input(2)
+    if node.input(3) is not None:
+        sizes: Sequence[float] = elements(node, 3, "the sizes")
+    elif scales is not None and scales.value:
+        sizes = [dims[axis] * scale for axis, scale in zip(axes, scales.value, strict=True)]
+    else:
+        raise UnknownShape("the scales are not known")
+    for axis, size in zip(axes, sizes, strict=True):
+        dims[axis] = int(size)
+    return [(node.x.dtype, tuple(dims))]
+
+
+def _unpooled(node: Node) -> Types:
+    """MaxUnpool's input 2 (channels last), or by its windows."""
+    if node.input(2) is not None:
+        return [(node.x.dtype, elements(node, 2, "the sizes"))]
+    batch, *space, channels = node.x.shape
+    kernel = node.attributes["kernel_shape"]
+    ones, pads = (1,) * len(space), node.attributes.get("pads") or (0,) * 2 * len(space)
+    steps = zip(space, node.attributes.get("strides") or ones, kernel, pads, pads[len(space) :], strict=False)
+    lengths = [(length - 1) * stride + size - before - after for length, stride, size, before, after in steps]
+    return [(node.x.dtype, (batch, *lengths, channels))]
+
+
+def _with_indices(node: Node) -> Types:
+    (pooled,) = pool_rule()(node)
+    return [pooled, pooled and ("int64", pooled[1])]
+
+
+_RULES: dict[str, tuple[FormulaTable, ShapeRule]] = {
+    "Conv": (convolution.TABLE, conv_rule()),
+    "QLinearConv": (quantized.TABLE, conv_rule(3)),
+    "ConvTranspose": (convolution.TABLE, lambda node: [conv_transpose_type(node, 1, node.attributes.get("pads"))]),
+    "MaxPool": (pooling.TABLE, _with_indices),
+    **dict.fromkeys(("AveragePool", "LpPool"), (pooling.TABLE, pool_rule())),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), (pooling.TABLE, pool_rule())),
+    **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "LRN"), (normalization.TABLE, like_input)),
+    "GridSample": (resampling.TABLE, _sampled),
+    "DepthToSpace": (movement.TABLE, partial(_blocks, to_space=True)),
+    "SpaceToDepth": (movement.TABLE, partial(_blocks, to_space=False)),
+}
+"""Where the operator is counted, and its output on channels first."""
+
+
+def _row(base: Callable[[Node], Work], shapes: ShapeRule) -> Formula:
+    if not isinstance(base, Formula):
+        raise TypeError(f"{base} is not a Formula")
+
+    @wraps(base.count)
+    def count(node: Node) -> Work:
+        return base(_standard(node)) + activation_work(node)
+
+    return replace(base, count=count, shapes=shapes)
+
+
+@formula("Y = saturate(s·((X − x₀)·W + B) + y₀) at each input position", macs="in·C_out/groups·k",
+         flops="ConvTranspose, + 5·out + 2·scales")  # fmt: skip
+def _qlinear_conv_transpose(node: Node) -> Work:
+    """As QLinearConv, with the products of ConvTranspose."""
+    plain = replace(node, inputs=(node.x, node.input(3), node.input(8)))
+    return convolution.conv_transpose(plain) + quantized.requantize_work(node)
+
+
+TABLE: FormulaTable = {
+    **{f"{DOMAIN}.{name}": _row(table[name], partial(_types, rule)) for name, (table, rule) in _RULES.items()},
+    f"{DOMAIN}.Resize": replace(resampling.resize, shapes=_resized),
+    f"{DOMAIN}.MaxUnpool": _row(pooling.TABLE["MaxUnpool"], _unpooled),
+    f"{DOMAIN}.QLinearAveragePool": _row(QUANTIZED["com.microsoft.QLinearAveragePool"], partial(_types, pool_rule())),
+    f"{DOMAIN}.QLinearConvTranspose": _row(
+        _qlinear_conv_transpose, partial(_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])
+    ),
+}

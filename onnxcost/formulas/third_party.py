@@ -1,0 +1,126 @@
+"""Operators of other tools that are met in ONNX files: quantizers of qonnx and Brevitas, plugins of TensorRT and mmdeploy.
+
+Where a plugin's own count depends on data, it is the most that it can be. What none of these knows can be told with
+``--shape OUTPUT=...`` and with formulas of one's own.
+
+qonnx: https://github.com/fastmachinelearning/qonnx/tree/main/docs/qonnx-custom-ops. TensorRT's plugins:
+https://github.com/NVIDIA/TensorRT/tree/main/plugin. mmdeploy: https://github.com/open-mmlab/mmdeploy/tree/main/docs/en/06-custom-ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from onnxcost.errors import UnknownShape
+from onnxcost.formulas.convolution import deform_conv
+from onnxcost.formulas.quantized import SATURATE
+from onnxcost.formulas.reduction import ADD, DIV, MUL
+from onnxcost.formulas.resampling import grid_sample, roi_align
+from onnxcost.formulas.shapes import conv_rule
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, always, formula, like_input, no_arithmetic, per_output
+from onnxcost.graph import Node, Work
+
+Types = Sequence[TensorType | None]
+
+
+def _per_output(maths: str, flops: str, each: Work) -> Formula:
+    return Formula(lambda node: node.out.size * each, maths, "0", flops, like_input)
+
+
+_QUANT = _per_output("Y = (clamp(round(X/s + z)) − z)·s", "7·out", DIV + ADD + SATURATE + ADD + MUL)
+QUANTIZERS: Mapping[str, Formula] = {
+    "Quant": _QUANT,
+    "IntQuant": _QUANT,
+    "FloatQuant": _per_output("Y = round(X/s) to a float of fewer bits, ·s", "5·out", DIV + SATURATE + MUL),
+    "BipolarQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
+    "BinaryQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
+    "Trunc": _per_output("Y = (trunc((X/s + z)/2^n) − z)·s", "8·out", 2 * DIV + ADD + SATURATE + ADD + MUL),
+}
+_QUANTIZER_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+
+
+def _kept(node: Node) -> int:
+    for name in ("max_output_boxes", "keepTopK", "keep_topk", "max_output_boxes_per_class"):
+        if (count := node.attributes.get(name)) is not None:
+            return int(count)
+    raise UnknownShape("how many boxes it keeps is not among its attributes")
+
+
+def _detections(node: Node) -> Types:
+    """How many were found, their boxes, scores and classes, padded to as many as are kept."""
+    batch, kept, dtype = node.x.shape[0], _kept(node), node.x.dtype
+    return [("int32", (batch, 1)), (dtype, (batch, kept, 4)), (dtype, (batch, kept)), ("int32", (batch, kept))]
+
+
+def _detections_by_class(node: Node) -> Types:
+    """As BatchedNMS gives them: classes in the type of the boxes."""
+    *found, _ = _detections(node)
+    return [*found, (node.x.dtype, (node.x.shape[0], _kept(node)))]
+
+
+def _scored_detections(node: Node) -> Types:
+    """Boxes with their scores, and labels, as mmdeploy has them."""
+    batch, kept = node.x.shape[0], _kept(node)
+    return [(node.x.dtype, (batch, kept, 5)), ("int64", (batch, kept))]
+
+
+_SUPPRESSED = "the boxes that overlap no better one"
+
+
+def _suppression(shapes: object) -> Formula:
+    @formula(f"Y = {_SUPPRESSED}", flops="boxes·classes + 7·kept·boxes a class", shapes=shapes, at_most=always)  # type: ignore[arg-type]
+    def suppress(node: Node) -> Work:
+        """Every score against a threshold, and each box that is kept against all others: an upper bound."""
+        scores = node.required(1)
+        classes, boxes = scores.shape[-1], scores.size // max(1, scores.shape[-1])
+        return Work(compares=boxes * classes + 3 * _kept(node) * boxes, adds=2 * _kept(node) * boxes, divs=_kept(node) * boxes,
+                    muls=_kept(node) * boxes)  # fmt: skip
+
+    return suppress
+
+
+_EFFICIENT, _BATCHED = _suppression(_detections), _suppression(_detections_by_class)
+
+PLUGINS: Mapping[str, Formula] = {
+    **dict.fromkeys(("EfficientNMS_TRT", "EfficientNMS_ONNX_TRT", "YOLO_NMS_TRT"), _EFFICIENT),
+    "BatchedNMS_TRT": _BATCHED,
+    "BatchedNMSDynamic_TRT": _BATCHED,
+    "TRTBatchedNMS": _suppression(_scored_detections),
+}
+
+
+def _deform_types(node: Node) -> Types:
+    return conv_rule(3 if len(node.inputs) > 3 else 2)(node)
+
+
+@formula("Y = Σ W·X at moved positions, masked", macs="out·C_in/groups·k", flops="as DeformConv", shapes=_deform_types)
+def modulated_deform_conv(node: Node) -> Work:
+    """X, offsets, mask, W, B: DeformConv with its inputs in another order."""
+    x, offsets, mask, weight, bias = (*node.inputs, None, None, None)[:5]
+    attributes = {**node.attributes, "group": node.attributes.get("groups", node.attributes.get("group", 1))}
+    attributes["offset_group"] = node.attributes.get("deform_groups", node.attributes.get("deformable_groups", 1))
+    return deform_conv(replace(node, inputs=(x, weight, offsets, bias, mask), attributes=attributes))
+
+
+def _pooled(node: Node) -> Types:
+    height, width = (int(node.attributes.get(name) or 1) for name in ("output_height", "output_width"))
+    return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], height, width))]
+
+
+def _sampled(node: Node) -> Types:
+    return [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
+
+
+MM: Mapping[str, Formula] = {
+    "MMCVModulatedDeformConv2d": modulated_deform_conv,
+    "MMCVRoiAlign": replace(roi_align, shapes=_pooled),
+    "grid_sampler": replace(grid_sample, shapes=_sampled),
+}
+TABLE: FormulaTable = {
+    **{f"{domain}.{name}": row for domain in _QUANTIZER_DOMAINS for name, row in QUANTIZERS.items()},
+    **{f"{domain}{name}": row for domain in ("", "TRT.", "mmdeploy.") for name, row in PLUGINS.items()},
+    **{f"{domain}.{name}": row for domain in ("mmdeploy", "mmcv") for name, row in MM.items()},
+    "ai.onnx.contrib.StringLower": no_arithmetic("Y = X in lower case", shapes=like_input),
+    "ai.onnx.contrib.StringUpper": no_arithmetic("Y = X in upper case", shapes=like_input),
+}

@@ -1,0 +1,104 @@
+"""Operators of other tools: what they keep of the shape, and what is behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import onnxcost
+from onnxcost.formulas import FORMULAS
+from onnxcost.graph import Work
+from tests.formulas.contrib import Row, check, label, node_of
+from tests.modeltext import model
+
+X, OFFSETS, MASK, WEIGHT = (1, 3, 6, 6), (1, 18, 4, 4), (1, 9, 4, 4), (2, 3, 3, 3)
+ALIGN = {"output_height": 2, "output_width": 2, "sampling_ratio": 2, "mode": "avg"}
+
+
+def of(op_type: str, inputs: list[tuple[int, ...] | None], out: tuple[int, ...], attributes: dict[str, Any]) -> Work:
+    """The work of a standard operator."""
+    return FORMULAS[op_type](node_of((op_type, inputs, [out], attributes, None)))
+
+
+DEFORMED = of("DeformConv", [X, WEIGHT, OFFSETS, None, MASK], (1, 2, 4, 4), {"offset_group": 1})
+ALIGNED = of("RoiAlign", [X, (5, 4), (5,)], (5, 3, 2, 2), ALIGN)
+SAMPLED = of("GridSample", [X, (1, 2, 2, 2)], (1, 3, 2, 2), {})
+
+CASES: list[Row] = []  # ONNX's reference evaluator has none of them
+
+BOXES = [(2, 50, 4), (2, 50, 8)]
+BY_HAND: list[Row] = [
+    # 12 elements: divided, shifted, rounded and bounded, shifted back, multiplied
+    *[
+        (f"{domain}.{name}", [(1, 3, 4), (), (), ()], [(1, 3, 4)], {}, 12 * each)
+        for domain in ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+        for name, each in {
+            "Quant": Work(divs=1, adds=2, compares=3, muls=1),
+            "IntQuant": Work(divs=1, adds=2, compares=3, muls=1),
+            "FloatQuant": Work(divs=1, compares=3, muls=1),
+            "BipolarQuant": Work(compares=1, muls=1),
+            "BinaryQuant": Work(compares=1, muls=1),
+            "Trunc": Work(divs=2, adds=2, compares=3, muls=1),
+        }.items()
+    ],
+    # 100 boxes of 8 scores, 9 kept: each of these against all others, by 7 operations
+    *[
+        (f"{domain}{name}", BOXES, [(2, 1)], {"max_output_boxes": 9}, Work(compares=800 + 2700, adds=1800, divs=900, muls=900))
+        for domain in ("", "TRT.", "mmdeploy.")
+        for name in ("EfficientNMS_TRT", "EfficientNMS_ONNX_TRT", "YOLO_NMS_TRT", "BatchedNMS_TRT", "BatchedNMSDynamic_TRT",
+                     "TRTBatchedNMS")
+    ],
+    *[
+        row
+        for domain in ("mmdeploy", "mmcv")
+        for row in (
+            # as DeformConv, whose weight comes second and mask last
+            (f"{domain}.MMCVModulatedDeformConv2d", [X, OFFSETS, MASK, WEIGHT], [(1, 2, 4, 4)], {}, DEFORMED),
+            (f"{domain}.MMCVRoiAlign", [X, (5, 4), (5,)], [(5, 3, 2, 2)], ALIGN, ALIGNED),
+            (f"{domain}.grid_sampler", [X, (1, 2, 2, 2)], [(1, 3, 2, 2)], {}, SAMPLED),
+        )
+    ],
+    *[(f"ai.onnx.contrib.{name}", [(3,)], [(3,)], {}, Work()) for name in ("StringLower", "StringUpper")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", BY_HAND, ids=label)
+def test_by_hand(row: Row) -> None:
+    check(row)
+
+
+QONNX = ', "qonnx.custom_op.general" : 1'
+
+# nodes and domains, shape of y, FLOPs (Quant: /s, +z, rounding, two bounds, -z, *s: 7 an element), parameters
+KEPT = {
+    "Quant": ("y = qonnx.custom_op.general.Quant(x, s, z, n)", QONNX, (1, 3, 4), 12 * 7, 0),
+    "BipolarQuant": ("y = qonnx.custom_op.general.BipolarQuant(x, s)", QONNX, (1, 3, 4), 12 * 2, 0),
+    "Trunc": ("y = qonnx.custom_op.general.Trunc(x, s, z, n, n)", QONNX, (1, 3, 4), 12 * 8, 0),
+    "FloatQuant": ("y = qonnx.custom_op.general.FloatQuant(x, s, n, n, n, n, n)", QONNX, (1, 3, 4), 12 * 5, 0),
+    "a scale a channel": ("y = qonnx.custom_op.general.Quant(x, c, z, n)", QONNX, (1, 3, 4), 12 * 7, 0),
+    "a tokenizer's": ("y = ai.onnx.contrib.StringLower(x)", ', "ai.onnx.contrib" : 1', (1, 3, 4), 0, 0),
+}
+
+
+@pytest.mark.parametrize(("node", "domains", "shape", "flops", "parameters"), KEPT.values(), ids=KEPT.keys())
+def test_the_shape_is_kept(node: str, domains: str, shape: tuple[int, ...], flops: int, parameters: int) -> None:
+    text = f"(float[1,3,4] x) => (float y) <float s = {{1}}, float z = {{0}}, float n = {{4}}> {{ {node} }}"
+    report = onnxcost.estimate(model(text, domains=domains, c=(3, 1)))
+    assert report.graph.outputs[0].shape == shape
+    assert (report.flops, report.parameters, report.complete) == (flops, parameters, True)
+
+
+def test_a_quantized_weight_is_a_parameter() -> None:
+    text = """(float[1,8] x) => (float y) <float s = {1}, float z = {0}, float n = {4}> {
+        q = qonnx.custom_op.general.Quant(w, s, z, n) y = MatMul(x, q) }"""
+    report = onnxcost.estimate(model(text, domains=QONNX, w=(8, 6)))
+    assert (report.macs, report.parameters, report.complete) == (48, 48, True)
+
+
+@pytest.mark.parametrize("key", ["EfficientNMS_TRT", "TRT.EfficientNMS_TRT"])
+def test_detections_of_a_plugin(key: str) -> None:
+    text = f"(float[2,50,4] b, float[2,50,8] s) => (int32 n, float d, float p, int32 c) {{ n, d, p, c = {key} <max_output_boxes = 9> (b, s) }}"  # noqa: E501
+    report = onnxcost.estimate(model(text, domains=', "TRT" : 1'))
+    assert [tensor.shape for tensor in report.graph.outputs] == [(2, 1), (2, 9, 4), (2, 9), (2, 9)]
+    assert (report.macs, report.complete, report.bound) == (0, True, "upper")
