@@ -223,8 +223,10 @@ class _Uses:
         """Whether it has the place of a bias, right behind a contraction."""
         for tensor in node.inputs if node.op_type in ("Add", "Sub") else ():
             before = self.uses.definition(tensor.name) if tensor is not None else None
-            while before is not None and before.key in VIEWS | CASTS | {"Transpose"} and before.input(0) is not None:
-                before = self.uses.definition(before.x.name)
+            while before is not None and (source := before.input(0)) is not None:
+                if before.key not in VIEWS | CASTS | {"Transpose"} and not _is_rescaling(before):
+                    break
+                before = self.uses.definition(source.name)
             if before is not None and before.key in _LEARNERS:
                 return True
         return False
@@ -336,3 +338,15 @@ class _Uses:
 class _Read(NamedTuple):
     node: Node
     place: int
+
+
+def _is_rescaling(node: Node) -> bool:
+    """Whether integers that a contraction made are multiplied by the scales of its operands."""
+    scale = node.input(1) if node.key == "Mul" else None
+    return (
+        scale is not None
+        and node.input(0) is not None
+        and scale.is_shaped
+        and node.x.is_shaped
+        and scale.rank <= 1 < node.x.rank
+    )
