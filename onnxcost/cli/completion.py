@@ -22,7 +22,7 @@ from click.shell_completion import (
 from onnxcost.errors import REFUSALS, OnnxCostError
 
 MOST_NAMES = 200
-Completer = Callable[[click.Context, str], Iterable[CompletionItem[str]]]
+Completer = Callable[[click.Context, str], "Iterable[CompletionItem[str]]"]  # click 8.2 cannot be asked for its type
 
 # What ends in "/" or "=" is to be continued, so no space follows it. Bash handles folders itself.
 BASH = """\

@@ -149,7 +149,7 @@ def test_the_scripts(shell: str, words: type[click.shell_completion.ShellComplet
     environment = {**os.environ, COMPLETE: f"{shell}_source", "PYTHONPATH": str(Path(onnxcost.__file__).parents[1])}
     code = "from onnxcost.cli.app import cli; cli.main([], 'onnxcost')"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == words(cli, {}, "onnxcost", COMPLETE).source()
+    assert done.stdout.rstrip("\n") == words(cli, {}, "onnxcost", COMPLETE).source().rstrip("\n")
     if path := shutil.which(shell):
         (tmp_path / "script").write_text(done.stdout)
         subprocess.run([path, "-n", tmp_path / "script"], check=True, capture_output=True)

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Mapping
 
+import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
@@ -44,7 +45,9 @@ def test_its_operators_are_known() -> None:
 
 
 def test_operators_of_other_tools_alone_have_no_schema() -> None:
-    assert {key.rpartition(".")[0] for key in ROLES.keys() - INPUTS.keys()} == {
+    # An older onnxruntime lacks some of its own.
+    expected = {"com.microsoft"} if onnxruntime.__version__.startswith("1.31.") else set()
+    assert {key.rpartition(".")[0] for key in ROLES.keys() - INPUTS.keys()} == expected | {
         "qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas",
     }  # fmt: skip
 
