@@ -57,12 +57,17 @@ def command() -> NoReturn:
             with suppress(OSError):
                 os.set_inheritable(os.open(os.devnull, flags), True)
                 setattr(sys, name, open(number, mode))  # noqa: PTH123, SIM115  # a number, open to the end
-    code = main()
-    with suppress(OSError, ValueError, MemoryError):
-        sys.stdout.flush()
-    with suppress(OSError, ValueError, MemoryError):
-        sys.stderr.flush()
-    os._exit(code)
+    code = None
+    try:
+        code = main()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+    except MemoryError:
+        if code is None:  # not even the handlers of errors had memory; these bytes are there
+            os.write(2, b"onnxcost: error: the system refused: there is not enough memory\n")
+    os._exit(2 if code is None else code)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,6 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Raises InputError where it cannot be written.
     """
-    import tempfile
-
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
@@ -87,15 +85,16 @@ def replace_file(path: Path, content: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
-            try:
-                part.write(content)
-                part.close()
-                os.chmod(part.name, mode)  # noqa: PTH101
-                os.replace(part.name, target)  # noqa: PTH105
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
+        # Named before it is made, so that it is removed whatever fails from then on.
+        part = target.parent / f"tmp{os.urandom(8).hex()}"
+        try:
+            with create_file(part) as file:
+                file.write(content)
+            part.chmod(mode)
+            part.replace(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
 
