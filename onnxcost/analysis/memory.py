@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxcost.analysis.weights import Weights, count_attributes, idle_nodes
+from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import DefUse, Graph, Node
 from onnxcost.ort_optimizer.memory_plan import peak_activation_bytes
@@ -18,7 +18,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored, and of the numbers that nodes of
     ai.onnx.ml have as attributes.
     """
-    nodes = [each for node in graph.nodes for each in (node, *idle_nodes(node))]
+    nodes = loaded_nodes(graph)
     uses = DefUse(nodes)
     by_dtype: Counter[str] = Counter()
     for node in nodes:

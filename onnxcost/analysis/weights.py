@@ -70,6 +70,11 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
     return tuple(weights)
 
 
+def loaded_nodes(graph: Graph) -> list[Node]:
+    """All nodes that are loaded with the file: each with those that it holds, whether they run or not."""
+    return [each for node in graph.nodes for each in (node, *idle_nodes(node))]
+
+
 def idle_nodes(node: Node) -> Iterator[Node]:
     """The nodes of all its branches, and those that never run, with what they hold in turn."""
     for inner in chain(*node.branches.values(), node.idle):
@@ -161,7 +166,7 @@ class _Uses:
     """Who reads a constant, at once or through nodes that hand its elements on, and for what."""
 
     def __init__(self, graph: Graph) -> None:
-        self.nodes = [each for node in graph.nodes for each in (node, *idle_nodes(node))]
+        self.nodes = loaded_nodes(graph)
         self.known: dict[str, bool] = {}
 
     @cached_property

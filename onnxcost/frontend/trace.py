@@ -21,7 +21,6 @@ from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import BinaryIO
 
     from onnx import GraphProto, NodeProto, TensorProto
