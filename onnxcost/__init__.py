@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from onnxcost.frontend.strip import strip as strip
     from onnxcost.graph import Work as Work
     from onnxcost.hardware.budget import budget as budget
+    from onnxcost.hardware.calibration.model import Calibration as Calibration
+    from onnxcost.hardware.calibration.predictor import predict as predict
     from onnxcost.hardware.catalogue import devices as devices
+    from onnxcost.hardware.prediction import Prediction as Prediction
     from onnxcost.measurement import Latency as Latency
     from onnxcost.measurement import Measurement as Measurement
     from onnxcost.measurement import Settings as Settings
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CONVENTIONS": "conventions",
+    "Calibration": "hardware.calibration.model",
     "Candidate": "comparison.candidates",
     "Comparison": "comparison.candidates",
     "Convention": "conventions",
@@ -55,6 +59,7 @@ _HOMES = {
     "MeasurementError": "errors",
     "ModelError": "errors",
     "OnnxCostError": "errors",
+    "Prediction": "hardware.prediction",
     "Profile": "runtime.profile",
     "Scanned": "scanning.results",
     "Settings": "measurement",
@@ -68,6 +73,7 @@ _HOMES = {
     "estimate": "estimator",
     "measure": "runtime.api",
     "measure_batches": "runtime.api",
+    "predict": "hardware.calibration.predictor",
     "profile": "runtime.api",
     "scan": "scanning.api",
     "strip": "frontend.strip",

@@ -15,6 +15,7 @@ from onnxcost.measurement import Unmeasured
 from onnxcost.results import Result
 from onnxcost.runtime.profile import Profile
 from onnxcost.scanning.results import Scanned
+from tests.hardware.calibration.test_predictor import HERE
 from tests.hardware.machines import machine
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model
@@ -32,6 +33,8 @@ def results() -> dict[str, Result]:
         "no measurement": Unmeasured("failed", "no <memory>"),
         "profile": Profile(report, (), (0.5,)),
         "comparison": Comparison(CANDIDATE, (CANDIDATE, CANDIDATE)),
+        "prediction": onnxcost.predict(RELU, HERE),
+        "calibration": HERE,
         "scan": Scanned("a\n.onnx", "ok", report=report.to_dict()),
         "scan of a broken model": Scanned("a.onnx", "failed", "a.onnx is <empty>"),
         "budget": assess(
@@ -58,4 +61,4 @@ def test_every_result_can_do_it(name: str) -> None:
 def test_every_result_is_a_data_frame(name: str) -> None:
     pytest.importorskip("pandas")
     frame = results()[name].to_pandas()
-    assert len(frame) == {"measurement": 20, "profile": 0, "comparison": 2}.get(name, 1)
+    assert len(frame) == {"measurement": 20, "profile": 0, "comparison": 2, "calibration": 22}.get(name, 1)

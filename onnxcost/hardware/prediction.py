@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from onnxcost.report import CostReport
+from onnxcost.results import SCHEMA, Result
+from onnxcost.version import __version__
 
 BASES: Mapping[str, str] = {
     "bound": "no run in the model's types can be faster",
@@ -55,8 +57,8 @@ class NodeTime(NamedTuple):
         return "memory" if (self.transfer or 0.0) > self.compute else "compute"
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+@dataclass(frozen=True, slots=True, repr=False)
+class Prediction(Result):
     """The latency of one inference of ``batch`` items on a device.
 
     ``bound`` is a lower bound for runs in the model's types, ``latency`` the expected range; None where ``missing`` names
@@ -87,6 +89,40 @@ class Prediction:
     def nodes_by_limit(self) -> Mapping[str, int]:
         """How many nodes are compute-bound, and how many memory-bound."""
         return Counter(node.limit for node in self.nodes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1``, with the predicted steps."""
+        return {"schema": SCHEMA, "version": __version__, "device": self.device, **self.figures(), "nodes": self.steps()}
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of the whole model, under the keys of an entry of ``devices``."""
+        return {
+            "batch": self.batch,
+            "bound": None if self.bound is None else {"seconds": self.bound, "basis": "bound"},
+            "latency": self.latency and self.latency._asdict(),
+            "fps": self.fps and self.fps._asdict(),
+            "limit": self.limit or None,
+            "compute_bound_nodes": self.nodes_by_limit.get("compute", 0),
+            "memory_bound_nodes": self.nodes_by_limit.get("memory", 0),
+            "runs_as": dict(self.runs_as),
+            "unsupported": list(self.unsupported),
+            "not_known": list(self.missing),
+            "notes": list(self.notes),
+        }
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The entries of the key ``nodes``: the steps of the run, in order."""
+        return [{**node._asdict(), "span": node.span._asdict(), "limit": node.limit} for node in self.nodes]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row for each step of the run, in order; ``low`` and ``high`` are seconds."""
+        return [{key: value for key, value in ({**step, **step["span"]}).items() if key != "span"} for step in self.steps()]
+
+    def summary(self) -> str:
+        """The expected range of the latency, and on which device."""
+        if self.latency is None:
+            return f"unknown on {self.device}"
+        return f"{self.latency.low:.3g} to {self.latency.high:.3g} s on {self.device}, {len(self.nodes)} steps"
 
 
 class Predictor(Protocol):
@@ -210,32 +246,21 @@ class Verdict:
 
     def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
         """An entry of the key ``devices``; with ``nodes`` the predicted steps, too."""
-        prediction, energy = self.prediction, self.energy
-        steps = [{**node._asdict(), "span": node.span._asdict(), "limit": node.limit} for node in prediction.nodes if nodes]
+        energy = self.energy
         return {
             "device": self.name,
             "title": self.title,
             "kind": self.kind,
             "level": self.level,
             "checks": [check._asdict() for check in self.checks],
-            "batch": prediction.batch,
-            "bound": None if prediction.bound is None else {"seconds": prediction.bound, "basis": "bound"},
-            "latency": prediction.latency and prediction.latency._asdict(),
-            "fps": prediction.fps and prediction.fps._asdict(),
-            "limit": prediction.limit or None,
-            "compute_bound_nodes": prediction.nodes_by_limit.get("compute", 0),
-            "memory_bound_nodes": prediction.nodes_by_limit.get("memory", 0),
-            "runs_as": dict(prediction.runs_as),
-            "unsupported": list(prediction.unsupported),
-            "not_known": list(prediction.missing),
-            "notes": list(prediction.notes),
+            **self.prediction.figures(),
             "memory": [fit.to_dict() for fit in self.fits],
             "cache": self.cache and {**self.cache._asdict(), "sequence_bytes": self.cache.sequence_bytes},
             "price": self.price,
             "power": self.power,
             "energy": None if energy is None else {"joules_at_most": energy, "basis": "power × the longest latency"},
             "remedies": [remedy.to_dict() for remedy in self.remedies],
-            **({"nodes": steps} if nodes else {}),
+            **({"nodes": self.prediction.steps()} if nodes else {}),
         }
 
 

@@ -9,10 +9,12 @@ from functools import cached_property
 from itertools import combinations, pairwise
 from math import exp2, log, log2
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, KernelRun
+from onnxcost.results import SCHEMA, Result
+from onnxcost.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,8 +186,8 @@ class Speeds:
         return points[-1].seconds
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Result):
     """A machine under its given name, and its speeds by number of threads.
 
     ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine.
@@ -198,6 +200,39 @@ class Calibration:
     speeds: Mapping[int, Speeds]
     noise: float
     interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1``, with the peak rates and the timed kernels of each number of threads."""
+        return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "device": self.name,
+            "machine": self.machine._asdict(),
+            "date": self.date.isoformat(),
+            "noise": self.noise,
+            "interrupted": self.interrupted,
+            "threads": [
+                {"threads": threads, "run_seconds": found.run_seconds, "peak_flops_per_second": peaks(found).rates}
+                for threads, found in self.speeds.items()
+            ],
+            "kernels": self.to_records(),
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row for each kernel that was timed, with each number of threads; of a family in COLD, seconds are those of a
+        byte.
+        """
+        return [
+            {"threads": threads, "family": family, "quantities": list(point.quantities), "seconds": point.seconds}
+            for threads, found in self.speeds.items()
+            for family, points in found.points.items()
+            for point in points
+        ]
+
+    def summary(self) -> str:
+        """The machine, the numbers of threads, and how many kernels were timed."""
+        threads = ", ".join(map(str, self.speeds))
+        return f"{self.name}, threads: {threads}; {len(self.to_records())} kernels on {self.date}"
 
 
 def speeds(probed: Sequence[Probed]) -> Speeds:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from onnxcost.analysis.batch import batch_of
 from onnxcost.errors import MISFITS, InputError, ModelError
+from onnxcost.estimator import estimate
+from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.calibration.file import load
 from onnxcost.hardware.calibration.model import BESIDE, Calibration, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
@@ -19,6 +21,7 @@ from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
 from onnxcost.ort_optimizer.memory_plan import footprint_of
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
+from onnxcost.spec import ModelSource
 
 ERROR = 0.2
 """The range of a prediction, as a share; scripts/benchmark/prediction.py counts the models inside."""
@@ -180,6 +183,30 @@ class Calibrated:
                 yield f"no kernel like {names} was timed: {meaning}"
         if report.uncounted:
             yield f"{len(report.uncounted)} nodes of unknown shape are left out"
+
+
+def predict(
+    model: ModelSource,
+    calibration: Calibration | str | Path,
+    *,
+    threads: int | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    formulas: FormulaTable | None = None,
+) -> Prediction:
+    """The latency of ``model`` on a calibrated machine; nothing is run.
+
+    ``calibration`` is the result of ``onnxcost.calibrate``, or the file that ``onnxcost devices calibrate`` wrote. ``threads``
+    is one of the numbers that were calibrated, by default the largest. The other arguments are those of ``onnxcost.estimate``.
+
+    Raises InputError for a file that is not a calibration and for a number of threads that was not calibrated, and what
+    ``onnxcost.estimate`` raises.
+    """
+    known = calibration if isinstance(calibration, Calibration) else load(calibration)
+    report = estimate(model, shapes=shapes, dims=dims, values=values, trips=trips, formulas=formulas)
+    return Calibrated(known, threads).predict(report)
 
 
 def _join(items: list[int] | list[str]) -> str:

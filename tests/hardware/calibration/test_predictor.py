@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.estimator import estimate
 from onnxcost.hardware.calibration.file import dumps, is_calibration, load, loads
@@ -98,6 +100,41 @@ def test_a_prediction_is_the_run_and_its_kernels() -> None:
     assert found.latency.high / found.latency.low == pytest.approx((1 + ERROR) ** 2)
     assert [node.op_type for node in found.nodes] == ["MatMul", "Softmax"]
     assert found.limit == "compute"
+
+
+def test_predict_takes_a_calibration_or_its_file(tmp_path: Path) -> None:
+    path, source = tmp_path / "here.toml", model(GRAPH, w=(100, 100))
+    path.write_text(dumps(HERE))
+    found = [onnxcost.predict(source, calibration, threads=1) for calibration in (HERE, path, str(path))]
+    assert found == [Calibrated(HERE, 1).predict(estimate(source))] * 3
+    assert repr(found[0]) == "<Prediction: 8.92e-05 to 0.000128 s on here, 2 steps>"
+    document = found[0].to_dict()
+    assert (document["schema"], document["device"], document["limit"]) == ("onnxcost/1", "here", "compute")
+    assert sum(node["span"]["low"] for node in document["nodes"]) == pytest.approx(found[0].nodes[0].span.low, rel=0.03)
+    assert [(row["op_type"], row["low"]) for row in found[0].to_records()] == [
+        (node.op_type, node.span.low) for node in found[0].nodes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("calibration", "options", "error", "message"),
+    [
+        ("none.toml", {}, FileNotFoundError, "none.toml"),
+        (HERE, {"threads": 7}, InputError, "'here' was calibrated with 1, 2 threads, not with 7"),
+        (HERE, {"dims": {"rows": 2}}, InputError, "rows"),
+    ],
+)
+def test_what_predict_refuses(calibration: Calibration | str, options: dict[str, Any], error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        onnxcost.predict(model(GRAPH, w=(100, 100)), calibration, **options)
+
+
+def test_a_calibration_has_a_row_for_each_kernel() -> None:
+    """Each number of threads has two rows of three families and of two kinds of cold memory, and one of views."""
+    document = HERE.to_dict()
+    assert [each["peak_flops_per_second"] for each in document["threads"]] == [{"float32": pytest.approx(2e9)}] * 2
+    assert len(document["kernels"]) == 2 * (2 * 3 + 2 * 2 + 1)
+    assert repr(HERE) == "<Calibration: here, threads: 1, 2; 22 kernels on 2026-11-23>"
 
 
 def test_the_bound_is_the_work_at_the_best_rate() -> None:
