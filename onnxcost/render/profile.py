@@ -29,7 +29,7 @@ from onnxcost.render.measurement import memory_entry, where_lines, where_markdow
 from onnxcost.render.report import MOST_REASONS
 from onnxcost.render.tables import node_label, pad_si
 from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
-from onnxcost.runtime.profile import Profile, Spent, spent_to_dict
+from onnxcost.runtime.profile import Profile, Spent
 
 if TYPE_CHECKING:
     from onnxcost.runtime.profile import ProfiledGroup, ProfiledNode
@@ -123,7 +123,6 @@ MODULE: ProfileField = (
     Column("Module", right=False, style="name", shrinks_to=16),
     lambda group, _: "/".join(group.key) or "(no module)",
 )
-MODULE_DEPTH = 2
 NODES: ProfileField = (Column("Nodes", drop=1), lambda group, _: exact(len(group.nodes)))
 NODE: ProfileField = (Column("Node", right=False, style="name", shrinks_to=14), _node)
 OPERATOR: ProfileField = (Column("Operator", right=False, shrinks_to=10), _operator)
@@ -144,8 +143,8 @@ def profile_operator_table(profile: Profile, view: ProfileView, glyphs: Glyphs) 
 
 
 def profile_module_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
-    """One row a module, MODULE_DEPTH levels deep."""
-    groups = sorted(profile.by_scope(MODULE_DEPTH), key=SORTS[view.sort])
+    """One row a module."""
+    groups = sorted(profile.by_scope(), key=SORTS[view.sort])
     return _table([MODULE, NODES, TIME, SHARE], [FLOPS, ACHIEVED, BYTES, BAR], groups, _context(profile, groups, glyphs))
 
 
@@ -234,11 +233,7 @@ def profile_csv(profile: Profile, view: ProfileView) -> str:
     """One line a node, or an operator or a module where that is the only table of the view."""
     document = profile.to_dict()["profile"]
     if view.by == ("module",):
-        modules = profile.by_scope(MODULE_DEPTH)
-        rows: list[tuple[Spent, Mapping[str, Any]]] = [
-            (group, {"module": list(group.key), "nodes": len(group.nodes), **spent_to_dict(group, profile)})
-            for group in modules
-        ]
+        rows: list[tuple[Spent, Mapping[str, Any]]] = [*zip(profile.by_scope(), document["by_module"], strict=True)]
     elif view.by == ("operator",):
         rows = [*zip(profile.by_operator(), document["by_operator"], strict=True)]
     else:

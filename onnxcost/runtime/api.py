@@ -194,7 +194,7 @@ def profile_spec(
         profiled = answer(answers(build_request("profile", ready, settings), on_progress), Profiled)
         interrupted = STOP.is_made
         report = _count_executed_graph(spec, formulas, ready, profiled)
-    nodes = match_nodes(profiled, report, formulas)
+    nodes = match_nodes(profiled, report, ready.report, formulas)
     return Profile(report, nodes, profiled.run_seconds, measurement, profiled.memory, interrupted)
 
 

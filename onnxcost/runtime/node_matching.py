@@ -7,6 +7,7 @@ by their names, and those without names by their operators.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +15,14 @@ from itertools import combinations
 from typing import NamedTuple
 
 from onnxcost.analysis.dtypes import compute_dtype
+from onnxcost.conventions import FLOPS
 from onnxcost.estimator import count_node
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.formulas.sources import select_formulas
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import DefUse, Graph, Node, Tensor
+from onnxcost.operators.traits import CASTS, DEQUANTIZERS, GATHERS, QUANTIZERS, REARRANGEMENTS, VIEWS
+from onnxcost.ort_optimizer.fusion import fold_constants
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
 from onnxcost.runtime.profile import ProfiledNode
 from onnxcost.runtime.protocol import Around, ExecutedNode, Profiled, Types
@@ -32,7 +36,7 @@ def cost_of(
     """The executed node with its costs. ``nodes`` are its nodes in the graph: none, or several where a loop was unrolled;
     ``known`` has the static costs by the id of their node.
     """
-    node = nodes[0] if nodes else Node(executed.name, executed.op_type, "", (), ())
+    node = nodes[0] if nodes else _unknown(executed)
     shapes = Counter(zip(executed.inputs, executed.outputs, strict=True))
     costs: list[NodeCost] = []
     for types, count in shapes.items():
@@ -47,7 +51,13 @@ def cost_of(
         op_type=node.op_type,
         domain=node.domain,
         provider=executed.provider,
+        scope=node.scope,
     )
+
+
+def _unknown(executed: ExecutedNode) -> Node:
+    """A node that the graph does not have."""
+    return Node(executed.name, executed.op_type, "", (), ())
 
 
 def _cost(
@@ -117,8 +127,11 @@ class GraphNode(NamedTuple):
     bodies: Sequence[Body]
 
 
-def match_nodes(profiled: Profiled, report: CostReport, formulas: FormulaTable | None = None) -> tuple[ProfiledNode, ...]:
-    """The executed nodes with what they cost, counted by ``formulas`` or else as ``estimate`` does.
+def match_nodes(
+    profiled: Profiled, report: CostReport, original: CostReport, formulas: FormulaTable | None = None
+) -> tuple[ProfiledNode, ...]:
+    """The executed nodes with what they cost, counted by ``formulas`` or else as ``estimate`` does, and with their origins in
+    the ``original`` graph.
 
     ``report`` is that of the executed graph. A node that it counted at other shapes, or could not count, is counted anew. A
     node that it does not have stays uncounted.
@@ -131,7 +144,91 @@ def match_nodes(profiled: Profiled, report: CostReport, formulas: FormulaTable |
     if formulas is None:
         formulas = select_formulas({node.key for nodes in found.values() for node in nodes})
     runs = len(profiled.run_seconds)
-    return tuple(cost_of(executed, found[id(executed)], runs, known, formulas) for executed in profiled.executed)
+    matched = [cost_of(executed, found[id(executed)], runs, known, formulas) for executed in profiled.executed]
+    work = {cost.node.name: cost.count(FLOPS) for cost in original.counted}
+    origins = find_origins([next(iter(found[id(each)]), _unknown(each)) for each in profiled.executed], original.graph)
+    return tuple(
+        replace(
+            node,
+            origins=tuple(origin.name for origin in nodes),
+            scope=max(nodes, key=lambda origin: work.get(origin.name, 0)).scope if nodes else node.scope,
+        )
+        for node, nodes in zip(matched, origins, strict=True)
+    )
+
+
+_ADDED = re.compile(r"(_nchwc|_token_\d+|/duplicated|/\w+Fusion/?)+$")
+"""What onnxruntime adds to the name of a node, or of its output, when it puts another in its place."""
+_MOVES = {*VIEWS, *CASTS, *REARRANGEMENTS, *GATHERS, "ReorderInput", "ReorderOutput"}
+
+
+def find_origins(executed: Sequence[Node], graph: Graph) -> list[list[Node]]:
+    """For each executed node the nodes of the original graph that it stands for, in their order; none for one that onnxruntime
+    added.
+
+    An original node is known by an output or a name that is kept, or by a constant that no other reads. The nodes in between
+    belong to the one that alone reads their results, else to the one that makes what they read.
+    """
+    kept = fold_constants(graph).nodes
+    made = {tensor.name for node in kept for tensor in node.outputs if tensor is not None}
+    folded = [node for node in graph.nodes if all(tensor is None or tensor.name not in made for tensor in node.outputs)]
+    uses = DefUse((*kept, *folded), graph.outputs)
+    owners = _find_kept(executed, uses)
+    values = {tensor.name for node in executed for tensor in node.inputs if tensor is not None} | uses.returned
+    for place in reversed(range(len(kept))):
+        outputs = [tensor.name for tensor in kept[place].outputs if tensor is not None]
+        readers = {frozenset(owners.get(reader, ())) for name in outputs for reader in uses.positions(name)}
+        if place not in owners and kept[place].key not in QUANTIZERS and values.isdisjoint(outputs) and len(readers) == 1:
+            owners[place] = set(*readers)
+    for place, node in enumerate(kept):
+        makers = [uses.defined_at(tensor.name) for tensor in node.inputs if tensor is not None]
+        before = [max(owners[maker]) for maker in makers if maker is not None and owners.get(maker)]
+        if not owners.get(place) and before and node.key not in DEQUANTIZERS:
+            owners[place] = {max(before)}
+    found: list[list[Node]] = [[] for _ in executed]
+    for place, node in enumerate(uses.nodes):
+        if not owners.get(place) and node.key in DEQUANTIZERS:
+            # Each integer operator that reads a dequantized value has a dequantizer of its own.
+            owners[place] = {at for reader in uses.positions(node.out.name) for at in owners.get(reader, ())}
+        for at in owners.get(place, ()):
+            found[at].append(node)
+    return found
+
+
+def _find_kept(executed: Sequence[Node], uses: DefUse) -> dict[int, set[int]]:
+    """The original nodes, by their place, that executed ones are known to stand for, and the places of those."""
+    by_name = {node.name: place for place, node in enumerate(uses.nodes)}
+    owners: dict[int, set[int]] = {}
+
+    def by_output(node: Node) -> list[int | None]:
+        return [uses.defined_at(tensor.name) for tensor in node.outputs if tensor is not None]
+
+    def by_own_name(node: Node) -> list[int | None]:
+        name = _ADDED.sub("", node.name)
+        # A node without a name goes by its number in its own graph.
+        return [uses.defined_at(name), None if re.fullmatch(rf"{node.op_type}_\d+", name) else by_name.get(name)]
+
+    def by_constant(node: Node) -> list[int | None]:
+        constants = [] if node.key in DEQUANTIZERS else [t for t in node.inputs if t is not None and t.is_constant]
+        readers = [{*uses.positions(tensor.name)} for tensor in constants]
+        return [min(places) for places in readers if len(places) == 1]
+
+    for find in (by_output, by_own_name, by_constant):
+        for at, node in enumerate(executed):
+            for place in find(node):
+                if place is None or (node.op_type in _MOVES and uses.nodes[place].op_type not in (node.op_type, *_MOVES)):
+                    continue
+                if place not in owners or node.name.endswith("/duplicated"):
+                    owners.setdefault(place, set()).add(at)
+    # Others are known by their number: the third that is left of an operator is the third of it.
+    taken = {at for places in owners.values() for at in places}
+    for op_type in {node.op_type for node in executed}:
+        same = [at for at, node in enumerate(executed) if node.op_type == op_type and at not in taken]
+        operator = op_type.removeprefix("QLinear")
+        left = [place for place, node in enumerate(uses.nodes) if node.op_type == operator and place not in owners]
+        if len(same) == len(left):
+            owners.update((place, {at}) for place, at in zip(left, same, strict=True))
+    return owners
 
 
 def _matches(

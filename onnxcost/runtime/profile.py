@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -41,6 +41,8 @@ class ArenaUse(NamedTuple):
 
 
 NOT_TOLD = ArenaUse()
+MODULE_DEPTH = 2
+"""How many levels of modules are told apart."""
 DISTORTED = 1.25
 """The ratio of the nodes' times to the latency from which on profiling distorts the shares."""
 
@@ -114,13 +116,17 @@ def _mean(total: int, runs: int) -> float:
 class ProfiledNode(Spent):
     """A node as it was executed. Its time is its own: what the nodes in its bodies take is theirs.
 
-    ``costs`` has one cost for each combination of shapes that it was executed with.
+    ``costs`` has one cost for each combination of shapes that it was executed with. ``origins`` are the names of the nodes of
+    the file that it stands for: several where nodes were fused, none where onnxruntime added it. ``scope`` is the module of the
+    origin with the most work.
     """
 
     name: str
     op_type: str
     domain: str
     provider: str
+    origins: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -236,9 +242,9 @@ class Profile(Result):
         """Groups keyed (domain, op_type), slowest first."""
         return self._grouped(lambda node: (node.domain, node.op_type))
 
-    def by_scope(self, depth: int) -> tuple[ProfiledGroup, ...]:
+    def by_scope(self, depth: int = MODULE_DEPTH) -> tuple[ProfiledGroup, ...]:
         """Groups keyed by the first ``depth`` parts of the module scope, slowest first; the empty key is for nodes without."""
-        return self._grouped(lambda node: node.costs.costs[0].node.scope[:depth] if node.costs.costs else ())
+        return self._grouped(lambda node: node.scope[:depth])
 
     def _grouped(self, key_of: Callable[[ProfiledNode], tuple[str, ...]]) -> tuple[ProfiledGroup, ...]:
         members: dict[tuple[str, ...], list[ProfiledNode]] = {}
@@ -249,7 +255,6 @@ class Profile(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1``: the executed graph, the measurement without profiling, and the profile."""
-        groups = self.by_operator()
         return {
             **measurements_to_dict(self.report.graph, self.measurement),
             "profile": {
@@ -267,23 +272,22 @@ class Profile(Result):
                 "peak_activation_bytes": self.peak_activation_bytes,
                 "estimated_peak_activation_bytes": self.report.memory.peak_activation_bytes,
                 "weight_bytes": self.report.memory.weight_bytes,
-                "by_operator": [
-                    {
-                        "op_type": group.key[1],
-                        "domain": group.key[0],
-                        "nodes": len(group.nodes),
-                        **spent_to_dict(group, self),
-                        "cumulative_share": share,
-                    }
-                    for group, share in zip(groups, self.cumulative_shares(groups), strict=True)
-                ],
+                "by_operator": self._rows(self.by_operator(), lambda key: {"op_type": key[1], "domain": key[0]}),
+                "by_module": self._rows(self.by_scope(), lambda key: {"module": list(key)}),
                 "nodes": [_node(node, self) for node in self.nodes],
             },
         }
 
+    def _rows(self, groups: Sequence[ProfiledGroup], name: Callable[[tuple[str, ...]], dict[str, Any]]) -> list[dict[str, Any]]:
+        """The entries of ``by_operator`` and ``by_module``, each with what ``name`` makes of its key."""
+        return [
+            {**name(group.key), "nodes": len(group.nodes), **spent_to_dict(group, self), "cumulative_share": share}
+            for group, share in zip(groups, self.cumulative_shares(groups), strict=True)
+        ]
+
     def to_records(self) -> list[dict[str, Any]]:
         """One row a node, in order of execution, under the keys of ``nodes`` of the JSON document."""
-        return [{**_node(node, self), "scope": "/".join(node.costs.costs[0].node.scope)} for node in self.nodes]
+        return [{**_node(node, self), "scope": "/".join(node.scope), "origins": ", ".join(node.origins)} for node in self.nodes]
 
     def summary(self) -> str:
         """The model, its nodes' time, and how many runs were profiled."""
@@ -292,12 +296,12 @@ class Profile(Result):
 
 
 def _node(node: ProfiledNode, profile: Profile) -> dict[str, Any]:
-    counted = node.costs.costs[0].node
     return {
         "name": node.name,
         "op_type": node.op_type,
         "domain": node.domain,
-        "scope": list(counted.scope),
+        "scope": list(node.scope),
+        "origins": list(node.origins),
         "provider": node.provider,
         **spent_to_dict(node, profile),
         "uncounted": node.reason or None,

@@ -30,7 +30,9 @@ def profiled(cost: NodeCost, seconds: float, times: int = 1, provider: str = "CP
     """A node that takes so long in each run, in so many executions."""
     node = replace(cost.node, repeat=RUNS * times)
     costs = Group((), (replace(cost, node=node),))
-    return ProfiledNode(RUNS, RUNS * times, RUNS * seconds, costs, node.name, node.op_type, node.domain, provider)
+    return ProfiledNode(
+        RUNS, RUNS * times, RUNS * seconds, costs, node.name, node.op_type, node.domain, provider, scope=node.scope
+    )
 
 
 NODES = (profiled(CONV, 0.006), profiled(RELU, 0.001), profiled(GEMM, 0.003), profiled(MINE, 0.0025))

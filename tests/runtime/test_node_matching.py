@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 
 import onnxcost
 from onnxcost.report import CostReport
@@ -29,8 +29,8 @@ LEVELS = {
 }
 
 
-def profiled(proto: ModelProto, feeds: Sequence[Feed], level: str, folder: Path) -> tuple[Profiled, CostReport]:
-    """One profiled run for each of the feeds, and the report of the graph that ran."""
+def profiled(proto: ModelProto, feeds: Sequence[Feed], level: str, folder: Path) -> tuple[Profiled, CostReport, CostReport]:
+    """One profiled run for each of the feeds, the report of the graph that ran, and that of the model."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = LEVELS[level]
     options.enable_profiling = True
@@ -42,7 +42,11 @@ def profiled(proto: ModelProto, feeds: Sequence[Feed], level: str, folder: Path)
         session.run(None, feed)
     found = read_profile(session.end_profiling())
     report = onnxcost.estimate(folder / "optimized.onnx")
-    return Profiled(found.executed, found.run_seconds, options.optimized_model_filepath, found.memory), report
+    return (
+        Profiled(found.executed, found.run_seconds, options.optimized_model_filepath, found.memory),
+        report,
+        onnxcost.estimate(proto),
+    )
 
 
 def as_written(nodes: Sequence[ProfiledNode]) -> list[tuple[str, float, float]]:
@@ -218,19 +222,76 @@ FOUR = named(
 def test_nodes_that_ran_in_another_order_are_found_by_name_and_operator(
     ran: list[tuple[str, str, int]], found: list[str]
 ) -> None:
-    nodes = match_nodes(executed(*ran), onnxcost.estimate(FOUR))
+    nodes = match_nodes(executed(*ran), *[onnxcost.estimate(FOUR)] * 2)
     assert [node.name for node in nodes] == found
     assert all(node.complete for node in nodes)
 
 
 def test_a_node_that_the_graph_does_not_have_stays_uncounted() -> None:
-    nodes = match_nodes(executed(("first", "Relu", 0), ("copy", "MemcpyToHost", 9)), onnxcost.estimate(FOUR))
+    nodes = match_nodes(executed(("first", "Relu", 0), ("copy", "MemcpyToHost", 9)), *[onnxcost.estimate(FOUR)] * 2)
     assert [(node.name, node.complete) for node in nodes] == [("first", True), ("copy", False)]
     assert nodes[1].reason == "it is not in the graph that onnxruntime wrote"
     assert nodes[1].flops_per_second is None
 
 
 def test_own_formulas_count(tmp_path: Path) -> None:
-    ran, report = profiled(PICKED, [{"x": SOME}], "all", tmp_path)
+    ran, report, original = profiled(PICKED, [{"x": SOME}], "all", tmp_path)
     mine = onnxcost.FORMULAS | {"Sqrt": lambda node: onnxcost.Work(adds=100 * node.out.size)}
-    assert {node.op_type: node.flops for node in match_nodes(ran, report, mine)}["Sqrt"] == 300
+    assert {node.op_type: node.flops for node in match_nodes(ran, report, original, mine)}["Sqrt"] == 300
+
+
+CONV = model("""(float[1,3,8,8] x) => (float[1,4,8,8] y) {
+    c = Conv<pads = [1, 1, 1, 1]>(x, w) b = BatchNormalization(c, scale, bias, mean, var) y = Relu(b) }""",
+    w=(4, 3, 3, 3), scale=(4,), bias=(4,), mean=(4,), var=(4,))  # fmt: skip
+RESIDUAL = model("""(float[1,16,8,8] x) => (float[1,16,8,8] y) {
+    c = Conv<pads = [1, 1, 1, 1]>(x, w) r = Relu(c) d = Conv<pads = [1, 1, 1, 1]>(r, v) s = Add(d, r) y = Relu(s) }""",
+    w=(16, 16, 3, 3), v=(16, 16, 3, 3))  # fmt: skip
+NORM = model("""(float[2,4,8] x) => (float[2,4,8] y) {
+    two = Constant<value = float {2.0}>() tiny = Constant<value = float {0.00001}>()
+    m = ReduceMean<axes = [2]>(x) d = Sub(x, m) p = Pow(d, two) v = ReduceMean<axes = [2]>(p)
+    e = Add(v, tiny) r = Sqrt(e) q = Div(d, r) g = Mul(q, w) n = Add(g, b) y = Tanh(n) }""",
+    opset=13, w=(8,), b=(8,))  # fmt: skip
+GELU = model("""(float[2,8] x) => (float[2,8] y) {
+    root = Constant<value = float {1.4142135}>() one = Constant<value = float {1.0}>() half = Constant<value = float {0.5}>()
+    h = MatMul(x, w) d = Div(h, root) e = Erf(d) a = Add(e, one) m = Mul(h, a) y = Mul(m, half) }""", w=(8, 8))  # fmt: skip
+QDQ = model("""(float[1,4,8,8] x) => (float[1,4,8,8] y) {
+    s = Constant<value = float {0.02}>() z = Constant<value = uint8 {128}>() t = Constant<value = int8 {0}>()
+    a = QuantizeLinear(x, s, z) i = DequantizeLinear(a, s, z) k = DequantizeLinear(w, s, t)
+    c = Conv<pads = [1, 1, 1, 1]>(i, k) q = QuantizeLinear(c, s, z) y = DequantizeLinear(q, s, z) }""")
+QDQ.graph.initializer.append(numpy_helper.from_array(np.ones((4, 4, 3, 3), np.int8), "w"))
+
+
+@pytest.mark.parametrize(
+    ("proto", "shape", "expected"),
+    [
+        (CONV, (1, 3, 8, 8), {"Conv": "c b y", "ReorderOutput": ""}),
+        (RESIDUAL, (1, 16, 8, 8), {"Conv": "c r", "Conv 2": "d s y", "ReorderOutput": "", "ReorderInput": ""}),
+        (NORM, (2, 4, 8), {"LayerNormalization": "m d p v e r q g n", "Tanh": "y"}),
+        (GELU, (2, 8), {"MatMul": "h", "Gelu": "d e a m y"}),
+        (
+            QDQ,
+            (1, 4, 8, 8),
+            {"QuantizeLinear": "a", "QLinearConv": "i k c q", "DequantizeLinear": "y", "Transpose": "", "Transpose 2": ""},
+        ),
+    ],
+    ids=["conv, bn, relu", "residual", "layer norm", "gelu", "qdq"],
+)
+def test_origins_are_the_nodes_that_were_fused(
+    proto: ModelProto, shape: tuple[int, ...], expected: dict[str, str], tmp_path: Path
+) -> None:
+    """Nodes are written as what they make: what onnxruntime executes, and which nodes of the file are in it."""
+    makes = {each.name: each.out.name for each in onnxcost.estimate(proto).graph.nodes}
+    found: dict[str, str] = {}
+    for node in match_nodes(*profiled(proto, [{"x": x(*shape)}], "all", tmp_path)):
+        found[f"{node.op_type} 2" if node.op_type in found else node.op_type] = " ".join(makes[name] for name in node.origins)
+    assert found.items() <= expected.items()
+    assert sorted(" ".join(found.values()).split()) == sorted(" ".join(expected.values()).split())
+
+
+def test_without_optimization_each_node_is_its_own_origin(tmp_path: Path) -> None:
+    proto = named(model(
+        "(float[4,8] x) => (float[4,8] y) { a = Relu(x) b = MatMul(a, w) c = Add(b, v) y = Gelu(c) }",
+        opset=20, w=(8, 8), v=(8,),
+    ), "one", "two", "three", "four")  # fmt: skip
+    nodes = match_nodes(*profiled(proto, [{"x": x(4, 8)}], "none", tmp_path))
+    assert [node.origins for node in nodes] == [("one",), ("two",), ("three",), ("four",)]

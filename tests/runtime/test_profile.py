@@ -103,6 +103,15 @@ def test_operators_slowest_first_with_their_cumulative_share() -> None:
     assert groups[2].flops_per_second == 64
 
 
+def test_modules_slowest_first() -> None:
+    """A fused node belongs to the module of its origin with the most work; with a depth of 1 all are in one."""
+    deep = [replace(node, scope=("net", place)) for node, place in ((CONV, "a"), (ADD, "b"), (OTHER, "b"))]
+    found = [(group.key, group.seconds) for group in profile_of(*deep, LOST).by_scope()]
+    assert found == [(("net", "a"), 3.0), ((), 1.0), (("net", "b"), 0.75)]
+    assert [group.key for group in profile_of(*deep).by_scope(1)] == [("net",)]
+    assert profile_of(*deep).to_dict()["profile"]["by_module"][1]["module"] == ["net", "b"]
+
+
 def test_nodes_slowest_first() -> None:
     assert PROFILE.by_time() == (CONV, LOST, ADD, OTHER, BRANCH)
 
@@ -141,13 +150,14 @@ def test_as_plain_data() -> None:
     assert profile["estimated_peak_activation_bytes"] == 96
     conv, add, lost = profile["nodes"]
     assert conv == {
-        "name": "conv", "op_type": "Conv", "domain": "", "scope": [], "provider": "CPUExecutionProvider",
+        "name": "conv", "op_type": "Conv", "domain": "", "scope": [], "origins": [], "provider": "CPUExecutionProvider",
         "executions": 1, "seconds": 3.0, "share": pytest.approx(2 / 3), "complete": True, "macs": 30, "flops": 30,
         "read_bytes": 40, "write_bytes": 20, "flops_per_second": 10.0, "bytes_per_second": 20.0, "uncounted": None,
     }  # fmt: skip
     assert (add["executions"], add["flops"]) == (3, 40)
     assert (lost["complete"], lost["flops_per_second"], lost["uncounted"]) == (False, None, "no formula")
     assert [(each["op_type"], each["nodes"]) for each in profile["by_operator"]] == [("Conv", 1), ("Mine", 1), ("Add", 1)]
+    assert [(each["module"], each["nodes"], each["share"]) for each in profile["by_module"]] == [([], 3, 1.0)]
     assert profile["by_operator"][-1]["cumulative_share"] == pytest.approx(1.0)
 
 

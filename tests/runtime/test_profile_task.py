@@ -99,7 +99,7 @@ def profile(model: Path, folder: Path, **changes: Any) -> Profile:
     found = said[-1]
     assert isinstance(found, Profiled)
     report = onnxcost.estimate(found.optimized or model)
-    return Profile(report, match_nodes(found, report), found.run_seconds, None, found.memory)
+    return Profile(report, match_nodes(found, report, onnxcost.estimate(model)), found.run_seconds, None, found.memory)
 
 
 STORED = [MODELS / f"{name}_pytorch.onnx" for name in ("mnist_cnn", "text_transformer")]
