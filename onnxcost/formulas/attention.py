@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
-from onnxcost.formulas.table import FormulaTable, TensorType, formula
+from onnxcost.formulas.table import FormulaTable, Types, formula
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
@@ -90,7 +89,7 @@ def linear_attention(node: Node) -> Work:
     return gates + corrections + Work(macs=states) + dot_products(node.out.size, size) + node.out.size * MUL
 
 
-def _with_state(node: Node) -> Sequence[TensorType]:
+def _with_state(node: Node) -> Types:
     batch, steps, width = node.x.shape
     heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
     value_size = node.required(2).shape[2] // kv_heads

@@ -8,13 +8,13 @@ Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html; of X in TEXT: ht
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import SIGMOID, softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
-from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, like_input, no_arithmetic, per_output
+from onnxcost.formulas.table import FormulaTable, Types, always, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Work
 
 PROBIT = 7 * ADD + 7 * MUL + 3 * FUNCTION + 2 * COMPARE
@@ -202,7 +202,7 @@ def normalizer(node: Node) -> Work:
     return reduction_work(node.x.size, rows, join, each, end + COMPARE) + node.x.size * DIV
 
 
-def _in_a_row(node: Node) -> Sequence[TensorType]:
+def _in_a_row(node: Node) -> Types:
     """Matrices side by side; a vector is a matrix of one row."""
     shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
     return (("float32", (shapes[0][0] if len(shapes[0]) > 1 else 1, sum(shape[-1] for shape in shapes))),)
@@ -332,7 +332,7 @@ def _vote_work(node: Node, kind: str, targets: int) -> Work:
     return ensemble_work(rows_of(node)[0], depths, votes, targets, node.attributes.get("aggregate_function", "SUM"), based)
 
 
-def _tree_types(node: Node) -> Sequence[TensorType]:
+def _tree_types(node: Node) -> Types:
     return (scores_type(int(node.attributes["n_targets"]), rows_of(node)[0]),)
 
 

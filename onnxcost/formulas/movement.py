@@ -5,11 +5,11 @@ Conversions between types are no arithmetic either. Positions and indices are no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import ceil
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, no_arithmetic, per_output
+from onnxcost.formulas.table import FormulaTable, Types, formula, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Work
 
 REDUCTIONS: Mapping[str, Work] = {
@@ -27,7 +27,7 @@ def scatter(node: Node) -> Work:
     return node.required(2).size * REDUCTIONS[node.attributes.get("reduction", "none")]
 
 
-def _range(node: Node) -> Sequence[TensorType]:
+def _range(node: Node) -> Types:
     """⌈(limit − start) / delta⌉ elements, of the types too whose range onnx does not infer."""
     start, limit, delta = (tensor.value for tensor in (node.required(index) for index in range(3)))
     if not (start and limit and delta):

@@ -5,12 +5,11 @@ Every window counts in full, with the positions that lie in the padding: k is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, reduction, reduction_work
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, no_arithmetic
+from onnxcost.formulas.table import Formula, FormulaTable, Types, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Work
 
 
@@ -22,7 +21,7 @@ def _window(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work 
     return Formula(count, maths, "0", flops)
 
 
-def _output_shape(node: Node) -> Sequence[TensorType]:
+def _output_shape(node: Node) -> Types:
     """MaxUnpool's input 2, where it is given."""
     shape = node.required(2).value
     if shape is None:

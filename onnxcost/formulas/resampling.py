@@ -6,13 +6,12 @@ counted; where they are data (GridSample, RoiAlign), they are counted, once for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from math import gcd, prod
 
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
-from onnxcost.formulas.table import FormulaTable, TensorType, always, formula
+from onnxcost.formulas.table import FormulaTable, Types, always, formula
 from onnxcost.graph import NO_WORK, Node, Work
 
 REACH = {"linear": 1, "bilinear": 1, "cubic": 2, "bicubic": 2}
@@ -134,7 +133,7 @@ def max_roi_pool(node: Node) -> Work:
     return regions * (region + ends + channels * (rows * columns - height * width) * COMPARE)
 
 
-def _upsample_types(node: Node) -> Sequence[TensorType]:
+def _upsample_types(node: Node) -> Types:
     """Upsample before opset 7: the factors are two attributes."""
     *outer, height, width = node.x.shape
     factors = (float(node.attributes["height_scale"]), float(node.attributes["width_scale"]))

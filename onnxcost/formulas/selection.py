@@ -6,12 +6,11 @@ of Computer Programming, vol. 3, 5.3.3): n − 1 for the largest alone, Σ ⌈lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.signal import ceil_log2
-from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, no_arithmetic, per_input
+from onnxcost.formulas.table import FormulaTable, Types, always, formula, no_arithmetic, per_input
 from onnxcost.graph import NO_WORK, Node, Work
 
 
@@ -45,7 +44,7 @@ def _slices(node: Node) -> int:
     return node.x.size if axis is None else node.x.shape[axis]
 
 
-def _all_different(node: Node) -> Sequence[TensorType]:
+def _all_different(node: Node) -> Types:
     count = ("int64", (_slices(node),))
     return (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape), count, count, count
 
@@ -96,7 +95,7 @@ def non_max_suppression(node: Node) -> Work:
     return batch * classes * (ordered + overlaps) if kept else NO_WORK
 
 
-def _whole(node: Node) -> Sequence[TensorType]:
+def _whole(node: Node) -> Types:
     """At most what the condition covers, of X flat where there is no axis."""
     axis, condition = node.attributes.get("axis"), node.required(1).size
     if axis is None:

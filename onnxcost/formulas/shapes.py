@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import prod
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, like_input
+from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, Types, like_input
 from onnxcost.graph import Node, Tensor, Work
 
 Dims = tuple[int, ...]
@@ -26,7 +26,7 @@ def with_shapes(formula: Callable[[Node], Work], rule: ShapeRule) -> Formula:
 def like(*inputs: int) -> ShapeRule:
     """The outputs, in order, are as the inputs at these places; an input that is absent leaves its output open."""
 
-    def rule(node: Node) -> Sequence[TensorType | None]:
+    def rule(node: Node) -> Types:
         found = [node.input(index) for index in inputs]
         return [(tensor.dtype, tensor.shape) if tensor else None for tensor in found]
 
@@ -99,7 +99,7 @@ def conv_rule(weight: int = 1, *, channels_last: bool | None = False, dtype: int
     ``channels_last`` None leaves the layout to the attribute of that name.
     """
 
-    def rule(node: Node) -> Sequence[TensorType | None]:
+    def rule(node: Node) -> Types:
         last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
         filters = node.required(weight).shape
         kernel = node.attributes.get("kernel_shape") or filters[2:]
@@ -109,15 +109,19 @@ def conv_rule(weight: int = 1, *, channels_last: bool | None = False, dtype: int
     return rule
 
 
-def pool_rule(*, channels_last: bool | None = False) -> ShapeRule:
-    """A pooling's output; ``channels_last`` None leaves the layout to the attribute. A global one has no ``kernel_shape``."""
+def pool_rule(*, channels_last: bool | None = False, indices: bool = False) -> ShapeRule:
+    """A pooling's output, and with ``indices`` where its elements are from; a global pooling has no ``kernel_shape``.
 
-    def rule(node: Node) -> Sequence[TensorType | None]:
+    ``channels_last`` None leaves the layout to the attribute of that name.
+    """
+
+    def rule(node: Node) -> Types:
         last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
         space, channels = (node.x.shape[1:-1], node.x.shape[-1]) if last else (node.x.shape[2:], node.x.shape[1])
         kernel = node.attributes.get("kernel_shape")
         lengths = windows(node, space, kernel) if kernel else (1,) * len(space)
-        return [(node.x.dtype, _around(node, channels, lengths, last))]
+        dims = _around(node, channels, lengths, last)
+        return [(node.x.dtype, dims), *([("int64", dims)] if indices else ())]
 
     return rule
 
@@ -139,42 +143,41 @@ def broadcast_inputs(node: Node) -> tuple[int, ...]:
     return broadcast(*shapes)
 
 
-def _cast(node: Node) -> Sequence[TensorType]:
-    """The type has a name, not yet a number."""
-    name = str(node.attributes["to"]).lower()
-    return (({"float": "float32", "double": "float64"}.get(name, name), node.x.shape),)
+def grid_sample_rule(node: Node) -> Types:
+    """The channels of X at the positions of input 1."""
+    return [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
 
 
-def _concat(node: Node) -> Sequence[TensorType]:
-    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
-    axis = node.attributes.get("axis", 1)
+def join_shapes(shapes: Sequence[Dims], axis: int) -> Dims:
+    """The dims of tensors joined along an axis."""
     dims = list(shapes[0])
     dims[axis] = sum(shape[axis] for shape in shapes)
-    return ((node.x.dtype, tuple(dims)),)
+    return tuple(dims)
 
 
-def _split(node: Node) -> Sequence[TensorType]:
-    axis, count = node.attributes.get("axis", 0), len(node.outputs)
-    parts = node.attributes.get("split") or (node.x.shape[axis] // count,) * count
-    dims = node.x.shape
-    return [(node.x.dtype, (*dims[:axis], part, *dims[axis % len(dims) + 1 :])) for part in parts]
-
-
-def _reshape(node: Node) -> Sequence[TensorType]:
-    """0 keeps a dim, −1 takes what is left."""
-    dims = [node.x.shape[index] if size == 0 else size for index, size in enumerate(node.attributes["shape"])]
-    left = node.x.size // prod(size for size in dims if size != -1)
-    return ((node.x.dtype, tuple(left if size == -1 else size for size in dims)),)
-
-
-def _pad(node: Node) -> Sequence[TensorType]:
-    pads, rank = node.attributes["paddings"], node.x.rank
-    return ((node.x.dtype, tuple(a + b + c for a, b, c in zip(node.x.shape, pads[:rank], pads[rank:], strict=True))),)
-
-
-def _gru(node: Node) -> Sequence[TensorType]:
-    (steps, batch, _), (directions, _, hidden) = node.x.shape, node.required(2).shape
-    return (node.x.dtype, (steps, directions, batch, hidden)), (node.x.dtype, (directions, batch, hidden))
+def _old_types(node: Node) -> Types:
+    """The outputs of operators whose attributes changed after their first opset."""
+    dtype, dims, attributes = node.x.dtype, node.x.shape, node.attributes
+    match node.op_type:
+        case "Cast":  # the type has a name, not yet a number
+            name = str(attributes["to"]).lower()
+            return [({"float": "float32", "double": "float64"}.get(name, name), dims)]
+        case "Concat":
+            return [(dtype, join_shapes([tensor.shape for tensor in node.inputs if tensor], attributes.get("axis", 1)))]
+        case "Split":
+            axis, count = attributes.get("axis", 0), len(node.outputs)
+            parts = attributes.get("split") or (dims[axis] // count,) * count
+            return [(dtype, (*dims[:axis], part, *dims[axis % len(dims) + 1 :])) for part in parts]
+        case "Reshape":  # 0 keeps a dim, −1 takes what is left
+            sizes = [size or dims[index] for index, size in enumerate(attributes["shape"])]
+            left = node.x.size // prod(size for size in sizes if size != -1)
+            return [(dtype, tuple(left if size == -1 else size for size in sizes))]
+        case "Pad":
+            pads, rank = attributes["paddings"], len(dims)
+            return [(dtype, tuple(map(sum, zip(dims, pads[:rank], pads[rank:], strict=True))))]
+        case _:  # GRU
+            (steps, batch, _), (directions, _, hidden) = dims, node.required(2).shape
+            return [(dtype, (steps, directions, batch, hidden)), (dtype, (directions, batch, hidden))]
 
 
 _AS_INPUTS = (
@@ -190,8 +193,8 @@ RULES: Mapping[str, ShapeRule] = {
     "BatchNormalization": like(0, 3, 4, 3, 4),
     "Dropout": like(0, 0),
     "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
-    "Cast": _cast, "Concat": _concat, "Split": _split, "Reshape": _reshape, "Pad": _pad, "GRU": _gru,
-}  # fmt: skip
+    **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Pad", "GRU"), _old_types),
+}
 """For operators as their first opsets had them, of which onnx infers no shapes: they are asked only where a shape is open."""
 
 

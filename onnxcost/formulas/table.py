@@ -10,9 +10,12 @@ from onnxcost.graph import NO_WORK, Dim, Node, Work
 TensorType = tuple[str, tuple[Dim, ...]]
 """An element type and dims."""
 
-ShapeRule = Callable[[Node], Sequence[TensorType | None]]
-"""The types of a node's outputs, in order, from its inputs and attributes; None for one that stays open. It may raise
-UnknownShape, and is asked with the outputs' dims still unknown."""
+Types = Sequence[TensorType | None]
+"""The types of a node's outputs, in order; None for one that stays open."""
+ShapeRule = Callable[[Node], Types]
+"""The types of a node's outputs from its inputs and attributes. It may raise UnknownShape, and is asked with the outputs' dims
+still unknown.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ https://github.com/NVIDIA/TensorRT/tree/main/plugin. mmdeploy: https://github.co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from onnxcost.errors import UnknownShape
@@ -17,11 +17,19 @@ from onnxcost.formulas.convolution import deform_conv
 from onnxcost.formulas.quantized import SATURATE
 from onnxcost.formulas.reduction import ADD, DIV, MUL
 from onnxcost.formulas.resampling import grid_sample, roi_align
-from onnxcost.formulas.shapes import conv_rule
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, always, formula, like_input, no_arithmetic, per_output
+from onnxcost.formulas.shapes import conv_rule, grid_sample_rule
+from onnxcost.formulas.table import (
+    Formula,
+    FormulaTable,
+    ShapeRule,
+    Types,
+    always,
+    formula,
+    like_input,
+    no_arithmetic,
+    per_output,
+)
 from onnxcost.graph import Node, Work
-
-Types = Sequence[TensorType | None]
 
 
 def _per_output(maths: str, flops: str, each: Work) -> Formula:
@@ -53,23 +61,13 @@ def _detections(node: Node) -> Types:
     return [("int32", (batch, 1)), (dtype, (batch, kept, 4)), (dtype, (batch, kept)), ("int32", (batch, kept))]
 
 
-def _detections_by_class(node: Node) -> Types:
-    """As BatchedNMS gives them: classes in the type of the boxes."""
-    *found, _ = _detections(node)
-    return [*found, (node.x.dtype, (node.x.shape[0], _kept(node)))]
-
-
-def _scored_detections(node: Node) -> Types:
-    """Boxes with their scores, and labels, as mmdeploy has them."""
-    batch, kept = node.x.shape[0], _kept(node)
-    return [(node.x.dtype, (batch, kept, 5)), ("int64", (batch, kept))]
-
-
-_SUPPRESSED = "the boxes that overlap no better one"
-
-
-def _suppression(shapes: object) -> Formula:
-    @formula(f"Y = {_SUPPRESSED}", flops="boxes·classes + 7·kept·boxes a class", shapes=shapes, at_most=always)  # type: ignore[arg-type]
+def _suppression(shapes: ShapeRule) -> Formula:
+    @formula(
+        "Y = the boxes that overlap no better one",
+        flops="boxes·classes + 7·kept·boxes a class",
+        shapes=shapes,
+        at_most=always,
+    )
     def suppress(node: Node) -> Work:
         """Every score against a threshold, and each box that is kept against all others: an upper bound."""
         scores = node.required(1)
@@ -80,21 +78,22 @@ def _suppression(shapes: object) -> Formula:
     return suppress
 
 
-_EFFICIENT, _BATCHED = _suppression(_detections), _suppression(_detections_by_class)
-
+_EFFICIENT = _suppression(_detections)
+_BATCHED = _suppression(lambda node: [*_detections(node)[:3], (node.x.dtype, (node.x.shape[0], _kept(node)))])
+"""The classes in the type of the boxes."""
 PLUGINS: Mapping[str, Formula] = {
     **dict.fromkeys(("EfficientNMS_TRT", "EfficientNMS_ONNX_TRT", "YOLO_NMS_TRT"), _EFFICIENT),
     "BatchedNMS_TRT": _BATCHED,
     "BatchedNMSDynamic_TRT": _BATCHED,
-    "TRTBatchedNMS": _suppression(_scored_detections),
+    # Boxes with their scores, and labels, as mmdeploy has them.
+    "TRTBatchedNMS": _suppression(
+        lambda node: [(node.x.dtype, (node.x.shape[0], _kept(node), 5)), ("int64", (node.x.shape[0], _kept(node)))]
+    ),
 }
 
 
-def _deform_types(node: Node) -> Types:
-    return conv_rule(3 if len(node.inputs) > 3 else 2)(node)
-
-
-@formula("Y = Σ W·X at moved positions, masked", macs="out·C_in/groups·k", flops="as DeformConv", shapes=_deform_types)
+@formula("Y = Σ W·X at moved positions, masked", macs="out·C_in/groups·k", flops="as DeformConv",
+         shapes=lambda node: conv_rule(3 if len(node.inputs) > 3 else 2)(node))  # fmt: skip
 def modulated_deform_conv(node: Node) -> Work:
     """X, offsets, mask, W, B: DeformConv with its inputs in another order."""
     x, offsets, mask, weight, bias = (*node.inputs, None, None, None)[:5]
@@ -103,19 +102,15 @@ def modulated_deform_conv(node: Node) -> Work:
     return deform_conv(replace(node, inputs=(x, weight, offsets, bias, mask), attributes=attributes))
 
 
-def _pooled(node: Node) -> Types:
+def _pooled_regions(node: Node) -> Types:
     height, width = (int(node.attributes.get(name) or 1) for name in ("output_height", "output_width"))
     return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], height, width))]
 
 
-def _sampled(node: Node) -> Types:
-    return [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
-
-
 MM: Mapping[str, Formula] = {
     "MMCVModulatedDeformConv2d": modulated_deform_conv,
-    "MMCVRoiAlign": replace(roi_align, shapes=_pooled),
-    "grid_sampler": replace(grid_sample, shapes=_sampled),
+    "MMCVRoiAlign": replace(roi_align, shapes=_pooled_regions),
+    "grid_sampler": replace(grid_sample, shapes=grid_sample_rule),
 }
 TABLE: FormulaTable = {
     **{f"{domain}.{name}": row for domain in _QUANTIZER_DOMAINS for name, row in QUANTIZERS.items()},

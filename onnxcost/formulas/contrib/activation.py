@@ -7,7 +7,6 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -15,7 +14,7 @@ from onnxcost.formulas.activation import GELU, POINTWISE, SIGMOID, softmax_work
 from onnxcost.formulas.normalization import group, layer, rms
 from onnxcost.formulas.reduction import ADD, COMPARE, MUL
 from onnxcost.formulas.shapes import like, with_shapes
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
+from onnxcost.formulas.table import FormulaTable, Types, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 FAST_GELU = Work(muls=5, adds=2, transcendentals=1)
@@ -31,7 +30,7 @@ def fast_gelu(node: Node) -> Work:
     return node.out.size * (FAST_GELU + (ADD if node.input(1) else NO_WORK))
 
 
-def _half(node: Node) -> Sequence[TensorType | None]:
+def _half(node: Node) -> Types:
     return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2))]
 
 
@@ -48,7 +47,7 @@ def bias_softmax(node: Node) -> Work:
     return Work(adds=node.x.size) + softmax_work(node.x.size, rows if node.x.size else 0)
 
 
-def _with_bitmask(node: Node) -> Sequence[TensorType | None]:
+def _with_bitmask(node: Node) -> Types:
     return [(node.x.dtype, node.x.shape), ("uint32", (-(-node.x.size // 32),))]
 
 
@@ -89,14 +88,14 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
 }.items()}  # fmt: skip
 
 
-def _statistics(node: Node) -> Sequence[TensorType | None]:
+def _statistics(node: Node) -> Types:
     """Y, and 1 / √(mean(X²) + ε) of each row."""
     axis = node.attributes.get("axis", -1) % node.x.rank
     kept = (*node.x.shape[:axis], *(1,) * (node.x.rank - axis))
     return [(node.x.dtype, node.x.shape), ("float32", kept)]
 
 
-def _skip_types(node: Node) -> Sequence[TensorType | None]:
+def _skip_types(node: Node) -> Types:
     """Y, mean, 1 / deviation, X + skip + bias."""
     same, row = (node.x.dtype, node.x.shape), ("float32", (*node.x.shape[:-1], 1))
     return [same, row, row, same]
@@ -130,7 +129,7 @@ def _embedding_sum(node: Node) -> Tensor:
     return Tensor("", table.dtype, (*node.x.shape, table.shape[1]))
 
 
-def _embedding_types(node: Node) -> Sequence[TensorType | None]:
+def _embedding_types(node: Node) -> Types:
     out, scale = _embedding_sum(node), node.input(8) if node.op_type.startswith("Q") else None
     made = (scale.dtype if scale else out.dtype, out.shape)
     return [made, (node.x.dtype, (node.x.shape[0],)), made]

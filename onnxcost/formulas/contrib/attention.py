@@ -20,7 +20,7 @@ from onnxcost.formulas.contrib.activation import SILU, branchwise_rms
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.shapes import element
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input
+from onnxcost.formulas.table import FormulaTable, Types, formula, like_input
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
@@ -79,7 +79,7 @@ def projection(node: Node, weight: Tensor, bias: Tensor | None) -> Work:
     return dot_products(made, inner) + Work(bias_adds=made if bias else 0)
 
 
-def _attention_types(node: Node) -> Sequence[TensorType | None]:
+def _attention_types(node: Node) -> Types:
     _, _, value_width = merged_widths(node, node.required(1).shape[1])
     out, past = (node.x.dtype, (*node.x.shape[:2], value_width)), node.input(4)
     if past and node.input(6):
@@ -132,7 +132,7 @@ def _multi_head_sizes(node: Node) -> tuple[AttentionSizes, AttentionInputs]:
     return AttentionSizes(node.x.shape[0], heads, node.x.shape[1], keys, size, value_size), places
 
 
-def _multi_head_types(node: Node) -> Sequence[TensorType | None]:
+def _multi_head_types(node: Node) -> Types:
     places, heads = _DECODER if node.op_type.startswith("Decoder") else _MULTI_HEAD, node.attributes["num_heads"]
     value_size = _kv_sizes(node, heads)[2]
     out, past = (node.x.dtype, (*node.x.shape[:2], heads * value_size)), node.input(places.past_key)
@@ -167,7 +167,7 @@ def _decoder_cross(node: Node) -> tuple[AttentionSizes, int]:
     return AttentionSizes(batch, heads, queries, cached + new, size, size), new
 
 
-def _decoder_types(node: Node) -> Sequence[TensorType | None]:
+def _decoder_types(node: Node) -> Types:
     out = (node.x.dtype, node.x.shape)
     batch, heads, _, keys, size, _ = _decoder_cross(node)[0]
     return [out, *[(node.x.dtype, (batch, heads, keys, size))] * 2]
@@ -242,7 +242,7 @@ def _delta_sizes(node: Node) -> tuple[int, int, int, int, int]:
     return prod(positions), (width - value_heads * value_size) // (2 * size), size, value_heads, value_size
 
 
-def _delta_types(node: Node) -> Sequence[TensorType | None]:
+def _delta_types(node: Node) -> Types:
     _, heads, size, value_heads, value_size = _delta_sizes(node)
     state, capacity = node.input(6), node.attributes.get("state_update_capacity") or 0
     positions = node.x.shape[: -2 if node.input(1) else -1]
@@ -285,7 +285,7 @@ def _branches(node: Node) -> int:
     return int(node.attributes.get("num_branches") or node.x.shape[-2])
 
 
-def _pre_mix_types(node: Node) -> Sequence[TensorType | None]:
+def _pre_mix_types(node: Node) -> Types:
     flat = node.attributes.get("num_branches")
     return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // flat) if flat else (*node.x.shape[:-2], node.x.shape[-1]))]
 
@@ -308,7 +308,7 @@ _GATE = {"gate_div": DIV, "gate_mul": MUL}
 """What scales a stream's gate where it is not 1."""
 
 
-def _mixed_types(node: Node) -> Sequence[TensorType | None]:
+def _mixed_types(node: Node) -> Types:
     """The block's input, the gate of each stream, the streams."""
     *positions, width = node.x.shape
     branches = node.attributes["num_branches"]
@@ -332,7 +332,7 @@ def low_rank_mix(node: Node) -> Work:
     return taken_up + branchwise_rms(node) + hidden + gated + hyper_connection_pre_mix(node) + injected
 
 
-def _bias_dims(node: Node) -> Sequence[TensorType | None]:
+def _bias_dims(node: Node) -> Types:
     _, heads, length, _ = node.required(2).shape
     offsets = node.input(6)
     batch = offsets.shape[0] if offsets else node.x.shape[0]

@@ -5,7 +5,6 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import swiglu
 from onnxcost.formulas.contrib.fused import ACTIVATIONS
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
-from onnxcost.formulas.table import FormulaTable, TensorType, formula, like_input, per_output
+from onnxcost.formulas.table import FormulaTable, Types, formula, like_input, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 _SQUARED = per_output("Y = max(X, 0)²", compares=1, muls=1)
@@ -131,7 +130,7 @@ def group_router(node: Node) -> Work:
     return projected + tokens * count * (SIGMOID + ADD) + selected
 
 
-def _split_types(node: Node) -> Sequence[TensorType | None]:
+def _split_types(node: Node) -> Types:
     columns, router = node.required(1).shape[1], node.attributes["router_size"]
     return [(node.x.dtype, (*node.x.shape[:-1], width)) for width in (router, (columns - router) // 2)]
 

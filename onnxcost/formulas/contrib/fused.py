@@ -25,7 +25,7 @@ from onnxcost.formulas.recurrent import lstm
 from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, reduction_work
 from onnxcost.formulas.resampling import resize
 from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, pool_rule, product, with_shapes
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, no_arithmetic, per_output
+from onnxcost.formulas.table import Formula, FormulaTable, TensorType, Types, formula, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 ACTIVATIONS: Mapping[str, Formula] = {
@@ -76,11 +76,12 @@ def conv_transpose_type(node: Node, weight: int, pads: Sequence[int] | None) -> 
     return node.x.dtype, (node.x.shape[0], filters[1] * node.attributes.get("group", 1), *lengths)
 
 
-def _dynamic_pads_type(node: Node) -> Sequence[TensorType | None]:
-    return [conv_transpose_type(node, 1, elements(node, 2, "the pads") if node.input(2) else None)]
-
-
-@formula("Y += X·W at each input position, + B", macs="in·C_out/groups·k", flops="as ConvTranspose", shapes=_dynamic_pads_type)
+@formula(
+    "Y += X·W at each input position, + B",
+    macs="in·C_out/groups·k",
+    flops="as ConvTranspose",
+    shapes=lambda node: [conv_transpose_type(node, 1, elements(node, 2, "the pads") if node.input(2) else None)],
+)
 def conv_transpose_with_dynamic_pads(node: Node) -> Work:
     """ConvTranspose whose pads are input 2, and B input 3."""
     return conv_transpose(replace(node, inputs=(*node.inputs[:2], node.input(3))))
@@ -160,7 +161,7 @@ def contrib_causal_conv(node: Node) -> Work:
     )
 
 
-def _varlen_types(node: Node) -> Sequence[TensorType | None]:
+def _varlen_types(node: Node) -> Types:
     state = node.required(4)
     captured = (state.shape[0], node.attributes.get("state_update_capacity", 0), node.x.shape[1])
     return [(node.x.dtype, node.x.shape), (state.dtype, state.shape), (node.x.dtype, captured)]
@@ -226,14 +227,14 @@ def blocked_conv(node: Node) -> Work:
     return fused_conv(replace(node, inputs=(node.x, weight, *node.inputs[2:]), outputs=(out,)))
 
 
-def _reorder_input_types(node: Node) -> Sequence[TensorType | None]:
+def _reorder_input_types(node: Node) -> Types:
     """Channels second, padded."""
     batch, *inner = node.x.shape
     channels = inner.pop(-1 if node.attributes.get("channels_last") else 0)
     return [(node.x.dtype, (batch, -(-channels // BLOCK) * BLOCK, *inner))]
 
 
-def _reorder_output_types(node: Node) -> Sequence[TensorType | None]:
+def _reorder_output_types(node: Node) -> Types:
     """``channels`` of the padded ones, last where ``channels_last`` says so."""
     batch, _, *space = node.x.shape
     channels = node.attributes["channels"]
@@ -261,7 +262,7 @@ NCHWC: FormulaTable = {
 }
 
 
-def _states(node: Node, hidden: int) -> Sequence[TensorType | None]:
+def _states(node: Node, hidden: int) -> Types:
     """Y, the last H and the last C."""
     (steps, batch, _), directions = node.x.shape, node.required(1).shape[0]
     last = (node.x.dtype, (directions, batch, hidden))

@@ -7,7 +7,6 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.errors import UnknownShape
@@ -19,7 +18,7 @@ from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.quantized import SATURATE
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.shapes import elements, like, with_shapes
-from onnxcost.formulas.table import FormulaTable, TensorType, always, formula, like_input, no_arithmetic
+from onnxcost.formulas.table import FormulaTable, TensorType, Types, always, formula, like_input, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 ROTATION = 2 * MUL + ADD
@@ -40,7 +39,7 @@ def _grouped_sizes(node: Node) -> tuple[AttentionSizes, int, int]:
     return AttentionSizes(batch, heads, queries, keys, size, size), kv_heads, new
 
 
-def _grouped_types(node: Node) -> Sequence[TensorType | None]:
+def _grouped_types(node: Node) -> Types:
     """The cache is as long as it was, if that is a buffer that has room, or as long as all keys."""
     (batch, heads, queries, keys, size, _), kv_heads, _ = _grouped_sizes(node)
     past, out = node.input(3), (node.x.dtype, (batch, queries, heads * size))
@@ -89,7 +88,7 @@ def _paged_sizes(node: Node) -> tuple[int, int, int]:
     return tokens, heads, width // (heads if node.input(1) else heads + 2 * kv_heads)
 
 
-def _paged_types(node: Node) -> Sequence[TensorType | None]:
+def _paged_types(node: Node) -> Types:
     """The caches are written in place."""
     tokens, heads, size = _paged_sizes(node)
     caches = [(cache.dtype, cache.shape) if cache else None for cache in (node.input(3), node.input(4))]
@@ -137,7 +136,7 @@ def gemma_rotary_embedding(node: Node) -> Work:
     return node.x.size * 2 * FUNCTION + (node.required(1).size + node.required(3).size) * ROTATION
 
 
-def _rotated_types(node: Node) -> Sequence[TensorType | None]:
+def _rotated_types(node: Node) -> Types:
     """Heads side by side in the first output, positions too with ``flatten_batch``; normalized and unrotated in the second."""
     batch, positions, heads, stride = node.x.shape
     width = node.attributes.get("input_width") or stride
@@ -158,7 +157,7 @@ def rms_norm_rotary(node: Node) -> Work:
     return normed + heads * rotated * ROTATION
 
 
-def _linear_types(node: Node) -> Sequence[TensorType | None]:
+def _linear_types(node: Node) -> Types:
     heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
     size, value_size = (node.required(index).shape[2] // kv_heads for index in (1, 2))
     past, window = node.input(3), node.attributes.get("state_window") or 0
@@ -193,7 +192,7 @@ def _mamba_sizes(node: Node) -> tuple[int, int, int]:
     return node.attributes["heads"], node.attributes.get("head_dim", 64), node.attributes.get("d_state", 128)
 
 
-def _mamba_types(node: Node) -> Sequence[TensorType | None]:
+def _mamba_types(node: Node) -> Types:
     """Y, both states after each token, what the convolution gives, what is read from the states."""
     tokens, (heads, size, _) = node.x.shape[0], _mamba_sizes(node)
     wide, state = node.required(1), node.required(2)

@@ -5,19 +5,16 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil, prod
 
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
 from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum
-from onnxcost.formulas.shapes import broadcast, element, elements, pool_rule, with_shapes
+from onnxcost.formulas.shapes import broadcast, element, elements, grid_sample_rule, pool_rule, with_shapes
 from onnxcost.formulas.signal import ceil_log2, fourier
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, no_arithmetic, per_output
+from onnxcost.formulas.table import Formula, FormulaTable, Types, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import BITS, NO_WORK, Node, Work
-
-Types = Sequence[TensorType | None]
 
 
 def _pad_types(node: Node) -> Types:
@@ -40,11 +37,6 @@ def _range_types(node: Node) -> Types:
     return [(node.x.dtype, (max(0, ceil((limit - first) / delta)),))]
 
 
-def _gather_types(node: Node) -> Types:
-    *positions, depth = node.required(1).shape
-    return [(node.x.dtype, (*positions, *node.x.shape[depth:]))]
-
-
 def _picked_rows(node: Node) -> Types:
     return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
@@ -59,11 +51,6 @@ def _without_padding(node: Node) -> Types:
     """All positions at most; the offsets, the sums of lengths and the longest are of known dims."""
     batch, length, width = node.x.shape
     return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
-
-
-def _position_bias(node: Node) -> Types:
-    lengths = [element(node, index, "the length") for index in (1, 2)]
-    return [(node.x.dtype, (1, node.x.shape[1], *lengths))]
 
 
 @formula("Y = whether every element is finite", flops="2·in (1·in where only one kind is looked for)",
@@ -130,13 +117,15 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Pad":                  no_arithmetic("Y = X with a border", shapes=_pad_types),
     "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
     "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_range_types, adds=1),
-    "GatherND":             no_arithmetic("Y = X[indices]", shapes=_gather_types),
+    "GatherND":             no_arithmetic("Y = X[indices]", shapes=lambda node: [
+                                (node.x.dtype, (*node.required(1).shape[:-1], *node.x.shape[node.required(1).shape[-1] :]))]),
     "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_picked_rows),
     "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
     "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_without_padding),
     "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_picked_rows),
-    "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=_position_bias),
+    "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=lambda node: [
+                                (node.x.dtype, (1, node.x.shape[1], *(element(node, at, "the length") for at in (1, 2))))]),
     "Tokenizer":            no_arithmetic("Y = the tokens of X"),
     "IsAllFinite":          is_all_finite,
     "Unique":               contrib_unique,
@@ -225,9 +214,7 @@ SIGNAL: FormulaTable = {
     "com.microsoft.CDist": cdist,
     "com.microsoft.DynamicTimeWarping": dynamic_time_warping,
     "com.microsoft.CropAndResize": crop_and_resize,
-    "com.microsoft.GridSample": with_shapes(
-        grid_sample, lambda node: [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
-    ),
+    "com.microsoft.GridSample": with_shapes(grid_sample, grid_sample_rule),
     "com.microsoft.MaxpoolWithMask": Formula(
         lambda node: POOLING["MaxPool"](node) + prod(node.attributes["kernel_shape"]) * node.out.size * COMPARE,
         "Y = max of the window's positions that the mask leaves",

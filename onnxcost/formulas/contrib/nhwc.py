@@ -16,13 +16,11 @@ from onnxcost.errors import UnknownShape
 from onnxcost.formulas import convolution, movement, normalization, pooling, quantized, resampling
 from onnxcost.formulas.contrib.fused import activation_work, conv_transpose_type
 from onnxcost.formulas.contrib.quantized import TABLE as QUANTIZED
-from onnxcost.formulas.shapes import conv_rule, elements, pool_rule
-from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, TensorType, formula, like_input
-from onnxcost.graph import Dim, Node, Tensor, Work
+from onnxcost.formulas.shapes import conv_rule, elements, grid_sample_rule, pool_rule
+from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, Types, formula, like_input
+from onnxcost.graph import Node, Tensor, Work
 
 DOMAIN = "com.ms.internal.nhwc"
-
-Types = Sequence[TensorType | None]
 
 
 def _channels_first(tensor: Tensor | None) -> Tensor | None:
@@ -32,11 +30,6 @@ def _channels_first(tensor: Tensor | None) -> Tensor | None:
     return replace(tensor, dims=(batch, channels, *space))
 
 
-def _channels_last(dims: tuple[Dim, ...]) -> tuple[Dim, ...]:
-    batch, channels, *space = dims
-    return (batch, *space, channels)
-
-
 def _standard(node: Node) -> Node:
     """The node on channels first."""
     inputs = (_channels_first(node.input(0)), *node.inputs[1:])
@@ -44,11 +37,8 @@ def _standard(node: Node) -> Node:
 
 
 def _types(rule: ShapeRule, node: Node) -> Types:
-    return [each and (each[0], _channels_last(each[1])) for each in rule(_standard(node))]
-
-
-def _sampled(node: Node) -> Types:
-    return [(node.x.dtype, (*node.x.shape[:2], *node.required(1).shape[1:-1]))]
+    """The rule's outputs, from channels second to last."""
+    return [each and (each[0], (each[1][0], *each[1][2:], each[1][1])) for each in rule(_standard(node))]
 
 
 def _blocks(node: Node, *, to_space: bool) -> Types:
@@ -86,20 +76,15 @@ def _unpooled(node: Node) -> Types:
     return [(node.x.dtype, (batch, *lengths, channels))]
 
 
-def _with_indices(node: Node) -> Types:
-    (pooled,) = pool_rule()(node)
-    return [pooled, pooled and ("int64", pooled[1])]
-
-
 _RULES: dict[str, tuple[FormulaTable, ShapeRule]] = {
     "Conv": (convolution.TABLE, conv_rule()),
     "QLinearConv": (quantized.TABLE, conv_rule(3)),
     "ConvTranspose": (convolution.TABLE, lambda node: [conv_transpose_type(node, 1, node.attributes.get("pads"))]),
-    "MaxPool": (pooling.TABLE, _with_indices),
+    "MaxPool": (pooling.TABLE, pool_rule(indices=True)),
     **dict.fromkeys(("AveragePool", "LpPool"), (pooling.TABLE, pool_rule())),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), (pooling.TABLE, pool_rule())),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "LRN"), (normalization.TABLE, like_input)),
-    "GridSample": (resampling.TABLE, _sampled),
+    "GridSample": (resampling.TABLE, grid_sample_rule),
     "DepthToSpace": (movement.TABLE, partial(_blocks, to_space=True)),
     "SpaceToDepth": (movement.TABLE, partial(_blocks, to_space=False)),
 }

@@ -6,7 +6,7 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from onnxcost.formulas.contrib.fused import ACTIVATIONS, FLOAT_TYPES
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.shapes import elements
-from onnxcost.formulas.table import FormulaTable, ShapeRule, TensorType, formula, like_input
+from onnxcost.formulas.table import FormulaTable, ShapeRule, Types, formula, like_input
 from onnxcost.graph import NO_WORK, Node, Work
 
 
@@ -66,7 +66,7 @@ def dequantize_work(node: Node, attribute: str, weights: int) -> Work:
 def _projection_rule(columns: str | int) -> ShapeRule:
     """A's dims with the last one replaced: by an attribute's value or a weight's first dim."""
 
-    def rule(node: Node) -> Sequence[TensorType | None]:
+    def rule(node: Node) -> Types:
         last = node.attributes[columns] if isinstance(columns, str) else node.required(columns).shape[0]
         return [(node.x.dtype, (*node.x.shape[:-1], last))]
 
@@ -233,7 +233,7 @@ def packing_factor(node: Node) -> int:
     return 8 // node.attributes.get("bits", 4) if node.x.dtype == "uint8" else 1
 
 
-def _gather_block_types(node: Node) -> Sequence[TensorType | None]:
+def _gather_block_types(node: Node) -> Types:
     axis = node.attributes.get("gather_axis", 0) % node.x.rank
     table = (*node.x.shape[:-1], node.x.shape[-1] * packing_factor(node))
     return [(node.required(2).dtype, (*table[:axis], *node.required(1).shape, *table[axis + 1 :]))]

@@ -18,8 +18,17 @@ from onnxcost.formulas.normalization import layer
 from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.quantized import SATURATE, dequantize_linear, dynamic_quantize_linear, qlinear_conv, quantize_linear
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduction_work
-from onnxcost.formulas.shapes import broadcast, conv_rule, gemm_type, pool_rule, product, reduction_dims, with_shapes
-from onnxcost.formulas.table import Formula, FormulaTable, TensorType, formula, like_input, per_output
+from onnxcost.formulas.shapes import (
+    broadcast,
+    conv_rule,
+    gemm_type,
+    join_shapes,
+    pool_rule,
+    product,
+    reduction_dims,
+    with_shapes,
+)
+from onnxcost.formulas.table import Formula, FormulaTable, Types, formula, like_input, per_output
 from onnxcost.graph import NO_WORK, Node, Work
 
 DEQUANTIZE, QUANTIZE = ADD + MUL, DIV + SATURATE + ADD
@@ -42,7 +51,7 @@ def qlinear_softmax(node: Node) -> Work:
     return node.x.size * (DEQUANTIZE + QUANTIZE) + softmax_work(node.x.size, node.x.size // length if length else 0)
 
 
-def _broadcast_type(node: Node) -> Sequence[TensorType | None]:
+def _broadcast_type(node: Node) -> Types:
     return [(node.x.dtype, broadcast(node.x.shape, node.required(3).shape))]
 
 
@@ -68,14 +77,13 @@ def qlinear_where(node: Node) -> Work:
     return node.out.size * COMPARE + (node.required(1).size + node.required(4).size) * (DEQUANTIZE + QUANTIZE)
 
 
-def _concat_type(node: Node) -> Sequence[TensorType | None]:
-    parts = [node.required(index).shape for index in range(2, len(node.inputs), 3)]
-    axis = node.attributes["axis"] % len(parts[0])
-    dims = tuple(sum(part[axis] for part in parts) if at == axis else size for at, size in enumerate(parts[0]))
-    return [(node.required(2).dtype, dims)]
-
-
-@formula("Y = the inputs in a row, each requantized", flops="7·out", shapes=_concat_type)
+@formula(
+    "Y = the inputs in a row, each requantized",
+    flops="7·out",
+    shapes=lambda node: [
+        (node.required(2).dtype, join_shapes([tensor.shape for tensor in node.inputs[2::3] if tensor], node.attributes["axis"]))
+    ],
+)
 def qlinear_concat(node: Node) -> Work:
     """Each input brought to the scale of Y; the inputs come with scale and zero point from the third on."""
     return node.out.size * (DEQUANTIZE + QUANTIZE)
@@ -113,7 +121,7 @@ def q_gemm(node: Node) -> Work:
     return dot_products(node.out.size, inner) + bias + (node.x.size + weight.size) * ADD + ends + scales
 
 
-def _float_product(node: Node, dtype: str) -> Sequence[TensorType | None]:
+def _float_product(node: Node, dtype: str) -> Types:
     return [(dtype, product(node.x.shape, node.required(1).shape))]
 
 
@@ -186,7 +194,7 @@ def _sizes(node: Node, width: int, past: int) -> AttentionSizes:
     return AttentionSizes(batch, heads, queries, keys, width // heads, width // heads)
 
 
-def _q_attention_types(node: Node) -> Sequence[TensorType | None]:
+def _q_attention_types(node: Node) -> Types:
     width, dtype = node.required(1).shape[1] // 3, node.required(3).dtype
     batch, heads, _, keys, size, _ = _sizes(node, width, 8)
     return [(dtype, (*node.x.shape[:2], width)), (dtype, (2, batch, heads, keys, size))]
