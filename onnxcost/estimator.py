@@ -12,8 +12,7 @@ from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
 from onnxcost.conventions import FLOPS
 from onnxcost.errors import MISFITS, UnknownShape
-from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.formulas.sources import select_formulas
+from onnxcost.formulas import CONTROL_FLOW, select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic

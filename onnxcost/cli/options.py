@@ -119,8 +119,7 @@ def load_formulas(path: str | None) -> FormulaTable | None:
     """The formulas of the file and all others; None without a file."""
     if not path:
         return None
-    from onnxcost.formulas import FORMULAS
-    from onnxcost.formulas.sources import load_file, load_installed
+    from onnxcost.formulas import FORMULAS, load_file, load_installed
 
     return {**load_installed(), **FORMULAS, **load_file(path)}
 

@@ -1,9 +1,20 @@
-"""One formula an operator, in a file for each family; FORMULAS is the union of their tables."""
+"""One formula an operator, in a file for each family; FORMULAS is the union of their tables.
+
+Other formulas come from installed packages (entry-point group ``onnxcost.formulas``) and from a user's file.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection, Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.errors import InputError
+from onnxcost.files import did_you_mean_file
+from onnxcost.formulas.shapes import with_rules
 from onnxcost.formulas.table import Formula, FormulaTable, formula, no_arithmetic, per_input, per_output, union
 
 if TYPE_CHECKING:
@@ -37,3 +48,74 @@ def __getattr__(name: str) -> Any:
     from onnxcost.formulas import catalogue
 
     return getattr(catalogue, name)
+
+
+_COMMON = (
+    *("contraction", "convolution", "attention", "recurrent", "quantized", "normalization"),
+    *("activation", "elementwise", "reduction", "resampling", "movement"),
+)
+"""The families that nearly every model is made of."""
+GROUP, NAME = "onnxcost.formulas", "FORMULAS"
+"""The group of entry points, and the name of the table in a user's file."""
+
+
+def select_formulas(operators: Collection[str]) -> FormulaTable:
+    """A table that has ``operators`` as far as anyone here knows them: of the common families, else of all families, else with
+    what installed packages register behind them. The fewer are imported, the sooner a count starts.
+    """
+    common = load_common()
+    if all(operator in common for operator in operators):
+        return common
+    from onnxcost.formulas.catalogue import FORMULAS
+
+    return FORMULAS if all(operator in FORMULAS for operator in operators) else {**load_installed(), **FORMULAS}
+
+
+@cache
+def load_common() -> FormulaTable:
+    """The formulas of the common families."""
+    families = (import_module(f"onnxcost.formulas.{name}") for name in _COMMON)
+    return with_rules(union(*(family.TABLE for family in families)))
+
+
+@cache
+def load_installed() -> FormulaTable:
+    """The tables that installed packages register; raises InputError for one that is no table."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, object] = {}
+    for point in entry_points(group=GROUP):
+        try:
+            table = point.load()
+        # Another package may raise anything.
+        except Exception as error:
+            raise InputError(
+                f"the entry point '{point.name}' of {GROUP} does not load: {type(error).__name__}: {error}; "
+                f"uninstall or mend the package of '{point.value}'"
+            ) from None
+        if not isinstance(table, Mapping):
+            raise InputError(f"the entry point '{point.name}' of {GROUP} is no table of formulas: {point.value}")
+        found.update(table)
+    return found  # type: ignore[return-value]  # a table holds callables, which is seen when one is called
+
+
+def load_file(path: str) -> FormulaTable:
+    """The table ``FORMULAS`` of a Python file; raises InputError where there is none, or the file does not run."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    if not Path(path).is_file():
+        raise InputError(f"there is no file of formulas '{path}'{did_you_mean_file(path)}")
+    spec = spec_from_file_location("onnxcost_user_formulas", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"'{path}' is no Python file: it defines the table {NAME}, operator to formula")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    # The user's file may raise anything.
+    except (Exception, SystemExit) as error:
+        raise InputError(f"'{path}' does not run: {type(error).__name__}: {error}") from None
+    table = getattr(module, NAME, None)
+    if not isinstance(table, Mapping) or not all(callable(formula) for formula in table.values()):
+        raise InputError(f"'{path}' defines no table {NAME} of operators and their formulas")
+    return table

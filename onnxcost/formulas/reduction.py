@@ -1,6 +1,7 @@
-"""Reductions, from the sizes of input and output alone. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
+"""Reductions, from the sizes of input and output alone, and pooling. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
-``in − out`` operations join the elements: n − 1 for the n elements of each output. An empty reduction is no work.
+``in − out`` operations join the elements: n − 1 for the n elements of each output. An empty reduction is no work. Every window
+of a pooling counts in full, with the positions that lie in the padding: k is the number of kernel elements.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.table import Formula, FormulaTable
+from onnxcost.formulas.table import Formula, FormulaTable, Types, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
@@ -48,10 +49,26 @@ def _cumulative(maths: str, join: Work) -> Formula:
     return Formula(count, maths, "0", "in − lines along the axis (− lines again if exclusive)")
 
 
+def _window(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Formula:
+    def count(node: Node) -> Work:
+        elements = prod(node.attributes["kernel_shape"]) * node.out.size
+        return reduction_work(elements, node.out.size, join, each, end)
+
+    return Formula(count, maths, "0", flops)
+
+
+def _output_shape(node: Node) -> Types:
+    """MaxUnpool's input 2, where it is given."""
+    shape = node.required(2).value
+    if shape is None:
+        raise UnknownShape("output_shape is not known")
+    return ((node.x.dtype, tuple(map(int, shape))),)
+
+
 _ARG_EXTREMUM = reduction("Y = index of the largest (smallest) X along the axis", "in − out", COMPARE)
 
 # fmt: off
-TABLE: FormulaTable = {
+REDUCTIONS: FormulaTable = {
     "ReduceSum":       reduction("Y = Σ X", "in − out", ADD),
     "ReduceMean":      reduction("Y = (Σ X) / n", "in", ADD, end=DIV),
     "ReduceProd":      reduction("Y = Π X", "in − out", MUL),
@@ -68,3 +85,16 @@ TABLE: FormulaTable = {
     "CumSum":          _cumulative("Y_i = X_0 + … + X_i along the axis", ADD),
     "CumProd":         _cumulative("Y_i = X_0 · … · X_i along the axis", MUL),
 }
+
+POOLING: FormulaTable = {
+    "MaxPool":           _window("Y = max of the window", "(k−1)·out", COMPARE),
+    "AveragePool":       _window("Y = (Σ window) / k", "k·out", ADD, end=DIV),
+    "LpPool":            _window("Y = (Σ |window|^p)^(1/p)", "3k·out", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
+    "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0", shapes=_output_shape),
+    "GlobalMaxPool":     reduction("Y = max X over the space", "in − out", COMPARE),
+    "GlobalAveragePool": reduction("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
+    "GlobalLpPool":      reduction("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
+}
+# fmt: on
+
+TABLE: FormulaTable = {**REDUCTIONS, **POOLING}

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from onnxcost.analysis.dtypes import compute_dtype
 from onnxcost.conventions import FLOPS
 from onnxcost.estimator import count_node
-from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.formulas.sources import select_formulas
+from onnxcost.formulas import CONTROL_FLOW, select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import CASTS, DEQUANTIZERS, GATHERS, QUANTIZERS, REARRANGEMENTS, VIEWS

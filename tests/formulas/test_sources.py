@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from onnxcost import formulas
 from onnxcost.errors import InputError
-from onnxcost.formulas import FORMULAS, per_output, sources
+from onnxcost.formulas import FORMULAS, per_output
 
 MINE = {"my.Op": per_output("Y = 2·X", muls=1)}
 
@@ -30,37 +31,37 @@ class Point:
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch):
     def register(table: object) -> None:
-        sources.load_installed.cache_clear()
+        formulas.load_installed.cache_clear()
         monkeypatch.setattr(metadata, "entry_points", lambda group: [Point(table)] if group == "onnxcost.formulas" else [])
 
     yield register
-    sources.load_installed.cache_clear()
+    formulas.load_installed.cache_clear()
 
 
 def test_the_common_families_are_enough_for_most_models() -> None:
-    common = sources.select_formulas({"Conv", "Relu", "Gemm"})
+    common = formulas.select_formulas({"Conv", "Relu", "Gemm"})
     assert common.keys() < FORMULAS.keys()
     assert all(common[name].maths == FORMULAS[name].maths for name in common)
 
 
 def test_a_rarer_operator_asks_for_the_catalogue() -> None:
-    assert sources.select_formulas({"Conv", "ai.onnx.ml.Scaler"}) is FORMULAS
+    assert formulas.select_formulas({"Conv", "ai.onnx.ml.Scaler"}) is FORMULAS
 
 
 def test_an_unknown_operator_asks_the_installed_packages(register) -> None:
     register(MINE)
-    assert sources.select_formulas({"Conv", "my.Op"})["my.Op"] is MINE["my.Op"]
+    assert formulas.select_formulas({"Conv", "my.Op"})["my.Op"] is MINE["my.Op"]
 
 
 def test_our_own_formulas_come_before_those_of_packages(register) -> None:
     register(MINE | {"Conv": MINE["my.Op"]})
-    assert sources.select_formulas({"my.Op"})["Conv"] is FORMULAS["Conv"]
+    assert formulas.select_formulas({"my.Op"})["Conv"] is FORMULAS["Conv"]
 
 
 def test_an_entry_point_that_is_no_table_is_refused(register) -> None:
     register("no table")
     with pytest.raises(InputError, match=r"'mine' of onnxcost\.formulas is no table"):
-        sources.select_formulas({"my.Op"})
+        formulas.select_formulas({"my.Op"})
 
 
 @pytest.mark.parametrize("error", [ImportError("no module 'package'"), AttributeError("no table"), ZeroDivisionError("1 / 0")])
@@ -68,7 +69,7 @@ def test_an_entry_point_that_does_not_load_is_refused(register, error: Exception
     register(error)
     says = rf"'mine' of onnxcost\.formulas does not load: {type(error).__name__}: .*the package of 'package:table'$"
     with pytest.raises(InputError, match=says):
-        sources.select_formulas({"my.Op"})
+        formulas.select_formulas({"my.Op"})
 
 
 BAD = {
@@ -87,5 +88,5 @@ def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path: Path, code: st
     if code is not None:
         path.write_text(code)
     with pytest.raises(InputError, match=says) as refusal:
-        sources.load_file(str(path))
+        formulas.load_file(str(path))
     assert "\n" not in str(refusal.value)

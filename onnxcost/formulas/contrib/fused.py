@@ -19,10 +19,9 @@ from onnxcost.formulas.activation import softmax_work
 from onnxcost.formulas.contraction import dot_products, gemm, matmul
 from onnxcost.formulas.contrib.activation import FAST_GELU
 from onnxcost.formulas.convolution import conv, conv_transpose, window_products
-from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.quantized import dynamic_quantize_linear
 from onnxcost.formulas.recurrent import lstm
-from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, POOLING, reduction_work
 from onnxcost.formulas.resampling import resize
 from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, pool_rule, product, with_shapes
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, Types, formula, no_arithmetic, per_output

@@ -8,8 +8,7 @@ from __future__ import annotations
 from math import ceil, prod
 
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.pooling import TABLE as POOLING
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, POOLING, reduction_work
 from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum
 from onnxcost.formulas.shapes import broadcast, element, elements, grid_sample_rule, pool_rule, with_shapes
 from onnxcost.formulas.signal import ceil_log2, fourier

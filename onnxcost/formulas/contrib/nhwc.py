@@ -13,9 +13,10 @@ from dataclasses import replace
 from functools import partial, wraps
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas import convolution, movement, normalization, pooling, quantized, resampling
+from onnxcost.formulas import convolution, movement, normalization, quantized, resampling
 from onnxcost.formulas.contrib.fused import activation_work, conv_transpose_type
 from onnxcost.formulas.contrib.quantized import TABLE as QUANTIZED
+from onnxcost.formulas.reduction import POOLING
 from onnxcost.formulas.shapes import conv_rule, elements, grid_sample_rule, pool_rule
 from onnxcost.formulas.table import Formula, FormulaTable, ShapeRule, Types, formula, like_input
 from onnxcost.graph import Node, Tensor, Work
@@ -80,9 +81,9 @@ _RULES: dict[str, tuple[FormulaTable, ShapeRule]] = {
     "Conv": (convolution.TABLE, conv_rule()),
     "QLinearConv": (quantized.TABLE, conv_rule(3)),
     "ConvTranspose": (convolution.TABLE, lambda node: [conv_transpose_type(node, 1, node.attributes.get("pads"))]),
-    "MaxPool": (pooling.TABLE, pool_rule(indices=True)),
-    **dict.fromkeys(("AveragePool", "LpPool"), (pooling.TABLE, pool_rule())),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), (pooling.TABLE, pool_rule())),
+    "MaxPool": (POOLING, pool_rule(indices=True)),
+    **dict.fromkeys(("AveragePool", "LpPool"), (POOLING, pool_rule())),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), (POOLING, pool_rule())),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "LRN"), (normalization.TABLE, like_input)),
     "GridSample": (resampling.TABLE, grid_sample_rule),
     "DepthToSpace": (movement.TABLE, partial(_blocks, to_space=True)),
@@ -113,7 +114,7 @@ def _qlinear_conv_transpose(node: Node) -> Work:
 TABLE: FormulaTable = {
     **{f"{DOMAIN}.{name}": _row(table[name], partial(_types, rule)) for name, (table, rule) in _RULES.items()},
     f"{DOMAIN}.Resize": replace(resampling.resize, shapes=_resized),
-    f"{DOMAIN}.MaxUnpool": _row(pooling.TABLE["MaxUnpool"], _unpooled),
+    f"{DOMAIN}.MaxUnpool": _row(POOLING["MaxUnpool"], _unpooled),
     f"{DOMAIN}.QLinearAveragePool": _row(QUANTIZED["com.microsoft.QLinearAveragePool"], partial(_types, pool_rule())),
     f"{DOMAIN}.QLinearConvTranspose": _row(
         _qlinear_conv_transpose, partial(_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])

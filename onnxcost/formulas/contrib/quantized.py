@@ -15,9 +15,8 @@ from onnxcost.formulas.activation import POINTWISE, softmax_work
 from onnxcost.formulas.contraction import dot_products, matmul
 from onnxcost.formulas.contrib.attention import AttentionSizes, projection, sdpa
 from onnxcost.formulas.normalization import layer
-from onnxcost.formulas.pooling import TABLE as POOLING
 from onnxcost.formulas.quantized import SATURATE, dequantize_linear, dynamic_quantize_linear, qlinear_conv, quantize_linear
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, POOLING, reduction_work
 from onnxcost.formulas.shapes import (
     broadcast,
     conv_rule,
