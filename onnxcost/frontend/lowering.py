@@ -1,65 +1,34 @@
-"""Lowering of the shaped model to the Graph that the rest of onnxcost knows, padded channels of NCHWc resolved."""
+"""The shaped model as the Graph that the rest of onnxcost knows.
+
+Values become tensors; steps become nodes with the schemas' defaults filled in, old forms normalized, the scopes of their
+modules, and the true number of channels where NCHWc pads them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.bodies import ShapedModel
-from onnxcost.frontend.nodes import as_node, as_tensor
-from onnxcost.frontend.reader import Skeleton
-from onnxcost.frontend.values import Value
-from onnxcost.graph import Graph, Node, Tensor
+from onnxcost.frontend.values import Step, Value, elements_in
+from onnxcost.graph import Elements, Graph, Node, Tensor
+from onnxcost.operators.traits import SOFTMAXES
 
-DOMAIN = "com.microsoft.nchwc"
+if TYPE_CHECKING:
+    from onnx import AttributeProto, NodeProto, TypeProto
+    from onnx.defs import OpSchema
 
-
-def note_true_channels(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """The nodes; those that are blocked convolutions with ``channels`` and ``input_channels`` where they are known."""
-    if not any(node.domain == DOMAIN for node in nodes):
-        return tuple(nodes)
-    known: dict[str, int] = {}
-    for node in nodes:
-        _hand_on(node, node.inputs, node.outputs, known)
-    for node in reversed(nodes):
-        _hand_on(node, node.outputs, node.inputs, known)
-    return tuple(_note_channels(node, known) if node.key == f"{DOMAIN}.Conv" else node for node in nodes)
+    from onnxcost.frontend.bodies import ShapedModel
+    from onnxcost.frontend.reader import Skeleton
 
 
-def _hand_on(node: Node, given: Iterable[Tensor | None], others: Iterable[Tensor | None], known: dict[str, int]) -> None:
-    if node.domain == DOMAIN and node.op_type in ("ReorderInput", "ReorderOutput"):
-        known.update(_at_the_edge(node))
-    else:
-        channels = {known[tensor.name] for tensor in _alike(node, given) if tensor.name in known}
-        if len(channels) == 1:
-            known.update(dict.fromkeys((tensor.name for tensor in _alike(node, others)), channels.pop()))
-
-
-def _at_the_edge(node: Node) -> dict[str, int]:
-    """The channels of what a reordering reads or makes in blocks."""
-    x, out = node.input(0), node.outputs[0] if node.outputs else None
-    if node.op_type == "ReorderOutput":
-        channels = node.attributes.get("channels")
-        return {x.name: channels} if x is not None and isinstance(channels, int) else {}
-    if x is None or out is None or not x.is_shaped or x.rank < 2:
-        return {}
-    return {out.name: x.shape[-1 if node.attributes.get("channels_last") else 1]}
-
-
-def _alike(node: Node, tensors: Iterable[Tensor | None]) -> list[Tensor]:
-    """Of a node's tensors those that have the channels of its output: a convolution's residual, whatever is not broadcast."""
-    if node.key == f"{DOMAIN}.Conv":
-        tensors = (tensor for tensor in tensors if tensor in (node.input(3), *node.outputs))
-    out = node.outputs[0] if node.outputs else None
-    if out is None or not out.is_shaped or out.rank < 3:
-        return []
-    return [t for t in tensors if t is not None and t.is_shaped and t.rank == out.rank and t.shape[1] == out.shape[1]]
-
-
-def _note_channels(node: Node, known: dict[str, int]) -> Node:
-    ends = {"channels": node.outputs[0] if node.outputs else None, "input_channels": node.input(0)}
-    found = {name: known.get(tensor.name) for name, tensor in ends.items() if tensor is not None}
-    return replace(node, attributes={**node.attributes, **{name: count for name, count in found.items() if count}})
+VALUE_LIMIT = 64
+"""Elements of the largest constant whose elements a formula can see."""
+BLOCKED = "com.microsoft.nchwc"
+"""The domain of operators on blocks of channels."""
 
 
 def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
@@ -87,3 +56,196 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
     )
+
+
+@lru_cache(maxsize=4096)
+def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
+    """The operator's schema in the opset; None for an operator that onnx does not define there."""
+    from onnx import defs
+
+    if opset is None or not defs.has(op_type, opset, domain):
+        return None
+    return defs.get_schema(op_type, opset, domain)
+
+
+def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Tensor]) -> Node:
+    """The node of a step; ``tensor`` is ``as_tensor``, or a memory of what it gave before."""
+    inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
+    outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
+    op_type, scope, reason = step.node.op_type, _scope(step.node), step.open_reason
+    attributes = _attributes(step, op_type, opsets.get(step.domain), inputs)
+    branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
+    idle = tuple([as_node(inner, opsets, tensor) for inner in step.idle])
+    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, reason, idle)
+
+
+@lru_cache(maxsize=64)
+def element_type(dtype: str) -> int:
+    """The number that onnx gives an element type: the other way round than ``_dtype``."""
+    from onnx import TensorProto
+
+    return next((number for number in TensorProto.DataType.values() if _dtype(number) == dtype), TensorProto.UNDEFINED)
+
+
+@lru_cache(maxsize=64)
+def _dtype(element_type: int) -> str:
+    from onnx import TensorProto
+
+    name = TensorProto.DataType.Name(element_type).lower() if element_type in TensorProto.DataType.values() else "undefined"
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _type_name(type_: TypeProto | None) -> str:
+    """``float32`` for a tensor, ``sequence(float32)`` and the like for what holds tensors."""
+    if type_ is not None and type_.HasField("tensor_type"):
+        return _dtype(type_.tensor_type.elem_type)
+    kind = type_.WhichOneof("value") if type_ is not None else None
+    if type_ is None or kind is None:
+        return "undefined"
+    if kind == "sparse_tensor_type":
+        return _dtype(type_.sparse_tensor_type.elem_type)
+    inner = type_.map_type.value_type if kind == "map_type" else getattr(type_, kind).elem_type
+    return f"{kind.removesuffix('_type')}({_type_name(inner)})"
+
+
+def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> Tensor:
+    """What formulas see of a value; ``tensor`` is a memory of what it gave before, for what the value holds."""
+    held = value.elements if value.content is None else (value.content,)
+    elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
+    known = elements_in(value.tensor) if value.tensor is not None and prod(value.tensor.dims) <= VALUE_LIMIT else None
+    return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, known, value.is_bound, elements)
+
+
+@lru_cache(maxsize=4096)
+def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str, Any], int]:
+    """The defaults of an operator's attributes, and the opset that it is from; none and 0 where onnx does not define it."""
+    schema = schema_of(op_type, domain, opset)
+    if schema is None:
+        return {}, 0
+    return {n: _plain(a.default_value) for n, a in schema.attributes.items() if a.default_value.name}, schema.since_version
+
+
+def _plain(attribute: AttributeProto) -> Any:
+    """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
+    match attribute.type:
+        case 2:  # AttributeProto.INT, whose look-up takes longer than all else here
+            return attribute.i
+        case 1:  # FLOAT
+            return attribute.f
+        case 3:  # STRING
+            return attribute.s.decode("utf-8", "replace")
+        case 7:  # INTS
+            return tuple(attribute.ints)
+        case 6:  # FLOATS
+            return tuple(attribute.floats)
+        case 8:  # STRINGS
+            return tuple(item.decode("utf-8", "replace") for item in attribute.strings)
+        case _:
+            return None
+
+
+def _attributes(step: Step, op_type: str, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
+    defaults, since = _defaults(op_type, step.domain, opset)
+    attributes = dict(defaults)
+    for name, attribute in step.attributes.items():
+        attributes[name] = _plain(attribute)
+    if since and op_type in SOFTMAXES and not step.domain:
+        attributes |= _softmax_axes(attributes, since, inputs)
+    return attributes
+
+
+def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
+    """Before opset 13 the Softmax family reduced over all axes from ``axis`` on, since then over ``axis`` alone."""
+    if not inputs or inputs[0] is None or inputs[0].dims is None:
+        return {}
+    rank = len(inputs[0].dims)
+    axis = attributes["axis"] % rank if rank else 0
+    return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
+
+
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"
+"""The key of a node's metadata under which that exporter has the names of the modules around it."""
+
+_NO_MODULE = "_empty_nn_module_stack"
+"""What PyTorch's newer exporter writes where a node comes from no module."""
+
+
+def _scope(node: NodeProto) -> tuple[str, ...]:
+    """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
+    for entry in node.metadata_props:
+        if entry.key == NAME_SCOPES and (paths := _name_scopes(entry.value)):
+            return _modules(tuple(paths[:-1]))
+    module, slash, _ = node.name.rpartition("/")
+    return _modules(tuple(module.split("/"))) if slash else ()
+
+
+@lru_cache(maxsize=65536)
+def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The scope that the parts of a path are.
+
+    Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
+    already is left out, so that one module has one scope whoever exported it.
+    """
+    scope: list[str] = []
+    parent = ""
+    for part in parts:
+        if not part or part.startswith(_NO_MODULE):
+            continue
+        scope.append(part.removeprefix(f"{parent}.") if parent else part)
+        parent = part
+    return tuple(scope)
+
+
+@lru_cache(maxsize=4096)
+def _name_scopes(text: str) -> list[str]:
+    """The paths in a list that is written as Python would: ``['', 'layer1', 'layer1.0', 'conv2d']``."""
+    return re.findall(r"'([^']*)'", text)
+
+
+def note_true_channels(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """The nodes; those that are blocked convolutions with ``channels`` and ``input_channels`` where they are known."""
+    if not any(node.domain == BLOCKED for node in nodes):
+        return tuple(nodes)
+    known: dict[str, int] = {}
+    for node in nodes:
+        _hand_on(node, node.inputs, node.outputs, known)
+    for node in reversed(nodes):
+        _hand_on(node, node.outputs, node.inputs, known)
+    noted = []
+    for node in nodes:
+        if node.key == f"{BLOCKED}.Conv":
+            ends = {"channels": node.outputs[0] if node.outputs else None, "input_channels": node.input(0)}
+            found = {name: known.get(tensor.name) for name, tensor in ends.items() if tensor is not None}
+            node = replace(node, attributes={**node.attributes, **{name: count for name, count in found.items() if count}})
+        noted.append(node)
+    return tuple(noted)
+
+
+def _hand_on(node: Node, given: Iterable[Tensor | None], others: Iterable[Tensor | None], known: dict[str, int]) -> None:
+    if node.domain == BLOCKED and node.op_type in ("ReorderInput", "ReorderOutput"):
+        known.update(_at_the_edge(node))
+    else:
+        channels = {known[tensor.name] for tensor in _alike(node, given) if tensor.name in known}
+        if len(channels) == 1:
+            known.update(dict.fromkeys((tensor.name for tensor in _alike(node, others)), channels.pop()))
+
+
+def _at_the_edge(node: Node) -> dict[str, int]:
+    """The channels of what a reordering reads or makes in blocks."""
+    x, out = node.input(0), node.outputs[0] if node.outputs else None
+    if node.op_type == "ReorderOutput":
+        channels = node.attributes.get("channels")
+        return {x.name: channels} if x is not None and isinstance(channels, int) else {}
+    if x is None or out is None or not x.is_shaped or x.rank < 2:
+        return {}
+    return {out.name: x.shape[-1 if node.attributes.get("channels_last") else 1]}
+
+
+def _alike(node: Node, tensors: Iterable[Tensor | None]) -> list[Tensor]:
+    """Of a node's tensors those that have the channels of its output: a convolution's residual, whatever is not broadcast."""
+    if node.key == f"{BLOCKED}.Conv":
+        tensors = (tensor for tensor in tensors if tensor in (node.input(3), *node.outputs))
+    out = node.outputs[0] if node.outputs else None
+    if out is None or not out.is_shaped or out.rank < 3:
+        return []
+    return [t for t in tensors if t is not None and t.is_shaped and t.rank == out.rank and t.shape[1] == out.shape[1]]

@@ -14,7 +14,7 @@ from onnxcost.files import replace_file
 from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import bodies, leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.hints import SIDE_KEYS
-from onnxcost.frontend.nodes import NAME_SCOPES
+from onnxcost.frontend.lowering import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, read_skeleton
 from onnxcost.frontend.roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS

@@ -14,7 +14,7 @@ from onnxcost.errors import InputError
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.frontend.bodies import FLOAT
 from onnxcost.frontend.external import data_file, stored_tensors
-from onnxcost.frontend.nodes import element_type
+from onnxcost.frontend.lowering import element_type
 from onnxcost.frontend.normalize import normalize
 from onnxcost.frontend.values import Step, tensor_type
 from onnxcost.graph import Caveat
