@@ -43,7 +43,7 @@ NOISY = 1.1
 @click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number of threads; repeatable.")
 def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> int:
     """Parse, call, write. After Ctrl-C, the file has what was timed until then."""
-    from onnxcost.hardware.calibration.file import dumps
+    from onnxcost.hardware.calibration.model import dumps
     from onnxcost.measurement import Settings
     from onnxcost.runtime.calibrate import BOTH
     from onnxcost.runtime.calibrate import calibrate as calibrated

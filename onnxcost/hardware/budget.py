@@ -13,7 +13,7 @@ from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, 
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.hardware.calibration.file import is_calibration
+from onnxcost.hardware.calibration.model import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.hardware.catalogue import catalogue, find_device, load_devices
 from onnxcost.hardware.memory_fit import cache_of, fits_of

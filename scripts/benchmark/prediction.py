@@ -29,7 +29,7 @@ import numpy as np
 import onnxcost
 from onnxcost.comparison.interleaved import measure_interleaved
 from onnxcost.estimator import estimate_spec
-from onnxcost.hardware.calibration.file import dumps, load
+from onnxcost.hardware.calibration.model import dumps, load
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.runtime.calibrate import calibrate
 from onnxcost.spec import ModelSpec

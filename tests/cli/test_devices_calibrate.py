@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from onnxcost.cli.devices import DevicesCommand, calibrate
-from onnxcost.hardware.calibration.file import load
-from onnxcost.hardware.calibration.model import Calibration
+from onnxcost.hardware.calibration.model import Calibration, load
 from tests.hardware.calibration.test_predictor import HERE
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from onnxcost.hardware.calibration.file import load
+from onnxcost.hardware.calibration.model import load
 
 if sys.platform == "win32":
     pytest.skip("there is no SIGINT to send, and no pseudo-terminal", allow_module_level=True)

@@ -1,17 +1,23 @@
-"""The calibrated model of a machine: the time of a run, and of a kernel of each family, from the times of the probes."""
+"""The calibrated model of a machine: the time of a run, and of a kernel of each family, from the times of the probes.
+
+Its file is TOML that people can read; an invalid file gives one clear line.
+"""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
 from math import exp2, log, log2
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.errors import MeasurementError
+from onnxcost.documents import is_figure, is_whole, parse_toml, read_document, read_toml
+from onnxcost.errors import InputError, MeasurementError
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, KernelRun
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
@@ -292,3 +298,128 @@ def peaks(speeds: Speeds) -> Peaks:
             rates[dtype] = max(rates.get(dtype, 0.0), *(2 * point.quantities[0] / point.seconds for point in points))
     moved = {int(8 * point.quantities[0]): point.seconds for point in speeds.points.get("cheap", ())}
     return Peaks(rates, {size: size / seconds for size, seconds in sorted(moved.items())})
+
+
+SCHEMA = "onnxcost-calibration/2"
+LEAST, MOST = 1e-15, 1e20
+"""The range of a kernel's seconds and quantities: beyond it, a prediction would be infinite or 0."""
+HEADER = """\
+# How fast this machine runs models through onnxruntime: times of small models, made by `onnxcost devices calibrate`.
+# Each row of a family is one kernel that was timed: its quantities, then the seconds of one run of it.
+"""
+
+
+def dumps(calibration: Calibration) -> str:
+    """The text of the file."""
+    return HEADER + "\n".join(_lines(calibration)) + "\n"
+
+
+def _lines(calibration: Calibration) -> Iterator[str]:
+    yield f'schema = "{SCHEMA}"'
+    yield f"name = {_text(calibration.name)}"
+    yield f"date = {calibration.date.isoformat()}"
+    yield f"unrest = {calibration.noise:.3f}  # the median run time over the low percentile: 1 on a quiet machine"
+    if calibration.interrupted:
+        yield "interrupted = true  # Ctrl-C came before all kernels were timed as often as planned"
+    yield ""
+    yield "[machine]"
+    for key, value in calibration.machine._asdict().items():
+        yield f"{key} = {_number(value) if isinstance(value, float) else _text(value)}"
+    for threads, speeds in sorted(calibration.speeds.items()):
+        yield from ("", f"[threads.{threads}]")
+        yield f"run_seconds = {_number(speeds.run_seconds)}  # an inference, beside its kernels"
+        found = peaks(speeds)
+        yield from ("", f"[threads.{threads}.peak]  # the most that any of them reached")
+        yield from (f"{dtype} = {_number(rate)}  # FLOP/s" for dtype, rate in found.rates.items())
+        pairs = ", ".join(f"[{size}, {_number(rate)}]" for size, rate in found.bandwidths.items())
+        yield f"bandwidth = [{pairs}]  # bytes that a kernel reads and writes, bytes/s"
+        for family, points in speeds.points.items():
+            yield from ("", f"[threads.{threads}.family.{family}]")
+            yield f"quantities = [{', '.join(map(_text, names_of(family)))}]"
+            yield "rows = ["
+            yield from (f"  [{', '.join(map(_number, (*point.quantities, point.seconds)))}]," for point in points)
+            yield "]"
+
+
+def names_of(family: str) -> tuple[str, ...]:
+    """The meaning of the numbers in a family's rows."""
+    if family in COLD:
+        return (COLD[family], "seconds a byte")
+    return (*FAMILIES[family].names, "seconds")
+
+
+def _text(value: object) -> str:
+    """A string or an integer in TOML, which differs from JSON in what has to be escaped by one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 10**18 else f"{value:.6g}"
+
+
+def loads(text: str, name: str) -> Calibration:
+    """The calibration in the text of the file ``name``; raises InputError for other text."""
+    return _calibration(parse_toml(text, name), name)
+
+
+def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
+    schema = document.get("schema")
+    if schema != SCHEMA:
+        raise InputError(
+            f"'{name}' is not a calibration that this version can read (schema {schema!r}, not '{SCHEMA}'): calibrate again"
+        )
+    try:
+        threads = {}
+        for count, table in document["threads"].items():
+            if not is_whole(count) or not int(count):
+                raise ValueError(f"'threads.{count}' is no number of threads")
+            points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
+            if "cheap" not in points:
+                raise ValueError("the family 'cheap' is missing")
+            threads[int(count)] = Speeds(_positive("run_seconds", table["run_seconds"]), points)
+        if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
+            raise ValueError("no threads, no date, or no name")
+        machine, noise = _machine(document["machine"]), _positive("unrest", document["unrest"])
+        interrupted = document.get("interrupted", False) is True
+        return Calibration(document["name"], machine, document["date"], threads, noise, interrupted)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"'{name}' is not a complete calibration ({type(error).__name__}: {error}): calibrate again") from None
+
+
+def _machine(table: Mapping[str, Any]) -> Machine:
+    for key, value in table.items():
+        is_right = isinstance(value, bool if key == "blocked" else str)
+        if not (is_figure(value) if key in ("memory", "cores") else is_right):
+            raise ValueError(f"machine.{key} is {value!r}")
+    return Machine(**table)
+
+
+def _positive(name: str, value: Any) -> float:
+    if not is_figure(value) or not LEAST <= value <= MOST:
+        raise ValueError(f"{name} is {value!r}: a number above 0 is wanted")
+    return float(value)
+
+
+def load(path: str | Path) -> Calibration:
+    """The calibration in a file. Raises InputError."""
+    return _calibration(read_toml(path), Path(path).name)
+
+
+def is_calibration(path: str | Path) -> bool:
+    """Whether a TOML file is one, and not a device's."""
+    return f'schema = "{SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
+
+
+def _points(family: str, rows: Any) -> tuple[Point, ...]:
+    if family not in COLD and family not in FAMILIES:
+        raise ValueError(f"there is no family '{family}'")
+    width = len(names_of(family))
+    if not rows or any(len(row) != width for row in rows):
+        raise ValueError(f"a row of '{family}' has {width} numbers")
+    for *quantities, seconds in rows:
+        # Rows of a cold family have seconds per byte, interpolated by the logarithm of their quantity.
+        least, least_quantity = (0, 1) if family in COLD else (LEAST, 0)
+        is_right = all(map(is_figure, (*quantities, seconds))) and least <= seconds <= MOST
+        if not is_right or not all(least_quantity <= quantity <= MOST for quantity in quantities):
+            raise ValueError(f"a row of '{family}' has a number that no kernel can have: {[*quantities, seconds]}")
+    return tuple(Point(tuple(map(float, row[:-1])), float(row[-1])) for row in rows)

@@ -13,8 +13,7 @@ import pytest
 import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.estimator import estimate
-from onnxcost.hardware.calibration.file import dumps, is_calibration, load, loads
-from onnxcost.hardware.calibration.model import Calibration, Machine, Point, Speeds
+from onnxcost.hardware.calibration.model import Calibration, Machine, Point, Speeds, dumps, is_calibration, load, loads
 from onnxcost.hardware.calibration.predictor import ERROR, Calibrated
 from tests.modeltext import model
 
