@@ -18,6 +18,11 @@ Weights = Mapping[str, tuple[str, tuple[int, ...]]]
 """By name: the dtype and the shape."""
 
 
+def floats(**shapes: tuple[int, ...]) -> Weights:
+    """Weights of float32."""
+    return {name: ("float32", shape) for name, shape in shapes.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A graph in ONNX's textual syntax, with its weights and integer constants, for the time of a family's kernel."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onnxcost.frontend.probe_models import Probe, Weights, chain
+from onnxcost.frontend.probe_models import Probe, Weights, chain, floats
 from onnxcost.ort_optimizer.kernels import WHOLE
 
 # channels in and out, side
@@ -41,13 +41,10 @@ def conv(
     family: str, inputs: int, outputs: int, side: int, kernel: int, groups: int = 1, stride: int = 1, back: bool = True
 ) -> Probe:
     """A chain of convolutions, there and back again where the numbers of channels allow it."""
-    text = f"Conv<{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]>"
-    weights: dict[str, tuple[str, tuple[int, ...]]] = {"w": ("float32", (outputs, inputs // groups, kernel, kernel))}
-    lines = [f"{text}(IN, w)"]
-    if back:
-        weights["v"] = ("float32", (inputs, outputs // groups, kernel, kernel))
-        lines = [f"{text}(IN, w)", f"{text}(IN, v)"]
-    return chain(family, (1, inputs, side, side), *lines, weights=weights)
+    weights = {"w": (outputs, inputs // groups, kernel, kernel)}
+    weights |= {"v": (inputs, outputs // groups, kernel, kernel)} if back else {}
+    lines = [f"Conv<{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]>(IN, {name})" for name in weights]
+    return chain(family, (1, inputs, side, side), *lines, weights=floats(**weights))
 
 
 def convolutions() -> Iterator[Probe]:
@@ -68,14 +65,8 @@ def convolutions() -> Iterator[Probe]:
     for channels, side in ((96, 28), (384, 14), (768, 7)):
         yield conv("conv-blocked-depthwise", channels, channels, side, 5 if side == 28 else 7, channels)
     for outputs, side, kernel, stride in (
-        (32, 224, 3, 2),
-        (64, 224, 7, 2),
-        (64, 224, 3, 1),
-        (96, 224, 11, 4),
-        (16, 32, 3, 1),
-        (8, 28, 3, 1),
-        (768, 224, 32, 32),
-        (384, 224, 16, 16),
+        *((32, 224, 3, 2), (64, 224, 7, 2), (64, 224, 3, 1), (96, 224, 11, 4)),
+        *((16, 32, 3, 1), (8, 28, 3, 1), (768, 224, 32, 32), (384, 224, 16, 16)),
     ):
         yield conv("conv-blocked-first", 3 if side > 28 else 1, outputs, side, kernel, stride=stride, back=False)
     for channels, side, kernel, groups, stride in (
@@ -92,76 +83,62 @@ def convolutions() -> Iterator[Probe]:
 
 def activated_convolutions() -> Iterator[Probe]:
     """Convolutions with a fused activation, which take longer than without."""
-    scalars: Weights = {"low": ("float32", ()), "high": ("float32", ())}
-    for family, text in (
-        ("fused-clip", "Clip(IN, low, high)"),
-        ("fused-sigmoid", "Sigmoid(IN)"),
-        ("fused-hard", "HardSwish(IN)"),
+    bounds = floats(low=(), high=())
+    for family, text, used in (
+        ("fused-clip", "Clip(IN, low, high)", bounds),
+        ("fused-sigmoid", "Sigmoid(IN)", {}),
+        ("fused-hard", "HardSwish(IN)", {}),
     ):
         for channels, side in ((64, 7), (64, 28), (96, 56), (64, 112)):
-            plain = conv(family, channels, channels, side, 1, back=False)
             lines = [f"Conv<{_window(1)}, group = 1, strides = [1, 1]>(IN, w)", text]
-            used = scalars if "low" in text else {}
-            yield chain(family, (1, channels, side, side), *lines * 4, weights={**plain.weights, **used})
+            weights = {**floats(w=(channels, channels, 1, 1)), **used}
+            yield chain(family, (1, channels, side, side), *lines * 4, weights=weights)
+
+
+# The input, the weight and more attributes, of one dim, of channels that fill no block, and of three dims.
+_PLAIN = (
+    ((1, 64, 64), (64, 64, 3), ""), ((1, 64, 1024), (128, 64, 3), ""), ((1, 256, 256), (256, 256, 5), ""),
+    ((1, 1, 4000), (64, 1, 16), ""), ((1, 1, 1024), (258, 1, 256), ", strides = [64]"),
+    ((1, 1, 16384), (258, 1, 256), ", strides = [128]"), ((1, 58, 28, 28), (58, 58, 3, 3), ""),
+    ((1, 30, 14, 14), (30, 30, 3, 3), ""), ((1, 3, 8, 56, 56), (32, 3, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
+    ((1, 32, 8, 28, 28), (32, 32, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
+    ((1, 64, 8, 14, 14), (128, 64, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
+)  # fmt: skip
+# Channels, side, groups.
+_PLAIN_POINTWISE = ((58, 28, 1), (30, 14, 1), (24, 56, 3), (228, 28, 3), (272, 14, 4), (312, 14, 8), (544, 7, 8))
+
+
+def _plain_conv(
+    family: str, shape: tuple[int, ...], weight: tuple[int, ...], attributes: str = "", operator: str = "Conv", count: int = 1
+) -> Probe:
+    """A chain of convolutions with one weight; ``attributes`` are those behind the kernel's shape."""
+    text = f"{operator}<kernel_shape = [{', '.join(map(str, weight[2:]))}]{attributes}>(IN, w)"
+    return chain(family, shape, *[text] * count, weights=floats(w=weight))
 
 
 def plain_convolutions() -> Iterator[Probe]:
     """1-D, 3-D and transposed convolutions, which do not run on blocks."""
-    for inputs, outputs, length, kernel in (
-        (64, 64, 64, 3),
-        (64, 128, 1024, 3),
-        (256, 256, 256, 5),
-        (1, 64, 4000, 16),
-    ):
-        weights: Weights = {"w": ("float32", (outputs, inputs, kernel))}
-        yield chain("conv-plain", (1, inputs, length), f"Conv<kernel_shape = [{kernel}]>(IN, w)", weights=weights)
-    for length, kernel, stride in ((1024, 256, 64), (16384, 256, 128)):
-        frames: Weights = {"w": ("float32", (258, 1, kernel))}
-        text = f"Conv<kernel_shape = [{kernel}], strides = [{stride}]>(IN, w)"
-        yield chain("conv-plain", (1, 1, length), text, weights=frames)
-    for channels, side, kernel in ((58, 28, 3), (30, 14, 3)):
-        odd: Weights = {"w": ("float32", (channels, channels, kernel, kernel))}
-        yield chain("conv-plain", (1, channels, side, side), f"Conv<kernel_shape = [{kernel}, {kernel}]>(IN, w)", weights=odd)
+    for shape, weight, attributes in _PLAIN:
+        yield _plain_conv("conv-plain", shape, weight, attributes)
     for inputs, outputs, side, kernel, groups in _UNKNOWN:
         # A convolution whose weight is not a constant, as after DequantizeLinear, does not run on blocks.
         given = f"float[1,{inputs},{side},{side}] x, float[{outputs},{inputs // groups},{kernel},{kernel}] w"
         family = "conv-plain-depthwise" if groups > 1 else "conv-plain-pointwise" if kernel == 1 else "conv-plain"
         yield Probe(family, f"({given}) => (float y) {{ y = Conv<{_window(kernel)}, group = {groups}>(x, w) }}")
     for channels, length in ((128, 256), (512, 64)):
-        flat: Weights = {"w": ("float32", (channels, channels, 1))}
-        yield chain("conv-plain-pointwise", (1, channels, length), "Conv<kernel_shape = [1]>(IN, w)", weights=flat)
-    for channels, side, groups in (
-        (58, 28, 1),
-        (30, 14, 1),
-        (24, 56, 3),
-        (228, 28, 3),
-        (272, 14, 4),
-        (312, 14, 8),
-        (544, 7, 8),
-    ):
-        narrow: Weights = {"w": ("float32", (channels, channels // groups, 1, 1))}
-        text = f"Conv<kernel_shape = [1, 1], group = {groups}>(IN, w)"
-        yield chain("conv-plain-pointwise", (1, channels, side, side), *[text] * 2, weights=narrow)
-    for inputs, outputs, side in ((3, 32, 56), (32, 32, 28), (64, 128, 14)):
-        solid: Weights = {"w": ("float32", (outputs, inputs, 3, 3, 3))}
-        text = "Conv<kernel_shape = [3, 3, 3], pads = [1, 1, 1, 1, 1, 1]>(IN, w)"
-        yield chain("conv-plain", (1, inputs, 8, side, side), text, weights=solid)
+        yield _plain_conv("conv-plain-pointwise", (1, channels, length), (channels, channels, 1))
+    for channels, side, groups in _PLAIN_POINTWISE:
+        weight = (channels, channels // groups, 1, 1)
+        yield _plain_conv("conv-plain-pointwise", (1, channels, side, side), weight, f", group = {groups}", count=2)
     for channels, side, stride in ((30, 14, 1), (58, 28, 1), (122, 28, 1), (58, 56, 2), (122, 56, 2), (246, 14, 2)):
         yield conv("conv-plain-depthwise", channels, channels, side, 3, channels, stride, back=False)
     for channels, side, kernel, stride in ((57, 28, 7, 1), (57, 56, 5, 1), (22, 56, 7, 2)):
         yield conv("conv-plain-depthwise", channels, channels, side, kernel, channels, stride, back=False)
     for channels, length in ((64, 256), (512, 64)):
-        single: Weights = {"w": ("float32", (channels, 1, 5))}
-        yield chain(
-            "conv-plain-depthwise",
-            (1, channels, length),
-            f"Conv<kernel_shape = [5], group = {channels}>(IN, w)",
-            weights=single,
-        )
+        yield _plain_conv("conv-plain-depthwise", (1, channels, length), (channels, 1, 5), f", group = {channels}")
     for inputs, outputs, side in ((64, 32, 14), (128, 64, 56), (24, 24, 80)):
-        up: Weights = {"w": ("float32", (inputs, outputs, 2, 2))}
-        text = "ConvTranspose<kernel_shape = [2, 2], strides = [2, 2]>(IN, w)"
-        yield chain("conv-transposed", (1, inputs, side, side), text, weights=up)
+        weight = (inputs, outputs, 2, 2)
+        yield _plain_conv("conv-transposed", (1, inputs, side, side), weight, ", strides = [2, 2]", "ConvTranspose")
 
 
 KI, MI = 2**10, 2**20
@@ -182,11 +159,9 @@ _BATCHED = (
 def products() -> Iterator[Probe]:
     """Products with constant weights, which onnxruntime packs before the run, and of two values, which it cannot pack."""
     for rows, inner, columns in _GEMMS:
-        weights: Weights = {"w": ("float32", (inner, columns))}
-        yield chain("gemm", (rows, inner), "MatMul(IN, w)", weights=weights)
+        yield chain("gemm", (rows, inner), "MatMul(IN, w)", weights=floats(w=(inner, columns)))
     for rows, inner, columns in ((3136, 96, 384), (3136, 96, 96), (784, 192, 576), (784, 96, 384), (196, 64, 256)):
-        weights = {"w": ("float32", (inner, columns)), "b": ("float32", (columns,))}
-        yield chain("gemm-bias", (rows, inner), "Gemm(IN, w, b)", weights=weights)
+        yield chain("gemm-bias", (rows, inner), "Gemm(IN, w, b)", weights=floats(w=(inner, columns), b=(columns,)))
     for batch, rows, inner, columns in _BATCHED:
         graph = f"(float[{batch},{rows},{inner}] x, float[{batch},{inner},{columns}] z) => (float y) {{ y = MatMul(x, z) }}"
         yield Probe("matmul", graph)
@@ -196,25 +171,23 @@ def cold_products() -> Iterator[Probe]:
     """The same product with more and more weights, until no cache holds them all: what they cost beyond the product."""
     for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
         for count in (2, 8, 16, 32):
-            weights: Weights = {f"w{index}": ("float32", (width, width)) for index in range(count)}
-            yield chain(family, (rows, width), *[f"MatMul(IN, w{index})" for index in range(count)], weights=weights)
+            names = [f"w{index}" for index in range(count)]
+            weights = floats(**dict.fromkeys(names, (width, width)))
+            yield chain(family, (rows, width), *[f"MatMul(IN, {name})" for name in names], weights=weights)
 
 
 def einsums() -> Iterator[Probe]:
     """The two products of attention as Einsum: onnxruntime transposes the values before it multiplies."""
     for windows, heads in ((64, 2), (16, 4), (4, 8)):
         queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
-        for left, right, equation in (
-            (queries, queries, "bghid,bghjd->bghij"),
-            (scores, queries, "bghij,bghjd->bghid"),
-        ):
-            yield Probe("einsum", f'({left} x, {right} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
+        for left, equation in ((queries, "bghid,bghjd->bghij"), (scores, "bghij,bghjd->bghid")):
+            yield Probe("einsum", f'({left} x, {queries} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
 
 
 def recurrences() -> Iterator[Probe]:
     """Recurrent operators over steps and widths."""
     for steps, size, hidden in ((8, 64, 64), (64, 128, 128), (32, 300, 512), (128, 256, 256), (1, 128, 128)):
-        weights: Weights = {"w": ("float32", (1, 4 * hidden, size)), "r": ("float32", (1, 4 * hidden, hidden))}
+        weights = floats(w=(1, 4 * hidden, size), r=(1, 4 * hidden, hidden))
         yield chain("recurrent", (steps, 1, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
 
 
@@ -233,9 +206,8 @@ _INTEGER_CONVS = (
 def _integer_conv(dtype: str, inputs: int, outputs: int, side: int, kernel: int, groups: int, stride: int) -> Probe:
     """A chain, there and back again, so that the conversion to channels-last has little weight."""
     zero = "a" if dtype == "uint8" else "b"
-    text = (
-        f"QLinearConv<{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]>(IN, s, {zero}, w, s, b, s, {zero})"
-    )
+    attributes = f"{_window(kernel)}, group = {groups}, strides = [{stride}, {stride}]"
+    text = f"QLinearConv<{attributes}>(IN, s, {zero}, w, s, b, s, {zero})"
     weights = {**_SCALES, "w": ("int8", (outputs, inputs // groups, kernel, kernel))}
     lines = [text]
     if stride == 1 and inputs > 3:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from onnxcost.frontend.probe_models import Probe, Weights, chain
+from onnxcost.frontend.probe_models import Probe, Weights, chain, floats
 from onnxcost.hardware.calibration.contraction_probes import (
+    KI,
+    MI,
     activated_convolutions,
     cold_products,
     conv,
@@ -34,21 +36,15 @@ def delay_lines() -> Iterator[Probe]:
 def bottlenecks() -> Iterator[Probe]:
     """More and more blocks of three convolutions, as in ResNet-50, until no cache holds their weights."""
     for count in (1, 4, 8, 16):
-        weights: Weights = {}
+        weights: dict[str, tuple[int, ...]] = {}
         lines = []
         for index in range(count):
-            weights = {
-                **weights,
-                f"a{index}": ("float32", (256, 1024, 1, 1)),
-                f"b{index}": ("float32", (256, 256, 3, 3)),
-                f"c{index}": ("float32", (1024, 256, 1, 1)),
-            }
-            pads = "pads = [1, 1, 1, 1]"
-            lines += [f"Conv(IN, a{index})", f"Conv<kernel_shape = [3, 3], {pads}>(IN, b{index})", f"Conv(IN, c{index})"]
-        yield chain("cold-conv", (1, 1024, 14, 14), *lines, weights=weights)
+            weights |= {f"a{index}": (256, 1024, 1, 1), f"b{index}": (256, 256, 3, 3), f"c{index}": (1024, 256, 1, 1)}
+            window = "kernel_shape = [3, 3], pads = [1, 1, 1, 1]"
+            lines += [f"Conv(IN, a{index})", f"Conv<{window}>(IN, b{index})", f"Conv(IN, c{index})"]
+        yield chain("cold-conv", (1, 1024, 14, 14), *lines, weights=floats(**weights))
 
 
-KI, MI = 2**10, 2**20
 UNARY_SIZES = (KI, 16 * KI, 256 * KI, 2 * MI)
 
 
@@ -98,11 +94,11 @@ def _elementwise() -> Iterator[Probe]:
 
 def _broadcasts() -> Iterator[Probe]:
     for rows, columns in ((16, 64), (196, 384), (64, 4096), (2048, 1024)):
-        weights: Weights = {"b": ("float32", (columns,))}
-        yield chain("broadcast", (rows, columns), "Add(IN, b)", "Mul(IN, b)", "Sub(IN, b)", weights=weights)
+        lines = ("Add(IN, b)", "Mul(IN, b)", "Sub(IN, b)")
+        yield chain("broadcast", (rows, columns), *lines, weights=floats(b=(columns,)))
     for channels, places in ((16, 49), (96, 196), (64, 3136), (64, 12544)):
-        gates: Weights = {"g": ("float32", (1, channels, 1, 1))}
-        yield chain("broadcast", (1, channels, places, 1), "Mul(IN, g)", "Add(IN, g)", "Sub(IN, g)", weights=gates)
+        lines = ("Mul(IN, g)", "Add(IN, g)", "Sub(IN, g)")
+        yield chain("broadcast", (1, channels, places, 1), *lines, weights=floats(g=(1, channels, 1, 1)))
     for rows, columns in ((16, 64), (196, 384), (1024, 1024)):
         yield chain("where", (rows, columns), "Less(IN, X)", "Where(IN, X, X)")
 
@@ -140,9 +136,8 @@ def _movements() -> Iterator[Probe]:
         yield Probe("split", text)
     for rows, columns in ((16, 32), (128, 768), (4096, 256)):
         yield chain("gather", (rows, columns), "Neg(IN)", "Gather<axis = 0>(IN, places)", places=tuple(range(rows))[::-1])
-        yield chain(
-            "slice", (rows, columns), "Neg(IN)", "Slice(IN, low, high, axes)", low=(1, 1), high=(rows, columns), axes=(0, 1)
-        )
+        lines = ("Neg(IN)", "Slice(IN, low, high, axes)")
+        yield chain("slice", (rows, columns), *lines, low=(1, 1), high=(rows, columns), axes=(0, 1))
         yield chain("pad", (1, rows // 4, 4, columns), "Neg(IN)", "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
         yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
     for side in (7, 28, 80):
@@ -168,30 +163,18 @@ def _reductions() -> Iterator[Probe]:
 
 def _normalizations() -> Iterator[Probe]:
     for rows, columns in ((8, 64), (196, 196), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
-        weights: Weights = {"g": ("float32", (columns,)), "b": ("float32", (columns,))}
+        weights = floats(g=(columns,), b=(columns,))
         yield chain("softmax", (rows, columns), *["Softmax<axis = -1>(IN)"] * 2)
         yield chain("softmax", (rows, columns // 2 + 1), *["Softmax<axis = -1>(IN)"] * 2)
         yield chain("layernorm", (rows, columns), *["LayerNormalization<axis = -1>(IN, g, b)"] * 2, weights=weights)
         # Both as onnxruntime fuses them: with what is added before.
-        yield chain(
-            "skip-layernorm",
-            (1, rows, columns),
-            "Neg(IN)",
-            "Add(IN, X)",
-            "LayerNormalization<axis = -1>(IN, g, b)",
-            weights=weights,
-        )
-        yield chain("bias-gelu", (1, rows, columns), *["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2, weights={"b": weights["b"]})
+        lines = ["Neg(IN)", "Add(IN, X)", "LayerNormalization<axis = -1>(IN, g, b)"]
+        yield chain("skip-layernorm", (1, rows, columns), *lines, weights=weights)
+        lines = ["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2
+        yield chain("bias-gelu", (1, rows, columns), *lines, weights=floats(b=(columns,)))
     # Of another dim than the last: onnxruntime swaps the two, mostly element by element.
     for shape in ((1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
         yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
-
-
-def _pools() -> Iterator[Probe]:
-    for channels, side in ((20, 112), (20, 28), (100, 14)):
-        yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"] * 2)
-        yield chain("pool", (1, channels, side, side), *["MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)"])
-        yield chain("global-pool", (1, channels, side, side), "GlobalAveragePool(IN)")
 
 
 def _reorders() -> Iterator[Probe]:
@@ -203,11 +186,19 @@ def _reorders() -> Iterator[Probe]:
         last = "channels_last = 1"
         lines = (f"{domain}ReorderInput<{last}>(IN)", f"{domain}ReorderOutput<channels = {channels}, {last}>(IN)")
         yield chain("reorder-last", (1, side, side, channels), *lines)
-    for channels, side in ((32, 7), (64, 28), (64, 112), (256, 28)):
-        pool = "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"
-        yield chain("pool-blocked", (1, channels, side, side), *[pool] * 4)
-        yield chain("pool-blocked", (1, channels, side, side), "MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)")
-        yield chain("global-pool-blocked", (1, channels, side, side), "GlobalAveragePool(IN)")
+
+
+def _pools() -> Iterator[Probe]:
+    """Of as many channels as fill no block, and of channels that do."""
+    for kind, count, sizes in (
+        ("", 2, ((20, 112), (20, 28), (100, 14))),
+        ("-blocked", 4, ((32, 7), (64, 28), (64, 112), (256, 28))),
+    ):
+        for channels, side in sizes:
+            shape = (1, channels, side, side)
+            yield chain(f"pool{kind}", shape, *["MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"] * count)
+            yield chain(f"pool{kind}", shape, "MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)")
+            yield chain(f"global-pool{kind}", shape, "GlobalAveragePool(IN)")
 
 
 def _mixed_kernels() -> Iterator[Probe]:
@@ -217,12 +208,12 @@ def _mixed_kernels() -> Iterator[Probe]:
         "Slice(IN, low, high)", "Reshape(IN, flat)", "Exp(IN)", "Reshape(IN, square)", "LayerNormalization(IN, g, g)",
         "Add(IN, X)",
     )  # fmt: skip
-    weights: Weights = {"w": ("float32", (8, 8)), "g": ("float32", (8,))}
+    weights = floats(w=(8, 8), g=(8,))
     yield chain("call", (8, 8), *lines * 4, weights=weights, low=(0,), high=(8,), flat=(64,), square=(8, 8))
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _pools, _reorders),
+    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools),
     *(convolutions, activated_convolutions, plain_convolutions, products, einsums, recurrences, quantized_products),
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
 )
