@@ -298,7 +298,7 @@ def _arrays(first: _CheckedModel, others: Sequence[_CheckedModel], seed: int) ->
     Raises MeasurementError if the first model cannot be fed.
     """
     from onnxcost.runtime.inputs import arrays_of
-    from onnxcost.runtime.inputs.roles import numpy_type
+    from onnxcost.runtime.inputs.input_roles import numpy_type
 
     if first.reason:
         raise MeasurementError(first.reason)

@@ -9,8 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, did_you_mean
+from onnxcost.frontend.dim_roles import DimRole, ModelRoles, sizes_of
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
-from onnxcost.frontend.roles import DimRole, ModelRoles, sizes_of
 from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
+from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import bodies, leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.lowering import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, read_skeleton
-from onnxcost.frontend.roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
@@ -139,14 +139,14 @@ _DIM = re.compile(r"[^\W\d]\w*")
 _NO_WORD = re.compile(r"^(?=\d)|\W")
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
 _DIM_ROLES = re.compile(DIM_WORDS)
-"""Parts of a dim's name that are kept: see ``roles``."""
+"""Parts of a dim's name that are kept: see ``dim_roles``."""
 
 _NOBODYS_INPUT = re.compile(r"(?i)[hc](_?(\d+|n|in))?|sr")
 _INPUT_ROLES = re.compile(
     rf"{INPUT_WORDS}|state|hidden|cell|mask|position|(?<![a-z])pos(?![a-z])|sampl\w*_?rate|len(?:gth)?s?(?![a-z])|size|ima?ge?_?shape"
     r"|(?<![a-z])scale(?:s|_?factor)?(?![a-z])|zero_?point"
 )
-"""Parts of an input's name that are kept: see ``roles`` and ``runtime.inputs.roles``."""
+"""Parts of an input's name that are kept: see ``dim_roles`` and ``runtime.inputs.input_roles``."""
 
 _LABELS = frozenset(
     {"classlabels_strings", "classes_strings", "cats_strings", "keys_strings", "values_strings", "default_string"}

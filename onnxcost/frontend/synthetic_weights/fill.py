@@ -17,7 +17,7 @@ from onnxcost.frontend.lowering import as_tensor
 from onnxcost.frontend.reader import read_locations
 from onnxcost.frontend.synthetic_weights.noise import Filling, Positions, Spread, generate_bytes
 from onnxcost.frontend.synthetic_weights.outline import Outline, outline
-from onnxcost.frontend.synthetic_weights.roles import choose_filling, filling_by_type
+from onnxcost.frontend.synthetic_weights.weight_roles import choose_filling, filling_by_type
 from onnxcost.frontend.values import Value, tensor_type
 from onnxcost.graph import BITS, Tensor
 
@@ -44,7 +44,7 @@ def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], s
     """Writes the model into ``folder`` with random weights in place of the absent ones, and returns its path there; returns
     ``path`` where nothing is absent. The same seed gives a tensor the same elements.
 
-    They are spread so that activations stay in range: see ``roles``. Data in other files is copied, because no file in
+    They are spread so that activations stay in range: see ``weight_roles``. Data in other files is copied, because no file in
     ``folder`` may have a name that the model chose. Raises ModelError for a model that cannot run with random elements,
     MeasurementError where there is no room for them, and as ``data_file`` does.
     """

@@ -11,7 +11,7 @@ from zlib import crc32
 from onnxcost.errors import InputError, MeasurementError, did_you_mean
 from onnxcost.graph import Graph, Tensor, option_text
 from onnxcost.measurement import InputUsed
-from onnxcost.runtime.inputs.roles import (
+from onnxcost.runtime.inputs.input_roles import (
     FEEDABLE,
     Files,
     Fill,
