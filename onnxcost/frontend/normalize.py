@@ -141,21 +141,14 @@ def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
     if not 0 <= model.ir_version < 2**31:
         raise ModelError(f"the model claims version {model.ir_version} of the ONNX format, which does not exist")
     model = inline_functions(model)
-    _rename_standard_domain(model.graph)
+    for node in nodes_in(model.graph.node):
+        if node.domain == _STANDARD:
+            node.domain = ""
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     if not opsets and model.ir_version < 3:
         opsets = {"": 1}
     _check_opset(opsets)
     return model, opsets
-
-
-def _rename_standard_domain(graph: GraphProto) -> None:
-    for node in graph.node:
-        if node.domain == _STANDARD:
-            node.domain = ""
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _rename_standard_domain(attribute.g)
 
 
 def _check_opset(opsets: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from onnxcost.frontend.expressions import operands
-from onnxcost.frontend.external import bodies, leaves_folder, scope_of, stored_tensors
+from onnxcost.frontend.external import leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.lowering import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
@@ -75,22 +75,15 @@ def _forget_data(model: ModelProto) -> None:
     for part in (model.graph, *model.functions):
         _forget_lists(part.node)
     for stored in stored_tensors(model):
-        if not stored.is_external:
-            stored.tensor.ClearField("external_data")
-        else:
-            stored.tensor.ClearField("external_data")
+        stored.tensor.ClearField("external_data")
+        if stored.is_external:
             stored.tensor.external_data.add(key="location", value=NOT_STORED)
 
 
 def _forget_notes(model: ModelProto) -> None:
     """Removes unknown fields, doc strings, and the metadata of nodes and graphs except for names of modules."""
     model.DiscardUnknownFields()
-    own = [entry for entry in model.metadata_props if not entry.key.startswith(EXPORTERS)]
-    if len(own) < len(model.metadata_props):
-        kept = [(entry.key, entry.value) for entry in own]
-        del model.metadata_props[:]
-        for key, value in kept:
-            model.metadata_props.add(key=key, value=value)
+    _set_metadata(model.metadata_props, [(e.key, e.value) for e in model.metadata_props if not e.key.startswith(EXPORTERS)])
     for part in (model.graph, *model.functions):
         _forget_notes_in(part)
 
@@ -100,20 +93,22 @@ def _forget_notes_in(message: Message) -> None:
         if field.name == "doc_string":
             message.ClearField(field.name)
         elif field.name == "metadata_props":
-            scopes = [entry.value for entry in value if entry.key == NAME_SCOPES]
-            del value[:]
-            for scope in scopes:
-                value.add(key=NAME_SCOPES, value=scope)
+            _set_metadata(value, [(entry.key, entry.value) for entry in value if entry.key == NAME_SCOPES])
         elif field.message_type is not None:
             for child in [value] if hasattr(value, "ListFields") else value:
                 _forget_notes_in(child)
 
 
+def _set_metadata(entries: Any, pairs: Iterable[tuple[str, str]]) -> None:
+    """Replaces all entries of a message's ``metadata_props``."""
+    del entries[:]
+    for key, value in pairs:
+        entries.add(key=key, value=value)
+
+
 def _forget_lists(nodes: Iterable[NodeProto]) -> None:
     """Constants that are written as lists become tensors without data. Lists elsewhere decide counts: those of trees."""
-    for node in nodes:
-        for graph in bodies(node):
-            _forget_lists(graph.node)
+    for node in nodes_in(nodes):
         for attribute in node.attribute if node.op_type == "Constant" else ():
             field, data_type, size = _LISTS.get(attribute.name, ("ints", 0, 0))
             elements = getattr(attribute, field)
@@ -269,10 +264,7 @@ def _apply(rule: Rename, message: Message, name: str, value: Any) -> None:
     if isinstance(value, (str, bytes)):
         setattr(message, name, _rename_text(rule, value))
     elif name == "metadata_props":
-        kept = [(entry.key, entry.value) for entry in value if entry.key in _KEPT_KEYS]
-        del value[:]
-        for key, text in kept:
-            value.add(key=key, value=rule(text))
+        _set_metadata(value, [(entry.key, rule(entry.value)) for entry in value if entry.key in _KEPT_KEYS])
     elif name == "quant_parameter_tensor_names":
         for entry in value:
             entry.key = entry.key if entry.key in _QUANTITIES else "quantity"

@@ -65,7 +65,11 @@ def calibrate(
             if STOP.is_made:
                 break
     last = list(found.values())[-1]
-    untimed = [_describe_probe(probe, graph, last.blocked) for probe, graph in zip(chosen, graphs, strict=True)]
+    untimed = []
+    for probe, graph in zip(chosen, graphs, strict=True):
+        steps = optimize(graph, blocked=last.blocked)
+        runs = tuple(run for step in steps for run in kernel_runs(step))
+        untimed.append(Probed(probe.family, runs, 0.0, footprint_of(graph, steps)))
     # The form of names in the catalog.
     own_name = "-".join(re.findall(r"[a-z0-9]+", last.device.name.lower())) or "this-machine"
     return Calibration(
@@ -104,9 +108,3 @@ def _write_probe(probe: Probe, path: Path) -> Graph:
     except OSError as error:
         raise MeasurementError(f"the probes cannot be written to '{path.parent}': {error.strerror}") from None
     return estimate(path).graph
-
-
-def _describe_probe(probe: Probe, graph: Graph, blocked: bool) -> Probed:
-    """What runs in a probe and the bytes that it works with, as for any model; not yet timed."""
-    steps = optimize(graph, blocked=blocked)
-    return Probed(probe.family, tuple(run for step in steps for run in kernel_runs(step)), 0.0, footprint_of(graph, steps))

@@ -136,13 +136,16 @@ def run_calibration(request: Request, channel: Channel) -> None:
         times[index] += _time_model(paths[index], request)
     found = [np.array(samples) for samples in times]
     machine = environment(None)
+    # onnxruntime's graph of the model BLOCKS shows whether it runs convolutions on blocks of channels here.
+    optimized = Path(request.folder, "optimized.model")
+    open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
     channel.send(
         ProbeTimings(
             seconds=tuple(float(np.percentile(samples, LOW)) if len(samples) else None for samples in found),
             noise=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
             threads=thread_counts(request.settings),
             device=device_of(request.settings),
-            blocked=_has_blocks(request),
+            blocked=b"nchwc" in optimized.read_bytes(),
             cores=machine.usable_cores,
             onnxruntime=machine.onnxruntime,
             platform=machine.platform,
@@ -165,13 +168,6 @@ def _time_model(path: Path, request: Request) -> list[float]:
         once()
         samples.append(time.perf_counter() - start)
     return samples
-
-
-def _has_blocks(request: Request) -> bool:
-    """Whether onnxruntime runs convolutions on blocks of channels here: its graph of the model BLOCKS shows it."""
-    optimized = Path(request.folder, "optimized.model")
-    open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
-    return b"nchwc" in optimized.read_bytes()
 
 
 def _random_feed(session: Session) -> dict[str, Any]:
@@ -340,7 +336,6 @@ def run_traced(request: Request, channel: Channel) -> None:
 
 
 def _session(request: Request) -> Session:
-
     return open_session(
         make_traceable(request.model),
         # So that events come one node after the other, of the model's own nodes: other providers may fuse many into one.

@@ -64,11 +64,7 @@ class Calibrated:
     @property
     def kind(self) -> str:
         """ "cpu" for onnxruntime's CPU provider, else "gpu"."""
-        return "cpu" if self._on_cpu else "gpu"
-
-    @property
-    def _on_cpu(self) -> bool:
-        return self.calibration.machine.provider == "cpu"
+        return "cpu" if self.calibration.machine.provider == "cpu" else "gpu"
 
     def figure(self, name: str) -> float | None:
         """The memory, if the calibration has it; other figures are not known."""
