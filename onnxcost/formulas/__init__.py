@@ -1,4 +1,4 @@
-"""One formula an operator, in a file for each family; FORMULAS is the union of their tables.
+"""One formula per operator, one file per family; FORMULAS is the union of their tables.
 
 Other formulas come from installed packages (entry-point group ``onnxcost.formulas``) and from a user's file.
 """
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The whole catalogue is imported when it is asked for: most models need a few families of it."""
+    """The whole catalogue is imported only when it is used: most models need a few families of it."""
     if name not in ("FAMILIES", "FORMULAS", "UNCOUNTABLE"):
         raise AttributeError(f"module 'onnxcost.formulas' has no attribute '{name}'")
     from onnxcost.formulas import catalogue
@@ -60,8 +60,8 @@ GROUP, NAME = "onnxcost.formulas", "FORMULAS"
 
 
 def select_formulas(operators: Collection[str]) -> FormulaTable:
-    """A table that has ``operators`` as far as anyone here knows them: of the common families, else of all families, else with
-    what installed packages register behind them. The fewer are imported, the sooner a count starts.
+    """A table with formulas for ``operators``: of the common families if they are enough, else of all families, else with those
+    that installed packages register. The fewer modules are imported, the sooner a count starts.
     """
     common = load_common()
     if all(operator in common for operator in operators):

@@ -15,7 +15,7 @@ GELU: Mapping[str, Work] = {
     "none": Work(muls=2, adds=1, divs=1, transcendentals=1),
     "tanh": Work(muls=4, adds=2, transcendentals=2),
 }
-"""½x(1 + erf(x/√2)), or ½x(1 + tanh(√(2/π)·(x + 0.044715·x³))), an element."""
+"""½x(1 + erf(x/√2)), or ½x(1 + tanh(√(2/π)·(x + 0.044715·x³))), per element."""
 
 
 @formula("Y = ½X(1 + erf(X/√2)), or its tanh approximation", flops="5·out (tanh: 8·out)")
@@ -25,7 +25,7 @@ def gelu(node: Node) -> Work:
 
 
 SIGMOID = 2 * ADD + FUNCTION + DIV
-"""σ of an element: a negation, an exponential, an addition, a division."""
+"""σ, per element: a negation, an exponential, an addition, a division."""
 
 
 def softmax_work(elements: int, rows: int) -> Work:

@@ -12,7 +12,7 @@ from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def _heads(tensor: Tensor, heads: int | None) -> tuple[int, int, int]:
-    """Heads, positions and elements a head of a B×heads×positions×size or B×positions×(heads·size) tensor."""
+    """Heads, positions and elements per head of a B×heads×positions×size or B×positions×(heads·size) tensor."""
     if tensor.rank == 4:
         return tensor.shape[1], tensor.shape[2], tensor.shape[3]
     heads = heads or 1
@@ -35,7 +35,7 @@ def _scores_work(node: Node) -> Work:
     flops="2·macs − sums, + Q for s, + the scores' softmax",
 )
 def attention(node: Node) -> Work:
-    """S_kv counts the cached positions too; scores that a mask hides are computed and count, a selection or addition each.
+    """S_kv counts the cached positions too; scores that a mask hides are computed and count: a selection or addition each.
 
     https://onnx.ai/onnx/operators/onnx__Attention.html
     """
@@ -53,7 +53,7 @@ def attention(node: Node) -> Work:
 
 @formula("Y = (x₁cos − x₂sin, x₁sin + x₂cos) on pairs of X", flops="3·in·rotary_embedding_dim/head size")
 def rotary_embedding(node: Node) -> Work:
-    """Two products and their sum or difference an element: https://onnx.ai/onnx/operators/onnx__RotaryEmbedding.html."""
+    """Two products and their sum or difference per element: https://onnx.ai/onnx/operators/onnx__RotaryEmbedding.html."""
     _, _, size = _heads(node.x, node.attributes.get("num_heads"))
     rotated = node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0
     return rotated * (2 * MUL + ADD)

@@ -1,6 +1,6 @@
 """Operators on each element, broadcast to the output. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
-One operation an element, whatever the type: a negation is an addition; abs, sign, rounding, selection, tests and the
+One operation per element, whatever the type: a negation is an addition; abs, sign, rounding, selection, tests and the
 logical and bitwise operations are comparisons; a power, whatever its exponent, is one transcendental.
 """
 
@@ -104,7 +104,7 @@ TABLE: FormulaTable = {**ARITHMETIC, **COMPARISONS, **LOGIC, **FUNCTIONS}
 UNIFORM = MUL + ADD
 """Random bits scaled and shifted. The bits themselves are not counted: what makes them is the generator's choice."""
 NORMAL = UNIFORM + 2 * FUNCTION + 2 * MUL
-"""Half a pair by Box and Muller, from a uniform number each: √(−2·log u₁)·cos(2π·u₂) and √(−2·log u₁)·sin(2π·u₂) are 4
+"""Half of a Box-Muller pair, made of two uniform numbers: √(−2·log u₁)·cos(2π·u₂) and √(−2·log u₁)·sin(2π·u₂) are 4
 transcendentals and 4 multiplications, −2·log u₁ and 2π·u₂ among them.
 """
 

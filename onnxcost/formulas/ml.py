@@ -1,7 +1,8 @@
 """Classical models of ai.onnx.ml, on N rows of F features: linear ones, support vector machines, trees; features and text.
 
-Looking up a key and changing characters are not arithmetic. A tree costs a comparison a level on the way to a leaf, an upper
-bound: every row is assumed to reach the deepest leaf of each tree, and to find as many votes there as the leaf with the most.
+Looking up a key and changing characters are not arithmetic. A tree costs one comparison per level on the way to a leaf, an
+upper bound: every row is assumed to reach the deepest leaf of each tree, and to find as many votes there as the leaf with the
+most.
 Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html; of X in TEXT: https://onnx.ai/onnx/operators/onnx__X.html.
 """
 
@@ -19,13 +20,13 @@ from onnxcost.graph import NO_WORK, Node, Work
 
 PROBIT = 7 * ADD + 7 * MUL + 3 * FUNCTION + 2 * COMPARE
 """√2·erf⁻¹(2p − 1) by Winitzki's approximation, as the reference evaluator has it: with x = 2p − 1 and l = log((1 − x)(1 + x)),
-v = 2/(0.147·π) + ½·l, it is √2·sign(x)·√(−v + √(v² − l/0.147)); x = 0 and its sign are asked for."""
+v = 2/(0.147·π) + ½·l, it is √2·sign(x)·√(−v + √(v² − l/0.147)); that x is 0 and its sign are tested."""
 
 
 def post_transform_work(rows: int, columns: int, transform: str | None) -> Work:
     """What ``post_transform`` does to the scores.
 
-    SOFTMAX_ZERO asks of each whether it is close to 0, from two sides, which then counts as exp(−max), and whether all were.
+    SOFTMAX_ZERO tests whether each score is close to 0 from either side, which then counts as exp(−max), and whether all are.
     """
     elements = rows * columns
     softmax = softmax_work(elements, rows if columns else 0)
@@ -36,7 +37,7 @@ def post_transform_work(rows: int, columns: int, transform: str | None) -> Work:
 
 
 def rows_of(node: Node) -> tuple[int, int]:
-    """N and F; one row where X is a vector."""
+    """N and F; a vector is one row."""
     *outer, features = node.x.shape
     return (outer[0] if outer else 1), features
 
@@ -47,7 +48,7 @@ def scores_type(columns: int, rows: int) -> tuple[str, tuple[int, ...]]:
 
 
 def classes_of(node: Node) -> int:
-    """The number of labels, under whichever name the operator has them."""
+    """The number of labels, whatever the attribute is called."""
     lists = (node.attributes.get(f"classlabels_{kind}") for kind in ("ints", "int64s", "strings"))
     return max((len(labels) for labels in lists if labels), default=0)
 
@@ -58,7 +59,7 @@ def labels_type(node: Node, rows: int) -> tuple[str, tuple[int, ...]]:
 
 
 def best_class(rows: int, classes: int) -> Work:
-    """The largest score, or whether the only one is large enough."""
+    """Finding the largest score, or testing whether the only one is large enough."""
     return rows * max(1, classes - 1) * COMPARE
 
 
@@ -93,7 +94,7 @@ def linear_classifier(node: Node) -> Work:
 
 
 def kernel_work(count: int, features: int, kind: str) -> Work:
-    """So many values of a kernel of two vectors: x·y, (γ·x·y + c)^d, tanh(γ·x·y + c) or exp(−γ·Σ (x − y)²)."""
+    """``count`` values of a kernel of two vectors: x·y, (γ·x·y + c)^d, tanh(γ·x·y + c) or exp(−γ·Σ (x − y)²)."""
     work = {
         "LINEAR": NO_WORK,
         "POLY": MUL + ADD + FUNCTION,
@@ -128,8 +129,9 @@ def coupling_work(classes: int) -> Work:
     """The probabilities of the classes from those of their pairs: the iteration of Wu, Lin and Weng (2004), algorithm 2, to its
     limit of max(100, classes) rounds.
 
-    Q (squares and products of the pairs) once; a round is Q·p and pᵀ·Q·p, the greatest error, and for each class: a difference
-    and its quotient, pᵀ·Q·p anew (4 additions, 4 multiplications, 1 division), p and Q·p scaled (3·classes operations each).
+    Q (squares and products of the pairs) is computed once; a round is Q·p and pᵀ·Q·p, the greatest error, and for each class: a
+    difference and its quotient, pᵀ·Q·p anew (4 additions, 4 multiplications, 1 division), p and Q·p scaled (3·classes
+    operations each).
     """
     squares = dot_products(classes, classes - 1) + classes * (classes - 1) * MUL
     error = classes * (ADD + 2 * COMPARE)
@@ -144,7 +146,7 @@ def _pairs(node: Node) -> int:
 
 
 def _svm_columns(node: Node) -> int:
-    """Scores a row: classes where there are probabilities or no support vectors, else pairs; two for the only pair."""
+    """Scores per row: classes where there are probabilities or no support vectors, else pairs; two for the only pair."""
     classes, has_vectors = max(1, classes_of(node)), any(node.attributes.get("vectors_per_class") or ())
     if not has_vectors or node.attributes.get("prob_a"):
         return classes
@@ -156,9 +158,9 @@ def _svm_columns(node: Node) -> int:
          shapes=lambda node: [labels_type(node, rows_of(node)[0]), scores_type(_svm_columns(node), rows_of(node)[0])],
          at_most=lambda node: bool(node.attributes.get("prob_a")))  # fmt: skip
 def svm_classifier(node: Node) -> Work:
-    """S support vectors, the kernel K of each once; a pair of classes sums those of its two, adds ρ and gives a vote. Without
-    any, X·C + ρ for each class. Probabilities are σ(A·z + B) of the pairs, kept from 0 and 1, and their coupling (an upper
-    bound).
+    """S support vectors, the kernel K of each once; a pair of classes sums the values of both, adds ρ and gives one vote.
+    Without any, X·C + ρ for each class. Probabilities are σ(A·z + B) of the pairs, kept from 0 and 1, and their coupling (an
+    upper bound).
 
     https://onnx.ai/onnx/operators/onnx_aionnxml_SVMClassifier.html
     """
@@ -193,7 +195,7 @@ NORMS = {
 
 @formula("Y = X / the norm of its row", flops="3·in (L2: 3·in + rows)", shapes=lambda node: [("float32", node.x.shape)])
 def normalizer(node: Node) -> Work:
-    """Rows are along the last axis; whether a norm is 0 is asked once a row.
+    """Rows are along the last axis; one comparison per row tests whether the norm is 0.
 
     https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html
     """
@@ -248,7 +250,7 @@ def _ngram_count(words: int, length: int, skips: int) -> int:
 @formula("Y = how often each n-gram is in X, weighted", flops="n-grams of X, + out (IDF, TFIDF with weights)", at_most=always)
 def tfidf(node: Node) -> Work:
     """An addition for each n-gram that the pool might hold, an upper bound: of every length in the pool, with every skip (a
-    single word has none). IDF asks whether a count is 0, TFIDF multiplies it by a weight, where there are any.
+    single word has none). IDF tests whether a count is 0, TFIDF multiplies it by a weight, if there are weights.
 
     https://onnx.ai/onnx/operators/onnx__TfIdfVectorizer.html
     """
@@ -264,7 +266,7 @@ def tfidf(node: Node) -> Work:
 
 TEXT: FormulaTable = {
     "StringConcat": no_arithmetic("Y = A followed by B"),
-    # All words stay at most; where none does, an empty one stands for them.
+    # At most all words stay; where none does, the result is one empty word.
     "StringNormalizer": no_arithmetic("Y = X in one case, without stop words",
                                       bounds=lambda node: (("string", (*node.x.shape[:-1], max(1, node.x.shape[-1]))),)),
     "StringSplit": no_arithmetic("Y = the parts of X, and how many",
@@ -287,7 +289,7 @@ def depths_of(roots: Iterable[tuple[int, int]], children: Children) -> list[int]
 
 
 def _depth(root: tuple[int, int], children: Children, seen: set[tuple[int, int]]) -> int:
-    """The branches on the longest way down, without recursion: a chain of thousands of nodes is a tree too."""
+    """The branches on the longest path to a leaf, without recursion: a chain of thousands of nodes is a tree too."""
     deepest, level = 0, [root]
     while level := [node for node in level if node in children and node not in seen]:
         seen.update(level)
@@ -308,7 +310,7 @@ def _depths_by_number(node: Node) -> list[int]:
 
 
 def _most_votes(trees: Iterable[int], leaves: Iterable[int]) -> int:
-    """Over all trees, the votes of the leaf that has most in its tree."""
+    """The votes of each tree's leaf with the most votes, summed over all trees."""
     most: dict[int, int] = {}
     for (tree, _), votes in Counter(zip(trees, leaves, strict=True)).items():
         most[tree] = max(votes, most.get(tree, 0))
@@ -316,7 +318,7 @@ def _most_votes(trees: Iterable[int], leaves: Iterable[int]) -> int:
 
 
 def ensemble_work(rows: int, depths: list[int], votes: int, targets: int, aggregate: str, based: bool) -> Work:
-    """The ways down and the aggregation: the first vote for a target starts its sum where no base value does."""
+    """The paths to the leaves and the aggregation: the first vote for a target starts its sum where no base value does."""
     joined = max(0, votes if based and aggregate in ("SUM", "AVERAGE") else votes - targets)
     join = COMPARE if aggregate in ("MIN", "MAX") else ADD
     base = targets * ADD if based and aggregate in ("MIN", "MAX") else NO_WORK
@@ -349,7 +351,7 @@ def tree_regressor(node: Node) -> Work:
          shapes=lambda node: [labels_type(node, rows_of(node)[0]), scores_type(classes_of(node), rows_of(node)[0])],
          at_most=always)  # fmt: skip
 def tree_classifier(node: Node) -> Work:
-    """Of two classes with votes for one alone the other's score is 1 less it, or its negative.
+    """Where only one of two classes has votes, the other's score is 1 minus that one's, or its negative.
 
     https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleClassifier.html
     """
@@ -365,7 +367,7 @@ TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 def _depths_by_index(node: Node) -> list[int]:
     """The depth of each tree whose nodes point to others by their index, and to leaves. A tree of one leaf has a node that
-    points to it on both sides, and asks nothing."""
+    points to it on both sides, and compares nothing."""
     sides = [
         zip(*(node.attributes[f"nodes_{side}{what}"] for what in ("nodeids", "leafs")), strict=True)
         for side in ("true", "false")

@@ -26,7 +26,7 @@ def _trailing(node: Node) -> tuple[int, ...]:
 
 @formula("Y = (X − μ) / √(σ² + ε) · scale + B", flops="4·in + 2·C")
 def batch(node: Node) -> Work:
-    """With the statistics given, or (``training_mode``) those of the batch, which then also move the running ones.
+    """With the statistics given, or (``training_mode``) those of the batch, which then also update the running ones.
 
     https://onnx.ai/onnx/operators/onnx__BatchNormalization.html
     """
@@ -70,7 +70,7 @@ def group(node: Node) -> Work:
 
 
 def _within(channels: int, reach: int) -> int:
-    """The pairs of channels, the one at most ``reach`` after the other: Σ (channels − distance)."""
+    """The pairs of channels that are at most ``reach`` apart: Σ (channels − distance)."""
     reach = min(reach, channels)
     return reach * channels - reach * (reach + 1) // 2
 

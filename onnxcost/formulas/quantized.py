@@ -44,7 +44,7 @@ def qlinear_matmul(node: Node) -> Work:
 @formula("Y = saturate(s·((X − x₀)∗(W − w₀) + B) + y₀)", macs="out·C_in/groups·k",
          flops="out·(2·C_in/groups·k − 1) + X + W + 5·out + 2·scales, + out for B")  # fmt: skip
 def qlinear_conv(node: Node) -> Work:
-    """s = s_x·s_w / s_y, one or one a channel: https://onnx.ai/onnx/operators/onnx__QLinearConv.html."""
+    """s = s_x·s_w / s_y, one or one per channel: https://onnx.ai/onnx/operators/onnx__QLinearConv.html."""
     products = window_products(node, node.required(3)) + _zero_point_work(node, (0, 2), (3, 5))
     return products + requantize_work(node) + Work(bias_adds=node.out.size if node.input(8) else 0)
 

@@ -1,6 +1,6 @@
 """Recurrent layers: X of T×N×I (N×T×I with ``layout`` 1), W of D×G·H×I, R of D×G·H×H, for D directions and G gates.
 
-Every sequence counts with all T steps, whatever ``sequence_lens`` says, and a first state of zeros like any other.
+Every sequence counts with all T steps, whatever ``sequence_lens`` says, and an initial state of zeros counts like any other.
 The halves of B are added to each other once, where they are only used together.
 """
 
@@ -29,7 +29,7 @@ ACTIVATIONS: Mapping[str, Work] = {
     "softsign": COMPARE + ADD + DIV,
     "softplus": ADD + 2 * FUNCTION,
 }
-"""An element's work for each name that ``activations`` may hold, in lower case: it is not case-sensitive."""
+"""The work per element for each name that ``activations`` may hold, in lower case: it is not case-sensitive."""
 
 
 class RecurrentSizes(NamedTuple):
@@ -58,7 +58,7 @@ def _activations(node: Node, default: tuple[str, ...], uses: tuple[int, ...]) ->
 
 
 def _gates(node: Node, count: int) -> Work:
-    """The contractions X·Wᵀ + H·Rᵀ of so many gates, and their biases Wb + Rb."""
+    """The contractions X·Wᵀ + H·Rᵀ of ``count`` gates, and their biases Wb + Rb."""
     steps, inputs, hidden, directions = _sizes(node)
     biases = Work(bias_adds=count * steps, adds=count * hidden) if node.input(3) else NO_WORK
     return directions * (dot_products(count * steps, inputs + hidden) + biases)

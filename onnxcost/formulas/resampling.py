@@ -1,6 +1,6 @@
 """Resampling. An output is a weighted sum of its t neighbors. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
-Where positions follow from the sizes alone (Resize), they and their weights are shared by all that is resampled and not
+Where positions follow from the sizes alone (Resize), they and their weights are shared by all channels and not
 counted; where they are data (GridSample, RoiAlign), they are counted, once for all channels.
 """
 
@@ -26,19 +26,19 @@ and 2 additions for the two that are near, ((A·t − 5A)·t + 8A)·t − 4A wit
 
 
 def neighbors(reach: int, before: int, after: int, antialias: bool) -> int:
-    """The positions that take part along one axis: one where the axis keeps its size, more to shrink without aliases."""
+    """The positions that take part along one axis: one where the axis keeps its size, more where antialiasing shrinks it."""
     if before == after:
         return 1
     return 2 * -(-reach * before // after) if antialias and after < before else 2 * reach
 
 
 def weighted_sum(count: int) -> Work:
-    """A product with each of so many neighbors, and their sum."""
+    """A product with each of ``count`` neighbors, and their sum."""
     return Work(muls=count, adds=max(0, count - 1))
 
 
 def corner_weights(mode: str, axes: int) -> Work:
-    """The weights of a position's neighbors, each a product of one weight an axis, joined axis by axis."""
+    """The weights of a position's neighbors, each a product of one weight per axis, joined axis by axis."""
     reach = REACH.get(mode)
     if not reach:
         return axes * COMPARE
@@ -58,8 +58,8 @@ def resize(node: Node) -> Work:
 
 
 OUTSIDE = {"zeros": 2 * COMPARE, "border": 2 * COMPARE, "reflection": 3 * COMPARE + 4 * ADD + MUL + DIV}
-"""A coordinate compared with the border, and clipped or reflected: x − min, ⌊·/range⌋, the rest of it, whether it is even,
-min + rest."""
+"""A coordinate compared with the border, and clipped or reflected: x − min, ⌊·/range⌋, the remainder, whether it is even,
+min + remainder."""
 
 
 @formula("Y = Σ weight·X over the t neighbors of a position",
@@ -97,8 +97,9 @@ def roi_align(node: Node) -> Work:
     max.
 
     A region: 4 edges scaled (and shifted by half a pixel, or at least 1 long), its size, its bins' size. A row or column of
-    samples: start + bin·size + (i + ½)·size/samples, whether it is inside, ⌊x⌋, its two weights; 4 products of these a sample.
-    Without a ``sampling_ratio`` an upper bound: regions as large as the map. https://onnx.ai/onnx/operators/onnx__RoiAlign.html
+    samples: start + bin·size + (i + ½)·size/samples, whether it is inside, ⌊x⌋, its two weights; 4 products of these per
+    sample. Without a ``sampling_ratio`` an upper bound: regions as large as the map.
+    https://onnx.ai/onnx/operators/onnx__RoiAlign.html
     """
     if not node.out.size:
         return NO_WORK
@@ -121,8 +122,8 @@ def roi_align(node: Node) -> Work:
 def max_roi_pool(node: Node) -> Work:
     """An upper bound: p × q bins of regions as large as the H × W map, where bin i is from ⌊i·H/p⌋ to ⌈(i + 1)·H/p⌉.
 
-    A region: 4 edges scaled and rounded, its size (at least 1), its bins' size; two ends a row and column of bins, each scaled,
-    rounded, shifted and clipped. https://onnx.ai/onnx/operators/onnx__MaxRoiPool.html
+    A region: 4 edges scaled and rounded, its size (at least 1), its bins' size; two ends per row and column of bins, each
+    scaled, rounded, shifted and clipped. https://onnx.ai/onnx/operators/onnx__MaxRoiPool.html
     """
     if not node.out.size:
         return NO_WORK

@@ -69,7 +69,7 @@ def _most_boxes(node: Node) -> int:
 
 
 OVERLAP = 8 * ADD + 3 * MUL + DIV + 11 * COMPARE
-"""Of two boxes with ordered corners: the corners of the intersection (4 comparisons) and whether there is one (2 + 1), three
+"""For two boxes with ordered corners: the corners of the intersection (4 comparisons) and whether there is one (2 + 1), three
 areas (2 subtractions and a product each), the union (2 additions), whether all are positive (3), the quotient, the limit."""
 
 CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
@@ -82,7 +82,7 @@ CORNERS = {0: 2 * 2 * COMPARE, 1: 2 * (2 * DIV + 4 * ADD)}
          at_most=always)  # fmt: skip
 def non_max_suppression(node: Node) -> Work:
     """An upper bound: N boxes are sorted by their scores, and the i-th is compared with each of the boxes kept before it, at
-    most min(i, m − 1) where m boxes are kept at most. 35 instead of 27 operations a pair with ``center_point_box``.
+    most min(i, m − 1) where m boxes are kept at most. 35 instead of 27 operations per pair with ``center_point_box``.
 
     https://onnx.ai/onnx/operators/onnx__NonMaxSuppression.html
     """

@@ -127,7 +127,7 @@ def pool_rule(*, channels_last: bool | None = False, indices: bool = False) -> S
 
 
 def reduction_dims(node: Node) -> Dims:
-    """The dims of the first input reduced along ``axes``, kept as 1 unless ``keepdims`` is 0."""
+    """The dims of the first input reduced along ``axes``, which stay as 1 unless ``keepdims`` is 0."""
     rank = node.x.rank
     axes = {axis % rank for axis in node.attributes.get("axes") or range(rank)}
     if node.attributes.get("keepdims", 1):
@@ -195,7 +195,7 @@ RULES: Mapping[str, ShapeRule] = {
     "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
     **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Pad", "GRU"), _old_types),
 }
-"""For operators as their first opsets had them, of which onnx infers no shapes: they are asked only where a shape is open."""
+"""For operators as their first opsets defined them, for which onnx infers no shapes; used only where a shape is open."""
 
 
 def with_rules(table: dict[str, Callable[[Node], Work]]) -> FormulaTable:

@@ -16,12 +16,12 @@ from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def ceil_log2(count: int) -> int:
-    """⌈log₂ count⌉; 0 for no element."""
+    """⌈log₂ count⌉; 0 for a count of 0."""
     return max(0, count - 1).bit_length()
 
 
 def fourier(lines: int, length: int, is_real: bool) -> Work:
-    """So many transforms of ``length`` points; half the butterflies, rounded up, where one side is real."""
+    """``lines`` transforms of ``length`` points; half the butterflies, rounded up, where one side is real."""
     butterflies = -(-length * ceil_log2(length) // (4 if is_real else 2))
     return lines * butterflies * Work(muls=4, adds=6)
 

@@ -44,7 +44,7 @@ class Formula:
 
 
 FormulaTable = Mapping[str, Callable[[Node], Work]]
-"""Operators by ``Node.key``. Any callable will do; a plain one just has no text to print."""
+"""Operators by ``Node.key``. Any callable will do; a plain function has no text to print."""
 
 
 def formula(
@@ -76,13 +76,13 @@ def _in_words(per_element: Mapping[str, int], elements: str) -> str:
 
 
 def per_output(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None, **per_element: int) -> Formula:
-    """A row: so many operations of each kind (Work's fields) for each element of the first output."""
+    """A row: the given number of operations of each kind (Work's fields) for each element of the first output."""
     work = Work(**per_element)
     return Formula(lambda node: node.out.size * work, maths, "0", _in_words(per_element, "out"), shapes, bounds)
 
 
 def per_input(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None, **per_element: int) -> Formula:
-    """A row: so many operations of each kind (Work's fields) for each element of the first input."""
+    """A row: the given number of operations of each kind (Work's fields) for each element of the first input."""
     work = Work(**per_element)
     return Formula(lambda node: node.x.size * work, maths, "0", _in_words(per_element, "in"), shapes, bounds)
 

@@ -1,7 +1,7 @@
-"""Operators of other tools that are met in ONNX files: quantizers of qonnx and Brevitas, plugins of TensorRT and mmdeploy.
+"""Operators of other tools that occur in ONNX files: quantizers of qonnx and Brevitas, plugins of TensorRT and mmdeploy.
 
-Where a plugin's own count depends on data, it is the most that it can be. What none of these knows can be told with
-``--shape OUTPUT=...`` and with formulas of one's own.
+Where a plugin's work depends on data, the count is an upper bound. Operators that are missing here can be given with
+``--shape OUTPUT=...`` and with formulas of your own.
 
 qonnx: https://github.com/fastmachinelearning/qonnx/tree/main/docs/qonnx-custom-ops. TensorRT's plugins:
 https://github.com/NVIDIA/TensorRT/tree/main/plugin. mmdeploy: https://github.com/open-mmlab/mmdeploy/tree/main/docs/en/06-custom-ops.

@@ -1,5 +1,5 @@
 """One step of an optimizer. Inputs are the learning rate R, the count of steps T, and then groups of tensors: the weights X,
-their gradients G and what the optimizer remembers of them. The regularized gradient is g = norm·X + G.
+their gradients G and the state that the optimizer keeps of them. The regularized gradient is g = norm·X + G.
 
 Losses are of scores whose C classes lie along axis 1. Page of an optimizer X:
 https://onnx.ai/onnx/operators/onnx_aionnxpreviewtraining_X.html, of a loss: https://onnx.ai/onnx/operators/onnx__X.html.
@@ -16,7 +16,7 @@ DOMAIN = "ai.onnx.preview.training"
 
 
 def _groups(node: Node, count: int) -> list[tuple[Tensor, ...]]:
-    """The tensors behind R and T, in so many groups of equal length: the weights first, the gradients second."""
+    """The tensors behind R and T, in ``count`` groups of equal length: the weights first, the gradients second."""
     tensors = [tensor for tensor in node.inputs[2:] if tensor is not None]
     length = len(tensors) // count
     return [tuple(tensors[start : start + length]) for start in range(0, count * length, length)]

@@ -1,4 +1,4 @@
-"""The roles of operators' inputs: one row an operator, onnxruntime's own included."""
+"""The roles of operators' inputs: one row per operator, onnxruntime's own included."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OUTPUT = -1
 class InputRole(NamedTuple):
     """What an input is for.
 
-    ``of`` is the place of what a scale or a zero point decodes. ``fan_in`` is that of a weight, ``packed`` how many weights the
-    input holds where that is not its number of elements, and ``bits`` the attribute that says how wide each of them is where
-    several share 8 bits (4 without it). ``limit`` is how many indices are valid, from 0 on, and ``numbers`` the elements that
-    make the operator do its work in full; a single one stands for all of them.
+    ``of`` is the place of the input that a scale or a zero point decodes. ``fan_in`` is that of a weight, ``packed`` the number
+    of weights in the input where that is not its number of elements, and ``bits`` the attribute with the width of each weight
+    where several share 8 bits (4 without it). ``limit`` is the number of valid indices, from 0 on, and ``numbers`` the elements
+    that make the operator do its work in full; a single one stands for all of them.
     """
 
     name: RoleName
@@ -67,7 +67,7 @@ class InputRole(NamedTuple):
 
 
 DATA = InputRole("data")
-"""What has no row: it may be learned as well."""
+"""The role of inputs without a row; they may be learned, too."""
 
 
 def role_of(node: Node, place: int) -> InputRole:
@@ -101,7 +101,7 @@ def _index(limit: Limit) -> InputRole:
 
 
 def _shape(first: NumbersRule | float, *others: float, name: RoleName = "shape") -> InputRole:
-    """By a rule, or these numbers whatever the node."""
+    """A rule, or the same numbers for each node."""
     return InputRole(name, numbers=first if callable(first) else rules.constant(first, *others))
 
 

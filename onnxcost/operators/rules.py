@@ -1,5 +1,5 @@
-"""What the rows of ``inputs`` say of an input: how many indices are valid, which numbers make an operator do its work in full,
-how many products are summed up with a weight, and how many weights are packed into it.
+"""What the rows of ``inputs`` say about an input: how many indices are valid, which numbers make an operator do its work in
+full, how many products with a weight are summed up, and how many weights are packed into an input.
 
 Rules raise UnknownShape where that is not known.
 
@@ -19,7 +19,7 @@ Limit = Callable[[Node], int]
 
 
 def dim(tensor: Tensor, axis: int) -> int:
-    """One dim; raises UnknownShape where it is open, whatever the others are."""
+    """One dim; raises UnknownShape where it is open, even if the others are known."""
     size = tensor.dims[axis] if tensor.dims is not None and -len(tensor.dims) <= axis < len(tensor.dims) else None
     if not isinstance(size, int):
         raise UnknownShape(f"dim {axis} of '{tensor.name}' is not known")
@@ -27,19 +27,19 @@ def dim(tensor: Tensor, axis: int) -> int:
 
 
 def rows(table: int, axis: int = 0, attribute: str = "axis") -> Limit:
-    """Indices into an axis of the input ``table``: the one that the attribute names, if the node has it."""
+    """Indices into an axis of the input ``table``: the axis in the attribute, if the node has it."""
     return lambda node: dim(node.required(table), int(node.attributes.get(attribute, axis)))
 
 
 def index_tuples(node: Node) -> int:
-    """Tuples of indices, one for each of the axes behind the batch's: what fits the shortest fits all."""
+    """Tuples of indices, one for each axis behind the batch: an index that fits the shortest axis fits all."""
     first = int(node.attributes.get("batch_dims", 0))
     width = dim(node.required(1), -1)
     return min(dim(node.x, axis) for axis in range(first, first + width))
 
 
 def count_elements(more: int = 0) -> Limit:
-    """The tensors of a sequence, and ``more`` places behind them."""
+    """The number of tensors in a sequence, plus ``more``."""
 
     def count(node: Node) -> int:
         if node.x.elements is None:
@@ -62,7 +62,7 @@ def depth(node: Node) -> int:
 
 
 def one_hot_classes(place: int) -> Limit:
-    """Held against the constants of all classes, a one-hot encoding."""
+    """A one-hot encoding by comparison with the constants of all classes."""
 
     def count(node: Node) -> int:
         own, other = node.required(1 - place), node.required(place)
@@ -82,17 +82,17 @@ def _axes(node: Node) -> Sequence[int]:
 
 
 def constant(*numbers: float) -> NumbersRule:
-    """These, whatever the node."""
+    """These numbers for each node."""
     return lambda node: numbers
 
 
 def first_axes(place: int) -> NumbersRule:
-    """As many as the input has elements: the first axes."""
+    """The first axes, as many as the input has elements."""
     return lambda node: tuple(range(node.required(place).size))
 
 
 def axes_of_one(node: Node) -> Numbers:
-    """The first axes of a single element."""
+    """The first axes of size 1."""
     return tuple(axis for axis, size in enumerate(node.x.shape) if size == 1)[: node.required(1).size]
 
 
@@ -119,7 +119,7 @@ def kept_sides(node: Node) -> Numbers:
 
 
 def scales(node: Node) -> Numbers:
-    """By what the sides of the input become those of the output."""
+    """The ratios of the output's sides to the input's."""
     if not node.out.is_shaped:
         return (1.0,)
     return tuple(node.out.shape[axis] / max(1, node.x.shape[axis]) for axis in _axes(node))
@@ -131,7 +131,7 @@ def scales_or_region(node: Node) -> Numbers:
 
 
 def equal_parts(node: Node) -> Numbers:
-    """Equal parts, the last ones smaller; of a single number parts of 1."""
+    """Equal parts, the last ones smaller by up to 1; parts of 1 where the input is a single number."""
     length, split = dim(node.x, int(node.attributes.get("axis", 0))), node.required(1)
     if split.rank == 0:
         return (1,)
@@ -144,7 +144,7 @@ def length_along(attribute: str, default: int) -> NumbersRule:
 
 
 def sequence_length(node: Node) -> Numbers:
-    """What a recurrent network runs over: the first axis, or the second where the batch comes first."""
+    """The steps of a recurrent network: the first axis, or the second where the batch comes first."""
     return (dim(node.x, int(node.attributes.get("layout", 0))),)
 
 
@@ -159,17 +159,17 @@ def attended_positions(less: int = 0) -> NumbersRule:
 
 
 def output_length(node: Node) -> Numbers:
-    """The length of what a generator makes; 16 where that is not known."""
+    """The length of a generator's output; 16 where that is not known."""
     return (node.out.size if node.out.is_shaped else 16,)
 
 
 def mask(place: int) -> NumbersRule:
-    """Ones; of one dim the lengths."""
+    """Ones; the lengths where the input has one dim."""
     return lambda node: (dim(node.x, 1),) if node.required(place).rank == 1 else (1,)
 
 
 FanIn = Callable[[Node, tuple[int, ...]], float]
-"""How many products are summed up for an element of the output, by the dims of the weight."""
+"""The number of products in the sum for one element of the output, by the dims of the weight."""
 
 
 def dim_at(index: int) -> FanIn:
@@ -178,7 +178,7 @@ def dim_at(index: int) -> FanIn:
 
 
 def operand(transposed: str, index: int) -> FanIn:
-    """An operand of a matrix product whose attribute may transpose it; of a vector its length."""
+    """An operand of a matrix product, which an attribute may transpose; the length of a vector."""
     return lambda node, dims: dims[-1] if len(dims) < 2 else dims[-3 - index if node.attributes.get(transposed) else index]
 
 
@@ -209,16 +209,16 @@ def inner(node: Node, dims: tuple[int, ...]) -> float:
 
 
 def packed_inner(node: Node, dims: tuple[int, ...]) -> float:
-    """The last dim, of an expert's weights that share 8 bits."""
+    """The last dim of an expert's weights, several of which share 8 bits."""
     return float(dims[-1] * 8 / node.attributes.get("expert_weight_bits", 4))
 
 
 Count = Callable[[Node, Tensor], int]
-"""How many weights an input holds that packs several into an element."""
+"""The number of weights in an input that packs several into an element."""
 
 
 def matrix(width: str) -> Count:
-    """K × what the attribute says."""
+    """K × the value of the attribute."""
     return lambda node, tensor: int(node.attributes["K"] * node.attributes[width])
 
 
@@ -242,12 +242,12 @@ def adapter(node: Node, tensor: Tensor) -> int:
 
 
 def packed_experts(node: Node, tensor: Tensor) -> int:
-    """Experts × inner × hidden, the rows of the gate's and of the down weights."""
+    """Experts × inner × hidden: inner from the gate's weights, hidden from the down weights."""
     return tensor.shape[0] * node.required(2).shape[1] * node.required(4).shape[1]
 
 
 def expert_weights(fc: int) -> Count:
-    """Of one layer of the experts, by its bits or by those of all."""
+    """The weights of one layer of the experts, by its own bits or by those of all layers."""
 
     def count(node: Node, tensor: Tensor) -> int:
         bits = node.attributes.get(f"fc{fc}_expert_weight_bits") or node.attributes.get("expert_weight_bits", 4)
@@ -258,5 +258,5 @@ def expert_weights(fc: int) -> Count:
 
 
 def packed_rows(node: Node, tensor: Tensor) -> int:
-    """Several in each of 8 bits."""
+    """Several weights in each element of 8 bits."""
     return tensor.size * (8 // node.attributes.get("bits", 4) if tensor.dtype == "uint8" else 1)

@@ -42,28 +42,28 @@ def _nbytes(tensors: tuple[Tensor | None, ...]) -> int:
     return sum([tensor.nbytes for tensor in tensors if tensor is not None])
 
 
-def _reads_what_it_picks(node: Node) -> Traffic:
-    """Of its first input a node reads as much as it writes, and the rest of its inputs, which say what to pick, whole."""
+def _pick(node: Node) -> Traffic:
+    """Of its first input a node reads as much as it writes; its other inputs, which say what to pick, it reads whole."""
     written = _nbytes(node.outputs)
     return Traffic(written + _nbytes(node.inputs[1:]), written)
 
 
-def _reads_packed_rows(node: Node) -> Traffic:
-    """Of the table (input 0), its scales (2) and zero points (3) as large a part as is gathered."""
+def _pick_packed_rows(node: Node) -> Traffic:
+    """Of the table (input 0), its scales (2) and its zero points (3) the share that is gathered."""
     rows = node.x.shape[int(node.attributes.get("gather_axis", 0))]
     indices = node.required(1)
     tables = _nbytes((node.x, *node.inputs[2:]))
     return Traffic(tables * indices.size // rows + indices.nbytes if rows else indices.nbytes, _nbytes(node.outputs))
 
 
-def _reads_embeddings(node: Node) -> Traffic:
-    """One row a token of each embedding (inputs 2 to 4), and the other inputs whole."""
+def _pick_embeddings(node: Node) -> Traffic:
+    """One row per token of each embedding (inputs 2 to 4), and the other inputs whole."""
     rows = sum(node.x.size * tensor.nbytes // tensor.shape[0] for tensor in node.inputs[2:5] if tensor and tensor.size)
     return Traffic(rows + _nbytes((*node.inputs[:2], *node.inputs[5:])), _nbytes(node.outputs))
 
 
-def _reads_used_rows(node: Node) -> Traffic:
-    """Of tables of sines and cosines a row for each position, and the other inputs whole."""
+def _pick_rotary_rows(node: Node) -> Traffic:
+    """Of tables of sines and cosines one row per position, and the other inputs whole."""
     if node.x.rank < 3:
         positions = node.x.shape[0]
     else:
@@ -77,11 +77,11 @@ def _reads_used_rows(node: Node) -> Traffic:
     return Traffic(read, _nbytes(node.outputs))
 
 
-def _attends_to_cache(node: Node) -> Traffic:
-    """The rows of the tables that are used; of a cache that is as long before as after, a shared buffer, the positions that are
-    attended to are read and the new ones written.
+def _attend_to_cache(node: Node) -> Traffic:
+    """The rows of the tables that are used. A cache that is as long before as after is a shared buffer: the positions that are
+    attended to are read, and the new ones written.
     """
-    moved = _reads_used_rows(node)
+    moved = _pick_rotary_rows(node)
     read, written, new = moved.read_bytes, moved.write_bytes, (node.input(1) or node.x).shape[1]
     total = node.input(6)
     for before, after in zip(node.inputs[3:5], node.outputs[1:3], strict=False):
@@ -94,8 +94,8 @@ def _attends_to_cache(node: Node) -> Traffic:
     return Traffic(read, written)
 
 
-def _reads_taken_experts(node: Node) -> Traffic:
-    """Of what there is for each expert as large a part as the experts that the tokens can be sent to."""
+def _pick_experts(node: Node) -> Traffic:
+    """Of the tensors with an entry per expert the share of the experts that the tokens can be routed to."""
     hidden, experts = node.x.shape[-1], node.required(1).shape[-1]
     tokens = node.x.size // hidden if hidden else 0
     taken = min(experts, tokens * int(node.attributes.get("k", 1)))
@@ -109,11 +109,11 @@ def _reads_taken_experts(node: Node) -> Traffic:
 
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
     **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant", "ai.onnx.ml.ZipMap"}, lambda node: NO_TRAFFIC),
-    **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _reads_what_it_picks),
-    **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _reads_packed_rows),
-    **dict.fromkeys(("RotaryEmbedding", "com.microsoft.RotaryEmbedding", "com.microsoft.MRotaryEmbedding"), _reads_used_rows),
-    **dict.fromkeys(("com.microsoft.RMSNormRotary", "com.microsoft.PagedAttention"), _reads_used_rows),
-    "com.microsoft.GroupQueryAttention": _attends_to_cache,
-    **dict.fromkeys(("com.microsoft.MoE", "com.microsoft.QMoE"), _reads_taken_experts),
-    **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _reads_embeddings),
+    **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _pick),
+    **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _pick_packed_rows),
+    **dict.fromkeys(("RotaryEmbedding", "com.microsoft.RotaryEmbedding", "com.microsoft.MRotaryEmbedding"), _pick_rotary_rows),
+    **dict.fromkeys(("com.microsoft.RMSNormRotary", "com.microsoft.PagedAttention"), _pick_rotary_rows),
+    "com.microsoft.GroupQueryAttention": _attend_to_cache,
+    **dict.fromkeys(("com.microsoft.MoE", "com.microsoft.QMoE"), _pick_experts),
+    **dict.fromkeys(("com.microsoft.EmbedLayerNormalization", "com.microsoft.QEmbedLayerNormalization"), _pick_embeddings),
 }

@@ -29,24 +29,24 @@ REARRANGEMENTS = _contrib("Pad Trilu") | _set(
 )
 """Outputs hold elements of the first input (Concat: of all), whatever these are; what is added is constant."""
 GATHERS = _set("Gather GatherElements GatherND") | _contrib("GatherND TorchEmbedding")
-"""The output is what the second input picks of the first."""
+"""The output holds those elements of the first input that the second picks."""
 SCATTERS = _set("Scatter ScatterElements ScatterND")
-"""The output is the first input with the third written in where the second says."""
+"""The output is the first input with the third written into it at the places that the second gives."""
 
 JOINS = _set("Concat Where Max Min Sum Mean")
-"""The output is made of several inputs that have equal parts in it."""
+"""The output is made of several inputs in equal parts."""
 SELECTIONS = _set("NonMaxSuppression TopK ArgMax ArgMin RoiAlign com.microsoft.CropAndResize")
-"""What they read decides what is worked on further."""
+"""The elements that they read decide what later nodes work on."""
 
 CONTAINERS = _set(
     "SequenceConstruct SequenceEmpty SequenceInsert SequenceErase SequenceAt SequenceLength "
     "Optional OptionalGetElement OptionalHasElement"
 )
-"""They hand tensors on by reference."""
+"""They pass tensors on by reference."""
 SHAPE_READERS = _set("Shape Size")
 """They need the dims of their input, and none of its elements."""
 RANDOM = _set("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial")
-"""Equal inputs may give other outputs. Dropout is an identity in inference."""
+"""Equal inputs may give different outputs. Dropout is an identity in inference."""
 
 CONVOLUTIONS = _set("Conv ConvInteger QLinearConv") | _contrib("FusedConv NhwcConv NhwcFusedConv QLinearConv nchwc.Conv")
 FLOAT_PRODUCTS = _set("Gemm MatMul") | _contrib("FusedGemm FusedMatMul TransposeMatMul MatMulNBits")
@@ -54,7 +54,7 @@ PRODUCTS = FLOAT_PRODUCTS | _set("MatMulInteger QLinearMatMul") | _contrib("QGem
 """Products of two matrices, with a bias or without."""
 RECURRENT = _set("RNN GRU LSTM")
 POOLS = _set("MaxPool AveragePool LpPool")
-"""Each output is made of what a window of ``kernel_shape`` sees."""
+"""Each output is made of the elements in a window of ``kernel_shape``."""
 REDUCTIONS = frozenset(
     f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 )
@@ -72,16 +72,16 @@ ACTIVATIONS = (
     (activation.POINTWISE.keys() | {"Gelu"})
     | _contrib("Gelu BiasGelu FastGelu QuickGelu ScaledSiLU SwiGLU BiasSplitGelu")
 )  # fmt: skip
-"""Those of single elements, so not Softmax."""
+"""Activations of single elements, so not Softmax."""
 POINTWISE = (
     (elementwise.TABLE.keys() | ACTIVATIONS | CASTS | QUANTIZERS | {"BatchNormalization"})
     | _contrib("BiasAdd GatedAdd BiasDropout BitmaskBiasDropout")
     | _contrib("QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu QLinearWhere")
 )
-"""Each element of the output needs the elements of the inputs at its own place alone, and learned ones."""
+"""Each element of the output depends on the elements of the inputs at its own place and on learned ones, on no others."""
 
 SCORE_STEPS = VIEWS | CASTS | _set("Add Where Mul Div Clip Max Min")
-"""What stands between attention's scores and their softmax."""
+"""The operators between attention's scores and their softmax."""
 
 _FIRST, _BOTH, _ALL = range(1), range(2), range(1 << 31)
 ELEMENTS_FROM: Mapping[str, Sequence[int]] = {

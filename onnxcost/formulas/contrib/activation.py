@@ -18,10 +18,10 @@ from onnxcost.formulas.table import FormulaTable, Types, formula, like_input, no
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 FAST_GELU = Work(muls=5, adds=2, transcendentals=1)
-"""½x(1 + tanh(x·(c·x² + b))), an element: x², ·c, + b, ·x, tanh, + 1, ·½, ·x."""
+"""½x(1 + tanh(x·(c·x² + b))), per element: x², ·c, + b, ·x, tanh, + 1, ·½, ·x."""
 
 SILU = SIGMOID + MUL
-"""x·σ(x), an element."""
+"""x·σ(x), per element."""
 
 
 @formula("Y = FastGelu(X + bias)", flops="8·out, + out for the bias", shapes=like_input)
@@ -42,7 +42,7 @@ def bias_split_gelu(node: Node) -> Work:
 
 @formula("Y = softmax(X + bias) over the axes from axis on", flops="in + rows·(5n − 2)", shapes=like_input)
 def bias_softmax(node: Node) -> Work:
-    """Rows of n elements; the bias is broadcast along outer or inner dims, which costs nothing."""
+    """Rows of n elements; the bias is broadcast along outer or inner dims, which is no work."""
     rows = prod(node.x.shape[: node.attributes.get("axis", 1) % node.x.rank])
     return Work(adds=node.x.size) + softmax_work(node.x.size, rows if node.x.size else 0)
 
@@ -107,7 +107,7 @@ def _rows(node: Node, elements: Tensor, *others: Tensor | None) -> Node:
 
 
 def _sums(node: Node, *others: int) -> Work:
-    """X plus each of the inputs there are at these places."""
+    """The additions to X of those inputs at these places that are present."""
     return Work(adds=node.x.size * sum(node.input(index) is not None for index in others))
 
 
@@ -138,14 +138,14 @@ def _embedding_types(node: Node) -> Types:
 @formula("Y = LayerNormalization(word + position + segment)", flops="9·out + 3·g (8 without segments), + the mask's elements",
          shapes=_embedding_types)  # fmt: skip
 def embed_layer(node: Node) -> Work:
-    """Embeddings looked up, added and normalized; the words of a mask are counted."""
+    """Embeddings are looked up, added and normalized; summing up the mask counts the words."""
     out, mask = _embedding_sum(node), node.input(7)
     sums = Work(adds=out.size * (2 if node.input(4) else 1) + (mask.size if mask else 0))
     return sums + layer(_rows(node, out, node.input(5), node.input(6)))
 
 
 @formula("Y = LayerNormalization(word + position + segment), all dequantized",
-         flops="EmbedLayerNormalization, + 2 an element looked up and of γ and β", shapes=_embedding_types)  # fmt: skip
+         flops="EmbedLayerNormalization, + 2 per element looked up and of γ and β", shapes=_embedding_types)  # fmt: skip
 def quantized_embed_layer(node: Node) -> Work:
     """(x − x₀)·s of each element that is used, then as EmbedLayerNormalization."""
     tables, learned = 3 if node.input(4) else 2, node.required(5).size + node.required(6).size

@@ -1,8 +1,8 @@
 """onnxruntime's attention operators: the standard Attention between projections, caches and biases of their own layout.
 
 As there, scores that a mask hides are computed and count. The keys are those of the cache and the new ones.
-Packed, real tokens alone are projected, and attention counts with the length that every sequence is padded to. Delta networks,
-engrams, hyper-connections and relative positions, states and gates of the newest language models, stand here as well.
+The packed operators project only real tokens, and their attention counts with the length that each sequence is padded to. Delta
+networks, engrams, hyper-connections and relative positions, states and gates of the newest language models, are here as well.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
@@ -25,7 +25,7 @@ from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 class AttentionSizes(NamedTuple):
-    """Of one attention: ``size`` and ``value_size`` are elements of a head."""
+    """The sizes of one attention: ``size`` and ``value_size`` are elements of a head."""
 
     batch: int
     heads: int
@@ -41,7 +41,7 @@ class AttentionSizes(NamedTuple):
 
 
 def sdpa(node: Node, sizes: AttentionSizes, masks: Sequence[int], each: Work = NO_WORK) -> Work:
-    """softmax(s·Q·Kᵀ + masks)·V, an addition a score for each of ``masks`` (inputs) that there is, and ``each`` a score."""
+    """softmax(s·Q·Kᵀ + masks)·V, per score an addition for each of ``masks`` (inputs) that is present, and ``each``."""
     batch, heads, queries, keys, size, value_size = sizes
     dims = ((queries, size), (keys, size), (keys, value_size))
     inputs = tuple(Tensor("", node.x.dtype, (batch, heads, *pair)) for pair in dims)
@@ -146,7 +146,7 @@ def _multi_head_types(node: Node) -> Types:
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V", macs="B·heads·S_q·S_kv·(d_qk + d_v)",
          flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_multi_head_types)  # fmt: skip
 def multi_head_attention(node: Node) -> Work:
-    """The projections are nodes of their own; their biases are added here. K of four dims is a cache that is complete."""
+    """The projections are nodes of their own; their biases are added here. K of four dims is a complete cache."""
     sizes, places = _multi_head_sizes(node)
     batch, heads, queries, _, size, value_size = sizes
     new = 0 if node.input(1) is not None and node.required(1).rank == 4 else _kv_sizes(node, heads)[0]
@@ -254,7 +254,7 @@ def _delta_types(node: Node) -> Types:
 
 
 @formula("S = exp(g)·S + k ⊗ β·(v − exp(g)·Sᵀk), o = s·Sᵀq", macs="LinearAttention's",
-         flops="as LinearAttention, + gates and norms where they are asked for", shapes=_delta_types)  # fmt: skip
+         flops="as LinearAttention, + gates and norms if the attributes ask for them", shapes=_delta_types)  # fmt: skip
 def gated_delta_net(node: Node) -> Work:
     """LinearAttention on packed tokens; ``qk_l2_norm`` divides q and k by their lengths, the activations make g and β."""
     tokens, heads, size, value_heads, value_size = _delta_sizes(node)
@@ -320,7 +320,7 @@ def _mixed_types(node: Node) -> Types:
          flops="2·macs − sums, + 8·in + 7·C·rows + 6·rank·rows, + 2·in for S, + out if s≠1, + C·rows if d≠1, if m≠1",
          shapes=_mixed_types)  # fmt: skip
 def low_rank_mix(node: Node) -> Work:
-    """C streams become one, by gates of low rank; S are the streams, and what the previous block gave where it is there."""
+    """C streams become one, by gates of low rank; S are the streams, plus the output of the previous block if it is given."""
     branches: int = node.attributes["num_branches"]
     width, rank = node.x.shape[-1], node.required(2).shape[1]
     rows = node.x.size // width if width else 0

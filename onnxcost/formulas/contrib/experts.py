@@ -24,7 +24,7 @@ EXPERT_ACTIVATIONS = {
     "geglu": per_output("Y = Gelu(G)·L by tanh", muls=5, adds=2, transcendentals=2),
 }
 SWIGLU = Work(muls=3, adds=3, transcendentals=1, divs=1)
-"""G·σ(α·G)·(L + β), an element."""
+"""G·σ(α·G)·(L + β), per element."""
 
 
 class ExpertInputs(NamedTuple):
@@ -36,12 +36,12 @@ class ExpertInputs(NamedTuple):
 
 
 def _pick_work(picks: int, among: int) -> Work:
-    """The largest of so many, so many times."""
+    """Finding the largest of ``among`` values, ``picks`` times."""
     return picks * max(0, among - 1) * COMPARE
 
 
 def _routing_work(node: Node, tokens: int, chosen: int, router: int | None) -> Work:
-    """Softmax over the experts unless a router gives weights, the ``k`` largest, and their weights made to sum to 1."""
+    """Softmax over the experts unless a router gives weights, the ``k`` largest, and their weights normalized to a sum of 1."""
     experts = node.required(1).shape[-1]
     is_weighted = router is not None and node.input(router) is not None
     scored = NO_WORK if is_weighted else softmax_work(tokens * experts, tokens)
@@ -83,14 +83,14 @@ def experts(node: Node, places: ExpertInputs) -> Work:
 @formula("Y = Σ weight·fc2(activation(fc1(X))·fc3(X)) over the k experts of a token", macs="tokens·k·hidden·inner·(2 or 3)",
          flops="2·macs − sums, + biases, + activations, + 2·tokens·k·hidden, + the routing", shapes=like_input)  # fmt: skip
 def moe(node: Node) -> Work:
-    """The experts that a token is not sent to do nothing for it, though their weights are stored."""
+    """Experts that a token is not routed to do no work for it, though their weights are stored."""
     return experts(node, ExpertInputs((2, 4, 6), (3, 5, 7)))
 
 
 @formula("As MoE, with quantized weights", macs="tokens·k·hidden·inner·(2 or 3)",
-         flops="MoE, + 2 a weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
+         flops="MoE, + 2 per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
 def quantized_moe(node: Node) -> Work:
-    """(q − q₀)·scale of each weight of an expert once a run; of the experts as many as the tokens can choose at most."""
+    """(q − q₀)·scale of each weight of an expert once per run, for as many experts as the tokens can choose at most."""
     hidden, all_experts = node.x.shape[-1], node.required(1).shape[-1]
     tokens = node.x.size // hidden if hidden else 0
     used: int = min(all_experts, tokens * node.attributes.get("k", 1))
@@ -108,7 +108,9 @@ def _scores(node: Node) -> tuple[int, int]:
 
 
 def _selection(node: Node, count: int) -> Work:
-    """Of a token's groups those with the best experts by their sum, unless all are taken; of these the best experts, logged."""
+    """Of a token's groups those whose best experts have the largest sums, unless all are taken; the logarithms of their best
+    experts' scores.
+    """
     read = node.attributes
     groups: int = read.get("n_group", 1)
     kept: int = min(read.get("topk_group", 1), groups)

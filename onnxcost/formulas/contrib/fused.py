@@ -304,7 +304,7 @@ def _attention_work(node: Node) -> Work:
 
 @formula("LSTM of (X, attention); attention = (H, softmax(v·tanh(M·W + H·Q))·M)·A",
          macs="LSTM's + D·(keys + T·N·(query + scores + context))",
-         flops="2·macs − sums, + as LSTM, + 2 an element of tanh, + the softmax",
+         flops="2·macs − sums, + as LSTM, + 2 per element of tanh, + the softmax",
          shapes=lambda node: _states(node, node.required(2).shape[2]))  # fmt: skip
 def attention_lstm(node: Node) -> Work:
     """Bahdanau attention over the memory M (input 11) at every step; LSTM's input is X beside the attention before."""

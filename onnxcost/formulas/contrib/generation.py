@@ -1,6 +1,7 @@
 """Operators of generative Transformers: grouped-query attention, rotary embeddings, linear attention with a state, its gates.
 
-Speculative decoding runs several tokens at once with every state kept, finds which of them hold, and takes the states back.
+Speculative decoding runs several tokens at once and keeps each state, finds out which tokens are right, and restores the state
+after the last of them.
 
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
@@ -22,7 +23,7 @@ from onnxcost.formulas.table import FormulaTable, TensorType, Types, always, for
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 ROTATION = 2 * MUL + ADD
-"""Rotary embedding, an element: two products and their sum or difference."""
+"""Rotary embedding, per element: two products and their sum or difference."""
 
 
 def _grouped_sizes(node: Node) -> tuple[AttentionSizes, int, int]:
@@ -52,7 +53,7 @@ def _grouped_types(node: Node) -> Types:
 
 
 def _cache_work(node: Node, keys: int, new: int, row: int) -> Work:
-    """A quantized cache: what is new is quantized, all of it dequantized; ``row`` elements a position in K, as many in V."""
+    """A quantized cache: what is new is quantized, all of it dequantized; ``row`` elements per position in K, as many in V."""
     kinds: int = sum(node.attributes.get(f"{side}_quant_type", "NONE") != "NONE" for side in "kv")
     return kinds * row * (new * (DIV + SATURATE) + keys * MUL)
 
@@ -98,7 +99,7 @@ def _paged_types(node: Node) -> Types:
 @formula("Y = softmax(s·Q·Kᵀ)·V, of each sequence in pages of a cache", macs="2·heads·d·Σ new·(past + new)",
          flops="as GroupQueryAttention", shapes=_paged_types)  # fmt: skip
 def paged_attention(node: Node) -> Work:
-    """The new tokens of the sequences one behind the other; input 5 has where each begins, input 6 how long its past is.
+    """The new tokens of the sequences, one after the other; input 5 says where each begins, input 6 how long its past is.
     Without their elements no count is known.
     """
     tokens, heads, size = _paged_sizes(node)

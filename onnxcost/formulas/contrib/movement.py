@@ -47,7 +47,7 @@ def _window_types(node: Node) -> Types:
 
 
 def _without_padding(node: Node) -> Types:
-    """All positions at most; the offsets, the sums of lengths and the longest are of known dims."""
+    """At most all positions; the offsets, the sums of lengths and the longest length have known dims."""
     batch, length, width = node.x.shape
     return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
 
@@ -74,7 +74,7 @@ BLOCK, END = 3 * MUL + ADD + 7 * COMPARE, 2 * MUL + 7 * COMPARE
 @formula("Y = MurmurHash3(X)", flops="out·(11·words + 9); 0 for strings",
          shapes=lambda node: [("uint32" if node.attributes.get("positive", 1) else "int32", node.x.shape)])  # fmt: skip
 def murmur_hash(node: Node) -> Work:
-    """Elements of 4 or 8 bytes are one word or two; strings are no arithmetic, as everywhere."""
+    """Elements of 4 or 8 bytes are one word or two; work on strings is not arithmetic, as everywhere."""
     if node.x.dtype == "string":
         return NO_WORK
     return node.x.size * (BITS[node.x.dtype] // 32 * BLOCK + END)
@@ -158,7 +158,7 @@ def irfft(node: Node) -> Work:
 @formula("Y = A·B of complex numbers (with B conjugated)", flops="3·out",
          shapes=lambda node: [(node.x.dtype, broadcast(node.x.shape, node.required(1).shape))])  # fmt: skip
 def complex_mul(node: Node) -> Work:
-    """Four products, a sum and a difference a pair; the last dim holds real and imaginary part. A conjugate changes a sign."""
+    """Four products, a sum and a difference per pair; the last dim holds real and imaginary part. Conjugation is free."""
     return node.out.size // 2 * (4 * MUL + 2 * ADD)
 
 
@@ -177,7 +177,7 @@ def inverse(node: Node) -> Work:
 @formula("Y = Σ(a − b)² = |a|² + |b|² − 2a·b (euclidean: its root)", macs="out·n", flops="2·macs + 2·(A + B) − rows + 3·out",
          shapes=lambda node: [(node.x.dtype, (node.x.shape[0], node.required(1).shape[0]))])  # fmt: skip
 def cdist(node: Node) -> Work:
-    """Rows of A (m × n) against rows of B (k × n) by a matrix product, as the runtime does; what rounds below 0 is cut off."""
+    """Rows of A (m × n) against rows of B (k × n) by a matrix product, as in the runtime; negative rounding errors become 0."""
     other, metric = node.required(1), node.attributes.get("metric", "sqeuclidean")
     rows = node.x.shape[0] + other.shape[0]
     norms = reduction_work(node.x.size + other.size, rows, ADD, each=MUL)

@@ -1,6 +1,6 @@
-"""com.ms.internal.nhwc: the standard operators that onnxruntime turns to channels last for a provider that wants them so.
+"""com.ms.internal.nhwc: standard operators that onnxruntime converts to channels last for providers that prefer it.
 
-The input and the output are N × space × C, weights are as ever. Counts do not depend on the layout: each is that of the
+The input and the output are N × space × C; weights keep their layout. Counts do not depend on the layout: each is that of the
 operator of this name on channels first, with the activation that may be fused behind it.
 
 Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
@@ -51,7 +51,7 @@ def _blocks(node: Node, *, to_space: bool) -> Types:
 
 
 def _resized(node: Node) -> Types:
-    """By the sizes or the scales, which are in the order of the axes as they lie."""
+    """By the sizes or the scales, which are in the order of the axes of X."""
     axes = [axis % node.x.rank for axis in node.attributes.get("axes") or range(node.x.rank)]
     dims, scales = list(node.x.shape), node.input(2)
     if node.input(3) is not None:

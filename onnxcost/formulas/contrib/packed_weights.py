@@ -1,6 +1,6 @@
 """Weights of few bits, dequantized where they are used; the arithmetic is of the activations' type.
 
-Every weight is dequantized once a run, (q − zero point)·scale: an addition and a multiplication. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
+Every weight is dequantized once per run, (q − zero point)·scale: an addition and a multiplication. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
@@ -86,7 +86,7 @@ def matmul_packed(node: Node) -> Work:
 
 @formula(
     "Y = dequantize(X[indices])",
-    flops="0 to 2·out, + 0 to 3 a run with a scale of its own",
+    flops="0 to 2·out, + 0 to 3 per run with a scale of its own",
     shapes=lambda node: [
         (FLOAT_TYPES[node.attributes.get("output_dtype", 16)], (*node.required(1).shape, node.attributes["K"]))
     ],
@@ -194,7 +194,7 @@ def matmul_n_bits_qlora(node: Node) -> Work:
     shapes=lambda node: _projection_rule("N" if node.attributes.get("transB", 1) else "K")(node),
 )
 def matmul_bnb4(node: Node) -> Work:
-    """FP4 or NF4 codes looked up and times the block's largest magnitude: a multiplication a weight."""
+    """FP4 or NF4 codes looked up, times the block's largest magnitude: one multiplication per weight."""
     inner = node.x.shape[-1]
     columns = node.attributes["N"] * node.attributes["K"] // inner if inner else 0
     return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=MUL)
@@ -207,7 +207,7 @@ def matmul_bnb4(node: Node) -> Work:
     shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], elements(node, 2, "the weight's dims")[1]))],
 )
 def matmul_fp_q4(node: Node) -> Work:
-    """K × N in input 2; ``blk_quant_type`` 1 has an offset a block, 0 and 2 have none."""
+    """K × N in input 2; ``blk_quant_type`` 1 has an offset per block, 0 and 2 have none."""
     inner, columns = elements(node, 2, "the weight's dims")
     offset = ADD if node.attributes.get("blk_quant_type", 1) == 1 else NO_WORK
     return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=MUL + offset)
@@ -216,7 +216,7 @@ def matmul_fp_q4(node: Node) -> Work:
 @formula("Y = A·(s·q)ᵀ + bias", macs="out·K", flops="out·(2K−1) + N·K (FP4: 2·N·K, FP8 activations: 2·A), + out for the bias",
          shapes=_projection_rule(1))  # fmt: skip
 def matmul_block_quantized(node: Node) -> Work:
-    """Weights of N × K in FP8 with a scale a block, or N × K/2 bytes of FP4 with one more scale for all."""
+    """Weights of N × K in FP8 with a scale per block, or N × K/2 bytes of FP4 with one more scale for all."""
     is_fp4 = "Fp4" in node.op_type
     activations = NO_WORK if is_fp4 or node.input(3) is None else Work(divs=node.x.size, muls=node.x.size)
     bias = node.input(5 if is_fp4 else 4) is not None

@@ -1,6 +1,6 @@
-"""onnxruntime's operators on 8-bit integers. A scale is one multiplication an element, a zero point one addition.
+"""onnxruntime's operators on 8-bit integers. A scale is one multiplication per element, a zero point one addition.
 
-Where the runtime looks a function up in a table of 256 entries (QLinearSigmoid and its like) the function counts, as defined.
+Where the runtime looks a function up in a table of 256 entries (QLinearSigmoid and its like), the function itself is counted.
 Operators that keep their matrices in the orders of cuBLASLt are among them: the order of a matrix changes no count.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
@@ -31,9 +31,9 @@ from onnxcost.formulas.table import Formula, FormulaTable, Types, formula, like_
 from onnxcost.graph import NO_WORK, Node, Work
 
 DEQUANTIZE, QUANTIZE = ADD + MUL, DIV + SATURATE + ADD
-"""(x − x₀)·s and saturate(x/s + y₀), an element."""
+"""(x − x₀)·s and saturate(x/s + y₀), per element."""
 REQUANTIZE = MUL + SATURATE + ADD
-"""saturate(s·x + y₀) of an integer sum, an element."""
+"""saturate(s·x + y₀) of an integer sum, per element."""
 
 
 def requantize_row(maths: str, flops: str, row: Formula) -> Formula:
@@ -72,7 +72,7 @@ def qlinear_mul(node: Node) -> Work:
              (node.required(1).dtype, broadcast(node.x.shape, node.required(1).shape, node.required(4).shape))
          ])  # fmt: skip
 def qlinear_where(node: Node) -> Work:
-    """X and Y each brought to the scale of Z, then selected."""
+    """X and Y are each rescaled to Z, then selected."""
     return node.out.size * COMPARE + (node.required(1).size + node.required(4).size) * (DEQUANTIZE + QUANTIZE)
 
 
@@ -84,7 +84,7 @@ def qlinear_where(node: Node) -> Work:
     ],
 )
 def qlinear_concat(node: Node) -> Work:
-    """Each input brought to the scale of Y; the inputs come with scale and zero point from the third on."""
+    """Each input is rescaled to Y; the inputs come with scale and zero point from the third on."""
     return node.out.size * (DEQUANTIZE + QUANTIZE)
 
 
@@ -96,7 +96,7 @@ def qlinear_reduce_mean(node: Node) -> Work:
 
 
 def _pool(name: str) -> Formula:
-    """A pooling of integers less their zero point, its sums brought to the scale of Y."""
+    """A pooling of integers minus their zero point, its sums rescaled to Y."""
     pooling = POOLING[name]
 
     def count(node: Node) -> Work:
@@ -111,7 +111,7 @@ def _pool(name: str) -> Formula:
              (zero.dtype if (zero := node.input(8)) else "float32", gemm_type(node, node.x, node.required(3))[1])
          ])  # fmt: skip
 def q_gemm(node: Node) -> Work:
-    """s = α·s_a·s_b / s_y, one or one a column; without s_y the output is float32, s·(sum)."""
+    """s = α·s_a·s_b / s_y, one or one per column; without s_y the output is float32, s·(sum)."""
     weight, is_quantized = node.required(3), node.input(7) is not None
     inner = node.x.shape[0 if node.attributes.get("transA") else 1]
     bias = Work(bias_adds=node.out.size if node.input(6) else 0)
@@ -211,7 +211,7 @@ def q_attention(node: Node) -> Work:
     return projection(node, weight, node.input(2)) + centered + scaled + sdpa(node, _sizes(node, weight.shape[1] // 3, 8), (5,))
 
 
-@formula("Attention on 8 bits", macs="tokens·D·3·d·heads + Attention's", flops="as Attention, + 4 an element requantized",
+@formula("Attention on 8 bits", macs="tokens·D·3·d·heads + Attention's", flops="as Attention, + 4 per element requantized",
          shapes=lambda node: [(node.x.dtype, (*node.x.shape[:2], node.required(5).shape[1]))])  # fmt: skip
 def ordered_attention(node: Node) -> Work:
     """Q, K, V, the scores, their softmax and the output are each scaled and brought back to 8 bits."""
