@@ -13,8 +13,9 @@ from onnxcost.estimator import estimate
 from onnxcost.files import create_file
 from onnxcost.frontend.probe_models import Probe, probe_model
 from onnxcost.graph import Graph
-from onnxcost.hardware.calibration.model import Calibration, Machine, Probed, speeds
+from onnxcost.hardware.calibration.model import Calibration, Machine
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
+from onnxcost.hardware.calibration.rates import Probed, speeds
 from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import kernel_runs
 from onnxcost.ort_optimizer.memory_plan import footprint_of

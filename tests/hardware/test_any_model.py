@@ -12,8 +12,9 @@ from onnx import ModelProto
 from onnx.backend.test.case.node import collect_testcases
 
 from onnxcost.estimator import estimate
-from onnxcost.hardware.calibration.model import COLD, Calibration, Machine, Point, Speeds
+from onnxcost.hardware.calibration.model import Calibration, Machine
 from onnxcost.hardware.calibration.predictor import Calibrated
+from onnxcost.hardware.calibration.rates import COLD, Point, Speeds
 from onnxcost.ort_optimizer.kernels import FAMILIES
 from tests.modeltext import model
 

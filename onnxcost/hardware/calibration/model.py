@@ -1,120 +1,23 @@
-"""The calibrated model of a machine: the time of a run, and of a kernel of each family, from the times of the probes.
+"""A calibrated machine: its speeds by number of threads, as a result and as a file.
 
-Its file is TOML that people can read; an invalid file gives one clear line.
+The file is TOML that people can read; an invalid file gives one clear line.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations, pairwise
-from math import exp2, log, log2
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from onnxcost.documents import is_figure, is_whole, parse_toml, read_document, read_toml
-from onnxcost.errors import InputError, MeasurementError
-from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, KernelRun
+from onnxcost.errors import InputError
+from onnxcost.hardware.calibration.rates import COLD, Point, Speeds, peaks
+from onnxcost.ort_optimizer.kernels import FAMILIES
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-REACH = 1.0
-"""The distance, in powers of two of the quantities, up to which a neighbor has a large weight."""
-DOUBT = 0.05
-"""The weight of the sum of rates: far from all points it decides alone."""
-
-
-class Point(NamedTuple):
-    """A kernel's quantities, and the seconds of one run of it."""
-
-    quantities: tuple[float, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Rates:
-    """seconds ≈ call + Σ quantity · rate, corrected by how much nearby points differ from that."""
-
-    points: tuple[Point, ...]
-
-    def seconds(self, quantities: Sequence[float]) -> float:
-        """The time of one run of a kernel."""
-        return self.linear(quantities) * exp2(self._deviation(quantities))
-
-    def linear(self, quantities: Sequence[float]) -> float:
-        """The sum of rates alone."""
-        call, *rates = self.coefficients
-        return call + sum(rate * quantity for rate, quantity in zip(rates, quantities, strict=True))
-
-    @cached_property
-    def coefficients(self) -> tuple[float, ...]:
-        """Seconds per call, then per unit of each quantity: none below 0, with the least sum of squared relative errors."""
-        import numpy as np
-
-        rows = np.array([(1.0, *point.quantities) for point in self.points])
-        times = np.array([point.seconds for point in self.points])
-        return tuple(float(value) for value in least_squares(rows / times[:, None]))
-
-    @cached_property
-    def _deviations(self) -> tuple[float, ...]:
-        return tuple(log2(point.seconds / self.linear(point.quantities)) for point in self.points)
-
-    def _deviation(self, quantities: Sequence[float]) -> float:
-        """The mean of the points' deviations, weighted by nearness, as a power of two."""
-        weights = []
-        for point in self.points:
-            distance = sum(log2((a + 1) / (b + 1)) ** 2 for a, b in zip(quantities, point.quantities, strict=True))
-            weights.append(1 / (1 + (distance / REACH**2) ** 2))
-        total = sum(weight * deviation for weight, deviation in zip(weights, self._deviations, strict=True))
-        return total / (sum(weights) + DOUBT)
-
-
-def least_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The coefficients, none negative, that bring the rows' sums nearest to 1: the best over all choices of columns."""
-    import numpy as np
-
-    columns = range(rows.shape[1])
-    best, least = np.zeros(rows.shape[1]), float("inf")
-    scale = rows.max(axis=0)
-    scale[scale == 0] = 1
-    for count in range(1, rows.shape[1] + 1):
-        for chosen in map(list, combinations(columns, count)):
-            found, *_ = np.linalg.lstsq(rows[:, chosen] / scale[chosen], np.ones(len(rows)), rcond=None)
-            error = float(((rows[:, chosen] / scale[chosen] @ found - 1) ** 2).sum())
-            if (found >= 0).all() and error < least:
-                least = error
-                best = np.zeros(rows.shape[1])
-                best[chosen] = found / scale[chosen]
-    return best
-
-
-COLD: Mapping[str, str] = {
-    **dict.fromkeys(("cold", "cold-vector", "cold-conv"), "bytes of the model"),
-    "cold-values": "bytes touched since",
-}
-"""The families for data that is in no cache when it is read or written: weights, for products, for products of a single row and
-for convolutions; and the values between nodes. Their points are seconds per byte, by the quantity that is named here.
-"""
-BESIDE = frozenset({*COLD, "call", "gemm-bias"})
-"""Families that add to a kernel's own time: 0 where no probe shows any."""
-STAND_INS: Mapping[str, str] = {
-    "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
-    "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
-    "split": "concat", "transpose-rows": "transpose", "transpose-scattered": "transpose", "reorder-last": "reorder",
-    "reduce-before": "reduce", "reduce-slow": "reduce", "softmax-across": "softmax", "softmax-int8": "softmax",
-    "matmul-int8": "gemm-int8", "conv-int8-grouped": "conv-int8", "conv-int8-depthwise": "conv-int8-ragged",
-    "conv-int8-signed-grouped": "conv-int8-signed", "conv-int8-signed-depthwise": "conv-int8-signed-ragged",
-}  # fmt: skip
-"""For a family without times, the family whose times are used."""
 
 
 class Machine(NamedTuple):
@@ -129,67 +32,6 @@ class Machine(NamedTuple):
     platform: str
     provider: str
     blocked: bool
-
-
-class Probed(NamedTuple):
-    """A probe's run: the family that it is for, its kernels, the seconds of the whole run, and the bytes of its weights and
-    values.
-    """
-
-    family: str
-    tasks: tuple[KernelRun, ...]
-    seconds: float
-    footprint: float = 0.0
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """The machine with one number of threads. ``run_seconds`` is the time of an inference without its kernels."""
-
-    run_seconds: float
-    points: Mapping[str, tuple[Point, ...]]
-
-    @cached_property
-    def rates(self) -> Mapping[str, Rates]:
-        """The fitted rates by family."""
-        return {family: Rates(points) for family, points in self.points.items()}
-
-    def rates_of(self, family: str) -> Rates | None:
-        """The rates of a family, or of the one used in its place."""
-        while family not in self.rates:
-            if family not in STAND_INS:
-                return None
-            family = STAND_INS[family]
-        return self.rates[family]
-
-    def seconds(self, task: KernelRun, footprint: float = 0.0) -> float | None:
-        """The time of all runs of a kernel in one inference; None where no probe of its family could be run.
-
-        ``footprint`` are the bytes of the model's weights and values: the more there are, the fewer are in a cache when they
-        are needed. What a kernel itself reads and writes is as cold in its probe.
-        """
-        if task.family == "cold-values":
-            amount, distance, own = task.quantities
-            farther = self._seconds_a_byte(task.family, min(distance, 2 * footprint)) - self._seconds_a_byte(task.family, own)
-            return task.times * amount * max(farther, 0.0)
-        if task.family in COLD:
-            return task.times * task.quantities[0] * self._seconds_a_byte(task.family, footprint)
-        rates = self.rates_of(task.family)
-        if rates is None:
-            return None
-        wanted = len(rates.points[0].quantities)
-        quantities = (*task.quantities, *(0.0,) * wanted)[:wanted]
-        return task.times * rates.seconds(quantities)
-
-    def _seconds_a_byte(self, family: str, footprint: float) -> float:
-        """The extra time per byte of data that is in no cache, interpolated by the logarithm of the footprint."""
-        points = self.points.get(family, ())
-        if not points or footprint <= points[0].quantities[0]:
-            return points[0].seconds if points else 0.0
-        for (before,), low, (after,), high in ((*a, *b) for a, b in pairwise(points)):
-            if footprint < after:
-                return low + (high - low) * log(footprint / before) / log(after / before)
-        return points[-1].seconds
 
 
 @dataclass(frozen=True, repr=False)
@@ -241,66 +83,7 @@ class Calibration(Result):
         return f"{self.name}, threads: {threads}; {len(self.to_records())} kernels on {self.date}"
 
 
-def speeds(probed: Sequence[Probed]) -> Speeds:
-    """The times of the families' kernels from those of the probes, one family after the other: a probe's other kernels are
-    subtracted.
-
-    The first two probes are one small node and a chain of them. Raises MeasurementError where they could not be run.
-    """
-    if len(probed) < 3 or len(probed[0].tasks) >= len(probed[1].tasks):
-        raise MeasurementError("onnxruntime runs none of the models that a calibration times")
-    one, many = probed[:2]
-    node = max((many.seconds - one.seconds) / (len(many.tasks) - len(one.tasks)), 1e-9)
-    run = max(one.seconds - len(one.tasks) * node, 1e-9)
-    found: dict[str, tuple[Point, ...]] = {"cheap": (Point(one.tasks[0].quantities, node),)}
-    for family in dict.fromkeys(probe.family for probe in probed):
-        known = Speeds(run, {name: points for name, points in found.items() if points and name != family})
-        points = [_point(probe, known) for probe in probed if probe.family == family and probe not in (one, many)]
-        found[family] = (*(found.get(family, ()) if family == "cheap" else ()), *filter(None, points))
-    return Speeds(run, {family: points for family, points in found.items() if points})
-
-
-def _point(probe: Probed, known: Speeds) -> Point | None:
-    """The family's share of a probe's time, for one of its kernels; None where nothing is left for it."""
-    own = [task for task in probe.tasks if task.family == probe.family]
-    others = sum(known.seconds(task, probe.footprint) or 0.0 for task in probe.tasks if task.family != probe.family)
-    left = probe.seconds - known.run_seconds - others
-    if probe.family == "cold-values":
-        far = [task for task in own if task.quantities[2] < task.quantities[1] < float("inf")]
-        if not far:
-            return None
-        return Point((median(task.quantities[1] for task in far),), max(left, 0.0) / sum(task.quantities[0] for task in far))
-    if probe.family in COLD:
-        return Point((probe.footprint,), max(left, 0.0) / sum(task.times * task.quantities[0] for task in own))
-    if not own or left <= LEAST_SHARE * probe.seconds:
-        return None
-    columns = zip(*(task.quantities for task in own), strict=True)
-    return Point(tuple(sum(column) / len(own) for column in columns), left / len(own))
-
-
-LEAST_SHARE = 0.05
-"""Below this share of a probe's time, a family cannot be told from the noise of the rest."""
-
-
-class Peaks(NamedTuple):
-    """The highest rates of any probe: FLOP/s by type, and bytes/s by the bytes that a kernel reads and writes."""
-
-    rates: Mapping[str, float]
-    bandwidths: Mapping[int, float]
-
-
-def peaks(speeds: Speeds) -> Peaks:
-    """The highest rates. The bandwidths are those of the cheapest elementwise kernel, which reads and writes float32."""
-    rates: dict[str, float] = {}
-    for family, points in speeds.points.items():
-        if family in CONTRACTIONS and FAMILIES[family].names[0] == "MACs":
-            dtype = "int8" if "int" in family else "float32"
-            rates[dtype] = max(rates.get(dtype, 0.0), *(2 * point.quantities[0] / point.seconds for point in points))
-    moved = {int(8 * point.quantities[0]): point.seconds for point in speeds.points.get("cheap", ())}
-    return Peaks(rates, {size: size / seconds for size, seconds in sorted(moved.items())})
-
-
-SCHEMA = "onnxcost-calibration/2"
+FILE_SCHEMA = "onnxcost-calibration/2"
 LEAST, MOST = 1e-15, 1e20
 """The range of a kernel's seconds and quantities: beyond it, a prediction would be infinite or 0."""
 HEADER = """\
@@ -315,7 +98,7 @@ def dumps(calibration: Calibration) -> str:
 
 
 def _lines(calibration: Calibration) -> Iterator[str]:
-    yield f'schema = "{SCHEMA}"'
+    yield f'schema = "{FILE_SCHEMA}"'
     yield f"name = {_text(calibration.name)}"
     yield f"date = {calibration.date.isoformat()}"
     yield f"unrest = {calibration.noise:.3f}  # the median run time over the low percentile: 1 on a quiet machine"
@@ -364,10 +147,9 @@ def loads(text: str, name: str) -> Calibration:
 
 def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
     schema = document.get("schema")
-    if schema != SCHEMA:
-        raise InputError(
-            f"'{name}' is not a calibration that this version can read (schema {schema!r}, not '{SCHEMA}'): calibrate again"
-        )
+    if schema != FILE_SCHEMA:
+        what = f"(schema {schema!r}, not '{FILE_SCHEMA}')"
+        raise InputError(f"'{name}' is not a calibration that this version can read {what}: calibrate again")
     try:
         threads = {}
         for count, table in document["threads"].items():
@@ -407,7 +189,7 @@ def load(path: str | Path) -> Calibration:
 
 def is_calibration(path: str | Path) -> bool:
     """Whether a TOML file is one, and not a device's."""
-    return f'schema = "{SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
+    return f'schema = "{FILE_SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
 
 
 def _points(family: str, rows: Any) -> tuple[Point, ...]:

@@ -13,7 +13,8 @@ from onnxcost.analysis.batch import batch_of
 from onnxcost.errors import MISFITS, InputError, ModelError
 from onnxcost.estimator import estimate
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.hardware.calibration.model import BESIDE, Calibration, Peaks, Speeds, load, peaks
+from onnxcost.hardware.calibration.model import Calibration, load
+from onnxcost.hardware.calibration.rates import BESIDE, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
 from onnxcost.ort_optimizer.fusion import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs

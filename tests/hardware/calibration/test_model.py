@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from onnxcost.errors import MeasurementError
-from onnxcost.hardware.calibration.model import BESIDE, COLD, STAND_INS, Point, Probed, Speeds, peaks, speeds
+from onnxcost.hardware.calibration.rates import BESIDE, COLD, STAND_INS, Point, Probed, Speeds, peaks, speeds
 from onnxcost.ort_optimizer.kernels import KernelRun
 
 NODE = KernelRun("cheap", (8.0,))

@@ -13,8 +13,9 @@ import pytest
 import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.estimator import estimate
-from onnxcost.hardware.calibration.model import Calibration, Machine, Point, Speeds, dumps, is_calibration, load, loads
+from onnxcost.hardware.calibration.model import Calibration, Machine, dumps, is_calibration, load, loads
 from onnxcost.hardware.calibration.predictor import ERROR, Calibrated
+from onnxcost.hardware.calibration.rates import Point, Speeds
 from tests.modeltext import model
 
 MACHINE = Machine('a "quick" one', 1 << 30, 2.0, "1.32.0", "Linux", "cpu", True)

@@ -6,8 +6,8 @@ import pytest
 
 from onnxcost.estimator import estimate
 from onnxcost.frontend.probe_models import Probe, probe_model
-from onnxcost.hardware.calibration.model import BESIDE, COLD, STAND_INS
 from onnxcost.hardware.calibration.probes import blocked_probe, probes
+from onnxcost.hardware.calibration.rates import BESIDE, COLD, STAND_INS
 from onnxcost.ort_optimizer.kernels import FAMILIES, kernel_runs
 from onnxcost.ort_optimizer.pipeline import optimize
 from tests.ort_optimizer.oracle import surplus, theirs, why_not

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxcost.hardware.calibration.model import Point, Rates, least_squares
+from onnxcost.hardware.calibration.rates import Point, Rates, least_squares
 
 
 def test_a_sum_of_rates_is_found_again() -> None:
