@@ -166,9 +166,10 @@ _THOP: Mapping[str, CountingRule] = {
 
 FLOPS = Convention(
     "flops",
-    "every addition, subtraction, multiplication and division; a comparison or a transcendental is 1",
+    "every addition, subtraction, multiplication and division but those that dequantize weights; a comparison or a "
+    "transcendental is 1",
     "a dot product of n terms is 2n - 1, its bias 1 more",
-    dict.fromkeys(KINDS, 1) | {"macs": 2, "accumulators": -1},
+    dict.fromkeys(KINDS, 1) | {"macs": 2, "accumulators": -1, "dequantizations": 0},
 )
 MACS = Convention(
     "macs", "the multiply-accumulates of contractions alone", "papers; torchvision's GFLOPS column", {"macs": 1}, unit="MACs"

@@ -291,7 +291,8 @@ class Work:
     ``macs`` are the multiply-accumulates of contractions and ``accumulators`` the independent sums they end in: a dot
     product of n terms is n MACs and 1 accumulator, that is n multiplications and n - 1 additions. ``adds`` are additions,
     subtractions and negations; ``compares`` comparisons, minima, maxima and selections by them; ``transcendentals`` exp,
-    log, sqrt, pow, erf and the trigonometric and hyperbolic functions, one each.
+    log, sqrt, pow, erf and the trigonometric and hyperbolic functions, one each. ``dequantizations`` are the operations that
+    turn stored weights of few bits into floats: they are of the format, not of the model, and in none of the other counts.
     """
 
     macs: int = 0
@@ -302,6 +303,7 @@ class Work:
     divs: int = 0
     compares: int = 0
     transcendentals: int = 0
+    dequantizations: int = 0
 
     def __add__(self, other: Work) -> Work:
         return Work(
@@ -313,6 +315,7 @@ class Work:
             self.divs + other.divs,
             self.compares + other.compares,
             self.transcendentals + other.transcendentals,
+            self.dequantizations + other.dequantizations,
         )
 
     def __rmul__(self, times: int) -> Work:
@@ -325,6 +328,7 @@ class Work:
             times * self.divs,
             times * self.compares,
             times * self.transcendentals,
+            times * self.dequantizations,
         )
 
     def __bool__(self) -> bool:

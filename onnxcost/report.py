@@ -367,6 +367,7 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
         "read_bytes": traffic.read_bytes,
         "write_bytes": traffic.write_bytes,
         "intensity": report.intensity,
+        "dequantization_flops": report.whole.work.dequantizations,
         "work": report.whole.work.to_dict(),
     }
 

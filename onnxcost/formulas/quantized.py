@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxcost.formulas.contraction import matmul
 from onnxcost.formulas.convolution import window_products
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, UNPACK
 from onnxcost.formulas.table import FormulaTable, formula
 from onnxcost.graph import NO_WORK, Node, Work
 
@@ -55,9 +55,11 @@ def quantize_linear(node: Node) -> Work:
     return node.out.size * (DIV + SATURATE + (ADD if node.input(2) else NO_WORK))
 
 
-@formula("Y = (X − x₀)·s", flops="out, + out for x₀")
+@formula("Y = (X − x₀)·s", flops="out, + out for x₀; of a weight apart, as dequantization")
 def dequantize_linear(node: Node) -> Work:
     """In the type of the scale: https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html."""
+    if node.x.is_constant:
+        return node.out.size * (2 if node.input(2) else 1) * UNPACK
     return node.out.size * (MUL + (ADD if node.input(2) else NO_WORK))
 
 

@@ -29,7 +29,10 @@ def reduction(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Wor
     return Formula(lambda node: reduction_work(node.x.size, node.out.size, join, each, end), maths, "0", flops)
 
 
-ADD, MUL, DIV, COMPARE, FUNCTION = (Work(**{kind: 1}) for kind in ("adds", "muls", "divs", "compares", "transcendentals"))
+ADD, MUL, DIV, COMPARE, FUNCTION, UNPACK = (
+    Work(**{kind: 1}) for kind in ("adds", "muls", "divs", "compares", "transcendentals", "dequantizations")
+)
+"""One of each kind; UNPACK is one that dequantizes a weight."""
 
 
 def _axis(node: Node) -> int:

@@ -171,7 +171,7 @@ def _step(group: Sequence[int], costs: Sequence[Counted], uses: DefUse) -> Workl
     weights, read = _read(members, [uses.nodes[position] for position in group], made.keys())
     main = max(members, key=lambda cost: cost.once.macs)
     macs, sums = sum(cost.once.macs for cost in members), sum(cost.once.accumulators for cost in members)
-    flops = sum(FLOPS.number(cost.node, cost.once) for cost in members)
+    flops = sum(FLOPS.number(cost.node, cost.once) + cost.once.dequantizations for cost in members)
     kernels = (tensor.dims for tensor in main.node.inputs if tensor is not None and tensor.dims is not None)
     return WorkloadStep(
         node=main.node, dtype=main.dtype, times=main.node.repeat, merged=len(members) - 1, macs=macs,

@@ -124,6 +124,7 @@ def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair],
         ("Memory traffic", bound + binary(report.whole.traffic.total)),
         ("Arithmetic intensity", "unknown" if intensity is None else f"{ratio(intensity)} FLOP/byte"),
         ("Nodes", exact(len(report.costs))),
+        *([("Weights dequantized", f"{si(weights)} FLOPs")] if (weights := report.whole.work.dequantizations) else []),
     ]
     return work, moved
 

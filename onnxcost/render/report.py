@@ -64,7 +64,9 @@ def _weights_note(report: CostReport) -> str:
 
 def _count_entry(name: str, report: CostReport, convention: Convention, glyphs: Glyphs) -> Entry:
     total, bound = report.total(convention), glyphs.bound(report.bound_of(convention))
-    return quantity_entry(name, si(total), (bound.strip() + " " if bound else "") + exact(total), bound=bound)
+    weights = report.whole.work.dequantizations if convention is FLOPS else 0
+    apart = f", and {si(weights)} to dequantize weights" if weights else ""
+    return quantity_entry(name, si(total), (bound.strip() + " " if bound else "") + exact(total) + apart, bound=bound)
 
 
 def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:

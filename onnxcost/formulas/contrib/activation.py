@@ -12,7 +12,7 @@ from math import prod
 
 from onnxcost.formulas.activation import GELU, POINTWISE, SIGMOID, softmax_work
 from onnxcost.formulas.normalization import group, layer, rms
-from onnxcost.formulas.reduction import ADD, COMPARE, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, MUL, UNPACK
 from onnxcost.formulas.shapes import like, with_shapes
 from onnxcost.formulas.table import FormulaTable, Types, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
@@ -145,11 +145,12 @@ def embed_layer(node: Node) -> Work:
 
 
 @formula("Y = LayerNormalization(word + position + segment), all dequantized",
-         flops="EmbedLayerNormalization, + 2 per element looked up and of γ and β", shapes=_embedding_types)  # fmt: skip
+         flops="EmbedLayerNormalization; apart 2 dequantizations per element looked up and of γ and β",
+         shapes=_embedding_types)  # fmt: skip
 def quantized_embed_layer(node: Node) -> Work:
     """(x − x₀)·s of each element that is used, then as EmbedLayerNormalization."""
     tables, learned = 3 if node.input(4) else 2, node.required(5).size + node.required(6).size
-    return embed_layer(node) + (tables * _embedding_sum(node).size + learned) * (ADD + MUL)
+    return embed_layer(node) + (tables * _embedding_sum(node).size + learned) * 2 * UNPACK
 
 
 @formula("Y = SiLU(GroupNormalization(X))", flops="7·in + 2·g, + 5·in for SiLU", shapes=like_input)

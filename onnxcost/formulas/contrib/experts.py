@@ -12,7 +12,7 @@ from onnxcost.formulas.activation import SIGMOID, softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import swiglu
 from onnxcost.formulas.contrib.fused import ACTIVATIONS
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, UNPACK, reduction_work
 from onnxcost.formulas.table import FormulaTable, Types, formula, like_input, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
@@ -88,7 +88,7 @@ def moe(node: Node) -> Work:
 
 
 @formula("As MoE, with quantized weights", macs="tokens·k·hidden·inner·(2 or 3)",
-         flops="MoE, + 2 per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
+         flops="MoE; apart 2 dequantizations per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
 def quantized_moe(node: Node) -> Work:
     """(q − q₀)·scale of each weight of an expert once per run, for as many experts as the tokens can choose at most."""
     hidden, all_experts = node.x.shape[-1], node.required(1).shape[-1]
@@ -97,8 +97,8 @@ def quantized_moe(node: Node) -> Work:
     wide = node.required(2).shape[1]
     inner = wide // 2 if node.attributes.get("swiglu_fusion") else wide
     weights = hidden * wide * (2 if node.input(8) else 1) + inner * hidden
-    dequantize = ADD + MUL if node.attributes.get("quant_type", "int") == "int" else MUL
-    return experts(node, ExpertInputs((2, 5, 8), (4, 7, 10), 14)) + used * weights * dequantize
+    dequantize = 2 if node.attributes.get("quant_type", "int") == "int" else 1
+    return experts(node, ExpertInputs((2, 5, 8), (4, 7, 10), 14)) + used * weights * dequantize * UNPACK
 
 
 def _scores(node: Node) -> tuple[int, int]:

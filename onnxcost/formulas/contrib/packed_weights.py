@@ -1,6 +1,6 @@
 """Weights of few bits, dequantized where they are used; the arithmetic is of the activations' type.
 
-Every weight is dequantized once per run, (q − zero point)·scale: an addition and a multiplication. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
+Every weight is dequantized once per run, (q − zero point)·scale: two operations, counted apart. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
 Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
@@ -15,7 +15,7 @@ from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.experts import EXPERT_ACTIVATIONS, ExpertInputs, experts
 from onnxcost.formulas.contrib.fused import ACTIVATIONS, FLOAT_TYPES
 from onnxcost.formulas.normalization import rms
-from onnxcost.formulas.reduction import ADD, MUL
+from onnxcost.formulas.reduction import MUL, UNPACK
 from onnxcost.formulas.shapes import elements
 from onnxcost.formulas.table import FormulaTable, ShapeRule, Types, formula, like_input
 from onnxcost.graph import NO_WORK, Node, Work
@@ -29,8 +29,8 @@ class Packing(NamedTuple):
     scale: Work = NO_WORK
 
 
-_STORED, _CODED, _OFFSET = Packing(NO_WORK), Packing(MUL), Packing(ADD + MUL)
-_HALVES = 2 * MUL + ADD
+_STORED, _CODED, _OFFSET = Packing(NO_WORK), Packing(UNPACK), Packing(2 * UNPACK)
+_HALVES = 3 * UNPACK
 """d·(½ + q)·c, the scale of a run in a codebook's format; each weight is then scale·magnitude·sign."""
 
 PACKINGS: Mapping[int, Packing] = {
@@ -39,14 +39,14 @@ PACKINGS: Mapping[int, Packing] = {
     2: _OFFSET,  # Q4_0
     6: _OFFSET,  # Q5_0
     8: _CODED,  # Q8_0
-    13: Packing(MUL + ADD, 32, 2 * MUL),  # Q5_K: (d·s)·q − d₀·m
-    14: Packing(ADD + MUL, 16, MUL),  # Q6_K: (d·s)·(q − 32)
-    16: Packing(2 * MUL, 32, _HALVES),  # IQ2_XXS
-    17: Packing(2 * MUL, 16, _HALVES),  # IQ2_XS
-    18: Packing(2 * MUL, 32, _HALVES),  # IQ3_XXS
+    13: Packing(2 * UNPACK, 32, 2 * UNPACK),  # Q5_K: (d·s)·q − d₀·m
+    14: Packing(2 * UNPACK, 16, UNPACK),  # Q6_K: (d·s)·(q − 32)
+    16: Packing(2 * UNPACK, 32, _HALVES),  # IQ2_XXS
+    17: Packing(2 * UNPACK, 16, _HALVES),  # IQ2_XS
+    18: Packing(2 * UNPACK, 32, _HALVES),  # IQ3_XXS
     20: _CODED,  # IQ4_NL
-    22: Packing(2 * MUL, 16, _HALVES),  # IQ2_S
-    23: Packing(MUL, 32, ADD + MUL),  # IQ4_XS: (d·(s − 32))·code
+    22: Packing(2 * UNPACK, 16, _HALVES),  # IQ2_S
+    23: Packing(UNPACK, 32, 2 * UNPACK),  # IQ4_XS: (d·(s − 32))·code
     30: _STORED,  # BF16
     40: _CODED,  # NVFP4
     42: _OFFSET,  # Q2_0
@@ -74,7 +74,8 @@ def _projection_rule(columns: str | int) -> ShapeRule:
 
 
 @formula("Y = activation(s·A·dequantize(B)ᵀ)", macs="out·K",
-         flops="out·(2K−1), + N·K dequantized, + out for s, + the activation", shapes=_projection_rule("N"))  # fmt: skip
+         flops="out·(2K−1), + out for s, + the activation; N·K dequantized apart",
+         shapes=_projection_rule("N"))  # fmt: skip
 def matmul_packed(node: Node) -> Work:
     """Weights of N × K; s is input 2."""
     inner, columns = node.attributes["K"], node.attributes["N"]
@@ -86,7 +87,7 @@ def matmul_packed(node: Node) -> Work:
 
 @formula(
     "Y = dequantize(X[indices])",
-    flops="0 to 2·out, + 0 to 3 per run with a scale of its own",
+    flops="0; apart 0 to 2·out dequantizations, + 0 to 3 per run with a scale of its own",
     shapes=lambda node: [
         (FLOAT_TYPES[node.attributes.get("output_dtype", 16)], (*node.required(1).shape, node.attributes["K"]))
     ],
@@ -97,7 +98,8 @@ def gather_packed(node: Node) -> Work:
 
 
 @formula("As MoE, with packed weights", macs="tokens·k·hidden·inner·(2 or 3)",
-         flops="MoE, + the used experts' weights dequantized, + tokens for ε, + tokens·k for s", shapes=like_input)  # fmt: skip
+         flops="MoE, + tokens for ε, + tokens·k for s; the used experts' weights dequantized apart",
+         shapes=like_input)  # fmt: skip
 def moe_packed(node: Node) -> Work:
     """Gated by SiLU, or max(X, 0)² alone; the weights of the chosen experts are made to sum to 1 and times s.
 
@@ -129,14 +131,17 @@ def _rows(node: Node) -> int:
     return node.x.size // inner if inner else 0
 
 
-def dequantized_projection(rows: int, inner: int, columns: int, *, bias: bool, dequantize: Work = ADD + MUL) -> Work:
+def dequantized_projection(rows: int, inner: int, columns: int, *, bias: bool, dequantize: int = 2) -> Work:
     """rows × inner by inner × columns weights that are dequantized first."""
     made = rows * columns
-    return dot_products(made, inner) + inner * columns * dequantize + Work(bias_adds=made if bias else 0)
+    return dot_products(made, inner) + inner * columns * dequantize * UNPACK + Work(bias_adds=made if bias else 0)
 
 
 @formula(
-    "Y = A·((q − q₀)·s)ᵀ + bias", macs="out·K", flops="out·(2K−1) + 2·N·K, + out for the bias", shapes=_projection_rule("N")
+    "Y = A·((q − q₀)·s)ᵀ + bias",
+    macs="out·K",
+    flops="out·(2K−1), + out for the bias; 2·N·K dequantizations apart",
+    shapes=_projection_rule("N"),
 )
 def matmul_n_bits(node: Node) -> Work:
     """Weights of N × K; without zero points q₀ is the middle of the range. ``accuracy_level`` does not change the count."""
@@ -190,30 +195,31 @@ def matmul_n_bits_qlora(node: Node) -> Work:
 @formula(
     "Y = A·dequantize(B)ᵀ",
     macs="out·K",
-    flops="out·(2K−1) + N·K",
+    flops="out·(2K−1); N·K dequantizations apart",
     shapes=lambda node: _projection_rule("N" if node.attributes.get("transB", 1) else "K")(node),
 )
 def matmul_bnb4(node: Node) -> Work:
     """FP4 or NF4 codes looked up, times the block's largest magnitude: one multiplication per weight."""
     inner = node.x.shape[-1]
     columns = node.attributes["N"] * node.attributes["K"] // inner if inner else 0
-    return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=MUL)
+    return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=1)
 
 
 @formula(
     "Y = A·dequantize(B)",
     macs="out·K",
-    flops="out·(2K−1) + 2·K·N (1·K·N without offset)",
+    flops="out·(2K−1); 2·K·N dequantizations (1·K·N without offset) apart",
     shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], elements(node, 2, "the weight's dims")[1]))],
 )
 def matmul_fp_q4(node: Node) -> Work:
     """K × N in input 2; ``blk_quant_type`` 1 has an offset per block, 0 and 2 have none."""
     inner, columns = elements(node, 2, "the weight's dims")
-    offset = ADD if node.attributes.get("blk_quant_type", 1) == 1 else NO_WORK
-    return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=MUL + offset)
+    offset = node.attributes.get("blk_quant_type", 1) == 1
+    return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=1 + offset)
 
 
-@formula("Y = A·(s·q)ᵀ + bias", macs="out·K", flops="out·(2K−1) + N·K (FP4: 2·N·K, FP8 activations: 2·A), + out for the bias",
+@formula("Y = A·(s·q)ᵀ + bias", macs="out·K",
+         flops="out·(2K−1), + 2·A for FP8 activations, + out for the bias; N·K dequantizations (FP4: 2·N·K) apart",
          shapes=_projection_rule(1))  # fmt: skip
 def matmul_block_quantized(node: Node) -> Work:
     """Weights of N × K in FP8 with a scale per block, or N × K/2 bytes of FP4 with one more scale for all."""
@@ -222,7 +228,7 @@ def matmul_block_quantized(node: Node) -> Work:
     bias = node.input(5 if is_fp4 else 4) is not None
     return (
         dequantized_projection(
-            _rows(node), node.x.shape[-1], node.required(1).shape[0], bias=bias, dequantize=(1 + is_fp4) * MUL
+            _rows(node), node.x.shape[-1], node.required(1).shape[0], bias=bias, dequantize=1 + is_fp4
         )
         + activations
     )
@@ -239,10 +245,11 @@ def _gather_block_types(node: Node) -> Types:
     return [(node.required(2).dtype, (*table[:axis], *node.required(1).shape, *table[axis + 1 :]))]
 
 
-@formula("Y = (X[indices] − zero point)·scale", flops="2·out (floating-point codes: out)", shapes=_gather_block_types)
+@formula("Y = (X[indices] − zero point)·scale", flops="0; 2·out dequantizations (floating-point codes: out) apart",
+         shapes=_gather_block_types)  # fmt: skip
 def gather_block_quantized(node: Node) -> Work:
     """Gather of a quantized table, of which only what is gathered is dequantized."""
-    return node.out.size * (MUL if node.x.dtype.startswith("float") else ADD + MUL)
+    return node.out.size * (1 if node.x.dtype.startswith("float") else 2) * UNPACK
 
 
 WEIGHT_ONLY: FormulaTable = {
