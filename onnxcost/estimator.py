@@ -16,6 +16,7 @@ from onnxcost.formulas import CONTROL_FLOW, select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
+from onnxcost.ort_optimizer.qdq import read_as_stored
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
 from onnxcost.spec import ModelSource, ModelSpec
 
@@ -72,7 +73,8 @@ def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
     weights = weights_by_node(graph)
     dtypes, notes = compute_dtypes(graph)
     costs = tuple(
-        count_node(node, formulas, dtype, own.parameters) for node, dtype, own in zip(graph.nodes, dtypes, weights, strict=True)
+        count_node(node, formulas, dtype, own.parameters, read)
+        for node, dtype, own, read in zip(graph.nodes, dtypes, weights, read_as_stored(graph).nodes, strict=True)
     )
     return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas)))
 
@@ -89,8 +91,11 @@ def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted", of_macs)]
 
 
-def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) -> NodeCost:
-    """The cost of one node. Its arithmetic is done in ``dtype``; ``parameters`` are those that it is the first to read."""
+def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int, as_read: Node | None = None) -> NodeCost:
+    """The cost of one node. Its arithmetic is done in ``dtype``; ``parameters`` are those that it is the first to read.
+
+    ``as_read`` is the node with what it really reads, where that is not what the model says.
+    """
     if node.open_reason:
         return Uncounted(node, node.open_reason, parameters)
     if node.key in CONTROL_FLOW:
@@ -102,7 +107,7 @@ def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int) 
         reason = UNCOUNTABLE.get(node.key, f"no formula for the operator {node.key}")
         return Uncounted(node, reason, parameters)
     try:
-        return Counted(node, formula(node), traffic(node), dtype, parameters)
+        return Counted(node, formula(node), traffic(as_read or node), dtype, parameters)
     except UnknownShape as unknown:
         return Uncounted(node, str(unknown), parameters)
     # A node that does not fit its operator (an attribute of another kind, a missing one) must not end the report.

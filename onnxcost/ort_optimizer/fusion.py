@@ -249,6 +249,7 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Cast"})),
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Add"})),
+    FusionRule("MatMulNBitsFusion", frozenset({"MatMulNBits"}), _ADD, when=lambda _, follower: _adds_bias(follower, follower)),
     FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True, when=_pads_with_zeros),
 )
 """In the order in which they are tried."""

@@ -256,7 +256,8 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
     "recurrent": tuple(RECURRENT), "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
-    "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",), "gemm-int8": ("QLinearMatMul", "QLinearGemm"),
+    "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",),
+    "gemm-int8": ("QLinearMatMul", "QLinearGemm", "MatMulNBits"),
     "binary-int8": ("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu"),
 }  # fmt: skip
 _BY_OPERATOR = {operator: family for family, operators in _FAMILIES_OF.items() for operator in operators}

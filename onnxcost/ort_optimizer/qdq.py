@@ -1,7 +1,7 @@
 """The operators between DequantizeLinear and QuantizeLinear that onnxruntime runs on integers.
 
 Its passes are EnsureUniqueDQForNodeUnit, QDQS8ToU8Transformer, QDQSelectorActionTransformer, ReluQuantFusion and
-ClipQuantFusion.
+ClipQuantFusion. Weights alone are dequantized inside of MatMulNBits: DQMatMulToMatMulNBits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,105 @@ _INTEGER_KINDS = frozenset(
 _AS_THEY_ARE = VIEWS | {"MaxPool", "Transpose", "Resize", "Slice", "Split", "Gather", "Relu", "Clip", "Pad"}
 
 
+_NARROW = frozenset({"int8", "uint8", "int4", "uint4", "int2", "uint2"})
+_LEAST_BLOCK = 16
+
+
+def dequantizes_inside(product: Node, uses: DefUse) -> tuple[Node, ...]:
+    """The nodes that MatMulNBits makes superfluous for a MatMul or Gemm: the DequantizeLinear of its weight, and a Transpose
+    between the two. Empty where onnxruntime expands the weight in each run: DQMatMulToMatMulNBits.
+
+    The weight is a stored matrix of 8 bits or fewer with one scale, one a column, or one a block of a column, and neither it
+    nor the scales have another reader.
+    """
+    weight = product.input(1)
+    if product.key not in ("MatMul", "Gemm") or weight is None or uses.only_reader(weight.name) is None:
+        return ()
+    between = []
+    maker = uses.definition(weight.name)
+    if maker is not None and maker.key == "Transpose" and list(maker.attributes.get("perm") or (1, 0)) == [1, 0]:
+        between.append(maker)
+        maker = uses.definition(maker.x.name)
+    if maker is None or maker.key != _DEQUANTIZES or not _has_fitting_scales(maker, uses, is_transposed=bool(between)):
+        return ()
+    activations = uses.definition(product.x.name)
+    if (activations is not None and activations.key == _DEQUANTIZES) or not _is_plain_product(product, maker, uses):
+        return ()
+    return maker, *between
+
+
+def _has_fitting_scales(node: Node, uses: DefUse, *, is_transposed: bool) -> bool:
+    """Whether MatMulNBits has the weight and the scales of a DequantizeLinear."""
+    codes, scale, zero = node.x, node.required(1), node.input(2)
+    stored = [codes, scale, *([zero] if zero is not None else [])]
+    if not all(tensor.is_constant and tensor.is_shaped for tensor in stored) or codes.dtype not in _NARROW or codes.rank != 2:
+        return False
+    if any(len(uses.positions(tensor.name)) > 1 for tensor in (codes, scale)) or uses.only_reader(node.out.name) is None:
+        return False
+    axis, block = node.attributes.get("axis", 1), node.attributes.get("block_size") or 0
+    if scale.dtype not in ("float32", "float16") or (zero is not None and zero.dims != scale.dims):
+        return False
+    if block:
+        return axis == 0 and block >= _LEAST_BLOCK and block & (block - 1) == 0 and not is_transposed
+    columns = 0 if is_transposed else 1
+    return scale.rank == 0 or (scale.dims == (codes.shape[columns],) and axis == columns)
+
+
+def _is_plain_product(product: Node, maker: Node, uses: DefUse) -> bool:
+    """Whether it is a bare matrix product, with at most a bias, that neither rounding nor a bound follows."""
+    attributes, bias = product.attributes, product.input(2)
+    plain = {"alpha": 1.0, "transA": 0, "transB": 0, **({"beta": 1.0} if bias is not None else {})}
+    if any(attributes.get(name, value) != value for name, value in plain.items()):
+        return False
+    if bias is not None and bias.dims != (product.out.dims or ())[-1:]:
+        return False
+    behind = uses.readers(product.out.name)
+    if product.key == "MatMul" and product.x.dims is not None and len(product.x.dims) == 2 and len(behind) == 1:
+        added = [t for t in behind[0].inputs if t is not None and t.is_constant and t.dims == (product.out.dims or ())[-1:]]
+        if behind[0].key == "Add" and added:
+            behind = uses.readers(behind[0].out.name)
+    if any(reader.key == _QUANTIZES for reader in behind):
+        return False
+    return not (len(behind) == 1 and behind[0].key in _BOUNDS and uses.only_reader(behind[0].out.name) is not None)
+
+
+def read_as_stored(graph: Graph) -> Graph:
+    """The graph, in which a product that dequantizes its weight inside reads the weight and the scales as they are stored, and
+    the nodes that it makes superfluous read and make nothing.
+    """
+    if not any(node.key == _DEQUANTIZES and node.x.is_constant for node in graph.nodes):
+        return graph
+    uses = DefUse(graph.nodes, graph.outputs)
+    inside = {node.out.name: dequantizes_inside(node, uses) for node in graph.nodes if node.outputs}
+    gone = {node.out.name for nodes in inside.values() for node in nodes}
+
+    def as_stored(node: Node) -> Node:
+        name = node.out.name if node.outputs else ""
+        if name in gone:
+            return replace(node, inputs=(), outputs=())
+        return replace(node, inputs=(node.x, *inside[name][0].inputs, *node.inputs[2:])) if inside.get(name) else node
+
+    return replace(graph, nodes=tuple(map(as_stored, graph.nodes)))
+
+
+def _lower_weights(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
+    """The steps with MatMulNBits in place of products that dequantize their weight inside."""
+    uses = DefUse((step.node for step in steps), graph.outputs)
+    inside = {step.node.out.name: dequantizes_inside(step.node, uses) for step in steps if step.node.outputs}
+    gone = {node.out.name for nodes in inside.values() for node in nodes}
+    return (
+        [_with_codes(step, inside[step.node.out.name]) for step in steps if step.node.out.name not in gone] if gone else steps
+    )
+
+
+def _with_codes(step: FusedNode, inside: tuple[Node, ...]) -> FusedNode:
+    if not inside:
+        return step
+    bias = step.node.input(2)
+    inputs = (step.node.x, *inside[0].inputs, *([bias] if bias is not None else []))
+    return replace(step, node=replace(step.node, inputs=inputs), kind="MatMulNBits")
+
+
 def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
     """The steps with operators on integers, and without the QuantizeLinear and DequantizeLinear that only served them.
 
@@ -30,7 +129,7 @@ def lower_qdq(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
     """
     if not any(step.node.key == _DEQUANTIZES for step in steps):
         return steps
-    steps = list(_split_shared(graph, steps))
+    steps = list(_split_shared(graph, _lower_weights(graph, steps)))
     uses = DefUse((step.node for step in steps), graph.outputs)
     integers = {step.node.out.name for step in steps if _runs_on_integers(step.node, uses)}
     stands_for: dict[str, Tensor] = {}

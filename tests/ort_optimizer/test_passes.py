@@ -57,6 +57,7 @@ OF_ROWS = (
     ("MatMulIntegerToFloatFusion", "N,8,32", f"{INTEGERS} k = Mul(s, scale) y = Mul(u, k)"),
     ("MatMulIntegerToFloatFusion", "N,8,32", f"{INTEGERS} k = Mul(s, scale) v = Mul(u, k) y = Add(v, b)"),
     ("GeluFusion", "N,8,32", f"{GELU} k = Mul(x, v) y = Mul(k, half)"),
+    ("MatMulNBitsFusion", "N,8,32", "v8 = Cast<to = 3>(w) d = DequantizeLinear(v8, scale) t = MatMul(x, d) y = Add(t, b)"),
     ("FastGeluFusion", "N,8,32", f"{TANH} g = Add(f, one) h = Mul(x, half) y = Mul(h, g)"),
     ("LayerNormFusion", "N,8,32", f"{MEAN.format('last')} g = Mul(n, b) y = Add(g, b)"),
     ("SimplifiedLayerNormFusion", "N,8,32", f"{SQUARES} n = Div(x, q) y = Mul(n, b)"),

@@ -37,13 +37,13 @@ BY_HAND: list[Row] = [
      Work(macs=480 + 240, accumulators=160, muls=300 + 40, adds=120 + 20, transcendentals=120, compares=20) + softmax(5, 3)),
     # 4 bits: rows of 4 in 2 bytes; as the first, and all 3 experts' 48 weights dequantized
     (MS + "QMoE", [(5, 4), (5, 3), u8(3, 6, 2), (3, 6), (3, 6), u8(3, 4, 3), (3, 4), (3, 4)], [(5, 4)], {"k": 2},
-     Work(macs=480, accumulators=100, bias_adds=100, compares=60 + 20, muls=40 + 144, adds=20 + 144) + softmax(5, 3)),
+     Work(macs=480, accumulators=100, bias_adds=100, compares=60 + 20, muls=40, adds=20, dequantizations=288) + softmax(5, 3)),
     # one token uses 2 of the 3
     (MS + "QMoE", [(1, 4), (1, 3), u8(3, 6, 2), (3, 6), None, u8(3, 4, 3), (3, 4)], [(1, 4)], {"k": 2, "quant_type": "fp4"},
-     Work(macs=96, accumulators=20, compares=12 + 4, muls=8 + 96, adds=4) + softmax(1, 3)),
+     Work(macs=96, accumulators=20, compares=12 + 4, muls=8, adds=4, dequantizations=96) + softmax(1, 3)),
     # as the first without biases; a router gives the weights, so no softmax
     (MS + "QMoE", [(5, 4), (5, 3), u8(3, 6, 2), (3, 6), None, u8(3, 4, 3), (3, 4), *[None] * 7, (5, 3)], [(5, 4)], {"k": 2},
-     Work(macs=480, accumulators=100, compares=60 + 20, muls=40 + 144, adds=20 + 144)),
+     Work(macs=480, accumulators=100, compares=60 + 20, muls=40, adds=20, dequantizations=288)),
     # σ of 6·8 scores (−, exp, + 1, 1/) and their biases. A token: in 4 groups of 2 the two best of 2 and their sum, the two
     # best of 4 groups, the 3 best of their 4 experts, of these the larger of s and a bound, log
     (MS + "MoEGroupRouter", [(2, 3, 8), (8,)], [(6, 8)], {"top_k": 3, "n_group": 4, "topk_group": 2, "group_topk": 2},

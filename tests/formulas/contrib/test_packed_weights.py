@@ -21,28 +21,29 @@ CASES: list[Row] = []  # ONNX's reference evaluator has none of them
 BY_HAND: list[Row] = [
     # 6 rows of 64 to 5, 320 weights of Q4_0: a difference and a product
     (MS + "MatMulPacked", [(2, 3, 64), u8(5, 36)], [(2, 3, 5)], {"packed_type": 2, "K": 64, "N": 5},
-     Work(macs=1920, accumulators=30, adds=320, muls=320)),
+     Work(macs=1920, accumulators=30, dequantizations=640)),
     # Q6_K: and a product for each of 80 scales; the result scaled, SiLU (−, exp, + 1, 1/, ·)
     (MS + "MatMulPacked", [(2, 3, 256), u8(5, 210), ()], [(2, 3, 5)],
      {"packed_type": 14, "K": 256, "N": 5, "activation_type": "silu"},
-     Work(macs=7680, accumulators=30, adds=1280 + 60, muls=1280 + 80 + 30 + 30, divs=30, transcendentals=30)),
+     Work(macs=7680, accumulators=30, adds=60, muls=30 + 30, divs=30, transcendentals=30,
+          dequantizations=2 * 1280 + 80)),
     (MS + "MatMulPacked", [(6, 64), u8(5, 68)], [(6, 5)],
      {"packed_type": 8, "K": 64, "N": 5, "activation_type": "relu2"},
-     Work(macs=1920, accumulators=30, muls=320 + 30, compares=30)),
-    (MS + "GatherPacked", [u8(9, 144), i32(1, 2, 3)], [(3, 256)], {"packed_type": 20, "K": 256}, Work(muls=768)),
+     Work(macs=1920, accumulators=30, muls=30, compares=30, dequantizations=320)),
+    (MS + "GatherPacked", [u8(9, 144), i32(1, 2, 3)], [(3, 256)], {"packed_type": 20, "K": 256}, Work(dequantizations=768)),
     # 6 tokens, 2 of 8 experts each: 12 times 256 to 512 and back, max and square of 6144; 12·256 products and 6·256 sums mix
     # them. Routing: a softmax, the 2 largest of 8, a sum and two divisions a token. All experts' 2·512·256 weights of IQ2_XXS:
     # two products, and for each 32 of them two and a sum
     (MS + "MoEPacked", [(6, 256), (6, 8), u8(8, 512, 66), None, u8(8, 256, 132)], [(6, 256)],
      {"gate_type": 16, "down_type": 16, "activation_type": "relu2", "k": 2},
-     Work(macs=2 * 12 * 512 * 256, accumulators=6144 + 3072, compares=6144 + 84, adds=1536 + 6 + 65536, divs=12,
-          muls=6144 + 3072 + 2 * 2097152 + 2 * 65536) + softmax(6, 8)),
+     Work(macs=2 * 12 * 512 * 256, accumulators=6144 + 3072, compares=6144 + 84, adds=1536 + 6, divs=12,
+          muls=6144 + 3072, dequantizations=2 * 2097152 + 3 * 65536) + softmax(6, 8)),
     # one token, 2 of 4 experts, 32 to 64: SiLU of 128 times as many; a router's weights, their sum + ε, two divisions, scaled.
     # 2·2048 weights each of Q4_0, Q8_0 and Q4_0
     (MS + "MoEPacked", [(1, 32), (1, 4), u8(4, 64, 18), u8(4, 64, 34), u8(4, 32, 36), (1, 4)], [(1, 32)],
      {"gate_type": 2, "up_type": 8, "down_type": 2, "k": 2, "routing_epsilon": 1e-20, "routed_scaling_factor": 2.5},
-     Work(macs=3 * 2 * 64 * 32, accumulators=256 + 64, compares=6, adds=256 + 32 + 2 + 8192, divs=128 + 2,
-          muls=128 + 128 + 64 + 2 + 12288, transcendentals=128)),
+     Work(macs=3 * 2 * 64 * 32, accumulators=256 + 64, compares=6, adds=256 + 32 + 2, divs=128 + 2,
+          muls=128 + 128 + 64 + 2, transcendentals=128, dequantizations=8192 + 12288)),
     # not made to sum to 1
     (MS + "MoEPacked", [(1, 32), (1, 4), u8(4, 64, 18), u8(4, 64, 18), u8(4, 32, 36), (1, 4)], [(1, 32)],
      {"gate_type": 0, "up_type": 1, "down_type": 30, "normalize_routing_weights": 0},
@@ -59,20 +60,20 @@ def test_by_hand(row: Row) -> None:
 FORMATS = {
     "F32": (0, Work()),
     "F16": (1, Work()),
-    "Q4_0: (q − 8)·d": (2, Work(adds=256, muls=256)),
-    "Q5_0: (q − 16)·d": (6, Work(adds=256, muls=256)),
-    "Q8_0: q·d": (8, Work(muls=256)),
-    "Q5_K: (d·s)·q − d₀·m, 8 of s and m": (13, Work(muls=256 + 16, adds=256)),
-    "Q6_K: (d·s)·(q − 32), 16 of s": (14, Work(muls=256 + 16, adds=256)),
-    "IQ2_XXS: (d·(½ + s)·¼)·magnitude·sign, 8 of s": (16, Work(muls=512 + 16, adds=8)),
-    "IQ2_XS: the same, 16 of s": (17, Work(muls=512 + 32, adds=16)),
-    "IQ3_XXS: (d·(½ + s)·½)·magnitude·sign, 8 of s": (18, Work(muls=512 + 16, adds=8)),
-    "IQ4_NL: code·d": (20, Work(muls=256)),
-    "IQ2_S: as IQ2_XS": (22, Work(muls=512 + 32, adds=16)),
-    "IQ4_XS: (d·(s − 32))·code, 8 of s": (23, Work(muls=256 + 8, adds=8)),
+    "Q4_0: (q − 8)·d": (2, Work(dequantizations=256 + 256)),
+    "Q5_0: (q − 16)·d": (6, Work(dequantizations=256 + 256)),
+    "Q8_0: q·d": (8, Work(dequantizations=256)),
+    "Q5_K: (d·s)·q − d₀·m, 8 of s and m": (13, Work(dequantizations=256 + 16 + 256)),
+    "Q6_K: (d·s)·(q − 32), 16 of s": (14, Work(dequantizations=256 + 16 + 256)),
+    "IQ2_XXS: (d·(½ + s)·¼)·magnitude·sign, 8 of s": (16, Work(dequantizations=512 + 16 + 8)),
+    "IQ2_XS: the same, 16 of s": (17, Work(dequantizations=512 + 32 + 16)),
+    "IQ3_XXS: (d·(½ + s)·½)·magnitude·sign, 8 of s": (18, Work(dequantizations=512 + 16 + 8)),
+    "IQ4_NL: code·d": (20, Work(dequantizations=256)),
+    "IQ2_S: as IQ2_XS": (22, Work(dequantizations=512 + 32 + 16)),
+    "IQ4_XS: (d·(s − 32))·code, 8 of s": (23, Work(dequantizations=256 + 8 + 8)),
     "BF16": (30, Work()),
-    "NVFP4: code·s": (40, Work(muls=256)),
-    "Q2_0: (q − 1)·d": (42, Work(adds=256, muls=256)),
+    "NVFP4: code·s": (40, Work(dequantizations=256)),
+    "Q2_0: (q − 1)·d": (42, Work(dequantizations=256 + 256)),
 }
 
 

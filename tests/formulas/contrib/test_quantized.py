@@ -12,7 +12,7 @@ CASES: list[Row] = []  # ONNX's reference evaluator has none of them
 
 BY_HAND: list[Row] = [
     (MS + "QuantizeLinear", [(2, 3), (), u8()], [(2, 3)], {}, Work(divs=6, compares=18, adds=6)),
-    (MS + "DequantizeLinear", [u8(2, 3), ()], [(2, 3)], {}, Work(muls=6)),
+    (MS + "DequantizeLinear", [u8(2, 3), ()], [(2, 3)], {}, Work(dequantizations=6)),
     # 64 outputs of 3·3·3 products; X (108) and W (54) less their zero points; s·, round, bounds, + y₀; the scale s_x·s_w / s_y
     (MS + "QLinearConv", [u8(1, 6, 6, 3), (), u8(), u8(2, 3, 3, 3), (), u8(), (), u8()], [u8(1, 4, 4, 2)], {"channels_last": 1},
      Work(macs=32 * 27, accumulators=32, adds=108 + 54 + 32, muls=32 + 1, compares=96, divs=1)),
