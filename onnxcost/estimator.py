@@ -76,7 +76,12 @@ def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
         count_node(node, formulas, dtype, own.parameters, read)
         for node, dtype, own, read in zip(graph.nodes, dtypes, weights, read_as_stored(graph).nodes, strict=True)
     )
-    return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas)))
+    return CostReport(
+        graph,
+        costs,
+        memory(graph, weights),
+        (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs)),
+    )
 
 
 def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
@@ -89,6 +94,40 @@ def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     which = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
     of_macs = any(cost.once.macs for cost in found)
     return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted", of_macs)]
+
+
+_LEAST_UNUSED = 0.01
+"""Of the FLOPs; less is not worth a note."""
+_HAVE_BODIES = CONTROL_FLOW | {"FlexAttention"}
+
+
+def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
+    """A note on work whose results reach no output of the model. onnxruntime does it all the same."""
+    needed = {tensor.name for tensor in graph.outputs}
+    bodies = {cost.node.name for cost in costs if cost.node.op_type in _HAVE_BODIES}
+    unused: list[Counted] = []
+    for cost in reversed(costs):
+        made = [tensor.name for tensor in cost.node.outputs if tensor is not None]
+        if made and needed.isdisjoint(made) and not (bodies and any(_is_within(name, bodies) for name in made)):
+            unused += [cost] if isinstance(cost, Counted) else []
+            continue
+        needed.update(tensor.name for tensor in cost.node.inputs if tensor is not None)
+    flops, total = (sum(cost.count(FLOPS) for cost in some if isinstance(cost, Counted)) for some in (unused, costs))
+    if not unused or flops < _LEAST_UNUSED * total or not flops:
+        return []
+    which = f"{len(unused)} of {len(costs)} nodes reach no output of the model, {100 * flops / total:.0f} % of the FLOPs"
+    text = f"{which} (from '{unused[-1].node.name}', {unused[-1].node.op_type}, on); they run and count all the same"
+    return [Caveat("note", text)]
+
+
+def _is_within(name: str, bodies: set[str]) -> bool:
+    """Whether a value is made in a body: its name starts with that of the node which has the body, or is too long to tell."""
+    if "…" in name:
+        return True
+    while name := name.rpartition("/")[0]:
+        if name in bodies:
+            return True
+    return False
 
 
 def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int, as_read: Node | None = None) -> NodeCost:

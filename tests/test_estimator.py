@@ -100,3 +100,27 @@ def test_the_garbage_collector_is_left_as_it_was(is_model: bool, is_collecting: 
         assert gc.isenabled() == is_collecting
     finally:
         (gc.enable if before else gc.disable)()
+
+
+UNUSED = "of {} nodes reach no output of the model, {} % of the FLOPs (from '{}', MatMul, on); they run and count all the same"
+DEAD = {
+    "a head that nothing reads": ("a = MatMul(x, w) b = Relu(a) y = Neg(x)", "2 " + UNUSED.format(3, 94, "MatMul_0")),
+    "and what leads to an output": ("a = MatMul(x, w) b = Relu(a) y = MatMul(x, w)", "2 " + UNUSED.format(3, 52, "MatMul_0")),
+    "little": ("a = Sqrt(one) b = MatMul(x, w) y = MatMul(b, w)", None),
+    "nothing": ("a = MatMul(x, w) y = Relu(a)", None),
+    "the body of a branch": ("a = MatMul(x, w) y = If (one) <then_branch = g1 () => (float[4,8] p) { p = Neg(a) }, "
+                             "else_branch = g2 () => (float[4,8] q) { q = Relu(a) }>", None),
+    "what a loop stacks": ("e = If (one) <then_branch = g1 () => (float p) { p = Identity(half) }, "
+                           "else_branch = g2 () => (float q) { q = Identity(half) }> "
+                           "y = Loop (three, yes) <body = b (int64 i, bool c) => (bool d, float[4,8] s) "
+                           "{ d = Identity(c) s = MatMul(x, w) }>", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "note"), DEAD.values(), ids=DEAD.keys())
+def test_what_reaches_no_output_is_said(body: str, note: str | None) -> None:
+    constants = "bool one = {1}, bool yes = {1}, int64 three = {3}, float half = {0.5}"
+    if "Sqrt" in body:
+        body = body.replace("Sqrt(one)", "Sqrt(half)")
+    report = onnxcost.estimate(model(f"(float[4,8] x) => (float y) <{constants}> {{ {body} }}", w=(8, 8)))
+    assert [text for text in report.warnings if "reach no output" in text] == ([note] if note else [])

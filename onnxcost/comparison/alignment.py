@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from onnxcost.comparison.candidates import CostedNode
-from onnxcost.operators.traits import CONVOLUTIONS, PRODUCTS
+from onnxcost.operators.traits import ATTENTIONS, CONVOLUTIONS, PRODUCTS
 
 FAMILIES: Mapping[str, str] = dict.fromkeys(CONVOLUTIONS, "conv") | dict.fromkeys(PRODUCTS, "product")
 """Operators that do the same work; every other operator is its own family."""
@@ -36,17 +36,22 @@ class AlignedSegment(NamedTuple):
 class Alignment(NamedTuple):
     """Every node of both graphs, each in one pair.
 
-    ``layers`` are the numbers of layers (left, right); ``alike`` of them have a counterpart of the same shape.
+    ``layers`` are the numbers of layers (left, right); ``alike`` of them have a counterpart of the same shape. ``attentions``
+    are how many of the layers are attention in one operator, which may stand for six of the other graph.
     """
 
     places: tuple[AlignedSegment, ...]
     alike: int
     layers: tuple[int, int]
+    attentions: tuple[int, int] = (0, 0)
 
     @property
     def is_close(self) -> bool:
-        """Whether the graphs correspond: at least half of the layers have a counterpart of the same shape."""
-        return 2 * self.alike >= max(self.layers)
+        """Whether the graphs correspond: at least half of the layers have a counterpart of the same shape, or all of one graph
+        but for its attention.
+        """
+        others = zip(self.layers, self.attentions, strict=True)
+        return 2 * self.alike >= max(self.layers) or any(each and self.alike >= of - each > 0 for of, each in others)
 
 
 class Signature(NamedTuple):
@@ -88,7 +93,11 @@ def align(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> Alignment:
         places.append(AlignedSegment(layer, ((layer,) if layer else ()) + between))
     signatures = [(signature_of(left[one]), signature_of(right[other])) for one, other in anchors]
     alike = sum(one.output == other.output or one.terms == other.terms for one, other in signatures)
-    return Alignment(_pair_across_segments(places), alike, (len(left_layers), len(right_layers)))
+    attentions = (
+        sum(left[at].operator in ATTENTIONS for at in left_layers),
+        sum(right[at].operator in ATTENTIONS for at in right_layers),
+    )
+    return Alignment(_pair_across_segments(places), alike, (len(left_layers), len(right_layers)), attentions)
 
 
 def _layers(nodes: Sequence[CostedNode]) -> list[int]:

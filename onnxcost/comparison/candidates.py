@@ -106,7 +106,8 @@ class CostedOperator:
 class CostedNode:
     """A counted node: the shapes of its inputs and of its first output, and what its ``repeat`` executions cost together.
 
-    ``count`` is its work in the convention in which the models are compared.
+    ``count`` is its work in the convention in which the models are compared, ``parameters`` those that no earlier node reads,
+    ``reads`` the names of the inputs and ``makes`` those of the outputs.
     """
 
     name: str
@@ -117,6 +118,9 @@ class CostedNode:
     count: int
     traffic: int
     repeat: int = 1
+    parameters: int = 0
+    reads: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
 
 
 class Cost(NamedTuple):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from math import prod
 from typing import Any, NamedTuple
 
 from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, signature_of
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
+from onnxcost.operators.traits import ATTENTIONS, DEQUANTIZERS, PRODUCTS
 
 
 class Idiom(NamedTuple):
     """Operators of one graph that replace others (or none) of the other graph, and what that means.
 
     It applies only after a layer of the family ``after`` ("": anywhere); with ``at_end`` only after the last layer, and with
-    ``by_channel`` only to nodes that read a vector or a scalar.
+    ``by_channel`` only to nodes that read a value for each channel.
     """
 
     left: tuple[str, ...]
@@ -30,7 +31,7 @@ class Idiom(NamedTuple):
 _LAYER_NORMALIZATION = ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add")
 _UNFOLDED = "batch normalization that is not folded into the weights of the layer before it"
 IDIOMS = (
-    Idiom(("BatchNormalization",), ("Mul", "Add"), "batch normalization as a scale and a shift"),
+    Idiom(("BatchNormalization",), ("Mul", "Add"), "batch normalization as a scale and a shift", by_channel=True),
     Idiom((), ("BatchNormalization",), _UNFOLDED, after="conv"),
     Idiom((), ("Mul", "Add"), _UNFOLDED, after="conv", by_channel=True),
     Idiom(("Gemm",), ("MatMul", "Add"), "the bias is added by a node of its own"),
@@ -39,12 +40,18 @@ IDIOMS = (
     Idiom(("HardSwish",), ("HardSigmoid", "Mul"), "hard swish spelled out"),
     Idiom((), ("Sigmoid", "Mul"), "SiLU (swish), or a gate"),
     Idiom((), ("QuantizeLinear", "DequantizeLinear"), "quantized and back (QDQ)"),
+    Idiom((), ("DynamicQuantizeLinear",), "activations are quantized in the run"),
+    Idiom((), ("Cast", "Mul", "Add"), "sums of integers scaled back to floats, and a bias", after="integers"),
+    Idiom((), ("Cast", "Mul"), "sums of integers scaled back to floats", after="integers"),
     Idiom((), ("Transpose",), "a change of layout"),
     Idiom((), ("Pad",), "padding by a node, not by the pads of the next one"),
     Idiom((), ("Softmax",), "probabilities at the end, not logits", at_end=True),
 )
 """Tried in this order, in both directions."""
 _BOTH_WAYS = [way for idiom in IDIOMS for way in (idiom, idiom._replace(left=idiom.right, right=idiom.left))]
+
+_OF_INTEGERS = frozenset({"ConvInteger", "MatMulInteger"})
+"""Layers whose results are sums of integers, which nodes behind them scale back to floats."""
 
 BIAS: Mapping[tuple[int, int], str] = {(2, 3): "with a bias", (3, 2): "without a bias"}
 """By the numbers of a layer's inputs in the left and in the right graph."""
@@ -90,13 +97,18 @@ def _changes_by_place(alignment: Alignment) -> Iterator[Change]:
     """The changes at every place, each by itself."""
     for place in alignment.places:
         layer = place.layer.left.operator if place.layer and place.layer.left else ""
+        is_of_integers = place.layer is not None and any(node and node.operator in _OF_INTEGERS for node in place.layer)
+        family = "integers" if is_of_integers else FAMILIES.get(layer, layer)
         others: list[NodePair] = []
         for pair in place.pairs:
             if pair.left is None or pair.right is None or pair.left.operator != pair.right.operator:
                 others.append(pair)
             elif reason := explain_difference(pair.left, pair.right):
                 yield _change([pair], reason, None)
-        yield from _find_replacements(others, layer, place is alignment.places[-1])
+        while taken := _match_attention(others):
+            yield _change(taken, "attention spelled out", layer)
+            others = [pair for pair in others if not any(pair is one for one in taken)]
+        yield from _find_replacements(others, layer, family, place is alignment.places[-1])
 
 
 def explain_difference(left: CostedNode, right: CostedNode) -> str:
@@ -117,13 +129,45 @@ def explain_difference(left: CostedNode, right: CostedNode) -> str:
 
 
 def _compare_sizes(left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> str:
-    before, after = (sum(map(prod, shapes)) for shapes in (left, right))
+    before, after = (sum(map(math.prod, shapes)) for shapes in (left, right))
     return "smaller" if after < before else "larger" if after > before else "otherwise shaped"
 
 
-def _find_replacements(pairs: list[NodePair], layer: str, is_last: bool) -> Iterator[Change]:
+def _match_attention(pairs: Sequence[NodePair]) -> list[NodePair]:
+    """The first attention in one operator, and what does the same in the other graph: two products with a softmax between, and
+    all that only one graph has and that leads there. Empty without such a pair.
+    """
+    for side in (0, 1):
+        whole = next((pair for pair in pairs if (node := pair[side]) and node.operator in ATTENTIONS), None)
+        made_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.makes}
+        for pair in pairs if whole else ():
+            last = pair[1 - side]
+            if whole is None or last is None or last.operator not in PRODUCTS:
+                continue
+            before = _lead_to(pair, 1 - side, made_by)
+            softmax = next((each for each in before if (node := each[1 - side]) and node.operator == "Softmax"), None)
+            scores = _lead_to(softmax, 1 - side, made_by) if softmax else []
+            first = next((each for each in scores if (node := each[1 - side]) and node.operator in PRODUCTS), None)
+            if softmax and first:
+                main = [whole, first, softmax, pair]
+                return list({id(each): each for each in (*main, *before)}.values())
+    return []
+
+
+def _lead_to(pair: NodePair, side: int, made_by: Mapping[str, NodePair]) -> list[NodePair]:
+    """The pairs whose nodes on that side lead to this one's, the nearest first."""
+    found, pending = dict[int, NodePair](), [pair]
+    for each in pending:
+        node = each[side]
+        makers = [made_by[name] for name in node.reads if name in made_by] if node else []
+        new = [maker for maker in makers if id(maker) not in found and maker is not pair]
+        found.update((id(maker), maker) for maker in new)
+        pending += new
+    return list(found.values())
+
+
+def _find_replacements(pairs: list[NodePair], layer: str, family: str, is_last: bool) -> Iterator[Change]:
     """The changes among nodes without an equal one: idioms first, then one operator for another, then single nodes."""
-    family = FAMILIES.get(layer, layer)
     for idiom in _BOTH_WAYS:
         if idiom.after not in ("", family) or (idiom.at_end and not is_last):
             continue
@@ -142,16 +186,21 @@ def _find_replacements(pairs: list[NodePair], layer: str, is_last: bool) -> Iter
         if twin and twin.operator == pair.right.operator:
             yield _change([NodePair(twin, pair.right)], explain_difference(twin, pair.right), None)
         else:
-            yield _change([NodePair(twin, pair.right)], "the same output by another operator" if twin else "", layer)
-    yield from (_change([NodePair(node, None)], "", layer) for nodes in lost.values() for node in nodes)
+            reason = "the same output by another operator" if twin else _explain_single(pair.right)
+            yield _change([NodePair(twin, pair.right)], reason, layer)
+    yield from (_change([NodePair(node, None)], _explain_single(node), layer) for nodes in lost.values() for node in nodes)
+
+
+def _explain_single(node: CostedNode) -> str:
+    return "a weight that is stored in fewer bits" if node.operator in DEQUANTIZERS and node.parameters else ""
 
 
 def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
     """The first pairs with exactly the operators of the idiom; none if one is missing."""
 
     def fits(node: CostedNode, operators: Sequence[str]) -> bool:
-        is_by_channel = any(len(sizes) < 2 for sizes in signature_of(node).inputs)
-        return node.operator in operators and (is_by_channel or not idiom.by_channel)
+        is_plain = not idiom.by_channel or node.operator not in ("Mul", "Add")
+        return node.operator in operators and (is_plain or _reads_value_by_channel(node))
 
     missing = (list(idiom.left), list(idiom.right))
     taken = []
@@ -164,6 +213,12 @@ def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
             if not any(missing):
                 return taken
     return []
+
+
+def _reads_value_by_channel(node: CostedNode) -> bool:
+    """Whether one of its inputs is a vector as long as the channels of its output: the second dim, or the last."""
+    channels = {node.output[axis] for axis in (1, -1)} if len(node.output) > 1 else set()
+    return any(max(shape, default=0) == math.prod(shape) > 1 and math.prod(shape) in channels for shape in node.inputs)
 
 
 def _role(node: CostedNode) -> tuple[object, ...]:
@@ -264,6 +319,7 @@ class Differences:
             ],
             "layers": {"alike": self.alignment.alike, "of": list(self.alignment.layers), "correspond": self.alignment.is_close},
             "changes": [asdict(change) for change in self.changes],
+            "parameter_changes": [asdict(change) for change in self.parameter_changes],
             "different_layers": [
                 {"nodes": [_node(pair.left), _node(pair.right)], "count": count_difference(pair)} for pair in self.layers
             ],
@@ -280,6 +336,13 @@ class Differences:
         return find_changes(self.alignment) if self.alignment.is_close else ()
 
     @cached_property
+    def parameter_changes(self) -> tuple[ParameterChange, ...]:
+        """Why the parameters differ, the largest difference first; none if they do not, or the graphs do not correspond."""
+        if not self.parameters or not self.alignment.is_close:
+            return ()
+        return tuple(sorted(find_parameter_changes(self), key=lambda change: -abs(change.count)))
+
+    @cached_property
     def layers(self) -> tuple[NodePair, ...]:
         """The layers whose MACs differ or that one graph lacks, the largest difference first.
 
@@ -287,6 +350,57 @@ class Differences:
         """
         pairs = (pair for place in self.alignment.places for pair in place.pairs if _macs(pair.left) != _macs(pair.right))
         return tuple(sorted(pairs, key=lambda pair: -abs(count_difference(pair)))) if self.alignment.is_close else ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterChange:
+    """Parameters that only one of the models stores: the node that reads them there, the right model's number minus the left
+    model's, and why the other one has fewer.
+    """
+
+    node: str
+    operator: str
+    count: int
+    reason: str
+
+
+def find_parameter_changes(differences: Differences) -> Iterator[ParameterChange]:
+    """Where a node reads parameters of its own that its counterpart shares with another node, or that nodes compute there."""
+    sides = (differences.left, differences.right)
+    made_by = [{name: node for node in side.nodes for name in node.makes} for side in sides]
+    first_reads: list[dict[str, CostedNode]] = [{}, {}]
+    for readers, side in zip(first_reads, sides, strict=True):
+        for node in side.nodes:
+            for name in node.reads:
+                readers.setdefault(name, node)
+    for pair in (pair for place in differences.alignment.places for pair in place.pairs):
+        left, right = pair
+        if left is None or right is None or left.parameters == right.parameters:
+            continue
+        at = 0 if left.parameters < right.parameters else 1
+        fewer, more = (left, right) if at == 0 else (right, left)
+        reason = _explain_fewer(fewer, more.parameters - fewer.parameters, sides[at].label, made_by[at], first_reads[at])
+        if reason:
+            yield ParameterChange(more.name, more.operator, right.parameters - left.parameters, reason)
+
+
+def _explain_fewer(
+    node: CostedNode, missing: int, label: str, made_by: Mapping[str, CostedNode], first_reads: Mapping[str, CostedNode]
+) -> str:
+    """Why a node has so many parameters fewer than its counterpart; "" where nothing is found."""
+    for name, shape in zip(node.reads, node.inputs, strict=False):
+        makers: list[CostedNode] = []
+        while (maker := made_by.get(name)) and maker.inputs and not maker.macs and maker not in makers:
+            makers.append(maker)
+            shape, name = max(zip(maker.inputs, maker.reads, strict=False), key=lambda each: math.prod(each[0]))
+        owner = first_reads.get(name)
+        if name in made_by or owner is None or not owner.parameters:
+            continue
+        if owner is not node and owner not in makers and math.prod(shape) == missing:
+            return f"stored a second time: {label} reads '{name}', which {owner.operator} reads, too"
+        if makers and math.prod(shape) < missing:
+            return f"stored as computed: in {label} {makers[0].operator} makes it of {math.prod(shape):,} elements"
+    return ""
 
 
 def _macs(node: CostedNode | None) -> int:

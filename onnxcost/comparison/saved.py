@@ -134,6 +134,8 @@ def _node(node: Mapping[str, Any], count: str) -> CostedNode:
         _count(node, count),
         _traffic(node),
         _count(node, "repeat"),
+        _count(node, "parameters"),
+        *(tuple(str(each["name"]) for each in node[side] if each is not None) for side in ("inputs", "outputs")),
     )
 
 

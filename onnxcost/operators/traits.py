@@ -48,6 +48,10 @@ SHAPE_READERS = _set("Shape Size")
 RANDOM = _set("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial")
 """Equal inputs may give different outputs. Dropout is an identity in inference."""
 
+ATTENTIONS = _set("Attention FlexAttention") | _contrib(
+    "Attention MultiHeadAttention GroupQueryAttention PackedAttention PackedMultiHeadAttention DecoderMaskedMultiHeadAttention"
+)
+"""Scores, their softmax and its product with the values in one operator."""
 CONVOLUTIONS = _set("Conv ConvInteger QLinearConv") | _contrib("FusedConv NhwcConv NhwcFusedConv QLinearConv nchwc.Conv")
 FLOAT_PRODUCTS = _set("Gemm MatMul") | _contrib("FusedGemm FusedMatMul TransposeMatMul MatMulNBits")
 PRODUCTS = FLOAT_PRODUCTS | _set("MatMulInteger QLinearMatMul") | _contrib("QGemm MatMulIntegerToFloat DynamicQuantizeMatMul")

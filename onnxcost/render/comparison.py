@@ -20,6 +20,7 @@ from onnxcost.render.differences import (
     difference_lines,
     layer_difference_table,
     operator_difference_table,
+    parameter_sentences,
 )
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import Table, csv_text, dumps, markdown_table, table_markdown
@@ -316,6 +317,7 @@ def _section(differences: Differences, convention: str) -> list[str]:
         _table(operator_difference_table(differences, convention, UNICODE)),
         [markdown(correspondence(differences))],
         markdown_table(titles, [True, True, False], rows) if rows else [],
+        [markdown(sentence) for sentence in parameter_sentences(differences)],
         _table(layer_difference_table(differences, convention, UNICODE)),
     ]
     return ["\n".join(block) for block in blocks if block]

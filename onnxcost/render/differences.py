@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf, log
 
 from onnxcost.comparison.agreement import Agreement, OutputDifference, shape_text
 from onnxcost.comparison.alignment import NodePair
@@ -159,18 +160,31 @@ def difference_lines(differences: Differences, convention: str, screen: Screen) 
 
 
 def difference_heading(differences: Differences, convention: str) -> tuple[str, list[str]]:
-    """Which two models, and the sums of their differences."""
+    """Which two models, and the sums of their differences, what changed most first."""
     left, right = differences.left, differences.right
-    parts = []
+    named, key = TITLES.get(convention, convention), "weight_bytes"
+    parts: list[tuple[float, str]] = []
     for name, title, difference, unit in (
-        (convention, TITLES.get(convention, convention), differences.count, "count"),
+        (convention, named, differences.count, "count"),
         ("parameters", "parameters", differences.parameters, "count"),
+        (key, "weights", int(right.values.get(key, 0)) - int(left.values.get(key, 0)), "bytes"),
         ("traffic_bytes", "traffic", differences.traffic, "bytes"),
     ):
         base = left.values.get(name)
-        share = f" ({relation_text((base + difference) / base)})" if base and difference else ""
-        parts.append(f"{signed_text(difference, unit)} {title}{share}" if difference else f"the same {title}")
-    return f"{right.label} against {left.label}", parts
+        quotient = (base + difference) / base if base else inf if base == 0 else 1.0
+        share = f" ({relation_text(quotient)})" if base and difference else ""
+        text = f"{signed_text(difference, unit)} {title}{share}" if difference else f"the same {title}"
+        parts.append((_distance(quotient) if difference else -1.0, text))
+    if right.ratio is not None:
+        is_open = right.is_undecided
+        text = "no difference seen in latency" if is_open else f"{relation_text(right.ratio.value)} latency"
+        parts.append((-1.0 if is_open else _distance(right.ratio.value), text))
+    return f"{right.label} against {left.label}", [text for _, text in sorted(parts, key=lambda part: -part[0])]
+
+
+def _distance(quotient: float) -> float:
+    """How far a quotient is from 1: as far as its inverse."""
+    return abs(log(quotient)) if 0 < quotient < inf else inf
 
 
 def correspondence(differences: Differences) -> str:
@@ -200,7 +214,7 @@ def change_rows(differences: Differences) -> list[tuple[str, str, str]]:
 
 
 def _sentence(change: Change, differences: Differences) -> str:
-    left, right = " + ".join(change.left), " + ".join(change.right)
+    left, right = _operators_text(change.left), _operators_text(change.right)
     times = f"{exact(change.places)} × " if change.places > 1 else ""
     first = crop(change.first, LONGEST_NAME)
     where = f" (from {first} on)" if change.places > 1 else f" ({first})"
@@ -216,12 +230,37 @@ def _sentence(change: Change, differences: Differences) -> str:
     return f"{times}{what}{f': {change.reason}{longer}' if change.reason else ''}{where}"
 
 
+MOST_OPERATORS = 6
+
+
+def _operators_text(operators: Sequence[str]) -> str:
+    shown = operators if len(operators) <= MOST_OPERATORS else operators[: MOST_OPERATORS - 1]
+    return " + ".join(shown) + (f" and {len(operators) - len(shown)} more" if len(shown) < len(operators) else "")
+
+
+MOST_PARAMETER_CHANGES = 3
+
+
+def parameter_sentences(differences: Differences) -> list[str]:
+    """Why the parameters differ, where that is known."""
+    found = differences.parameter_changes
+    sentences = [
+        f"{signed_text(each.count)} parameters of {each.operator} {crop(each.node, LONGEST_NAME)}: {each.reason}"
+        for each in found[:MOST_PARAMETER_CHANGES]
+    ]
+    rest = found[MOST_PARAMETER_CHANGES:]
+    more = f"{signed_text(sum(each.count for each in rest))} parameters of {plural(len(rest), 'more node')} (--format json)"
+    return [*sentences, *([more] if rest else [])]
+
+
 def _change_lines(differences: Differences, convention: str, screen: Screen) -> list[Line]:
     """How closely the graphs correspond, and what was changed: sentences that wrap to the right of their numbers."""
     lines = paragraph(correspondence(differences), screen.width, "")
     rows = change_rows(differences)
+    about = (spell_out(text, screen.glyphs) for text in parameter_sentences(differences))
+    about_parameters = [line for text in about for line in paragraph(text, screen.width, "")]
     if not rows:
-        return lines
+        return [*lines, *about_parameters]
     titles = (f"± {TITLES.get(convention, convention)}", "± Traffic", "What")
     counts, traffics, sentences = zip(
         *[[spell_out(cell, screen.glyphs) for cell in row] for row in (titles, *rows)], strict=True
@@ -235,7 +274,7 @@ def _change_lines(differences: Differences, convention: str, screen: Screen) -> 
         for below, part in enumerate(parts):
             start = " " * margin if below else first
             lines.append(((start, style), (part, style)))
-    return lines
+    return [*lines, *about_parameters]
 
 
 def _column(texts: Sequence[str]) -> list[str]:

@@ -92,7 +92,7 @@ def test_the_table(folder: Path) -> None:
     result = invoke("small.onnx", "zoo/large.onnx", "--no-run", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert re.search(rf"^  FLOPs +{SMALL_FLOPS} +\* +{LARGE_FLOPS} +\+54.8 %$", result.stdout, re.M)
-    assert "large against small\n  +136 FLOPs (+54.8 %), +64 parameters (+50.0 %)" in result.stdout
+    assert "large against small\n  +368 B traffic (+60.5 %), +136 FLOPs (+54.8 %), +64 parameters (+50.0 %),\n" in result.stdout
     assert "Relu after MatMul, only in large" in result.stdout
 
 

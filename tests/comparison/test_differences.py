@@ -23,6 +23,7 @@ def node(
     return CostedNode(f"{operator}_{count}", operator, inputs, SHAPE, macs, count, 7, **more)
 
 
+BATCH_NORM = "batch normalization that is not folded into the weights of the layer before it"
 CONV = node("Conv", 900, inputs=(SHAPE, (8, 8, 1, 1), (8,)), macs=1024)
 GEMM = node("Gemm", 800, inputs=((1, 8), (8, 8), (8,)), macs=1024)
 
@@ -84,6 +85,114 @@ def test_an_idiom_is_not_named_where_it_does_not_mean_that() -> None:
     assert [change[2] for change in changes([CONV], gate)] == ["", ""]
     assert [change[2] for change in changes([GEMM], [GEMM, node("Mul"), node("Add")])] == ["", ""]
     assert [change[2] for change in changes([GEMM, CONV], [GEMM, node("Softmax"), CONV])] == [""]
+
+
+def test_a_scalar_is_no_batch_normalization() -> None:
+    """It takes a value for each of the 8 channels; the numbers of rows or of columns are none."""
+    for shape in ((), (1,), (4,)):
+        scaled = [CONV, node("Mul", inputs=(SHAPE, shape)), node("Add", 9, inputs=(SHAPE, (8,)))]
+        assert [change[2] for change in changes([CONV], scaled)] == (["", ""] if shape != (4,) else [BATCH_NORM])
+
+
+@pytest.mark.parametrize("scale", [(), (8,)])
+def test_what_scales_integers_is_no_batch_normalization(scale: tuple[int, ...]) -> None:
+    product = replace(CONV, operator="ConvInteger", name="c8")
+    floats = [node("Cast", 0, inputs=(SHAPE,)), node("Mul", inputs=(SHAPE, scale)), node("Add", inputs=(SHAPE, (8,)))]
+    found = changes([CONV], [node("DynamicQuantizeLinear"), product, *floats])
+    assert [(right, reason) for _, right, reason, *_ in found] == [
+        ("Cast+Mul+Add", "sums of integers scaled back to floats, and a bias"),
+        ("DynamicQuantizeLinear", "activations are quantized in the run"),
+        ("ConvInteger", "the same output by another operator"),
+    ]
+
+
+SCORES = (1, 2, 4, 4)
+
+
+def linked(operator: str, reads: str, makes: str, macs: int = 0, output: tuple[int, ...] = SCORES) -> CostedNode:
+    inputs = tuple(SHAPE for _ in reads.split())
+    return CostedNode(makes, operator, inputs, output, macs, 2 * macs, 7, 1, 0, tuple(reads.split()), (makes,))
+
+
+SPELLED = [
+    linked("Transpose", "k", "kt"),
+    linked("MatMul", "q kt", "s", 128),
+    linked("Mul", "s scale", "t"),
+    linked("Softmax", "t", "p"),
+    linked("MatMul", "p v", "o", 128, (1, 2, 4, 8)),
+]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    ["Attention", "com.microsoft.Attention", "com.microsoft.MultiHeadAttention", "com.microsoft.GroupQueryAttention"],
+)
+def test_attention_spelled_out(operator: str) -> None:
+    """What leads to the second product belongs to it; what another one reads does not."""
+    other = node("Abs", 3)
+    whole = linked(operator, "q k v", "o", 256, (1, 2, 4, 8))
+    one, two = [GEMM, *SPELLED, other, GEMM], [GEMM, whole, GEMM]
+    assert changes(one, two)[-1] == ("MatMul+Softmax+MatMul+Mul+Transpose", operator, "attention spelled out", "Gemm", 1, 0)
+    assert changes(two, one)[-1] == (operator, "MatMul+Softmax+MatMul+Mul+Transpose", "attention spelled out", "Gemm", 1, 0)
+    assert changes(one, two)[0][:2] == ("Abs", "")
+
+
+def test_two_products_without_a_softmax_between_are_no_attention() -> None:
+    whole = linked("Attention", "q k v", "o", 256, (1, 2, 4, 8))
+    left = [GEMM, *(each for each in SPELLED if each.operator != "Softmax"), linked("Softmax", "x", "y"), GEMM]
+    assert "attention spelled out" not in [change[2] for change in changes(left, [GEMM, whole, GEMM])]
+
+
+def test_a_graph_whose_projections_are_in_its_attention_is_compared_all_the_same() -> None:
+    """Three projections, two products and what follows, against one operator and what follows."""
+    projections = [linked("MatMul", "x w", name, 64) for name in "qkv"]
+    merged = linked("com.microsoft.Attention", "x w b", "o", 448, (1, 2, 4, 8))
+    found = changes([*projections, *SPELLED, GEMM], [merged, GEMM])
+    assert [(len(left.split("+")), right, reason) for left, right, reason, *_ in found] == [
+        (8, "com.microsoft.Attention", "attention spelled out")
+    ]
+
+
+def stored(each: CostedNode, parameters: int, *shapes: tuple[int, ...]) -> CostedNode:
+    return replace(each, parameters=parameters, inputs=shapes)
+
+
+def test_a_weight_that_is_stored_twice() -> None:
+    """The head reads the embedding's table, transposed, or a copy of its own."""
+    lookup = stored(linked("Gather", "table ids", "e"), 800, (100, 8), (4,))
+    tied = [
+        lookup,
+        stored(linked("Transpose", "table", "tt"), 0, (100, 8)),
+        stored(linked("MatMul", "e tt", "y", 3200), 0, (4, 8), (8, 100)),
+    ]
+    twice = [lookup, stored(linked("MatMul", "e head", "y", 3200), 800, (4, 8), (8, 100))]
+    reason = "stored a second time: {} reads 'table', which Gather reads, too"
+    assert parameter_changes(tied, twice) == [("MatMul", 800, reason.format("a"))]
+    assert parameter_changes(twice, tied) == [("MatMul", -800, reason.format("b"))]
+
+
+def test_a_constant_that_is_stored_as_computed() -> None:
+    small = [stored(linked("Tile", "g n", "t"), 16, (1, 16), (2,)), stored(linked("Add", "x t", "y"), 0, (8, 16), (8, 16))]
+    large = [stored(linked("Add", "x t", "y"), 128, (8, 16), (8, 16))]
+    reason = "stored as computed: in a Tile makes it of 16 elements"
+    assert parameter_changes(small, large) == [("Add", 128, reason)]
+
+
+def test_where_parameters_are_as_many_there_is_nothing_to_explain() -> None:
+    plain = [stored(linked("MatMul", "x w", "y", 64), 64, (8, 8), (8, 8))]
+    coded = [
+        stored(linked("DequantizeLinear", "q s", "w"), 64, (8, 8), ()),
+        stored(linked("MatMul", "x w", "y", 64), 0, (8, 8), (8, 8)),
+    ]
+    assert parameter_changes(plain, coded) == []
+
+
+def parameter_changes(left: list[CostedNode], right: list[CostedNode]) -> list[tuple[str, int, str]]:
+    sides = []
+    for label, nodes in (("a", left), ("b", right)):
+        total = CostedOperator("all", parameters=sum(each.parameters for each in nodes))
+        sides.append(replace(model(label, *nodes), operators=(total,)))
+    return [(each.operator, each.count, each.reason) for each in Differences(*sides).parameter_changes]
 
 
 def test_a_bias_of_its_own() -> None:

@@ -38,7 +38,7 @@ def test_json_totals(report: CostReport) -> None:
         "macs": 9472, "flops": 19_200, "parameters": 2682, "running_statistics": 8, "buffers": 0, "buffer_bytes": 0,
         "weight_bytes": 10_760, "weight_bytes_by_dtype": {"float32": 10_760}, "peak_activation_bytes": 2048,
         "read_bytes": 13_544, "write_bytes": 2088,
-        "intensity": 19_200 / 15_632,
+        "intensity": 19_200 / 15_632, "dequantization_flops": 0,
     }  # fmt: skip
     assert work["macs"] == 9472
     assert list(work) == list(KINDS)
