@@ -227,9 +227,7 @@ def matmul_block_quantized(node: Node) -> Work:
     activations = NO_WORK if is_fp4 or node.input(3) is None else Work(divs=node.x.size, muls=node.x.size)
     bias = node.input(5 if is_fp4 else 4) is not None
     return (
-        dequantized_projection(
-            _rows(node), node.x.shape[-1], node.required(1).shape[0], bias=bias, dequantize=1 + is_fp4
-        )
+        dequantized_projection(_rows(node), node.x.shape[-1], node.required(1).shape[0], bias=bias, dequantize=1 + is_fp4)
         + activations
     )
 
