@@ -26,7 +26,7 @@ from onnxcost.spec import ModelSource, ModelSpec
 from onnxcost.version import __version__
 
 LEAST_HEADROOM = 0.2
-"""Memory with less than this share left is marginal: the system and other programs need some of it."""
+"""A fit that leaves less than this share of the memory is marginal: the system and other programs need some of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +194,9 @@ def _room(predictor: Predictor, fit: Fit, limits: Limits, report: CostReport) ->
 
 
 def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Predictor]:
-    """The devices and calibrated machines of ``names``, where a file's device replaces one of the catalogue with its name.
+    """The devices and calibrated machines of ``names``, where a file's device replaces one of the catalog with its name.
 
-    Without names all that are in the files, and without files the whole catalogue. Raises InputError for an unknown name and
+    Without names all that are in the files, and without files the whole catalog. Raises InputError for an unknown name and
     for a file that cannot be read.
     """
     machines = {machine.name: machine for machine in map(Calibrated.load, filter(is_calibration, files))}
@@ -273,7 +273,7 @@ def budget(
 
 
 def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Variant], limits: Limits) -> Verdict:
-    """The mildest change that makes the model fit; where none does, the mildest that makes it marginal."""
+    """The smallest change that makes the model fit; where none does, the smallest that makes it marginal."""
     if verdict.level in (FITS, UNKNOWN):
         return verdict
     best: Remedy | None = None

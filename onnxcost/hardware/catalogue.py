@@ -55,7 +55,7 @@ class FileLocation:
         source = self.text_of(table, "source", default=self.source) if isinstance(table, dict) else self.source
         return FileLocation(f"{self.text}.{key}", self.sources, source)
 
-    def checked(self, table: Any, keys: Iterable[str]) -> Table:
+    def check_keys(self, table: Any, keys: Iterable[str]) -> Table:
         """The table; raises InputError for another value, and for a key that is not one of ``keys``."""
         if not isinstance(table, dict):
             raise self.wrong("this is not a table")
@@ -104,9 +104,9 @@ def _merge_tables(shared: Table, own: Table) -> dict[str, Any]:
 def _sources(table: Any, place: FileLocation) -> dict[str, tuple[Source, str]]:
     """The sources by name, each with the basis of the figures from it."""
     found = {}
-    for name, entry in place.checked(table, table if isinstance(table, dict) else ()).items():
+    for name, entry in place.check_keys(table, table if isinstance(table, dict) else ()).items():
         here = place.inside(name)
-        entry = here.checked(entry, ("title", "url", "date", "basis"))
+        entry = here.check_keys(entry, ("title", "url", "date", "basis"))
         date = entry.get("date")
         if not isinstance(date, datetime.date):
             raise here.wrong("'date' must be the day on which it was read, as in date = 2026-11-23")
@@ -116,14 +116,14 @@ def _sources(table: Any, place: FileLocation) -> dict[str, tuple[Source, str]]:
 
 
 def _device(table: Table, file: FileLocation) -> Device:
-    file.checked(table, (*_TEXTS, *FIGURES, *PARTS))
+    file.check_keys(table, (*_TEXTS, *FIGURES, *PARTS))
     name = file.text_of(table, "name")
     place = FileLocation(f"{file.text}: {name}", file.sources, file.text_of(table, "source", default=""))
     if not NAME.fullmatch(name):
-        raise place.wrong("a name is of lower-case letters and digits, with hyphens between")
+        raise place.wrong("a name consists of lowercase letters and digits, with hyphens between them")
     parts = {kind: _part(table[kind], kind, place.inside(kind, table[kind])) for kind in PARTS if kind in table}
     if not parts:
-        raise place.wrong(f"a device has at least one of {', '.join(PARTS)}")
+        raise place.wrong(f"a device needs at least one of {', '.join(PARTS)}")
     return Device(
         name=name,
         title=place.text_of(table, "title", default=name),
@@ -136,10 +136,10 @@ def _device(table: Table, file: FileLocation) -> Device:
 
 
 def _part(table: Any, kind: str, place: FileLocation) -> Part:
-    table = place.checked(table, _PART_KEYS)
-    peaks = place.checked(table.get("peak", {}), ACCUMULATES)
+    table = place.check_keys(table, _PART_KEYS)
+    peaks = place.check_keys(table.get("peak", {}), ACCUMULATES)
     if not peaks:
-        raise place.wrong(f"a part has a peak in at least one type, as in peak.float32 = '{OPERATIONS_PER_SECOND.example}'")
+        raise place.wrong(f"a part needs a peak in at least one type, as in peak.float32 = '{OPERATIONS_PER_SECOND.example}'")
     clocks = {key: _figure(table[key], HERTZ, place.inside(key)) for key in ("clock", "boost") if key in table}
     found = {}
     for dtype, number in peaks.items():
@@ -159,7 +159,7 @@ def _part(table: Any, kind: str, place: FileLocation) -> Part:
 
 def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[str, ...] = ()) -> Figure:
     """A figure from text with a unit, or from a table with that as ``value`` beside its source, basis and derivation."""
-    table = place.checked({"value": number} if not isinstance(number, dict) else number, (*_NUMBER_KEYS, *others))
+    table = place.check_keys({"value": number} if not isinstance(number, dict) else number, (*_NUMBER_KEYS, *others))
     try:
         value = parse_quantity(place.text_of(table, "value"), quantity)
     except ValueError as error:
@@ -168,7 +168,7 @@ def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[
     how = place.text_of(table, "how", default="")
     basis = place.text_of(table, "basis", BASES, default="derived" if how and basis == "published" else basis)
     if basis == "derived" and not how:
-        raise place.wrong("a derived figure says how, as in how = '1024 cores × 2 × 625 MHz'")
+        raise place.wrong("a derived figure must say how, as in how = '1024 cores × 2 × 625 MHz'")
     return Figure(value, basis, source, how)
 
 
@@ -193,7 +193,7 @@ def catalogue() -> Mapping[str, Device]:
 
 
 def devices(files: Iterable[str | Path] = ()) -> Mapping[str, Device]:
-    """The catalogue and the devices of files; one of a file replaces one of the catalog with the same name."""
+    """The catalog and the devices of files; one of a file replaces one of the catalog with the same name."""
     return {**catalogue(), **_by_name(device for path in files for device in load_devices(path))}
 
 
@@ -203,7 +203,7 @@ def find_device(text: str, files: Iterable[str | Path] = ()) -> Device:
     known = devices(files)
     wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
     if wanted not in known:
-        hint = did_you_mean(wanted, known) or ": 'onnxcost devices' lists those there are"
+        hint = did_you_mean(wanted, known) or ": 'onnxcost devices' lists them"
         raise InputError(f"there is no device '{name}'{hint}")
     device = known[wanted]
     for change in changes:

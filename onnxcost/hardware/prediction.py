@@ -202,7 +202,7 @@ class Cache(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A limit, how well it is kept, and the values that were compared with it; ``detail`` adds a reason in words."""
+    """A limit, how well it is met, and the values that were compared with it; ``detail`` adds a reason in words."""
 
     what: str
     level: str
@@ -215,7 +215,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a model keeps a budget on a device, and why; ``remedies`` are what would make it fit."""
+    """Whether a model meets a budget on a device, and why; ``remedies`` are changes that would make it fit."""
 
     name: str
     title: str
@@ -235,7 +235,7 @@ class Verdict:
 
     @property
     def cause(self) -> Check | None:
-        """The check that decided the level; None where all limits are kept."""
+        """The check that decided the level; None where all limits are met."""
         return next((check for check in self.checks if check.level == self.level != FITS), None)
 
     @property

@@ -1,4 +1,4 @@
-"""The time of a model on a device of the catalogue, from its peaks and its bandwidth: a bound, and an estimate with a range.
+"""The time of a model on a device of the catalog, from its peaks and its bandwidth: a bound, and an estimate with a range.
 
 S. Williams, A. Waterman, D. Patterson, Roofline, CACM 52(4), 2009: time ≥ max(work / peak, traffic / bandwidth).
 """
@@ -31,8 +31,8 @@ class Range(NamedTuple):
 class Efficiency(NamedTuple):
     """Shares of the dense peak that products and depthwise convolutions reach, and shares of the bandwidth.
 
-    ``start`` are the extra seconds of each step, ``once`` those of each inference; ``reasoning`` says where the numbers are
-    from.
+    ``start`` are the extra seconds of each step, ``once`` those of each inference; ``reasoning`` names the sources of the
+    numbers.
     """
 
     products: Range
@@ -109,7 +109,7 @@ def efficiency(device: Device, part: str) -> Efficiency:
 
 
 def on_chip(device: Device) -> OnChip:
-    """How many bytes of weights and activations need not be read from memory again."""
+    """The bytes of weights and activations that need not be read from memory again."""
     known = device.value("sram")
     return ON_CHIP[device.kind] if known is None else OnChip(int(known), int(known))
 
@@ -289,9 +289,9 @@ def _node_time(device: Device, step: WorkloadStep, beyond_chip: tuple[float, flo
     peak = products(device, step.dtype) if step.macs else device.runs_as(step.dtype)
     shares = efficiency(device, peak.part if peak else next(iter(device.parts)))
     at_most = beyond_chip if device.kind == "accelerator" else (float(step.weights), float(step.activations))
-    at_peak = _costs(device, step, peak, (1.0, 1.0, 0.0), at_most)
-    worst = _costs(device, step, peak, _shares(shares, step, 0), at_most)
-    best = _costs(device, step, peak, _shares(shares, step, 1), beyond_chip)
+    at_peak = _estimate_costs(device, step, peak, (1.0, 1.0, 0.0), at_most)
+    worst = _estimate_costs(device, step, peak, _shares(shares, step, 0), at_most)
+    best = _estimate_costs(device, step, peak, _shares(shares, step, 1), beyond_chip)
     return NodeTime(
         name=step.node.name,
         op_type=step.node.op_type,
@@ -309,7 +309,7 @@ def _shares(shares: Efficiency, step: WorkloadStep, which: int) -> tuple[float, 
     return ((shares.depthwise if step.is_depthwise else shares.products)[which], shares.traffic[which], shares.start[which])
 
 
-def _costs(
+def _estimate_costs(
     device: Device, step: WorkloadStep, peak: Peak | None, shares: tuple[float, float, float], moved: tuple[float, float]
 ) -> _Costs:
     """The seconds of a step at these shares; ``moved`` are the bytes of weights and of activations that it moves."""

@@ -112,14 +112,14 @@ class Again(Protocol):
 
 
 class Variant(NamedTuple):
-    """A change in words, and the report of the changed model; None where the model does not allow the change."""
+    """A change in words, and the report of the changed model, None where the model does not allow the change."""
 
     change: str
     report: Callable[[], CostReport | None]
 
 
 def try_variants(report: CostReport, again: Again | None) -> list[Variant]:
-    """The changes to try, the mildest first. Each is counted at most once, on the first call of ``report``."""
+    """The changes to try, the smallest first. Each is counted at most once, on the first call of ``report``."""
     multiplied = demand_of(report).macs.keys()
     typed = [change for change, types in TYPES.items() if types.keys() & multiplied]
     sized = list(_list_smaller(report, again)) if again else []

@@ -70,7 +70,7 @@ class Demand:
 
 
 class Same:
-    """A report as a key of a cache, equal to itself alone."""
+    """A report as the key of a cache: equal only to itself."""
 
     __slots__ = ("report",)
 
@@ -92,17 +92,17 @@ def demand_of(report: CostReport) -> Demand:
 @lru_cache(maxsize=32)
 def _demand(key: Same) -> Demand:
     report, values = key.report, _Values()
-    costs = list(_computing(report.counted, values))
-    uses = DefUse((values.as_read(cost.node) for cost in costs), map(values.carried, report.graph.outputs))
-    groups = _groups(costs, uses)
+    costs = list(_list_computing(report.counted, values))
+    uses = DefUse((values.as_sum_reads(cost.node) for cost in costs), map(values.find_carrier, report.graph.outputs))
+    groups = _group_nodes(costs, uses)
     macs: Counter[str] = Counter()
     operands: dict[str, int] = {}
     for cost in (costs[position] for group in groups for position in group if costs[position].once.macs):
         macs[cost.dtype] += cost.work.macs
         constants = [tensor for tensor in cost.node.inputs if tensor is not None and tensor.is_constant]
-        operands |= {values.stored(tensor).name: nbytes(values.stored(tensor)) for tensor in constants}
+        operands |= {values.find_stored(tensor).name: nbytes(values.find_stored(tensor)) for tensor in constants}
     return Demand(
-        steps=tuple(_step(group, costs, uses) for group in groups),
+        steps=tuple(_build_step(group, costs, uses) for group in groups),
         macs=dict(macs),
         operands=sum(operands.values()),
         ends=sum(map(nbytes, (*report.graph.inputs, *report.graph.outputs))),
@@ -123,31 +123,31 @@ class _Values:
     carriers: dict[str, Tensor] = field(default_factory=dict)
     sources: dict[str, Tensor] = field(default_factory=dict)
 
-    def carried(self, tensor: Tensor) -> Tensor:
+    def find_carrier(self, tensor: Tensor) -> Tensor:
         return self.carriers.get(tensor.name, tensor)
 
-    def stored(self, tensor: Tensor) -> Tensor:
+    def find_stored(self, tensor: Tensor) -> Tensor:
         return self.sources.get(tensor.name, tensor)
 
-    def as_read(self, node: Node) -> Node:
-        return replace(node, inputs=tuple(tensor and self.carried(tensor) for tensor in node.inputs))
+    def as_sum_reads(self, node: Node) -> Node:
+        return replace(node, inputs=tuple(tensor and self.find_carrier(tensor) for tensor in node.inputs))
 
 
-def _computing(costs: Iterable[Counted], values: _Values) -> Iterator[Counted]:
-    """The nodes that compute in a run; what the others pass on is recorded in ``values``."""
+def _list_computing(costs: Iterable[Counted], values: _Values) -> Iterator[Counted]:
+    """The nodes that compute in a run; what the other nodes pass on is noted in ``values``."""
     for cost in costs:
         node = cost.node
         is_folded = all(tensor is None or tensor.is_constant for tensor in node.outputs)
         if node.inputs and node.key in _CARRYING | (_UNCHANGED if is_folded else set()):
-            values.carriers[node.out.name] = values.carried(node.x)
-            values.sources[node.out.name] = values.stored(node.x)
+            values.carriers[node.out.name] = values.find_carrier(node.x)
+            values.sources[node.out.name] = values.find_stored(node.x)
         elif not is_folded and node.key not in CONTROL_FLOW:
             made = (tensor for tensor in node.outputs if tensor is not None)
             if not all(tensor.dtype in ("int32", "int64") and tensor.is_shaped and tensor.size <= _FEW for tensor in made):
                 yield cost
 
 
-def _groups(costs: Sequence[Counted], uses: DefUse) -> list[list[int]]:
+def _group_nodes(costs: Sequence[Counted], uses: DefUse) -> list[list[int]]:
     """The positions of nodes that run as one: an elementwise node joins the group of the latest node that makes its inputs."""
     groups: list[list[int]] = []
     joined: list[int] = []
@@ -163,12 +163,12 @@ def _groups(costs: Sequence[Counted], uses: DefUse) -> list[list[int]]:
     return groups
 
 
-def _step(group: Sequence[int], costs: Sequence[Counted], uses: DefUse) -> WorkloadStep:
+def _build_step(group: Sequence[int], costs: Sequence[Counted], uses: DefUse) -> WorkloadStep:
     """The group with its bytes, without values that only the group makes and reads."""
     members, inside = [costs[position] for position in group], set(group)
     made = {tensor.name: tensor for cost in members for tensor in cost.node.outputs if tensor is not None}
     written = [t for name, t in made.items() if name in uses.returned or not inside.issuperset(uses.positions(name))]
-    weights, read = _read(members, [uses.nodes[position] for position in group], made.keys())
+    weights, read = _sum_reads(members, [uses.nodes[position] for position in group], made.keys())
     main = max(members, key=lambda cost: cost.once.macs)
     macs, sums = sum(cost.once.macs for cost in members), sum(cost.once.accumulators for cost in members)
     flops = sum(FLOPS.number(cost.node, cost.once) + cost.once.dequantizations for cost in members)
@@ -180,7 +180,7 @@ def _step(group: Sequence[int], costs: Sequence[Counted], uses: DefUse) -> Workl
     )  # fmt: skip
 
 
-def _read(members: Sequence[Counted], nodes: Sequence[Node], inside: Set[str]) -> tuple[int, int]:
+def _sum_reads(members: Sequence[Counted], nodes: Sequence[Node], inside: Set[str]) -> tuple[int, int]:
     """Bytes of constants and of other values that the nodes read: each once, and of a table only the rows that are picked."""
     whole, picked = dict[str, Tensor](), [0, 0]
     for cost, node in zip(members, nodes, strict=True):

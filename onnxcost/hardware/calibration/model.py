@@ -154,7 +154,7 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         threads = {}
         for count, table in document["threads"].items():
             if not is_whole(count) or not int(count):
-                raise ValueError(f"'threads.{count}' is no number of threads")
+                raise ValueError(f"'threads.{count}' is not a number of threads")
             points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
             if "cheap" not in points:
                 raise ValueError("the family 'cheap' is missing")
@@ -178,7 +178,7 @@ def _machine(table: Mapping[str, Any]) -> Machine:
 
 def _positive(name: str, value: Any) -> float:
     if not is_figure(value) or not LEAST <= value <= MOST:
-        raise ValueError(f"{name} is {value!r}: a number above 0 is wanted")
+        raise ValueError(f"{name} is {value!r}: it must be a number above 0")
     return float(value)
 
 
@@ -197,7 +197,7 @@ def _points(family: str, rows: Any) -> tuple[Point, ...]:
         raise ValueError(f"there is no family '{family}'")
     width = len(names_of(family))
     if not rows or any(len(row) != width for row in rows):
-        raise ValueError(f"a row of '{family}' has {width} numbers")
+        raise ValueError(f"a row of '{family}' must have {width} numbers")
     for *quantities, seconds in rows:
         # Rows of a cold family have seconds per byte, interpolated by the logarithm of their quantity.
         least, least_quantity = (0, 1) if family in COLD else (LEAST, 0)

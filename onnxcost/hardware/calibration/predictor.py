@@ -28,7 +28,9 @@ ERROR = 0.2
 
 
 class StepTime(NamedTuple):
-    """A step of the run and the seconds of its kernels by family, in one inference; those of ``untimed`` are unknown."""
+    """A step of the run and the seconds of its kernels by family in one inference; the seconds of ``untimed`` families are
+    unknown.
+    """
 
     step: FusedNode
     seconds: Mapping[str, float]

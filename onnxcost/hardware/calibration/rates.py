@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 REACH = 1.0
-"""The distance, in powers of two of the quantities, up to which a neighbor has a large weight."""
+"""The distance, in powers of two of the quantities, up to which a neighboring point has a large weight."""
 DOUBT = 0.05
 """The weight of the sum of rates: far from all points it decides alone."""
 

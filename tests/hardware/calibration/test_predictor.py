@@ -70,7 +70,7 @@ def test_the_file_says_what_the_numbers_of_a_row_are(family: str, names: str) ->
         ("calibration/2", "calibration/9", "not a calibration that this version can read"),
         ("[threads.1]", "[threads.one]", "not a complete calibration"),
         ("family.gemm]", "family.gems]", "no family 'gems'"),
-        ("[8, 1e-06]", "[8, 1e-06, 3]", "a row of 'cheap' has 2 numbers"),
+        ("[8, 1e-06]", "[8, 1e-06, 3]", "a row of 'cheap' must have 2 numbers"),
         ("date = 2026-11-23", "", "not a complete calibration"),
         ("[machine]", "[machine", "cannot read 'x.toml'"),
         ("cores = 2", "ores = 2", "not a complete calibration"),
@@ -228,5 +228,5 @@ def test_a_number_that_cannot_be_is_refused_wherever_it_stands(tmp_path: Path) -
 
 @pytest.mark.parametrize("threads", ["²", "١", "0", "-1", "1_0", "1e1", "9" * 30, "a"])
 def test_a_number_of_threads_that_is_none_is_refused(threads: str) -> None:
-    with pytest.raises(InputError, match="is no number of threads"):
+    with pytest.raises(InputError, match="is not a number of threads"):
         loads(dumps(HERE).replace("threads.2", f'threads."{threads}"'), "x.toml")
