@@ -25,7 +25,7 @@ class ByteSource(Protocol):
     path: str
     """"" where the bytes are not those of a file."""
     step: int
-    """The fewest bytes that are worth a read of their own."""
+    """The fewest bytes that are worth a separate read."""
     size: int | None
     """The number of bytes; None for a stream, which is read forward only, until its end has been reached."""
 
@@ -179,5 +179,5 @@ def _serialize(model: Any) -> bytes:
         return model.SerializeToString()  # type: ignore[no-any-return]
     except (EncodeError, ValueError) as error:
         raise InputError(
-            f"the model cannot be serialized, as one of more than 2 GiB: save it and give its path ({error})"
+            f"the model cannot be serialized, perhaps because it has more than 2 GiB: save it and give its path ({error})"
         ) from None

@@ -1,6 +1,6 @@
 """The tensors that a model stores, and external data: the files beside it that hold some of them, and which are refused.
 
-The rules for files are those of onnx's docs/security.md that onnxruntime keeps: a file lies in the model's folder, also when
+The rules for files are those of onnx's docs/security.md that onnxruntime keeps: a file lies in the model's folder, even when
 all symbolic links are followed, and is a regular one. Unlike onnx, a file with several names (hard links) is read: conda and uv
 install packages that way.
 """
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 
     @property
     def location(self) -> str:
-        """The file that it says its payload lies in."""
+        """The file that should hold its payload, as the model says."""
         return self.external_data.get("location", "")
 
     @property
@@ -129,7 +129,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
     except OSError as error:
         raise _unreadable(stored, error) from None
     if not stat.S_ISREG(found.st_mode):
-        raise _refusal(stored, "in no regular file")
+        raise _refusal(stored, "in something other than a regular file")
     return file
 
 

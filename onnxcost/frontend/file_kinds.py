@@ -38,7 +38,7 @@ BINARY: tuple[Kind, ...] = (
     Kind(rb"\x80[\x02-\x05]", "a Python pickle, not a model: export the model that it holds to ONNX"),
     Kind(rb'.{5}\0{3}\{"', "a safetensors file, which has weights but no graph: export the model to ONNX"),
     Kind(rb".{4}TFL[23]", "a TensorFlow Lite model: convert it with tf2onnx --tflite"),
-    Kind(rb".{4}ORTM", "a model in onnxruntime's own format: give the .onnx file that it was made of"),
+    Kind(rb".{4}ORTM", "a model in onnxruntime's own format: give the .onnx file that it was made from"),
     Kind(rb".{4}ET1[0-9]", "an ExecuTorch program: export the model with torch.onnx.export"),
     Kind(rb"GGUF|lmgg|tjgg", "a GGUF file of llama.cpp, which has no graph: export the model to ONNX"),
     Kind(rb"\x89HDF\r\n\x1a\n", f"an HDF5 file, such as a Keras model: {_TF}"),

@@ -69,7 +69,7 @@ def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
 
 
 def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Tensor]) -> Node:
-    """The node of a step; ``tensor`` is ``as_tensor``, or a memory of what it gave before."""
+    """The node of a step; ``tensor`` is ``as_tensor``, or a cache of its results."""
     inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
     outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
     op_type, scope, reason = step.node.op_type, _scope(step.node), step.open_reason
@@ -81,7 +81,7 @@ def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Ten
 
 @lru_cache(maxsize=64)
 def element_type(dtype: str) -> int:
-    """The number that onnx gives an element type: the other way round than ``_dtype``."""
+    """The number that onnx gives an element type: the inverse of ``_dtype``."""
     from onnx import TensorProto
 
     return next((number for number in TensorProto.DataType.values() if _dtype(number) == dtype), TensorProto.UNDEFINED)
@@ -109,7 +109,7 @@ def _type_name(type_: TypeProto | None) -> str:
 
 
 def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> Tensor:
-    """What formulas see of a value; ``tensor`` is a memory of what it gave before, for what the value holds."""
+    """What formulas see of a value; ``tensor`` is a cache of earlier results, for the values that this one holds."""
     held = value.elements if value.content is None else (value.content,)
     elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
     known = elements_in(value.tensor) if value.tensor is not None and prod(value.tensor.dims) <= VALUE_LIMIT else None
@@ -167,7 +167,7 @@ NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 """The key of a node's metadata under which that exporter has the names of the modules around it."""
 
 _NO_MODULE = "_empty_nn_module_stack"
-"""What PyTorch's newer exporter writes where a node comes from no module."""
+"""What PyTorch's newer exporter writes for a node that is in no module."""
 
 
 def _scope(node: NodeProto) -> tuple[str, ...]:

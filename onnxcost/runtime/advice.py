@@ -33,7 +33,7 @@ def _load(measurement: Measurement) -> str | None:
     load, usable = measurement.environment.load, measurement.environment.usable_cores
     if load is None or load < max(BUSY_CORES, BUSY_SHARE * usable):
         return None
-    return f"other work kept {load:.1f} of {usable:g} cores busy during the runs: end it and measure again"
+    return f"other work kept {load:.1f} of {usable:g} cores busy during the runs: stop it and measure again"
 
 
 def _frequency(measurement: Measurement) -> str | None:
@@ -142,7 +142,7 @@ def _outliers(measurement: Measurement) -> str | None:
         return None
     return (
         f"{outliers:,} of {runs:,} runs ({_percent(outliers / runs)}) are outliers, which move mean, σ, p99 and max but hardly "
-        "the median: go by the median, or end other programs"
+        "the median: use the median, or close other programs"
     )
 
 

@@ -67,7 +67,7 @@ WEIGHTS: Sequence[Known] = (
     ),
     Known(
         r"External initializer: (?P<name>\S+) offset: .*? out of bounds",
-        "the file of the model's weights is too short (for '{name}'): fetch it again",
+        "the file of the model's weights is too short (for '{name}'): download it again",
     ),
     Known(
         r"External data path escapes model directory\. External data path: \"(?P<file>.*?)\"",
@@ -81,13 +81,13 @@ OPERATORS: Sequence[Known] = (
     ),
     Known(
         r"Fatal error: (?P<domain>\S*):(?P<op>[^\s:(]+)\(-?\d+\) is not a registered function/op",
-        f"onnxruntime has no operator {{domain}}.{{op}}: it comes from a library of its own; {_COUNT}",
+        f"onnxruntime has no operator {{domain}}.{{op}}: it comes from a library of custom operators; {_COUNT}",
     ),
-    # These were redefined in opset 7, with which onnxruntime's kernels begin.
+    # These were redefined in opset 7, the first that onnxruntime has kernels for.
     Known(
         r"Could not find an implementation for (?:Add|Sub|Mul|Div|Pow|And|Or|Xor|Equal|Greater|Less|Gemm|PRelu"
         r"|BatchNormalization|Dropout)\((?P<version>[1-6])\) node",
-        f"the model's opset is too old: onnxruntime begins with 7; convert it with onnx.version_converter; {_COUNT}",
+        f"the model's opset is too old: onnxruntime supports 7 and later; convert it with onnx.version_converter; {_COUNT}",
     ),
     Known(
         r"Could not find an implementation for (?P<op>[^\s(]+)\((?P<version>\d+)\) node with name '(?P<node>.*?)'",

@@ -101,7 +101,7 @@ ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
 BLOCKS = "blocks.model"
 """A model of one convolution, in the same folder."""
 LEAST_PROBES = 3
-"""The first two say what a run and a node take: without another there is no kernel to speak of."""
+"""The first two give the time of a run and of a node; without a third there is no kernel to time."""
 LOW = 10
 """The percentile that is taken: other work on the machine makes runs slower, not faster."""
 
@@ -222,7 +222,7 @@ MOST_RUNS = 300
 FASTEST_SHARE = 0.5
 """The share of the runs that counts, the fastest: others may be disturbed. If a number of runs is asked for, all count."""
 SLOW_RUNS, SLOW_SECONDS = 3, 5.0
-"""So many runs are enough once they have taken so long."""
+"""This many runs are enough once they have taken this long."""
 
 BLOCKING: Mapping[str, str] = {
     "cuda": "CUDA_LAUNCH_BLOCKING",
@@ -390,7 +390,7 @@ def run_interleaved(request: Request, channel: Channel) -> None:
         if (load := other_work()) is not None:
             loads.append(load)
         channel.send(rounds[-1].samples)
-    # As many of each round: the faster the machine was in a round, the more runs it has.
+    # The same number from each round: the faster the machine was in a round, the more runs it has.
     most = min(len(round_.samples) for round_ in rounds) if request.settings.least_seconds else None
     samples = np.concatenate([round_.samples[:most] for round_ in rounds])
     wall = sum(round_.wall_seconds for round_ in rounds)

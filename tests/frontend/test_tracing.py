@@ -221,7 +221,10 @@ def test_nodes_need_not_be_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"shapes": {"x": (3,)}}, r"input 'x' is \[3\], and was \[6\] in the run"), ({"trips": {"Loop_0": 1}}, "no trip counts")],
+    [
+        ({"shapes": {"x": (3,)}}, r"input 'x' is \[3\], and was \[6\] in the traced run"),
+        ({"trips": {"Loop_0": 1}}, "no trip counts"),
+    ],
 )
 def test_what_contradicts_the_run_is_refused(changed: dict[str, Any], said: str) -> None:
     proto = model("(float[N] x, int64 n) => (float[N] y) { y = Relu(x) }")

@@ -112,9 +112,15 @@ WRONG = {
     "no kind": ('name = "mine"\ncpu.peak.float32 = "1 OPS"', "mine.toml: mine: the key 'kind' is missing"),
     "another kind": (LEAST.replace("board", "bord"), "mine.toml: mine: there is no kind 'bord': there are microcontroller, "),
     "no name": (LEAST.replace("name", "vendor"), "mine.toml: the key 'name' is missing"),
-    "a bad name": (LEAST.replace('"mine"', '"My Board"'), "mine.toml: My Board: a name consists of lowercase letters and digits"),
+    "a bad name": (
+        LEAST.replace('"mine"', '"My Board"'),
+        "mine.toml: My Board: a name consists of lowercase letters",
+    ),
     "no part": ('name = "mine"\nkind = "cpu"', "mine.toml: mine: a device needs at least one of cpu, gpu, npu, dla"),
-    "no peak": ('name = "mine"\nkind = "cpu"\ncpu.title = "x"', "mine.toml: mine.cpu: a part needs a peak in at least one type"),
+    "no peak": (
+        'name = "mine"\nkind = "cpu"\ncpu.title = "x"',
+        "mine.toml: mine.cpu: a part needs a peak in at least one type",
+    ),
     "a part that is none": ('name = "mine"\nkind = "cpu"\ncpu = "x"', "mine.toml: mine.cpu: this is not a table"),
     "no such source": (
         LEAST + 'memory = { value = "4 GiB", source = "shet" }\n[sources]\nsheet = { title = "S", date = 2026-01-02 }',

@@ -50,7 +50,7 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
     ),
     "an operator of a library": (
         model("(float x) => (float y) { y = my.ops.Foo(x) }", domains=', "my.ops": 1'),
-        "has no operator my.ops.Foo: it comes from a library of its own",
+        "has no operator my.ops.Foo: it comes from a library of custom operators",
     ),
     "no kernel": (
         model("(double[1,1,4,4] x) => (double[1,1,4,4] y) { [here] y = LRN<size=1>(x) }"),
@@ -58,7 +58,7 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
     ),
     "an old opset": (
         model("(float[2,3] x, float[3] b) => (float[2,3] y) { y = Add<broadcast=1>(x, b) }", opset=6),
-        "the model's opset is too old: onnxruntime begins with 7; convert it",
+        "the model's opset is too old: onnxruntime supports 7 and later; convert it",
     ),
     "a new opset": (with_version(opset=99), "the model's opset 99 of ai.onnx is newer than this onnxruntime knows (up to "),
     "a new IR version": (with_version(ir=99), "the model's IR version 99 is newer than this onnxruntime knows (up to "),
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_be_opened(case: str) -> None:
     [
         ("weights-not-stored", None, "the model's weights were left out of it, so that it cannot run; --no-run counts it"),
         ("model.data", None, "the file of the model's weights is missing: "),
-        ("model.data", b"123", "the file of the model's weights is too short (for 'w'): fetch it again"),
+        ("model.data", b"123", "the file of the model's weights is too short (for 'w'): download it again"),
     ],
 )
 def test_weights_that_are_not_there(

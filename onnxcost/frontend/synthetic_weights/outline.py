@@ -1,4 +1,4 @@
-"""The nodes of a model as they stand in the file: no shape is inferred and no dim bound, so it can be had of any model.
+"""The nodes of a model as they stand in the file: no shape is inferred and no dim is bound.
 
 Functions and bodies are not inlined: Identity nodes stand between the names around them and those inside.
 """

@@ -39,15 +39,15 @@ _GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
 _PASSED = POINTWISE | _MOVES
 """Operators behind which a QuantizeLinear still bounds what comes before them."""
 _KEPT_BY_GATES = 1 / 1.6
-"""What X·σ(X) and the like leave of numbers of variance 1; a rectifier halves their second moment."""
+"""The second moment after X·σ(X) and the like of numbers with variance 1; a rectifier halves it."""
 _SHARE = 4
-"""By what the end of a residual branch is divided, so that a hundred of them stay in range; twice that where it is never
+"""The end of a residual branch is divided by this, so that a hundred of them stay in range; by twice this where it is never
 negative.
 """
 _EVEN = SHAPE_READERS | EVEN
 """Operators behind which it does not matter how the elements were spread."""
 _FAR = 12
-"""Nodes behind a contraction that are looked at for what happens to its output."""
+"""How many nodes behind a contraction are examined for what happens to its output."""
 
 
 class WeightUse(NamedTuple):
@@ -90,15 +90,15 @@ def _dims_behind(node: Node, dims: tuple[int, ...] | None) -> tuple[int, ...] | 
     return dims if node.key in _SAME_DIMS or node.key not in _MOVES else None
 
 
-class Fate(NamedTuple):
-    """What happens to a node's output: by what it is multiplied, and that its logarithm or its root is taken."""
+class Downstream(NamedTuple):
+    """What happens to a node's output: its amplification, and whether its logarithm or its root is taken."""
 
     amplification: float
     is_rooted: bool = False
 
 
-def fate_of(node: Node, outline: Outline) -> Fate:
-    """Of the output of a contraction: rectifiers halve its second moment, normalizations divide it by what was trained."""
+def look_downstream(node: Node, outline: Outline) -> Downstream:
+    """What happens to a contraction's output: rectifiers halve its second moment, normalizations rescale it."""
     amplification = 1.0
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
@@ -109,7 +109,7 @@ def fate_of(node: Node, outline: Outline) -> Fate:
         is_coded = node.op_type.endswith("Integer")
         constant = _other_constant(reader, output, outline, in_scale=is_coded)
         if reader.op_type in ("Log", "Sqrt"):
-            return Fate(amplification, is_rooted=True)
+            return Downstream(amplification, is_rooted=True)
         if reader.op_type == "BatchNormalization" and place == 0:
             amplification *= _normalization(reader, outline)
         elif constant is not None:
@@ -117,11 +117,11 @@ def fate_of(node: Node, outline: Outline) -> Fate:
         elif activations := [use.node for use in readers if use.node.key in _RECTIFIERS | _GATES]:
             last = next((each for each in activations if each.op_type == "Mul"), activations[0])
             kept = sqrt(1 / 2) if last.key in _RECTIFIERS else _KEPT_BY_GATES
-            return Fate(amplification * kept * (2 * _SHARE if _is_added(last.outputs[0], outline) else 1))
+            return Downstream(amplification * kept * (2 * _SHARE if _is_added(last.outputs[0], outline) else 1))
         elif reader.key not in _MOVES:
-            return Fate(amplification * (_SHARE if _is_added(output, outline) else 1))
+            return Downstream(amplification * (_SHARE if _is_added(output, outline) else 1))
         output = reader.outputs[0]
-    return Fate(amplification)
+    return Downstream(amplification)
 
 
 def is_requantized(node: Node, outline: Outline) -> bool:
@@ -145,7 +145,7 @@ def _is_added(output: Tensor | None, outline: Outline) -> bool:
 
 
 def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_scale: bool) -> Tensor | None:
-    """What else a sum or a product of two is made of, if that is a constant; ``in_scale``: or a constant times something."""
+    """The other operand of a sum or a product of two, if it is a constant, or with ``in_scale`` a constant times something."""
     others = [each for each in node.inputs if each is not None and each != tensor]
     if node.key not in AFFINE or len(others) != 1:
         return None
@@ -155,7 +155,7 @@ def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_s
 
 
 def _normalization(node: Node, outline: Outline) -> float:
-    """What a BatchNormalization multiplies by, as far as its own weights are there."""
+    """What a BatchNormalization multiplies by, as far as its own weights are known."""
     import numpy as np
 
     scale, variance = outline.array(node.input(1)), outline.array(node.input(4))
@@ -165,7 +165,7 @@ def _normalization(node: Node, outline: Outline) -> float:
 
 
 def _rms(tensor: Tensor, outline: Outline, least: int) -> float:
-    """Of factors. 1 where they are absent or fewer than ``least``: the single one that attention has, say, belongs there."""
+    """The RMS of factors; 1 where they are absent or fewer than ``least``: the single factor of attention is meant to be there."""
     import numpy as np
 
     array = outline.array(tensor)
@@ -177,12 +177,12 @@ def _positive(number: float) -> float:
 
 
 GAIN = Spread(1, 0.1)
-"""Factors, and what a root, a logarithm or a reciprocal is taken of: not near 0, never negative."""
+"""Factors, and arguments of a root, a logarithm or a reciprocal: positive and not near 0."""
 SMALL = Spread(0, 0.05)
 TABLE = Spread(0, 1)
 SCALE = Spread(0.05, 0.005)
 ZERO = Spread(0, 0)
-"""What is compared: all alike, so that a mask that is made of it hides nothing."""
+"""What is compared: all elements are equal, so that a mask made of them hides nothing."""
 
 _FILLINGS: Mapping[RoleName, Filling] = {
     **dict.fromkeys(("gain", "variance", "positive", "divisor", "positions"), GAIN),
@@ -192,7 +192,7 @@ _FILLINGS: Mapping[RoleName, Filling] = {
 }
 
 _FILLINGS_BESIDE_DATA: Mapping[RoleName, Filling] = {"factor": GAIN, "table": TABLE}
-"""The same, where not all inputs are constants; all that is in neither table is SMALL."""
+"""The same, where not all inputs are constants; a role in neither table is SMALL."""
 
 
 def choose_filling(tensor: Tensor, outline: Outline) -> Filling:
@@ -213,7 +213,7 @@ def _is_real(dtype: str) -> bool:
 
 
 def _order(role: Filling) -> tuple[int, float]:
-    """Of several roles the one that must be kept to: the least limit, then what must not be 0, then the smallest."""
+    """Of several roles the strictest: the least limit, then what must not be 0, then the smallest."""
     match role:
         case Indices(limit):
             return 0, limit
@@ -261,10 +261,10 @@ def _factor(node: Node, fan_in: FanIn, dims: tuple[int, ...], outline: Outline) 
         terms = max(1.0, fan_in(node, dims))
     except MISFITS:
         terms = sqrt(prod(dims))
-    fate = fate_of(node, outline)
-    if fate.is_rooted:
+    after = look_downstream(node, outline)
+    if after.is_rooted:
         return Spread(1 / terms, 0.1 / terms)
-    return Spread(0, 1 / sqrt(terms) / fate.amplification)
+    return Spread(0, 1 / sqrt(terms) / after.amplification)
 
 
 def _isotropic(tensor: Tensor) -> tuple[int, int]:
@@ -274,8 +274,8 @@ def _isotropic(tensor: Tensor) -> tuple[int, int]:
 
 
 def _codes(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling:
-    """Integers, and floats of 8 bits with a scale, such that with the scale and the zero point that are there, if they are,
-    they are what the node would read without them.
+    """Integers, and floats of 8 bits with a scale, such that the scale and the zero point, if they are known, turn them into
+    what the node would read without quantization.
     """
     node, place = use.node, use.place
     role = role_of(node, place)
@@ -298,7 +298,7 @@ def _codes(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling:
 
 
 def _scale(node: Node, place: int, outline: Outline) -> Spread:
-    """The scale of the input ``place``, such that it makes of codes what that input would have been without them."""
+    """The scale of the input ``place``, such that it turns the codes into what that input would be without quantization."""
     coded = node.input(place) if place != OUTPUT else None
     if coded is None or not coded.is_constant or not coded.is_shaped:
         return SCALE
