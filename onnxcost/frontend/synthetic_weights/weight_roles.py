@@ -165,7 +165,7 @@ def _normalization(node: Node, outline: Outline) -> float:
 
 
 def _rms(tensor: Tensor, outline: Outline, least: int) -> float:
-    """The RMS of factors; 1 where they are absent or fewer than ``least``: a single one, as in attention, is meant to be there."""
+    """The RMS of factors; 1 where they are absent or fewer than ``least``: a single one, as in attention, has a purpose."""
     import numpy as np
 
     array = outline.array(tensor)
