@@ -15,6 +15,11 @@ def dot_products(count: int, length: int) -> Work:
     return Work(macs=count * length, accumulators=count if length else 0)
 
 
+def bias_work(node: Node, place: int) -> Work:
+    """A bias added to each element of the output, where the input at ``place`` is present."""
+    return Work(bias_adds=node.out.size if node.input(place) else 0)
+
+
 @formula("Y = α·A·B + β·C", macs="out·K", flops="out·(2K−1), + out for C, + out if α≠1, + C if β≠1")
 def gemm(node: Node) -> Work:
     """Y = α·A'·B' + β·C, A' of M×K: https://onnx.ai/onnx/operators/onnx__Gemm.html."""

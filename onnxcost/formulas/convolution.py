@@ -9,7 +9,7 @@ from math import gcd, prod
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import SIGMOID
-from onnxcost.formulas.contraction import dot_products
+from onnxcost.formulas.contraction import bias_work, dot_products
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.resampling import corner_weights, weighted_sum
 from onnxcost.formulas.table import FormulaTable, formula
@@ -24,7 +24,7 @@ def window_products(node: Node, weight: Tensor) -> Work:
 @formula("Y = X∗W + B", macs="out·C_in/groups·k", flops="out·(2·C_in/groups·k − 1), + out for B")
 def conv(node: Node) -> Work:
     """k is the number of kernel elements: https://onnx.ai/onnx/operators/onnx__Conv.html."""
-    return window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0)
+    return window_products(node, node.required(1)) + bias_work(node, 2)
 
 
 def count_positions(length: int, kernel: int, stride: int, dilation: int) -> int:
@@ -48,7 +48,7 @@ def conv_transpose(node: Node) -> Work:
     strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
     macs = node.x.size * prod(weight[1:])
     sums = prod(map(count_positions, node.x.shape[2:], weight[2:], strides, dilations)) * node.out.shape[0] * node.out.shape[1]
-    return Work(macs=macs, accumulators=sums if macs else 0, bias_adds=node.out.size if node.input(2) else 0)
+    return Work(macs=macs, accumulators=sums if macs else 0) + bias_work(node, 2)
 
 
 @formula("Y = silu(X∗W + B) or X∗W + B, each channel alone, behind the past", macs="out·k",
@@ -57,9 +57,8 @@ def conv_transpose(node: Node) -> Work:
          ])  # fmt: skip
 def causal_conv(node: Node) -> Work:
     """The k − 1 positions before the first are the past state, or zeros: https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html."""
-    products = window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0)
     is_plain = node.attributes.get("activation", "none") == "none"
-    return products + (NO_WORK if is_plain else node.out.size * (SIGMOID + MUL))
+    return conv(node) + (NO_WORK if is_plain else node.out.size * (SIGMOID + MUL))
 
 
 @formula("Y = sums of the blocks in X where they overlap", flops="in − positions reached")
@@ -92,8 +91,7 @@ def deform_conv(node: Node) -> Work:
     masked = MUL if node.input(4) else NO_WORK
     samples = places * node.x.shape[1] * (weighted_sum(1 << axes) + masked)
     positions = places * groups * (axes * ADD + corner_weights("linear", axes))
-    products = window_products(node, weight) + Work(bias_adds=node.out.size if node.input(3) else 0)
-    return products + samples + positions
+    return window_products(node, weight) + bias_work(node, 3) + samples + positions
 
 
 TABLE: FormulaTable = {

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import SIGMOID, softmax_work
 from onnxcost.formulas.contraction import dot_products
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, reduction_work, rows_in
 from onnxcost.formulas.table import FormulaTable, Types, always, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Work
 
@@ -200,8 +200,7 @@ def normalizer(node: Node) -> Work:
     https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html
     """
     each, join, end = NORMS[node.attributes.get("norm", "MAX")]
-    rows = node.x.size // node.x.shape[-1] if node.x.size else 0
-    return reduction_work(node.x.size, rows, join, each, end + COMPARE) + node.x.size * DIV
+    return reduction_work(node.x.size, rows_in(node.x), join, each, end + COMPARE) + node.x.size * DIV
 
 
 def _in_a_row(node: Node) -> Types:

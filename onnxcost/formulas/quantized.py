@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxcost.formulas.contraction import matmul
+from onnxcost.formulas.contraction import bias_work, matmul
 from onnxcost.formulas.convolution import window_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL, UNPACK
 from onnxcost.formulas.table import FormulaTable, formula
@@ -46,7 +46,7 @@ def qlinear_matmul(node: Node) -> Work:
 def qlinear_conv(node: Node) -> Work:
     """s = s_x·s_w / s_y, one or one per channel: https://onnx.ai/onnx/operators/onnx__QLinearConv.html."""
     products = window_products(node, node.required(3)) + _zero_point_work(node, (0, 2), (3, 5))
-    return products + requantize_work(node) + Work(bias_adds=node.out.size if node.input(8) else 0)
+    return products + requantize_work(node) + bias_work(node, 8)
 
 
 @formula("Y = saturate(X/s + y₀)", flops="4·out, + out for y₀")

@@ -19,6 +19,11 @@ def slices(tensor: Tensor, axes: tuple[int, ...]) -> int:
     return tensor.size // length if length else 0
 
 
+def rows_in(tensor: Tensor) -> int:
+    """How many vectors along its last axis the tensor has; 0 where it has no element."""
+    return slices(tensor, (-1,))
+
+
 def reduction_work(elements: int, outputs: int, join: Work, each: Work = NO_WORK, end: Work = NO_WORK) -> Work:
     """``each`` on every element, ``join`` between them, ``end`` on every output."""
     return elements * each + max(0, elements - outputs) * join + outputs * end

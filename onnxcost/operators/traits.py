@@ -48,7 +48,7 @@ SHAPE_READERS = _set("Shape Size")
 RANDOM = _set("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial")
 """Equal inputs may give different outputs. Dropout is an identity in inference."""
 
-ATTENTIONS = _set("Attention FlexAttention") | _contrib(
+ATTENTIONS = _set("Attention ai.onnx.preview.FlexAttention") | _contrib(
     "Attention MultiHeadAttention GroupQueryAttention PackedAttention PackedMultiHeadAttention DecoderMaskedMultiHeadAttention"
 )
 """Scores, their softmax and its product with the values in one operator."""

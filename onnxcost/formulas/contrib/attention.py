@@ -18,7 +18,7 @@ from onnxcost.formulas.attention import attention, linear_attention
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import SILU, branchwise_rms
 from onnxcost.formulas.normalization import rms
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, rows_in
 from onnxcost.formulas.shapes import element
 from onnxcost.formulas.table import FormulaTable, Types, formula, like_input
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
@@ -274,7 +274,7 @@ def gated_delta_net(node: Node) -> Work:
          shapes=lambda node: [(node.x.dtype, node.x.shape)] * 2)  # fmt: skip
 def engram_gate(node: Node) -> Work:
     """K and Q of rows × H, rows for each token and hyper-connection; V is shared by the hyper-connections."""
-    rows = node.x.size // node.x.shape[-1] if node.x.size else 0
+    rows = rows_in(node.x)
     norm = rms(replace(node, attributes={"axis": -1}))
     norms = 3 if len(node.outputs) > 1 and node.outputs[1] else 2
     gate = DIV + 3 * COMPARE + FUNCTION + MUL + SIGMOID
@@ -322,8 +322,7 @@ def _mixed_types(node: Node) -> Types:
 def low_rank_mix(node: Node) -> Work:
     """C streams become one, by gates of low rank; S are the streams, plus the output of the previous block if it is given."""
     branches: int = node.attributes["num_branches"]
-    width, rank = node.x.shape[-1], node.required(2).shape[1]
-    rows = node.x.size // width if width else 0
+    width, rank, rows = node.x.shape[-1], node.required(2).shape[1], rows_in(node.x)
     taken_up = node.x.size * (MUL + ADD) if node.input(5) else NO_WORK
     hidden = dot_products(rows * rank, width) + rows * rank * (SILU + MUL)
     gated = dot_products(node.x.size, rank) + node.x.size * SIGMOID

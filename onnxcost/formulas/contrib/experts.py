@@ -12,7 +12,7 @@ from onnxcost.formulas.activation import SIGMOID, softmax_work
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import swiglu
 from onnxcost.formulas.contrib.fused import ACTIVATIONS
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, UNPACK, reduction_work
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, UNPACK, reduction_work, rows_in
 from onnxcost.formulas.table import FormulaTable, Types, formula, like_input, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
@@ -59,8 +59,7 @@ def _activation_work(node: Node, elements: int, name: str) -> Work:
 def experts(node: Node, places: ExpertInputs) -> Work:
     """Two or three projections for each pair of a token and one of its experts; hidden → inner (twice if gated) → hidden."""
     weights, biases, router = places
-    hidden: int = node.x.shape[-1]
-    tokens = node.x.size // hidden if hidden else 0
+    hidden, tokens = node.x.shape[-1], rows_in(node.x)
     chosen: int = tokens * min(node.attributes.get("k", 1), node.required(1).shape[-1])
     wide = node.required(weights[0]).shape[1]
     name, gated = node.attributes.get("activation_type", "relu"), node.input(weights[2]) is not None
@@ -70,14 +69,8 @@ def experts(node: Node, places: ExpertInputs) -> Work:
     bias = sum(chosen * width for width, place in zip(widths, biases, strict=False) if node.input(place))
     gate = chosen * inner * MUL if gated and name != "swiglu" else NO_WORK
     mixed = chosen * hidden * MUL + (chosen - tokens) * hidden * ADD
-    return (
-        products
-        + Work(bias_adds=bias)
-        + _activation_work(node, chosen * inner, name)
-        + gate
-        + mixed
-        + _routing_work(node, tokens, chosen, router)
-    )
+    activated = _activation_work(node, chosen * inner, name)
+    return products + Work(bias_adds=bias) + activated + gate + mixed + _routing_work(node, tokens, chosen, router)
 
 
 @formula("Y = Σ weight·fc2(activation(fc1(X))·fc3(X)) over the k experts of a token", macs="tokens·k·hidden·inner·(2 or 3)",
@@ -91,9 +84,8 @@ def moe(node: Node) -> Work:
          flops="MoE; apart 2 dequantizations per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
 def quantized_moe(node: Node) -> Work:
     """(q − q₀)·scale of each weight of an expert once per run, for as many experts as the tokens can choose at most."""
-    hidden, all_experts = node.x.shape[-1], node.required(1).shape[-1]
-    tokens = node.x.size // hidden if hidden else 0
-    used: int = min(all_experts, tokens * node.attributes.get("k", 1))
+    hidden: int = node.x.shape[-1]
+    used: int = min(node.required(1).shape[-1], rows_in(node.x) * node.attributes.get("k", 1))
     wide = node.required(2).shape[1]
     inner = wide // 2 if node.attributes.get("swiglu_fusion") else wide
     weights = hidden * wide * (2 if node.input(8) else 1) + inner * hidden

@@ -16,9 +16,9 @@ from math import prod
 
 from onnxcost.formulas import activation, elementwise
 from onnxcost.formulas.activation import softmax_work
-from onnxcost.formulas.contraction import dot_products, gemm, matmul
+from onnxcost.formulas.contraction import bias_work, dot_products, gemm, matmul
 from onnxcost.formulas.contrib.activation import FAST_GELU
-from onnxcost.formulas.convolution import conv, conv_transpose, window_products
+from onnxcost.formulas.convolution import conv, conv_transpose
 from onnxcost.formulas.quantized import dynamic_quantize_linear
 from onnxcost.formulas.recurrent import lstm
 from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, POOLING, reduction_work
@@ -134,7 +134,7 @@ def fused_matmul(node: Node) -> Work:
          shapes=lambda node: [(node.x.dtype, product(node.x.shape, node.required(1).shape))])  # fmt: skip
 def gemm_fast_gelu(node: Node) -> Work:
     """MatMul, a bias and the tanh approximation of Gelu."""
-    return matmul(node) + Work(bias_adds=node.out.size if node.input(2) else 0) + node.out.size * FAST_GELU
+    return matmul(node) + bias_work(node, 2) + node.out.size * FAST_GELU
 
 
 def _state_type(node: Node) -> TensorType | None:
@@ -155,9 +155,7 @@ def _state_type(node: Node) -> TensorType | None:
          shapes=lambda node: [(node.x.dtype, node.x.shape), _state_type(node)])  # fmt: skip
 def contrib_causal_conv(node: Node) -> Work:
     """Depthwise, W of channels × 1 × kernel: every output is a sum over the k positions up to its own."""
-    return (
-        window_products(node, node.required(1)) + Work(bias_adds=node.out.size if node.input(2) else 0) + activation_work(node)
-    )
+    return conv(node) + activation_work(node)
 
 
 def _varlen_types(node: Node) -> Types:

@@ -17,7 +17,7 @@ from onnxcost.formulas.contrib.activation import SILU
 from onnxcost.formulas.contrib.attention import AttentionSizes, sdpa
 from onnxcost.formulas.normalization import rms
 from onnxcost.formulas.quantized import SATURATE
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, rows_in
 from onnxcost.formulas.shapes import elements, like, with_shapes
 from onnxcost.formulas.table import FormulaTable, TensorType, Types, always, formula, like_input, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
@@ -150,9 +150,8 @@ def _rotated_types(node: Node) -> Types:
          shapes=_rotated_types)  # fmt: skip
 def rms_norm_rotary(node: Node) -> Work:
     """Of each head ``input_width`` elements are normalized (0: all), and of these ``rotary_embedding_dim`` are rotated."""
-    stride = node.x.shape[-1]
-    heads = node.x.size // stride if stride else 0
-    taken = Tensor("", node.x.dtype, (heads, node.attributes.get("input_width") or stride))
+    heads = rows_in(node.x)
+    taken = Tensor("", node.x.dtype, (heads, node.attributes.get("input_width") or node.x.shape[-1]))
     normed = rms(replace(node, inputs=(taken, node.input(1)), attributes={"axis": -1}))
     rotated: int = node.attributes["rotary_embedding_dim"]
     return normed + heads * rotated * ROTATION
@@ -235,8 +234,7 @@ def delta_net_replay(node: Node) -> Work:
 def prefix_commit(node: Node) -> Work:
     """A prediction for each row but the last is compared with the draft of the next; what a request commits is only copied."""
     predictions, status = node.x, node.required(2)
-    requests = predictions.size // predictions.shape[-1] if predictions.size else 0
-    return Work(compares=predictions.size - requests + status.size)
+    return Work(compares=predictions.size - rows_in(predictions) + status.size)
 
 
 SPECULATIVE: FormulaTable = {

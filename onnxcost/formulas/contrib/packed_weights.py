@@ -15,7 +15,7 @@ from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.experts import EXPERT_ACTIVATIONS, ExpertInputs, experts
 from onnxcost.formulas.contrib.fused import ACTIVATIONS, FLOAT_TYPES
 from onnxcost.formulas.normalization import rms
-from onnxcost.formulas.reduction import MUL, UNPACK
+from onnxcost.formulas.reduction import MUL, UNPACK, rows_in
 from onnxcost.formulas.shapes import elements
 from onnxcost.formulas.table import FormulaTable, ShapeRule, Types, formula, like_input
 from onnxcost.graph import NO_WORK, Node, Work
@@ -101,14 +101,13 @@ def gather_packed(node: Node) -> Work:
          flops="MoE, + tokens for ε, + tokens·k for s; the used experts' weights dequantized apart",
          shapes=like_input)  # fmt: skip
 def moe_packed(node: Node) -> Work:
-    """Gated by SiLU, or max(X, 0)² alone; the weights of the chosen experts are made to sum to 1 and times s.
+    """Gated by SiLU, or max(X, 0)² alone; the weights of the chosen experts are normalized to a sum of 1, times s.
 
     They are input 5's, or a softmax of what selects the experts. As many experts are used as the tokens can choose at most.
     """
-    read, hidden, all_experts = node.attributes, node.x.shape[-1], node.required(1).shape[-1]
-    tokens = node.x.size // hidden if hidden else 0
+    read, tokens, all_experts = node.attributes, rows_in(node.x), node.required(1).shape[-1]
     chosen = tokens * min(read.get("k", 1), all_experts)
-    weights = min(all_experts, chosen) * node.required(2).shape[1] * hidden
+    weights = min(all_experts, chosen) * node.required(2).shape[1] * node.x.shape[-1]
     formats = ("gate_type", "down_type", *(("up_type",) if node.input(3) else ()))
     name = read.get("activation_type", "swiglu")
     attributes = {"normalize_routing_weights": 1, **read, "activation_type": "silu" if name == "swiglu" else name}
@@ -123,12 +122,6 @@ TABLE: FormulaTable = {
     "com.microsoft.GatherPacked": gather_packed,
     "com.microsoft.MoEPacked": moe_packed,
 }
-
-
-def _rows(node: Node) -> int:
-    """How many vectors of ``K`` elements are multiplied."""
-    inner = node.x.shape[-1]
-    return node.x.size // inner if inner else 0
 
 
 def dequantized_projection(rows: int, inner: int, columns: int, *, bias: bool, dequantize: int = 2) -> Work:
@@ -146,7 +139,7 @@ def dequantized_projection(rows: int, inner: int, columns: int, *, bias: bool, d
 def matmul_n_bits(node: Node) -> Work:
     """Weights of N × K; without zero points q₀ is the middle of the range. ``accuracy_level`` does not change the count."""
     attributes = node.attributes
-    return dequantized_projection(_rows(node), attributes["K"], attributes["N"], bias=node.input(5) is not None)
+    return dequantized_projection(rows_in(node.x), attributes["K"], attributes["N"], bias=node.input(5) is not None)
 
 
 @formula("Y = activation(A·G + g)·(A·U + u)", macs="2·out·K", flops="twice MatMulNBits, + the activation + out, + the norm",
@@ -154,7 +147,7 @@ def matmul_n_bits(node: Node) -> Work:
 def matmul_n_bits_mlp(node: Node) -> Work:
     """Two projections of one input, after (Skip)SimplifiedLayerNormalization where it has a scale."""
     inner, columns = node.attributes["K"], node.attributes["N"]
-    products = [dequantized_projection(_rows(node), inner, columns, bias=node.input(bias) is not None) for bias in (5, 8)]
+    products = [dequantized_projection(rows_in(node.x), inner, columns, bias=node.input(bias) is not None) for bias in (5, 8)]
     return _norm(node) + sum(products, NO_WORK) + ACTIVATIONS[node.attributes["activation"].lower()](node) + node.out.size * MUL
 
 
@@ -174,7 +167,7 @@ def matmul_n_bits_qkv(node: Node) -> Work:
     """Three projections of one normalized input."""
     wide = {5: "Nq", 8: "Nkv", 11: "Nkv"}
     made = (
-        dequantized_projection(_rows(node), node.attributes["K"], node.attributes[name], bias=node.input(bias) is not None)
+        dequantized_projection(rows_in(node.x), node.attributes["K"], node.attributes[name], bias=node.input(bias) is not None)
         for bias, name in wide.items()
     )
     return _norm(node) + sum(made, NO_WORK)
@@ -184,7 +177,7 @@ def matmul_n_bits_qkv(node: Node) -> Work:
          flops="three MatMulNBits, + out (one without B, two without A)", shapes=_projection_rule("N"))  # fmt: skip
 def matmul_n_bits_qlora(node: Node) -> Work:
     """An adapter of rank R beside the weights, all quantized; an empty A or B is left out, and with B the sum."""
-    rows, inner, columns, rank = _rows(node), node.attributes["K"], node.attributes["N"], node.required(4).shape[0]
+    rows, inner, columns, rank = rows_in(node.x), node.attributes["K"], node.attributes["N"], node.required(4).shape[0]
     base = dequantized_projection(rows, inner, columns, bias=False)
     if not node.required(5).size:
         return base
@@ -202,7 +195,7 @@ def matmul_bnb4(node: Node) -> Work:
     """FP4 or NF4 codes looked up, times the block's largest magnitude: one multiplication per weight."""
     inner = node.x.shape[-1]
     columns = node.attributes["N"] * node.attributes["K"] // inner if inner else 0
-    return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=1)
+    return dequantized_projection(rows_in(node.x), inner, columns, bias=False, dequantize=1)
 
 
 @formula(
@@ -215,7 +208,7 @@ def matmul_fp_q4(node: Node) -> Work:
     """K × N in input 2; ``blk_quant_type`` 1 has an offset per block, 0 and 2 have none."""
     inner, columns = elements(node, 2, "the weight's dims")
     offset = node.attributes.get("blk_quant_type", 1) == 1
-    return dequantized_projection(_rows(node), inner, columns, bias=False, dequantize=1 + offset)
+    return dequantized_projection(rows_in(node.x), inner, columns, bias=False, dequantize=1 + offset)
 
 
 @formula("Y = A·(s·q)ᵀ + bias", macs="out·K",
@@ -227,7 +220,7 @@ def matmul_block_quantized(node: Node) -> Work:
     activations = NO_WORK if is_fp4 or node.input(3) is None else Work(divs=node.x.size, muls=node.x.size)
     bias = node.input(5 if is_fp4 else 4) is not None
     return (
-        dequantized_projection(_rows(node), node.x.shape[-1], node.required(1).shape[0], bias=bias, dequantize=1 + is_fp4)
+        dequantized_projection(rows_in(node.x), node.x.shape[-1], node.required(1).shape[0], bias=bias, dequantize=1 + is_fp4)
         + activations
     )
 

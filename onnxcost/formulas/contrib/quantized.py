@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import prod
 
 from onnxcost.formulas.activation import POINTWISE, softmax_work
-from onnxcost.formulas.contraction import dot_products, matmul
+from onnxcost.formulas.contraction import bias_work, dot_products, matmul
 from onnxcost.formulas.contrib.attention import AttentionSizes, projection, sdpa
 from onnxcost.formulas.normalization import layer
 from onnxcost.formulas.quantized import SATURATE, dequantize_linear, dynamic_quantize_linear, qlinear_conv, quantize_linear
@@ -114,10 +114,9 @@ def q_gemm(node: Node) -> Work:
     """s = α·s_a·s_b / s_y, one or one per column; without s_y the output is float32, s·(sum)."""
     weight, is_quantized = node.required(3), node.input(7) is not None
     inner = node.x.shape[0 if node.attributes.get("transA") else 1]
-    bias = Work(bias_adds=node.out.size if node.input(6) else 0)
     ends = node.out.size * (REQUANTIZE if is_quantized else MUL)
     scales = node.required(4).size * (MUL + DIV if is_quantized else MUL)
-    return dot_products(node.out.size, inner) + bias + (node.x.size + weight.size) * ADD + ends + scales
+    return dot_products(node.out.size, inner) + bias_work(node, 6) + (node.x.size + weight.size) * ADD + ends + scales
 
 
 def _float_product(node: Node, dtype: str) -> Types:
@@ -127,8 +126,7 @@ def _float_product(node: Node, dtype: str) -> Types:
 def _to_float(node: Node, zeros: Sequence[tuple[int, int]], scale: int, bias: int) -> Work:
     """A product of integers, centered where there are zero points, times s_a·s_b, plus a bias."""
     centered = Work(adds=sum(node.required(at).size for at, zero in zeros if node.input(zero)))
-    added = Work(bias_adds=node.out.size if node.input(bias) else 0)
-    return matmul(node) + centered + Work(muls=node.out.size + node.required(scale).size) + added
+    return matmul(node) + centered + Work(muls=node.out.size + node.required(scale).size) + bias_work(node, bias)
 
 
 @formula("Y = s_a·s_b·(A − a₀)·(B − b₀) + bias", macs="out·K", flops="out·(2K−1) + A + B + out + scales, + out for the bias",
@@ -226,9 +224,8 @@ def ordered_attention(node: Node) -> Work:
          shapes=lambda node: [(node.x.dtype, product(node.x.shape, node.required(2).shape))])  # fmt: skip
 def ordered_matmul(node: Node) -> Work:
     """The sums are scaled once, for A, B and Y together."""
-    bias = Work(bias_adds=node.out.size if node.input(5) else 0)
     residual = node.out.size * (MUL + ADD if node.input(6) else NO_WORK)
-    return matmul(node) + bias + residual + node.out.size * (MUL + SATURATE)
+    return matmul(node) + bias_work(node, 5) + residual + node.out.size * (MUL + SATURATE)
 
 
 @formula("Y = quantize(LayerNormalization(s·X))", flops="LayerNormalization, + in + 4·out", shapes=like_input)
