@@ -120,11 +120,12 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         steps.append(step)
         return
     found.loops.append(step.name)
-    step.idle = _read_initial(step, step.inputs[2:])
     count, condition, *rest = [*step.inputs, None, None][: max(2, len(step.inputs))]
     carried = [value for value in rest if value is not None]
+    kept = _carried_unchanged(graph, 2, 1, carried)
+    step.idle = _read_initial(step, [value for value, is_kept in zip(carried, kept, strict=True) if not is_kept])
     if step.execution is not None:
-        _close_unrolled(step, _replay(step, body, graph, carried, found), carried, steps)
+        _close_unrolled(step, _replay(step, body, graph, carried, kept, found), carried, steps)
         return
     limit = found.trips.get(step.name, number_in(count, found.opsets))
     if step.name not in found.trips and limit is not None and limit >= NO_LIMIT:
@@ -134,17 +135,17 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     loops, caveats = len(found.loops), len(found.caveats)
     # Under names of their own: a constant that a loop starts from is no weight of the nodes that read it.
     carried = [
-        replace(value, name=f"{step.name}/initial_{i}", is_constant=False) if value.is_constant else value
+        replace(value, name=f"{step.name}/initial_{i}", is_constant=False) if value.is_constant and not kept[i] else value
         for i, value in enumerate(carried)
     ]
-    arguments = _iteration(f"{step.name}/", [unknown_like(value.name, value) for value in carried])
+    arguments = _iteration(f"{step.name}/", _forget(carried, kept))
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
     never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
     if limit is None or (limit and not (never_ends and _keeps_shapes(inner, outputs, arguments))):
         mine = found.loops[loops:], found.caveats[caveats:]
         del found.loops[loops:], found.caveats[caveats:]
         is_too_long = never_ends if limit is None else limit * max(1, len(inner)) > UNROLLED
-        if not is_too_long and (unrolled := _unroll(step, body, graph, carried, limit, found)) is not None:
+        if not is_too_long and (unrolled := _unroll(step, body, graph, carried, kept, limit, found)) is not None:
             _close_unrolled(step, unrolled, carried, steps)
             return
         found.loops[loops:], found.caveats[caveats:] = mine
@@ -156,6 +157,24 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         each.times(trips)
     steps += inner if trips else ()
     close_body(step, _finish_outputs(step, outputs, carried, trips), steps)
+
+
+def _carried_unchanged(graph: GraphProto, first_input: int, first_output: int, carried: Sequence[Value]) -> list[bool]:
+    """Which of the carried values every iteration hands on as they are: converters carry a loop's weights so."""
+    source = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity" and node.input and node.output}
+    kept = []
+    for i in range(len(carried)):
+        inputs, outputs = graph.input[first_input + i :], graph.output[first_output + i :]
+        name = outputs[0].name if outputs else ""
+        while name in source:
+            name = source[name]
+        kept.append(bool(inputs and name == inputs[0].name))
+    return kept
+
+
+def _forget(carried: Sequence[Value], kept: Sequence[bool]) -> list[Value]:
+    """What any iteration may find: the elements of what stays as it is, the types of all else."""
+    return [value if is_kept else unknown_like(value.name, value) for value, is_kept in zip(carried, kept, strict=True)]
 
 
 def _read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
@@ -200,7 +219,13 @@ class Unrolled(NamedTuple):
 
 
 def _unroll(
-    step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], limit: int | None, found: ShapedModel
+    step: Step,
+    body: Body,
+    graph: GraphProto,
+    carried: Sequence[Value],
+    kept: Sequence[bool],
+    limit: int | None,
+    found: ShapedModel,
 ) -> Unrolled | None:
     """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
     unrolled = Unrolled([], [])
@@ -214,13 +239,17 @@ def _unroll(
         found.unrolled += len(inner) + 1
         if goes_on is None:
             return None
-        condition, carried, trip = outputs[0], outputs[1 : 1 + len(carried)], trip + 1
+        made = outputs[1 : 1 + len(carried)]
+        carried = [old if is_kept else new for old, new, is_kept in zip(carried, made, kept, strict=True)]
+        condition, trip = outputs[0], trip + 1
         if not goes_on:
             return unrolled
     return unrolled if trip == limit else None
 
 
-def _replay(step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], found: ShapedModel) -> Unrolled:
+def _replay(
+    step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], kept: Sequence[bool], found: ShapedModel
+) -> Unrolled:
     """The iterations that a run had: the first of those that are alike stands for all of them."""
     passes = step.passes("body")
     outputs: list[list[Value]] = []
@@ -233,11 +262,12 @@ def _replay(step: Step, body: Body, graph: GraphProto, carried: Sequence[Value],
                 found.caveats.append(_note_not_followed(step, trip, len(passes)))
                 break
             prefix = f"{step.name}/{trip}/" if walked or len(set(passes)) > 1 else f"{step.name}/"
-            walked[kind] = body(graph, prefix, _iteration(prefix, [unknown_like(value.name, value) for value in carried]), ran)
+            walked[kind] = body(graph, prefix, _iteration(prefix, _forget(carried, kept)), ran)
             found.unrolled += len(walked[kind][0]) + 1
         times[kind] += 1
         outputs.append(walked[kind][1])
-        carried = outputs[-1][1 : 1 + len(carried)]
+        made = outputs[-1][1 : 1 + len(carried)]
+        carried = [old if is_kept else new for old, new, is_kept in zip(carried, made, kept, strict=True)]
     for kind, (inner, _) in walked.items():
         for each in inner:
             each.times(times[kind])
@@ -309,11 +339,15 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     states, sequences = inputs[:-count], inputs[-count:]
     axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
     found.loops.append(step.name)
-    step.idle = _read_initial(step, inputs)
+    kept = _carried_unchanged(graph, 0, 0, states)
+    step.idle = _read_initial(step, [value for value, is_kept in zip(inputs, [*kept, *[False] * count], strict=True) if not is_kept])
     trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
     if trips is None or trips >= NO_LIMIT:
         trips = found.trips.get(step.name)
-    arguments = [_without_axes(f"{step.name}/state_{i}", value, [0] * batched) for i, value in enumerate(states)]
+    arguments = [
+        value if kept[i] and not batched else _without_axes(f"{step.name}/state_{i}", value, [0] * batched)
+        for i, value in enumerate(states)
+    ]
     for i, (value, axis) in enumerate(zip(sequences, axes, strict=True)):
         arguments.append(_without_axes(f"{step.name}/slice_{i}", value, [axis, *[0] * batched]))
     if trips is None or batch is None:
