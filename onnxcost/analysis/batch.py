@@ -10,7 +10,7 @@ from onnxcost.graph import BoundDim, Graph, Tensor
 
 _BATCH = r"(?i)^[^*+/]*batch[^*+/]*$|^bs?$|^n$"
 """Names of a batch. What is computed from it, as ``batch*beams``, follows by itself."""
-_NO_BATCH = r"(?i)seq|len|time|token|frame|height|width|^[slthw]$"
+_NO_BATCH = r"(?i)seq|len|time|token|frame|height|width|node|edge|atom|point|^[slthw]$"
 
 
 class BatchDim(NamedTuple):

@@ -7,6 +7,7 @@ reads later. Any other table is a buffer: anchors, masks, angles of a rotary emb
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import chain
@@ -25,6 +26,7 @@ from onnxcost.operators.traits import (
     POINTWISE,
     PRODUCTS,
     REARRANGEMENTS,
+    REDUCTIONS,
     SCORE_STEPS,
     SELECTIONS,
     SOFTMAXES,
@@ -88,7 +90,7 @@ def _first_read(node: Node, graph: Graph, uses: _Uses, seen: set[str]) -> Weight
         if tensor is None or tensor.name not in graph.constants or tensor.name in seen or not tensor.is_shaped:
             continue
         role = role_of(node, index)
-        if role.name in ("mean", "variance"):
+        if role.name in ("mean", "variance") or uses.is_statistic(tensor):
             seen.add(tensor.name)
             running_statistics += tensor.size
         elif _may_be_weight(tensor, role) and uses.is_learned(tensor):
@@ -158,6 +160,9 @@ _LEARNERS = frozenset(
     | {"Attention", "com.microsoft.MultiHeadAttention", "com.microsoft.GroupQueryAttention"}
 )
 """Contractions and normalizations."""
+_NO_WEIGHTS_BEHIND = frozenset({"Shape", "Size", "Sin", "Cos"})
+"""What they read is no weight: dims, and angles."""
+_SCALINGS = AFFINE | {"Div"}
 _DEEPEST = 40
 """Nodes that are looked back at for the contraction whose output a vector belongs to."""
 
@@ -176,53 +181,98 @@ class _Uses:
     def is_learned(self, tensor: Tensor) -> bool:
         """Whether some node reads the constant, or what is computed from constants with it, as a parameter."""
         if tensor.name not in self.known:
-            self.known[tensor.name] = any(self._learns(use.node, use.place, tensor) for use in self._reads(tensor))
+            self.known[tensor.name] = any(self._learns(read, tensor) for read in self._reads(tensor))
         return self.known[tensor.name]
+
+    def is_statistic(self, tensor: Tensor) -> bool:
+        """Whether an Identity hands the constant to normalizations, each of which takes it for a running statistic."""
+        direct = self.uses.reads.get(tensor.name, ())
+        if not any(use.node.key == "Identity" for use in direct):
+            return False
+        return all(role_of(read.node, read.place).name in ("mean", "variance") for read in self._reads(tensor))
 
     def _reads(self, tensor: Tensor) -> Iterator[_Read]:
         """The nodes that read the constant as it is, or as other nodes hand it on."""
-        pending, seen = [tensor], {tensor.name}
+        pending, seen = [(tensor, False, False)], {tensor.name}
         while pending:
-            now = pending.pop()
-            for use in self.uses.reads.get(now.name, ()):
-                handed = [out for out in use.node.outputs[:1] if out is not None and self._hands_on(use.node, use.place, out)]
-                if not handed:
-                    yield _Read(use.node, use.place)
-                for out in handed:
+            now, is_picked, is_cut = pending.pop()
+            for node, place in self.uses.reads.get(now.name, ()):
+                handed = self._handed_on(node, place) if node.key not in _NO_WEIGHTS_BEHIND else ()
+                if handed is None or any(not self.uses.is_read(out.name) for out in handed):
+                    yield _Read(node, place, now, is_picked, is_cut)
+                for out in handed or ():
                     if out.name not in seen:
                         seen.add(out.name)
-                        pending.append(out)
-                    if not self.uses.is_read(out.name):
-                        yield _Read(use.node, use.place)
+                        pending.append((out, is_picked or node.key in GATHERS, is_cut or node.key == "Slice"))
 
-    def _hands_on(self, node: Node, place: int, out: Tensor) -> bool:
+    def _handed_on(self, node: Node, place: int) -> list[Tensor] | None:
+        """The outputs that hold elements of an input, or are computed from constants with it; None where none do."""
         role = role_of(node, place)
-        if role.steers:
-            return False
-        if out.is_constant:
-            return not role.is_learned or node.key in _MATRIX_PRODUCTS
-        return place == 0 and node.key in _CARRIERS and node.key not in JOINS and role.name != "table"
+        outputs = [out for out in node.outputs[: None if node.key == "Split" else 1] if out is not None]
+        if role.steers or not outputs:
+            return None
+        if outputs[0].is_constant:
+            return outputs if not role.is_learned or node.key in _MATRIX_PRODUCTS else None
+        return outputs if place == 0 and node.key in _CARRIERS and node.key not in JOINS else None
 
-    def _learns(self, node: Node, place: int, table: Tensor) -> bool:
+    def _learns(self, read: _Read, table: Tensor) -> bool:
+        node, place = read.node, read.place
         role = role_of(node, place)
-        if role.steers or role.name == "buffer":
+        if role.steers or role.name == "buffer" or self._is_angle(node):
             return False
-        if node.key in _MATRIX_PRODUCTS or (role.name == "table" and node.key in GATHERS):
-            return not self._is_angle(node) and not (role.name == "table" and self._rotates(node.out, table))
+        if node.key in _MATRIX_PRODUCTS:
+            is_projected = read.is_cut and place == 0 and self._comes_from_table(node.input(1))
+            return not (is_projected and table.rank > 2 and table.shape[0] == 1)
         if role.is_learned or role.name in ("codes", "table"):
-            return True
+            return not self._is_of_groups(node)
         if node.key in POINTWISE or node.key in JOINS:
-            return self._is_learned_operand(node, place, table)
+            return self._is_learned_operand(read, table)
         return role is DATA and node.op_type != "Identity"
 
-    def _is_learned_operand(self, node: Node, place: int, table: Tensor) -> bool:
+    def _is_of_groups(self, node: Node) -> bool:
+        """Whether it normalizes groups of channels, as rows of another shape: its own gain and shift are ones and zeros."""
+        if node.key != "InstanceNormalization":
+            return False
+        before, behind = self.uses.definition(node.x.name), self.uses.readers(node.out.name)
+        return before is not None and before.key in VIEWS and bool(behind) and all(reader.key in VIEWS for reader in behind)
+
+    def _is_learned_operand(self, read: _Read, table: Tensor) -> bool:
         """Whether it is a bias, a scaling of features or an embedding that is added, and no mask, angle or anchor."""
-        operand = node.inputs[place]
-        if operand is None or self._is_angle(node) or self._is_rotation(node, operand, table) or self._is_mask(node, operand):
+        node, operand = read.node, read.tensor
+        if self._is_rotation(node, operand, table):
+            return False
+        if read.is_picked:
+            return True
+        if self._is_mask(node, operand) or self._is_preparation(node, operand):
             return False
         if not self._feeding or node.out.name in self._feeding or self._is_added_to_product(node):
             return True
         return not self._widths_before(node).isdisjoint({table.size, *table.shape} - {1})
+
+    def _is_preparation(self, node: Node, operand: Tensor) -> bool:
+        """Whether it shifts or scales what no contraction has made: an image before the first layer, distances before they
+        become a bias of attention's scores.
+        """
+        others = [tensor for tensor in node.inputs if tensor is not None and tensor is not operand]
+        if not self._feeding or node.key not in _SCALINGS or any(tensor.name in self._features for tensor in others):
+            return False
+        return node.out.name not in self._features or node.out.name in self._scores
+
+    @cached_property
+    def _features(self) -> set[str]:
+        """The values that a contraction, a normalization, a reduction or a look-up has made, at once or before other nodes, or
+        the product of each number with a vector.
+        """
+        found: set[str] = set()
+        for node in self.nodes:
+            makes = node.key in _LEARNERS or node.key in REDUCTIONS or node.key in _MATRIX_PRODUCTS or bool(node.branches)
+            makes = makes or (node.key in GATHERS and node.x.is_constant)
+            makes = makes or (
+                node.key in _SCALINGS and all(t is None or t.is_constant or t.dims != node.out.dims for t in node.inputs)
+            )
+            if makes or any(tensor is not None and tensor.name in found for tensor in node.inputs):
+                found.update(out.name for out in node.outputs if out is not None)
+        return found
 
     def _is_added_to_product(self, node: Node) -> bool:
         """Whether it has the place of a bias, right behind a contraction."""
@@ -243,7 +293,7 @@ class _Uses:
 
     @cached_property
     def _angles(self) -> set[str]:
-        return self._read_only_by(frozenset({"Sin", "Cos"}), VIEWS | CASTS | REARRANGEMENTS | GATHERS | {"Mul"})
+        return self._read_only_by(frozenset({"Sin", "Cos"}), VIEWS | CASTS | REARRANGEMENTS | GATHERS | {"Mul", "Div"})
 
     @cached_property
     def _scores(self) -> set[str]:
@@ -259,20 +309,6 @@ class _Uses:
             found -= otherwise.intersection(names)
         return found
 
-    def _rotates(self, gathered: Tensor, table: Tensor) -> bool:
-        """Whether rows that are looked up in a table serve as sines and cosines alone."""
-        readers, pending, seen = [], [gathered], {gathered.name}
-        while pending:
-            now = pending.pop()
-            for reader in self.uses.readers(now.name):
-                if reader.key in _CARRIERS and reader.outputs and (out := reader.outputs[0]) is not None:
-                    if out.name not in seen:
-                        seen.add(out.name)
-                        pending.append(out)
-                else:
-                    readers.append((reader, now))
-        return bool(readers) and all(self._is_rotation(reader, operand, table) for reader, operand in readers)
-
     def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:
         """x·cos ± y·sin, of tables that differ from position to position."""
         if node.op_type != "Mul" or sum(size > 1 for size in table.shape) < 2:
@@ -286,23 +322,22 @@ class _Uses:
                         return True
         return False
 
-    def _comes_from_table(self, tensor: Tensor) -> bool:
-        while not tensor.is_constant:
+    def _comes_from_table(self, tensor: Tensor | None) -> bool:
+        while tensor is not None and not tensor.is_constant:
             node = self.uses.definition(tensor.name)
-            if node is None or node.key not in _CARRIERS or node.input(0) is None:
-                return False
-            tensor = node.x
-        return True
+            tensor = node.input(0) if node is not None and node.key in _CARRIERS else None
+        return tensor is not None
 
     def _is_mask(self, node: Node, operand: Tensor) -> bool:
-        """Whether it changes scores in front of a softmax for all heads alike."""
+        """Whether it changes scores in front of a softmax for all heads alike, or for all queries alike."""
         if not (node.key in AFFINE or node.key == "Where") or not node.out.is_shaped or node.out.rank < 2:
             return False
         if node.out.name not in self._scores:
             return False
         keys = node.out.shape[-1]
         varies = operand.size > 1 and operand.shape[-1] in (1, keys) and sum(size > 1 for size in operand.shape) > 1
-        return node.op_type == "Where" or (varies and (operand.rank < 3 or operand.shape[-3] == 1))
+        is_alike = operand.rank < 3 or operand.shape[-3] == 1 or (operand.shape[-2] == 1 and operand.shape[-1] > 1)
+        return node.op_type == "Where" or (varies and is_alike)
 
     @cached_property
     def _feeding(self) -> set[str]:
@@ -323,14 +358,14 @@ class _Uses:
     def _widths_before(self, node: Node) -> set[int]:
         """The features of the contractions whose outputs come in, through nodes that keep them."""
         found: set[int] = set()
-        pending, seen = [tensor for tensor in node.inputs if tensor is not None], set[str]()
+        pending, seen = deque(tensor for tensor in node.inputs if tensor is not None), set[str]()
         while pending and len(seen) < _DEEPEST:
-            tensor = pending.pop()
+            tensor = pending.popleft()
             before = self.uses.definition(tensor.name) if tensor.name not in seen else None
             seen.add(tensor.name)
             if before is None or tensor.is_constant or not before.out.is_shaped:
                 continue
-            if before.key in _LEARNERS or before.key in GATHERS:
+            if (before.key in _LEARNERS and not self._is_of_groups(before)) or before.key in GATHERS:
                 shape = before.out.shape
                 found.add(
                     shape[1] if before.key in CONVOLUTIONS | {"ConvTranspose"} and len(shape) > 1 else (shape or (1,))[-1]
@@ -341,8 +376,13 @@ class _Uses:
 
 
 class _Read(NamedTuple):
+    """A node that reads a constant at ``place``, where it arrives as ``tensor``; on the way parts were cut or picked."""
+
     node: Node
     place: int
+    tensor: Tensor
+    is_picked: bool = False
+    is_cut: bool = False
 
 
 def _is_rescaling(node: Node) -> bool:

@@ -209,6 +209,11 @@ def _in_a_row(node: Node) -> Types:
     return (("float32", (shapes[0][0] if len(shapes[0]) > 1 else 1, sum(shape[-1] for shape in shapes))),)
 
 
+def _the_other_type(node: Node) -> Sequence[TensorType]:
+    """In the first version of ai.onnx.ml labels are strings on one side and integers on the other."""
+    return [("int64" if node.x.dtype == "string" else "string", node.x.shape)]
+
+
 # fmt: off
 FEATURES: FormulaTable = {
     "ai.onnx.ml.Scaler": per_output("Y = (X − offset)·scale", shapes=lambda node: [("float32", node.x.shape)], adds=1, muls=1),
@@ -216,7 +221,7 @@ FEATURES: FormulaTable = {
     "ai.onnx.ml.Binarizer": per_output("Y = (X > threshold)", shapes=like_input, compares=1),
     "ai.onnx.ml.Normalizer": normalizer,
     "ai.onnx.ml.OneHotEncoder":         no_arithmetic("Y = 1 at the category of X, else 0"),
-    "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X"),
+    "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X", shapes=_the_other_type),
     "ai.onnx.ml.CategoryMapper":        no_arithmetic("Y = the string of the integer X, or the other way round"),
     "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X in the order of a vocabulary"),
     "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=_in_a_row),

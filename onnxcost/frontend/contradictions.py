@@ -109,6 +109,8 @@ _EQUAL: Mapping[str, tuple[tuple[int, int, int, int], ...]] = {
     "LSTM": (*_RECURRENT, (6, 0, 1, 0), (6, 1, 0, 1), (6, 2, 2, 2)),
     "GRU": _RECURRENT,
     "RNN": _RECURRENT,
+    "LayerNormalization": ((0, -1, 1, -1),),
+    "RMSNormalization": ((0, -1, 1, -1),),
     "com.microsoft.Attention": ((0, 2, 1, 0),),
     "com.microsoft.SimplifiedLayerNormalization": ((0, -1, 1, -1),),
     "com.microsoft.SkipLayerNormalization": ((0, -1, 2, -1),),
@@ -126,6 +128,12 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
     if _number(step, "layout", 0) == 0 and (key not in _RANKS or (dims is not None and len(dims) == _RANKS[key])):
         for index, axis, other, other_axis in _EQUAL.get(key, ()):
             _compare(step, index, axis, _size(step, other, other_axis))
+    if key == "PRelu":
+        for axis, size in enumerate(reversed(step.inputs[1].dims or ()) if step.inputs[1] is not None else (), start=1):
+            if size != 1:
+                _compare(step, 0, -axis, size if isinstance(size, int) else None)
+    if key == "Einsum":
+        _check_labels(step)
     if key == "com.microsoft.MatMulNBits" and "K" in step.attributes:
         _compare(step, 0, -1, step.attributes["K"].i)
     if key in _CACHES and "num_heads" in step.attributes:
@@ -134,6 +142,21 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
         rows, end = _size(step, 0, 0), _range_end(step.inputs[1], opsets)
         if rows is not None and end is not None and end > rows:
             refuse_contradiction(step, f"it looks up {end} positions in a table of {rows}", [(end, rows)])
+
+
+def _check_labels(step: Step) -> None:
+    """A label of Einsum has one size, that of a constant if one has it."""
+    equation = step.attributes["equation"].s.decode(errors="replace") if "equation" in step.attributes else ""
+    terms = equation.partition("->")[0].replace(" ", "").split(",")
+    if "." in equation or len(terms) != len(step.inputs):
+        return
+    order = sorted(range(len(terms)), key=lambda index: (value := step.inputs[index]) is None or not value.is_constant)
+    sizes: dict[str, int] = {}
+    for index in order:
+        for axis, label in enumerate(terms[index]):
+            size = _size(step, index, axis)
+            if size is not None:
+                _compare(step, index, axis, sizes.setdefault(label, size))
 
 
 _CACHES: Mapping[str, int] = {"com.microsoft.GroupQueryAttention": 3, "com.microsoft.MultiHeadAttention": 6}

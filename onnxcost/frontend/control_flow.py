@@ -340,7 +340,9 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
     found.loops.append(step.name)
     kept = _carried_unchanged(graph, 0, 0, states)
-    step.idle = _read_initial(step, [value for value, is_kept in zip(inputs, [*kept, *[False] * count], strict=True) if not is_kept])
+    step.idle = _read_initial(
+        step, [value for value, is_kept in zip(inputs, [*kept, *[False] * count], strict=True) if not is_kept]
+    )
     trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
     if trips is None or trips >= NO_LIMIT:
         trips = found.trips.get(step.name)

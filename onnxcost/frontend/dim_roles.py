@@ -55,6 +55,8 @@ _ROLES: Mapping[str, DimRole] = {
     "samples": DimRole(
         "samples", (16000, 512, 32000, 8000, 1024, 48000, 1536, 4096, 80000, 160000, 480000), "1 s of audio at 16 kHz"
     ),
+    "chunk": DimRole("samples", (512, 576, 1536, 1024, 256, 4096, 16000), "a chunk of 32 ms at 16 kHz"),
+    "features": DimRole("features", (128, 64, 256, 32, 16, 8, 4, 3, 2, 1, 512), "nothing says more of it"),
     "heads": DimRole("heads", (8, 12, 16, 4, 32, 2, 1), "heads of attention"),
     "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
     "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
@@ -66,7 +68,7 @@ _ROLES: Mapping[str, DimRole] = {
 
 # What a dim's name says of its role, first match wins.
 _BY_SYMBOL: Sequence[tuple[str, str]] = (
-    (r"batch|^bs?z?$", "batch"),
+    (r"batch|^bs?z?$|graphs(_|$)", "batch"),
     (r"channel|^ch?$", "channels"),
     (r"height|^h$|^rows?(_|$)", "height"),
     (r"width|^w$|^cols?(_|$)", "width"),
@@ -122,6 +124,34 @@ class Reader(NamedTuple):
 
     op_type: str
     weight: tuple[int, ...] | None
+    node: NodeProto
+
+
+_FEATURES: Mapping[str, tuple[str, str]] = {
+    "Scaler": ("scale", ""),
+    "Imputer": ("imputed_value_floats", ""),
+    "LinearRegressor": ("coefficients", "targets"),
+    "LinearClassifier": ("coefficients", "intercepts"),
+    "SVMRegressor": ("support_vectors", "n_supports"),
+    "SVMClassifier": ("support_vectors", "vectors_per_class"),
+    **dict.fromkeys(("TreeEnsembleRegressor", "TreeEnsembleClassifier", "TreeEnsemble"), ("nodes_featureids", "")),
+}
+"""Of operators of ai.onnx.ml: the attribute with numbers for each feature, and the one that says for how many rows of them."""
+
+
+def _count_features(reader: Reader) -> int:
+    """How many features such a node reads; 0 where its attributes do not tell."""
+    attributes = {attribute.name: attribute for attribute in reader.node.attribute}
+    name, divisor = _FEATURES[reader.op_type]
+    listed = attributes.get(name)
+    if listed is None:
+        return 0
+    if name == "nodes_featureids":
+        return max(listed.ints, default=-1) + 1
+    rows = attributes.get(divisor)
+    count = 1 if rows is None else rows.i or sum(rows.ints) or len(rows.floats)
+    found = len(listed.floats) // max(count, 1)
+    return found if found > 1 or divisor else 0
 
 
 @dataclass
@@ -137,6 +167,8 @@ class ModelRoles:
         kind = self._kind(value, axis, symbol)
         if kind in ("height", "width"):
             return self._side(value, kind)
+        if kind == "features" and (reader := self._reader(value.name, _FEATURES.keys())) and (count := _count_features(reader)):
+            return DimRole(kind, (count, *_ROLES[kind].sizes), f"the features of {reader.op_type}")
         is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
         return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
 
@@ -176,10 +208,11 @@ class ModelRoles:
             return self._cache_kind(dims, axis, found, "encoder" in name or "encoder" in symbol.lower())
         if found == "batch" and (len(symbol) > 1 or axis == 0):
             return "batch"
-        if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value):
+        if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value) and not self._are_vectors:
             return "batch"
         if found in ("tokens", "") and self._is_audio(value):
-            return "samples" if axis == len(dims) - 1 else "batch" if axis == 0 else "other"
+            is_last = axis == len(dims) - 1
+            return ("chunk" if self._is_streamed else "samples") if is_last else "batch" if axis == 0 else "other"
         if found in ("frames", "tokens") and len(dims) == 5:
             return "video frames"
         if "point" in name and re.search("coord|label", name) and axis:
@@ -187,8 +220,9 @@ class ModelRoles:
         if found and len(symbol) > 1:
             return found
         by_place = self._kind_by_place(value, axis)
-        # A letter may mean anything: it counts where neither it nor its place speaks of an image.
-        return by_place if not found or found in _SIDES_OF or by_place in _SIDES_OF else found
+        # A letter may mean anything: it counts where neither it nor its place speaks of an image, or of features.
+        is_open = found in _SIDES_OF or by_place in _SIDES_OF or (found == "batch" and len(dims) == 2)
+        return by_place if is_open or not found else found
 
     def _cache_kind(self, dims: Sequence[int | None], axis: int, found: str, of_encoder: bool) -> str:
         """A dim of keys, values or states that one step passes to the next: not the side of an image."""
@@ -214,6 +248,8 @@ class ModelRoles:
             return "points"
         if rank == 3 and axis == 1 + (dims[1] in range(2, 10)) and re.search(_POINTS, name):
             return "points"
+        if rank == 1 and self._are_vectors:
+            return "tokens"
         if rank == 1 and not is_integer:
             return "other"
         if axis == 0 and not (rank == 3 and dims[0] in _CHANNEL_COUNTS):
@@ -235,7 +271,9 @@ class ModelRoles:
         if rank == 3 and not is_state and dims[3 - axis] is not None:
             return "tokens" if axis == 1 else "frames"
         reads_tokens = is_integer or value.type.tensor_type.elem_type == _STRING or self._reader(value.name, {"Gather"})
-        return "tokens" if axis == 1 and rank == 2 and reads_tokens else "other"
+        if rank == 2 and axis == 1:
+            return "tokens" if reads_tokens else "features"
+        return "other" if rank != 3 or is_state else "frames" if axis == 1 else "features"
 
     def _kind_in_clip(self, dims: Sequence[int | None], axis: int) -> str:
         """For (batch, channels, depth, height, width), or a video in another order."""
@@ -268,6 +306,16 @@ class ModelRoles:
             return False
         reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2)
         return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
+
+    @cached_property
+    def _are_vectors(self) -> bool:
+        """Whether no input has more than one dim: then each is a sequence, and no batch of single values."""
+        return all(len(sizes_of(value)) <= 1 for value in self.inputs)
+
+    @cached_property
+    def _is_streamed(self) -> bool:
+        """Whether a state goes from one run to the next: each takes a chunk of the sound."""
+        return any(len(sizes_of(value)) > 1 and re.search(f"{_STATE}|{_CACHE}", value.name.lower()) for value in self.inputs)
 
     @cached_property
     def _has_rate(self) -> bool:
@@ -403,7 +451,7 @@ class ModelRoles:
                 is_index = node.op_type != "Gather" or position == 1
                 if node.op_type in wanted and is_index and position <= 1:
                     weight = self._stored.get(node.input[1]) if len(node.input) > 1 and position == 0 else None
-                    return Reader(node.op_type, weight)
+                    return Reader(node.op_type, weight, node)
                 if node.op_type in follows and position == 0 and seen < _FOLLOWED:
                     names += node.output[:1]
         return None

@@ -165,6 +165,12 @@ def _moves(
             for rough, near in _near(square[0][1] * scale, "height"):
                 factor = near / square[0][1] if square[0][1] else 1
                 yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+    for kind, alike in _alike(dims, sizes).items():
+        size, penalty = sizes[alike[0].name], _PENALTY.get(kind, 0.0)
+        for other in (*(wanted for got, wanted in contradiction.pairs if got == size), *alike[0].role.sizes):
+            if other != size:
+                change = abs(log2(max(other, 1) / max(size, 1)))
+                yield 2.5 + change + penalty, {dim.group: other for dim in alike}
     for factor in contradiction.factors if square else ():
         for step in (32, 16, 8, 4, 2, 1):
             near = round(square[0][1] / (factor * step)) * factor * step
@@ -182,6 +188,14 @@ def _moves(
         group, size = square[0]
         for other in dims[group].role.sizes:
             yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)
+
+
+def _alike(dims: Mapping[str, OpenDim], sizes: Mapping[str, int]) -> dict[str, list[OpenDim]]:
+    """The dims of one kind and size, where there are several: they may have to change together."""
+    found: dict[str, list[OpenDim]] = {}
+    for dim in dims.values():
+        found.setdefault(dim.role.kind, []).append(dim)
+    return {kind: alike for kind, alike in found.items() if len(alike) > 1 and len({sizes[dim.name] for dim in alike}) == 1}
 
 
 def _near(size: float, kind: str) -> list[tuple[float, int]]:

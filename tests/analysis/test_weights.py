@@ -57,6 +57,65 @@ CONSTANTS = {
         "(float[5,1,3] x) => (float y) { y, h = GRU <hidden_size = 2> (x, w, r, , , h0) }",
         {"w": (1, 6, 3), "r": (1, 6, 2), "h0": (1, 1, 2)}, 30, 2,
     ),
+    "sines and cosines in one table": (
+        """(float[1,16,8] x, int64[1,16] i) => (float y) { q = MatMul(x, w) t = Gather(table, i)
+            s, c = Split <axis = 2> (t) k = Neg(q) a = Mul(q, c) b = Mul(k, s) r = Add(a, b) y = MatMul(r, w) n = Shape(s) }""",
+        {"w": (8, 8), "table": (32, 16)}, 64, 512,
+    ),
+    "slopes of distances, added to attention's scores": (
+        """(float[1,2,4,8] q, float[1,2,8,4] k, float[1,4] mask) => (float y) <int64 one = {1}> { s = MatMul(q, k)
+            d = CumSum(mask, one) a = Mul(slopes, d) b = Add(s, a) p = Softmax(b) y = MatMul(p, v) }""",
+        {"slopes": (2, 1, 1), "v": (1, 2, 4, 8)}, 64, 2,
+    ),
+    "a bias that all queries share": (
+        """(float[1,2,4,8] q, float[1,2,8,4] k) => (float y) { s = MatMul(q, k) b = Add(s, alibi) p = Softmax(b)
+            y = MatMul(p, v) }""", {"alibi": (2, 1, 4), "v": (1, 2, 4, 8)}, 64, 8,
+    ),
+    "relative positions that are cut to length and projected": (
+        """(float[1,4,8] x, int64[1] end) => (float y) <int64[1] z = {0}, int64[1] one = {1}> { q = MatMul(x, w)
+            p = Slice(table, z, end, one) k = MatMul(p, v) t = Transpose <perm = [0, 2, 1]> (k) y = MatMul(q, t) }""",
+        {"w": (8, 8), "v": (8, 8), "table": (1, 9, 8)}, 128, 72,
+    ),
+    "an embedding that is cut to length and projected": (
+        """(float[4,8] x, int64[1] end) => (float y) <int64[1] z = {0}> { p = Slice(table, z, end) k = MatMul(p, v)
+            t = Transpose(k) y = MatMul(x, t) }""", {"v": (8, 8), "table": (9, 8)}, 136, 0,
+    ),
+    "an image that is prepared first": (
+        "(float[1,3,8,8] x) => (float y) { a = Sub(x, mean) b = Div(a, std) y = Conv(b, w) }",
+        {"mean": (1, 3, 1, 1), "std": (1, 3, 1, 1), "w": (2, 3, 1, 1)}, 6, 6,
+    ),
+    "numbers that become tokens": (
+        """(float[2,3,1] x) => (float y) { a = Mul(x, scale) b = Add(a, shift) y = MatMul(b, w) }""",
+        {"scale": (3, 4), "shift": (3, 4), "w": (4, 5)}, 44, 0,
+    ),
+    "a normalization of an input, spelled out": (
+        """(float[2,8] x) => (float y) { m = ReduceMean <axes = [1]> (x) d = Sub(x, m) g = Mul(d, gain) s = Add(g, shift)
+            y = MatMul(s, w) }""", {"gain": (8,), "shift": (8,), "w": (8, 2)}, 32, 0,
+    ),
+    "groups of channels, normalized": (
+        """(float[1,4,2,2] x) => (float y) <int64[3] s = {1, 2, 8}, int64[4] t = {1, 4, 2, 2}> { c = Conv(x, w)
+            a = Reshape(c, s) n = InstanceNormalization(a, ones, zeros)
+            b = Reshape(n, t) g = Mul(b, gain) y = Add(g, shift) }""",
+        {"w": (4, 4, 1, 1), "ones": (2,), "zeros": (2,), "gain": (4, 1, 1), "shift": (4, 1, 1)}, 24, 4,
+    ),
+    "sines of places, projected": (
+        """(float[1,4,6] x) => (float y) { d = Div(places, frequencies) s = Sin(d) p = MatMul(s, v) a = MatMul(x, w)
+            y = Add(a, p) }""", {"places": (4, 1), "frequencies": (8,), "v": (8, 8), "w": (6, 8)}, 64 + 48, 4 + 8,
+    ),
+    "a rate of sines that is learned": (
+        """(float[1,4,6] x) => (float y) { c = Conv(x, w) a = Mul(c, rate) s = Sin(a) d = Div(s, rate) e = Add(c, d)
+            y = Conv(e, w) }""", {"w": (4, 4, 1), "rate": (1, 4, 1)}, 16 + 4, 0,
+    ),
+    "weights that a loop hands on": (
+        """(float[2,4] x, float[2,4] h) => (float y) <int64 n = {3}, bool go = {1}> { y, last = Loop (n, go, h, w) <body =
+            g (int64 i, bool c, float[2,4] a, float[4,4] v) => (bool again, float[2,4] b, float[4,4] same) {
+                again = Identity(c) m = MatMul(a, v) b = Tanh(m) same = Identity(v) }> }""", {"w": (4, 4)}, 16, 0,
+    ),
+    "weights that a scan hands on": (
+        """(float[5,2,4] x, float[2,4] h) => (float y) { last, end, y = Scan <num_scan_inputs = 1, body =
+            g (float[2,4] a, float[4,4] v, float[2,4] e) => (float[2,4] b, float[4,4] same, float[2,4] f) {
+                m = MatMul(a, v) b = Add(m, e) same = Identity(v) f = Identity(b) }> (h, w, x) }""", {"w": (4, 4)}, 16, 0,
+    ),
     "the window of a transform": (
         """(float[1,64,1] x) => (float y) <int64 step = {8}, int64 n = {16}> { y = STFT(x, step, window, n) }""",
         {"window": (16,)}, 0, 16,
@@ -75,6 +134,22 @@ CONSTANTS = {
 def test_constants(text: str, constants: dict[str, tuple[int, ...]], parameters: int, buffers: int) -> None:
     memory = onnxcost.estimate(model(text, **constants)).memory
     assert (memory.parameters, memory.buffers, memory.buffer_bytes) == (parameters, buffers, 4 * buffers)
+
+
+def test_statistics_that_normalizations_share() -> None:
+    """An exporter stores equal tensors once, and hands them on by Identity."""
+    text = """(float[1,4,2,2] x) => (float y) { other = Identity(mean) a = BatchNormalization(x, g, b, mean, variance)
+        y = BatchNormalization(a, g, b, other, variance) }"""
+    memory = onnxcost.estimate(model(text, g=(4,), b=(4,), mean=(4,), variance=(4,))).memory
+    assert (memory.parameters, memory.running_statistics, memory.buffers) == (8, 8, 0)
+
+
+def test_a_normalization_that_ends_a_model() -> None:
+    """Its gain and shift are behind everything else, and not right behind the last product."""
+    text = """(float[2,8] x) => (float y) { p = MatMul(x, w) r = Add(p, x) m = ReduceMean <axes = [1]> (r) d = Sub(r, m)
+        q = Mul(d, d) v = ReduceMean <axes = [1]> (q) s = Sqrt(v) n = Div(d, s) g = Mul(gain, n) y = Add(g, shift) }"""
+    memory = onnxcost.estimate(model(text, w=(8, 8), gain=(8,), shift=(8,))).memory
+    assert (memory.parameters, memory.buffers) == (80, 0)
 
 
 # node, parameters, bytes of its lists: 4 a float, 8 an integer

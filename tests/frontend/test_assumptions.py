@@ -36,8 +36,8 @@ ASSUMED = {
     "a recurrent state of two layers": ({"x": (FLOAT, [2, None, 64])}, {"x": [2, 1, 64]}),
     "h and c": ({"h0": (FLOAT, [1, None, 64]), "c_n": (FLOAT, [1, None, 64])}, {"h0": [1, 1, 64], "c_n": [1, 1, 64]}),
     "a name that names nothing": ({"x": (FLOAT, ["?", 3, "?", "?"])}, {"x": [1, 3, 224, 224]}),
-    "what is no expression": ({"x": (FLOAT, ["1()", "a" * 5000])}, {"x": [1, 1]}),
-    "no role": ({"x": (FLOAT, ["a", "b"])}, {"x": [1, 1]}),
+    "what is no expression": ({"x": (FLOAT, ["1()", "a" * 5000])}, {"x": [1, 128]}),
+    "no role": ({"x": (FLOAT, ["a", "b"])}, {"x": [1, 128]}),
     "an exporter's -1": ({"x": (FLOAT, [-1, 10])}, {"x": [1, 10]}),
     "an expression": (
         {
