@@ -27,8 +27,6 @@ REASONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
      "the exporter gives norms without affine a scale of ones and a bias of zeros"),
     ("parameters", "parameters", ("swin_v2",),
      "the buffer relative_coords_table, a constant that a Linear reads, is no Parameter"),
-    ("parameters", "parameters", ("ssdlite",),
-     "constants that are no Parameter: the image's mean and deviation"),
     ("fvcore", "contraction", ("vit_",),
      "aten::scaled_dot_product_attention has no rule in fvcore: its two products are missed"),
     ("fvcore", "contraction", ("maxvit", "mvit"),
