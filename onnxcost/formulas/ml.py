@@ -209,9 +209,9 @@ def _in_a_row(node: Node) -> Types:
     return (("float32", (shapes[0][0] if len(shapes[0]) > 1 else 1, sum(shape[-1] for shape in shapes))),)
 
 
-def _the_other_type(node: Node) -> Sequence[TensorType]:
+def _the_other_type(node: Node) -> Types:
     """In the first version of ai.onnx.ml labels are strings on one side and integers on the other."""
-    return [("int64" if node.x.dtype == "string" else "string", node.x.shape)]
+    return (("int64" if node.x.dtype == "string" else "string", node.x.shape),)
 
 
 # fmt: off
