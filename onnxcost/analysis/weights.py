@@ -29,6 +29,7 @@ from onnxcost.operators.traits import (
     REDUCTIONS,
     SCORE_STEPS,
     SELECTIONS,
+    SHAPE_READERS,
     SOFTMAXES,
     VIEWS,
 )
@@ -160,7 +161,7 @@ _LEARNERS = frozenset(
     | {"Attention", "com.microsoft.MultiHeadAttention", "com.microsoft.GroupQueryAttention"}
 )
 """Contractions and normalizations."""
-_NO_WEIGHTS_BEHIND = frozenset({"Shape", "Size", "Sin", "Cos"})
+_NO_WEIGHTS_BEHIND = SHAPE_READERS | {"Sin", "Cos"}
 """What they read is no weight: dims, and angles."""
 _SCALINGS = AFFINE | {"Div"}
 _DEEPEST = 40
