@@ -12,8 +12,7 @@ from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
 from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, sum_work
 from onnxcost.operators.traffic import Traffic
-from onnxcost.results import SCHEMA, Result, import_pandas
-from onnxcost.version import __version__
+from onnxcost.results import Result, import_pandas, make_document
 
 if TYPE_CHECKING:
     import pandas
@@ -313,29 +312,16 @@ def measurements_to_dict(
 
 
 def _model_fields(graph: Graph) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "model": _model(graph),
-        "inputs": _tensors(graph.inputs),
-        "outputs": _tensors(graph.outputs),
-        "dims": [
+    named = {name: getattr(graph, name) for name in ("path", "name", "producer", "ir_version")}
+    return make_document(
+        model={**named, "opsets": dict(graph.opsets), "file_bytes": graph.file_bytes, "nodes": len(graph.nodes)},
+        inputs=_tensors(graph.inputs),
+        outputs=_tensors(graph.outputs),
+        dims=[
             {"name": dim.name, "value": dim.value, "source": dim.source, "option": dim.option, "reason": dim.reason}
             for dim in graph.dims
         ],
-    }
-
-
-def _model(graph: Graph) -> dict[str, Any]:
-    return {
-        "path": graph.path,
-        "name": graph.name,
-        "producer": graph.producer,
-        "ir_version": graph.ir_version,
-        "opsets": dict(graph.opsets),
-        "file_bytes": graph.file_bytes,
-        "nodes": len(graph.nodes),
-    }
+    )
 
 
 def _tensors(tensors: Iterable[Tensor | None]) -> list[dict[str, Any] | None]:

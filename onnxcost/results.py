@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import OnnxCostError
+from onnxcost.version import __version__
 
 if TYPE_CHECKING:
     import pandas
@@ -14,6 +15,11 @@ SCHEMA = "onnxcost/1"
 """The name of the schema of all documents."""
 HTML: list[Callable[[Result], str]] = []
 """What shows a result in a notebook. The package fills it in, so that no result knows how it looks."""
+
+
+def make_document(**content: Any) -> dict[str, Any]:
+    """A document of the schema ``onnxcost/1``."""
+    return {"schema": SCHEMA, "version": __version__, **content}
 
 
 class Result:

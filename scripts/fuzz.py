@@ -147,8 +147,9 @@ def count_and_render(data: bytes, rng: random.Random) -> None:
     """Everything that the library does with a model."""
     import onnxcost
     from onnxcost.conventions import CONVENTIONS
+    from onnxcost.render.formats import dumps
     from onnxcost.render.layout import Screen, text_of
-    from onnxcost.render.report import report_csv, report_json, report_lines, report_markdown
+    from onnxcost.render.report import report_csv, report_lines, report_markdown
     from onnxcost.render.tables import SORTS, View
 
     try:
@@ -158,7 +159,7 @@ def count_and_render(data: bytes, rng: random.Random) -> None:
     convention = CONVENTIONS[rng.choice(list(CONVENTIONS))]
     view = View(convention, rng.choice((None, 10)), rng.choice((None, 2)), rng.choice((None, *SORTS)))
     text_of(report_lines(report, view, Screen(rng.choice((60, 80, 200)))))
-    json.loads(report_json(report, convention), parse_constant=_refused)
+    json.loads(dumps(report.to_dict(convention)), parse_constant=_refused)
     report_csv(report, view)
     report_markdown(report, view)
 

@@ -471,8 +471,9 @@ SECONDS, MEMORY = 10, 10**9
 
 def _count(data: bytes) -> str:
     import onnxcost
+    from onnxcost.render.formats import dumps
     from onnxcost.render.layout import Screen, text_of
-    from onnxcost.render.report import report_json, report_lines
+    from onnxcost.render.report import report_lines
     from onnxcost.render.tables import View
 
     try:
@@ -480,7 +481,7 @@ def _count(data: bytes) -> str:
     except onnxcost.OnnxCostError as error:
         return str(error)
     text_of(report_lines(report, View(), Screen(80)))
-    report_json(report)
+    dumps(report.to_dict())
     return "counted"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, did_you_mean, refusal
+from onnxcost.processes import STOP
 from onnxcost.render.escaping import plain
 from onnxcost.version import __version__
 
@@ -86,6 +87,11 @@ def assumed_text(report: CostReport) -> str:
     return ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in report.graph.dims if dim.source == "assumed")
 
 
+def caveat_messages(report: CostReport) -> list[Notice]:
+    """What keeps the numbers of a report from being exact."""
+    return [Notice("note" if caveat.kind == "note" else "warning", caveat.text) for caveat in report.caveats]
+
+
 def note(message: str) -> None:
     """Say something worth knowing that changes no figure."""
     say("note", message)
@@ -147,6 +153,37 @@ def refusals_of_measuring() -> Iterator[None]:
         if (refused := refusal(error)) is None or _shows_tracebacks():
             raise
         raise MeasurementError(refused) from None
+
+
+class End:
+    """Why something ended early, and the exit code for that; "" and 0 if it did not. With results, there is a code alone."""
+
+    reason = ""
+    code = 0
+
+    def stop_if(self, interrupted: bool) -> None:
+        """Ends with the results so far, if Ctrl-C asked for that."""
+        self.code = INTERRUPTED if interrupted else 0
+
+
+@contextmanager
+def catch_failure(what: str) -> Iterator[End]:
+    """Catch a model that cannot be run, a refusal of the system, and Ctrl-C: the command continues, and a line says why.
+
+    The first Ctrl-C makes a run end with the samples that it has; the second ends it without.
+    """
+    end = End()
+    try:
+        with STOP.from_keyboard(), refusals_of_measuring():
+            yield end
+    except MeasurementError as error:
+        end.reason, end.code = str(error), error.exit_code
+    except KeyboardInterrupt:
+        end.reason, end.code = "interrupted", INTERRUPTED
+    if end.reason:
+        say("error", f"{what}: {end.reason}")
+    elif end.code == INTERRUPTED:
+        say("error", "interrupted: the figures are those of the runs until then")
 
 
 def _shows_tracebacks() -> bool:

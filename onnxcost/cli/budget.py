@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.app import assumed_text, say, say_first
+from onnxcost.cli.app import assumed_text, caveat_messages, say
 from onnxcost.cli.options import MODEL_OPTIONS, Decorator, Whole, load_formulas, read_source, take_spec, with_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
-from onnxcost.cli.running import caveat_messages
+from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
+from onnxcost.results import make_document
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -78,25 +78,20 @@ def budget(
     shows_all: bool,
     file: str | None,
     batch: int | None,
-    format_: str | None,
-    output: str | None,
-    all_warnings: bool,
-    quiet: bool,
+    out: Output,
     formulas: str | None,
     **given: Any,
 ) -> None:
     """Parse, call, render."""
     from onnxcost.hardware.budget import assess_spec, limits_of, predictors
 
-    chosen = choose_format(format_, output)
-    check_folder(output)
     own = {name: given.pop(name) for name in LIMITS}
     if file is not None:
         named = {"MODEL": model, "--device": devices, "--explain": explain}
         beside = [name for name, value in named.items() if value] + [f"--{name}" for name in LIMITS if own[name] is not None]
         if beside:
             raise InputError(f"--check takes models, devices and limits from its file: leave {beside[0]} out")
-        _check(file, files, chosen, output)
+        _check(file, files, out)
         return
     if model is None:
         raise InputError("no model is given: 'onnxcost budget MODEL --fps 30', or --check for the budgets in a file")
@@ -104,52 +99,50 @@ def budget(
     names = (explain,) if explain else devices
     found = predictors(names, files)
     assessment = assess_spec(spec, table, batch, limits_of(own), found, bool(names or files), model)
-    deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all), chosen, output)
-    if not quiet:
-        if assumed := assumed_text(assessment.report):
-            say("assumed", assumed)
-        say_first(caveat_messages(assessment.report), shows_all=all_warnings)
+    out.deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all))
+    if not out.quiet and (assumed := assumed_text(assessment.report)):
+        say("assumed", assumed)
+    out.say_first(caveat_messages(assessment.report))
     _end([assessment])
 
 
 def _document(assessment: Assessment, shows_all: bool) -> Document:
-    from onnxcost.render.budget import budget_csv, budget_json, budget_lines, budget_markdown
+    from onnxcost.render.budget import budget_csv, budget_lines, budget_markdown
 
     return Document(
-        table=lambda screen: budget_lines(assessment, screen, shows_all=shows_all),
-        json=lambda: budget_json(assessment),
-        csv=lambda: budget_csv([assessment]),
-        markdown=lambda: budget_markdown([assessment]),
+        table=partial(budget_lines, assessment, shows_all=shows_all),
+        json=assessment.to_dict,
+        csv=partial(budget_csv, [assessment]),
+        markdown=partial(budget_markdown, [assessment]),
     )
 
 
 def _explain(assessment: Assessment, spec: ModelSpec, predictor: Predictor) -> Document:
-    from onnxcost.render.budget import budget_json
     from onnxcost.render.steps import explanation_lines
 
     given = [("--shape", name, "x".join(map(str, dims))) for name, dims in spec.shapes.items()]
     given += [("--dim", name, str(size)) for name, size in spec.dims.items()]
     options = "".join(f" {option_text(*each)}" for each in given)
     return _document(assessment, shows_all=False)._replace(
-        table=lambda screen: explanation_lines(assessment, predictor, options, screen),
-        json=lambda: budget_json(assessment, nodes=True),
+        table=partial(explanation_lines, assessment, predictor, options),
+        json=partial(assessment.to_dict, nodes=True),
     )
 
 
-def _check(file: str, files: Sequence[str], chosen: str, output: str | None) -> None:
+def _check(file: str, files: Sequence[str], out: Output) -> None:
     """Check all budgets in the file."""
     from onnxcost.hardware.budget import find_budget_file, load_budgets
-    from onnxcost.render.budget import budget_csv, budget_markdown, budgets_json, check_lines
+    from onnxcost.render.budget import budget_csv, budget_markdown, check_lines
 
     path = file or str(find_budget_file())
     found = [_assess_budget(each, files) for each in load_budgets(path)]
     document = Document(
-        table=lambda screen: check_lines(found, screen),
-        json=lambda: budgets_json(found),
-        csv=lambda: budget_csv(found),
-        markdown=lambda: budget_markdown(found),
+        table=partial(check_lines, found),
+        json=lambda: make_document(budgets=[each.document() for each in found]),
+        csv=partial(budget_csv, found),
+        markdown=partial(budget_markdown, found),
     )
-    deliver(document, chosen, output)
+    out.deliver(document)
     _end(found)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from onnxcost.cli import options
-from onnxcost.cli.app import INTERRUPTED, Notice, say, say_first
+from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, say
 from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, expand_sources, measuring_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, message_options, output_options
-from onnxcost.cli.running import catch_failure
+from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.comparison.api import (
     Limit,
     LoadedSource,
@@ -226,11 +226,8 @@ def compare(
     limits: tuple[str, ...],
     checks: bool,
     max_difference: float | None,
-    format_: str | None,
-    output: str | None,
+    out: Output,
     no_run: bool,
-    all_warnings: bool,
-    quiet: bool,
 ) -> int:
     """Parse, call, render."""
     from onnxcost.comparison.candidates import check_directions, find_metric
@@ -239,8 +236,6 @@ def compare(
     # Before the models run: what was counted is printed even where these take all memory that there is.
     from onnxcost.render import comparison as formats
 
-    chosen = choose_format(format_, output)
-    check_folder(output)
     gate = [
         parse_limit(metric, text) for metric, text in options.parse_pairs("--max-increase", "flops=1%", limits, str).items()
     ]
@@ -256,14 +251,13 @@ def compare(
     explains = len(comparison.candidates) <= MOST_EXPLAINED if explain is None else explain
     differences = [Differences(comparison.baseline, other) for other in comparison.others] if explains else []
     document = Document(
-        table=lambda screen: formats.comparison_lines(comparison, differences, screen),
-        json=lambda: formats.comparison_json(comparison, differences),
-        csv=lambda: formats.comparison_csv(comparison),
-        markdown=lambda: formats.comparison_markdown(comparison, differences),
+        table=partial(formats.comparison_lines, comparison, differences),
+        json=lambda: comparison.to_dict() | {"differences": [each.to_dict() for each in differences]},
+        csv=partial(formats.comparison_csv, comparison),
+        markdown=partial(formats.comparison_markdown, comparison, differences),
     )
-    deliver(document, chosen, output)
-    if not quiet:
-        say_first(comparison_messages(comparison, gate, found), shows_all=all_warnings)
+    out.deliver(document)
+    out.say_first(comparison_messages(comparison, gate, found))
     return end_comparison(comparison, gate, max_difference, found, first=sources[0].label)
 
 

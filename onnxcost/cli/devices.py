@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxcost.cli.app import say
+from onnxcost.cli.app import catch_failure, say
 from onnxcost.cli.options import AT_ONCE, Whole
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, output_options
-from onnxcost.cli.running import catch_failure
+from onnxcost.cli.output import Document, Output, check_folder, output_options
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import replace_file
 from onnxcost.hardware.device import KINDS
 from onnxcost.render.progress import progress_on
+from onnxcost.results import make_document
 
 if TYPE_CHECKING:
     from onnxcost.hardware.device import Device
@@ -102,14 +103,25 @@ A minimal file for --device-file (all keys: see onnxcost/hardware/catalogue):
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only devices of this kind; repeatable.")
 @click.option("--device-file", "files", multiple=True, metavar="FILE", help="Add the devices of a TOML file; repeatable.")
 @output_options
-def devices(
-    words: tuple[str, ...], kinds: tuple[str, ...], files: tuple[str, ...], format_: str | None, output: str | None
-) -> None:
+def devices(words: tuple[str, ...], kinds: tuple[str, ...], files: tuple[str, ...], out: Output) -> None:
     """Parse, call, render."""
-    chosen = choose_format(format_, output)
+    from onnxcost.render import devices as formats
+
     named = _find_devices(words, files)
-    document = _sheets(named) if named else _overview(_match_devices(words, kinds, files))
-    deliver(document, chosen, output)
+    found = named or _match_devices(words, kinds, files)
+    lines, csv, markdown = (
+        (formats.device_lines, formats.figures_csv, formats.figures_markdown)
+        if named
+        else (formats.devices_lines, formats.devices_csv, formats.devices_markdown)
+    )
+    out.deliver(
+        Document(
+            table=partial(lines, found),
+            json=lambda: make_document(devices=[formats.device_to_dict(device) for device in found]),
+            csv=partial(csv, found),
+            markdown=partial(markdown, found),
+        )
+    )
 
 
 def _find_devices(words: Sequence[str], files: Sequence[str]) -> list[Device]:
@@ -137,25 +149,3 @@ def _match_devices(words: Sequence[str], kinds: Sequence[str], files: Sequence[s
         hint = did_you_mean(words[0].lower().partition(",")[0], [*names, "calibrate"]) if len(words) == 1 else ""
         raise InputError(f"there is no device{of_kind} with '{' '.join(words)}'{hint or ': onnxcost devices lists all'}")
     return found
-
-
-def _overview(found: Sequence[Device]) -> Document:
-    from onnxcost.render.devices import devices_csv, devices_json, devices_lines, devices_markdown
-
-    return Document(
-        table=lambda screen: devices_lines(found, screen),
-        json=lambda: devices_json(found),
-        csv=lambda: devices_csv(found),
-        markdown=lambda: devices_markdown(found),
-    )
-
-
-def _sheets(named: Sequence[Device]) -> Document:
-    from onnxcost.render.devices import device_lines, devices_json, figures_csv, figures_markdown
-
-    return Document(
-        table=lambda screen: device_lines(named, screen),
-        json=lambda: devices_json(named),
-        csv=lambda: figures_csv(named),
-        markdown=lambda: figures_markdown(named),
-    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import INTERRUPTED, assumed_text, say, say_first
+from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say
+from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, trace_model
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
-from onnxcost.cli.running import SKIPPED, Outcome, caveat_messages, measure_model, trace_model
+from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.tables import SORTS, View
@@ -75,37 +76,29 @@ def estimate(
     all_nodes: bool,
     depth: int | None,
     sort: str | None,
-    format_: str | None,
-    output: str | None,
+    out: Output,
     strict: bool,
     no_run: bool,
     trace: bool,
-    all_warnings: bool,
-    quiet: bool,
 ) -> int:
     """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
     from onnxcost.estimator import estimate_spec
 
-    chosen = choose_format(format_, output)
-    view = _view(chosen, convention, by, top, all_nodes, depth, sort)
+    view = _view(out.format, convention, by, top, all_nodes, depth, sort)
     is_brief = not (verbose or by or all_nodes or depth or sort) and top is None
-    check_folder(output)
     report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
-    on_screen = is_screen(chosen, output)
-    rows = show(lambda screen: _report_lines(report, view, screen, is_brief)) if on_screen else 0
-    if outcome is SKIPPED and not no_run and chosen != "csv":
+    rows = show(lambda screen: _report_lines(report, view, screen, is_brief)) if out.is_screen else 0
+    if outcome is SKIPPED and not no_run and out.format != "csv":
         outcome = measure_model(spec, formulas, measuring, report)
-    if not on_screen:
-        deliver(_document(report, view, outcome, is_brief), chosen, output)
+    if not out.is_screen:
+        out.deliver(_document(report, view, outcome, is_brief))
         # With --strict the error names them.
-        if not (quiet or strict) and (assumed := assumed_text(report)):
+        if not (out.quiet or strict) and (assumed := assumed_text(report)):
             say("assumed", assumed)
     elif outcome.measurements:
         rows += show(lambda screen: [(), *outcome.lines(report, screen, is_brief)])
-    if not quiet:
-        messages = [*caveat_messages(report), *outcome.advice()]
-        rows += say_first(messages, shows_all=all_warnings, rows=ROWS - rows - 2 if is_brief else None)
-    if on_screen:
+    rows += out.say_first([*caveat_messages(report), *outcome.advice()], ROWS - rows - 2 if is_brief else None)
+    if out.is_screen:
         show(lambda screen: [*([] if is_brief and rows + 3 > ROWS else [()]), *_verdict_lines(report, view, screen, outcome)])
     if strict and outcome.code != INTERRUPTED:
         _check(report)
@@ -146,7 +139,7 @@ def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outc
 
 def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
     from onnxcost.render.formats import space_blocks
-    from onnxcost.render.report import report_csv, report_json, report_markdown
+    from onnxcost.render.report import report_csv, report_markdown
 
     return Document(
         table=lambda screen: space_blocks(
@@ -156,8 +149,8 @@ def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) 
                 _verdict_lines(report, view, screen, outcome),
             ]
         ),
-        json=lambda: report_json(report, view.convention, *outcome.for_json()),
-        csv=lambda: report_csv(report, view),
+        json=lambda: report.to_dict(view.convention, *outcome.for_json()),
+        csv=partial(report_csv, report, view),
         markdown=lambda: report_markdown(report, view) + outcome.markdown(report),
     )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
+
 import click
 
-from onnxcost.cli.output import Document, choose_format, deliver, output_options
+from onnxcost.cli.output import Document, Output, output_options
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_json, formulas_lines, formulas_markdown
+from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_lines, formulas_markdown
+from onnxcost.results import make_document
 
 HELP = """Show how each OPERATOR is counted: its math, MACs, FLOPs, and the classic convention. Without one, all are shown.
 
@@ -21,18 +25,18 @@ Examples:
 @click.command(help=HELP)
 @click.argument("operators", nargs=-1, metavar="[OPERATOR]...")
 @output_options
-def formulas(operators: tuple[str, ...], format_: str | None, output: str | None) -> None:
+def formulas(operators: tuple[str, ...], out: Output) -> None:
     """Parse, call, render."""
-    chosen = choose_format(format_, output)
     texts = _all()
     shown = [_find_formula(name, texts) for name in operators] or list(texts.values())
-    document = Document(
-        table=lambda screen: formulas_lines(shown, screen),
-        json=lambda: formulas_json(shown),
-        csv=lambda: formulas_csv(shown),
-        markdown=lambda: formulas_markdown(shown),
+    out.deliver(
+        Document(
+            table=partial(formulas_lines, shown),
+            json=lambda: make_document(formulas=[asdict(each) for each in shown]),
+            csv=partial(formulas_csv, shown),
+            markdown=partial(formulas_markdown, shown),
+        )
     )
-    deliver(document, chosen, output)
 
 
 def _all() -> dict[str, FormulaText]:

@@ -1,19 +1,136 @@
-"""``onnxcost measure MODEL``: latency, throughput and memory of a model on this machine."""
+"""``onnxcost measure MODEL``: latency, throughput and memory of a model on this machine; what the run of a model gave."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from onnxcost.cli.app import say_first
+from onnxcost.cli.app import Notice, catch_failure
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
-from onnxcost.cli.output import check_folder, choose_format, deliver, is_screen, message_options, output_options, show
-from onnxcost.cli.running import header, measure_model
+from onnxcost.cli.output import Document, Output, message_options, output_options, show
+from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
+    from onnxcost.measurement import Measurement, MeasurementResult
+    from onnxcost.render.layout import Line, Screen
+    from onnxcost.report import CostReport
     from onnxcost.spec import ModelSpec
+
+
+class Outcome(NamedTuple):
+    """What was measured, for a series at each batch size. ``reason`` says why it is incomplete.
+
+    ``status`` is "ok", "skipped" or "failed"; ``code`` is the exit code of the command.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    is_series: bool = False
+    status: str = "ok"
+    reason: str = ""
+    code: int = 0
+
+    def for_json(self) -> tuple[MeasurementResult | None, tuple[MeasurementResult, ...]]:
+        """The values of the keys ``measurement`` and ``batches`` of the schema."""
+        from onnxcost.measurement import Unmeasured
+
+        missing = (Unmeasured(self.status, self.reason),) if self.reason else ()
+        results = (*self.measurements, *missing)
+        return (None, results) if self.is_series else (results[0], ())
+
+    @property
+    def _lacks_results(self) -> bool:
+        return self.status == "failed" and (self.is_series or not self.measurements)
+
+    def lines(self, report: CostReport, screen: Screen, is_brief: bool = False) -> list[Line]:
+        """The block for a terminal, with the reason if it is incomplete."""
+        from onnxcost.render.formats import space_blocks
+        from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
+        from onnxcost.render.overview import measured_lines
+
+        blocks = [not_measured_lines(self.reason, screen)] if self._lacks_results else []
+        if self.is_series and self.measurements:
+            blocks.insert(0, batch_lines(self.measurements, screen))
+        elif self.measurements:
+            single = self.measurements[0]
+            blocks.insert(0, measured_lines(single, screen) if is_brief else measurement_lines(single, report, screen))
+        return space_blocks(blocks)
+
+    def markdown(self, report: CostReport) -> str:
+        """The section of a Markdown document, with the reason if it is incomplete."""
+        from onnxcost.render.measurement import batches_markdown, measurement_markdown, not_measured_markdown
+
+        sections = [not_measured_markdown(self.reason)] if self._lacks_results else []
+        if self.is_series and self.measurements:
+            sections.insert(0, batches_markdown(self.measurements))
+        elif self.measurements:
+            sections.insert(0, measurement_markdown(self.measurements[0], report))
+        return "".join(f"\n{section}" for section in sections)
+
+    def document(self, report: CostReport) -> Document:
+        """The measurement alone in every format, below the model's inputs and outputs."""
+        from onnxcost.render.formats import header_markdown
+        from onnxcost.render.measurement import batches_csv, samples_csv
+        from onnxcost.report import measurements_to_dict
+
+        return Document(
+            table=lambda screen: [*header(report, screen), (), *self.lines(report, screen)],
+            json=lambda: measurements_to_dict(report.graph, *self.for_json()),
+            csv=lambda: batches_csv(self.measurements) if self.is_series else samples_csv(self.measurements[0]),
+            markdown=lambda: header_markdown(report) + self.markdown(report),
+        )
+
+    def advice(self) -> list[Notice]:
+        """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
+        by_kind: dict[str, dict[str, str]] = {}
+        for measurement in self.measurements:
+            for each in measurement.advice:
+                by_kind.setdefault(each.kind, {})[str(measurement.batch)] = each.text
+        found = ((", ".join(texts), next(iter(texts.values()))) for texts in by_kind.values())
+        return [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
+
+
+SKIPPED = Outcome(status="skipped", reason="--no-run was given")
+
+
+def trace_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring) -> tuple[CostReport, Outcome]:
+    """The cost with the shapes, branches and trips of one run; the static cost, with the reason, if it cannot be run."""
+    from onnxcost.estimator import estimate_spec
+    from onnxcost.runtime.api import trace_spec
+
+    report = estimate_spec(spec, formulas)
+    with catch_failure("not traced") as end, progress_on(sys.stderr) as shown:
+        report = trace_spec(spec, measuring.settings(), formulas=formulas, on_progress=shown)
+    return report, Outcome(status="failed", reason=end.reason, code=end.code) if end.reason else SKIPPED
+
+
+def header(report: CostReport, screen: Screen) -> list[Line]:
+    """The model, its inputs and outputs, and its open dims."""
+    from onnxcost.render.formats import header_lines
+
+    return header_lines(report, screen)
+
+
+def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
+    """Run the model with a progress bar on stderr. The reason for a failure is one line there."""
+    from onnxcost.runtime.api import measure_spec, measure_spec_batches
+
+    found: list[Measurement] = []  # results before a failure are kept
+    with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
+        settings = measuring.settings()
+        if measuring.batches:
+            series = measure_spec_batches(spec, measuring.batches, settings, formulas=formulas, on_progress=shown)
+            for batch in measuring.batches:
+                shown.prefix = f"batch {batch}: "
+                found.append(next(series))
+                if found[-1].interrupted:
+                    break
+        else:
+            found.append(measure_spec(spec, settings, formulas=formulas, report=report, on_progress=shown))
+        end.stop_if(found[-1].interrupted)
+    return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code)
 
 
 HELP = """Run MODEL with onnxruntime in a separate process and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a file,
@@ -43,25 +160,18 @@ def measure(
     spec: ModelSpec,
     formulas: FormulaTable | None,
     measuring: Measuring,
-    format_: str | None,
-    output: str | None,
-    all_warnings: bool,
-    quiet: bool,
+    out: Output,
 ) -> int:
     """Parse, call, render."""
     from onnxcost.estimator import estimate_spec
 
-    chosen = choose_format(format_, output)
-    check_folder(output)
     report = estimate_spec(spec, formulas)
-    on_screen = is_screen(chosen, output)
-    if on_screen:
+    if out.is_screen:
         show(lambda screen: header(report, screen))
     outcome = measure_model(spec, formulas, measuring, report)
-    if on_screen and outcome.measurements:
+    if out.is_screen and outcome.measurements:
         show(lambda screen: [(), *outcome.lines(report, screen)])
-    if not on_screen and (outcome.measurements or chosen != "csv"):
-        deliver(outcome.document(report), chosen, output)
-    if not quiet:
-        say_first(outcome.advice(), shows_all=all_warnings)
+    if not out.is_screen and (outcome.measurements or out.format != "csv"):
+        out.deliver(outcome.document(report))
+    out.say_first(outcome.advice())
     return outcome.code

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial, wraps
 from pathlib import Path
-from typing import NamedTuple, TextIO, TypeVar
+from typing import Any, NamedTuple, TextIO
 
 import click
 
+from onnxcost.cli.app import Notice, say_first
+from onnxcost.cli.options import Command, Decorator, with_options
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
@@ -17,57 +20,88 @@ from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
 FORMATS = ("table", "json", "csv", "markdown")
 FORMAT_HELP = "Output format. In CSV, a text that a spreadsheet would execute gets a leading '.  [default: table]"
 SUFFIXES: Mapping[str, str] = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown"}
-
-Command = TypeVar("Command", bound=Callable[..., object])
+OUTPUT_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP),
+    click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write to FILE; without --format, its suffix (.txt .json .csv .md) sets the format.",
+    ),
+)
 
 
 class Document(NamedTuple):
     """A result in every format, each made on demand."""
 
     table: Callable[[Screen], list[Line]]
-    json: Callable[[], str]
+    json: Callable[[], Mapping[str, Any]]
     csv: Callable[[], str]
     markdown: Callable[[], str]
 
 
+class Output(NamedTuple):
+    """The format of a result and the file that it goes to, None for stdout; and which messages go to stderr beside it."""
+
+    format: str
+    path: str | None
+    quiet: bool = False
+    all_warnings: bool = False
+
+    @classmethod
+    def of(cls, format_: str | None, path: str | None, quiet: bool = False, all_warnings: bool = False) -> Output:
+        """What the options ask for. Raises InputError for a suffix without a format, and for a folder that does not exist."""
+        if path is None or path == "-":
+            return cls(format_ or "table", None, quiet, all_warnings)
+        chosen = format_ or SUFFIXES.get(Path(path).suffix.lower())
+        if chosen is None:
+            raise InputError(f"'{path}' has no suffix of a format: use {', '.join(SUFFIXES)}, or give --format")
+        check_folder(path)
+        return cls(chosen, path, quiet, all_warnings)
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether the result is a table on stdout, which is printed as it becomes known."""
+        return self.format == "table" and self.path is None
+
+    def deliver(self, document: Document) -> None:
+        """Write the document to the file, or to stdout without one."""
+
+        def text() -> str:
+            if self.format != "json":
+                return document.csv() if self.format == "csv" else document.markdown()
+            from onnxcost.render.formats import dumps
+
+            return dumps(document.json())
+
+        if self.is_screen:
+            show(document.table)
+        elif self.path is None:
+            print_on(lambda stream: stream.write(text()))
+        else:
+            lines = text_of(document.table(detect_screen(None))) if self.format == "table" else text()
+            replace_file(Path(self.path), lines.encode(errors="replace"))
+
+    def say_first(self, messages: Iterable[Notice], rows: int | None = None) -> int:
+        """Say the messages as ``app.say_first`` does, none of them with --quiet; returns the number of lines."""
+        return 0 if self.quiet else say_first(messages, shows_all=self.all_warnings, rows=rows)
+
+
 def output_options(command: Command) -> Command:
-    """Add ``--format`` and ``-o``."""
-    command = click.option(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="Write to FILE; without --format, its suffix (.txt .json .csv .md) sets the format.",
-    )(command)
-    return click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP)(command)
+    """Add OUTPUT_OPTIONS; the command gets them, and those of ``message_options``, as ``out``."""
+
+    def with_output(
+        *, format_: str | None, output: str | None, quiet: bool = False, all_warnings: bool = False, **given: Any
+    ) -> Any:
+        return command(out=Output.of(format_, output, quiet, all_warnings), **given)
+
+    return with_options(OUTPUT_OPTIONS, wraps(command)(with_output))
 
 
-def message_options(quiet: str) -> Callable[[Command], Command]:
+def message_options(quiet: str) -> Decorator:
     """Add ``--warnings`` and ``--quiet``; ``quiet`` is the help of the latter."""
-
-    def decorated(command: Command) -> Command:
-        command = click.option("--quiet", is_flag=True, help=quiet)(command)
-        return click.option("--warnings", "all_warnings", is_flag=True, help="Print all warnings, not only the first two.")(
-            command
-        )
-
-    return decorated
-
-
-def choose_format(format_: str | None, output: str | None) -> str:
-    """The given format, or that of the file's suffix; raises InputError for a suffix without a format."""
-    if format_ is not None:
-        return format_
-    if output is None or output == "-":
-        return "table"
-    suffix = Path(output).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(f"'{output}' has no suffix of a format: use {', '.join(SUFFIXES)}, or give --format")
-    return SUFFIXES[suffix]
-
-
-def is_screen(format_: str, output: str | None) -> bool:
-    """Whether the result is a table on stdout, which is printed as it becomes known."""
-    return format_ == "table" and output in (None, "-")
+    warnings = click.option("--warnings", "all_warnings", is_flag=True, help="Print all warnings, not only the first two.")
+    return partial(with_options, (warnings, click.option("--quiet", is_flag=True, help=quiet)))
 
 
 def check_folder(output: str | None) -> None:
@@ -76,37 +110,16 @@ def check_folder(output: str | None) -> None:
         raise InputError(f"cannot write '{output}': No such file or directory")
 
 
-def deliver(document: Document, format_: str, output: str | None) -> None:
-    """Write the document in the format to the file, or to stdout without one."""
-    if output is not None and output != "-":
-        text = text_of(document.table(detect_screen(None))) if format_ == "table" else getattr(document, format_)()
-        replace_file(Path(output), text.encode(errors="replace"))
-    elif format_ == "table":
-        show(document.table)
-    else:
-        _print(lambda stream: stream.write(getattr(document, format_)()))
-
-
 def show(table: Callable[[Screen], list[Line]]) -> int:
     """Print the lines on stdout, now; returns how many there are."""
     screen = detect_screen(sys.stdout)
     lines = table(screen)
-    _print(lambda stream: write(lines, stream, screen))
+    print_on(lambda stream: write(lines, stream, screen))
     return len(lines)
 
 
-def stream(texts: Iterable[str]) -> None:
-    """Print the texts on stdout, each as it comes, until the reader closes it."""
-
-    def write_texts(stream: TextIO) -> None:
-        for text in texts:
-            stream.write(text)
-            stream.flush()
-
-    _print(write_texts)
-
-
-def _print(to: Callable[[TextIO], object]) -> None:
+def print_on(to: Callable[[TextIO], object]) -> None:
+    """Call a function that writes to stdout, until the reader closes it."""
     stream = sys.stdout
     # A name in a model that the encoding lacks must not end the command: "?" is written for it.
     if hasattr(stream, "reconfigure"):

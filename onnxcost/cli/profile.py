@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import Notice, say_first
+from onnxcost.cli.app import Notice, catch_failure
+from onnxcost.cli.measure import Outcome, header
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
-from onnxcost.cli.output import Document, check_folder, choose_format, deliver, is_screen, message_options, output_options, show
-from onnxcost.cli.running import Outcome, catch_failure, header
+from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.render.progress import progress_on
 
 if TYPE_CHECKING:
@@ -55,34 +56,27 @@ def profile(
     by: str | None,
     top: int | None,
     sort: str | None,
-    format_: str | None,
-    output: str | None,
-    all_warnings: bool,
-    quiet: bool,
+    out: Output,
 ) -> int:
     """Parse, call, render. Where there is no profile, the measurement that was made before is shown."""
     from onnxcost.estimator import estimate_spec
     from onnxcost.runtime.api import profile_spec
 
-    chosen = choose_format(format_, output)
-    check_folder(output)
     report = estimate_spec(spec, formulas)
-    on_screen = is_screen(chosen, output)
-    if on_screen:
+    if out.is_screen:
         show(lambda screen: header(report, screen))
     measured: list[Measurement] = []
     with catch_failure("not profiled") as end, progress_on(sys.stderr) as shown:
         made = profile_spec(spec, measuring.settings(), formulas, shown, measured.append)
         end.stop_if(made.interrupted)
     outcome = Outcome(tuple(measured), status="failed", reason=end.reason, code=end.code)
-    document = outcome.document(report) if end.reason else _document(report, made, _view(chosen, by, top, sort))
-    if on_screen and (measured or not end.reason):
+    document = outcome.document(report) if end.reason else _document(report, made, _view(out.format, by, top, sort))
+    if out.is_screen and (measured or not end.reason):
         show(lambda screen: document.table(screen)[len(header(report, screen)) :])
-    elif not on_screen and not (end.reason and chosen == "csv"):
-        deliver(document, chosen, output)
-    if not quiet:
-        warnings = () if end.reason else made.warnings
-        say_first([*(Notice("warning", warning) for warning in warnings), *outcome.advice()], shows_all=all_warnings)
+    elif not out.is_screen and not (end.reason and out.format == "csv"):
+        out.deliver(document)
+    warnings = () if end.reason else made.warnings
+    out.say_first([*(Notice("warning", warning) for warning in warnings), *outcome.advice()])
     return end.code
 
 
@@ -101,7 +95,7 @@ def _document(report: CostReport, profile: Profile, view: ProfileView) -> Docume
 
     return Document(
         table=lambda screen: [*header(report, screen), (), *formats.profile_lines(profile, view, screen)],
-        json=lambda: formats.profile_json(profile),
-        csv=lambda: formats.profile_csv(profile, view),
+        json=profile.to_dict,
+        csv=partial(formats.profile_csv, profile, view),
         markdown=lambda: f"{header_markdown(report)}\n{formats.profile_markdown(profile, view)}",
     )

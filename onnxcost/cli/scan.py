@@ -10,8 +10,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from click.core import ParameterSource
@@ -26,11 +27,12 @@ from onnxcost.cli.options import (
     expand_sources,
     measuring_options,
 )
-from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, check_folder, choose_format, deliver, stream
+from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, Output, check_folder, print_on
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
 from onnxcost.files import replace_file
 from onnxcost.render.progress import Shown, progress_on
 from onnxcost.render.units import exact, plural
+from onnxcost.results import make_document
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
@@ -217,8 +219,8 @@ def scan(
     from onnxcost.scanning.api import TIMEOUT
     from onnxcost.scanning.results import build_scan, key_of
 
-    chosen = LINES if format_ is None and Path(output or "").suffix.lower() == ".jsonl" else choose_format(format_, output)
-    check_folder(output)
+    is_of_lines = format_ is None and Path(output or "").suffix.lower() == ".jsonl"
+    out = Output.of(LINES if is_of_lines else format_, output, quiet)
     check_folder(resume)
     _refuse_run_options(run, sort)
     models: dict[str, LabeledSource] = {}
@@ -227,13 +229,13 @@ def scan(
     settings = replace(measuring.settings(), timeout=timeout) if run else None
     given = {"shapes": spec.shapes, "dims": spec.dims, "values": spec.values}
     how = {"jobs": jobs, "timeout": timeout or TIMEOUT, "settings": settings, "resume": resume}
-    streams = chosen == LINES and output in (None, "-")
+    streams = out.format == LINES and out.path is None
     results = _results(models, {**given, **how}, streams)
     if len(results) < len(models):
         return  # the reader of the stream has closed it
     found = build_scan(((source.label, results[key]) for key, source in models.items()), sort)
     if not streams:
-        _deliver(found, chosen, output)
+        _deliver(found, out)
     if not quiet:
         warn_of_scan(found)
     end_scan(found, spec)
@@ -269,24 +271,31 @@ def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], 
         progress = ScanProgress(models, results, shown)
         with closing(scan([source.path for source in models.values()], on_progress=progress.show_model, **arguments)) as found:
             collected = progress.collect(found)
+
+            def write_lines(stream: TextIO) -> None:
+                for result in collected:
+                    stream.write(result.to_line())
+                    stream.flush()
+
             if streams:
-                stream(result.to_line() for result in collected)
+                print_on(write_lines)
             else:
                 deque(collected, maxlen=0)
     return results
 
 
-def _deliver(scan: Scan, format_: str, output: str | None) -> None:
+def _deliver(scan: Scan, out: Output) -> None:
     from onnxcost.render import scan as formats
 
-    if format_ == LINES:
-        assert output is not None  # on stdout the lines were streamed
-        replace_file(Path(output), formats.scan_jsonl(scan).encode())
+    if out.format == LINES:
+        assert out.path is not None  # on stdout the lines were streamed
+        replace_file(Path(out.path), "".join(row.result.to_line() for row in scan.rows).encode())
         return
-    document = Document(
-        table=lambda screen: formats.scan_lines(scan, screen),
-        json=lambda: formats.scan_json(scan),
-        csv=lambda: formats.scan_csv(scan),
-        markdown=lambda: formats.scan_markdown(scan),
+    out.deliver(
+        Document(
+            table=partial(formats.scan_lines, scan),
+            json=lambda: make_document(models=[row.result.to_dict() for row in scan.rows]),
+            csv=partial(formats.scan_csv, scan),
+            markdown=partial(formats.scan_markdown, scan),
+        )
     )
-    deliver(document, format_, output)

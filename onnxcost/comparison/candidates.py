@@ -13,8 +13,7 @@ from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.measurement import Ratio
-from onnxcost.results import SCHEMA, Result
-from onnxcost.version import __version__
+from onnxcost.results import Result, make_document
 
 Document = Mapping[str, Any]
 
@@ -283,14 +282,12 @@ class Comparison(Result):
     def to_dict(self) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1`` with the keys ``models`` and ``broken``."""
         best = {name: self.best(name) for name in self.metrics}
-        return {
-            "schema": SCHEMA,
-            "version": __version__,
-            "convention": self.convention,
-            "baseline": self.baseline.label,
-            "models": [self._model(model, best) for model in self.candidates],
-            "broken": [broken._asdict() for broken in self.broken],
-        }
+        return make_document(
+            convention=self.convention,
+            baseline=self.baseline.label,
+            models=[self._model(model, best) for model in self.candidates],
+            broken=[broken._asdict() for broken in self.broken],
+        )
 
     def _model(self, model: Candidate, best: Mapping[str, frozenset[str]]) -> dict[str, Any]:
         checked = any(each.agreement for each in self.candidates)

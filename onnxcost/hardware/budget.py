@@ -21,9 +21,8 @@ from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Ch
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.hardware.variants import Again, Variant, try_variants
 from onnxcost.report import CostReport
-from onnxcost.results import SCHEMA, Result
+from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
-from onnxcost.version import __version__
 
 LEAST_HEADROOM = 0.2
 """A fit that leaves less than this share of the memory is marginal: the system and other programs need some of it."""
@@ -101,7 +100,7 @@ class Assessment(Result):
 
     def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1``; with ``nodes`` also the predicted steps on each device."""
-        return {"schema": SCHEMA, "version": __version__, **self.document(nodes=nodes)}
+        return make_document(**self.document(nodes=nodes))
 
     def document(self, *, nodes: bool = False) -> dict[str, Any]:
         """An entry of the key ``budgets``."""

@@ -12,7 +12,7 @@ from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import csv_text, markdown_table
 from onnxcost.render.layout import (
     Column,
     Glyphs,
@@ -27,8 +27,6 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.units import WRITERS, binary, exact, si, strip_zeros
-from onnxcost.results import SCHEMA
-from onnxcost.version import __version__
 
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
 """What takes most of the time: arithmetic, moving bytes, or launching steps."""
@@ -348,16 +346,6 @@ HEADER = (
     "fps_high", "basis", "limit", "memory_needed", "memory_available", "flash_needed", "flash_available", "energy_at_most",
     "runs_as", "change", "change_level", "change_fps_low", "change_fps_high",
 )  # fmt: skip
-
-
-def budget_json(assessment: Assessment, *, nodes: bool = False) -> str:
-    """A document with the keys ``model``, ``limits``, ``checks`` and ``devices``; with ``nodes`` each device's steps, too."""
-    return dumps(assessment.to_dict(nodes=nodes))
-
-
-def budgets_json(assessments: Sequence[Assessment]) -> str:
-    """The documents of several models, under ``budgets``."""
-    return dumps({"schema": SCHEMA, "version": __version__, "budgets": [each.document() for each in assessments]})
 
 
 def budget_csv(assessments: Sequence[Assessment]) -> str:

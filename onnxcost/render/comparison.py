@@ -23,7 +23,7 @@ from onnxcost.render.differences import (
     parameter_sentences,
 )
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import Table, csv_text, dumps, markdown_table, table_markdown
+from onnxcost.render.formats import Table, csv_text, markdown_table, table_markdown
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -239,11 +239,6 @@ def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
     for failure in failure_sentences(comparison):
         lines += paragraph(failure, screen.width, "caution", hang="  ")
     return lines
-
-
-def comparison_json(comparison: Comparison, differences: Sequence[Differences]) -> str:
-    """A document with the keys ``models``, ``broken`` and ``differences``; what a model lacks is not among its metrics."""
-    return dumps(comparison.to_dict() | {"differences": [each.to_dict() for each in differences]})
 
 
 def comparison_csv(comparison: Comparison) -> str:

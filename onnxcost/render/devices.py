@@ -24,11 +24,9 @@ from onnxcost.hardware.device import (
     Source,
 )
 from onnxcost.render.escaping import markdown
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import csv_text, markdown_table
 from onnxcost.render.layout import INDENT, Column, Line, Screen, paragraph, spell_out_all, table, wrap
 from onnxcost.render.units import binary, rate, si, strip_zeros
-from onnxcost.results import SCHEMA
-from onnxcost.version import __version__
 
 MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "unverified": "?", "given": "!"}
 LEGEND: Mapping[str, str] = {"derived": "* derived", "unverified": "? not checked", "given": "! given by you"}
@@ -175,11 +173,6 @@ def _hanging(head: str, text: str, width: int) -> list[Line]:
         return [*(((line, ""),) for line in wrap(head, width, "    ")), *(((f"    {line}", "faint"),) for line in below)]
     parts = wrap(text, width - len(head)) or [""]
     return [((" " * len(head) if at else head, ""), (part, "faint")) for at, part in enumerate(parts)]
-
-
-def devices_json(devices: Sequence[Device]) -> str:
-    """A document with the key ``devices``, one record a device."""
-    return dumps({"schema": SCHEMA, "version": __version__, "devices": [device_to_dict(device) for device in devices]})
 
 
 def device_to_dict(device: Device) -> dict[str, Any]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from inspect import cleandoc
 from typing import Any
 
-from onnxcost.render.formats import csv_text, dumps, markdown_table
+from onnxcost.render.formats import csv_text, markdown_table
 from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, pad, paragraph, spell_out, wrap
-from onnxcost.results import SCHEMA
-from onnxcost.version import __version__
 
 TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Math", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
 LEAST_WIDTH = 8
@@ -43,11 +41,6 @@ def formula_text(operator: str, family: str, formula: Any, classic: Mapping[str,
     about = "" if count.__name__ == "<lambda>" else cleandoc(count.__doc__ or "").replace("``", "")
     maths, macs, flops = (str(getattr(formula, name, none)) for name in ("maths", "macs", "flops"))
     return FormulaText(operator, family, maths, macs, flops, classic.get(operator, none), about)
-
-
-def formulas_json(formulas: Sequence[FormulaText]) -> str:
-    """A document with the key ``formulas``, one record an operator."""
-    return dumps({"schema": SCHEMA, "version": __version__, "formulas": [asdict(formula) for formula in formulas]})
 
 
 def formulas_csv(formulas: Sequence[FormulaText]) -> str:

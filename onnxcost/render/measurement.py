@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.graph import Graph
 from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
     Entry,
     Table,
     csv_text,
-    dumps,
     entries_html,
     entries_markdown,
     entry_lines,
@@ -39,10 +37,10 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
-from onnxcost.report import CostReport, measurements_to_dict
+from onnxcost.report import CostReport
 
 if TYPE_CHECKING:
-    from onnxcost.measurement import Latency, Measurement, MeasurementResult
+    from onnxcost.measurement import Latency, Measurement
 
 
 MOST_NAMES = 8
@@ -285,11 +283,6 @@ def batches_csv(measurements: Sequence[Measurement]) -> str:
             for each in measurements
         ),
     )
-
-
-def measurement_json(graph: Graph, measurement: MeasurementResult | None, batches: Sequence[MeasurementResult] = ()) -> str:
-    """The document of measurements alone as text."""
-    return dumps(measurements_to_dict(graph, measurement, batches))
 
 
 def measurement_lines(measurement: Measurement, report: CostReport | None, screen: Screen) -> list[Line]:

@@ -11,7 +11,6 @@ from onnxcost.render.formats import (
     Entry,
     Table,
     csv_text,
-    dumps,
     entries_html,
     entries_markdown,
     entry_lines,
@@ -222,11 +221,6 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
             *(table_markdown(TABLES[name](profile, view, UNICODE)) for name in view.by),
         ]
     )
-
-
-def profile_json(profile: Profile) -> str:
-    """The document as text."""
-    return dumps(profile.to_dict())
 
 
 def profile_csv(profile: Profile, view: ProfileView) -> str:

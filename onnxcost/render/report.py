@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
@@ -10,7 +9,6 @@ from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     Entry,
     csv_text,
-    dumps,
     entries_html,
     entries_markdown,
     entry_lines,
@@ -33,7 +31,7 @@ from onnxcost.render.units import binary, count_text, exact, plural, ratio, shap
 from onnxcost.report import CostReport, Counted, Uncounted
 
 if TYPE_CHECKING:
-    from onnxcost.measurement import MeasurementResult
+    pass
 
 
 def reasons(report: CostReport) -> list[tuple[int, str, str]]:
@@ -161,16 +159,6 @@ def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
         return []
     folded = [wrap(plain(line), screen.width - 4, indent="  ") for line in lines[1:]]
     return [((f"  {lines[0]}", "caution"),), *((("    " + part, ""),) for parts in folded for part in parts)]
-
-
-def report_json(
-    report: CostReport,
-    convention: Convention = FLOPS,
-    measurement: MeasurementResult | None = None,
-    batches: Sequence[MeasurementResult] = (),
-) -> str:
-    """The report's document as text."""
-    return dumps(report.to_dict(convention, measurement, batches))
 
 
 def report_csv(report: CostReport, view: View) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxcost.comparison.candidates import METRICS
 from onnxcost.render.comparison import input_text, value_text
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import Table, csv_text, dumps, table_markdown
+from onnxcost.render.formats import Table, csv_text, table_markdown
 from onnxcost.render.layout import (
     GAP,
     OPTIONAL,
@@ -21,9 +21,7 @@ from onnxcost.render.layout import (
     wrap,
 )
 from onnxcost.render.units import align_units, exact, plural
-from onnxcost.results import SCHEMA
 from onnxcost.scanning.results import Scan, ScanRow
-from onnxcost.version import __version__
 
 MOST_LINES = 3
 FIRST_TO_GO = (
@@ -102,16 +100,6 @@ def some_labels(labels: list[str], most: int = 5) -> str:
     """The first labels, and how many more there are."""
     more = len(labels) - most
     return ", ".join(labels[:most]) + (f" and {exact(more)} more" if more > 0 else "")
-
-
-def scan_json(scan: Scan) -> str:
-    """A document with the key ``models``: each is what ``scan_jsonl`` has on a line."""
-    return dumps({"schema": SCHEMA, "version": __version__, "models": [row.result.to_dict() for row in scan.rows]})
-
-
-def scan_jsonl(scan: Scan) -> str:
-    """One line a model."""
-    return "".join(row.result.to_line() for row in scan.rows)
 
 
 def scan_csv(scan: Scan) -> str:

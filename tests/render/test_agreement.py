@@ -8,8 +8,9 @@ import pytest
 
 from onnxcost.comparison.agreement import Agreement, Fed, OutputDifference
 from onnxcost.comparison.candidates import Candidate, Comparison
-from onnxcost.render.comparison import comparison_csv, comparison_json, comparison_markdown
+from onnxcost.render.comparison import comparison_csv, comparison_markdown
 from onnxcost.render.differences import MOST_OUTPUTS, agreement_lines, farthest_text, number_text, output_remarks
+from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, Screen, text_of
 
 FIRST = Candidate("first", {"flops": 1})
@@ -103,7 +104,7 @@ def test_numbers() -> None:
 def test_json_has_all_and_no_infinity() -> None:
     endless = replace(SAME, absolute=inf, largest=0.0)
     models = json.loads(
-        comparison_json(comparison(replace(TURNED, agreement=Agreement("first", outputs=(NEAR, endless))), FAILED), []),
+        dumps(comparison(replace(TURNED, agreement=Agreement("first", outputs=(NEAR, endless))), FAILED).to_dict()),
         parse_constant=pytest.fail,
     )["models"]
     assert models[0]["outputs"] is None

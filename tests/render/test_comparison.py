@@ -13,12 +13,12 @@ from onnxcost.comparison.differences import Differences
 from onnxcost.measurement import Ratio
 from onnxcost.render.comparison import (
     comparison_csv,
-    comparison_json,
     comparison_lines,
     comparison_markdown,
     growth_text,
     value_text,
 )
+from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, UNICODE, Screen, text_of
 from onnxcost.render.units import align_units, relation_text, signed_text
 from tests.comparison.test_differences import CONV, GEMM, model, node
@@ -132,7 +132,7 @@ def test_what_does_not_fit_beside_the_first_is_below_it() -> None:
 def test_a_model_that_cannot_be_run_says_so_and_why() -> None:
     text = shown(FIRST, UNMEASURED, replace(UNMEASURED, label="fourth"))
     assert text.endswith("  Not measured: third, fourth: no weights\n")
-    document = json.loads(comparison_json(Comparison(FIRST, (FIRST, UNMEASURED)), []))
+    document = json.loads(dumps(Comparison(FIRST, (FIRST, UNMEASURED)).to_dict()))
     assert [each["not_measured"] for each in document["models"]] == [None, "no weights"]
     row = list(csv.DictReader(io.StringIO(comparison_csv(Comparison(FIRST, (FIRST, UNMEASURED))))))[1]
     assert (row["not_measured"], row["latency"], row["not_compared"]) == ("no weights", "", "")
@@ -187,7 +187,7 @@ def test_a_name_in_a_model_cannot_steer_the_terminal() -> None:
 def test_json() -> None:
     comparison = Comparison(FIRST, (SECOND, FIRST), (BROKEN,), pareto=("flops",))
     differences = Differences(FIRST, SECOND)
-    document = json.loads(comparison_json(comparison, [differences]))
+    document = json.loads(dumps(comparison.to_dict() | {"differences": [differences.to_dict()]}))
     assert (document["schema"], document["baseline"], document["convention"]) == ("onnxcost/1", "first", "flops")
     second, first = document["models"]
     assert first["metrics"] == FIRST.values

@@ -3,13 +3,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import asdict
 
 import pytest
 
 from onnxcost.formulas.table import formula, per_output
 from onnxcost.graph import Node, Work
-from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_json, formulas_lines, formulas_markdown
+from onnxcost.render.formats import dumps
+from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_lines, formulas_markdown
 from onnxcost.render.layout import ASCII, Screen, text_of
+from onnxcost.results import make_document
 
 
 @formula("Y = A·B", macs="out·K", flops="out·(2K−1)")
@@ -61,7 +64,7 @@ def test_ascii() -> None:
 
 
 def test_json_and_csv_have_every_field() -> None:
-    document = json.loads(formulas_json(TEXTS))
+    document = json.loads(dumps(make_document(formulas=[asdict(each) for each in TEXTS])))
     assert document["formulas"][0]["flops"] == "out·(2K−1)"
     rows = list(csv.DictReader(io.StringIO(formulas_csv(TEXTS))))
     assert [row["operator"] for row in rows] == ["MatMul", "Sigmoid", "Mine", "Long"]

@@ -20,19 +20,18 @@ from onnxcost.measurement import (
     Settings,
     Unmeasured,
 )
+from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, Screen, text_of
 from onnxcost.render.measurement import (
     batch_lines,
     batches_csv,
     batches_markdown,
-    measurement_json,
     measurement_lines,
     measurement_markdown,
     not_measured_lines,
     samples_csv,
 )
-from onnxcost.render.report import report_json
-from onnxcost.report import CostReport
+from onnxcost.report import CostReport, measurements_to_dict
 from tests.measurements import MEASUREMENT, MIB, at_batch, measurement
 
 AT_80 = """\
@@ -178,7 +177,7 @@ def test_csv_of_batches_is_in_base_units() -> None:
 
 
 def test_json(report: CostReport) -> None:
-    document = json.loads(report_json(report, measurement=MEASUREMENT))["measurement"]
+    document = json.loads(dumps(report.to_dict(measurement=MEASUREMENT)))["measurement"]
     assert document["latency"] == {
         "min": 0.01, "mean": pytest.approx(0.0195), "median": 0.0195, "std": pytest.approx(0.001 * 35**0.5),
         "p90": pytest.approx(0.0271), "p95": pytest.approx(0.02805), "p99": pytest.approx(0.02881), "max": 0.029,
@@ -217,15 +216,15 @@ def test_json_of_a_gpu() -> None:
 
 @pytest.mark.parametrize("status", ["skipped", "failed"])
 def test_json_says_why_there_is_no_measurement(report: CostReport, status: str) -> None:
-    document = json.loads(report_json(report, measurement=Unmeasured(status, "why")))
+    document = json.loads(dumps(report.to_dict(measurement=Unmeasured(status, "why"))))
     assert document["measurement"] == {"status": status, "reason": "why"}
     assert "batches" not in document
 
 
 def test_json_of_measurements_alone_has_the_keys_of_the_report(report: CostReport) -> None:
     alone, whole = (
-        json.loads(measurement_json(report.graph, MEASUREMENT)),
-        json.loads(report_json(report, measurement=MEASUREMENT)),
+        json.loads(dumps(measurements_to_dict(report.graph, MEASUREMENT))),
+        json.loads(dumps(report.to_dict(measurement=MEASUREMENT))),
     )
     assert list(alone) == ["schema", "version", "model", "inputs", "outputs", "dims", "measurement"]
     assert alone == {key: whole[key] for key in alone}
@@ -233,7 +232,7 @@ def test_json_of_measurements_alone_has_the_keys_of_the_report(report: CostRepor
 
 def test_json_of_batches(report: CostReport) -> None:
     results: list[Measurement | Unmeasured] = [*SERIES, Unmeasured("failed", "too big")]
-    document = json.loads(measurement_json(report.graph, None, results))
+    document = json.loads(dumps(measurements_to_dict(report.graph, None, results)))
     assert document["measurement"] is None
     assert [each.get("batch") for each in document["batches"]] == [1, 4, 16, None]
     assert document["batches"][3]["status"] == "failed"

@@ -14,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, Screen, text_of
-from onnxcost.render.profile import SORTS, ProfileView, profile_csv, profile_json, profile_lines, profile_markdown
+from onnxcost.render.profile import SORTS, ProfileView, profile_csv, profile_lines, profile_markdown
 from onnxcost.report import Group, NodeCost
 from onnxcost.runtime.profile import ArenaUse, Profile, ProfiledNode
 from tests.measurements import measurement
@@ -152,7 +153,7 @@ def test_csv() -> None:
 
 
 def test_json_has_a_line_for_each_node() -> None:
-    text = profile_json(PROFILE)
+    text = dumps(PROFILE.to_dict())
     document = json.loads(text)
     assert [node["share"] for node in document["profile"]["nodes"]] == pytest.approx([0.48, 0.08, 0.24, 0.2])
     assert document["measurement"]["latency"]["median"] == 0.01
