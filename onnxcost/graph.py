@@ -137,6 +137,11 @@ class Node:
         return tensor
 
     @property
+    def first_output(self) -> Tensor | None:
+        """The first output that is present, or None without any."""
+        return next((tensor for tensor in self.outputs if tensor is not None), None)
+
+    @property
     def x(self) -> Tensor:
         """The first input."""
         return self.required(0)

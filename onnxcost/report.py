@@ -12,7 +12,7 @@ from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
 from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, sum_work
 from onnxcost.operators.traffic import Traffic
-from onnxcost.results import Result, import_pandas, make_document
+from onnxcost.results import Result, group_by, import_pandas, make_document
 
 if TYPE_CHECKING:
     import pandas
@@ -109,10 +109,7 @@ class Group:
 
 def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:
     """The costs by key, in the order in which the keys first appear."""
-    groups: dict[tuple[str, ...], list[NodeCost]] = {}
-    for cost in costs:
-        groups.setdefault(key(cost), []).append(cost)
-    return tuple(Group(name, tuple(members)) for name, members in groups.items())
+    return tuple(Group(name, tuple(members)) for name, members in group_by(costs, key).items())
 
 
 @dataclass(frozen=True, repr=False)
@@ -268,27 +265,7 @@ class CostReport(Result):
 
     def to_records(self) -> list[dict[str, Any]]:
         """One row per node, in order of execution, under the names in COLUMNS."""
-        rows = []
-        for cost in self.costs:
-            node = cost.node
-            output = next((tensor for tensor in node.outputs if tensor is not None), None)
-            row = dict.fromkeys(COLUMNS) | {
-                "name": node.name or (output.name if output else ""),
-                "op_type": node.op_type,
-                "domain": node.domain,
-                "scope": "/".join(node.scope),
-                "output_shape": output.dims if output else None,
-                "repeat": node.repeat,
-                "parameters": cost.parameters,
-            }
-            if isinstance(cost, Counted):
-                moved = cost.traffic
-                row |= {"dtype": cost.dtype, "macs": cost.count(MACS), "flops": cost.count(FLOPS)}
-                row |= {"read_bytes": moved.read_bytes, "write_bytes": moved.write_bytes}
-            else:
-                row["not_counted"] = cost.reason
-            rows.append(row)
-        return rows
+        return [record_of(cost) for cost in self.costs]
 
     def summary(self) -> str:
         """The model and its totals."""
@@ -302,6 +279,24 @@ _SIGNS = {"": "", "lower": "≥ ", "upper": "≤ "}
 IDENTITY = ("name", "op_type", "domain", "scope", "dtype", "output_shape", "not_counted")
 NUMBERS = ("repeat", "macs", "flops", "parameters", "read_bytes", "write_bytes")
 COLUMNS = (*IDENTITY, *NUMBERS)
+
+
+def record_of(cost: NodeCost) -> dict[str, Any]:
+    """The row of a node, under the names in COLUMNS: numbers that are not known, and a reason that there is not, are None."""
+    node, output = cost.node, cost.node.first_output
+    row = dict.fromkeys(COLUMNS) | {
+        "name": node.name or (output.name if output else ""),
+        "op_type": node.op_type,
+        "domain": node.domain,
+        "scope": "/".join(node.scope),
+        "output_shape": output.dims if output else None,
+        "repeat": node.repeat,
+        "parameters": cost.parameters,
+    }
+    if isinstance(cost, Uncounted):
+        return row | {"not_counted": cost.reason}
+    moved = {"read_bytes": cost.traffic.read_bytes, "write_bytes": cost.traffic.write_bytes}
+    return row | {"dtype": cost.dtype, "macs": cost.count(MACS), "flops": cost.count(FLOPS), **moved}
 
 
 def measurements_to_dict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxcost.errors import OnnxCostError
 from onnxcost.version import __version__
@@ -11,10 +11,20 @@ from onnxcost.version import __version__
 if TYPE_CHECKING:
     import pandas
 
+T = TypeVar("T")
+K = TypeVar("K")
 SCHEMA = "onnxcost/1"
 """The name of the schema of all documents."""
 HTML: list[Callable[[Result], str]] = []
 """What shows a result in a notebook. The package fills it in, so that no result knows how it looks."""
+
+
+def group_by(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by their keys, in the order in which the keys first appear."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def make_document(**content: Any) -> dict[str, Any]:

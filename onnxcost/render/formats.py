@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from onnxcost.documents import to_json
 from onnxcost.graph import Graph, Tensor
@@ -40,12 +40,24 @@ class Entry(NamedTuple):
     note: str = ""
 
 
+R = TypeVar("R")
+C = TypeVar("C")
+TableField = tuple[Column, Callable[[R, C], str]]
+"""A column, and the text of its cell by the row and what the table knows."""
+
+
 class Table(NamedTuple):
     """Columns, rows of as many cells, and a sentence on what was left out."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[str, ...]]
     note: str = ""
+
+
+def build_table(fields: Sequence[TableField[R, C]], rows: Iterable[R], context: C, note: str = "") -> Table:
+    """The fields of the rows as text."""
+    cells = [tuple(cell(row, context) for _, cell in fields) for row in rows]
+    return Table(tuple(column for column, _ in fields), cells, note)
 
 
 MOST_TENSORS = 6

@@ -12,6 +12,7 @@ from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
     Table,
+    build_table,
     dim_texts,
     heading_lines,
     label_of,
@@ -43,16 +44,14 @@ from onnxcost.render.tables import (
     TRAFFIC,
     Field,
     ReportContext,
-    Row,
     View,
-    build_table,
-    context_of,
     group_row,
     node_label,
     title_fields,
 )
 from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
 from onnxcost.report import CostReport, Counted, Group
+from onnxcost.results import group_by
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
@@ -185,27 +184,28 @@ def kind_table(report: CostReport, view: View, screen: Screen) -> Table:
     ]
     which = f"Top {len(rows)} of {exact(len(kinds))} kinds" if len(rows) < len(kinds) else "Kind of node"
     kind = (Column(which, right=False, style="name", shrinks_to=14), lambda row, _: row.label)
-    fields = title_fields(view, [kind, OPERANDS, FLOPS_, COUNT if view.has_own_count else None, TRAFFIC, SHARE, EXAMPLE])
-    return build_table(fields, rows, context_of(report, view, screen.glyphs))
+    fields = title_fields(view, [kind, OPERANDS, FLOPS_, COUNT, TRAFFIC, SHARE, EXAMPLE])
+    return build_table(fields, rows, ReportContext(screen.glyphs, report.total(view.convention)))
 
 
 def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
     """The counted nodes that do arithmetic, those alike in operator, shapes and cost together; all where none does any."""
-    kinds: dict[tuple[object, ...], list[Counted]] = {}
-    for cost in report.counted:
-        node = cost.node
-        key = (node.key, *(tensor and tensor.dims for tensor in node.inputs), cost.dtype, cost.count(view.convention))
-        kinds.setdefault(key, []).append(cost)
+
+    def key_of(cost: Counted) -> tuple[object, ...]:
+        shapes = (tensor and tensor.dims for tensor in cost.node.inputs)
+        return (cost.node.key, *shapes, cost.dtype, cost.count(view.convention))
+
+    kinds = group_by(report.counted, key_of)
     return [kind for key, kind in kinds.items() if key[-1]] or [*kinds.values()]
 
 
-def _operands(row: Row, context: ReportContext) -> str:
-    """The shapes of the first two inputs: of a contraction what is multiplied."""
-    inputs = row.cost.node.inputs[:2] if row.cost else ()
-    return ", ".join(shape(tensor, context.glyphs.times) for tensor in inputs if tensor is not None)
-
-
-OPERANDS: Field = (Column("Inputs", right=False, style="faint", shrinks_to=12, drop=3), _operands)
+OPERANDS: Field = (
+    Column("Inputs", right=False, style="faint", shrinks_to=12, drop=3),
+    lambda row, context: ", ".join(
+        shape(tensor, context.glyphs.times) for tensor in (row.cost.node.inputs[:2] if row.cost else ()) if tensor is not None
+    ),
+)
+"""The shapes of the first two inputs: of a contraction what is multiplied."""
 EXAMPLE: Field = (
     Column("Such as", right=False, style="faint", shrinks_to=24, drop=7),
     lambda row, _: node_label(row.cost) if row.cost else "",
@@ -220,6 +220,9 @@ def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
     stop = " (interrupted)" if measurement.interrupted else ""
     device = measurement.device
     achieved, peak = measurement.flops_per_second, measurement.memory.peak_rss_bytes
+    made = ["inputs"] if any(used.source.startswith("synthe") for used in measurement.inputs) else []
+    made += ["weights"] if measurement.weights != "stored" else []
+    synthetic = f", synthetic {' and '.join(made)}" if made else ""
     rows = [
         ("Latency", unit.text(latency.median), f"median of {plural(measurement.runs, 'run')}{stop}{interval}"),
         ("FPS", ratio(measurement.fps), _conditions(measurement)),
@@ -228,7 +231,7 @@ def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
             "unknown" if achieved is None else achieved_text(measurement, screen.glyphs),
             f"{measurement.settings.provider}, {device.name}",
         ),
-        ("Peak memory", "unknown" if peak is None else binary(peak), f"of the process{_synthetic(measurement)}"),
+        ("Peak memory", "unknown" if peak is None else binary(peak), f"of the process{synthetic}"),
     ]
     lines: list[Line] = []
     for (*_, note), pair in zip(rows, _align([(label, value) for label, value, _ in rows], screen), strict=True):
@@ -248,13 +251,6 @@ def _conditions(measurement: Measurement) -> str:
         f"onnxruntime {measurement.environment.onnxruntime}",
     ]
     return ", ".join(facts)
-
-
-def _synthetic(measurement: Measurement) -> str:
-    """Whether inputs or weights of the run were synthetic."""
-    inputs = ["inputs"] if any(used.source.startswith("synthe") for used in measurement.inputs) else []
-    made = [*inputs, *(["weights"] if measurement.weights != "stored" else [])]
-    return f", synthetic {' and '.join(made)}" if made else ""
 
 
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnxcost.render.escaping import html, markdown
 from onnxcost.render.formats import (
     Entry,
     Table,
+    TableField,
+    build_table,
     csv_text,
     entries_html,
     entries_markdown,
@@ -26,13 +28,9 @@ from onnxcost.render.formats import (
 from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, paragraph, spell_out
 from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
 from onnxcost.render.report import MOST_REASONS
-from onnxcost.render.tables import node_label, pad_si
-from onnxcost.render.units import TimeUnit, exact, plural, share, time_unit
+from onnxcost.render.tables import node_label, pad_unit, top_field
+from onnxcost.render.units import TimeUnit, exact, plural, share, si, time_unit
 from onnxcost.runtime.profile import Profile, Spent
-
-if TYPE_CHECKING:
-    from onnxcost.runtime.profile import ProfiledGroup, ProfiledNode
-
 
 SORTS: Mapping[str, Callable[[Spent], Any]] = {
     "time": lambda spent: -spent.total_seconds,
@@ -95,23 +93,13 @@ class ProfileContext:
     unit: TimeUnit
 
 
-ProfileField = tuple[Column, Callable[[Any, ProfileContext], str]]
+ProfileField = TableField[Any, ProfileContext]
 
 
 def _bounded_si(spent: Spent, context: ProfileContext, amount: float | None) -> str:
     if amount is None or not spent.costs.counted:
         return "?"
-    return ("" if spent.complete else context.glyphs.at_least) + pad_si(amount or 0)
-
-
-def _operator(node: ProfiledNode, context: ProfileContext) -> str:
-    times = node.executions_per_run
-    return node.op_type if times == 1 else f"{node.op_type} {context.glyphs.times}{times:.3g}"
-
-
-def _node(node: ProfiledNode, context: ProfileContext) -> str:
-    cost = node.costs.costs[0] if node.costs.costs else None
-    return node_label(cost) if cost is not None and cost.node.name == node.name else node.name
+    return ("" if spent.complete else context.glyphs.at_least) + pad_unit(si(amount))
 
 
 GROUP: ProfileField = (
@@ -123,8 +111,16 @@ MODULE: ProfileField = (
     lambda group, _: "/".join(group.key) or "(no module)",
 )
 NODES: ProfileField = (Column("Nodes", drop=1), lambda group, _: exact(len(group.nodes)))
-NODE: ProfileField = (Column("Node", right=False, style="name", shrinks_to=14), _node)
-OPERATOR: ProfileField = (Column("Operator", right=False, shrinks_to=10), _operator)
+NODE: ProfileField = (
+    Column("Node", right=False, style="name", shrinks_to=14),
+    lambda node, _: next((node_label(cost) for cost in node.costs.costs[:1] if cost.node.name == node.name), node.name),
+)
+OPERATOR: ProfileField = (
+    Column("Operator", right=False, shrinks_to=10),
+    lambda node, context: (
+        node.op_type + (f" {context.glyphs.times}{node.executions_per_run:.3g}" if node.executions_per_run != 1 else "")
+    ),
+)
 PROVIDER: ProfileField = (Column("Provider", right=False), lambda node, _: node.provider.removesuffix("ExecutionProvider"))
 TIME: ProfileField = (Column("Time"), lambda spent, context: spell_out(context.unit.text(spent.seconds), context.glyphs))
 SHARE: ProfileField = (Column("Share"), lambda spent, context: share(context.profile.share((spent,)), 1))
@@ -132,56 +128,26 @@ FLOPS: ProfileField = (Column("FLOPs", drop=4), lambda spent, context: _bounded_
 ACHIEVED: ProfileField = (Column("FLOP/s"), lambda spent, context: _bounded_si(spent, context, spent.flops_per_second))
 BYTES: ProfileField = (Column("Bytes/s", drop=3), lambda spent, context: _bounded_si(spent, context, spent.bytes_per_second))
 BAR: ProfileField = (Column("", style="bar", is_bar=True, drop=5), lambda spent, context: str(context.profile.share((spent,))))
-CUMULATIVE = Column("Cumul.", drop=1)
+AMOUNTS = (FLOPS, ACHIEVED, BYTES)
 
 
-def profile_operator_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
-    """One row an operator."""
-    groups = sorted(profile.by_operator(), key=SORTS[view.sort])
-    return _table([GROUP, NODES, TIME, SHARE], [FLOPS, ACHIEVED, BYTES, BAR], groups, _context(profile, groups, glyphs))
-
-
-def profile_module_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
-    """One row a module."""
-    groups = sorted(profile.by_scope(), key=SORTS[view.sort])
-    return _table([MODULE, NODES, TIME, SHARE], [FLOPS, ACHIEVED, BYTES, BAR], groups, _context(profile, groups, glyphs))
-
-
-def profile_node_table(profile: Profile, view: ProfileView, glyphs: Glyphs) -> Table:
-    """The first ``view.top`` nodes; the header says how many of how many."""
-    nodes = sorted(profile.nodes, key=SORTS[view.sort])[: view.top]
-    which = "First" if view.sort == "order" else "Top"
-    heading = f"{which} {exact(len(nodes))} of {exact(len(profile.nodes))} nodes" if len(nodes) < len(profile.nodes) else "Node"
-    node = (NODE[0]._replace(title=heading), NODE[1])
-    provider = [PROVIDER] if len({node.provider for node in profile.nodes}) > 1 else []
-    first = [node, OPERATOR, *provider, TIME, SHARE]
-    return _table(first, [FLOPS, ACHIEVED, BYTES], nodes, _context(profile, nodes, glyphs))
-
-
-def _context(profile: Profile, rows: Sequence[Spent], glyphs: Glyphs) -> ProfileContext:
-    return ProfileContext(profile, glyphs, time_unit(max((row.seconds for row in rows), default=0)))
-
-
-def _table(
-    first: Sequence[ProfileField],
-    rest: Sequence[ProfileField],
-    rows: Sequence[ProfiledNode | ProfiledGroup],
-    context: ProfileContext,
-) -> Table:
-    """A table in which the shares are added up, row by row, behind the first fields."""
-    sums = context.profile.cumulative_shares(rows)
-    cells = [
-        (*(cell(row, context) for _, cell in first), share(total, 1), *(cell(row, context) for _, cell in rest))
-        for row, total in zip(rows, sums, strict=True)
-    ]
-    return Table((*(column for column, _ in first), CUMULATIVE, *(column for column, _ in rest)), cells)
-
-
-TABLES: Mapping[str, Callable[[Profile, ProfileView, Glyphs], Table]] = {
-    "operator": profile_operator_table,
-    "module": profile_module_table,
-    "node": profile_node_table,
-}
+def profile_table(profile: Profile, by: str, view: ProfileView, glyphs: Glyphs) -> Table:
+    """One row an operator, a module, or node, the first ``view.top`` of them; shares add up."""
+    rows: Sequence[Any]
+    first: list[ProfileField]
+    if by == "node":
+        rows = sorted(profile.nodes, key=SORTS[view.sort])[: view.top]
+        node = top_field(NODE, len(rows), len(profile.nodes), "First" if view.sort == "order" else "Top")
+        first = [node, OPERATOR, *([PROVIDER] if len({node.provider for node in profile.nodes}) > 1 else [])]
+    else:
+        groups = profile.by_operator() if by == "operator" else profile.by_scope()
+        rows = sorted(groups, key=SORTS[view.sort])
+        first = [GROUP if by == "operator" else MODULE, NODES]
+    sums = iter(profile.cumulative_shares(rows))
+    cumulative: ProfileField = (Column("Cumul.", drop=1), lambda *_: share(next(sums), 1))
+    context = ProfileContext(profile, glyphs, time_unit(max((row.seconds for row in rows), default=0)))
+    rest = AMOUNTS if by == "node" else (*AMOUNTS, BAR)
+    return build_table([*first, TIME, SHARE, cumulative, *rest], rows, context)
 
 
 def describe_uncounted_nodes(profile: Profile) -> list[str]:
@@ -206,7 +172,7 @@ def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[L
             [] if profile.measurement is None else where_lines(TITLE, profile.measurement, screen),
             entry_lines(reconcile(profile, screen.glyphs), screen.width),
             lost,
-            *(table_lines(TABLES[name](profile, view, screen.glyphs), screen) for name in view.by),
+            *(table_lines(profile_table(profile, name, view, screen.glyphs), screen) for name in view.by),
         ]
     )
 
@@ -218,7 +184,7 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
             *([] if profile.measurement is None else where_markdown(TITLE, profile.measurement)),
             entries_markdown(TITLE, reconcile(profile, UNICODE)),
             [f"- {markdown(line)}" for line in describe_uncounted_nodes(profile)],
-            *(table_markdown(TABLES[name](profile, view, UNICODE)) for name in view.by),
+            *(table_markdown(profile_table(profile, name, view, UNICODE)) for name in view.by),
         ]
     )
 
@@ -246,7 +212,6 @@ def profile_html(profile: Profile) -> str:
             heading_html("Profiled", model_facts(profile.report.graph)),
             entries_html(reconcile(profile, UNICODE)),
             *(f"<p>{html(line)}</p>" for line in describe_uncounted_nodes(profile)),
-            table_html(profile_operator_table(profile, view, UNICODE)),
-            table_html(profile_node_table(profile, view, UNICODE)),
+            *(table_html(profile_table(profile, name, view, UNICODE)) for name in view.by),
         ]
     )

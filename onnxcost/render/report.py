@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention
+from onnxcost.conventions import CONVENTIONS, FLOPS, MACS
 from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     Entry,
@@ -26,9 +27,9 @@ from onnxcost.render.formats import (
     table_markdown,
 )
 from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, wrap, wrap_pieces
-from onnxcost.render.tables import Row, View, module_rows, module_table, node_name, node_rows, node_table, operator_table
+from onnxcost.render.tables import View, group_table, module_rows, node_rows, node_table
 from onnxcost.render.units import binary, count_text, exact, plural, ratio, shape, si
-from onnxcost.report import CostReport, Counted, Uncounted
+from onnxcost.report import CostReport, record_of
 
 if TYPE_CHECKING:
     pass
@@ -36,11 +37,8 @@ if TYPE_CHECKING:
 
 def reasons(report: CostReport) -> list[tuple[int, str, str]]:
     """(how many, operator, reason) of what is not counted, the most frequent first."""
-    groups: dict[tuple[str, str], int] = {}
-    for cost in report.uncounted:
-        key = (cost.node.key, cost.reason)
-        groups[key] = groups.get(key, 0) + 1
-    return sorted(((number, *key) for key, number in groups.items()), key=lambda entry: -entry[0])
+    groups = Counter((cost.node.key, cost.reason) for cost in report.uncounted)
+    return [(number, *key) for key, number in groups.most_common()]
 
 
 def other_conventions(report: CostReport, view: View) -> list[tuple[str, int]]:
@@ -60,13 +58,6 @@ def _weights_note(report: CostReport) -> str:
     return ", ".join(f"{dtype} {binary(size)}" for dtype, size in largest_first)
 
 
-def _count_entry(name: str, report: CostReport, convention: Convention, glyphs: Glyphs) -> Entry:
-    total, bound = report.total(convention), glyphs.bound(report.bound_of(convention))
-    weights = report.whole.work.dequantizations if convention is FLOPS else 0
-    apart = f", and {si(weights)} to dequantize weights" if weights else ""
-    return quantity_entry(name, si(total), (bound.strip() + " " if bound else "") + exact(total) + apart, bound=bound)
-
-
 def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
     """The totals. What is no exact number but a bound says so: while a node is uncounted, or data decides a shape."""
     memory, traffic = report.memory, report.whole.traffic
@@ -76,8 +67,14 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
     nodes, uncounted, peak = len(report.costs), len(report.uncounted), memory.peak_activation_bytes
     statistics = f", and {exact(memory.running_statistics)} running statistics" if memory.running_statistics else ""
     statistics += f", and {exact(memory.buffers)} in buffers" if memory.buffers else ""
+    counts = []
+    for name, convention in (("MACs", MACS), ("FLOPs", FLOPS), *own):
+        total, sign = report.total(convention), glyphs.bound(report.bound_of(convention))
+        weights = report.whole.work.dequantizations if convention is FLOPS else 0
+        apart = f", and {si(weights)} to dequantize weights" if weights else ""
+        counts.append(quantity_entry(name, si(total), sign + exact(total) + apart, bound=sign))
     return [
-        *(_count_entry(name, report, convention, glyphs) for name, convention in (("MACs", MACS), ("FLOPs", FLOPS), *own)),
+        *counts,
         quantity_entry("Parameters", si(memory.parameters), stored + exact(memory.parameters) + statistics, bound=stored),
         quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=stored),
         Entry("Activations", "unknown", "", "while a shape is open")
@@ -136,9 +133,8 @@ def report_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
     """The whole report: header, summary, what is not counted, the tables that the view asks for."""
     glyphs = screen.glyphs
     blocks = [header_lines(report, screen), _summary_lines(report, view, screen), _uncounted_lines(report, screen)]
-    by = operator_table if view.depth is None else module_table
     if view.has_groups:
-        blocks.append(table_lines(by(report, view, glyphs), screen))
+        blocks.append(table_lines(group_table(report, view, glyphs), screen))
     if view.top != 0:
         blocks.append(table_lines(node_table(report, view, glyphs), screen))
     return space_blocks(blocks)
@@ -163,51 +159,36 @@ def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
 
 def report_csv(report: CostReport, view: View) -> str:
     """One line a node, or a module where the view has a depth. A node that is not counted has its reason and no numbers."""
+    own = [view.convention.name] if view.has_own_count else []
+    numbers = ["macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
     if view.depth is not None:
-        return _modules(report, view)
-    own = [view.convention.name] if view.has_own_count else []
-    identity = ["name", "op_type", "domain", "scope", "dtype", "repeat", "output_shape"]
-    header = [*identity, "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
-    return csv_text(header, (_node(row, bool(own)) for row in node_rows(report, view)))
-
-
-def _node(row: Row, has_own_count: bool) -> list[object]:
-    cost = row.cost
-    assert cost is not None  # a row of a node has one
-    node = cost.node
-    dtype = cost.dtype if isinstance(cost, Counted) else None
-    output = next((tensor for tensor in node.outputs if tensor is not None), None)
-    identity = [node_name(cost), node.op_type, node.domain, "/".join(node.scope), dtype, node.repeat, shape(output, "x")]
-    if isinstance(cost, Uncounted):
-        return [*identity, *[None] * (2 + has_own_count), row.parameters, None, None, cost.reason]
-    return [*identity, *_numbers(row, has_own_count), None]
-
-
-def _numbers(row: Row, has_own_count: bool) -> list[int]:
-    own = [row.count] if has_own_count else []
-    return [row.macs, row.flops, *own, row.parameters, row.traffic.read_bytes, row.traffic.write_bytes]
-
-
-def _modules(report: CostReport, view: View) -> str:
-    own = [view.convention.name] if view.has_own_count else []
-    header = ["level", "module", "nodes", "macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
-    path: list[str] = []
-    lines = []
-    for row in module_rows(report, view):
-        path[row.level :] = [row.label]
-        lines.append([row.level, "/".join(path), row.nodes, *_numbers(row, bool(own)), row.uncounted])
-    return csv_text(header, lines)
+        path: list[str] = []
+        lines = []
+        for row in module_rows(report, view):
+            path[row.level :] = [row.label]
+            amounts = [row.macs, row.flops, *[row.count for _ in own], row.parameters]
+            moved = [row.traffic.read_bytes, row.traffic.write_bytes]
+            lines.append([row.level, "/".join(path), row.nodes, *amounts, *moved, row.uncounted])
+        return csv_text(["level", "module", "nodes", *numbers], lines)
+    header = ["name", "op_type", "domain", "scope", "dtype", "repeat", "output_shape", *numbers]
+    records = []
+    for row in node_rows(report, view):
+        assert row.cost is not None  # a row of a node has one
+        record = record_of(row.cost)
+        record["output_shape"] = shape(row.cost.node.first_output, "x")
+        record[view.convention.name] = None if row.uncounted else row.count
+        records.append([record[name] for name in header])
+    return csv_text(header, records)
 
 
 def report_markdown(report: CostReport, view: View) -> str:
     """Header, summary, what is not counted, and the tables that the view asks for."""
-    by = operator_table if view.depth is None else module_table
     lost = describe_uncounted(report, UNICODE)
     blocks = [
         *header_blocks(report),
         _summary_markdown(report, view),
         [f"**{markdown(lost[0])}**", "", *(f"- {markdown(line)}" for line in lost[1:])] if lost else [],
-        *([table_markdown(by(report, view, UNICODE))] if view.has_groups else []),
+        *([table_markdown(group_table(report, view, UNICODE))] if view.has_groups else []),
     ]
     if view.top != 0:
         blocks.append(table_markdown(node_table(report, view, UNICODE)))
@@ -231,7 +212,7 @@ def report_html(report: CostReport) -> str:
             heading_html(model_title(report.graph), model_facts(report.graph)),
             entries_html(summary_entries(report, view, UNICODE)),
             *(f"<p>{html(line)}</p>" for line in describe_uncounted(report, UNICODE)),
-            table_html(operator_table(report, view, UNICODE)),
+            table_html(group_table(report, view, UNICODE)),
             table_html(node_table(report, view, UNICODE)),
         ]
     )

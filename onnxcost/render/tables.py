@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import Any, NamedTuple
 
 from onnxcost.conventions import FLOPS, MACS, Convention
 from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
-from onnxcost.render.formats import Table
+from onnxcost.render.formats import C, R, Table, TableField, build_table
 from onnxcost.render.layout import Column, Glyphs
 from onnxcost.render.units import binary, exact, shape, share, si
 from onnxcost.report import CostReport, Group, NodeCost, Uncounted
+from onnxcost.results import group_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Row:
     traffic: Traffic
     cost: NodeCost | None = None
     level: int = 0
+
+    @property
+    def repeat(self) -> int:
+        """How often a node runs in one inference; 1 for other rows."""
+        return self.cost.node.repeat if self.cost else 1
 
     @property
     def is_idle(self) -> bool:
@@ -103,7 +109,8 @@ def operator_rows(report: CostReport, view: View) -> list[Row]:
 
 def node_name(cost: NodeCost) -> str:
     """The node's name; for one without, that of its first output."""
-    return cost.node.name or next((tensor.name for tensor in cost.node.outputs if tensor is not None), "")
+    output = cost.node.first_output
+    return cost.node.name or (output.name if output else "")
 
 
 def node_label(cost: NodeCost) -> str:
@@ -147,9 +154,7 @@ def module_rows(report: CostReport, view: View) -> list[Row]:
 
 
 def _branch(costs: Iterable[NodeCost], level: int, view: View) -> list[Row]:
-    members: dict[tuple[str, ...], list[NodeCost]] = {}
-    for cost in costs:
-        members.setdefault(cost.node.scope[: level + 1], []).append(cost)
+    members = group_by(costs, lambda cost: cost.node.scope[: level + 1])
     if level > 0 and all(len(key) <= level for key in members):
         return []
     parts = []
@@ -169,13 +174,11 @@ def _branch(costs: Iterable[NodeCost], level: int, view: View) -> list[Row]:
 class ReportContext(NamedTuple):
     """What a cell needs to know besides its row."""
 
-    report: CostReport
-    view: View
     glyphs: Glyphs
     total: int
 
 
-Field = tuple[Column, Callable[[Row, ReportContext], str]]
+Field = TableField[Row, ReportContext]
 
 
 def _mark_bound(row: Row, context: ReportContext, text: str) -> str:
@@ -184,42 +187,32 @@ def _mark_bound(row: Row, context: ReportContext, text: str) -> str:
     return context.glyphs.at_least + text if row.uncounted else text
 
 
-def pad_si(value: float) -> str:
-    """A bare number leaves the room of a prefix, so that digits stand below digits."""
-    text = si(value)
-    return text if " " in text else text + "  "
-
-
-def _si(row: Row, context: ReportContext, value: int) -> str:
-    return _mark_bound(row, context, pad_si(value))
-
-
-def _traffic(row: Row, context: ReportContext) -> str:
-    number, unit = binary(row.traffic.total).split()
-    return _mark_bound(row, context, f"{number} {unit:>3}")
-
-
-def _operator(row: Row, context: ReportContext) -> str:
-    repeat = row.cost.node.repeat if row.cost else 1
-    return f"{row.op_type} {context.glyphs.times}{repeat}" if repeat > 1 else row.op_type
-
-
-def _output(row: Row, context: ReportContext) -> str:
-    outputs = row.cost.node.outputs if row.cost else ()
-    return shape(next((tensor for tensor in outputs if tensor is not None), None), context.glyphs.times)
+def pad_unit(text: str, width: int = 1) -> str:
+    """A number with its unit, or the room of one, so that digits stand below digits."""
+    number, _, unit = text.partition(" ")
+    return f"{number} {unit:>{width}}"
 
 
 NODE: Field = (Column("Node", right=False, style="name", shrinks_to=14), lambda row, _: row.label)
-OPERATOR: Field = (Column("Operator", right=False, shrinks_to=10), _operator)
-OUTPUT: Field = (Column("Output", right=False, style="faint", shrinks_to=12, drop=3), _output)
+OPERATOR: Field = (
+    Column("Operator", right=False, shrinks_to=10),
+    lambda row, context: row.op_type + (f" {context.glyphs.times}{row.repeat}" if row.repeat > 1 else ""),
+)
+OUTPUT: Field = (
+    Column("Output", right=False, style="faint", shrinks_to=12, drop=3),
+    lambda row, context: shape(row.cost.node.first_output if row.cost else None, context.glyphs.times),
+)
 GROUP: Field = (Column("Operator", right=False, style="name", shrinks_to=16), lambda row, _: row.label)
 MODULE: Field = (Column("Module", right=False, style="name", shrinks_to=20), lambda row, _: "  " * row.level + row.label)
 NODES: Field = (Column("Nodes", drop=1), lambda row, _: exact(row.nodes))
-MACS_: Field = (Column("MACs", drop=2), lambda row, context: _si(row, context, row.macs))
-FLOPS_: Field = (Column("FLOPs"), lambda row, context: _si(row, context, row.flops))
-COUNT: Field = (Column("count"), lambda row, context: _si(row, context, row.count))
-PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: pad_si(row.parameters))
-TRAFFIC: Field = (Column("Traffic", drop=6), _traffic)
+MACS_: Field = (Column("MACs", drop=2), lambda row, context: _mark_bound(row, context, pad_unit(si(row.macs))))
+FLOPS_: Field = (Column("FLOPs"), lambda row, context: _mark_bound(row, context, pad_unit(si(row.flops))))
+COUNT: Field = (Column("count"), lambda row, context: _mark_bound(row, context, pad_unit(si(row.count))))
+PARAMETERS: Field = (Column("Params", drop=3), lambda row, _: pad_unit(si(row.parameters)))
+TRAFFIC: Field = (
+    Column("Traffic", drop=6),
+    lambda row, context: _mark_bound(row, context, pad_unit(binary(row.traffic.total), 3)),
+)
 SHARE: Field = (
     Column("Share"),
     lambda row, context: "?" if row.uncounted == row.nodes else share(row.count, context.total),
@@ -230,59 +223,51 @@ BAR: Field = (
 )
 
 TITLES_BY_SORT = {"traffic": "Traffic", "parameters": "Params", "macs": "MACs"}
+AMOUNTS = (NODES, MACS_, FLOPS_, COUNT, PARAMETERS, TRAFFIC, SHARE, BAR)
+"""The fields of a group of nodes behind its name."""
 
 
-def title_fields(view: View, fields: Sequence[Field | None]) -> list[Field]:
-    """The fields under the convention's name; those that the order or the shares are by never drop."""
+def title_fields(view: View, fields: Iterable[Field]) -> list[Field]:
+    """The fields under the convention's name, COUNT only where it has one; those of the order or the shares stay to the end."""
     named = {FLOPS.name: "FLOPs", MACS.name: "MACs"}.get(view.convention.name, view.convention.name)
     titles = {"count": named, "Share": f"of {named}"}
     needed = {named, TITLES_BY_SORT.get(view.sort or "")}
     return [
         (column._replace(title=titles.get(column.title, column.title), drop=0 if column.title in needed else column.drop), cell)
-        for column, cell in filter(None, fields)
+        for column, cell in fields
+        if column.title != "count" or view.has_own_count
     ]
 
 
-def build_table(fields: Sequence[Field], rows: Sequence[Row], context: ReportContext, note: str = "") -> Table:
-    """The fields of the rows as text."""
-    cells = [tuple(cell(row, context) for _, cell in fields) for row in rows]
-    return Table(tuple(column for column, _ in fields), cells, note)
+def group_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
+    """One row a module where the view has a depth, indented below its parent; else one an operator.
 
-
-def context_of(report: CostReport, view: View, glyphs: Glyphs) -> ReportContext:
-    """What the cells of a report need to know."""
-    return ReportContext(report, view, glyphs, report.total(view.convention))
-
-
-def operator_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """One row an operator; those that only move data share the note, unless the order is by what they do move."""
+    Operators that only move data share the note, unless the order is by what they do move.
+    """
+    note, context = "", ReportContext(glyphs, report.total(view.convention))
+    if view.depth is not None:
+        if all(not cost.node.scope for cost in report.costs):
+            note = "No node of this model names the module that it comes from"
+        return build_table(title_fields(view, (MODULE, *AMOUNTS)), module_rows(report, view), context, note)
     rows = operator_rows(report, view)
     idle = [] if view.sort == "traffic" else [row for row in rows if row.is_idle]
-    own = COUNT if view.has_own_count else None
-    fields = title_fields(view, [GROUP, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
-    named = ", ".join(f"{exact(row.nodes)} {row.label}" for row in sorted(idle, key=lambda row: -row.nodes))
-    note = f"No arithmetic: {named}" if idle else ""
-    return build_table(fields, [row for row in rows if row not in idle], context_of(report, view, glyphs), note)
-
-
-def module_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """The tree by module scope, each module indented below its parent."""
-    own = COUNT if view.has_own_count else None
-    fields = title_fields(view, [MODULE, NODES, MACS_, FLOPS_, own, PARAMETERS, TRAFFIC, SHARE, BAR])
-    rows = module_rows(report, view)
-    no_scope = all(not cost.node.scope for cost in report.costs)
-    note = "No node of this model names the module that it comes from" if no_scope else ""
-    context = context_of(report, view, glyphs)
-    return build_table(fields, rows, context, note)
+    if idle:
+        named = ", ".join(f"{exact(row.nodes)} {row.label}" for row in sorted(idle, key=lambda row: -row.nodes))
+        note = f"No arithmetic: {named}"
+    return build_table(title_fields(view, (GROUP, *AMOUNTS)), [row for row in rows if row not in idle], context, note)
 
 
 def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
     """The first ``view.top`` nodes; the header says how many of how many."""
     rows = node_rows(report, view)
-    own = COUNT if view.has_own_count else None
     which = "First" if view.sort in ("order", "name") else "Top"
-    heading = f"{which} {exact(len(rows))} of {exact(len(report.costs))} nodes" if len(rows) < len(report.costs) else "Node"
-    node = (NODE[0]._replace(title=heading), NODE[1])
+    node = top_field(NODE, len(rows), len(report.costs), which)
     parameters = (PARAMETERS[0]._replace(drop=5), PARAMETERS[1])
-    fields = title_fields(view, [node, OPERATOR, OUTPUT, MACS_, FLOPS_, own, parameters, TRAFFIC])
-    return build_table([*fields, SHARE], rows, context_of(report, view, glyphs))
+    fields = title_fields(view, (node, OPERATOR, OUTPUT, MACS_, FLOPS_, COUNT, parameters, TRAFFIC))
+    return build_table([*fields, SHARE], rows, ReportContext(glyphs, report.total(view.convention)))
+
+
+def top_field(field: TableField[R, C], shown: int, many: int, which: str) -> TableField[R, C]:
+    """The field under a title that says how many nodes of how many are shown, where these are not all."""
+    title = f"{which} {exact(shown)} of {exact(many)} nodes" if shown < many else field[0].title
+    return field[0]._replace(title=title), field[1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.conventions import FLOPS, MACS, Convention
 from onnxcost.errors import UnknownShape
 from onnxcost.report import CostReport, Group, Uncounted, measurements_to_dict
-from onnxcost.results import Result
+from onnxcost.results import Result, group_by
 
 if TYPE_CHECKING:
     from onnxcost.graph import Graph
@@ -247,10 +247,7 @@ class Profile(Result):
         return self._grouped(lambda node: node.scope[:depth])
 
     def _grouped(self, key_of: Callable[[ProfiledNode], tuple[str, ...]]) -> tuple[ProfiledGroup, ...]:
-        members: dict[tuple[str, ...], list[ProfiledNode]] = {}
-        for node in self.nodes:
-            members.setdefault(key_of(node), []).append(node)
-        groups = [sum_group(key, tuple(nodes)) for key, nodes in members.items()]
+        groups = [sum_group(key, tuple(nodes)) for key, nodes in group_by(self.nodes, key_of).items()]
         return tuple(sorted(groups, key=lambda group: -group.total_seconds))
 
     def to_dict(self) -> dict[str, Any]:
