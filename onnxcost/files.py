@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape, glob
 from pathlib import Path
 from typing import BinaryIO
 
@@ -119,6 +121,19 @@ def models_in(folder: str) -> list[str]:
     if not found:
         raise InputError(f"there is no .onnx file in the folder '{folder}'")
     return found
+
+
+def match_paths(pattern: str) -> Iterator[str]:
+    """The paths that match. ``**`` follows no links to directories, as in bash and ``models_in``: they may form a loop."""
+    before, *after = re.split(r"(?:(?<=/)|^)(?:\*\*/+)*\*\*(?:/+|$)", pattern, maxsplit=1)
+    if not after:
+        yield from glob(pattern)  # noqa: PTH207  # takes any path
+        return
+    for folder in glob(before) if before else ["."]:  # noqa: PTH207
+        for place, inside, _ in os.walk(folder):
+            inside[:] = (name for name in inside if not name.startswith("."))
+            here = place.removeprefix(".").removeprefix("/") if not before else place
+            yield from match_paths(os.path.join(escape(here), after[0] or "*"))  # noqa: PTH118
 
 
 def did_you_mean_file(path: str | Path) -> str:

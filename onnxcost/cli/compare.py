@@ -31,7 +31,7 @@ from onnxcost.comparison.api import (
 from onnxcost.comparison.candidates import MEASURED
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError, MeasurementError, OnnxCostError
-from onnxcost.render.progress import progress_on
+from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement

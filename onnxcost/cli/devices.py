@@ -16,7 +16,7 @@ from onnxcost.cli.output import Document, Output, check_folder, output_options
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import replace_file
 from onnxcost.hardware.device import KINDS
-from onnxcost.render.progress import progress_on
+from onnxcost.render.layout import progress_on
 from onnxcost.results import make_document
 
 if TYPE_CHECKING:

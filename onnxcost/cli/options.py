@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
-from glob import escape, glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ import click
 
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.files import did_you_mean_file, is_pipe, models_in
+from onnxcost.files import did_you_mean_file, is_pipe, match_paths, models_in
 from onnxcost.spec import ModelSpec, load_array, parse_input_files
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def common_options(command: Command) -> Command:
     """Add COMMON_OPTIONS; the command gets them as ``spec``, without a source."""
 
     def with_common(**given: Any) -> Any:
-        spec = take_spec(given, None)
-        return command(spec=spec, **given)
+        return command(spec=take_spec(given, None), **given)
 
     return with_options(COMMON_OPTIONS, wraps(command)(with_common))
 
@@ -98,10 +97,14 @@ def take_spec(given: dict[str, Any], source: str | bytes | None) -> ModelSpec:
     """A spec from the options in ``given``, which are removed from it. Raises InputError for what cannot be parsed, and for a
     shape without a name that fits no input of the source, or several.
     """
-    shapes = parse_shapes(given.pop("shapes"))
+    shapes: Mapping[str, Sequence[int]] = parse_shapes(given.pop("shapes"))
+    if source is not None and "" in shapes:
+        from onnxcost.frontend.dims import name_shape
+
+        shapes = name_shape(source, shapes)
     return ModelSpec(
         source,
-        _name_shapes(source, shapes) if source is not None else shapes,
+        shapes,
         parse_pairs("--dim", DIM, given.pop("dims"), parse_size),
         parse_pairs("--value", VALUE, given.pop("values"), parse_value),
         parse_pairs("--trips", TRIPS, given.pop("trips", ()), parse_size),
@@ -214,14 +217,6 @@ def parse_shapes(given: Iterable[str]) -> dict[str, tuple[int, ...]]:
                 )
             found[""] = parse_shape(argument.strip())
     return {**found, **parse_pairs("--shape", SHAPE, named, parse_shape)}
-
-
-def _name_shapes(source: str | bytes, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
-    if "" not in shapes:
-        return shapes
-    from onnxcost.frontend.dims import name_shape
-
-    return {name: tuple(shape) for name, shape in name_shape(source, shapes).items()}
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -348,21 +343,16 @@ def measuring_options(*without: str) -> Decorator:
             if files := own.pop("inputs", ()):
                 given["spec"] = replace(given["spec"], inputs=parse_input_files(files))
             batches = _batches(own.pop("batches", None))
-            own["provider"] = _provider(own["provider"])
+            if own["provider"] != DEFAULT_PROVIDER:
+                from onnxcost.runtime.session import find_provider
+
+                own["provider"] = find_provider(own["provider"]).name
             own["provider_options"] = parse_pairs("--provider-option", OPTION, own["provider_options"], str)
             return command(measuring=Measuring(own, batches), **given)
 
         return with_options(options.values(), wraps(command)(with_measuring))
 
     return decorated
-
-
-def _provider(name: str) -> str:
-    if name == DEFAULT_PROVIDER:
-        return name
-    from onnxcost.runtime.session import find_provider
-
-    return find_provider(name).name
 
 
 def _batches(given: str | None) -> tuple[int, ...]:
@@ -400,23 +390,10 @@ def _expand(argument: str) -> list[str]:
     if path.is_dir():
         return models_in(argument)
     if has_magic(argument) and not path.exists():
-        found = sorted({file for file in _matching(argument) if Path(file).is_file()})
+        found = sorted({file for file in match_paths(argument) if Path(file).is_file()})
         if not found:
             raise InputError(f"there is no file '{argument}'")
         return found
     if argument == "-" or is_pipe(argument):
         raise InputError(f"'{argument}' can be read only once: write the model to a file first, or pass it to 'onnxcost' alone")
     return [check_path(argument, _list_commands())]
-
-
-def _matching(pattern: str) -> Iterator[str]:
-    """The paths that match. ``**`` follows no links to directories, as in bash and ``models_in``: they may form a loop."""
-    before, *after = re.split(r"(?:(?<=/)|^)(?:\*\*/+)*\*\*(?:/+|$)", pattern, maxsplit=1)
-    if not after:
-        yield from glob(pattern)  # noqa: PTH207  # takes any path
-        return
-    for folder in glob(before) if before else ["."]:  # noqa: PTH207
-        for place, inside, _ in os.walk(folder):
-            inside[:] = (name for name in inside if not name.startswith("."))
-            here = place.removeprefix(".").removeprefix("/") if not before else place
-            yield from _matching(os.path.join(escape(here), after[0] or "*"))  # noqa: PTH118

@@ -12,7 +12,7 @@ from onnxcost.cli.app import Notice, catch_failure
 from onnxcost.cli.measure import Outcome, header
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
-from onnxcost.render.progress import progress_on
+from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable

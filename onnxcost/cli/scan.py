@@ -30,7 +30,7 @@ from onnxcost.cli.options import (
 from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, Output, check_folder, print_on
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
 from onnxcost.files import replace_file
-from onnxcost.render.progress import Shown, progress_on
+from onnxcost.render.layout import ProgressBar, progress_on
 from onnxcost.render.units import exact, plural
 from onnxcost.results import make_document
 
@@ -47,7 +47,7 @@ REDRAWN_SECONDS = 0.1
 class ScanProgress:
     """Collects the results of a scan in ``results``, by the keys of their paths, and shows how many there are."""
 
-    def __init__(self, models: Mapping[str, LabeledSource], results: dict[str, Scanned], shown: Shown) -> None:
+    def __init__(self, models: Mapping[str, LabeledSource], results: dict[str, Scanned], shown: ProgressBar) -> None:
         self._models, self._results, self._shown = models, results, shown
         self._next_drawn = 0.0
 
@@ -266,7 +266,7 @@ def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], 
     gc.enable()
     results: dict[str, Scanned] = {}
     # A stream and a progress bar on the same terminal would garble each other.
-    bar = nullcontext(Shown(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr)
+    bar = nullcontext(ProgressBar(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr)
     with save_on_interrupt(results, len(models), arguments["resume"]), bar as shown:
         progress = ScanProgress(models, results, shown)
         with closing(scan([source.path for source in models.values()], on_progress=progress.show_model, **arguments)) as found:

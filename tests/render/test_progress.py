@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from onnxcost.render.progress import Shown, progress_on
+from onnxcost.render.layout import ProgressBar, progress_on
 from onnxcost.runtime.protocol import Progress
 
 ERASE_LINE = "\x1b[2K"
@@ -73,7 +73,7 @@ class Bar:
 )
 def test_how_long_it_has_to_go(steps: list[tuple[float, float | None]], left: str) -> None:
     bar, now = Bar(), 0.0
-    shown = Shown(bar, lambda: now)  # type: ignore[arg-type]
+    shown = ProgressBar(bar, lambda: now)  # type: ignore[arg-type]
     for at, done in steps:
         now = at
         shown(Progress("measuring", done))
