@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 TAIL = 0.025
 """The most often that the true median lies below a 95 % confidence interval, and the most often that it lies above."""
 OUTLIER_SCORE, LEAST_SPREAD = 10, 1e-3
-SPREAD_OF_PROCESSES = 0.005
-"""The share by which two processes that run the same model differ for as long as they live, because of their memory addresses:
-no number of rounds can tell it from a difference between models.
-"""
 BLOCKS = 10
 """The number of consecutive blocks of runs that are compared to see whether the times drift."""
 
@@ -147,39 +143,6 @@ class Latency:
         import numpy as np
 
         return np.sort(self.samples)
-
-
-class Ratio(NamedTuple):
-    """A model's latency over another's, from interleaved timing, and its 95 % confidence interval; None for fewer than
-    6 rounds.
-
-    The interval is that of the rounds, wider by SPREAD_OF_PROCESSES on both sides.
-    """
-
-    value: float
-    ci95: tuple[float, float] | None
-
-    @property
-    def is_undecided(self) -> bool:
-        """Whether there is no clear difference: the interval contains 1."""
-        return self.ci95 is not None and self.ci95[0] <= 1 <= self.ci95[1]
-
-    @property
-    def width(self) -> float:
-        """The width of the interval, as a share of the value; 0 without an interval."""
-        return (self.ci95[1] - self.ci95[0]) / self.value if self.ci95 else 0.0
-
-
-def compute_ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
-    """The ratio of a model's latency to another's, from their latencies in the same rounds.
-
-    It is the median of the rounds' ratios, so that whatever slows both for a while cancels out.
-    """
-    ratios = Latency(latencies / others)
-    interval = ratios.median_ci95
-    if interval is None:
-        return Ratio(ratios.median, None)
-    return Ratio(ratios.median, (interval[0] * (1 - SPREAD_OF_PROCESSES), interval[1] * (1 + SPREAD_OF_PROCESSES)))
 
 
 def _rank(runs: int) -> int:

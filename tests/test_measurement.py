@@ -9,9 +9,8 @@ from math import comb
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from onnxcost.measurement import SPREAD_OF_PROCESSES, Latency, Ratio, compute_ratio
+from onnxcost.measurement import Latency
 
 
 def latency(times: Sequence[float]) -> Latency:
@@ -156,34 +155,3 @@ def test_drift_is_seldom_found_where_there_is_none(runs: int) -> None:
     generator = np.random.default_rng(seed=7)
     found = sum(latency(generator.lognormal(sigma=0.1, size=runs)).is_drifting for _ in range(1000))
     assert found <= 20, "2 of 252 are expected"
-
-
-def rounds(generator: np.random.Generator, count: int = 12) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the same model, twice, on a machine that becomes slower by a half, with a tenth of noise."""
-    machine = np.linspace(1, 1.5, count)
-    one, other = machine * generator.lognormal(sigma=0.1, size=(2, count))
-    return one, other
-
-
-def test_the_ratio_of_rounds_is_free_of_drift() -> None:
-    machine = np.linspace(1, 3, 12)
-    low, high = 1.25 * (1 - SPREAD_OF_PROCESSES), 1.25 * (1 + SPREAD_OF_PROCESSES)
-    assert compute_ratio(1.25 * machine, machine) == Ratio(1.25, (low, high))
-
-
-def test_a_difference_is_seldom_seen_where_there_is_none() -> None:
-    generator = np.random.default_rng(seed=7)
-    seen = sum(not compute_ratio(*rounds(generator)).is_undecided for _ in range(1000))
-    assert seen <= 50, "39 are expected, less what the spread of processes keeps from being seen"
-
-
-@pytest.mark.parametrize(
-    ("ci95", "is_undecided"),
-    [((0.9, 1.1), True), ((1.0, 1.1), True), ((1.001, 1.1), False), ((0.9, 0.99), False), (None, False)],
-)
-def test_no_difference_is_seen_where_1_is_in_the_interval(ci95: tuple[float, float] | None, is_undecided: bool) -> None:
-    assert Ratio(1.01, ci95).is_undecided == is_undecided
-
-
-def test_a_ratio_of_few_rounds_has_no_interval() -> None:
-    assert compute_ratio(np.array([2.0, 2.0, 4.0]), np.array([1.0, 2.0, 1.0])) == Ratio(2.0, None)

@@ -29,7 +29,8 @@ from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
-    from onnxcost.measurement import MeasurementResult, Ratio
+    from onnxcost.comparison.interleaved import Ratio
+    from onnxcost.measurement import MeasurementResult
     from onnxcost.report import CostReport
     from onnxcost.runtime.supervisor import OnProgress
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.measurement import Ratio
 from onnxcost.results import Result, make_document
+
+if TYPE_CHECKING:
+    from onnxcost.comparison.interleaved import Ratio
 
 Document = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.estimator import estimate_spec
-from onnxcost.measurement import MeasurementResult, Ratio, Settings, Unmeasured, compute_ratio
+from onnxcost.measurement import Latency, MeasurementResult, Settings, Unmeasured
 from onnxcost.processes import STOP
 from onnxcost.runtime.api import build_measurement, receive_times
 from onnxcost.runtime.machine import available_memory
@@ -31,8 +31,47 @@ ROUNDS, LONGEST_ROUND = 12, 0.5
 MOST_AT_ONCE = 8
 """Models whose processes are alive at the same time: with more of them, a model waits longer for its next round."""
 INTERRUPTED = Unmeasured("failed", "interrupted")
+SPREAD_OF_PROCESSES = 0.005
+"""The share by which two processes that run the same model differ for as long as they live, because of their memory addresses:
+no number of rounds can tell it from a difference between models.
+"""
 PROCESS_BYTES = 150 << 20
 """Memory of a process before it loads a model."""
+
+
+class Ratio(NamedTuple):
+    """A model's latency over another's, from interleaved timing, and its 95 % confidence interval; None for fewer than
+    6 rounds.
+
+    The interval is that of the rounds, wider by SPREAD_OF_PROCESSES on both sides.
+    """
+
+    value: float
+    ci95: tuple[float, float] | None
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether there is no clear difference: the interval contains 1."""
+        return self.ci95 is not None and self.ci95[0] <= 1 <= self.ci95[1]
+
+    @property
+    def width(self) -> float:
+        """The width of the interval, as a share of the value; 0 without an interval."""
+        return (self.ci95[1] - self.ci95[0]) / self.value if self.ci95 else 0.0
+
+
+def compute_ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
+    """The ratio of a model's latency to another's, from their latencies in the same rounds.
+
+    It is the median of the rounds' ratios, so that whatever slows both for a while cancels out. After an interrupt one of them
+    may have had one round more.
+    """
+    rounds = min(len(latencies), len(others))
+    ratios = Latency(latencies[:rounds] / others[:rounds])
+    interval = ratios.median_ci95
+    if interval is None:
+        return Ratio(ratios.median, None)
+    return Ratio(ratios.median, (interval[0] * (1 - SPREAD_OF_PROCESSES), interval[1] * (1 + SPREAD_OF_PROCESSES)))
 
 
 class InterleavedResults(NamedTuple):
@@ -80,15 +119,9 @@ def measure_interleaved(
         results = {index: model.result for index, model in models.items()} | results
         measured = {index: model for index, model in models.items() if not isinstance(model.result, Unmeasured)}
         if first := measured.pop(0, None):
-            ratios |= {index: _ratio(model.latencies, first.latencies) for index, model in measured.items()}
+            ratios |= {index: compute_ratio(model.latencies, first.latencies) for index, model in measured.items()}
     indices = range(len(specs))
     return InterleavedResults(tuple(results[index] for index in indices), tuple(map(ratios.get, indices)), tuple(groups))
-
-
-def _ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
-    """The ratio from the rounds that both had: after an interrupt one of them may have had one more."""
-    rounds = min(len(latencies), len(others))
-    return compute_ratio(latencies[:rounds], others[:rounds])
 
 
 def group_models(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:

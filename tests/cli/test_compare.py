@@ -21,8 +21,8 @@ from onnxcost.cli.app import cli, run
 from onnxcost.comparison import agreement, interleaved
 from onnxcost.comparison.agreement import Agreement, differences
 from onnxcost.comparison.candidates import label_paths
-from onnxcost.comparison.interleaved import InterleavedResults
-from onnxcost.measurement import Advice, MeasurementResult, Ratio, Settings, Unmeasured
+from onnxcost.comparison.interleaved import InterleavedResults, Ratio
+from onnxcost.measurement import Advice, MeasurementResult, Settings, Unmeasured
 from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model

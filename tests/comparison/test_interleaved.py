@@ -8,18 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from onnxcost.comparison import interleaved
-from onnxcost.comparison.interleaved import MOST_AT_ONCE, ROUNDS, group_models, measure_interleaved, split_rounds
+from onnxcost.comparison.interleaved import (
+    MOST_AT_ONCE,
+    ROUNDS,
+    SPREAD_OF_PROCESSES,
+    Ratio,
+    compute_ratio,
+    group_models,
+    measure_interleaved,
+    split_rounds,
+)
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.measurement import (
-    SPREAD_OF_PROCESSES,
     Environment,
     MeasuredDevice,
     Measurement,
     MeasurementResult,
     MemoryUse,
-    Ratio,
     Settings,
     Unmeasured,
 )
@@ -249,3 +257,34 @@ def test_real_models() -> None:
     assert (first.runs, second.runs, first.flops) == (3, 3, 4)
     assert found.ratios[1] is not None
     assert isinstance(third, Unmeasured)
+
+
+def rounds(generator: np.random.Generator, count: int = 12) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the same model, twice, on a machine that becomes slower by a half, with a tenth of noise."""
+    machine = np.linspace(1, 1.5, count)
+    one, other = machine * generator.lognormal(sigma=0.1, size=(2, count))
+    return one, other
+
+
+def test_the_ratio_of_rounds_is_free_of_drift() -> None:
+    machine = np.linspace(1, 3, 12)
+    low, high = 1.25 * (1 - SPREAD_OF_PROCESSES), 1.25 * (1 + SPREAD_OF_PROCESSES)
+    assert compute_ratio(1.25 * machine, machine) == Ratio(1.25, (low, high))
+
+
+def test_a_difference_is_seldom_seen_where_there_is_none() -> None:
+    generator = np.random.default_rng(seed=7)
+    seen = sum(not compute_ratio(*rounds(generator)).is_undecided for _ in range(1000))
+    assert seen <= 50, "39 are expected, less what the spread of processes keeps from being seen"
+
+
+@pytest.mark.parametrize(
+    ("ci95", "is_undecided"),
+    [((0.9, 1.1), True), ((1.0, 1.1), True), ((1.001, 1.1), False), ((0.9, 0.99), False), (None, False)],
+)
+def test_no_difference_is_seen_where_1_is_in_the_interval(ci95: tuple[float, float] | None, is_undecided: bool) -> None:
+    assert Ratio(1.01, ci95).is_undecided == is_undecided
+
+
+def test_a_ratio_of_three_rounds_is_their_median() -> None:
+    assert compute_ratio(np.array([2.0, 2.0, 4.0]), np.array([1.0, 2.0, 1.0])) == Ratio(2.0, None)

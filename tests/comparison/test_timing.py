@@ -20,9 +20,9 @@ from onnxcost.comparison.api import (
     load_sources,
     time_models,
 )
-from onnxcost.comparison.interleaved import InterleavedResults
+from onnxcost.comparison.interleaved import InterleavedResults, Ratio
 from onnxcost.errors import InputError
-from onnxcost.measurement import Ratio, Settings
+from onnxcost.measurement import Settings
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec
 from tests.comparison.test_api import sources_in

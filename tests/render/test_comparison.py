@@ -10,7 +10,7 @@ import pytest
 from onnxcost.comparison.api import Excess, parse_limit
 from onnxcost.comparison.candidates import Broken, Candidate, Comparison
 from onnxcost.comparison.differences import Differences
-from onnxcost.measurement import Ratio
+from onnxcost.comparison.interleaved import Ratio
 from onnxcost.render.comparison import (
     comparison_csv,
     comparison_lines,
