@@ -8,8 +8,8 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from onnxcost.errors import InputError, MissingFile
-from onnxcost.files import did_you_mean_file, open_file, read_up_to
+from onnxcost.errors import InputError
+from onnxcost.files import open_file, read_error, read_up_to
 
 MOST_WHOLE = 2**63 - 1
 """The largest whole number that is accepted: sizes in ONNX and integers in TOML have 64 bits with a sign."""
@@ -72,9 +72,7 @@ def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
         with open_file(path) as (file, head):
             content = (head or b"") + read_up_to(file, most + 1)
     except (OSError, ValueError) as error:
-        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
-        kind = MissingFile if isinstance(error, FileNotFoundError) else InputError
-        raise kind(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}{hint}") from None
+        raise read_error(error, path) from None
     if len(content) > most:
         raise InputError(f"cannot read '{path}': it has more than {most // 2**20} MiB")
     return content

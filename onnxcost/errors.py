@@ -7,8 +7,6 @@ from errno import EBADF, ENOENT
 
 MOST_MEANT = 6
 """Names that a message offers in place of one that there is not."""
-
-
 NEARLY = 0.1
 """By how much less like the name than the nearest one (1 is equal) another may be to be offered as well."""
 
@@ -64,6 +62,7 @@ class MeasurementError(OnnxCostError):
     exit_code = 3
 
 
+NO_MEMORY = "the system refused: there is not enough memory"
 REFUSALS = (OSError, MemoryError, RecursionError, OverflowError, ImportError, AttributeError, RuntimeError)
 """The kinds of exceptions that may be the system's."""
 
@@ -71,7 +70,7 @@ REFUSALS = (OSError, MemoryError, RecursionError, OverflowError, ImportError, At
 def refusal(error: BaseException) -> str | None:
     """What the system, or a limit of the interpreter, did not allow, in one line; None for an exception that is neither."""
     if isinstance(error, MemoryError):
-        return "the system refused: there is not enough memory"
+        return NO_MEMORY
     if isinstance(error, RecursionError):
         return "what was given is nested too deeply"
     if isinstance(error, OverflowError):
@@ -89,7 +88,7 @@ def refusal(error: BaseException) -> str | None:
         found = re.match(r"module '(?!onnxcost)[\w.]+' has no attribute", str(error))
         return f"a library cannot be loaded: {error}" if found else None
     if "can't allocate" in str(error):
-        return "the system refused: there is not enough memory"
+        return NO_MEMORY
     return "the system refused: no more threads can be started" if "can't start new thread" in str(error) else None
 
 

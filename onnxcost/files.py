@@ -12,7 +12,7 @@ from glob import escape, glob
 from pathlib import Path
 from typing import BinaryIO
 
-from onnxcost.errors import InputError, did_you_mean
+from onnxcost.errors import InputError, MissingFile, did_you_mean
 
 WRITER_TIMEOUT = 5.0
 """Seconds to wait until a pipe has a writer."""
@@ -134,6 +134,13 @@ def match_paths(pattern: str) -> Iterator[str]:
             inside[:] = (name for name in inside if not name.startswith("."))
             here = place.removeprefix(".").removeprefix("/") if not before else place
             yield from match_paths(os.path.join(escape(here), after[0] or "*"))  # noqa: PTH118
+
+
+def read_error(error: Exception, path: str | Path, what: str = "", reason: str = "") -> InputError:
+    """The error for a file that cannot be read: what the system says, else the reason, and the name that was probably meant."""
+    kind, hint = (MissingFile, did_you_mean_file(path)) if isinstance(error, FileNotFoundError) else (InputError, "")
+    named = what or f"'{path}'"
+    return kind(f"cannot read {named}: {getattr(error, 'strerror', None) or reason or error}{hint}")
 
 
 def did_you_mean_file(path: str | Path) -> str:

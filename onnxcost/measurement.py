@@ -160,8 +160,8 @@ def _rank(runs: int) -> int:
 
 LEAST_RUNS, LEAST_SECONDS = 10, 2.0
 """How much is sampled by default: both must be reached."""
-
-
+FIGURES = ("fps", "flops", "bound", "flops_per_second", "session_seconds", "first_run_seconds")
+"""The numbers of a measurement besides its statistics and its memory, in the order of the documents."""
 OPTIMIZATIONS = ("none", "basic", "extended", "all")
 _LEAST: Mapping[str, float] = {
     "threads": 1, "inter_threads": 1, "runs": 1, "seconds": 0, "warmup": 0, "concurrency": 1, "timeout": 0, "seed": 0,
@@ -363,13 +363,7 @@ class Measurement(Result):
             "environment": environment,
             "latency": self.latency.to_dict(),
             "samples": self.samples.tolist(),
-            "wall_seconds": self.wall_seconds,
-            "fps": self.fps,
-            "flops": self.flops,
-            "bound": self.bound,
-            "flops_per_second": self.flops_per_second,
-            "session_seconds": self.session_seconds,
-            "first_run_seconds": self.first_run_seconds,
+            **{name: getattr(self, name) for name in ("wall_seconds", *FIGURES)},
             **self.memory._asdict(),
             "copies": None if self.copies is None else self.copies._asdict(),
             "advice": [advice.text for advice in self.advice],
@@ -397,10 +391,6 @@ class Unmeasured(Result):
     def to_dict(self) -> dict[str, Any]:
         """Why there is no measurement, under the key ``measurement`` of the schema ``onnxcost/1``."""
         return {"status": self.status, "reason": self.reason}
-
-    def to_records(self) -> list[dict[str, Any]]:
-        """A row with the status and the reason."""
-        return [self.to_dict()]
 
     def summary(self) -> str:
         """The status and the reason."""

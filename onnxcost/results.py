@@ -43,7 +43,7 @@ class Result:
 
     def to_records(self) -> Iterable[Mapping[str, Any]]:
         """The rows of ``to_pandas``."""
-        raise NotImplementedError
+        return [self.to_dict()]
 
     def to_pandas(self) -> pandas.DataFrame:
         """The result as a data frame. Raises OnnxCostError where pandas is not installed."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from onnxcost.documents import MOST_WHOLE
-from onnxcost.errors import InputError, MissingFile, OnnxCostError
-from onnxcost.files import did_you_mean_file, is_pipe
+from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.files import is_pipe, read_error
 
 if TYPE_CHECKING:
     import zipfile
@@ -172,10 +172,8 @@ def _open_file(path: str) -> Iterator[IO[bytes]]:
         raise InputError(f"cannot read '{path}': there is not enough memory for the array in it") from None
     # numpy and zipfile pass on what their parsers raise: SyntaxError, zlib.error, RuntimeError, …
     except Exception as error:
-        reason = getattr(error, "strerror", None) or "it is not a .npy or .npz file of plain elements, or it is truncated"
-        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
-        kind = MissingFile if isinstance(error, FileNotFoundError) else InputError
-        raise kind(f"cannot read '{path}': {reason}{hint}") from None
+        reason = "it is not a .npy or .npz file of plain elements, or it is truncated"
+        raise read_error(error, path, reason=reason) from None
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:

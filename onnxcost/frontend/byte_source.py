@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from io import TextIOBase
 from typing import Any, BinaryIO, Protocol
 
-from onnxcost.errors import InputError, MissingFile, ModelError
-from onnxcost.files import CHUNK, did_you_mean_file, open_file, read_up_to
+from onnxcost.errors import InputError, ModelError
+from onnxcost.files import CHUNK, open_file, read_error, read_up_to
 from onnxcost.spec import ModelSource
 
 LARGEST = 2**31 - 1
@@ -65,10 +65,7 @@ def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
         else:
             raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
     except (OSError, ValueError) as error:
-        hint = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
-        reason = getattr(error, "strerror", None) or error
-        kind = MissingFile if isinstance(error, FileNotFoundError) else InputError
-        raise kind(f"cannot read {repr(path) if path else 'the model'}: {reason}{hint}") from None
+        raise read_error(error, path, repr(path) if path else "the model") from None
 
 
 def read_stream(source: str | BinaryIO) -> bytes:
