@@ -42,6 +42,7 @@ from onnxcost.render.layout import (
     text_width,
 )
 from onnxcost.render.units import WRITERS, align_units, relation_text
+from onnxcost.results import group_by
 
 
 class TextRow(NamedTuple):
@@ -89,10 +90,8 @@ def latency_remarks(comparison: Comparison) -> list[str]:
 
 def failure_sentences(comparison: Comparison) -> list[str]:
     """Sentences on what could not be compared or measured."""
-    unmeasured: dict[str, list[str]] = {}
-    for model in comparison.candidates:
-        if model.unmeasured:
-            unmeasured.setdefault(model.unmeasured, []).append(model.label)
+    by_reason = group_by(comparison.candidates, lambda model: model.unmeasured)
+    unmeasured = {reason: [model.label for model in models] for reason, models in by_reason.items() if reason}
     interrupted = [model.label for model in comparison.candidates if model.interrupted]
     return [
         *(f"Not compared: {broken.text}" for broken in comparison.broken),

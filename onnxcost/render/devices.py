@@ -24,7 +24,7 @@ from onnxcost.hardware.device import (
     Source,
 )
 from onnxcost.render.escaping import markdown
-from onnxcost.render.formats import csv_text, markdown_table
+from onnxcost.render.formats import csv_text, markdown_table, space_blocks
 from onnxcost.render.layout import INDENT, Column, Line, Screen, paragraph, spell_out_all, table, wrap
 from onnxcost.render.units import binary, rate, si, strip_zeros
 
@@ -134,9 +134,7 @@ def devices_lines(devices: Sequence[Device], screen: Screen) -> list[Line]:
 
 def device_lines(devices: Sequence[Device], screen: Screen) -> list[Line]:
     """Each device with every figure, its basis, source and derivation."""
-    blocks = [_device(device, screen.width) for device in devices]
-    lines = [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
-    return spell_out_all(lines, screen.glyphs)
+    return spell_out_all(space_blocks([_device(device, screen.width) for device in devices]), screen.glyphs)
 
 
 def _device(device: Device, width: int) -> list[Line]:
@@ -185,7 +183,7 @@ def device_to_dict(device: Device) -> dict[str, Any]:
             "clock_basis": part.clock_basis or None,
             "boost": _figure(part.boost),
             "peaks": [
-                {"dtype": dtype, "accumulate": peak.accumulate or None, **_dict(peak.figure)}
+                {"dtype": dtype, "accumulate": peak.accumulate or None, **(_figure(peak.figure) or {})}
                 for dtype, peak in part.peaks.items()
             ],
         }
@@ -196,10 +194,8 @@ def device_to_dict(device: Device) -> dict[str, Any]:
 
 
 def _figure(figure: Figure | None) -> dict[str, Any] | None:
-    return None if figure is None else _dict(figure)
-
-
-def _dict(figure: Figure) -> dict[str, Any]:
+    if figure is None:
+        return None
     source = {"source": figure.source.title, "url": figure.source.url, "date": figure.source.date}
     return {"value": _plain(figure.value), "basis": figure.basis, **source, "how": figure.how}
 

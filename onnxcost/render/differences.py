@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf, log
 
 from onnxcost.comparison.agreement import Agreement, OutputDifference, shape_text
-from onnxcost.comparison.alignment import NodePair
 from onnxcost.comparison.candidates import Comparison, CostedNode, CostedOperator
-from onnxcost.comparison.differences import Change, Differences, OperatorDifference, count_difference
+from onnxcost.comparison.differences import Change, Differences, count_difference
 from onnxcost.render.escaping import plain
-from onnxcost.render.formats import Table, table_lines
+from onnxcost.render.formats import Table, space_blocks, table_lines
 from onnxcost.render.layout import (
     GAP,
     INDENT,
@@ -37,11 +36,6 @@ def _arrow(left: str, right: str) -> str:
     return left if left == right else f"{left} → {right}"
 
 
-def _is_idle(each: OperatorDifference) -> bool:
-    both = (each.left, each.right)
-    return not any(one.count or one.parameters or one.uncounted for one in both)
-
-
 def operator_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
     """One row an operator that differs; those without arithmetic, and those that do not differ, share the note."""
     named = TITLES.get(convention, convention)
@@ -53,40 +47,22 @@ def operator_difference_table(differences: Differences, convention: str, glyphs:
         Column("± Params", drop=3),
         Column("± Traffic"),
     )
-    different = [
-        each
-        for each in differences.operators
-        if each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic
-    ]
-    shown = [each for each in different if not _is_idle(each)]
-    rows = [
-        (
-            each.operator,
-            _arrow(exact(each.left.nodes), exact(each.right.nodes)),
-            _arrow(_count(each.left, glyphs), _count(each.right, glyphs)),
-            signed_text(each.count),
-            signed_text(each.parameters),
-            signed_text(each.traffic, "bytes"),
-        )
-        for each in shown
-    ]
-    return align_columns(columns, rows, _idle_note(different), glyphs)
+    rows, idle = [], []
+    for each in differences.operators:
+        nodes, moved = _arrow(exact(each.left.nodes), exact(each.right.nodes)), signed_text(each.traffic, "bytes")
+        if any(one.count or one.parameters or one.uncounted for one in (each.left, each.right)):
+            if each.left.nodes != each.right.nodes or each.count or each.parameters or each.traffic:
+                counts = _arrow(_count(each.left, glyphs), _count(each.right, glyphs))
+                rows.append((each.operator, nodes, counts, signed_text(each.count), signed_text(each.parameters), moved))
+        elif each.left.nodes != each.right.nodes or each.traffic:
+            idle.append(f"{each.operator} {nodes}" + (f" ({moved})" if each.traffic else ""))
+    return align_columns(columns, rows, f"No arithmetic: {', '.join(idle)}" if idle else "", glyphs)
 
 
 def _count(operator: CostedOperator, glyphs: Glyphs) -> str:
     if operator.uncounted and operator.uncounted == operator.nodes:
         return "?"
     return (glyphs.at_least if operator.uncounted else "") + si(operator.count)
-
-
-def _idle_note(different: Sequence[OperatorDifference]) -> str:
-    idle = [
-        f"{each.operator} {_arrow(exact(each.left.nodes), exact(each.right.nodes))}"
-        + (f" ({signed_text(each.traffic, 'bytes')})" if each.traffic else "")
-        for each in different
-        if _is_idle(each)
-    ]
-    return f"No arithmetic: {', '.join(idle)}" if idle else ""
 
 
 def align_columns(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: str, glyphs: Glyphs) -> Table:
@@ -101,7 +77,7 @@ def align_columns(columns: Sequence[Column], rows: Sequence[Sequence[str]], note
 
 
 def layer_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
-    """The layers whose MACs differ, up to MOST_LAYERS."""
+    """The layers whose MACs differ, up to MOST_LAYERS; one that only one of the two models has has a sign."""
     named = TITLES.get(convention, convention)
     columns = (
         Column("Layer", right=False, style="name", shrinks_to=14),
@@ -113,7 +89,7 @@ def layer_difference_table(differences: Differences, convention: str, glyphs: Gl
     shown, rest = differences.layers[:MOST_LAYERS], differences.layers[MOST_LAYERS:]
     rows = [
         (
-            _layer_name(pair),
+            f"+ {_name(pair.right)}" if pair.left is None else ("" if pair.right else "− ") + _name(pair.left),
             _name(pair.right),
             _arrow(_shape(pair.left or pair.right), _shape(pair.right or pair.left)),
             _arrow(*(si(node.macs if node else 0) for node in pair)),
@@ -123,13 +99,6 @@ def layer_difference_table(differences: Differences, convention: str, glyphs: Gl
     ]
     what = f"{signed_text(sum(map(count_difference, rest)))} {named} (--format json has them all)"
     return align_columns(columns, rows, f"and {plural(len(rest), 'more layer')}, {what}" if rest else "", glyphs)
-
-
-def _layer_name(pair: NodePair) -> str:
-    """The name in the left graph; with a sign for a layer that only one of the two has."""
-    if pair.left is None:
-        return f"+ {_name(pair.right)}"
-    return _name(pair.left) if pair.right else f"− {_name(pair.left)}"
 
 
 def _name(node: CostedNode | None) -> str:
@@ -148,15 +117,14 @@ def difference_lines(differences: Differences, convention: str, screen: Screen) 
     name, about = difference_heading(differences, convention)
     glyphs = screen.glyphs
     parts = [plain(spell_out(part, glyphs)) for part in about]
-    lines: list[Line] = [((plain(name), "title"),), *wrap_pieces((("  ", ""),), parts, ", ", screen.width, "faint")]
-    operators, layers = (
-        operator_difference_table(differences, convention, glyphs),
-        layer_difference_table(differences, convention, glyphs),
+    return space_blocks(
+        [
+            [((plain(name), "title"),), *wrap_pieces((("  ", ""),), parts, ", ", screen.width, "faint")],
+            table_lines(operator_difference_table(differences, convention, glyphs), screen),
+            _change_lines(differences, convention, screen),
+            table_lines(layer_difference_table(differences, convention, glyphs), screen),
+        ]
     )
-    changed = _change_lines(differences, convention, screen)
-    for block in (table_lines(operators, screen), changed, table_lines(layers, screen)):
-        lines += [(), *block] if block else []
-    return lines
 
 
 def difference_heading(differences: Differences, convention: str) -> tuple[str, list[str]]:
@@ -262,25 +230,16 @@ def _change_lines(differences: Differences, convention: str, screen: Screen) -> 
     if not rows:
         return [*lines, *about_parameters]
     titles = (f"± {TITLES.get(convention, convention)}", "± Traffic", "What")
-    counts, traffics, sentences = zip(
-        *[[spell_out(cell, screen.glyphs) for cell in row] for row in (titles, *rows)], strict=True
-    )
-    numbers = [_column(counts), _column(traffics)]
-    margin = INDENT + sum(len(column[0]) + GAP for column in numbers)
+    *columns, sentences = zip(*[[spell_out(cell, screen.glyphs) for cell in row] for row in (titles, *rows)], strict=True)
+    numbers = []
+    for title, *below in columns:
+        column = [title, *align_units(below)]
+        numbers.append([pad(text, max(map(text_width, column)), right=True) for text in column])
     for at, sentence in enumerate(sentences):
         style = "" if at else "header"
         first = " " * INDENT + "".join(column[at] + " " * GAP for column in numbers)
-        parts = wrap(plain(sentence), screen.width - margin)
-        for below, part in enumerate(parts):
-            start = " " * margin if below else first
-            lines.append(((start, style), (part, style)))
+        lines += wrap_pieces(((first, style),), [plain(sentence)], " ", screen.width, style)
     return [*lines, *about_parameters]
-
-
-def _column(texts: Sequence[str]) -> list[str]:
-    """A title above numbers that stand below each other, all equally wide."""
-    column = [texts[0], *align_units(texts[1:])]
-    return [pad(text, max(map(text_width, column)), right=True) for text in column]
 
 
 MOST_OUTPUTS = 8
@@ -310,7 +269,9 @@ def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
             *rest, _ = ranked = sorted(shown, key=lambda each: each.distance)
             shown, rest = tuple(reversed(ranked[-MOST_OUTPUTS:])), ranked[:-MOST_OUTPUTS]
             notes.append(f"and {plural(len(rest), 'more output')} of {label}, none differs more")
-        rows += [_row(label, each) for each in shown]
+        for each in shown:
+            numbers = map(number_text, (each.largest, each.absolute, each.relative))
+            rows.append((label, each.name, shape_text(each.shape), *numbers, "; ".join(output_remarks(each))))
     if rows:
         notes.append("Relative: the largest difference, divided by the largest magnitude in the first model's output")
     return align_columns(COLUMNS, rows, f" {glyphs.dot} ".join(notes), glyphs)
@@ -347,18 +308,6 @@ def _agreements(comparison: Comparison) -> Iterator[tuple[str, Agreement]]:
     for model in comparison.candidates:
         if model.agreement:
             yield model.label, model.agreement
-
-
-def _row(label: str, each: OutputDifference) -> tuple[str, ...]:
-    return (
-        label,
-        each.name,
-        shape_text(each.shape),
-        number_text(each.largest),
-        number_text(each.absolute),
-        number_text(each.relative),
-        "; ".join(output_remarks(each)),
-    )
 
 
 def number_text(value: float | None) -> str:

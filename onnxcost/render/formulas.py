@@ -8,8 +8,9 @@ from dataclasses import astuple, dataclass
 from inspect import cleandoc
 from typing import Any
 
-from onnxcost.render.formats import csv_text, markdown_table
+from onnxcost.render.formats import csv_text, markdown_table, space_blocks
 from onnxcost.render.layout import GAP, INDENT, Line, Screen, StyledText, pad, paragraph, spell_out, wrap
+from onnxcost.results import group_by
 
 TITLES: Mapping[str, str] = {"operator": "Operator", "maths": "Math", "macs": "MACs", "flops": "FLOPs", "classic": "classic"}
 LEAST_WIDTH = 8
@@ -52,17 +53,10 @@ def formulas_csv(formulas: Sequence[FormulaText]) -> str:
 def formulas_markdown(formulas: Sequence[FormulaText]) -> str:
     """A table for each family."""
     blocks = []
-    for family, members in _by_family(formulas).items():
+    for family, members in group_by(formulas, lambda formula: formula.family).items():
         rows = [[getattr(formula, name) for name in TITLES] for formula in members]
         blocks += [f"### {family}", "\n".join(markdown_table([*TITLES.values()], [False] * len(TITLES), rows))]
     return "\n\n".join([*blocks, LEGEND]) + "\n"
-
-
-def _by_family(formulas: Sequence[FormulaText]) -> dict[str, list[FormulaText]]:
-    families: dict[str, list[FormulaText]] = {}
-    for formula in formulas:
-        families.setdefault(formula.family, []).append(formula)
-    return families
 
 
 def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line]:
@@ -71,24 +65,20 @@ def formulas_lines(formulas: Sequence[FormulaText], screen: Screen) -> list[Line
     if len(formulas) <= 3 or screen.width < LEAST_TABLE:
         blocks = [_detail(formula, screen.width) for formula in formulas]
     else:
-        blocks = [_family(family, members, screen.width) for family, members in _by_family(formulas).items()]
+        families = group_by(formulas, lambda formula: formula.family)
+        blocks = [_family(family, members, screen.width) for family, members in families.items()]
         blocks.append(paragraph(LEGEND, screen.width))
-    return [line for at, block in enumerate(blocks) for line in ([(), *block] if at else block)]
+    return space_blocks(blocks)
 
 
 def _detail(formula: FormulaText, width: int) -> list[Line]:
     lines: list[Line] = [((formula.operator, "title"), (f"  {formula.family}", "faint"))]
-    for name, title in TITLES.items():
-        if name != "operator":
-            lines += _label_lines(title, getattr(formula, name), width)
-    if formula.about:
-        lines += [line for part in formula.about.splitlines() for line in _label_lines("", part, width)]
+    texts = [(title, getattr(formula, name)) for name, title in TITLES.items() if name != "operator"]
+    for label, text in (*texts, *(("", part) for part in formula.about.splitlines())):
+        parts = wrap(text, width - 11)
+        style = "" if label else "faint"
+        lines += [((f"  {'' if at else label:<9}", "label"), (part, style)) for at, part in enumerate(parts)]
     return lines
-
-
-def _label_lines(label: str, text: str, width: int) -> list[Line]:
-    parts = wrap(text, width - 11)
-    return [((f"  {'' if at else label:<9}", "label"), (part, "" if label else "faint")) for at, part in enumerate(parts)]
 
 
 def _names(formulas: Sequence[FormulaText]) -> tuple[str, list[str]]:

@@ -21,6 +21,7 @@ from onnxcost.render.layout import (
     wrap,
 )
 from onnxcost.render.units import align_units, exact, plural
+from onnxcost.results import group_by
 from onnxcost.scanning.results import Scan, ScanRow
 
 MOST_LINES = 3
@@ -83,10 +84,8 @@ def _uncounted_lines(row: ScanRow, line: Line, screen: Screen) -> list[Line]:
 
 def describe_unmeasured(scan: Scan) -> list[str]:
     """A sentence for each reason for which models were counted but not run."""
-    labels: dict[str, list[str]] = {}
-    for row in scan.having("unmeasured"):
-        labels.setdefault(row.reason, []).append(row.label)
-    return [f"Not measured: {some_labels(these)}: {reason}" for reason, these in labels.items()]
+    by_reason = group_by(scan.having("unmeasured"), lambda row: row.reason)
+    return [f"Not measured: {some_labels([row.label for row in rows])}: {reason}" for reason, rows in by_reason.items()]
 
 
 def summarize_scan(scan: Scan) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from shlex import quote
 
 from onnxcost.hardware.budget import Assessment
 from onnxcost.hardware.device import PARTS, Device, Figure
 from onnxcost.hardware.memory_fit import runtime_of
-from onnxcost.hardware.prediction import BASES, Fit, NodeTime, Predictor, Verdict
-from onnxcost.hardware.roofline import Bound, Efficiency, Range, Roofline, efficiency, lower_bound, products
+from onnxcost.hardware.prediction import BASES, NodeTime, Predictor, Verdict
+from onnxcost.hardware.roofline import Bound, Range, Roofline, efficiency, lower_bound, products
 from onnxcost.hardware.workload import Demand, demand_of
 from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
 from onnxcost.render.devices import cite
 from onnxcost.render.escaping import plain
-from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out_all, table, wrap
+from onnxcost.render.formats import TableField, build_table, table_lines
+from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out_all, wrap
 from onnxcost.render.units import binary, plural, rate, seconds, si
 
 SLOWEST = 8
@@ -31,19 +32,14 @@ def explanation_lines(assessment: Assessment, predictor: Predictor, options: str
     verdict = assessment.verdicts[0]
     lines = budget_lines(assessment, screen)
     for label, texts in _sections(assessment, predictor, verdict, options):
-        lines += [(), *_section(label, texts, screen)]
+        lines.append(())
+        for text in texts:
+            for part in wrap(plain(text), screen.width - INDENT - LABEL, indent="  "):
+                lines.append(((f"  {'' if lines[-1] else label:<{LABEL}}", "label"), (part, "")))
     if verdict.prediction.nodes:
         nodes = sorted(verdict.prediction.nodes, key=lambda node: -node.span.high)[:SLOWEST]
-        lines += [(), *table(NODES, [_row(node) for node in nodes], screen.width, screen.glyphs)]
+        lines += [(), *table_lines(build_table(NODES, nodes, screen), screen)]
     return spell_out_all(lines, screen.glyphs)
-
-
-def _section(label: str, texts: Sequence[str], screen: Screen) -> list[Line]:
-    lines: list[Line] = []
-    for text in texts:
-        parts = wrap(plain(text), screen.width - INDENT - LABEL, indent="  ")
-        lines += [((f"  {'' if lines or at else label:<{LABEL}}", "label"), (part, "")) for at, part in enumerate(parts)]
-    return lines
 
 
 def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, options: str) -> Iterator[tuple[str, list[str]]]:
@@ -55,7 +51,12 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
         yield "Bound", list(_bound(device, demand, lower_bound(device, demand)))
     if prediction.latency:
         yield "Latency", list(_latency(device, demand, verdict))
-    yield "Memory", [_memory(fit) for fit in verdict.fits] + [f"the runtime: {took.reasoning}"]
+    memory = []
+    for fit in verdict.fits:
+        parts = " + ".join(f"{binary(size)} {what}" for what, size in fit.parts.items())
+        there = "the memory of the device is not known" if fit.available is None else f"of {binary(fit.available)}"
+        memory.append(f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})")
+    yield "Memory", [*memory, f"the runtime: {took.reasoning}"]
     if verdict.cache:
         cache = verdict.cache
         text = f"{binary(cache.token_bytes)} a token and sequence × {cache.context:,} tokens = {binary(cache.sequence_bytes)}"
@@ -106,29 +107,18 @@ def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterato
         f"{plural(len(prediction.nodes), 'step')}, each a node with the elementwise ones after it: "
         f"{kinds.get('compute', 0)} are compute-bound, {kinds.get('memory', 0)} memory-bound"
     )
-    yield _shares(shares)
-    yield f"these shares: {shares.reasoning}"
-
-
-def _shares(shares: Efficiency) -> str:
-    def percent(range_: Range) -> str:
-        return f"{100 * range_.worst:.0f}–{100 * range_.best:.0f} %"
-
-    return (
-        f"products at {percent(shares.products)} of the peak (depthwise {percent(shares.depthwise)}), traffic at "
-        f"{percent(shares.traffic)} of the bandwidth, {range_text(shares.start)} to start a step"
+    ranges = (shares.products, shares.depthwise, shares.traffic)
+    dense, depthwise, traffic = (f"{100 * each.worst:.0f}–{100 * each.best:.0f} %" for each in ranges)
+    yield (
+        f"products at {dense} of the peak (depthwise {depthwise}), traffic at {traffic} of the bandwidth, "
+        f"{range_text(shares.start)} to start a step"
     )
+    yield f"these shares: {shares.reasoning}"
 
 
 def range_text(range_: Range) -> str:
     """``1–20 µs``."""
     return f"{rough_text(1e6 * range_.best)}–{rough_text(1e6 * range_.worst)} µs"
-
-
-def _memory(fit: Fit) -> str:
-    parts = " + ".join(f"{binary(size)} {what}" for what, size in fit.parts.items())
-    there = "the memory of the device is not known" if fit.available is None else f"of {binary(fit.available)}"
-    return f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})"
 
 
 def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, options: str) -> str:
@@ -141,21 +131,15 @@ def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, 
     return f"onnxcost measure {quote(assessment.label)}{options} --provider {provider}   (on the device)"
 
 
-NODES = (
-    Column("Most expensive steps", right=False, style="name", shrinks_to=16),
-    Column("Operator", right=False, shrinks_to=8),
-    Column("Type", right=False, drop=2),
-    Column("At peak, µs"),
-    Column("At bandwidth", drop=1),
-    Column("Expected, µs"),
-    Column("Limited by", right=False, drop=3),
+NODES: tuple[TableField[NodeTime, Screen], ...] = (
+    (Column("Most expensive steps", right=False, style="name", shrinks_to=16), lambda node, _: node.name),
+    (
+        Column("Operator", right=False, shrinks_to=8),
+        lambda node, _: node.op_type + (f" +{node.merged}" if node.merged else ""),
+    ),
+    (Column("Type", right=False, drop=2), lambda node, _: node.dtype),
+    (Column("At peak, µs"), lambda node, _: rough_text(1e6 * node.compute)),
+    (Column("At bandwidth", drop=1), lambda node, _: "–" if node.transfer is None else rough_text(1e6 * node.transfer)),
+    (Column("Expected, µs"), lambda node, _: interval_text(node.span, 1e6)),
+    (Column("Limited by", right=False, drop=3), lambda node, _: LIMITED[node.limit]),
 )
-
-
-def _row(node: NodeTime) -> list[str]:
-    merged = f" +{node.merged}" if node.merged else ""
-    transfer = "–" if node.transfer is None else rough_text(1e6 * node.transfer)
-    return [
-        node.name, node.op_type + merged, node.dtype, rough_text(1e6 * node.compute), transfer, interval_text(node.span, 1e6),
-        LIMITED[node.limit],
-    ]  # fmt: skip
