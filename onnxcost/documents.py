@@ -147,7 +147,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key '{key}' is there twice")
+            raise ValueError(f"the key '{key}' appears twice")
         found[key] = value
     return found
 
@@ -163,7 +163,7 @@ def _check(document: Any, most: int) -> None:
             children = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [(child, (trail, str(key)), depth + 1) for key, child in children]
         elif isinstance(value, float) and not isfinite(value):
-            raise ValueError(f"'{_place(trail)}' is {value}: a finite number is wanted")
+            raise ValueError(f"'{_place(trail)}' is {value}: a finite number is expected")
         elif isinstance(value, int) and abs(value) > most:
             raise ValueError(f"'{_place(trail)}' is an integer of {value.bit_length()} bits: that is too large")
 

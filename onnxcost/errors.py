@@ -72,9 +72,9 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return NO_MEMORY
     if isinstance(error, RecursionError):
-        return "what was given is nested too deeply"
+        return "the input is nested too deeply"
     if isinstance(error, OverflowError):
-        return f"what was given leads to a number that is too large to work with: {error}"
+        return f"the input leads to a number that is too large: {error}"
     if isinstance(error, OSError):
         hints = {EBADF: " (a standard stream is closed)", ENOENT: " (is the working directory still there?)"}
         where = hints.get(error.errno or 0, "") if error.filename is None else f": '{error.filename}'"

@@ -196,7 +196,7 @@ class Settings:
             if value is not None and not least <= value <= _MOST:
                 raise InputError(f"{name} must be {least} or more, and finite, not {value}")
         if self.optimization not in OPTIMIZATIONS:
-            raise InputError(f"there is no optimization '{self.optimization}': there are {', '.join(OPTIMIZATIONS)}")
+            raise InputError(f"there is no optimization '{self.optimization}': choose from {', '.join(OPTIMIZATIONS)}")
 
     @property
     def least_runs(self) -> int:

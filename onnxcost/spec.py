@@ -107,7 +107,7 @@ def parse_input_files(arguments: Iterable[str]) -> dict[str, tuple[str, ...]]:
     for argument in arguments:
         name, equals, path = argument.rpartition("=")
         if not path or (equals and not name):
-            raise InputError(f"--input wants NAME=FILE.npy or FILE.npz, not '{argument}'")
+            raise InputError(f"--input expects NAME=FILE.npy or FILE.npz, not '{argument}'")
         for input_name in [name] if equals else _names_in(path):
             found.setdefault(input_name, []).append(path)
     return {name: tuple(paths) for name, paths in found.items()}
@@ -118,7 +118,7 @@ def _names_in(path: str) -> list[str]:
 
     with _open_file(path) as file:
         if not zipfile.is_zipfile(file):
-            raise InputError(f"--input wants the name of the input that '{path}' is for: --input NAME={path}")
+            raise InputError(f"--input expects the name of the input that '{path}' is for: --input NAME={path}")
         with zipfile.ZipFile(file) as archive:
             return _members(archive)
 

@@ -80,8 +80,8 @@ def test_what_is_a_figure_of_a_document(value: object, is_one: bool) -> None:
 
 
 TOML = {
-    "NaN": ("a.b = nan", "'a.b' is nan: a finite number is wanted"),
-    "infinity in a list": ("a = [1, [2, -inf]]", "'a.1.1' is -inf: a finite number is wanted"),
+    "NaN": ("a.b = nan", "'a.b' is nan: a finite number is expected"),
+    "infinity in a list": ("a = [1, [2, -inf]]", "'a.1.1' is -inf: a finite number is expected"),
     "an integer of 20 digits": ("a = 10_000_000_000_000_000_000", "'a' is an integer of 64 bits: that is too large"),
     "an integer of 5,000 digits": ("b = 1\nmemory = " + "9" * 5000, "line 2 (memory = 9"),
     "an integer of 5,000 hexadecimal digits": ("a = 0x" + "f" * 5000, "'a' is an integer of 20000 bits"),
@@ -115,11 +115,11 @@ def test_toml_that_is_taken() -> None:
 
 
 JSON = {
-    "NaN": ('{"a": {"b": NaN}}', "'a.b' is nan: a finite number is wanted"),
-    "infinity": ('{"a": [0, -Infinity]}', "'a.1' is -inf: a finite number is wanted"),
-    "more than a float": ('{"a": 1e999}', "'a' is inf: a finite number is wanted"),
-    "5,000 digits": ('{"a": ' + "9" * 5000 + "}", "'a' is inf: a finite number is wanted"),
-    "a key twice": ('{"a": {"b": 1, "b": 1}}', "the key 'b' is there twice"),
+    "NaN": ('{"a": {"b": NaN}}', "'a.b' is nan: a finite number is expected"),
+    "infinity": ('{"a": [0, -Infinity]}', "'a.1' is -inf: a finite number is expected"),
+    "more than a float": ('{"a": 1e999}', "'a' is inf: a finite number is expected"),
+    "5,000 digits": ('{"a": ' + "9" * 5000 + "}", "'a' is inf: a finite number is expected"),
+    "a key twice": ('{"a": {"b": 1, "b": 1}}', "the key 'b' appears twice"),
     "100,000 deep": ("[" * 100_000 + "]" * 100_000, "nested more than 64 deep"),
     "100 deep": ("[" * 100 + "]" * 100, "nested more than 64 deep"),
     "no JSON": ("{", "Expecting"),

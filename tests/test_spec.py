@@ -134,9 +134,9 @@ def test_values_that_may_decide_shapes_are_read(name: str, folder: Path) -> None
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {
-    "no name": (["a.npy"], r"--input wants the name of the input that 'a\.npy' is for: --input NAME=a\.npy"),
-    "no file": (["x="], r"--input wants NAME=FILE\.npy or FILE\.npz, not 'x='"),
-    "an empty name": (["=a.npy"], r"--input wants NAME=FILE\.npy or FILE\.npz, not '=a\.npy'"),
+    "no name": (["a.npy"], r"--input expects the name of the input that 'a\.npy' is for: --input NAME=a\.npy"),
+    "no file": (["x="], r"--input expects NAME=FILE\.npy or FILE\.npz, not 'x='"),
+    "an empty name": (["=a.npy"], r"--input expects NAME=FILE\.npy or FILE\.npz, not '=a\.npy'"),
     "a missing file": (["x=none.npy"], r"cannot read 'none\.npy': No such file or directory"),
     "a missing archive": (["none.npz"], r"cannot read 'none\.npz': No such file or directory"),
     "a folder": (["x=."], r"cannot read '\.': Is a directory"),

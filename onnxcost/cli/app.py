@@ -238,9 +238,9 @@ Latency, FPS and achieved FLOP/s, from running it.
 Examples:
   onnxcost model.onnx                  totals, most expensive nodes, latency
   onnxcost model.onnx --no-run         without running it
-  onnxcost model.onnx --dim batch=8    with a dynamic dim fixed
+  onnxcost model.onnx --dim batch=8    with a dynamic dim set
   onnxcost model.onnx --depth 2        as a tree by module
-  onnxcost model.onnx -o cost.json     as JSON (.csv, .md and .txt work, too)
+  onnxcost model.onnx -o cost.json     as JSON (also .csv, .md, .txt)
   onnxcost model.onnx --strict         exit 1 if anything is not exact
   onnxcost measure model.onnx          latency, FPS, FLOP/s and memory alone
   onnxcost scan models/                many models: a row for each
@@ -331,7 +331,7 @@ def cli() -> None:
 
 cli.epilog = (
     "Exit codes: 0 done, 1 a check failed (--strict), 2 bad usage or input, 3 not measured (what was counted is printed), "
-    f"130 interrupted. If several apply, 130 has priority, then 1. {DEBUG}=1 shows tracebacks."
+    f"130 interrupted. If several apply, 130 takes priority, then 1. {DEBUG}=1 shows tracebacks."
 )
 
 

@@ -69,7 +69,7 @@ OPTIONS: tuple[Decorator, ...] = (
 @click.command(help=HELP)
 @partial(with_options, OPTIONS)
 @output_options
-@message_options("Print no warnings and assumptions on stderr.")
+@message_options("Print no warnings or assumptions on stderr.")
 def budget(
     model: str | None,
     devices: tuple[str, ...],

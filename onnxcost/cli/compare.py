@@ -80,7 +80,7 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
     ]
     if wide := [each.label for each in comparison.others if each.ratio and each.ratio.width > WIDE_INTERVAL]:
         percent = f"{100 * WIDE_INTERVAL:.0f} %"
-        text = f"{', '.join(wide)}: the ratio's interval is wider than {percent}: time for longer (--seconds 20)"
+        text = f"{', '.join(wide)}: the ratio's interval is wider than {percent}: measure longer (--seconds 20)"
         found.append(Notice("advice", text))
     return found
 
@@ -161,7 +161,7 @@ def _check_outputs(agreements: Mapping[str, Agreement], limit: float | None) -> 
 HELP = """Compare models: what each costs, how fast it is, which is the best, and why the others differ from the first.
 
 A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report saved as JSON with
-'onnxcost MODEL -o cost.json', in any mix.
+'onnxcost MODEL -o cost.json', in any combination.
 
 Timing is interleaved (A B C A B C ...), so that all models run under the same conditions. For each model, the ratio of its
 latency to the first one's is given with its 95 % confidence interval, which allows for differences of up to 0.5 % between two
@@ -213,7 +213,7 @@ MOST_EXPLAINED = 4
 )
 @output_options
 @click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are still checked on request.")
-@message_options("Print no warnings, assumptions and advice on stderr.")
+@message_options("Print no warnings, assumptions or advice on stderr.")
 @measuring_options("batches", "concurrency")
 def compare(
     models: tuple[str, ...],

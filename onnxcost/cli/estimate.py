@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 HELP = """Count what MODEL costs to run (MACs, FLOPs, parameters, bytes and memory), then run and time it. MODEL is a file, or -
 for standard input.
 
-No weights are read to count. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
-seconds, in a process of its own. A model that cannot be run is counted all the same; the exit code is 3.
+Counting reads no weights. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
+seconds, in a process of its own. A model that cannot be run is still counted; the exit code is 3.
 
 The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what -v shows, and csv
 a line for each node (with --by module, for each module), for which nothing is measured.
@@ -62,8 +62,8 @@ TABLES = ("operator", "node", "module")
 @output_options
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")
 @click.option("--no-run", is_flag=True, help="Only count; do not measure.")
-@click.option("--trace", is_flag=True, help="Run once before, to count what data decides: shapes, branches, trips.")
-@message_options("Print no warnings, assumptions and advice on stderr.")
+@click.option("--trace", is_flag=True, help="Run once first, to count what data decides: shapes, branches, trips.")
+@message_options("Print no warnings, assumptions or advice on stderr.")
 @measuring_options()
 def estimate(
     spec: ModelSpec,
@@ -110,14 +110,14 @@ def _view(
 ) -> View:
     """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
     if all_nodes and top is not None:
-        raise InputError("--nodes shows all nodes and --top some of them: give one of the two")
+        raise InputError("--nodes shows all nodes and --top some of them: use only one of the two")
     if depth and by not in (None, "module"):
-        raise InputError(f"--depth says how deep the modules are shown: it does not go with --by {by}")
+        raise InputError(f"--depth says how deep the modules are shown: it cannot be used with --by {by}")
     if by == "module":
         depth = depth or DEFAULT_DEPTH
     if format_ == "csv":
         if by == "operator":
-            raise InputError("a CSV file has a line for each node, or with --by module for each module: --by operator has none")
+            raise InputError("a CSV file has a line for each node, or for each module with --by module: --by operator has none")
         sort = sort or ("order" if top is None else None)
     elif top is None and not all_nodes:
         top = 0 if depth or by == "operator" else DEFAULT_TOP

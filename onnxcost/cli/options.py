@@ -41,18 +41,18 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
         "shapes",
         multiple=True,
         metavar=SHAPE,
-        help="Fix the shape of an input (without INPUT=: of the one it fits) or of an unknown operator's output; repeatable.",
+        help="Set the shape of an input (without INPUT=: of the one it fits) or of an unknown operator's output; repeatable.",
     ),
-    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim by its name; repeatable."),
+    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Set a dynamic dim by its name; repeatable."),
     click.option(
         "--value",
         "values",
         multiple=True,
         metavar=VALUE,
-        help="Fix an input's value if it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
+        help="Set an input's value if it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
     ),
     click.option(
-        "--trips", multiple=True, metavar=TRIPS, help="Fix the number of iterations of a Loop by its name; repeatable."
+        "--trips", multiple=True, metavar=TRIPS, help="Set the number of iterations of a Loop by its name; repeatable."
     ),
     click.option(
         "--formulas",
@@ -64,9 +64,9 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
 
 
 COMMON_OPTIONS: tuple[Decorator, ...] = (
-    click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Fix an input's shape in the models that have it."),
-    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Fix a dynamic dim in the models that have it."),
-    click.option("--value", "values", multiple=True, metavar=VALUE, help="Fix an input's value in the models that have it."),
+    click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Set an input's shape in the models that have it."),
+    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Set a dynamic dim in the models that have it."),
+    click.option("--value", "values", multiple=True, metavar=VALUE, help="Set an input's value in the models that have it."),
 )
 """Options of commands that take several models."""
 
@@ -195,13 +195,13 @@ def parse_pairs(option: str, example: str, given: Iterable[str], parse: Callable
     for argument in given:
         name, equals, text = argument.rpartition("=")
         if not (equals and name):
-            raise InputError(f"{option} wants {example}, not '{argument}'")
+            raise InputError(f"{option} expects {example}, not '{argument}'")
         if name in found:
             raise InputError(f"{option} is given twice for '{name}'")
         try:
             found[name] = parse(text.strip())
         except ValueError as error:
-            raise InputError(f"{option} wants {example}, not '{argument}'{f': {error}' if str(error) else ''}") from None
+            raise InputError(f"{option} expects {example}, not '{argument}'{f': {error}' if str(error) else ''}") from None
     return found
 
 
@@ -363,7 +363,7 @@ def _batches(given: str | None) -> tuple[int, ...]:
     except ValueError:
         sizes = (0,)
     if 0 in sizes or len(set(sizes)) < len(sizes):
-        raise InputError(f"--batches wants sizes from 1 up, each once, as in {BATCHES}, not '{given}'")
+        raise InputError(f"--batches expects sizes of 1 or more, each once, such as {BATCHES}, not '{given}'")
     return sizes
 
 

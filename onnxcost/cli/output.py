@@ -55,7 +55,7 @@ class Output(NamedTuple):
             return cls(format_ or "table", None, quiet, all_warnings)
         chosen = format_ or SUFFIXES.get(Path(path).suffix.lower())
         if chosen is None:
-            raise InputError(f"'{path}' has no suffix of a format: use {', '.join(SUFFIXES)}, or give --format")
+            raise InputError(f"'{path}' has no known suffix: use {', '.join(SUFFIXES)}, or give --format")
         check_folder(path)
         return cls(chosen, path, quiet, all_warnings)
 

@@ -115,7 +115,7 @@ def warn_of_scan(scan: Scan) -> None:
     if assumed:
         say("assumed", ", ".join(f"{text} in {plural(number, 'model')}" for text, number in assumed.most_common()))
     if number := sum(each.get("weights") == "synthesised" for each in measurements):
-        say("note", f"{plural(number, 'model')} timed with random weights, as the file lacks them")
+        say("note", f"{plural(number, 'model')} timed with random weights in place of missing ones")
     for key, found in (("warnings", reports), ("advice", measurements)):
         if number := sum(bool(each.get(key)) for each in found):
             say("note", f"{plural(number, 'model')} with {key}: see '{key}' in --format json or jsonl")
@@ -200,7 +200,7 @@ LINES = "jsonl"
 @click.option("--format", "format_", type=click.Choice((*FORMATS, LINES)), help=FORMAT_HELP)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; its suffix (.txt .json .jsonl .csv .md) sets the format.")
 @click.option("--run/--no-run", default=False, help="Run and time the models, or only count them.  [default: --no-run]")
-@click.option("--quiet", is_flag=True, help="Print no warnings and assumptions on stderr.")
+@click.option("--quiet", is_flag=True, help="Print no warnings or assumptions on stderr.")
 @measuring_options("batches", "inputs", "timeout")
 def scan(
     paths: tuple[str, ...],

@@ -13,11 +13,11 @@ HELP = """Write the skeleton of MODEL: the same graph without its weights, to sh
 The skeleton is usually a few kilobytes, and onnxcost counts exactly the same for it. Netron opens it, and `onnxcost measure`
 runs it with random weights in place of the missing ones.
 
-Removed are: the data of tensors of more than 1 KiB and of those in other files; strings of more than 1 KiB in attributes; doc
+It removes: the data of tensors of more than 1 KiB and of those in other files; strings of more than 1 KiB in attributes; doc
 strings and metadata of graphs, functions, nodes and values (stack traces, paths of source files, class names); training
 graphs; and fields that ONNX does not define.
 
-Kept are: tensors of up to 1 KiB (biases, scales, shapes) with their data; all attributes with numbers, such as the nodes of
+It keeps: tensors of up to 1 KiB (biases, scales, shapes) with their data; all attributes with numbers, such as the nodes of
 decision trees and the coefficients of linear models; types and dims. Without --anonymize, also all names, shorter strings in
 attributes, and the doc string, metadata and producer of the model itself.
 
@@ -35,7 +35,7 @@ Examples:
     "--anonymize",
     is_flag=True,
     help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and remove metadata. "
-    "Kept are operators, domains, names of attributes, values that ONNX defines, numbers of modules, and words that tell "
+    "It keeps operators, domains, names of attributes, values that ONNX defines, numbers of modules, and words that tell "
     "the role of a dim or an input, such as batch or mask.",
 )
 def strip(model: str, output: str, anonymize: bool) -> None:

@@ -63,7 +63,7 @@ def parse_budget_limit(name: str, given: object) -> float:
         units = {unit: size for unit, size in units.items() if unit}
     value = parse_quantity(given, units) if isinstance(given, str) else given if "" in units and is_figure(given) else None
     if not isinstance(value, int | float) or not value:
-        raise InputError(f"{name} wants a quantity as in {EXAMPLES[name]}, not '{given}'")
+        raise InputError(f"{name} expects a quantity such as {EXAMPLES[name]}, not '{given}'")
     return value
 
 
@@ -361,7 +361,7 @@ def load_budgets(path: str | Path) -> tuple[Budget, ...]:
 
 _WANTED: Mapping[str, str] = {
     "devices": "a list of names, as in devices = ['raspberry-pi-5-8gb']",
-    "batch": "a whole number from 1 up",
+    "batch": "a whole number of 1 or more",
     "dims": "a table of whole numbers, as in dims = { batch = 8 }",
     "shapes": "a table of lists, as in shapes = { image = [1, 3, 224, 224] }",
 }
@@ -391,7 +391,7 @@ def _budget(model: str, table: Mapping[str, Any]) -> Budget:
         if key not in known:
             raise InputError(f"there is no key '{key}'{did_you_mean(key, known)}")
         if key in _WANTED and not _is_valid(key, value):
-            raise InputError(f"{key} wants {_WANTED[key]}, not {value!r}")
+            raise InputError(f"{key} expects {_WANTED[key]}, not {value!r}")
     return Budget(
         model,
         limits_of(table),

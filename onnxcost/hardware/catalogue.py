@@ -209,7 +209,7 @@ def find_device(text: str, files: Iterable[str | Path] = ()) -> Device:
     for change in changes:
         key, equals, value = (word.strip() for word in change.partition("="))
         if not equals:
-            raise InputError(f"--device wants NAME,KEY=VALUE, not '{text}'")
+            raise InputError(f"--device expects NAME,KEY=VALUE, not '{text}'")
         device = _change_figure(device, key, value)
     return device
 

@@ -150,7 +150,7 @@ def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
     wall = f"{plural(measurement.runs * measurement.batch, 'item')} in {seconds(measurement.wall_seconds)}"
     how = wall if measurement.settings.concurrency > 1 else f"items per second, {measurement.batch} / median"
     if measurement.flops is None or measurement.flops_per_second is None:
-        achieved = Entry("Achieved", "unknown", "", "while the FLOPs are not known")
+        achieved = Entry("Achieved", "unknown", "", "as the FLOPs are not known")
     else:
         bound = glyphs.bound(measurement.bound)
         achieved = quantity_entry(

@@ -190,7 +190,7 @@ class Worker:
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:  # it waits for its next task, and what it said did not arrive
-            return "what the process that counted it says cannot be read"
+            return "the process that counted it gave no readable answer"
         if was_killed(code):
             return "the process that counted it was killed, most likely because the machine has too little memory for it"
         self._errors.seek(0)

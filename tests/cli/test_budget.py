@@ -48,7 +48,7 @@ def invoke(*arguments: str) -> Result:
         (("small.onnx", "--fps", "30"), 0, ""),
         (("small.onnx", "--fps", "30", "--device", "raspberry-pi-5-8gb"), 0, ""),
         (("small.onnx",), 0, ""),
-        (("small.onnx", "--fps", "1e9"), 2, "fps wants a quantity as in 30, not '1e9'"),
+        (("small.onnx", "--fps", "1e9"), 2, "fps expects a quantity such as 30, not '1e9'"),
         (("small.onnx", "--fps", "1000000000"), 0, ""),
         (
             ("small.onnx", "--fps", "1000000000", "--device", "raspberry-pi-5-8gb"),
@@ -73,7 +73,7 @@ def invoke(*arguments: str) -> Result:
         (("small.onnx", "--batch", "8", "--macs", "1k"), 1, "small.onnx: MACs 1.024 k of 1 k"),
         (("fixed.onnx", "--batch", "1"), 0, ""),
         (("fixed.onnx", "--batch", "8"), 2, "--batch 8: the model's batch is fixed at 1"),
-        (("small.onnx", "--latency", "33"), 2, "latency wants a quantity as in 33ms"),
+        (("small.onnx", "--latency", "33"), 2, "latency expects a quantity such as 33ms"),
         (
             ("small.onnx", "--device", "raspbery-pi-5-8gb"),
             2,
@@ -83,7 +83,7 @@ def invoke(*arguments: str) -> Result:
         ((), 2, "no model is given: 'onnxcost budget MODEL --fps 30'"),
         (("small.onnx", "--check"), 2, "--check takes models, devices and limits from its file: leave MODEL out"),
         (("--check",), 2, "there is no budget here: neither onnxcost.toml nor [tool.onnxcost.budget] in pyproject.toml"),
-        (("small.onnx", "-o", "x.pdf"), 2, "'x.pdf' has no suffix of a format"),
+        (("small.onnx", "-o", "x.pdf"), 2, "'x.pdf' has no known suffix"),
     ],
 )
 def test_how_it_ends(arguments: tuple[str, ...], code: int, says: str) -> None:

@@ -198,7 +198,7 @@ def test_a_broken_baseline_is_replaced_and_fails_the_gate(folder: Path) -> None:
         ("broken.onnx broken.onnx", "no model could be read; broken.onnx is not a readable ONNX model"),
         ("small.onnx zoo --sort speed", "there is no metric 'speed'"),
         ("small.onnx zoo --pareto macs,nodes", "--pareto: neither more nor less of 'nodes' is better"),
-        ("small.onnx zoo --max-increase flops", "--max-increase wants flops=1%, not 'flops'"),
+        ("small.onnx zoo --max-increase flops", "--max-increase expects flops=1%, not 'flops'"),
         ("small.onnx zoo --max-increase flops=x", "--max-increase flops=x: a limit is a number and a unit"),
         ("small.onnx zoo --dim nosuch=1", "--dim nosuch: no model that could be read has it"),
         ("small.onnx zoo --format xml", "Invalid value for '--format'"),
@@ -383,7 +383,7 @@ def test_advice_that_matters_is_given_once(stand: Stand) -> None:
 @pytest.mark.parametrize(("ratio", "is_said"), [(Ratio(1.0, (0.9, 1.1)), True), (Ratio(1.0, (0.97, 1.03)), False)])
 def test_a_wide_interval_is_said(stand: Stand, ratio: Ratio, is_said: bool) -> None:
     stand.ratio = ratio
-    assert ("advice: large: the ratio's interval is wider than 10 %: time for longer" in invoke(*BOTH).stderr) == is_said
+    assert ("advice: large: the ratio's interval is wider than 10 %: measure longer" in invoke(*BOTH).stderr) == is_said
 
 
 def test_check_outputs_compares_outputs(stand: Stand) -> None:

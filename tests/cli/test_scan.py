@@ -260,11 +260,11 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("zoo --run --jobs 2", "models are run one after the other"),
         ("zoo --jobs 0", "Invalid value for '-j' / '--jobs'"),
         ("zoo --format xml", "Invalid value for '--format'"),
-        ("zoo -o out", "'out' has no suffix of a format"),
+        ("zoo -o out", "'out' has no known suffix"),
         ("zoo -o nowhere/out.csv", "cannot write 'nowhere/out.csv'"),
         ("zoo --resume nowhere/scan.jsonl", "cannot write 'nowhere/scan.jsonl'"),
         ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is not a file of 'onnxcost scan --resume'"),
-        ("zoo --dim batch", "--dim wants SYMBOL=8"),
+        ("zoo --dim batch", "--dim expects SYMBOL=8"),
     ],
 )
 def test_bad_usage_gets_one_line(zoo: Path, arguments: str, says: str) -> None:

@@ -43,12 +43,12 @@ def test_amounts(name: str, text: object, value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("latency", "33", "latency wants a quantity as in 33ms, not '33'"),
-        ("fps", "fast", "fps wants a quantity as in 30, not 'fast'"),
+        ("latency", "33", "latency expects a quantity such as 33ms, not '33'"),
+        ("fps", "fast", "fps expects a quantity such as 30, not 'fast'"),
         ("fps", "0", "fps wants"),
         ("fps", "-3", "fps wants"),
-        ("memory", "512MB/s", "memory wants a quantity as in 512MiB"),
-        ("macs", "500MiB", "macs wants a quantity as in 500M"),
+        ("memory", "512MB/s", "memory expects a quantity such as 512MiB"),
+        ("macs", "500MiB", "macs expects a quantity such as 500M"),
     ],
 )
 def test_what_is_no_amount(name: str, text: str, says: str) -> None:

@@ -247,7 +247,7 @@ WRONG = {
     ),
     "a slip": ("h100-sxn", "there is no device 'h100-sxn'; did you mean 'h100-sxm'?"),
     "nothing near": ("toaster", "there is no device 'toaster': 'onnxcost devices' lists them"),
-    "no value": ("t4,memory", "--device wants NAME,KEY=VALUE, not 't4,memory'"),
+    "no value": ("t4,memory", "--device expects NAME,KEY=VALUE, not 't4,memory'"),
     "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; did you mean 'memory'?"),
     "no unit": ("t4,memory=4", "--device memory: '4' is not written like 8 GiB"),
 }

@@ -137,5 +137,5 @@ def test_a_living_process_that_cannot_be_read_is_given_up(monkeypatch: pytest.Mo
     """It waits for its next task, and would do so for ever."""
     monkeypatch.setattr(pool, "END_SECONDS", 0.2)
     ((_, answer),) = answers("deaf")
-    assert (answer.status, answer.reason) == ("unfinished", "what the process that counted it says cannot be read")
+    assert (answer.status, answer.reason) == ("unfinished", "the process that counted it gave no readable answer")
     assert psutil.Process().children() == []
