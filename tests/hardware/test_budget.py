@@ -45,8 +45,8 @@ def test_amounts(name: str, text: object, value: float) -> None:
     [
         ("latency", "33", "latency expects a quantity such as 33ms, not '33'"),
         ("fps", "fast", "fps expects a quantity such as 30, not 'fast'"),
-        ("fps", "0", "fps wants"),
-        ("fps", "-3", "fps wants"),
+        ("fps", "0", "fps expects"),
+        ("fps", "-3", "fps expects"),
         ("memory", "512MB/s", "memory expects a quantity such as 512MiB"),
         ("macs", "500MiB", "macs expects a quantity such as 500M"),
     ],
