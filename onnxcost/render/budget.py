@@ -12,7 +12,7 @@ from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import csv_text, markdown_table
+from onnxcost.render.formats import TableField, build_table, csv_text, markdown_table, table_lines
 from onnxcost.render.layout import (
     Column,
     Glyphs,
@@ -27,6 +27,7 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.units import WRITERS, binary, exact, si, strip_zeros
+from onnxcost.results import group_by
 
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
 """What takes most of the time: arithmetic, moving bytes, or launching steps."""
@@ -135,11 +136,12 @@ def failure_text(assessment: Assessment) -> list[str]:
     return [f"{assessment.label}: {'; '.join([*own, *devices])}"] if own or devices else []
 
 
-BudgetField = tuple[Column, Callable[[Verdict, Glyphs], str]]
+BudgetField = TableField[Verdict, Glyphs]
 
 
-def _price(verdict: Verdict, glyphs: Glyphs) -> str:
-    return price_text(verdict) or glyphs.none
+def _name_field(title: str) -> BudgetField:
+    """The column of the devices' names, marked where they compute in another type."""
+    return Column(title, right=False, style="name"), lambda verdict, _: verdict.name + "*" * bool(verdict.prediction.runs_as)
 
 
 def _field(column: Column, of: Callable[[Verdict], float | None], write: Callable[[Any], str]) -> BudgetField:
@@ -148,7 +150,7 @@ def _field(column: Column, of: Callable[[Verdict], float | None], write: Callabl
 
 
 FIELDS: tuple[BudgetField, ...] = (
-    (Column("Price"), _price),
+    (Column("Price"), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
     (Column("FPS"), lambda verdict, glyphs: interval_text(verdict.prediction.fps, none=glyphs.none)),
     (Column("Latency, ms"), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
     _field(Column("Bound, ms", drop=6), lambda verdict: verdict.prediction.bound, lambda bound: rough_text(1e3 * bound)),
@@ -162,7 +164,7 @@ CACHE_FIELDS: tuple[BudgetField, ...] = (
 )
 LIMIT: BudgetField = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
 REASONS: tuple[BudgetField, ...] = (
-    (Column("Price", drop=2), _price),
+    (Column("Price", drop=2), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
     (Column("Why", right=False, shrinks_to=20), lambda verdict, _: causes_text(verdict)),
     (Column("What would fit", right=False, shrinks_to=24, drop=1), lambda verdict, glyphs: remedy_text(verdict, glyphs.none)),
 )
@@ -234,8 +236,7 @@ def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -
         return []
     fields = (*FIELDS, *(CACHE_FIELDS if any(verdict.cache for verdict in shown) else ()), LIMIT)
     first = "Fits" if shown[0].level == FITS else "Marginal"
-    columns = [Column(first, right=False, style="name"), *(column for column, _ in fields)]
-    header, *body = table(columns, [_row(verdict, fields, screen) for verdict in shown], screen.width, screen.glyphs)
+    header, *body = table_lines(build_table((_name_field(first), *fields), shown, screen.glyphs), screen)
     lines: list[Line] = [(), header]
     for level, pairs in groupby(zip(shown, body, strict=True), key=lambda pair: pair[0].level):
         rows = list(pairs)
@@ -252,10 +253,8 @@ def _others(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
     """The devices that do not fit, and those of which that cannot be told, with the reasons and what would fit."""
     if not shown:
         return []
-    columns = [Column("Does not fit", right=False, style="name"), *(column for column, _ in REASONS)]
-    rows = [_row(verdict, REASONS, screen) for verdict in shown]
-    found = [*_verdicts_at(assessment, NO), *_verdicts_at(assessment, UNKNOWN)]
-    return [(), *table(columns, rows, screen.width, screen.glyphs), *_rest(found, shown, screen)]
+    lines = table_lines(build_table((_name_field("Does not fit"), *REASONS), shown, screen.glyphs), screen)
+    return [(), *lines, *_rest([*_verdicts_at(assessment, NO), *_verdicts_at(assessment, UNKNOWN)], shown, screen)]
 
 
 def _verdicts_at(assessment: Assessment, level: str) -> list[Verdict]:
@@ -264,29 +263,19 @@ def _verdicts_at(assessment: Assessment, level: str) -> list[Verdict]:
 
 def _shown(assessment: Assessment, levels: Sequence[str], most: Mapping[str, int]) -> list[Verdict]:
     """Of each level the first ones, where there is a most: of devices that differ in their memory alone one."""
+
+    def figures(verdict: Verdict) -> tuple[object, ...]:
+        prediction = verdict.prediction
+        return (verdict.kind, prediction.bound, prediction.latency, verdict.power, verdict.title.split()[:2][-1])
+
     shown: list[Verdict] = []
     for level in levels:
         found = _verdicts_at(assessment, level)
         if most and len(found) > most[level]:
-            shown += _distinct(found)[: most[level]]
-        else:
-            shown += found
+            alike = group_by(found, figures)
+            found = [members[0] for members in alike.values()][: most[level]]
+        shown += found
     return shown
-
-
-def _distinct(found: Sequence[Verdict]) -> list[Verdict]:
-    seen: dict[object, Verdict] = {}
-    for verdict in found:
-        prediction = verdict.prediction
-        seen.setdefault(
-            (verdict.kind, prediction.bound, prediction.latency, verdict.power, verdict.title.split()[:2][-1]), verdict
-        )
-    return list(seen.values())
-
-
-def _row(verdict: Verdict, fields: Sequence[BudgetField], screen: Screen) -> list[str]:
-    name = verdict.name + ("*" if verdict.prediction.runs_as else "")
-    return [name, *(cell(verdict, screen.glyphs) for _, cell in fields)]
 
 
 def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) -> list[Line]:
@@ -376,16 +365,15 @@ def budget_markdown(assessments: Sequence[Assessment]) -> str:
 def _section(assessment: Assessment) -> str:
     titles = ["Device", "Fit", "Price", "FPS", "Latency", "Memory", "Limit", "Why not", "What would fit"]
     right = [False, False, True, True, True, True, False, False, False]
-    rows = [_cells(verdict) for verdict in assessment.verdicts]
+    rows = [
+        [
+            verdict.name, verdict.level, price_text(verdict), interval_text(verdict.prediction.fps),
+            latency_text(verdict.prediction.latency) if verdict.prediction.latency else "–",
+            need_text(tightest(verdict.fits)), LIMITED.get(verdict.prediction.limit, ""),
+            causes_text(verdict) if verdict.cause else "", remedy_text(verdict, ""),
+        ]
+        for verdict in assessment.verdicts
+    ]  # fmt: skip
     bases = sorted({latency.basis for verdict in assessment.verdicts if (latency := verdict.prediction.latency)})
     about = f"Budget: {limits_text(assessment.limits)}. FPS and latency: {' and '.join(bases) or 'not known'}."
     return "\n".join([f"### {markdown(assessment.label)}", "", markdown(about), "", *markdown_table(titles, right, rows)])
-
-
-def _cells(verdict: Verdict) -> list[str]:
-    prediction = verdict.prediction
-    return [
-        verdict.name, verdict.level, price_text(verdict), interval_text(prediction.fps),
-        latency_text(prediction.latency) if prediction.latency else "–", need_text(tightest(verdict.fits)),
-        LIMITED.get(prediction.limit, ""), causes_text(verdict) if verdict.cause else "", remedy_text(verdict, ""),
-    ]  # fmt: skip
