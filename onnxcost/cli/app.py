@@ -14,11 +14,13 @@ import click
 from onnxcost.errors import REFUSALS, MeasurementError, OnnxCostError, did_you_mean, refusal
 from onnxcost.processes import STOP
 from onnxcost.render.escaping import plain
+from onnxcost.results import group_by
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from onnxcost.measurement import Advice
     from onnxcost.report import CostReport
 
 DEBUG = "ONNXCOST_DEBUG"
@@ -90,6 +92,12 @@ def assumed_text(report: CostReport) -> str:
 def caveat_messages(report: CostReport) -> list[Notice]:
     """What keeps the numbers of a report from being exact."""
     return [Notice("note" if caveat.kind == "note" else "warning", caveat.text) for caveat in report.caveats]
+
+
+def merge_advice(labeled: Iterable[tuple[str, Advice]]) -> list[tuple[str, str]]:
+    """Each kind of advice once: the labels of all that have it, and the text of the first."""
+    by_kind = group_by(labeled, lambda pair: pair[1].kind)
+    return [(", ".join(label for label, _ in pairs), pairs[0][1].text) for pairs in by_kind.values()]
 
 
 def note(message: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from onnxcost.cli import options
-from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, say
+from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, merge_advice, say
 from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, expand_sources, measuring_options
 from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.comparison.api import (
@@ -32,6 +32,7 @@ from onnxcost.comparison.candidates import MEASURED
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError, MeasurementError, OnnxCostError
 from onnxcost.render.layout import progress_on
+from onnxcost.results import group_by
 
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
@@ -59,12 +60,12 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
 
     noted = _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes)
     conditions = differing_conditions(comparison.candidates)
-    results = {label: timing.result for label, timing in run.timings.by_label.items()}
-    advice: dict[str, dict[str, str]] = {}
-    for label, result in results.items():
-        for each in getattr(result, "advice", ()):
-            if each.kind in ADVISED:
-                advice.setdefault(each.kind, {})[label] = each.text
+    advice = [
+        (label, each)
+        for label, timing in run.timings.by_label.items()
+        for each in getattr(timing.result, "advice", ())
+        if each.kind in ADVISED
+    ]
     found = [
         *(Notice("note", f"{labels}: {text}") for text, labels in noted),
         *(Notice("note", text) for text in run.timings.notes),
@@ -76,7 +77,7 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
             Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, not exact")
             for metric, label in find_bounded(comparison, gate)
         ),
-        *(Notice("advice", f"{', '.join(texts)}: {next(iter(texts.values()))}") for texts in advice.values()),
+        *(Notice("advice", f"{labels}: {text}") for labels, text in merge_advice(advice)),
     ]
     if wide := [each.label for each in comparison.others if each.ratio and each.ratio.width > WIDE_INTERVAL]:
         percent = f"{100 * WIDE_INTERVAL:.0f} %"
@@ -87,10 +88,8 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
 
 def _by_text(labeled: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each text once, with the labels of all models that have it."""
-    found: dict[str, list[str]] = {}
-    for label, text in labeled:
-        found.setdefault(text, []).append(label)
-    return [(text, ", ".join(labels)) for text, labels in found.items()]
+    groups = group_by(labeled, lambda pair: pair[1])
+    return [(text, ", ".join(label for label, _ in pairs)) for text, pairs in groups.items()]
 
 
 def end_comparison(comparison: Comparison, gate: Sequence[Limit], max_difference: float | None, run: Run, first: str) -> int:

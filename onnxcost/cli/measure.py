@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from onnxcost.cli.app import Notice, catch_failure
+from onnxcost.cli.app import Notice, catch_failure, merge_advice
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.render.layout import progress_on
@@ -84,11 +84,7 @@ class Outcome(NamedTuple):
 
     def advice(self) -> list[Notice]:
         """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
-        by_kind: dict[str, dict[str, str]] = {}
-        for measurement in self.measurements:
-            for each in measurement.advice:
-                by_kind.setdefault(each.kind, {})[str(measurement.batch)] = each.text
-        found = ((", ".join(texts), next(iter(texts.values()))) for texts in by_kind.values())
+        found = merge_advice((str(measurement.batch), each) for measurement in self.measurements for each in measurement.advice)
         return [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
 
 
