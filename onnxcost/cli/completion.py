@@ -116,8 +116,10 @@ def register() -> None:
 
 
 def equip(command: click.Command) -> None:
-    """Give each parameter of a command its completer, if COMPLETERS has one."""
+    """Give each parameter of a command its completer, if COMPLETERS has one; a choice completes itself."""
     for param in command.params:
+        if isinstance(param.type, click.Choice):
+            continue
         for name in (*param.opts, param.name):
             if completer := COMPLETERS.get(name or ""):
                 # Click's own method, of this parameter alone.
@@ -236,5 +238,7 @@ COMPLETERS: Mapping[str, Completer] = {
     "--resume": complete_files(".jsonl"),
     "--output": complete_files(".json", ".csv", ".md", ".txt", ".jsonl", ".onnx", ".toml"),
     "--provider": complete_providers,
+    "--sort": complete_metrics,
+    "--pareto": complete_metrics,
 }
-"""What completes an argument, by its name, or the value of an option. Choices complete themselves."""
+"""What completes an argument, by its name, or the value of an option."""
