@@ -164,10 +164,14 @@ def refusals_of_measuring() -> Iterator[None]:
 
 
 class End:
-    """Why something ended early, and the exit code for that; "" and 0 if it did not. With results, there is a code alone."""
+    """Why something ended early, and the exit code for that; "" and 0 if it did not. With results, there is a code alone.
+
+    ``rows`` is the number of lines on stderr that say so.
+    """
 
     reason = ""
     code = 0
+    rows = 0
 
     def stop_if(self, interrupted: bool) -> None:
         """Ends with the results so far, if Ctrl-C asked for that."""
@@ -189,9 +193,9 @@ def catch_failure(what: str) -> Iterator[End]:
     except KeyboardInterrupt:
         end.reason, end.code = "interrupted", INTERRUPTED
     if end.reason:
-        say("error", f"{what}: {end.reason}")
+        end.rows = say("error", f"{what}: {end.reason}")
     elif end.code == INTERRUPTED:
-        say("error", "interrupted: the figures are those of the runs until then")
+        end.rows = say("error", "interrupted: the figures are those of the runs until then")
 
 
 def _shows_tracebacks() -> bool:

@@ -97,6 +97,7 @@ def estimate(
             say("assumed", assumed)
     elif outcome.measurements:
         rows += show(lambda screen: [(), *outcome.lines(report, screen, is_brief)])
+    rows += outcome.rows
     rows += out.say_first([*caveat_messages(report), *outcome.advice()], ROWS - rows - 2 if is_brief else None)
     if out.is_screen:
         show(lambda screen: [*([] if is_brief and rows + 3 > ROWS else [()]), *_verdict_lines(report, view, screen, outcome)])

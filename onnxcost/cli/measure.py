@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Outcome(NamedTuple):
     """What was measured, for a series at each batch size. ``reason`` says why it is incomplete.
 
-    ``status`` is "ok", "skipped" or "failed"; ``code`` is the exit code of the command.
+    ``status`` is "ok", "skipped" or "failed"; ``code`` is the exit code of the command; ``rows`` are the lines on stderr that
+    say why.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -31,6 +32,7 @@ class Outcome(NamedTuple):
     status: str = "ok"
     reason: str = ""
     code: int = 0
+    rows: int = 0
 
     def for_json(self) -> tuple[MeasurementResult | None, tuple[MeasurementResult, ...]]:
         """The values of the keys ``measurement`` and ``batches`` of the schema."""
@@ -126,7 +128,7 @@ def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Mea
         else:
             found.append(measure_spec(spec, settings, formulas=formulas, report=report, on_progress=shown))
         end.stop_if(found[-1].interrupted)
-    return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code)
+    return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code, end.rows)
 
 
 HELP = """Run MODEL with onnxruntime in a separate process and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a file,
