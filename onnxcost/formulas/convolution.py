@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from math import gcd, prod
 
-from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.contraction import bias_work, dot_products
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.resampling import corner_weights, weighted_sum
+from onnxcost.formulas.shapes import elements
 from onnxcost.formulas.table import FormulaTable, formula
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
@@ -64,14 +64,12 @@ def causal_conv(node: Node) -> Work:
 @formula("Y = sums of the blocks in X where they overlap", flops="in − positions reached")
 def col2im(node: Node) -> Work:
     """The sums are those of the image before ``pads`` crop it: https://onnx.ai/onnx/operators/onnx__Col2Im.html."""
-    image, block = node.out.shape[2:], node.required(2)
-    if block.value is None:
-        raise UnknownShape(f"the block in '{block.name}' is not known")
+    image, block = node.out.shape[2:], elements(node, 2, "the dims of a block")
     ones = (1,) * len(image)
     strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
     pads = node.attributes.get("pads") or 2 * (0,) * len(image)
     padded = map(sum, zip(image, pads[: len(image)], pads[len(image) :], strict=True))
-    axes = list(zip(padded, block.value, strides, dilations, strict=True))
+    axes = list(zip(padded, block, strides, dilations, strict=True))
     counts = ((size - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, dilation in axes)
     image_size = prod(count_positions(count, *axis[1:]) for count, axis in zip(counts, axes, strict=True))
     return (node.x.size - image_size * node.out.shape[0] * node.out.shape[1]) * ADD if node.x.size else NO_WORK

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, reduction_work
 from onnxcost.formulas.signal import ceil_log2
-from onnxcost.formulas.table import Formula, FormulaTable, formula, per_output
+from onnxcost.formulas.table import FormulaTable, formula, per_output, times_output
 from onnxcost.graph import NO_WORK, Node, Work
 
 
@@ -127,17 +127,13 @@ def dropout(node: Node) -> Work:
     return node.out.size * (UNIFORM + COMPARE + MUL) if is_training else NO_WORK
 
 
-def _generator(maths: str, each: Work, words: str) -> Formula:
-    return Formula(lambda node: node.out.size * each, maths, "0", words)
-
-
-_UNIFORM = _generator("Y = low + (high − low)·u", UNIFORM, "2·out")
-_NORMAL = _generator("Y = mean + scale·√(−2·log u₁)·cos(2π·u₂)", NORMAL + MUL + ADD, "8·out")
+_UNIFORM = times_output("Y = low + (high − low)·u", "2·out", UNIFORM)
+_NORMAL = times_output("Y = mean + scale·√(−2·log u₁)·cos(2π·u₂)", "8·out", NORMAL + MUL + ADD)
 
 GENERATORS: FormulaTable = {
     **dict.fromkeys(("RandomUniform", "RandomUniformLike"), _UNIFORM),
     **dict.fromkeys(("RandomNormal", "RandomNormalLike"), _NORMAL),
-    "Bernoulli": _generator("Y = 1 where a random number < X", UNIFORM + COMPARE, "3·out"),
+    "Bernoulli": times_output("Y = 1 where a random number < X", "3·out", UNIFORM + COMPARE),
     "Multinomial": multinomial,
     "Dropout": dropout,
 }

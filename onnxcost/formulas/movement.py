@@ -27,12 +27,12 @@ def scatter(node: Node) -> Work:
     return node.required(2).size * REDUCTIONS[node.attributes.get("reduction", "none")]
 
 
-def _range(node: Node) -> Types:
-    """⌈(limit − start) / delta⌉ elements, of the types too whose range onnx does not infer."""
-    start, limit, delta = (tensor.value for tensor in (node.required(index) for index in range(3)))
+def range_rule(node: Node) -> Types:
+    """⌈(limit − start) / delta⌉ elements, of the types too whose range onnx does not infer; delta is 1 where it is absent."""
+    start, limit, delta = (tensor.value if tensor else (1,) for tensor in (node.x, node.required(1), node.input(2)))
     if not (start and limit and delta):
         raise UnknownShape("an end of the range is not known")
-    return ((node.x.dtype, (max(0, ceil((limit[0] - start[0]) / delta[0])),)),)
+    return [(node.x.dtype, (max(0, ceil((limit[0] - start[0]) / delta[0])),))]
 
 
 SHAPING = {
@@ -65,5 +65,5 @@ CONTAINERS = {
 TABLE: FormulaTable = {
     **{name: no_arithmetic(maths) for group in (SHAPING, PICKING, MAKING, CONTAINERS) for name, maths in group.items()},
     **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), scatter),
-    "Range": per_output("Y_i = start + i·delta, by running sum", shapes=_range, adds=1),
+    "Range": per_output("Y_i = start + i·delta, by running sum", shapes=range_rule, adds=1),
 }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from math import prod
 
-from onnxcost.errors import UnknownShape
-from onnxcost.formulas.table import Formula, FormulaTable, Types, no_arithmetic
+from onnxcost.formulas.shapes import element, elements
+from onnxcost.formulas.table import Formula, FormulaTable, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
@@ -40,17 +40,9 @@ ADD, MUL, DIV, COMPARE, FUNCTION, UNPACK = (
 """One of each kind; UNPACK is one that dequantizes a weight."""
 
 
-def _axis(node: Node) -> int:
-    """The axis that input 1 holds; raises UnknownShape where it is not a constant."""
-    axis = node.required(1)
-    if axis.value is None and node.x.rank != 1:
-        raise UnknownShape(f"the axis in '{axis.name}' is not known")
-    return int(axis.value[0]) if axis.value else 0
-
-
 def _cumulative(maths: str, join: Work) -> Formula:
     def count(node: Node) -> Work:
-        lines = slices(node.x, (_axis(node),))
+        lines = slices(node.x, (element(node, 1, "the axis") if node.x.rank > 1 else 0,))
         outputs = node.x.size - (lines if node.attributes.get("exclusive") else 0)
         return max(0, outputs - lines) * join
 
@@ -63,14 +55,6 @@ def _window(maths: str, flops: str, join: Work, each: Work = NO_WORK, end: Work 
         return reduction_work(elements, node.out.size, join, each, end)
 
     return Formula(count, maths, "0", flops)
-
-
-def _output_shape(node: Node) -> Types:
-    """MaxUnpool's input 2, where it is given."""
-    shape = node.required(2).value
-    if shape is None:
-        raise UnknownShape("output_shape is not known")
-    return ((node.x.dtype, tuple(map(int, shape))),)
 
 
 _ARG_EXTREMUM = reduction("Y = index of the largest (smallest) X along the axis", "in − out", COMPARE)
@@ -98,7 +82,8 @@ POOLING: FormulaTable = {
     "MaxPool":           _window("Y = max of the window", "(k−1)·out", COMPARE),
     "AveragePool":       _window("Y = (Σ window) / k", "k·out", ADD, end=DIV),
     "LpPool":            _window("Y = (Σ |window|^p)^(1/p)", "3k·out", ADD, each=COMPARE + FUNCTION, end=FUNCTION),
-    "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0", shapes=_output_shape),
+    "MaxUnpool":         no_arithmetic("Y = X where its indices say, else 0", shapes=lambda node: [
+                             (node.x.dtype, elements(node, 2, "the output's dims"))]),
     "GlobalMaxPool":     reduction("Y = max X over the space", "in − out", COMPARE),
     "GlobalAveragePool": reduction("Y = (Σ X) / n over the space", "in", ADD, end=DIV),
     "GlobalLpPool":      reduction("Y = (Σ |X|^p)^(1/p) over the space", "3·in", ADD, each=COMPARE + FUNCTION, end=FUNCTION),

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from math import prod
 
-from onnxcost.errors import UnknownShape
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
+from onnxcost.formulas.shapes import element
 from onnxcost.formulas.table import FormulaTable, formula, per_output
-from onnxcost.graph import NO_WORK, Node, Tensor, Work
+from onnxcost.graph import NO_WORK, Node, Work
 
 
 def ceil_log2(count: int) -> int:
@@ -26,13 +26,9 @@ def fourier(lines: int, length: int, is_real: bool) -> Work:
     return lines * butterflies * Work(muls=4, adds=6)
 
 
-def scalar_of(tensor: Tensor | None, what: str) -> int | None:
-    """The integer that an optional input holds, None where it is absent; raises UnknownShape where it is not known."""
-    if tensor is None:
-        return None
-    if not tensor.value:
-        raise UnknownShape(f"the {what} in '{tensor.name}' is not known")
-    return int(tensor.value[0])
+def _given(node: Node, place: int, what: str) -> int | None:
+    """The integer in an optional input; raises UnknownShape where it is not known."""
+    return element(node, place, what) if node.input(place) else None
 
 
 @formula(
@@ -45,12 +41,12 @@ def dft(node: Node) -> Work:
     https://onnx.ai/onnx/operators/onnx__DFT.html
     """
     # The axis is input 2 since opset 20, by default the last one of the signal; before that an attribute.
-    given = node.attributes.get("axis") if "axis" in node.attributes else scalar_of(node.input(2), "axis")
+    given = node.attributes.get("axis") if "axis" in node.attributes else _given(node, 2, "the axis")
     axis = (-2 if given is None else int(given)) % node.x.rank
     onesided, inverse = node.attributes.get("onesided"), node.attributes.get("inverse")
     shown, length = node.out.shape[axis], node.out.shape[axis]
     if onesided and not inverse:
-        length = scalar_of(node.input(1), "length") or node.x.shape[axis]
+        length = _given(node, 1, "the length") or node.x.shape[axis]
     lines = node.out.size // (shown * node.out.shape[-1]) if node.out.size else 0
     is_real = bool(onesided) or node.x.shape[-1] == 1
     return fourier(lines, length, is_real) + (node.out.size * DIV if inverse else NO_WORK)
@@ -60,7 +56,7 @@ def dft(node: Node) -> Work:
 def stft(node: Node) -> Work:
     """n is the length of a frame, from the window or input 3: https://onnx.ai/onnx/operators/onnx__STFT.html."""
     window = node.input(2)
-    length = window.size if window is not None else scalar_of(node.input(3), "frame length") or node.x.shape[1]
+    length = window.size if window is not None else _given(node, 3, "the length of a frame") or node.x.shape[1]
     components = node.x.shape[2] if node.x.rank > 2 else 1
     frames = node.out.shape[0] * node.out.shape[1]
     weighted = frames * length * components * MUL if window is not None else NO_WORK

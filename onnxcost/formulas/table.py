@@ -81,6 +81,11 @@ def per_output(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule
     return Formula(lambda node: node.out.size * work, maths, "0", _in_words(per_element, "out"), shapes, bounds)
 
 
+def times_output(maths: str, flops: str, each: Work, shapes: ShapeRule | None = None) -> Formula:
+    """A row: ``each`` for each element of the first output, in words ``flops``."""
+    return Formula(lambda node: node.out.size * each, maths, "0", flops, shapes)
+
+
 def per_input(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeRule | None = None, **per_element: int) -> Formula:
     """A row: the given number of operations of each kind (Work's fields) for each element of the first input."""
     work = Work(**per_element)

@@ -28,22 +28,18 @@ from onnxcost.formulas.table import (
     like_input,
     no_arithmetic,
     per_output,
+    times_output,
 )
 from onnxcost.graph import Node, Work
 
-
-def _per_output(maths: str, flops: str, each: Work) -> Formula:
-    return Formula(lambda node: node.out.size * each, maths, "0", flops, like_input)
-
-
-_QUANT = _per_output("Y = (clamp(round(X/s + z)) − z)·s", "7·out", DIV + ADD + SATURATE + ADD + MUL)
+_QUANT = times_output("Y = (clamp(round(X/s + z)) − z)·s", "7·out", DIV + ADD + SATURATE + ADD + MUL, like_input)
 QUANTIZERS: Mapping[str, Formula] = {
     "Quant": _QUANT,
     "IntQuant": _QUANT,
-    "FloatQuant": _per_output("Y = round(X/s) to a float of fewer bits, ·s", "5·out", DIV + SATURATE + MUL),
+    "FloatQuant": times_output("Y = round(X/s) to a float of fewer bits, ·s", "5·out", DIV + SATURATE + MUL, like_input),
     "BipolarQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
     "BinaryQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
-    "Trunc": _per_output("Y = (trunc((X/s + z)/2^n) − z)·s", "8·out", 2 * DIV + ADD + SATURATE + ADD + MUL),
+    "Trunc": times_output("Y = (trunc((X/s + z)/2^n) − z)·s", "8·out", 2 * DIV + ADD + SATURATE + ADD + MUL, like_input),
 }
 _QUANTIZER_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 

@@ -5,9 +5,10 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 
 from __future__ import annotations
 
-from math import ceil, prod
+from math import prod
 
 from onnxcost.formulas.contraction import dot_products
+from onnxcost.formulas.movement import range_rule
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, POOLING, reduction_work
 from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum
 from onnxcost.formulas.shapes import broadcast, element, elements, grid_sample_rule, pool_rule, with_shapes
@@ -25,15 +26,6 @@ def _expand_types(node: Node) -> Types:
     axis = element(node, 1, "the axis")
     axis += node.x.rank + 1 if axis < 0 else 0
     return [(node.x.dtype, (*node.x.shape[:axis], 1, *node.x.shape[axis:]))]
-
-
-def _range_types(node: Node) -> Types:
-    bounds = [node.x, node.required(1), node.input(2)]
-    first, limit, delta = (tensor.value[0] if tensor and tensor.value else None for tensor in bounds)
-    delta = 1 if node.input(2) is None else delta
-    if first is None or limit is None or delta is None:
-        return []
-    return [(node.x.dtype, (max(0, ceil((limit - first) / delta)),))]
 
 
 def _picked_rows(node: Node) -> Types:
@@ -115,7 +107,7 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Trilu":                no_arithmetic("Y = a triangle of X", shapes=like_input),
     "Pad":                  no_arithmetic("Y = X with a border", shapes=_pad_types),
     "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
-    "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=_range_types, adds=1),
+    "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=range_rule, adds=1),
     "GatherND":             no_arithmetic("Y = X[indices]", shapes=lambda node: [
                                 (node.x.dtype, (*node.required(1).shape[:-1], *node.x.shape[node.required(1).shape[-1] :]))]),
     "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_picked_rows),
