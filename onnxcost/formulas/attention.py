@@ -51,12 +51,19 @@ def attention(node: Node) -> Work:
     return contractions + Work(muls=node.x.size) + scores
 
 
+ROTATION = 2 * MUL + ADD
+"""Rotary embedding, per element: two products and their sum or difference."""
+
+
+def rotate_heads(node: Node, size: int) -> Work:
+    """The rotation of X, or of the first ``rotary_embedding_dim`` elements of each head of this size."""
+    return (node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0) * ROTATION
+
+
 @formula("Y = (x₁cos − x₂sin, x₁sin + x₂cos) on pairs of X", flops="3·in·rotary_embedding_dim/head size")
 def rotary_embedding(node: Node) -> Work:
     """Two products and their sum or difference per element: https://onnx.ai/onnx/operators/onnx__RotaryEmbedding.html."""
-    _, _, size = _heads(node.x, node.attributes.get("num_heads"))
-    rotated = node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0
-    return rotated * (2 * MUL + ADD)
+    return rotate_heads(node, _heads(node.x, node.attributes.get("num_heads"))[2])
 
 
 @formula("Y = softmax(s·Q·Kᵀ)·V", macs="B·heads·S_q·S_kv·(d_qk + d_v)", flops="2·macs − sums, + Q for s, + the scores' softmax")

@@ -11,7 +11,7 @@ from onnxcost.formulas.activation import SIGMOID
 from onnxcost.formulas.contraction import bias_work, dot_products
 from onnxcost.formulas.reduction import ADD, MUL
 from onnxcost.formulas.resampling import corner_weights, weighted_sum
-from onnxcost.formulas.shapes import elements
+from onnxcost.formulas.shapes import elements, window_steps
 from onnxcost.formulas.table import FormulaTable, formula
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
@@ -44,8 +44,7 @@ def conv_transpose(node: Node) -> Work:
     The sums (accumulators) are those of the outputs before ``pads`` crop them.
     https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
     """
-    weight, ones = node.required(1).shape, (1,) * (node.x.rank - 2)
-    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    weight, (strides, dilations) = node.required(1).shape, window_steps(node, node.x.rank - 2)
     macs = node.x.size * prod(weight[1:])
     sums = prod(map(count_positions, node.x.shape[2:], weight[2:], strides, dilations)) * node.out.shape[0] * node.out.shape[1]
     return Work(macs=macs, accumulators=sums if macs else 0) + bias_work(node, 2)
@@ -65,8 +64,7 @@ def causal_conv(node: Node) -> Work:
 def col2im(node: Node) -> Work:
     """The sums are those of the image before ``pads`` crop it: https://onnx.ai/onnx/operators/onnx__Col2Im.html."""
     image, block = node.out.shape[2:], elements(node, 2, "the dims of a block")
-    ones = (1,) * len(image)
-    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    strides, dilations = window_steps(node, len(image))
     pads = node.attributes.get("pads") or 2 * (0,) * len(image)
     padded = map(sum, zip(image, pads[: len(image)], pads[len(image) :], strict=True))
     axes = list(zip(padded, block, strides, dilations, strict=True))

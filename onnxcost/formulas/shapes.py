@@ -67,13 +67,18 @@ def gemm_type(node: Node, a: Tensor, b: Tensor) -> TensorType:
     return a.dtype, (rows, b.shape[0 if node.attributes.get("transB") else 1])
 
 
+def window_steps(node: Node, rank: int) -> tuple[Dims, Dims]:
+    """The strides and the dilations of a window along ``rank`` axes."""
+    ones = (1,) * rank
+    return node.attributes.get("strides") or ones, node.attributes.get("dilations") or ones
+
+
 def windows(node: Node, lengths: Dims, kernel: Dims) -> Dims:
     """How many windows fit along each axis of space, by ``pads`` or ``auto_pad``, ``strides``, ``dilations``, ``ceil_mode``.
 
     With ``ceil_mode`` a window that would begin in the padding after the end is left out.
     """
-    ones = (1,) * len(lengths)
-    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    strides, dilations = window_steps(node, len(lengths))
     mode = node.attributes.get("auto_pad") or "NOTSET"
     if mode.startswith("SAME"):
         return tuple(-(-length // stride) for length, stride in zip(lengths, strides, strict=True))

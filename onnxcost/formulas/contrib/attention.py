@@ -14,7 +14,7 @@ from math import prod
 from typing import NamedTuple
 
 from onnxcost.formulas.activation import SIGMOID
-from onnxcost.formulas.attention import attention, linear_attention
+from onnxcost.formulas.attention import ROTATION, attention, linear_attention
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import SILU, branchwise_rms
 from onnxcost.formulas.normalization import rms
@@ -94,7 +94,7 @@ def merged_attention(node: Node) -> Work:
     """Self-attention with the projections inside; D is the input's width. Rotary embedding, if asked for, rotates Q and K."""
     sizes, weight = _merged_sizes(node), node.required(1)
     rotated = sum(merged_widths(node, weight.shape[1])[:2]) * sizes.batch * sizes.queries
-    rotary = rotated * (2 * MUL + ADD) if node.attributes.get("do_rotary") else NO_WORK
+    rotary = rotated * ROTATION if node.attributes.get("do_rotary") else NO_WORK
     return projection(node, weight, node.input(2)) + rotary + sdpa(node, sizes, (3, 5))
 
 

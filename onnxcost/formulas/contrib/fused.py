@@ -23,7 +23,7 @@ from onnxcost.formulas.quantized import dynamic_quantize_linear
 from onnxcost.formulas.recurrent import lstm
 from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, POOLING, reduction_work
 from onnxcost.formulas.resampling import resize
-from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, pool_rule, product, with_shapes
+from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, pool_rule, product, window_steps, with_shapes
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, Types, formula, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
@@ -62,8 +62,7 @@ def fused_conv(node: Node) -> Work:
 def conv_transpose_type(node: Node, weight: int, pads: Sequence[int] | None) -> TensorType:
     """The output of a transposed convolution, channels second, of the weight at one input."""
     filters, space = node.required(weight).shape, node.x.shape[2:]
-    ones, zeros = (1,) * len(space), (0,) * 2 * len(space)
-    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    zeros, (strides, dilations) = (0,) * 2 * len(space), window_steps(node, len(space))
     extra = node.attributes.get("output_padding") or zeros
     pads = pads or zeros
     is_same = (node.attributes.get("auto_pad") or "").startswith("SAME")

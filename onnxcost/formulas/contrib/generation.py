@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onnxcost.errors import UnknownShape
-from onnxcost.formulas.attention import linear_attention
+from onnxcost.formulas.attention import ROTATION, linear_attention, rotate_heads
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import SILU
 from onnxcost.formulas.contrib.attention import AttentionSizes, sdpa
@@ -21,9 +21,6 @@ from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, rows_i
 from onnxcost.formulas.shapes import elements, like, with_shapes
 from onnxcost.formulas.table import FormulaTable, TensorType, Types, always, formula, like_input, no_arithmetic
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
-
-ROTATION = 2 * MUL + ADD
-"""Rotary embedding, per element: two products and their sum or difference."""
 
 
 def _grouped_sizes(node: Node) -> tuple[AttentionSizes, int, int]:
@@ -116,19 +113,18 @@ def paged_attention(node: Node) -> Work:
     return work
 
 
-def _head_size(node: Node, cosines: int) -> int:
+def _head_size(node: Node) -> int:
     """Elements of a head: of the last dim where heads have their own, else as attributes or the table of cosines say."""
     if node.x.rank == 4:
         return node.x.shape[3]
     heads = node.attributes.get("num_heads")
-    return node.x.shape[-1] // heads if heads else 2 * node.required(cosines).shape[1]
+    return node.x.shape[-1] // heads if heads else 2 * node.required(2).shape[1]
 
 
 @formula("Y = (x₁cos − x₂sin, x₁sin + x₂cos) on pairs of X", flops="3·in·rotary_embedding_dim/head size", shapes=like_input)
 def contrib_rotary_embedding(node: Node) -> Work:
     """The part of each head that is rotated; positions are only looked up."""
-    size = _head_size(node, 2)
-    return (node.x.size // size * (node.attributes.get("rotary_embedding_dim") or size) if size else 0) * ROTATION
+    return rotate_heads(node, _head_size(node))
 
 
 @formula("Q·cos(E) + Q'·sin(E), K·cos(E) + K'·sin(E)", flops="2·E + 3·(Q + K)", shapes=like(1, 3))
