@@ -96,7 +96,7 @@ def linear_attention(node: Node) -> Work:
     return gates + corrections + Work(macs=states) + dot_products(node.out.size, size) + node.out.size * MUL
 
 
-def _with_state(node: Node) -> Types:
+def _state_types(node: Node) -> Types:
     batch, steps, width = node.x.shape
     heads, kv_heads = node.attributes["q_num_heads"], node.attributes["kv_num_heads"]
     value_size = node.required(2).shape[2] // kv_heads
@@ -108,6 +108,6 @@ def _with_state(node: Node) -> Types:
 TABLE: FormulaTable = {
     "Attention": attention,
     "ai.onnx.preview.FlexAttention": flex_attention,
-    "LinearAttention": replace(linear_attention, shapes=_with_state),
+    "LinearAttention": replace(linear_attention, shapes=_state_types),
     "RotaryEmbedding": rotary_embedding,
 }

@@ -203,7 +203,7 @@ def normalizer(node: Node) -> Work:
     return reduction_work(node.x.size, rows_in(node.x), join, each, end + COMPARE) + node.x.size * DIV
 
 
-def _in_a_row(node: Node) -> Types:
+def _vectorizer_types(node: Node) -> Types:
     """Matrices side by side; a vector is a matrix of one row."""
     shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
     return (("float32", (shapes[0][0] if len(shapes[0]) > 1 else 1, sum(shape[-1] for shape in shapes))),)
@@ -224,7 +224,7 @@ FEATURES: FormulaTable = {
     "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X", shapes=_the_other_type),
     "ai.onnx.ml.CategoryMapper":        no_arithmetic("Y = the string of the integer X, or the other way round"),
     "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X in the order of a vocabulary"),
-    "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=_in_a_row),
+    "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=_vectorizer_types),
     "ai.onnx.ml.ArrayFeatureExtractor": no_arithmetic("Z = X[Y] along the last axis"),
     "ai.onnx.ml.CastMap":               no_arithmetic("Y = the values of X in the order of their keys"),
     "ai.onnx.ml.ZipMap":                no_arithmetic("Z = columns of X under their labels"),

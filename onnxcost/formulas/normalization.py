@@ -19,7 +19,7 @@ def _deviations(elements: int, groups: int) -> Work:
     return 2 * _mean(elements, groups) + elements * (ADD + MUL) + groups * (ADD + FUNCTION)
 
 
-def _trailing(node: Node) -> tuple[int, ...]:
+def _trailing_axes(node: Node) -> tuple[int, ...]:
     """The axes from ``axis`` to the last."""
     return tuple(range(node.attributes.get("axis", -1) % node.x.rank, node.x.rank))
 
@@ -43,7 +43,7 @@ def batch(node: Node) -> Work:
 @formula("Y = (X − μ) / √(σ² + ε) · scale + B over the axes from axis on", flops="6·in + 3·g, + in for B", shapes=like_input)
 def layer(node: Node) -> Work:
     """g = rows normalized: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html."""
-    elements, groups = node.x.size, slices(node.x, _trailing(node))
+    elements, groups = node.x.size, slices(node.x, _trailing_axes(node))
     bias = elements if node.input(2) else 0
     return _deviations(elements, groups) + groups * DIV + elements * 2 * MUL + bias * ADD
 
@@ -51,7 +51,7 @@ def layer(node: Node) -> Work:
 @formula("Y = X / √(mean(X²) + ε) · scale over the axes from axis on", flops="4·in + 3·g")
 def rms(node: Node) -> Work:
     """g = rows normalized: https://onnx.ai/onnx/operators/onnx__RMSNormalization.html."""
-    elements, groups = node.x.size, slices(node.x, _trailing(node))
+    elements, groups = node.x.size, slices(node.x, _trailing_axes(node))
     return _mean(elements, groups) + elements * 3 * MUL + groups * (ADD + FUNCTION + DIV)
 
 

@@ -44,13 +44,13 @@ def _slices(node: Node) -> int:
     return node.x.size if axis is None else node.x.shape[axis]
 
 
-def _all_different(node: Node) -> Types:
+def _unique_bounds(node: Node) -> Types:
     count = ("int64", (_slices(node),))
     return (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape), count, count, count
 
 
 @formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
-         shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=_all_different)  # fmt: skip
+         shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=_unique_bounds)  # fmt: skip
 def unique(node: Node) -> Work:
     """n elements or slices are sorted and neighbors compared, slices element by element.
 
@@ -95,7 +95,7 @@ def non_max_suppression(node: Node) -> Work:
     return batch * classes * (ordered + overlaps) if kept else NO_WORK
 
 
-def _whole(node: Node) -> Types:
+def _compress_bounds(node: Node) -> Types:
     """At most what the condition covers, of X flat where there is no axis."""
     axis, condition = node.attributes.get("axis"), node.required(1).size
     if axis is None:
@@ -112,5 +112,5 @@ TABLE: FormulaTable = {
     "NonZero": per_input(
         "Y = the indices where X ≠ 0", bounds=lambda node: (("int64", (node.x.rank, node.x.size)),), compares=1
     ),
-    "Compress": no_arithmetic("Y = X where a condition holds", bounds=_whole),
+    "Compress": no_arithmetic("Y = X where a condition holds", bounds=_compress_bounds),
 }

@@ -44,7 +44,7 @@ QUANTIZERS: Mapping[str, Formula] = {
 _QUANTIZER_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 
 
-def _kept(node: Node) -> int:
+def _count_kept(node: Node) -> int:
     for name in ("max_output_boxes", "keepTopK", "keep_topk", "max_output_boxes_per_class"):
         if (count := node.attributes.get(name)) is not None:
             return int(count)
@@ -53,7 +53,7 @@ def _kept(node: Node) -> int:
 
 def _detections(node: Node) -> Types:
     """How many were found, their boxes, scores and classes, padded to as many as are kept."""
-    batch, kept, dtype = node.x.shape[0], _kept(node), node.x.dtype
+    batch, kept, dtype = node.x.shape[0], _count_kept(node), node.x.dtype
     return [("int32", (batch, 1)), (dtype, (batch, kept, 4)), (dtype, (batch, kept)), ("int32", (batch, kept))]
 
 
@@ -68,14 +68,14 @@ def _suppression(shapes: ShapeRule) -> Formula:
         """Every score against a threshold, and each box that is kept against all others: an upper bound."""
         scores = node.required(1)
         classes, boxes = scores.shape[-1], scores.size // max(1, scores.shape[-1])
-        return Work(compares=boxes * classes + 3 * _kept(node) * boxes, adds=2 * _kept(node) * boxes, divs=_kept(node) * boxes,
-                    muls=_kept(node) * boxes)  # fmt: skip
+        pairs = _count_kept(node) * boxes
+        return Work(compares=boxes * classes + 3 * pairs, adds=2 * pairs, divs=pairs, muls=pairs)
 
     return suppress
 
 
 _EFFICIENT = _suppression(_detections)
-_BATCHED = _suppression(lambda node: [*_detections(node)[:3], (node.x.dtype, (node.x.shape[0], _kept(node)))])
+_BATCHED = _suppression(lambda node: [*_detections(node)[:3], (node.x.dtype, (node.x.shape[0], _count_kept(node)))])
 """The classes in the type of the boxes."""
 PLUGINS: Mapping[str, Formula] = {
     **dict.fromkeys(("EfficientNMS_TRT", "EfficientNMS_ONNX_TRT", "YOLO_NMS_TRT"), _EFFICIENT),
@@ -83,7 +83,7 @@ PLUGINS: Mapping[str, Formula] = {
     "BatchedNMSDynamic_TRT": _BATCHED,
     # Boxes with their scores, and labels, as mmdeploy has them.
     "TRTBatchedNMS": _suppression(
-        lambda node: [(node.x.dtype, (node.x.shape[0], _kept(node), 5)), ("int64", (node.x.shape[0], _kept(node)))]
+        lambda node: [(node.x.dtype, (node.x.shape[0], _count_kept(node), 5)), ("int64", (node.x.shape[0], _count_kept(node)))]
     ),
 }
 
@@ -98,14 +98,14 @@ def modulated_deform_conv(node: Node) -> Work:
     return deform_conv(replace(node, inputs=(x, weight, offsets, bias, mask), attributes=attributes))
 
 
-def _pooled_regions(node: Node) -> Types:
+def _region_types(node: Node) -> Types:
     height, width = (int(node.attributes.get(name) or 1) for name in ("output_height", "output_width"))
     return [(node.x.dtype, (node.required(1).shape[0], node.x.shape[1], height, width))]
 
 
 MM: Mapping[str, Formula] = {
     "MMCVModulatedDeformConv2d": modulated_deform_conv,
-    "MMCVRoiAlign": replace(roi_align, shapes=_pooled_regions),
+    "MMCVRoiAlign": replace(roi_align, shapes=_region_types),
     "grid_sampler": replace(grid_sample, shapes=grid_sample_rule),
 }
 TABLE: FormulaTable = {

@@ -100,7 +100,7 @@ class _FileSource:
     def __init__(self, file: BinaryIO, path: str, start: int | None = None) -> None:
         self.path = path
         self._file, self._start, self._named = file, start or 0, start is None
-        self._state = self._seen(named=False)
+        self._state = self._identify(named=False)
         self._length = max(0, file.seek(0, os.SEEK_END) - self._start)
         self.size: int | None = self._length
 
@@ -109,14 +109,14 @@ class _FileSource:
         self._file.seek(self._start + start)
         content = read_up_to(self._file, wanted)
         if len(content) < wanted:
-            raise self._changed()
+            raise self._change_error()
         return content
 
     def check(self) -> None:
-        if self._seen(self._named) != self._state:
-            raise self._changed()
+        if self._identify(self._named) != self._state:
+            raise self._change_error()
 
-    def _seen(self, named: bool) -> tuple[int, ...]:
+    def _identify(self, named: bool) -> tuple[int, ...]:
         """What tells one state of the file from another; with ``named``, of the file that now has its name."""
         try:
             now = os.stat(self.path) if named and os.path.exists(self.path) else os.fstat(self._file.fileno())  # noqa: PTH110, PTH116
@@ -124,7 +124,7 @@ class _FileSource:
             return ()
         return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
 
-    def _changed(self) -> InputError:
+    def _change_error(self) -> InputError:
         return InputError(f"{self.path or 'the model'} changed while it was read: try again when it is complete")
 
 
@@ -140,14 +140,14 @@ class _StreamSource:
 
     def read(self, start: int, end: int) -> bytes:
         while self._at < start:
-            if not self._next(min(start - self._at, CHUNK)):
+            if not self._read_next(min(start - self._at, CHUNK)):
                 raise ModelError(f"it ends in the middle of a field, after {self._at} bytes")
-        return self._next(end - start)
+        return self._read_next(end - start)
 
     def check(self) -> None:
         """Does nothing: a stream cannot be read twice."""
 
-    def _next(self, count: int) -> bytes:
+    def _read_next(self, count: int) -> bytes:
         taken, self._head = self._head[:count], self._head[count:]
         taken += read_up_to(self._file, count - len(taken))
         self._at += len(taken)

@@ -197,7 +197,7 @@ def anonymize_model(model: ModelProto) -> ModelProto:
     """The model, changed in place."""
     model.DiscardUnknownFields()
     _rename_functions(model)
-    words = _replacing(_WORD, _NOBODYS_WORD, "w", None)
+    words = _make_rename(_WORD, _NOBODYS_WORD, "w", None)
     inputs = _Names(lambda name: "_".join(_INPUT_ROLES.findall(name.lower())) or "input")
     values = _Names(lambda name: "v")
     stored = {tensor.name for tensor in model.graph.initializer}
@@ -208,7 +208,7 @@ def anonymize_model(model: ModelProto) -> ModelProto:
     for info in model.graph.output:
         values.setdefault(info.name, outputs[info.name])
     nodes = _Names(lambda name: f"{words(name.rpartition('/')[0])}{'/' * ('/' in name)}node")
-    dims = _replacing(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES)
+    dims = _make_rename(_DIM, _NOBODYS_DIM, "dim", _DIM_ROLES)
     rules: Mapping[str, Rename] = {
         "GraphProto.name": lambda name: "graph",
         "NodeProto.name": nodes.__getitem__,
@@ -220,17 +220,17 @@ def anonymize_model(model: ModelProto) -> ModelProto:
         "TensorProto.string_data": _Names(lambda name: "text").__getitem__,
         "metadata_props": words,
     }
-    _walk(model, rules)
+    _rename_message(model, rules)
     return model
 
 
-def _replacing(word: re.Pattern[str], kept: re.Pattern[str], stem: str, roles: re.Pattern[str] | None) -> Rename:
+def _make_rename(word: re.Pattern[str], kept: re.Pattern[str], stem: str, roles: re.Pattern[str] | None) -> Rename:
     """A function that replaces the words of a text, except for ``kept`` ones; parts that match ``roles`` stay."""
     names = _Names(lambda name: "_".join(roles.findall(name.lower())) or stem if roles else stem)
     return lambda text: word.sub(lambda found: found[0] if kept.fullmatch(found[0]) else names[found[0]], text)
 
 
-def _walk(message: Message, rules: Mapping[str, Rename]) -> None:
+def _rename_message(message: Message, rules: Mapping[str, Rename]) -> None:
     kind = message.DESCRIPTOR.name
     for field, value in message.ListFields():
         key = f"{kind}.{field.name}"
@@ -240,10 +240,10 @@ def _walk(message: Message, rules: Mapping[str, Rename]) -> None:
         if key in _DROPPED or field.name in _DROPPED:
             message.ClearField(field.name)
         elif rule is not None:
-            _apply(rule, message, field.name, value)
+            _rename_field(rule, message, field.name, value)
         elif field.message_type is not None:
             for child in value if not hasattr(value, "ListFields") else [value]:
-                _walk(child, rules)
+                _rename_message(child, rules)
 
 
 def _attribute_rule(attribute: Message, texts: Rename) -> Rename:
@@ -260,7 +260,7 @@ def _attribute_rule(attribute: Message, texts: Rename) -> Rename:
     return rule
 
 
-def _apply(rule: Rename, message: Message, name: str, value: Any) -> None:
+def _rename_field(rule: Rename, message: Message, name: str, value: Any) -> None:
     if isinstance(value, (str, bytes)):
         setattr(message, name, _rename_text(rule, value))
     elif name == "metadata_props":

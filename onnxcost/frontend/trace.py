@@ -93,13 +93,13 @@ def main_pass(events: Iterable[tuple[NodePath, tuple[TensorType, ...]]]) -> Pass
         passes = under_way[tuple(around)][attribute]
         if not passes or name in passes[-1]:
             passes.append({})
-        bodies = {body: tuple(_once(each, known) for each in made) for body, made in under_way.pop(place, {}).items()}
+        bodies = {body: tuple(_share_pass(each, known) for each in made) for body, made in under_way.pop(place, {}).items()}
         passes[-1][name] = Execution(outputs, bodies)
     main = under_way[()][""]
-    return _once(main[0] if main else {}, known)
+    return _share_pass(main[0] if main else {}, known)
 
 
-def _once(executions: Mapping[str, Execution], known: dict[Hashable, Pass]) -> Pass:
+def _share_pass(executions: Mapping[str, Execution], known: dict[Hashable, Pass]) -> Pass:
     """The pass, or an earlier one that is equal to it."""
     alike = frozenset((name, each.outputs, tuple(each.bodies.items())) for name, each in executions.items())
     return known.setdefault(alike, Pass(executions))

@@ -21,9 +21,9 @@ ROOT = Path("/")
 def cpu_limit(root: Path = ROOT) -> float | None:
     """How many cores' worth of time the process may use; None without a limit. ``root`` is that of the file system."""
     limits = []
-    for folder in _folders(root, "cpu"):
+    for folder in _list_groups(root, "cpu"):
         # ``cpu.max`` holds both numbers.
-        words = _text(folder / "cpu.max", folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us").split()
+        words = _read_texts(folder / "cpu.max", folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us").split()
         if len(words) == 2 and words[0].isdecimal():
             limits.append(int(words[0]) / int(words[1]))
     return min(limits, default=None)
@@ -31,16 +31,16 @@ def cpu_limit(root: Path = ROOT) -> float | None:
 
 def free_memory(root: Path = ROOT) -> int | None:
     """How many bytes the process may still take; None without a limit."""
-    return min((free for folder in _folders(root, "memory") if (free := _free_memory(folder)) is not None), default=None)
+    return min((free for folder in _list_groups(root, "memory") if (free := _free_memory(folder)) is not None), default=None)
 
 
-def _folders(root: Path, controller: str) -> Iterator[Path]:
+def _list_groups(root: Path, controller: str) -> Iterator[Path]:
     """The control groups of the process that the controller may limit, innermost first.
 
     In a container they may not exist: /proc can name a path of the host, while the container's own group is mounted at the
     top.
     """
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in _read_texts(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         # Version 2 has one tree for all controllers and names none.
         if controllers and controller not in controllers.split(","):
@@ -52,16 +52,16 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
 
 def _free_memory(folder: Path) -> int | None:
     """The limit less what is used; cached files that were not read recently count as free, as in Kubernetes."""
-    limit = _text(folder / "memory.max", folder / "memory.limit_in_bytes").strip()
-    usage = _text(folder / "memory.current", folder / "memory.usage_in_bytes").strip()
+    limit = _read_texts(folder / "memory.max", folder / "memory.limit_in_bytes").strip()
+    usage = _read_texts(folder / "memory.current", folder / "memory.usage_in_bytes").strip()
     if not limit.isdecimal() or not usage.isdecimal():
         return None
-    statistics = dict(line.split() for line in _text(folder / "memory.stat").splitlines())
+    statistics = dict(line.split() for line in _read_texts(folder / "memory.stat").splitlines())
     cached = int(statistics.get("total_inactive_file") or statistics.get("inactive_file") or 0)
     return max(int(limit) - int(usage) + cached, 0)
 
 
-def _text(*paths: Path) -> str:
+def _read_texts(*paths: Path) -> str:
     """The texts of the files, concatenated; files that cannot be read are left out."""
     texts = []
     for path in paths:
@@ -84,7 +84,7 @@ def environment(other_work: float | None) -> Environment:
 
     frequency, max_frequency = _frequencies()
     return Environment(
-        cores=_cores(),
+        cores=_count_cores(),
         usable_cores=usable_cores(),
         load=other_work,
         frequency=frequency,
@@ -96,7 +96,7 @@ def environment(other_work: float | None) -> Environment:
 
 def usable_cores(root: Path = ROOT) -> float:
     """The cores that the process may run on, or less where a control group limits its share of their time."""
-    allowed = len(_affinity())
+    allowed = len(_usable_core_numbers())
     limit = cpu_limit(root)
     return float(allowed if limit is None else min(allowed, limit))
 
@@ -114,7 +114,7 @@ def watch_load() -> Callable[[], float | None]:
 
     def load() -> float | None:
         busy, seconds = psutil.cpu_percent(percpu=True), time.perf_counter() - start
-        allowed: list[float] = [busy[core] / 100 for core in _affinity() if core < len(busy)]
+        allowed: list[float] = [busy[core] / 100 for core in _usable_core_numbers() if core < len(busy)]
         # A sandbox may show a machine that has done no work at all.
         if seconds < LEAST_WATCHED or not allowed or not sum(psutil.cpu_times()):
             return None
@@ -156,7 +156,7 @@ def peak_rss(root: Path = ROOT) -> int | None:
         return next(
             (
                 int(line.split()[1]) * 1024
-                for line in _text(root / "proc/self/status").splitlines()
+                for line in _read_texts(root / "proc/self/status").splitlines()
                 if line.startswith("VmHWM:")
             ),
             None,
@@ -177,7 +177,7 @@ def cpu_name(root: Path = ROOT) -> str:
     return (ask(root) if ask else "") or platform.processor() or platform.machine()
 
 
-def _model_name(text: str) -> str:
+def _find_model_name(text: str) -> str:
     fields = (line.partition(":") for line in text.splitlines())
     names = (value.strip() for key, _, value in fields if key.strip().lower() == "model name")
     return next((name for name in names if name not in ("", "-")), "")
@@ -194,8 +194,8 @@ def _windows_cpu(root: Path) -> str:
 
 CPU_NAMES: Mapping[str, Callable[[Path], str]] = {
     # The kernel names x86 processors only. Of others it gives numbers, which lscpu can translate.
-    "linux": lambda root: _model_name(_text(root / "proc/cpuinfo")) or _model_name(_output("lscpu")),
-    "darwin": lambda root: _output("sysctl", "-n", "machdep.cpu.brand_string").strip(),
+    "linux": lambda root: _find_model_name(_read_texts(root / "proc/cpuinfo")) or _find_model_name(_run_command("lscpu")),
+    "darwin": lambda root: _run_command("sysctl", "-n", "machdep.cpu.brand_string").strip(),
     "win32": _windows_cpu,
 }
 
@@ -212,19 +212,19 @@ def _frequencies() -> tuple[float | None, float | None]:
     return now * 1e6 or None, most * 1e6 or None
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _affinity() -> list[int]:
+def _usable_core_numbers() -> list[int]:
     """The numbers of the cores that the process may run on; all of them where the system has no affinity."""
     import psutil
 
     process = psutil.Process()
-    return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else list(range(_cores()))
+    return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else list(range(_count_cores()))
 
 
-def _output(*command: str) -> str:
+def _run_command(*command: str) -> str:
     """What a command prints; nothing where it is missing or does not answer."""
     in_english = {**os.environ, "LC_ALL": "C"}
     try:
@@ -254,11 +254,11 @@ def device_of(settings: Settings) -> MeasuredDevice:
     if name in _ON_CPU or (name == "openvino" and settings.provider_options.get("device_type", "CPU").startswith("CPU")):
         return MeasuredDevice(cpu_name(), memory_bytes=physical_memory())
     if name in _NVIDIA:
-        return _device(_gpus(), settings.provider_options.get("device_id", "0"), os.environ)
+        return _pick_gpu(_list_gpus(), settings.provider_options.get("device_id", "0"), os.environ)
     return UNKNOWN
 
 
-def _device(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -> MeasuredDevice:
+def _pick_gpu(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -> MeasuredDevice:
     """The GPU that CUDA counts as ``device_id``: of those in CUDA_VISIBLE_DEVICES, which names them by number or UUID."""
     names = {gpu.name for gpu in gpus}
     if len(names) > 1 and environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
@@ -273,16 +273,16 @@ def _device(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -> 
     return UNKNOWN
 
 
-def _gpus() -> Sequence[Gpu]:
+def _list_gpus() -> Sequence[Gpu]:
     """The machine's NVIDIA GPUs in the order of their PCI slots; none without the library and the program."""
-    for source in (_by_nvml, _by_nvidia_smi):
+    for source in (_ask_nvml, _ask_nvidia_smi):
         # A name for the report must not end a measurement, whatever a driver raises.
         with suppress(Exception):
             return source()
     return ()
 
 
-def _by_nvml() -> Sequence[Gpu]:
+def _ask_nvml() -> Sequence[Gpu]:
     import pynvml
 
     pynvml.nvmlInit()
@@ -302,7 +302,7 @@ def _by_nvml() -> Sequence[Gpu]:
         pynvml.nvmlShutdown()
 
 
-def _by_nvidia_smi() -> Sequence[Gpu]:
+def _ask_nvidia_smi() -> Sequence[Gpu]:
     """By the program that comes with the driver, which gives memory in MiB."""
     query = ("--query-gpu=uuid,name,driver_version,memory.total", "--format=csv,noheader,nounits")
     done = subprocess.run(("nvidia-smi", *query), capture_output=True, text=True, timeout=10, check=True)

@@ -334,10 +334,10 @@ class _Bound:
 
     def __init__(self, session: Session, provider: Provider, feeds: Sequence[Feeds], clock: Clock) -> None:
         self._session, self._feeds, self._clock = session, feeds, clock
-        self._bindings = [self._binding(provider, feed) for feed in feeds]
+        self._bindings = [self._bind(provider, feed) for feed in feeds]
         self.runs: Sequence[Run] = [self._run(binding) for binding in self._bindings]
 
-    def _binding(self, provider: Provider, feed: Feeds) -> Any:
+    def _bind(self, provider: Provider, feed: Feeds) -> Any:
         binding = self._session.io_binding()
         _bind_inputs(binding, feed)
         device_id = int(self._session.get_provider_options()[provider.key].get("device_id", 0))
@@ -362,10 +362,10 @@ class _Bound:
         """Timed on the first set. Inputs go to a binding of their own: a captured graph may keep the runs' buffers."""
         self.runs[0]()
         elsewhere = self._session.io_binding()
-        to_device = self._timed(lambda: _bind_inputs(elsewhere, self._feeds[0]))
-        return Copies(to_device, self._timed(self._bindings[0].copy_outputs_to_cpu))
+        to_device = self._time_copy(lambda: _bind_inputs(elsewhere, self._feeds[0]))
+        return Copies(to_device, self._time_copy(self._bindings[0].copy_outputs_to_cpu))
 
-    def _timed(self, copy: Run) -> float:
+    def _time_copy(self, copy: Run) -> float:
         """The median of several copies, in seconds."""
         times = []
         for _ in range(COPIES_TIMED):

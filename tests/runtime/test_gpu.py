@@ -66,7 +66,7 @@ def test_a_device_that_nothing_tells_of_is_unknown(settings: Settings) -> None:
 def test_a_gpu_is_the_one_that_cuda_counts(
     gpus: list[Gpu], device_id: str, environ: dict[str, str], expected: MeasuredDevice
 ) -> None:
-    assert machine._device(gpus, device_id, environ) == expected
+    assert machine._pick_gpu(gpus, device_id, environ) == expected
 
 
 def nvml(init: Callable[[], None] = lambda: None) -> ModuleType:

@@ -30,11 +30,11 @@ def fast_gelu(node: Node) -> Work:
     return node.out.size * (FAST_GELU + (ADD if node.input(1) else NO_WORK))
 
 
-def _half(node: Node) -> Types:
+def _half_types(node: Node) -> Types:
     return [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2))]
 
 
-@formula("Y = left·Gelu(right) of the halves of X + bias", flops="in + 6·out", shapes=_half)
+@formula("Y = left·Gelu(right) of the halves of X + bias", flops="in + 6·out", shapes=_half_types)
 def bias_split_gelu(node: Node) -> Work:
     """X of N × S × D is cut in two along its last axis after the bias is added."""
     return Work(adds=node.x.size, muls=node.out.size) + node.out.size * GELU["none"]
@@ -47,7 +47,7 @@ def bias_softmax(node: Node) -> Work:
     return Work(adds=node.x.size) + softmax_work(node.x.size, rows if node.x.size else 0)
 
 
-def _with_bitmask(node: Node) -> Types:
+def _bitmask_types(node: Node) -> Types:
     return [(node.x.dtype, node.x.shape), ("uint32", (-(-node.x.size // 32),))]
 
 
@@ -63,7 +63,7 @@ def bias_dropout(node: Node) -> Work:
 
 @formula("Y = G·σ(α·G)·(L + β), G = min(A, limit), L = max(−limit, min(B, limit))",
          flops="6·out, + out for β, + 3·out for the limit",
-         shapes=lambda node: like_input(node) if node.input(1) else _half(node))  # fmt: skip
+         shapes=lambda node: like_input(node) if node.input(1) else _half_types(node))  # fmt: skip
 def swiglu(node: Node) -> Work:
     """A and B are two inputs or the halves of one; β of 0 is not added, a limit of 0 is none."""
     shifted = ADD if node.attributes.get("activation_beta") else NO_WORK
@@ -83,12 +83,12 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "GatedAdd":           per_output("Y = A + B·gate", shapes=like_input, muls=1, adds=1),
     "BiasSoftmax":        bias_softmax,
     "BiasDropout":        bias_dropout,
-    "BitmaskBiasDropout": replace(bias_dropout, shapes=_with_bitmask),
-    "BitmaskDropout":     no_arithmetic("Y = X in inference", shapes=_with_bitmask),
+    "BitmaskBiasDropout": replace(bias_dropout, shapes=_bitmask_types),
+    "BitmaskDropout":     no_arithmetic("Y = X in inference", shapes=_bitmask_types),
 }.items()}  # fmt: skip
 
 
-def _statistics(node: Node) -> Types:
+def _statistics_types(node: Node) -> Types:
     """Y, and 1 / √(mean(X²) + ε) of each row."""
     axis = node.attributes.get("axis", -1) % node.x.rank
     kept = (*node.x.shape[:axis], *(1,) * (node.x.rank - axis))
@@ -101,12 +101,12 @@ def _skip_types(node: Node) -> Types:
     return [same, row, row, same]
 
 
-def _rows(node: Node, elements: Tensor, *others: Tensor | None) -> Node:
+def _as_rows(node: Node, elements: Tensor, *others: Tensor | None) -> Node:
     """The node as a standard normalization of ``elements`` along the last axis."""
     return replace(node, inputs=(elements, *others), attributes={"axis": -1})
 
 
-def _sums(node: Node, *others: int) -> Work:
+def _sum_inputs(node: Node, *others: int) -> Work:
     """The additions to X of those inputs at these places that are present."""
     return Work(adds=node.x.size * sum(node.input(index) is not None for index in others))
 
@@ -114,13 +114,13 @@ def _sums(node: Node, *others: int) -> Work:
 @formula("Y = LayerNormalization(X + skip + bias)", flops="7·in + 3·g, + in for β, + in for the bias", shapes=_skip_types)
 def skip_layer(node: Node) -> Work:
     """LayerNormalization along the last axis; inputs are X, skip, γ, β, bias."""
-    return _sums(node, 1, 4) + layer(_rows(node, node.x, node.input(2), node.input(3)))
+    return _sum_inputs(node, 1, 4) + layer(_as_rows(node, node.x, node.input(2), node.input(3)))
 
 
 @formula("Y = RMSNormalization(X + skip + bias)", flops="5·in + 3·g, + in for the bias", shapes=_skip_types)
 def skip_rms(node: Node) -> Work:
     """RMSNormalization along the last axis; inputs are X, skip, γ, bias."""
-    return _sums(node, 1, 3) + rms(_rows(node, node.x, node.input(2)))
+    return _sum_inputs(node, 1, 3) + rms(_as_rows(node, node.x, node.input(2)))
 
 
 def _embedding_sum(node: Node) -> Tensor:
@@ -141,7 +141,7 @@ def embed_layer(node: Node) -> Work:
     """Embeddings are looked up, added and normalized; summing up the mask counts the words."""
     out, mask = _embedding_sum(node), node.input(7)
     sums = Work(adds=out.size * (2 if node.input(4) else 1) + (mask.size if mask else 0))
-    return sums + layer(_rows(node, out, node.input(5), node.input(6)))
+    return sums + layer(_as_rows(node, out, node.input(5), node.input(6)))
 
 
 @formula("Y = LayerNormalization(word + position + segment), all dequantized",
@@ -164,30 +164,30 @@ def group_norm(node: Node) -> Work:
          shapes=like(0, 0))  # fmt: skip
 def skip_group_norm(node: Node) -> Work:
     """Inputs are X, γ, β, skip, bias; the second output is the sum."""
-    return _sums(node, 3, 4) + group_norm(node)
+    return _sum_inputs(node, 3, 4) + group_norm(node)
 
 
-def _grouped_rows(node: Node, length: int) -> Node:
+def _as_rows_of(node: Node, length: int) -> Node:
     """X as rows of that length."""
-    return _rows(node, replace(node.x, dims=(node.x.size // length if length else 0, length)), node.input(1))
+    return _as_rows(node, replace(node.x, dims=(node.x.size // length if length else 0, length)), node.input(1))
 
 
 @formula("Y = X / √(mean(X²) + ε) · scale in each branch", flops="3·in + 3·g, + in for the scale", shapes=like_input)
 def branchwise_rms(node: Node) -> Work:
     """The branches are the last axis, or ``num_branches`` equal parts of it."""
     length = node.x.shape[-1] // (node.attributes.get("num_branches") or 1)
-    return rms(_grouped_rows(node, length)) + Work(muls=0 if node.input(1) else -node.x.size)
+    return rms(_as_rows_of(node, length)) + Work(muls=0 if node.input(1) else -node.x.size)
 
 
 @formula("Y = RMSNormalization(X)·activation(gate)", flops="5·in + 3·g, + 5·in (sigmoid: 4·in)", shapes=like_input)
 def gated_rms(node: Node) -> Work:
     """Rows as long as the scale; the gate's activation is SiLU or σ."""
     activation = SILU if node.attributes.get("activation", "silu") != "sigmoid" else SIGMOID
-    return rms(_grouped_rows(node, node.required(1).size)) + node.x.size * (activation + MUL)
+    return rms(_as_rows_of(node, node.required(1).size)) + node.x.size * (activation + MUL)
 
 
 NORMALIZATION: FormulaTable = {
-    "SimplifiedLayerNormalization": replace(rms, shapes=_statistics),
+    "SimplifiedLayerNormalization": replace(rms, shapes=_statistics_types),
     "com.microsoft.SkipLayerNormalization": skip_layer,
     "com.microsoft.SkipSimplifiedLayerNormalization": skip_rms,
     "com.microsoft.EmbedLayerNormalization": embed_layer,

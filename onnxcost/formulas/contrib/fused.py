@@ -258,7 +258,7 @@ NCHWC: FormulaTable = {
 }
 
 
-def _states(node: Node, hidden: int) -> Types:
+def _state_types_of(node: Node, hidden: int) -> Types:
     """Y, the last H and the last C."""
     (steps, batch, _), directions = node.x.shape, node.required(1).shape[0]
     last = (node.x.dtype, (directions, batch, hidden))
@@ -267,7 +267,7 @@ def _states(node: Node, hidden: int) -> Types:
 
 @formula("LSTM with W and R of 8 bits", macs="4·D·T·N·H·(I + H)",
          flops="LSTM, + D·(8·X + 7 + T·(8·N·H + 7)) to quantize X and H, + 8·D·T·N·H for scales, + W + R for zero points",
-         shapes=lambda node: _states(node, node.required(2).shape[1]))  # fmt: skip
+         shapes=lambda node: _state_types_of(node, node.required(2).shape[1]))  # fmt: skip
 def dynamic_quantize_lstm(node: Node) -> Work:
     """W of D × I × 4H and R of D × H × 4H; X once a direction and H every step are quantized to their own range, sums scaled.
 
@@ -302,7 +302,7 @@ def _attention_work(node: Node) -> Work:
 @formula("LSTM of (X, attention); attention = (H, softmax(v·tanh(M·W + H·Q))·M)·A",
          macs="LSTM's + D·(keys + T·N·(query + scores + context))",
          flops="2·macs − sums, + as LSTM, + 2 per element of tanh, + the softmax",
-         shapes=lambda node: _states(node, node.required(2).shape[2]))  # fmt: skip
+         shapes=lambda node: _state_types_of(node, node.required(2).shape[2]))  # fmt: skip
 def attention_lstm(node: Node) -> Work:
     """Bahdanau attention over the memory M (input 11) at every step; LSTM's input is X beside the attention before."""
     steps, batch, _ = node.x.shape

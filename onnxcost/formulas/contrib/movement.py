@@ -28,7 +28,7 @@ def _expand_types(node: Node) -> Types:
     return [(node.x.dtype, (*node.x.shape[:axis], 1, *node.x.shape[axis:]))]
 
 
-def _picked_rows(node: Node) -> Types:
+def _row_types(node: Node) -> Types:
     return [(node.x.dtype, (*node.required(1).shape, node.x.shape[1]))]
 
 
@@ -38,7 +38,7 @@ def _window_types(node: Node) -> Types:
     return [(node.x.dtype, (*node.x.shape[:axis], windows, *node.x.shape[axis + 1 :], size))]
 
 
-def _without_padding(node: Node) -> Types:
+def _unpadded_bounds(node: Node) -> Types:
     """At most all positions; the offsets, the sums of lengths and the longest length have known dims."""
     batch, length, width = node.x.shape
     return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
@@ -110,11 +110,11 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=range_rule, adds=1),
     "GatherND":             no_arithmetic("Y = X[indices]", shapes=lambda node: [
                                 (node.x.dtype, (*node.required(1).shape[:-1], *node.x.shape[node.required(1).shape[-1] :]))]),
-    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_picked_rows),
+    "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_row_types),
     "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
-    "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_without_padding),
-    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_picked_rows),
+    "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_unpadded_bounds),
+    "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_row_types),
     "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=lambda node: [
                                 (node.x.dtype, (1, node.x.shape[1], *(element(node, at, "the length") for at in (1, 2))))]),
     "Tokenizer":            no_arithmetic("Y = the tokens of X"),

@@ -31,18 +31,18 @@ def _channels_first(tensor: Tensor | None) -> Tensor | None:
     return replace(tensor, dims=(batch, channels, *space))
 
 
-def _standard(node: Node) -> Node:
+def _as_standard(node: Node) -> Node:
     """The node on channels first."""
     inputs = (_channels_first(node.input(0)), *node.inputs[1:])
     return replace(node, domain="", inputs=inputs, outputs=tuple(map(_channels_first, node.outputs)))
 
 
-def _types(rule: ShapeRule, node: Node) -> Types:
+def _rule_types(rule: ShapeRule, node: Node) -> Types:
     """The rule's outputs, from channels second to last."""
-    return [each and (each[0], (each[1][0], *each[1][2:], each[1][1])) for each in rule(_standard(node))]
+    return [each and (each[0], (each[1][0], *each[1][2:], each[1][1])) for each in rule(_as_standard(node))]
 
 
-def _blocks(node: Node, *, to_space: bool) -> Types:
+def _block_types(node: Node, *, to_space: bool) -> Types:
     batch, channels, *space = node.x.shape
     size: int = node.attributes["blocksize"]
     if to_space:
@@ -50,7 +50,7 @@ def _blocks(node: Node, *, to_space: bool) -> Types:
     return [(node.x.dtype, (batch, channels * size**2, *(length // size for length in space)))]
 
 
-def _resized(node: Node) -> Types:
+def _resize_types(node: Node) -> Types:
     """By the sizes or the scales, which are in the order of the axes of X."""
     axes = [axis % node.x.rank for axis in node.attributes.get("axes") or range(node.x.rank)]
     dims, scales = list(node.x.shape), node.input(2)
@@ -65,7 +65,7 @@ def _resized(node: Node) -> Types:
     return [(node.x.dtype, tuple(dims))]
 
 
-def _unpooled(node: Node) -> Types:
+def _unpool_types(node: Node) -> Types:
     """MaxUnpool's input 2 (channels last), or by its windows."""
     if node.input(2) is not None:
         return [(node.x.dtype, elements(node, 2, "the sizes"))]
@@ -86,8 +86,8 @@ _RULES: dict[str, tuple[FormulaTable, ShapeRule]] = {
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), (POOLING, pool_rule())),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "LRN"), (normalization.TABLE, like_input)),
     "GridSample": (resampling.TABLE, grid_sample_rule),
-    "DepthToSpace": (movement.TABLE, partial(_blocks, to_space=True)),
-    "SpaceToDepth": (movement.TABLE, partial(_blocks, to_space=False)),
+    "DepthToSpace": (movement.TABLE, partial(_block_types, to_space=True)),
+    "SpaceToDepth": (movement.TABLE, partial(_block_types, to_space=False)),
 }
 """Where the operator is counted, and its output on channels first."""
 
@@ -98,7 +98,7 @@ def _row(base: Callable[[Node], Work], shapes: ShapeRule) -> Formula:
 
     @wraps(base.count)
     def count(node: Node) -> Work:
-        return base(_standard(node)) + activation_work(node)
+        return base(_as_standard(node)) + activation_work(node)
 
     return replace(base, count=count, shapes=shapes)
 
@@ -112,11 +112,11 @@ def _qlinear_conv_transpose(node: Node) -> Work:
 
 
 TABLE: FormulaTable = {
-    **{f"{DOMAIN}.{name}": _row(table[name], partial(_types, rule)) for name, (table, rule) in _RULES.items()},
-    f"{DOMAIN}.Resize": replace(resampling.resize, shapes=_resized),
-    f"{DOMAIN}.MaxUnpool": _row(POOLING["MaxUnpool"], _unpooled),
-    f"{DOMAIN}.QLinearAveragePool": _row(QUANTIZED["com.microsoft.QLinearAveragePool"], partial(_types, pool_rule())),
+    **{f"{DOMAIN}.{name}": _row(table[name], partial(_rule_types, rule)) for name, (table, rule) in _RULES.items()},
+    f"{DOMAIN}.Resize": replace(resampling.resize, shapes=_resize_types),
+    f"{DOMAIN}.MaxUnpool": _row(POOLING["MaxUnpool"], _unpool_types),
+    f"{DOMAIN}.QLinearAveragePool": _row(QUANTIZED["com.microsoft.QLinearAveragePool"], partial(_rule_types, pool_rule())),
     f"{DOMAIN}.QLinearConvTranspose": _row(
-        _qlinear_conv_transpose, partial(_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])
+        _qlinear_conv_transpose, partial(_rule_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])
     ),
 }

@@ -183,12 +183,12 @@ def speeds(probed: Sequence[Probed]) -> Speeds:
     found: dict[str, tuple[Point, ...]] = {"cheap": (Point(one.tasks[0].quantities, node),)}
     for family in dict.fromkeys(probe.family for probe in probed):
         known = Speeds(run, {name: points for name, points in found.items() if points and name != family})
-        points = [_point(probe, known) for probe in probed if probe.family == family and probe not in (one, many)]
+        points = [_share_of_family(probe, known) for probe in probed if probe.family == family and probe not in (one, many)]
         found[family] = (*(found.get(family, ()) if family == "cheap" else ()), *filter(None, points))
     return Speeds(run, {family: points for family, points in found.items() if points})
 
 
-def _point(probe: Probed, known: Speeds) -> Point | None:
+def _share_of_family(probe: Probed, known: Speeds) -> Point | None:
     """The family's share of a probe's time, for one of its kernels; None where nothing is left for it."""
     own = [task for task in probe.tasks if task.family == probe.family]
     others = sum(known.seconds(task, probe.footprint) or 0.0 for task in probe.tasks if task.family != probe.family)

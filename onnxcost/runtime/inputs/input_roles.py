@@ -235,11 +235,11 @@ def _role_by_operator(own: Input) -> Role | None:
     for use in own.uses:
         numbers = role_of(use.node, use.place).find_numbers(use.node) if use.is_whole else None
         if numbers is not None and own.tensor.dtype != "string" and len(numbers) in (1, prod(own.shape)):
-            return Role(Repeated(numbers), f"{_shown(numbers)} for {use.node.op_type}")
+            return Role(Repeated(numbers), f"{_list_numbers(numbers)} for {use.node.op_type}")
     return None
 
 
-def _shown(numbers: Numbers) -> str:
+def _list_numbers(numbers: Numbers) -> str:
     return ", ".join(map(str, numbers[:4])) + (", …" if len(numbers) > 4 else "")
 
 
@@ -248,7 +248,7 @@ def _role_by_name(own: Input) -> Role | None:
         if re.search(pattern, own.tensor.name) and (numbers := makes(own)):
             if own.limit is not None:
                 numbers = tuple(number % own.limit for number in numbers)
-            return Role(Repeated(numbers), f"{what} {_shown(numbers)}")
+            return Role(Repeated(numbers), f"{what} {_list_numbers(numbers)}")
     return None
 
 
