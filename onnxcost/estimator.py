@@ -59,7 +59,7 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
     gc.disable()
     try:
         skeleton = read_skeleton(spec.source)
-        known = select_formulas(operators_in(skeleton.model)) if formulas is None else formulas
+        known = select_formulas(operators_in(skeleton)) if formulas is None else formulas
         return count_graph(read_graph(skeleton, spec, known, trace), known)
     finally:
         if is_collecting:

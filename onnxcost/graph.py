@@ -10,9 +10,20 @@ from functools import cached_property, lru_cache
 from math import prod
 from operator import attrgetter
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import UnknownShape
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as record
+else:
+
+    def record(*, frozen, slots):
+        """A dataclass for what a model has many of. That nothing changes a frozen one is left to the type checker: where Python
+        sees to it, each object takes ten times as long to make.
+        """
+        return dataclass(slots=slots, unsafe_hash=frozen)
+
 
 BITS: Mapping[str, int] = {
     "bool": 8, "uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint32": 32, "int32": 32, "uint64": 64, "int64": 64,
@@ -33,7 +44,7 @@ def _elements(dims: tuple[Dim, ...] | None) -> int | None:
     return prod(dims)  # type: ignore[arg-type]  # all are int by now
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tensor:
     """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
 
@@ -100,7 +111,7 @@ class Elements(tuple[Tensor, ...]):
         return sum(element.nbytes for element in self)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Node:
     """One instance of an operator. Absent optional inputs and outputs are None; ``attributes`` has the schema's defaults.
 
@@ -278,15 +289,14 @@ class DefUse:
         """Whether a node or the caller reads the value."""
         return name in self._positions or name in self.returned
 
-    @cached_property
-    def reads(self) -> Mapping[str, Sequence[Use]]:
-        """Every read of each value that a node reads, in the order of the nodes and of their inputs."""
-        found: dict[str, list[Use]] = {}
-        for node in self.nodes:
-            for place, tensor in enumerate(node.inputs):
-                if tensor is not None:
-                    found.setdefault(tensor.name, []).append(Use(node, place))
-        return found
+    def reads(self, name: str) -> list[Use]:
+        """Every read of the value, in the order of the nodes and of their inputs."""
+        return [
+            Use(self.nodes[position], place)
+            for position in dict.fromkeys(self.positions(name))
+            for place, tensor in enumerate(self.nodes[position].inputs)
+            if tensor is not None and tensor.name == name
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,16 @@ from onnxcost.operators.traffic import Traffic
 from onnxcost.results import Result, group_by, import_pandas, make_document
 
 if TYPE_CHECKING:
+    from dataclasses import dataclass as record
+
     import pandas
 
     from onnxcost.measurement import MeasurementResult
+else:
+    from onnxcost.graph import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Counted:
     """A node and its cost: ``once`` and ``traffic_once`` are those of one of its ``node.repeat`` executions.
 

@@ -34,7 +34,7 @@ def test_who_defines_and_reads_a_value(name: str, defined: str | None, read: lis
     definition, place = USES.definition(name), USES.defined_at(name)
     assert (definition and definition.name) == defined
     assert place is None if definition is None else NODES[place or 0] is definition
-    assert [(use.node.name, use.place) for use in USES.reads.get(name, ())] == read
+    assert [(use.node.name, use.place) for use in USES.reads(name)] == read
     assert [reader.name for reader in USES.readers(name)] == [NODES[at].name for at in USES.positions(name)]
     assert [reader.name for reader in USES.readers(name)] == [reader for reader, _ in read]
     assert USES.only_reader(name) == only

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
 from onnxcost.errors import UnknownShape
-from onnxcost.graph import DefUse, Graph, Node
+from onnxcost.graph import Graph, Node
 from onnxcost.ort_optimizer.memory_plan import peak_activation_bytes
 
 
@@ -19,13 +19,13 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     ai.onnx.ml have as attributes.
     """
     nodes = loaded_nodes(graph)
-    uses = DefUse(nodes)
+    read = {tensor.name for node in nodes for tensor in node.inputs if tensor is not None}
     by_dtype: Counter[str] = Counter()
     for node in nodes:
         if count_attributes(node):
             by_dtype += _bytes_of_attributes(node)
     for name, tensor in graph.constants.items():
-        if uses.is_read(name) and tensor.is_shaped:
+        if name in read and tensor.is_shaped:
             by_dtype[tensor.dtype] += tensor.nbytes
     return Memory(
         parameters=sum(item.parameters for item in weights),

@@ -65,17 +65,27 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
     has those that no node of the graph reads: they are loaded with the file, whichever branch is taken.
     """
     uses = _Uses(graph)
-    seen: set[str] = set()
-    weights = [_first_read(node, graph, uses, seen) for node in graph.nodes]
+    unread = {name: tensor for name, tensor in graph.constants.items() if tensor.is_shaped and _may_count(tensor)}
+    weights = [_first_read(node, unread, uses) for node in graph.nodes]
     for position, node in enumerate(graph.nodes):
-        for idle in idle_nodes(node):
-            weights[position] = weights[position].plus(_first_read(idle, graph, uses, seen))
+        for idle in idle_nodes(node) if node.branches or node.idle else ():
+            weights[position] = weights[position].plus(_first_read(idle, unread, uses))
     return tuple(weights)
+
+
+def _may_count(tensor: Tensor) -> bool:
+    """Whether any role makes it a parameter, a running statistic or a buffer: few integers steer shapes."""
+    return tensor.dtype in _STORED_AS_WEIGHTS or tensor.dtype in ("int32", "bool") or tensor.size >= _SMALLEST_INTEGER_TABLE
 
 
 def loaded_nodes(graph: Graph) -> list[Node]:
     """All nodes that are loaded with the file: each with those that it holds, whether they run or not."""
-    return [each for node in graph.nodes for each in (node, *idle_nodes(node))]
+    found: list[Node] = []
+    for node in graph.nodes:
+        found.append(node)
+        if node.branches or node.idle:
+            found += idle_nodes(node)
+    return found
 
 
 def idle_nodes(node: Node) -> Iterator[Node]:
@@ -85,20 +95,21 @@ def idle_nodes(node: Node) -> Iterator[Node]:
         yield from idle_nodes(inner)
 
 
-def _first_read(node: Node, graph: Graph, uses: _Uses, seen: set[str]) -> Weights:
+def _first_read(node: Node, unread: dict[str, Tensor], uses: _Uses) -> Weights:
+    """What a node reads of the ``unread`` constants, which loses what it counts."""
     parameters, running_statistics, buffers, buffer_bytes = count_attributes(node), 0, 0, 0
     for index, tensor in enumerate(node.inputs):
-        if tensor is None or tensor.name not in graph.constants or tensor.name in seen or not tensor.is_shaped:
+        if tensor is None or tensor.name not in unread:
             continue
         role = role_of(node, index)
         if role.name in ("mean", "variance") or uses.is_statistic(tensor):
-            seen.add(tensor.name)
+            del unread[tensor.name]
             running_statistics += tensor.size
         elif _may_be_weight(tensor, role) and uses.is_learned(tensor):
-            seen.add(tensor.name)
+            del unread[tensor.name]
             parameters += _weights_in(node, tensor, role)
         elif _may_be_table(tensor, role):
-            seen.add(tensor.name)
+            del unread[tensor.name]
             buffers += tensor.size
             buffer_bytes += tensor.nbytes
     if not (parameters or running_statistics or buffers):
@@ -155,6 +166,8 @@ def count_attributes(node: Node) -> int:
 
 _CARRIERS = VIEWS | CASTS | REARRANGEMENTS | GATHERS | DEQUANTIZERS | {"Neg"}
 """What comes out of them is what their first input holds (of Concat: any)."""
+_KEEPERS = VIEWS | CASTS | {"Transpose"}
+"""They may stand between a contraction and its bias."""
 _MATRIX_PRODUCTS = PRODUCTS | {"Einsum"}
 _LEARNERS = frozenset(
     {key for key, roles in ROLES.items() if any(role.name in ("weight", "gain") for role in roles.values())}
@@ -187,7 +200,7 @@ class _Uses:
 
     def is_statistic(self, tensor: Tensor) -> bool:
         """Whether an Identity hands the constant to normalizations, each of which takes it for a running statistic."""
-        direct = self.uses.reads.get(tensor.name, ())
+        direct = self.uses.reads(tensor.name)
         if not any(use.node.key == "Identity" for use in direct):
             return False
         return all(role_of(read.node, read.place).name in ("mean", "variance") for read in self._reads(tensor))
@@ -197,7 +210,7 @@ class _Uses:
         pending, seen = [(tensor, False, False)], {tensor.name}
         while pending:
             now, is_picked, is_cut = pending.pop()
-            for node, place in self.uses.reads.get(now.name, ()):
+            for node, place in self.uses.reads(now.name):
                 handed = self._handed_on(node, place) if node.key not in _NO_WEIGHTS_BEHIND else ()
                 if handed is None or any(not self.uses.is_read(out.name) for out in handed):
                     yield _Read(node, place, now, is_picked, is_cut)
@@ -280,7 +293,7 @@ class _Uses:
         for tensor in node.inputs if node.op_type in ("Add", "Sub") else ():
             before = self.uses.definition(tensor.name) if tensor is not None else None
             while before is not None and (source := before.input(0)) is not None:
-                if before.key not in VIEWS | CASTS | {"Transpose"} and not _is_rescaling(before):
+                if before.key not in _KEEPERS and not _is_rescaling(before):
                     break
                 before = self.uses.definition(source.name)
             if before is not None and before.key in _LEARNERS:
@@ -304,10 +317,12 @@ class _Uses:
         """The values that nodes of these operators alone read, at once or behind nodes of those."""
         found, otherwise = set[str](), set[str]()
         for node in reversed(self.nodes):
-            names = [tensor.name for tensor in node.inputs if tensor is not None]
-            is_one = node.key in readers or (node.key in through and all(out and out.name in found for out in node.outputs))
-            (found if is_one else otherwise).update(names)
-            found -= otherwise.intersection(names)
+            key, names = node.key, [tensor.name for tensor in node.inputs if tensor is not None]
+            if key in readers or (key in through and all(out and out.name in found for out in node.outputs)):
+                found.update(name for name in names if name not in otherwise)
+            else:
+                otherwise.update(names)
+                found.difference_update(names)
         return found
 
     def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:

@@ -24,4 +24,4 @@ def read_graph(
     skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable = MappingProxyType({}), trace: Trace | None = None
 ) -> Graph:
     """The graph of a model that was read, with every shape that can be known. Errors as in ``onnxcost.estimate``."""
-    return lower(skeleton, infer_shapes(skeleton.model, spec, formulas, trace, skeleton.path))
+    return lower(skeleton, infer_shapes(skeleton, spec, formulas, trace))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.node_inference import Inference
-from onnxcost.frontend.normalize import Reads
+from onnxcost.frontend.reader import StoredGraphs
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.graph import BoundDim, Caveat
 
@@ -126,4 +126,4 @@ class ShapedModel:
     walked: int = 0
     held: int = 0
     stored: dict[int, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
-    reads: Reads = field(default_factory=dict)
+    graphs: StoredGraphs = field(default_factory=StoredGraphs)

@@ -121,7 +121,7 @@ def _compute(step: Step, opset: int) -> tuple[Value, ...]:
             None if value is None else ShapeInput(value.dims) if needs_shapes_alone else _elements_of(value)  # type: ignore[arg-type]
             for value in step.inputs
         ]
-        arrays = compute(step.node, inputs, opset)
+        arrays = compute(step.node.message, inputs, opset)
     except NotComputed:
         return ()
     made = []

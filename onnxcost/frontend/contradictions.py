@@ -14,7 +14,7 @@ from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traits import CASTS, CONVOLUTIONS, POOLS, PRODUCTS, RECURRENT, VIEWS
 
 if TYPE_CHECKING:
-    from onnx import NodeProto
+    from onnxcost.frontend.reader import StoredNode
 
 
 class Contradiction(ModelError):
@@ -29,7 +29,7 @@ class Contradiction(ModelError):
         self.step, self.pairs = step, pairs
         wanted = _target(step) if step is not None and step.node.op_type == "Reshape" else ()
         self.factors = tuple(size for size in wanted if 1 < size < 2**16)[:_MOST_PAIRS]
-        self.node: NodeProto | None = None
+        self.node: StoredNode | None = None
         self.position = 0
 
 
@@ -197,7 +197,7 @@ def _compare(step: Step, index: int, axis: int, wanted: int | None) -> None:
 def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
     """One more than the last number of a Range, looked up through nodes that only reshape it; None for any other value."""
     for _ in range(8):
-        step = value.folds_from
+        step = (value.same_as or value).folds_from
         if step is None or not step.inputs or step.inputs[0] is None:
             return None
         if step.node.op_type == "Range" and len(step.inputs) > 1 and step.inputs[1] is not None:

@@ -25,6 +25,7 @@ from onnxcost.frontend.bodies import (
 )
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import describe_assumptions
+from onnxcost.frontend.reader import StoredNode
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat, option_text
 
@@ -135,7 +136,9 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     loops, caveats = len(found.loops), len(found.caveats)
     # Under names of their own: a constant that a loop starts from is no weight of the nodes that read it.
     carried = [
-        replace(value, name=f"{step.name}/initial_{i}", is_constant=False) if value.is_constant and not kept[i] else value
+        replace(value, name=f"{step.name}/initial_{i}", is_constant=False, kind=0)
+        if value.is_constant and not kept[i]
+        else value
         for i, value in enumerate(carried)
     ]
     arguments = _iteration(f"{step.name}/", _forget(carried, kept))
@@ -182,7 +185,7 @@ def _read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
     from onnx import NodeProto
 
     stored = tuple(value for value in values if value is not None and value.is_constant)
-    return [Step(NodeProto(op_type="Identity"), f"{step.name}/initial", "", stored, ())] if stored else []
+    return [Step(StoredNode.of(NodeProto(op_type="Identity")), f"{step.name}/initial", "", stored, ())] if stored else []
 
 
 def _iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:

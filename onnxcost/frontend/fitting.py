@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from onnxcost.errors import ModelError
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import describe_assumptions
-from onnxcost.frontend.normalize import Reads, names_in_bodies
+from onnxcost.frontend.reader import StoredGraphs
 from onnxcost.graph import BoundDim
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ Moved = Mapping[str, tuple[int, str]]
 T = TypeVar("T")
 
 
-def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim, ...]], T], reads: Reads) -> T:
+def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim, ...]], T], graphs: StoredGraphs) -> T:
     """The result of ``shape`` for the first sizes of the open dims for which it does not raise Contradiction.
 
     Raises ModelError where no sizes fit.
@@ -51,7 +51,7 @@ def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim,
         first = contradiction
     slowest = process_time() - started
     started += slowest
-    search = _Search(open_dims, graph, reads)
+    search = _Search(open_dims, graph, graphs)
     search.add(_Try({}, 0.0), first)
     while tries < MOST_TRIES and process_time() - started + slowest < MOST_SECONDS and (next_try := search.next()) is not None:
         before, tries = process_time(), tries + 1
@@ -77,9 +77,9 @@ class _Try(NamedTuple):
 class _Search:
     """The order of tries: the one that got furthest through the graph, then the smallest change."""
 
-    def __init__(self, open_dims: OpenDims, graph: GraphProto, reads: Reads) -> None:
-        self._open_dims, self._reads = open_dims, reads
-        self._made_by = {name: node for node in graph.node for name in node.output}
+    def __init__(self, open_dims: OpenDims, graph: GraphProto, graphs: StoredGraphs) -> None:
+        self._open_dims, self._graphs = open_dims, graphs
+        self._made_by = {name: node for node in graphs.nodes_of(graph) for name in node.output}
         self._order = count()
         self._waiting: list[tuple[int, float, int, _Try]] = []
         self._seen: set[frozenset[tuple[str, int]]] = {frozenset()}
@@ -120,7 +120,7 @@ class _Search:
         """The assumed dims of the inputs that the node depends on, by group, the nearest one first."""
         node = contradiction.node
         assert node is not None
-        waiting, seen = [*node.input, *names_in_bodies(node, self._reads)], set[str]()
+        waiting, seen = [*node.input, *self._graphs.names_in_bodies(node)], set[str]()
         found: dict[str, OpenDim] = {}
         by_input: dict[str, list[OpenDim]] = {}
         for dim in self._open_dims.open.values():
@@ -137,7 +137,7 @@ class _Search:
                     if part in sizes:
                         found.setdefault(self._open_dims.open[part].group, self._open_dims.open[part])
             if (made := self._made_by.get(name)) is not None:
-                waiting += [*made.input, *names_in_bodies(made, self._reads)]
+                waiting += [*made.input, *self._graphs.names_in_bodies(made)]
         return found
 
 

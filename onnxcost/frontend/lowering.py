@@ -7,7 +7,7 @@ modules, and the true number of channels where NCHWc pads them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -18,11 +18,11 @@ from onnxcost.graph import Elements, Graph, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, NodeProto, TypeProto
+    from onnx import AttributeProto, TypeProto
     from onnx.defs import OpSchema
 
     from onnxcost.frontend.bodies import ShapedModel
-    from onnxcost.frontend.reader import Skeleton
+    from onnxcost.frontend.reader import Skeleton, StoredNode
 
 
 VALUE_LIMIT = 64
@@ -34,19 +34,13 @@ BLOCKED = "com.microsoft.nchwc"
 def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
     """The graph of a shaped model."""
     model = found.model
-    tensors: dict[int, Tensor] = {}
-
-    def tensor(value: Value) -> Tensor:
-        found = tensors.get(id(value))
-        if found is None:
-            found = tensors[id(value)] = as_tensor(value, tensor)
-        return found
-
+    tensor = _Tensors().__getitem__
+    attributes: dict[Hashable, Mapping[str, Any]] = {}
     return Graph(
         name=model.graph.name,
         inputs=tuple(tensor(value) for value in found.inputs),
         outputs=tuple(tensor(value) for value in found.outputs),
-        nodes=note_true_channels([as_node(step, found.opsets, tensor) for step in found.steps]),
+        nodes=note_true_channels([as_node(step, found.opsets, tensor, attributes) for step in found.steps]),
         constants={name: tensor(value) for name, value in found.constants.items()},
         dims=found.dims,
         caveats=tuple(found.caveats),
@@ -56,6 +50,24 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
     )
+
+
+class _Tensors(dict[Value, Tensor]):
+    """The tensor of each value."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[int, Tensor] = {}
+
+    def __missing__(self, value: Value) -> Tensor:
+        alike = self._by_kind.get(value.kind)
+        if alike is not None:
+            made = Tensor(value.name, alike.dtype, alike.dims, alike.is_constant, alike.value, alike.is_bound, alike.elements)
+        else:
+            made = as_tensor(value, self.__getitem__)
+            if value.kind:
+                self._by_kind[value.kind] = made
+        self[value] = made
+        return made
 
 
 @lru_cache(maxsize=4096)
@@ -68,15 +80,41 @@ def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
     return defs.get_schema(op_type, opset, domain)
 
 
-def as_node(step: Step, opsets: Mapping[str, int], tensor: Callable[[Value], Tensor]) -> Node:
-    """The node of a step; ``tensor`` is ``as_tensor``, or a cache of its results."""
+def as_node(
+    step: Step,
+    opsets: Mapping[str, int],
+    tensor: Callable[[Value], Tensor],
+    known: dict[Hashable, Mapping[str, Any]] | None = None,
+) -> Node:
+    """The node of a step; ``tensor`` is ``as_tensor``, or a cache of its results, ``known`` a cache of the attributes of
+    alike steps.
+    """
     inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
     outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
-    op_type, scope, reason = step.node.op_type, _scope(step.node), step.open_reason
-    attributes = _attributes(step, op_type, opsets.get(step.domain), inputs)
-    branches = {name: tuple(as_node(inner, opsets, tensor) for inner in branch) for name, branch in step.branches.items()}
-    idle = tuple([as_node(inner, opsets, tensor) for inner in step.idle])
-    return Node(step.name, op_type, step.domain, inputs, outputs, attributes, scope, step.repeat, branches, reason, idle)
+    node = step.node
+    alike = node.op_type, step.domain, id(step.attributes)
+    attributes = known.get(alike) if known is not None else None
+    if attributes is None:
+        attributes = _attributes(step, node.op_type, opsets.get(step.domain), inputs)
+        if known is not None and node.op_type not in SOFTMAXES:  # their attributes depend on the rank of the input
+            known[alike] = attributes
+    branches = {}
+    for name, branch in step.branches.items() if step.branches else ():
+        branches[name] = tuple([as_node(inner, opsets, tensor, known) for inner in branch])
+    idle = tuple([as_node(inner, opsets, tensor, known) for inner in step.idle]) if step.idle else ()
+    return Node(
+        step.name,
+        node.op_type,
+        step.domain,
+        inputs,
+        outputs,
+        attributes,
+        _scope(node),
+        step.repeat,
+        branches,
+        step.open_reason,
+        idle,
+    )
 
 
 @lru_cache(maxsize=64)
@@ -112,7 +150,8 @@ def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> 
     """What formulas see of a value; ``tensor`` is a cache of earlier results, for the values that this one holds."""
     held = value.elements if value.content is None else (value.content,)
     elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
-    known = elements_in(value.tensor) if value.tensor is not None and prod(value.tensor.dims) <= VALUE_LIMIT else None
+    stored = value.tensor if value.tensor is not None or value.same_as is None else value.same_as.tensor
+    known = elements_in(stored) if stored is not None and prod(stored.dims) <= VALUE_LIMIT else None
     return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, known, value.is_bound, elements)
 
 
@@ -170,9 +209,9 @@ _NO_MODULE = "_empty_nn_module_stack"
 """What PyTorch's newer exporter writes for a node that is in no module."""
 
 
-def _scope(node: NodeProto) -> tuple[str, ...]:
+def _scope(node: StoredNode) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
-    for entry in node.metadata_props:
+    for entry in node.message.metadata_props:
         if entry.key == NAME_SCOPES and (paths := _name_scopes(entry.value)):
             return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import MISFITS
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 class Inference:
     """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks.
 
-    ``answers`` are onnx's own, ``settled`` what was found for nodes of whose inputs the types alone are known. With
-    ``has_assumed`` dims more is checked of each node.
+    ``answers`` are onnx's own; ``walked`` are steps whose outputs' shapes are known, by operator, attributes and kinds of their
+    inputs; ``kinds`` are the values of which the type alone is known. With ``has_assumed`` dims more is checked of each node.
     """
 
     opsets: Mapping[str, int]
@@ -41,27 +43,33 @@ class Inference:
     formulas: FormulaTable
     has_assumed: bool = False
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
-    settled: dict[Hashable, list[Value]] = field(default_factory=dict)
+    walked: dict[Hashable, Step] = field(default_factory=dict)
+    kinds: dict[Hashable, int] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=partial(count, 1))
 
-    def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> None:
-        """Fills in the types of the step's outputs; ``scope`` is what a subgraph of it can see. Raises Contradiction."""
-        alike = None if step.has_subgraph or any(v is not None and v.is_known for v in step.inputs) else _signature(step, {})
-        settled = self.settled.get(alike) if alike is not None else None
-        if settled is not None:
-            _take(step, settled)
-        else:
-            self._infer_anew(step, scope)
-            if alike is not None and _is_settled(step) and not any(v is not None and v.is_bound for v in step.outputs):
-                self.settled[alike] = [value if value is not None else Value("") for value in step.outputs]
-            for name, output in zip(step.node.output, step.outputs, strict=True):
-                if output is not None and not output.is_shaped and name in hints:
-                    _take_hint(output, hints[name])
+    def give_kind(self, value: Value) -> None:
+        """Gives a value its kind: one of its own if its elements can be known, else that of its type."""
+        value.kind = next(self.numbers)
+        if not value.is_known and value.elements is None and value.content is None:
+            alike = value.signature, value.is_shaped, value.is_constant, value.is_bound
+            value.kind = self.kinds.setdefault(alike, value.kind)
+
+    def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> bool:
+        """Fills in the types of the step's outputs; ``scope`` is what a subgraph of it can see. Returns whether alike
+        steps have the same: the file's ``hints``, by name, were not needed. Raises Contradiction.
+        """
+        self._infer(step, scope)
+        is_settled = _is_settled(step)
+        for name, output in zip(step.node.output, step.outputs, strict=True) if not is_settled else ():
+            if output is not None and not output.is_shaped and name in hints:
+                _take_hint(output, hints[name])
         if any(value is not None and value.is_bound for value in step.inputs):
             for output in step.outputs:
                 if output is not None:
                     output.is_bound = True
+        return is_settled
 
-    def _infer_anew(self, step: Step, scope: Mapping[str, Value]) -> None:
+    def _infer(self, step: Step, scope: Mapping[str, Value]) -> None:
         if self.has_assumed:
             check_equal_dims(step, self.opsets)
         schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
@@ -113,7 +121,7 @@ class Inference:
         check_positions(step)
         try:
             found = shape_inference.infer_node_outputs(
-                schema, _explicit(step.node), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
+                schema, _explicit(step), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
             )
         # Beside its own errors onnx raises those of C++ for types that do not exist and inputs that are too few.
         except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError, LookupError) as error:
@@ -128,14 +136,14 @@ class Inference:
         return answer
 
 
-def _explicit(node: NodeProto) -> NodeProto:
+def _explicit(step: Step) -> NodeProto:
     """The node as onnx's inference should read it: that of STFT takes an absent ``onesided`` for 0, its default is 1."""
-    if node.op_type != "STFT" or any(attribute.name == "onesided" for attribute in node.attribute):
-        return node
+    if step.node.op_type != "STFT" or "onesided" in step.attributes:
+        return step.node.message
     from onnx import NodeProto, helper
 
     explicit = NodeProto()
-    explicit.CopyFrom(node)
+    explicit.CopyFrom(step.node.message)
     explicit.attribute.append(helper.make_attribute("onesided", 1))
     return explicit
 

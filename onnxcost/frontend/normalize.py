@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import ModelError
 from onnxcost.formulas import CONTROL_FLOW
+from onnxcost.frontend.reader import Skeleton, StoredGraphs, StoredNode, read_graphs
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
@@ -131,7 +132,15 @@ def _function_label(key: _Key) -> str:
 _STANDARD = "ai.onnx"
 
 
-def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
+class Normalized(NamedTuple):
+    """A model as the walk reads it, the nodes of its graphs, and its opsets."""
+
+    model: ModelProto
+    graphs: StoredGraphs
+    opsets: Mapping[str, int]
+
+
+def normalize(model: ModelProto, graphs: StoredGraphs) -> Normalized:
     """The model with its functions inlined and ``ai.onnx`` written as "", and its opsets. Raises ModelError for a version
     of the format or an opset that does not exist and for functions that cannot be inlined.
     """
@@ -140,15 +149,17 @@ def normalize(model: ModelProto) -> tuple[ModelProto, Mapping[str, int]]:
     # A version newer than onnx knows is tried: it may use nothing new. One that onnx cannot even store is damage.
     if not 0 <= model.ir_version < 2**31:
         raise ModelError(f"the model claims version {model.ir_version} of the ONNX format, which does not exist")
-    model = inline_functions(model)
-    for node in nodes_in(model.graph.node):
-        if node.domain == _STANDARD:
-            node.domain = ""
-    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    inlined = inline_functions(model)
+    if inlined is not model or any(node.domain == _STANDARD for node in graphs.every_node()):
+        for each in nodes_in(inlined.graph.node):
+            if each.domain == _STANDARD:
+                each.domain = ""
+        graphs = read_graphs(inlined)
+    opsets = {opset.domain: opset.version for opset in inlined.opset_import}
     if not opsets and model.ir_version < 3:
         opsets = {"": 1}
     _check_opset(opsets)
-    return model, opsets
+    return Normalized(inlined, graphs, opsets)
 
 
 def _check_opset(opsets: Mapping[str, int]) -> None:
@@ -165,15 +176,10 @@ def _check_opset(opsets: Mapping[str, int]) -> None:
         raise ModelError("the model imports no opset: its operators have no meaning without one")
 
 
-def operators_in(model: ModelProto) -> frozenset[str]:
+def operators_in(skeleton: Skeleton) -> frozenset[str]:
     """The operators of the model's nodes, those of its bodies and functions included, as formula tables name them."""
-    local = {(function.domain, function.name) for function in model.functions}
-    found: set[tuple[str, str]] = set()
-    graphs = [model.graph.node, *(function.node for function in model.functions)]
-    while graphs:
-        for node in graphs.pop():
-            found.add((node.domain, node.op_type))
-            graphs += [attribute.g.node for attribute in node.attribute if attribute.HasField("g")]
+    local = {(function.domain, function.name) for function in skeleton.model.functions}
+    found = {(node.domain, node.op_type) for node in skeleton.graphs.every_node()}
     return frozenset(
         op_type if domain in ("", _STANDARD) else f"{domain}.{op_type}"
         for domain, op_type in found - local
@@ -181,53 +187,27 @@ def operators_in(model: ModelProto) -> frozenset[str]:
     )
 
 
-Reads = dict[int, "tuple[GraphProto, frozenset[str]]"]
-"""By the identity of a body: the body, and the outer names that it reads."""
-
-
-def in_execution_order(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
+def in_execution_order(graph: GraphProto, outer: Collection[str], graphs: StoredGraphs) -> list[StoredNode]:
     """The nodes, each after those whose outputs it reads, its bodies included; as they stand where that is so already.
-    ``reads`` remembers what bodies read.
 
     Raises ModelError for a value that nothing defines and for a cycle.
     """
-    seen: set[str] = set()
-    for node in graph.node:
-        for name in (*node.input, *names_in_bodies(node, reads)) if node.attribute else node.input:
-            if name and name not in seen and name not in outer:
-                return _sort_nodes(graph, outer, reads)
+    nodes, seen = graphs.nodes_of(graph), {""}
+    for node in nodes:
+        names = (*node.input, *graphs.names_in_bodies(node)) if node.has_subgraph else node.input
+        if not seen.issuperset(names) and any(name not in seen and name not in outer for name in names):
+            return _sort_nodes(nodes, outer, graphs)
         seen.update(node.output)
-    return list(graph.node)
+    return nodes
 
 
-def names_in_bodies(node: NodeProto, reads: Reads) -> Iterator[str]:
-    """The outer names that a node's bodies read."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield from _free_names(attribute.g, reads)
-
-
-def _free_names(graph: GraphProto, reads: Reads) -> frozenset[str]:
-    known = reads.get(id(graph))
-    if known is None:
-        own = {value.name for value in (*graph.input, *graph.initializer)} | {
-            name for node in graph.node for name in node.output
-        }
-        read = {name for node in graph.node for name in (*node.input, *names_in_bodies(node, reads))}
-        known = reads[id(graph)] = graph, frozenset((read | {value.name for value in graph.output}) - own)
-    return known[1]
-
-
-def _sort_nodes(graph: GraphProto, outer: Collection[str], reads: Reads) -> list[NodeProto]:
-    from graphlib import CycleError, TopologicalSorter
-
-    nodes = list(graph.node)
+def _sort_nodes(nodes: Sequence[StoredNode], outer: Collection[str], graphs: StoredGraphs) -> list[StoredNode]:
     made = {name: index for index, node in enumerate(nodes) for name in node.output if name}
     for node in nodes:
         for name in node.input:
             if name and name not in made and name not in outer:
                 raise ModelError(f"node '{_node_label(node)}' reads '{name}', which nothing in the model defines")
-    names_read = {index: (*node.input, *names_in_bodies(node, reads)) for index, node in enumerate(nodes)}
+    names_read = {index: (*node.input, *graphs.names_in_bodies(node)) for index, node in enumerate(nodes)}
     order = TopologicalSorter({index: [made[name] for name in names if name in made] for index, names in names_read.items()})
     try:
         return [nodes[index] for index in order.static_order()]
@@ -236,5 +216,5 @@ def _sort_nodes(graph: GraphProto, outer: Collection[str], reads: Reads) -> list
         raise ModelError(f"the graph has a cycle: {names}; no order of its nodes can be executed") from None
 
 
-def _node_label(node: NodeProto) -> str:
+def _node_label(node: StoredNode) -> str:
     return node.name or f"{node.op_type} that makes {', '.join(node.output)}"

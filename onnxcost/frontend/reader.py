@@ -7,7 +7,8 @@ Wire format: https://protobuf.dev/programming-guides/encoding. Field numbers: on
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import is_whole
@@ -17,42 +18,114 @@ from onnxcost.frontend.file_kinds import describe_file
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
 
 
-def check_names(model: ModelProto) -> None:
-    """Raises ModelError for a name, of those that are read later, that is not UTF-8."""
+class StoredNode(NamedTuple):
+    """A node's fields under protobuf's names, read once: to look into a message takes longer than most of what is done with it.
+
+    ``attribute`` has the attributes by name, ``message`` is the node itself.
+    """
+
+    message: NodeProto
+    op_type: str
+    domain: str
+    name: str
+    input: tuple[str, ...]
+    output: tuple[str, ...]
+    attribute: Mapping[str, AttributeProto]
+    has_subgraph: bool
+
+    @classmethod
+    def of(cls, node: NodeProto) -> StoredNode:
+        """The fields of a node."""
+        stored = node.attribute
+        return cls(
+            node, node.op_type, node.domain, node.name, tuple(node.input), tuple(node.output),
+            {item.name: item for item in stored} if stored else _NOTHING,
+            bool(stored) and any(item.HasField("g") or item.graphs for item in stored),
+        )  # fmt: skip
+
+
+class StoredGraphs:
+    """The nodes of a model's graphs, bodies and functions, and the outer names that the bodies read: each is read once."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[int, tuple[GraphProto | FunctionProto, list[StoredNode]]] = {}
+        """By the identity of the graph, which is kept so that no other one gets it."""
+        self._outer: dict[int, frozenset[str]] = {}
+
+    def every_node(self) -> Iterator[StoredNode]:
+        """The nodes of all graphs that were read."""
+        return chain.from_iterable(nodes for _, nodes in self._nodes.values())
+
+    def nodes_of(self, graph: GraphProto | FunctionProto) -> list[StoredNode]:
+        """The nodes of a graph; those of their bodies are read along. Raises ModelError for a name that is not UTF-8."""
+        known = self._nodes.get(id(graph))
+        if known is None:
+            known = self._nodes[id(graph)] = graph, [self._read(node) for node in graph.node]
+        return known[1]
+
+    def _read(self, node: NodeProto) -> StoredNode:
+        found = StoredNode.of(node)
+        names = [*found[1:4], node.overload, *found.input, *found.output]
+        for name, attribute in found.attribute.items():
+            names += (name, attribute.ref_attr_name)
+            if found.has_subgraph and attribute.HasField("g"):
+                _check_graph(attribute.g)
+                self.nodes_of(attribute.g)
+        for entry in node.metadata_props:
+            names += (entry.key, entry.value)
+        _check(names)
+        return found
+
+    def names_in_bodies(self, node: StoredNode) -> Iterator[str]:
+        """The outer names that a node's bodies read."""
+        for attribute in node.attribute.values() if node.has_subgraph else ():
+            if attribute.HasField("g"):
+                yield from self._free_names(attribute.g)
+
+    def _free_names(self, graph: GraphProto) -> frozenset[str]:
+        known = self._outer.get(id(graph))
+        if known is None:
+            nodes = self.nodes_of(graph)
+            own = {value.name for value in (*graph.input, *graph.initializer)} | {
+                name for node in nodes for name in node.output
+            }
+            read = {name for node in nodes for name in (*node.input, *self.names_in_bodies(node))}
+            known = self._outer[id(graph)] = frozenset((read | {value.name for value in graph.output}) - own)
+        return known
+
+
+_NOTHING: Mapping[str, AttributeProto] = {}
+
+
+def read_graphs(model: ModelProto) -> StoredGraphs:
+    """The nodes of all its graphs. Raises ModelError for a name, of those that are read later, that is not UTF-8."""
+    graphs = StoredGraphs()
     _check((model.producer_name, model.producer_version, *(opset.domain for opset in model.opset_import)))
     _check_graph(model.graph)
+    graphs.nodes_of(model.graph)
     for function in model.functions:
         _check((function.domain, function.name, function.overload, *function.input, *function.output, *function.attribute))
         _check((*(item.name for item in function.attribute_proto), *(opset.domain for opset in function.opset_import)))
-        _check_nodes(function.node)
+        graphs.nodes_of(function)
+    return graphs
 
 
-def _check(names: Iterable[Any]) -> None:
-    for name in names:
-        if type(name) is not str:
-            raise ModelError(f"the name {bytes(name)!r} in it is not UTF-8")
+def _check(names: Sequence[Any]) -> None:
+    try:
+        "".join(names)
+    except TypeError:  # protobuf gives those that are not UTF-8 as bytes
+        name = next(name for name in names if type(name) is not str)
+        raise ModelError(f"the name {bytes(name)!r} in it is not UTF-8") from None
 
 
 def _check_graph(graph: GraphProto) -> None:
-    _check((graph.name, *(tensor.name for tensor in graph.initializer)))
-    _check((*(sparse.values.name for sparse in graph.sparse_initializer), *(value.name for value in graph.value_info)))
+    _check([graph.name, *[tensor.name for tensor in graph.initializer]])
+    _check([*(sparse.values.name for sparse in graph.sparse_initializer), *(value.name for value in graph.value_info)])
     for value in (*graph.input, *graph.output):
-        _check((value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)))
-    _check_nodes(graph.node)
-
-
-def _check_nodes(nodes: Iterable[NodeProto]) -> None:
-    for node in nodes:
-        _check([node.op_type, node.domain, node.name, node.overload, *node.input, *node.output])
-        for entry in node.metadata_props:
-            _check((entry.key, entry.value))
-        for attribute in node.attribute:
-            _check((attribute.name, attribute.ref_attr_name))
-            if attribute.HasField("g"):
-                _check_graph(attribute.g)
+        _check([value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim)])
 
 
 LARGE = 1024
@@ -107,6 +180,7 @@ class Skeleton(NamedTuple):
     model: ModelProto
     path: str
     file_bytes: int
+    graphs: StoredGraphs
 
 
 def read_skeleton(source: ModelSource | None) -> Skeleton:
@@ -115,18 +189,18 @@ def read_skeleton(source: ModelSource | None) -> Skeleton:
     Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
     """
     with open_source(source) as data:
-        model = _read(data, _EXTERNAL)
+        model, graphs = _read(data, _EXTERNAL)
         original = next((entry.value for entry in model.metadata_props if entry.key == FILE_BYTES), "")
-        return Skeleton(model, data.path, (int(original) if is_whole(original) else 0) or data.size or 0)
+        return Skeleton(model, data.path, (int(original) if is_whole(original) else 0) or data.size or 0, graphs)
 
 
 def read_locations(source: ModelSource) -> ModelProto:
     """As ``read_skeleton``, but tensors are external only where they are so in the file, with the locations in it."""
     with open_source(source) as data:
-        return _read(data, b"")
+        return _read(data, b"")[0]
 
 
-def _read(source: ByteSource, mark: bytes) -> ModelProto:
+def _read(source: ByteSource, mark: bytes) -> tuple[ModelProto, StoredGraphs]:
     is_stream = source.size is None  # and then not there a second time
     walk = _Walk(source, mark)
     if not walk.head:
@@ -166,7 +240,7 @@ _TELLING: Mapping[str, Callable[[Any], bool]] = {
 """What tells such a message from another one that happens to parse as it."""
 
 
-def _parse(small: bytes) -> ModelProto:
+def _parse(small: bytes) -> tuple[ModelProto, StoredGraphs]:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
@@ -177,8 +251,7 @@ def _parse(small: bytes) -> ModelProto:
         raise ModelError(f"its protobuf message does not parse ({error})") from None
     if not model.HasField("graph"):
         raise ModelError("it has no graph")
-    check_names(model)
-    return model
+    return model, read_graphs(model)
 
 
 class _Walk:

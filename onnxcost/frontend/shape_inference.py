@@ -7,7 +7,7 @@ given, so that one walk learns what repeated whole-graph inference would, in tim
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Hashable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError, ModelError, did_you_mean
@@ -27,7 +27,8 @@ from onnxcost.frontend.dims import (
 )
 from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference
-from onnxcost.frontend.normalize import Reads, in_execution_order, names_in_bodies, normalize
+from onnxcost.frontend.normalize import in_execution_order, normalize
+from onnxcost.frontend.reader import Skeleton, StoredNode
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
@@ -35,7 +36,7 @@ from onnxcost.graph import BoundDim, Caveat
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, TypeProto
 
     from onnxcost.frontend.trace import Pass, Trace
 
@@ -43,22 +44,18 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Value]
 
 
-def infer_shapes(
-    model: ModelProto, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None, path: str = ""
-) -> ShapedModel:
-    """The model with every shape that can be known. Of the formulas only the shape rules are used. ``path`` is the model's
-    file, beside which a description of it may lie, or "".
+def infer_shapes(skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None) -> ShapedModel:
+    """The model with every shape that can be known. Of the formulas only the shape rules are used.
 
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
-    model, opsets = normalize(model)
+    model, graphs, opsets = normalize(skeleton.model, skeleton.graphs)
     graph = model.graph
     inputs = fed_inputs(graph)
     given = make_given_values(inputs, spec.values)
     of_inputs, fixed = split_shapes(graph, inputs, spec.shapes)
     of_inputs = merge_given_shapes(inputs, given, of_inputs)
     fed = trace.values if trace is not None else {}
-    reads: Reads = {}
 
     def new_inputs() -> list[Value]:
         found = [Value(info.name, tensor=given.get(info.name)) for info in inputs]
@@ -67,24 +64,24 @@ def infer_shapes(
         return found
 
     _, dims = fill_containers(new_inputs(), {**fed, **spec.values}, spec.dims)
-    open_dims = OpenDims(inputs, of_inputs, dims, model, path)
+    open_dims = OpenDims(inputs, of_inputs, dims, model, skeleton.path)
     inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, open_dims.has_assumed)
 
     def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
-        found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), reads=reads)
+        found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), graphs=graphs)
         lengths, _ = fill_containers(found.inputs, {**fed, **spec.values}, spec.dims)
         found.dims = (*bound, *lengths)
-        scope: Scope = {}
-        for value, info in zip(found.inputs, inputs, strict=True):
-            _define(scope, info.name, value, "an input of the graph")
         if trace is not None:
             apply_trace(found, trace, make_given_values(inputs, fed))
+        scope: Scope = {}
+        for value, info in zip(found.inputs, inputs, strict=True):
+            _define(scope, info.name, value, "an input of the graph", inference)
         _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
         found.outputs = _outputs(graph, scope, "the graph")
         found.dims += tuple(check_fixed(fixed, scope))
         return found
 
-    found = fit(open_dims, graph, shape, reads)
+    found = fit(open_dims, graph, shape, graphs)
     found.caveats += [Caveat("note", text) for text in phase_notes(found.dims)]
     found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
     _refuse_unknown_loops(found)
@@ -98,9 +95,12 @@ def _refuse_unknown_loops(found: ShapedModel) -> None:
             raise InputError(f"the model has no Loop '{name}'{did_you_mean(name, found.loops) or f': it has {there}'}")
 
 
-def _define(scope: Scope, name: str, value: Value, by: str, *, shadows: bool = False) -> None:
+def _define(scope: Scope, name: str, value: Value, by: Step | str, inference: Inference, *, shadows: bool = False) -> None:
     if name in scope and not shadows:
+        by = f"node '{by.name}'" if isinstance(by, Step) else by
         raise ModelError(f"the value '{name}' is defined twice, the second time by {by}: a graph defines each name once")
+    if not value.kind:
+        inference.give_kind(value)
     scope[name] = value
 
 
@@ -119,42 +119,67 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
     hints = {**{info.name: info.type for info in (*graph.value_info, *graph.output)}, **found.fixed}
-    order = in_execution_order(graph, scope, found.reads)
+    order = in_execution_order(graph, scope, found.graphs)
+    inference = found.inference
     position = 0
     try:
         for position, node in enumerate(order):
             step = _step(node, position, scope, prefix, ran)
-            op_type = node.op_type
-            if step.has_subgraph and op_type in CONTROL_FLOW and not step.domain:
-                CONTROL_FLOW[op_type](step, _body(scope, found), found, steps)
-                learn_from_run(step)
-            else:
-                read = (*node.input, *names_in_bodies(node, found.reads)) if step.has_subgraph else ()
-                found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope} if read else {})
-                if not step.domain and op_type in SEQUENCES and step.outputs and found.held < HELD:
-                    SEQUENCES[op_type](step, found.opsets)
-                    found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
-                if step.execution is not None:
-                    learn_from_run(step)
-                _settle(step, found)
-                if step.has_subgraph:
-                    run_modifiers(step, _body(scope, found), steps)
+            alike = _signature(step)
+            walked = inference.walked.get(alike) if alike is not None else None
+            if walked is not None:
+                step.attributes = walked.attributes
+                step.outputs = tuple(
+                    [made and made.copy(prefix + name) for made, name in zip(walked.outputs, node.output, strict=True)]
+                )
+                if node.op_type == "Constant":
+                    _settle_constant(step, found)
                 steps.append(step)
+            elif _infer(step, scope, prefix, hints, found, steps) and alike is not None:
+                inference.walked[alike] = step
             for output, name in zip(step.outputs, node.output, strict=True):
                 if output is not None:
-                    _hold(output, found)
-                    _define(scope, name, output, f"node '{step.name}'", shadows=bool(prefix))
+                    _define(scope, name, output, step, inference, shadows=bool(prefix))
     except Contradiction as contradiction:
         contradiction.node, contradiction.position = order[position], position
         raise
 
 
+def _infer(
+    step: Step, scope: Scope, prefix: str, hints: Mapping[str, TypeProto], found: ShapedModel, steps: list[Step]
+) -> bool:
+    """Adds the step and those of its bodies to ``steps``, with all that can be known of its outputs. Returns whether the same
+    holds of alike steps.
+    """
+    node = step.node
+    step.outputs = tuple([Value(prefix + name) if name else None for name in node.output])
+    is_settled = False
+    if step.has_subgraph and node.op_type in CONTROL_FLOW and not step.domain:
+        CONTROL_FLOW[node.op_type](step, _body(scope, found), found, steps)
+        learn_from_run(step)
+    else:
+        read = (*node.input, *found.graphs.names_in_bodies(node)) if step.has_subgraph else ()
+        is_settled = found.inference.infer(step, hints, {name: scope[name] for name in read if name in scope} if read else {})
+        if not step.domain and node.op_type in SEQUENCES and step.outputs and found.held < HELD:
+            SEQUENCES[node.op_type](step, found.opsets)
+            found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
+        if step.execution is not None:
+            learn_from_run(step)
+        _settle(step, found)
+        if step.has_subgraph:
+            run_modifiers(step, _body(scope, found), steps)
+        steps.append(step)
+    for output in step.outputs:
+        if output is not None and output.elements is not None:
+            _hold(output, found)
+    return is_settled and all(value is None or (value.elements is None and value.content is None) for value in step.outputs)
+
+
 def _hold(output: Value, found: ShapedModel) -> None:
     """Sequences that hold too many tensors in all are not followed any further."""
-    if output.elements is not None:
-        found.held += len(output.elements)
-        if found.held > HELD:
-            output.elements, output.is_shaped = None, False
+    found.held += len(output.elements or ())
+    if found.held > HELD:
+        output.elements, output.is_shaped = None, False
 
 
 def _body(scope: Scope, found: ShapedModel) -> Body:
@@ -170,7 +195,7 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
             prefix = f"{prefix[:60]}…{sha256(prefix.encode()).hexdigest()[:16]}/"
         inner: Scope = ChainMap({}, scope)
         for info, value in zip(graph.input, arguments, strict=False):
-            inner[info.name] = value
+            _define(inner, info.name, value, "an input of the body", found.inference, shadows=True)
         steps: list[Step] = []
         _walk(graph, inner, prefix, found, steps, ran)
         return steps, _outputs(graph, inner, f"the body '{prefix[:-1]}'")
@@ -187,7 +212,7 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
     if prefix:
         _, known = found.stored.setdefault(id(graph), (graph, known))
         for name, value in known.items():
-            _define(scope, name, value, "a constant of the graph", shadows=True)
+            _define(scope, name, value, "a constant of the graph", found.inference, shadows=True)
         if known:
             return
     stored = [(tensor, tensor.dims, True) for tensor in graph.initializer]
@@ -198,19 +223,28 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
         has_elements = is_dense and tensor.data_location != tensor.EXTERNAL
         value = Value(prefix + tensor.name, is_constant=True, tensor=tensor if has_elements else None)
         value.learn(tensor_type(tensor.data_type, dims))
-        _define(scope, tensor.name, value, "a constant of the graph", shadows=bool(prefix))
+        _define(scope, tensor.name, value, "a constant of the graph", found.inference, shadows=bool(prefix))
         found.constants[value.name] = known[tensor.name] = value
 
 
-def _step(node: NodeProto, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
-    name = node.name or f"{node.op_type}_{position}"
-    stored = node.attribute
+def _step(node: StoredNode, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
+    """The step of a node, without its outputs."""
+    name = prefix + (node.name or f"{node.op_type}_{position}")
     inputs = tuple([scope[item] if item else None for item in node.input])
-    outputs = tuple([Value(prefix + item) if item else None for item in node.output])
-    attributes = {item.name: item for item in stored} if stored else {}
-    has_subgraph = bool(attributes) and any(item.HasField("g") or item.graphs for item in attributes.values())
     execution = ran.executions.get(first_output(node)) if ran is not None else None
-    return Step(node, prefix + name, node.domain, inputs, outputs, attributes, has_subgraph=has_subgraph, execution=execution)
+    return Step(node, name, node.domain, inputs, (), node.attribute, 1, node.has_subgraph, execution)
+
+
+def _signature(step: Step) -> Hashable | None:
+    """Equal for alike steps: the operator, its attributes and outputs, the kinds of its inputs; None for those with a history
+    of their own.
+    """
+    if step.has_subgraph or step.execution is not None:
+        return None
+    node = step.node
+    outputs = tuple(map(bool, node.output))
+    attributes = tuple([each.SerializeToString() for each in step.attributes.values()]) if step.attributes else ()
+    return node.op_type, step.domain, outputs, attributes, *[value.kind if value is not None else 0 for value in step.inputs]
 
 
 def _settle(step: Step, found: ShapedModel) -> None:

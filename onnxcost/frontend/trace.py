@@ -16,6 +16,7 @@ from onnxcost.frontend.bodies import FLOAT
 from onnxcost.frontend.external import data_file, stored_tensors
 from onnxcost.frontend.lowering import element_type
 from onnxcost.frontend.normalize import normalize
+from onnxcost.frontend.reader import StoredNode, read_graphs
 from onnxcost.frontend.values import Step, tensor_type
 from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of
@@ -105,7 +106,7 @@ def _share_pass(executions: Mapping[str, Execution], known: dict[Hashable, Pass]
     return known.setdefault(alike, Pass(executions))
 
 
-def first_output(node: NodeProto) -> str:
+def first_output(node: NodeProto | StoredNode) -> str:
     """The name of the first output that is present: no other node of the graph has it."""
     return next(filter(None, node.output), "")
 
@@ -149,7 +150,8 @@ def make_traceable(source: str | os.PathLike[str] | BinaryIO) -> bytes:
     """
     import onnx
 
-    model, _ = normalize(onnx.load(source, load_external_data=False))
+    loaded = onnx.load(source, load_external_data=False)
+    model = normalize(loaded, read_graphs(loaded)).model
     if isinstance(source, str | os.PathLike) and Path(source).is_symlink():
         for stored in stored_tensors(model):
             if stored.is_external and (file := data_file(source, stored)) is not None:

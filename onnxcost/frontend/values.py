@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.errors import ModelError
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, NodeProto, TensorProto, TypeProto
+    from onnx import AttributeProto, TensorProto, TypeProto
 
+    from onnxcost.frontend.reader import StoredNode
     from onnxcost.frontend.trace import Execution, Pass
 
 
@@ -32,8 +33,9 @@ class Value:
     ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None
     where not even the rank is or where it is no tensor; ``is_bound`` says that data decides them and these are the largest.
     ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
-    computed from where they have not been yet, ``same_as`` the value of a body that control flow hands on. A sequence has its
-    tensors as ``elements``, an optional its ``content``, where known.
+    computed from where they have not been yet, ``same_as`` the value with the same elements: what control flow hands on, or
+    what an alike node made. A sequence has its tensors as ``elements``, an optional its ``content``, where known. Values of the
+    same ``kind`` are alike for every node that reads them; 0 says that the walk is not past the value.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Value:
     same_as: Value | None = None
     elements: tuple[Value, ...] | None = None
     content: Value | None = None
+    kind: int = 0
 
     def learn(self, type_: TypeProto) -> None:
         """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn.
@@ -65,6 +68,14 @@ class Value:
     def learn_from(self, other: Value) -> None:
         """Takes on the type of another value."""
         self.type, self.signature, self.dims, self.is_shaped = other.type, other.signature, other.dims, other.is_shaped
+
+    def copy(self, name: str) -> Value:
+        """What an alike node makes, a tensor: the elements are computed once for both."""
+        same_as = None if self.tensor is not None or not self.is_known else self
+        return Value(
+            name, self.type, self.dims, self.is_shaped, self.signature, self.is_constant, self.is_bound,
+            self.tensor, None, same_as, None, None, self.kind,
+        )  # fmt: skip
 
     @property
     def is_known(self) -> bool:
@@ -93,7 +104,7 @@ class Step:
     they read: those are loaded all the same. ``execution`` is what it did in a run that was traced.
     """
 
-    node: NodeProto
+    node: StoredNode
     name: str
     domain: str
     inputs: tuple[Value | None, ...]
@@ -101,10 +112,10 @@ class Step:
     attributes: Mapping[str, AttributeProto] = field(default_factory=dict)
     repeat: int = 1
     has_subgraph: bool = False
-    branches: Mapping[str, list[Step]] = field(default_factory=dict)
+    execution: Execution | None = None
+    branches: Mapping[str, list[Step]] | None = None
     open_reason: str = ""
     idle: Sequence[Step] = ()
-    execution: Execution | None = None
 
     def passes(self, body: str) -> tuple[Pass, ...]:
         """The passes through the body in an attribute that were traced, in order."""
@@ -113,7 +124,7 @@ class Step:
     def times(self, count: int) -> None:
         """Makes it run so many times as often, with what it holds."""
         self.repeat *= count
-        for branch in self.branches.values():
+        for branch in (self.branches or {}).values():
             for step in branch:
                 step.times(count)
 

@@ -327,16 +327,15 @@ def fold_constants(graph: Graph) -> Graph:
     kept: list[Node] = []
     dequantized: set[str] = set()
     for node in graph.nodes:
-        node = _with_constants(node, dequantized, False)
-        inputs = [tensor for tensor in node.inputs if tensor is not None]
-        constant = all(tensor.is_constant or tensor.name in known for tensor in inputs)
-        if node.key == "DequantizeLinear":
+        node, key = _with_constants(node, dequantized, False) if dequantized else node, node.key
+        constant = all(tensor is None or tensor.is_constant or tensor.name in known for tensor in node.inputs)
+        if key == "DequantizeLinear":
             # Kept for the integer operators that may absorb it.
             kept.append(node)
             dequantized.add(node.out.name)
-        elif node.key not in RANDOM and (constant or (fixed and node.key in SHAPE_READERS)):
+        elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
             known.update(tensor.name for tensor in node.outputs if tensor is not None)
-        elif node.key not in IDENTITIES and not _changes_nothing(node):
+        elif key not in IDENTITIES and not _changes_nothing(node):
             kept.append(_with_constants(node, known, True))
         else:
             kept.append(node)

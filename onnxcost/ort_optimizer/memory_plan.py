@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
+from onnxcost.graph import BITS, Graph, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, VIEWS
 from onnxcost.ort_optimizer.fusion import FusedNode, constants_of
 from onnxcost.ort_optimizer.pipeline import list_kernels
@@ -29,8 +29,9 @@ convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu an
 
 def input_bytes(graph: Graph) -> int:
     """The bytes of the model's inputs that are read or returned. Raises UnknownShape."""
-    uses = DefUse(graph.nodes, graph.outputs)
-    return sum(tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name))
+    read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
+    read.update(tensor.name for tensor in graph.outputs)
+    return sum(tensor.nbytes for tensor in graph.inputs if tensor.name in read)
 
 
 def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:

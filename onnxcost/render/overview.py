@@ -195,8 +195,8 @@ def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
         shapes = (tensor and tensor.dims for tensor in cost.node.inputs)
         return (cost.node.key, *shapes, cost.dtype, cost.count(view.convention))
 
-    kinds = group_by(report.counted, key_of)
-    return [kind for key, kind in kinds.items() if key[-1]] or [*kinds.values()]
+    working = [cost for cost in report.counted if cost.count(view.convention)]
+    return [*group_by(working or report.counted, key_of).values()]
 
 
 OPERANDS: Field = (

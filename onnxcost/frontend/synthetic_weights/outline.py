@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.external import bodies, scope_of, stored_tensors
 from onnxcost.frontend.lowering import as_node, as_tensor
+from onnxcost.frontend.reader import StoredNode
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.graph import DefUse, Node, Tensor
 
@@ -105,14 +106,15 @@ class _Reading:
                 self.found.nodes.append(Node("", "Identity", "", (as_tensor(source),), (as_tensor(target),)))
 
     def add(self, node: NodeProto, inputs: tuple[Value | None, ...], outputs: tuple[Value | None, ...]) -> None:
-        attributes = {attribute.name: attribute for attribute in node.attribute}
+        stored = StoredNode.of(node)
+        attributes = stored.attribute
         for output in outputs:
             if output is not None:
                 output.is_constant = all(value is None or value.is_constant for value in inputs)
         if node.op_type == "Constant" and outputs and outputs[0] is not None and "value" in attributes:
             self.store(node.output[0], attributes["value"].t, attributes["value"].t.dims)
         else:
-            step = Step(node, node.name or node.op_type, _domain(node.domain), inputs, outputs, attributes)
+            step = Step(stored, node.name or node.op_type, _domain(node.domain), inputs, outputs, attributes)
             self.found.nodes.append(as_node(step, self.opsets, as_tensor))
 
 

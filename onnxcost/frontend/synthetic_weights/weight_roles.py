@@ -69,7 +69,7 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     waiting, seen = [(tensor.name, dims, decoder)], {tensor.name}
     while waiting:
         name, dims, decoder = waiting.pop()
-        for node, place in outline.uses.reads.get(name, ()):
+        for node, place in outline.uses.reads(name):
             is_moved = node.key in _MOVES and place in ELEMENTS_FROM.get(node.key, (0,))
             is_folded = all(each is None or each.is_constant for each in node.inputs)
             is_even = node.key in _EVEN or (node.op_type == "Mul" and node.inputs[0] == node.inputs[1])
@@ -102,7 +102,7 @@ def look_downstream(node: Node, outline: Outline) -> Downstream:
     amplification = 1.0
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
-        readers = outline.uses.reads.get(output.name, ()) if output is not None else ()
+        readers = outline.uses.reads(output.name) if output is not None else ()
         if not readers:
             break
         reader, place = readers[0]
@@ -318,7 +318,7 @@ def _scale(node: Node, place: int, outline: Outline) -> Spread:
 def _scale_of_bias(node: Node, outline: Outline) -> Spread:
     """The product of the scales of what the bias is added to: onnxruntime computes with integers only where it is that."""
     product = 1.0
-    for reader, place in outline.uses.reads.get(node.out.name, ()):
+    for reader, place in outline.uses.reads(node.out.name):
         for tensor in reader.inputs[:place]:
             maker = outline.uses.definition(tensor.name) if tensor is not None else None
             if maker is None or maker.key not in DEQUANTIZERS:

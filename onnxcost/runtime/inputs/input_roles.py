@@ -166,7 +166,7 @@ def find_input_uses(name: str, uses: DefUse) -> Iterator[InputUse]:
     waiting, seen = [(name, 0, True)], {name}
     while waiting:
         name, shift, is_whole = waiting.pop()
-        for node, place in uses.reads.get(name, ()):
+        for node, place in uses.reads(name):
             yield InputUse(node, place, shift, is_whole)
             shifts = _shift(node, place)
             for output in _outputs_with(node, place) if shifts is not None else ():
