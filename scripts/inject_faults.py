@@ -449,6 +449,7 @@ def _start(models: str, imported: bool, verbose: bool) -> None:
     global _models, _verbose
     _models, _verbose = models, verbose
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # else the folder that is checked has byte code of sitecustomize
     import onnxcost.cli.app  # noqa: F401
 
     if imported:
