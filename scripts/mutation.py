@@ -1,7 +1,7 @@
 """Mutation testing: which share of random one-token changes do the tests notice?
 
     pip install '.[test]' cosmic-ray pytest-cov
-    python scripts/mutation.py --mutants 300 --seed 1 --jobs 2 -o survivors.diff
+    python -m scripts.mutation --mutants 300 --seed 1 --jobs 2 -o survivors.diff
 
 Cosmic Ray (https://cosmic-ray.readthedocs.io) lists and applies the mutations: + for -, < for <=, == for !=, and for or,
 n + 1 for n. A quarter of each kind is drawn from all such
