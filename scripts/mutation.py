@@ -11,6 +11,7 @@ or that no test runs, has survived: its diff is written out, to be read. A test 
 """
 
 import argparse
+import ast
 import os
 import random
 import shutil
@@ -100,9 +101,19 @@ def read_coverage(file: Path) -> TestsOfLine:
 
 
 def choose_tests(mutation: MutationSpec, covered: TestsOfLine) -> tuple[list[str], list[str]]:
-    """The tests that run the mutated line: those to run first, and the others."""
+    """The tests that run the mutated statement: those to run first, and the others."""
     path = Path(mutation.module_path)
-    tests = sorted(covered.get(path.as_posix(), {}).get(mutation.start_pos[0], ()))
+    lines = covered.get(path.as_posix(), {})
+    statements = [node for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))) if isinstance(node, ast.stmt)]
+    line = mutation.start_pos[0]
+    statement = max(
+        (node for node in statements if node.lineno <= line <= (node.end_lineno or 0)), key=lambda node: node.lineno
+    )
+    if statement.col_offset == 0 or isinstance(statement, ast.FunctionDef):
+        # What an import runs no test runs: a table, a default. Then it is for the tests that run anything of the file.
+        tests = sorted({test for tests in lines.values() for test in tests})
+    else:
+        tests = sorted(lines.get(statement.lineno, ()))
     mirrored = f"tests/{path.parent.relative_to('onnxcost').parts[0]}/"
     random.Random(0).shuffle(tests)
     tests.sort(key=lambda test: not test.startswith(mirrored))
