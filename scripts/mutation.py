@@ -109,11 +109,8 @@ def choose_tests(mutation: MutationSpec, covered: TestsOfLine) -> tuple[list[str
     statement = max(
         (node for node in statements if node.lineno <= line <= (node.end_lineno or 0)), key=lambda node: node.lineno
     )
-    if statement.col_offset == 0 or isinstance(statement, ast.FunctionDef):
-        # What an import runs no test runs: a table, a default. Then it is for the tests that run anything of the file.
-        tests = sorted({test for tests in lines.values() for test in tests})
-    else:
-        tests = sorted(lines.get(statement.lineno, ()))
+    # What an import runs no test runs: a table, a default. Then it is for the tests that run anything of the file.
+    tests = sorted(lines.get(statement.lineno, ())) or sorted({test for tests in lines.values() for test in tests})
     mirrored = f"tests/{path.parent.relative_to('onnxcost').parts[0]}/"
     random.Random(0).shuffle(tests)
     tests.sort(key=lambda test: not test.startswith(mirrored))
