@@ -106,11 +106,9 @@ def choose_tests(mutation: MutationSpec, covered: TestsOfLine) -> tuple[list[str
     lines = covered.get(path.as_posix(), {})
     statements = [node for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))) if isinstance(node, ast.stmt)]
     line = mutation.start_pos[0]
-    statement = max(
-        (node for node in statements if node.lineno <= line <= (node.end_lineno or 0)), key=lambda node: node.lineno
-    )
+    starts = [node.lineno for node in statements if node.lineno <= line <= (node.end_lineno or 0)]
     # What an import runs no test runs: a table, a default. Then it is for the tests that run anything of the file.
-    tests = sorted(lines.get(statement.lineno, ())) or sorted({test for tests in lines.values() for test in tests})
+    tests = sorted(lines.get(max(starts, default=line), ())) or sorted({test for tests in lines.values() for test in tests})
     mirrored = f"tests/{path.parent.relative_to('onnxcost').parts[0]}/"
     random.Random(0).shuffle(tests)
     tests.sort(key=lambda test: not test.startswith(mirrored))
