@@ -175,6 +175,7 @@ class Settings:
 
     ``runs`` alone is the exact number; ``seconds`` alone implies at least LEAST_RUNS; together, both are reached. ``warmup`` is
     a number of runs; with None it lasts until the times are stable. ``timeout`` is seconds for all that the child does.
+    ``arena`` is whether to load the model a second time to measure onnxruntime's arena; None where that is quick.
     """
 
     provider: str = "cpu"
@@ -188,6 +189,7 @@ class Settings:
     concurrency: int = 1
     timeout: float | None = None
     seed: int = 0
+    arena: bool | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting out of its range."""

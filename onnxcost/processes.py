@@ -134,6 +134,33 @@ class StopRequest:
 STOP = StopRequest()
 
 
+CLOSED = object()
+"""What follows a child's last message."""
+
+
+def listen_to_child(child: subprocess.Popen[bytes], put: Callable[[object], object]) -> threading.Thread:
+    """A thread that passes on what the child says: each message, then CLOSED, or an exception for bytes that are no message.
+
+    Raises OSError where the system refuses the thread.
+    """
+
+    def listen() -> None:
+        try:
+            while True:
+                put(pickle.load(child.stdout))  # type: ignore[arg-type]  # it has one
+        except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of a message
+            put(CLOSED)
+        except Exception as error:
+            put(error)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    try:
+        listener.start()
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+    return listener
+
+
 def end_child(child: subprocess.Popen[bytes], errors: IO[bytes], listener: threading.Thread | None = None) -> None:
     """Kill a child, wait for its ``listener``, and close its pipes and the file of its stderr."""
     with defer_signals():

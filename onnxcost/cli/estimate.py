@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say
-from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, trace_model
+from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, start_child, trace_model
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.conventions import CONVENTIONS
@@ -86,7 +86,11 @@ def estimate(
 
     view = _view(out.format, convention, by, top, all_nodes, depth, sort)
     is_brief = not (verbose or by or all_nodes or depth or sort) and top is None
+    if trace or not (no_run or out.format == "csv"):
+        start_child()
     report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
+    if out.is_screen and is_brief and measuring.changes["arena"] is None:
+        measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown
     rows = show(lambda screen: _report_lines(report, view, screen, is_brief)) if out.is_screen else 0
     if outcome is SKIPPED and not no_run and out.format != "csv":
         outcome = measure_model(spec, formulas, measuring, report)

@@ -111,6 +111,13 @@ def header(report: CostReport, screen: Screen) -> list[Line]:
     return header_lines(report, screen)
 
 
+def start_child() -> None:
+    """Start the process that will run the model: it loads its libraries meanwhile, and ends with the command."""
+    from onnxcost.runtime.supervisor import start_early
+
+    click.get_current_context().with_resource(start_early())
+
+
 def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
     """Run the model with a progress bar on stderr. The reason for a failure is one line there."""
     from onnxcost.runtime.api import measure_spec, measure_spec_batches
@@ -163,6 +170,7 @@ def measure(
     """Parse, call, render."""
     from onnxcost.estimator import estimate_spec
 
+    start_child()
     report = estimate_spec(spec, formulas)
     if out.is_screen:
         show(lambda screen: header(report, screen))

@@ -308,6 +308,9 @@ MEASURING_OPTIONS: Mapping[str, Decorator] = {
     "timeout": _option("--timeout", type=Number(above=0, most=SECONDS), metavar="S", help="Give up after S seconds."),
     "concurrency": _option("--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run N streams in parallel."),
     "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the synthetic inputs."),
+    "arena": _option(
+        "--arena/--no-arena", default=None, help="Load a second time, for the arena's peak.  [default: where that is quick]"
+    ),
     "inputs": _option(
         "--input",
         "inputs",

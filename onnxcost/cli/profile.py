@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import Notice, catch_failure
-from onnxcost.cli.measure import Outcome, header
+from onnxcost.cli.measure import Outcome, header, start_child
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.render.layout import progress_on
@@ -62,6 +62,7 @@ def profile(
     from onnxcost.estimator import estimate_spec
     from onnxcost.runtime.api import profile_spec
 
+    start_child()
     report = estimate_spec(spec, formulas)
     if out.is_screen:
         show(lambda screen: header(report, screen))

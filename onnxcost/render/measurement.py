@@ -179,9 +179,13 @@ def _memory(measurement: Measurement, report: CostReport | None) -> list[Entry]:
     before = "" if memory.baseline_rss_bytes is None else f", {binary(memory.baseline_rss_bytes)} before the session"
     estimated = None if report is None else report.memory.peak_activation_bytes
     activations = [memory_entry("Activations", memory.arena_activation_bytes, "at peak", estimated)]
+    again = measurement.session_seconds + measurement.first_run_seconds
+    arena = memory_entry("Arena", memory.arena_peak_bytes, "peak of onnxruntime's arena")
+    if measurement.settings.arena is False:
+        arena = Entry("Arena", "unknown", "", f"--arena measures it: a second session, of {seconds(again)}")
     return [
         memory_entry("Memory", memory.peak_rss_bytes, f"peak of the process{before}"),
-        memory_entry("Arena", memory.arena_peak_bytes, "peak of onnxruntime's arena"),
+        arena,
         *(activations if memory.arena_activation_bytes is not None else []),
     ]
 

@@ -17,10 +17,10 @@ from onnxcost.runtime.advice import advice
 from onnxcost.runtime.inputs import batch_dim, batch_of
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.prepare import Prepared, build_request, prepare, read_once
-from onnxcost.runtime.profile import ArenaUse, Profile
-from onnxcost.runtime.protocol import Profiled, Timed
+from onnxcost.runtime.profile import Profile
+from onnxcost.runtime.protocol import ArenaUse, Profiled, Timed
 from onnxcost.runtime.session import find_provider
-from onnxcost.runtime.supervisor import OnProgress, answer, answers
+from onnxcost.runtime.supervisor import OnProgress, answer, answers, start_early
 from onnxcost.spec import ModelSource, ModelSpec
 
 
@@ -58,7 +58,7 @@ def measure_spec(
     on_progress: OnProgress | None = None,
 ) -> Measurement:
     """``measure`` of a spec whose source can be read twice."""
-    with prepare(spec, estimate_spec(spec, formulas) if report is None else report, settings.seed) as ready:
+    with start_early(), prepare(spec, report or estimate_spec(spec, formulas), settings.seed) as ready:
         return _measure_prepared(ready, settings, on_progress)
 
 
@@ -105,11 +105,11 @@ def _measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgre
     return build_measurement(ready, settings, *receive_times(answers(build_request("measure", ready, settings), on_progress)))
 
 
-def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse) -> Measurement:
-    """The measurement from the child's figures and the estimate's, with the advice on it."""
+def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse | None) -> Measurement:
+    """The measurement from the child's figures and the estimate's, with the advice on it; None where no arena was measured."""
     report = ready.report
     measurement = Measurement(
-        settings=settings,
+        settings=replace(settings, arena=arena is not None),
         samples=times.samples,
         wall_seconds=times.wall_seconds,
         first_run_seconds=times.first_run_seconds,
@@ -120,7 +120,8 @@ def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: 
         device=times.device,
         environment=times.environment,
         memory=times.memory._replace(
-            arena_peak_bytes=arena.peak_bytes, arena_activation_bytes=arena.peak_activation_bytes(report.graph)
+            arena_peak_bytes=arena and arena.peak_bytes,
+            arena_activation_bytes=arena and arena.peak_activation_bytes(report.graph),
         ),
         threads=times.threads,
         flops=report.flops,
@@ -133,13 +134,13 @@ def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: 
     return replace(measurement, advice=advice(measurement))
 
 
-def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse]:
-    """The times and the arena's use. If the run that measures the arena fails or is not waited for, the times still stand."""
+def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse | None]:
+    """The times and the arena's use, None where it was not measured. If that run fails, the times still stand."""
     times = answer(messages, Timed)
     if STOP.is_made:
-        return times, ArenaUse()
+        return times, None
     try:
-        return times, next((message for message in messages if isinstance(message, ArenaUse)), ArenaUse())
+        return times, next((message for message in messages if isinstance(message, ArenaUse)), None)
     except MeasurementError:
         return times, ArenaUse()
 
@@ -186,8 +187,9 @@ def profile_spec(
 
     Raises KeyboardInterrupt where it is to stop before a run was profiled.
     """
-    with prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
-        measurement = _measure_prepared(ready, settings, on_progress)
+    with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
+        # The profile itself says what the arena held.
+        measurement = _measure_prepared(ready, replace(settings, arena=settings.arena or False), on_progress)
         on_measured(measurement)
         if measurement.interrupted:
             raise KeyboardInterrupt
@@ -235,6 +237,6 @@ def trace_spec(
     spec: ModelSpec, settings: Settings, formulas: FormulaTable | None = None, on_progress: OnProgress | None = None
 ) -> CostReport:
     """``trace`` of a spec whose source can be read twice."""
-    with prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
+    with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
         traced = answer(answers(build_request("trace", ready, settings), on_progress), Trace)
     return estimate_spec(spec, formulas, traced)

@@ -14,8 +14,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.runtime.profile import ArenaUse
-from onnxcost.runtime.protocol import Around, ExecutedNode, Types
+from onnxcost.runtime.protocol import ArenaUse, Around, ExecutedNode, Types
 
 MICROSECOND = 1e-6
 _KERNEL, _PASS, _RUN = "_kernel_time", "SequentialExecutor::Execute", "model_run"

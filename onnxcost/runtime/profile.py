@@ -7,37 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.conventions import FLOPS, MACS, Convention
-from onnxcost.errors import UnknownShape
 from onnxcost.report import CostReport, Group, Uncounted, measurements_to_dict
 from onnxcost.results import Result, group_by
+from onnxcost.runtime.protocol import ArenaUse
 
 if TYPE_CHECKING:
-    from onnxcost.graph import Graph
     from onnxcost.measurement import Measurement
-
-
-class ArenaUse(NamedTuple):
-    """What onnxruntime's arena held, bytes; None where it does not say.
-
-    ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
-    copied into it. ``activation_bytes`` is the most that the outputs of nodes took, without the model's inputs, which are the
-    caller's.
-    """
-
-    peak_bytes: int | None = None
-    activation_bytes: int | None = None
-
-    def peak_activation_bytes(self, graph: Graph) -> int | None:
-        """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None where it is not known."""
-        from onnxcost.ort_optimizer.memory_plan import input_bytes
-
-        try:
-            return None if self.activation_bytes is None else self.activation_bytes + input_bytes(graph)
-        except UnknownShape:
-            return None
 
 
 NOT_TOLD = ArenaUse()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from onnxcost.errors import UnknownShape
 from onnxcost.measurement import Copies, Environment, InputUsed, MeasuredDevice, MemoryUse, Placement, Settings
-from onnxcost.runtime.profile import ArenaUse
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from onnxcost.graph import Graph
     from onnxcost.runtime.inputs import Feed
 
 
@@ -43,6 +44,27 @@ class Failure(NamedTuple):
 
     reason: str
     phase: str = ""
+
+
+class ArenaUse(NamedTuple):
+    """What onnxruntime's arena held, bytes; None where it does not say.
+
+    ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
+    copied into it. ``activation_bytes`` is the most that the outputs of nodes took, without the model's inputs, which are the
+    caller's.
+    """
+
+    peak_bytes: int | None = None
+    activation_bytes: int | None = None
+
+    def peak_activation_bytes(self, graph: Graph) -> int | None:
+        """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None where it is not known."""
+        from onnxcost.ort_optimizer.memory_plan import input_bytes
+
+        try:
+            return None if self.activation_bytes is None else self.activation_bytes + input_bytes(graph)
+        except UnknownShape:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def run_folder() -> Iterator[str]:
 def _create() -> tuple[str, int]:
     """The folder, in the first place that allows one, and the file descriptor that holds its lock."""
     refusal = ""
-    for parent in _parents():
+    for parent in temporary_folders():
         _sweep(parent)
         try:
             return _create_in(parent)
@@ -50,7 +50,7 @@ def _create() -> tuple[str, int]:
     raise MeasurementError(f"{refusal}; set TMPDIR to a folder that can be written to")
 
 
-def _parents() -> list[str]:
+def temporary_folders() -> list[str]:
     """The folders for temporary files, in the order of ``tempfile``, which would write a file into each to try it."""
     if os.name != "posix":
         return [tempfile.gettempdir()]

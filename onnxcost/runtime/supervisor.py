@@ -8,16 +8,16 @@ import queue
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
-from onnxcost.processes import STOP, describe_exit, end_child, import_path, was_killed
+from onnxcost.processes import CLOSED, STOP, describe_exit, end_child, import_path, listen_to_child, was_killed
 from onnxcost.runtime.ort_errors import last_words
 from onnxcost.runtime.protocol import Failure, Progress, Request
+from onnxcost.runtime.run_folder import temporary_folders
 
 Kind = TypeVar("Kind")
 OnProgress = Callable[[Progress], None]
@@ -25,7 +25,6 @@ BEFORE_RUNS = ("", "loading")
 WITH_RESULTS = ("measuring", "profiling")
 """The phases from which on the child has results when it is asked to stop."""
 POLL_SECONDS, TICK_SECONDS, LEAST_SECONDS = 0.2, 1.0, 0.1
-_CLOSED = object()
 CHILD = (sys.executable, "-P", "-m", "onnxcost.runtime.worker")
 
 
@@ -74,7 +73,7 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
     Its messages raise MeasurementError where it reports a failure, dies, or takes longer than ``request.settings.timeout``
     seconds, and KeyboardInterrupt where it is to stop before it has results.
     """
-    child, errors = _start(request.folder)
+    child, errors = _take_early() or _start(request.folder)
 
     def say(message: object) -> None:
         assert child.stdin is not None
@@ -94,8 +93,40 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
         end_child(child, errors)
 
 
-def _start(folder: str) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    """The child, and the file that takes its stderr."""
+Child = tuple[subprocess.Popen[bytes], IO[bytes]]
+"""A process, and the file that takes its stderr."""
+_EARLY: list[Child] = []
+
+
+@contextmanager
+def start_early() -> Iterator[None]:
+    """A child that is started now and loads its libraries while the block does something else: the first run in the block takes
+    it. It is ended with the block.
+
+    Where the system refuses one, the run starts its own, or says why it cannot.
+    """
+    if not _EARLY:
+        with suppress(MeasurementError):
+            _EARLY.append(_start(temporary_folders()[0]))
+    try:
+        yield
+    finally:
+        while _EARLY:
+            end_child(*_EARLY.pop())
+
+
+def _take_early() -> Child | None:
+    """The child that was started early, if it is alive."""
+    if not _EARLY:
+        return None
+    child, errors = _EARLY.pop()
+    if child.poll() is None:
+        return child, errors
+    end_child(child, errors)
+    return None
+
+
+def _start(folder: str) -> Child:
     try:
         errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the child
         try:
@@ -147,10 +178,9 @@ def _answers(
 def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[object]:
     """The messages until the child closes its end, None while there is none; raises MeasurementError after the timeout."""
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(child.stdout, inbox), daemon=True)
     try:
-        listener.start()
-    except RuntimeError as error:
+        listen_to_child(child, inbox.put)
+    except OSError as error:
         raise MeasurementError(f"the process that runs the model cannot be listened to: {error}") from None
     waited = 0.0
     while True:
@@ -163,22 +193,12 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         waited += time.monotonic() - start
         if timeout is not None and waited > timeout:
             raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
-        if message is _CLOSED:
+        if message is CLOSED:
             return
         if isinstance(message, Exception):
             # The child may be alive, and wait for what nobody will say.
             raise MeasurementError(f"what the process that runs the model says cannot be read: {message}") from None
         yield message
-
-
-def _listen(pipe: IO[bytes], inbox: queue.SimpleQueue[object]) -> None:
-    try:
-        while True:
-            inbox.put(pickle.load(pipe))
-    except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of a message
-        inbox.put(_CLOSED)
-    except Exception as error:
-        inbox.put(error)
 
 
 def _last_words(code: int, errors: IO[bytes]) -> str:

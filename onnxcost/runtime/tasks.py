@@ -12,20 +12,19 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.frontend.trace import NodePath, TensorType, Trace, main_pass, make_traceable, place_of, with_plain_names
 from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
 from onnxcost.runtime.inputs import arrays, describe_inputs
 from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
 from onnxcost.runtime.ort_errors import reason
 from onnxcost.runtime.ort_profile import read_events, read_profile, types_of
-from onnxcost.runtime.profile import ArenaUse
-from onnxcost.runtime.protocol import Profiled, Progress, Request, Timed
+from onnxcost.runtime.protocol import ArenaUse, Profiled, Progress, Request, Timed
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
 from onnxcost.runtime.session import Runner, Session, find_provider, open_session, placement, runner, runtime_for, thread_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from onnxcost.frontend.trace import NodePath, TensorType
     from onnxcost.runtime.worker import Channel, Send
 
 
@@ -40,7 +39,8 @@ class Opened(NamedTuple):
 
 
 def run_timed(request: Request, channel: Channel) -> None:
-    """Answers with Timed, then with ArenaUse."""
+    """Answers with Timed, then with ArenaUse where that is wanted."""
+    begin = time.perf_counter()
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)
     if len(model.streams) == 1:
@@ -49,9 +49,22 @@ def run_timed(request: Request, channel: Channel) -> None:
         streams = [stream.runs for stream in model.streams]
         sampled = sample_concurrently(streams, request.settings, channel.send, is_called=channel.is_called)
     channel.send(collect_timing(request, model, sampled))
+    wants_arena = should_measure_arena(
+        request.settings, model.session_seconds + sampled.first_run_seconds, time.perf_counter() - begin
+    )
     del model
-    channel.send(Progress("memory"))
-    channel.send(measure_arena(request, feeds))
+    if wants_arena:
+        channel.send(Progress("memory"))
+        channel.send(measure_arena(request, feeds))
+
+
+QUICK_ARENA, ARENA_SHARE = 0.1, 0.2
+"""Seconds, and the share of the time of a measurement, that a second session may take without being asked for."""
+
+
+def should_measure_arena(settings: Settings, again: float, spent: float) -> bool:
+    """Whether to load and run the model once more, which takes ``again`` seconds, after ``spent`` seconds for all else."""
+    return again <= max(QUICK_ARENA, ARENA_SHARE * spent) if settings.arena is None else settings.arena
 
 
 def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Channel) -> Opened:
@@ -318,6 +331,9 @@ _SMALL = 64
 
 def run_traced(request: Request, channel: Channel) -> None:
     """Answers with Trace."""
+    # The frontend takes as long to import as onnxruntime, and no other task needs it.
+    from onnxcost.frontend.trace import Trace, main_pass, with_plain_names
+
     channel.send(Progress("loading"))
     feed = arrays(request.feeds, request.settings.seed)[0]
     try:
@@ -336,6 +352,8 @@ def run_traced(request: Request, channel: Channel) -> None:
 
 
 def _session(request: Request) -> Session:
+    from onnxcost.frontend.trace import make_traceable
+
     return open_session(
         make_traceable(request.model),
         # So that events come one node after the other, of the model's own nodes: other providers may fuse many into one.
@@ -347,6 +365,8 @@ def _session(request: Request) -> Session:
 
 def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodePath, tuple[TensorType, ...]]]:
     """The nodes that ran, in the order in which they ended. Raises MeasurementError for a profile that breaks off."""
+    from onnxcost.frontend.trace import place_of
+
     if all(name != "model_run" for name, _ in events):
         raise MeasurementError(
             f"the run has more nodes than onnxruntime's profile holds ({len(events):,}): it cannot be traced"
@@ -374,6 +394,7 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     """Warms up and answers True; then answers each Settings with the samples of a round, and None as ``run_timed`` does."""
     import numpy as np
 
+    begin = time.perf_counter()
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)
     first = sample(model.streams[0].runs, replace(request.settings, runs=1, seconds=0), channel.send)
@@ -399,5 +420,6 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
     channel.send(replace(found, session_seconds=seconds, memory=memory))
     del model
-    channel.send(Progress("memory"))
-    channel.send(measure_arena(request, feeds))
+    if should_measure_arena(request.settings, seconds + first.first_run_seconds, time.perf_counter() - begin):
+        channel.send(Progress("memory"))
+        channel.send(measure_arena(request, feeds))

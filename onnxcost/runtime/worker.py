@@ -46,7 +46,17 @@ def main() -> int:
     if os.name == "posix":
         os.umask(0o077)  # what onnxruntime writes for us only this user may read
     answers = claim_output()
-    request = pickle.load(sys.stdin.buffer)
+    failure: Exception | None = None
+    try:
+        # The parent may be counting still.
+        tasks = import_module("onnxcost.runtime.tasks")
+        import_module("onnxcost.runtime.session").onnxruntime()
+    except Exception as error:
+        failure = error
+    try:
+        request = pickle.load(sys.stdin.buffer)
+    except EOFError:  # there is nothing to run
+        return 0
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     clean_up = partial(shutil.rmtree, request.folder, ignore_errors=True)
     threading.Thread(target=listen_to_parent, args=(inbox, clean_up), daemon=True).start()
@@ -61,9 +71,9 @@ def main() -> int:
         answers.flush()
 
     try:
-        getattr(import_module("onnxcost.runtime.tasks"), TASKS[request.task])(
-            request, Channel(send, inbox.get, lambda: not inbox.empty())
-        )
+        if failure is not None:
+            raise failure
+        getattr(tasks, TASKS[request.task])(request, Channel(send, inbox.get, lambda: not inbox.empty()))
     except Exception as error:
         from onnxcost.runtime.ort_errors import reason
 

@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 
 from onnxcost.errors import InputError, OnnxCostError, refusal
 from onnxcost.processes import (
+    CLOSED,
     claim_output,
     describe_exit,
     end_child,
     import_path,
     leave_interrupts_to_parent,
+    listen_to_child,
     listen_to_parent,
     was_killed,
 )
@@ -46,11 +48,10 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """With a process for each core, libraries need no threads of their own, and each thread takes memory."""
 START_SECONDS, END_SECONDS = 60, 5
 POLL_SECONDS = 0.2
-_CLOSED = object()
 
 
 class Message(NamedTuple):
-    """From a worker: READY, an Answer, or _CLOSED when its process has ended."""
+    """From a worker: READY, an Answer, or CLOSED when its process has ended."""
 
     worker: Worker | None
     content: object
@@ -90,7 +91,7 @@ def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Genera
             if content == READY:
                 worker.begin()
                 continue
-            if content is _CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
+            if content is CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
                 # It could not start, for which its model is not the reason: another worker takes the model.
                 waiting.appendleft(worker.task)
                 workers.remove(worker)
@@ -138,13 +139,13 @@ class Worker:
             raise
         self._listener: threading.Thread | None = None
         try:
-            self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
-            self._listener.start()
+            self._listener = listen_to_child(
+                self._process,
+                lambda said: inbox.put(Message(self, CLOSED if isinstance(said, Exception) else said)),
+            )
             self.give(task)
-        except BaseException as error:
+        except BaseException:
             self.close()
-            if isinstance(error, RuntimeError):
-                raise OSError(str(error)) from None
             raise
 
     def give(self, task: ModelSpec) -> None:
@@ -176,14 +177,6 @@ class Worker:
     def close(self) -> None:
         """End the process, whatever it is doing."""
         end_child(self._process, self._errors, self._listener)
-
-    def _listen(self, inbox: Inbox) -> None:
-        assert self._process.stdout is not None
-        try:
-            while True:
-                inbox.put(Message(self, pickle.load(self._process.stdout)))
-        except Exception:  # the end of the pipe, or bytes that are no message: both raise many kinds
-            inbox.put(Message(self, _CLOSED))
 
     def _end(self) -> str:
         """How the process ended, and the last line of its errors."""

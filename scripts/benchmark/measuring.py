@@ -1,12 +1,16 @@
 """Whether onnxcost's times are true: against a bare loop over ``session.run`` and against onnxruntime's own profile.
 
     python -m scripts.benchmark.measuring [--rounds N] [MODEL ...]
+    python -m scripts.benchmark.measuring --command [--rounds N] [MODEL ...]
 
 Set-up: ``pip install .`` Without models it takes six, from 0.01 ms to some 500 ms: of models/ (one with made-up weights) and
 of those that the onnx package brings along. Each round runs, one after the other: a bare loop, ``onnxcost.measure``, and the
 bare loop again, each in a process of its own with the same settings. Printed are the medians over the rounds of each pair's
 ratio; the second bare loop against the first is the noise of the machine. "In one process" alternates the two loops in short
 turns over one session, where the noise of the machine hits both alike.
+
+With ``--command`` it times the whole command ``onnxcost measure MODEL --runs 10``, without warm-up and with it, against a bare
+script that imports onnxruntime, loads the model and runs it ten times: the medians of the ratios of wall and of CPU time.
 """
 
 from __future__ import annotations
@@ -23,8 +27,10 @@ from tempfile import TemporaryDirectory
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # looked at when onnxruntime is imported
 
+import numpy as np
 import onnx
 import onnxruntime
+import psutil
 
 import onnxcost
 from onnxcost.frontend.synthetic_weights import fill_weights
@@ -50,7 +56,15 @@ def main() -> int:
     parser.add_argument("models", nargs="*", type=Path, default=MODELS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--command", action="store_true", help="time the whole command for ten runs")
     options = parser.parse_args()
+    if options.command:
+        print("| model | bare script | without warm-up / bare | CPU | with warm-up / bare | CPU | bare / bare |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for model in options.models:
+            with TemporaryDirectory() as folder:
+                print(command_row(model.stem, Path(fill_weights(model, folder)), folder, options.rounds), flush=True)
+        return 0
     if options.bare:
         print(json.dumps(bare_times(*opened(options.models[0]))))
         return 0
@@ -131,6 +145,38 @@ def in_one_process(model: Path, rounds: int) -> float:
             bare.append(time.perf_counter() - start)
         ratios.append(ours / median(bare))
     return median(ratios)
+
+
+SCRIPT = """
+import sys
+import numpy
+import onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+feeds = dict(numpy.load(sys.argv[2]))
+for _ in range(10):
+    session.run(None, feeds)
+"""
+
+
+def command_row(name: str, model: Path, folder: str, rounds: int) -> str:
+    """One model's line of the table of whole commands."""
+    inputs = Path(folder, "inputs.npz")
+    np.savez(inputs, **arrays(feeds_of(onnxcost.estimate(str(model)).graph, {}, {}), seed=0)[0])
+    bare = [sys.executable, "-c", SCRIPT, str(model), str(inputs)]
+    ours = [sys.executable, "-m", "onnxcost", "measure", str(model), "--runs", "10"]
+    times = [[spent(command) for command in (bare, [*ours, "--warmup", "0"], ours, bare)] for _ in range(rounds)]
+    cells = [f"{median(wall[0][0] for wall in times):.2f} s"]
+    for column, kinds in ((1, (0, 1)), (2, (0, 1)), (3, (0,))):
+        cells += [f"{median(row[column][kind] / row[0][kind] for row in times):.2f}" for kind in kinds]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def spent(command: list[str]) -> tuple[float, float]:
+    """Wall and CPU seconds of a command with all its processes."""
+    start, before = time.perf_counter(), psutil.Process().cpu_times()
+    subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+    wall, after = time.perf_counter() - start, psutil.Process().cpu_times()
+    return wall, after.children_user + after.children_system - before.children_user - before.children_system
 
 
 if __name__ == "__main__":

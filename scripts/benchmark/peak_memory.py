@@ -103,7 +103,7 @@ def summary(rows: Sequence[Row]) -> str:
 def row(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Row:
     """One model's line of the table."""
     report = onnxcost.estimate(path, shapes=shapes)
-    profile = onnxcost.profile(path, shapes=shapes, runs=1, warmup=0)
+    profile = onnxcost.profile(path, shapes=shapes, runs=1, warmup=0, arena=True)
     assert profile.measurement is not None
     took = profile.measurement.memory
     return Row(

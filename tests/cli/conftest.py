@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
     monkeypatch.setattr(api, "measure_spec_batches", made.measure_batches)
     monkeypatch.setattr(api, "profile_spec", made.profile)
     monkeypatch.setattr(api, "trace_spec", made.trace)
+    monkeypatch.setattr("onnxcost.runtime.supervisor.start_early", nullcontext)
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_the_static_cost_comes_first_and_the_measurement_after_it(stand: Stand) 
 def test_options_reach_the_measurement(stand: Stand) -> None:
     invoke("model.onnx", "--shape", "x=2x16")
     source, settings, others = stand.asked[0]
-    assert (source, settings) == ("model.onnx", Settings())
+    assert (source, settings) == ("model.onnx", Settings(arena=False))
     assert others["shapes"] == {"x": (2, 16)}
     assert isinstance(others["report"], CostReport)
 
@@ -140,7 +141,24 @@ def test_quiet_keeps_the_advice_but_not_the_failure(stand: Stand) -> None:
 @pytest.mark.parametrize("command", ["estimate", "measure"])
 def test_options_are_settings(stand: Stand, command: str, options: str, settings: Settings) -> None:
     assert invoke(command, "model.onnx", *options.split()).exit_code == 0
-    assert stand.asked[0][1] == settings
+    assert replace(stand.asked[0][1], arena=None) == settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "arena"),
+    [
+        ("estimate", False),  # the first screen does not show it
+        ("estimate -v", None),
+        ("estimate --format json", None),
+        ("estimate --arena", True),
+        ("measure", None),
+        ("measure --no-arena", False),
+    ],
+)
+def test_a_second_session_for_the_arena_is_for_those_who_see_it(stand: Stand, arguments: str, arena: bool | None) -> None:
+    command, *options = arguments.split()
+    assert invoke(command, "model.onnx", *options).exit_code == 0
+    assert stand.asked[0][1].arena is arena
 
 
 def test_inputs_come_from_files(stand: Stand, folder: Path) -> None:

@@ -31,8 +31,7 @@ from onnxcost.measurement import (
     Settings,
     Unmeasured,
 )
-from onnxcost.runtime.profile import ArenaUse
-from onnxcost.runtime.protocol import Progress, Request, Timed
+from onnxcost.runtime.protocol import ArenaUse, Progress, Request, Timed
 from onnxcost.runtime.supervisor import Conversation
 from onnxcost.spec import ModelSpec
 from tests.modeltext import model

@@ -18,7 +18,8 @@ from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, Screen, text_of
 from onnxcost.render.profile import SORTS, ProfileView, profile_csv, profile_lines, profile_markdown
 from onnxcost.report import Group, NodeCost
-from onnxcost.runtime.profile import ArenaUse, Profile, ProfiledNode
+from onnxcost.runtime.profile import Profile, ProfiledNode
+from onnxcost.runtime.protocol import ArenaUse
 from tests.measurements import measurement
 from tests.render.conftest import COSTS, LOST, report_of
 

@@ -10,8 +10,7 @@ import pytest
 
 from onnxcost.measurement import MemoryUse, Settings
 from onnxcost.runtime import tasks
-from onnxcost.runtime.profile import ArenaUse
-from onnxcost.runtime.protocol import Progress, Request, Timed
+from onnxcost.runtime.protocol import ArenaUse, Progress, Request, Timed
 from onnxcost.runtime.sampling import Sampled
 from onnxcost.runtime.session import Runner
 from onnxcost.runtime.tasks import Opened
@@ -75,14 +74,14 @@ def test_a_session_that_takes_long_to_open_is_kept(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, 0.1, [2, 2])
-    settings = Settings(runs=4, threads=3)
+    settings = Settings(runs=4, threads=3, arena=True)
     ready, first, second, timed, step, arena = machine.answers(settings, 2)
     assert ready is True
     assert (first.tolist(), second.tolist()) == ([2.0, 2.0], [3.0, 3.0])
     assert (timed.session_seconds, timed.memory) == (0.1, MemoryUse(500, 100))
     assert (step, arena) == (Progress("memory"), ArenaUse(7))
     assert [asked for _, asked in machine.sampled] == [
-        Settings(runs=1, seconds=0, threads=3),
+        Settings(runs=1, seconds=0, threads=3, arena=True),
         *[Settings(runs=2, seconds=0.1)] * 2,
     ]
     model, sampled = machine.timed[0]
@@ -101,3 +100,19 @@ def test_no_round_outweighs_another_because_it_was_faster(
     machine = Machine(monkeypatch, 0.1, [3, 1, 2])
     machine.answers(settings, 3)
     assert machine.timed[0][1].samples.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("arena", "again", "spent", "expected"),
+    [
+        (None, 0.05, 0.1, True),  # quick
+        (None, 0.3, 2.5, True),  # a small share of all
+        (None, 1.8, 4.0, False),
+        (True, 1.8, 4.0, True),
+        (False, 0.01, 4.0, False),
+    ],
+)
+def test_a_second_session_is_opened_where_that_takes_little(
+    arena: bool | None, again: float, spent: float, expected: bool
+) -> None:
+    assert tasks.should_measure_arena(Settings(arena=arena), again, spent) is expected

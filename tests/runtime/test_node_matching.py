@@ -18,8 +18,8 @@ import onnxcost
 from onnxcost.report import CostReport
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.ort_profile import read_profile
-from onnxcost.runtime.profile import ArenaUse, ProfiledNode
-from onnxcost.runtime.protocol import ExecutedNode, Profiled
+from onnxcost.runtime.profile import ProfiledNode
+from onnxcost.runtime.protocol import ArenaUse, ExecutedNode, Profiled
 from tests.modeltext import model
 
 Feed = dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 
 from onnxcost.errors import MeasurementError
 from onnxcost.runtime.ort_profile import Recorded, read_profile
-from onnxcost.runtime.profile import ArenaUse
+from onnxcost.runtime.protocol import ArenaUse
 
 Event = dict[str, Any]
 

@@ -16,7 +16,8 @@ from onnxcost.graph import Node, Work
 from onnxcost.measurement import Latency
 from onnxcost.operators.traffic import Traffic
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
-from onnxcost.runtime.profile import ArenaUse, Profile, ProfiledNode
+from onnxcost.runtime.profile import Profile, ProfiledNode
+from onnxcost.runtime.protocol import ArenaUse
 from tests.graphs import graph, node, tensor
 
 X, Y = tensor("x", 1, 8), tensor("y", 1, 8)

@@ -122,7 +122,7 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(temporary: Pat
 
 
 def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(folders, "_parents", lambda: [str(tmp_path / "none"), str(tmp_path / "nor this")])
+    monkeypatch.setattr(folders, "temporary_folders", lambda: [str(tmp_path / "none"), str(tmp_path / "nor this")])
     with (
         pytest.raises(MeasurementError, match=r"none' to run the model in: No such file or directory; set TMPDIR to a"),
         run_folder(),
@@ -131,7 +131,7 @@ def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_temporary_folder_that_is_not_there_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(folders, "_parents", lambda: [str(tmp_path / "none"), str(tmp_path)])
+    monkeypatch.setattr(folders, "temporary_folders", lambda: [str(tmp_path / "none"), str(tmp_path)])
     with run_folder() as folder:
         assert Path(folder).parent == tmp_path
 

@@ -22,14 +22,13 @@ import pytest
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
 from onnxcost.runtime import supervisor
-from onnxcost.runtime.profile import ArenaUse
-from onnxcost.runtime.protocol import Failure, Progress, Request
+from onnxcost.runtime.protocol import ArenaUse, Failure, Progress, Request
 from tests.modeltext import model
 
 PRELUDE = """
 import os, pickle, signal, sys, time
 from onnxcost.runtime.protocol import *
-from onnxcost.runtime.profile import ArenaUse
+from onnxcost.runtime.protocol import ArenaUse
 request = pickle.load(sys.stdin.buffer)
 def send(message):
     pickle.dump(message, sys.stdout.buffer)
@@ -167,7 +166,7 @@ import os, sys, time
 from onnxcost.runtime import supervisor
 from onnxcost.runtime.protocol import Request
 from onnxcost.measurement import Settings
-from onnxcost.runtime.profile import ArenaUse
+from onnxcost.runtime.protocol import ArenaUse
 supervisor.CHILD = (sys.executable, "-c", '''
 import sys, time, os
 from onnxcost.runtime import worker as child
@@ -207,3 +206,66 @@ def test_a_living_child_that_cannot_be_read_is_ended(monkeypatch: pytest.MonkeyP
     ):
         asked(monkeypatch, tmp_path, WAITS)
     assert children() == []
+
+
+SAYS_WHO = "send(os.getpid())"
+
+
+def test_a_child_that_was_started_early_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(supervisor, "CHILD", (sys.executable, "-c", PRELUDE + SAYS_WHO))
+    request = Request("measure", "", (), Settings(), str(tmp_path))
+    with supervisor.start_early():
+        (early,) = children()
+        with supervisor.start_early():
+            assert len(children()) == 1
+            assert list(supervisor.answers(request)) == [early.pid]
+        assert list(supervisor.answers(request)) != [early.pid]
+    assert children() == []
+
+
+@pytest.mark.parametrize("end", [MeasurementError("no model"), KeyboardInterrupt(), SystemExit(143), None])
+def test_a_child_that_nobody_needs_ends_with_the_block(end: BaseException | None) -> None:
+    """The real one, in the middle of its imports."""
+    with suppress(BaseException), supervisor.start_early():
+        assert len(children()) == 1
+        if end is not None:
+            raise end
+    assert children() == []
+
+
+def test_a_child_that_died_early_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(supervisor, "CHILD", (sys.executable, "-c", "raise SystemExit(7)"))
+    with supervisor.start_early():
+        supervisor._EARLY[0][0].wait(60)
+        heard, _ = asked(monkeypatch, tmp_path, "send(ArenaUse(7))")
+    assert heard == [ArenaUse(7)]
+    assert children() == []
+
+
+@pytest.mark.parametrize("what", ["Popen", "TemporaryFile"])
+def test_without_an_early_child_the_run_starts_its_own(what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as context:
+        context.setattr(subprocess if what == "Popen" else tempfile, what, refused)
+        early = supervisor.start_early()
+        early.__enter__()
+    assert asked(monkeypatch, tmp_path, "send(ArenaUse(7))")[0] == [ArenaUse(7)]
+    early.__exit__(None, None, None)
+    assert children() == []
+
+
+def test_an_early_child_ends_with_its_parent() -> None:
+    code = """
+import os, sys
+from onnxcost.runtime import supervisor
+early = supervisor.start_early()
+early.__enter__()
+print(supervisor._EARLY[0][0].pid, flush=True)
+os._exit(1)
+"""
+    child = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(child).wait(timeout=60)
+    assert not psutil.pid_exists(child)
