@@ -11,7 +11,7 @@ import pytest
 
 from onnxcost.errors import InputError
 from onnxcost.estimator import estimate_spec
-from onnxcost.runtime.inputs import arrays, describe_inputs, feeds_of
+from onnxcost.runtime.inputs.feeds import arrays, describe_inputs, feeds_of
 from onnxcost.spec import ModelSpec, parse_input_files
 from tests.modeltext import model
 

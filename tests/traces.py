@@ -12,7 +12,7 @@ import onnxcost
 from onnxcost.frontend.trace import Trace
 from onnxcost.measurement import Settings
 from onnxcost.runtime import tasks
-from onnxcost.runtime.inputs import feeds_of
+from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.worker import Channel
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxcost.report import CostReport
-    from onnxcost.runtime.inputs import Feed
+    from onnxcost.runtime.inputs.feeds import Feed
     from onnxcost.runtime.supervisor import OnProgress
     from onnxcost.spec import ModelSpec
 
@@ -253,7 +253,7 @@ def check_outputs(
 
 
 def _choose_feeds(model: _CheckedModel) -> _CheckedModel:
-    from onnxcost.runtime.inputs import feeds_of
+    from onnxcost.runtime.inputs.feeds import feeds_of
 
     try:
         feeds = feeds_of(model.report.graph, model.spec.values, model.spec.inputs)
@@ -297,7 +297,7 @@ def _arrays(first: _CheckedModel, others: Sequence[_CheckedModel], seed: int) ->
 
     Raises MeasurementError if the first model cannot be fed.
     """
-    from onnxcost.runtime.inputs import arrays_of
+    from onnxcost.runtime.inputs.feeds import arrays_of
     from onnxcost.runtime.inputs.input_roles import numpy_type
 
     if first.reason:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
@@ -14,7 +15,6 @@ from onnxcost.measurement import Measurement, Settings
 from onnxcost.processes import STOP
 from onnxcost.report import CostReport
 from onnxcost.runtime.advice import advice
-from onnxcost.runtime.inputs import batch_dim, batch_of
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.prepare import Prepared, build_request, prepare, read_once
 from onnxcost.runtime.profile import Profile

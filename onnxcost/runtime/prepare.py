@@ -13,7 +13,7 @@ from onnxcost.files import create_file, is_pipe
 from onnxcost.frontend.byte_source import read_stream
 from onnxcost.measurement import Settings
 from onnxcost.report import CostReport
-from onnxcost.runtime.inputs import Feed, feeds_of
+from onnxcost.runtime.inputs.feeds import Feed, feeds_of
 from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import RunError
@@ -46,7 +46,7 @@ def prepare(spec: ModelSpec, report: CostReport, seed: int = 0) -> Iterator[Prep
     Raises InputError for input files that do not fit the model, MeasurementError for inputs that cannot be synthesized and for
     a model that is larger than the free memory.
     """
-    from onnxcost.frontend.synthetic_weights import fill_weights
+    from onnxcost.frontend.synthetic_weights.fill import fill_weights
 
     _check_memory(report)
     feeds = feeds_of(report.graph, spec.values, spec.inputs)

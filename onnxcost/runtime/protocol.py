@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxcost.graph import Graph
-    from onnxcost.runtime.inputs import Feed
+    from onnxcost.runtime.inputs.feeds import Feed
 
 
 @dataclass(frozen=True, slots=True)

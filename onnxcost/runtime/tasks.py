@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
-from onnxcost.runtime.inputs import arrays, describe_inputs
+from onnxcost.runtime.inputs.feeds import arrays, describe_inputs
 from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
 from onnxcost.runtime.ort_errors import reason
 from onnxcost.runtime.ort_profile import read_events, read_profile, types_of

@@ -33,8 +33,8 @@ import onnxruntime
 import psutil
 
 import onnxcost
-from onnxcost.frontend.synthetic_weights import fill_weights
-from onnxcost.runtime.inputs import arrays, feeds_of
+from onnxcost.frontend.synthetic_weights.fill import fill_weights
+from onnxcost.runtime.inputs.feeds import arrays, feeds_of
 from onnxcost.runtime.sampling import sample
 from onnxcost.runtime.session import open_session, runner
 

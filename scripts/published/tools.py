@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from onnxcost.frontend.synthetic_weights import fill_weights
+from onnxcost.frontend.synthetic_weights.fill import fill_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = ROOT / "tests" / "data" / "torchvision.tar.xz"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from onnxcost import estimate
-from onnxcost.runtime.inputs import batch_dim, batch_of
+from onnxcost.analysis.batch import batch_dim, batch_of
 from tests.modeltext import model
 
 # name: graph, the batch now, the shapes of the inputs with a batch of 8 (None: it cannot be set)

@@ -15,8 +15,7 @@ from onnx import TensorProto, numpy_helper
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
 from onnxcost.frontend.reader import NOT_STORED
-from onnxcost.frontend.synthetic_weights import fill_weights, find_absent_weights
-from onnxcost.frontend.synthetic_weights.fill import DATA, MODEL
+from onnxcost.frontend.synthetic_weights.fill import DATA, MODEL, fill_weights, find_absent_weights
 from tests.modeltext import model
 
 DATA_OF_W = np.arange(300, dtype=np.float32)

@@ -17,7 +17,7 @@ from onnxcost.errors import MeasurementError, ModelError
 from onnxcost.frontend.reader import NOT_STORED
 from onnxcost.frontend.strip import strip
 from onnxcost.frontend.synthetic_weights import fill as weights
-from onnxcost.frontend.synthetic_weights import fill_weights, find_absent_weights
+from onnxcost.frontend.synthetic_weights.fill import fill_weights, find_absent_weights
 from onnxcost.graph import BITS
 from tests.modeltext import model
 

@@ -13,7 +13,7 @@ import onnxcost
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
 from onnxcost.runtime import session, tasks
-from onnxcost.runtime.inputs import feeds_of
+from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.profile import Profile
 from onnxcost.runtime.protocol import Profiled, Progress, Request

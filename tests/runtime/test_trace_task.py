@@ -16,7 +16,7 @@ from onnxcost.errors import MeasurementError
 from onnxcost.frontend.trace import Trace, name_of
 from onnxcost.measurement import Settings
 from onnxcost.runtime import tasks
-from onnxcost.runtime.inputs import Feed, feeds_of
+from onnxcost.runtime.inputs.feeds import Feed, feeds_of
 from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.supervisor import answers
 from onnxcost.runtime.worker import Channel

@@ -204,7 +204,7 @@ class Role(NamedTuple):
 
 
 class Input(NamedTuple):
-    """An input, its uses, and how many indices are valid if it holds indices."""
+    """An input, its uses, and how many indices are valid in all tables that it indexes, None if in none."""
 
     tensor: Tensor
     shape: tuple[int, ...]
@@ -220,15 +220,10 @@ class Input(NamedTuple):
 
 def choose_role(tensor: Tensor, shape: tuple[int, ...], graph: Graph, uses: Sequence[InputUse]) -> Role:
     """The role of an input of this shape; ``uses`` are all uses of it."""
-    own = Input(tensor, shape, graph, uses, _limit(uses))
-    return next(found for rule in (_role_by_operator, _role_by_name, _indices, _by_type) if (found := rule(own)) is not None)
-
-
-def _limit(uses: Sequence[InputUse]) -> int | None:
-    """How many indices are valid in all tables that it indexes."""
     counts = ((role_of(use.node, use.place).count_indices(use.node), use.shift) for use in uses)
-    found = [count - shift for count, shift in counts if count is not None]
-    return max(1, min(found)) if found else None
+    limits = [count - shift for count, shift in counts if count is not None]
+    own = Input(tensor, shape, graph, uses, max(1, min(limits)) if limits else None)
+    return next(found for rule in (_role_by_operator, _role_by_name, _indices, _by_type) if (found := rule(own)) is not None)
 
 
 def _role_by_operator(own: Input) -> Role | None:

@@ -12,7 +12,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 from onnxcost import estimate
 from onnxcost.errors import OnnxCostError
-from onnxcost.runtime.inputs import arrays, feeds_of
+from onnxcost.runtime.inputs.feeds import arrays, feeds_of
 
 OPEN = {
     "Col2Im": "the blocks of an image cannot be told from its columns",
