@@ -63,12 +63,8 @@ def best_class(rows: int, classes: int) -> Work:
     return rows * max(1, classes - 1) * COMPARE
 
 
-@formula(
-    "Y = X·Cᵀ + b",
-    macs="N·targets·F",
-    flops="N·targets·(2F − 1), + N·targets for b, + post_transform",
-    shapes=lambda node: (scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0]),),
-)
+@formula("Y = X·Cᵀ + b", macs="N·targets·F", flops="N·targets·(2F − 1), + N·targets for b, + post_transform",
+         shapes=lambda node: [scores_type(int(node.attributes.get("targets", 1)), rows_of(node)[0])])  # fmt: skip
 def linear_regressor(node: Node) -> Work:
     """https://onnx.ai/onnx/operators/onnx_aionnxml_LinearRegressor.html."""
     rows, features = rows_of(node)
@@ -104,12 +100,8 @@ def kernel_work(count: int, features: int, kind: str) -> Work:
     return dot_products(count, features) + count * work[kind]
 
 
-@formula(
-    "Y = Σ C_j·K(X, S_j) + ρ",
-    macs="N·(S·F + S)",
-    flops="2·macs − sums, + kernels, + N for ρ",
-    shapes=lambda node: (scores_type(1, rows_of(node)[0]),),
-)
+@formula("Y = Σ C_j·K(X, S_j) + ρ", macs="N·(S·F + S)", flops="2·macs − sums, + kernels, + N for ρ",
+         shapes=lambda node: [scores_type(1, rows_of(node)[0])])  # fmt: skip
 def svm_regressor(node: Node) -> Work:
     """S support vectors, the kernel K of each; without any, X·C + ρ. A ``one_class`` is the sign of that.
 

@@ -332,12 +332,18 @@ _SMALL = 64
 def run_traced(request: Request, channel: Channel) -> None:
     """Answers with Trace."""
     # The frontend takes as long to import as onnxruntime, and no other task needs it.
-    from onnxcost.frontend.trace import Trace, main_pass, with_plain_names
+    from onnxcost.frontend.trace import Trace, main_pass, make_traceable, with_plain_names
 
     channel.send(Progress("loading"))
     feed = arrays(request.feeds, request.settings.seed)[0]
     try:
-        session = _session(request)
+        session = open_session(
+            make_traceable(request.model),
+            # So that events come one node after the other, of the model's own nodes: other providers may fuse many into one.
+            replace(request.settings, provider="cpu", provider_options={}, optimization="none", inter_threads=None),
+            profile_prefix=str(Path(request.folder, "trace")),
+            weights_folder=str(Path(os.path.realpath(request.model)).parent),
+        )
         channel.send(Progress("tracing"))
         session.run(None, feed)
     except Exception as error:
@@ -349,18 +355,6 @@ def run_traced(request: Request, channel: Channel) -> None:
     )
     deciding = {name: value for name, value in feed.items() if _may_decide(value)}
     channel.send(Trace(main_pass(_executed_outputs(events)), describe_inputs(request.feeds), deciding))
-
-
-def _session(request: Request) -> Session:
-    from onnxcost.frontend.trace import make_traceable
-
-    return open_session(
-        make_traceable(request.model),
-        # So that events come one node after the other, of the model's own nodes: other providers may fuse many into one.
-        replace(request.settings, provider="cpu", provider_options={}, optimization="none", inter_threads=None),
-        profile_prefix=str(Path(request.folder, "trace")),
-        weights_folder=str(Path(os.path.realpath(request.model)).parent),
-    )
 
 
 def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodePath, tuple[TensorType, ...]]]:
