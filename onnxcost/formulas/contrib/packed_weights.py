@@ -55,7 +55,7 @@ PACKINGS: Mapping[int, Packing] = {
 
 
 def dequantize_work(node: Node, attribute: str, weights: int) -> Work:
-    """So many weights in the format that the attribute says; raises UnknownShape for one that is not known."""
+    """The work on ``weights`` in the format that the attribute names; raises UnknownShape for an unknown format."""
     number = node.attributes[attribute]
     if number not in PACKINGS:
         raise UnknownShape(f"the format {number} in '{attribute}' is not known")
