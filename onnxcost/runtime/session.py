@@ -28,8 +28,8 @@ class Provider(NamedTuple):
     """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the PyPI package that has it, "" where none has.
 
     ``device`` is IOBinding's name of the memory that its inputs and outputs are bound to; "" where it uses the host's, or where
-    binding is not documented for Python. ``next`` are the providers that get the nodes it does not take, before the CPU. ``where`` says what the
-    package is for, or how to get the provider without one; ``needs`` what else must be installed.
+    binding is not documented for Python. ``next`` are the providers that get the nodes it does not take, before the CPU.
+    ``where`` says what the package is for, or how to get the provider without one; ``needs`` what else must be installed.
     """
 
     name: str
