@@ -15,7 +15,7 @@ from dataclasses import replace
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.convolution import deform_conv
 from onnxcost.formulas.quantized import SATURATE
-from onnxcost.formulas.reduction import ADD, DIV, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
 from onnxcost.formulas.resampling import grid_sample, roi_align
 from onnxcost.formulas.shapes import conv_rule, grid_sample_rule
 from onnxcost.formulas.table import (
@@ -27,7 +27,6 @@ from onnxcost.formulas.table import (
     formula,
     like_input,
     no_arithmetic,
-    per_output,
     times_output,
 )
 from onnxcost.graph import Node, Work
@@ -37,8 +36,9 @@ QUANTIZERS: Mapping[str, Formula] = {
     "Quant": _QUANT,
     "IntQuant": _QUANT,
     "FloatQuant": times_output("Y = round(X/s) to a float of fewer bits, ·s", "5·out", DIV + SATURATE + MUL, like_input),
-    "BipolarQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
-    "BinaryQuant": per_output("Y = s or −s by the sign of X", shapes=like_input, compares=1, muls=1),
+    **dict.fromkeys(
+        ("BipolarQuant", "BinaryQuant"), times_output("Y = s or −s by the sign of X", "2·out", COMPARE + MUL, like_input)
+    ),
     "Trunc": times_output("Y = (trunc((X/s + z)/2^n) − z)·s", "8·out", 2 * DIV + ADD + SATURATE + ADD + MUL, like_input),
 }
 _QUANTIZER_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")

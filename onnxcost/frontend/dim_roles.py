@@ -13,19 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.hints import read_hints
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.operators.traits import (
-    AFFINE,
-    CASTS,
-    CONVOLUTIONS,
-    DEQUANTIZERS,
-    FLOAT_PRODUCTS,
-    IDENTITIES,
-    POOLS,
-    QUANTIZERS,
-    REARRANGEMENTS,
-    RECURRENT,
-    VIEWS,
-)
+from onnxcost.operators import traits
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -105,10 +93,11 @@ _INTEGERS, _FLOATS, _STRING = (2, 3, 4, 5, 6, 7), (1, 10, 11, 16), 8
 """TensorProto's numbers of these element types."""
 
 _SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
-_KEEPS_ROLE = (VIEWS | CASTS | AFFINE | REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
+_KEEPS_ROLE = (traits.VIEWS | traits.CASTS | traits.AFFINE | traits.REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
 """Operators that only scale, cut or rearrange an input: its use is looked up behind them."""
-_WEIGHTED = FLOAT_PRODUCTS | {"Conv", "Gather"}
-_RANKS: Mapping[str, int] = {**dict.fromkeys(FLOAT_PRODUCTS | {"Gather"}, 2), **dict.fromkeys(RECURRENT, 3)}
+_SAME_DIMS = traits.QUANTIZERS | traits.DEQUANTIZERS | traits.CASTS | traits.IDENTITIES
+_WEIGHTED = traits.FLOAT_PRODUCTS | {"Conv", "Gather"}
+_RANKS: Mapping[str, int] = {**dict.fromkeys(traits.FLOAT_PRODUCTS | {"Gather"}, 2), **dict.fromkeys(traits.RECURRENT, 3)}
 """The rank of inputs that are looked up, multiplied by a matrix or followed in time."""
 _FOLLOWED = 24
 """The most nodes that are visited to find the use of an input."""
@@ -323,7 +312,7 @@ class ModelRoles:
 
     def _reads_image(self, value: ValueInfoProto) -> bool:
         """Whether the first convolution behind the input is one over height and width."""
-        reader = self._reader(value.name, _WEIGHTED | RECURRENT | {"Resize"}, moves=True)
+        reader = self._reader(value.name, _WEIGHTED | traits.RECURRENT | {"Resize"}, moves=True)
         return reader is not None and (reader.op_type == "Resize" or (reader.weight is not None and len(reader.weight) == 4))
 
     def is_channels_last(self, value: ValueInfoProto) -> bool:
@@ -365,8 +354,8 @@ class ModelRoles:
         """The model's outputs, without those that are copies of another one."""
         outputs = self.model.graph.output if self.model is not None else ()
         names = {output.name for output in outputs}
-        identities = [node for node in self._nodes if node.op_type in IDENTITIES and node.input and node.input[0] in names]
-        copies = {name for node in identities for name in node.output}
+        identities = [node for node in self._nodes if node.op_type in traits.IDENTITIES and node.input]
+        copies = {name for node in identities if node.input[0] in names for name in node.output}
         return [output for output in outputs if output.name not in copies]
 
     @cached_property
@@ -375,7 +364,7 @@ class ModelRoles:
         strides = (
             list(attribute.ints)
             for node in self._nodes
-            if node.op_type in CONVOLUTIONS | POOLS
+            if node.op_type in traits.CONVOLUTIONS | traits.POOLS
             for attribute in node.attribute
             if attribute.name == "strides"
         )
@@ -437,7 +426,7 @@ class ModelRoles:
                     found[node.output[0]] = tuple(attribute.t.dims)
                 if attribute.HasField("g"):
                     found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
-            if node.op_type in QUANTIZERS | DEQUANTIZERS | CASTS | IDENTITIES and node.input and node.output:
+            if node.op_type in _SAME_DIMS and node.input and node.output:
                 found.update({node.output[0]: found[node.input[0]]} if node.input[0] in found else {})
         return found
 

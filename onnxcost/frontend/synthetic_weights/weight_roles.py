@@ -14,29 +14,15 @@ from onnxcost.errors import MISFITS, ModelError
 from onnxcost.frontend.synthetic_weights.noise import CODES, Alternating, Filling, Indices, Spread
 from onnxcost.frontend.synthetic_weights.outline import Outline
 from onnxcost.graph import BITS, Node, Tensor
+from onnxcost.operators import traits
 from onnxcost.operators.inputs import OUTPUT, RoleName, find_decoder, role_of
 from onnxcost.operators.rules import FanIn
-from onnxcost.operators.traits import (
-    ACTIVATIONS,
-    AFFINE,
-    CASTS,
-    DEQUANTIZERS,
-    ELEMENTS_FROM,
-    EVEN,
-    IDENTITIES,
-    POINTWISE,
-    QUANTIZERS,
-    REARRANGEMENTS,
-    RECTIFIERS,
-    SHAPE_READERS,
-    VIEWS,
-)
 
-_SAME_DIMS = IDENTITIES | CASTS | QUANTIZERS | DEQUANTIZERS
-_MOVES = VIEWS | _SAME_DIMS | REARRANGEMENTS
-_RECTIFIERS = RECTIFIERS | {"Clip", "Max"}
-_GATES = (ACTIVATIONS | {"Mul"}) - _RECTIFIERS
-_PASSED = POINTWISE | _MOVES
+_SAME_DIMS = traits.IDENTITIES | traits.CASTS | traits.QUANTIZERS | traits.DEQUANTIZERS
+_MOVES = traits.VIEWS | _SAME_DIMS | traits.REARRANGEMENTS
+_RECTIFIERS = traits.RECTIFIERS | {"Clip", "Max"}
+_GATES = (traits.ACTIVATIONS | {"Mul"}) - _RECTIFIERS
+_PASSED = traits.POINTWISE | _MOVES
 """Operators behind which a QuantizeLinear still bounds what comes before them."""
 _KEPT_BY_GATES = 1 / 1.6
 """The second moment after X·σ(X) and the like of numbers with variance 1; a rectifier halves it."""
@@ -44,7 +30,7 @@ _SHARE = 4
 """The end of a residual branch is divided by this, so that a hundred of them stay in range; by twice this where it is never
 negative.
 """
-_EVEN = SHAPE_READERS | EVEN
+_EVEN = traits.SHAPE_READERS | traits.EVEN
 """Operators behind which it does not matter how the elements were spread."""
 _FAR = 12
 """How many nodes behind a contraction are examined for what happens to its output."""
@@ -70,13 +56,13 @@ def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
     while waiting:
         name, dims, decoder = waiting.pop()
         for node, place in outline.uses.reads(name):
-            is_moved = node.key in _MOVES and place in ELEMENTS_FROM.get(node.key, (0,))
+            is_moved = node.key in _MOVES and place in traits.ELEMENTS_FROM.get(node.key, (0,))
             is_folded = all(each is None or each.is_constant for each in node.inputs)
             is_even = node.key in _EVEN or (node.op_type == "Mul" and node.inputs[0] == node.inputs[1])
             if not is_moved:
                 yield WeightUse(node, place, dims, decoder, is_folded)
             if is_moved or (is_folded and not is_even):
-                behind = node if node.key in DEQUANTIZERS else decoder
+                behind = node if node.key in traits.DEQUANTIZERS else decoder
                 for output in node.outputs:
                     if output is not None and output.name not in seen:
                         seen.add(output.name)
@@ -129,7 +115,7 @@ def is_requantized(node: Node, outline: Outline) -> bool:
     output = node.outputs[0] if node.outputs else None
     for _ in range(_FAR):
         readers = outline.uses.readers(output.name) if output is not None else ()
-        if any(reader.key in QUANTIZERS for reader in readers):
+        if any(reader.key in traits.QUANTIZERS for reader in readers):
             return True
         if not readers or readers[0].key not in _PASSED:
             break
@@ -147,7 +133,7 @@ def _is_added(output: Tensor | None, outline: Outline) -> bool:
 def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_scale: bool) -> Tensor | None:
     """The other operand of a sum or a product of two, if it is a constant, or with ``in_scale`` a constant times something."""
     others = [each for each in node.inputs if each is not None and each != tensor]
-    if node.key not in AFFINE or len(others) != 1:
+    if node.key not in traits.AFFINE or len(others) != 1:
         return None
     maker = outline.uses.definition(others[0].name)
     factors = maker.inputs if in_scale and maker is not None and maker.op_type == "Mul" else others
@@ -302,14 +288,14 @@ def _scale(node: Node, place: int, outline: Outline) -> Spread:
     coded = node.input(place) if place != OUTPUT else None
     if coded is None or not coded.is_constant or not coded.is_shaped:
         return SCALE
-    if node.key in DEQUANTIZERS and coded.dtype == "int32":
+    if node.key in traits.DEQUANTIZERS and coded.dtype == "int32":
         return _scale_of_bias(node, outline)
     unit = CODES.get(_packed_dtype(node, place) or coded.dtype, SCALE).deviation
     made: Filling = TABLE
     role = role_of(node, place)
     if role.fan_in is not None:
         made = _factor(node, role.fan_in, coded.shape, outline)
-    elif node.key in DEQUANTIZERS:
+    elif node.key in traits.DEQUANTIZERS:
         made = choose_filling(Tensor(node.out.name, "float32", coded.shape), outline)
     largest = max(made.center, made.deviation) if isinstance(made, Spread) else 1.0
     return Spread(largest / unit, 0)
@@ -321,7 +307,7 @@ def _scale_of_bias(node: Node, outline: Outline) -> Spread:
     for reader, place in outline.uses.reads(node.out.name):
         for tensor in reader.inputs[:place]:
             maker = outline.uses.definition(tensor.name) if tensor is not None else None
-            if maker is None or maker.key not in DEQUANTIZERS:
+            if maker is None or maker.key not in traits.DEQUANTIZERS:
                 return SCALE
             scale = maker.required(1)
             known = outline.array(scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from onnxcost.frontend.probe_models import Probe, Weights, chain, floats
 from onnxcost.ort_optimizer.kernels import WHOLE
@@ -255,3 +255,9 @@ def quantized_products() -> Iterator[Probe]:
         whole = {"a": ("uint8", ()), "w": ("uint8", (outputs, inputs, kernel, kernel))}
         text = f"ConvInteger<kernel_shape = [{kernel}, {kernel}], strides = [{stride}, {stride}]>(IN, w, a, a)"
         yield chain("conv-integer", (1, inputs, side, side), text, weights=whole, dtypes=("uint8", "int32"))
+
+
+CONTRACTIONS: tuple[Callable[[], Iterator[Probe]], ...] = (
+    *(convolutions, activated_convolutions, plain_convolutions, products, einsums, recurrences, quantized_products),
+)
+"""What makes the probes, in the order in which they are timed."""

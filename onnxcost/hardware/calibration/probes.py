@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from onnxcost.frontend.probe_models import Probe, Weights, chain, floats
-from onnxcost.hardware.calibration.contraction_probes import (
-    KI,
-    MI,
-    activated_convolutions,
-    cold_products,
-    conv,
-    convolutions,
-    einsums,
-    plain_convolutions,
-    products,
-    quantized_products,
-    recurrences,
-)
+from onnxcost.hardware.calibration.contraction_probes import CONTRACTIONS, KI, MI, cold_products, conv
 
 DELAYS = ((1 << 16, 4), (1 << 17, 8), (1 << 17, 16), (1 << 18, 16), (1 << 18, 32), (1 << 18, 64), (1 << 19, 64), (1 << 19, 128))
 """The bytes of a value, and how many nodes later it is read again: from what fits into any cache to what fits into none."""
@@ -214,6 +202,6 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
     *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools),
-    *(convolutions, activated_convolutions, plain_convolutions, products, einsums, recurrences, quantized_products),
+    *CONTRACTIONS,
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
 )
