@@ -27,7 +27,7 @@ class Contradiction(ModelError):
     def __init__(self, message: str, step: Step | None = None, pairs: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(message)
         self.step, self.pairs = step, pairs
-        wanted = _target(step) if step is not None and step.node.op_type == "Reshape" else ()
+        wanted = _wanted(step, "shape") if step is not None and step.node.op_type == "Reshape" else ()
         self.factors = tuple(size for size in wanted if 1 < size < 2**16)[:_MOST_PAIRS]
         self.node: StoredNode | None = None
         self.position = 0
@@ -138,10 +138,27 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
         _compare(step, 0, -1, step.attributes["K"].i)
     if key in _CACHES and "num_heads" in step.attributes:
         _check_cache(step, _CACHES[key])
+    for axis, factor in _multiples(step) if key != "Split" else ():  # of Split inference checks it
+        if (size := _size(step, 0, axis)) is not None and factor > 0 and size % factor:
+            refuse_contradiction(step, f"dim {axis} of its input is {size}, and has to be a multiple of {factor}")
     if key == "Gather" and _number(step, "axis", 0) == 0 and len(step.inputs) > 1 and step.inputs[1] is not None:
         rows, end = _size(step, 0, 0), _range_end(step.inputs[1], opsets)
         if rows is not None and end is not None and end > rows:
             refuse_contradiction(step, f"it looks up {end} positions in a table of {rows}", [(end, rows)])
+
+
+def _multiples(step: Step) -> list[tuple[int, int]]:
+    """Axes of the first input, and what their sizes have to be multiples of."""
+    match step.node.op_type:
+        case "Split" if len(step.inputs) == 1 and "split" not in step.attributes:
+            return [(_number(step, "axis", 0), len(step.outputs))]
+        case "SpaceToDepth":
+            return [(axis, _number(step, "blocksize", 1)) for axis in (2, 3)]
+        case "DepthToSpace":
+            return [(1, _number(step, "blocksize", 1) ** 2)]
+        case "GroupNormalization":
+            return [(1, _number(step, "num_groups", 1))]
+    return []
 
 
 def _check_labels(step: Step) -> None:
@@ -247,6 +264,12 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
     operator = step.node.op_type
     if operator == "Reshape" and shapes:
         pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
+    for axis, factor in _multiples(step):
+        size = _size(step, 0, axis)
+        if size is not None and factor > 0:
+            pairs.update(((size, factor * times), None) for times in (-(-size // factor), size // factor) if times > 0)
+    if operator == "Split" and (size := _size(step, 0, _number(step, "axis", 0))) is not None:
+        pairs[size, sum(_wanted(step, "split"))] = None
     if operator in _SLIDING and shapes:
         window = next((list(a.ints) for name, a in step.attributes.items() if name == "kernel_shape"), shapes[-1][0][2:])
         pairs.update(((room, size), None) for room, size in zip(shapes[0][0][2:], window, strict=False) if room < size)
@@ -265,10 +288,10 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
 _MOST_PAIRS = 12
 
 
-def _target(step: Step) -> list[int]:
-    """The known sizes of a Reshape's target."""
-    if "shape" in step.attributes:
-        return list(step.attributes["shape"].ints)
+def _wanted(step: Step, name: str) -> list[int]:
+    """The known sizes that a Reshape or a Split wants: an attribute of this name in old models, else the second input."""
+    if name in step.attributes:
+        return list(step.attributes[name].ints)
     target = step.inputs[1] if len(step.inputs) > 1 else None
     array = array_of(target.tensor) if target is not None and target.tensor is not None else None
     return [int(size) for size in array.ravel()] if array is not None else []
@@ -276,15 +299,7 @@ def _target(step: Step) -> list[int]:
 
 def _elements(step: Step, got: int) -> list[tuple[int, int]]:
     """A Reshape's input size, and the elements of its target, or what they must be a multiple of."""
-    target = step.inputs[1] if len(step.inputs) > 1 else None
-    array = array_of(target.tensor) if target is not None and target.tensor is not None else None
-    sizes = (
-        array.ravel().tolist()
-        if array is not None
-        else list(step.attributes["shape"].ints)
-        if "shape" in step.attributes
-        else []
-    )
+    sizes = _wanted(step, "shape")
     dims = step.inputs[0].dims if step.inputs[0] is not None else None
     whole = [dims[i] if not size and dims and i < len(dims) else size for i, size in enumerate(sizes)]
     wanted = prod(size for size in whole if isinstance(size, int) and size != -1)

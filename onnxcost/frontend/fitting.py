@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
-from math import log2
+from math import log2, prod
 from time import process_time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -165,6 +165,7 @@ def _moves(
             for rough, near in _near(square[0][1] * scale, "height"):
                 factor = near / square[0][1] if square[0][1] else 1
                 yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+        yield from _factorizations(dims, sizes, got, wanted)
     for kind, alike in _alike(dims, sizes).items():
         size, penalty = sizes[alike[0].name], _PENALTY.get(kind, 0.0)
         for other in (*(wanted for got, wanted in contradiction.pairs if got == size), *alike[0].role.sizes):
@@ -188,6 +189,25 @@ def _moves(
         group, size = square[0]
         for other in dims[group].role.sizes:
             yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)
+
+
+def _factorizations(
+    dims: Mapping[str, OpenDim], sizes: Mapping[str, int], got: int, wanted: int
+) -> Iterator[tuple[float, dict[str, int]]]:
+    """Sizes of all dims with the product that a Reshape wants, if theirs is what it gets: the largest takes what is left."""
+    product = prod(sizes[dim.name] for dim in dims.values())
+    if len(dims) < 2 or product <= 0 or wanted <= 0 or got % product or wanted % (got // product):
+        return
+    rest, changes = wanted // (got // product), dict[str, int]()
+    for left, (group, dim) in zip(
+        range(len(dims) - 1, -1, -1), sorted(dims.items(), key=lambda item: sizes[item[1].name]), strict=True
+    ):
+        size, even = sizes[dim.name], rest ** (1 / (left + 1))
+        changes[group] = (
+            max((part for part in range(1, min(size, int(even + 1e-6)) + 1) if rest % part == 0), default=1) if left else rest
+        )
+        rest //= changes[group]
+    yield 0.6, changes
 
 
 def _alike(dims: Mapping[str, OpenDim], sizes: Mapping[str, int]) -> dict[str, list[OpenDim]]:

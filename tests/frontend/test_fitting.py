@@ -51,6 +51,24 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
         "(float[T,B,?] x, float[1,B,?] h0) => (float y) { y, h = LSTM<hidden_size=16>(x, w, r, , , h0) }",
         {"w": (1, 64, 24), "r": (1, 64, 16)}, {"x": (128, 1, 24), "h0": (1, 1, 16)},
     ),
+    "both halves of a batch": ("(float[batch,n] x) => (float y, float z) { y, z = Split<axis=0>(x) }", {}, {"x": (2, 128)}),
+    "a length cut into equal parts": (
+        "(float[batch,sequence] x) => (float y, float z, float v) { y, z, v = Split<axis=1>(x) }", {}, {"x": (1, 129)},
+    ),
+    "channels cut into given parts": (
+        "(float[N,C,H,W] x) => (float y, float z) <int64[2] s = {48, 80}> { y, z = Split<axis=1>(x, s) }",
+        {}, {"x": (1, 128, 224, 224)},
+    ),
+    "blocks of an image": (
+        "(float[N,3,H,W] x) => (float y) { y = SpaceToDepth<blocksize=3>(x) }", {}, {"x": (1, 3, 225, 225)},
+    ),
+    "channels that become pixels": (
+        "(float[N,C,H,W] x) => (float y) { y = DepthToSpace<blocksize=2>(x) }", {}, {"x": (1, 4, 224, 224)},
+    ),
+    # 1,365 is 3 · 5 · 7 · 13: three channels, and 13 is the divisor of 455 below its root.
+    "elements that all dims share": (
+        "(float[a,b,c,d] x) => (float y) <int64[2] s = {21, 65}> { y = Reshape(x, s) }", {}, {"x": (1, 3, 13, 35)},
+    ),
     "rows of a Gemm": (
         "(float[N,3,H,W] x) => (float y) { c = Conv<strides=[8,8]>(x, w) f = Flatten(c) y = Gemm(f, v) }",
         {"w": (4, 3, 8, 8), "v": (4 * 12 * 12, 10)}, {"x": (1, 3, 96, 96)},
