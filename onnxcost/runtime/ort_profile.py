@@ -193,7 +193,18 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
             in_first.setdefault(event["args"]["provider"], []).append(event["args"])
     growths = []
     for arguments in in_first.values():
-        # How far the bytes that were allocated for tensors rise above what they were before the first node.
-        after = [int(each["mem_bytes_requested_in_use"]) for each in arguments]
-        growths.append(max(after) - after[0] + int(arguments[0]["mem_requested_in_use_delta"]))
+        # How far what was allocated for tensors and in kernels rises above what was allocated before the first node.
+        before = int(arguments[0]["mem_bytes_requested_in_use"]) - int(arguments[0]["mem_requested_in_use_delta"])
+        growths.append(max(_requested_peaks(arguments)) - before)
     return ArenaUse(max((int(event["args"]["mem_in_use_peak"]) for event in told), default=None), max(growths, default=None))
+
+
+def _requested_peaks(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:
+    """The bytes that were requested after each node, and at each new peak, of which the arena says only what was in use."""
+    highest = int(arguments[0]["mem_bytes_in_use"]) - int(arguments[0]["mem_in_use_delta"])
+    for each in arguments:
+        requested, in_use, peak = (int(each[f"mem_{name}"]) for name in ("bytes_requested_in_use", "bytes_in_use", "in_use_peak"))
+        yield requested
+        if peak > highest:
+            yield peak - (in_use - requested)
+            highest = peak
