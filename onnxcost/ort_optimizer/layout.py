@@ -34,7 +34,7 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
     for whole in steps:
         works = layout.works(whole, inside, uses)
         is_whole = layout.sums_elsewhere and not works
-        for step in (whole,) if is_whole else _parts(whole, inside if works else frozenset()):
+        for step in (whole,) if is_whole else split_sums(whole, inside if works else frozenset()):
             works = layout.works(step, inside, uses)
             plain = {step.node.x.name} if works and layout.reads_plain(step.node) else set()
             wanted = [tensor for tensor in step.data if (tensor.name in inside) != (works and tensor.name not in plain)]
@@ -76,7 +76,7 @@ def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: De
     return True
 
 
-def _parts(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
+def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
     """The step; a convolution and the sum that it absorbed apart, where the residual is not in the layout."""
     place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
     residual = {tensor.name for tensor in step.residuals}

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
+from math import prod
 from typing import NamedTuple
 
 from onnxcost.errors import MISFITS, UnknownShape
@@ -15,6 +17,7 @@ from onnxcost.graph import BITS, Graph, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, VIEWS
 from onnxcost.ort_optimizer.fusion import FusedNode, constants_of
 from onnxcost.ort_optimizer.pipeline import list_kernels
+from onnxcost.ort_optimizer.workspaces import workspace_of
 
 IN_PLACE: Mapping[str, int] = {
     **dict.fromkeys(("Relu", "LeakyRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Softplus", "Shrink", "Clip"), 0),
@@ -32,6 +35,41 @@ def input_bytes(graph: Graph) -> int:
     read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
     read.update(tensor.name for tensor in graph.outputs)
     return sum(tensor.nbytes for tensor in graph.inputs if tensor.name in read)
+
+
+class MemoryPlan(NamedTuple):
+    """The activations of a run: the executed ``nodes``, the ``buffers`` that they fill, and the ``workspaces`` that their kernels
+    allocate beside them, one for each node, bytes. ``inputs`` are the model's inputs, which are there throughout.
+    """
+
+    inputs: Mapping[str, int]
+    nodes: tuple[Node, ...]
+    buffers: list[Buffer]
+    workspaces: tuple[int, ...]
+
+    @property
+    def curve(self) -> list[int]:
+        """The bytes of all that is there while each node runs."""
+        changes = [0] * (len(self.nodes) + 2)
+        for buffer in self.buffers:
+            changes[buffer.first] += buffer.size
+            changes[buffer.last + 1] -= buffer.size
+        live = accumulate(changes, initial=sum(self.inputs.values()))
+        return [bytes_ + own for bytes_, own in zip(list(live)[1:], self.workspaces, strict=False)]
+
+    @property
+    def peak(self) -> int:
+        """The most of the curve; without nodes the inputs."""
+        return max(self.curve, default=sum(self.inputs.values()))
+
+
+def plan(graph: Graph) -> MemoryPlan:
+    """The memory of the activations as onnxruntime plans and takes it on a CPU. Raises UnknownShape."""
+    uses = DefUse(graph.nodes, graph.outputs)
+    inputs = {tensor.name: tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name)}
+    executed = executed_graph(graph, blocked=True)
+    buffers = _fill(executed, IN_PLACE, are_kept=True)
+    return MemoryPlan(inputs, executed.nodes, buffers, tuple(map(workspace_of, executed.nodes)))
 
 
 def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
@@ -81,15 +119,23 @@ def buffers_of(
     With ``are_kept`` they are planned as onnxruntime does by default: a free buffer is kept for a later value of the same
     dims, and is alive from its first value to its last. ``blocked`` is as in ``optimize``. Raises UnknownShape.
     """
+    return _fill(executed_graph(graph, blocked=blocked), in_place, are_kept=are_kept)
+
+
+def executed_graph(graph: Graph, *, blocked: bool) -> Graph:
+    """The graph of the kernels that run, in their order."""
     with suppress(*MISFITS):  # nothing is fused where a node does not fit its operator
         graph = list_kernels(graph, blocked=blocked)
-    graph = replace(graph, nodes=tuple(_in_order(graph.nodes)))
+    return replace(graph, nodes=tuple(_in_order(graph.nodes)))
+
+
+def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[Buffer]:
     owner, plan = _owners(graph), _Plan()
     last_use, end = _last_uses(graph, owner), len(graph.nodes)
     for index, node in enumerate(graph.nodes):
         read = [owner[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in owner]
         dying = [name for name in dict.fromkeys(read) if last_use[name] == index and name in plan.slots]
-        for place, tensor in enumerate(node.outputs):
+        for place, tensor in enumerate(map(partial(_as_filled, node), node.outputs)):
             if tensor is None or owner[tensor.name] != tensor.name or (tensor.is_constant and not _expands_weights(node)):
                 continue
             last = last_use.get(tensor.name, end)
@@ -103,6 +149,13 @@ def buffers_of(
                 plan.fill(tensor, wanted, again=are_kept and not wanted.is_returned)
         plan.release(dying)
     return plan.buffers
+
+
+def _as_filled(node: Node, tensor: Tensor | None) -> Tensor | None:
+    """The output as the kernel fills it: Gemm makes a matrix, which is reshaped to what MatMul and Add would have made."""
+    if node.key == "MatMul" and tensor is not None and len(node.inputs) > 2 and tensor.is_shaped and tensor.rank > 2:
+        return replace(tensor, dims=(prod(tensor.shape[:-1]), tensor.shape[-1]))
+    return tensor
 
 
 class _Plan:

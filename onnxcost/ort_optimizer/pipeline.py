@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fusion import FusedNode, Reuse, constants_of, fold_constants, fuse_patterns, fuse_steps
+from onnxcost.ort_optimizer.fusion import ACTIVATIONS, FusedNode, Reuse, constants_of, fold_constants, fuse_patterns, fuse_steps
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
-from onnxcost.ort_optimizer.layout import BLOCKED, CHANNELS_LAST, insert_reorders
+from onnxcost.ort_optimizer.layout import BLOCK, BLOCKED, CHANNELS_LAST, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq
 
 
@@ -24,10 +24,69 @@ def optimize(graph: Graph, *, blocked: bool) -> tuple[FusedNode, ...]:
 
 
 def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
-    """The graph with a node for each kernel that runs; with ``blocked`` also for the reorders to other layouts and back."""
+    """The graph with a node for each kernel that runs, in onnxruntime's order; with ``blocked`` also for the reorders to other
+    layouts and back, and with channels that are padded to whole blocks.
+    """
     graph, steps = _fuse(graph)
-    nodes = _with_reorders(_lay_out(graph, steps, blocked=True)) if blocked else (step.as_node() for step in steps)
-    return replace(graph, nodes=tuple(nodes))
+    steps, ranks = _in_order(graph, steps)
+    if not blocked:
+        return replace(graph, nodes=tuple(step.as_node() for step in steps))
+    nodes = list(_with_reorders(_lay_out(graph, steps, blocked=True)))
+    made = [ranks.get(node.out.name, _LAST) if rank is None else rank for rank, node in nodes]
+    laid = [node for _, node in nodes]
+    return replace(graph, nodes=tuple(laid[place] for place in order_of_execution(laid, made)))
+
+
+def _in_order(graph: Graph, steps: Sequence[FusedNode]) -> tuple[list[FusedNode], dict[str, Rank]]:
+    """The steps in onnxruntime's order before it lays them out, when convolutions do not yet absorb sums; and when each was made,
+    by its output.
+    """
+    places = {tensor.name: place for place, node in enumerate(graph.nodes) for tensor in node.outputs if tensor is not None}
+    parts = [(place, part) for place, step in enumerate(steps) for part in split_sums(step, frozenset())]
+    ranks = [(_stage(part), places.get(part.node.out.name, 0)) for _, part in parts]
+    order = order_of_execution([part.as_node() for _, part in parts], ranks)
+    last = {parts[place][0]: position for position, place in enumerate(order)}
+    by_output = {part.node.out.name: rank for (_, part), rank in zip(parts, ranks, strict=True)}
+    return [steps[place] for place in sorted(last, key=last.__getitem__)], by_output
+
+
+def _stage(step: FusedNode) -> int:
+    """When onnxruntime makes the step's node: a convolution stays the one that was read until it absorbs an activation."""
+    if step.kind:
+        return 2
+    absorbed = {node.key for node in step.absorbed}
+    if step.node.key == "Conv":
+        return 2 if absorbed & ACTIVATIONS else 0
+    return 1 if absorbed else 0
+
+
+Rank = tuple[int, int]
+"""When onnxruntime made a node: the stage (0 read from the file, 1 and 2 fused, 3 laid out), and the place in it."""
+_LAST: Rank = (2, 0)
+
+
+def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int]:
+    """The places of the nodes in the order in which onnxruntime runs them (GraphViewer, Graph::ReverseDFSFrom).
+
+    Depth first from the nodes that no other reads: of a node's inputs, the one that was made last is worked out first.
+    """
+    makers = {tensor.name: place for place, node in enumerate(nodes) for tensor in node.outputs if tensor is not None}
+    sources = [
+        sorted({makers[t.name] for t in node.inputs if t is not None and t.name in makers}, key=ranks.__getitem__) for node in nodes
+    ]
+    read = {place for before in sources for place in before}
+    waiting = [(place, False) for place in sorted(range(len(nodes)), key=ranks.__getitem__) if place not in read]
+    seen: set[int] = set()
+    order: list[int] = []
+    while waiting:
+        place, is_done = waiting.pop()
+        if is_done:
+            order.append(place)
+        elif place not in seen:
+            seen.add(place)
+            waiting.append((place, True))
+            waiting.extend((source, False) for source in sources[place] if source not in seen)
+    return order
 
 
 def _fuse(graph: Graph) -> tuple[Graph, list[FusedNode]]:
@@ -40,21 +99,44 @@ def _lay_out(graph: Graph, steps: list[FusedNode], *, blocked: bool) -> list[Fus
     return insert_reorders(graph, steps, BLOCKED) if blocked else steps
 
 
-def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[Node]:
-    """A node for each step, and one before it for each tensor that is reordered; later steps in that layout read the copy."""
+def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[tuple[Rank | None, Node]]:
+    """A node for each step, and one before it for each tensor that is reordered; later steps in that layout read the copy.
+
+    The rank is None for a node that keeps its own.
+    """
     inside: set[str] = set()
     copies: dict[str, Tensor] = {}
-    for step in steps:
+    for place, step in enumerate(steps):
         node = step.as_node()
+        is_padded = step.is_blocked and node.x.dtype == "float32"
         read = {tensor.name for tensor in node.inputs if tensor is not None}
         for tensor in step.reordered:
             if tensor.name in read:
-                copies[tensor.name] = replace(tensor, name=f"{tensor.name}/reordered")
-                yield Node("", "Reorder", "", (tensor,), (copies[tensor.name],))
-        elsewhere = {name: copy for name, copy in copies.items() if name in read and (name in inside) != step.is_blocked}
-        yield replace(node, inputs=tuple(tensor and elsewhere.get(tensor.name, tensor) for tensor in node.inputs))
+                is_inside = tensor.name in inside
+                copies[tensor.name] = replace(tensor if is_inside or not is_padded else _padded(tensor), name=f"{tensor.name}/reordered")
+                yield (3, 2 * place + is_inside), Node("", "Reorder", "", (_padded(tensor) if is_inside else tensor,), (copies[tensor.name],))
+        plain = node.x.name if step.is_blocked and BLOCKED.reads_plain(step.node) else ""
+        elsewhere = {
+            name: copy for name, copy in copies.items() if name in read and (name in inside) != (step.is_blocked and name != plain)
+        }
+        node = replace(node, inputs=tuple(tensor and elsewhere.get(tensor.name, tensor) for tensor in node.inputs))
         if step.is_blocked:
             inside.update(tensor.name for tensor in node.outputs if tensor is not None)
+        if is_padded:
+            is_conv = node.key in ("Conv", "com.microsoft.FusedConv")
+            op_type, domain = ("Conv", "com.microsoft.nchwc") if is_conv else (node.op_type, node.domain)
+            outputs = tuple(tensor and _padded(tensor) for tensor in node.outputs)
+            node = replace(node, op_type=op_type, domain=domain, outputs=outputs)
+        yield (3, 2 * place) if step.is_blocked else None, node
+
+
+def _padded(tensor: Tensor) -> Tensor:
+    """The tensor in whole blocks of channels."""
+    dims = tensor.dims or ()
+    channels = dims[1] if len(dims) > 1 else 0
+    if tensor.dtype != "float32" or not isinstance(channels, int) or channels % BLOCK == 0:
+        return tensor
+    return replace(tensor, dims=(dims[0], -(-channels // BLOCK) * BLOCK, *dims[2:]))
 
 
 def add_reuse_distances(steps: Sequence[FusedNode]) -> Iterator[FusedNode]:

@@ -1,0 +1,338 @@
+"""What onnxruntime's CPU kernels allocate beside their outputs while they run, in bytes: a formula of shapes for each operator.
+
+They follow the kernels' code in onnxruntime 1.32, core/providers/cpu and contrib_ops/cpu, whose file each docstring names;
+"measured" are those that follow from the arena alone. ``scripts/benchmark/workspaces.py`` measures them, and the tests hold the
+formulas to what it printed. Left out are buffers of less than a few KiB, and what is on the stack or the heap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise, zip_longest
+from math import prod
+
+from onnxcost.errors import MISFITS
+from onnxcost.formulas.contraction import einsum_terms
+from onnxcost.graph import BITS, Node, Tensor
+from onnxcost.operators.traits import SOFTMAXES
+
+THREADS = 2
+"""Of the kernels that have a buffer for each thread, so many run."""
+Workspace = Callable[[Node], int]
+
+
+def workspace_of(node: Node) -> int:
+    """The bytes that the node's kernel allocates beside its outputs; 0 where that is not known."""
+    formula = WORKSPACES.get(node.key)
+    try:
+        return formula(node) if formula is not None else 0
+    except MISFITS:
+        return 0
+
+
+def _width(tensor: Tensor) -> int:
+    return BITS.get(tensor.dtype, 32) // 8
+
+
+def _outputs(times: int) -> Workspace:
+    """So many copies of the output."""
+    return lambda node: times * node.out.nbytes
+
+
+def _variadic(node: Node) -> int:
+    """element_wise_ops.cc: from three inputs on, the sum so far."""
+    return node.out.nbytes if len(node.inputs) > 2 else 0
+
+
+def _softmax(node: Node) -> int:
+    """softmax.cc: over another axis than the last one, input and output with that axis last."""
+    return 0 if int(node.attributes.get("axis", -1)) % node.x.rank == node.x.rank - 1 else 2 * node.x.nbytes
+
+
+def _where(node: Node) -> int:
+    """where_op.cc: what is chosen of each side, in the shape that this has with the condition."""
+    width = _width(node.out)
+    return width * sum(_broadcast(node.x.shape, node.required(side).shape) for side in (1, 2))
+
+
+def _broadcast(first: Sequence[int], second: Sequence[int]) -> int:
+    """The elements of two shapes that are broadcast to each other."""
+    return prod(max(pair) for pair in zip_longest(first[::-1], second[::-1], fillvalue=1))
+
+
+def _with_bias(node: Node) -> int:
+    """bias_gelu.cc, fast_gelu: the sum of input and bias."""
+    return node.out.nbytes if node.input(1) is not None else 0
+
+
+def _lrn(node: Node) -> int:
+    """lrn.cc: a scale for each element, and the squares of one image with padded channels."""
+    channels = node.x.shape[1] + int(node.attributes.get("size", 1)) - 1
+    return node.x.nbytes + _width(node.x) * channels * prod(node.x.shape[2:])
+
+
+def _mean_variance(node: Node) -> int:
+    """mean_variance_normalization.cc: input and output with the normalized axes last, where they are not."""
+    axes = sorted(int(axis) % node.x.rank for axis in node.attributes.get("axes") or (0, 2, 3))
+    return 0 if axes == list(range(node.x.rank))[-len(axes) :] else 2 * node.x.nbytes
+
+
+def _resize(node: Node) -> int:
+    """upsample_antialias.h: one image, resized along its width alone."""
+    if not node.attributes.get("antialias"):
+        return 0
+    return _width(node.x) * prod(node.x.shape[1:-1]) * node.out.shape[-1]
+
+
+def _conv(node: Node) -> int:
+    """MlasConvPrepare: the windows as columns, of the whole image where it is smaller than the number of filters, otherwise of
+    128 · 128 elements for each thread; none for a convolution of single elements.
+    """
+    weight, image = node.required(1).shape, prod(node.out.shape[2:])
+    filters, inner = weight[0] // int(node.attributes.get("group", 1)), prod(weight[1:])
+    if _is_pointwise(node, weight):
+        return 0
+    if filters > image:
+        return 4 * inner * image
+    threads = min(THREADS, filters * image * inner // (64 * 1024) + 1)
+    return 4 * 128 * 128 * threads
+
+
+def _is_pointwise(node: Node, weight: Sequence[int]) -> bool:
+    """Whether each output element needs the input at its own place alone."""
+    strides, pads = (node.attributes.get(name) or () for name in ("strides", "pads"))
+    return prod(weight[2:]) == 1 and set(strides) <= {1} and not any(pads)
+
+
+def _transposed_conv(node: Node) -> int:
+    """conv_transpose.cc: one image's columns of one group."""
+    return 4 * prod(node.required(1).shape[1:]) * prod(node.x.shape[2:])
+
+
+def _deform_conv(node: Node) -> int:
+    """deform_conv.cc: one image's columns, and four places and weights for each element of a window."""
+    windows = prod(node.required(1).shape[2:]) * prod(node.out.shape[2:])
+    return windows * (4 * node.x.shape[1] + 32 * int(node.attributes.get("offset_group", 1)))
+
+
+def _integer_conv(node: Node) -> int:
+    """conv_integer.cc: one image's columns of one group."""
+    weight = node.required(1).shape
+    return 0 if _is_pointwise(node, weight) else prod(weight[1:]) * prod(node.out.shape[2:])
+
+
+def _quantized_conv(node: Node) -> int:
+    """qlinearconv.cc: one image's sums in 32 bits, and the columns of one group, or for a depthwise convolution pointers to them;
+    its fast kernel, of unsigned inputs and signed weights, has no sums.
+    """
+    weight, image = node.required(3), prod(node.out.shape[2:])
+    sums = 4 * weight.shape[0] * image
+    if weight.shape[1] == 1 and weight.shape[0] == int(node.attributes.get("group", 1)) > 1:
+        is_fast = node.x.dtype == "uint8" and weight.dtype == "int8" and weight.shape[0] % 16 == 0
+        return 8 * prod(weight.shape[2:]) * image + (0 if is_fast else sums)
+    return sums + (0 if _is_pointwise(node, weight.shape) else prod(weight.shape[1:]) * image)
+
+
+def _sums(node: Node) -> int:
+    """quantize_linear_matmul.cc, quant_gemm.cc: the sums in 32 bits."""
+    return 4 * node.out.size
+
+
+def _quantized_pool(node: Node) -> int:
+    """qlinear_pool.cc: the input as floats."""
+    return 0 if node.attributes.get("channels_last") else 4 * node.x.size
+
+
+def _quantized_softmax(node: Node) -> int:
+    """qlinear_softmax.cc: as ``_softmax``."""
+    return _softmax(node)
+
+
+def _matmul_bits(node: Node) -> int:
+    """matmul_nbits.cc: the rows as integers with a scale and a sum for each block where it works on integers; of 8 bits, which
+    have no kernel for floats, the weights as floats.
+    """
+    inner, columns = int(node.attributes["K"]), int(node.attributes["N"])
+    if int(node.attributes.get("accuracy_level", 0)) == 4:
+        blocks = -(-inner // int(node.attributes["block_size"]))
+        return node.x.size // inner * (inner + 8 * blocks)
+    return 4 * inner * columns if int(node.attributes.get("bits", 4)) == 8 else 0
+
+
+def _rnn(node: Node) -> int:
+    """rnn.cc: the products with the inputs of one direction."""
+    steps, batch, _ = node.x.shape
+    return 4 * steps * batch * node.required(2).shape[-1]
+
+
+def _lstm(node: Node) -> int:
+    """uni_directional_lstm.cc."""
+    return _gated(node, gates=4, states=3, biases=4 if node.input(3) else 0, fixed=2, ends=2)
+
+
+def _gru(node: Node) -> int:
+    """deep_cpu_gru.cc: each sequence has a copy of the bias."""
+    linear = bool(node.attributes.get("linear_before_reset"))
+    return _gated(node, gates=3, states=2 + linear + ((3 + linear) if node.input(3) else 0), biases=0, fixed=0, ends=1)
+
+
+def _gated(node: Node, *, gates: int, states: int, biases: int, fixed: int, ends: int) -> int:
+    """For each direction the gates of all steps and vectors of the hidden size: ``states`` for each sequence, ``biases`` and
+    ``fixed`` once, and ``ends`` for each last state that the model does not ask for. A direction that runs backward has its
+    inputs and outputs reversed.
+    """
+    steps, batch, inputs = node.x.shape
+    directions, _, hidden = node.required(2).shape
+    own = steps * batch * gates * hidden + (batch * states + biases + fixed) * hidden
+    backward = steps * batch * (inputs + hidden)
+    is_reversed = node.attributes.get("direction", "forward") != "forward"
+    asked = sum(tensor is not None for tensor in node.outputs[1:])
+    missing = max(ends - asked, 0) * directions * batch * hidden
+    return 4 * (directions * own + (backward if is_reversed else 0) + missing)
+
+
+def _attention(node: Node) -> int:
+    """llm/attention.cc: the scores, and the mask where it is boolean or causal."""
+    query, key, mask = node.x, node.required(1), node.input(3)
+    heads = query.shape[1] if query.rank == 4 else int(node.attributes["q_num_heads"])
+    past = node.input(4)
+    keys = key.shape[-2] + (past.shape[-2] if past is not None else 0)
+    rows = query.shape[-2]
+    is_masked = node.attributes.get("is_causal") or (mask is not None and mask.dtype == "bool")
+    masked = (mask.size if mask is not None else rows * keys) if is_masked else 0
+    return _width(query) * (query.shape[0] * heads * rows * keys + masked)
+
+
+L2_BYTES = 2**20
+"""The cache that onnxruntime's flash attention fits its blocks into: that of most servers. A smaller one makes them smaller."""
+
+
+def _flash(rows: int, keys: int, head: int, value_head: int) -> int:
+    """multihead_attention.cc: the scores and results of a block of rows, for each thread."""
+    columns = max(L2_BYTES // (4 * 4 * (head + value_head)), 1)
+    block = min(columns, head + value_head, rows)
+    return 4 * THREADS * block * (2 + min(columns, keys) + value_head)
+
+
+def _multi_head(node: Node) -> int:
+    """multihead_attention.cc: queries, keys and values by head, and then the scores with the results by head, or with neither
+    mask nor past the blocks of flash attention.
+    """
+    query, key, value = node.x, node.input(1), node.input(2)
+    heads, (batch, rows) = int(node.attributes["num_heads"]), query.shape[:2]
+    packed = query.rank == 5
+    hidden = query.shape[2] if not packed else heads * query.shape[4]
+    keys = rows if key is None else key.shape[2] if key.rank == 4 else key.shape[1]
+    past = node.input(6)
+    keys += past.shape[2] if past is not None and past.rank == 4 else 0
+    value_hidden = value.shape[-1] if value is not None and value.rank == 3 else hidden
+    moved = batch * rows * hidden
+    if key is None or key.rank != 4:
+        new = rows if key is None else key.shape[1]
+        moved += batch * new * (hidden + value_hidden)
+    is_flash = past is None and node.input(4) is None and node.input(5) is None and rows > 1
+    is_flash = is_flash and not node.attributes.get("unidirectional") and len([t for t in node.outputs if t is not None]) == 1
+    bias = 4 * batch * rows * hidden if node.input(3) is not None else 0
+    if is_flash:
+        return 4 * moved + max(_flash(rows, keys, hidden // heads, value_hidden // heads), bias)
+    return 4 * moved + max(4 * batch * (heads * rows * keys + rows * value_hidden), bias)
+
+
+def _packed_attention(node: Node) -> int:
+    """attention.cc of contrib_ops: queries, keys and values, the scores, and the results by head."""
+    batch, rows, _ = node.x.shape
+    projected = node.required(1).shape[-1]
+    past = node.input(4)
+    keys = rows + (past.shape[3] if past is not None else 0)
+    return 4 * (batch * rows * projected + batch * int(node.attributes["num_heads"]) * rows * keys + node.out.size)
+
+
+def _grouped_query(node: Node) -> int:
+    """gqa_attention_base.h, group_query_attention.cc: queries, keys and values by head, these again where they are rotated, and
+    the blocks of flash attention, or without it the scores.
+    """
+    heads, groups = int(node.attributes["num_heads"]), int(node.attributes["kv_num_heads"])
+    batch, rows, width = node.x.shape
+    head = width // (heads + 2 * groups) if node.input(1) is None else width // heads
+    present = node.outputs[1] if len(node.outputs) > 1 else None
+    keys = present.shape[2] if present is not None else rows
+    moved = batch * rows * head * (heads + 2 * groups)
+    if node.attributes.get("do_rotary"):
+        moved += batch * rows * head * (heads + groups)
+    if node.x.dtype != "float32" or node.input(10) is not None or node.attributes.get("softcap") or node.attributes.get("smooth_softmax"):
+        return _width(node.x) * moved + 4 * batch * heads * rows * keys
+    return 4 * moved + _flash(rows, keys, head, head)
+
+
+def _einsum(node: Node) -> int:
+    """einsum_compute_preprocessor.cc, einsum_typed_compute_processor.cc: each operand with its dims in the order in which the
+    labels occur, then operands and result of each product in the order that the product needs, and the result in that of the
+    output.
+    """
+    operands = [tensor for tensor in node.inputs if tensor is not None]
+    terms, output = einsum_terms(str(node.attributes["equation"]), [tensor.rank for tensor in operands])
+    sizes = {label: size for term, tensor in zip(terms, operands, strict=True) for label, size in zip(term, tensor.shape, strict=True)}
+    labels = "".join(dict.fromkeys("".join(terms)))
+    held = sum(tensor.size for term, tensor in zip(terms, operands, strict=True) if not _is_ordered(term, labels))
+    if len(terms) == 1:
+        return _width(node.x) * prod(sizes[label] for label in output)
+    most, left = 0, terms[0]
+    for place, right in enumerate(terms[1:], start=1):
+        wanted = set(output).union(*terms[place + 1 :])
+        both, alone = [x for x in labels if x in left and x in right], [x for x in labels if x in left and x not in right]
+        batch, summed = [x for x in both if x in wanted], [x for x in both if x not in wanted]
+        other = [x for x in labels if x in right and x not in left]
+        rest = [x for x in labels if x not in left and x not in right]
+        size = held
+        for order, term in ((batch + alone + summed + other, left), (batch + summed + other + alone, right)):
+            size += 0 if _is_ordered("".join([*order, *rest]), labels) else prod(sizes[x] for x in term)
+        made = "".join([*batch, *alone, *other])
+        result = prod(sizes[x] for x in made)
+        is_last = place == len(terms) - 1
+        is_moved = made != output if is_last else not _is_ordered(made, labels)
+        most = max(most, size + result * (1 + is_moved))
+        held += result
+        left = made
+    return _width(node.x) * most
+
+
+def _is_ordered(term: str, labels: str) -> bool:
+    """Whether the labels of a term are in the order of all."""
+    return all(before < after for before, after in pairwise(map(labels.index, term)))
+
+
+def _fourier(node: Node) -> int:
+    """dft.cc: of a length that is no power of 2, four complex buffers of the next power above twice that (Bluestein)."""
+    if node.key == "STFT":
+        window, length = node.input(2), node.input(3)
+        size = window.shape[0] if window is not None else int((length.value or (0,))[0]) if length is not None else 0
+    else:
+        size = node.x.shape[int(node.attributes.get("axis", 1)) % node.x.rank]
+    return 0 if size & (size - 1) == 0 else 4 * 8 * (1 << (2 * size - 2).bit_length())
+
+
+def _moe(node: Node) -> int:
+    """moe_cpu.cc, measured: the weights of the experts in another order, of each kind of layer."""
+    return 0
+
+
+WORKSPACES: Mapping[str, Workspace] = {
+    **dict.fromkeys(("Sum", "Max", "Min", "Mean"), _variadic),
+    **dict.fromkeys(SOFTMAXES, _softmax),
+    **dict.fromkeys(("com.microsoft.BiasGelu", "com.microsoft.FastGelu", "BiasGelu", "FastGelu"), _with_bias),
+    "Where": _where, "LRN": _lrn, "MeanVarianceNormalization": _mean_variance, "Resize": _resize,
+    **dict.fromkeys(("Conv", "com.microsoft.FusedConv"), _conv),
+    **dict.fromkeys(("ConvTranspose", "com.microsoft.ConvTransposeWithDynamicPads"), _transposed_conv),
+    "DeformConv": _deform_conv, "ConvInteger": _integer_conv,
+    **dict.fromkeys(("QLinearConv", "com.microsoft.QLinearConv"), _quantized_conv),
+    **dict.fromkeys(("QLinearMatMul", "QLinearGemm", "com.microsoft.QGemm"), _sums),
+    **dict.fromkeys(("QLinearAveragePool", "com.microsoft.QLinearAveragePool"), _quantized_pool),
+    **dict.fromkeys(("QLinearSoftmax", "com.microsoft.QLinearSoftmax"), _quantized_softmax),
+    "com.microsoft.DynamicQuantizeMatMul": lambda node: node.x.size,
+    "com.microsoft.MatMulNBits": _matmul_bits,
+    "RNN": _rnn, "LSTM": _lstm, "GRU": _gru, "com.microsoft.DynamicQuantizeLSTM": _lstm,
+    "Attention": _attention, "com.microsoft.MultiHeadAttention": _multi_head, "com.microsoft.Attention": _packed_attention,
+    "com.microsoft.GroupQueryAttention": _grouped_query,
+    "Einsum": _einsum, "DFT": _fourier, "STFT": _fourier,
+}  # fmt: skip
+"""By operator."""
