@@ -234,9 +234,9 @@ class InputUsed(NamedTuple):
 class MemoryUse(NamedTuple):
     """Peak memory of the child process (resident), the same before the session was created, and the use of onnxruntime's arena.
 
-    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that the outputs of nodes
-    took of it, plus the model's inputs: what ``Memory.peak_activation_bytes`` estimates. Both are from a separate run after the
-    timed ones. None where it is not known.
+    ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that nodes took of it for
+    their outputs and while they ran, plus the model's inputs: what ``Memory.peak_activation_bytes`` estimates. Both are from a
+    separate run after the timed ones. None where it is not known.
     """
 
     peak_rss_bytes: int | None

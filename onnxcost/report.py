@@ -12,6 +12,7 @@ from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
 from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, sum_work
 from onnxcost.operators.traffic import Traffic
+from onnxcost.ort_optimizer.memory_plan import plan_memory
 from onnxcost.results import Result, group_by, import_pandas, make_document
 
 if TYPE_CHECKING:
@@ -230,8 +231,8 @@ class CostReport(Result):
     ) -> dict[str, Any]:
         """The report as plain data, schema ``onnxcost/1``: what ``--format json`` prints.
 
-        ``batches`` are measurements at several batch sizes. The key ``nodes``, most of the document, can be left out. Sums
-        leave out what ``uncounted`` lists; ``complete`` says whether that is nothing.
+        ``batches`` are measurements at several batch sizes. ``nodes`` and the curve of ``memory``, most of the document, can be
+        left out. Sums leave out what ``uncounted`` lists; ``complete`` says whether that is nothing.
 
         Raises InputError for a convention that does not exist.
         """
@@ -243,6 +244,7 @@ class CostReport(Result):
             "macs_bound": self.bound_of(MACS),
             "convention": chosen.name,
             "totals": _totals(self, chosen),
+            "memory": _memory(self, has_curve=nodes),
             "conventions": {name: self.total(each) for name, each in CONVENTIONS.items()},
             "by_dtype": [
                 {"dtype": group.key[0], **_counts(group, chosen), "nodes": len(group.costs)} for group in self.by_dtype()
@@ -355,6 +357,25 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
         "dequantization_flops": report.whole.work.dequantizations,
         "work": report.whole.work.to_dict(),
     }
+
+
+def _memory(report: CostReport, *, has_curve: bool) -> dict[str, Any] | None:
+    """What the activations take where they are at their peak and, with ``has_curve``, while each executed node runs."""
+    peak = report.memory.peak
+    if peak is None:
+        return None
+    found = {
+        "peak_bytes": peak.nbytes,
+        "node": None if peak.node is None else _node_identity(peak.node),
+        "workspace_bytes": peak.workspace,
+        "tensors": [{"name": name, "bytes": nbytes} for name, nbytes in peak.tensors.items()],
+    }
+    if not has_curve:
+        return found
+    plan = plan_memory(report.graph)
+    steps = zip(plan.nodes, plan.curve, plan.workspaces, strict=True)
+    curve = [{**_node_identity(node), "bytes": nbytes, "workspace_bytes": own} for node, nbytes, own in steps]
+    return {**found, "curve": curve}
 
 
 def _operator(group: Group, convention: Convention) -> dict[str, Any]:

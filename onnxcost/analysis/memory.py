@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph, Node
-from onnxcost.ort_optimizer.memory_plan import peak_activation_bytes
+from onnxcost.ort_optimizer.memory_plan import Peak, plan_memory
 
 
 def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
@@ -18,6 +18,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored, and of the numbers that nodes of
     ai.onnx.ml have as attributes.
     """
+    peak = _peak(graph)
     nodes = loaded_nodes(graph)
     read = {tensor.name for node in nodes for tensor in node.inputs if tensor is not None}
     by_dtype: Counter[str] = Counter()
@@ -34,7 +35,8 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
         buffer_bytes=sum(item.buffer_bytes for item in weights),
         weight_bytes=by_dtype.total(),
         weight_bytes_by_dtype=dict(by_dtype.most_common()),
-        peak_activation_bytes=_peak(graph),
+        peak_activation_bytes=None if peak is None else peak.nbytes,
+        peak=peak,
     )
 
 
@@ -48,16 +50,17 @@ def _bytes_of_attributes(node: Node) -> Counter[str]:
     return found
 
 
-def _peak(graph: Graph) -> int | None:
+def _peak(graph: Graph) -> Peak | None:
     try:
-        return peak_activation_bytes(graph)
+        return plan_memory(graph).peak
     except UnknownShape:
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Parameters (elements), weights (bytes as stored) and the peak of live activations (bytes; None where a shape is open).
+    """Parameters (elements), weights (bytes as stored) and the peak of the activations as onnxruntime takes it on a CPU (bytes;
+    None where a shape is open); ``peak`` says where that is.
 
     ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that no
     training decides, with their bytes; neither is among ``parameters``.
@@ -70,3 +73,4 @@ class Memory:
     peak_activation_bytes: int | None
     buffers: int = 0
     buffer_bytes: int = 0
+    peak: Peak | None = None

@@ -15,7 +15,7 @@ from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
 from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants
-from onnxcost.ort_optimizer.memory_plan import IN_PLACE, buffers_of, input_bytes, largest_live_sum, peak_activation_bytes
+from onnxcost.ort_optimizer.memory_plan import IN_PLACE, largest_live_sum, least_activation_bytes, plan_memory
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
 
@@ -80,9 +80,9 @@ def _process(key: Same) -> Process:
     try:
         read = (tensor for node in fold_constants(graph).nodes for tensor in node.inputs if tensor is not None)
         weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
-        buffers = buffers_of(graph, are_kept=True, blocked=True)
-        later = largest_live_sum(buffer for buffer in buffers if not buffer.is_returned)
-        running = Running(sum(weights.values()), input_bytes(graph) + largest_live_sum(buffers), later)
+        plan = plan_memory(graph)
+        later = largest_live_sum(buffer for buffer in plan.buffers if not buffer.is_returned)
+        running = Running(sum(weights.values()), plan.peak.nbytes, later)
         return Process(running, _loading(graph, weights))
     except MISFITS as error:
         raise UnknownShape("a node does not fit its operator") from error
@@ -218,7 +218,7 @@ def activations_of(predictor: Predictor, report: CostReport) -> int:
 @lru_cache(maxsize=32)
 def _with_sums_apart(key: Same) -> int:
     try:
-        return peak_activation_bytes(key.report.graph, {operator: place for operator, place in IN_PLACE.items() if not place})
+        return least_activation_bytes(key.report.graph, {operator: place for operator, place in IN_PLACE.items() if not place})
     except UnknownShape:
         return 0
 

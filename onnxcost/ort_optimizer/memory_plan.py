@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from math import prod
@@ -30,6 +30,61 @@ convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu an
 """
 
 
+class Peak(NamedTuple):
+    """The most bytes of activations at one time: while ``node`` runs, None for a model without nodes. ``tensors`` are what is
+    there, by name, the largest first, and ``workspace`` what the node's kernel allocates beside them.
+    """
+
+    nbytes: int
+    node: Node | None
+    tensors: Mapping[str, int]
+    workspace: int
+
+
+class MemoryPlan(NamedTuple):
+    """The activations of a run: ``inputs`` are the model's, which are there throughout, ``nodes`` those that run, ``buffers``
+    what they fill, and ``workspaces`` what each one's kernel allocates beside that, bytes.
+    """
+
+    inputs: Mapping[str, int]
+    nodes: tuple[Node, ...]
+    buffers: Sequence[Buffer]
+    workspaces: Sequence[int]
+
+    @property
+    def curve(self) -> list[int]:
+        """The bytes of all that is there while each node runs."""
+        changes = [sum(self.inputs.values()), *[0] * len(self.nodes)]
+        for buffer in self.buffers:
+            changes[buffer.first] += buffer.size
+            if buffer.last < len(self.nodes):
+                changes[buffer.last + 1] -= buffer.size
+        return [live + workspace for live, workspace in zip(accumulate(changes), self.workspaces, strict=False)]
+
+    @property
+    def peak(self) -> Peak:
+        """The first of the highest places of the curve."""
+        curve = self.curve
+        if not curve:
+            return Peak(sum(self.inputs.values()), None, self.inputs, 0)
+        nbytes = max(curve)
+        place = curve.index(nbytes)
+        live = {buffer.value_at(place): buffer.size for buffer in self.buffers if buffer.first <= place <= buffer.last}
+        tensors = dict(sorted((live | dict(self.inputs)).items(), key=lambda item: -item[1]))
+        return Peak(nbytes, self.nodes[place], tensors, self.workspaces[place])
+
+
+def plan_memory(graph: Graph) -> MemoryPlan:
+    """The memory that activations take on a CPU, as onnxruntime plans it: the inputs that are read, what the kernels fill, and
+    their workspaces. Raises UnknownShape.
+    """
+    uses = DefUse(graph.nodes, graph.outputs)
+    inputs = {tensor.name: tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name)}
+    executed = _executed(graph, blocked=True)
+    buffers = _fill(executed, IN_PLACE, are_kept=True)
+    return MemoryPlan(inputs, executed.nodes, buffers, tuple(map(workspace_of, executed.nodes)))
+
+
 def input_bytes(graph: Graph) -> int:
     """The bytes of the model's inputs that are read or returned. Raises UnknownShape."""
     read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
@@ -37,43 +92,8 @@ def input_bytes(graph: Graph) -> int:
     return sum(tensor.nbytes for tensor in graph.inputs if tensor.name in read)
 
 
-class MemoryPlan(NamedTuple):
-    """The activations of a run: the executed ``nodes``, the ``buffers`` that they fill, and the ``workspaces`` that their kernels
-    allocate beside them, one for each node, bytes. ``inputs`` are the model's inputs, which are there throughout.
-    """
-
-    inputs: Mapping[str, int]
-    nodes: tuple[Node, ...]
-    buffers: list[Buffer]
-    workspaces: tuple[int, ...]
-
-    @property
-    def curve(self) -> list[int]:
-        """The bytes of all that is there while each node runs."""
-        changes = [0] * (len(self.nodes) + 2)
-        for buffer in self.buffers:
-            changes[buffer.first] += buffer.size
-            changes[buffer.last + 1] -= buffer.size
-        live = accumulate(changes, initial=sum(self.inputs.values()))
-        return [bytes_ + own for bytes_, own in zip(list(live)[1:], self.workspaces, strict=False)]
-
-    @property
-    def peak(self) -> int:
-        """The most of the curve; without nodes the inputs."""
-        return max(self.curve, default=sum(self.inputs.values()))
-
-
-def plan(graph: Graph) -> MemoryPlan:
-    """The memory of the activations as onnxruntime plans and takes it on a CPU. Raises UnknownShape."""
-    uses = DefUse(graph.nodes, graph.outputs)
-    inputs = {tensor.name: tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name)}
-    executed = executed_graph(graph, blocked=True)
-    buffers = _fill(executed, IN_PLACE, are_kept=True)
-    return MemoryPlan(inputs, executed.nodes, buffers, tuple(map(workspace_of, executed.nodes)))
-
-
-def peak_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
-    """The bytes that onnxruntime needs at least, node after node: the largest sum of buffers that are alive at one time.
+def least_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
+    """The least that activations need in any runtime, node after node: the largest sum of buffers that are alive at one time.
 
     A buffer lives until the last node has read it, or to the end where none does. A view shares its input's buffer, and a node
     of ``in_place`` writes over an input of as many bytes that is not read again. The model's inputs and outputs have buffers of
@@ -87,19 +107,28 @@ def footprint_of(graph: Graph, steps: Iterable[FusedNode]) -> float:
     """The working set of a run in bytes: all constants that the steps read, each once, and the peak of the activations."""
     constants = {tensor.name: tensor.nbytes for step in steps for tensor in constants_of(step.node)}
     try:
-        values = peak_activation_bytes(graph)
+        values = least_activation_bytes(graph)
     except UnknownShape:
         values = 0
     return float(sum(constants.values()) + values)
 
 
-class Buffer(NamedTuple):
-    """Bytes in use from the node ``first`` to the node ``last``, both included; ``is_returned`` for a model's output."""
+@dataclass(slots=True, order=True)
+class Buffer:
+    """Bytes in use from the node ``first`` to the node ``last``, both included; ``is_returned`` for a model's output.
+
+    ``values`` are those that lie in it one after the other: the node that makes each, and its name.
+    """
 
     size: int
     first: int
     last: int
     is_returned: bool = False
+    values: list[tuple[int, str]] = field(default_factory=list, compare=False)
+
+    def value_at(self, place: int) -> str:
+        """The name of the value that lies in it while a node runs."""
+        return next(name for first, name in reversed(self.values) if first <= place)
 
 
 def largest_live_sum(buffers: Iterable[Buffer]) -> int:
@@ -119,14 +148,14 @@ def buffers_of(
     With ``are_kept`` they are planned as onnxruntime does by default: a free buffer is kept for a later value of the same
     dims, and is alive from its first value to its last. ``blocked`` is as in ``optimize``. Raises UnknownShape.
     """
-    return _fill(executed_graph(graph, blocked=blocked), in_place, are_kept=are_kept)
+    return _fill(_executed(graph, blocked=blocked), in_place, are_kept=are_kept)
 
 
-def executed_graph(graph: Graph, *, blocked: bool) -> Graph:
+def _executed(graph: Graph, *, blocked: bool) -> Graph:
     """The graph of the kernels that run, in their order."""
     with suppress(*MISFITS):  # nothing is fused where a node does not fit its operator
         graph = list_kernels(graph, blocked=blocked)
-    return replace(graph, nodes=tuple(_in_order(graph.nodes)))
+    return graph
 
 
 def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[Buffer]:
@@ -152,7 +181,11 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
 
 
 def _as_filled(node: Node, tensor: Tensor | None) -> Tensor | None:
-    """The output as the kernel fills it: Gemm makes a matrix, which is reshaped to what MatMul and Add would have made."""
+    """The output as the kernel fills it: Gemm makes a matrix, which is reshaped to what MatMul and Add would have made; some have
+    the channels last.
+    """
+    if node.attributes.get("channels_last") and tensor is not None and tensor.is_shaped and tensor.rank > 2:
+        return replace(tensor, dims=(tensor.shape[0], *tensor.shape[2:], tensor.shape[1]))
     if node.key == "MatMul" and tensor is not None and len(node.inputs) > 2 and tensor.is_shaped and tensor.rank > 2:
         return replace(tensor, dims=(prod(tensor.shape[:-1]), tensor.shape[-1]))
     return tensor
@@ -173,37 +206,24 @@ class _Plan:
     def fill(self, tensor: Tensor, wanted: Buffer, *, again: bool) -> None:
         kind = (tensor.dims, BITS.get(tensor.dtype))
         if again and self._free.get(kind):
-            self._lay(tensor, self._free[kind].pop(), wanted.last)
+            self._lay(tensor, self._free[kind].pop(), wanted)
         else:
-            self.slots[tensor.name] = len(self.buffers)
             self.buffers.append(wanted)
             self._kinds.append(kind)
+            self._lay(tensor, len(self.buffers) - 1, wanted)
 
     def write_over(self, name: str, tensor: Tensor, wanted: Buffer) -> None:
-        self._lay(tensor, self.slots.pop(name), wanted.last)
+        self._lay(tensor, self.slots.pop(name), wanted)
 
     def release(self, names: Iterable[str]) -> None:
         for name in names:
             slot = self.slots.pop(name)
             self._free.setdefault(self._kinds[slot], []).append(slot)
 
-    def _lay(self, tensor: Tensor, slot: int, last: int) -> None:
+    def _lay(self, tensor: Tensor, slot: int, wanted: Buffer) -> None:
         self.slots[tensor.name] = slot
-        self.buffers[slot] = self.buffers[slot]._replace(last=last)
-
-
-def _in_order(nodes: Iterable[Node]) -> Iterator[Node]:
-    """The nodes as onnxruntime orders them: a node that expands weights runs right before the first one that reads them."""
-    waiting: dict[str, Node] = {}
-    for node in nodes:
-        if _expands_weights(node):
-            waiting[node.out.name] = node
-            continue
-        for tensor in node.inputs:
-            if tensor is not None and tensor.name in waiting:
-                yield waiting.pop(tensor.name)
-        yield node
-    yield from waiting.values()
+        self.buffers[slot].last = wanted.last
+        self.buffers[slot].values.append((wanted.first, tensor.name))
 
 
 def _expands_weights(node: Node) -> bool:

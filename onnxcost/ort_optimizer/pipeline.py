@@ -38,12 +38,11 @@ def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
 
 
 def _in_order(graph: Graph, steps: Sequence[FusedNode]) -> tuple[list[FusedNode], dict[str, Rank]]:
-    """The steps in onnxruntime's order before it lays them out, when convolutions do not yet absorb sums; and when each was made,
-    by its output.
-    """
+    """The steps in onnxruntime's order before it lays them out, when convolutions do not yet absorb sums, and these ranks."""
     places = {tensor.name: place for place, node in enumerate(graph.nodes) for tensor in node.outputs if tensor is not None}
     parts = [(place, part) for place, step in enumerate(steps) for part in split_sums(step, frozenset())]
-    ranks = [(_stage(part), places.get(part.node.out.name, 0)) for _, part in parts]
+    named = ((part, part.node.out.name, place) for place, (_, part) in enumerate(parts))
+    ranks = [(_stage(part), places[name]) if name in places else (1, place) for part, name, place in named]
     order = order_of_execution([part.as_node() for _, part in parts], ranks)
     last = {parts[place][0]: position for position, place in enumerate(order)}
     by_output = {part.node.out.name: rank for (_, part), rank in zip(parts, ranks, strict=True)}
@@ -71,10 +70,9 @@ def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int
     Depth first from the nodes that no other reads: of a node's inputs, the one that was made last is worked out first.
     """
     makers = {tensor.name: place for place, node in enumerate(nodes) for tensor in node.outputs if tensor is not None}
-    sources = [
-        sorted({makers[t.name] for t in node.inputs if t is not None and t.name in makers}, key=ranks.__getitem__) for node in nodes
-    ]
-    read = {place for before in sources for place in before}
+    before = ({makers[t.name] for t in node.inputs if t is not None and t.name in makers} for node in nodes)
+    sources = [sorted(places, key=ranks.__getitem__) for places in before]
+    read = {place for places in sources for place in places}
     waiting = [(place, False) for place in sorted(range(len(nodes)), key=ranks.__getitem__) if place not in read]
     seen: set[int] = set()
     order: list[int] = []
@@ -99,6 +97,9 @@ def _lay_out(graph: Graph, steps: list[FusedNode], *, blocked: bool) -> list[Fus
     return insert_reorders(graph, steps, BLOCKED) if blocked else steps
 
 
+_CHANNELS_LAST = {"channels_last": 1}
+
+
 def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[tuple[Rank | None, Node]]:
     """A node for each step, and one before it for each tensor that is reordered; later steps in that layout read the copy.
 
@@ -113,13 +114,14 @@ def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[tuple[Rank | None, No
         for tensor in step.reordered:
             if tensor.name in read:
                 is_inside = tensor.name in inside
-                copies[tensor.name] = replace(tensor if is_inside or not is_padded else _padded(tensor), name=f"{tensor.name}/reordered")
-                yield (3, 2 * place + is_inside), Node("", "Reorder", "", (_padded(tensor) if is_inside else tensor,), (copies[tensor.name],))
-        plain = node.x.name if step.is_blocked and BLOCKED.reads_plain(step.node) else ""
-        elsewhere = {
-            name: copy for name, copy in copies.items() if name in read and (name in inside) != (step.is_blocked and name != plain)
-        }
-        node = replace(node, inputs=tuple(tensor and elsewhere.get(tensor.name, tensor) for tensor in node.inputs))
+                source, copy = (_padded(tensor), tensor) if is_inside else (tensor, _padded(tensor) if is_padded else tensor)
+                copies[tensor.name] = replace(copy, name=f"{tensor.name}/reordered")
+                attributes = {} if is_inside or is_padded else _CHANNELS_LAST
+                yield (3, 2 * place + is_inside), Node("", "Reorder", "", (source,), (copies[tensor.name],), attributes)
+        plain = node.x.name if is_padded and BLOCKED.reads_plain(step.node) else ""
+        elsewhere = {name for name in read if (name in inside) != (step.is_blocked and name != plain)}
+        inputs = (copies.get(t.name, t) if t is not None and t.name in elsewhere else t for t in node.inputs)
+        node = replace(node, inputs=tuple(inputs))
         if step.is_blocked:
             inside.update(tensor.name for tensor in node.outputs if tensor is not None)
         if is_padded:
@@ -127,6 +129,8 @@ def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[tuple[Rank | None, No
             op_type, domain = ("Conv", "com.microsoft.nchwc") if is_conv else (node.op_type, node.domain)
             outputs = tuple(tensor and _padded(tensor) for tensor in node.outputs)
             node = replace(node, op_type=op_type, domain=domain, outputs=outputs)
+        elif step.is_blocked:
+            node = replace(node, attributes={**node.attributes, **_CHANNELS_LAST})
         yield (3, 2 * place) if step.is_blocked else None, node
 
 

@@ -34,18 +34,13 @@ def _width(tensor: Tensor) -> int:
     return BITS.get(tensor.dtype, 32) // 8
 
 
-def _outputs(times: int) -> Workspace:
-    """So many copies of the output."""
-    return lambda node: times * node.out.nbytes
-
-
 def _variadic(node: Node) -> int:
     """element_wise_ops.cc: from three inputs on, the sum so far."""
     return node.out.nbytes if len(node.inputs) > 2 else 0
 
 
 def _softmax(node: Node) -> int:
-    """softmax.cc: over another axis than the last one, input and output with that axis last."""
+    """softmax.cc, qlinear_softmax.cc: over another axis than the last one, input and output with that axis last."""
     return 0 if int(node.attributes.get("axis", -1)) % node.x.rank == node.x.rank - 1 else 2 * node.x.nbytes
 
 
@@ -122,15 +117,19 @@ def _integer_conv(node: Node) -> int:
 
 
 def _quantized_conv(node: Node) -> int:
-    """qlinearconv.cc: one image's sums in 32 bits, and the columns of one group, or for a depthwise convolution pointers to them;
-    its fast kernel, of unsigned inputs and signed weights, has no sums.
+    """qlinearconv.cc: one image's sums in 32 bits, and the columns of one group. The kernel for unsigned inputs and symmetric
+    weights has no sums, and like that of a depthwise convolution pointers in place of columns (MlasConvSymPackWSize).
     """
-    weight, image = node.required(3), prod(node.out.shape[2:])
-    sums = 4 * weight.shape[0] * image
-    if weight.shape[1] == 1 and weight.shape[0] == int(node.attributes.get("group", 1)) > 1:
-        is_fast = node.x.dtype == "uint8" and weight.dtype == "int8" and weight.shape[0] % 16 == 0
-        return 8 * prod(weight.shape[2:]) * image + (0 if is_fast else sums)
-    return sums + (0 if _is_pointwise(node, weight.shape) else prod(weight.shape[1:]) * image)
+    was_conv = node.required(1).rank > 2  # between DequantizeLinear and QuantizeLinear, which make its inputs unsigned
+    weight, image, groups = node.required(1 if was_conv else 3), prod(node.out.shape[2:]), int(node.attributes.get("group", 1))
+    filters, inner, kernel = weight.shape[0], weight.shape[1], prod(weight.shape[2:])
+    is_depthwise = filters == groups > 1 and inner == 1
+    fits = filters % 16 == 0 if is_depthwise else groups == 1 and filters >= 16 and inner % 4 == 0
+    is_symmetric = fits and weight.dtype == "int8" and (was_conv or node.x.dtype == "uint8")
+    sums = 0 if is_symmetric else 4 * filters * image
+    if is_depthwise or (is_symmetric and not _is_pointwise(node, weight.shape)):
+        return sums + 8 * kernel * image
+    return sums + (0 if _is_pointwise(node, weight.shape) else inner * kernel * image)
 
 
 def _sums(node: Node) -> int:
@@ -141,11 +140,6 @@ def _sums(node: Node) -> int:
 def _quantized_pool(node: Node) -> int:
     """qlinear_pool.cc: the input as floats."""
     return 0 if node.attributes.get("channels_last") else 4 * node.x.size
-
-
-def _quantized_softmax(node: Node) -> int:
-    """qlinear_softmax.cc: as ``_softmax``."""
-    return _softmax(node)
 
 
 def _matmul_bits(node: Node) -> int:
@@ -259,7 +253,8 @@ def _grouped_query(node: Node) -> int:
     moved = batch * rows * head * (heads + 2 * groups)
     if node.attributes.get("do_rotary"):
         moved += batch * rows * head * (heads + groups)
-    if node.x.dtype != "float32" or node.input(10) is not None or node.attributes.get("softcap") or node.attributes.get("smooth_softmax"):
+    is_plain = not node.attributes.get("softcap") and not node.attributes.get("smooth_softmax") and node.input(10) is None
+    if node.x.dtype != "float32" or not is_plain:
         return _width(node.x) * moved + 4 * batch * heads * rows * keys
     return 4 * moved + _flash(rows, keys, head, head)
 
@@ -271,7 +266,8 @@ def _einsum(node: Node) -> int:
     """
     operands = [tensor for tensor in node.inputs if tensor is not None]
     terms, output = einsum_terms(str(node.attributes["equation"]), [tensor.rank for tensor in operands])
-    sizes = {label: size for term, tensor in zip(terms, operands, strict=True) for label, size in zip(term, tensor.shape, strict=True)}
+    pairs = (pair for term, tensor in zip(terms, operands, strict=True) for pair in zip(term, tensor.shape, strict=True))
+    sizes = dict(sorted(pairs))
     labels = "".join(dict.fromkeys("".join(terms)))
     held = sum(tensor.size for term, tensor in zip(terms, operands, strict=True) if not _is_ordered(term, labels))
     if len(terms) == 1:
@@ -311,14 +307,9 @@ def _fourier(node: Node) -> int:
     return 0 if size & (size - 1) == 0 else 4 * 8 * (1 << (2 * size - 2).bit_length())
 
 
-def _moe(node: Node) -> int:
-    """moe_cpu.cc, measured: the weights of the experts in another order, of each kind of layer."""
-    return 0
-
-
 WORKSPACES: Mapping[str, Workspace] = {
     **dict.fromkeys(("Sum", "Max", "Min", "Mean"), _variadic),
-    **dict.fromkeys(SOFTMAXES, _softmax),
+    **dict.fromkeys(SOFTMAXES | {"QLinearSoftmax", "com.microsoft.QLinearSoftmax"}, _softmax),
     **dict.fromkeys(("com.microsoft.BiasGelu", "com.microsoft.FastGelu", "BiasGelu", "FastGelu"), _with_bias),
     "Where": _where, "LRN": _lrn, "MeanVarianceNormalization": _mean_variance, "Resize": _resize,
     **dict.fromkeys(("Conv", "com.microsoft.FusedConv"), _conv),
@@ -327,7 +318,6 @@ WORKSPACES: Mapping[str, Workspace] = {
     **dict.fromkeys(("QLinearConv", "com.microsoft.QLinearConv"), _quantized_conv),
     **dict.fromkeys(("QLinearMatMul", "QLinearGemm", "com.microsoft.QGemm"), _sums),
     **dict.fromkeys(("QLinearAveragePool", "com.microsoft.QLinearAveragePool"), _quantized_pool),
-    **dict.fromkeys(("QLinearSoftmax", "com.microsoft.QLinearSoftmax"), _quantized_softmax),
     "com.microsoft.DynamicQuantizeMatMul": lambda node: node.x.size,
     "com.microsoft.MatMulNBits": _matmul_bits,
     "RNN": _rnn, "LSTM": _lstm, "GRU": _gru, "com.microsoft.DynamicQuantizeLSTM": _lstm,

@@ -79,7 +79,7 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
         quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=stored),
         Entry("Activations", "unknown", "", "as a shape is not known")
         if peak is None
-        else quantity_entry("Activations", binary(peak), "at peak", bound=bound),
+        else quantity_entry("Activations", binary(peak), _peak_note(report), bound=bound),
         quantity_entry(
             "Traffic",
             binary(traffic.total),
@@ -96,6 +96,23 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
             f"{exact(nodes - uncounted)} counted, {exact(uncounted)} not" if uncounted else "all counted",
         ),
     ]
+
+
+SHOWN_TENSORS = 3
+
+
+def _peak_note(report: CostReport) -> str:
+    """Where the activations are at their peak, and the largest of what is there."""
+    peak = report.memory.peak
+    if peak is None or peak.node is None:
+        return "at peak"
+    sizes = list(peak.tensors.items())
+    held = [f"{binary(nbytes)} {plain(name)}" for name, nbytes in sizes[:SHOWN_TENSORS] if nbytes]
+    rest = sizes[SHOWN_TENSORS:]
+    held += [f"{binary(sum(nbytes for _, nbytes in rest))} in {plural(len(rest), 'other')}"] if rest else []
+    held += [f"{binary(peak.workspace)} workspace"] if peak.workspace else []
+    name = plain(peak.node.name or peak.node.out.name)
+    return f"at peak, while {plain(peak.node.op_type)} {name} runs: {', '.join(held)}"
 
 
 def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_units: bool = False) -> list[str]:

@@ -17,6 +17,7 @@ from onnxcost.errors import MeasurementError
 from onnxcost.runtime.protocol import ArenaUse, Around, ExecutedNode, Types
 
 MICROSECOND = 1e-6
+CPU = "CPUExecutionProvider"
 _KERNEL, _PASS, _RUN = "_kernel_time", "SequentialExecutor::Execute", "model_run"
 _DTYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
 
@@ -195,16 +196,19 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
     for arguments in in_first.values():
         # How far what was allocated for tensors and in kernels rises above what was allocated before the first node.
         before = int(arguments[0]["mem_bytes_requested_in_use"]) - int(arguments[0]["mem_requested_in_use_delta"])
-        growths.append(max(_requested_peaks(arguments)) - before)
+        requested = [int(each["mem_bytes_requested_in_use"]) for each in arguments]
+        growths.append(max([*requested, *_peaks_inside(arguments)]) - before)
     return ArenaUse(max((int(event["args"]["mem_in_use_peak"]) for event in told), default=None), max(growths, default=None))
 
 
-def _requested_peaks(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:
-    """The bytes that were requested after each node, and at each new peak, of which the arena says only what was in use."""
+def _peaks_inside(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:
+    """The bytes that were requested at each new peak while a node ran. Of peaks the arena says only what was in use: that is
+    what was requested, but for rounding, in the exact arena that sessions on the CPU have.
+    """
+    if arguments[0]["provider"] != CPU or "mem_bytes_in_use" not in arguments[0]:
+        return
     highest = int(arguments[0]["mem_bytes_in_use"]) - int(arguments[0]["mem_in_use_delta"])
     for each in arguments:
-        requested, in_use, peak = (int(each[f"mem_{name}"]) for name in ("bytes_requested_in_use", "bytes_in_use", "in_use_peak"))
-        yield requested
-        if peak > highest:
-            yield peak - (in_use - requested)
+        if (peak := int(each["mem_in_use_peak"])) > highest:
+            yield peak - (int(each["mem_bytes_in_use"]) - int(each["mem_bytes_requested_in_use"]))
             highest = peak
