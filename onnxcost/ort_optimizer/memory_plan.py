@@ -181,9 +181,7 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
 
 
 def _as_filled(node: Node, tensor: Tensor | None) -> Tensor | None:
-    """The output as the kernel fills it: Gemm makes a matrix, which is reshaped to what MatMul and Add would have made; some have
-    the channels last.
-    """
+    """The output as the kernel fills it: a matrix where Gemm runs for MatMul and Add, and some with the channels last."""
     if node.attributes.get("channels_last") and tensor is not None and tensor.is_shaped and tensor.rank > 2:
         return replace(tensor, dims=(tensor.shape[0], *tensor.shape[2:], tensor.shape[1]))
     if node.key == "MatMul" and tensor is not None and len(node.inputs) > 2 and tensor.is_shaped and tensor.rank > 2:

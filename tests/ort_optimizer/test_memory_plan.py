@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 
 import onnxcost
-from onnxcost.graph import Graph, Tensor
 from onnxcost.errors import UnknownShape
+from onnxcost.graph import Graph, Tensor
 from onnxcost.ort_optimizer.memory_plan import (
     IN_PLACE,
     Buffer,
@@ -21,7 +21,6 @@ from onnxcost.ort_optimizer.memory_plan import (
     input_bytes,
     largest_live_sum,
     least_activation_bytes,
-    plan_memory,
 )
 from tests import modeltext
 from tests.graphs import graph, node, tensor

@@ -1,0 +1,132 @@
+"""What kernels allocate beside their outputs, held to what ``scripts/benchmark/workspaces.py`` measured of onnxruntime."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
+
+from onnxcost.ort_optimizer.workspaces import workspace_of
+from tests.modeltext import graph_of
+
+Weight = tuple[int, ...] | tuple[str, tuple[int, ...]]
+
+
+class Case(NamedTuple):
+    """A model of one node, and the bytes that the arena gave to its kernel beside its outputs with two threads, in
+    onnxruntime 1.32. Weights are float32 ones, or of the type that stands before their dims.
+    """
+
+    call: str
+    inputs: str
+    measured: int
+    weights: dict[str, Weight] = {}  # noqa: RUF012  # never changed
+    outputs: str = "y"
+    opset: int = 20
+
+    def model(self) -> ModelProto:
+        header = f'<ir_version: 10, opset_import: ["" : {self.opset}, "com.microsoft" : 1]>'
+        made = parser.parse_model(f"{header}\ng ({self.inputs}) => (float y) {{ {self.outputs} = {self.call} }}")
+        del made.graph.output[:]
+        names = [name for name in made.graph.node[0].output if name]
+        made.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names)
+        for output in made.graph.output:
+            output.ClearField("type")
+        for name, weight in self.weights.items():
+            dtype, dims = weight if weight and isinstance(weight[0], str) else ("float32", weight)
+            made.graph.initializer.append(numpy_helper.from_array(np.ones(dims, dtype), name))
+        return made
+
+
+SCALES: dict[str, Weight] = {"s": (), "z": ("uint8", ()), "o": ("int8", ())}
+IMAGE = "float[1,16,32,32] x"
+QCONV = "QLinearConv<{}>(x, s, z, w, s, o, s, z)"
+HEADS = "float[1,4,128,64] q, float[1,4,128,64] k, float[1,4,128,64] v"
+ROWS = "float[1,128,256] q, float[1,128,256] k, float[1,128,256] v"
+BOX, LINE = "pads = [1, 1, 1, 1]", "pads = [1, 1]"
+
+
+def recurrent(gates: int, directions: int = 1, bias: int = 0) -> dict[str, Weight]:
+    found: dict[str, Weight] = {"w": (directions, gates * 128, 64), "r": (directions, gates * 128, 128)}
+    return found | ({"b": (directions, bias * 128)} if bias else {})
+
+
+CASES = (
+    Case("Relu(x)", IMAGE, 0),
+    Case("Sum(x, x)", IMAGE, 0),
+    Case("Max(x, x, x)", IMAGE, 65536),
+    Case("Softmax<axis = 1>(x)", IMAGE, 131072),
+    Case("Softmax<axis = -1>(x)", IMAGE, 0),
+    Case("Where(m, x, z)", "bool[2,1,48] m, float[2,64,48] x, float[1] z", 25088),
+    Case("Where(m, x, z)", "bool[2,64,48] m, int64[2,64,48] x, int64[1] z", 98304),
+    Case("com.microsoft.BiasGelu(x, b)", IMAGE, 65536, {"b": (32,)}),
+    Case("LRN<size = 5>(x)", "float[2,64,48,48] x", 1806336),
+    Case("MeanVarianceNormalization<axes = [0, 2, 3]>(x)", IMAGE, 131072),
+    Case("MeanVarianceNormalization<axes = [1, 2, 3]>(x)", IMAGE, 0),
+    Case('Resize<mode = "linear", antialias = 1>(x, , c)', "float[1,3,400,320] x, float[4] c", 775424),
+    Case(f"Conv<{LINE}>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 3)}),
+    Case(f"Conv<{LINE}>(x, w)", "float[1,64,50] x", 38400, {"w": (64, 64, 3)}),
+    Case("Conv(x, w)", "float[1,64,1000] x", 0, {"w": (64, 64, 1)}),
+    Case("Conv<strides = [2]>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 1)}),
+    Case("Conv<pads = [1, 1, 1, 1, 1, 1]>(x, w)", "float[1,16,16,32,32] x", 131072, {"w": (16, 16, 3, 3, 3)}),
+    Case("ConvTranspose(x, w)", IMAGE, 295040, {"w": (16, 8, 3, 3)}),
+    Case("ConvTranspose<strides = [2, 2]>(x, w)", "float[3,16,32,32] x", 131072, {"w": (16, 8, 2, 2)}),
+    Case("ConvTranspose<group = 4>(x, w)", IMAGE, 294912, {"w": (16, 8, 3, 3)}),
+    Case("ConvTranspose(x, w)", "float[1,16,8,8,8] x", 442368, {"w": (16, 8, 3, 3, 3)}),
+    Case(f"DeformConv<{BOX}>(x, w, o)", f"{IMAGE}, float[1,18,32,32] o", 884736, {"w": (8, 16, 3, 3)}),
+    Case(f"DeformConv<{BOX}, offset_group = 2>(x, w, o)", f"{IMAGE}, float[1,36,32,32] o", 1179648, {"w": (8, 16, 3, 3)}),
+    Case(f"ConvInteger<{BOX}>(x, w)", "uint8[1,16,32,32] x", 147456, {"w": ("uint8", (8, 16, 3, 3))}),
+    Case(f"ConvInteger<{BOX}, group = 4>(x, w)", "uint8[1,16,32,32] x", 36864, {"w": ("uint8", (8, 4, 3, 3))}),
+    Case("ConvInteger(x, w)", "uint8[1,16,32,32] x", 0, {"w": ("uint8", (8, 16, 1, 1))}),
+    Case(QCONV.format(BOX), "uint8[1,16,32,32] x", 180224, SCALES | {"w": ("int8", (8, 16, 3, 3))}),
+    Case(QCONV.format("group = 1"), "uint8[1,16,32,32] x", 32768, SCALES | {"w": ("int8", (8, 16, 1, 1))}),
+    Case("QLinearMatMul(x, s, z, w, s, z, s, z)", "uint8[4,32,64] x", 24576, SCALES | {"w": ("uint8", (64, 48))}),
+    Case("com.microsoft.QLinearSoftmax<axis = 1, opset = 13>(x, s, z, s, z)", "uint8[32,64,8] x", 32768, SCALES),
+    Case("com.microsoft.DynamicQuantizeMatMul(x, w, s)", "float[4,32,64] x", 8192, {"s": (), "w": ("uint8", (64, 48))}),
+    Case("com.microsoft.MatMulNBits<K = 256, N = 128, bits = 4, block_size = 32, accuracy_level = 4>(x, w, s)",
+         "float[1,8,256] x", 2623, {"s": (1024,), "w": ("uint8", (128, 8, 16))}),
+    Case("com.microsoft.MatMulNBits<K = 256, N = 128, bits = 8, block_size = 32>(x, w, s)",
+         "float[1,8,256] x", 131072, {"s": (1024,), "w": ("uint8", (128, 8, 32))}),
+    Case("RNN<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 20480, recurrent(1, bias=2), "y, h"),
+    Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 91392, recurrent(4, bias=8), "y, h, c"),
+    Case("LSTM<hidden_size = 128>(x, w, r)", "float[10,1,64] x", 23296, recurrent(4), "y, h, c"),
+    Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,1,64] x", 26368, recurrent(4, bias=8)),
+    Case('LSTM<hidden_size = 128, direction = "bidirectional">(x, w, r, b)', "float[10,4,64] x", 213504,
+         recurrent(4, 2, bias=8), "y, h, c"),
+    Case('LSTM<hidden_size = 128, direction = "reverse">(x, w, r, b)', "float[10,4,64] x", 122112,
+         recurrent(4, bias=8), "y, h, c"),
+    Case("GRU<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 71936, recurrent(3, bias=6), "y, h"),
+    Case("GRU<hidden_size = 128, linear_before_reset = 1>(x, w, r, b)", "float[10,1,64] x", 19200,
+         recurrent(3, bias=6), "y, h"),
+    Case('GRU<hidden_size = 128, direction = "bidirectional">(x, w, r, b)', "float[50,1,64] x", 197632,
+         recurrent(3, 2, bias=6), "y, h"),
+    Case("Attention(q, k, v)", HEADS, 262144, opset=23),
+    Case("Attention<is_causal = 1>(q, k, v)", HEADS, 327680, opset=23),
+    Case("Attention(q, k, v, m)", f"{HEADS}, float[128,128] m", 262144, opset=23),
+    Case("Attention(q, k, v, m)", f"{HEADS}, bool[128,128] m", 327680, opset=23),
+    Case("Attention<q_num_heads = 4, kv_num_heads = 4>(q, k, v)", ROWS, 262144, opset=23),
+    Case("com.microsoft.MultiHeadAttention<num_heads = 4>(q, k, v)", ROWS, 591872),
+    Case("com.microsoft.MultiHeadAttention<num_heads = 4>(q, k, v, , , a)", f"{ROWS}, float[1,4,128,128] a", 786688),
+    Case("com.microsoft.Attention<num_heads = 4>(x, w, b)", "float[1,128,256] x", 786688, {"w": (256, 768), "b": (768,)}),
+    Case("com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2>(q, k, v, , , s, t)",
+         "float[1,128,256] q, float[1,128,128] k, float[1,128,128] v, int32[1] s, int32 t", 460800, outputs="y, p, u"),
+    Case('Einsum<equation = "bij,bkj->bik">(x, w)', "float[4,64,96] x, float[4,128,96] w", 524288),
+    Case('Einsum<equation = "bihd,bjhd->bhij">(x, w)', "float[2,64,4,32] x, float[2,96,4,32] w", 458752),
+    Case('Einsum<equation = "bhij,bjhd->bihd">(x, w)', "float[2,4,64,96] x, float[2,96,4,32] w", 327680),
+    Case('Einsum<equation = "bchw,cd->bdhw">(x, w)', "float[2,96,8,8] x, float[96,128] w", 229376),
+    Case('Einsum<equation = "nhwc,hkc->nhwk">(x, w)', "float[2,8,16,64] x, float[8,16,64] w", 163840),
+    Case('Einsum<equation = "bij->bji">(x)', "float[8,64,128] x", 262144),
+    Case("DFT<onesided = 1>(x)", "float[4,400,1] x", 32992),
+    Case("DFT<onesided = 1>(x)", "float[4,512,1] x", 224),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.call} {case.inputs}")
+def test_as_onnxruntime_allocates(case: Case) -> None:
+    """To 1 %, and to what the arena rounds: 256 bytes for each allocation."""
+    values = {"t": 128, "s": [127]} if "GroupQuery" in case.call else {}
+    values |= {"c": [1.0, 1.0, 0.5, 0.5]} if "Resize" in case.call else {}
+    found = workspace_of(graph_of(case.model(), values=values).nodes[-1])
+    assert found == pytest.approx(case.measured, rel=0.01, abs=6 * 256 if case.measured > 1000 else 256)
