@@ -92,6 +92,8 @@ BLOCK = 16
 ALIGNMENT = 4
 """The number of channels must be a multiple of this for the blocked layout."""
 
+_LAID_OUT = "com.microsoft.nchwc"
+"""The domain of nodes that onnxruntime has laid out, in a graph that it wrote."""
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 _GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
 _EITHER = frozenset(
@@ -109,7 +111,7 @@ _OF_INTEGERS = frozenset(
 def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     node, kind = step.node, step.kind or step.node.op_type
     try:
-        if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked:
+        if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked or node.domain == _LAID_OUT:
             return False
         if kind == "Conv":
             return _conv_in_blocks(node)

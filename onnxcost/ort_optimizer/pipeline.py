@@ -6,7 +6,7 @@ caches cost more to read than in a probe of the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 
 from onnxcost.graph import Graph, Node, Tensor
@@ -31,7 +31,7 @@ def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
     steps, ranks = _in_order(graph, steps)
     if not blocked:
         return replace(graph, nodes=tuple(step.as_node() for step in steps))
-    nodes = list(_with_reorders(_lay_out(graph, steps, blocked=True)))
+    nodes = list(_with_reorders(_lay_out(graph, steps, blocked=True), {tensor.name for tensor in graph.outputs}))
     made = [ranks.get(node.out.name, _LAST) if rank is None else rank for rank, node in nodes]
     laid = [node for _, node in nodes]
     return replace(graph, nodes=tuple(laid[place] for place in order_of_execution(laid, made)))
@@ -100,38 +100,58 @@ def _lay_out(graph: Graph, steps: list[FusedNode], *, blocked: bool) -> list[Fus
 _CHANNELS_LAST = {"channels_last": 1}
 
 
-def _with_reorders(steps: Iterable[FusedNode]) -> Iterator[tuple[Rank | None, Node]]:
-    """A node for each step, and one before it for each tensor that is reordered; later steps in that layout read the copy.
+def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[tuple[Rank | None, Node]]:
+    """A node for each step, and one for each tensor that is reordered: before the first step that reads the copy, which later
+    ones in that layout read, too, or after the step that makes what is ``returned``.
 
     The rank is None for a node that keeps its own.
     """
-    inside: set[str] = set()
-    copies: dict[str, Tensor] = {}
+    inside: dict[str, Tensor] = {}
+    plain: dict[str, Tensor] = {}
     for place, step in enumerate(steps):
-        node = step.as_node()
-        is_padded = step.is_blocked and node.x.dtype == "float32"
-        read = {tensor.name for tensor in node.inputs if tensor is not None}
-        for tensor in step.reordered:
-            if tensor.name in read:
-                is_inside = tensor.name in inside
-                source, copy = (_padded(tensor), tensor) if is_inside else (tensor, _padded(tensor) if is_padded else tensor)
-                copies[tensor.name] = replace(copy, name=f"{tensor.name}/reordered")
-                attributes = {} if is_inside or is_padded else _CHANNELS_LAST
-                yield (3, 2 * place + is_inside), Node("", "Reorder", "", (source,), (copies[tensor.name],), attributes)
-        plain = node.x.name if is_padded and BLOCKED.reads_plain(step.node) else ""
-        elsewhere = {name for name in read if (name in inside) != (step.is_blocked and name != plain)}
-        inputs = (copies.get(t.name, t) if t is not None and t.name in elsewhere else t for t in node.inputs)
-        node = replace(node, inputs=tuple(inputs))
-        if step.is_blocked:
-            inside.update(tensor.name for tensor in node.outputs if tensor is not None)
-        if is_padded:
-            is_conv = node.key in ("Conv", "com.microsoft.FusedConv")
-            op_type, domain = ("Conv", "com.microsoft.nchwc") if is_conv else (node.op_type, node.domain)
-            outputs = tuple(tensor and _padded(tensor) for tensor in node.outputs)
-            node = replace(node, op_type=op_type, domain=domain, outputs=outputs)
-        elif step.is_blocked:
-            node = replace(node, attributes={**node.attributes, **_CHANNELS_LAST})
-        yield (3, 2 * place) if step.is_blocked else None, node
+        node, rank = step.as_node(), 2 * place
+        is_float = step.is_blocked and node.x.dtype == "float32"
+        layout = {} if is_float or not step.is_blocked else _CHANNELS_LAST
+        made = [tensor.name for tensor in node.outputs if tensor is not None]
+        first = node.x.name if is_float and BLOCKED.reads_plain(step.node) else ""
+        inputs = list(node.inputs)
+        for index, tensor in enumerate(inputs):
+            if tensor is None or tensor.is_constant:
+                continue
+            name = tensor.name
+            if step.is_blocked and name != first:
+                if name not in inside and tensor in step.reordered:
+                    inside[name] = replace(_padded(tensor) if is_float else tensor, name=f"{name}/reordered")
+                    yield (3, rank), Node("", "Reorder", "", (tensor,), (inside[name],), layout)
+                inputs[index] = inside.get(name, tensor)
+            elif name in inside:
+                if name not in plain and tensor in step.reordered:
+                    plain[name] = replace(tensor, name=f"{name}/reordered")
+                    yield (3, rank + 1), Node("", "Reorder", "", (inside[name],), (plain[name],))
+                inputs[index] = plain.get(name, tensor)
+        if not step.is_blocked:
+            yield None, replace(node, inputs=tuple(inputs))
+            continue
+        is_conv = is_float and node.key in ("Conv", "com.microsoft.FusedConv")
+        op_type, domain = ("Conv", "com.microsoft.nchwc") if is_conv else (node.op_type, node.domain)
+        outputs = tuple(tensor and (_padded(tensor) if is_float else tensor) for tensor in node.outputs)
+        outputs = tuple(t and (replace(t, name=f"{t.name}/laid out") if t.name in returned else t) for t in outputs)
+        inside.update(zip(made, (tensor for tensor in outputs if tensor is not None), strict=True))
+        yield (
+            (3, rank),
+            replace(
+                node,
+                op_type=op_type,
+                domain=domain,
+                inputs=tuple(inputs),
+                outputs=outputs,
+                attributes={**node.attributes, **layout},
+            ),
+        )
+        for tensor in node.outputs:
+            if tensor is not None and tensor.name in returned:
+                plain[tensor.name] = tensor
+                yield (3, rank + 1), Node("", "Reorder", "", (inside[tensor.name],), (tensor,))
 
 
 def _padded(tensor: Tensor) -> Tensor:

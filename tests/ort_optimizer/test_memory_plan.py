@@ -21,9 +21,12 @@ from onnxcost.ort_optimizer.memory_plan import (
     input_bytes,
     largest_live_sum,
     least_activation_bytes,
+    plan_memory,
 )
+from onnxcost.ort_optimizer.pipeline import order_of_execution
 from tests import modeltext
 from tests.graphs import graph, node, tensor
+from tests.ort_optimizer.oracle import why_not
 from tests.test_models import LIGHT, MODELS, with_weights
 
 X, Y, Z = (tensor(name, 10) for name in "xyz")  # 40 bytes each
@@ -133,6 +136,47 @@ def test_the_least_that_activations_need(model: Graph, peak: int | None) -> None
         assert least_activation_bytes(model) == peak
 
 
+H1, H2 = tensor("h1", 1, 64), tensor("h2", 1, 64)
+IMAGE, THIN = tensor("image", 1, 16, 4, 4), tensor("thin", 1, 8, 4, 4)  # 1,024 and 512 bytes
+
+
+def test_the_peak_is_named() -> None:
+    """Where has two copies of its output beside m (64 bytes), h1 and h2 (256 bytes each)."""
+    mask = tensor("m", 1, 64, dtype="bool")
+    where = node("Where", [mask, H1, H1], [H2])
+    model = graph([mask], [END], node("Cast", [mask], [H1]), where, node("ReduceSum", [H2], [END]))
+    plan = plan_memory(model)
+    assert plan.curve == [64 + 256, 64 + 2 * 256 + 2 * 256, 64 + 256 + 4]
+    peak = plan.peak
+    assert (peak.nbytes, peak.node and peak.node.name, peak.workspace) == (1088, "make_h2", 512)
+    assert peak.tensors == {"h1": 256, "h2": 256, "m": 64}
+
+
+def test_channels_are_padded_to_whole_blocks() -> None:
+    """The convolution makes 16 channels of which 8 are returned, in a buffer of their own."""
+    plan = plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, weight("k", 8, 16, 1, 1)], [THIN])))
+    assert [node.op_type for node in plan.nodes] == ["Reorder", "Conv", "Reorder"]
+    assert plan.curve == [1024 + 1024, 1024 + 1024 + 1024, 1024 + 1024 + 512]
+
+
+def test_without_nodes_the_inputs_are_all() -> None:
+    assert plan_memory(graph([X], [X])).peak == (40, None, {"x": 40}, 0)
+
+
+@pytest.mark.parametrize(
+    ("sources", "order"),
+    [
+        pytest.param({"a": "x", "b": "x", "c": "ab"}, "bac", id="of two inputs the later one first"),
+        pytest.param({"a": "x", "b": "a", "c": "x", "d": "cb"}, "cabd", id="with all that it needs"),
+        pytest.param({"a": "x", "b": "x"}, "ba", id="of two outputs the later one first"),
+    ],
+)
+def test_nodes_run_as_in_onnxruntime(sources: dict[str, str], order: str) -> None:
+    nodes = [node("MatMul", [tensor(name, 10) for name in read], [tensor(made, 10)]) for made, read in sources.items()]
+    found = order_of_execution(nodes, [(0, place) for place in range(len(nodes))])
+    assert "".join(nodes[place].out.name for place in found) == order
+
+
 def allocated(model: bytes, feeds: dict[str, Any], level: str, folder: Path, *, are_kept: bool = False) -> list[dict[str, Any]]:
     """What onnxruntime's events say of each node's memory, in the order of their start; by default it keeps freed buffers."""
     options = onnxruntime.SessionOptions()
@@ -207,6 +251,22 @@ def test_the_peak_is_that_of_onnxruntime(path: Path, are_kept: bool, tmp_path: P
     estimated = input_bytes(report.graph) + largest_live_sum(buffers_of(report.graph, are_kept=are_kept))
     assert estimated == max(in_use) - before + inputs
     assert are_kept or estimated == least_activation_bytes(report.graph)
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+@pytest.mark.parametrize("name", ["mnist_cnn_pytorch", "mobilenetv2_keras", "ssdlite320_pytorch", "unet_pytorch"])
+def test_the_plan_is_that_of_onnxruntime(name: str, tmp_path: Path) -> None:
+    """To the byte, with all of its optimizations."""
+    report = onnxcost.estimate(MODELS / f"{name}.onnx")
+    feeds = {tensor.name: np.ones(tensor.shape, np.dtype(tensor.dtype)) for tensor in report.graph.inputs}
+    events = allocated(
+        with_weights(MODELS / f"{name}.onnx").SerializeToString(), feeds, "ORT_ENABLE_ALL", tmp_path, are_kept=True
+    )
+    in_use = [int(each["mem_bytes_requested_in_use"]) for each in events]
+    before = in_use[0] - int(events[0]["mem_requested_in_use_delta"])
+    plan = plan_memory(report.graph)
+    without = plan._replace(workspaces=[0] * len(plan.nodes))
+    assert without.peak.nbytes == max(in_use) - before + sum(plan.inputs.values())
 
 
 @pytest.mark.parametrize(

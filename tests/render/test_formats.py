@@ -19,7 +19,7 @@ def test_json_has_the_keys_of_the_schema(report: CostReport) -> None:
     document = json.loads(dumps(report.to_dict()))
     assert list(document) == [
         "schema", "version", "model", "inputs", "outputs", "dims", "complete", "bound", "macs_bound", "convention", "totals",
-        "conventions", "by_dtype", "by_operator", "nodes", "uncounted", "warnings", "measurement",
+        "memory", "conventions", "by_dtype", "by_operator", "nodes", "uncounted", "warnings", "measurement",
     ]  # fmt: skip
     assert document["schema"] == "onnxcost/1"
     assert document["model"] == {
