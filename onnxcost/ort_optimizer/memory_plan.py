@@ -78,18 +78,21 @@ def plan_memory(graph: Graph) -> MemoryPlan:
     """The memory that activations take on a CPU, as onnxruntime plans it: the inputs that are read, what the kernels fill, and
     their workspaces. Raises UnknownShape.
     """
-    uses = DefUse(graph.nodes, graph.outputs)
-    inputs = {tensor.name: tensor.nbytes for tensor in graph.inputs if uses.is_read(tensor.name)}
     executed = _executed(graph, blocked=True)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
-    return MemoryPlan(inputs, executed.nodes, buffers, tuple(map(workspace_of, executed.nodes)))
+    return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, tuple(map(workspace_of, executed.nodes)))
 
 
 def input_bytes(graph: Graph) -> int:
     """The bytes of the model's inputs that are read or returned. Raises UnknownShape."""
+    return sum(_read_inputs(graph).values())
+
+
+def _read_inputs(graph: Graph) -> dict[str, int]:
+    """Those inputs by name, with their bytes."""
     read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
     read.update(tensor.name for tensor in graph.outputs)
-    return sum(tensor.nbytes for tensor in graph.inputs if tensor.name in read)
+    return {tensor.name: tensor.nbytes for tensor in graph.inputs if tensor.name in read}
 
 
 def least_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:

@@ -32,8 +32,8 @@ HEADER = f"| {' | '.join(COLUMNS)} |\n| --- |{' ---: |' * (len(COLUMNS) - 1)}"
 
 
 class Row(NamedTuple):
-    """Peaks of one model, bytes: of its activations, and the operator that runs then; of the process. ``needed`` is the estimate
-    of the process, by parts.
+    """Peaks of one model, bytes: of its activations, while ``operator`` runs, and of the process. ``needed`` is the estimate of
+    the process, by parts.
     """
 
     name: str
