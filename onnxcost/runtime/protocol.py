@@ -50,8 +50,8 @@ class ArenaUse(NamedTuple):
     """What onnxruntime's arena held, bytes; None where it does not say.
 
     ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
-    copied into it. ``activation_bytes`` is the most that the outputs of nodes took, without the model's inputs, which are the
-    caller's.
+    copied into it. ``activation_bytes`` is the most that nodes took for their outputs and while they ran, without the model's
+    inputs, which are the caller's.
     """
 
     peak_bytes: int | None = None

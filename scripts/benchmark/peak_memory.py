@@ -98,32 +98,12 @@ def share_within(errors: Sequence[float], limit: float) -> str:
 def row(path: Path, shapes: Mapping[str, Sequence[int]] | None = None) -> Row:
     """One model's line of the table."""
     report = onnxcost.estimate(path, shapes=shapes)
-<<<<<<< HEAD
-    profile = onnxcost.profile(path, shapes=shapes, runs=1, warmup=0, arena=True)
-    assert profile.measurement is not None
-    took = profile.measurement.memory
-    return Row(
-        path.stem,
-        report.memory.peak_activation_bytes or 0,
-        planned(report.graph, blocked=True),
-        planned(profile.report.graph, blocked=False),
-        took.arena_activation_bytes or 0,
-        took.peak_rss_bytes or 0,
-        memory_on_cpu(report),
-    )
-
-
-def planned(graph: Graph, *, blocked: bool) -> int:
-    """The peak of the activations where free buffers are kept for later tensors."""
-    return input_bytes(graph) + largest_live_sum(buffers_of(graph, are_kept=True, blocked=blocked))
-=======
-    took = onnxcost.measure(path, shapes=shapes, runs=3, warmup=1, report=report).memory
+    took = onnxcost.measure(path, shapes=shapes, runs=3, warmup=1, report=report, arena=True).memory
     peak = report.memory.peak
     assert peak is not None
     operator = peak.node.op_type if peak.node is not None else ""
     arena, process = took.arena_activation_bytes or 0, took.peak_rss_bytes or 0
     return Row(path.stem, peak.nbytes, operator, arena, process, memory_on_cpu(report))
->>>>>>> 8e63c60 (Peak memory: one estimate in the accuracy script, pages, changelog)
 
 
 if __name__ == "__main__":
