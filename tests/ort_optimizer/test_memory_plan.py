@@ -88,7 +88,8 @@ PEAKS = {
     "weights are expanded right before they are used": (  # x, a, v, b; then x, b, v2, c
         graph([X], [C], node("DequantizeLinear", [weight("q", 100, dtype="int8"), SCALE], [weight("v", 100)]),
               node("DequantizeLinear", [weight("q2", 100, dtype="int8"), SCALE], [weight("v2", 100)]),
-              node("MatMul", [X, X], [A]), node("MatMul", [A, weight("v", 100)], [B]), node("MatMul", [B, weight("v2", 100)], [C])), 520,
+              node("MatMul", [X, X], [A]), node("MatMul", [A, weight("v", 100)], [B]),
+              node("MatMul", [B, weight("v2", 100)], [C])), 520,
     ),
     "a padded input of a convolution is not stored": (  # p, r
         graph([P], [R], node("Pad", [P], [PADDED]), node("Conv", [PADDED, KERNEL], [R])), 144
