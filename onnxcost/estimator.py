@@ -80,7 +80,7 @@ def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
         graph,
         costs,
         memory(graph, weights),
-        (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs)),
+        (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph)),
     )
 
 
@@ -94,6 +94,16 @@ def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     which = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
     of_macs = any(cost.once.macs for cost in found)
     return [Caveat("upper", f"{which}: the work depends on data; its upper bound is counted", of_macs)]
+
+
+_FIRST_OPSET = 7
+
+
+def _too_old(graph: Graph) -> list[Caveat]:
+    """A note on a model of an opset that onnxruntime does not support."""
+    opset = graph.opsets.get("", _FIRST_OPSET)
+    text = f"opset {opset}: onnxruntime supports models from opset {_FIRST_OPSET} on and may refuse this one"
+    return [Caveat("note", f"{text}; onnx.version_converter converts it")] if opset < _FIRST_OPSET else []
 
 
 _LEAST_UNUSED = 0.01

@@ -124,3 +124,9 @@ def test_what_reaches_no_output_is_said(body: str, note: str | None) -> None:
         body = body.replace("Sqrt(one)", "Sqrt(half)")
     report = onnxcost.estimate(model(f"(float[4,8] x) => (float y) <{constants}> {{ {body} }}", w=(8, 8)))
     assert [text for text in report.warnings if "reach no output" in text] == ([note] if note else [])
+
+
+@pytest.mark.parametrize(("opset", "is_old"), [(1, True), (6, True), (7, False), (17, False)])
+def test_an_opset_before_onnxruntime_s_first_is_said(opset: int, is_old: bool) -> None:
+    report = onnxcost.estimate(model("(float[4] x) => (float y) { y = Relu(x) }", opset=opset))
+    assert [text.split(":")[0] for text in report.warnings] == ([f"opset {opset}"] if is_old else [])

@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
     """What was measured, for a series at each batch size. ``reason`` says why it is incomplete.
 
     ``status`` is "ok", "skipped" or "failed"; ``code`` is the exit code of the command; ``rows`` are the lines on stderr that
-    say why.
+    say why. ``warning`` says what was measured where that is not what was asked for.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -33,6 +33,7 @@ class Outcome(NamedTuple):
     reason: str = ""
     code: int = 0
     rows: int = 0
+    warning: str = ""
 
     def for_json(self) -> tuple[MeasurementResult | None, tuple[MeasurementResult, ...]]:
         """The values of the keys ``measurement`` and ``batches`` of the schema."""
@@ -87,7 +88,8 @@ class Outcome(NamedTuple):
     def advice(self) -> list[Notice]:
         """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
         found = merge_advice((str(measurement.batch), each) for measurement in self.measurements for each in measurement.advice)
-        return [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
+        advice = [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
+        return [*([Notice("warning", self.warning)] if self.warning else []), *advice]
 
 
 SKIPPED = Outcome(status="skipped", reason="--no-run was given")
@@ -123,11 +125,12 @@ def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Mea
     from onnxcost.runtime.api import measure_spec, measure_spec_batches
 
     found: list[Measurement] = []  # results before a failure are kept
+    batches, warning = _batches_that_run(report, measuring.batches)
     with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
         settings = measuring.settings()
-        if measuring.batches:
-            series = measure_spec_batches(spec, measuring.batches, settings, formulas=formulas, on_progress=shown)
-            for batch in measuring.batches:
+        if batches:
+            series = measure_spec_batches(spec, batches, settings, formulas=formulas, on_progress=shown)
+            for batch in batches:
                 shown.prefix = f"batch {batch}: "
                 found.append(next(series))
                 if found[-1].interrupted:
@@ -135,7 +138,18 @@ def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Mea
         else:
             found.append(measure_spec(spec, settings, formulas=formulas, report=report, on_progress=shown))
         end.stop_if(found[-1].interrupted)
-    return Outcome(tuple(found), bool(measuring.batches), "failed" if end.reason else "ok", end.reason, end.code, end.rows)
+    status = "failed" if end.reason else "ok"
+    return Outcome(tuple(found), bool(batches), status, end.reason, end.code, end.rows, warning)
+
+
+def _batches_that_run(report: CostReport, asked: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """The batch sizes that were asked for, and ""; of a model whose batch is fixed that one, and a sentence that says so."""
+    from onnxcost.analysis.batch import batch_dim, batch_of
+
+    if not asked or batch_dim(report.graph) is not None:
+        return asked, ""
+    size = batch_of(report.graph)
+    return (size,), f"--batches: no open dim of the model is its batch; it is measured as it is, with a batch of {size}"
 
 
 HELP = """Run MODEL with onnxruntime in a separate process and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a file,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.dim_roles import DimRole, ModelRoles, sizes_of
+from onnxcost.frontend.dims import describe_layout, turn_channels
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
 from onnxcost.graph import BoundDim, option_text
 
@@ -69,6 +70,7 @@ class OpenDims:
         path: str = "",
     ) -> None:
         self.inputs, self.by_name = inputs, {value.name: value for value in inputs}
+        self.shapes = shapes
         _refuse_unknown(shapes, self.by_name, "input")
         for value in inputs:
             for dim in value.type.tensor_type.shape.dim:
@@ -321,13 +323,11 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
 
 
 def _hint_at_layout(name: str, declared: Sequence[Any], shape: Sequence[int]) -> str:
-    """The shape with its channels last, where the model wants them there and they were given first."""
-    first, *rest = shape
-    turned = (first, *rest[1:], *rest[:1])
-    fits = all(not dim.HasField("dim_value") or dim.dim_value == size for dim, size in zip(declared, turned, strict=True))
-    if len(shape) < 3 or not fits:
-        return ""
-    return f"; its channels come last: {option_text('--shape', name, 'x'.join(map(str, turned)))}"
+    """The shape with its channels where the model wants them, if they were given elsewhere."""
+    for where, turned in turn_channels(shape):
+        if all(not dim.HasField("dim_value") or dim.dim_value == size for dim, size in zip(declared, turned, strict=True)):
+            return describe_layout(where, name, turned)
+    return ""
 
 
 def _bind_given(

@@ -205,10 +205,38 @@ def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict
         there = ", ".join(_describe(value) for value in inputs if not fitting or value.name in fitting) or "it has none"
         if fitting:
             raise InputError(f"--shape {text} fits {len(fitting)} inputs: {there}; say which: --shape INPUT={text}")
+        for where, turned in turn_channels(shape):
+            if len(names := _fitting_inputs(inputs, turned)) == 1:
+                there += describe_layout(where, names[0], turned)
+                break
         raise InputError(f"--shape {text} fits no input of the model: {there}")
     if fitting[0] in found:
         raise InputError(f"--shape {text} is for the input '{fitting[0]}', which was given a shape by its name as well")
     return {**found, fitting[0]: shape}
+
+
+def turn_channels(shape: Sequence[int]) -> list[tuple[str, tuple[int, ...]]]:
+    """A shape with its channels elsewhere, behind a batch or, of an image, without one: where they are then, and the shape."""
+    if len(shape) < 3:
+        return []
+    first, *rest = shape
+    behind = [("last", (first, *rest[1:], rest[0])), ("first", (first, rest[-1], *rest[:-1]))]
+    return behind if len(shape) > 3 else [*behind, ("last", (*rest, first)), ("first", (rest[-1], first, *rest[:-1]))]
+
+
+def describe_layout(where: str, name: str, shape: Sequence[int]) -> str:
+    """A hint at the shape that an input was meant to have."""
+    return f"; its channels come {where}: {option_text('--shape', name, 'x'.join(map(str, shape)))}"
+
+
+def hint_at_channels(shapes: Mapping[str, Sequence[int]], pairs: Sequence[tuple[int, int]]) -> str:
+    """A hint at the layout, where a node gets one dim of a given shape and wants the one that stands for its channels."""
+    for name, shape in shapes.items():
+        for where, turned in turn_channels(shape):
+            channels = turned[-1] if where == "last" else turned[1]
+            if any(got in shape and wanted == channels != got for got, wanted in pairs):
+                return describe_layout(where, name, turned)
+    return ""
 
 
 def _describe(value: ValueInfoProto) -> str:

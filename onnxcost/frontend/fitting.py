@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from onnxcost.errors import ModelError
 from onnxcost.frontend.contradictions import Contradiction
-from onnxcost.frontend.dims import describe_assumptions
+from onnxcost.frontend.dims import describe_assumptions, hint_at_channels
 from onnxcost.frontend.reader import StoredGraphs
 from onnxcost.graph import BoundDim
 
@@ -61,7 +61,8 @@ def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim,
             search.add(next_try, contradiction)
         slowest = max(slowest, process_time() - before)
     tried = f"; of the other sizes {tries} were tried, and none fits" if tries else ""
-    raise ModelError(f"{first}{tried}{describe_assumptions(bound)}") from None
+    hint = hint_at_channels(open_dims.shapes, first.pairs)
+    raise ModelError(f"{first}{tried}{describe_assumptions(bound)}{hint}") from None
 
 
 class _Try(NamedTuple):

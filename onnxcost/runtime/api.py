@@ -78,7 +78,8 @@ def measure_batches(
 ) -> Iterator[Measurement]:
     """``measure`` for one batch size after the other, each in a process of its own.
 
-    Raises InputError where the model's batch is fixed or an input file has one of its own.
+    A model whose batch is fixed runs with that one alone: there is one measurement then, whatever ``batches`` are. Raises
+    InputError where an input file has a batch of its own.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
     yield from measure_spec_batches(spec, batches, change_settings(settings, changes), formulas, on_progress)
@@ -94,7 +95,8 @@ def measure_spec_batches(
     """``measure_batches`` of a spec whose source can be read twice."""
     batch = batch_dim(estimate_spec(spec, formulas).graph)
     if batch is None:
-        raise InputError("--batches: no open dim of the model is its batch; name it with --dim, or measure one shape at a time")
+        yield measure_spec(spec, settings, formulas, on_progress=on_progress)
+        return
     for size in batches:
         sized = replace(spec, **batch.at(size, spec.shapes, spec.dims))
         yield measure_spec(sized, settings, formulas, on_progress=on_progress)

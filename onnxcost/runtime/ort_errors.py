@@ -83,10 +83,12 @@ OPERATORS: Sequence[Known] = (
         r"Fatal error: (?P<domain>\S*):(?P<op>[^\s:(]+)\(-?\d+\) is not a registered function/op",
         f"onnxruntime has no operator {{domain}}.{{op}}: it comes from a library of custom operators; {_COUNT}",
     ),
-    # These were redefined in opset 7, the first that onnxruntime has kernels for.
+    # These were redefined in opset 6 or 7, the first that onnxruntime has kernels for.
     Known(
-        r"Could not find an implementation for (?:Add|Sub|Mul|Div|Pow|And|Or|Xor|Equal|Greater|Less|Gemm|PRelu"
-        r"|BatchNormalization|Dropout)\((?P<version>[1-6])\) node",
+        r"Could not find an implementation for (?:(?:Add|Sub|Mul|Div|Pow|And|Or|Xor|Equal|Greater|Less|Gemm|PRelu"
+        r"|BatchNormalization|Dropout|Upsample)\([1-6]\)|(?:Abs|Cast|Ceil|Clip|Elu|Exp|Floor|HardSigmoid|InstanceNormalization"
+        r"|LeakyRelu|Log|Max|Mean|Min|Neg|Reciprocal|Relu|Selu|Sigmoid|Sqrt|Sum|Tanh|Tile)\([1-5]\)"
+        r"|(?:Concat|GlobalLpPool|LpPool|Pad|Reshape|Split)\(1\)) node",
         f"the model's opset is too old: onnxruntime supports 7 and later; convert it with onnx.version_converter; {_COUNT}",
     ),
     Known(

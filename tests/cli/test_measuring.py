@@ -178,19 +178,32 @@ def test_the_static_cost_is_that_of_the_shapes_of_the_files(stand: Stand, folder
     assert document["totals"]["flops"] == 21
 
 
-def test_batches_are_a_table(stand: Stand) -> None:
-    result = invoke("measure", "model.onnx", "--batches", "1,4")
+OPEN = model("(float[N,3] x) => (float[N,3] y) { y = Relu(x) }").SerializeToString()
+
+
+def test_batches_are_a_table(stand: Stand, folder: Path) -> None:
+    (folder / "open.onnx").write_bytes(OPEN)
+    result = invoke("measure", "open.onnx", "--batches", "1,4")
     assert "  Batch   Latency" in result.stdout
     assert result.stdout.count("\n      ") == 2
     assert "onnxcost: advice: batch 1, 4: some runs" in result.stderr
 
 
-def test_batches_before_a_failure_are_kept(stand: Stand) -> None:
-    result = invoke("measure", "model.onnx", "--batches", "1,4,8", "--format", "json")
+def test_a_fixed_batch_is_measured_alone(stand: Stand) -> None:
+    result = invoke("measure", "model.onnx", "--batches", "1,4", "--format", "json")
+    document = json.loads(result.stdout)
+    assert [(each["status"], each.get("batch")) for each in document["batches"]] == [("ok", 2)]
+    text = "--batches: no open dim of the model is its batch; it is measured as it is, with a batch of 2"
+    assert (f"onnxcost: warning: {text}" in result.stderr, result.exit_code) == (True, 0)
+
+
+def test_batches_before_a_failure_are_kept(stand: Stand, folder: Path) -> None:
+    (folder / "open.onnx").write_bytes(OPEN)
+    result = invoke("measure", "open.onnx", "--batches", "1,4,8", "--format", "json")
     document = json.loads(result.stdout)
     assert [(each["status"], each.get("batch")) for each in document["batches"]] == [("ok", 1), ("ok", 4), ("failed", None)]
     assert (document["measurement"], result.exit_code) == (None, 3)
-    rows = csv.DictReader(io.StringIO(invoke("measure", "model.onnx", "--batches", "1,4,8", "--format", "csv").stdout))
+    rows = csv.DictReader(io.StringIO(invoke("measure", "open.onnx", "--batches", "1,4,8", "--format", "csv").stdout))
     assert [row["batch"] for row in rows] == ["1", "4"]
 
 

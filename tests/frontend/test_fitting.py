@@ -10,7 +10,8 @@ import pytest
 from onnx import ModelProto, save
 
 from onnxcost import estimate
-from onnxcost.errors import InputError, ModelError
+from onnxcost.errors import InputError, ModelError, OnnxCostError
+from onnxcost.frontend.dims import name_shape
 from tests.modeltext import model
 
 SYMBOLS = {"Total": "past_sequence_length + sequence_length", "PastPlus1": "past_sequence_length + 1"}
@@ -285,3 +286,29 @@ def test_no_size_is_tried_that_no_tensor_can_have() -> None:
     made = model(f"(float[1,1,height,8] x) => (float y) {{ s = Constant<value_ints = [{2**63 - 1}, 3]>() y = Reshape(x, s) }}")
     with pytest.raises(ModelError, match=r"product overflow in Reshape .* none fits"):
         estimate(made)
+
+
+LAYOUTS = {
+    "N,H,W,C": "t = Transpose<perm = [0, 3, 1, 2]>(x) y = Conv(t, w)",
+    "N,H,W,3": "t = Transpose<perm = [0, 3, 1, 2]>(x) y = Conv(t, w)",
+    "N,C,H,W": "y = Conv(x, w)",
+    "N,3,H,W": "y = Conv(x, w)",
+    "H,W,3": "u = Unsqueeze<axes = [0]>(x) t = Transpose<perm = [0, 3, 1, 2]>(u) y = Conv(t, w)",
+}
+WRONG = {
+    "N,H,W,C": ("1x3x16x24", "last", "1x16x24x3"),
+    "N,H,W,3": ("1x3x16x24", "last", "1x16x24x3"),
+    "N,C,H,W": ("1x16x24x3", "first", "1x3x16x24"),
+    "N,3,H,W": ("1x16x24x3", "first", "1x3x16x24"),
+    "H,W,3": ("3x16x24", "last", "16x24x3"),
+}
+
+
+@pytest.mark.parametrize("name", ["x", ""])
+@pytest.mark.parametrize("dims", LAYOUTS)
+def test_a_shape_in_the_other_layout_gets_a_hint(dims: str, name: str) -> None:
+    given, where, wanted = WRONG[dims]
+    made = model(f"(float[{dims}] x) => (float y) {{ {LAYOUTS[dims]} }}", opset=11, w=(8, 3, 3, 3))
+    with pytest.raises(OnnxCostError, match=f"; its channels come {where}: --shape x={wanted}$"):
+        estimate(made, shapes=name_shape(made, {name: tuple(map(int, given.split("x")))}))
+    assert estimate(made, shapes={"x": tuple(map(int, wanted.split("x")))}).macs == 8 * 14 * 22 * 27

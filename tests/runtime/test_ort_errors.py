@@ -60,6 +60,10 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
         model("(float[2,3] x, float[3] b) => (float[2,3] y) { y = Add<broadcast=1>(x, b) }", opset=6),
         "the model's opset is too old: onnxruntime supports 7 and later; convert it",
     ),
+    "an older one": (
+        model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }", opset=1),
+        "the model's opset is too old: onnxruntime supports 7 and later; convert it",
+    ),
     "a new opset": (with_version(opset=99), "the model's opset 99 of ai.onnx is newer than this onnxruntime knows (up to "),
     "a new IR version": (with_version(ir=99), "the model's IR version 99 is newer than this onnxruntime knows (up to "),
     "an input from nowhere": (model("(float x) => (float y) { y = Relu(z) }"), "the model is invalid: Node input 'z' is not"),
