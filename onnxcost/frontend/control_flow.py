@@ -144,17 +144,21 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     arguments = _iteration(f"{step.name}/", _forget(carried, kept))
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
     never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
-    if limit is None or (limit and not (never_ends and _keeps_shapes(inner, outputs, arguments))):
+    is_alike = never_ends and _keeps_shapes(inner, outputs, arguments)
+    if limit is None or (limit and (not is_alike or _is_undecided(inner, found.caveats[caveats:]))):
         mine = found.loops[loops:], found.caveats[caveats:]
         del found.loops[loops:], found.caveats[caveats:]
         is_too_long = never_ends if limit is None else limit * max(1, len(inner)) > UNROLLED
-        if not is_too_long and (unrolled := _unroll(step, body, graph, carried, kept, limit, found)) is not None:
+        must_decide = limit is not None and is_alike
+        if not is_too_long and (unrolled := _unroll(step, body, graph, carried, kept, limit, found, must_decide)) is not None:
             _close_unrolled(step, unrolled, carried, steps)
             return
         found.loops[loops:], found.caveats[caveats:] = mine
-        found.caveats.append(_note_left_out(step, limit, found))
+        if not must_decide:
+            found.caveats.append(_note_left_out(step, limit, found))
     trips = 1 if limit is None else limit
     if not trips:
+        step.idle = [*step.idle, *inner]
         del found.caveats[caveats:]
     for each in inner if trips else ():
         each.times(trips)
@@ -186,6 +190,11 @@ def _read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
 
     stored = tuple(value for value in values if value is not None and value.is_constant)
     return [Step(StoredNode.of(NodeProto(op_type="Identity")), f"{step.name}/initial", "", stored, ())] if stored else []
+
+
+def _is_undecided(inner: Sequence[Step], caveats: Sequence[Caveat]) -> bool:
+    """Whether a branch or a bound in an iteration is open, which the graph may decide where the iteration's number is known."""
+    return any(step.branches for step in inner) or any(caveat.kind != "note" for caveat in caveats)
 
 
 def _iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
@@ -229,9 +238,12 @@ def _unroll(
     kept: Sequence[bool],
     limit: int | None,
     found: ShapedModel,
+    must_decide: bool = False,
 ) -> Unrolled | None:
-    """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason."""
-    unrolled = Unrolled([], [])
+    """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason, and
+    with ``must_decide`` where something in an iteration stays undecided.
+    """
+    unrolled, caveats = Unrolled([], []), len(found.caveats)
     condition, trip = known_scalar(f"{step.name}/true", True), 0
     while (limit is None or trip < limit) and found.unrolled < UNROLLED and found.walked < WALKED:
         prefix = f"{step.name}/{trip}/"
@@ -240,7 +252,7 @@ def _unroll(
         unrolled.outputs.append(outputs)
         goes_on = number_in(outputs[0], found.opsets)
         found.unrolled += len(inner) + 1
-        if goes_on is None:
+        if goes_on is None or (must_decide and _is_undecided(inner, found.caveats[caveats:])):
             return None
         made = outputs[1 : 1 + len(carried)]
         carried = [old if is_kept else new for old, new, is_kept in zip(carried, made, kept, strict=True)]
