@@ -68,6 +68,11 @@ ROWS = [
     ("(float[3,2,4] x, float[1,15,4] w, float[1,15,5] r) => "
      "(y, h) { y, h = GRU<hidden_size = 5, output_sequence = 1>(x, w, r) }", 1,
      (3, 1, 2, 5), 3 * 2 * 5 * (3 * (2 * 9 - 1) + 5 + 4 + 4 + 1)),
+    # without ``output_sequence`` onnx infers no shape; the last states alone
+    ("(float[3,2,4] x, float[1,20,4] w, float[1,20,5] r) => (h) { y, h = LSTM<hidden_size = 5>(x, w, r) }", 6,
+     (1, 2, 5), 3 * 2 * 5 * (4 * (2 * 9 - 1) + 3 * 4 + 2 + 3 + 1)),
+    ("(float[3,2,4] x, float[1,5,4] w, float[1,5,5] r) => (h) { y, h = RNN<hidden_size = 5>(x, w, r) }", 6,
+     (1, 2, 5), 3 * 2 * 5 * (2 * 9 - 1 + 1)),
     ("(float[2,3] x, float[3] b) => (y) { y = GreaterOrEqual(x, b) }", 12, (2, 3), 6),
     # a target shape that is computed with Unsqueeze's attribute, by the evaluator of that opset
     ("(float[2,3,4,5] x) => (y) { s = Shape(x) i = Constant<value = int64 {0}>() n = Gather(s, i) u = Unsqueeze<axes = [0]>(n) "

@@ -107,7 +107,7 @@ def _first_read(node: Node, unread: dict[str, Tensor], uses: _Uses) -> Weights:
             running_statistics += tensor.size
         elif _may_be_weight(tensor, role) and uses.is_learned(tensor):
             del unread[tensor.name]
-            parameters += _weights_in(node, tensor, role)
+            parameters += _weights_in(*uses.reader_behind_views(node, tensor, role))
         elif _may_be_table(tensor, role):
             del unread[tensor.name]
             buffers += tensor.size
@@ -191,6 +191,22 @@ class _Uses:
     @cached_property
     def uses(self) -> DefUse:
         return DefUse(self.nodes)
+
+    def reader_behind_views(self, node: Node, tensor: Tensor, role: InputRole) -> tuple[Node, Tensor, InputRole]:
+        """The node that reads a tensor, as what, and in which role; behind views the one that unpacks several weights from an
+        element.
+        """
+        view = node
+        while view.key in VIEWS and (view is not node or node.inputs[0] is tensor):
+            uses = self.uses.reads.get(view.out.name, ())
+            for reader, place in uses:
+                if role_of(reader, place).packed and (read := reader.inputs[place]) is not None:
+                    return reader, read, role_of(reader, place)
+            views = [reader for reader, place in uses if reader.key in VIEWS and place == 0]
+            if not views:
+                break
+            view = views[0]
+        return node, tensor, role
 
     def is_learned(self, tensor: Tensor) -> bool:
         """Whether some node reads the constant, or what is computed from constants with it, as a parameter."""

@@ -180,9 +180,11 @@ def _old_types(node: Node) -> Types:
         case "Pad":
             pads, rank = attributes["paddings"], len(dims)
             return [(dtype, tuple(map(sum, zip(dims, pads[:rank], pads[rank:], strict=True))))]
-        case _:  # GRU
+        case _:  # recurrent: onnx infers what ``output_sequence`` asks for, and for the first GRU nothing
             (steps, batch, _), (directions, _, hidden) = dims, node.required(2).shape
-            return [(dtype, (steps, directions, batch, hidden)), (dtype, (directions, batch, hidden))]
+            return [(dtype, (steps, directions, batch, hidden)), *[(dtype, (directions, batch, hidden))] * 2][
+                : len(node.outputs)
+            ]
 
 
 _AS_INPUTS = (
@@ -198,7 +200,7 @@ RULES: Mapping[str, ShapeRule] = {
     "BatchNormalization": like(0, 3, 4, 3, 4),
     "Dropout": like(0, 0),
     "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
-    **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Pad", "GRU"), _old_types),
+    **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Pad", "GRU", "LSTM", "RNN"), _old_types),
 }
 """For operators as their first opsets defined them, for which onnx infers no shapes; used only where a shape is open."""
 

@@ -53,6 +53,7 @@ def fold_value(value: Value, opsets: Mapping[str, int]) -> TensorProto | None:
             top.tensor = top.same_as.tensor
         elif top.tensor is None and top.folds_from is not None:
             _evaluate(top.folds_from, opsets)
+            top.folds_from = None
         stack.pop()
     return value.tensor
 

@@ -131,14 +131,12 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     limit = found.trips.get(step.name, number_in(count, found.opsets))
     if step.name not in found.trips and limit is not None and limit >= NO_LIMIT:
         limit = None
-    if limit is not None and (limit < 0 or number_in(condition, found.opsets) == 0):
+    if (limit is not None and limit < 0) or number_in(condition, found.opsets) == 0:
         limit = 0
     loops, caveats = len(found.loops), len(found.caveats)
     # Under names of their own: a constant that a loop starts from is no weight of the nodes that read it.
     carried = [
-        replace(value, name=f"{step.name}/initial_{i}", is_constant=False, kind=0)
-        if value.is_constant and not kept[i]
-        else value
+        _as_initial(f"{step.name}/initial_{i}", value) if value.is_constant and not kept[i] else value
         for i, value in enumerate(carried)
     ]
     arguments = _iteration(f"{step.name}/", _forget(carried, kept))
@@ -182,6 +180,13 @@ def _carried_unchanged(graph: GraphProto, first_input: int, first_output: int, c
 def _forget(carried: Sequence[Value], kept: Sequence[bool]) -> list[Value]:
     """What any iteration may find: the elements of what stays as it is, the types of all else."""
     return [value if is_kept else unknown_like(value.name, value) for value, is_kept in zip(carried, kept, strict=True)]
+
+
+def _as_initial(name: str, constant: Value) -> Value:
+    """The constant under another name. What it is computed from fills the constant alone."""
+    is_computed = constant.folds_from is not None
+    same_as = constant if is_computed else constant.same_as
+    return replace(constant, name=name, is_constant=False, folds_from=None, same_as=same_as, kind=0)
 
 
 def _read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:

@@ -173,3 +173,12 @@ def test_models_that_are_attributes(node: str, parameters: int, weight_bytes: in
     proto = model(f"(float[1,2] x) => (float y) {{ {node} }}", domains=', "ai.onnx.ml" : 3')
     memory = onnxcost.estimate(proto).memory
     assert (memory.parameters, memory.weight_bytes) == (parameters, weight_bytes)
+
+
+@pytest.mark.parametrize("views", ["r = Reshape(table, whole)", "f = Flatten(table) r = Reshape(f, whole)"])
+def test_a_packed_table_behind_views_counts_what_it_holds(views: str) -> None:
+    """Two numbers of 4 bits share a byte."""
+    text = f"""(int64[7] ids) => (float y) <uint8[4,2,4] table = {{{",".join(["1"] * 32)}}}, int64[2] whole = {{4, 8}}> {{
+        {views} y = com.microsoft.GatherBlockQuantized<bits = 4, block_size = 16, quantize_axis = 1>(r, ids, scales) }}"""
+    report = onnxcost.estimate(model(text, domains=', "com.microsoft" : 1', scales=(4, 1)))
+    assert report.parameters == 2 * 32

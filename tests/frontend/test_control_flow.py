@@ -104,6 +104,37 @@ RUNS = {
                 co = Identity(c) so, w = Loop(k, , s) <{CARRIED}> }}> }}""",
         {}, 0, "", {"y": (4,)},
     ),
+    "an inner trip count that the outer iteration gives": (  # 0, 1, 2 and 3 times
+        f"""(float[4] x) => (float y) <int64 n = {{4}}> {{ y = Loop(n, , x) <
+            body = b (int64 i, bool c, float[4] s) => (bool co, float so) {{
+                co = Identity(c) so, w = Loop(i, , s) <{CARRIED}> }}> }}""",
+        {}, (0 + 1 + 2 + 3) * 8, "", {"y": (4,)},
+    ),
+    "a branch that the iteration decides": (  # Mod and Equal 5 times, of which 0, 2 and 4 are even
+        """(float[4] x) => (float y) <int64 n = {5}, int64 two = {2}, int64 zero = {0}> { y = Loop(n, , x) <
+            body = b (int64 i, bool c, float[4] s) => (bool co, float so) {
+                co = Identity(c) m = Mod(i, two) k = Equal(m, zero) so = If (k) <
+                then_branch = t () => (float a) { a = Relu(s) }, else_branch = e () => (float b) { b = Identity(s) }> }> }""",
+        {}, 3 * 4 + 5 * 2, "", {"y": (4,)},
+    ),
+    "a branch that data decides in each iteration": (
+        """(float[4] x, bool k) => (float y) <int64 n = {5}> { y = Loop(n, , x) <
+            body = b (int64 i, bool c, float[4] s) => (bool co, float so) { co = Identity(c) so = If (k) <
+                then_branch = t () => (float a) { a = Relu(s) }, else_branch = e () => (float b) { b = Identity(s) }> }> }""",
+        {}, 5 * 4, "upper", {"y": (4,)},
+    ),
+    "a condition that a value makes false at once, without a limit": (
+        f"""(float[4] x, int64 n) => (float y) <int64 five = {{5}}> {{ k = Less(five, n) y = Loop(, k, x) <{WHILE}> }}""",
+        {"values": {"n": 3}}, 1, "", {"y": (4,)},
+    ),
+    # The counter starts from what a node makes of a constant, as tf2onnx writes it.
+    "a counter that starts from a computed constant": (
+        """(float[4] x) => (float y) <int32 zero = {0}, int32 one = {1}, int32 five = {5}> { i0 = Identity(zero)
+            k0 = Less(i0, five) k, y = Loop(, k0, i0, x) <
+            body = b (int64 i, bool c, int32 n, float[4] s) => (bool co, int32 no, float so) {
+                no = Add(n, one) co = Less(no, five) so = Relu(s) }> }""",
+        {}, 1 + 5 * (1 + 1 + 4), "", {"y": (4,)},
+    ),
     "the more expensive branch of an If": (
         f"(float[4] x, bool c) => (float y) {{ y = If (c) <{BRANCHES}> }}", {}, 8, "upper", {"y": (4,)},
     ),
@@ -208,6 +239,10 @@ WEIGHED = """body = b (int64 i, bool c, float[4] s) => (bool co, float so) <floa
 STORED = {
     "a body that is walked nine times is stored once": (
         f"(float[4] x) => (float y) <int64 five = {{8}}> {{ y = Loop(, , x) <{WEIGHED}> }}", {}, 20, 80 + 8,
+    ),
+    "a body that never runs": (
+        f"(float[4] x, bool t) => (float y) <int64 five = {{8}}> {{ y = Loop(, t, x) <{WEIGHED}> }}",
+        {"values": {"t": False}}, 20, 80 + 8,
     ),
     "a body of a loop in a loop": (
         f"""(float[4] x) => (float y) <int64 five = {{3}}, int64 n = {{3}}> {{ y = Loop(n, , x) <
