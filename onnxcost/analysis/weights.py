@@ -198,7 +198,7 @@ class _Uses:
         """
         view = node
         while view.key in VIEWS and (view is not node or node.inputs[0] is tensor):
-            uses = self.uses.reads.get(view.out.name, ())
+            uses = self.uses.reads(view.out.name)
             for reader, place in uses:
                 if role_of(reader, place).packed and (read := reader.inputs[place]) is not None:
                     return reader, read, role_of(reader, place)
