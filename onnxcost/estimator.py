@@ -23,6 +23,9 @@ from onnxcost.spec import ModelSource, ModelSpec
 if TYPE_CHECKING:
     from onnxcost.frontend.trace import Trace
 
+NO_FORMULA = "no formula for the operator"
+"""How the reason begins for which a node of an unknown operator is not counted."""
+
 
 def estimate(
     model: ModelSource,
@@ -153,7 +156,7 @@ def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int, 
     if formula is None:
         from onnxcost.formulas import UNCOUNTABLE
 
-        reason = UNCOUNTABLE.get(node.key, f"no formula for the operator {node.key}")
+        reason = UNCOUNTABLE.get(node.key, f"{NO_FORMULA} {node.key}")
         return Uncounted(node, reason, parameters)
     try:
         return Counted(node, formula(node), traffic(as_read or node), dtype, parameters)
@@ -189,8 +192,8 @@ def _resolve_branches(
             resolved += branches[counted]
             flops = " and ".join(f"{count:,}" for count in counts.values())
             text = f"its condition is unknown; its {counted} branch is counted, the more expensive one ({flops} FLOPs)"
-            if hint := _decided_by(node.input(0), inputs, uses):
-                text += f"; {hint} decides it"
+            hint = _decided_by(node.input(0), inputs, uses)
+            text += f"; {hint} decides it" if hint else "; --trace counts the one that a run takes"
             macs = {group.work.macs for group in costs.values()}
             caveats.append(Caveat("upper", f"If '{node.name}': {text}", len(macs) > 1))
         resolved.append(node)

@@ -34,6 +34,7 @@ BITS: Mapping[str, int] = {
 """Stored width of an element; sub-byte types are packed. Strings have no fixed width and stand for 0."""
 
 Dim = int | str | None
+UNKNOWN_SHAPE = "the shape of '{name}' is not known"
 
 
 @lru_cache(maxsize=65536)
@@ -70,7 +71,7 @@ class Tensor:
     def shape(self) -> tuple[int, ...]:
         """The dims, all known; raises UnknownShape otherwise, so that a formula needs no checks."""
         if self.dims is None:
-            raise UnknownShape(f"the shape of '{self.name}' is not known")
+            raise UnknownShape(UNKNOWN_SHAPE.format(name=self.name))
         if not self.is_shaped:
             open_dims = [dim for dim in self.dims if not isinstance(dim, int)]
             which = ", ".join(str(dim) for dim in open_dims if dim) or f"{len(open_dims)} of {len(self.dims)} dims"

@@ -309,7 +309,7 @@ def _note_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
         return Caveat("lower", text)
     if step.name in found.trips:
         return Caveat("note", f"Loop '{step.name}' is counted {limit} times, as given")
-    why = "data decides whether it ends earlier, or its shapes change"
+    why = f"data decides whether it ends earlier, or its shapes change; {_how_often(step)}"
     return Caveat("upper", f"Loop '{step.name}' is counted {limit} times, each as the first: {why}")
 
 

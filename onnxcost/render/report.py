@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS
+from onnxcost.estimator import NO_FORMULA
+from onnxcost.graph import UNKNOWN_SHAPE, option_text
 from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     Entry,
@@ -36,8 +38,18 @@ if TYPE_CHECKING:
 
 
 def reasons(report: CostReport) -> list[tuple[int, str, str]]:
-    """(how many, operator, reason) of what is not counted, the most frequent first."""
-    groups = Counter((cost.node.key, cost.reason) for cost in report.uncounted)
+    """(how many, operator, reason) of what is not counted, the most frequent first, each with the option that mends it."""
+    shapes = {
+        UNKNOWN_SHAPE.format(name=tensor.name): f" ({option_text('--shape', tensor.name, '1x8')})"
+        for cost in report.uncounted
+        for tensor in (cost.node.outputs if cost.reason.startswith(NO_FORMULA) else ())
+        if tensor is not None
+    }
+
+    def remedy(reason: str) -> str:
+        return " (--formulas FILE.py)" if reason.startswith(NO_FORMULA) else shapes.get(reason, "")
+
+    groups = Counter((cost.node.key, cost.reason + remedy(cost.reason)) for cost in report.uncounted)
     return [(number, *key) for key, number in groups.most_common()]
 
 

@@ -20,13 +20,15 @@ WIDE_INTERVAL = 0.05
 DRIFT = 0.02
 MANY_OUTLIERS = 0.01
 VARIATION = 0.025
+BATCHES = " (--batches 1,8,64)"
 
 
-def advice(measurement: Measurement) -> tuple[Advice, ...]:
-    """The advice on a measurement, causes before effects."""
+def advice(measurement: Measurement, *, has_open_batch: bool = True) -> tuple[Advice, ...]:
+    """The advice on a measurement, causes before effects; ``has_open_batch`` says whether ``--batches`` applies to the model."""
     on_device = bool(find_provider(measurement.settings.provider).device)
     texts = ((kind, find(measurement)) for kind, find in KINDS.items() if not (on_device and kind in OF_HOST))
-    return tuple(Advice(kind, text) for kind, text in texts if text is not None)
+    fixed = "; the batch of this model is fixed"
+    return tuple(Advice(kind, text if has_open_batch else text.replace(BATCHES, fixed)) for kind, text in texts if text)
 
 
 def _load(measurement: Measurement) -> str | None:
@@ -87,7 +89,7 @@ def _fast_runs(measurement: Measurement) -> str | None:
         return None
     return (
         "the runs are so short that the call from Python, a few microseconds, is a large part of them: "
-        "larger batches show the model's own time (--batches 1,8,64)"
+        f"larger batches show the model's own time{BATCHES}"
     )
 
 
@@ -96,7 +98,7 @@ def _python_share(measurement: Measurement) -> str | None:
         return None
     return (
         "the streams are threads of one Python process, and between such short runs each waits for Python: its own share, "
-        "not the model, limits the throughput; larger batches show the model's own (--batches 1,8,64)"
+        f"not the model, limits the throughput; larger batches show the model's own{BATCHES}"
     )
 
 

@@ -133,7 +133,7 @@ def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: 
         copies=times.copies,
         interrupted=STOP.is_made,
     )
-    return replace(measurement, advice=advice(measurement))
+    return replace(measurement, advice=advice(measurement, has_open_batch=batch_dim(report.graph) is not None))
 
 
 def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse | None]:
