@@ -26,7 +26,8 @@ from onnxcost.render.formats import (
     table_markdown,
 )
 from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, paragraph, spell_out
-from onnxcost.render.measurement import memory_entry, where_lines, where_markdown
+from onnxcost.render.measurement import achieved_text, memory_entry, where_lines, where_markdown
+from onnxcost.render.overview import concentration_text, speed_text, sum_up
 from onnxcost.render.report import MOST_REASONS
 from onnxcost.render.tables import node_label, pad_unit, top_field
 from onnxcost.render.units import TimeUnit, exact, plural, share, si, time_unit
@@ -173,8 +174,17 @@ def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[L
             entry_lines(reconcile(profile, screen.glyphs), screen.width),
             lost,
             *(table_lines(profile_table(profile, name, view, screen.glyphs), screen) for name in view.by),
+            _verdict(profile, screen),
         ]
     )
+
+
+def _verdict(profile: Profile, screen: Screen) -> list[Line]:
+    """The result in one line: the latency, and how few nodes take half of the nodes' time."""
+    measured, nodes = profile.measurement, profile.nodes
+    rate = achieved_text(measured, screen.glyphs) if measured and measured.flops_per_second else ""
+    few = concentration_text([node.seconds for node in nodes], "time", len(nodes))
+    return sum_up([speed_text(measured) if measured else "", few, rate], screen)
 
 
 def profile_markdown(profile: Profile, view: ProfileView) -> str:
@@ -200,7 +210,10 @@ def profile_csv(profile: Profile, view: ProfileView) -> str:
         rows = [*zip(profile.nodes, document["nodes"], strict=True)]
     rows.sort(key=lambda row: SORTS[view.sort](row[0]))
     records = [record for _, record in rows[: view.top]]
-    cells = (["/".join(value) if isinstance(value, list) else value for value in record.values()] for record in records)
+    separators = {"origins": "; ", "scope": "/", "module": "/"}
+    cells = (
+        [separators[key].join(value) if key in separators else value for key, value in record.items()] for record in records
+    )
     return csv_text(list(records[0]) if records else [], cells)
 
 

@@ -24,7 +24,7 @@ BATCHES = " (--batches 1,8,64)"
 
 
 def advice(measurement: Measurement, *, has_open_batch: bool = True) -> tuple[Advice, ...]:
-    """The advice on a measurement, causes before effects; ``has_open_batch`` says whether ``--batches`` applies to the model."""
+    """The advice on a measurement, causes before effects; ``has_open_batch`` says whether ``--batches`` applies."""
     on_device = bool(find_provider(measurement.settings.provider).device)
     texts = ((kind, find(measurement)) for kind, find in KINDS.items() if not (on_device and kind in OF_HOST))
     fixed = "; the batch of this model is fixed"
