@@ -191,7 +191,12 @@ def _resolve_branches(
             counted = max(counts, key=counts.__getitem__)
             resolved += branches[counted]
             flops = " and ".join(f"{count:,}" for count in counts.values())
-            text = f"its condition is unknown; its {counted} branch is counted, the more expensive one ({flops} FLOPs)"
+            why = (
+                f"the more expensive one ({flops} FLOPs)" if len({*counts.values()}) > 1 else "the other is not more expensive"
+            )
+            if len(counts) == 1:
+                why = "the other does not fit these shapes"
+            text = f"its condition is unknown; its {counted} branch is counted, {why}"
             hint = _decided_by(node.input(0), inputs, uses)
             text += f"; {hint} decides it" if hint else "; --trace counts the one that a run takes"
             macs = {group.work.macs for group in costs.values()}

@@ -85,14 +85,22 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
     graph, glyphs = report.graph, screen.glyphs
     title = crop(plain(model_title(graph)), screen.width, glyphs.ellipsis)
     facts = [plain(fact) for fact in model_facts(graph) if fact != graph.name]
-    about = f" {glyphs.dot} ".join(facts)
-    lines = heading_lines(title, crop(about, max(screen.width - text_width(title) - 2, 0), glyphs.ellipsis), screen.width)[:1]
+    about = _first_that_fit(facts, f" {glyphs.dot} ", screen.width - text_width(title) - 2, screen)
+    lines = heading_lines(title, about, screen.width)[:1]
     names = [crop(plain(tensor.name), LONGEST_NAME, glyphs.ellipsis) for tensor in graph.inputs]
     inputs = [f"{name} {each.dtype} {shape(each, glyphs.times)}" for name, each in zip(names, graph.inputs, strict=True)]
     lines += _few("Inputs" if len(inputs) > 1 else "Input", inputs, 2, screen)
     for label, source, most, style in (("Given", "given", 1, ""), ("Assumed", "assumed", 2, "caution")):
         lines += _few(label, [plain(piece) for piece in dim_texts(graph, source)], most, screen, style)
     return lines
+
+
+def _first_that_fit(pieces: Sequence[str], separator: str, width: int, screen: Screen) -> str:
+    """The first of the pieces, as many as the width has room for; one that is too long is cut."""
+    count = len(pieces)
+    while count > 1 and text_width(separator.join(pieces[:count])) > width:
+        count -= 1
+    return crop(separator.join(pieces[:count]), max(width, 0), screen.glyphs.ellipsis, 1.0)
 
 
 def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: str = "") -> list[Line]:
@@ -237,7 +245,7 @@ def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
     for (*_, note), pair in zip(rows, _align([(label, value) for label, value, _ in rows], screen), strict=True):
         line = _pair(pair, screen)
         room = screen.width - GAP - sum(text_width(text) for text, _ in line)
-        text = crop(spell_out(plain(note), screen.glyphs), max(room, 0), screen.glyphs.ellipsis, 1.0)
+        text = _first_that_fit(spell_out(plain(note), screen.glyphs).split(", "), ", ", room, screen)
         lines.append((*line, (f"{' ' * GAP}{text}", "faint")) if text else line)
     return lines
 
