@@ -160,6 +160,11 @@ def join_shapes(shapes: Sequence[Dims], axis: int) -> Dims:
     return tuple(dims)
 
 
+def pad_dims(dims: Dims, pads: Sequence[int]) -> Dims:
+    """The dims with what ``pads`` adds at the beginning of each axis, then at the end of each."""
+    return tuple(max(0, sum(parts)) for parts in zip(dims, pads[: len(dims)], pads[len(dims) :], strict=True))
+
+
 def _old_types(node: Node) -> Types:
     """The outputs of operators whose attributes changed after their first opset."""
     dtype, dims, attributes = node.x.dtype, node.x.shape, node.attributes
@@ -178,13 +183,11 @@ def _old_types(node: Node) -> Types:
             left = node.x.size // prod(size for size in sizes if size != -1)
             return [(dtype, tuple(left if size == -1 else size for size in sizes))]
         case "Pad":
-            pads, rank = attributes["paddings"], len(dims)
-            return [(dtype, tuple(map(sum, zip(dims, pads[:rank], pads[rank:], strict=True))))]
+            return [(dtype, pad_dims(dims, attributes["paddings"]))]
         case _:  # recurrent: onnx infers what ``output_sequence`` asks for, and for the first GRU nothing
             (steps, batch, _), (directions, _, hidden) = dims, node.required(2).shape
-            return [(dtype, (steps, directions, batch, hidden)), *[(dtype, (directions, batch, hidden))] * 2][
-                : len(node.outputs)
-            ]
+            types = [(dtype, (steps, directions, batch, hidden)), *[(dtype, (directions, batch, hidden))] * 2]
+            return types[: len(node.outputs)]
 
 
 _AS_INPUTS = (

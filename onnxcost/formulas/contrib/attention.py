@@ -39,6 +39,11 @@ class AttentionSizes(NamedTuple):
         """How many pairs of a query and a key, in all heads."""
         return self.batch * self.heads * self.queries * self.keys
 
+    @property
+    def cache(self) -> tuple[int, ...]:
+        """The dims of the keys, cached and new."""
+        return self.batch, self.heads, self.keys, self.size
+
 
 def sdpa(node: Node, sizes: AttentionSizes, masks: Sequence[int], each: Work = NO_WORK) -> Work:
     """softmax(s·Q·Kᵀ + masks)·V, per score an addition for each of ``masks`` (inputs) that is present, and ``each``."""
@@ -84,8 +89,7 @@ def _attention_types(node: Node) -> Types:
     out, past = (node.x.dtype, (*node.x.shape[:2], value_width)), node.input(4)
     if past and node.input(6):
         return [out, (past.dtype, past.shape)]
-    batch, heads, _, keys, size, _ = _merged_sizes(node)
-    return [out, (node.x.dtype, (2, batch, heads, keys, size))]
+    return [out, (node.x.dtype, (2, *_merged_sizes(node).cache))]
 
 
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V, Q, K, V = X·W + b", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's",
@@ -138,8 +142,8 @@ def _multi_head_types(node: Node) -> Types:
     out, past = (node.x.dtype, (*node.x.shape[:2], heads * value_size)), node.input(places.past_key)
     if past and node.input(places.past_length):
         return [out, (past.dtype, past.shape), (past.dtype, past.shape)]
-    batch, _, queries, keys, size, _ = _multi_head_sizes(node)[0]
-    dims = [(batch, heads, keys, size), (batch, heads, keys, value_size), (batch, heads, queries, keys)]
+    sizes, _ = _multi_head_sizes(node)
+    dims = [sizes.cache, (*sizes.cache[:3], value_size), (sizes.batch, heads, sizes.queries, sizes.keys)]
     return [out, *((node.x.dtype, each) for each in dims)]
 
 
@@ -167,14 +171,9 @@ def _decoder_cross(node: Node) -> tuple[AttentionSizes, int]:
     return AttentionSizes(batch, heads, queries, cached + new, size, size), new
 
 
-def _decoder_types(node: Node) -> Types:
-    out = (node.x.dtype, node.x.shape)
-    batch, heads, _, keys, size, _ = _decoder_cross(node)[0]
-    return [out, *[(node.x.dtype, (batch, heads, keys, size))] * 2]
-
-
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V, Q, K, V = X·W + b", macs="D·D·(S_q + 2·new keys)·B + Attention's",
-         flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and mask", shapes=_decoder_types)  # fmt: skip
+         flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and mask",
+         shapes=lambda node: [*like_input(node), *[(node.x.dtype, _decoder_cross(node)[0].cache)] * 2])  # fmt: skip
 def decoder_attention(node: Node) -> Work:
     """On positions × batch × D. ``static_kv``, ``use_past`` and ``has_layer_state`` (inputs 8 to 10) say what is projected."""
     sizes, new = _decoder_cross(node)
@@ -331,15 +330,10 @@ def low_rank_mix(node: Node) -> Work:
     return taken_up + branchwise_rms(node) + hidden + gated + hyper_connection_pre_mix(node) + injected
 
 
-def _bias_dims(node: Node) -> Types:
-    _, heads, length, _ = node.required(2).shape
-    offsets = node.input(6)
-    batch = offsets.shape[0] if offsets else node.x.shape[0]
-    return [(node.x.dtype, (batch, heads, length, length))]
-
-
 @formula("Y = (σ(u)·(σ(r)·a − 1) + 2)·bias, u, r = sums of halves of (Q + b)·W + c", macs="in·D",
-         flops="2·macs − sums, + in + 2·sums + 12·rows + out", shapes=_bias_dims)  # fmt: skip
+         flops="2·macs − sums, + in + 2·sums + 12·rows + out", shapes=lambda node: [
+             (node.x.dtype, ((node.input(6) or node.x).shape[0], *node.required(2).shape[1:3], node.required(2).shape[2]))
+         ])  # fmt: skip
 def gated_relative_position_bias(node: Node) -> Work:
     """W of head size × D; rows for each token and head."""
     size, width = node.required(3).shape

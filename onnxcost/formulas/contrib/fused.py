@@ -23,7 +23,7 @@ from onnxcost.formulas.quantized import dynamic_quantize_linear
 from onnxcost.formulas.recurrent import lstm
 from onnxcost.formulas.reduction import ADD, COMPARE, FUNCTION, MUL, POOLING, reduction_work
 from onnxcost.formulas.resampling import resize
-from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, pool_rule, product, window_steps, with_shapes
+from onnxcost.formulas.shapes import Dims, conv_rule, elements, gemm_type, like, pool_rule, product, window_steps, with_shapes
 from onnxcost.formulas.table import Formula, FormulaTable, TensorType, Types, formula, no_arithmetic, per_output
 from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
@@ -157,13 +157,15 @@ def contrib_causal_conv(node: Node) -> Work:
     return conv(node) + activation_work(node)
 
 
-def _varlen_types(node: Node) -> Types:
-    state = node.required(4)
-    captured = (state.shape[0], node.attributes.get("state_update_capacity", 0), node.x.shape[1])
-    return [(node.x.dtype, node.x.shape), (state.dtype, state.shape), (node.x.dtype, captured)]
-
-
-@formula("Y = activation(X∗W + B) in each packed sequence", macs="out·k", flops="as CausalConvWithState", shapes=_varlen_types)
+@formula(
+    "Y = activation(X∗W + B) in each packed sequence",
+    macs="out·k",
+    flops="as CausalConvWithState",
+    shapes=lambda node: [
+        *like(0, 4)(node),
+        (node.x.dtype, (node.required(4).shape[0], node.attributes.get("state_update_capacity", 0), node.x.shape[1])),
+    ],
+)
 def varlen_causal_conv(node: Node) -> Work:
     """CausalConvWithState on tokens × channels; the bias is input 3."""
     return contrib_causal_conv(replace(node, inputs=(*node.inputs[:2], node.input(3))))

@@ -11,15 +11,10 @@ from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.movement import range_rule
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL, POOLING, reduction_work
 from onnxcost.formulas.resampling import corner_weights, grid_sample, weighted_sum
-from onnxcost.formulas.shapes import broadcast, element, elements, grid_sample_rule, pool_rule, with_shapes
+from onnxcost.formulas.shapes import broadcast, element, elements, grid_sample_rule, pad_dims, pool_rule, with_shapes
 from onnxcost.formulas.signal import ceil_log2, fourier
 from onnxcost.formulas.table import Formula, FormulaTable, Types, formula, like_input, no_arithmetic, per_output
 from onnxcost.graph import BITS, NO_WORK, Node, Work
-
-
-def _pad_types(node: Node) -> Types:
-    pads, rank = elements(node, 1, "the pads"), node.x.rank
-    return [(node.x.dtype, tuple(max(0, size + pads[at] + pads[at + rank]) for at, size in enumerate(node.x.shape)))]
 
 
 def _expand_types(node: Node) -> Types:
@@ -105,7 +100,8 @@ def ngram_repeat_block(node: Node) -> Work:
 # fmt: off
 TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "Trilu":                no_arithmetic("Y = a triangle of X", shapes=like_input),
-    "Pad":                  no_arithmetic("Y = X with a border", shapes=_pad_types),
+    "Pad":                  no_arithmetic("Y = X with a border", shapes=lambda node: [
+                                (node.x.dtype, pad_dims(node.x.shape, elements(node, 1, "the pads")))]),
     "ExpandDims":           no_arithmetic("Y = X with a dim of 1", shapes=_expand_types),
     "Range":                per_output("Y_i = start + i·delta, by running sum", shapes=range_rule, adds=1),
     "GatherND":             no_arithmetic("Y = X[indices]", shapes=lambda node: [

@@ -105,7 +105,7 @@ def _row(base: Callable[[Node], Work], shapes: ShapeRule) -> Formula:
 
 @formula("Y = saturate(s·((X − x₀)·W + B) + y₀) at each input position", macs="in·C_out/groups·k",
          flops="ConvTranspose, + 5·out + 2·scales")  # fmt: skip
-def _qlinear_conv_transpose(node: Node) -> Work:
+def qlinear_conv_transpose(node: Node) -> Work:
     """As QLinearConv, with the products of ConvTranspose."""
     plain = replace(node, inputs=(node.x, node.input(3), node.input(8)))
     return convolution.conv_transpose(plain) + quantized.requantize_work(node)
@@ -117,6 +117,6 @@ TABLE: FormulaTable = {
     f"{DOMAIN}.MaxUnpool": _row(POOLING["MaxUnpool"], _unpool_types),
     f"{DOMAIN}.QLinearAveragePool": _row(QUANTIZED["com.microsoft.QLinearAveragePool"], partial(_rule_types, pool_rule())),
     f"{DOMAIN}.QLinearConvTranspose": _row(
-        _qlinear_conv_transpose, partial(_rule_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])
+        qlinear_conv_transpose, partial(_rule_types, lambda node: [conv_transpose_type(node, 3, node.attributes.get("pads"))])
     ),
 }

@@ -193,8 +193,7 @@ def _sizes(node: Node, width: int, past: int) -> AttentionSizes:
 
 def _q_attention_types(node: Node) -> Types:
     width, dtype = node.required(1).shape[1] // 3, node.required(3).dtype
-    batch, heads, _, keys, size, _ = _sizes(node, width, 8)
-    return [(dtype, (*node.x.shape[:2], width)), (dtype, (2, batch, heads, keys, size))]
+    return [(dtype, (*node.x.shape[:2], width)), (dtype, (2, *_sizes(node, width, 8).cache))]
 
 
 @formula("Attention, its projections in integers", macs="tokens·D·3·d·heads + Attention's",
