@@ -327,8 +327,8 @@ def _agreement(other: _CheckedModel, arrays: Arrays, expected: Arrays, settings:
 def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays:
     """The model's outputs for these inputs."""
     from onnxcost.runtime.prepare import build_request, prepare
+    from onnxcost.runtime.protocol import Outputs
     from onnxcost.runtime.supervisor import answer, answers
-    from onnxcost.runtime.tasks import Outputs
 
     spec = replace(model.spec, values={**model.spec.values, **arrays})
     with prepare(spec, model.report, settings.seed) as ready:

@@ -22,10 +22,9 @@ from onnxcost.ort_optimizer.memory_plan import footprint_of
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.processes import STOP
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.protocol import BLOCKS, LEAST_PROBES, ProbeTimings, Progress, Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import OnProgress, answer, answers, scale_progress
-from onnxcost.runtime.tasks import BLOCKS, LEAST_PROBES, ProbeTimings
 
 BOTH = (1, None)
 

@@ -9,6 +9,9 @@ from onnxcost.errors import UnknownShape
 from onnxcost.measurement import Copies, Environment, InputUsed, MeasuredDevice, MemoryUse, Placement, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -124,3 +127,31 @@ class Profiled:
     run_seconds: tuple[float, ...]
     optimized: str
     memory: ArenaUse
+
+
+BLOCKS = "blocks.model"
+"""The file of a model of one convolution, in the folder of the probes."""
+LEAST_PROBES = 3
+"""The first two give the time of a run and of a node; without a third there is no kernel to time."""
+
+
+class ProbeTimings(NamedTuple):
+    """The low percentile of each model's run times in seconds, in the order of the files, None for one that cannot be run.
+
+    ``noise`` is the median run time over the low percentile: 1 on a quiet machine.
+    """
+
+    seconds: tuple[float | None, ...]
+    noise: float
+    threads: tuple[int, int]
+    device: MeasuredDevice
+    blocked: bool
+    cores: float
+    onnxruntime: str
+    platform: str
+
+
+class Outputs(NamedTuple):
+    """The arrays by their names; those inside sequences and maps are ``name[0]`` and ``name[key]``."""
+
+    arrays: Mapping[str, NDArray[Any]]

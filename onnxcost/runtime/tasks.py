@@ -12,12 +12,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.measurement import MeasuredDevice, MemoryUse, Settings
+from onnxcost.measurement import MemoryUse, Settings
 from onnxcost.runtime.inputs.feeds import arrays, describe_inputs
 from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
 from onnxcost.runtime.ort_errors import reason
 from onnxcost.runtime.ort_profile import read_events, read_profile, types_of
-from onnxcost.runtime.protocol import ArenaUse, Profiled, Progress, Request, Timed
+from onnxcost.runtime.protocol import BLOCKS, LEAST_PROBES, ArenaUse, Outputs, ProbeTimings, Profiled, Progress, Request, Timed
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
 from onnxcost.runtime.session import Runner, Session, find_provider, open_session, placement, runner, runtime_for, thread_counts
 
@@ -111,28 +111,8 @@ def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> Arena
 ROUNDS = 3
 ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
 """How long each round of a model lasts, and the least number of runs in it, after one to warm up."""
-BLOCKS = "blocks.model"
-"""A model of one convolution, in the same folder."""
-LEAST_PROBES = 3
-"""The first two give the time of a run and of a node; without a third there is no kernel to time."""
 LOW = 10
 """The percentile that is taken: other work on the machine makes runs slower, not faster."""
-
-
-class ProbeTimings(NamedTuple):
-    """The low percentile of each model's run times in seconds, in the order of the files, None for one that cannot be run.
-
-    ``noise`` is the median run time over the low percentile: 1 on a quiet machine.
-    """
-
-    seconds: tuple[float | None, ...]
-    noise: float
-    threads: tuple[int, int]
-    device: MeasuredDevice
-    blocked: bool
-    cores: float
-    onnxruntime: str
-    platform: str
 
 
 def run_calibration(request: Request, channel: Channel) -> None:
@@ -194,12 +174,6 @@ def _random_feed(session: Session) -> dict[str, Any]:
         "tensor(int8)": lambda shape: random.integers(-28, 28, shape, np.int8),
     }
     return {node.name: makers[node.type](node.shape) for node in session.get_inputs()}
-
-
-class Outputs(NamedTuple):
-    """The arrays by their names; those inside sequences and maps are ``name[0]`` and ``name[key]``."""
-
-    arrays: Mapping[str, NDArray[Any]]
 
 
 def run_outputs(request: Request, channel: Channel) -> None:
