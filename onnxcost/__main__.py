@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
     gc.disable()
-    # numpy's library for matrices, which nothing here needs, starts a thread a core when it is imported. Each takes 32 MB
+    # numpy's library for matrices, which nothing here needs, starts a thread per core when it is imported. Each takes 32 MB
     # of addresses, and where it cannot start one, it interrupts the process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

@@ -1,1 +1,1 @@
-"""The command line: parse, call, render, nothing else. One file a command, imported when it runs."""
+"""The command line: parse, call, render, nothing else. One file per command, imported when it runs."""

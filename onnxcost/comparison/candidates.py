@@ -310,7 +310,7 @@ class Comparison(Result):
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One row a model: its label, its metrics, and its latency over the first model's."""
+        """One row per model: its label, its metrics, and its latency over the first model's."""
         return [
             {"model": each.label, **{name: each.values.get(name) for name in self.metrics}, "bound": each.bound}
             | {"latency_ratio": each.ratio and each.ratio.value}

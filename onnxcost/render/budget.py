@@ -72,7 +72,7 @@ def limit_text(name: str, value: float) -> str:
 
 
 def limits_text(limits: Limits) -> str:
-    """All of them; "the memory alone" if nothing else is asked."""
+    """All limits; "the memory alone" without any."""
     return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "the memory alone"
 
 
@@ -82,7 +82,7 @@ def price_text(verdict: Verdict) -> str:
 
 
 def need_text(fit: Fit, none: str = "–") -> str:
-    """The share of the memory that is needed, ``2 %``, or the bytes where nobody knows how much there is."""
+    """The share of the memory that is needed, ``2 %``, or the bytes where the device's memory is not known."""
     if fit.available is None:
         return binary(fit.needed)
     share = 100 * fit.needed / fit.available if fit.available else float("inf")
@@ -90,7 +90,7 @@ def need_text(fit: Fit, none: str = "–") -> str:
 
 
 def tightest(fits: Sequence[Fit]) -> Fit:
-    """The memory of which the largest part is needed."""
+    """The memory that is filled the most."""
     return max(fits, key=lambda fit: fit.needed / fit.available if fit.available else 0.0)
 
 
@@ -250,7 +250,7 @@ def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -
 
 
 def _others(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
-    """The devices that do not fit, and those of which that cannot be told, with the reasons and what would fit."""
+    """The devices that do not fit, and those with unknown figures, with the reasons and what would fit."""
     if not shown:
         return []
     lines = table_lines(build_table((_name_field("Does not fit"), *REASONS), shown, screen.glyphs), screen)
@@ -262,7 +262,7 @@ def _verdicts_at(assessment: Assessment, level: str) -> list[Verdict]:
 
 
 def _shown(assessment: Assessment, levels: Sequence[str], most: Mapping[str, int]) -> list[Verdict]:
-    """Of each level the first ones, where there is a most: of devices that differ in their memory alone one."""
+    """The first devices of each level, if their number is limited; of devices that differ in memory alone, one."""
 
     def figures(verdict: Verdict) -> tuple[object, ...]:
         prediction = verdict.prediction

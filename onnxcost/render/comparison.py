@@ -130,7 +130,7 @@ def comparison_lines(comparison: Comparison, differences: Sequence[Differences],
 
 
 def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
-    """A column for each model, those that do not fit beside each other below each other; nothing where they are too many."""
+    """A column for each model, in several blocks where the width does not suffice; nothing for too many models."""
     models = comparison.candidates
     if len(models) > MOST_COLUMNS:
         return []
@@ -192,7 +192,7 @@ def _cells(comparison: Comparison, model: Candidate, best: Mapping[str, frozense
 
 
 def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
-    """A row for each model, and the relation to the first of the metric that they are sorted by, else of the convention."""
+    """A row for each model, with the metric that they are sorted by (else the convention's) relative to the first model's."""
     columns = [Column("Model", right=False, style="name", shrinks_to=14)]
     cells = [[candidate.label for candidate in comparison.candidates]]
     main = comparison.sort or comparison.convention
@@ -210,7 +210,7 @@ def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
 
 
 def _drop(name: str) -> int:
-    """The later in KEEP, the earlier it goes; what is not in it goes first."""
+    """The later in KEEP, the earlier a column is dropped; those that are not in it are dropped first."""
     return OPTIONAL + (KEEP.index(name) if name in KEEP else len(KEEP))
 
 
@@ -223,7 +223,7 @@ def metric_column(comparison: Comparison, name: str, glyphs: Glyphs) -> tuple[st
 
 
 def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
-    """The legend, and sentences on what was not seen, not compared and not measured."""
+    """The legend, and sentences on models without a clear difference, not compared and not measured."""
     parts = [f"{MARK} the best"] if any(map(comparison.best, comparison.metrics)) else []
     parts += [f"the others against {plain(comparison.baseline.label)}"] if comparison.others else []
     parts += (
@@ -241,7 +241,7 @@ def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """One line a model, in base units; one that could not be compared has its reason and no numbers."""
+    """One line per model, in base units; one that could not be compared has its reason and no numbers."""
     names = [name for name in METRICS if any(name in candidate.values for candidate in comparison.candidates)]
     front = comparison.front()
     optional: dict[str, Callable[[Candidate], object]] = {

@@ -84,7 +84,7 @@ def sources(device: Device) -> list[Source]:
 
 
 def cite(source: Source) -> str:
-    """A source's title and the day."""
+    """A source's title and date."""
     return ", ".join(filter(None, (source.title, source.date)))
 
 
@@ -205,7 +205,7 @@ def _plain(value: float) -> float:
 
 
 def devices_csv(devices: Sequence[Device]) -> str:
-    """One line a device: the highest rate in each type, and its other figures."""
+    """One line per device: the highest rate in each type, and its other figures."""
     header = ["name", "title", "vendor", "kind", *ACCUMULATES, *FIGURES]
     rows: list[list[object]] = []
     for device in devices:
@@ -216,7 +216,7 @@ def devices_csv(devices: Sequence[Device]) -> str:
 
 
 def figures_csv(devices: Sequence[Device]) -> str:
-    """One line a figure: of which device and part, and where it is from."""
+    """One line per figure: of which device and part, and where it is from."""
     header = ("device", "part", "figure", "value", "remark", "basis", "source", "url", "date", "how")
     rows = (
         [device.name, part, name, _plain(figure.value), remark, figure.basis, *figure.source, figure.how]

@@ -37,7 +37,7 @@ def _arrow(left: str, right: str) -> str:
 
 
 def operator_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
-    """One row an operator that differs; those without arithmetic, and those that do not differ, share the note."""
+    """One row per operator that differs; those without arithmetic, and those that do not differ, share the note."""
     named = TITLES.get(convention, convention)
     columns = (
         Column("Operator", right=False, style="name", shrinks_to=16),
@@ -77,7 +77,7 @@ def align_columns(columns: Sequence[Column], rows: Sequence[Sequence[str]], note
 
 
 def layer_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
-    """The layers whose MACs differ, up to MOST_LAYERS; one that only one of the two models has has a sign."""
+    """The layers whose MACs differ, up to MOST_LAYERS; a layer of one model alone has a sign."""
     named = TITLES.get(convention, convention)
     columns = (
         Column("Layer", right=False, style="name", shrinks_to=14),
@@ -261,7 +261,7 @@ def agreement_title(comparison: Comparison) -> str:
 
 
 def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
-    """One row an output; for a model with many, those that differ most."""
+    """One row per output; for a model with many, those that differ most."""
     rows, notes = [], []
     for label, agreement in _agreements(comparison):
         shown = agreement.outputs

@@ -47,7 +47,7 @@ TableField = tuple[Column, Callable[[R, C], str]]
 
 
 class Table(NamedTuple):
-    """Columns, rows of as many cells, and a sentence on what was left out."""
+    """Columns, rows with a cell for each, and a sentence on what was left out."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[str, ...]]

@@ -45,7 +45,7 @@ def formula_text(operator: str, family: str, formula: Any, classic: Mapping[str,
 
 
 def formulas_csv(formulas: Sequence[FormulaText]) -> str:
-    """One line an operator."""
+    """One line per operator."""
     header = ("operator", "family", "maths", "macs", "flops", "classic")
     return csv_text(header, ([getattr(formula, name) for name in header] for formula in formulas))
 

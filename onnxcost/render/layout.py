@@ -104,7 +104,7 @@ def crop(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str
 
 
 def wrap(text: str, width: int, indent: str = "", most: int | None = None, ellipsis: str = "…") -> list[str]:
-    """The text in lines of at most ``width`` columns, all but the first behind the ``indent``; too long a word is cut.
+    """The text in lines of at most ``width`` columns, all but the first behind the ``indent``; a word that is too long is cut.
 
     What would be line ``most`` + 1 becomes an ellipsis.
     """
@@ -256,12 +256,12 @@ def paragraph(text: str, width: int, style: str = "faint", hang: str = "") -> li
 
 
 def spell_out_all(lines: Iterable[Line], glyphs: Glyphs) -> list[Line]:
-    """The lines, each text of them as by ``spell_out``."""
+    """The lines, with each text as ``spell_out`` writes it."""
     return [tuple((spell_out(text, glyphs), style) for text, style in line) for line in lines]
 
 
 def wrap_pieces(label: Line, pieces: Sequence[str], separator: str, width: int, style: str = "") -> list[Line]:
-    """The label and the pieces behind it, in as many lines as it takes, breaking between pieces; too long a one is wrapped."""
+    """The label and the pieces behind it, in as many lines as it takes, breaking between pieces; a piece that is too long is wrapped."""
     margin = sum(text_width(text) for text, _ in label)
     lines = [""]
     for after, piece in enumerate(pieces, 1):
@@ -302,7 +302,7 @@ class Screen(NamedTuple):
 
 
 def detect_screen(stream: TextIO | None) -> Screen:
-    """The screen that a stream is; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honored.
+    """The screen behind a stream; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honored.
 
     A stream that is no terminal, such as a pipe to ``less``, has the width of the terminal that the command was started in.
     """
@@ -360,7 +360,7 @@ class ProgressBar:
         self._end: float | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Show a step, and how long it has to go. One whose end is not known has a bar without one."""
+        """Show a step, and the time that is left. A step of unknown length has a bar without an end."""
         if self._bar is None or self._task is None:
             return
         now, done = self._clock(), progress.done

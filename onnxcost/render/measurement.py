@@ -209,7 +209,7 @@ BATCH_COLUMNS = (
 
 
 def batch_table(measurements: Sequence[Measurement], glyphs: Glyphs) -> Table:
-    """One row a batch size; FPS relative to the first's, and a bar that is full for the best."""
+    """One row per batch size; FPS relative to the first's, and a bar that is full for the best."""
     first, best = measurements[0], max(measurements, key=lambda each: each.fps)
     rows = [_batch_row(each, first.fps, best.fps, glyphs) for each in measurements]
     note = f"Most items per second at batch {best.batch}"
@@ -263,12 +263,12 @@ def _advice(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def samples_csv(measurement: Measurement) -> str:
-    """One line a run, in their order."""
+    """One line per run, in their order."""
     return csv_text(("run", "seconds"), enumerate(measurement.samples.tolist(), 1))
 
 
 def batches_csv(measurements: Sequence[Measurement]) -> str:
-    """One line a batch size."""
+    """One line per batch size."""
     statistics = ("min", "mean", "median", "std", "p90", "p95", "p99", "max")
     own = ("fps", "flops", "flops_per_second", "session_seconds", "first_run_seconds")
     header = ("batch", "runs", *statistics, "median_ci95_low", "median_ci95_high", *own, "peak_rss_bytes", "arena_peak_bytes")

@@ -133,7 +133,7 @@ AMOUNTS = (FLOPS, ACHIEVED, BYTES)
 
 
 def profile_table(profile: Profile, by: str, view: ProfileView, glyphs: Glyphs) -> Table:
-    """One row an operator, a module, or node, the first ``view.top`` of them; shares add up."""
+    """One row per operator, module or node, of nodes the first ``view.top``; shares add up."""
     rows: Sequence[Any]
     first: list[ProfileField]
     if by == "node":
@@ -200,7 +200,7 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
 
 
 def profile_csv(profile: Profile, view: ProfileView) -> str:
-    """One line a node, or an operator or a module where that is the only table of the view."""
+    """One line per node, or per operator or module where that is the only table of the view."""
     document = profile.to_dict()["profile"]
     if view.by == ("module",):
         rows: list[tuple[Spent, Mapping[str, Any]]] = [*zip(profile.by_scope(), document["by_module"], strict=True)]

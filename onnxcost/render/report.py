@@ -187,7 +187,7 @@ def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
 
 
 def report_csv(report: CostReport, view: View) -> str:
-    """One line a node, or a module where the view has a depth. A node that is not counted has its reason and no numbers."""
+    """One line per node, or a module where the view has a depth. A node that is not counted has its reason and no numbers."""
     own = [view.convention.name] if view.has_own_count else []
     numbers = ["macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
     if view.depth is not None:

@@ -102,7 +102,7 @@ def some_labels(labels: list[str], most: int = 5) -> str:
 
 
 def scan_csv(scan: Scan) -> str:
-    """One line a model, in base units; one that was not counted, or not run, has its reason."""
+    """One line per model, in base units; one that was not counted, or not run, has its reason."""
     names = [name for name in METRICS if any(row.candidate and name in row.candidate.values for row in scan.rows)]
     rows: list[list[object]] = []
     for row in scan.rows:

@@ -102,7 +102,7 @@ def sort_key(view: View) -> Callable[[Row], Any]:
 
 
 def operator_rows(report: CostReport, view: View) -> list[Row]:
-    """One row an operator."""
+    """One row per operator."""
     rows = (group_row(group, ".".join(filter(None, group.key)), group.key[1], view) for group in report.by_operator())
     return sorted(rows, key=sort_key(view))
 
@@ -129,7 +129,7 @@ def _node_row(cost: NodeCost, view: View) -> Row:
 
 
 def node_rows(report: CostReport, view: View) -> list[Row]:
-    """One row a node, the first ``top`` of them."""
+    """One row per node, the first ``top`` of them."""
     if view.sort or view.top is None:
         return sorted((_node_row(cost, view) for cost in report.costs), key=sort_key(view))[: view.top]
 
@@ -240,7 +240,7 @@ def title_fields(view: View, fields: Iterable[Field]) -> list[Field]:
 
 
 def group_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """One row a module where the view has a depth, indented below its parent; else one an operator.
+    """One row per module where the view has a depth, indented below its parent; else one per operator.
 
     Operators that only move data share the note, unless the order is by what they do move.
     """

@@ -261,7 +261,7 @@ class Profile(Result):
         ]
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One row a node, in order of execution, under the keys of ``nodes`` of the JSON document."""
+        """One row per node, in order of execution, under the keys of ``nodes`` of the JSON document."""
         return [{**_node(node, self), "scope": "/".join(node.scope), "origins": ", ".join(node.origins)} for node in self.nodes]
 
     def summary(self) -> str:
