@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,15 @@ def complete_input_file(ctx: click.Context, incomplete: str) -> Iterator[Complet
         yield CompletionItem(f"{name}{equals}{item.value}")
 
 
-def complete_devices(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Devices in the catalog, with their titles."""
-    from onnxcost.hardware.catalogue import catalogue
+def complete_from(module: str, table: str, about: str = "") -> Completer:
+    """The names in a table of a module, or in what a function there returns, each with an attribute of its value as help."""
 
-    for device in catalogue().values():
-        yield CompletionItem(device.name, help=device.title)
+    def complete(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
+        found = getattr(import_module(f"onnxcost.{module}"), table)
+        for name, value in sorted((found() if callable(found) else found).items()):
+            yield CompletionItem(name, help=getattr(value, about, None))
+
+    return complete
 
 
 def complete_words(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
@@ -197,33 +201,14 @@ def complete_words(ctx: click.Context, incomplete: str) -> Iterator[CompletionIt
     yield from complete_devices(ctx, incomplete)
 
 
-def complete_operators(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Operators that have a formula."""
-    from onnxcost.formulas import FORMULAS
-
-    yield from map(CompletionItem, sorted(FORMULAS))
-
-
-def complete_metrics(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """Metrics of a comparison."""
-    from onnxcost.comparison.candidates import METRICS
-
-    yield from (CompletionItem(name, help=metric.title) for name, metric in METRICS.items())
-
-
-def complete_providers(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """onnxruntime's providers, by the names that they have here."""
-    from onnxcost.runtime.session import PROVIDERS
-
-    yield from map(CompletionItem, PROVIDERS)
-
-
 complete_model = complete_files(".onnx")
+complete_devices = complete_from("hardware.catalogue", "catalogue", "title")
+complete_metrics = complete_from("comparison.candidates", "METRICS", "title")
 COMPLETERS: Mapping[str, Completer] = {
     "model": complete_model,
     "models": complete_files(".onnx", ".json"),
     "paths": complete_model,
-    "operators": complete_operators,
+    "operators": complete_from("formulas", "FORMULAS"),
     "words": complete_words,
     "--dim": complete_names("dims"),
     "--shape": complete_names("inputs"),
@@ -237,7 +222,7 @@ COMPLETERS: Mapping[str, Completer] = {
     "--check": complete_files(".toml"),
     "--resume": complete_files(".jsonl"),
     "--output": complete_files(".json", ".csv", ".md", ".txt", ".jsonl", ".onnx", ".toml"),
-    "--provider": complete_providers,
+    "--provider": complete_from("runtime.session", "PROVIDERS"),
     "--sort": complete_metrics,
     "--pareto": complete_metrics,
 }

@@ -104,17 +104,9 @@ MOST_COLUMNS = 4
 MARK = "*"
 LONGEST_LABEL = 24
 KEEP = (
-    "latency",
-    "Ratio",
-    "macs",
-    "flops",
-    "parameters",
-    "traffic_bytes",
-    "weight_bytes",
-    "fps",
-    "peak_activation_bytes",
+    "latency", "Ratio", "macs", "flops", "parameters", "traffic_bytes", "weight_bytes", "fps", "peak_activation_bytes",
     "file_bytes",
-)
+)  # fmt: skip
 """Of the columns of a table with a row for each model, those that stay longest where the width does not suffice."""
 
 
@@ -231,8 +223,7 @@ def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
     )
     if any(model.ratio for model in comparison.candidates):
         parts.append("Ratio: of the latencies, round by round, and its 95 % confidence interval; the latency follows from it")
-    text = f" {screen.glyphs.dot} ".join(parts)
-    lines = paragraph(text, screen.width)
+    lines = paragraph(f" {screen.glyphs.dot} ".join(parts), screen.width)
     for remark in latency_remarks(comparison):
         lines += paragraph(remark, screen.width, "")
     for failure in failure_sentences(comparison):
@@ -284,20 +275,16 @@ def comparison_markdown(comparison: Comparison, differences: Sequence[Difference
 def _metrics(comparison: Comparison) -> list[str]:
     above, *below = text_rows(comparison, UNICODE)
     titles = ["", above.title, *(METRICS[name].title for name in comparison.metrics), *(row.title for row in below)]
-    columns = [titles]
+    rows = [titles]
     for at, candidate in enumerate(comparison.candidates):
         cells = []
         for name in comparison.metrics:
             relative = relative_text(comparison, candidate, name, UNICODE)
             mark = MARK if candidate.label in comparison.best(name) else ""
             cells.append(value_text(candidate, name, UNICODE) + mark + (f" ({relative})" if relative else ""))
-        columns.append([candidate.label, above.texts[at], *cells, *(row.texts[at] for row in below)])
-    if len(comparison.candidates) > MOST_COLUMNS:
-        return _rows(columns)
-    return _rows([list(row) for row in zip(*columns, strict=True)])
-
-
-def _rows(rows: Sequence[list[str]]) -> list[str]:
+        rows.append([candidate.label, above.texts[at], *cells, *(row.texts[at] for row in below)])
+    if len(comparison.candidates) <= MOST_COLUMNS:
+        rows = [list(row) for row in zip(*rows, strict=True)]
     return markdown_table(rows[0], [False, *(True for _ in rows[0][1:])], rows[1:])
 
 

@@ -261,7 +261,7 @@ def spell_out_all(lines: Iterable[Line], glyphs: Glyphs) -> list[Line]:
 
 
 def wrap_pieces(label: Line, pieces: Sequence[str], separator: str, width: int, style: str = "") -> list[Line]:
-    """The label and the pieces behind it, in as many lines as it takes, breaking between pieces; a piece that is too long is wrapped."""
+    """The label and the pieces behind it, in as many lines as it takes, breaking between pieces; a long piece is wrapped."""
     margin = sum(text_width(text) for text, _ in label)
     lines = [""]
     for after, piece in enumerate(pieces, 1):

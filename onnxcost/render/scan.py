@@ -26,20 +26,9 @@ from onnxcost.scanning.results import Scan, ScanRow
 
 MOST_LINES = 3
 FIRST_TO_GO = (
-    "intensity",
-    "peak_rss_bytes",
-    "operators",
-    "nodes",
-    "flops_per_second",
-    "file_bytes",
-    "peak_activation_bytes",
-    "fps",
-    "weight_bytes",
-    "input",
-    "traffic_bytes",
-    "parameters",
-    "latency",
-)
+    "intensity", "peak_rss_bytes", "operators", "nodes", "flops_per_second", "file_bytes", "peak_activation_bytes", "fps",
+    "weight_bytes", "input", "traffic_bytes", "parameters", "latency",
+)  # fmt: skip
 """The columns that go where the width does not suffice, in this order; the others stay."""
 
 
