@@ -122,9 +122,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         # Python refuses more digits without saying where they are; as infinity they are found below.
         document = json.loads(
-            text,
-            parse_int=lambda digits: int(digits) if len(digits) < 4300 else float(digits),
-            object_pairs_hook=_unique,
+            text, parse_int=lambda digits: int(digits) if len(digits) < 4300 else float(digits), object_pairs_hook=_unique
         )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None

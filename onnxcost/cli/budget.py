@@ -124,8 +124,7 @@ def _explain(assessment: Assessment, spec: ModelSpec, predictor: Predictor) -> D
     given += [("--dim", name, str(size)) for name, size in spec.dims.items()]
     options = "".join(f" {option_text(*each)}" for each in given)
     return _document(assessment, shows_all=False)._replace(
-        table=partial(explanation_lines, assessment, predictor, options),
-        json=partial(assessment.to_dict, nodes=True),
+        table=partial(explanation_lines, assessment, predictor, options), json=partial(assessment.to_dict, nodes=True)
     )
 
 

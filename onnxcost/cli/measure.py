@@ -175,12 +175,7 @@ Examples:
 @output_options
 @message_options("Print no advice on stderr.")
 @measuring_options()
-def measure(
-    spec: ModelSpec,
-    formulas: FormulaTable | None,
-    measuring: Measuring,
-    out: Output,
-) -> int:
+def measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, out: Output) -> int:
     """Parse, call, render."""
     from onnxcost.estimator import estimate_spec
 

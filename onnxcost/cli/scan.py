@@ -19,14 +19,7 @@ from click.core import ParameterSource
 
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, say
-from onnxcost.cli.options import (
-    Measuring,
-    MeasuringCommand,
-    MeasuringOption,
-    common_options,
-    expand_sources,
-    measuring_options,
-)
+from onnxcost.cli.options import Measuring, MeasuringCommand, MeasuringOption, common_options, expand_sources, measuring_options
 from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, Output, check_folder, print_on
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
 from onnxcost.files import replace_file

@@ -410,13 +410,7 @@ def _macs(node: CostedNode | None) -> int:
 def _node(node: CostedNode | None) -> dict[str, Any] | None:
     if node is None:
         return None
-    return {
-        "name": node.name,
-        "op_type": node.operator,
-        "output": list(node.output),
-        "macs": node.macs,
-        "count": node.count,
-    }
+    return {"name": node.name, "op_type": node.operator, "output": list(node.output), "macs": node.macs, "count": node.count}
 
 
 def count_difference(pair: NodePair) -> int:

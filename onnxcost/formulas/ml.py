@@ -177,11 +177,7 @@ CLASSICAL: FormulaTable = {
 }
 
 
-NORMS = {
-    "MAX": (COMPARE, COMPARE, NO_WORK),
-    "L1": (COMPARE, ADD, NO_WORK),
-    "L2": (MUL, ADD, FUNCTION),
-}
+NORMS = {"MAX": (COMPARE, COMPARE, NO_WORK), "L1": (COMPARE, ADD, NO_WORK), "L2": (MUL, ADD, FUNCTION)}
 """What a norm does to every element, between elements, and to the result: max |x|, Σ |x|, √(Σ x²)."""
 
 

@@ -59,10 +59,7 @@ def _detections(node: Node) -> Types:
 
 def _suppression(shapes: ShapeRule) -> Formula:
     @formula(
-        "Y = the boxes that overlap no better one",
-        flops="boxes·classes + 7·kept·boxes a class",
-        shapes=shapes,
-        at_most=always,
+        "Y = the boxes that overlap no better one", flops="boxes·classes + 7·kept·boxes a class", shapes=shapes, at_most=always
     )
     def suppress(node: Node) -> Work:
         """Every score against a threshold, and each box that is kept against all others: an upper bound."""

@@ -87,7 +87,4 @@ def softmax_cross_entropy(node: Node) -> Work:
     return log_softmax_work(node.x.size, slices(node.x, (1,))) + negative_log_likelihood(node)
 
 
-LOSSES: FormulaTable = {
-    "NegativeLogLikelihoodLoss": negative_log_likelihood,
-    "SoftmaxCrossEntropyLoss": softmax_cross_entropy,
-}
+LOSSES: FormulaTable = {"NegativeLogLikelihoodLoss": negative_log_likelihood, "SoftmaxCrossEntropyLoss": softmax_cross_entropy}

@@ -17,14 +17,7 @@ from onnxcost.frontend.bodies import Body, ShapedModel
 from onnxcost.frontend.constant_folding import can_fold, is_repeatable
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
-from onnxcost.frontend.dims import (
-    check_fixed,
-    fed_inputs,
-    fill_containers,
-    make_given_values,
-    merge_given_shapes,
-    split_shapes,
-)
+from onnxcost.frontend.dims import check_fixed, fed_inputs, fill_containers, make_given_values, merge_given_shapes, split_shapes
 from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference
 from onnxcost.frontend.normalize import in_execution_order, normalize

@@ -24,18 +24,7 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import (
-    INDENT,
-    UNICODE,
-    Column,
-    Glyphs,
-    Line,
-    Screen,
-    crop,
-    spell_out,
-    wrap,
-    wrap_pieces,
-)
+from onnxcost.render.layout import INDENT, UNICODE, Column, Glyphs, Line, Screen, crop, spell_out, wrap, wrap_pieces
 from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, seconds, si, time_unit
 from onnxcost.report import CostReport
 
@@ -114,12 +103,7 @@ def _first_names(names: Iterable[str]) -> list[str]:
 
 def measurement_entries(measurement: Measurement, report: CostReport | None, glyphs: Glyphs) -> list[Entry]:
     """What was measured; ``report`` has the estimate that the memory is compared with."""
-    shown = [
-        *_latency(measurement),
-        *_throughput(measurement, glyphs),
-        *_once(measurement),
-        *_memory(measurement, report),
-    ]
+    shown = [*_latency(measurement), *_throughput(measurement, glyphs), *_once(measurement), *_memory(measurement, report)]
     return [Entry(*(spell_out(text, glyphs) for text in entry)) for entry in shown]
 
 
@@ -154,10 +138,7 @@ def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
     else:
         bound = glyphs.bound(measurement.bound)
         achieved = quantity_entry(
-            "Achieved",
-            rate(measurement.flops_per_second, "FLOP/s"),
-            f"{bound}{si(measurement.flops)} FLOPs a run",
-            bound=bound,
+            "Achieved", rate(measurement.flops_per_second, "FLOP/s"), f"{bound}{si(measurement.flops)} FLOPs a run", bound=bound
         )
     return [Entry("FPS", ratio(measurement.fps), "", how), achieved]
 

@@ -133,10 +133,7 @@ def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, 
 
 NODES: tuple[TableField[NodeTime, Screen], ...] = (
     (Column("Most expensive steps", right=False, style="name", shrinks_to=16), lambda node, _: node.name),
-    (
-        Column("Operator", right=False, shrinks_to=8),
-        lambda node, _: node.op_type + (f" +{node.merged}" if node.merged else ""),
-    ),
+    (Column("Operator", right=False, shrinks_to=8), lambda node, _: node.op_type + (f" +{node.merged}" if node.merged else "")),
     (Column("Type", right=False, drop=2), lambda node, _: node.dtype),
     (Column("At peak, µs"), lambda node, _: rough_text(1e6 * node.compute)),
     (Column("At bandwidth", drop=1), lambda node, _: "–" if node.transfer is None else rough_text(1e6 * node.transfer)),

@@ -213,10 +213,7 @@ TRAFFIC: Field = (
     Column("Traffic", drop=6),
     lambda row, context: _mark_bound(row, context, pad_unit(binary(row.traffic.total), 3)),
 )
-SHARE: Field = (
-    Column("Share"),
-    lambda row, context: "?" if row.uncounted == row.nodes else share(row.count, context.total),
-)
+SHARE: Field = (Column("Share"), lambda row, context: "?" if row.uncounted == row.nodes else share(row.count, context.total))
 BAR: Field = (
     Column("", style="bar", is_bar=True, drop=5),
     lambda row, context: str(row.count / context.total if context.total else 0),
