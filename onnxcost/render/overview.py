@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
-from onnxcost.conventions import MACS
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -36,7 +35,7 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.measurement import achieved_text, interval_text
-from onnxcost.render.report import describe_uncounted, reasons
+from onnxcost.render.report import describe_uncounted, reasons, summary_entries
 from onnxcost.render.tables import (
     COUNT,
     FLOPS_,
@@ -68,6 +67,7 @@ APART = 4
 
 Pair = tuple[str, str]
 """A label, and a number with its unit."""
+LABELS = {"Activations": "Peak activation memory", "Traffic": "Memory traffic", "Intensity": "Arithmetic intensity"}
 
 
 def overview_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
@@ -115,25 +115,15 @@ def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: st
 
 
 def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair], list[Pair]]:
-    memory, bound = report.memory, screen.glyphs.bound(report.bound)
-    own, stored = view.convention, "" if report.has_all_weights else screen.glyphs.at_least
-    peak = memory.peak_activation_bytes
-    intensity = report.intensity
-    work = [
-        ("MACs", screen.glyphs.bound(report.bound_of(MACS)) + si(report.macs)),
-        ("FLOPs", bound + si(report.flops)),
-        *([(f"{own.name} {own.unit}", bound + si(report.total(own)))] if view.has_own_count else []),
-        ("Parameters", stored + si(memory.parameters)),
-        ("Weights", stored + binary(memory.weight_bytes)),
-    ]
-    moved = [
-        ("Peak activation memory", "unknown" if peak is None else bound + binary(peak)),
-        ("Memory traffic", bound + binary(report.whole.traffic.total)),
-        ("Arithmetic intensity", "unknown" if intensity is None else f"{ratio(intensity)} FLOP/byte"),
-        ("Nodes", exact(len(report.costs))),
-        *([("Weights dequantized", f"{si(weights)} FLOPs")] if (weights := report.whole.work.dequantizations) else []),
-    ]
-    return work, moved
+    """The numbers of the summary under their full names: what is computed and stored, what is kept and moved."""
+    labels = LABELS | {view.convention.name: f"{view.convention.name} {view.convention.unit}"}
+    pairs = []
+    for entry in summary_entries(report, view, screen.glyphs):
+        unit = "FLOP/byte" if entry.label == "Intensity" and report.intensity is not None else entry.unit
+        pairs.append((labels.get(entry.label, entry.label), f"{entry.number} {unit}".rstrip()))
+    pairs += [("Weights dequantized", f"{si(weights)} FLOPs")] if (weights := report.whole.work.dequantizations) else []
+    stored = [label for label, _ in pairs].index("Weights") + 1
+    return pairs[:stored], pairs[stored:]
 
 
 def _pair_lines(left: Sequence[Pair], right: Sequence[Pair], screen: Screen) -> list[Line]:
