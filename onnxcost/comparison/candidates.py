@@ -279,7 +279,13 @@ class Comparison(Result):
         """The labels of the Pareto-optimal models: no other is as good in all metrics of ``pareto`` and better in one."""
         having = [each for each in self.candidates if all(metric in each.values for metric in self.pareto)]
         costs = [[candidate.cost(metric) for metric in self.pareto] for candidate in having]
-        return frozenset(one.label for one, cost in zip(having, costs, strict=True) if not any(_beats(c, cost) for c in costs))
+
+        def beats(one: Sequence[Cost], other: Sequence[Cost]) -> bool:
+            """Whether it is as good in all metrics and better in one, wherever the values lie within their bounds."""
+            pairs = [*zip(one, other, strict=True)]
+            return all(mine.most <= its.least for mine, its in pairs) and any(mine.most < its.least for mine, its in pairs)
+
+        return frozenset(one.label for one, cost in zip(having, costs, strict=True) if not any(beats(c, cost) for c in costs))
 
     def to_dict(self) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1`` with the keys ``models`` and ``broken``."""
@@ -324,12 +330,6 @@ class Comparison(Result):
 
     def _having(self, metric: str) -> list[Candidate]:
         return [candidate for candidate in self.candidates if metric in candidate.values]
-
-
-def _beats(one: Sequence[Cost], other: Sequence[Cost]) -> bool:
-    """Whether ``one`` is as good in all metrics and better in one, wherever the values lie within their bounds."""
-    is_as_good = all(mine.most <= its.least for mine, its in zip(one, other, strict=True))
-    return is_as_good and any(mine.most < its.least for mine, its in zip(one, other, strict=True))
 
 
 def rank(candidates: Iterable[Candidate], metric: str) -> tuple[Candidate, ...]:

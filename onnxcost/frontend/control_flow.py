@@ -279,7 +279,8 @@ def _replay(
         kind: Hashable = (ran, *((value.signature, value.elements, value.content) for value in carried))
         if kind not in walked:
             if found.unrolled > FOLLOWED:
-                found.caveats.append(_note_not_followed(step, trip, len(passes)))
+                counted = f"{trip:,} of its {len(passes):,} iterations are counted, because too many of them differ"
+                found.caveats.append(Caveat("lower", f"Loop '{step.name}': {counted}"))
                 break
             prefix = f"{step.name}/{trip}/" if walked or len(set(passes)) > 1 else f"{step.name}/"
             walked[kind] = body(graph, prefix, _iteration(prefix, _forget(carried, kept)), ran)
@@ -292,11 +293,6 @@ def _replay(
         for each in inner:
             each.times(times[kind])
     return Unrolled([each for inner, _ in walked.values() for each in inner], outputs)
-
-
-def _note_not_followed(step: Step, trips: int, limit: int) -> Caveat:
-    text = f"Loop '{step.name}': {trips:,} of its {limit:,} iterations are counted, because too many of them differ"
-    return Caveat("lower", text)
 
 
 def _how_often(step: Step) -> str:

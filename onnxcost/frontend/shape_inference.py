@@ -77,15 +77,11 @@ def infer_shapes(skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, tr
     found = fit(open_dims, graph, shape, graphs)
     found.caveats += [Caveat("note", text) for text in phase_notes(found.dims)]
     found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
-    _refuse_unknown_loops(found)
+    if unknown := [name for name in found.trips if name not in found.loops]:
+        there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
+        hint = did_you_mean(unknown[0], found.loops) or f": it has {there}"
+        raise InputError(f"the model has no Loop '{unknown[0]}'{hint}")
     return found
-
-
-def _refuse_unknown_loops(found: ShapedModel) -> None:
-    for name in found.trips:
-        if name not in found.loops:
-            there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
-            raise InputError(f"the model has no Loop '{name}'{did_you_mean(name, found.loops) or f': it has {there}'}")
 
 
 def _define(scope: Scope, name: str, value: Value, by: Step | str, inference: Inference, *, shadows: bool = False) -> None:
