@@ -75,14 +75,9 @@ def save_on_interrupt(results: Mapping[str, Scanned], many: int, resume: str | N
         yield
     except (KeyboardInterrupt, SystemExit) as end:
         done = f"interrupted with {exact(len(results))} of {plural(many, 'model')} done"
-        how = (
-            "the same command"
-            if resume
-            else f"the same command with --resume {saved}"
-            if (saved := _save_results(results))
-            else ""
-        )
-        say("error", f"{done}: {how} continues from there" if how else done)
+        saved = "" if resume else _save_results(results)
+        again = f"the same command{f' with --resume {saved}' if saved else ''} continues from there"
+        say("error", f"{done}: {again}" if resume or saved else done)
         # For a KeyboardInterrupt click would print an empty line.
         raise end if isinstance(end, SystemExit) else click.exceptions.Exit(INTERRUPTED) from None
 
@@ -120,14 +115,11 @@ def end_scan(scan: Scan, spec: ModelSpec) -> None:
 
     many = plural(len(scan.rows), "model")
     errors: list[OnnxCostError] = list(_check_names(scan, spec))
-    for error, what, statuses in (
-        (InputError, "counted", ("failed", "unfinished")),
-        (MeasurementError, "run", ("unmeasured",)),
-    ):
+    kinds = ((InputError, "counted", ("failed", "unfinished")), (MeasurementError, "run", ("unmeasured",)))
+    for error, what, statuses in kinds:
         if rows := scan.having(*statuses):
-            errors.append(
-                error(f"{exact(len(rows))} of {many} could not be {what}: {some_labels([row.label for row in rows])}")
-            )
+            labels = some_labels([row.label for row in rows])
+            errors.append(error(f"{exact(len(rows))} of {many} could not be {what}: {labels}"))
     for other in errors[1:]:
         say("error", str(other))
     if errors:

@@ -10,6 +10,8 @@ from onnxcost.render.formats import (
     LABEL_WIDTH,
     Entry,
     Table,
+    TableField,
+    build_table,
     csv_text,
     entries_html,
     entries_markdown,
@@ -177,42 +179,37 @@ def memory_entry(label: str, value: int | None, note: str, estimated: int | None
     return Entry(label, "unknown", "", note + beside) if value is None else quantity_entry(label, binary(value), note + beside)
 
 
-BATCH_COLUMNS = (
-    Column("Batch"),
-    Column("Latency"),
-    Column("95 % confidence", drop=2),
-    Column("FPS", style="number"),
-    Column("Relative"),
-    Column("Achieved"),
-    Column("Memory", drop=3),
-    Column("", style="bar", is_bar=True, drop=5),
+class BatchContext(NamedTuple):
+    """The first and the fastest measurement of a series, with which the others are compared, and the glyphs."""
+
+    first: Measurement
+    best: Measurement
+    glyphs: Glyphs
+
+
+BATCH_FIELDS: tuple[TableField[Measurement, BatchContext], ...] = (
+    (Column("Batch"), lambda each, _: exact(each.batch)),
+    (Column("Latency"), lambda each, of: spell_out(seconds(each.latency.median), of.glyphs)),
+    (Column("95 % confidence", drop=2), lambda each, _: interval_text(each.latency, time_unit(each.latency.median))),
+    (Column("FPS", style="number"), lambda each, _: ratio(each.fps)),
+    (Column("Relative"), lambda each, of: f"{each.fps / of.first.fps:.2f} {of.glyphs.times}"),
+    (Column("Achieved"), lambda each, of: "?" if each.flops_per_second is None else achieved_text(each, of.glyphs)),
+    (
+        Column("Memory", drop=3),
+        lambda each, _: "?" if each.memory.peak_rss_bytes is None else binary(each.memory.peak_rss_bytes),
+    ),
+    (Column("", style="bar", is_bar=True, drop=5), lambda each, of: str(each.fps / of.best.fps)),
 )
 
 
 def batch_table(measurements: Sequence[Measurement], glyphs: Glyphs) -> Table:
     """One row per batch size; FPS relative to the first's, and a bar that is full for the best."""
     first, best = measurements[0], max(measurements, key=lambda each: each.fps)
-    rows = [_batch_row(each, first.fps, best.fps, glyphs) for each in measurements]
     note = f"Most items per second at batch {best.batch}"
     if best is not first:
         note += f": {ratio(best.fps / first.fps)} {glyphs.times} those at batch {first.batch}"
     note += "".join(f"; batch {each.batch} was interrupted" for each in measurements if each.interrupted)
-    return Table(BATCH_COLUMNS, rows, note)
-
-
-def _batch_row(measurement: Measurement, first_fps: float, best_fps: float, glyphs: Glyphs) -> tuple[str, ...]:
-    latency, achieved, peak = measurement.latency, measurement.flops_per_second, measurement.memory.peak_rss_bytes
-    unit = time_unit(latency.median)
-    return (
-        exact(measurement.batch),
-        spell_out(unit.text(latency.median), glyphs),
-        interval_text(latency, unit),
-        ratio(measurement.fps),
-        f"{measurement.fps / first_fps:.2f} {glyphs.times}",
-        "?" if achieved is None else achieved_text(measurement, glyphs),
-        "?" if peak is None else binary(peak),
-        str(measurement.fps / best_fps),
-    )
+    return build_table(BATCH_FIELDS, measurements, BatchContext(first, best, glyphs), note)
 
 
 def measurement_markdown(measurement: Measurement, report: CostReport | None) -> str:
