@@ -17,6 +17,7 @@ from onnxcost.errors import MISFITS
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import DATA, ROLES, InputRole, role_of
 from onnxcost.operators.traits import (
+    ACTIVATIONS,
     AFFINE,
     CASTS,
     CONVOLUTIONS,
@@ -177,6 +178,7 @@ _LEARNERS = frozenset(
 _NO_WEIGHTS_BEHIND = SHAPE_READERS | {"Sin", "Cos"}
 """What they read is no weight: dims, and angles."""
 _SCALINGS = AFFINE | {"Div"}
+_STEPS_TO_ACTIVATION = 4
 _DEEPEST = 40
 """Nodes that are looked back at for the contraction whose output a vector belongs to."""
 
@@ -227,9 +229,11 @@ class _Uses:
         while pending:
             now, is_picked, is_cut = pending.pop()
             for node, place in self.uses.reads(now.name):
+                if place == 0 and node.key in _MATRIX_PRODUCTS and self._is_of_places(node, now, tensor if is_cut else None):
+                    continue
                 handed = self._handed_on(node, place) if node.key not in _NO_WEIGHTS_BEHIND else ()
                 if handed is None or any(not self.uses.is_read(out.name) for out in handed):
-                    yield _Read(node, place, now, is_picked, is_cut)
+                    yield _Read(node, place, now, is_picked)
                 for out in handed or ():
                     if out.name not in seen:
                         seen.add(out.name)
@@ -251,13 +255,30 @@ class _Uses:
         if role.steers or role.name == "buffer" or self._is_angle(node):
             return False
         if node.key in _MATRIX_PRODUCTS:
-            is_projected = read.is_cut and place == 0 and self._comes_from_table(node.input(1))
-            return not (is_projected and table.rank > 2 and table.shape[0] == 1)
+            return True
         if role.is_learned or role.name in ("codes", "table"):
             return not self._is_of_groups(node)
         if node.key in POINTWISE or node.key in JOINS:
             return self._is_learned_operand(read, table)
         return role is DATA and node.op_type != "Identity"
+
+    def _is_of_places(self, node: Node, tensor: Tensor, cut: Tensor | None) -> bool:
+        """Whether a weight multiplies coordinates of two or three dims, or a table of positions that was ``cut`` to length."""
+        if not self._comes_from_table(node.input(1)):
+            return False
+        if cut is not None and cut.rank > 2 and cut.shape[0] == 1:
+            return True
+        return tensor.is_shaped and tensor.rank > 1 and tensor.shape[-1] in (2, 3) and self._is_activated(node.out)
+
+    def _is_activated(self, tensor: Tensor) -> bool:
+        """Whether a product goes into an activation or a softmax, which no product of two weights does."""
+        reached = [tensor]
+        for _ in range(_STEPS_TO_ACTIVATION):
+            readers = [reader for each in reached for reader in self.uses.readers(each.name)]
+            if any(reader.key in ACTIVATIONS | SOFTMAXES for reader in readers):
+                return True
+            reached = [reader.out for reader in readers if reader.key in VIEWS | CASTS | {"Add", "Transpose"}]
+        return False
 
     def _is_of_groups(self, node: Node) -> bool:
         """Whether it normalizes groups of channels, as rows of another shape: its own gain and shift are ones and zeros."""
@@ -408,13 +429,12 @@ class _Uses:
 
 
 class _Read(NamedTuple):
-    """A node that reads a constant at ``place``, where it arrives as ``tensor``; on the way parts were cut or picked."""
+    """A node that reads a constant at ``place``, where it arrives as ``tensor``; ``is_picked``: as rows that were looked up."""
 
     node: Node
     place: int
     tensor: Tensor
-    is_picked: bool = False
-    is_cut: bool = False
+    is_picked: bool
 
 
 def _is_rescaling(node: Node) -> bool:

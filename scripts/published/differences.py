@@ -25,8 +25,6 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 REASONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("parameters", "parameters", ("raft",),
      "the exporter gives norms without affine a scale of ones and a bias of zeros"),
-    ("parameters", "parameters", ("swin_v2",),
-     "the buffer relative_coords_table, a constant that a Linear reads, is no Parameter"),
     ("fvcore", "contraction", ("vit_",),
      "aten::scaled_dot_product_attention has no rule in fvcore: its two products are missed"),
     ("fvcore", "contraction", ("maxvit", "mvit"),

@@ -76,6 +76,11 @@ CONSTANTS = {
             p = Slice(table, z, end, one) k = MatMul(p, v) t = Transpose <perm = [0, 2, 1]> (k) y = MatMul(q, t) }""",
         {"w": (8, 8), "v": (8, 8), "table": (1, 9, 8)}, 128, 72,
     ),
+    "coordinates from which a bias of attention is computed": (
+        """(float[1,2,4,8] q, float[1,2,8,4] k) => (float y) <int64[3] s = {4, 4, 2}> { s0 = MatMul(q, k) a = MatMul(places, v)
+            r = Relu(a) b = MatMul(r, w) c = Reshape(b, s) t = Transpose <perm = [2, 0, 1]> (c) d = Add(s0, t)
+            y = Softmax(d) }""", {"places": (16, 2), "v": (2, 8), "w": (8, 2)}, 32, 32,
+    ),
     "an embedding that is cut to length and projected": (
         """(float[4,8] x, int64[1] end) => (float y) <int64[1] z = {0}> { p = Slice(table, z, end) k = MatMul(p, v)
             t = Transpose(k) y = MatMul(x, t) }""", {"v": (8, 8), "table": (9, 8)}, 136, 0,
