@@ -212,16 +212,26 @@ def _compare(step: Step, index: int, axis: int, wanted: int | None) -> None:
 
 
 def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
-    """One more than the last number of a Range, looked up through nodes that only reshape it; None for any other value."""
+    """One more than the last number of a Range, also behind nodes that reshape it or add a number; None for other values."""
+    added = 0
     for _ in range(8):
         step = (value.same_as or value).folds_from
+        numbers = array_of(value.tensor) if value.tensor is not None and not value.is_constant else None
+        if numbers is not None and numbers.size and numbers.dtype.kind == "i":
+            return int(numbers.max()) + 1 + added
         if step is None or not step.inputs or step.inputs[0] is None:
             return None
         if step.node.op_type == "Range" and len(step.inputs) > 1 and step.inputs[1] is not None:
             limit = fold_value(step.inputs[1], opsets)
             array = array_of(limit) if limit is not None else None
-            return int(array.ravel()[0]) if array is not None and array.size == 1 else None
-        if step.node.op_type not in VIEWS | CASTS | {"Expand"}:
+            return int(array.ravel()[0]) + added if array is not None and array.size == 1 else None
+        if step.node.op_type == "Add" and len(step.inputs) > 1 and step.inputs[1] is not None:
+            offset = fold_value(step.inputs[1], opsets)
+            array = array_of(offset) if offset is not None else None
+            if array is None or array.size != 1:
+                return None
+            added += int(array.ravel()[0])
+        elif step.node.op_type not in VIEWS | CASTS | {"Expand"}:
             return None
         value = step.inputs[0]
     return None
@@ -262,6 +272,9 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
     ]
     pairs: dict[tuple[int, int], None] = {}
     operator = step.node.op_type
+    if operator == "Expand" and shapes:
+        expanded = zip(reversed(_target(step)), reversed(shapes[0][0]), strict=False)
+        return [(wanted, size) for wanted, size in expanded if wanted != size and min(wanted, size) > 1]
     if operator == "Reshape" and shapes:
         pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
     for axis, factor in _multiples(step):

@@ -73,6 +73,23 @@ ASSUMED = {
         {"x": (FLOAT, ["num_nodes", 16]), "e": (INT64, [2, "num_edges"])},
         {"x": [32, 16], "e": [2, 128]},
     ),
+    "graphs of a batch": (
+        {"x": (FLOAT, ["num_nodes", 8]), "edge_index": (INT64, [2, "num_edges"]), "slots": (INT64, ["num_graphs"])},
+        {"x": [32, 8], "edge_index": [2, 128], "slots": [1]},
+    ),
+    "vectors alone are sequences": (
+        {"durations": (INT64, ["N"]), "pitches": (FLOAT, [None])},
+        {"durations": [128], "pitches": [128]},
+    ),
+    "a vector beside a matrix has one number for each row": (
+        {"ids": (INT64, ["N", "s"]), "speaker": (INT64, ["N"]), "speed": (FLOAT, [None])},
+        {"ids": [1, 128], "speaker": [1], "speed": [1]},
+    ),
+    "a chunk of a stream": (
+        {"input": (FLOAT, [None, None]), "state": (FLOAT, [2, None, 128]), "sr": (INT64, [])},
+        {"input": [1, 512], "state": [2, 1, 128], "sr": []},
+    ),
+    "frames and features": ({"x": (FLOAT, [None, None, None])}, {"x": [1, 128, 128]}),
     "points": ({"points": (FLOAT, ["b", None, 3])}, {"points": [1, 1024, 3]}),
     "points of a prompt": ({"point_coords": (FLOAT, [1, "num_points", 2])}, {"point_coords": [1, 2, 2]}),
     "latents": ({"latent_sample": (FLOAT, ["b", 4, "height", "width"])}, {"latent_sample": [1, 4, 64, 64]}),
@@ -94,6 +111,27 @@ ASSUMED = {
     "scalar": ({"x": (FLOAT, [])}, {"x": []}),
     "zero is a size": ({"x": (FLOAT, [0, 4])}, {"x": [0, 4]}),
 }
+
+
+ROWS = {
+    "Scaler<offset=[0.0,0.0,0.0], scale=[1.0,1.0,1.0]>": 3,
+    "LinearRegressor<coefficients=[1.0,2.0,3.0,4.0], targets=2>": 2,
+    "LinearClassifier<coefficients=[1.0,2.0,3.0,4.0,5.0,6.0], intercepts=[0.0,1.0], classlabels_ints=[0,1]>": 3,
+    "SVMRegressor<coefficients=[1.0,-1.0], n_supports=2, support_vectors=[1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0], rho=[0.5], "
+    'kernel_type="LINEAR">': 4,
+    "TreeEnsembleRegressor<n_targets=1, nodes_treeids=[0,0,0], nodes_nodeids=[0,1,2], nodes_featureids=[6,0,0], "
+    'nodes_values=[0.5,0.0,0.0], nodes_modes=["BRANCH_LEQ","LEAF","LEAF"], nodes_truenodeids=[1,0,0], '
+    "nodes_falsenodeids=[2,0,0], target_treeids=[0,0], target_nodeids=[1,2], target_ids=[0,0], target_weights=[1.0,2.0]>": 7,
+}
+
+
+@pytest.mark.parametrize(("node", "features"), ROWS.items(), ids=[node.partition("<")[0] for node in ROWS])
+def test_features_of_a_classical_model(node: str, features: int) -> None:
+    """Behind a Cast, too; no shape inference compares them with the input."""
+    outputs = "y, scores" if "Classifier" in node else "y"
+    text = f"(float[a,b] x) => (float y) {{ c = Cast<to=1>(x) {outputs} = ai.onnx.ml.{node}(c) }}"
+    proto = model(text, domains=', "ai.onnx.ml" : 3')
+    assert estimate(proto).graph.inputs[0].dims == (1, features)
 
 
 @pytest.mark.parametrize(("declared", "expected"), ASSUMED.values(), ids=ASSUMED.keys())

@@ -84,6 +84,34 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
         " q = Gather(p, r) y = Add(e, q) }",
         {"table": (1000, 16), "p": (77, 16)}, {"input_ids": (1, 77)},
     ),
+    "a table of positions that are counted up from 2": (
+        "(int64[b,s] input_ids) => (float y) <int64 zero = {0}, int64 one = {1}, int64[1] last = {1}, int64 two = {2}> {"
+        " e = Gather(table, input_ids) sh = Shape(input_ids) n = Gather(sh, last) m = Squeeze(n) r = Range(zero, m, one)"
+        " x = Expand(r, sh) i = Add(x, two) q = Gather(p, i) y = Add(e, q) }",
+        {"table": (1000, 16), "p": (66, 16)}, {"input_ids": (1, 64)},
+    ),
+    "a stored row that is expanded": (
+        "(float[b,s] x) => (float y) { sh = Shape(x) e = Expand(row, sh) y = Mul(x, e) }", {"row": (1, 48)}, {"x": (1, 48)},
+    ),
+    "features of a mean": ("(float[n,f] x) => (float y) { y = Sub(x, mean) }", {"mean": (4,)}, {"x": (1, 4)}),
+    "features of a normalization": (
+        "(float[b,t,f] x) => (float y) { y = LayerNormalization(x, g, s) }", {"g": (64,), "s": (64,)}, {"x": (1, 128, 64)},
+    ),
+    "channels of a slope": (
+        "(float[N,C,H,W] x) => (float y) { y = PRelu(x, a) }", {"a": (16, 1, 1)}, {"x": (1, 16, 224, 224)},
+    ),
+    "a label of Einsum": (
+        """(float[b,t,f] x) => (float y) { y = Einsum <equation = "btf, fk -> btk"> (x, w) }""", {"w": (24, 12)},
+        {"x": (1, 128, 24)},
+    ),
+    "features of two inputs in a row": (
+        "(float[b,p] x, float[b,q] z) => (float y) { c = Concat<axis=1>(x, z) y = MatMul(c, w) }", {"w": (10, 4)},
+        {"x": (1, 5), "z": (1, 5)},
+    ),
+    "pairs of vectors that have to be longer than 1": (
+        "(float[p] x, int64[q] z) => (float y) <int64[1] a = {0}, int64[1] b = {-1}, int64[1] c = {1}, int64[1] e = {200}> {"
+        " u = Slice(x, a, b) v = Slice(z, c, e) w = Cast<to=1>(v) y = Mul(u, w) }", {}, {"x": (128,), "z": (128,)},
+    ),
     "patches and a class token": (
         _VIT, {"w": (32, 3, 16, 16), "cls": (1, 1, 32), "pos": (1, 577, 32)}, {"pixel_values": (1, 3, 384, 384)},
     ),
