@@ -99,8 +99,10 @@ class OpenDims:
         self.open = self._open_dims() if self._slots else {}
         self._in_order = _in_order(self.expressions)
         self._cached = {dim.name for dim in self.open.values() if dim.role.kind == "past"}
-        # An exporter's "past_sequence_length + 1" says that the step takes one token.
+        # An exporter's "past_sequence_length + 1" says that the step takes one token; so does a decoder that is given the keys
+        # of an encoder and not its output, from which the first step makes them.
         self._takes_one = any(len(names) == 1 and names[0] in self._cached for names in self.expressions.values())
+        self._takes_one |= self.roles.follows_first_step
         self._totals = {dim.name for dim in self.open.values() if self._is_total(dim)}
         self._parts = self._find_parts()
         self._links = self._given_roles() if self._slots else {}
@@ -121,6 +123,12 @@ class OpenDims:
             found[key] = OpenDim(key, ((name, axis),), role, group, is_symbol, _part(key if is_symbol else "", name))
         for name in self._virtual:
             found.setdefault(name, OpenDim(name, (), self.roles.role_of_symbol(name), name, True, _part(name, "")))
+        size, where = self.roles.hints.get("source", (0, ""))
+        for symbol, (first, *rest) in self.expressions.items() if size else ():
+            # A document states the value of "encoder_sequence_length / 2".
+            if not rest and found[first].part == "encoder" and not found[first].places:
+                whole = solve(symbol, size, {}, first)
+                found[first].role = DimRole("tokens", (whole,), where) if whole else found[first].role
         return found
 
     def _given_roles(self) -> dict[tuple[str, str], tuple[int, str]]:

@@ -73,7 +73,8 @@ _BY_SYMBOL: Sequence[tuple[str, str]] = (
 _CHANNEL_COUNTS = (1, 3, 4)
 _STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
 """The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
-_CACHE = r"past|cache|present"
+_CACHE = r"past(?!_(values|time|observed)|_features)|cache|present"
+"""The name of an input with keys and values; a forecast's ``past_values`` are a series."""
 _AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
 _NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
 OUTPUT_WORDS = r"box|score|label|det|anchor|cls|logits_?\d|pred"
@@ -158,8 +159,17 @@ class ModelRoles:
             return self._side(value, kind)
         if kind == "features" and (reader := self._reader(value.name, _FEATURES.keys())) and (count := _count_features(reader)):
             return DimRole(kind, (count, *_ROLES[kind].sizes), f"the features of {reader.op_type}")
+        if kind in ("tokens", "frames", "past") and (hint := self._stated_length(value)) is not None:
+            return DimRole(kind, (hint[0], *_ROLES[kind].sizes), hint[1])
         is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
         return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
+
+    def _stated_length(self, value: ValueInfoProto) -> tuple[int, str] | None:
+        """The length of what an encoder makes, or of a series whose future is asked for, where a document states it."""
+        name, rank = value.name.lower(), len(sizes_of(value))
+        if "encoder" in name and rank > 2:
+            return self.hints.get("source")
+        return self.hints.get("context") if re.match("past_(values|time|observed)", name) else None
 
     def rank(self, value: ValueInfoProto) -> int | None:
         """The rank that the first reader of an input requires; None where it accepts any."""
@@ -305,6 +315,13 @@ class ModelRoles:
     def _is_streamed(self) -> bool:
         """Whether a state goes from one run to the next: each takes a chunk of the sound."""
         return any(len(sizes_of(value)) > 1 and re.search(f"{_STATE}|{_CACHE}", value.name.lower()) for value in self.inputs)
+
+    @cached_property
+    def follows_first_step(self) -> bool:
+        """Whether the keys of an encoder come from an earlier step, and the encoder's output does not come in."""
+        names = [value.name.lower() for value in self.inputs]
+        has_keys = any("encoder" in name and re.search(_CACHE, name) for name in names)
+        return has_keys and not any("encoder" in name and not re.search(f"{_CACHE}|mask", name) for name in names)
 
     @cached_property
     def _has_rate(self) -> bool:

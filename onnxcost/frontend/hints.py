@@ -28,6 +28,7 @@ _KEYS: Mapping[str, str] = {
     "max_position_embeddings": "tokens",
     "n_positions": "tokens",
     "max_source_positions": "source",
+    "context_length": "context",
 }
 
 

@@ -105,6 +105,19 @@ ASSUMED = {
         },
         {"decoder_input_ids": [1, 128], "past_key_values.0.encoder.key": [1, 8, 128, 64]},
     ),
+    "a decoder behind its first step": (
+        {
+            "input_ids": (INT64, ["b", "decoder_sequence_length"]),
+            "past_key_values.0.decoder.key": (FLOAT, ["b", 4, "past_decoder_sequence_length", 16]),
+            "past_key_values.0.encoder.key": (FLOAT, ["b", 4, "encoder_sequence_length", 16]),
+        },
+        {
+            "input_ids": [1, 1],
+            "past_key_values.0.decoder.key": [1, 4, 128, 16],
+            "past_key_values.0.encoder.key": [1, 4, 128, 16],
+        },
+    ),
+    "the past of a series is no cache": ({"past_values": (FLOAT, ["b", "s", 3])}, {"past_values": [1, 128, 3]}),
     "an operand that no input has": ({"x": (FLOAT, ["batch", "encoder_sequence_length / 2", 8])}, {"x": [1, 64, 8]}),
     "a hyphen makes no expression": ({"x": (INT64, ["batch-size", "seq-len"])}, {"x": [1, 128]}),
     "a product": ({"x": (FLOAT, ["batch*seq", 8]), "ids": (INT64, ["batch", "seq"])}, {"x": [128, 8], "ids": [1, 128]}),

@@ -283,6 +283,31 @@ def test_a_document_that_says_nothing_is_passed_over(content: str, tmp_path: Pat
     assert [dim.value for dim in estimate(tmp_path / "model.onnx").graph.dims] == [1, 224, 224]
 
 
+STATED = {
+    "(int64[b,s] input_ids, float[b,encoder_len,16] encoder_hidden_states) => (float y) { y = Relu(encoder_hidden_states) }": (
+        {"max_source_positions": 1500}, {"encoder_len": 1500},
+    ),
+    "(float[b,encoder_len_by_2,16] encoder_hidden_states) => (float y) { y = Relu(encoder_hidden_states) }": (
+        {"max_source_positions": 1500}, {"encoder_len / 2": 1500, "encoder_len": 3000},
+    ),
+    "(float[b,s,3] past_values) => (float y) { y = Relu(past_values) }": ({"context_length": 64}, {"s": 64}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "document", "expected"), [(text, *rest) for text, rest in STATED.items()])
+def test_lengths_that_a_configuration_states(
+    text: str, document: dict[str, int], expected: dict[str, int], tmp_path: Path
+) -> None:
+    made = model(text)
+    for value in made.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.dim_param = dim.dim_param.replace("_by_", " / ")
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    save(made, tmp_path / "model.onnx")
+    dims = {dim.name: dim.value for dim in estimate(tmp_path / "model.onnx").graph.dims}
+    assert expected.items() <= dims.items()
+
+
 def test_the_size_in_the_metadata_is_believed() -> None:
     made = written(_YOLO, w=(8, 3, 3, 3), v=(84, 11, 1, 1))
     made.metadata_props.add(key="imgsz", value="[320, 416]")
