@@ -273,7 +273,7 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
     pairs: dict[tuple[int, int], None] = {}
     operator = step.node.op_type
     if operator == "Expand" and shapes:
-        expanded = zip(reversed(_target(step)), reversed(shapes[0][0]), strict=False)
+        expanded = zip(reversed(_wanted(step, "shape")), reversed(shapes[0][0]), strict=False)
         return [(wanted, size) for wanted, size in expanded if wanted != size and min(wanted, size) > 1]
     if operator == "Reshape" and shapes:
         pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
@@ -302,7 +302,7 @@ _MOST_PAIRS = 12
 
 
 def _wanted(step: Step, name: str) -> list[int]:
-    """The known sizes that a Reshape or a Split wants: an attribute of this name in old models, else the second input."""
+    """The known sizes that a Reshape, an Expand or a Split wants: an attribute of this name in old models, else the second input."""
     if name in step.attributes:
         return list(step.attributes[name].ints)
     target = step.inputs[1] if len(step.inputs) > 1 else None
