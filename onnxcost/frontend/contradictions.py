@@ -302,7 +302,7 @@ _MOST_PAIRS = 12
 
 
 def _wanted(step: Step, name: str) -> list[int]:
-    """The known sizes that a Reshape, an Expand or a Split wants: an attribute of this name in old models, else the second input."""
+    """The known sizes that a Reshape, Expand or Split wants: an attribute of this name in old models, else the second input."""
     if name in step.attributes:
         return list(step.attributes[name].ints)
     target = step.inputs[1] if len(step.inputs) > 1 else None
