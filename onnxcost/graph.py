@@ -210,7 +210,8 @@ class Caveat(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Graph:
     """A shaped model. ``nodes`` are in execution order; ``constants`` are what the file stores: initializers and the values
-    of Constant nodes, by name.
+    of Constant nodes, by name. ``symbolic_dims`` are the dims of values as far as a runtime knows them before a run, open ones
+    by their symbols; None where it knows them all.
     """
 
     name: str
@@ -225,6 +226,7 @@ class Graph:
     ir_version: int = 0
     opsets: Mapping[str, int] = field(default_factory=dict)
     file_bytes: int = 0
+    symbolic_dims: Mapping[str, tuple[Dim, ...]] | None = None
 
 
 class Use(NamedTuple):

@@ -14,11 +14,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.values import Step, Value, elements_in
-from onnxcost.graph import Elements, Graph, Node, Tensor
+from onnxcost.graph import BoundDim, Dim, Elements, Graph, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, TypeProto
+    from onnx import AttributeProto, ModelProto, TypeProto
     from onnx.defs import OpSchema
 
     from onnxcost.frontend.bodies import ShapedModel
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 VALUE_LIMIT = 64
 """Elements of the largest constant whose elements a formula can see."""
+MOST_SYMBOLIC = 20_000
+"""Nodes of the largest model whose symbols are followed; of larger ones all dims count as known."""
 BLOCKED = "com.microsoft.nchwc"
 """The domain of operators on blocks of channels."""
 
@@ -49,7 +51,37 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
         ir_version=model.ir_version,
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
+        symbolic_dims=_symbolic_dims(model, found.dims) if found.dims and len(found.steps) <= MOST_SYMBOLIC else None,
     )
+
+
+def _symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[str, tuple[Dim, ...]]:
+    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None where it cannot."""
+    from onnx.shape_inference import infer_shapes
+
+    of_inputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+    places = [(of_inputs[name][axis], dim) for dim in dims for name, axis in dim.places if axis < len(of_inputs.get(name, ()))]
+    for proto, dim in places:
+        proto.Clear()
+        proto.dim_param = "" if dim.is_unnamed else dim.name
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    symbols = {dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim} - {""}
+    try:
+        inferred = infer_shapes(model, data_prop=True).graph
+    except Exception:
+        return {}
+    finally:
+        for proto, dim in places:
+            proto.dim_value = dim.value
+    typed = ((value.name, value.type.tensor_type) for value in (*inferred.input, *inferred.output, *inferred.value_info))
+    return {
+        name: tuple(
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param if dim.dim_param in symbols else None
+            for dim in tensor.shape.dim
+        )
+        for name, tensor in typed
+        if tensor.HasField("shape")
+    }
 
 
 class _Tensors(dict[Value, Tensor]):

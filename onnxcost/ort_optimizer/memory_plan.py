@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
 from typing import NamedTuple
@@ -161,52 +160,66 @@ def _executed(graph: Graph, *, blocked: bool) -> Graph:
     return graph
 
 
+Kind = tuple[object, ...]
+"""The dims and the width of a value: those of one kind can lie in the same buffer, one after the other."""
+
+
 def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[Buffer]:
     owner, plan = _owners(graph), _Plan()
     last_use, end = _last_uses(graph, owner), len(graph.nodes)
     for index, node in enumerate(graph.nodes):
         read = [owner[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in owner]
         dying = [name for name in dict.fromkeys(read) if last_use[name] == index and name in plan.slots]
-        for place, tensor in enumerate(map(partial(_as_filled, node), node.outputs)):
+        for place, tensor in enumerate(node.outputs):
             if tensor is None or owner[tensor.name] != tensor.name or (tensor.is_constant and not _expands_weights(node)):
                 continue
             last = last_use.get(tensor.name, end)
             wanted = Buffer(tensor.nbytes, index, last, is_returned=last == end)
+            kind = _kind(graph, node, tensor)
             source = node.input(in_place[node.key]) if place == 0 and node.key in in_place else None
             over = owner.get(source.name, "") if source is not None and not wanted.is_returned else ""
-            if over in dying and read.count(over) == 1 and plan.size(over) == wanted.size:
+            is_alike = source is not None and kind is not None and kind == _kind(graph, node, source)
+            if is_alike and over in dying and read.count(over) == 1:
                 dying.remove(over)
                 plan.write_over(over, tensor, wanted)
             else:
-                plan.fill(tensor, wanted, again=are_kept and not wanted.is_returned)
+                plan.fill(tensor, wanted, kind if are_kept and not wanted.is_returned else None)
         plan.release(dying)
     return plan.buffers
 
 
-def _as_filled(node: Node, tensor: Tensor | None) -> Tensor | None:
-    """The output as the kernel fills it: a matrix where Gemm runs for MatMul and Add, and some with the channels last."""
-    if node.attributes.get("channels_last") and tensor is not None and tensor.is_shaped and tensor.rank > 2:
-        return replace(tensor, dims=(tensor.shape[0], *tensor.shape[2:], tensor.shape[1]))
-    if node.key == "MatMul" and tensor is not None and len(node.inputs) > 2 and tensor.is_shaped and tensor.rank > 2:
-        return replace(tensor, dims=(prod(tensor.shape[:-1]), tensor.shape[-1]))
-    return tensor
+def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
+    """The kind of an output as the kernel fills it; None where onnxruntime does not know its shape before the run.
+
+    It is a matrix where Gemm runs for MatMul and Add, and some have the channels last.
+    """
+    if tensor.dims is None:
+        return None
+    dims = list(tensor.dims)
+    if graph.symbolic_dims is not None:
+        known = graph.symbolic_dims.get(tensor.name.partition("/reordered")[0].removesuffix("/laid out"))
+        if known is None or len(known) != len(dims) or None in known:
+            return None
+        dims = [own if isinstance(own, str) else dim for own, dim in zip(known, dims, strict=True)]
+    if node.attributes.get("channels_last") and len(dims) > 2:
+        dims = [dims[0], *dims[2:], dims[1]]
+    elif node.key == "MatMul" and len(node.inputs) > 2 and len(dims) > 2 and tensor.is_shaped:
+        dims = [prod(tensor.shape[:-1]), dims[-1]]
+    return (*dims, BITS.get(tensor.dtype))
 
 
 class _Plan:
-    """The buffer of each value by name, and the free buffers by dims and width, the latest last."""
+    """The buffer of each value by name, and the free buffers by kind, the latest last."""
 
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
-        self._kinds: list[tuple[object, ...]] = []
-        self._free: dict[tuple[object, ...], list[int]] = {}
+        self._kinds: list[Kind | None] = []
+        self._free: dict[Kind | None, list[int]] = {}
         self.slots: dict[str, int] = {}
 
-    def size(self, name: str) -> int:
-        return self.buffers[self.slots[name]].size
-
-    def fill(self, tensor: Tensor, wanted: Buffer, *, again: bool) -> None:
-        kind = (tensor.dims, BITS.get(tensor.dtype))
-        if again and self._free.get(kind):
+    def fill(self, tensor: Tensor, wanted: Buffer, kind: Kind | None) -> None:
+        """Lay a value into a buffer of its kind that is free, or into a new one; with None always into a new one."""
+        if kind is not None and len(kind) > 1 and self._free.get(kind):
             self._lay(tensor, self._free[kind].pop(), wanted)
         else:
             self.buffers.append(wanted)
