@@ -67,7 +67,7 @@ def _symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[str, tup
     values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
     symbols = {dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim} - {""}
     try:
-        inferred = infer_shapes(model, data_prop=True).graph
+        inferred = infer_shapes(model).graph
     except Exception:
         return {}
     finally:

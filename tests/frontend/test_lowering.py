@@ -71,3 +71,16 @@ def test_scopes(name: str, metadata: str, scope: tuple[str, ...]) -> None:
 def test_types_are_named_as_numpy_names_them() -> None:
     graph = graph_of(model("(float[1] a, double[1] b, bfloat16[1] c, seq(float[1]) s) => (float y) { y = Relu(a) }"))
     assert [tensor.dtype for tensor in graph.inputs] == ["float32", "float64", "bfloat16", "sequence(float32)"]
+
+
+def test_dims_that_are_known_before_a_run_keep_their_symbols() -> None:
+    """A Reshape to a shape that is computed loses them."""
+    made = model(
+        """(float[batch,6] x, int64[2] s) => (float[?,?] y) {
+            a = Relu(x) b = Reshape(a, s) y = Neg(b) }"""
+    )
+    found = graph_of(made, values={"s": [2, 3]}, dims={"batch": 1}).symbolic_dims
+    assert found is not None
+    assert (found["x"], found["a"]) == (("batch", 6), ("batch", 6))
+    assert None in found.get("b", (None,))
+    assert graph_of(model("(float[1,6] x) => (float[1,6] y) { y = Relu(x) }")).symbolic_dims is None

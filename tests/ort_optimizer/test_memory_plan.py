@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,23 @@ def test_channels_are_padded_to_whole_blocks() -> None:
     plan = plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, weight("k", 8, 16, 1, 1)], [THIN])))
     assert [node.op_type for node in plan.nodes] == ["Reorder", "Conv", "Reorder"]
     assert plan.curve == [1024 + 1024, 1024 + 1024 + 1024, 1024 + 1024 + 512]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "peak"),
+    [
+        pytest.param(None, 200, id="fixed"),  # x; a's buffer waits for d, beside b and c
+        pytest.param(dict.fromkeys("abcd", ("n",)), 200, id="by its symbol"),
+        pytest.param({"a": ("n",), "b": (20,), "c": (20,), "d": (None,)}, 160, id="not known"),
+    ],
+)
+def test_a_buffer_waits_where_onnxruntime_knows_that_a_value_fits(
+    symbols: dict[str, tuple[str | int | None, ...]] | None, peak: int
+) -> None:
+    values = [tensor(name, 20 if name in "bc" else 10) for name in "xabcdy"]
+    nodes = [node("Neg", [before], [after]) for before, after in pairwise(values)]
+    model = replace(graph(values[:1], values[-1:], *nodes), symbolic_dims=symbols)
+    assert plan_memory(model).peak.nbytes == peak + 40
 
 
 def test_without_nodes_the_inputs_are_all() -> None:
