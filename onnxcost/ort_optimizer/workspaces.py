@@ -275,9 +275,11 @@ def _einsum(node: Node) -> int:
     most, left = 0, terms[0]
     for place, right in enumerate(terms[1:], start=1):
         wanted = set(output).union(*terms[place + 1 :])
-        both, alone = [x for x in labels if x in left and x in right], [x for x in labels if x in left and x not in right]
-        batch, summed = [x for x in both if x in wanted], [x for x in both if x not in wanted]
-        other = [x for x in labels if x in right and x not in left]
+        long = [{label for label in term if sizes[label] > 1} for term in (left, right)]
+        summed = [x for x in labels if x in left and x in right and x not in wanted]
+        batch = [x for x in labels if x in long[0] & long[1] and x not in summed]
+        alone = [x for x in labels if x in long[0] - long[1] and x not in summed]
+        other = [x for x in labels if x in {*left, *right} - {*batch, *alone, *summed}]  # with those of size 1
         rest = [x for x in labels if x not in left and x not in right]
         size = held
         for order, term in ((batch + alone + summed + other, left), (batch + summed + other + alone, right)):

@@ -165,7 +165,7 @@ def test_channels_are_padded_to_whole_blocks() -> None:
     ("symbols", "peak"),
     [
         pytest.param(None, 200, id="fixed"),  # x; a's buffer waits for d, beside b and c
-        pytest.param(dict.fromkeys("abcd", ("n",)), 200, id="by its symbol"),
+        pytest.param({"a": ("n",), "b": ("m",), "c": ("m",), "d": ("n",)}, 200, id="by its symbol"),
         pytest.param({"a": ("n",), "b": (20,), "c": (20,), "d": (None,)}, 160, id="not known"),
     ],
 )

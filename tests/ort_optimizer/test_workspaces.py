@@ -114,6 +114,7 @@ CASES = (
          "float[1,128,256] q, float[1,128,128] k, float[1,128,128] v, int32[1] s, int32 t", 460800, outputs="y, p, u"),
     Case('Einsum<equation = "bij,bkj->bik">(x, w)', "float[4,64,96] x, float[4,128,96] w", 524288),
     Case('Einsum<equation = "bihd,bjhd->bhij">(x, w)', "float[2,64,4,32] x, float[2,96,4,32] w", 458752),
+    Case('Einsum<equation = "bihd,bjhd->bhij">(x, w)', "float[1,64,4,32] x, float[1,96,4,32] w", 327680),
     Case('Einsum<equation = "bhij,bjhd->bihd">(x, w)', "float[2,4,64,96] x, float[2,96,4,32] w", 327680),
     Case('Einsum<equation = "bchw,cd->bdhw">(x, w)', "float[2,96,8,8] x, float[96,128] w", 229376),
     Case('Einsum<equation = "nhwc,hkc->nhwk">(x, w)', "float[2,8,16,64] x, float[8,16,64] w", 163840),
