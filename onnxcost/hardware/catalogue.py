@@ -27,7 +27,7 @@ from onnxcost.hardware.device import (
     Peak,
     Quantity,
     Source,
-    parse_quantity,
+    parse_figure,
 )
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -161,7 +161,7 @@ def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[
     """A figure from text with a unit, or from a table with that as ``value`` beside its source, basis and derivation."""
     table = place.check_keys({"value": number} if not isinstance(number, dict) else number, (*_NUMBER_KEYS, *others))
     try:
-        value = parse_quantity(place.text_of(table, "value"), quantity)
+        value = parse_figure(place.text_of(table, "value"), quantity)
     except ValueError as error:
         raise place.wrong(str(error)) from None
     source, basis = _source(table, place)
@@ -229,7 +229,7 @@ def _change_figure(device: Device, key: str, value: str) -> Device:
     if key not in known:
         raise InputError(f"--device cannot change '{key}'{did_you_mean(key, known) or ': it can ' + ', '.join(known)}")
     try:
-        figure = Figure(parse_quantity(value, FIGURES.get(key, OPERATIONS_PER_SECOND)), "given", _GIVEN)
+        figure = Figure(parse_figure(value, FIGURES.get(key, OPERATIONS_PER_SECOND)), "given", _GIVEN)
     except ValueError as error:
         raise InputError(f"--device {key}: {error}") from None
     return replace(device, figures={**device.figures, key: figure}) if key in FIGURES else _change_peak(device, key, figure)

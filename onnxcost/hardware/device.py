@@ -33,7 +33,7 @@ LEAST, MOST = 1e-6, 1e30
 """The range of numbers other than 0. Others are typing errors and would make times infinite or 0."""
 
 
-def parse_quantity(text: str, quantity: Quantity) -> float:
+def parse_figure(text: str, quantity: Quantity) -> float:
     """The number in the base unit.
 
     Raises ValueError for text without a unit of the quantity, and for a number out of range.

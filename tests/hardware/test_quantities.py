@@ -10,7 +10,7 @@ from onnxcost.hardware.device import (
     OPERATIONS_PER_SECOND,
     WATTS,
     Quantity,
-    parse_quantity,
+    parse_figure,
 )
 
 READ: list[tuple[str, Quantity, float]] = [
@@ -40,7 +40,7 @@ READ: list[tuple[str, Quantity, float]] = [
 
 @pytest.mark.parametrize(("text", "quantity", "value"), READ, ids=[text for text, _, _ in READ])
 def test_a_quantity_is_read_exactly(text: str, quantity: Quantity, value: float) -> None:
-    assert parse_quantity(text, quantity) == value
+    assert parse_figure(text, quantity) == value
 
 
 REFUSED: list[tuple[str, Quantity]] = [
@@ -62,10 +62,10 @@ REFUSED: list[tuple[str, Quantity]] = [
 @pytest.mark.parametrize(("text", "quantity"), REFUSED, ids=[text for text, _ in REFUSED])
 def test_what_has_no_unit_or_another_is_refused_with_an_example(text: str, quantity: Quantity) -> None:
     with pytest.raises(ValueError, match="is not written like") as refused:
-        parse_quantity(text, quantity)
+        parse_figure(text, quantity)
     assert quantity.example in str(refused.value)
 
 
 @pytest.mark.parametrize("quantity", [BYTES, BYTES_PER_SECOND, OPERATIONS_PER_SECOND, HERTZ, WATTS, DOLLARS])
 def test_the_examples_are_read(quantity: Quantity) -> None:
-    assert all(parse_quantity(example, quantity) > 0 for example in quantity.example.split(" or "))
+    assert all(parse_figure(example, quantity) > 0 for example in quantity.example.split(" or "))
