@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import UnknownShape
 
+__all__ = ["record"]
+
 if TYPE_CHECKING:
     from dataclasses import dataclass as record
 else:
@@ -302,7 +304,7 @@ class DefUse:
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Work:
     """A vector of operation counts: Python integers, so that nothing overflows.
 

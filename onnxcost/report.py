@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
-from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, sum_work
+from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, record, sum_work
 from onnxcost.operators.traffic import Traffic
 from onnxcost.ort_optimizer.memory_plan import plan_memory
 from onnxcost.results import Result, group_by, import_pandas, make_document
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass as record
-
     import pandas
 
     from onnxcost.measurement import MeasurementResult
-else:
-    from onnxcost.graph import record
 
 
 @record(frozen=True, slots=True)

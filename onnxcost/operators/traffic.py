@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from onnxcost.graph import Node, Tensor
+from onnxcost.graph import Node, Tensor, record
 from onnxcost.operators.inputs import role_of
 from onnxcost.operators.traits import CONTAINERS, GATHERS, SHAPE_READERS, VIEWS
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Traffic:
     """Bytes moved between memory and the processor."""
 

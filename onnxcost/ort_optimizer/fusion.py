@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from onnxcost.graph import DefUse, Graph, Node, Tensor
+from onnxcost.graph import DefUse, Graph, Node, Tensor, record
 from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
 
 
@@ -20,7 +20,7 @@ class Reuse(NamedTuple):
     distance: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FusedNode:
     """A node that runs, and the ``absorbed`` ones that run as a part of it.
 
@@ -99,8 +99,9 @@ def fuse_patterns(graph: Graph) -> list[FusedNode]:
     nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
+    first = {operators[0] for _, operators, _ in PATTERNS}
     for start, node in enumerate(nodes):
-        if start in taken:
+        if node.key not in first or start in taken:
             continue
         for _, pattern, kind in PATTERNS:
             if node.key == pattern[0] and (places := _match_pattern(uses, start, pattern)) and not taken & set(places):
