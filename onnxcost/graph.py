@@ -134,11 +134,11 @@ class Node:
     branches: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     open_reason: str = ""
     idle: tuple[Node, ...] = ()
+    key: str = field(init=False, repr=False, compare=False)
+    """The operator's name in a formula table: ``Conv``, ``com.microsoft.FusedConv``."""
 
-    @property
-    def key(self) -> str:
-        """The operator's name in a formula table: ``Conv``, ``com.microsoft.FusedConv``."""
-        return f"{self.domain}.{self.op_type}" if self.domain else self.op_type
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.domain}.{self.op_type}" if self.domain else self.op_type)
 
     def input(self, index: int) -> Tensor | None:
         """The input at ``index``, or None where it is absent."""

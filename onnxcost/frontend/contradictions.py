@@ -89,8 +89,8 @@ def check_window(step: Step) -> None:
 
 def check_channels(step: Step) -> None:
     """onnx's inference does not compare a convolution's weight with its input."""
-    kernel = _weight_of(step)
-    if step.node.op_type not in CONVOLUTIONS or kernel is None or step.inputs[0] is None:
+    kernel = _weight_of(step) if step.node.op_type in CONVOLUTIONS else None
+    if kernel is None or step.inputs[0] is None:
         return
     given, weight = step.inputs[0].dims or (), kernel.dims or ()
     group = step.attributes["group"].i if "group" in step.attributes else 1

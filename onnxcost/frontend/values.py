@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.errors import ModelError
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, TensorProto, TypeProto
+    from onnx import AttributeProto, TensorProto, TensorShapeProto, TypeProto
 
     from onnxcost.frontend.reader import StoredNode
     from onnxcost.frontend.trace import Execution, Pass
@@ -88,11 +88,12 @@ class Value:
 def _dims(type_: TypeProto) -> Dims | None:
     if not type_.HasField("tensor_type") or not type_.tensor_type.HasField("shape"):
         return None
-    # A dim of less than 0 is one that a converter left open, or the outcome of an operator that cannot be.
-    return tuple(
-        (dim.dim_value if dim.dim_value >= 0 else None) if dim.HasField("dim_value") else dim.dim_param or None
-        for dim in type_.tensor_type.shape.dim
-    )
+    return tuple([dim.dim_value if dim.dim_value > 0 else _other_dim(dim) for dim in type_.tensor_type.shape.dim])
+
+
+def _other_dim(dim: TensorShapeProto.Dimension) -> int | str | None:
+    """One of less than 0 is left open by a converter, or the outcome of an operator that cannot be."""
+    return (None if dim.dim_value else 0) if dim.HasField("dim_value") else dim.dim_param or None
 
 
 @dataclass(slots=True, eq=False)
