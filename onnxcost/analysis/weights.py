@@ -189,6 +189,7 @@ class _Uses:
     def __init__(self, graph: Graph) -> None:
         self.nodes = loaded_nodes(graph)
         self.known: dict[str, bool] = {}
+        self.statistics: dict[str, bool] = {}
 
     @cached_property
     def uses(self) -> DefUse:
@@ -218,10 +219,11 @@ class _Uses:
 
     def is_statistic(self, tensor: Tensor) -> bool:
         """Whether an Identity hands the constant to normalizations, each of which takes it for a running statistic."""
-        direct = self.uses.reads(tensor.name)
-        if not any(use.node.key == "Identity" for use in direct):
-            return False
-        return all(role_of(read.node, read.place).name in ("mean", "variance") for read in self._reads(tensor))
+        if tensor.name not in self.statistics:
+            self.statistics[tensor.name] = any(reader.key == "Identity" for reader in self.uses.readers(tensor.name)) and all(
+                role_of(read.node, read.place).name in ("mean", "variance") for read in self._reads(tensor)
+            )
+        return self.statistics[tensor.name]
 
     def _reads(self, tensor: Tensor) -> Iterator[_Read]:
         """The nodes that read the constant as it is, or as other nodes hand it on."""
