@@ -12,7 +12,6 @@ from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
 from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, record, sum_work
 from onnxcost.operators.traffic import Traffic
-from onnxcost.ort_optimizer.memory_plan import plan_memory
 from onnxcost.results import Result, group_by, import_pandas, make_document
 
 if TYPE_CHECKING:
@@ -357,7 +356,7 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
 
 def _memory(report: CostReport, *, has_curve: bool) -> dict[str, Any] | None:
     """What the activations take where they are at their peak and, with ``has_curve``, while each executed node runs."""
-    peak = report.memory.peak
+    peak, plan = report.memory.peak, report.memory.plan
     if peak is None:
         return None
     found = {
@@ -366,9 +365,8 @@ def _memory(report: CostReport, *, has_curve: bool) -> dict[str, Any] | None:
         "workspace_bytes": peak.workspace,
         "tensors": [{"name": name, "bytes": nbytes} for name, nbytes in peak.tensors.items()],
     }
-    if not has_curve:
+    if not has_curve or plan is None:
         return found
-    plan = plan_memory(report.graph)
     steps = zip(plan.nodes, plan.curve, plan.workspaces, strict=True)
     curve = [{**_node_identity(node), "bytes": nbytes, "workspace_bytes": own} for node, nbytes, own in steps]
     return {**found, "curve": curve}

@@ -401,6 +401,13 @@ def _reversed_chain(count: int) -> bytes:
     return _graph(reversed(nodes))
 
 
+def _shared_number(count: int) -> bytes:
+    """One stored number that every node multiplies by."""
+    names = ["x", *(f"v{i}" for i in range(count - 1)), "y"]
+    nodes = [helper.make_node("Mul", [names[i], "n"], [names[i + 1]]) for i in range(count)]
+    return _graph(nodes, [helper.make_tensor("n", TensorProto.FLOAT, [], [2])])
+
+
 def _constants(count: int) -> bytes:
     """Constants of 1,024 elements each, all summed up."""
     nodes = [
@@ -413,6 +420,7 @@ def _constants(count: int) -> bytes:
 
 HEAVY: Mapping[str, Callable[[], bytes]] = {
     **{name: partial(_folds, make) for name, make in _FOLDED.items()},
+    "a number that 6,000 nodes read": partial(_shared_number, 6000),
     "a chain of 1,500 functions": partial(_chain_of_functions, 1500),
     "functions that double 17 times": partial(_functions_that_double, 17),
     "functions that double 30 times": partial(_functions_that_double, 30),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph, Node
-from onnxcost.ort_optimizer.memory_plan import Peak, plan_memory
+from onnxcost.ort_optimizer.memory_plan import MemoryPlan, Peak, plan_memory
 
 
 def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
@@ -18,7 +18,8 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored, and of the numbers that nodes of
     ai.onnx.ml have as attributes.
     """
-    peak = _peak(graph)
+    plan = _plan(graph)
+    peak = plan.peak if plan is not None else None
     nodes = loaded_nodes(graph)
     read = {tensor.name for node in nodes for tensor in node.inputs if tensor is not None}
     by_dtype: Counter[str] = Counter()
@@ -37,6 +38,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
         weight_bytes_by_dtype=dict(by_dtype.most_common()),
         peak_activation_bytes=None if peak is None else peak.nbytes,
         peak=peak,
+        plan=plan,
     )
 
 
@@ -50,9 +52,9 @@ def _bytes_of_attributes(node: Node) -> Counter[str]:
     return found
 
 
-def _peak(graph: Graph) -> Peak | None:
+def _plan(graph: Graph) -> MemoryPlan | None:
     try:
-        return plan_memory(graph).peak
+        return plan_memory(graph)
     except UnknownShape:
         return None
 
@@ -60,7 +62,7 @@ def _peak(graph: Graph) -> Peak | None:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Parameters (elements), weights (bytes as stored) and the peak of the activations as onnxruntime takes it on a CPU (bytes;
-    None where a shape is open); ``peak`` says where that is.
+    None where a shape is open); ``peak`` says where that is, ``plan`` what there is at all times.
 
     ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that no
     training decides, with their bytes; neither is among ``parameters``.
@@ -74,3 +76,4 @@ class Memory:
     buffers: int = 0
     buffer_bytes: int = 0
     peak: Peak | None = None
+    plan: MemoryPlan | None = field(default=None, repr=False, compare=False)

@@ -36,6 +36,9 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
         is_whole = layout.sums_elsewhere and not works
         for step in (whole,) if is_whole else split_sums(whole, inside if works else frozenset()):
             works = layout.works(step, inside, uses)
+            if not (works or inside or step.channels_last):
+                laid.append(step)
+                continue
             plain = {step.node.x.name} if works and layout.reads_plain(step.node) else set()
             wanted = [tensor for tensor in step.data if (tensor.name in inside) != (works and tensor.name not in plain)]
             moved = [tensor for tensor in wanted if tensor.name not in copied and step.node.key not in ("Shape", "Size")]

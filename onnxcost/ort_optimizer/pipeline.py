@@ -110,6 +110,9 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
     plain: dict[str, Tensor] = {}
     for place, step in enumerate(steps):
         node, rank = step.as_node(), 2 * place
+        if not (step.is_blocked or inside):
+            yield None, node
+            continue
         is_float = step.is_blocked and node.x.dtype == "float32"
         layout = {} if is_float or not step.is_blocked else _CHANNELS_LAST
         made = [tensor.name for tensor in node.outputs if tensor is not None]
