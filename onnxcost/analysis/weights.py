@@ -39,6 +39,8 @@ _STORED_AS_WEIGHTS = frozenset(
     {"float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int8", "uint8", "int4", "uint4", "int2", "uint2"}
     | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
 )
+_CODES = ("int16", "uint16", "int32")
+"""Stored weights only where an operator dequantizes them."""
 _SMALLEST_INTEGER_TABLE = 64
 """Elements; integers of 32 or 64 bits that are fewer steer shapes."""
 
@@ -76,7 +78,7 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
 
 def _may_count(tensor: Tensor) -> bool:
     """Whether any role makes it a parameter, a running statistic or a buffer: few integers steer shapes."""
-    return tensor.dtype in _STORED_AS_WEIGHTS or tensor.dtype in ("int32", "bool") or tensor.size >= _SMALLEST_INTEGER_TABLE
+    return tensor.dtype in _STORED_AS_WEIGHTS or tensor.dtype in (*_CODES, "bool") or tensor.size >= _SMALLEST_INTEGER_TABLE
 
 
 def loaded_nodes(graph: Graph) -> list[Node]:
@@ -131,7 +133,7 @@ def _may_be_weight(tensor: Tensor, role: InputRole) -> bool:
     if role.steers:
         return False
     if tensor.dtype not in _STORED_AS_WEIGHTS:
-        return tensor.dtype == "int32" and role.name in ("codes", "quantized bias")
+        return tensor.dtype in _CODES and role.name in ("codes", "quantized bias")
     # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
     return tensor.size != 1 or role.is_learned
 

@@ -187,3 +187,11 @@ def test_a_packed_table_behind_views_counts_what_it_holds(views: str) -> None:
         {views} y = com.microsoft.GatherBlockQuantized<bits = 4, block_size = 16, quantize_axis = 1>(r, ids, scales) }}"""
     report = onnxcost.estimate(model(text, domains=', "com.microsoft" : 1', scales=(4, 1)))
     assert report.parameters == 2 * 32
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "int32"])
+def test_codes_of_16_and_32_bits_are_parameters(dtype: str) -> None:
+    text = (
+        f"(float[3,2] x) => (float y) <{dtype}[2,4] k = {{1,2,3,4,5,6,7,8}}> {{ w = DequantizeLinear(k, s) y = MatMul(x, w) }}"
+    )
+    assert onnxcost.estimate(model(text, opset=21, s=())).parameters == 8
