@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, signature_of
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
-from onnxcost.operators.traits import ATTENTIONS, DEQUANTIZERS, PRODUCTS
+from onnxcost.operators.traits import ATTENTIONS, DEQUANTIZERS, PRODUCTS, VIEWS
 
 
 class Idiom(NamedTuple):
@@ -95,20 +95,25 @@ def find_changes(alignment: Alignment) -> tuple[Change, ...]:
 
 def _changes_by_place(alignment: Alignment) -> Iterator[Change]:
     """The changes at every place, each by itself."""
-    for place in alignment.places:
-        layer = place.layer.left.operator if place.layer and place.layer.left else ""
+    layers = [place.layer.left.operator if place.layer and place.layer.left else "" for place in alignment.places]
+    unequal = [[pair for pair in place.pairs if not _is_one_operator(pair)] for place in alignment.places]
+    layer_of = {id(pair): layer for pairs, layer in zip(unequal, layers, strict=True) for pair in pairs}
+    explained: set[int] = set()
+    for taken in _find_attentions([pair for pairs in unequal for pair in pairs]):
+        explained.update(map(id, taken))
+        yield _change(taken, "attention spelled out", layer_of[id(taken[0])])
+    for place, pairs, layer in zip(alignment.places, unequal, layers, strict=True):
+        for pair in place.pairs:
+            if _is_one_operator(pair) and pair.left and pair.right and (reason := explain_difference(pair.left, pair.right)):
+                yield _change([pair], reason, None)
         is_of_integers = place.layer is not None and any(node and node.operator in _OF_INTEGERS for node in place.layer)
         family = "integers" if is_of_integers else FAMILIES.get(layer, layer)
-        others: list[NodePair] = []
-        for pair in place.pairs:
-            if pair.left is None or pair.right is None or pair.left.operator != pair.right.operator:
-                others.append(pair)
-            elif reason := explain_difference(pair.left, pair.right):
-                yield _change([pair], reason, None)
-        while taken := _match_attention(others):
-            yield _change(taken, "attention spelled out", layer)
-            others = [pair for pair in others if not any(pair is one for one in taken)]
+        others = [pair for pair in pairs if id(pair) not in explained]
         yield from _find_replacements(others, layer, family, place is alignment.places[-1])
+
+
+def _is_one_operator(pair: NodePair) -> bool:
+    return pair.left is not None and pair.right is not None and pair.left.operator == pair.right.operator
 
 
 def explain_difference(left: CostedNode, right: CostedNode) -> str:
@@ -133,25 +138,39 @@ def _compare_sizes(left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, .
     return "smaller" if after < before else "larger" if after > before else "otherwise shaped"
 
 
-def _match_attention(pairs: Sequence[NodePair]) -> list[NodePair]:
-    """The first attention in one operator, and what does the same in the other graph: two products with a softmax between, and
-    all that only one graph has and that leads there. Empty without such a pair.
+def _find_attentions(pairs: Sequence[NodePair]) -> Iterator[list[NodePair]]:
+    """Each attention in one operator with what does the same in the other graph: two products with a softmax between, all that
+    only one graph has and that leads there, and the change of layout behind it.
     """
     for side in (0, 1):
-        whole = next((pair for pair in pairs if (node := pair[side]) and node.operator in ATTENTIONS), None)
         made_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.makes}
-        for pair in pairs if whole else ():
-            last = pair[1 - side]
-            if whole is None or last is None or last.operator not in PRODUCTS:
-                continue
-            before = _lead_to(pair, 1 - side, made_by)
-            softmax = next((each for each in before if (node := each[1 - side]) and node.operator == "Softmax"), None)
-            scores = _lead_to(softmax, 1 - side, made_by) if softmax else []
-            first = next((each for each in scores if (node := each[1 - side]) and node.operator in PRODUCTS), None)
-            if softmax and first:
-                main = [whole, first, softmax, pair]
-                return list({id(each): each for each in (*main, *before)}.values())
-    return []
+        read_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.reads}
+        products = iter([pair for pair in pairs if (node := pair[1 - side]) and node.operator in PRODUCTS])
+        used: set[int] = set()
+        for whole in (pair for pair in pairs if (node := pair[side]) and node.operator in ATTENTIONS):
+            for pair in products:
+                before = [each for each in _lead_to(pair, 1 - side, made_by) if id(each) not in used]
+                softmax = next((each for each in before if (node := each[1 - side]) and node.operator == "Softmax"), None)
+                scores = _lead_to(softmax, 1 - side, made_by) if softmax else []
+                first = next((each for each in scores if (node := each[1 - side]) and node.operator in PRODUCTS), None)
+                if softmax and first and id(first) not in used:
+                    behind = _rearranged(pair, 1 - side, read_by)
+                    taken = list({id(each): each for each in (whole, first, softmax, pair, *before, *behind)}.values())
+                    used.update(map(id, taken))
+                    yield taken
+                    break
+
+
+def _rearranged(pair: NodePair, side: int, read_by: Mapping[str, NodePair]) -> list[NodePair]:
+    """The nodes that only change the layout of what a node on that side makes."""
+    found: list[NodePair] = []
+    node = pair[side]
+    while node and node.makes and (behind := read_by.get(node.makes[0])) and behind not in found:
+        node = behind[side]
+        if node is None or node.operator not in VIEWS | {"Transpose"}:
+            break
+        found.append(behind)
+    return found
 
 
 def _lead_to(pair: NodePair, side: int, made_by: Mapping[str, NodePair]) -> list[NodePair]:
