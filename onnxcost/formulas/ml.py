@@ -202,6 +202,13 @@ def _the_other_type(node: Node) -> Types:
     return (("int64" if node.x.dtype == "string" else "string", node.x.shape),)
 
 
+def _vocabulary_types(node: Node) -> Types:
+    """A column for each word of the vocabulary, of the type of the map's values."""
+    attributes = node.attributes
+    columns = len(attributes.get("string_vocabulary") or attributes.get("int64_vocabulary") or ())
+    return ((node.x.dtype.removeprefix("map(").removesuffix(")"), (1, columns)),)
+
+
 # fmt: off
 FEATURES: FormulaTable = {
     "ai.onnx.ml.Scaler": per_output("Y = (X − offset)·scale", shapes=lambda node: [("float32", node.x.shape)], adds=1, muls=1),
@@ -211,7 +218,7 @@ FEATURES: FormulaTable = {
     "ai.onnx.ml.OneHotEncoder":         no_arithmetic("Y = 1 at the category of X, else 0"),
     "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X", shapes=_the_other_type),
     "ai.onnx.ml.CategoryMapper":        no_arithmetic("Y = the string of the integer X, or the other way round"),
-    "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X in the order of a vocabulary"),
+    "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X by a vocabulary", shapes=_vocabulary_types),
     "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=_vectorizer_types),
     "ai.onnx.ml.ArrayFeatureExtractor": no_arithmetic("Z = X[Y] along the last axis"),
     "ai.onnx.ml.CastMap":               no_arithmetic("Y = the values of X in the order of their keys"),

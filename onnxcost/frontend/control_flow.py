@@ -126,6 +126,11 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     kept = _carried_unchanged(graph, 2, 1, carried)
     step.idle = _read_initial(step, [value for value, is_kept in zip(carried, kept, strict=True) if not is_kept])
     if step.execution is not None:
+        if not step.passes("body"):  # its constants are loaded all the same
+            step.idle = [
+                *step.idle,
+                *body(graph, f"{step.name}/", _iteration(f"{step.name}/", _forget(carried, kept)), None)[0],
+            ]
         _close_unrolled(step, _replay(step, body, graph, carried, kept, found), carried, steps)
         return
     limit = found.trips.get(step.name, number_in(count, found.opsets))
@@ -141,7 +146,10 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     ]
     arguments = _iteration(f"{step.name}/", _forget(carried, kept))
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
-    never_ends = number_in(outputs[0], found.opsets) == 1 or _is_identity_of(outputs[0], arguments[1], inner)
+    # Where shapes change, what is so in one iteration need not be so in the next.
+    keeps_carried = all(new.signature == old.signature for new, old in zip(outputs[1:], arguments[2:], strict=False))
+    is_true = keeps_carried and number_in(outputs[0], found.opsets) == 1
+    never_ends = is_true or _is_identity_of(outputs[0], arguments[1], inner)
     is_alike = never_ends and _keeps_shapes(inner, outputs, arguments)
     if limit is None or (limit and (not is_alike or _is_undecided(inner, found.caveats[caveats:]))):
         mine = found.loops[loops:], found.caveats[caveats:]

@@ -37,12 +37,34 @@ def inline_functions(model: ModelProto) -> ModelProto:
     from onnx.checker import ValidationError
 
     _check_size(model)
+    _agree_on_opset(model)
     try:
         return inliner.inline_local_functions(model)
     except DecodeError:
         raise ModelError("the model's functions nest subgraphs deeper than a file can store") from None
     except (RuntimeError, ValueError, ValidationError) as error:
         raise ModelError(f"the model's functions cannot be inlined: {' '.join(str(error).split())}") from None
+
+
+def _agree_on_opset(model: ModelProto) -> None:
+    """Gives functions the model's opset where their operators are the same in both: onnx inlines no others."""
+    from onnx import defs
+
+    opset = next((each.version for each in model.opset_import if each.domain in ("", _STANDARD)), None)
+
+    def first_version(operator: str, version: int) -> int:
+        try:
+            return int(defs.get_schema(operator, version, "").since_version)
+        except defs.SchemaError:
+            return 0
+
+    for function in model.functions:
+        for own in function.opset_import:
+            if opset is None or own.domain not in ("", _STANDARD) or own.version == opset:
+                continue
+            used = {node.op_type for node in nodes_in(function.node) if node.domain in ("", _STANDARD)}
+            if all(first_version(each, own.version) == first_version(each, opset) for each in used):
+                own.version = opset
 
 
 class _Size(NamedTuple):

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 import onnxcost
+from onnxcost import estimate
 from onnxcost.formulas import FORMULAS, Formula
 from onnxcost.graph import Work
 from onnxcost.operators.traffic import Traffic
@@ -73,3 +75,19 @@ def test_maps_cost_nothing(kind: str, nodes: str) -> None:
     assert (report.macs, report.complete, report.bound, report.uncounted) == (24, True, "", ())
     assert report.whole.traffic == Traffic(4 * 2 * 4, 4 * 3 * 4 + 4 * 8)
     assert report.memory.peak_activation_bytes is not None
+
+
+@pytest.mark.parametrize("words", [{"string_vocabulary": ["a", "b", "c"]}, {"int64_vocabulary": [1, 2, 3]}])
+def test_a_map_becomes_a_column_for_each_word(words: dict[str, list]) -> None:
+    """What a classifier behind it reads is known: 3 terms for each of 2 classes."""
+    key = TensorProto.STRING if "string_vocabulary" in words else TensorProto.INT64
+    nodes = [
+        helper.make_node("DictVectorizer", ["m"], ["v"], domain=ML, **words),
+        helper.make_node("LinearClassifier", ["v"], ["l", "p"], domain=ML, coefficients=[0.1] * 6, intercepts=[0.1] * 2,
+                         classlabels_ints=[0, 1]),
+    ]  # fmt: skip
+    of_floats = helper.make_map_type_proto(key, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    inputs, outputs = [helper.make_value_info("m", of_floats)], [helper.make_tensor_value_info("l", TensorProto.INT64, None)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ML, 1)]
+    report = estimate(helper.make_model(helper.make_graph(nodes, "g", inputs, outputs), opset_imports=opsets))
+    assert (report.macs, report.complete) == (6, True)

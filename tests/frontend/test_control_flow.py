@@ -127,6 +127,12 @@ RUNS = {
         f"""(float[4] x, int64 n) => (float y) <int64 five = {{5}}> {{ k = Less(five, n) y = Loop(, k, x) <{WHILE}> }}""",
         {"values": {"n": 3}}, 1, "", {"y": (4,)},
     ),
+    "a condition on a shape that shrinks, without a limit": (  # 6, 5, … 2 numbers: Relu each time, Greater
+        f"""(float[6] x) => (float y) <int64[1] one = {{1}}, int64[1] end = {{{2**63 - 1}}}, int64 least = {{1}}> {{
+            y = Loop(, , x) <body = b (int64 i, bool c, float[n] s) => (bool co, float so) {{
+                r = Relu(s) so = Slice(r, one, end) n = Size(so) co = Greater(n, least) }}> }}""",
+        {}, 6 + 5 + 4 + 3 + 2 + 5, "", {"y": (1,)},
+    ),
     # The counter starts from what a node makes of a constant, as tf2onnx writes it.
     "a counter that starts from a computed constant": (
         """(float[4] x) => (float y) <int32 zero = {0}, int32 one = {1}, int32 five = {5}> { i0 = Identity(zero)

@@ -195,3 +195,11 @@ def test_a_value_of_another_shape_than_the_one_given_is_refused() -> None:
 def test_a_value_may_be_an_array() -> None:
     graph = graph_of(model("(float[6] x, int64[2] s) => (float y) { y = Reshape(x, s) }"), values={"s": np.array([3, 2])})
     assert graph.outputs[0].shape == (3, 2)
+
+
+@pytest.mark.parametrize(("opset", "is_inlined"), [(13, True), (18, True), (12, False)])
+def test_functions_of_another_opset_are_inlined_where_their_operators_are_the_same(opset: int, is_inlined: bool) -> None:
+    """Softmax is the same from opset 13 on, and was another one before."""
+    functions = f"""<domain: "local", opset_import: ["" : {opset}]> soft (a) => (b) {{ h = Neg(a) b = Softmax(h) }}"""
+    graph = graph_of(model("(float[4] x) => (float y) { y = local.soft(x) }", functions=functions, domains=', "local" : 1'))
+    assert [node.op_type for node in graph.nodes] == (["Neg", "Softmax"] if is_inlined else ["soft"])

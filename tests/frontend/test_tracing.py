@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,9 @@ def test_a_trace_says_what_can_be_said_by_hand(text: str, values: dict, argument
     report, static = retold(model(text), values), onnxcost.estimate(model(text), **arguments)
     assert is_exact(report)
     assert rows(report) == rows(static)
-    assert report.memory == static.memory
+    # A node of the trace knows no values of inputs, one of the estimate does.
+    named = [replace(each.memory, peak=each.memory.peak._replace(node=each.memory.peak.node.name)) for each in (report, static)]
+    assert named[0] == named[1]
     assert [t.dims for t in report.graph.outputs] == [t.dims for t in static.graph.outputs]
 
 
