@@ -199,10 +199,15 @@ def _as_initial(name: str, constant: Value) -> Value:
 
 def _read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
     """A step that reads the constants that a loop starts from: states, which the body sees under other names."""
+    stored = tuple(value for value in values if value is not None and value.is_constant)
+    return [_hand_on(f"{step.name}/initial", stored, ())] if stored else []
+
+
+def _hand_on(name: str, values: tuple[Value, ...], made: tuple[Value, ...]) -> Step:
+    """A step that reads the values and hands them on."""
     from onnx import NodeProto
 
-    stored = tuple(value for value in values if value is not None and value.is_constant)
-    return [Step(StoredNode.of(NodeProto(op_type="Identity")), f"{step.name}/initial", "", stored, ())] if stored else []
+    return Step(StoredNode.of(NodeProto(op_type="Identity")), name, "", values, made)
 
 
 def _is_undecided(inner: Sequence[Step], caveats: Sequence[Caveat]) -> bool:
@@ -364,9 +369,7 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
     found.loops.append(step.name)
     kept = _carried_unchanged(graph, 0, 0, states)
-    step.idle = _read_initial(
-        step, [value for value, is_kept in zip(inputs, [*kept, *[False] * count], strict=True) if not is_kept]
-    )
+    step.idle = _read_initial(step, [value for value, is_kept in zip(states, kept, strict=True) if not is_kept])
     trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
     if trips is None or trips >= NO_LIMIT:
         trips = found.trips.get(step.name)
@@ -376,6 +379,8 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     ]
     for i, (value, axis) in enumerate(zip(sequences, axes, strict=True)):
         arguments.append(_without_axes(f"{step.name}/slice_{i}", value, [axis, *[0] * batched]))
+        if value.is_constant:  # what reads the slices says what the constant is for, such as the weights of layers
+            step.idle = [*step.idle, _hand_on(f"{step.name}/slices_{i}", (value,), (arguments[-1],))]
     if trips is None or batch is None:
         text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known; {_how_often(step)}"
         found.caveats.append(Caveat("lower", text))
@@ -446,6 +451,9 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
         step.open_reason = "it has no body" if graph is None else _TOO_LONG
         steps.append(step)
         return
+    if not length:
+        elements = [_any_element(f"{step.name}/element_{i}", value) for i, value in enumerate(inputs)]
+        step.idle = body(graph, f"{step.name}/", elements, None)[0]
     every: list[list[Value]] = []
     all_steps: list[Step] = []
     found.unrolled += length * len(graph.node)

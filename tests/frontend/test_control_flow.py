@@ -241,10 +241,21 @@ def test_an_endless_loop_is_not_unrolled_for_ever() -> None:
 WEIGHED = """body = b (int64 i, bool c, float[4] s) => (bool co, float so) <float[4,4] w = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}> {
     k = Constant <value = float[4] {1, 2, 3, 4}> () p = MatMul(s, w) so = Add(p, k) co = Less(i, five) }"""
 
+ONES = ",".join(["1"] * 48)
 # graph, arguments, parameters, bytes of weights (int64 constants included)
 STORED = {
     "a body that is walked nine times is stored once": (
         f"(float[4] x) => (float y) <int64 five = {{8}}> {{ y = Loop(, , x) <{WEIGHED}> }}", {}, 20, 80 + 8,
+    ),
+    "weights of layers that a Scan goes through": (
+        f"""(float[2,4] x) => (float y) <float[3,4,4] w = {{{ONES}}}> {{ y = Scan <num_scan_inputs = 1,
+            body = b (float[2,4] s, float[4,4] k) => (float[2,4] so) {{ so = MatMul(s, k) }}> (x, w) }}""",
+        {}, 48, 192,
+    ),
+    "a body for the elements of an empty sequence": (
+        f"""() => (float y) <float[4,12] w = {{{ONES}}}> {{ e = SequenceEmpty() n = SequenceLength(t) y = Cast <to = 1> (n)
+            t = SequenceMap <body = b (float[2,4] s) => (float[2,12] so) {{ so = MatMul(s, w) }}> (e) }}""",
+        {}, 48, 192,
     ),
     "a body that never runs": (
         f"(float[4] x, bool t) => (float y) <int64 five = {{8}}> {{ y = Loop(, t, x) <{WEIGHED}> }}",
