@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
 from typing import NamedTuple
@@ -79,7 +79,14 @@ def plan_memory(graph: Graph) -> MemoryPlan:
     """
     executed = _executed(graph, blocked=True)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
-    return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, tuple(map(workspace_of, executed.nodes)))
+    workspaces = tuple(_inside(graph, node) if node.branches else workspace_of(node) for node in executed.nodes)
+    return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, workspaces)
+
+
+def _inside(graph: Graph, node: Node) -> int:
+    """The most that a branch of an If takes beside the outputs, where the graph does not say which one runs."""
+    inner = (plan_memory(replace(graph, inputs=(), outputs=(), nodes=branch)).peak.nbytes for branch in node.branches.values())
+    return max(max(inner, default=0) - sum(tensor.nbytes for tensor in node.outputs if tensor is not None), 0)
 
 
 def input_bytes(graph: Graph) -> int:
@@ -203,9 +210,16 @@ def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
         dims = [own if isinstance(own, str) else dim for own, dim in zip(known, dims, strict=True)]
     if node.attributes.get("channels_last") and len(dims) > 2:
         dims = [dims[0], *dims[2:], dims[1]]
-    elif node.key == "MatMul" and len(node.inputs) > 2 and len(dims) > 2 and tensor.is_shaped:
+    elif _is_gemm(node) and len(dims) > 2 and tensor.is_shaped:
         dims = [prod(tensor.shape[:-1]), dims[-1]]
     return (*dims, BITS.get(tensor.dtype))
+
+
+def _is_gemm(node: Node) -> bool:
+    """Whether Gemm runs for a MatMul with weights and the Add of a bias: MatMulAddFusion."""
+    bias = node.input(2) if node.key == "MatMul" else None
+    weights = node.input(1)
+    return bias is not None and bias.rank == 1 and weights is not None and weights.is_constant and weights.rank == 2
 
 
 class _Plan:

@@ -56,8 +56,9 @@ def _broadcast(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def _with_bias(node: Node) -> int:
-    """bias_gelu.cc, fast_gelu: the sum of input and bias."""
-    return node.out.nbytes if node.input(1) is not None else 0
+    """bias_gelu.cc, fast_gelu: the sum of input and bias, a vector."""
+    bias = node.input(1)
+    return node.out.nbytes if bias is not None and bias.size > 1 else 0
 
 
 def _lrn(node: Node) -> int:

@@ -203,11 +203,12 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
 
 def _peaks_inside(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:
     """The bytes that were requested at each new peak while a node ran. Of peaks the arena says only what was in use: that is
-    what was requested, but for rounding, in the exact arena that sessions on the CPU have.
+    what was requested, but for rounding, in the exact arena that sessions on the CPU have. The first node's may be one of the
+    time before it, and counts only where there is no other node.
     """
     if arguments[0]["provider"] != CPU or "mem_bytes_in_use" not in arguments[0]:
         return
-    highest = int(arguments[0]["mem_bytes_in_use"]) - int(arguments[0]["mem_in_use_delta"])
+    highest = int(arguments[0]["mem_in_use_peak"]) if len(arguments) > 1 else 0
     for each in arguments:
         if (peak := int(each["mem_in_use_peak"])) > highest:
             yield peak - (int(each["mem_bytes_in_use"]) - int(each["mem_bytes_requested_in_use"]))

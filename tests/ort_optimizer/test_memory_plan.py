@@ -178,6 +178,32 @@ def test_a_buffer_waits_where_onnxruntime_knows_that_a_value_fits(
     assert plan_memory(model).peak.nbytes == peak + 40
 
 
+def test_an_if_takes_what_the_branch_takes_that_takes_more() -> None:
+    """Beside x (40 bytes) h1 and h2 of 256 bytes each, before the output is made; in the other branch the output alone."""
+    then = (node("MatMul", [X], [H1]), node("MatMul", [H1], [H2]), node("MatMul", [H2], [A]))
+    choice = replace(node("If", [X], [A]), branches={"then": then, "else": (node("MatMul", [X], [A]),)})
+    plan = plan_memory(graph([X], [A], choice))
+    assert plan.curve == [40 + 2 * 256]
+
+
+@pytest.mark.parametrize(
+    ("weights", "shape"),
+    [
+        pytest.param(weight("w", 8, 8), (4, 8), id="weights and a bias: Gemm makes a matrix"),
+        pytest.param(tensor("v", 2, 8, 8), (2, 2, 8), id="a product of two values"),
+    ],
+)
+def test_the_shape_of_what_gemm_makes(weights: Tensor, shape: tuple[int, ...]) -> None:
+    """Its buffer is not used again for a value of the reshaped dims, which a product's is."""
+    rows, made, other, last = (tensor(name, 2, 2, 8) for name in ("rows", "made", "other", "last"))  # 128 bytes each
+    product = node("MatMul", [rows, weights, weight("b", 8)], [made])
+    inputs = [rows] if weights.is_constant else [rows, weights]
+    model = graph(inputs, [END], product, node("Neg", [made], [other]), node("Neg", [other], [last]),
+                  node("ReduceSum", [last], [END]))  # fmt: skip
+    kept = [buffer for buffer in plan_memory(model).buffers if buffer.size == 128]
+    assert len(kept) == (3 if len(shape) == 2 else 2)
+
+
 def test_without_nodes_the_inputs_are_all() -> None:
     assert plan_memory(graph([X], [X])).peak == (40, None, {"x": 40}, 0)
 

@@ -62,6 +62,8 @@ CASES = (
     Case("Where(m, x, z)", "bool[2,1,48] m, float[2,64,48] x, float[1] z", 25088),
     Case("Where(m, x, z)", "bool[2,64,48] m, int64[2,64,48] x, int64[1] z", 98304),
     Case("com.microsoft.BiasGelu(x, b)", IMAGE, 65536, {"b": (32,)}),
+    Case("com.microsoft.FastGelu(x)", IMAGE, 0),
+    Case("com.microsoft.FastGelu(x, b)", IMAGE, 65536, {"b": (32,)}),
     Case("LRN<size = 5>(x)", "float[2,64,48,48] x", 1806336),
     Case("MeanVarianceNormalization<axes = [0, 2, 3]>(x)", IMAGE, 131072),
     Case("MeanVarianceNormalization<axes = [1, 2, 3]>(x)", IMAGE, 0),

@@ -163,6 +163,18 @@ def test_memory_of_the_largest_arena(tmp_path: Path) -> None:
     assert read(tmp_path, run(0, 20), *nodes).memory == ArenaUse(1024, 900)
 
 
+def exact(requested: int, delta: int, peak: int) -> dict[str, str]:
+    return memory(requested, delta, peak) | {"mem_bytes_in_use": str(requested + 20), "mem_in_use_delta": str(delta)}
+
+
+def test_what_a_node_takes_while_it_runs_counts(tmp_path: Path) -> None:
+    """In use were 20 bytes more than were requested; the first node's peak may be one of the time before it."""
+    nodes = [node("Relu_0", 2, 3, **exact(1100, 100, 2020)), node("Conv_1", 6, 3, **exact(1200, 100, 3020))]
+    assert read(tmp_path, run(0, 20), *nodes).memory == ArenaUse(3020, 2000)
+    assert read(tmp_path, run(0, 20), *nodes[:1]).memory == ArenaUse(2020, 1000)
+    assert read(tmp_path, run(0, 20), nodes[0], node("Neg_1", 6, 3, **exact(1200, 100, 2020))).memory == ArenaUse(2020, 200)
+
+
 def test_memory_is_not_known_where_nothing_tells_it(tmp_path: Path) -> None:
     assert read(tmp_path, *TWO_RUNS).memory == ArenaUse(None, None)
 
