@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph, Node
-from onnxcost.ort_optimizer.memory_plan import MemoryPlan, Peak, plan_memory
+from onnxcost.ort_optimizer.memory_plan import MemoryPeak, MemoryPlan, plan_memory
 
 
 def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
@@ -75,5 +75,5 @@ class Memory:
     peak_activation_bytes: int | None
     buffers: int = 0
     buffer_bytes: int = 0
-    peak: Peak | None = None
+    peak: MemoryPeak | None = None
     plan: MemoryPlan | None = field(default=None, repr=False, compare=False)

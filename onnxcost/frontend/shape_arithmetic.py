@@ -69,6 +69,20 @@ class Call(NamedTuple):
 Operator = Callable[[Call], "Array | Sequence[Array]"]
 
 
+OPERATORS: dict[str, Operator] = {}
+"""By name, those of ai.onnx alone."""
+
+
+def computes(name: str) -> Callable[[Operator], Operator]:
+    """Enter a function for an operator."""
+
+    def enter(function: Operator) -> Operator:
+        OPERATORS[name] = function
+        return function
+
+    return enter
+
+
 def compute(node: NodeProto, inputs: Sequence[Array | None], opset: int) -> Sequence[Array]:
     """The node's outputs. Raises NotComputed where they cannot be computed within LIMIT."""
     call = Call(inputs, {item.name: _plain(item) for item in node.attribute}, len(node.output), opset)
@@ -153,6 +167,7 @@ def _divide(left: Array, right: Array) -> Array:
     return quotient + ((left % right != 0) & ((left < 0) != (right < 0))).astype(left.dtype)
 
 
+@computes("Mod")
 def _mod(call: Call) -> Array:
     """The remainder has the sign of the divisor, with ``fmod`` that of the dividend."""
     right = call.input(1)
@@ -161,6 +176,7 @@ def _mod(call: Call) -> Array:
     return _elementwise(np.fmod if call.attributes.get("fmod") else np.mod, call)
 
 
+@computes("Pow")
 def _power(call: Call) -> Array:
     """The result has the type of the base; integers are computed in float64."""
     base, exponent = call.input(0), call.input(1)
@@ -179,6 +195,7 @@ def _of_floats(function: Callable[[Array], Array], call: Call) -> Array:
     return function(call.input(0))
 
 
+@computes("Clip")
 def _clip(call: Call) -> Array:
     """The bounds are attributes before opset 11."""
     array = call.input(0)
@@ -199,6 +216,7 @@ def _cast(array: Array, dtype: Any) -> Array:
     return array.astype(dtype)
 
 
+@computes("Cast")
 def _cast_to(call: Call) -> Array:
     """Before opset 6 the type is a name."""
     from onnx import TensorProto
@@ -212,6 +230,7 @@ def _cast_to(call: Call) -> Array:
     return _cast(call.input(0), dtype)
 
 
+@computes("Constant")
 def _constant(call: Call) -> Array:
     ((name, value),) = call.attributes.items()
     kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
@@ -220,6 +239,7 @@ def _constant(call: Call) -> Array:
     return value if name == "value" else np.array(value, kinds[name])
 
 
+@computes("ConstantOfShape")
 def _constant_of_shape(call: Call) -> Array:
     shape = [int(size) for size in call.input(0)]
     _check_size(prod(shape))
@@ -227,6 +247,7 @@ def _constant_of_shape(call: Call) -> Array:
     return np.full(shape, value.reshape(()), value.dtype)
 
 
+@computes("Range")
 def _range(call: Call) -> Array:
     start, limit, delta = (call.input(index).reshape(()) for index in range(3))
     count = ceil(float(limit - start) / float(delta)) if _is_float(start) else -((int(start) - int(limit)) // int(delta))
@@ -234,11 +255,13 @@ def _range(call: Call) -> Array:
     return (start + np.arange(max(0, count)).astype(start.dtype) * delta).astype(start.dtype)
 
 
+@computes("Expand")
 def _expand(call: Call) -> Array:
     array = call.input(0)
     return np.broadcast_to(array, _broadcast(array.shape, [int(size) for size in call.input(1)]))
 
 
+@computes("Tile")
 def _tile(call: Call) -> Array:
     array, repeats = call.input(0), [int(count) for count in call.input(1)]
     if call.opset < 6 or len(repeats) != array.ndim:
@@ -247,24 +270,28 @@ def _tile(call: Call) -> Array:
     return np.tile(array, repeats)
 
 
+@computes("Where")
 def _where(call: Call) -> Array:
     arrays = [call.input(index) for index in range(3)]
     _broadcast(*(array.shape for array in arrays))
     return np.where(*arrays)
 
 
+@computes("Concat")
 def _concat(call: Call) -> Array:
     arrays = [_present(array) for array in call.inputs]
     _check_size(sum(array.size for array in arrays))
     return np.concatenate(arrays, call.attributes.get("axis", 1))
 
 
+@computes("Gather")
 def _gather(call: Call) -> Array:
     array, indices, axis = call.input(0), call.input(1), call.attributes.get("axis", 0)
     _check_size(prod(array.shape[:axis]) * indices.size * prod(array.shape[axis:][1:]))
     return np.take(array, indices, axis)
 
 
+@computes("GatherND")
 def _gather_nd(call: Call) -> Array:
     array, indices = call.input(0), call.input(1)
     if call.attributes.get("batch_dims", 0) or not indices.shape[-1]:
@@ -273,6 +300,7 @@ def _gather_nd(call: Call) -> Array:
     return array[tuple(np.moveaxis(indices, -1, 0))]
 
 
+@computes("ScatterND")
 def _scatter_nd(call: Call) -> Array:
     array, indices, updates = call.input(0).copy(), call.input(1), call.input(2)
     if call.attributes.get("reduction", b"none") != b"none":
@@ -285,6 +313,7 @@ def _scatter_nd(call: Call) -> Array:
     return array
 
 
+@computes("Slice")
 def _slice(call: Call) -> Array:
     array = call.input(0)
     starts, ends, axes = (call.ints(name, index, 10) for index, name in enumerate(("starts", "ends", "axes"), 1))
@@ -302,6 +331,7 @@ def _slice(call: Call) -> Array:
     return array[tuple(places)]
 
 
+@computes("Split")
 def _split(call: Call) -> list[Array]:
     array, axis, parts = call.input(0), call.attributes.get("axis", 0), call.outputs
     size = array.shape[axis]
@@ -314,6 +344,7 @@ def _split(call: Call) -> list[Array]:
     return np.split(array, np.cumsum(sizes)[:-1], axis)
 
 
+@computes("Reshape")
 def _reshape(call: Call) -> Array:
     array, shape = call.input(0), call.ints("shape", 1, 5)
     if shape is None:
@@ -325,6 +356,7 @@ def _reshape(call: Call) -> Array:
     return array.reshape(shape)
 
 
+@computes("Flatten")
 def _flatten(call: Call) -> Array:
     array, axis = call.input(0), call.attributes.get("axis", 1)
     if not -array.ndim <= axis <= array.ndim:
@@ -333,6 +365,7 @@ def _flatten(call: Call) -> Array:
     return array.reshape(prod(array.shape[:axis]), prod(array.shape[axis:]))
 
 
+@computes("Squeeze")
 def _squeeze(call: Call) -> Array:
     axes = call.ints("axes", 1, 13)
     return np.squeeze(call.input(0), None if axes is None else tuple(axes))
@@ -349,6 +382,7 @@ def _reduce(function: Callable[..., Array], since: int, call: Call) -> Array:
     return np.asarray(function(array, axis=tuple(axes) if axes else None, keepdims=keepdims)).astype(array.dtype)
 
 
+@computes("CumSum")
 def _cumsum(call: Call) -> Array:
     array, axis = call.input(0), int(call.input(1).reshape(()))
     backward = slice(None, None, -1 if call.attributes.get("reverse") else 1)
@@ -359,6 +393,7 @@ def _cumsum(call: Call) -> Array:
     return np.moveaxis(sums[backward], 0, axis)
 
 
+@computes("Pad")
 def _pad(call: Call) -> Array:
     array, pads = call.input(0), call.ints("pads", 1, 11)
     if call.attributes.get("mode", b"constant") != b"constant" or pads is None or call.optional(3) is not None:
@@ -372,6 +407,7 @@ def _pad(call: Call) -> Array:
     return np.pad(array, list(zip(before, after, strict=True)), constant_values=fill)
 
 
+@computes("NonZero")
 def _non_zero(call: Call) -> Array:
     array = call.input(0)
     if not array.ndim:
@@ -379,6 +415,7 @@ def _non_zero(call: Call) -> Array:
     return np.array(np.nonzero(array), np.int64)
 
 
+@computes("Shape")
 def _shape(call: Call) -> Array:
     if min(call.input(0).shape, default=0) < 0:
         raise NotComputed
@@ -424,40 +461,16 @@ _FUNCTIONS_OF_FLOATS: Mapping[str, Callable[..., Array]] = {
 
 _VARIADIC: Mapping[str, Callable[..., Array]] = {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}
 
-OPERATORS: Mapping[str, Operator] = {
+OPERATORS |= {
     **{name: partial(_elementwise, function) for name, function in _FUNCTIONS.items()},
     **{name: partial(_variadic, function) for name, function in _VARIADIC.items()},
     **{name: partial(_of_floats, function) for name, function in _FUNCTIONS_OF_FLOATS.items()},
-    "Cast": _cast_to,
     "CastLike": lambda call: _cast(call.input(0), call.input(1).dtype),
-    "Clip": _clip,
-    "Concat": _concat,
-    "Constant": _constant,
-    "ConstantOfShape": _constant_of_shape,
-    "CumSum": _cumsum,
-    "Expand": _expand,
-    "Flatten": _flatten,
-    "Gather": _gather,
-    "GatherND": _gather_nd,
-    "Mod": _mod,
-    "NonZero": _non_zero,
-    "Pad": _pad,
-    "Pow": _power,
-    "Range": _range,
     "ReduceMax": partial(_reduce, np.max, 18),
     "ReduceMin": partial(_reduce, np.min, 18),
     "ReduceProd": partial(_reduce, np.prod, 18),
     "ReduceSum": partial(_reduce, np.sum, 13),
-    "Reshape": _reshape,
-    "ScatterND": _scatter_nd,
-    "Shape": _shape,
     "Size": lambda call: np.array(prod(call.input(0).shape), np.int64),
-    "Slice": _slice,
-    "Split": _split,
-    "Squeeze": _squeeze,
-    "Tile": _tile,
     "Transpose": lambda call: np.transpose(call.input(0), call.attributes.get("perm")),
     "Unsqueeze": lambda call: np.expand_dims(call.input(0), tuple(call.ints("axes", 1, 13) or ())),
-    "Where": _where,
 }
-"""By name, those of ai.onnx alone."""

@@ -29,7 +29,7 @@ convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu an
 """
 
 
-class Peak(NamedTuple):
+class MemoryPeak(NamedTuple):
     """The most bytes of activations at one time: while ``node`` runs, None for a model without nodes. ``tensors`` are what is
     there, by name, the largest first, and ``workspace`` what the node's kernel allocates beside them.
     """
@@ -61,16 +61,16 @@ class MemoryPlan(NamedTuple):
         return [live + workspace for live, workspace in zip(accumulate(changes), self.workspaces, strict=False)]
 
     @property
-    def peak(self) -> Peak:
+    def peak(self) -> MemoryPeak:
         """The first of the highest places of the curve."""
         curve = self.curve
         if not curve:
-            return Peak(sum(self.inputs.values()), None, self.inputs, 0)
+            return MemoryPeak(sum(self.inputs.values()), None, self.inputs, 0)
         nbytes = max(curve)
         place = curve.index(nbytes)
         live = {buffer.value_at(place): buffer.size for buffer in self.buffers if buffer.first <= place <= buffer.last}
         tensors = dict(sorted((live | dict(self.inputs)).items(), key=lambda item: -item[1]))
-        return Peak(nbytes, self.nodes[place], tensors, self.workspaces[place])
+        return MemoryPeak(nbytes, self.nodes[place], tensors, self.workspaces[place])
 
 
 def plan_memory(graph: Graph) -> MemoryPlan:

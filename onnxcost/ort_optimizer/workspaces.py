@@ -7,7 +7,7 @@ formulas to what it printed. Left out are buffers of less than a few KiB, and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, zip_longest
 from math import prod
 
@@ -19,6 +19,20 @@ from onnxcost.operators.traits import SOFTMAXES
 THREADS = 2
 """Of the kernels that have a buffer for each thread, so many run."""
 Workspace = Callable[[Node], int]
+
+
+WORKSPACES: dict[str, Workspace] = {}
+"""The formulas by operator."""
+
+
+def allocates(*operators: str) -> Callable[[Workspace], Workspace]:
+    """Enter a formula for these operators."""
+
+    def enter(formula: Workspace) -> Workspace:
+        WORKSPACES.update(dict.fromkeys(operators, formula))
+        return formula
+
+    return enter
 
 
 def workspace_of(node: Node) -> int:
@@ -34,16 +48,19 @@ def _width(tensor: Tensor) -> int:
     return BITS.get(tensor.dtype, 32) // 8
 
 
+@allocates("Sum", "Max", "Min", "Mean")
 def _variadic(node: Node) -> int:
     """element_wise_ops.cc: from three inputs on, the sum so far."""
     return node.out.nbytes if len(node.inputs) > 2 else 0
 
 
+@allocates(*SOFTMAXES | {"QLinearSoftmax", "com.microsoft.QLinearSoftmax"})
 def _softmax(node: Node) -> int:
     """softmax.cc, qlinear_softmax.cc: over another axis than the last one, input and output with that axis last."""
     return 0 if int(node.attributes.get("axis", -1)) % node.x.rank == node.x.rank - 1 else 2 * node.x.nbytes
 
 
+@allocates("Where")
 def _where(node: Node) -> int:
     """where_op.cc: what is chosen of each side, in the shape that this has with the condition."""
     width = _width(node.out)
@@ -55,24 +72,28 @@ def _broadcast(first: Sequence[int], second: Sequence[int]) -> int:
     return prod(max(pair) for pair in zip_longest(first[::-1], second[::-1], fillvalue=1))
 
 
+@allocates("com.microsoft.BiasGelu", "com.microsoft.FastGelu", "BiasGelu", "FastGelu")
 def _with_bias(node: Node) -> int:
     """bias_gelu.cc, fast_gelu: the sum of input and bias, a vector."""
     bias = node.input(1)
     return node.out.nbytes if bias is not None and bias.size > 1 else 0
 
 
+@allocates("LRN")
 def _lrn(node: Node) -> int:
     """lrn.cc: a scale for each element, and the squares of one image with padded channels."""
     channels = node.x.shape[1] + int(node.attributes.get("size", 1)) - 1
     return node.x.nbytes + _width(node.x) * channels * prod(node.x.shape[2:])
 
 
+@allocates("MeanVarianceNormalization")
 def _mean_variance(node: Node) -> int:
     """mean_variance_normalization.cc: input and output with the normalized axes last, where they are not."""
     axes = sorted(int(axis) % node.x.rank for axis in node.attributes.get("axes") or (0, 2, 3))
     return 0 if axes == list(range(node.x.rank))[-len(axes) :] else 2 * node.x.nbytes
 
 
+@allocates("Resize")
 def _resize(node: Node) -> int:
     """upsample_antialias.h: one image, resized along its width alone."""
     if not node.attributes.get("antialias"):
@@ -80,6 +101,7 @@ def _resize(node: Node) -> int:
     return _width(node.x) * prod(node.x.shape[1:-1]) * node.out.shape[-1]
 
 
+@allocates("Conv", "com.microsoft.FusedConv")
 def _conv(node: Node) -> int:
     """MlasConvPrepare: the windows as columns, of the whole image where it is smaller than the number of filters, otherwise of
     128 · 128 elements for each thread; none for a convolution of single elements.
@@ -100,23 +122,27 @@ def _is_pointwise(node: Node, weight: Sequence[int]) -> bool:
     return prod(weight[2:]) == 1 and set(strides) <= {1} and not any(pads)
 
 
+@allocates("ConvTranspose", "com.microsoft.ConvTransposeWithDynamicPads")
 def _transposed_conv(node: Node) -> int:
     """conv_transpose.cc: one image's columns of one group."""
     return 4 * prod(node.required(1).shape[1:]) * prod(node.x.shape[2:])
 
 
+@allocates("DeformConv")
 def _deform_conv(node: Node) -> int:
     """deform_conv.cc: one image's columns, and four places and weights for each element of a window."""
     windows = prod(node.required(1).shape[2:]) * prod(node.out.shape[2:])
     return windows * (4 * node.x.shape[1] + 32 * int(node.attributes.get("offset_group", 1)))
 
 
+@allocates("ConvInteger")
 def _integer_conv(node: Node) -> int:
     """conv_integer.cc: one image's columns of one group."""
     weight = node.required(1).shape
     return 0 if _is_pointwise(node, weight) else prod(weight[1:]) * prod(node.out.shape[2:])
 
 
+@allocates("QLinearConv", "com.microsoft.QLinearConv")
 def _quantized_conv(node: Node) -> int:
     """qlinearconv.cc: one image's sums in 32 bits, and the columns of one group. The kernel for unsigned inputs and symmetric
     weights has no sums, and like that of a depthwise convolution pointers in place of columns (MlasConvSymPackWSize).
@@ -133,16 +159,19 @@ def _quantized_conv(node: Node) -> int:
     return sums + (0 if _is_pointwise(node, weight.shape) else inner * kernel * image)
 
 
+@allocates("QLinearMatMul", "QLinearGemm", "com.microsoft.QGemm")
 def _sums(node: Node) -> int:
     """quantize_linear_matmul.cc, quant_gemm.cc: the sums in 32 bits."""
     return 4 * node.out.size
 
 
+@allocates("QLinearAveragePool", "com.microsoft.QLinearAveragePool")
 def _quantized_pool(node: Node) -> int:
     """qlinear_pool.cc: the input as floats."""
     return 0 if node.attributes.get("channels_last") else 4 * node.x.size
 
 
+@allocates("com.microsoft.MatMulNBits")
 def _matmul_bits(node: Node) -> int:
     """matmul_nbits.cc: the rows as integers with a scale and a sum for each block where it works on integers; of 8 bits, which
     have no kernel for floats, the weights as floats.
@@ -154,17 +183,20 @@ def _matmul_bits(node: Node) -> int:
     return 4 * inner * columns if int(node.attributes.get("bits", 4)) == 8 else 0
 
 
+@allocates("RNN")
 def _rnn(node: Node) -> int:
     """rnn.cc: the products with the inputs of one direction."""
     steps, batch, _ = node.x.shape
     return 4 * steps * batch * node.required(2).shape[-1]
 
 
+@allocates("LSTM", "com.microsoft.DynamicQuantizeLSTM")
 def _lstm(node: Node) -> int:
     """uni_directional_lstm.cc."""
     return _gated(node, gates=4, states=3, biases=4 if node.input(3) else 0, fixed=2, ends=2)
 
 
+@allocates("GRU")
 def _gru(node: Node) -> int:
     """deep_cpu_gru.cc: each sequence has a copy of the bias."""
     linear = bool(node.attributes.get("linear_before_reset"))
@@ -186,6 +218,7 @@ def _gated(node: Node, *, gates: int, states: int, biases: int, fixed: int, ends
     return 4 * (directions * own + (backward if is_reversed else 0) + missing)
 
 
+@allocates("Attention")
 def _attention(node: Node) -> int:
     """llm/attention.cc: the scores, and the mask where it is boolean or causal."""
     query, key, mask = node.x, node.required(1), node.input(3)
@@ -209,6 +242,7 @@ def _flash(rows: int, keys: int, head: int, value_head: int) -> int:
     return 4 * THREADS * block * (2 + min(columns, keys) + value_head)
 
 
+@allocates("com.microsoft.MultiHeadAttention")
 def _multi_head(node: Node) -> int:
     """multihead_attention.cc: queries, keys and values by head, and then the scores with the results by head, or with neither
     mask nor past the blocks of flash attention.
@@ -233,6 +267,7 @@ def _multi_head(node: Node) -> int:
     return 4 * moved + max(4 * batch * (heads * rows * keys + rows * value_hidden), bias)
 
 
+@allocates("com.microsoft.Attention")
 def _packed_attention(node: Node) -> int:
     """attention.cc of contrib_ops: queries, keys and values, the scores, and the results by head."""
     batch, rows, _ = node.x.shape
@@ -242,6 +277,7 @@ def _packed_attention(node: Node) -> int:
     return 4 * (batch * rows * projected + batch * int(node.attributes["num_heads"]) * rows * keys + node.out.size)
 
 
+@allocates("com.microsoft.GroupQueryAttention")
 def _grouped_query(node: Node) -> int:
     """gqa_attention_base.h, group_query_attention.cc: queries, keys and values by head, these again where they are rotated, and
     the blocks of flash attention, or without it the scores.
@@ -260,6 +296,7 @@ def _grouped_query(node: Node) -> int:
     return 4 * moved + _flash(rows, keys, head, head)
 
 
+@allocates("Einsum")
 def _einsum(node: Node) -> int:
     """einsum_compute_preprocessor.cc, einsum_typed_compute_processor.cc: each operand with its dims in the order in which the
     labels occur, then operands and result of each product in the order that the product needs, and the result in that of the
@@ -300,6 +337,7 @@ def _is_ordered(term: str, labels: str) -> bool:
     return all(before < after for before, after in pairwise(map(labels.index, term)))
 
 
+@allocates("DFT", "STFT")
 def _fourier(node: Node) -> int:
     """dft.cc: of a length that is no power of 2, four complex buffers of the next power above twice that (Bluestein)."""
     if node.key == "STFT":
@@ -310,22 +348,6 @@ def _fourier(node: Node) -> int:
     return 0 if size & (size - 1) == 0 else 4 * 8 * (1 << (2 * size - 2).bit_length())
 
 
-WORKSPACES: Mapping[str, Workspace] = {
-    **dict.fromkeys(("Sum", "Max", "Min", "Mean"), _variadic),
-    **dict.fromkeys(SOFTMAXES | {"QLinearSoftmax", "com.microsoft.QLinearSoftmax"}, _softmax),
-    **dict.fromkeys(("com.microsoft.BiasGelu", "com.microsoft.FastGelu", "BiasGelu", "FastGelu"), _with_bias),
-    "Where": _where, "LRN": _lrn, "MeanVarianceNormalization": _mean_variance, "Resize": _resize,
-    **dict.fromkeys(("Conv", "com.microsoft.FusedConv"), _conv),
-    **dict.fromkeys(("ConvTranspose", "com.microsoft.ConvTransposeWithDynamicPads"), _transposed_conv),
-    "DeformConv": _deform_conv, "ConvInteger": _integer_conv,
-    **dict.fromkeys(("QLinearConv", "com.microsoft.QLinearConv"), _quantized_conv),
-    **dict.fromkeys(("QLinearMatMul", "QLinearGemm", "com.microsoft.QGemm"), _sums),
-    **dict.fromkeys(("QLinearAveragePool", "com.microsoft.QLinearAveragePool"), _quantized_pool),
+WORKSPACES |= {
     "com.microsoft.DynamicQuantizeMatMul": lambda node: node.x.size,
-    "com.microsoft.MatMulNBits": _matmul_bits,
-    "RNN": _rnn, "LSTM": _lstm, "GRU": _gru, "com.microsoft.DynamicQuantizeLSTM": _lstm,
-    "Attention": _attention, "com.microsoft.MultiHeadAttention": _multi_head, "com.microsoft.Attention": _packed_attention,
-    "com.microsoft.GroupQueryAttention": _grouped_query,
-    "Einsum": _einsum, "DFT": _fourier, "STFT": _fourier,
-}  # fmt: skip
-"""By operator."""
+}
