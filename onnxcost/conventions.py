@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.graph import KINDS, Node, Work
+from onnxcost.graph import KINDS, Node, Tensor, Work
 from onnxcost.operators.traits import CONVOLUTIONS, FLOAT_PRODUCTS, PRODUCTS, RECURRENT
 
 Override = Callable[[Node, Work], int]
@@ -128,25 +128,35 @@ def _thop_conv_transpose(node: Node, work: Work) -> int:
     return node.out.size * channels * prod(weight[2:])
 
 
-def _thop_upsample(node: Node, work: Work) -> int:
-    spatial = node.x.rank - 2
-    linear = {1: 5, 2: 11}.get(spatial, 0)
-    mode: str = node.attributes.get("mode", "nearest")
-    times = {"nearest": 1, "linear": linear, "cubic": 259}.get(mode, 0)
-    return times * node.out.size
-
-
-def _thop_recurrent(gates: int, elementwise: int) -> CountingRule:
-    """Steps · batch · directions · (gates · (H·(I + H) + H + 2·H with bias) + elementwise · H); I inputs, H hidden."""
+def _upsample(nearest: int, linear: Mapping[int, int], cubic: int) -> CountingRule:
+    """Of each element of the output by the mode, of linear ones by the number of spatial axes."""
 
     def count(node: Node, work: Work) -> int:
-        directions, _, hidden = node.required(2).shape
-        first, second, width = node.x.shape
-        bias = 2 * hidden if node.input(3) is not None else 0
-        cell = gates * (hidden * (width + hidden) + hidden + bias) + elementwise * hidden
-        return first * second * directions * cell
+        mode: str = node.attributes.get("mode", "nearest")
+        times = {"nearest": nearest, "linear": linear.get(node.x.rank - 2, 0), "cubic": cubic}.get(mode, 0)
+        return times * node.out.size
 
-    return CountingRule(f"steps·batch·directions·({gates}·(H·(I + H) + H + 2·H if bias) + {elementwise}·H)", count)
+    texts = (f"{times}·out {axes}-D" for axes, times in linear.items())
+    return CountingRule(f"{nearest}·out nearest, {', '.join(texts)} linear, {cubic}·out cubic", count)
+
+
+def _recurrent(
+    rnn: int, gru: int, lstm: int, *, times: int = 1, per_gate: int = 0, per_bias: int = 1
+) -> dict[str, CountingRule]:
+    """Of each cell of H states, I inputs and G = gates·H rows: what its products, gates, biases and states cost."""
+
+    def rule(gates: int, elementwise: int) -> CountingRule:
+        def count(node: Node, work: Work) -> int:
+            directions, _, hidden = node.required(2).shape
+            first, second, width = node.x.shape
+            biases = 2 * per_bias if node.input(3) is not None else 0
+            of_gates = gates * (times * (width + hidden) + per_gate + biases)
+            return first * second * directions * hidden * (of_gates + elementwise)
+
+        cell = f"{gates}·H·({times}·(I + H) + {per_gate} + {2 * per_bias} if bias) + {elementwise}·H"
+        return CountingRule(f"steps·batch·directions·({cell})", count)
+
+    return {"RNN": rule(1, rnn), "GRU": rule(3, gru), "LSTM": rule(4, lstm)}
 
 
 _THOP: Mapping[str, CountingRule] = {
@@ -158,10 +168,197 @@ _THOP: Mapping[str, CountingRule] = {
     "Softmax": CountingRule("rows·(3·n − 1)", _softmax),
     "AveragePool": _per_output(1),
     "GlobalAveragePool": CountingRule("in + out", lambda node, work: node.x.size + node.out.size),
-    **_each("Resize Upsample", CountingRule("out nearest, 5·out 1-D and 11·out 2-D linear, 259·out cubic", _thop_upsample)),
-    "RNN": _thop_recurrent(1, 0),
-    "GRU": _thop_recurrent(3, 4),
-    "LSTM": _thop_recurrent(4, 4),
+    **_each("Resize Upsample", _upsample(1, {1: 5, 2: 11}, 259)),
+    **_recurrent(0, 4, 4, per_gate=1),
+}
+
+_ACTIVATIONS = "Relu PRelu Elu"
+_GELUS = "Erf Gelu com.microsoft.Gelu"
+_NORMS = "BatchNormalization LayerNormalization InstanceNormalization GroupNormalization"
+_POOLS = "MaxPool AveragePool GlobalMaxPool GlobalAveragePool"
+
+
+def _bias(node: Node) -> Tensor | None:
+    """The vector that an Add adds to activations: the bias of a Linear, as exporters write it behind a MatMul."""
+    vectors = [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.rank == 1]
+    return vectors[0] if len(vectors) == 1 and node.out.rank > 1 else None
+
+
+_PTFLOPS: Mapping[str, CountingRule] = {
+    "Add": CountingRule("out with a vector", lambda node, work: node.out.size if _bias(node) else 0),
+    **_each(f"{_ACTIVATIONS} {_GELUS}", _per_output(2)),
+    **_each("LeakyRelu Clip Swish com.microsoft.QuickGelu Resize Upsample", _per_output(1)),
+    **_each(_POOLS, _per_input(2)),
+    **_each("BatchNormalization InstanceNormalization GroupNormalization", _per_input(2)),
+    **_each("LayerNormalization Softmax", _per_input(1)),
+    **_each("Einsum DeformConv", _ZERO),
+    **_recurrent(1, 7, 10),
+}
+
+
+def _torchinfo(*places: int) -> Override:
+    """Batch · the elements of the constants among these inputs: torchinfo multiplies a layer's parameters by no more."""
+
+    def count(node: Node, work: Work) -> int:
+        constants = (tensor for place in places if (tensor := node.input(place)) is not None and tensor.is_constant)
+        return node.out.shape[0] * sum(tensor.size for tensor in constants) if node.out.shape else 0
+
+    return count
+
+
+def _torchinfo_transposed(node: Node, work: Work) -> int:
+    """Batch · output positions · the elements of weight and bias, as of a convolution."""
+    positions = node.out.size // node.out.shape[1] if node.out.size else 0
+    return positions * node.required(1).size + work.bias_adds
+
+
+def _torchinfo_embedding(node: Node, work: Work) -> int:
+    """Batch · the whole table: a Gather of stored rows is an nn.Embedding, of a list of them (rank 2) a table of biases."""
+    if not (node.x.is_constant and node.x.is_shaped and node.x.rank == 2 and node.out.is_shaped and node.out.rank > 2):
+        return 0
+    return node.out.shape[0] * node.x.size if node.attributes.get("axis", 0) == 0 else 0
+
+
+_TORCHINFO: Mapping[str, CountingRule] = {
+    **dict.fromkeys(CONVOLUTIONS, _weighted_dot("batch·positions·parameters", macs=1, bias_adds=1)),
+    "ConvTranspose": CountingRule("batch·positions·parameters", _torchinfo_transposed),
+    **dict.fromkeys(FLOAT_PRODUCTS - {"com.microsoft.MatMulNBits"}, CountingRule("batch·parameters", _torchinfo(0, 1, 2))),
+    "Add": CountingRule("batch·vector", lambda node, work: node.out.shape[0] * bias.size if (bias := _bias(node)) else 0),
+    **_each(_NORMS, CountingRule("batch·(scale and shift)", _torchinfo(1, 2))),
+    "PRelu": CountingRule("batch·slopes", _torchinfo(1)),
+    "Gather": CountingRule("batch·table", _torchinfo_embedding),
+    **_recurrent(0, 0, 0),
+}
+
+
+def _calflops_transposed(node: Node, work: Work) -> int:
+    """calflops divides the channels by the groups twice, and adds a bias at each output that a convolution would have."""
+    group, weight = int(node.attributes.get("group", 1)), node.required(1).shape
+    macs = node.x.size * prod(weight[2:]) * (weight[1] // group)
+    if node.input(2) is None:
+        return 2 * macs
+    ones = (1,) * len(weight)
+    pads = node.attributes.get("pads") or (0,) * len(weight)
+    strides, dilations = (node.attributes.get(name) or ones for name in ("strides", "dilations"))
+    axes = zip(node.x.shape[2:], weight[2:], pads, strides, dilations, strict=False)
+    positions: int = prod((size + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for size, k, pad, stride, dilation in axes)
+    return 2 * macs + weight[1] * node.x.shape[0] * positions
+
+
+def _calflops_resize(node: Node, work: Work) -> int:
+    """calflops takes a given size for the count, without batch and channels, and multiplies the input by no scale."""
+    return prod(node.out.shape[2:]) if node.input(3) is not None else node.x.size
+
+
+_CALFLOPS: Mapping[str, CountingRule] = {
+    **dict.fromkeys(CONVOLUTIONS, _weighted_dot("2·MACs, + out if bias", macs=2, bias_adds=1)),
+    "ConvTranspose": CountingRule("2·MACs, + what a convolution would have as out if bias", _calflops_transposed),
+    "Einsum": CountingRule("2·MACs, four digits of it", lambda node, work: int(float(f"{2 * work.macs:.3e}"))),
+    "DeformConv": _ZERO,
+    **_each(f"{_ACTIVATIONS} {_GELUS} {_POOLS} LeakyRelu Swish Softmax", _per_input(1)),
+    "BatchNormalization": _per_input(2),
+    **_each("LayerNormalization InstanceNormalization GroupNormalization", _per_input(5)),
+    **_each("Resize Upsample", CountingRule("positions of a given size, in of a scale", _calflops_resize)),
+    **_recurrent(1, 7, 10, times=2, per_gate=-2),
+}
+
+
+def _windows(node: Node, work: Work) -> int:
+    """2 · (an addition for each input that a window covers, and a division for each output)."""
+    kernel, size = node.attributes.get("kernel_shape") or (), len(node.x.shape)
+    strides = node.attributes.get("strides") or (1,) * len(kernel)
+    pads = node.attributes.get("pads") or (0,) * 2 * len(kernel)
+    covered = prod(node.x.shape[: size - len(kernel)])
+    for axis, (k, s) in enumerate(zip(kernel, strides, strict=True)):
+        pad, inside, outside = pads[axis], node.x.shape[2 + axis], node.out.shape[2 + axis]
+        edge = pad if node.attributes.get("count_include_pad") else 0
+        covered *= sum(max(min(i * s - pad + k, inside + edge) - max(i * s - pad, -edge), 0) for i in range(outside))
+    return 2 * (covered + node.out.size)
+
+
+_ULTRALYTICS: Mapping[str, CountingRule] = {
+    **_each(f"{_NORMS} RMSNormalization", _per_input(8)),
+    "PRelu": _per_input(2),
+    "DeformConv": _ZERO,
+    "AveragePool": CountingRule("2·(inputs of all windows + out)", _windows),
+    "GlobalAveragePool": CountingRule("2·(in + out)", lambda node, work: 2 * (node.x.size + node.out.size)),
+    **_each("Resize Upsample", _upsample(0, {1: 10, 2: 22, 3: 62}, 518)),
+    **_recurrent(0, 8, 8, times=2, per_gate=2, per_bias=2),
+}
+
+
+def _onnx_tool(times: int) -> CountingRule:
+    """onnx-tool takes a scalar for a tensor without elements."""
+    return CountingRule(f"{times}·out", lambda node, work: times * node.out.size if node.out.rank else 0)
+
+
+def _onnx_tool_transposed(node: Node, work: Work) -> int:
+    """From the output positions, as if it were a convolution."""
+    return node.out.size * prod(node.required(1).shape[1:]) + work.bias_adds
+
+
+def _onnx_tool_pool(node: Node, work: Work) -> int:
+    kernel: tuple[int, ...] = node.attributes.get("kernel_shape") or (3, 3)
+    return node.out.size * (prod(kernel) if len(kernel) == 2 else kernel[0])
+
+
+def _onnx_tool_layer_norm(node: Node, work: Work) -> int:
+    width = node.x.shape[int(node.attributes.get("axis", -1))]
+    return 7 * node.x.size + 29 * (node.x.size // width) if width else 0
+
+
+def _onnx_tool_recurrent(gates: int, elementwise: int) -> CountingRule:
+    """Exponentials and what else a state costs are counted for one direction alone."""
+
+    def count(node: Node, work: Work) -> int:
+        steps, batch = node.x.shape[:2]
+        stored = sum(tensor.size for place in (1, 2, 3) if (tensor := node.input(place)) is not None)
+        return steps * batch * (stored + elementwise * (node.required(1).shape[1] // gates))
+
+    return CountingRule(f"steps·batch·(elements of W, R, B + {elementwise}·H)", count)
+
+
+_ONNX_TOOL: Mapping[str, CountingRule] = {
+    key: rule
+    for times, keys in {
+        1: "Add Sub Mul Min Max Mod Neg Abs Ceil Floor Round Sign Relu CumSum Hardmax NonZero Equal Greater GreaterOrEqual "
+        "Less LessOrEqual Not And Or Xor",
+        2: "Clip PRelu LeakyRelu QuantizeLinear DequantizeLinear",
+        4: "Div Reciprocal HardSigmoid",
+        5: "HardSwish",
+        7: "InstanceNormalization",
+        24: "Sqrt",
+        31: "BatchNormalization",
+        32: "Exp Pow Sigmoid",
+        33: "LpNormalization",
+        34: "Gelu com.microsoft.Gelu",
+        35: "Elu",
+        36: "Softmax",
+        39: "Sin Cos",
+        43: "Log",
+        64: "Atan",
+        76: "Tanh Softplus",
+        80: "LogSoftmax",
+    }.items()
+    for key, rule in _each(keys, _onnx_tool(times)).items()
+} | {
+    "Sum": CountingRule("out·(inputs − 1)", lambda node, work: (len(node.inputs) - 1) * node.out.size),
+    "LRN": CountingRule("out·(37 + size)", lambda node, work: (37 + int(node.attributes["size"])) * node.out.size),
+    **_each(
+        "Conv QLinearConv Gemm MatMul QLinearMatMul ConvInteger Einsum", _weighted_dot("MACs + biases", macs=1, bias_adds=1)
+    ),
+    "ConvTranspose": CountingRule("out·(weight elements of an input channel + 1 if bias)", _onnx_tool_transposed),
+    "MatMulInteger": CountingRule(
+        "MACs, + out if 3 inputs", lambda node, work: work.macs + (node.out.size if len(node.inputs) == 3 else 0)
+    ),
+    **_each("MaxPool AveragePool", CountingRule("out·kernel elements", _onnx_tool_pool)),
+    "GlobalAveragePool": CountingRule("in + 4·out", lambda node, work: node.x.size + 4 * node.out.size),
+    **_each("Resize Upsample", _upsample(0, {1: 4, 2: 4, 3: 4}, 8)),
+    **_each("ReduceMean ReduceSum ReduceProd ReduceMin ReduceMax", _per_input(1)),
+    "ReduceL2": _per_input(25),
+    "LayerNormalization": CountingRule("7·in + 29·rows", _onnx_tool_layer_norm),
+    "GRU": _onnx_tool_recurrent(3, 110),
+    "LSTM": _onnx_tool_recurrent(4, 180),
 }
 
 FLOPS = Convention(
@@ -174,31 +371,20 @@ FLOPS = Convention(
 MACS = Convention(
     "macs", "the multiply-accumulates of contractions alone", "papers; torchvision's GFLOPS column", {"macs": 1}, unit="MACs"
 )
-
-
 CONVENTIONS: Mapping[str, Convention] = {
-    convention.name: convention
-    for convention in (
+    row[0]: Convention(*row)
+    for row in (
         FLOPS,
         MACS,
-        Convention("classic", "layer formulas of the classic FLOPs notes; other operators are 0", "table below", {}, _CLASSIC),
-        Convention("torch", "2 × the MACs of contractions, nothing else", "torch.utils.flop_counter", {"macs": 2}),
-        Convention(
-            "fvcore",
-            "MACs, and fvcore's handlers for norms and resampling",
-            "fvcore FlopCountAnalysis",
-            {"macs": 1},
-            _FVCORE,
-            "MACs",
-        ),
-        Convention(
-            "thop",
-            "MACs of weights, and thop's hooks for norms, pooling, resampling",
-            "thop.profile",
-            {"macs": 1},
-            _THOP,
-            "MACs",
-        ),
+        ("classic", "layer formulas of the classic FLOPs notes; other operators are 0", "table below", {}, _CLASSIC),
+        ("torch", "2 × the MACs of contractions, nothing else", "torch.utils.flop_counter", {"macs": 2}),
+        ("fvcore", "MACs, and handlers for norms and resampling", "fvcore FlopCountAnalysis", {"macs": 1}, _FVCORE, "MACs"),
+        ("thop", "MACs of weights, and hooks for norms, pooling, resampling", "thop.profile", {"macs": 1}, _THOP, "MACs"),
+        ("ptflops", "MACs, biases, activations and pooling", "ptflops 0.7", {"macs": 1, "bias_adds": 1}, _PTFLOPS, "MACs"),
+        ("torchinfo", "parameters × batch (× positions of a Conv)", "torchinfo 1.8", {}, _TORCHINFO, "MACs"),
+        ("calflops", "2 × MACs, activations, norms, pooling", "calflops 0.3, DeepSpeed 0.19", {"macs": 2}, _CALFLOPS),
+        ("ultralytics", "2 × (MACs, norms, average pooling)", "ultralytics 8.4 get_flops", {"macs": 2}, _ULTRALYTICS),
+        ("onnx-tool", "MACs, and instructions of all else", "onnx-tool 1.0 model_profile", {}, _ONNX_TOOL, "MACs"),
     )
 }
 CLASSIC_TEXT: Mapping[str, str] = {operator: rule.text for operator, rule in _CLASSIC.items()}

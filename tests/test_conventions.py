@@ -43,38 +43,73 @@ LSTM = node(
 )
 OUT = {"Relu": tensor("y", 1, 16, 8, 8)}
 
-# node: classic, torch, fvcore, thop
+UPSAMPLE = node(
+    "ConvTranspose", [X, weight(16, 8, 2, 2), weight(8)], [tensor("y", 1, 8, 16, 16)], group=1, strides=(2, 2)
+)  # 1024 · 8 · 4 = 32 768 MACs, 2048 outputs
+GROUPED_UPSAMPLE = node("ConvTranspose", [X, weight(16, 8, 2, 2)], [tensor("y", 1, 16, 16, 16)], group=2, strides=(2, 2))
+SCORES = node(
+    "Einsum", [tensor("q", 4, 8, 129), tensor("k", 4, 129, 33)], [tensor("s", 4, 8, 33)], equation="bij,bjk->bik"
+)  # 136 224 MACs
+PADDED = node(
+    "AveragePool",
+    [tensor("x", 1, 1, 4, 4)],
+    [tensor("p", 1, 1, 4, 4)],
+    kernel_shape=(3, 3),
+    strides=(1, 1),
+    pads=(1, 1, 1, 1),
+    count_include_pad=0,
+    ceil_mode=0,
+)  # windows cover 2, 3, 3 and 2 inputs an axis: 10 · 10
+SIZED = node("Resize", [X, None, None, tensor("n", 4)], [UP], mode="nearest", antialias=0)
+EMBEDDING = node("Gather", [weight(100, 8), tensor("i", 2, 5, dtype="int64")], [tensor("e", 2, 5, 8)], axis=0)
+LINEAR_BIAS = node("Add", [X, weight(8)], [OUT["Relu"]])
+
+# node: classic, torch, fvcore, thop, ptflops, torchinfo, calflops, ultralytics, onnx-tool
 NUMBERS = {
-    "Conv": (CONV, 294_912 + 2_048, 589_824, 294_912, 294_912),
-    "FusedConv": (FUSED, 294_912 + 2_048, 589_824, 294_912, 294_912),
-    "depthwise Conv": (DEPTHWISE, 9_216, 18_432, 9_216, 9_216),
-    "Gemm": (GEMM, 199 * 20, 4_000, 2_000, 2_000),
-    "FusedMatMul of activations": (FUSED_ATTENTION, 31 * 256, 8_192, 4_096, 0),
-    "MatMul of activations": (ATTENTION, 31 * 256, 8_192, 4_096, 0),
-    "Relu": (node("Relu", [X], [OUT["Relu"]]), 1_024, 0, 0, 0),
-    "Tanh": (node("Tanh", [X], [OUT["Relu"]]), 5_120, 0, 0, 0),
-    "Sigmoid": (node("Sigmoid", [X], [OUT["Relu"]]), 4_096, 0, 0, 0),
-    "MaxPool": (MAX, 256, 0, 0, 0),
-    "AveragePool": (AVERAGE, 5 * 256, 0, 0, 256),
-    "GlobalAveragePool": (GLOBAL, 65 * 16, 0, 1_024, 1_040),
-    "BatchNormalization": (BATCH_NORM, 4_096, 0, 2_048, 4_096),
-    "LayerNormalization": (LAYER_NORM, 0, 0, 5_120, 4_096),
-    "Softmax": (SOFTMAX, 4 * 23, 0, 0, 4 * 23),
-    "Dropout": (node("Dropout", [X], [OUT["Relu"]]), 0, 0, 0, 0),
-    "Add": (node("Add", [X, X], [OUT["Relu"]]), 0, 0, 0, 0),
-    "Resize nearest": (node("Resize", [X], [UP], mode="nearest", antialias=0), 0, 0, 4_096, 4_096),
-    "Resize linear": (node("Resize", [X], [UP], mode="linear", antialias=0), 0, 0, 16_384, 45_056),
-    "LSTM": (LSTM, 0, 2 * 5 * 2 * 24 * 16, 0, 5 * 2 * (4 * (6 * 16 + 6 + 12) + 24)),
+    "Conv": (CONV, 294_912 + 2_048, 589_824, 294_912, 294_912, 296_960, 64 * 4_640, 591_872, 589_824, 296_960),
+    "FusedConv": (FUSED, 294_912 + 2_048, 589_824, 294_912, 294_912, 296_960, 64 * 4_640, 591_872, 589_824, 0),
+    "depthwise Conv": (DEPTHWISE, 9_216, 18_432, 9_216, 9_216, 9_216, 64 * 144, 18_432, 18_432, 9_216),
+    "Gemm": (GEMM, 199 * 20, 4_000, 2_000, 2_000, 2_020, 2 * 1_010, 4_000, 4_000, 2_020),
+    "FusedMatMul of activations": (FUSED_ATTENTION, 31 * 256, 8_192, 4_096, 0, 4_096, 0, 8_192, 8_192, 0),
+    "MatMul of activations": (ATTENTION, 31 * 256, 8_192, 4_096, 0, 4_096, 0, 8_192, 8_192, 4_096),
+    "Einsum of activations": (SCORES, 0, 272_448, 136_224, 0, 0, 0, 272_400, 272_448, 136_224),
+    "ConvTranspose": (UPSAMPLE, 0, 65_536, 32_768, 2_048 * 64, 34_816, 256 * 520, 65_536 + 8 * 16, 65_536, 2_048 * 33),
+    "ConvTranspose in groups": (GROUPED_UPSAMPLE, 0, 65_536, 32_768, 4_096 * 32, 32_768, 256 * 512, 32_768, 65_536, 4_096 * 32),
+    "Relu": (node("Relu", [X], [OUT["Relu"]]), 1_024, 0, 0, 0, 2_048, 0, 1_024, 0, 1_024),
+    "PRelu": (node("PRelu", [X, weight(16, 1, 1)], [OUT["Relu"]]), 0, 0, 0, 1_024, 2_048, 16, 1_024, 2_048, 2_048),
+    "Tanh": (node("Tanh", [X], [OUT["Relu"]]), 5_120, 0, 0, 0, 0, 0, 0, 0, 76 * 1_024),
+    "Sigmoid": (node("Sigmoid", [X], [OUT["Relu"]]), 4_096, 0, 0, 0, 0, 0, 0, 0, 32 * 1_024),
+    "Erf": (node("Erf", [X], [OUT["Relu"]]), 0, 0, 0, 0, 2_048, 0, 1_024, 0, 0),
+    "MaxPool": (MAX, 256, 0, 0, 0, 2_048, 0, 1_024, 0, 1_024),
+    "AveragePool": (AVERAGE, 5 * 256, 0, 0, 256, 2_048, 0, 1_024, 2 * 1_280, 1_024),
+    "padded AveragePool": (PADDED, 10 * 16, 0, 0, 16, 32, 0, 16, 2 * 116, 16 * 9),
+    "GlobalAveragePool": (GLOBAL, 65 * 16, 0, 1_024, 1_040, 2_048, 0, 1_024, 2_080, 1_024 + 64),
+    "BatchNormalization": (BATCH_NORM, 4_096, 0, 2_048, 4_096, 2_048, 32, 2_048, 8_192, 31 * 1_024),
+    "LayerNormalization": (LAYER_NORM, 0, 0, 5_120, 4_096, 1_024, 16, 5_120, 8_192, 7 * 1_024 + 29 * 128),
+    "Softmax": (SOFTMAX, 4 * 23, 0, 0, 4 * 23, 32, 0, 32, 0, 36 * 32),
+    "Dropout": (node("Dropout", [X], [OUT["Relu"]]), 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    "Add": (node("Add", [X, X], [OUT["Relu"]]), 0, 0, 0, 0, 0, 0, 0, 0, 1_024),
+    "Add of a bias": (LINEAR_BIAS, 0, 0, 0, 0, 1_024, 8, 0, 0, 1_024),
+    "Add of scalars": (node("Add", [tensor("a"), tensor("b")], [tensor("c")]), 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    "Gather of an embedding": (EMBEDDING, 0, 0, 0, 0, 0, 2 * 800, 0, 0, 0),
+    "Resize nearest": (node("Resize", [X], [UP], mode="nearest", antialias=0), 0, 0, 4_096, 4_096, 4_096, 0, 1_024, 0, 0),
+    "Resize to a size": (SIZED, 0, 0, 4_096, 4_096, 4_096, 0, 256, 0, 0),
+    "Resize linear": (
+        node("Resize", [X], [UP], mode="linear", antialias=0), 0, 0, 16_384, 45_056, 4_096, 0, 1_024, 90_112, 16_384,
+    ),
+    "LSTM": (
+        LSTM, 0, 2 * 5 * 2 * 24 * 16, 0, 5 * 2 * (4 * (6 * 16 + 6 + 12) + 24), 10 * (384 + 48 + 60), 10 * 432,
+        10 * (2 * 384 - 48 + 48 + 60), 2 * 4_800, 10 * (432 + 180 * 6),
+    ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("made", "classic", "torch", "fvcore", "thop"), NUMBERS.values(), ids=NUMBERS.keys())
-def test_conventions(made: Node, classic: int, torch: int, fvcore: int, thop: int) -> None:
+@pytest.mark.parametrize(("made", "numbers"), [(made, numbers) for made, *numbers in NUMBERS.values()], ids=NUMBERS.keys())
+def test_conventions(made: Node, numbers: list[int]) -> None:
     work = FORMULAS[made.key](made)
     counted = {name: convention.number(made, work) for name, convention in CONVENTIONS.items()}
-    assert {k: counted[k] for k in ("classic", "torch", "fvcore", "thop")} == {
-        "classic": classic, "torch": torch, "fvcore": fvcore, "thop": thop
-    }  # fmt: skip
+    names = ("classic", "torch", "fvcore", "thop", "ptflops", "torchinfo", "calflops", "ultralytics", "onnx-tool")
+    assert {name: counted[name] for name in names} == dict(zip(names, numbers, strict=True))
     assert counted["torch"] == 2 * counted["macs"]
 
 

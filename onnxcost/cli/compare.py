@@ -187,7 +187,11 @@ MOST_EXPLAINED = 4
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @common_options
 @click.option(
-    "--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to count when explaining differences."
+    "--convention",
+    type=click.Choice(list(CONVENTIONS)),
+    metavar="CONVENTION",
+    default="flops",
+    help=f"What to count when explaining differences: {', '.join(CONVENTIONS)}.",
 )
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
 @click.option("--pareto", metavar=METRICS_LIST, help="Mark the models that no other model beats in all these metrics.")

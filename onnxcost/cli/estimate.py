@@ -50,7 +50,13 @@ TABLES = ("operator", "node", "module")
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
-@click.option("--convention", type=click.Choice(list(CONVENTIONS)), default="flops", help="What to rank by and show shares of.")
+@click.option(
+    "--convention",
+    type=click.Choice(list(CONVENTIONS)),
+    metavar="CONVENTION",
+    default="flops",
+    help=f"What to rank by and show shares of: {', '.join(CONVENTIONS)}.",
+)
 @click.option(
     "-v", "--verbose", is_flag=True, help="Show all: outputs, exact totals, operators, nodes, statistics of the runs."
 )

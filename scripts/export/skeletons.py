@@ -1,4 +1,4 @@
-"""ONNX exports with the weights left out, a few kilobytes each: those of torchvision's models, and archives of any."""
+"""ONNX exports with the weights left out, a few kilobytes each: of models whose figures are known, and archives of any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.export.torchvision_models import build
+from scripts.export import torchvision_models, ultralytics_models
 
 LARGEST_PAYLOAD = {"f": 64, "i": 1024}  # bytes by kind of dtype: what is smaller may steer shapes and stays
 # fmt: off
@@ -27,13 +27,18 @@ NEWER_EXPORTER_ALONE = ("mvit_v1_b", "mvit_v2_s")
 """The older exporter writes their tensor_split as loops over sequences, and takes all memory for the second."""
 
 
+def source_of(name: str) -> Any:
+    """The module that builds the model."""
+    return ultralytics_models if name in ultralytics_models.MODELS else torchvision_models
+
+
 def export(name: str, *, newer: bool) -> bytes:
     """The model as ONNX without its weights. The older exporter keeps BatchNormalization, the newer one folds it."""
     import onnx
     import torch
 
     torch.backends.mha.set_fastpath_enabled(False)
-    model, inputs = build(name)
+    model, inputs = source_of(name).build(name)
     older = {"opset_version": 17, "training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

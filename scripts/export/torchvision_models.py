@@ -1,10 +1,7 @@
-"""torchvision's models with random weights, and what torch.utils.flop_counter, fvcore and thop count in them."""
+"""torchvision's models with random weights."""
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -131,96 +128,8 @@ def all_models() -> list[str]:
     return sorted(names, key=lambda name: published_weights(name).meta["num_params"])
 
 
-def flop_counter(model: Any, inputs: tuple[Any, ...], *, decomposed: bool) -> dict[str, int]:
-    """torch.utils.flop_counter's FLOPs / 2 by aten operator. Decomposed: attention as matrix products, no fused fast path."""
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
-    torch.backends.mha.set_fastpath_enabled(not decomposed)
-    counter = FlopCounterMode(display=False)
-    kernel = sdpa_kernel(SDPBackend.MATH) if decomposed else contextlib.nullcontext()
-    with torch.no_grad(), kernel, counter:
-        model(*inputs)
-    return {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}
-
-
-def missed_by_flop_counter(model: Any, inputs: tuple[Any, ...]) -> list[str]:
-    """The attention operators of a plain run that torch.utils.flop_counter has no formula for."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
-
-    missed: set[str] = set()
-
-    class Listen(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if "attention" in str(func) and func._overloadpacket not in flop_registry:
-                missed.add(str(func._overloadpacket))
-            return func(*args, **(kwargs or {}))
-
-    torch.backends.mha.set_fastpath_enabled(True)
-    with torch.no_grad(), Listen():
-        model(*inputs)
-    return sorted(missed)
-
-
-def fvcore_counts(model: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """fvcore's FlopCountAnalysis: total, by operator, and how often it met operators that it has no rule for."""
-    import torch
-    from fvcore.nn import FlopCountAnalysis
-
-    torch.backends.mha.set_fastpath_enabled(False)  # as with gradients, which fvcore leaves on, and in less memory
-    analysis = FlopCountAnalysis(model, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with torch.no_grad():
-        by_operator = {name: int(count) for name, count in analysis.by_operator().items()}
-    return {"total": sum(by_operator.values()), "by_operator": by_operator, "unsupported": dict(analysis.unsupported_ops())}
-
-
-def thop_counts(model: Any, inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """thop.profile: total and by the type of the modules that it has a rule for."""
-    from thop import profile
-
-    total, _parameters, layers = profile(model, inputs, verbose=False, ret_layer_info=True)
-    by_module: Counter[str] = Counter()
-
-    def add(children: dict[str, Any], parent: Any) -> None:
-        for name, (count, _, below) in children.items():
-            module = parent.get_submodule(name)
-            if below:
-                add(below, module)
-            elif count:
-                by_module[type(module).__name__] += int(count)
-
-    add(layers, model)
-    return {"total": int(total), "by_module": dict(by_module)}
-
-
-def attempt(count: Callable[[], Any]) -> Any:
-    """The count, or why the package could not make it."""
-    try:
-        return count()
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
-
-
-def measure(name: str) -> dict[str, Any]:
-    """All of the other packages' figures of a model. Shapes alone decide the last ones, so that no data is needed."""
+def describe(name: str) -> dict[str, Any]:
+    """What is known of a model without it: its part of torchvision, its inputs, and what torchvision publishes."""
     weights = published_weights(name)
-    model, inputs = build(name)
-    figures: dict[str, Any] = {
-        "family": family(name),
-        "inputs": input_shapes(name),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "buffers": sum(buffer.numel() for buffer in model.buffers()),
-        "published": {"gflops": weights.meta["_ops"], "parameters": weights.meta["num_params"], "weights": str(weights)},
-        "fvcore": attempt(lambda: fvcore_counts(model, inputs)),
-    }
-    if any("attention" in operator for operator in figures["fvcore"].get("unsupported", {})):
-        figures["torch_plain"] = flop_counter(model, inputs, decomposed=False)
-        figures["torch_missed"] = missed_by_flop_counter(model, inputs)
-    if family(name) != "detection":
-        model, inputs = model.to("meta"), tuple(value.to("meta") for value in inputs)
-    figures["torch"] = flop_counter(model, inputs, decomposed=True)
-    figures["thop"] = attempt(lambda: thop_counts(model, inputs))
-    return figures
+    published = {"gflops": weights.meta["_ops"], "parameters": weights.meta["num_params"], "weights": str(weights)}
+    return {"family": family(name), "inputs": input_shapes(name), "published": published}

@@ -1,4 +1,4 @@
-"""Where fvcore and thop count something else than what the ONNX graph of the same model shows, and why."""
+"""Where packages count something else than what the ONNX graph of the same model shows, and why."""
 
 from __future__ import annotations
 
@@ -6,25 +6,43 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "convolution": (("Conv", "ConvTranspose"), ("conv", "Conv2d", "Conv3d", "ConvTranspose2d")),
-    "contraction": (("Gemm", "MatMul", "Einsum"), ("linear", "addmm", "matmul", "mm", "bmm", "einsum", "Linear")),
-    "batch norm": (("BatchNormalization",), ("batch_norm", "BatchNorm2d", "BatchNorm3d")),
-    "layer norm": (("LayerNormalization",), ("layer_norm", "LayerNorm")),
-    "instance norm": (("InstanceNormalization", "GroupNormalization"), ("instance_norm", "group_norm", "InstanceNorm2d")),
+# fmt: off
+Groups = dict[str, tuple[tuple[str, ...], str]]
+GROUPS: Groups = {
+    "convolution": (
+        ("Conv", "ConvTranspose"),
+        "conv Conv2d Conv3d ConvTranspose2d conv2d conv3d conv_transpose2d Conv3DSimple Conv3DNoTemporal",
+    ),
+    "contraction": (
+        ("Gemm", "MatMul", "Einsum", "Add"),
+        "linear addmm matmul mm bmm einsum Linear MultiheadAttention multi_head_attention_forward scaled_dot_product_attention",
+    ),
+    "batch norm": (("BatchNormalization",), "batch_norm BatchNorm1d BatchNorm2d BatchNorm3d"),
+    "layer norm": (("LayerNormalization",), "layer_norm LayerNorm LayerNorm2d"),
+    "instance norm": (("InstanceNormalization", "GroupNormalization"), "instance_norm group_norm InstanceNorm2d"),
     "pooling": (
         ("GlobalAveragePool", "AveragePool", "ReduceMean"),
-        ("adaptive_avg_pool2d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"),
+        "adaptive_avg_pool2d adaptive_avg_pool3d avg_pool2d avg_pool3d AvgPool2d AvgPool3d AdaptiveAvgPool2d AdaptiveAvgPool3d",
     ),
-    "resampling": (("Resize", "Upsample"), ("upsample_nearest2d", "upsample_bilinear2d", "Upsample")),
-    "grid sampling": (("GridSample",), ("grid_sampler",)),
-    "softmax": (("Softmax",), ("Softmax",)),
+    "max pooling": (("MaxPool",), "max_pool2d max_pool3d MaxPool2d MaxPool3d"),
+    "activation": (("Relu", "Erf", "Gelu", "Clip", "PRelu", "LeakyRelu"), "relu gelu silu ReLU GELU ReLU6 LeakyReLU"),
+    "resampling": (("Resize", "Upsample"), "upsample_nearest2d upsample_bilinear2d Upsample interpolate"),
+    "grid sampling": (("GridSample",), "grid_sampler"),
+    "softmax": (("Softmax",), "Softmax softmax"),
+    "arithmetic": (("Mul",), "add mul"),
+    "embedding": (("Gather",), "Embedding"),
 }
-"""ONNX operators, and what fvcore (operators) and thop (module types) call the same."""
+# fmt: on
+"""ONNX operators, and what the packages (functions, operators, types of modules) call the same."""
+PACKAGES = ("fvcore", "thop", "ptflops", "torchinfo", "calflops", "deepspeed", "ultralytics", "onnx-tool")
+REPRODUCED = tuple(package for package in PACKAGES if package != "deepspeed")
+"""Those that are a convention's name."""
 # fmt: off
 REASONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("parameters", "parameters", ("raft",),
      "the exporter gives norms without affine a scale of ones and a bias of zeros"),
+    ("parameters", "parameters", ("yolov10", "yolo26"),
+     "the heads that assign many boxes to an object run in training alone"),
     ("fvcore", "contraction", ("vit_",),
      "aten::scaled_dot_product_attention has no rule in fvcore: its two products are missed"),
     ("fvcore", "contraction", ("maxvit", "mvit"),
@@ -55,10 +73,69 @@ REASONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
      "nn.AdaptiveAvgPool2d is exported as AveragePool, and so is nn.AvgPool2d, which is 1 an element"),
     ("thop", "pooling", ("densenet", "inception", "mobilenet_v2", "quantized", "raft"),
      "a function's pooling; thop counts modules"),
+    ("ptflops", "convolution", ("mc3_18", "r3d_18"),
+     "ptflops wants the exact type: a convolution of the subclass Conv3DSimple is missed"),
+    ("ptflops", "contraction", ("vit_",),
+     "nn.MultiheadAttention is one figure, softmax and a scaling of the queries included"),
+    ("ptflops", "contraction", ("swin",),
+     "attention's qkv and output projections call the function linear, swin_v2's products @: ptflops replaces neither"),
+    ("ptflops", "contraction", ("mvit",),
+     "products written @ and einsum, which ptflops does not replace"),
+    ("ptflops", "contraction", ("raft",),
+     "vectors that are added to coordinates are no biases"),
+    ("ptflops", "layer norm", ("convnext",),
+     "ptflops wants the exact type: a norm of the subclass LayerNorm2d is missed"),
+    ("ptflops", "instance norm", ("raft",),
+     "affine=False is 1 an element rather than 2; the ONNX operator always has a scale"),
+    ("ptflops", "activation", ("efficientnet", "maxvit"),
+     "nn.SiLU is exported as Sigmoid and Mul, and a Sigmoid of its own is 0 in ptflops"),
+    ("ptflops", "activation", ("swin_v2", "ssdlite", "swin3d"),
+     "torch.clamp is exported as Clip, and so is nn.ReLU6"),
+    ("ptflops", "activation", ("",),
+     "a call of the function relu is 1 an element, the module nn.ReLU 2: it counts, and so does the function that it calls"),
+    ("ptflops", "pooling", ("",),
+     "a call of a function is 1 an element, a module 2: it counts, and so does the function that it calls"),
+    ("ptflops", "max pooling", ("",),
+     "a call of a function is 1 an element, a module 2: it counts, and so does the function that it calls"),
+    ("ptflops", "softmax", ("vit_",),
+     "counted within nn.MultiheadAttention"),
+    ("ptflops", "softmax", ("mvit",),
+     "a call of the method softmax of a tensor, which ptflops does not replace"),
+    ("ptflops", "arithmetic", ("quantized",),
+     "FloatFunctional calls torch.add and torch.mul, 1 an element; an operator + or * is 0"),
+    ("torchinfo", "contraction", ("swin", "mvit"),
+     "attention's projections call the function linear, and their parameters belong to a module that is no leaf"),
+    ("torchinfo", "contraction", ("vit_",),
+     "nn.MultiheadAttention is no leaf: the parameters of its projections are missed"),
+    ("torchinfo", "contraction", ("raft",),
+     "vectors that are added to coordinates are no biases"),
+    ("torchinfo", "instance norm", ("raft",),
+     "affine=False has no parameters; the ONNX operator always has a scale"),
+    ("calflops", "contraction", ("vit_",),
+     "calflops has no rule for scaled_dot_product_attention (DeepSpeed has): its two products are missed"),
+    ("calflops", "contraction", ("swin_v2", "mvit"),
+     "calflops does not replace the operator @ (DeepSpeed does)"),
+    ("calflops", "softmax", ("vit_",),
+     "part of scaled_dot_product_attention, which calflops does not see"),
+    ("calflops", "softmax", ("mvit",),
+     "a call of the method softmax of a tensor, which calflops does not replace"),
+    ("calflops", "activation", ("efficientnet", "maxvit"),
+     "nn.SiLU is exported as Sigmoid and Mul, and a Sigmoid of its own is 0 in calflops"),
+    ("calflops", "arithmetic", ("quantized",),
+     "FloatFunctional calls torch.add and torch.mul, 1 an element; an operator + or * is 0"),
+    ("calflops", "instance norm", ("raft",),
+     "affine=False is 4 an element rather than 5; the ONNX operator always has a scale"),
+    ("ultralytics", "contraction", ("vit_",),
+     "nn.MultiheadAttention is one figure, with its softmax"),
+    ("ultralytics", "instance norm", ("raft",),
+     "affine=False is 4 an element rather than 8; the ONNX operator always has a scale"),
+    ("ultralytics", "pooling", ("densenet", "inception", "mobilenet_v2", "quantized", "raft", "yolov9"),
+     "a function's pooling; ultralytics-thop counts modules, and of functions only products"),
+    ("ultralytics", "resampling", ("",),
+     "the model calls the function interpolate; ultralytics-thop counts the module nn.Upsample"),
 )
 # fmt: on
 """Convention, group, prefixes of models, reason. The first that fits is the one."""
-BY = {"fvcore": "by_operator", "thop": "by_module"}
 
 
 def by_operator(report: Any, convention: str) -> dict[str, int]:
@@ -71,12 +148,14 @@ def by_operator(report: Any, convention: str) -> dict[str, int]:
     return dict(+counts)
 
 
-def differences(ours: dict[str, int], theirs: dict[str, int]) -> list[tuple[str, int, int]]:
+def differences(ours: dict[str, int], theirs: dict[str, int], groups: Groups) -> list[tuple[str, int, int]]:
     """The groups in which the two are not equal: group, theirs, onnxcost's. What belongs to no group is one of its own."""
-    groups = GROUPS | {key: ((key,), ()) for key in ours if not any(key in group[0] for group in GROUPS.values())}
-    groups |= {key: ((), (key,)) for key in theirs if not any(key in group[1] for group in GROUPS.values())}
+    groups = groups | {key: ((key,), "") for key in ours if not any(key in group[0] for group in groups.values())}
+    groups |= {
+        key: (groups.get(key, ((), ""))[0], key) for key in theirs if not any(key in g[1].split() for g in groups.values())
+    }
     rows = [
-        (group, sum(theirs.get(key, 0) for key in names), sum(ours.get(key, 0) for key in operators))
+        (group, sum(theirs.get(key, 0) for key in names.split()), sum(ours.get(key, 0) for key in operators))
         for group, (operators, names) in groups.items()
     ]
     return [row for row in rows if row[1] != row[2]]
@@ -89,10 +168,12 @@ def explanations(name: str, skeleton: Path, figures: dict[str, Any]) -> list[dic
     report = onnxcost.estimate(skeleton)
     present = {group.key[1] for group in report.by_operator()}
     rows: list[dict[str, Any]] = []
-    for convention, by in BY.items():
-        counts = figures[convention].get(by, {})
-        for group, theirs, ours in differences(by_operator(report, convention), counts) if counts else ():
-            row = {"convention": convention, "operators": [key for key in GROUPS[group][0] if key in present]}
+    for convention in REPRODUCED:
+        counts = figures.get(convention, {}).get("by_operator", {})
+        groups = {} if convention == "onnx-tool" else GROUPS
+        for group, theirs, ours in differences(by_operator(report, convention), counts, groups) if counts else ():
+            operators = [key for key in GROUPS.get(group, ((group,), ""))[0] if key in present]
+            row = {"convention": convention, "operators": operators}
             row |= {"theirs": theirs, "onnxcost": ours, "reason": reason_for(name, convention, group, theirs, ours)}
             rows.append(row)
     if report.parameters != figures["parameters"]:

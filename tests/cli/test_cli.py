@@ -246,7 +246,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("estmate model.onnx", "'estmate' is neither a file nor a command; did you mean 'estimate'?"),
         ("cmpare model.onnx fixed.onnx", "'cmpare' is neither a file nor a command; did you mean 'compare'?"),
         ("model.onnx --dpth 2", "there is no option '--dpth'; did you mean '--depth'? See 'onnxcost estimate --help'"),
-        ("model.onnx --convention mcs", "'thop'; did you mean 'macs'? See 'onnxcost estimate --help'"),
+        ("model.onnx --convention mcs", "'onnx-tool'; did you mean 'macs'? See 'onnxcost estimate --help'"),
         ("model.onnx --dim bach=2", "the model has no dim 'bach'; did you mean 'batch'?"),
         ("model.onnx --value x=brken.npy", "cannot read 'brken.npy': No such file or directory; did you mean 'broken.npy'?"),
         ("formulas Cnv", "there is no formula for 'Cnv'; did you mean 'Conv'?"),
