@@ -50,14 +50,14 @@ def check_positions(step: Step) -> None:
     count = step.attributes.get("num_outputs")
     if count is not None and count.i != len(step.outputs):
         outputs = f"{len(step.outputs)} outputs, and its num_outputs is {count.i}"
-        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: it has {outputs}")
+        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: it has {outputs}")
     first = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
     rank = len(first) if first is not None and step.node.op_type == "LayerNormalization" else MAX_RANK
     for name in _POSITIONS & step.attributes.keys():
         attribute = step.attributes[name]
         for position in (*attribute.ints, attribute.i):
             if not -rank <= position < max(rank, 1):
-                raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: its {name} names dim {position}")
+                raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: its {name} names dim {position}")
 
 
 _SLIDING = CONVOLUTIONS | POOLS
@@ -208,7 +208,7 @@ def _compare(step: Step, index: int, axis: int, wanted: int | None) -> None:
     got = _size(step, index, axis)
     if got is not None and wanted is not None and got != wanted:
         text = f"dim {axis} of its input {index} is {got}, and has to be {wanted}"
-        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) cannot be: {text}", step, [(got, wanted)])
+        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: {text}", step, [(got, wanted)])
 
 
 def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
@@ -259,7 +259,7 @@ def refuse_contradiction(step: Step, message: str, pairs: Sequence[tuple[int, in
     what = " ".join(message.replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").split())
     reads = ", ".join(f"{value.name} {list(value.dims or ())}" for value in step.inputs if value is not None)
     raise Contradiction(
-        f"node '{step.name}' ({step.node.op_type}) cannot be: {what} (it reads {reads})", step, pairs or mismatches(step)
+        f"node '{step.name}' ({step.node.op_type}) is invalid: {what} (it reads {reads})", step, pairs or mismatches(step)
     )
 
 

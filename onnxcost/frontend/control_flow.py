@@ -75,7 +75,7 @@ def _walk_idle(step: Step, graph: GraphProto | None, body: Body, found: ShapedMo
 def _walk_both(
     step: Step, branches: Sequence[GraphProto | None], body: Body, found: ShapedModel
 ) -> dict[str, tuple[list[Step], list[Value]]]:
-    """What each branch makes, by its name; one that cannot be with these shapes is never taken, and left out."""
+    """What each branch makes, by its name; one that is invalid with these shapes is left out."""
     walked, contradictions = {}, []
     for which, graph in zip(("then", "else"), branches, strict=True):
         if graph is None:
@@ -84,7 +84,7 @@ def _walk_both(
             walked[which] = body(graph, f"{step.name}/{which}/", (), None)
         except Contradiction as contradiction:
             contradictions.append(contradiction)
-            text = f"If '{step.name}': its {which} branch is left out, because it cannot be with these shapes: {contradiction}"
+            text = f"If '{step.name}': its {which} branch is left out, because it is invalid with these shapes: {contradiction}"
             found.caveats.append(Caveat("note", text + describe_assumptions(found.dims)))
     if contradictions and not walked:
         raise contradictions[0]

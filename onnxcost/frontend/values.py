@@ -92,7 +92,7 @@ def _dims(type_: TypeProto) -> Dims | None:
 
 
 def _other_dim(dim: TensorShapeProto.Dimension) -> int | str | None:
-    """One of less than 0 is left open by a converter, or the outcome of an operator that cannot be."""
+    """One of less than 0 is left open by a converter, or the outcome of an invalid operator."""
     return (None if dim.dim_value else 0) if dim.HasField("dim_value") else dim.dim_param or None
 
 

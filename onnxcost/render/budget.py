@@ -130,7 +130,7 @@ def failure_text(assessment: Assessment) -> list[str]:
     """What misses the budget, in a sentence; none if nothing does."""
     own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
     devices = [
-        f"{verdict.name} {'cannot be told' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
+        f"{verdict.name} {'is not known to fit' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
         for verdict in assessment.missed
     ]
     return [f"{assessment.label}: {'; '.join([*own, *devices])}"] if own or devices else []

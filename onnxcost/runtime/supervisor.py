@@ -83,7 +83,7 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
         except BrokenPipeError:
             pass  # the child ended before it could listen: its exit code says why
         except OSError as error:
-            raise MeasurementError(f"the process that runs the model cannot be sent a message: {error.strerror}") from None
+            raise MeasurementError(f"a message cannot be sent to the process that runs the model: {error.strerror}") from None
 
     try:
         say(request)
@@ -181,7 +181,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
     try:
         listen_to_child(child, inbox.put)
     except OSError as error:
-        raise MeasurementError(f"the process that runs the model cannot be listened to: {error}") from None
+        raise MeasurementError(f"no thread can be started that listens to the process that runs the model: {error}") from None
     waited = 0.0
     while True:
         start = time.monotonic()
@@ -197,7 +197,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
             return
         if isinstance(message, Exception):
             # The child may be alive, and wait for what nobody will say.
-            raise MeasurementError(f"what the process that runs the model says cannot be read: {message}") from None
+            raise MeasurementError(f"the output of the process that runs the model cannot be read: {message}") from None
         yield message
 
 

@@ -63,7 +63,7 @@ def invoke(*arguments: str) -> Result:
         (
             ("small.onnx", "--device", "raspberry-pi-zero-2-w", "--fps", "3"),
             1,
-            "raspberry-pi-zero-2-w cannot be told: bandwidth not known",
+            "raspberry-pi-zero-2-w is not known to fit: bandwidth not known",
         ),
         (("small.onnx", "--device", "mine", "--device-file", "mine.toml"), 0, ""),
         (("small.onnx", "--device-file", "mine.toml", "--memory", "10MiB"), 1, "mine does not fit: memory 72 MiB of 10 MiB"),

@@ -10,7 +10,7 @@ from onnxcost.report import CostReport
 from onnxcost.scanning.results import Scan, Scanned, build_scan
 from tests.measurements import MEASUREMENT
 
-LONG = "node '/a/very/long/name/of/a/node' (Reshape) cannot be: 6 elements do not make [4, 2] × [2]" + ", and so on" * 40
+LONG = "node '/a/very/long/name/of/a/node' (Reshape) is invalid: 6 elements do not make [4, 2] × [2]" + ", and so on" * 40
 
 
 @pytest.fixture

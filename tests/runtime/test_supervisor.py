@@ -202,7 +202,7 @@ def test_a_living_child_that_cannot_be_read_is_ended(monkeypatch: pytest.MonkeyP
     refused = OSError(errno.EIO, os.strerror(errno.EIO))
     monkeypatch.setattr(supervisor.pickle, "load", lambda _: (_ for _ in ()).throw(refused))
     with pytest.raises(
-        MeasurementError, match=r"what the process that runs the model says cannot be read: .*Input/output error"
+        MeasurementError, match=r"the output of the process that runs the model cannot be read: .*Input/output error"
     ):
         asked(monkeypatch, tmp_path, WAITS)
     assert children() == []
