@@ -166,6 +166,10 @@ class Whole(click.IntRange):
             self.fail(f"'{value}' is not a whole number from {self.min} to {self.max}", param, ctx)
         return super().convert(value, param, ctx)
 
+    def _describe_range(self) -> str:
+        """Nothing: ``--help`` would print 0<=x<=9223372036854775807."""
+        return ""
+
 
 class Number(click.FloatRange):
     """A finite number: click's own type accepts "nan", which no range check stops, "inf" and "1_000"."""
@@ -180,7 +184,15 @@ class Number(click.FloatRange):
                 value = parse_number(value)
             except ValueError as error:
                 self.fail(str(error), param, ctx)
+            try:
+                return super().convert(value, param, ctx)
+            except click.BadParameter:
+                self.fail(f"{value:g} is not in the range {super()._describe_range()}", param, ctx)
         return super().convert(value, param, ctx)
+
+    def _describe_range(self) -> str:
+        """Nothing, as for Whole."""
+        return ""
 
 
 SECONDS = 10**9
