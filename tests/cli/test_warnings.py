@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import click
 import onnx
 import pytest
 from click.testing import CliRunner, Result
 from onnx import ModelProto
 
-from onnxcost.cli.app import cli
+import onnxcost
+from onnxcost.cli.app import COMMANDS, cli
+from onnxcost.cli.devices import calibrate
 from onnxcost.cli.estimate import estimate
 from onnxcost.cli.measure import measure
 from onnxcost.measurement import Measurement
@@ -120,3 +124,23 @@ def test_other_batches_are_advised_where_the_batch_is_open(has_open_batch: bool)
     texts = [each.text for _, measurement, _ in DUE for each in advice(measurement, has_open_batch=has_open_batch)]
     assert any("larger batches" in text for text in texts)
     assert any("--batches" in text for text in texts) == has_open_batch
+
+
+OF_OTHERS = {"--use_xnnpack", "--use_dnnl", "--cpus", "--tflite", "--query-gpu"}
+"""Options of onnxruntime's build, docker, tf2onnx and nvidia-smi."""
+
+
+def all_options() -> set[str]:
+    context = click.Context(cli)
+    commands = [cli, calibrate, *(cli.get_command(context, name) for name in COMMANDS)]
+    found = {option for command in commands if command for parameter in command.params for option in parameter.opts}
+    second = {option for command in commands if command for parameter in command.params for option in parameter.secondary_opts}
+    return found | second | {"--help", "--version"}
+
+
+def test_each_option_that_a_text_names_exists() -> None:
+    known = all_options() | OF_OTHERS
+    for path in Path(onnxcost.__file__).parent.rglob("*.py"):
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        named = {each for text in texts if isinstance(text, str) for each in re.findall(r"(?<![\w-])--[a-z][a-z_-]*", text)}
+        assert named <= known or path.stem == "completion", path  # that has the words of the shells' own commands
