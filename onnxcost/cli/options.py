@@ -132,14 +132,12 @@ def read_source(model: str) -> str | bytes:
 
     Raises InputError for a model that does not exist.
     """
-    from onnxcost.frontend.byte_source import read_stream
+    if model == "-" and (sys.stdin is None or sys.stdin.isatty()):
+        raise InputError("standard input is closed or a terminal: pipe a model into 'onnxcost -'")
+    if model == "-" or is_pipe(model):
+        from onnxcost.frontend.byte_source import read_stream  # with all that reads models
 
-    if model == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise InputError("standard input is closed or a terminal: pipe a model into 'onnxcost -'")
-        return read_stream(sys.stdin.buffer)
-    if is_pipe(model):
-        return read_stream(model)
+        return read_stream(sys.stdin.buffer if model == "-" else model)
     if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
         raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
     return check_path(model, _list_commands())

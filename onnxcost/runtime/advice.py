@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from math import ceil
 
 from onnxcost.measurement import LEAST_RUNS, Advice, Measurement
-from onnxcost.runtime.session import find_provider
 
 BUSY_CORES, BUSY_SHARE = 0.25, 0.05
 """Other work is reported from this many cores on, if they are also this share of the usable ones."""
@@ -25,7 +24,11 @@ BATCHES = " (--batches 1,8,64)"
 
 def advice(measurement: Measurement, *, has_open_batch: bool = True) -> tuple[Advice, ...]:
     """The advice on a measurement, causes before effects; ``has_open_batch`` says whether ``--batches`` applies."""
-    on_device = bool(find_provider(measurement.settings.provider).device)
+    on_device = False
+    if (provider := measurement.settings.provider) != "cpu":
+        from onnxcost.runtime.session import find_provider
+
+        on_device = bool(find_provider(provider).device)
     texts = ((kind, find(measurement)) for kind, find in KINDS.items() if not (on_device and kind in OF_HOST))
     fixed = "; the batch of this model is fixed"
     return tuple(Advice(kind, text if has_open_batch else text.replace(BATCHES, fixed)) for kind, text in texts if text)

@@ -15,11 +15,9 @@ from onnxcost.measurement import Measurement, Settings
 from onnxcost.processes import STOP
 from onnxcost.report import CostReport
 from onnxcost.runtime.advice import advice
-from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.prepare import Prepared, build_request, prepare, read_once
 from onnxcost.runtime.profile import Profile
 from onnxcost.runtime.protocol import ArenaUse, Profiled, Timed
-from onnxcost.runtime.session import find_provider
 from onnxcost.runtime.supervisor import OnProgress, answer, answers, start_early
 from onnxcost.spec import ModelSource, ModelSpec
 
@@ -152,6 +150,8 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     names = {field.name for field in fields(Settings)}
     if unknown := changes.keys() - names:
         raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
+    from onnxcost.runtime.session import find_provider
+
     changed = replace(settings, **changes)
     return replace(changed, provider=find_provider(changed.provider).name)
 
@@ -198,6 +198,8 @@ def profile_spec(
         profiled = answer(answers(build_request("profile", ready, settings), on_progress), Profiled)
         interrupted = STOP.is_made
         report = _count_executed_graph(spec, formulas, ready, profiled)
+    from onnxcost.runtime.node_matching import match_nodes
+
     nodes = match_nodes(profiled, report, ready.report, formulas)
     return Profile(report, nodes, profiled.run_seconds, measurement, profiled.memory, interrupted)
 

@@ -6,7 +6,6 @@ import gc
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -76,6 +75,8 @@ def sample_concurrently(
 
     Each warms up in its own thread, beside the others. An exception in one stops all and is raised.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     failed = Event()
     # Only the first stream reports progress.
     first, *others = (
