@@ -88,12 +88,12 @@ def estimate(
     trace: bool,
 ) -> int:
     """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
-    from onnxcost.estimator import estimate_spec
-
     view = _view(out.format, convention, by, top, all_nodes, depth, sort)
     is_brief = not (verbose or by or all_nodes or depth or sort) and top is None
     if trace or not (no_run or out.format == "csv"):
         start_child()
+    from onnxcost.estimator import estimate_spec
+
     report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
     if out.is_screen and is_brief and measuring.changes["arena"] is None:
         measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown

@@ -177,9 +177,9 @@ Examples:
 @measuring_options()
 def measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, out: Output) -> int:
     """Parse, call, render."""
+    start_child()
     from onnxcost.estimator import estimate_spec
 
-    start_child()
     report = estimate_spec(spec, formulas)
     if out.is_screen:
         show(lambda screen: header(report, screen))

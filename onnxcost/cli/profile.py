@@ -59,10 +59,10 @@ def profile(
     out: Output,
 ) -> int:
     """Parse, call, render. Where there is no profile, the measurement that was made before is shown."""
+    start_child()
     from onnxcost.estimator import estimate_spec
     from onnxcost.runtime.api import profile_spec
 
-    start_child()
     report = estimate_spec(spec, formulas)
     if out.is_screen:
         show(lambda screen: header(report, screen))
