@@ -1,16 +1,17 @@
 """Two graphs aligned: first their layers, by order, operator and shape, then the nodes between one layer and the next.
 
-A layer is a node with MACs. Names do not matter, and a shape in NCHW equals the same shape in NHWC.
+A layer is a node with MACs. Names do not matter, and a shape in NCHW equals the same shape in NHWC. Attention in one operator is
+paired with the nodes that spell it out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from onnxcost.comparison.candidates import CostedNode
-from onnxcost.operators.traits import ATTENTIONS, CONVOLUTIONS, PRODUCTS
+from onnxcost.operators.traits import ATTENTIONS, CONVOLUTIONS, PRODUCTS, VIEWS
 
 FAMILIES: Mapping[str, str] = dict.fromkeys(CONVOLUTIONS, "conv") | dict.fromkeys(PRODUCTS, "product")
 """Operators that do the same work; every other operator is its own family."""
@@ -184,3 +185,50 @@ def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> l
         else:
             other -= 1
     return matches[::-1]
+
+
+def find_attentions(pairs: Sequence[NodePair]) -> Iterator[list[NodePair]]:
+    """Each attention in one operator with what does the same in the other graph: two products with a softmax between, all that
+    only one graph has and that leads there, and the change of layout behind it.
+    """
+    for side in (0, 1):
+        made_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.makes}
+        read_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.reads}
+        products = iter([pair for pair in pairs if (node := pair[1 - side]) and node.operator in PRODUCTS])
+        used: set[int] = set()
+        for whole in (pair for pair in pairs if (node := pair[side]) and node.operator in ATTENTIONS):
+            for pair in products:
+                before = [each for each in _lead_to(pair, 1 - side, made_by) if id(each) not in used]
+                softmax = next((each for each in before if (node := each[1 - side]) and node.operator == "Softmax"), None)
+                scores = _lead_to(softmax, 1 - side, made_by) if softmax else []
+                first = next((each for each in scores if (node := each[1 - side]) and node.operator in PRODUCTS), None)
+                if softmax and first and id(first) not in used:
+                    behind = _rearranged(pair, 1 - side, read_by)
+                    taken = list({id(each): each for each in (whole, first, softmax, pair, *before, *behind)}.values())
+                    used.update(map(id, taken))
+                    yield taken
+                    break
+
+
+def _rearranged(pair: NodePair, side: int, read_by: Mapping[str, NodePair]) -> list[NodePair]:
+    """The nodes that only change the layout of what a node on that side makes."""
+    found: list[NodePair] = []
+    node = pair[side]
+    while node and node.makes and (behind := read_by.get(node.makes[0])) and behind not in found:
+        node = behind[side]
+        if node is None or node.operator not in VIEWS | {"Transpose"}:
+            break
+        found.append(behind)
+    return found
+
+
+def _lead_to(pair: NodePair, side: int, made_by: Mapping[str, NodePair]) -> list[NodePair]:
+    """The pairs whose nodes on that side lead to this one's, the nearest first."""
+    found, pending = dict[int, NodePair](), [pair]
+    for each in pending:
+        node = each[side]
+        makers = [made_by[name] for name in node.reads if name in made_by] if node else []
+        new = [maker for maker in makers if id(maker) not in found and maker is not pair]
+        found.update((id(maker), maker) for maker in new)
+        pending += new
+    return list(found.values())

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, signature_of
+from onnxcost.comparison.alignment import FAMILIES, Alignment, NodePair, align, find_attentions, signature_of
 from onnxcost.comparison.candidates import Candidate, CostedNode, CostedOperator
-from onnxcost.operators.traits import ATTENTIONS, DEQUANTIZERS, PRODUCTS, VIEWS
+from onnxcost.operators.traits import DEQUANTIZERS
 
 
 class Idiom(NamedTuple):
@@ -99,7 +99,7 @@ def _changes_by_place(alignment: Alignment) -> Iterator[Change]:
     unequal = [[pair for pair in place.pairs if not _is_one_operator(pair)] for place in alignment.places]
     layer_of = {id(pair): layer for pairs, layer in zip(unequal, layers, strict=True) for pair in pairs}
     explained: set[int] = set()
-    for taken in _find_attentions([pair for pairs in unequal for pair in pairs]):
+    for taken in find_attentions([pair for pairs in unequal for pair in pairs]):
         explained.update(map(id, taken))
         yield _change(taken, "attention spelled out", layer_of[id(taken[0])])
     for place, pairs, layer in zip(alignment.places, unequal, layers, strict=True):
@@ -136,53 +136,6 @@ def explain_difference(left: CostedNode, right: CostedNode) -> str:
 def _compare_sizes(left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> str:
     before, after = (sum(map(math.prod, shapes)) for shapes in (left, right))
     return "smaller" if after < before else "larger" if after > before else "otherwise shaped"
-
-
-def _find_attentions(pairs: Sequence[NodePair]) -> Iterator[list[NodePair]]:
-    """Each attention in one operator with what does the same in the other graph: two products with a softmax between, all that
-    only one graph has and that leads there, and the change of layout behind it.
-    """
-    for side in (0, 1):
-        made_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.makes}
-        read_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.reads}
-        products = iter([pair for pair in pairs if (node := pair[1 - side]) and node.operator in PRODUCTS])
-        used: set[int] = set()
-        for whole in (pair for pair in pairs if (node := pair[side]) and node.operator in ATTENTIONS):
-            for pair in products:
-                before = [each for each in _lead_to(pair, 1 - side, made_by) if id(each) not in used]
-                softmax = next((each for each in before if (node := each[1 - side]) and node.operator == "Softmax"), None)
-                scores = _lead_to(softmax, 1 - side, made_by) if softmax else []
-                first = next((each for each in scores if (node := each[1 - side]) and node.operator in PRODUCTS), None)
-                if softmax and first and id(first) not in used:
-                    behind = _rearranged(pair, 1 - side, read_by)
-                    taken = list({id(each): each for each in (whole, first, softmax, pair, *before, *behind)}.values())
-                    used.update(map(id, taken))
-                    yield taken
-                    break
-
-
-def _rearranged(pair: NodePair, side: int, read_by: Mapping[str, NodePair]) -> list[NodePair]:
-    """The nodes that only change the layout of what a node on that side makes."""
-    found: list[NodePair] = []
-    node = pair[side]
-    while node and node.makes and (behind := read_by.get(node.makes[0])) and behind not in found:
-        node = behind[side]
-        if node is None or node.operator not in VIEWS | {"Transpose"}:
-            break
-        found.append(behind)
-    return found
-
-
-def _lead_to(pair: NodePair, side: int, made_by: Mapping[str, NodePair]) -> list[NodePair]:
-    """The pairs whose nodes on that side lead to this one's, the nearest first."""
-    found, pending = dict[int, NodePair](), [pair]
-    for each in pending:
-        node = each[side]
-        makers = [made_by[name] for name in node.reads if name in made_by] if node else []
-        new = [maker for maker in makers if id(maker) not in found and maker is not pair]
-        found.update((id(maker), maker) for maker in new)
-        pending += new
-    return list(found.values())
 
 
 def _find_replacements(pairs: list[NodePair], layer: str, family: str, is_last: bool) -> Iterator[Change]:

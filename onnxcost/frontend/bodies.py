@@ -99,6 +99,64 @@ def stack_elements(output: Value, element: Value, count: int, axis: int) -> None
     output.is_bound = element.is_bound
 
 
+def merge_types(output: Value, alternatives: Sequence[Value]) -> None:
+    """One type for what either branch may give: the larger of each dim, as a bound where they differ."""
+    shaped = [value for value in alternatives if value.is_shaped and value.dims is not None and value.type is not None]
+    if not shaped:
+        return
+    ranks = {len(value.dims or ()) for value in shaped}
+    if len(shaped) < len(alternatives) or len(ranks) > 1:
+        return
+    dims = [max(sizes) for sizes in zip(*(value.dims or () for value in shaped), strict=True)]
+    assert shaped[0].type is not None
+    output.learn(tensor_type(shaped[0].type.tensor_type.elem_type, dims))
+    output.is_bound = len({value.dims for value in shaped}) > 1 or any(value.is_bound for value in shaped)
+
+
+def any_iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
+    """The formal inputs of an iteration that may be any: its number is not known."""
+    number, condition = Value(f"{prefix}iteration"), Value(f"{prefix}condition")
+    number.learn(tensor_type(INT64, ()))
+    condition.learn(tensor_type(BOOL, ()))
+    return [number, condition, *carried]
+
+
+def keeps_shapes(inner: Sequence[Step], outputs: Sequence[Value], arguments: Sequence[Value]) -> bool:
+    """Whether every iteration is as this one: all shapes known, those carried unchanged."""
+    is_shaped = all(value is None or value.is_shaped for step in inner for value in step.outputs)
+    carried = zip(outputs[1:], arguments[2:], strict=False)
+    return is_shaped and all(new.signature == old.signature and new.elements is old.elements for new, old in carried)
+
+
+def is_identity_of(value: Value, source: Value, steps: Sequence[Step]) -> bool:
+    """Whether the value is the source, as it is or through Identity nodes."""
+    made_by = {id(output): step for step in steps for output in step.outputs if output is not None}
+    while value is not source:
+        step = made_by.get(id(value))
+        if step is None or step.node.op_type != "Identity" or not step.inputs or step.inputs[0] is None:
+            return False
+        value = step.inputs[0]
+    return True
+
+
+def find_unchanged(graph: GraphProto, first_input: int, first_output: int, carried: Sequence[Value]) -> list[bool]:
+    """Which of the carried values every iteration hands on as they are: converters carry a loop's weights so."""
+    source = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity" and node.input and node.output}
+    kept = []
+    for i in range(len(carried)):
+        inputs, outputs = graph.input[first_input + i :], graph.output[first_output + i :]
+        name = outputs[0].name if outputs else ""
+        while name in source:
+            name = source[name]
+        kept.append(bool(inputs and name == inputs[0].name))
+    return kept
+
+
+def forget_elements(carried: Sequence[Value], kept: Sequence[bool]) -> list[Value]:
+    """What any iteration may find: the elements of what stays as it is, the types of all else."""
+    return [value if is_kept else unknown_like(value.name, value) for value, is_kept in zip(carried, kept, strict=True)]
+
+
 @dataclass(slots=True)
 class ShapedModel:
     """The steps in execution order, the values at the model's edges, and the caveats of the walk.

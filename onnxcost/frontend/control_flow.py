@@ -8,17 +8,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.bodies import (
-    BOOL,
     DOUBLE,
     FLOAT,
-    INT64,
     UNROLLED,
     WALKED,
     Body,
+    any_iteration,
     body_graph,
     close_body,
+    find_unchanged,
+    forget_elements,
     give_value,
+    is_identity_of,
+    keeps_shapes,
     known_scalar,
+    merge_types,
     number_in,
     stack_elements,
     unknown_like,
@@ -54,7 +58,7 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
     step.branches = {which: inner for which, (inner, _) in walked.items()}
     for index, output in enumerate(step.outputs):
         if output is not None:
-            _merge_types(output, [outputs[index] for _, outputs in walked.values() if index < len(outputs)])
+            merge_types(output, [outputs[index] for _, outputs in walked.values() if index < len(outputs)])
     steps.append(step)
 
 
@@ -91,20 +95,6 @@ def _walk_both(
     return walked
 
 
-def _merge_types(output: Value, alternatives: Sequence[Value]) -> None:
-    """One type for what either branch may give: the larger of each dim, as a bound where they differ."""
-    shaped = [value for value in alternatives if value.is_shaped and value.dims is not None and value.type is not None]
-    if not shaped:
-        return
-    ranks = {len(value.dims or ()) for value in shaped}
-    if len(shaped) < len(alternatives) or len(ranks) > 1:
-        return
-    dims = [max(sizes) for sizes in zip(*(value.dims or () for value in shaped), strict=True)]
-    assert shaped[0].type is not None
-    output.learn(tensor_type(shaped[0].type.tensor_type.elem_type, dims))
-    output.is_bound = len({value.dims for value in shaped}) > 1 or any(value.is_bound for value in shaped)
-
-
 NO_LIMIT = 2**31 - 1
 """From here on a trip count or a length is what exporters write where there is no limit: the largest number of their type."""
 FOLLOWED = 100_000
@@ -123,13 +113,13 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     found.loops.append(step.name)
     count, condition, *rest = [*step.inputs, None, None][: max(2, len(step.inputs))]
     carried = [value for value in rest if value is not None]
-    kept = _carried_unchanged(graph, 2, 1, carried)
+    kept = find_unchanged(graph, 2, 1, carried)
     step.idle = _read_initial(step, [value for value, is_kept in zip(carried, kept, strict=True) if not is_kept])
     if step.execution is not None:
         if not step.passes("body"):  # its constants are loaded all the same
             step.idle = [
                 *step.idle,
-                *body(graph, f"{step.name}/", _iteration(f"{step.name}/", _forget(carried, kept)), None)[0],
+                *body(graph, f"{step.name}/", any_iteration(f"{step.name}/", forget_elements(carried, kept)), None)[0],
             ]
         _close_unrolled(step, _replay(step, body, graph, carried, kept, found), carried, steps)
         return
@@ -144,13 +134,13 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         _as_initial(f"{step.name}/initial_{i}", value) if value.is_constant and not kept[i] else value
         for i, value in enumerate(carried)
     ]
-    arguments = _iteration(f"{step.name}/", _forget(carried, kept))
+    arguments = any_iteration(f"{step.name}/", forget_elements(carried, kept))
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
     # Where shapes change, what is so in one iteration need not be so in the next.
     keeps_carried = all(new.signature == old.signature for new, old in zip(outputs[1:], arguments[2:], strict=False))
     is_true = keeps_carried and number_in(outputs[0], found.opsets) == 1
-    never_ends = is_true or _is_identity_of(outputs[0], arguments[1], inner)
-    is_alike = never_ends and _keeps_shapes(inner, outputs, arguments)
+    never_ends = is_true or is_identity_of(outputs[0], arguments[1], inner)
+    is_alike = never_ends and keeps_shapes(inner, outputs, arguments)
     if limit is None or (limit and (not is_alike or _is_undecided(inner, found.caveats[caveats:]))):
         mine = found.loops[loops:], found.caveats[caveats:]
         del found.loops[loops:], found.caveats[caveats:]
@@ -170,24 +160,6 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         each.times(trips)
     steps += inner if trips else ()
     close_body(step, _finish_outputs(step, outputs, carried, trips), steps)
-
-
-def _carried_unchanged(graph: GraphProto, first_input: int, first_output: int, carried: Sequence[Value]) -> list[bool]:
-    """Which of the carried values every iteration hands on as they are: converters carry a loop's weights so."""
-    source = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity" and node.input and node.output}
-    kept = []
-    for i in range(len(carried)):
-        inputs, outputs = graph.input[first_input + i :], graph.output[first_output + i :]
-        name = outputs[0].name if outputs else ""
-        while name in source:
-            name = source[name]
-        kept.append(bool(inputs and name == inputs[0].name))
-    return kept
-
-
-def _forget(carried: Sequence[Value], kept: Sequence[bool]) -> list[Value]:
-    """What any iteration may find: the elements of what stays as it is, the types of all else."""
-    return [value if is_kept else unknown_like(value.name, value) for value, is_kept in zip(carried, kept, strict=True)]
 
 
 def _as_initial(name: str, constant: Value) -> Value:
@@ -213,32 +185,6 @@ def _hand_on(name: str, values: tuple[Value, ...], made: tuple[Value, ...]) -> S
 def _is_undecided(inner: Sequence[Step], caveats: Sequence[Caveat]) -> bool:
     """Whether a branch or a bound in an iteration is open, which the graph may decide where the iteration's number is known."""
     return any(step.branches for step in inner) or any(caveat.kind != "note" for caveat in caveats)
-
-
-def _iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
-    """The formal inputs of an iteration that may be any: its number is not known."""
-    number, condition = Value(f"{prefix}iteration"), Value(f"{prefix}condition")
-    number.learn(tensor_type(INT64, ()))
-    condition.learn(tensor_type(BOOL, ()))
-    return [number, condition, *carried]
-
-
-def _keeps_shapes(inner: Sequence[Step], outputs: Sequence[Value], arguments: Sequence[Value]) -> bool:
-    """Whether every iteration is as this one: all shapes known, those carried unchanged."""
-    is_shaped = all(value is None or value.is_shaped for step in inner for value in step.outputs)
-    carried = zip(outputs[1:], arguments[2:], strict=False)
-    return is_shaped and all(new.signature == old.signature and new.elements is old.elements for new, old in carried)
-
-
-def _is_identity_of(value: Value, source: Value, steps: Sequence[Step]) -> bool:
-    """Whether the value is the source, as it is or through Identity nodes."""
-    made_by = {id(output): step for step in steps for output in step.outputs if output is not None}
-    while value is not source:
-        step = made_by.get(id(value))
-        if step is None or step.node.op_type != "Identity" or not step.inputs or step.inputs[0] is None:
-            return False
-        value = step.inputs[0]
-    return True
 
 
 class Unrolled(NamedTuple):
@@ -296,7 +242,7 @@ def _replay(
                 found.caveats.append(Caveat("lower", f"Loop '{step.name}': {counted}"))
                 break
             prefix = f"{step.name}/{trip}/" if walked or len(set(passes)) > 1 else f"{step.name}/"
-            walked[kind] = body(graph, prefix, _iteration(prefix, _forget(carried, kept)), ran)
+            walked[kind] = body(graph, prefix, any_iteration(prefix, forget_elements(carried, kept)), ran)
             found.unrolled += len(walked[kind][0]) + 1
         times[kind] += 1
         outputs.append(walked[kind][1])
@@ -368,7 +314,7 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     states, sequences = inputs[:-count], inputs[-count:]
     axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
     found.loops.append(step.name)
-    kept = _carried_unchanged(graph, 0, 0, states)
+    kept = find_unchanged(graph, 0, 0, states)
     step.idle = _read_initial(step, [value for value, is_kept in zip(states, kept, strict=True) if not is_kept])
     trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
     if trips is None or trips >= NO_LIMIT:
