@@ -1,7 +1,7 @@
 """Two graphs aligned: first their layers, by order, operator and shape, then the nodes between one layer and the next.
 
-A layer is a node with MACs. Names do not matter, and a shape in NCHW equals the same shape in NHWC. Attention in one operator is
-paired with the nodes that spell it out.
+A layer is a node with MACs. Names do not matter, and a shape in NCHW equals the same shape in NHWC. Attention in one operator
+is paired with the nodes that spell it out.
 """
 
 from __future__ import annotations
