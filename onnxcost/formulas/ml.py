@@ -191,17 +191,6 @@ def normalizer(node: Node) -> Work:
     return reduction_work(node.x.size, rows_in(node.x), join, each, end + COMPARE) + node.x.size * DIV
 
 
-def _vectorizer_types(node: Node) -> Types:
-    """Matrices side by side; a vector is a matrix of one row."""
-    shapes = [tensor.shape for tensor in node.inputs if tensor is not None]
-    return (("float32", (shapes[0][0] if len(shapes[0]) > 1 else 1, sum(shape[-1] for shape in shapes))),)
-
-
-def _the_other_type(node: Node) -> Types:
-    """In the first version of ai.onnx.ml labels are strings on one side and integers on the other."""
-    return (("int64" if node.x.dtype == "string" else "string", node.x.shape),)
-
-
 def _vocabulary_types(node: Node) -> Types:
     """A column for each word of the vocabulary, of the type of the map's values."""
     attributes = node.attributes
@@ -216,10 +205,13 @@ FEATURES: FormulaTable = {
     "ai.onnx.ml.Binarizer": per_output("Y = (X > threshold)", shapes=like_input, compares=1),
     "ai.onnx.ml.Normalizer": normalizer,
     "ai.onnx.ml.OneHotEncoder":         no_arithmetic("Y = 1 at the category of X, else 0"),
-    "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X", shapes=_the_other_type),
+    "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X", shapes=lambda node: [
+        # In the first version of ai.onnx.ml labels are strings on one side and integers on the other.
+        ("int64" if node.x.dtype == "string" else "string", node.x.shape)]),
     "ai.onnx.ml.CategoryMapper":        no_arithmetic("Y = the string of the integer X, or the other way round"),
     "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X by a vocabulary", shapes=_vocabulary_types),
-    "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=_vectorizer_types),
+    "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=lambda node: [
+        ("float32", (rows_of(node)[0], sum(tensor.shape[-1] for tensor in node.inputs if tensor)))]),
     "ai.onnx.ml.ArrayFeatureExtractor": no_arithmetic("Z = X[Y] along the last axis"),
     "ai.onnx.ml.CastMap":               no_arithmetic("Y = the values of X in the order of their keys"),
     "ai.onnx.ml.ZipMap":                no_arithmetic("Z = columns of X under their labels"),

@@ -11,7 +11,7 @@ from math import gcd, prod
 
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
-from onnxcost.formulas.table import FormulaTable, Types, always, formula
+from onnxcost.formulas.table import FormulaTable, always, formula
 from onnxcost.graph import NO_WORK, Node, Work
 
 REACH = {"linear": 1, "bilinear": 1, "cubic": 2, "bicubic": 2}
@@ -134,16 +134,24 @@ def max_roi_pool(node: Node) -> Work:
     return regions * (region + ends + channels * (rows * columns - height * width) * COMPARE)
 
 
-def _upsample_types(node: Node) -> Types:
-    """Upsample before opset 7: the factors are two attributes."""
-    *outer, height, width = node.x.shape
-    factors = (float(node.attributes["height_scale"]), float(node.attributes["width_scale"]))
-    return ((node.x.dtype, (*outer, int(height * factors[0]), int(width * factors[1]))),)
-
-
 TABLE: FormulaTable = {
     "Resize": resize,
-    "Upsample": replace(resize, shapes=_upsample_types),
+    # Before opset 7 the factors are two attributes.
+    "Upsample": replace(
+        resize,
+        shapes=lambda node: [
+            (
+                node.x.dtype,
+                (
+                    *node.x.shape[:-2],
+                    *(
+                        int(size * float(node.attributes[f"{side}_scale"]))
+                        for side, size in zip(("height", "width"), node.x.shape[-2:], strict=True)
+                    ),
+                ),
+            )
+        ],
+    ),
     "GridSample": grid_sample,
     "AffineGrid": affine_grid,
     "RoiAlign": roi_align,

@@ -44,13 +44,11 @@ def _slices(node: Node) -> int:
     return node.x.size if axis is None else node.x.shape[axis]
 
 
-def _unique_bounds(node: Node) -> Types:
-    count = ("int64", (_slices(node),))
-    return (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape), count, count, count
-
-
 @formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
-         shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=_unique_bounds)  # fmt: skip
+         shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=lambda node: [
+             (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape),
+             *[("int64", (_slices(node),))] * 3,
+         ])  # fmt: skip
 def unique(node: Node) -> Work:
     """n elements or slices are sorted and neighbors compared, slices element by element.
 

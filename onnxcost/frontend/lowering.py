@@ -244,7 +244,8 @@ _NO_MODULE = "_empty_nn_module_stack"
 def _scope(node: StoredNode) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
     for entry in node.message.metadata_props:
-        if entry.key == NAME_SCOPES and (paths := _name_scopes(entry.value)):
+        # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
+        if entry.key == NAME_SCOPES and (paths := re.findall(r"'([^']*)'", entry.value)):
             return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
     return _modules(tuple(module.split("/"))) if slash else ()
@@ -265,12 +266,6 @@ def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
         scope.append(part.removeprefix(f"{parent}.") if parent else part)
         parent = part
     return tuple(scope)
-
-
-@lru_cache(maxsize=4096)
-def _name_scopes(text: str) -> list[str]:
-    """The paths in a list that is written as Python would: ``['', 'layer1', 'layer1.0', 'conv2d']``."""
-    return re.findall(r"'([^']*)'", text)
 
 
 def note_true_channels(nodes: Sequence[Node]) -> tuple[Node, ...]:

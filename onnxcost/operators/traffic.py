@@ -41,12 +41,6 @@ def _nbytes(tensors: tuple[Tensor | None, ...]) -> int:
     return sum([tensor.nbytes for tensor in tensors if tensor is not None])
 
 
-def _pick(node: Node) -> Traffic:
-    """Of its first input a node reads as much as it writes; its other inputs, which say what to pick, it reads whole."""
-    written = _nbytes(node.outputs)
-    return Traffic(written + _nbytes(node.inputs[1:]), written)
-
-
 def _pick_packed_rows(node: Node) -> Traffic:
     """Of the table (input 0), its scales (2) and its zero points (3) the share that is gathered."""
     rows = node.x.shape[int(node.attributes.get("gather_axis", 0))]
@@ -108,7 +102,11 @@ def _pick_experts(node: Node) -> Traffic:
 
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
     **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant", "ai.onnx.ml.ZipMap"}, lambda node: NO_TRAFFIC),
-    **dict.fromkeys(GATHERS | {"Slice", "Split", "CenterCropPad"}, _pick),
+    # Of its first input a node reads as much as it writes; its other inputs, which say what to pick, it reads whole.
+    **dict.fromkeys(
+        GATHERS | {"Slice", "Split", "CenterCropPad"},
+        lambda node: Traffic(_nbytes((*node.outputs, *node.inputs[1:])), _nbytes(node.outputs)),
+    ),
     **dict.fromkeys(("com.microsoft.GatherBlockQuantized", "com.microsoft.GatherPacked"), _pick_packed_rows),
     **dict.fromkeys(("RotaryEmbedding", "com.microsoft.RotaryEmbedding", "com.microsoft.MRotaryEmbedding"), _pick_rotary_rows),
     **dict.fromkeys(("com.microsoft.RMSNormRotary", "com.microsoft.PagedAttention"), _pick_rotary_rows),

@@ -8,11 +8,12 @@ formulas to what it printed. Left out are buffers of less than a few KiB, and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from math import prod
 
 from onnxcost.errors import MISFITS
 from onnxcost.formulas.contraction import einsum_terms
+from onnxcost.formulas.shapes import broadcast
 from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
 
@@ -64,12 +65,7 @@ def _softmax(node: Node) -> int:
 def _where(node: Node) -> int:
     """where_op.cc: what is chosen of each side, in the shape that this has with the condition."""
     width = _width(node.out)
-    return width * sum(_broadcast(node.x.shape, node.required(side).shape) for side in (1, 2))
-
-
-def _broadcast(first: Sequence[int], second: Sequence[int]) -> int:
-    """The elements of two shapes that are broadcast to each other."""
-    return prod(max(pair) for pair in zip_longest(first[::-1], second[::-1], fillvalue=1))
+    return width * sum(prod(broadcast(node.x.shape, node.required(side).shape)) for side in (1, 2))
 
 
 @allocates("com.microsoft.BiasGelu", "com.microsoft.FastGelu", "BiasGelu", "FastGelu")

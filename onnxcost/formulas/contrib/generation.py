@@ -9,6 +9,7 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.attention import ROTATION, linear_attention, rotate_heads
@@ -86,18 +87,13 @@ def _paged_sizes(node: Node) -> tuple[int, int, int]:
     return tokens, heads, width // (heads if node.input(1) else heads + 2 * kv_heads)
 
 
-def _paged_types(node: Node) -> Types:
-    """The caches are written in place."""
-    tokens, heads, size = _paged_sizes(node)
-    caches = [(cache.dtype, cache.shape) if cache else None for cache in (node.input(3), node.input(4))]
-    return [(node.x.dtype, (tokens, heads * size)), *caches]
-
-
 @formula("Y = softmax(s·Q·Kᵀ)·V, of each sequence in pages of a cache", macs="2·heads·d·Σ new·(past + new)",
-         flops="as GroupQueryAttention", shapes=_paged_types)  # fmt: skip
+         flops="as GroupQueryAttention", shapes=lambda node: [
+             (node.x.dtype, (_paged_sizes(node)[0], prod(_paged_sizes(node)[1:]))), *like(3, 4)(node)
+         ])  # fmt: skip
 def paged_attention(node: Node) -> Work:
     """The new tokens of the sequences, one after the other; input 5 says where each begins, input 6 how long its past is.
-    Without their elements no count is known.
+    Without their elements no count is known. The caches are written in place.
     """
     tokens, heads, size = _paged_sizes(node)
     starts, pasts = node.required(5), node.required(6)

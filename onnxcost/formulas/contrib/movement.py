@@ -18,8 +18,7 @@ from onnxcost.graph import BITS, NO_WORK, Node, Work
 
 
 def _expand_types(node: Node) -> Types:
-    axis = element(node, 1, "the axis")
-    axis += node.x.rank + 1 if axis < 0 else 0
+    axis = element(node, 1, "the axis") % (node.x.rank + 1)
     return [(node.x.dtype, (*node.x.shape[:axis], 1, *node.x.shape[axis:]))]
 
 
@@ -31,12 +30,6 @@ def _window_types(node: Node) -> Types:
     axis, size = node.attributes.get("dim", -1) % node.x.rank, node.attributes["size"]
     windows = (node.x.shape[axis] - size) // node.attributes.get("step", 1) + 1
     return [(node.x.dtype, (*node.x.shape[:axis], windows, *node.x.shape[axis + 1 :], size))]
-
-
-def _unpadded_bounds(node: Node) -> Types:
-    """At most all positions; the offsets, the sums of lengths and the longest length have known dims."""
-    batch, length, width = node.x.shape
-    return [(node.x.dtype, (batch * length, width)), *[("int32", dims) for dims in ((batch, length), (batch + 1,), (1,))]]
 
 
 @formula("Y = whether every element is finite", flops="2·in (1·in where only one kind is looked for)",
@@ -109,7 +102,10 @@ TABLE: FormulaTable = {f"com.microsoft.{name}": row for name, row in {
     "TorchEmbedding":       no_arithmetic("Y = X[indices]", shapes=_row_types),
     "UnfoldTensor":         no_arithmetic("Y = windows of X along an axis", shapes=_window_types),
     "SampleOp":             no_arithmetic("Y = X", shapes=like_input),
-    "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=_unpadded_bounds),
+    "RemovePadding":        no_arithmetic("Y = X without its padding", bounds=lambda node: [
+                                # At most all positions; offsets, the sums of lengths and the longest length have known dims.
+                                (node.x.dtype, (prod(node.x.shape[:2]), node.x.shape[2])),
+                                *[("int32", dims) for dims in (node.x.shape[:2], (node.x.shape[0] + 1,), (1,))]]),
     "RestorePadding":       no_arithmetic("Y = X with its padding", shapes=_row_types),
     "RelativePositionBias": no_arithmetic("Y = X[bucket of the distance]", shapes=lambda node: [
                                 (node.x.dtype, (1, node.x.shape[1], *(element(node, at, "the length") for at in (1, 2))))]),

@@ -191,14 +191,12 @@ def _sizes(node: Node, width: int, past: int) -> AttentionSizes:
     return AttentionSizes(batch, heads, queries, keys, width // heads, width // heads)
 
 
-def _q_attention_types(node: Node) -> Types:
-    width, dtype = node.required(1).shape[1] // 3, node.required(3).dtype
-    return [(dtype, (*node.x.shape[:2], width)), (dtype, (2, *_sizes(node, width, 8).cache))]
-
-
 @formula("Attention, its projections in integers", macs="tokens·D·3·d·heads + Attention's",
          flops="as Attention, + X and W for zero points, + the projections and scales for scales",
-         shapes=_q_attention_types)  # fmt: skip
+         shapes=lambda node: [
+             (node.required(3).dtype, (*node.x.shape[:2], node.required(1).shape[1] // 3)),
+             (node.required(3).dtype, (2, *_sizes(node, node.required(1).shape[1] // 3, 8).cache)),
+         ])  # fmt: skip
 def q_attention(node: Node) -> Work:
     """(X − x₀)·(W − w₀)·s + b makes Q, K and V in floats."""
     weight = node.required(1)

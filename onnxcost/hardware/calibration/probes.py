@@ -46,15 +46,12 @@ def blocked_probe() -> Probe:
     return conv("conv-blocked", 32, 32, 8, 3)
 
 
-def _overheads() -> Iterator[Probe]:
+def _elementwise() -> Iterator[Probe]:
+    """First a small node and a chain of them, then views, then operators that do not undo or absorb one another in a chain."""
     yield chain("cheap", (8,), "Neg(IN)")
     yield chain("cheap", (8,), *["Neg(IN)", "Abs(IN)"] * 16)
-    lines = [f"Reshape(IN, {'flat' if index % 4 < 2 else 'square'})" if index % 2 else "Neg(IN)" for index in range(32)]
-    yield chain("view", (8, 8), *lines, flat=(64,), square=(8, 8))
-
-
-def _elementwise() -> Iterator[Probe]:
-    """Operators that do not undo or absorb one another in a chain."""
+    views = [f"Reshape(IN, {'flat' if index % 4 < 2 else 'square'})" if index % 2 else "Neg(IN)" for index in range(32)]
+    yield chain("view", (8, 8), *views, flat=(64,), square=(8, 8))
     lines = {
         "cheap": ["Neg(IN)", "Abs(IN)"],
         "sigmoid": ["Sigmoid(IN)"] * 2,
@@ -201,7 +198,7 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_overheads, _elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools),
+    *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools),
     *CONTRACTIONS,
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
 )
