@@ -341,6 +341,16 @@ def test_no_size_is_tried_that_no_tensor_can_have() -> None:
         estimate(made)
 
 
+def test_a_shape_without_a_name_fits_inputs_of_the_same_symbols() -> None:
+    text = "(int64[{0}] ids, int64[{0}] mask, float[{0},4] x) => (int64[M,N] y) {{ y = Add(ids, mask) }}"
+    named = model(text.format("b,s"))
+    report = estimate(named, shapes=name_shape(named, {"": (2, 17)}))
+    assert [tensor.dims for tensor in report.graph.inputs] == [(2, 17), (2, 17), (2, 17, 4)]
+    for other in (text.format("?,?"), text.format("b,s").replace("int64[b,s] mask", "int64[b,t] mask")):
+        with pytest.raises(InputError, match=r"--shape 2x17 fits 2 inputs: 'ids' \(\?x\?\), 'mask'"):
+            name_shape(model(other), {"": (2, 17)})
+
+
 LAYOUTS = {
     "N,H,W,C": "t = Transpose<perm = [0, 3, 1, 2]>(x) y = Conv(t, w)",
     "N,H,W,3": "t = Transpose<perm = [0, 3, 1, 2]>(x) y = Conv(t, w)",
