@@ -276,6 +276,7 @@ NAMES: Sequence[tuple[str, Callable[[Input], Numbers], str]] = (
     (r"(?i)len(gth)?s?(?![a-z])", _lengths, "length"),
     (r"(?i)size|im(age)?_?shape", _sides, "sides of the image"),
     (r"(?i)(?<![a-z])scale(s|_?factor)?(?![a-z])", lambda own: (1,) if len(own.shape) < 3 else (), "scale"),
+    (r"(?i)counts?(?![a-z])|dur(ation)?s?(?![a-z])", lambda own: (1,) if own.is_integer and own.shape else (), "count"),
     (r"(?i)zero_?point", lambda own: (0,) if own.is_integer else (), "zero point"),
 )
 """Patterns of names, the elements that they suggest, and these in words; the first that gives any elements counts."""

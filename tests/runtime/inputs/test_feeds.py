@@ -131,6 +131,7 @@ ELEMENTS: dict[str, tuple[str, str, Any]] = {
         "position_ids", [[0, 1, 2, 3]] * 2),
     "positions in a short table": ("(int64[1,4] position_ids) => (float[1,4,2] y) { y = Gather(three, position_ids) }",
         "position_ids", [[0, 1, 2, 0]]),
+    "durations": ("(int64[8] noteDurs) => (int64[8] y) <int64 z = {0}> { y = CumSum(noteDurs, z) }", "noteDurs", [1] * 8),
     "a sample rate": ("(int64 sr, float[4] x) => (float[4] y) { f = Cast<to = 1>(sr) y = Div(x, f) }", "sr", 16000),
     "a length, by its name": ("(float[2,9,80] speech, int64[2] speech_lengths, float[1,4] other) => (float[2] y) {"
         " y = Cast<to = 1>(speech_lengths) }", "speech_lengths", [9, 9]),
