@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import pandas
     from numpy.typing import NDArray
 
-
 TAIL = 0.025
 """The most often that the true median lies below a 95 % confidence interval, and the most often that it lies above."""
 OUTLIER_SCORE, LEAST_SPREAD = 10, 1e-3

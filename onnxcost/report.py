@@ -280,6 +280,7 @@ _SIGNS = {"": "", "lower": "≥ ", "upper": "≤ "}
 IDENTITY = ("name", "op_type", "domain", "scope", "dtype", "output_shape", "not_counted")
 NUMBERS = ("repeat", "macs", "flops", "parameters", "read_bytes", "write_bytes")
 COLUMNS = (*IDENTITY, *NUMBERS)
+STORED = ("parameters", "running_statistics", "buffers", "buffer_bytes", "weight_bytes")
 
 
 def record_of(cost: NodeCost) -> dict[str, Any]:
@@ -339,11 +340,7 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
     memory, traffic = report.memory, report.whole.traffic
     return {
         **_counts(report.whole, convention),
-        "parameters": memory.parameters,
-        "running_statistics": memory.running_statistics,
-        "buffers": memory.buffers,
-        "buffer_bytes": memory.buffer_bytes,
-        "weight_bytes": memory.weight_bytes,
+        **{name: getattr(memory, name) for name in STORED},
         "weight_bytes_by_dtype": dict(memory.weight_bytes_by_dtype),
         "peak_activation_bytes": memory.peak_activation_bytes,
         "read_bytes": traffic.read_bytes,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from onnxcost.formulas import FormulaTable
     from onnxcost.measurement import Settings
 
-
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
@@ -61,7 +60,6 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
         "register formulas are also executed, for operators that onnxcost does not know.",
     ),
 )
-
 
 COMMON_OPTIONS: tuple[Decorator, ...] = (
     click.option("--shape", "shapes", multiple=True, metavar=SHAPE, help="Set an input's shape in the models that have it."),
