@@ -7,7 +7,7 @@ import pytest
 from onnxcost.conventions import CONVENTIONS, find_convention
 from onnxcost.errors import InputError
 from onnxcost.formulas import FORMULAS
-from onnxcost.graph import Node
+from onnxcost.graph import NO_WORK, Node
 from tests.graphs import node, tensor
 
 
@@ -44,8 +44,12 @@ LSTM = node(
 OUT = {"Relu": tensor("y", 1, 16, 8, 8)}
 
 UPSAMPLE = node(
-    "ConvTranspose", [X, weight(16, 8, 2, 2), weight(8)], [tensor("y", 1, 8, 16, 16)], group=1, strides=(2, 2)
-)  # 1024 · 8 · 4 = 32 768 MACs, 2048 outputs
+    "ConvTranspose",
+    [tensor("x", 2, 16, 8, 8), weight(16, 8, 2, 2), weight(8)],
+    [tensor("y", 2, 8, 16, 16)],
+    group=1,
+    strides=(2, 2),
+)  # 2048 · 8 · 4 = 65 536 MACs, 4096 outputs
 GROUPED_UPSAMPLE = node("ConvTranspose", [X, weight(16, 8, 2, 2)], [tensor("y", 1, 16, 16, 16)], group=2, strides=(2, 2))
 SCORES = node(
     "Einsum", [tensor("q", 4, 8, 129), tensor("k", 4, 129, 33)], [tensor("s", 4, 8, 33)], equation="bij,bjk->bik"
@@ -62,6 +66,26 @@ PADDED = node(
 )  # windows cover 2, 3, 3 and 2 inputs an axis: 10 · 10
 SIZED = node("Resize", [X, None, None, tensor("n", 4)], [UP], mode="nearest", antialias=0)
 EMBEDDING = node("Gather", [weight(100, 8), tensor("i", 2, 5, dtype="int64")], [tensor("e", 2, 5, 8)], axis=0)
+GRU = node(
+    "GRU",
+    [tensor("x", 5, 2, 10), weight(1, 18, 10), weight(1, 18, 6), weight(1, 36)],
+    [tensor("y", 5, 1, 2, 6)],
+    hidden_size=6,
+    direction="forward",
+    layout=0,
+    linear_before_reset=0,
+)
+RNN = node(
+    "RNN",
+    [tensor("x", 5, 2, 10), weight(1, 6, 10), weight(1, 6, 6), weight(1, 12)],
+    [tensor("y", 5, 1, 2, 6)],
+    hidden_size=6,
+    direction="forward",
+    layout=0,
+)
+ROWS = node("Gather", [weight(100, 8), tensor("i", 5, dtype="int64")], [tensor("e", 5, 8)], axis=0)
+COLUMNS = node("Gather", [weight(100, 8), tensor("i", 2, 5, dtype="int64")], [tensor("e", 100, 2, 5)], axis=1)
+VECTOR = node("Add", [X, tensor("v", 8)], [OUT["Relu"]])
 LINEAR_BIAS = node("Add", [X, weight(8)], [OUT["Relu"]])
 
 # node: classic, torch, fvcore, thop, ptflops, torchinfo, calflops, ultralytics, onnx-tool
@@ -73,7 +97,9 @@ NUMBERS = {
     "FusedMatMul of activations": (FUSED_ATTENTION, 31 * 256, 8_192, 4_096, 0, 4_096, 0, 8_192, 8_192, 0),
     "MatMul of activations": (ATTENTION, 31 * 256, 8_192, 4_096, 0, 4_096, 0, 8_192, 8_192, 4_096),
     "Einsum of activations": (SCORES, 0, 272_448, 136_224, 0, 0, 0, 272_400, 272_448, 136_224),
-    "ConvTranspose": (UPSAMPLE, 0, 65_536, 32_768, 2_048 * 64, 34_816, 256 * 520, 65_536 + 8 * 16, 65_536, 2_048 * 33),
+    "ConvTranspose": (
+        UPSAMPLE, 0, 131_072, 65_536, 4_096 * 64, 69_632, 2 * 256 * 520, 131_072 + 2 * 8 * 16, 131_072, 4_096 * 33,
+    ),
     "ConvTranspose in groups": (GROUPED_UPSAMPLE, 0, 65_536, 32_768, 4_096 * 32, 32_768, 256 * 512, 32_768, 65_536, 4_096 * 32),
     "Relu": (node("Relu", [X], [OUT["Relu"]]), 1_024, 0, 0, 0, 2_048, 0, 1_024, 0, 1_024),
     "PRelu": (node("PRelu", [X, weight(16, 1, 1)], [OUT["Relu"]]), 0, 0, 0, 1_024, 2_048, 16, 1_024, 2_048, 2_048),
@@ -92,11 +118,19 @@ NUMBERS = {
     "Add of a bias": (LINEAR_BIAS, 0, 0, 0, 0, 1_024, 8, 0, 0, 1_024),
     "Add of scalars": (node("Add", [tensor("a"), tensor("b")], [tensor("c")]), 0, 0, 0, 0, 0, 0, 0, 0, 0),
     "Gather of an embedding": (EMBEDDING, 0, 0, 0, 0, 0, 2 * 800, 0, 0, 0),
+    "Gather of rows": (ROWS, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    "Gather of columns": (COLUMNS, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    "Add of a vector that is no weight": (VECTOR, 0, 0, 0, 0, 0, 0, 0, 0, 1_024),
+    "Resize cubic": (
+        node("Resize", [X], [UP], mode="cubic", antialias=0), 0, 0, 0, 259 * 4_096, 4_096, 0, 1_024, 518 * 4_096, 8 * 4_096,
+    ),
     "Resize nearest": (node("Resize", [X], [UP], mode="nearest", antialias=0), 0, 0, 4_096, 4_096, 4_096, 0, 1_024, 0, 0),
     "Resize to a size": (SIZED, 0, 0, 4_096, 4_096, 4_096, 0, 256, 0, 0),
     "Resize linear": (
         node("Resize", [X], [UP], mode="linear", antialias=0), 0, 0, 16_384, 45_056, 4_096, 0, 1_024, 90_112, 16_384,
     ),
+    "GRU": (GRU, 0, 5_760, 0, 3_660, 3_660, 3_240, 10 * (2 * 288 - 36 + 36 + 42), 7_320, 10 * (324 + 110 * 6)),
+    "RNN": (RNN, 0, 1_920, 0, 1_140, 1_140, 1_080, 10 * (2 * 96 - 12 + 12 + 6), 2_280, 0),
     "LSTM": (
         LSTM, 0, 2 * 5 * 2 * 24 * 16, 0, 5 * 2 * (4 * (6 * 16 + 6 + 12) + 24), 10 * (384 + 48 + 60), 10 * 432,
         10 * (2 * 384 - 48 + 48 + 60), 2 * 4_800, 10 * (432 + 180 * 6),
@@ -111,6 +145,28 @@ def test_conventions(made: Node, numbers: list[int]) -> None:
     names = ("classic", "torch", "fvcore", "thop", "ptflops", "torchinfo", "calflops", "ultralytics", "onnx-tool")
     assert {name: counted[name] for name in names} == dict(zip(names, numbers, strict=True))
     assert counted["torch"] == 2 * counted["macs"]
+
+
+ONNX_TOOL = {
+    1: "Abs Neg Ceil Floor Round Sign Relu Not", 2: "LeakyRelu", 4: "Reciprocal HardSigmoid", 5: "HardSwish", 24: "Sqrt",
+    32: "Exp Sigmoid", 35: "Elu", 36: "Softmax", 39: "Sin Cos", 43: "Log", 64: "Atan", 76: "Tanh Softplus", 80: "LogSoftmax",
+    0: "Erf Identity Mish",
+}  # fmt: skip
+"""onnx_tool/node.py: instructions for an element, EXP 32, LOG 43, SIN and COS 39, SQRT 24, DIV 4, the others 1."""
+
+
+@pytest.mark.parametrize(("times", "operator"), [(times, key) for times, keys in ONNX_TOOL.items() for key in keys.split()])
+def test_onnx_tool_counts_instructions(times: int, operator: str) -> None:
+    made = node(operator, [X], [OUT["Relu"]], axes=(1,), axis=1)
+    assert CONVENTIONS["onnx-tool"].number(made, FORMULAS[operator](made)) == times * 1_024
+
+
+def test_onnx_tool_counts_sums_and_reductions() -> None:
+    three = node("Sum", [X, X, X], [OUT["Relu"]])
+    mean = node("ReduceMean", [X], [tensor("m", 1, 16, 1, 1)], axes=(2, 3), keepdims=1)
+    around = node("LRN", [X], [OUT["Relu"]], size=5)
+    found = [CONVENTIONS["onnx-tool"].number(made, NO_WORK) for made in (three, mean, around)]
+    assert found == [2 * 1_024, 1_024, (4 + 32 + 1 + 5) * 1_024]
 
 
 def test_flops_of_a_dot_product_are_2n_minus_1_and_its_bias_1_more() -> None:
