@@ -292,11 +292,12 @@ def _depth(root: tuple[int, int], children: Children, seen: set[tuple[int, int]]
 def _depths_by_number(node: Node) -> list[int]:
     """The depth of each tree whose nodes carry the number of their tree and their own."""
     names = ("treeids", "nodeids", "modes", "truenodeids", "falsenodeids")
-    rows = list(zip(*(node.attributes[f"nodes_{name}"] for name in names), strict=True))
-    children = {(tree, own): ((tree, yes), (tree, no)) for tree, own, mode, yes, no in rows if mode != "LEAF"}
+    children: dict[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]] = {}
     roots: dict[int, tuple[int, int]] = {}
-    for tree, own, *_ in rows:
+    for tree, own, mode, yes, no in zip(*(node.attributes[f"nodes_{name}"] for name in names), strict=True):
         roots.setdefault(tree, (tree, own))
+        if mode != "LEAF":
+            children[tree, own] = (tree, yes), (tree, no)
     return depths_of(roots.values(), children)
 
 

@@ -209,8 +209,10 @@ def _plain(attribute: AttributeProto) -> Any:
             return tuple(attribute.ints)
         case 6:  # FLOATS
             return tuple(attribute.floats)
-        case 8:  # STRINGS
-            return tuple(item.decode("utf-8", "replace") for item in attribute.strings)
+        case 8:  # STRINGS, of which a tree ensemble has two kinds, a million times
+            strings = list(attribute.strings)
+            known = {item: item.decode("utf-8", "replace") for item in set(strings)}
+            return tuple(map(known.__getitem__, strings))
         case _:
             return None
 

@@ -6,6 +6,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding. Field numbers: on
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -254,6 +255,11 @@ def _parse(small: bytes) -> tuple[ModelProto, StoredGraphs]:
     return model, read_graphs(model)
 
 
+_SHORT = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24))
+_NUMBERS = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]|\x4a(?:" + _SHORT + rb"))++", re.DOTALL)
+"""Floats, integers and short strings of an attribute, one after the other."""
+
+
 class _Walk:
     """One pass over a model, from its first byte to its last, that collects the bytes to keep.
 
@@ -290,7 +296,7 @@ class _Walk:
             self._copy_tensor(start, end)
             return
         children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, ()), _STRING.get(kind)
-        for number, size, at, after in self._fields(start, end):
+        for number, size, at, after in self._fields(start, end, _NUMBERS if kind == "Attribute" else None):
             if number in dropped or (size > LARGE and number == string):
                 self._keep_to(at)
                 self._done = after
@@ -325,8 +331,11 @@ class _Walk:
             self._pieces.append(self._mark)
             self._kept += len(self._mark)
 
-    def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends."""
+    def _fields(self, position: int, end: int, skipped: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, int, int, int]]:
+        """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends.
+
+        Those that ``skipped`` matches are left out: a gradient-boosting model has millions of them.
+        """
         data, start, limit = self._data, self._start, self._limit
         groups = 0  # open ones: no field of ONNX is a group, and their contents are kept as they are
         while position < end:
@@ -336,6 +345,9 @@ class _Walk:
                 if not data and end == _ENDLESS:
                     return
             index = position - start
+            if skipped is not None and not groups and (run := skipped.match(data, index, min(end - start, len(data)))):
+                position = start + run.end()
+                continue
             tag = data[index]
             index += 1
             if tag > 0x7F:

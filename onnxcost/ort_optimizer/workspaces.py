@@ -58,7 +58,8 @@ def _variadic(node: Node) -> int:
 @allocates(*SOFTMAXES | {"QLinearSoftmax", "com.microsoft.QLinearSoftmax"})
 def _softmax(node: Node) -> int:
     """softmax.cc, qlinear_softmax.cc: over another axis than the last one, input and output with that axis last."""
-    return 0 if int(node.attributes.get("axis", -1)) % node.x.rank == node.x.rank - 1 else 2 * node.x.nbytes
+    axes = node.attributes.get("axes") or (int(node.attributes.get("axis", -1)) % node.x.rank,)
+    return 0 if node.x.rank - 1 in axes else 2 * node.x.nbytes
 
 
 @allocates("Where")

@@ -59,6 +59,7 @@ CASES = (
     Case("Max(x, x, x)", IMAGE, 65536),
     Case("Softmax<axis = 1>(x)", IMAGE, 131072),
     Case("Softmax<axis = -1>(x)", IMAGE, 0),
+    Case("Softmax<axis = 1>(x)", IMAGE, 0, opset=11),
     Case("Where(m, x, z)", "bool[2,1,48] m, float[2,64,48] x, float[1] z", 25088),
     Case("Where(m, x, z)", "bool[2,64,48] m, int64[2,64,48] x, int64[1] z", 98304),
     Case("com.microsoft.BiasGelu(x, b)", IMAGE, 65536, {"b": (32,)}),
