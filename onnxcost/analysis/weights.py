@@ -190,6 +190,7 @@ class _Uses:
 
     def __init__(self, graph: Graph) -> None:
         self.nodes = loaded_nodes(graph)
+        self.readers = [node for node in self.nodes if node.inputs]
         self.known: dict[str, bool] = {}
         self.statistics: dict[str, bool] = {}
 
@@ -319,7 +320,7 @@ class _Uses:
         the product of each number with a vector.
         """
         found: set[str] = set()
-        for node in self.nodes:
+        for node in self.readers:
             makes = node.key in _LEARNERS or node.key in REDUCTIONS or node.key in _MATRIX_PRODUCTS or bool(node.branches)
             makes = makes or (node.key in GATHERS and node.x.is_constant)
             makes = makes or (
@@ -357,7 +358,7 @@ class _Uses:
     def _read_only_by(self, readers: frozenset[str], through: frozenset[str]) -> set[str]:
         """The values that nodes of these operators alone read, at once or behind nodes of those."""
         found, otherwise = set[str](), set[str]()
-        for node in reversed(self.nodes):
+        for node in reversed(self.readers):
             key, names = node.key, [tensor.name for tensor in node.inputs if tensor is not None]
             if key in readers or (key in through and all(out and out.name in found for out in node.outputs)):
                 found.update(name for name in names if name not in otherwise)
@@ -400,7 +401,7 @@ class _Uses:
     def _feeding(self) -> set[str]:
         """The values that a contraction or a normalization reads, at once or behind other nodes."""
         found: set[str] = set()
-        for node in reversed(self.nodes):
+        for node in reversed(self.readers):
             if node.key in _LEARNERS or any(out is not None and out.name in found for out in node.outputs):
                 if node.key not in SELECTIONS:
                     found.update(
