@@ -18,6 +18,7 @@ from onnxcost.frontend.reader import NOT_STORED
 from onnxcost.frontend.strip import strip
 from onnxcost.frontend.synthetic_weights import fill as weights
 from onnxcost.frontend.synthetic_weights.fill import fill_weights, find_absent_weights
+from onnxcost.frontend.synthetic_weights.noise import BLOCK, CODES, Indices, Positions, Spread, _encode, generate_bytes
 from onnxcost.graph import BITS
 from tests.modeltext import model
 
@@ -194,6 +195,120 @@ def test_a_large_tensor_has_no_two_rows_alike(tmp_path: Path) -> None:
     array = stored(filled(source, tmp_path))["w"]
     assert len(np.unique(array, axis=0)) == 1500
     assert array.std() == pytest.approx(1500**-0.5, rel=0.01)
+
+
+# Elements by their type
+
+
+SMALL_FLOATS = ["float4e2m1", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz"]
+
+
+def numpy_type(dtype: str) -> np.dtype[Any]:
+    """The type in ml_dtypes, whose names have underscores and fn."""
+    import ml_dtypes
+
+    names = {"float4e2m1": "float4_e2m1fn", "float8e8m0": "float8_e8m0fnu"}
+    return np.dtype(getattr(ml_dtypes, names.get(dtype, dtype.replace("float8e", "float8_e"))))
+
+
+def encoded(numbers: Any, dtype: str) -> np.ndarray:
+    """The codes, one in each element."""
+    codes = _encode(np.array(numbers, np.float32), dtype)
+    if BITS[dtype] >= 8:
+        return codes
+    several = 8 // BITS[dtype]
+    return (codes[:, None] >> np.arange(several) * BITS[dtype] & (1 << BITS[dtype]) - 1).ravel()[: len(numbers)]
+
+
+@pytest.mark.parametrize("dtype", SMALL_FLOATS)
+def test_each_normal_number_of_a_small_float_has_its_code(dtype: str) -> None:
+    import ml_dtypes
+
+    kind = numpy_type(dtype)
+    codes = np.arange(1 << BITS[dtype], dtype=np.uint8)
+    numbers = codes.view(kind).astype(np.float32)
+    is_normal = np.isfinite(numbers) & (abs(numbers) >= float(ml_dtypes.finfo(kind).smallest_normal))
+    assert (encoded(numbers[is_normal], dtype) == codes[is_normal]).all()
+    largest = float(ml_dtypes.finfo(kind).max)
+    for sign in (1, -1):
+        assert encoded([sign * 2 * largest], dtype).view(kind).astype(float) == [sign * largest]
+
+
+@pytest.mark.parametrize("dtype", sorted(CODES))
+def test_codes_use_the_range_of_their_type(dtype: str) -> None:
+    """They are centered. From 8 bits on the largest of the noise, 4 deviations, is at the limit; of less bits more are there."""
+    import ml_dtypes
+
+    center, deviation, _ = CODES[dtype]
+    if "int" in dtype:
+        low = 0 if dtype.startswith("u") else -(2 ** (BITS[dtype] - 1))
+        high = low + 2 ** BITS[dtype]
+    else:
+        high = float(ml_dtypes.finfo(numpy_type(dtype)).max)
+        low = -high
+    assert center == (low + high) / 2
+    if dtype == "int32":
+        assert 10 < deviation < 1000  # of a bias: far from its limits
+    elif BITS[dtype] < 8:
+        assert 2 <= (high - low) / 2 / deviation <= 4
+    else:
+        assert 4 * deviation == (high - low) / 2
+
+
+ENCODED = [
+    ("int8", [-200, -1.4, 1.6, 200], [128, 255, 2, 127]),
+    ("uint8", [-3, 1.6, 300], [0, 2, 255]),
+    ("int4", [-9, -1, 3, 9], [8, 15, 3, 7]),
+    ("uint4", [-1, 3, 20], [0, 3, 15]),
+    ("int2", [-3, -1, 0, 5], [2, 3, 0, 1]),
+    ("uint2", [-1, 1, 2, 7], [0, 1, 2, 3]),
+    ("bfloat16", [1.0, -2.0, 0.0], [0x3F80, 0xC000, 0]),
+    # 2^(code − 127)
+    ("float8e8m0", [1.0, -4.0, 0.25, 2.0**-126], [127, 129, 125, 1]),
+    # Denormals become the least normal number: some processors are slow with them.
+    ("float16", [1.0, 1e-7, -1e-7, 0.0], [0x3C00, 0x0400, 0x8400, 0]),
+]
+
+
+@pytest.mark.parametrize(("dtype", "numbers", "codes"), ENCODED)
+def test_codes_of_numbers(dtype: str, numbers: list[float], codes: list[int]) -> None:
+    made = encoded(numbers, dtype)
+    assert made.view(f"u{made.itemsize}").tolist() == codes
+
+
+@pytest.mark.parametrize("dims", [(3, 5), (7,), (2, 3, 4)])
+@pytest.mark.parametrize("by_axis", [False, True])
+def test_positions_are_distinct_and_in_order(dims: tuple[int, ...], by_axis: bool) -> None:
+    many = int(np.prod(dims)) - 2
+    (data,) = generate_bytes(Positions(dims, many, by_axis), "int64", many * (len(dims) if by_axis else 1), "p", 0)
+    found = np.frombuffer(data, np.int64)
+    flat = np.ravel_multi_index(found.reshape(many, len(dims)).T, dims) if by_axis else found
+    assert flat[0] == 0
+    assert (np.diff(flat) > 0).all()
+    assert flat[-1] < np.prod(dims)
+
+
+def test_indices_are_below_their_limit_and_reach_it() -> None:
+    (data,) = generate_bytes(Indices(5), "int64", 200, "i", 0)
+    assert set(np.frombuffer(data, np.int64).tolist()) == set(range(5))
+
+
+@pytest.mark.parametrize(("dtype", "packed", "count"), [("float32", "", 10), ("uint8", "uint4", 7), ("uint8", "uint2", 7),
+                                                        ("int4", "", 7), ("uint2", "", 9), ("float16", "", 3)])  # fmt: skip
+@pytest.mark.parametrize("more", [0, BLOCK])
+def test_as_many_bytes_as_the_elements_take(dtype: str, packed: str, count: int, more: int) -> None:
+    filling = Spread(0, 1, packed)
+    made = b"".join(generate_bytes(filling, dtype, count + more, "w", 3))
+    assert len(made) == -(-(count + more) * BITS[dtype] // 8)
+
+
+def test_the_noise_is_clipped_and_begins_elsewhere_for_each_name() -> None:
+    (data, *_), (other, *_) = (list(generate_bytes(Spread(0, 1), "float32", BLOCK, name, 0)) for name in ("a", "b"))
+    numbers, others = np.frombuffer(data, np.float32), np.frombuffer(other, np.float32)
+    assert abs(numbers).max() == 4
+    assert numbers.std() == pytest.approx(1, rel=0.01)
+    assert sorted(numbers) == sorted(others)
+    assert (numbers != others).mean() > 0.99
 
 
 # What weights are for

@@ -1,0 +1,110 @@
+"""Nodes that cannot exist with their shapes although onnx's inference lets them pass: which sizes, and what is said."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from onnx import ModelProto
+
+from onnxcost import estimate
+from onnxcost.errors import ModelError
+from tests.modeltext import model
+
+
+class Row(NamedTuple):
+    """A node on inputs of these dims, which is valid; an input with other dims, and what is said then."""
+
+    node: str
+    dims: dict[str, tuple[int, ...]]
+    name: str
+    wrong: tuple[int, ...]
+    said: str
+
+
+LSTM = "y, h, c = LSTM <hidden_size = 3> (x, w, r, b, , h0, c0)"
+LSTM_DIMS = {"x": (5, 2, 4), "w": (1, 12, 4), "r": (1, 12, 3), "b": (1, 24), "h0": (1, 2, 3), "c0": (1, 2, 3)}
+GRU = "y, h = GRU <hidden_size = 3> (x, w, r, b, , h0)"
+GRU_DIMS = {"x": (5, 2, 4), "w": (1, 9, 4), "r": (1, 9, 3), "b": (1, 18), "h0": (1, 2, 3)}
+# 8 heads of 16, of keys and values 4
+GROUPED = "y = com.microsoft.GroupQueryAttention <num_heads = 8, kv_num_heads = 4> (q, k, v, pk, pv, s, t)"
+PAST = {"pk": (2, 4, 10, 16), "pv": (2, 4, 10, 16), "s": (2, 1), "t": (1,)}
+GROUPED_DIMS = {"q": (2, 1, 128), "k": (2, 1, 64), "v": (2, 1, 64), **PAST}
+TOGETHER = GROUPED.replace("k, v,", ", ,")
+TOGETHER_DIMS = {"q": (2, 1, 256), **PAST}
+HEADS = "y = com.microsoft.MultiHeadAttention <num_heads = 8> (q, k, v, , , , pk, pv)"
+HEADS_DIMS = {"q": (2, 1, 128), "k": (2, 1, 128), "v": (2, 1, 128), "pk": (2, 8, 10, 16), "pv": (2, 8, 10, 16)}
+
+ROWS = [
+    *(Row(node, dims, *changed)
+      for node, dims in ((LSTM, LSTM_DIMS), (GRU, GRU_DIMS))
+      for changed in (("x", (5, 2, 6), "dim 2 of its input 0 is 6, and has to be 4"),
+                      ("h0", (2, 2, 3), "dim 0 of its input 5 is 2, and has to be 1"),
+                      ("h0", (1, 3, 3), "dim 1 of its input 5 is 3, and has to be 2"),
+                      ("h0", (1, 2, 4), "dim 2 of its input 5 is 4, and has to be 3"))),
+    Row(LSTM, LSTM_DIMS, "c0", (2, 2, 3), "dim 0 of its input 6 is 2, and has to be 1"),
+    Row(LSTM, LSTM_DIMS, "c0", (1, 3, 3), "dim 1 of its input 6 is 3, and has to be 2"),
+    Row(LSTM, LSTM_DIMS, "c0", (1, 2, 4), "dim 2 of its input 6 is 4, and has to be 3"),
+    Row("y = ConvTranspose(x, w)", {"x": (1, 3, 5, 5), "w": (3, 4, 3, 3)}, "x", (1, 2, 5, 5),
+        "dim 1 of its input 0 is 2, and has to be 3"),
+    Row("y = BatchNormalization(x, s, b, m, v)", {"x": (1, 3, 5), "s": (3,), "b": (3,), "m": (3,), "v": (3,)}, "x", (1, 4, 5),
+        "dim 1 of its input 0 is 4, and has to be 3"),
+    Row("y = InstanceNormalization(x, s, b)", {"x": (1, 3, 5), "s": (3,), "b": (3,)}, "x", (1, 4, 5),
+        "dim 1 of its input 0 is 4, and has to be 3"),
+    Row("y = LayerNormalization(x, s)", {"x": (2, 7), "s": (7,)}, "x", (2, 8), "dim -1 of its input 0 is 8, and has to be 7"),
+    Row("y = RMSNormalization(x, s)", {"x": (2, 7), "s": (7,)}, "x", (2, 8), "dim -1 of its input 0 is 8, and has to be 7"),
+    Row("y = com.microsoft.SkipLayerNormalization(x, k, g)", {"x": (1, 2, 7), "k": (1, 2, 7), "g": (7,)}, "g", (8,),
+        "dim -1 of its input 0 is 7, and has to be 8"),
+    Row("y = com.microsoft.Attention <num_heads = 2> (x, w, b)", {"x": (1, 3, 8), "w": (8, 24), "b": (24,)}, "x", (1, 3, 6),
+        "dim 2 of its input 0 is 6, and has to be 8"),
+    Row("y = com.microsoft.MatMulNBits <K = 64, N = 4, block_size = 32> (x, w, s)",
+        {"x": (2, 64), "w": (4, 2, 16), "s": (8,)}, "x", (2, 32), "dim -1 of its input 0 is 32, and has to be 64"),
+    Row("y = PRelu(x, s)", {"x": (1, 3, 5, 7), "s": (3, 1, 1)}, "x", (1, 4, 5, 7),
+        "dim -3 of its input 0 is 4, and has to be 3"),
+    Row('y = Einsum <equation = "ij,jk->ik"> (x, w)', {"x": (2, 3), "w": (3, 4)}, "w", (5, 4),
+        "dim 0 of its input 1 is 5, and has to be 3"),
+    # A cache has a batch, heads and a size of each that fit.
+    *(Row(node, dims, name, wrong, said)
+      for node, dims, place in ((GROUPED, GROUPED_DIMS, 3), (TOGETHER, TOGETHER_DIMS, 3))
+      for at, name in enumerate(("pk", "pv"))
+      for wrong, said in (((3, 4, 10, 16), f"dim 0 of its input {place + at} is 3, and has to be 2"),
+                          ((2, 8, 10, 16), f"dim 1 of its input {place + at} is 8, and has to be 4"),
+                          ((2, 4, 10, 32), f"dim 3 of its input {place + at} is 32, and has to be 16"))),
+    *(Row(HEADS, HEADS_DIMS, name, wrong, said)
+      for at, name in enumerate(("pk", "pv"))
+      for wrong, said in (((3, 8, 10, 16), f"dim 0 of its input {6 + at} is 3, and has to be 2"),
+                          ((2, 4, 10, 16), f"dim 1 of its input {6 + at} is 4, and has to be 8"),
+                          ((2, 8, 10, 32), f"dim 3 of its input {6 + at} is 32, and has to be 16"))),
+    Row("y = SpaceToDepth <blocksize = 2> (x)", {"x": (1, 1, 6, 4)}, "x", (1, 1, 5, 4),
+        "dim 2 of its input is 5, and has to be a multiple of 2"),
+    Row("y = SpaceToDepth <blocksize = 2> (x)", {"x": (1, 1, 6, 4)}, "x", (1, 1, 6, 5),
+        "dim 3 of its input is 5, and has to be a multiple of 2"),
+    Row("y = DepthToSpace <blocksize = 2> (x)", {"x": (1, 8, 3, 3)}, "x", (1, 6, 3, 3),
+        "dim 1 of its input is 6, and has to be a multiple of 4"),
+    Row("y = GroupNormalization <num_groups = 3> (x, s, b)", {"x": (1, 6, 5), "s": (6,), "b": (6,)}, "x", (1, 7, 5),
+        "dim 1 of its input is 7, and has to be a multiple of 3"),
+    Row("y = Conv(x, w)", {"x": (1, 3, 9, 9), "w": (4, 3, 3, 3)}, "x", (1, 2, 9, 9), "its weight is for 3 channels, not 2"),
+    Row("y = Conv <group = 2> (x, w)", {"x": (1, 6, 9, 9), "w": (4, 3, 3, 3)}, "x", (1, 3, 9, 9),
+        "its weight is for 6 channels, not 3"),
+    # A kernel of 3 every second element is a window of 5; with padding there is room for it.
+    Row("y = Conv <dilations = [2, 2], pads = [1, 0, 0, 0]> (x, w)", {"x": (1, 3, 4, 5), "w": (4, 3, 3, 3)}, "x", (1, 3, 3, 5),
+        "a window of 5 does not fit into the 4 of dim 2, padding included"),
+    Row("y = MaxPool <kernel_shape = [3, 3]> (x)", {"x": (1, 3, 3, 3)}, "x", (1, 3, 3, 2),
+        "a window of 3 does not fit into the 2 of dim 3, padding included"),
+]  # fmt: skip
+
+
+def built(node: str, dims: dict[str, tuple[int, ...]]) -> ModelProto:
+    """The node, beside another one whose size is assumed: only then is it looked at what onnx's inference lets pass."""
+    whole = {"s": "int32", "t": "int32"} if "GroupQuery" in node else {"w": "uint8"} if "NBits" in node else {}
+    inputs = ", ".join(f"{whole.get(name, 'float')}[{', '.join(map(str, each))}] {name}" for name, each in dims.items())
+    text = f"({inputs}, float[other] o) => (float y, float p) {{ {node} p = Relu(o) }}"
+    return model(text, opset=23, domains=', "com.microsoft" : 1')
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.node.partition('= ')[2].partition(' ')[0]} {row.name} {row.wrong}")
+def test_sizes_that_do_not_fit(row: Row) -> None:
+    assert estimate(built(row.node, row.dims)).complete
+    with pytest.raises(ModelError, match="is invalid") as caught:
+        estimate(built(row.node, row.dims | {row.name: row.wrong}))
+    assert row.said in str(caught.value)
