@@ -75,6 +75,7 @@ SHAPES = [
         {"classlabels_strings": ["a", "b"], "vectors_per_class": [1, 1]},
         [("string", (5,)), ("float32", (5, 2))],
     ),
+    (f"{ML}.SVMClassifier", {"classlabels_ints": [7], "vectors_per_class": [2]}, [("int64", (5,)), ("float32", (5, 1))]),
     (f"{ML}.SVMClassifier", {**CLASSES, "classlabels_ints": [0, 1, 2, 3]}, [("int64", (5,)), ("float32", (5, 6))]),
     (
         f"{ML}.SVMClassifier",

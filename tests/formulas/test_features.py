@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 import onnxcost
 from onnxcost import estimate
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.graph import Work
+from onnxcost.graph import Node, Tensor, Work
 from onnxcost.operators.traffic import Traffic
 from tests.modeltext import model
 from tests.oracle import Case, by_hand, case, check
@@ -55,6 +55,15 @@ def test_shapes_that_onnx_does_not_infer(op_type, inputs, types) -> None:
     assert isinstance(formula, Formula)
     assert formula.shapes is not None
     assert list(formula.shapes(node)) == types
+
+
+@pytest.mark.parametrize(("before", "after"), [("string", "int64"), ("int64", "string")])
+def test_the_first_label_encoder_has_strings_on_one_side(before: str, after: str) -> None:
+    formula = FORMULAS[f"{ML}.LabelEncoder"]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    node = Node("", "LabelEncoder", ML, (Tensor("x", before, (2, 3)),), (None,))
+    assert list(formula.shapes(node)) == [(after, (2, 3))]
 
 
 _CLASSIFIER = """label, prob = ai.onnx.ml.LinearClassifier <classlabels_ints = [0,1,2], intercepts = [0.0,0.0,0.0],

@@ -68,6 +68,7 @@ def test_the_most_parts_of_a_string() -> None:
     assert bounds("StringSplit", known) == [(2, 3), (2,)]
     assert bounds("StringSplit", known, delimiter="b", maxsplit=3) == [(2, 2), (2,)]
     assert bounds("StringSplit", unknown, maxsplit=3) == [(2, 4), (2,)]
+    assert bounds("StringSplit", unknown, maxsplit=0) == [(2, 1), (2,)]
     assert bounds("StringSplit", Tensor("x", "string", (0,))) == [(0, 0), (0,)]
     with pytest.raises(UnknownShape, match="maxsplit is not given"):
         bounds("StringSplit", unknown)

@@ -2,9 +2,11 @@
 
 import pytest
 
+from onnxcost.formulas import FORMULAS, Formula
 from onnxcost.formulas.ml import depths_of
 from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
+from tests.oracle.cases import node_of
 
 ML = "ai.onnx.ml"
 X = (5, 4)
@@ -75,6 +77,23 @@ BY_HAND = [
 @pytest.mark.parametrize(("op_type", "attributes", "work"), BY_HAND)
 def test_by_hand(op_type, attributes, work) -> None:
     assert by_hand(op_type, [X], [(5, 1)], **attributes) == work
+
+
+SHAPES = [
+    (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "n_targets": 3, "opset": 3}, [("float32", (5, 3))]),
+    (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "opset": 3}, [("int64", (5,)), ("float32", (5, 2))]),
+    (f"{ML}.TreeEnsembleClassifier", {"classlabels_strings": ["a", "b", "c"], "opset": 3},
+     [("string", (5,)), ("float32", (5, 3))]),
+    (f"{ML}.TreeEnsemble", INDEXED, [("float32", (5, 2))]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op_type", "attributes", "types"), SHAPES)
+def test_shapes(op_type, attributes, types) -> None:
+    formula = FORMULAS[op_type]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    assert list(formula.shapes(node_of(case(op_type, X, **attributes), [X], [None]))) == types
 
 
 def test_a_chain_is_as_deep_as_it_is_long_and_a_cycle_ends() -> None:

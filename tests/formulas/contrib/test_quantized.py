@@ -34,6 +34,9 @@ BY_HAND: list[Row] = [
      Work(adds=48 + 24 + 18, muls=24, divs=24 + 24, transcendentals=24, compares=72 + 18)),
     (MS + "QLinearSoftmax", [u8(2, 3, 4), (), u8(), (), u8()], [u8(2, 3, 4)], {"axis": 1, "opset": 12},
      Work(adds=48 + 24 + 22, muls=24, divs=24 + 24, transcendentals=24, compares=72 + 22)),
+    # 8 rows of 3 along the middle axis
+    (MS + "QLinearSoftmax", [u8(2, 3, 4), (), u8(), (), u8()], [u8(2, 3, 4)], {"axis": 1, "opset": 13},
+     Work(adds=48 + 24 + 16, muls=24, divs=24 + 24, transcendentals=24, compares=72 + 16)),
     # 2 means of 3
     (MS + "QLinearReduceMean", [u8(2, 3), (), u8(), (), u8()], [u8(2, 1)], {"axes": (1,), "keepdims": 1},
      Work(adds=6 + 4 + 2, muls=6, divs=2 + 2, compares=6)),

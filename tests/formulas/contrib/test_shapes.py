@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,10 @@ from onnx import TensorProto, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented, get_all_operator_schema
 
 import onnxcost
+from onnxcost.formulas import FORMULAS, Formula
 from onnxcost.graph import Tensor
+from tests.formulas import contrib
+from tests.formulas.contrib import MS
 
 Row = tuple[str, list[Any], int, dict[str, Any]]
 DEFINED = {schema.name for schema in get_all_operator_schema() if schema.domain == "com.microsoft"}
@@ -248,3 +253,47 @@ def test_shapes_and_types_are_those_that_are_inferred(row: Row) -> None:
         wrong = helper.make_tensor_value_info(tensor.name, TYPES[tensor.dtype], (first + 1, *others))
         with pytest.raises(Fail, match=r"ShapeInferenceError.*differ"):
             session_of(declaring(row, [*infos[:index], wrong, *infos[index + 1 :]]), strict_shape_type_inference="1")
+
+
+OTHERS = ("test_shapes", "test_all", "test_movement", "test_nhwc", "test_optional_inputs")
+ROWS_BY_HAND = [
+    row
+    for module in iter_modules(contrib.__path__)
+    if module.name not in OTHERS
+    for row in getattr(import_module(f"{contrib.__name__}.{module.name}"), "BY_HAND", ())
+]
+DATA = {"RelativePositionBias", "CropAndResize", "Unique", "DynamicTimeWarping", "RemovePadding", "Tokenizer"}
+"""Their shapes are in the data."""
+DIMS_BY_HAND: list[contrib.Row] = [
+    # 11 channels, last, are padded to 16
+    (f"{MS}nchwc.ReorderInput", [(1, 6, 5, 11)], [(1, 16, 6, 5)], {"channels_last": 1}, None),
+    (f"{MS}nchwc.ReorderOutput", [(1, 16, 6, 5)], [(1, 6, 5, 11)], {"channels": 11, "channels_last": 1}, None),
+    (f"{MS}VarlenCausalConvWithState", [(9, 4), (4, 1, 3), (3,), (4,), (2, 4, 2)], [(9, 4), (2, 4, 2), (2, 5, 4)],
+     {"state_update_capacity": 5}, None),
+    # a state of (3 − 1)·2 positions; last of channels last
+    (f"{MS}CausalConvWithState", [(2, 4, 9), (4, 1, 3)], [(2, 4, 9), (2, 4, 4)], {"dilation": 2}, None),
+    (f"{MS}CausalConvWithState", [(2, 9, 4), (4, 1, 3)], [(2, 9, 4), (2, 2, 4)], {"channels_last": 1}, None),
+    (f"{MS}CausalConvWithState", [(2, 4, 9), (4, 1, 3)], [(2, 4, 9), (6, 2, 4, 2)], {"state_window": 6}, None),
+    # V of another width than X; a cache of 2 heads of 6 with 3 new keys
+    (f"{MS}QOrderedAttention", [u8(2, 3, 8), *[None] * 4, u8(8, 12)], [(2, 3, 12)], {"num_heads": 2}, None),
+    (f"{MS}QAttention", [u8(2, 3, 8), u8(8, 36), (36,), (), (), None, u8(), u8(), (2, 2, 2, 5, 6)],
+     [(2, 3, 12), (2, 2, 2, 8, 6)], {"num_heads": 2}, None),
+    (f"{MS}Attention", [(2, 3, 8), (8, 20), None, None, (2, 2, 2, 5, 4)], [(2, 3, 4), (2, 2, 2, 8, 4)],
+     {"num_heads": 2, "qkv_hidden_sizes": (8, 8, 4)}, None),
+    # a shared buffer of 9 positions stays as long
+    (f"{MS}Attention", [(2, 3, 8), (8, 24), None, None, (2, 2, 2, 9, 4), None, i32(5)], [(2, 3, 8), (2, 2, 2, 9, 4)],
+     {"num_heads": 2}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS_BY_HAND if row[0].rpartition(".")[2] not in DATA] + DIMS_BY_HAND, ids=label
+)
+def test_shapes_are_those_of_the_rows_by_hand(row: contrib.Row) -> None:
+    formula, node = FORMULAS[row[0]], contrib.node_of(row)
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    made = [each and each[1] for each in formula.shapes(node)]
+    assert [each for each, output in zip(made, node.outputs, strict=False) if output] == [
+        each.dims for each in node.outputs if each
+    ]
