@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.random import Generator, default_rng
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, defs, helper
 
 from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, NotComputed, compute
 
@@ -296,3 +296,75 @@ NOT_COMPUTED: dict[str, Case] = {
 def test_what_is_too_large_or_not_defined_is_not_computed(case: Case) -> None:
     with pytest.raises(NotComputed):
         compute(case.node, case.inputs, case.opset)
+
+
+SQUARE = np.arange(6).reshape(2, 3)
+
+# An operator, what is said as an attribute or as an input, and the outputs; from this opset on it is said so.
+SAID: dict[str, tuple[dict[str, Array], list[Array], int]] = {
+    "Slice": ({"starts": np.array([1]), "ends": np.array([3]), "axes": np.array([1])}, [SQUARE[:, 1:3]], 1),
+    "Split": ({"split": np.array([1, 2])}, [SQUARE[:, :1], SQUARE[:, 1:]], 2),
+    "Squeeze": ({"axes": np.array([1])}, [SQUARE], 1),
+    "Unsqueeze": ({"axes": np.array([1])}, [SQUARE[:, None]], 1),
+    "ReduceSum": ({"axes": np.array([1])}, [SQUARE.sum(1, keepdims=True)], 1),
+    "ReduceMax": ({"axes": np.array([1])}, [SQUARE.max(1, keepdims=True)], 1),
+    "ReduceMin": ({"axes": np.array([1])}, [SQUARE.min(1, keepdims=True)], 1),
+    "ReduceProd": ({"axes": np.array([1])}, [SQUARE.prod(1, keepdims=True)], 1),
+    "Reshape": ({"shape": np.array([3, 2])}, [SQUARE.reshape(3, 2)], 1),
+    # At opset 1 Pad has `paddings`, and Tile tiles along one axis.
+    "Pad": ({"pads": np.array([0, 1, 0, 2])}, [np.pad(SQUARE, [(0, 0), (1, 2)])], 2),
+    "Tile": ({"repeats": np.array([1, 2])}, [np.tile(SQUARE, (1, 2))], 6),
+    "Clip": ({"min": np.array(1), "max": np.array(4)}, [SQUARE.clip(1, 4)], 1),
+}
+
+
+@pytest.mark.parametrize("opset", range(1, 24))
+@pytest.mark.parametrize("operator", SAID)
+def test_attributes_that_became_inputs(operator: str, opset: int) -> None:
+    """In which opset, onnx's schemas say."""
+    said, expected, since = SAID[operator]
+    if opset < since:
+        pytest.skip("it is said in another way")
+    schema = defs.get_schema(operator, opset)
+    names = [each.name for each in schema.inputs]
+    attributes = {name: array.tolist() for name, array in said.items() if name in schema.attributes}
+    if operator == "Split":
+        attributes["axis"] = 1
+    array = SQUARE[:, None] if operator == "Squeeze" else SQUARE
+    given = [said[name] for name in names[1:] if name in said]
+    assert len(attributes) + len(given) == len(said) + (operator == "Split")
+    found = compute(Case(operator, opset, [array, *given], attributes, len(expected)).node, [array, *given], opset)
+    assert [each.tolist() for each in found] == [each.tolist() for each in expected]
+
+
+def test_the_first_concat_has_a_default_axis() -> None:
+    assert "Default value is 1" in defs.get_schema("Concat", 1).attributes["axis"].description
+    (found,) = compute(Case("Concat", 1, [SQUARE, SQUARE], {}).node, [SQUARE, SQUARE], 1)
+    assert found.tolist() == np.concatenate([SQUARE, SQUARE], 1).tolist()
+
+
+@pytest.mark.parametrize(("opset", "is_computed"), [(6, False), (7, True)])
+def test_the_first_broadcasting_names_an_axis(opset: int, is_computed: bool) -> None:
+    node = Case("Add", opset, [SQUARE, K[:3]], {"axis": 1, "broadcast": 1}).node
+    if is_computed:
+        assert compute(node, [SQUARE, K[:3]], opset)[0].tolist() == (SQUARE + K[:3]).tolist()
+    else:
+        with pytest.raises(NotComputed):
+            compute(node, [SQUARE, K[:3]], opset)
+
+
+AT_THE_LIMIT = [
+    Case("ConstantOfShape", 9, [np.array([LIMIT])], {}),
+    Case("Range", 11, [np.array(0), np.array(LIMIT), np.array(1)], {}),
+    Case("Expand", 13, [np.array(1), np.array([LIMIT])], {}),
+    Case("Tile", 13, [np.array([1]), np.array([LIMIT])], {}),
+    Case("Concat", 13, [K[:-1], K[:1]], {"axis": 0}),
+    Case("Pad", 13, [np.array([1]), np.array([0, LIMIT - 1])], {}),
+    Case("Gather", 13, [K, K], {}),
+    Case("Add", 14, [K, K], {}),
+]
+
+
+@pytest.mark.parametrize("case", AT_THE_LIMIT, ids=lambda case: case.operator)
+def test_what_is_just_small_enough_is_computed(case: Case) -> None:
+    assert compute(case.node, case.inputs, case.opset)[0].size == LIMIT
