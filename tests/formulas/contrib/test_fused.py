@@ -44,6 +44,10 @@ BY_HAND: list[Row] = [
     # rows of 5: maximum, subtraction, exp, sum, division
     (MS + "FusedMatMulActivation", [(3, 4), (4, 5)], [(3, 5)], {"activation": "Softmax"},
      Work(macs=60, accumulators=15, adds=15 + 12, compares=12, transcendentals=15, divs=15)),
+    # along the first axis, columns of 3; a vector has nothing to transpose
+    (MS + "FusedMatMulActivation", [(3, 4), (4, 5)], [(3, 5)], {"activation": "Softmax", "activation_axis": 0},
+     Work(macs=60, accumulators=15, adds=15 + 10, compares=10, transcendentals=15, divs=15)),
+    (MS + "FusedMatMul", [(4,), (4, 5)], [(5,)], {"transA": 1, "transBatchA": 1}, Work(macs=20, accumulators=5)),
     # x², ·c, + b, ·x, tanh, + 1, ·½, ·x
     (MS + "GemmFastGelu", [(3, 4), (4, 5), (5,)], [(3, 5)], {},
      Work(macs=60, accumulators=15, bias_adds=15, muls=75, adds=30, transcendentals=15)),
@@ -53,3 +57,35 @@ BY_HAND: list[Row] = [
 @pytest.mark.parametrize("row", BY_HAND, ids=label)
 def test_by_hand(row: Row) -> None:
     check(row)
+
+
+# What each activation does to an element.
+ACTIVATIONS = {
+    "Relu": Work(compares=1),
+    "LeakyRelu": Work(compares=1, muls=1),
+    "ThresholdedRelu": Work(compares=1),
+    "Clip": Work(compares=2),
+    "Tanh": Work(transcendentals=1),
+    "ScaledTanh": Work(muls=2, transcendentals=1),
+    "Affine": Work(muls=1, adds=1),
+    "Sigmoid": Work(adds=2, transcendentals=1, divs=1),
+    "HardSigmoid": Work(muls=1, adds=1, compares=2),
+    "HardSwish": Work(muls=2, adds=1, compares=2),
+    # x·σ(x), x·σ(α·x), whose negation is in α
+    "silu": Work(adds=2, transcendentals=1, divs=1, muls=1),
+    "QuickGelu": Work(muls=2, adds=1, transcendentals=1, divs=1),
+    "Gelu": Work(muls=2, adds=1, divs=1, transcendentals=1),
+    "Elu": Work(compares=1, muls=1, adds=1, transcendentals=1),
+    "ScaledElu": Work(compares=1, muls=2, adds=1, transcendentals=1),
+    "Softplus": Work(adds=1, transcendentals=2),
+    "Softsign": Work(compares=1, adds=1, divs=1),
+    "None": Work(),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str) -> None:
+    plain = Work(macs=32 * 27, accumulators=32)
+    check(
+        (MS + "FusedConv", [(1, 3, 6, 6), (2, 3, 3, 3)], [(1, 2, 4, 4)], {"activation": name}, plain + 32 * ACTIVATIONS[name])
+    )
