@@ -62,6 +62,8 @@ def _agree_on_opset(model: ModelProto) -> None:
         for own in function.opset_import:
             if opset is None or own.domain not in ("", _STANDARD) or own.version == opset:
                 continue
+            if not (0 < own.version < 2**31 and 0 < opset < 2**31):  # onnx takes no others
+                continue
             used = {node.op_type for node in nodes_in(function.node) if node.domain in ("", _STANDARD)}
             if all(first_version(each, own.version) == first_version(each, opset) for each in used):
                 own.version = opset
