@@ -31,7 +31,7 @@ REFUSED = {
     "a long chain of shape arithmetic": "6 elements do not make [6002, 9003]",
     "1,024 elements 2,000 times": "6 elements do not make [4002, 4002]",
     "scalars of large arrays": "6 elements do not make [2]",
-    "Loops nested 28 deep that grow": "cannot be",
+    "Loops nested 28 deep that grow": "is invalid",
     "Loops nested 10 deep, twice each": "Integer overflow computing Concat output length",
     "bodies where none belong": "Unrecognized attribute: g for operator Relu",
     "1,200 constants of 1,024 elements": "6 elements do not make [1228800]",

@@ -25,7 +25,7 @@ from tests.modeltext import model
 BROKEN = {
     "empty": (b"", "is empty"),
     "text": (b"no model", "is not a readable ONNX model"),
-    "contradicting": (model("(float[2,3] x, float[4,5] w) => (float y) { y = MatMul(x, w) }"), "cannot be"),
+    "contradicting": (model("(float[2,3] x, float[4,5] w) => (float y) { y = MatMul(x, w) }"), "is invalid"),
     "missing": (None, "No such file"),
 }
 
@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_an_estimate(zoo: Path) -> None:
     assert len(results) == 12
     for number in range(8):
         whole = onnxcost.estimate(f"zoo/m{number}.onnx").to_dict()
-        whole.pop("nodes")
+        whole.pop("nodes"), whole["memory"].pop("curve")
         assert json.loads(json.dumps(results[f"m{number}"].report)) == json.loads(json.dumps(whole))
     for name, (_, reason) in BROKEN.items():
         assert results[name].status == "failed"
