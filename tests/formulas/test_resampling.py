@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from onnxcost.graph import Work
+from onnxcost.formulas import FORMULAS, Formula
+from onnxcost.graph import Node, Tensor, Work
 from tests.oracle import Case, by_hand, case, check
 
 
@@ -87,3 +88,12 @@ BY_HAND = [
 @pytest.mark.parametrize(("op_type", "inputs", "outputs", "attributes", "work"), BY_HAND)
 def test_by_hand(op_type, inputs, outputs, attributes, work) -> None:
     assert by_hand(op_type, inputs, outputs, **attributes) == work
+
+
+def test_the_first_upsample_has_its_factors_as_attributes() -> None:
+    formula = FORMULAS["Upsample"]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    factors = {"height_scale": 2.0, "width_scale": 3.5}
+    node = Node("", "Upsample", "", (Tensor("x", "float32", (1, 2, 4, 5)),), (None,), factors)
+    assert list(formula.shapes(node)) == [("float32", (1, 2, 8, 17))]

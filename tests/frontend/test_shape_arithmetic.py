@@ -11,7 +11,7 @@ import pytest
 from numpy.random import Generator, default_rng
 from onnx import NodeProto, TensorProto, defs, helper
 
-from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, NotComputed, compute
+from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed, compute
 
 Array = Any
 
@@ -351,6 +351,11 @@ def test_the_first_broadcasting_names_an_axis(opset: int, is_computed: bool) -> 
     else:
         with pytest.raises(NotComputed):
             compute(node, [SQUARE, K[:3]], opset)
+
+
+def test_types_are_numbered_as_in_onnx() -> None:
+    for number, name in TYPES.items():
+        assert TensorProto.DataType.Name(number).lower() == {"float32": "float", "float64": "double"}.get(name, name)
 
 
 AT_THE_LIMIT = [

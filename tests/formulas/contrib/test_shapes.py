@@ -297,3 +297,22 @@ def test_shapes_are_those_of_the_rows_by_hand(row: contrib.Row) -> None:
     assert [each for each, output in zip(made, node.outputs, strict=False) if output] == [
         each.dims for each in node.outputs if each
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "inputs", "attribute", "codes"),
+    [
+        ("GemmFloat8", [(2, 3), (3, 4)], "dtype", ("FLOAT", "FLOAT16", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2")),
+        ("DequantizeWithOrder", [u8(2, 3), ()], "to", ("FLOAT", "FLOAT16")),
+        ("GatherPacked", [u8(9, 144), (3,)], "output_dtype", ("FLOAT", "FLOAT16", "BFLOAT16")),
+    ],
+)
+def test_codes_of_types_are_those_of_onnx(key: str, inputs: list[Any], attribute: str, codes: tuple[str, ...]) -> None:
+    formula = FORMULAS[MS + key]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    for code in codes:
+        row = (MS + key, inputs, [], {attribute: TensorProto.DataType.Value(code), "K": 256}, None)
+        made = next(iter(formula.shapes(contrib.node_of(row))))
+        assert made is not None
+        assert made[0] == code.lower().replace("float", "float32" if code == "FLOAT" else "float")
