@@ -122,6 +122,26 @@ ROWS: list[tuple[str, dict[str, Any], list[Any], dict[str, Any], dict[str, tuple
       "router_weights": ((5, 3), -1 * softmax(5, 3))}),
     (MS + "MatMulNBits", {"A": (2, 64), "B": u8(5, 2, 16), "scales": (5, 2)}, [(2, 5)], {"K": 64, "N": 5, "block_size": 32},
      {"zero_points": (u8(5, 1), NONE), "g_idx": ((64,), NONE), "bias": ((5,), Work(bias_adds=10))}),
+    # 10 steps of 4: four gates' biases, both added once; three peepholes
+    (MS + "DynamicQuantizeLSTM", {"X": (5, 2, 3), "W": u8(1, 3, 16), "R": u8(1, 4, 16)}, [(5, 1, 2, 4)], {"hidden_size": 4},
+     {"B": ((1, 32), Work(bias_adds=160, adds=16)), "P": ((1, 12), Work(adds=120, muls=120)), "initial_h": ((1, 2, 4), NONE)}),
+    (MS + "AttnLSTM", {"X": (5, 2, 3), "W": (1, 16, 9), "R": (1, 16, 4), "QW": (1, 4, 2), "MW": (1, 6, 2), "V": (1, 2),
+                       "M": (2, 7, 6)}, [(5, 1, 2, 4)], {"hidden_size": 4},
+     {"B": ((1, 32), Work(bias_adds=160, adds=16)), "P": ((1, 12), Work(adds=120, muls=120)), "initial_c": ((1, 2, 4), NONE),
+      # the context of 6 at 10 steps times a layer of 6 to 5
+      "AW": ((1, 6, 5), Work(macs=300, accumulators=50))}),
+    # 36 scores
+    (MS + "GroupQueryAttention",
+     {"query": (1, 3, 32), "key": (1, 3, 16), "value": (1, 3, 16), "seqlens_k": i32(2), "total_sequence_length": i32(3)},
+     [(1, 3, 32)], {"num_heads": 4, "kv_num_heads": 2},
+     {"attention_bias": ((1, 4, 3, 3), Work(adds=36)), "cos_cache": ((9, 4), NONE)}),
+    (MS + "DecoderAttention",
+     {"query": (3, 2, 8), "key": (5, 2, 8), "q_weight": (8, 8), "kv_weight": (8, 16), "bias": (24,), "static_kv": i32(0),
+      "use_past": i32(0), "has_layer_state": i32(0)}, [(3, 2, 8)], {"num_heads": 2},
+     {"key_padding_mask": ((2, 3), Work(adds=36))}),
+    # a third projection of the 10 pairs, its product, and 3·24 weights that are dequantized
+    (MS + "QMoE", PACKED | {"fc3_scales": (3, 6)}, [(5, 4)], {"k": 2, "activation_type": "silu"},
+     {"fc3_experts_weights": (u8(3, 6, 2), Work(macs=240, accumulators=60, muls=60, dequantizations=144))}),
     (MS + "MatMulBlockQuantizedFp8Weight", {"A": (2, 64), "B": u8(5, 64), "b_scale": (5, 1)}, [(2, 5)], {},
      {"bias": ((5,), Work(bias_adds=10))}),
 ]  # fmt: skip
