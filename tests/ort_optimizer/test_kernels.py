@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from onnxcost.graph import Node, Tensor
 from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
-from onnxcost.ort_optimizer.kernels import KernelRun, family_of, kernel_runs
+from onnxcost.ort_optimizer.kernels import FAMILIES, KernelRun, family_of, kernel_runs
 from tests.graphs import node, tensor
 from tests.modeltext import graph_of, model
 
@@ -214,3 +215,89 @@ FAMILIES_OF_IT = ("gemm", "call", "cold", "residual", "cold-values")
 def test_what_is_repeated_runs_as_often() -> None:
     step = FusedNode(replace(node("MatMul", [X, W], [Y]), repeat=5), residuals=(Y,), reuses=(Reuse(512, 0.0),))
     assert {task.family: task.times for task in kernel_runs(step)} == dict.fromkeys(FAMILIES_OF_IT, 5)
+
+
+def floats(*dims: int, constant: bool = False) -> Tensor:
+    return tensor("t", *dims, constant=constant)
+
+
+# What the times of a family's kernels depend on, besides their number.
+QUANTITIES = [
+    # Products: MACs, inputs, weights, outputs.
+    (node("Gemm", [floats(3, 4), floats(5, 3, constant=True)], [floats(4, 5)], transA=1, transB=1), "gemm", (60, 12, 15, 20)),
+    (node("QLinearMatMul", [floats(4, 3), None, None, floats(3, 5, constant=True)], [floats(4, 5)]), "gemm-int8",
+     (60, 12, 15, 20)),
+    (node("Einsum", [floats(4, 3), floats(3, 5)], [floats(4, 5)], equation="ij,jk->ik"), "einsum", (60, 12, 15, 20)),
+    (node("ConvTranspose", [floats(1, 3, 5, 5), floats(3, 4, 3, 3)], [floats(1, 4, 7, 7)]), "conv-transposed",
+     (75 * 36, 75, 108, 196)),
+    (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain", (64 * 27, 108, 108, 64)),
+    (node("QLinearConv", [floats(1, 6, 6, 6), None, None, floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)], group=2),
+     "conv-int8-grouped", (64 * 27, 216, 108, 64)),
+    # Depthwise: MACs, inputs, outputs.
+    (node("Conv", [floats(1, 8, 6, 6), floats(8, 1, 3, 3)], [floats(1, 8, 4, 4)], group=8), "conv-plain-depthwise",
+     (128 * 9, 288, 128)),
+    # Both directions: MACs of inputs and of states, steps, weights.
+    (node("LSTM", [floats(5, 2, 3), floats(1, 16, 3), floats(1, 16, 4)], [floats(5, 1, 2, 4)]), "recurrent",
+     (480, 640, 5, 112)),
+    (node("LSTM", [floats(5, 2, 3), floats(2, 16, 3), floats(2, 16, 4)], [floats(5, 2, 2, 4)]), "recurrent",
+     (960, 1280, 10, 224)),
+    # Elements of windows, and outputs; without a kernel_shape the window is the image.
+    (node("MaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 4, 4)], kernel_shape=(3, 3)), "pool", (32 * 9, 32)),
+    (node("GlobalMaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 1, 1)]), "global-pool", (72, 2)),
+    (node("ReduceMean", [floats(3, 4)], [floats(3, 1)], axes=(1,)), "reduce", (12, 3)),
+    # Elements and rows.
+    (node("Softmax", [floats(2, 3, 4)], [floats(2, 3, 4)]), "softmax", (24, 6)),
+    (node("Softmax", [floats(2, 3, 4)], [floats(2, 3, 4)], axis=1), "softmax-across", (24, 2)),
+    (node("LayerNormalization", [floats(2, 3, 4)], [floats(2, 3, 4)], axis=-2), "layernorm", (24, 2)),
+    # The largest tensor but for constants.
+    (node("Add", [floats(3, 4), floats(4)], [floats(3, 4)]), "broadcast", (12,)),
+    (node("Relu", [floats(3, 4)], [floats(3, 4)]), "cheap", (12,)),
+    (node("Where", [floats(1), floats(2, 9), floats(1, constant=True)], [floats(2, 9)]), "where", (18,)),
+    # Bytes written, and pieces that are copied as a whole: rows of 4, single elements.
+    (node("Transpose", [floats(2, 3, 4)], [floats(3, 2, 4)], perm=(1, 0, 2)), "transpose-rows", (96, 6)),
+    (node("Transpose", [floats(2, 3, 4)], [floats(4, 3, 2)]), "transpose-scattered", (96, 24)),
+    (node("Transpose", [floats(2, 3, 4, 5)], [floats(3, 2, 4, 5)], perm=(1, 0, 2, 3)), "transpose-rows", (480, 6)),
+    (node("Concat", [floats(2, 3), floats(2, 5)], [floats(2, 8)], axis=1), "concat", (64, 4)),
+    (node("Concat", [floats(2, 3), floats(2, 5)], [floats(2, 8)], axis=-1), "concat", (64, 4)),
+    (node("Concat", [floats(2, 3), floats(4, 3)], [floats(6, 3)], axis=0), "concat", (72, 2)),
+    (node("Split", [floats(2, 8)], [floats(2, 3), floats(2, 5)], axis=1), "split", (64, 4)),
+    (node("Split", [floats(6, 3)], [floats(2, 3), floats(4, 3)]), "split", (72, 2)),
+    (node("Gather", [floats(10, 4), floats(3)], [floats(3, 4)]), "gather", (48, 3)),
+    (node("Gather", [floats(10, 4, 5), floats(3)], [floats(10, 3, 5)], axis=1), "gather", (600, 30)),
+    (node("Gather", [floats(10, 4), floats(3)], [floats(10, 3)], axis=-1), "gather", (120, 30)),
+    (node("Slice", [floats(4, 5, 6)], [floats(4, 2, 6)]), "slice", (192, 4)),
+    (node("Slice", [floats(4, 5, 6)], [floats(4, 5, 3)]), "slice", (240, 20)),
+    (node("Pad", [floats(2, 6)], [floats(4, 6)]), "pad", (96, 4)),
+    (node("Expand", [floats(1, 6)], [floats(4, 6)]), "expand", (96, 4)),
+    (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)]), "resize", (64,)),
+    (node("NonZero", [floats(3)], [tensor("y", 1, 3, dtype="int64")]), "other", (24,)),
+    (node("Reshape", [floats(3, 4)], [floats(12)]), "view", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "family", "quantities"), QUANTITIES)
+def test_quantities(made: Node, family: str, quantities: tuple[float, ...]) -> None:
+    assert family_of(FusedNode(made)) == family
+    assert FAMILIES[family].measure(made) == quantities
+    assert len(FAMILIES[family].names) == len(quantities)
+
+
+@pytest.mark.parametrize(
+    ("weight", "groups", "family", "filters", "inner"),
+    [
+        # 12 filters are padded to 16; of less channels than a block none are added.
+        ((12, 3, 3, 3), 1, "conv-blocked-first", 16, 3),
+        ((32, 24, 3, 3), 1, "conv-blocked", 32, 32),
+        ((32, 24, 1, 1), 1, "conv-blocked-pointwise", 32, 32),
+        ((32, 16, 3, 3), 2, "conv-blocked-grouped", 32, 16),
+    ],
+)
+def test_blocked_convolutions_work_on_padded_channels(
+    weight: tuple[int, ...], groups: int, family: str, filters: int, inner: int
+) -> None:
+    image, kernel = floats(1, weight[1] * groups, 9, 9), weight[2] * weight[3]
+    made = floats(1, weight[0], 9, 9)
+    step = FusedNode(node("Conv", [image, floats(*weight)], [made], group=groups), is_blocked=True)
+    assert family_of(step) == family
+    expected = (81 * filters * inner * kernel, image.size, filters * inner * kernel, 81 * filters)
+    assert FAMILIES[family].measure(step.node) == pytest.approx(expected)
