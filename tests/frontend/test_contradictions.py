@@ -108,3 +108,43 @@ def test_sizes_that_do_not_fit(row: Row) -> None:
     with pytest.raises(ModelError, match="is invalid") as caught:
         estimate(built(row.node, row.dims | {row.name: row.wrong}))
     assert row.said in str(caught.value)
+
+
+# A graph, and what is said of it.
+GRAPHS = {
+    "a dim of no tensor": ("(float[2, 3] x) => (float y) { y = Softmax <axis = 64> (x) }", "its axis names dim 64"),
+    "a dim before the first": ("(float[2, 3] x) => (float y) { y = ReduceSum <axes = [-65]> (x) }", "its axes names dim -65"),
+    "a dim that its input lacks": ("(float[2, 3] x, float[3] s) => (float y) { y = LayerNormalization <axis = 2> (x, s) }",
+                                   "its axis names dim 2"),
+    "outputs that are not counted": ("(float[6] x) => (float a, float b) { a, b = Split <num_outputs = 3> (x) }",
+                                     "it has 2 outputs, and its num_outputs is 3"),
+    "elements that are too few": ("(float[4, 6] x) => (float y) <int64[2] s = {5, 5}> { y = Reshape(x, s) }",
+                                  "24 elements do not make [5, 5]"),
+    "positions behind a table": (
+        "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {10}, int64 c = {1}, float[8, 2] w = "
+        "{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}> { i = Range(a, b, c) y = Gather(w, i) p = Relu(o) }",
+        "it looks up 10 positions in a table of 8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("graph", "said"), GRAPHS.values(), ids=GRAPHS.keys())
+def test_nodes_that_cannot_be(graph: str, said: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        estimate(model(graph, opset=11 if "Reduce" in graph else 18))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        "(float[2, 3] x) => (float y) { y = Softmax <axis = 1> (x) }",
+        "(float[2, 3] x) => (float y) { y = ReduceSum <axes = [-2]> (x) }",
+        "(float[2, 3] x, float[3] s) => (float y) { y = LayerNormalization <axis = -1> (x, s) }",
+        "(float[6] x) => (float a, float b) { a, b = Split <num_outputs = 2> (x) }",
+        "(float[4, 6] x) => (float y) <int64[2] s = {3, 8}> { y = Reshape(x, s) }",
+        "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {8}, int64 c = {1}, float[8, 2] w = "
+        "{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}> { i = Range(a, b, c) y = Gather(w, i) p = Relu(o) }",
+    ],
+)
+def test_nodes_that_just_can_be(graph: str) -> None:
+    assert estimate(model(graph, opset=11 if "Reduce" in graph else 18)).complete
