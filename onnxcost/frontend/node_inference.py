@@ -23,6 +23,7 @@ from onnxcost.frontend.contradictions import (
 from onnxcost.frontend.lowering import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Tensor
+from onnxcost.operators.traits import POOLS
 
 if TYPE_CHECKING:
     from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto
@@ -72,7 +73,11 @@ class Inference:
     def _infer(self, step: Step, scope: Mapping[str, Value]) -> None:
         if self.has_assumed:
             check_equal_dims(step, self.opsets)
-        schema = schema_of(step.node.op_type, step.domain, self.opsets.get(step.domain))
+        opset = self.opsets.get(step.domain)
+        if opset and step.node.op_type in POOLS and not step.domain and "ceil_mode" in step.attributes:
+            # Before opset 22 onnx counts windows that begin in the padding after the end, which onnxruntime leaves out.
+            opset = max(opset, 22)
+        schema = schema_of(step.node.op_type, step.domain, opset)
         if schema is not None and all(value is None or value.type is not None for value in step.inputs):
             self._derive(step, schema, scope, fold=False)
             if not _is_settled(step) and any(v is not None and v.tensor is None and v.is_known for v in step.inputs):

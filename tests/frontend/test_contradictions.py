@@ -55,6 +55,8 @@ ROWS = [
     Row("y = RMSNormalization(x, s)", {"x": (2, 7), "s": (7,)}, "x", (2, 8), "dim -1 of its input 0 is 8, and has to be 7"),
     Row("y = com.microsoft.SkipLayerNormalization(x, k, g)", {"x": (1, 2, 7), "k": (1, 2, 7), "g": (7,)}, "g", (8,),
         "dim -1 of its input 0 is 7, and has to be 8"),
+    Row("y = com.microsoft.SkipSimplifiedLayerNormalization(x, k, g, b)",
+        {"x": (1, 2, 7), "k": (1, 2, 7), "g": (7,), "b": (7,)}, "g", (8,), "dim -1 of its input 0 is 7, and has to be 8"),
     Row("y = com.microsoft.Attention <num_heads = 2> (x, w, b)", {"x": (1, 3, 8), "w": (8, 24), "b": (24,)}, "x", (1, 3, 6),
         "dim 2 of its input 0 is 6, and has to be 8"),
     Row("y = com.microsoft.MatMulNBits <K = 64, N = 4, block_size = 32> (x, w, s)",
@@ -84,6 +86,7 @@ ROWS = [
     Row("y = GroupNormalization <num_groups = 3> (x, s, b)", {"x": (1, 6, 5), "s": (6,), "b": (6,)}, "x", (1, 7, 5),
         "dim 1 of its input is 7, and has to be a multiple of 3"),
     Row("y = Conv(x, w)", {"x": (1, 3, 9, 9), "w": (4, 3, 3, 3)}, "x", (1, 2, 9, 9), "its weight is for 3 channels, not 2"),
+    Row("y = Conv(x, w)", {"x": (1, 3, 9), "w": (4, 3, 3)}, "x", (1, 2, 9), "its weight is for 3 channels, not 2"),
     Row("y = Conv <group = 2> (x, w)", {"x": (1, 6, 9, 9), "w": (4, 3, 3, 3)}, "x", (1, 3, 9, 9),
         "its weight is for 6 channels, not 3"),
     # A kernel of 3 every second element is a window of 5; with padding there is room for it.

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError, ModelError
 from tests.modeltext import graph_of, model
 
@@ -203,3 +205,27 @@ def test_functions_of_another_opset_are_inlined_where_their_operators_are_the_sa
     functions = f"""<domain: "local", opset_import: ["" : {opset}]> soft (a) => (b) {{ h = Neg(a) b = Softmax(h) }}"""
     graph = graph_of(model("(float[4] x) => (float y) { y = local.soft(x) }", functions=functions, domains=', "local" : 1'))
     assert [node.op_type for node in graph.nodes] == (["Neg", "Softmax"] if is_inlined else ["soft"])
+
+
+@pytest.mark.parametrize("opset", [11, 18, 19, 22])
+@pytest.mark.parametrize(
+    ("length", "window"),
+    [
+        (10, "kernel_shape = [2], strides = [2], pads = [0, 1]"),
+        (9, "kernel_shape = [2], strides = [2], pads = [0, 1]"),
+        (9, "kernel_shape = [2], strides = [2]"),
+        (10, "kernel_shape = [1], strides = [2]"),
+        (10, "kernel_shape = [3], strides = [3], pads = [1, 1]"),
+    ],
+)
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+def test_no_window_begins_in_the_padding_after_the_end(operator: str, length: int, window: str, opset: int) -> None:
+    """As onnxruntime has it in each opset, and onnx's own inference from 22 on."""
+    node = f"{operator} <{window}, ceil_mode = 1> (x)"
+    made = model(f"(float[1, 1, {length}] x) => (float[1, 1, n] y) {{ y = {node} }}", opset=opset)
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": np.ones((1, 1, length), np.float32)})
+    assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
