@@ -87,7 +87,8 @@ INDICES: list[tuple[Any, ...]] = [
 
 @pytest.mark.parametrize(("key", "name", "inputs", "attributes", "count"), known(INDICES))
 def test_valid_indices(key: str, name: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> None:
-    node = node_of(key, inputs, attributes, (4, 3) if key == "OneHot" else (1, 1, 3, 4))
+    others = dict.fromkeys(INPUTS[key], (97, 89, 83))
+    node = node_of(key, {**others, **inputs}, attributes, (4, 3) if key == "OneHot" else (1, 1, 3, 4))
     assert role(key, name).count_indices(node) == count
 
 
