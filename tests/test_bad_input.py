@@ -135,6 +135,7 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     ),
     "two inputs of one name": (model("(float[2] x, float[2] x) => (float y) { y = Neg(x) }"), "'x' is defined twice"),
     "a negative dim of a constant": (weight_of(3, -4), "'w' has a negative dim"),
+    "sizes that are no integers": (model("(float[2,3] x) => (float y) { y = Expand(x, v) }", v=(2,)), "type mismatch"),
     "a function that calls itself": (recursive("b = local.f0(a)"), "calls itself: 'local.f0'"),
     "functions that call each other": (
         recursive("b = local.f1(a)", "b = local.f0(a)"),
@@ -146,6 +147,9 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     ),
 }
 FILES["an IR version that cannot be"][0].ir_version = -1  # type: ignore[union-attr]
+_not_sizes = FILES["sizes that are no integers"][0].graph.initializer[0]  # type: ignore[union-attr]
+_not_sizes.ClearField("raw_data")
+_not_sizes.float_data.extend([float("nan"), 1e38])
 
 
 @pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES.keys())

@@ -307,7 +307,7 @@ def _wanted(step: Step, name: str) -> list[int]:
         return list(step.attributes[name].ints)
     target = step.inputs[1] if len(step.inputs) > 1 else None
     array = array_of(target.tensor) if target is not None and target.tensor is not None else None
-    return [int(size) for size in array.ravel()] if array is not None else []
+    return array.ravel().tolist() if array is not None and array.dtype.kind in "iu" else []
 
 
 def _elements(step: Step, got: int) -> list[tuple[int, int]]:
