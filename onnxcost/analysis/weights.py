@@ -223,9 +223,9 @@ class _Uses:
     def is_statistic(self, tensor: Tensor) -> bool:
         """Whether an Identity hands the constant to normalizations, each of which takes it for a running statistic."""
         if tensor.name not in self.statistics:
-            self.statistics[tensor.name] = any(reader.key == "Identity" for reader in self.uses.readers(tensor.name)) and all(
-                role_of(read.node, read.place).name in ("mean", "variance") for read in self._reads(tensor)
-            )
+            is_shared = any(reader.key == "Identity" for reader in self.uses.readers(tensor.name))
+            roles = {role_of(read.node, read.place).name for read in self._reads(tensor)} if is_shared else set()
+            self.statistics[tensor.name] = bool(roles) and roles <= {"mean", "variance"}
         return self.statistics[tensor.name]
 
     def _reads(self, tensor: Tensor) -> Iterator[_Read]:

@@ -81,6 +81,11 @@ CONSTANTS = {
             r = Relu(a) b = MatMul(r, w) c = Reshape(b, s) t = Transpose <perm = [2, 0, 1]> (c) d = Add(s0, t)
             y = Softmax(d) }""", {"places": (16, 2), "v": (2, 8), "w": (8, 2)}, 32, 32,
     ),
+    "coordinates that an Identity hands on": (
+        """(float[1,2,4,8] q, float[1,2,8,4] k) => (float y) <int64[3] s = {4, 4, 2}> { s0 = MatMul(q, k) p = Identity(places)
+            a = MatMul(p, v) r = Relu(a) b = MatMul(r, w) c = Reshape(b, s) t = Transpose <perm = [2, 0, 1]> (c)
+            d = Add(s0, t) y = Softmax(d) }""", {"places": (16, 2), "v": (2, 8), "w": (8, 2)}, 32, 32,
+    ),
     "an embedding that is cut to length and projected": (
         """(float[4,8] x, int64[1] end) => (float y) <int64[1] z = {0}> { p = Slice(table, z, end) k = MatMul(p, v)
             t = Transpose(k) y = MatMul(x, t) }""", {"v": (8, 8), "table": (9, 8)}, 136, 0,
