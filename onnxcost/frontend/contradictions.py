@@ -149,7 +149,7 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
 
 def _multiples(step: Step) -> list[tuple[int, int]]:
     """Axes of the first input, and what their sizes have to be multiples of."""
-    match step.node.op_type:
+    match step.node.op_type if not step.domain else "":  # other domains may have their channels last
         case "Split" if len(step.inputs) == 1 and "split" not in step.attributes:
             return [(_number(step, "axis", 0), len(step.outputs))]
         case "SpaceToDepth":

@@ -151,3 +151,10 @@ def test_nodes_that_cannot_be(graph: str, said: str) -> None:
 )
 def test_nodes_that_just_can_be(graph: str) -> None:
     assert estimate(model(graph, opset=11 if "Reduce" in graph else 18)).complete
+
+
+@pytest.mark.parametrize("node", ["DepthToSpace <blocksize = 2> (x)", "SpaceToDepth <blocksize = 2> (x)"])
+def test_blocks_where_channels_are_last(node: str) -> None:
+    """Six rows and ten columns are multiples of 2, and four channels one of 4; dim 1 is no channel here."""
+    text = f"(float[batch,6,10,4] x) => (float y) {{ y = com.ms.internal.nhwc.{node} }}"
+    assert estimate(model(text, domains=', "com.ms.internal.nhwc": 1')).complete
