@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from google.protobuf.message import Message
+
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
@@ -21,7 +23,6 @@ from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, read_skeleto
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
     from onnx import ModelProto, NodeProto
 
 
@@ -95,7 +96,7 @@ def _forget_notes_in(message: Message) -> None:
         elif field.name == "metadata_props":
             _set_metadata(value, [(entry.key, entry.value) for entry in value if entry.key == NAME_SCOPES])
         elif field.message_type is not None:
-            for child in [value] if hasattr(value, "ListFields") else value:
+            for child in [value] if isinstance(value, Message) else value:
                 _forget_notes_in(child)
 
 
@@ -242,7 +243,7 @@ def _rename_message(message: Message, rules: Mapping[str, Rename]) -> None:
         elif rule is not None:
             _rename_field(rule, message, field.name, value)
         elif field.message_type is not None:
-            for child in value if not hasattr(value, "ListFields") else [value]:
+            for child in [value] if isinstance(value, Message) else value:
                 _rename_message(child, rules)
 
 
