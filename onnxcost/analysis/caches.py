@@ -1,0 +1,204 @@
+"""What one step of a model leaves for the next: keys and values of a cache, and states of constant size.
+
+An output continues an input where nodes that only move, join, overwrite or decay elements lead from one to the other, or an
+operator that takes a cache. Where the graph does not tell (a branch, a loop), names pair them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from math import prod
+from typing import NamedTuple
+
+from onnxcost.analysis.batch import batch_dim
+from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
+from onnxcost.operators.traits import (
+    ATTENTIONS,
+    CACHE_INPUTS,
+    CASTS,
+    FLOAT_PRODUCTS,
+    GATHERS,
+    POINTWISE,
+    REARRANGEMENTS,
+    SCATTERS,
+    STATE_INPUTS,
+    VIEWS,
+)
+
+KV, CROSS, STATE = "kv", "cross", "state"
+"""Keys or values of tokens; those of an encoder, which no step changes; a state of constant size."""
+
+_MOVES = VIEWS | CASTS | REARRANGEMENTS
+_WRITES = SCATTERS | {"TensorScatter"}
+_CACHED = r"past|cache|present"
+_TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|prev|inputs?|outputs?|in|out|cache"
+_MOST_NODES = 64
+"""That are looked back at from an output, or ahead from an input."""
+
+
+class CachePair(NamedTuple):
+    """An input that a step reads, and the output of the same role for the next one; None where no step changes it.
+
+    ``kind`` is KV, CROSS or STATE. ``axes`` are those of its positions, more than one where it consists of blocks, none for a
+    state. ``window`` is the most positions that a token attends to, None for all; ``readers`` are the nodes that attend to it.
+    """
+
+    past: Tensor
+    present: Tensor | None
+    kind: str
+    axes: tuple[int, ...]
+    window: int | None = None
+    readers: int = 1
+
+    @property
+    def position_bytes(self) -> float:
+        """Bytes of one position, in all sequences of the batch; of a state all bytes. Raises UnknownShape."""
+        tensor = self.past if self.present is None else self.present
+        return prod(size for axis, size in enumerate(tensor.shape) if axis not in self.axes) * BITS[tensor.dtype] / 8
+
+    @property
+    def axis(self) -> int:
+        """The axis along which it grows."""
+        return self.axes[-1]
+
+
+def find_cache_pairs(graph: Graph) -> list[CachePair]:
+    """The caches and states of a graph, in the order of its inputs. Those without a known shape are left out."""
+    free = {tensor.name: tensor for tensor in graph.inputs if tensor.is_shaped and tensor.rank > 1 and _may_carry(tensor)}
+    uses, pairs = DefUse(graph.nodes, graph.outputs), dict[str, CachePair]()
+    for named in (False, True):
+        for output in graph.outputs:
+            if not output.is_shaped or not _may_carry(output) or any(pair.present is output for pair in pairs.values()):
+                continue
+            fitting = {name: tensor for name, tensor in free.items() if _fits(tensor, output)}
+            origin = _origin(graph, output, uses, fitting) if not named else _namesake(output, fitting)
+            if origin is not None:
+                pairs[origin.past.name] = _with_readers(origin, uses)
+                del free[origin.past.name]
+    for tensor in free.values():
+        if tensor.rank > 2 and _is_attended_to(tensor, uses):
+            pairs[tensor.name] = CachePair(tensor, None, CROSS, (tensor.rank - 2,))
+    return [pairs[tensor.name] for tensor in graph.inputs if tensor.name in pairs]
+
+
+def _may_carry(tensor: Tensor) -> bool:
+    return BITS.get(tensor.dtype, 0) in range(1, 33) and tensor.dtype not in ("bool", "int32", "uint32")
+
+
+def _fits(past: Tensor, present: Tensor) -> bool:
+    """Whether they have the same type, and one length at most differs."""
+    if past.dtype != present.dtype or past.rank != present.rank:
+        return False
+    return sum(mine != other for mine, other in zip(past.shape, present.shape, strict=True)) <= 1
+
+
+class _Path(NamedTuple):
+    """A value on the way back from an output, and what operators lead from it to the output."""
+
+    name: str
+    keys: frozenset[str]
+
+
+def _origin(graph: Graph, output: Tensor, uses: DefUse, fitting: dict[str, Tensor]) -> CachePair | None:
+    """The input that the output continues by the graph; of several the one of the same name, else the first."""
+    found: list[_Path] = []
+    pending, seen = [_Path(output.name, frozenset())], {output.name}
+    while pending and len(seen) < _MOST_NODES:
+        name, keys = pending.pop()
+        if name in fitting:
+            found.append(_Path(name, keys))
+            continue
+        node = uses.definition(name)
+        if node is None:
+            continue
+        for tensor in _carried(node, name):
+            if tensor.name not in seen:
+                seen.add(tensor.name)
+                pending.append(_Path(tensor.name, keys | {node.key}))
+    changes = POINTWISE - CASTS
+    found = [path for path in found if changes.isdisjoint(path.keys) or _has_batch_alone(graph, fitting[path.name])]
+    role = _role(output.name)
+    path = min(found, key=lambda each: (_role(each.name) != role, list(fitting).index(each.name)), default=None)
+    return None if path is None else _pair(fitting[path.name], output, path.keys)
+
+
+def _carried(node: Node, name: str) -> Iterable[Tensor]:
+    """The inputs whose elements a node hands on to an output."""
+    place = next(place for place, tensor in enumerate(node.outputs) if tensor is not None and tensor.name == name)
+    continued = CACHE_INPUTS.get(node.key) or STATE_INPUTS.get(node.key)
+    if continued is not None:
+        taken = (node.input(continued[place]),) if place in continued else ()
+    elif node.key == "Concat" or node.key in POINTWISE:
+        taken = node.inputs
+    else:
+        taken = node.inputs[:1] if node.key in _MOVES | _WRITES | GATHERS else ()
+    return [tensor for tensor in taken if tensor is not None and not tensor.is_constant]
+
+
+def _has_batch_alone(graph: Graph, tensor: Tensor) -> bool:
+    """Whether no dim but its batch is open: it has no length, as states have none."""
+    batch = batch_dim(graph)
+    of_batch = {place for dim in batch.dims for place in dim.places} if batch is not None else set()
+    return all(place in of_batch for dim in graph.dims for place in dim.places if place[0] == tensor.name)
+
+
+def _namesake(output: Tensor, fitting: dict[str, Tensor]) -> CachePair | None:
+    """The input that the output continues by their names."""
+    if not re.search(_CACHED, output.name, re.IGNORECASE):
+        return None
+    role = _role(output.name)
+    past = next((t for t in fitting.values() if re.search(_CACHED, t.name, re.IGNORECASE) and _role(t.name) == role), None)
+    if past is None or past.rank < 3:
+        return None
+    return _pair(past, output, frozenset({"Identity" if "encoder" in past.name else "Concat"}))
+
+
+def _role(name: str) -> str:
+    """The name without the words for past and present: ``past_key_values.0.key`` and ``present.0.key`` are both ``0 key``."""
+    words = re.sub(rf"(?i)(?<![a-z])({_TELLING})(?![a-z])", " ", name)
+    return " ".join(re.findall(r"[A-Za-z]+|\d+", words)).lower()
+
+
+def _pair(past: Tensor, present: Tensor, keys: frozenset[str]) -> CachePair:
+    grown = [axis for axis, sizes in enumerate(zip(past.shape, present.shape, strict=True)) if sizes[0] != sizes[1]]
+    if "com.microsoft.PagedAttention" in keys:
+        return CachePair(past, present, KV, (0, 1))
+    if grown:
+        return CachePair(past, present, KV, (grown[0],))
+    if not keys.isdisjoint(CACHE_INPUTS) or not keys.isdisjoint(_WRITES) or (past.rank > 3 and "Concat" in keys):
+        return CachePair(past, present, KV, (past.rank - 2,))
+    if keys <= VIEWS | CASTS and past.rank > 2:
+        return CachePair(past, present, CROSS, (past.rank - 2,))
+    return CachePair(past, present, STATE, ())
+
+
+def _with_readers(pair: CachePair, uses: DefUse) -> CachePair:
+    """The pair with what the operators that attend to it say."""
+    readers = [node for node in uses.readers(pair.past.name) if node.key in CACHE_INPUTS]
+    windows = [int(node.attributes.get("local_window_size", -1)) for node in readers]
+    window = max(windows) if windows and min(windows) > 0 else None
+    return pair._replace(window=window, readers=max(len(readers), 1))
+
+
+def _is_attended_to(tensor: Tensor, uses: DefUse) -> bool:
+    """Whether the tensor is multiplied with what the step computes, moved at most before that, or read as keys or values."""
+    pending, seen = [tensor.name], {tensor.name}
+    while pending and len(seen) < _MOST_NODES:
+        name = pending.pop()
+        for node, place in uses.reads(name):
+            if node.key in ATTENTIONS and place in (1, 2):
+                return True
+            if node.key in FLOAT_PRODUCTS and (other := node.input(1 - place)) is not None and not other.is_constant:
+                return True
+            is_scaled = node.key == "Mul" and any(each is not None and each.is_constant for each in node.inputs)
+            if (node.key in _MOVES and place == 0) or is_scaled:
+                pending += [out.name for out in _new(node, seen)]
+    return False
+
+
+def _new(node: Node, seen: set[str]) -> Iterator[Tensor]:
+    for out in node.outputs:
+        if out is not None and out.name not in seen:
+            seen.add(out.name)
+            yield out
