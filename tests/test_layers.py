@@ -29,7 +29,18 @@ ORDER = (
         "conventions",
         "ort_optimizer",
     ),
-    *("analysis", "measurement", "report", "frontend", "estimator", "hardware", "runtime", "comparison", "scanning"),
+    *(
+        "analysis",
+        "measurement",
+        "report",
+        "frontend",
+        "estimator",
+        "hardware",
+        "runtime",
+        "generation",
+        "comparison",
+        "scanning",
+    ),
     *("render", "cli", "__init__", "__main__"),
 )
 LAYERS = {package: number for number, package in enumerate(ORDER)}

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from onnxcost.analysis.batch import batch_dim
 from onnxcost.graph import BITS, DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import (
+    AFFINE,
     ATTENTIONS,
     CACHE_INPUTS,
     CASTS,
     FLOAT_PRODUCTS,
     GATHERS,
-    POINTWISE,
     REARRANGEMENTS,
     SCATTERS,
     STATE_INPUTS,
@@ -41,7 +41,8 @@ class CachePair(NamedTuple):
     """An input that a step reads, and the output of the same role for the next one; None where no step changes it.
 
     ``kind`` is KV, CROSS or STATE. ``axes`` are those of its positions, more than one where it consists of blocks, none for a
-    state. ``window`` is the most positions that a token attends to, None for all; ``readers`` are the nodes that attend to it.
+    state. ``window`` is the most positions that a token attends to, and ``room`` the most that it holds, None for all;
+    ``readers`` are the nodes that attend to it.
     """
 
     past: Tensor
@@ -49,13 +50,19 @@ class CachePair(NamedTuple):
     kind: str
     axes: tuple[int, ...]
     window: int | None = None
+    room: int | None = None
     readers: int = 1
 
     @property
     def position_bytes(self) -> float:
         """Bytes of one position, in all sequences of the batch; of a state all bytes. Raises UnknownShape."""
-        tensor = self.past if self.present is None else self.present
-        return prod(size for axis, size in enumerate(tensor.shape) if axis not in self.axes) * BITS[tensor.dtype] / 8
+        sizes = (size for axis, size in enumerate(self.held.shape) if axis not in self.axes)
+        return prod(sizes) * BITS[self.held.dtype] / 8
+
+    @property
+    def held(self) -> Tensor:
+        """What is in memory after the step."""
+        return self.past if self.present is None else self.present
 
     @property
     def axis(self) -> int:
@@ -116,8 +123,7 @@ def _origin(graph: Graph, output: Tensor, uses: DefUse, fitting: dict[str, Tenso
             if tensor.name not in seen:
                 seen.add(tensor.name)
                 pending.append(_Path(tensor.name, keys | {node.key}))
-    changes = POINTWISE - CASTS
-    found = [path for path in found if changes.isdisjoint(path.keys) or _has_batch_alone(graph, fitting[path.name])]
+    found = [path for path in found if AFFINE.isdisjoint(path.keys) or _has_batch_alone(graph, fitting[path.name])]
     role = _role(output.name)
     path = min(found, key=lambda each: (_role(each.name) != role, list(fitting).index(each.name)), default=None)
     return None if path is None else _pair(fitting[path.name], output, path.keys)
@@ -127,9 +133,10 @@ def _carried(node: Node, name: str) -> Iterable[Tensor]:
     """The inputs whose elements a node hands on to an output."""
     place = next(place for place, tensor in enumerate(node.outputs) if tensor is not None and tensor.name == name)
     continued = CACHE_INPUTS.get(node.key) or STATE_INPUTS.get(node.key)
+    taken: tuple[Tensor | None, ...]
     if continued is not None:
         taken = (node.input(continued[place]),) if place in continued else ()
-    elif node.key == "Concat" or node.key in POINTWISE:
+    elif node.key == "Concat" or node.key in AFFINE:
         taken = node.inputs
     else:
         taken = node.inputs[:1] if node.key in _MOVES | _WRITES | GATHERS else ()
@@ -178,7 +185,8 @@ def _with_readers(pair: CachePair, uses: DefUse) -> CachePair:
     readers = [node for node in uses.readers(pair.past.name) if node.key in CACHE_INPUTS]
     windows = [int(node.attributes.get("local_window_size", -1)) for node in readers]
     window = max(windows) if windows and min(windows) > 0 else None
-    return pair._replace(window=window, readers=max(len(readers), 1))
+    slides = any(node.attributes.get("sliding_window_cache") for node in readers)
+    return pair._replace(window=window, room=window if slides else None, readers=max(len(readers), 1))
 
 
 def _is_attended_to(tensor: Tensor, uses: DefUse) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from re import findall
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import parse_json, read_document
 from onnxcost.errors import InputError
@@ -42,12 +43,46 @@ def read_hints(model: ModelProto, path: str) -> Hints:
         if str(entry.key).lower() in SIDE_KEYS and len(entry.value) < 100:
             numbers = [int(digits) for digits in findall(r"[0-9]{1,7}", entry.value)]
             _note_sides(found, numbers, f"{entry.key} in the model's metadata")
+    for file, document in _documents_beside(path):
+        _note_document(found, document, file.name)
+    return found
+
+
+class Setting(NamedTuple):
+    """A value that a document states, and where."""
+
+    value: Any
+    where: str
+
+
+def settings_beside(path: str) -> dict[str, Setting]:
+    """The numbers and truth values in the documents beside a model's file by their keys, at any depth; the first of a key."""
+    found: dict[str, Setting] = {}
+    for file, document in _documents_beside(path):
+        for level in _levels(document):
+            plain = {key: value for key, value in level.items() if isinstance(value, int | float)}
+            found = {**{key: Setting(value, f"{key} in {file.name}") for key, value in plain.items()}, **found}
+    return found
+
+
+def _documents_beside(path: str) -> Iterator[tuple[Path, Any]]:
+    """The documents that can be read, each with its file."""
     folder = Path(path).absolute().parent
     folders = (folder, *([folder.parent] if folder.name == "onnx" else [])) if path else ()
     for file in (place / name for place in folders for name in _DOCUMENTS):
         if file.is_file():
-            _read_document(found, file)
-    return found
+            with suppress(InputError, ValueError):
+                yield file, parse_json(read_document(file, _MOST_BYTES))
+
+
+def _levels(document: Any) -> Iterator[dict[str, Any]]:
+    """The tables in a document, the outer ones first."""
+    waiting = [document]
+    while waiting:
+        level = waiting.pop(0)
+        if isinstance(level, dict):
+            yield level
+            waiting += [value for key, value in level.items() if key not in ("size", "crop_size")]
 
 
 def _note_sides(found: Hints, numbers: list[int], where: str) -> None:
@@ -57,17 +92,8 @@ def _note_sides(found: Hints, numbers: list[int], where: str) -> None:
         found.setdefault("width", (sides[-1], where))
 
 
-def _read_document(found: Hints, file: Path) -> None:
-    try:
-        document = parse_json(read_document(file, _MOST_BYTES))
-    except (InputError, ValueError):
-        return
-    where, waiting = file.name, [document]
-    while waiting:
-        level = waiting.pop(0)
-        if not isinstance(level, dict):
-            continue
-        waiting += [value for key, value in level.items() if key not in ("size", "crop_size")]
+def _note_document(found: Hints, document: Any, where: str) -> None:
+    for level in _levels(document):
         for key, kind in _KEYS.items():
             if _is_size(level.get(key)):
                 found.setdefault(kind, (level[key], f"{key} in {where}"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 from onnxcost.analysis.batch import batch_of
+from onnxcost.analysis.caches import KV, find_cache_pairs
 from onnxcost.errors import MISFITS, UnknownShape
-from onnxcost.graph import Graph, Tensor
+from onnxcost.graph import Graph
 from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
@@ -239,64 +239,21 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-_CACHED = r"past|cache|present"
-_TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|prev|inputs?|outputs?|in|out|cache"
-
-
-class CachePair(NamedTuple):
-    """An input of a cache, the output with the same role, and the axis along which it grows with each token."""
-
-    past: Tensor
-    present: Tensor
-    axis: int
-
-    @property
-    def token_bytes(self) -> float:
-        """Bytes per token, of all sequences."""
-        return nbytes(self.present) / max(self.present.shape[self.axis], 1)
-
-
-def find_cache_pairs(graph: Graph) -> list[CachePair]:
-    """The inputs whose contents are returned as an output, followed by the keys or values of the new tokens."""
-    presents = {_role(tensor.name): tensor for tensor in graph.outputs if re.search(_CACHED, tensor.name, re.IGNORECASE)}
-    pasts = (tensor for tensor in graph.inputs if re.search(_CACHED, tensor.name, re.IGNORECASE))
-    return [pair for past in pasts for pair in _pair(past, presents.get(_role(past.name)))]
-
-
-def _role(name: str) -> str:
-    """The name without the words for past and present: ``past_key_values.0.key`` and ``present.0.key`` are both ``0 key``."""
-    words = re.sub(rf"(?i)(?<![a-z])({_TELLING})(?![a-z])", " ", name)
-    return " ".join(re.findall(r"[A-Za-z]+|\d+", words)).lower()
-
-
-def _pair(past: Tensor, present: Tensor | None) -> Iterator[CachePair]:
-    if (
-        present is None
-        or past.dtype != present.dtype
-        or not (past.is_shaped and present.is_shaped)
-        or past.rank != present.rank
-    ):
-        return
-    grown = [axis for axis, sizes in enumerate(zip(past.shape, present.shape, strict=True)) if sizes[0] != sizes[1]]
-    if past.rank >= 3 and len(grown) <= 1:
-        yield CachePair(past, present, grown[0] if grown else past.rank - 2)
-
-
 def cache_of(predictor: Predictor, report: CostReport) -> Cache | None:
     """The KV cache, and how large it can become in the device's memory; None for a model without one.
 
     It is assumed that the past and the present share a buffer, and that the other activations do not change.
     """
-    pairs = find_cache_pairs(predictor.as_run(report).graph)
+    pairs = [pair for pair in find_cache_pairs(predictor.as_run(report).graph) if pair.kind == KV and pair.present is not None]
     if not pairs:
         return None
-    batch, context = batch_of(report.graph), max(pair.present.shape[pair.axis] for pair in pairs)
-    token = sum(pair.token_bytes for pair in pairs) / batch
+    batch, context = batch_of(report.graph), max(pair.held.shape[pair.axis] for pair in pairs)
+    token = sum(pair.position_bytes for pair in pairs) / batch
     cache = Cache(round(token), batch, context)
     fit = next(fit for fit in fits_of(predictor, report) if fit.what == "memory")
     if fit.available is None or not token:
         return cache
-    held = sum(nbytes(pair.past) + nbytes(pair.present) for pair in pairs)
+    held = sum(nbytes(pair.past) + nbytes(pair.held) for pair in pairs)
     rest = max(fit.parts["activations"] - held, 0)
     left = fit.available - (fit.needed - fit.parts["activations"])
     return cache._replace(

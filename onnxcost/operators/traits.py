@@ -104,18 +104,23 @@ ELEMENTS_FROM: Mapping[str, Sequence[int]] = {
 
 CACHE_INPUTS: Mapping[str, Mapping[int, int]] = {
     "Attention": {1: 4, 2: 5},
-    **dict.fromkeys(_contrib("GroupQueryAttention PagedAttention SparseAttention"), {1: 3, 2: 4}),
+    "com.microsoft.GroupQueryAttention": {1: 3, 2: 4},
+    "com.microsoft.PagedAttention": {1: 3, 2: 4},
+    "com.microsoft.SparseAttention": {1: 3, 2: 4},
     "com.microsoft.MultiHeadAttention": {1: 6, 2: 7},
     "com.microsoft.DecoderMaskedMultiHeadAttention": {1: 5, 2: 6},
-    **dict.fromkeys(_contrib("Attention DecoderMaskedSelfAttention"), {1: 4}),
-    "com.microsoft.QAttention": {1: 8},
     "com.microsoft.DecoderAttention": {1: 6, 2: 7},
+    "com.microsoft.Attention": {1: 4},
+    "com.microsoft.DecoderMaskedSelfAttention": {1: 4},
+    "com.microsoft.QAttention": {1: 8},
 }
 """Of operators that take cached keys and values: the input that each output with the new ones in it continues."""
 STATE_INPUTS: Mapping[str, Mapping[int, int]] = {
-    **dict.fromkeys(RECURRENT, {1: 5, 2: 6}),
-    **dict.fromkeys(("LinearAttention", "com.microsoft.LinearAttention"), {1: 3}),
-    **dict.fromkeys(("CausalConvWithState", "com.microsoft.CausalConvWithState"), {1: 3}),
+    **{name: {1: 5, 2: 6} for name in RECURRENT},
+    "LinearAttention": {1: 3},
+    "com.microsoft.LinearAttention": {1: 3},
+    "CausalConvWithState": {1: 3},
+    "com.microsoft.CausalConvWithState": {1: 3},
     "com.microsoft.VarlenCausalConvWithState": {1: 4},
     "com.microsoft.GatedDeltaNet": {1: 6},
     "com.microsoft.Mamba2Verify": {1: 1, 2: 2},

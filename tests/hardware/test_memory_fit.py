@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.graph import Graph
-from onnxcost.hardware.memory_fit import KI, MI, RUNTIMES, cache_of, find_cache_pairs, fits_of, memory_on_cpu
+from onnxcost.hardware.memory_fit import KI, MI, RUNTIMES, cache_of, fits_of, memory_on_cpu
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.hardware.variants import retype_report
 from onnxcost.ort_optimizer.memory_plan import least_activation_bytes
 from onnxcost.report import CostReport
-from tests.graphs import graph, tensor
 from tests.hardware.machines import MATMUL, machine, part, report
 
 CPU = {"cpu": part("cpu", float32=1e9)}
@@ -81,34 +79,6 @@ def test_what_is_needed_on_a_cpu() -> None:
 def test_without_its_shapes_a_process_has_no_copies() -> None:
     open_shape = report("(float[1,1000] x, int64[2] s) => (float[?,?] y) { r = Reshape(x, s) y = Relu(r) }")
     assert memory_on_cpu(open_shape)["copies"] == 0
-
-
-def of(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) -> Graph:
-    return graph(
-        [tensor(name, *dims) for name, dims in inputs.items()], [tensor(name, *dims) for name, dims in outputs.items()]
-    )
-
-
-@pytest.mark.parametrize(
-    ("past", "present", "axis"),
-    [
-        (("past_key_values.0.key", 1, 8, 7, 64), ("present.0.key", 1, 8, 8, 64), 2),
-        (("past_key_values.11.decoder.value", 1, 8, 7, 64), ("present.11.decoder.value", 1, 8, 8, 64), 2),
-        (("past_0", 2, 1, 12, 7, 64), ("present_0", 2, 1, 12, 9, 64), 3),
-        (("past_key_0", 1, 7, 2, 64), ("present_key_0", 1, 8, 2, 64), 1),
-        (("key_cache_3", 1, 8, 100, 64), ("updated_key_cache_3", 1, 8, 100, 64), 2),
-        (("past_key_values.0.key", 1, 8, 7, 64), ("present.1.key", 1, 8, 8, 64), None),
-        (("past_key_values.0.key", 1, 8, 7, 64), ("present.0.value", 1, 8, 8, 64), None),
-        (("past_key_values.0.key", 1, 8, 7, 64), ("present.0.key", 1, 4, 8, 64), None),
-        (("h0", 1, 8, 7, 64), ("hn", 1, 8, 8, 64), None),
-        (("state_in", 1, 8, 64), ("state_out", 1, 8, 64), None),
-    ],
-)
-def test_caches_are_recognized_by_their_names_and_shapes(
-    past: tuple[str, int], present: tuple[str, int], axis: int | None
-) -> None:
-    pairs = find_cache_pairs(of({past[0]: past[1:]}, {present[0]: present[1:]}))
-    assert [pair.axis for pair in pairs] == ([] if axis is None else [axis])
 
 
 def test_how_far_a_cache_goes() -> None:

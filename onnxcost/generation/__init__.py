@@ -1,0 +1,1 @@
+"""Language models: prefill, decode, caches, tokens per second."""

@@ -1,0 +1,272 @@
+"""The decoder of a language model in a graph: its tokens, caches and logits, what its open dims stand for, and the model at a
+step of any size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from onnxcost.analysis.batch import batch_dim, batch_of
+from onnxcost.analysis.caches import CROSS, KV, CachePair, find_cache_pairs
+from onnxcost.errors import InputError
+from onnxcost.formulas import select_formulas
+from onnxcost.frontend import operators_in, read_graph, read_skeleton
+from onnxcost.frontend.hints import Setting, settings_beside
+from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor
+from onnxcost.operators.inputs import ROLES
+from onnxcost.operators.traits import CASTS, GATHERS, VIEWS
+from onnxcost.spec import ModelSpec
+
+BATCH, NEW, PAST, TOTAL, SOURCE, WINDOW, BLOCKS, BLOCK = (
+    "batch", "new", "past", "total", "source", "window", "blocks", "block"
+)  # fmt: skip
+"""What an open dim stands for: sequences; tokens of a step; positions in the cache; both; positions of an encoder; positions of
+a cache that slides; blocks of a paged cache, and the positions of one.
+"""
+PAGE = 256
+"""Positions of a block, where the model leaves it open; the default of onnxruntime-genai."""
+_EMBEDDED, _FLOATS = "com.microsoft.EmbedLayerNormalization", ("float16", "bfloat16", "float32")
+_SWITCH = r"use_cache|use_past|cache_branch"
+_PAGED = "com.microsoft.PagedAttention"
+_LIMITS = ("context_length", "max_target_positions", "max_position_embeddings", "n_positions", "n_ctx")
+_MOST_STEPS = 16
+"""Nodes between the tokens and the embedding that looks them up."""
+
+
+class StepSizes(NamedTuple):
+    """A step of generation: sequences, new tokens of each, positions in its cache before, and positions of an encoder."""
+
+    batch: int
+    new: int
+    past: int
+    source: int = 0
+
+    @property
+    def total(self) -> int:
+        """Positions in the cache after the step."""
+        return self.past + self.new
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """A decoder in ``graph``, which has its usual sizes.
+
+    ``tokens`` is the input with the new tokens, or their embeddings, along ``token_axis``; ``logits`` the output with the most
+    elements that is no cache, None without one. ``roles`` says what each open dim, by its name, stands for. ``switch`` is the
+    input that chooses between a first step and those with a cache, "" without one. ``limit`` is the longest context that the
+    model knows, if it does, and ``shares_buffer`` whether the present is to be written over the past.
+    """
+
+    graph: Graph
+    tokens: Tensor
+    token_axis: int
+    logits: Tensor | None
+    caches: tuple[CachePair, ...]
+    roles: Mapping[str, str]
+    switch: str = ""
+    limit: Setting | None = None
+    shares_buffer: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a step can take any number of tokens."""
+        return NEW in self.roles.values()
+
+    @property
+    def keeps_source(self) -> bool:
+        """Whether it attends to an encoder, whose keys and values stay."""
+        return SOURCE in self.roles.values() or any(cache.kind == CROSS for cache in self.caches)
+
+    def fixed(self, role: str) -> int | None:
+        """The size of a dim that the model fixes; None where it is open."""
+        if role in self.roles.values():
+            return None
+        if role == BATCH:
+            return batch_of(self.graph)
+        if role == NEW:
+            return self.tokens.shape[self.token_axis]
+        kind = {PAST: KV, SOURCE: CROSS}.get(role)
+        lengths = [cache.past.shape[cache.axis] for cache in self.caches if cache.kind == kind and len(cache.axes) == 1]
+        return max(lengths, default=None)
+
+    def spec_at(self, spec: ModelSpec, sizes: StepSizes) -> ModelSpec:
+        """The model at a step; what ``spec`` gives stays."""
+        pages = -(-sizes.total // PAGE)
+        of_role = {
+            BATCH: sizes.batch, NEW: sizes.new, PAST: sizes.past, TOTAL: sizes.total, SOURCE: sizes.source,
+            BLOCKS: pages, BLOCK: PAGE,
+        }  # fmt: skip
+        if self.tokens.rank == 1:
+            of_role[NEW] *= sizes.batch
+        shapes: dict[str, Any] = {}
+        dims: dict[str, int] = {}
+        known = {tensor.name: tensor for tensor in self.graph.inputs}
+        for dim in self.graph.dims:
+            role = self.roles.get(dim.name, "")
+            size = of_role.get(role)
+            if role == WINDOW:
+                size = self._window_of(dim)
+            if role == BLOCKS and not any("table" in name for name, _ in dim.places):
+                size = pages * sizes.batch
+            if size is None:
+                continue
+            if not dim.is_unnamed:
+                dims[dim.name] = size
+                continue
+            for name, axis in dim.places:
+                shapes.setdefault(name, list(known[name].shape))[axis] = size
+        return replace(
+            spec,
+            shapes={**shapes, **spec.shapes},
+            dims={**dims, **spec.dims},
+            values={**self._values(sizes), **spec.values},
+        )
+
+    def _window_of(self, dim: BoundDim) -> int | None:
+        places = {name for name, _ in dim.places}
+        return max((cache.room or 0 for cache in self.caches if cache.past.name in places), default=None)
+
+    def _values(self, sizes: StepSizes) -> dict[str, Any]:
+        """The inputs whose elements decide what a step computes."""
+        names = {tensor.name for tensor in self.graph.inputs}
+        found: dict[str, Any] = {self.switch: [sizes.past > 0]} if self.switch else {}
+        for node in self.graph.nodes:
+            if node.key == _PAGED:
+                starts = list(range(0, sizes.batch * sizes.new + 1, sizes.new)) if sizes.new else [0] * (sizes.batch + 1)
+                own = {5: starts, 6: [sizes.past] * sizes.batch}
+            elif node.key == "com.microsoft.GroupQueryAttention":
+                own = {6: [sizes.total]}
+            else:
+                continue
+            found |= {t.name: value for place, value in own.items() if (t := node.input(place)) is not None and t.name in names}
+        return found
+
+
+def read_decoder(spec: ModelSpec) -> Decoder:
+    """The decoder in a model; raises InputError for a model that is none, and as ``onnxcost.estimate``."""
+    spec = spec.read_inputs()
+    skeleton = read_skeleton(spec.source)
+    inputs = skeleton.model.graph.input
+    switch = next((value.name for value in inputs if re.search(_SWITCH, value.name.lower())), "")
+    if switch:
+        spec = replace(spec, values={switch: [True], **spec.values})
+    decoder = find_decoder(read_graph(skeleton, spec, select_formulas(operators_in(skeleton))))
+    if decoder is None:
+        raise InputError("this is no language model with a cache: no input holds keys, values or states for its next token")
+    return decoder
+
+
+def find_decoder(graph: Graph) -> Decoder | None:
+    """The decoder in a graph; None for a model that is none: it takes no tokens, or leaves nothing for the next one."""
+    caches = find_cache_pairs(graph)
+    own = {cache.past.name for cache in caches} | {cache.present.name for cache in caches if cache.present is not None}
+    tokens = _find_tokens(graph, own)
+    if not caches or tokens is None or all(cache.kind == CROSS for cache in caches):
+        return None
+    made = [t for t in graph.outputs if t.name not in own and t.is_shaped and t.rank > 1 and t.dtype in _FLOATS]
+    token_axis = tokens.rank - 1 if tokens.dtype not in _FLOATS else tokens.rank - 2
+    settings = settings_beside(graph.path)
+    shares = settings.get("past_present_share_buffer")
+    return Decoder(
+        graph,
+        tokens,
+        token_axis,
+        max(made, key=lambda tensor: tensor.shape[-1], default=None),
+        tuple(caches),
+        _find_roles(graph, tokens, token_axis, caches),
+        next((tensor.name for tensor in graph.inputs if re.search(_SWITCH, tensor.name.lower())), ""),
+        _find_limit(graph, settings),
+        bool(shares and shares.value),
+    )
+
+
+def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:
+    """The input whose elements pick rows of an embedding; without one that with the embeddings of tokens."""
+    uses = DefUse(graph.nodes)
+    inputs = [tensor for tensor in graph.inputs if tensor.is_shaped and tensor.name not in own]
+    whole = [tensor for tensor in inputs if tensor.dtype in ("int64", "int32") and tensor.rank in (1, 2, 3)]
+    named = [tensor for tensor in whole if re.search(r"input_?ids|tokens?$|^ids$|decoder_input", tensor.name.lower())]
+    picks = [tensor for tensor in (*named, *whole) if tensor in named or _picks_rows(tensor, uses)]
+    embedded = [tensor for tensor in inputs if tensor.dtype in _FLOATS and tensor.rank == 3 and "encoder" not in tensor.name]
+    return next(iter([*picks, *embedded]), None)
+
+
+def _picks_rows(tensor: Tensor, uses: DefUse) -> bool:
+    """Whether it is the index into a stored table of two dims with many columns."""
+    names, seen = [tensor.name], 0
+    while names and seen < _MOST_STEPS:
+        seen += 1
+        for node, place in uses.reads(names.pop(0)):
+            if node.key == _EMBEDDED and place == 0:
+                return True
+            if (node.key in GATHERS or node.op_type.startswith("Gather")) and place == 1 and node.x.is_constant:
+                return node.x.is_shaped and node.x.rank == 2
+            names += [node.out.name] if node.key in VIEWS | CASTS and node.outputs else []
+    return False
+
+
+def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[CachePair]) -> dict[str, str]:
+    batch = batch_dim(graph)
+    of_batch = {dim.name for dim in batch.dims} if batch is not None else set()
+    known = {tensor.name: tensor for tensor in graph.inputs}
+    lengths: dict[tuple[str, int], str] = {}
+    for cache in caches:
+        if len(cache.axes) > 1:
+            lengths |= {(cache.past.name, cache.axes[0]): BLOCKS, (cache.past.name, cache.axes[1]): BLOCK}
+        elif cache.axes:
+            role = SOURCE if cache.kind == CROSS else WINDOW if cache.room is not None else PAST
+            lengths[cache.past.name, cache.axis] = role
+    found: dict[str, str] = {}
+    for dim in (dim for dim in graph.dims if dim.source != "derived"):
+        roles = [lengths[place] for place in dim.places if place in lengths]
+        if (tokens.name, token_axis) in dim.places:
+            found[dim.name] = NEW
+        elif roles:
+            found[dim.name] = roles[0]
+        elif dim.name in of_batch or any((name, axis) == (tokens.name, token_axis - 1) for name, axis in dim.places):
+            found[dim.name] = BATCH
+        elif role := next(filter(None, (_role_by_place(known[name], axis, tokens) for name, axis in dim.places)), ""):
+            found[dim.name] = role
+    return found
+
+
+def _role_by_place(tensor: Tensor, axis: int, tokens: Tensor) -> str:
+    """The role of a dim of an input that is neither tokens nor a cache: a mask, positions, or what an encoder has made."""
+    name = tensor.name.lower()
+    if "encoder" in name and axis == 1:
+        return SOURCE
+    if "table" in name and axis == tensor.rank - 1:
+        return BLOCKS
+    if "mask" in name or "bias" in name:
+        return TOTAL if axis == tensor.rank - 1 else NEW if tensor.rank == 4 and axis == 2 else ""
+    is_whole = tensor.dtype in ("int64", "int32")
+    return NEW if (is_whole and axis == tensor.rank - 1) or (tensor.rank == 3 and axis == 1) else BATCH if axis == 0 else ""
+
+
+def _find_limit(graph: Graph, settings: Mapping[str, Setting]) -> Setting | None:
+    """The longest context: what a document beside the model states, or the rows of its tables of positions."""
+    stated = [settings[key] for key in _LIMITS if key in settings and isinstance(settings[key].value, int)]
+    rows = [Setting(rows, f"the rows of '{name}'") for name, rows in _position_tables(graph)]
+    return min([*stated[:1], *rows], key=lambda setting: setting.value, default=None)
+
+
+def _position_tables(graph: Graph) -> Iterator[tuple[str, int]]:
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            role = ROLES.get(node.key, {}).get(place) if tensor is not None and tensor.is_constant else None
+            if tensor is not None and role is not None and role.name == "positions" and tensor.is_shaped and tensor.rank == 2:
+                yield tensor.name, tensor.shape[0]
+
+
+def head_of(decoder: Decoder) -> Node | None:
+    """The product that makes the logits."""
+    uses, name = DefUse(decoder.graph.nodes), decoder.logits.name if decoder.logits is not None else ""
+    for _ in range(_MOST_STEPS):
+        node = uses.definition(name)
+        if node is None or any(t is not None and t.is_constant and t.rank > 1 for t in node.inputs):
+            return node
+        name = node.x.name
+    return None

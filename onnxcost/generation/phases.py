@@ -1,0 +1,158 @@
+"""Prefill and decode: the same decoder at two steps, and the bytes that each moves of weights, of the cache and of states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from onnxcost.analysis.batch import batch_of
+from onnxcost.analysis.caches import CROSS, KV, STATE, CachePair
+from onnxcost.errors import MISFITS
+from onnxcost.estimator import estimate_spec
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.generation.decoder import Decoder, StepSizes
+from onnxcost.graph import Node, Tensor
+from onnxcost.operators.traffic import traffic
+from onnxcost.operators.traits import GATHERS
+from onnxcost.ort_optimizer.qdq import read_as_stored
+from onnxcost.report import CostReport, Counted
+from onnxcost.spec import ModelSpec
+
+PREFILL, DECODE = "prefill", "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A step of a decoder, and what it costs. ``name`` is PREFILL or DECODE; sizes are bytes, of all sequences.
+
+    Weights are read once by each node that uses them, of tables the rows that are picked, of experts those that the tokens can
+    be routed to. Keys and values are read at the positions that are attended to, and written at those of the new tokens; states
+    are read and written whole.
+    """
+
+    name: str
+    sizes: StepSizes
+    report: CostReport
+    weight_bytes_read: int
+    kv_bytes_read: int
+    kv_bytes_written: int
+    state_bytes: int
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of weights, cache and states that the step reads and writes."""
+        return self.weight_bytes_read + self.kv_bytes_read + self.kv_bytes_written + 2 * self.state_bytes
+
+
+def count_phase(decoder: Decoder, spec: ModelSpec, name: str, sizes: StepSizes, formulas: FormulaTable | None = None) -> Phase:
+    """The cost of a step. Raises InputError where the model cannot take one of these sizes, and as ``onnxcost.estimate``."""
+    report = estimate_spec(decoder.spec_at(spec, sizes), formulas)
+    bytes_of = KvBytes.of(decoder)
+    return Phase(
+        name,
+        sizes,
+        report,
+        weight_bytes_read(report),
+        sizes.batch * bytes_of.read(sizes.total, sizes.source),
+        sizes.batch * bytes_of.written(sizes),
+        sizes.batch * bytes_of.state,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KvBytes:
+    """The bytes of one sequence's cache: ``token`` of a position in all layers, ``state`` of what has a constant size.
+
+    ``source`` are those of a position of an encoder.
+    """
+
+    caches: tuple[CachePair, ...]
+    batch: int
+
+    @classmethod
+    def of(cls, decoder: Decoder) -> KvBytes:
+        """Those of a decoder; ``caches`` have the ``batch`` of its graph."""
+        return cls(decoder.caches, max(batch_of(decoder.graph), 1))
+
+    @property
+    def token(self) -> int:
+        """Of one token, in all layers."""
+        return self._sum(KV)
+
+    @property
+    def source(self) -> int:
+        """Of one position of an encoder, in all layers."""
+        return self._sum(CROSS)
+
+    @property
+    def state(self) -> int:
+        """Of the states: constant, however long the sequence is."""
+        return self._sum(STATE)
+
+    def _sum(self, kind: str) -> int:
+        return round(sum(cache.position_bytes for cache in self.caches if cache.kind == kind) / self.batch)
+
+    def held(self, positions: int, source: int = 0) -> int:
+        """Of a sequence of so many positions, and of an encoder's; a cache that slides holds its window at most."""
+        kept = sum(self._bytes(cache) * min(positions, cache.room or positions) for cache in self.caches if cache.kind == KV)
+        return round(kept) + source * self.source
+
+    def read(self, positions: int, source: int = 0) -> int:
+        """Of what a token attends to behind so many positions."""
+        attended = 0.0
+        for cache in self.caches:
+            if cache.kind == KV:
+                seen = min(positions, cache.window or positions, cache.room or positions)
+                attended += self._bytes(cache) * seen * cache.readers
+        return round(attended) + source * self.source
+
+    def written(self, sizes: StepSizes) -> int:
+        """Of the new tokens; in the first step also of what an encoder has read."""
+        kept = sum(self._bytes(cache) * min(sizes.new, cache.room or sizes.new) for cache in self.caches if cache.kind == KV)
+        is_first = not sizes.past and all(cache.present is not None for cache in self.caches if cache.kind == CROSS)
+        return round(kept) + (sizes.source * self.source if is_first else 0)
+
+    def _bytes(self, cache: CachePair) -> float:
+        return cache.position_bytes / self.batch
+
+
+def weight_bytes_read(report: CostReport) -> int:
+    """The bytes of stored constants that a run reads, as they are stored."""
+    as_read = read_as_stored(report.graph).nodes
+    stored = _stored_sizes(as_read, report.graph.constants)
+    found = 0
+    for cost, node in zip(report.costs, as_read, strict=True):
+        if isinstance(cost, Counted) and not all(tensor is None or tensor.is_constant for tensor in node.outputs):
+            found += node.repeat * _constant_bytes(node, stored)
+    return found
+
+
+def _stored_sizes(nodes: tuple[Node, ...], constants: Mapping[str, Tensor]) -> dict[str, int]:
+    """The bytes in the file behind each constant: its own, or those of what it is computed from."""
+    stored = {name: tensor.nbytes for name, tensor in constants.items() if tensor.is_shaped}
+    for node in nodes:
+        made = [tensor for tensor in node.outputs if tensor is not None and tensor.is_constant]
+        if made:
+            inputs = {tensor.name for tensor in node.inputs if tensor is not None}
+            stored |= dict.fromkeys((t.name for t in made), sum(stored.get(name, 0) for name in inputs))
+    return stored
+
+
+def _constant_bytes(node: Node, stored: Mapping[str, int]) -> int:
+    """Of the constants that a node reads, as much as it needs: the share of their bytes that is in its traffic."""
+    constants = {
+        tensor.name: tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped
+    }
+    whole = sum(tensor.nbytes for tensor in constants.values())
+    if not whole:
+        return 0
+    if node.key in GATHERS | {"Slice"} and node.x.is_constant:
+        rows = stored.get(node.x.name, 0) * prod(node.out.shape) // max(node.x.size, 1)
+        return min(rows, stored.get(node.x.name, 0))
+    without = tuple(t and (replace(t, dtype="string") if t.name in constants else t) for t in node.inputs)
+    try:
+        read = traffic(node).read_bytes - traffic(replace(node, inputs=without)).read_bytes
+    except MISFITS:
+        read = whole
+    return sum(stored.get(name, tensor.nbytes) for name, tensor in constants.items()) * read // whole
