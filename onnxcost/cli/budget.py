@@ -33,6 +33,7 @@ Examples:
   onnxcost budget model.onnx --latency 33ms --device raspberry-pi-5-8gb
   onnxcost budget model.onnx --device jetson-nano,memory=2GiB --memory 1GiB
   onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
+  onnxcost budget model.onnx --fps 200 --sort cost
   onnxcost budget model.onnx --device-file here.toml --fps 30
   onnxcost budget --check
 
@@ -47,6 +48,7 @@ pyproject.toml):
 """
 
 
+ORDERS = ("price", "cost")
 LIMITS = ("fps", "latency", "memory", "flash", "macs", "params")
 OPTIONS: tuple[Decorator, ...] = (
     click.argument("model", required=False),
@@ -61,6 +63,14 @@ OPTIONS: tuple[Decorator, ...] = (
     click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device; repeatable."),
     click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable."),
     click.option("--all", "shows_all", is_flag=True, help="List all devices of the catalog."),
+    click.option(
+        "--sort",
+        "order",
+        type=click.Choice(ORDERS),
+        default=ORDERS[0],
+        help="Sort by launch price, or by cloud instances' cost.  [default: price]",
+    ),
+    click.option("--price", "prices", multiple=True, metavar="NAME=0.53", help="Dollars an hour of a device; repeatable."),
     click.option("--explain", metavar="NAME", help="Show how one device's figures are computed."),
     click.option("--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check the budgets in a file."),
 )
@@ -78,6 +88,8 @@ def budget(
     shows_all: bool,
     file: str | None,
     batch: int | None,
+    order: str,
+    prices: tuple[str, ...],
     out: Output,
     formulas: str | None,
     **given: Any,
@@ -87,7 +99,7 @@ def budget(
 
     own = {name: given.pop(name) for name in LIMITS}
     if file is not None:
-        named = {"MODEL": model, "--device": devices, "--explain": explain}
+        named = {"MODEL": model, "--device": devices, "--explain": explain, "--price": prices}
         beside = [name for name, value in named.items() if value] + [f"--{name}" for name in LIMITS if own[name] is not None]
         if beside:
             raise InputError(f"--check takes models, devices and limits from its file: leave {beside[0]} out")
@@ -97,13 +109,29 @@ def budget(
         raise InputError("no model is given: 'onnxcost budget MODEL --fps 30', or --check for the budgets in a file")
     spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
     names = (explain,) if explain else devices
-    found = predictors(names, files)
-    assessment = assess_spec(spec, table, batch, limits_of(own), found, bool(names or files), model)
+    found = predictors(names, files, _parse_prices(prices))
+    assessment = assess_spec(spec, table, batch, limits_of(own), found, bool(names or files), model, order)
     out.deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all))
     if not out.quiet and (assumed := assumed_text(assessment.report)):
         say("assumed", assumed)
     out.say_first(caveat_messages(assessment.report))
     _end([assessment])
+
+
+def _parse_prices(texts: Sequence[str]) -> dict[str, float]:
+    """Dollars an hour by device; raises InputError for another text."""
+    from onnxcost.hardware.device import DOLLARS_PER_HOUR, parse_figure
+
+    prices = {}
+    for text in texts:
+        name, equals, dollars = (part.strip() for part in text.partition("="))
+        try:
+            prices[name] = parse_figure(f"{dollars} USD/h", DOLLARS_PER_HOUR)
+        except ValueError:
+            equals = ""
+        if not (name and equals):
+            raise InputError(f"--price expects NAME=0.53, dollars an hour, not '{text}'")
+    return prices
 
 
 def _document(assessment: Assessment, shows_all: bool) -> Document:

@@ -218,6 +218,7 @@ COMPLETERS: Mapping[str, Completer] = {
     "--formulas": complete_files(".py"),
     "--device": complete_devices,
     "--explain": complete_devices,
+    "--price": complete_devices,
     "--device-file": complete_files(".toml"),
     "--check": complete_files(".toml"),
     "--resume": complete_files(".jsonl"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.calibration.model import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
-from onnxcost.hardware.catalogue import catalogue, find_device, load_devices
+from onnxcost.hardware.catalogue import catalogue, find_device, load_devices, with_hourly
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict
 from onnxcost.hardware.roofline import Roofline
@@ -23,6 +24,13 @@ from onnxcost.hardware.variants import Again, Variant, try_variants
 from onnxcost.report import CostReport
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
+
+PRICE, COST = "price", "cost"
+ORDERS: Mapping[str, Callable[[Verdict], float | None]] = {
+    PRICE: lambda verdict: verdict.price,
+    COST: lambda verdict: verdict.cost and sqrt(verdict.cost.low * verdict.cost.high),
+}
+"""The figures by which devices can be sorted: the launch price, and the middle of what a million items cost by the hour."""
 
 LEAST_HEADROOM = 0.2
 """A fit that leaves less than this share of the memory is marginal: the system and other programs need some of it."""
@@ -78,7 +86,8 @@ def limits_of(given: Mapping[str, object]) -> Limits:
 class Assessment(Result):
     """A model checked against its budget: the limits of the model itself, and the verdicts on devices.
 
-    ``are_named`` says that the user named these devices: then one that misses the budget is a failure.
+    ``are_named`` says that the user named these devices: then one that misses the budget is a failure. ``order`` is that of
+    ``verdicts``, a key of ORDERS.
     """
 
     label: str
@@ -87,6 +96,7 @@ class Assessment(Result):
     checks: tuple[Check, ...]
     verdicts: tuple[Verdict, ...]
     are_named: bool = False
+    order: str = PRICE
 
     @property
     def missed(self) -> tuple[Verdict, ...]:
@@ -118,6 +128,7 @@ class Assessment(Result):
         for verdict in self.verdicts:
             latency, fps = verdict.prediction.latency or (None, None, None), verdict.prediction.fps or (None, None, None)
             row = {"device": verdict.name, "kind": verdict.kind, "level": verdict.level, "price": verdict.price}
+            row |= {"cost_low": verdict.cost and verdict.cost.low, "cost_high": verdict.cost and verdict.cost.high}
             row |= {"latency_low": latency[0], "latency_high": latency[1], "fps_low": fps[0], "fps_high": fps[1]}
             rows.append(row | {f"{fit.what}_needed": fit.needed for fit in verdict.fits})
         return rows
@@ -146,7 +157,7 @@ def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
     fits = fits_of(predictor, report)
     verdict = Verdict(
         predictor.name, predictor.title, predictor.kind, prediction, fits, (),
-        predictor.figure("price"), predictor.figure("power"), cache_of(predictor, report),
+        predictor.figure("price"), predictor.figure("power"), cache_of(predictor, report), hourly=predictor.figure("hourly"),
     )  # fmt: skip
     types = [Check("dtype", NO, detail=", ".join(prediction.unsupported))] if prediction.unsupported else []
     room = [check for fit in fits for check in _room(predictor, fit, limits, report)]
@@ -192,12 +203,28 @@ def _room(predictor: Predictor, fit: Fit, limits: Limits, report: CostReport) ->
         yield Check(fit.what, UNKNOWN, None, fit.needed, fit.needed, fit.basis, f"its {fit.what} is not known")
 
 
-def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Predictor]:
+def predictors(
+    names: Sequence[str] = (), files: Sequence[str] = (), prices: Mapping[str, float] | None = None
+) -> list[Predictor]:
     """The devices and calibrated machines of ``names``, where a file's device replaces one of the catalog with its name.
 
-    Without names all that are in the files, and without files the whole catalog. Raises InputError for an unknown name and
-    for a file that cannot be read.
+    Without names all that are in the files, and without files the whole catalog. ``prices`` are dollars an hour by the name
+    of a device among them. Raises InputError for an unknown name and for a file that cannot be read.
     """
+    found = _find_predictors(names, files)
+    priced = {each.name: each for each in found if isinstance(each, Roofline)}
+    for name in prices or {}:
+        if name not in priced:
+            raise InputError(f"there is no device '{name}' to set a price for{did_you_mean(name, priced)}")
+    return [
+        Roofline(with_hourly(each.device, prices[each.name]))
+        if prices and isinstance(each, Roofline) and each.name in prices
+        else each
+        for each in found
+    ]
+
+
+def _find_predictors(names: Sequence[str], files: Sequence[str]) -> list[Predictor]:
     machines = {machine.name: machine for machine in map(Calibrated.load, filter(is_calibration, files))}
     plain = [file for file in files if not is_calibration(file)]
     if names:
@@ -208,12 +235,19 @@ def predictors(names: Sequence[str] = (), files: Sequence[str] = ()) -> list[Pre
 
 
 def assess(
-    label: str, report: CostReport, asked: Iterable[Predictor], limits: Limits, *, are_named: bool, again: Again | None = None
+    label: str,
+    report: CostReport,
+    asked: Iterable[Predictor],
+    limits: Limits,
+    *,
+    are_named: bool,
+    again: Again | None = None,
+    order: str = PRICE,
 ) -> Assessment:
     """The verdicts, the cheapest device that fits first, with remedies for those that do not fit."""
     changes = try_variants(report, again)
-    found = sort_verdicts([_with_remedies(predictor, judge(predictor, report, limits), changes, limits) for predictor in asked])
-    return Assessment(label, report, limits, model_checks(report, limits), tuple(found), are_named)
+    found = [_with_remedies(predictor, judge(predictor, report, limits), changes, limits) for predictor in asked]
+    return Assessment(label, report, limits, model_checks(report, limits), tuple(sort_verdicts(found, order)), are_named, order)
 
 
 def assess_spec(
@@ -224,6 +258,7 @@ def assess_spec(
     predictors: Sequence[Predictor],
     are_named: bool,
     label: str,
+    order: str = PRICE,
 ) -> Assessment:
     """``assess`` for what is asked of a model; raises InputError for a model with another, fixed batch."""
 
@@ -238,7 +273,7 @@ def assess_spec(
                 f"--batch {batch}: the model's batch is fixed at {batch_of(report.graph)}: export it with a dynamic one"
             )
         report = again(**dim.at(batch, spec.shapes, spec.dims))
-    return assess(label, report, predictors, limits, are_named=are_named, again=again)
+    return assess(label, report, predictors, limits, are_named=are_named, again=again, order=order)
 
 
 def budget(
@@ -252,23 +287,29 @@ def budget(
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable | None = None,
     batch: int | None = None,
+    order: str = PRICE,
+    prices: Mapping[str, float] | None = None,
     **limits: float | str,
 ) -> Assessment:
     """Whether ``model`` stays within its limits on ``devices``, all of the catalog without any; nothing is run.
 
     ``files`` are TOML files of devices and calibrated machines. A limit is a field of Limits, in base units or as in
-    ``latency="33ms"``. The other arguments are those of ``onnxcost.estimate``.
+    ``latency="33ms"``. ``order`` is a key of ORDERS, ``prices`` are dollars an hour by the name of a device. The other
+    arguments are those of ``onnxcost.estimate``.
 
-    Raises InputError for an unknown device or limit.
+    Raises InputError for an unknown device, limit or order.
     """
     if unknown := limits.keys() - EXAMPLES.keys():
         raise InputError(f"there is no limit '{min(unknown)}': there are {', '.join(EXAMPLES)}")
+    if order not in ORDERS:
+        raise InputError(f"there is no order '{order}': there are {', '.join(ORDERS)}")
     spec = ModelSpec.of(model, shapes, dims, values, trips)
     given = limits_of(
         {name: f"{value}s" if name == "latency" and is_figure(value) else value for name, value in limits.items()}
     )
     label = str(model) if isinstance(model, str | Path) else "model"
-    return assess_spec(spec, formulas, batch, given, predictors(devices, files), bool(devices or files), label)
+    found = predictors(devices, files, prices)
+    return assess_spec(spec, formulas, batch, given, found, bool(devices or files), label, order)
 
 
 def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Variant], limits: Limits) -> Verdict:
@@ -288,19 +329,16 @@ def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Var
     return replace(verdict, remedies=(best,) if best else ())
 
 
-def sort_verdicts(found: Iterable[Verdict]) -> list[Verdict]:
-    """The verdicts by level, then by launch price, then by power.
+def sort_verdicts(found: Iterable[Verdict], order: str = PRICE) -> list[Verdict]:
+    """The verdicts by level, then by ``order``, then by launch price and power; devices without the figure come last.
 
     Of the devices that do not fit, those that a change of the model would make fit come first.
     """
 
     def place(verdict: Verdict) -> tuple[float, ...]:
-        unknown = float("inf")
         after = min((LEVELS.index(remedy.verdict.level) for remedy in verdict.remedies), default=len(LEVELS))
-        return (
-            LEVELS.index(verdict.level), after, verdict.price is None,
-            unknown if verdict.price is None else verdict.price, unknown if verdict.power is None else verdict.power,
-        )  # fmt: skip
+        figures = (ORDERS[order](verdict), verdict.price, verdict.power)
+        return (LEVELS.index(verdict.level), after, *(float("inf") if figure is None else figure for figure in figures))
 
     return sorted(found, key=place)
 

@@ -235,6 +235,11 @@ def _change_figure(device: Device, key: str, value: str) -> Device:
     return replace(device, figures={**device.figures, key: figure}) if key in FIGURES else _change_peak(device, key, figure)
 
 
+def with_hourly(device: Device, dollars: float) -> Device:
+    """The device at the user's price of an hour."""
+    return replace(device, figures={**device.figures, "hourly": Figure(dollars, "given", _GIVEN)})
+
+
 def _change_peak(device: Device, dtype: str, figure: Figure) -> Device:
     """The device with a single peak in the type, in the part that was the fastest in it."""
     best = device.peak(dtype)

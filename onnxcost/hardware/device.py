@@ -29,6 +29,7 @@ OPERATIONS_PER_SECOND = Quantity(
 HERTZ = Quantity({"Hz": 1}, "625 MHz")
 WATTS = Quantity({"W": 1}, "15 W")
 DOLLARS = Quantity({"USD": 1}, "249 USD", may_be_zero=True)
+DOLLARS_PER_HOUR = Quantity({"USD/h": 1}, "0.526 USD/h", may_be_zero=True)
 LEAST, MOST = 1e-6, 1e30
 """The range of numbers other than 0. Others are typing errors and would make times infinite or 0."""
 
@@ -56,10 +57,10 @@ CLOCK_BASES = ("base", "boost", "maximum")
 
 FIGURES: Mapping[str, Quantity] = {
     "memory": BYTES, "bandwidth": BYTES_PER_SECOND, "sram": BYTES, "sram_bandwidth": BYTES_PER_SECOND,
-    "flash": BYTES, "flash_bandwidth": BYTES_PER_SECOND, "power": WATTS, "price": DOLLARS,
+    "flash": BYTES, "flash_bandwidth": BYTES_PER_SECOND, "power": WATTS, "price": DOLLARS, "hourly": DOLLARS_PER_HOUR,
 }  # fmt: skip
 """``memory`` holds weights and activations: DRAM, or a microcontroller's on-chip RAM. ``sram`` is the faster memory beside it,
-or the only one of a device without DRAM. ``price`` is the launch price.
+or the only one of a device without DRAM. ``price`` is the launch price, ``hourly`` what an hour of a cloud instance costs.
 """
 
 ACCUMULATES: Mapping[str, str] = {

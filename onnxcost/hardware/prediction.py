@@ -227,6 +227,7 @@ class Verdict:
     power: float | None = None
     cache: Cache | None = None
     remedies: tuple[Remedy, ...] = ()
+    hourly: float | None = None
 
     @property
     def level(self) -> str:
@@ -244,9 +245,18 @@ class Verdict:
         latency = self.prediction.latency
         return None if self.power is None or latency is None else self.power * latency.high
 
+    @property
+    def cost(self) -> Interval | None:
+        """Dollars a million items on a device that is paid by the hour and always busy."""
+        fps = self.prediction.fps
+        if self.hourly is None or fps is None:
+            return None
+        dollars = 1e6 * self.hourly / 3600
+        return Interval(dollars / fps.high, dollars / fps.low, fps.basis)
+
     def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
         """An entry of the key ``devices``; with ``nodes`` the predicted steps, too."""
-        energy = self.energy
+        energy, cost = self.energy, self.cost
         return {
             "device": self.name,
             "title": self.title,
@@ -257,6 +267,8 @@ class Verdict:
             "memory": [fit.to_dict() for fit in self.fits],
             "cache": self.cache and {**self.cache._asdict(), "sequence_bytes": self.cache.sequence_bytes},
             "price": self.price,
+            "hourly": self.hourly,
+            "cost_per_million": cost and cost._asdict(),
             "power": self.power,
             "energy": None if energy is None else {"joules_at_most": energy, "basis": "power × the longest latency"},
             "remedies": [remedy.to_dict() for remedy in self.remedies],

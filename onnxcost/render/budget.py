@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from onnxcost.hardware.budget import Assessment, Limits
+from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits
 from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
@@ -77,8 +77,14 @@ def limits_text(limits: Limits) -> str:
 
 
 def price_text(verdict: Verdict) -> str:
-    """``$60``; nothing where it is not known."""
-    return "" if verdict.price is None else amount_text(verdict.price, FIGURES["price"])
+    """``$60``, or ``$0.526/h`` where an hour has a price; nothing where neither is known."""
+    name, price = ("price", verdict.price) if verdict.hourly is None else ("hourly", verdict.hourly)
+    return "" if price is None else amount_text(price, FIGURES[name])
+
+
+def cost_text(verdict: Verdict) -> str:
+    """``0.12–0.48``, dollars a million items; nothing where it is not known."""
+    return interval_text(verdict.cost, none="")
 
 
 def need_text(fit: Fit, none: str = "–") -> str:
@@ -163,6 +169,7 @@ CACHE_FIELDS: tuple[BudgetField, ...] = (
     _field(Column("Batch", drop=1), lambda verdict: verdict.cache and verdict.cache.most_batch, exact),
 )
 LIMIT: BudgetField = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
+COST_FIELD: BudgetField = (Column("$/million"), lambda verdict, glyphs: cost_text(verdict) or glyphs.none)
 REASONS: tuple[BudgetField, ...] = (
     (Column("Price", drop=2), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
     (Column("Why", right=False, shrinks_to=20), lambda verdict, _: causes_text(verdict)),
@@ -172,6 +179,11 @@ REASONS: tuple[BudgetField, ...] = (
 MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
 """How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
 
+SORTED: Mapping[str, str] = {
+    "price": "Cheapest first, by launch price of the device alone, then by power.",
+    "cost": "Cheapest first: $/million is what a million inferences cost on an instance that is always busy ('onnxcost devices "
+    "NAME' has the date and source of its price an hour, --price NAME=0.53 changes it).",
+}
 MARGINS = ("the limit is inside the range", "or little memory is left")
 
 
@@ -209,25 +221,28 @@ def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
     best = assessment.verdicts[0]
     fits = best.level == FITS
     none = f"No device in the catalog {'is certain to meet' if best.level == MARGINAL else 'meets'} the budget."
-    sentences = [f"Cheapest that fits: {_describe(best)}." if fits else none]
+    sentences = [f"Cheapest that fits: {_describe(best, assessment.order)}." if fits else none]
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
     )
-    highest = best.price if fits and best.price is not None else float("inf")
-    cheaper = [verdict for verdict in assessment.verdicts if verdict.price is not None and verdict.price < highest]
+    figure = ORDERS[assessment.order]
+    highest = figure(best) if fits else None
+    known = [(verdict, value) for verdict in assessment.verdicts if (value := figure(verdict)) is not None]
+    cheaper = [verdict for verdict, value in known if highest is None or value < highest]
     unsure = next((verdict for verdict in cheaper if verdict.level == MARGINAL), None)
     unfit = (verdict for verdict in cheaper if verdict.level == NO)
     changed = next((each for each in unfit if any(remedy.verdict.level == FITS for remedy in each.remedies)), None)
     if unsure:
-        sentences.append(f"{unsure_as}: {_describe(unsure)}.")
+        sentences.append(f"{unsure_as}: {_describe(unsure, assessment.order)}.")
     if changed:
         sentences.append(f"{changed_as}: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
     return paragraph(" ".join(sentences), screen.width, "number")
 
 
-def _describe(verdict: Verdict) -> str:
+def _describe(verdict: Verdict, order: str) -> str:
+    cost = f", ${cost_text(verdict)} a million" if order == COST and verdict.cost else ""
     speed = f", {interval_text(verdict.prediction.fps)} FPS" if verdict.prediction.fps else ""
-    return f"{verdict.title}, {price_text(verdict) or 'price not known'}{speed}"
+    return f"{verdict.title}, {price_text(verdict) or 'price not known'}{cost}{speed}"
 
 
 def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
@@ -235,6 +250,8 @@ def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -
     if not shown:
         return []
     fields = (*FIELDS, *(CACHE_FIELDS if any(verdict.cache for verdict in shown) else ()), LIMIT)
+    if assessment.order == COST:
+        fields = (FIELDS[0], COST_FIELD, *fields[1:])
     first = "Fits" if shown[0].level == FITS else "Marginal"
     header, *body = table_lines(build_table((_name_field(first), *fields), shown, screen.glyphs), screen)
     lines: list[Line] = [(), header]
@@ -295,7 +312,7 @@ def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
         else []
     )
     if not assessment.are_named and shown:
-        sentences.append("Cheapest first, by launch price of the device alone, then by power.")
+        sentences.append(SORTED[assessment.order])
     types = {f"{dtype} as {other}" for verdict in shown for dtype, other in verdict.prediction.runs_as.items()}
     if types:
         sentences.append(f"* computes {' or '.join(sorted(types))}.")
@@ -333,7 +350,7 @@ def check_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Line]
 HEADER = (
     "model", "device", "title", "kind", "level", "cause", "price", "power", "bound", "latency_low", "latency_high", "fps_low",
     "fps_high", "basis", "limit", "memory_needed", "memory_available", "flash_needed", "flash_available", "energy_at_most",
-    "runs_as", "change", "change_level", "change_fps_low", "change_fps_high",
+    "runs_as", "change", "change_level", "change_fps_low", "change_fps_high", "hourly", "cost_low", "cost_high",
 )  # fmt: skip
 
 
@@ -354,6 +371,7 @@ def _csv_row(label: str, verdict: Verdict) -> list[object]:
         memory and memory.needed, memory and memory.available, flash and flash.needed, flash and flash.available,
         verdict.energy, "; ".join(f"{dtype}={other}" for dtype, other in prediction.runs_as.items()),
         remedy and remedy.change, remedy and remedy.verdict.level, *after[:2],
+        verdict.hourly, *(verdict.cost or (None, None))[:2],
     ]  # fmt: skip
 
 
@@ -363,11 +381,14 @@ def budget_markdown(assessments: Sequence[Assessment]) -> str:
 
 
 def _section(assessment: Assessment) -> str:
-    titles = ["Device", "Fit", "Price", "FPS", "Latency", "Memory", "Limit", "Why not", "What would fit"]
-    right = [False, False, True, True, True, True, False, False, False]
+    by_cost = assessment.order == COST
+    titles = ["Device", "Fit", "Price", *(["$/million"] if by_cost else []), "FPS", "Latency", "Memory"]
+    right = [False, False, *[True] * (len(titles) - 2), False, False, False]
+    titles += ["Limit", "Why not", "What would fit"]
     rows = [
         [
-            verdict.name, verdict.level, price_text(verdict), interval_text(verdict.prediction.fps),
+            verdict.name, verdict.level, price_text(verdict), *([cost_text(verdict)] if by_cost else []),
+            interval_text(verdict.prediction.fps),
             latency_text(verdict.prediction.latency) if verdict.prediction.latency else "–",
             need_text(tightest(verdict.fits)), LIMITED.get(verdict.prediction.limit, ""),
             causes_text(verdict) if verdict.cause else "", remedy_text(verdict, ""),

@@ -12,6 +12,7 @@ from onnxcost.hardware.device import (
     BYTES,
     BYTES_PER_SECOND,
     DOLLARS,
+    DOLLARS_PER_HOUR,
     FIGURES,
     HERTZ,
     KINDS,
@@ -34,6 +35,7 @@ RATES = "Rates are dense operations per second; a multiply-accumulate counts as 
 TITLES: Mapping[str, str] = {
     "memory": "Memory", "bandwidth": "Bandwidth", "sram": "SRAM", "sram_bandwidth": "SRAM bandwidth",
     "flash": "Flash", "flash_bandwidth": "Flash bandwidth", "power": "Power", "price": "Launch price",
+    "hourly": "Price an hour",
 }  # fmt: skip
 HALVES = ("float16", "bfloat16")
 NONE = ("", "")
@@ -54,6 +56,8 @@ def amount_text(value: float, quantity: Quantity) -> str:
     """A quantity as its device's datasheet would have it: ``8 GiB``, ``68 GB/s``, ``$249``."""
     if quantity is DOLLARS:
         return f"${value:,.0f}"
+    if quantity is DOLLARS_PER_HOUR:
+        return f"${value:,.3g}/h"
     if quantity is BYTES:
         return strip_zeros(binary(int(value)) if value % 1024 == 0 else f"{si(value)}B")
     return strip_zeros(rate(value, {id(BYTES_PER_SECOND): "B/s", id(HERTZ): "Hz", id(WATTS): "W"}[id(quantity)]))
@@ -114,7 +118,10 @@ def device_cells(device: Device) -> list[tuple[str, str]]:
     halves = [peak for dtype in HALVES if (peak := device.peak(dtype))]
     peaks = (device.peak("float32"), max(halves, key=lambda peak: peak.rate, default=None), device.peak("int8"))
     rates = [(strip_zeros(si(peak.rate)), peak.figure.basis) if peak else NONE for peak in peaks]
-    figures = ((name, device.figures.get(name)) for name in ("bandwidth", "memory", "power", "price"))
+    figures = (
+        (name, device.figures.get(name))
+        for name in ("bandwidth", "memory", "power", "hourly" if device.value("price") is None else "price")
+    )
     return rates + [(amount_text(figure.value, FIGURES[name]), figure.basis) if figure else NONE for name, figure in figures]
 
 

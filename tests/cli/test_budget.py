@@ -79,6 +79,17 @@ def invoke(*arguments: str) -> Result:
             2,
             "there is no device 'raspbery-pi-5-8gb'; did you mean 'raspberry-pi-5-8gb'",
         ),
+        (("small.onnx", "--price", "t4"), 2, "--price expects NAME=0.53, dollars an hour, not 't4'"),
+        (("small.onnx", "--price", "t4=cheap"), 2, "--price expects NAME=0.53, dollars an hour, not 't4=cheap'"),
+        (("small.onnx", "--price", "t4=-1"), 2, "--price expects NAME=0.53, dollars an hour, not 't4=-1'"),
+        (("small.onnx", "--price", "=1"), 2, "--price expects NAME=0.53, dollars an hour, not '=1'"),
+        (
+            ("small.onnx", "--price", "rtx-4091=1"),
+            2,
+            "there is no device 'rtx-4091' to set a price for; did you mean 'rtx-4090'",
+        ),
+        (("small.onnx", "--device", "l4", "--price", "t4=1"), 2, "there is no device 't4' to set a price for"),
+        (("--check", "--price", "t4=1"), 2, "leave --price out"),
         (("smal.onnx", "--fps", "30"), 2, "there is no file 'smal.onnx'; did you mean 'small.onnx'?"),
         ((), 2, "no model is given: 'onnxcost budget MODEL --fps 30'"),
         (("small.onnx", "--check"), 2, "--check takes models, devices and limits from its file: leave MODEL out"),
@@ -112,6 +123,20 @@ def test_formats(folder: Path) -> None:
     assert len(list(csv.DictReader(io.StringIO(invoke(*arguments, "--format", "csv").stdout)))) == 2
     assert invoke(*arguments, "-o", "budget.md").exit_code == 0
     assert (folder / "budget.md").read_text().startswith("### small.onnx\n")
+
+
+def test_the_cost_of_a_million_is_in_every_format(folder: Path) -> None:
+    arguments = ("small.onnx", "--sort", "cost", "--device", "t4", "--device", "l4", "--price", "l4=0.36", "--quiet")
+    first, second = json.loads(invoke(*arguments, "--format", "json").stdout)["devices"]
+    assert (first["device"], first["hourly"], second["hourly"], second["cost_per_million"]) == ("l4", 0.36, None, None)
+    assert first["cost_per_million"]["low"] == pytest.approx(100 * first["latency"]["low"])
+    row = next(csv.DictReader(io.StringIO(invoke(*arguments, "--format", "csv").stdout)))
+    assert [float(row[key]) for key in ("hourly", "cost_low")] == [0.36, first["cost_per_million"]["low"]]
+    text = invoke(*arguments).stdout
+    assert "$/million" in text.splitlines()[3]
+    assert "$0.36/h" in text
+    assert "million | FPS |" in invoke(*arguments, "--format", "markdown").stdout
+    assert "$/million" not in invoke("small.onnx", "--device", "t4", "--quiet").stdout
 
 
 def test_all_budgets_of_a_file(folder: Path) -> None:

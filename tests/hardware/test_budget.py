@@ -153,6 +153,37 @@ def test_the_cheapest_that_fits_comes_first() -> None:
     assert [each.name for each in found] == ["cheap", "dear", "no price", "no price, much power", "perhaps", "who knows", "no"]
 
 
+def test_what_a_million_items_cost_is_the_price_of_the_time_that_they_take() -> None:
+    """At 3.6 dollars an hour a second is a tenth of a cent: a million items of 1 to 4 ms take 1,000 to 4,000 s."""
+    rented = machine(memory=1e10, bandwidth=1e10, sram=0, hourly=3.6)
+    found = judge(Roofline(rented), MATMUL, Limits())
+    latency = found.prediction.latency
+    assert latency is not None
+    assert found.cost is not None
+    assert (found.cost.low, found.cost.high) == (pytest.approx(1e3 * latency.low), pytest.approx(1e3 * latency.high))
+    assert found.to_dict()["cost_per_million"]["high"] == pytest.approx(1e3 * latency.high)
+    assert judge(Roofline(BOX), MATMUL, Limits()).cost is None
+
+
+def test_by_cost_the_cheapest_to_run_comes_first_and_what_is_not_rented_last() -> None:
+    rows = [("slow", 1e10, 1.0), ("fast", 4e10, 2.0), ("dear", 4e10, 9.0), ("bought", 9e10, None)]
+    devices = [
+        machine(name=name, memory=1e10, bandwidth=bandwidth, sram=0, price=100, **({"hourly": hourly} if hourly else {}))
+        for name, bandwidth, hourly in rows
+    ]
+    found = assess("m", MATMUL, map(Roofline, devices), Limits(), are_named=True, order="cost").verdicts
+    assert [each.name for each in found] == ["fast", "slow", "dear", "bought"]
+
+
+def test_the_users_price_of_an_hour_counts() -> None:
+    found = onnxcost.budget("models/mnist_cnn_pytorch.onnx", ["t4", "l4"], order="cost", prices={"l4": 0.5, "t4": 50})
+    assert [(each.name, each.hourly) for each in found.verdicts] == [("l4", 0.5), ("t4", 50)]
+    with pytest.raises(InputError, match="there is no device 'l5' to set a price for"):
+        onnxcost.budget("models/mnist_cnn_pytorch.onnx", ["l4"], prices={"l5": 0.5})
+    with pytest.raises(InputError, match="there is no order 'speed': there are price, cost"):
+        onnxcost.budget("models/mnist_cnn_pytorch.onnx", ["l4"], order="speed")
+
+
 def assessed(*devices: object, named: bool = False, **limits: object) -> Assessment:
     return assess("m", MATMUL, [Roofline(device) for device in devices], limits_of(limits), are_named=named)  # type: ignore[arg-type]
 
