@@ -179,7 +179,7 @@ def _on_integers(step: FusedNode, stands_for: Mapping[str, Tensor]) -> FusedNode
 
     inputs = tuple(map(real, step.node.inputs))
     outputs = step.node.outputs
-    if step.kind and inputs[0] is not None:
+    if inputs and inputs[0] is not None and (step.kind or inputs[0].dtype != step.node.x.dtype):
         outputs = tuple(replace(tensor, dtype=inputs[0].dtype) if tensor is not None else None for tensor in outputs)
     return replace(step, node=replace(step.node, inputs=inputs, outputs=outputs))
 

@@ -192,13 +192,23 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
     for event in told:
         if start <= event["ts"] <= start + duration:
             in_first.setdefault(event["args"]["provider"], []).append(event["args"])
-    growths = []
+    growths, hidden = [], 0
     for arguments in in_first.values():
         # How far what was allocated for tensors and in kernels rises above what was allocated before the first node.
         before = int(arguments[0]["mem_bytes_requested_in_use"]) - int(arguments[0]["mem_requested_in_use_delta"])
         requested = [int(each["mem_bytes_requested_in_use"]) for each in arguments]
         growths.append(max([*requested, *_peaks_inside(arguments)]) - before)
-    return ArenaUse(max((int(event["args"]["mem_in_use_peak"]) for event in told), default=None), max(growths, default=None))
+        hidden = max(_hidden_bytes(arguments[0], growths[-1]), hidden)
+    peak = max((int(event["args"]["mem_in_use_peak"]) for event in told), default=None)
+    return ArenaUse(peak, max(growths, default=None), hidden)
+
+
+def _hidden_bytes(first: Mapping[str, str], growth: int) -> int:
+    """How far the peak by the end of the first node lies above what was in use before it, if that is more than the growth."""
+    if first["provider"] != CPU or "mem_bytes_in_use" not in first:
+        return 0
+    above = int(first["mem_in_use_peak"]) - int(first["mem_bytes_in_use"]) + int(first["mem_requested_in_use_delta"])
+    return above if above > growth else 0
 
 
 def _peaks_inside(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:

@@ -54,11 +54,13 @@ class ArenaUse(NamedTuple):
 
     ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
     copied into it. ``activation_bytes`` is the most that nodes took for their outputs and while they ran, without the model's
-    inputs, which are the caller's.
+    inputs, which are the caller's. ``hidden_bytes`` is how far the arena's peak of the time before the first node had run lies
+    above what was in use then, where that is more than ``activation_bytes``: so much may have been taken unseen.
     """
 
     peak_bytes: int | None = None
     activation_bytes: int | None = None
+    hidden_bytes: int = 0
 
     def peak_activation_bytes(self, graph: Graph) -> int | None:
         """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None where it is not known."""

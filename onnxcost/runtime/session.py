@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -259,13 +259,35 @@ def _use_exact_arena(options: Any, runtime: Any) -> None:
     not allocated from it. Versions of onnxruntime that cannot do that keep the usual one.
     """
     with contextlib.suppress(Exception):
-        kind, memory = runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, runtime.OrtMemType.DEFAULT
-        exact = {"max_dead_bytes_per_chunk": 1, "arena_extend_strategy": 1, "initial_chunk_size_bytes": 1}
-        # It is for the whole process: a second session finds it there.
-        with contextlib.suppress(runtime.capi.onnxruntime_pybind11_state.Fail):
-            runtime.create_and_register_allocator(runtime.OrtMemoryInfo("Cpu", kind, 0, memory), runtime.OrtArenaCfg(exact))
+        _register_exact_arena(runtime)
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+
+
+@cache
+def _register_exact_arena(runtime: Any) -> None:
+    """It is for the whole process, and one that is registered again would replace it."""
+    kind, memory = runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, runtime.OrtMemType.DEFAULT
+    exact = {"max_dead_bytes_per_chunk": 1, "arena_extend_strategy": 1, "initial_chunk_size_bytes": 1}
+    runtime.create_and_register_allocator(runtime.OrtMemoryInfo("Cpu", kind, 0, memory), runtime.OrtArenaCfg(exact))
+
+
+_ZEROS = (
+    b'\x08\x08:O\n.\n\x01n\x12\x01y"\x0fConstantOfShape*\x15\n\x05value*\t\x08\x01\x10\x02*\x01\x00B\x00\xa0\x01\x04\x12\x01gZ\x0f\n\x01n\x12\n\n\x08'
+    b"\x08\x07\x12\x04\n\x02\x08\x01b\t\n\x01y\x12\x04\n\x02\x08\x02B\x04\n\x00\x10\r"
+)
+"""A model that makes as many bytes as its input says."""
+
+
+def hold_in_exact_arena(nbytes: int) -> object:
+    """A value of so many bytes in the arena that profiled sessions on the CPU share, which gets them back with the value."""
+    import numpy as np
+
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
+    _use_exact_arena(options, runtime)
+    session = runtime.InferenceSession(_ZEROS, options, providers=[CPU])
+    return session.run_with_ort_values(None, {"n": runtime.OrtValue.ortvalue_from_numpy(np.array([nbytes], np.int64))})
 
 
 def _chain(provider: Provider, settings: Settings, runtime: Any) -> list[tuple[str, dict[str, str]]]:
