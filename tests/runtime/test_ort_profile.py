@@ -172,7 +172,8 @@ def test_what_a_node_takes_while_it_runs_counts(tmp_path: Path) -> None:
     nodes = [node("Relu_0", 2, 3, **exact(1100, 100, 2020)), node("Conv_1", 6, 3, **exact(1200, 100, 3020))]
     assert read(tmp_path, run(0, 20), *nodes).memory == ArenaUse(3020, 2000)
     assert read(tmp_path, run(0, 20), *nodes[:1]).memory == ArenaUse(2020, 1000)
-    assert read(tmp_path, run(0, 20), nodes[0], node("Neg_1", 6, 3, **exact(1200, 100, 2020))).memory == ArenaUse(2020, 200)
+    after = node("Neg_1", 6, 3, **exact(1200, 100, 2020))
+    assert read(tmp_path, run(0, 20), nodes[0], after).memory == ArenaUse(2020, 200, hidden_bytes=1000)
 
 
 def test_memory_is_not_known_where_nothing_tells_it(tmp_path: Path) -> None:
