@@ -20,7 +20,15 @@ from onnxcost.runtime.ort_profile import read_events, read_profile, types_of
 from onnxcost.runtime.protocol import BLOCKS, LEAST_PROBES, ArenaUse, Outputs, ProbeTimings, Profiled, Progress, Request, Timed
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
 from onnxcost.runtime.session import (
-    Runner, Session, find_provider, hold_in_exact_arena, open_session, placement, runner, runtime_for, thread_counts,
+    Runner,
+    Session,
+    find_provider,
+    hold_in_exact_arena,
+    open_session,
+    placement,
+    runner,
+    runtime_for,
+    thread_counts,
 )  # fmt: skip
 
 if TYPE_CHECKING:
