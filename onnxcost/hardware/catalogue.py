@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from onnxcost.hardware.device import (
 )
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_TEXTS = ("name", "title", "vendor", "kind", "note", "source")
+_TEXTS = ("name", "title", "vendor", "kind", "note", "of", "source")
 _NUMBER_KEYS = ("value", "source", "basis", "how")
 _PART_KEYS = ("title", "source", "clock", "clock_basis", "boost", "peak")
 
@@ -79,8 +79,32 @@ class FileLocation:
 def load_devices(path: str | Path) -> tuple[Device, ...]:
     """The devices of a file; raises InputError for one that cannot be read or is invalid.
 
-    Keys at the top of the file are shared by all its ``[[device]]`` tables; without such tables they are the one device.
+    Keys at the top of the file are shared by all its ``[[device]]`` tables; without such tables they are the one device. A
+    device ``of`` another of the file or the catalog has its parts and figures.
     """
+    found = _read_devices(path)
+    return tuple(complete(found, catalogue())) if any(device.of for device in found) else found
+
+
+def complete(found: Iterable[Device], known: Mapping[str, Device]) -> Iterator[Device]:
+    """The devices, those ``of`` another of them or of ``known`` with its parts and the figures that they do not have.
+
+    The launch price is not among them: an instance is rented.
+    """
+    found = list(found)
+    named = {**known, **{device.name: device for device in found}}
+    for device in found:
+        if not device.of:
+            yield device
+        elif device.of not in named or named[device.of].of:
+            raise InputError(f"{device.name}: there is no device '{device.of}'{did_you_mean(device.of, named)}")
+        else:
+            base = named[device.of]
+            own = {name: figure for name, figure in base.figures.items() if name != "price"}
+            yield replace(device, parts={**base.parts, **device.parts}, figures={**own, **device.figures}, of="")
+
+
+def _read_devices(path: str | Path) -> tuple[Device, ...]:
     document = read_toml(path)
     name = Path(path).name
     shared = {key: value for key, value in document.items() if key not in ("sources", "device")}
@@ -122,7 +146,7 @@ def _device(table: Table, file: FileLocation) -> Device:
     if not NAME.fullmatch(name):
         raise place.wrong("a name consists of lowercase letters and digits, with hyphens between them")
     parts = {kind: _part(table[kind], kind, place.inside(kind, table[kind])) for kind in PARTS if kind in table}
-    if not parts:
+    if not parts and "of" not in table:
         raise place.wrong(f"a device needs at least one of {', '.join(PARTS)}")
     return Device(
         name=name,
@@ -132,6 +156,7 @@ def _device(table: Table, file: FileLocation) -> Device:
         parts=parts,
         figures={key: _figure(table[key], quantity, place.inside(key)) for key, quantity in FIGURES.items() if key in table},
         note=place.text_of(table, "note", default=""),
+        of=place.text_of(table, "of", default=""),
     )
 
 
@@ -189,7 +214,7 @@ _GIVEN = Source("the command line")
 @cache
 def catalogue() -> Mapping[str, Device]:
     """The devices of the package by name."""
-    return _by_name(device for path in sorted(FOLDER.glob("*.toml")) for device in load_devices(path))
+    return _by_name(complete((device for path in sorted(FOLDER.glob("*.toml")) for device in _read_devices(path)), {}))
 
 
 def devices(files: Iterable[str | Path] = ()) -> Mapping[str, Device]:

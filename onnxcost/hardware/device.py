@@ -51,8 +51,10 @@ def parse_figure(text: str, quantity: Quantity) -> float:
 
 KINDS = ("microcontroller", "accelerator", "board", "phone", "laptop", "cpu", "gpu", "cloud")
 PARTS: Mapping[str, str] = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU", "dla": "DLA"}
-BASES = ("published", "derived", "unverified", "given")
-"""The basis of a figure: stated by a source; derived from one; unverified; given by the user."""
+BASES = ("published", "derived", "reported", "unverified", "given")
+"""The basis of a figure: stated by the vendor, a standard or a measured table; derived from one; reported by others, as in the
+press; unverified; given by the user.
+"""
 CLOCK_BASES = ("base", "boost", "maximum")
 
 FIGURES: Mapping[str, Quantity] = {
@@ -88,6 +90,9 @@ _FALLBACKS: Mapping[str, tuple[str, ...]] = {
 float32 runs in a narrower type where there is nothing else, as compilers for such devices do. A device that has only int8
 runs no floats.
 """
+
+
+_NARROW = ("int8", "uint8", "bool", "int4", "uint4", "int2", "uint2")
 
 
 class Source(NamedTuple):
@@ -142,7 +147,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device by its name. ``parts`` are keyed by PARTS, ``figures`` by FIGURES; unknown ones are absent."""
+    """A device by its name. ``parts`` are keyed by PARTS, ``figures`` by FIGURES; unknown ones are absent.
+
+    ``of`` is the name of the device that a cloud instance has; ``catalogue.complete`` takes parts and figures from it.
+    """
 
     name: str
     title: str
@@ -151,6 +159,7 @@ class Device:
     parts: Mapping[str, Part]
     figures: Mapping[str, Figure] = field(default_factory=dict)
     note: str = ""
+    of: str = ""
 
     def peak(self, dtype: str) -> Peak | None:
         """The highest rate of a part in the type; None where no part computes in it."""
@@ -158,8 +167,12 @@ class Device:
         return max(peaks, key=lambda peak: peak.rate, default=None)
 
     def runs_as(self, dtype: str) -> Peak | None:
-        """The peak in the type in which the device runs a type of the graph; None where it cannot run it."""
-        return next((peak for name in _FALLBACKS.get(dtype, ()) if (peak := self.peak(name))), None)
+        """The peak in the type in which the device runs a type of the graph; None where it cannot run it.
+
+        Integers of 8 bits and less run in the fastest of the types that hold them, others in the first that it has.
+        """
+        peaks = (peak for name in _FALLBACKS.get(dtype, ()) if (peak := self.peak(name)))
+        return max(peaks, key=lambda peak: peak.rate, default=None) if dtype in _NARROW else next(peaks, None)
 
     @property
     def dtypes(self) -> tuple[str, ...]:

@@ -29,8 +29,11 @@ from onnxcost.render.formats import csv_text, markdown_table, space_blocks
 from onnxcost.render.layout import INDENT, Column, Line, Screen, paragraph, spell_out_all, table, wrap
 from onnxcost.render.units import binary, rate, si, strip_zeros
 
-MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "unverified": "?", "given": "!"}
-LEGEND: Mapping[str, str] = {"derived": "* derived", "unverified": "? not checked", "given": "! given by you"}
+MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "reported": "~", "unverified": "?", "given": "!"}
+LEGEND: Mapping[str, str] = {
+    "derived": "* derived", "reported": "~ reported by others than the vendor", "unverified": "? not checked",
+    "given": "! given by you",
+}  # fmt: skip
 RATES = "Rates are dense operations per second; a multiply-accumulate counts as two. 'onnxcost devices NAME' names the sources."
 TITLES: Mapping[str, str] = {
     "memory": "Memory", "bandwidth": "Bandwidth", "sram": "SRAM", "sram_bandwidth": "SRAM bandwidth",
@@ -241,7 +244,9 @@ def devices_markdown(devices: Sequence[Device]) -> str:
     ]
     titles = [COLUMNS[0].title, "Kind", *(column.title for column in COLUMNS[1:])]
     lines = markdown_table(titles, [False, False, *[True] * (len(titles) - 2)], rows)
-    return "\n".join([*lines, "", f"{markdown('* derived, ? unverified.')} {RATES}"]) + "\n"
+    return (
+        "\n".join([*lines, "", f"{markdown('* derived, ~ reported by others than the vendor, ? unverified.')} {RATES}"]) + "\n"
+    )
 
 
 def figures_markdown(devices: Sequence[Device]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from onnxcost.errors import InputError
 from onnxcost.hardware.catalogue import FOLDER, catalogue, find_device
-from onnxcost.hardware.device import Device, Figure
+from onnxcost.hardware.device import Device, Figure, Part
 
 DEVICES = catalogue()
 EACH = pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES.keys())
@@ -45,7 +45,7 @@ def test_a_device_is_named_titled_and_can_compute(device: Device) -> None:
 def test_each_figure_has_its_origin(device: Device) -> None:
     for name, figure in figures(device):
         assert figure.value > 0, name
-        assert figure.basis in ("published", "derived", "unverified"), name
+        assert figure.basis in ("published", "derived", "reported", "unverified"), name
         assert figure.source.title, name
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", figure.source.date), name
         if figure.basis == "unverified" and not figure.source.url:
@@ -85,7 +85,7 @@ def test_derived_rates_are_sums_that_were_checked() -> None:
 
 RATIOS = {
     "microcontroller": (0.2, 300), "accelerator": (1000, 10000), "board": (2, 4000), "phone": (5, 1000), "laptop": (20, 600),
-    "cpu": (10, 1000), "gpu": (20, 1200), "cloud": (100, 3000),
+    "cpu": (10, 1000), "gpu": (20, 1200), "cloud": (50, 3000),
 }  # fmt: skip
 """Between what the highest rate is to the bandwidth, in operations a byte."""
 
@@ -108,6 +108,76 @@ def test_a_narrower_float_is_not_slower_in_the_same_part(half: str, device: Devi
         assert rates == sorted(rates)
 
 
+CPUS = {name: device.parts["cpu"] for name, device in DEVICES.items() if "cpu" in device.parts}
+CLUSTER = re.compile(r"(\d+) cores? × (\d+) F?L?OPs? × ([\d.]+) ([GM])Hz")
+
+
+@pytest.mark.parametrize("cpu", CPUS.values(), ids=CPUS.keys())
+def test_a_cpu_is_as_fast_as_its_cores_at_their_clocks(cpu: Part) -> None:
+    """A derivation has the cores of the title, the fastest at the part's clock; other types do a power of two of float32."""
+    titled = sum(map(int, re.findall(r"(\d+)(?: ×| cores| [PE]-cores| low-power| performance| efficiency)", f"{cpu.title},")))
+    rates = {dtype: CLUSTER.findall(peak.figure.how) for dtype, peak in cpu.peaks.items()}
+    for dtype, clusters in rates.items():
+        if not clusters:
+            continue
+        assert sum(int(cores) for cores, *_ in clusters) == titled, dtype
+        fastest = max(float(clock) * {"G": 1e9, "M": 1e6}[unit] for *_, clock, unit in clusters)
+        assert cpu.clock is not None
+        assert fastest == pytest.approx(cpu.clock.value, rel=0.01)
+        for (_, own, *_), (_, single, *_) in zip(clusters, rates.get("float32", clusters), strict=True):
+            assert int(own) / int(single) in (0.25, 0.5, 1, 2, 4, 8, 16, 32)
+
+
+MEASURED = {
+    ("rk3588", "float32"): 150.15 + 58.261, ("rk3588", "float16"): 300.97 + 116.54, ("rk3588", "int8"): 602.2 + 233.08,
+    ("raspberry-pi-3-b-plus", "float32"): 45.029, ("intel-n100", "float32"): 4 * 54.247, ("intel-n100", "int8"): 4 * 108.51,
+}  # fmt: skip
+"""Rates that cpufp measured, in 10^9 a second: of all cores, or of one times their number."""
+
+
+@pytest.mark.parametrize(("name", "dtype"), MEASURED)
+def test_the_cores_reach_their_peaks_when_that_is_all_that_they_do(name: str, dtype: str) -> None:
+    assert DEVICES[name].parts["cpu"].peaks[dtype].rate == pytest.approx(MEASURED[name, dtype] * 1e9, rel=0.02)
+
+
+BANDWIDTHS = {
+    "rk3588": (4224, 64), "rk3576": (4266, 32), "rk3568": (3120, 32), "qcs6490": (6400, 32), "iq-9075": (6400, 96),
+    "qcs8550": (8400, 64), "snapdragon-8-gen-2": (8400, 64), "raspberry-pi-3-b-plus": (1000, 32), "imx8m-plus": (4000, 32),
+    "stm32mp257": (2400, 32), "core-ultra-7-155h": (7467, 128), "intel-n100": (4800, 64), "dgx-spark": (8533, 256),
+    "rtx-pro-6000-blackwell": (28000, 512),
+}  # fmt: skip
+"""The rate of the memory in MT/s, and its width in bits."""
+
+
+@pytest.mark.parametrize("name", BANDWIDTHS)
+def test_a_bandwidth_is_the_rate_of_the_memory_times_its_width(name: str) -> None:
+    rate, width = BANDWIDTHS[name]
+    assert DEVICES[name].bandwidth == pytest.approx(rate * 1e6 * width / 8, rel=0.001)
+
+
+INSTANCES = {
+    "aws-g4dn-xlarge": ("t4", 0.526), "aws-g5-xlarge": ("a10g", 1.006), "aws-g6-xlarge": ("l4", 0.8048),
+    "aws-g6e-xlarge": ("l40s", 1.861), "aws-p3-2xlarge": ("v100-sxm2-16gb", 3.06),
+    "aws-p4d-24xlarge": ("a100-sxm-40gb", 2.7447),
+    "aws-p5-4xlarge": ("h100-sxm", 6.88), "aws-inf2-xlarge": ("inferentia2", 0.7582), "azure-nc4as-t4-v3": ("t4", None),
+    "gcp-g2-standard-4": ("l4", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_an_instance_is_its_device_by_the_hour(name: str) -> None:
+    of, hourly = INSTANCES[name]
+    assert DEVICES[name].parts == DEVICES[of].parts
+    assert DEVICES[name].value("hourly") == (None if hourly is None else pytest.approx(hourly, rel=1e-4))
+    assert DEVICES[name].value("price") is None
+
+
+def test_a_price_by_the_hour_has_a_dated_source() -> None:
+    sources = [device.figures["hourly"].source for device in DEVICES.values() if "hourly" in device.figures]
+    assert len(sources) > 15
+    assert [source for source in sources if not (source.url and re.search(r"20\d\d-\d\d-\d\d$", source.title))] == []
+
+
 T, G = 1e12, 1e9
 PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | None]] = {
     "stm32h743": (0.00096 * T, None, 0.0019 * T, None),
@@ -117,7 +187,8 @@ PUBLISHED: dict[str, tuple[float | None, float | None, float | None, float | Non
     "coral-edge-tpu": (None, None, 4 * T, None),
     "hailo-8": (None, None, 26 * T, None),
     "hailo-8l": (None, None, 13 * T, None),
-    "raspberry-pi-4-4gb": (0.048 * T, None, None, 12.8 * G),
+    "raspberry-pi-3-b-plus": (0.0448 * T, None, None, None),
+    "raspberry-pi-4-4gb": (0.0576 * T, None, None, 12.8 * G),
     "raspberry-pi-5-8gb": (0.154 * T, 0.307 * T, 0.61 * T, 17.1 * G),
     "jetson-nano": (0.236 * T, 0.472 * T, None, 25.6 * G),
     "jetson-tx2": (0.67 * T, 1.33 * T, None, 59.7 * G),
@@ -195,7 +266,8 @@ SOLD = {
 @pytest.mark.parametrize("name", SOLD)
 def test_no_sparse_rate_stands_for_a_dense_one(name: str) -> None:
     dtype, sold, times = SOLD[name]
-    rates = [part.peaks[dtype].rate for part in DEVICES[name].parts.values() if dtype in part.peaks]
+    parts = [part for kind, part in DEVICES[name].parts.items() if kind != "cpu"]
+    rates = [part.peaks[dtype].rate for part in parts if dtype in part.peaks]
     assert 0 < sum(rates) <= 1.03 * sold / times
 
 
@@ -224,7 +296,8 @@ def test_the_user_can_change_a_figure(text: str, name: str, value: float) -> Non
     ("text", "dtype", "part", "rate"),
     [
         ("t4,float16=50TFLOPS", "float16", "gpu", 50e12),
-        ("jetson-nano,int8=1TOPS", "int8", "gpu", 1e12),
+        ("jetson-nano,int8=1TOPS", "int8", "cpu", 1e12),
+        ("mi210,float8=1TFLOP/s", "float8", "gpu", 1e12),
         ("jetson-agx-orin-64gb,int8=10TOPS", "int8", "gpu", 10e12),
     ],
 )

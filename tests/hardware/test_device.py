@@ -45,6 +45,8 @@ RUNS_AS = {
     "eight bits, whichever": (device(gpu={"float8": 1}), "float8e5m2", "float8"),
     "no floats in integers": (device(npu={"int8": 1}), "float32", None),
     "no complex numbers": (BOARD, "complex64", None),
+    "small integers in a faster float": (device(gpu={"float16": 4, "float32": 2}, cpu={"int8": 1}), "uint8", "float16"),
+    "floats not in faster integers": (device(npu={"int8": 9}, cpu={"float32": 1}), "float32", "float32"),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxcost.errors import InputError
-from onnxcost.hardware.catalogue import load_devices
+from onnxcost.hardware.catalogue import find_device, load_devices
 from onnxcost.hardware.device import Device, Source
 
 LEAST = """
@@ -67,6 +67,45 @@ def test_all_that_can_be_said(tmp_path: Path) -> None:
         "int8": (16e12, "int32"),
     }
     assert device.note == "Two of them."
+
+
+def test_an_instance_has_what_its_device_has_and_its_own_price(tmp_path: Path) -> None:
+    chip, rented = read(
+        """
+        kind = "cloud"
+        [[device]]
+        name = "chip"
+        kind = "gpu"
+        memory = "8 GiB"
+        bandwidth = "10 GB/s"
+        price = "99 USD"
+        gpu.peak.float32 = "1 TFLOP/s"
+        [[device]]
+        name = "rented"
+        of = "chip"
+        memory = "4 GiB"
+        hourly = "0.5 USD/h"
+        """,
+        tmp_path,
+    )
+    assert (rented.parts, rented.kind) == (chip.parts, "cloud")
+    assert {name: rented.value(name) for name in ("memory", "bandwidth", "price", "hourly")} == {
+        "memory": 2**32,
+        "bandwidth": 10e9,
+        "price": None,
+        "hourly": 0.5,
+    }
+
+
+def test_an_instance_can_have_a_device_of_the_catalog(tmp_path: Path) -> None:
+    (rented,) = read('name = "mine"\nkind = "cloud"\nof = "t4"\nhourly = "0.2 USD/h"\n', tmp_path)
+    assert (rented.dtypes, rented.bandwidth, rented.value("hourly")) == (find_device("t4").dtypes, 320e9, 0.2)
+
+
+@pytest.mark.parametrize("of", ["toaster", "aws-g4dn-xlarg", "mine"])
+def test_an_instance_of_what_is_no_device_is_refused(of: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"mine: there is no device '{of}'"):
+        read(f'name = "mine"\nkind = "cloud"\nof = "{of}"\n', tmp_path)
 
 
 def test_variants_share_what_stands_above_them(tmp_path: Path) -> None:
@@ -136,7 +175,7 @@ WRONG = {
     ),
     "another basis": (
         LEAST + 'memory = { value = "4 GiB", basis = "guessed" }',
-        "mine.toml: mine.memory: there is no basis 'guessed': there are published, derived, unverified",
+        "mine.toml: mine.memory: there is no basis 'guessed': there are published, derived, reported, unverified",
     ),
     "derived from nothing": (
         LEAST + 'memory = { value = "4 GiB", basis = "derived" }',
