@@ -180,7 +180,7 @@ MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
 """How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
 
 SORTED: Mapping[str, str] = {
-    "price": "Cheapest first, by launch price of the device alone, then by power.",
+    "price": "Cheapest first, by launch price of the device, then power.",
     "cost": "Cheapest first: $/million is what a million inferences cost on an instance that is always busy ('onnxcost devices "
     "NAME' has the date and source of its price an hour, --price NAME=0.53 changes it).",
 }
