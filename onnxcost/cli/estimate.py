@@ -101,7 +101,7 @@ def estimate(
     if outcome is SKIPPED and not no_run and out.format != "csv":
         outcome = measure_model(spec, formulas, measuring, report)
     if not out.is_screen:
-        out.deliver(_document(report, view, outcome, is_brief))
+        out.deliver(report_document(report, view, outcome, is_brief))
         # With --strict the error names them.
         if not (out.quiet or strict) and (assumed := assumed_text(report)):
             say("assumed", assumed)
@@ -148,8 +148,10 @@ def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outc
     return verdict_lines(report, view, screen, max(outcome.measurements, key=lambda each: each.fps, default=None))
 
 
-def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
+def report_document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
+    """The report with what was measured, in every format."""
     from onnxcost.render.formats import space_blocks
+    from onnxcost.render.page import roofline_data
     from onnxcost.render.report import report_csv, report_markdown
 
     return Document(
@@ -163,6 +165,7 @@ def _document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) 
         json=lambda: report.to_dict(view.convention, *outcome.for_json()),
         csv=partial(report_csv, report, view),
         markdown=lambda: report_markdown(report, view) + outcome.markdown(report),
+        page=partial(roofline_data, report),
     )
 
 

@@ -17,27 +17,31 @@ from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
 
-FORMATS = ("table", "json", "csv", "markdown")
+FORMATS = ("table", "json", "csv", "markdown", "html")
 FORMAT_HELP = "Output format. In CSV, a text that a spreadsheet would execute gets a leading '.  [default: table]"
-SUFFIXES: Mapping[str, str] = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown"}
+SUFFIXES: Mapping[str, str] = {
+    ".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown",
+    ".html": "html", ".htm": "html",
+}  # fmt: skip
 OUTPUT_OPTIONS: tuple[Decorator, ...] = (
     click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP),
     click.option(
         "-o",
         "--output",
         metavar="FILE",
-        help="Write to FILE; without --format, its suffix (.txt .json .csv .md) sets the format.",
+        help="Write to FILE; without --format, its suffix (.txt .json .csv .md .html) sets the format.",
     ),
 )
 
 
 class Document(NamedTuple):
-    """A result in every format, each made on demand."""
+    """A result in every format, each made on demand; ``page`` is what the charts of an HTML page need besides the JSON."""
 
     table: Callable[[Screen], list[Line]]
     json: Callable[[], Mapping[str, Any]]
     csv: Callable[[], str]
     markdown: Callable[[], str]
+    page: Callable[[], Mapping[str, Any]] = dict
 
 
 class Output(NamedTuple):
@@ -68,11 +72,15 @@ class Output(NamedTuple):
         """Write the document to the file, or to stdout without one."""
 
         def text() -> str:
-            if self.format != "json":
+            if self.format in ("csv", "markdown"):
                 return document.csv() if self.format == "csv" else document.markdown()
-            from onnxcost.render.formats import dumps
+            if self.format == "json":
+                from onnxcost.render.formats import dumps
 
-            return dumps(document.json())
+                return dumps(document.json())
+            from onnxcost.render.page import build_page
+
+            return build_page(document.json(), text_of(document.table(detect_screen(None))), document.page())
 
         if self.is_screen:
             show(document.table)
