@@ -173,7 +173,7 @@ function bigTable(into, columns, rows, {label, filter = null, sort = null} = {})
   const table = new Tabulator(box, {
     data,
     index: "at",
-    layout: "fitDataStretch",
+    layout: "fitDataFill",
     ...(rows.length > 15 ? {height: "30rem"} : {}),
     placeholder: "nothing matches",
     initialSort: sort ? [{column: `c${columns.findIndex((column) => column.title === sort)}`, dir: "desc"}] : [],
