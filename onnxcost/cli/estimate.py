@@ -11,6 +11,7 @@ from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say
 from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, start_child, trace_model
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
+from onnxcost.cli.pipeline import MEASURING, estimate_pipeline, pipeline_option
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.tables import SORTS, View
@@ -49,6 +50,7 @@ TABLES = ("operator", "node", "module")
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
+@pipeline_option(estimate_pipeline, *MEASURING, "strict", "no_run")
 @model_options
 @click.option(
     "--convention",

@@ -10,6 +10,7 @@ import click
 from onnxcost.cli.app import Notice, catch_failure, merge_advice
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
+from onnxcost.cli.pipeline import MEASURING, measure_pipeline, pipeline_option
 from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ Examples:
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
+@pipeline_option(measure_pipeline, *MEASURING)
 @model_options
 @output_options
 @message_options("Print no advice on stderr.")

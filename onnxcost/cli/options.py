@@ -32,7 +32,7 @@ MANY = "'onnxcost scan' (a row for each) or 'onnxcost compare'"
 SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 
 MODEL_OPTIONS: tuple[Decorator, ...] = (
-    click.argument("model"),
+    click.argument("model", required=False, metavar="MODEL"),
     # Not in the usage line: with a second model, the error names the commands that take several.
     click.argument("others", nargs=-1, metavar=""),
     click.option(
@@ -72,7 +72,9 @@ COMMON_OPTIONS: tuple[Decorator, ...] = (
 def model_options(command: Command) -> Command:
     """Add MODEL_OPTIONS; the command gets them as ``spec`` and ``formulas``."""
 
-    def with_model(*, model: str, others: tuple[str, ...], formulas: str | None, **given: Any) -> Any:
+    def with_model(*, model: str | None, others: tuple[str, ...], formulas: str | None, **given: Any) -> Any:
+        if model is None:
+            raise click.MissingParameter(param_hint="'MODEL'", param_type="argument")
         # A mistyped command is read as a model: that it is none is said first.
         spec = take_spec(given, read_source(model))
         if others:

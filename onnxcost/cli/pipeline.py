@@ -1,0 +1,185 @@
+"""``--pipeline``: several models and steps in place of MODEL, for the commands that count, measure and check a budget."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, caveat_messages, merge_advice, say
+from onnxcost.cli.options import Command, Decorator, Measuring, load_formulas, measuring_options, take_spec
+from onnxcost.cli.output import Document, Output, message_options, output_options
+from onnxcost.errors import CheckFailed, InputError
+from onnxcost.render.layout import progress_on
+
+if TYPE_CHECKING:
+    from onnxcost.generation.pipeline import Pipeline, Stage
+    from onnxcost.report import CostReport
+
+HELP = "Several models and their runs instead of MODEL: encoder.onnx,decoder.onnx×200 (or *200), or a TOML file."
+MODELS = ("shapes", "dims", "values", "formulas")
+OUTPUT = ("format_", "output", "quiet", "all_warnings")
+MEASURING = (
+    "provider", "provider_options", "threads", "inter_threads", "optimization", "runs", "seconds", "warmup", "timeout", "seed",
+)  # fmt: skip
+LEFT_OUT = ("concurrency", "arena", "inputs", "batches")
+"""The options of measuring that a pipeline does not take."""
+
+
+def pipeline_option(run: Command, *takes: str) -> Decorator:
+    """Add ``--pipeline``; with it ``run`` is called in place of the command, with the options that it takes.
+
+    Those are MODELS, OUTPUT and ``takes``.
+
+    Raises InputError for other options beside it.
+    """
+    taken = (*MODELS, *OUTPUT, *takes)
+
+    def decorated(command: Command) -> Command:
+        def with_pipeline(*, pipeline: str | None, **given: Any) -> Any:
+            if pipeline is None:
+                return command(**given)
+            _refuse_others(("pipeline", *taken))
+            return run(pipeline=pipeline, **{name: given[name] for name in taken})
+
+        return click.option("--pipeline", metavar="STAGES", help=HELP)(wraps(command)(with_pipeline))
+
+    return decorated
+
+
+def _refuse_others(taken: Iterable[str]) -> None:
+    context = click.get_current_context()
+    for param in context.command.params:
+        name = param.name or ""
+        is_given = context.params.get(name) and context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if is_given and name not in taken:
+            if isinstance(param, click.Argument):
+                raise InputError("--pipeline names the models: leave MODEL out")
+            raise InputError(f"{param.opts[0]} cannot be used with --pipeline")
+
+
+class PipelineOutcome(NamedTuple):
+    """A pipeline with what was measured of it; ``code`` is the exit code of the command."""
+
+    pipeline: Pipeline
+    code: int = 0
+
+    def messages(self) -> list[Notice]:
+        """What keeps the figures from being exact, and less trustworthy, with the stages that it is about."""
+        from onnxcost.measurement import Measurement
+
+        stages = self.pipeline.stages
+        caveats = ((each.name, message) for each in stages for message in caveat_messages(each.report))
+        found = [message._replace(text=f"{name}: {message.text}") for name, message in caveats]
+        measured = ((each.name, each.measurement) for each in stages if isinstance(each.measurement, Measurement))
+        advice = merge_advice((name, text) for name, measurement in measured for text in measurement.advice)
+        return [*found, *(Notice("advice", f"{names}: {text}") for names, text in advice)]
+
+    def document(self, *, counts: bool) -> Document:
+        """The pipeline in every format; without ``counts`` its tables have the times alone."""
+        from onnxcost.render.formats import space_blocks
+        from onnxcost.render.pipeline import pipeline_csv, pipeline_lines, pipeline_markdown, pipeline_verdict
+
+        return Document(
+            table=lambda screen: space_blocks(
+                [pipeline_lines(self.pipeline, screen, counts=counts), pipeline_verdict(self.pipeline, screen)]
+            ),
+            json=self.pipeline.to_dict,
+            csv=partial(pipeline_csv, self.pipeline),
+            markdown=partial(pipeline_markdown, self.pipeline, counts=counts),
+        )
+
+
+def estimate_given(pipeline: str, given: dict[str, Any]) -> Pipeline:
+    """The estimate of the pipeline, with the options MODELS in ``given``, which are removed from it."""
+    from onnxcost.generation.pipeline import estimate_stages
+    from onnxcost.generation.stages import parse_stages
+
+    spec, formulas = take_spec(given, None), load_formulas(given.pop("formulas"))
+    return estimate_stages(parse_stages(pipeline), spec, formulas)
+
+
+def measure_pipeline_stages(pipeline: Pipeline, measuring: Measuring) -> PipelineOutcome:
+    """Run the models one after the other with a progress bar on stderr; what was measured before a failure is kept."""
+    from onnxcost.generation.pipeline import measure_stages
+    from onnxcost.measurement import Measurement, Unmeasured
+
+    found: list[Stage] = []
+    with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
+        series = measure_stages(pipeline, replace(measuring.settings(), arena=False), on_progress=shown)
+        for stage in pipeline.stages:
+            shown.prefix = f"{stage.name}: "
+            found.append(next(series))
+            if isinstance(found[-1].measurement, Measurement) and found[-1].measurement.interrupted:
+                end.stop_if(True)
+                break
+    reason = end.reason or "interrupted"
+    rest = (replace(stage, measurement=Unmeasured("failed", reason)) for stage in pipeline.stages[len(found) :])
+    return PipelineOutcome(replace(pipeline, stages=(*found, *rest)), end.code)
+
+
+@output_options
+@message_options("")
+@measuring_options(*LEFT_OUT)
+def estimate_pipeline(*, pipeline: str, measuring: Measuring, out: Output, strict: bool, no_run: bool, **given: Any) -> int:
+    """``onnxcost estimate --pipeline``: count the stages, then run and time each."""
+    if not (no_run or out.format == "csv"):
+        _start_child()
+    outcome = PipelineOutcome(estimate_given(pipeline, given))
+    if not (no_run or out.format == "csv"):
+        outcome = measure_pipeline_stages(outcome.pipeline, measuring)
+    out.deliver(outcome.document(counts=True))
+    if not (out.is_screen or out.quiet or strict):
+        say_assumed(outcome.pipeline)
+    out.say_first(outcome.messages())
+    if strict and outcome.code != INTERRUPTED:
+        _check(outcome.pipeline)
+    return outcome.code
+
+
+@output_options
+@message_options("")
+@measuring_options(*LEFT_OUT)
+def measure_pipeline(*, pipeline: str, measuring: Measuring, out: Output, **given: Any) -> int:
+    """``onnxcost measure --pipeline``: run and time each stage."""
+    _start_child()
+    outcome = measure_pipeline_stages(estimate_given(pipeline, given), measuring)
+    out.deliver(outcome.document(counts=False))
+    out.say_first(outcome.messages())
+    return outcome.code
+
+
+def _start_child() -> None:
+    from onnxcost.runtime.supervisor import start_early
+
+    click.get_current_context().with_resource(start_early())
+
+
+def say_assumed(pipeline: Pipeline) -> None:
+    """A line on stderr with the dims that were assumed."""
+    from onnxcost.render.pipeline import assumed_texts
+
+    if assumed := assumed_texts(pipeline):
+        say("assumed", ", ".join(assumed))
+
+
+def _check(pipeline: Pipeline) -> None:
+    """Raises CheckFailed with what keeps the numbers from being exact."""
+    from onnxcost.render.pipeline import assumed_texts
+
+    found = [text for stage in pipeline.stages for text in _inexact(stage.name, stage.report)]
+    found += [f"{stage.name}: some runs are interpolated" for stage in pipeline.stages if not stage.summed.is_exact]
+    if assumed := assumed_texts(pipeline):
+        found.append(f"assumed {', '.join(assumed)}")
+    if found:
+        raise CheckFailed(f"--strict: {'; '.join(found)}")
+
+
+def _inexact(name: str, report: CostReport) -> list[str]:
+    uncounted = [f"{name}: {len(report.uncounted)} of {len(report.costs)} nodes are not counted"] if report.uncounted else []
+    return uncounted + [f"{name}: {caveat.text}" for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]

@@ -1,0 +1,171 @@
+"""The runs of one model, each with a longer cache than the one before: the dims that grow, and the sum of the runs' costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import comb
+from typing import Any, NamedTuple
+
+from onnxcost.analysis.batch import BatchDim
+from onnxcost.errors import InputError, did_you_mean
+from onnxcost.graph import BoundDim
+from onnxcost.hardware.memory_fit import find_cache_pairs
+from onnxcost.report import CostReport
+from onnxcost.spec import ModelSpec
+
+_NEW_TOKENS = r"(?i)seq|len|token|time|^[slt]$"
+
+
+class Growth(NamedTuple):
+    """A dim that is ``start`` in the first run and larger by ``step`` in each further one.
+
+    ``option`` is what sets the start on the command line where it is assumed, "" where it was given.
+    """
+
+    name: str
+    start: int
+    step: int
+    option: str = ""
+
+    def at(self, run: int) -> int:
+        """Its size in a run, counted from 0."""
+        return self.start + self.step * run
+
+    def to_dict(self, runs: int) -> dict[str, Any]:
+        """An entry of the key ``grows``."""
+        return {"dim": self.name, "first": self.start, "last": self.at(runs - 1), "assumed": bool(self.option)}
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is asked of a model in each of its runs: ``growth`` are the dims that grow, ``open_dims`` where they are."""
+
+    spec: ModelSpec
+    growth: tuple[Growth, ...] = ()
+    open_dims: tuple[BatchDim, ...] = field(default=())
+
+    def spec_at(self, run: int) -> ModelSpec:
+        """The spec of a run, counted from 0."""
+        spec = self.spec
+        for growth, dims in zip(self.growth, self.open_dims, strict=True):
+            spec = replace(spec, **dims.at(growth.at(run), spec.shapes, spec.dims))
+        return spec
+
+
+def find_steps(spec: ModelSpec, report: CostReport, grows: Mapping[str, int] | None) -> Steps:
+    """The runs of a model that runs more than once; ``report`` is its estimate.
+
+    The dims in ``grows`` gain so much from a run to the next. Without it, a cache grows by one token a run, from an empty one
+    unless its length was given, and each run takes one new token. Raises InputError for a dim in ``grows`` that is not open.
+    """
+    graph = report.graph
+    inputs = {tensor.name: tensor.shape for tensor in graph.inputs if tensor.is_shaped}
+    by_name = {dim.name: dim for dim in graph.dims if dim.places}
+    if grows is not None:
+        for name in grows:
+            if name not in by_name:
+                raise InputError(f"grows: no open dim '{name}'{did_you_mean(name, by_name)}")
+        growth = tuple(Growth(name, by_name[name].value, step, _option(by_name[name])) for name, step in grows.items())
+        return Steps(spec, growth, tuple(BatchDim(by_name[name].value, (by_name[name],), inputs) for name in grows))
+    pasts, new = _cache_dims(report)
+    if not pasts:
+        return Steps(spec)
+    if new and new[0].source == "assumed":
+        spec = replace(spec, **BatchDim(new[0].value, tuple(new), inputs).at(1, spec.shapes, spec.dims))
+        inputs = {name: shape for name, shape in inputs.items() if name not in spec.shapes} | {
+            name: tuple(shape) for name, shape in spec.shapes.items()
+        }
+    start = 0 if pasts[0].source == "assumed" else pasts[0].value
+    return Steps(spec, (Growth(pasts[0].name, start, 1, _option(pasts[0])),), (BatchDim(start, tuple(pasts), inputs),))
+
+
+def _option(dim: BoundDim) -> str:
+    return dim.option if dim.source == "assumed" else ""
+
+
+def _cache_dims(report: CostReport) -> tuple[list[BoundDim], list[BoundDim]]:
+    """The open dims that are the length of a cache, and those that are the number of new tokens."""
+    graph = report.graph
+    pairs = [pair for pair in find_cache_pairs(graph) if pair.present.shape[pair.axis] > pair.past.shape[pair.axis]]
+    places = {(pair.past.name, pair.axis) for pair in pairs}
+    pasts = [dim for dim in graph.dims if places & set(dim.places)]
+    if not pasts:
+        return [], []
+    pair = next(pair for pair in pairs if (pair.past.name, pair.axis) in pasts[0].places)
+    grown = pair.present.shape[pair.axis] - pair.past.shape[pair.axis]
+    caches = {pair.past.name for pair in pairs}
+    new = [
+        dim
+        for dim in graph.dims
+        if dim.value == grown and dim.source != "derived" and dim not in pasts and dim.places
+        and not caches & {name for name, _ in dim.places}
+        and (re.search(_NEW_TOKENS, dim.name) or dim.places[0][1] == 1)
+    ]  # fmt: skip
+    return [dim for dim in pasts if dim.value == pasts[0].value], new
+
+
+class Summed(NamedTuple):
+    """The sums of some figures over all runs, and the largest peak of the activations, None where one is not known.
+
+    ``counted`` runs were counted one by one. Between them each figure is a polynomial of degree 2 that counted runs confirm;
+    without ``is_exact`` some runs are interpolated because none does.
+    """
+
+    totals: tuple[int, ...]
+    peak: int | None
+    counted: int
+    is_exact: bool = True
+
+
+Figures = tuple[int, ...]
+FEW = 8
+"""So few runs are counted one by one."""
+ALONE = 2
+"""The first runs of more, which are: a cache that is empty or has one token may be broadcast, or left out."""
+MOST_COUNTED = 64
+"""The most runs that are counted; what lies between them is then interpolated."""
+
+
+def sum_runs(figures_at: Callable[[int], Figures], runs: int) -> tuple[Figures, bool, list[int]]:
+    """The sum of the figures of all runs, whether it is exact, and the runs that were counted."""
+    known: dict[int, Figures] = {}
+
+    def at(run: int) -> Figures:
+        if run not in known:
+            known[run] = figures_at(run)
+        return known[run]
+
+    if runs <= FEW:
+        parts, are_exact = [at(run) for run in range(runs)], True
+    else:
+        parts, are_exact = [at(run) for run in range(ALONE)], True
+        waiting = [(ALONE, runs)]
+        while waiting:
+            first, end = waiting.pop()
+            if end - first <= FEW:
+                parts += [at(run) for run in range(first, end)]
+                continue
+            middle = (first + end) // 2
+            found = _sum_smooth(
+                [at(first + index) for index in range(3)], {run - first: at(run) for run in (middle, end - 1)}, end - first
+            )
+            if found is not None:
+                parts.append(found)
+            elif len(known) + FEW <= MOST_COUNTED:
+                waiting += [(first, middle), (middle, end)]
+            else:
+                are_exact = False
+                parts.append(tuple((low + high) * (end - first) // 2 for low, high in zip(at(first), at(end - 1), strict=True)))
+    return tuple(map(sum, zip(*parts, strict=True))), are_exact, sorted(known)
+
+
+def _sum_smooth(start: Sequence[Figures], checks: Mapping[int, Figures], runs: int) -> Figures | None:
+    """The sum over ``runs`` of the polynomials through the first three; None where those miss the checks, by run."""
+    differences = [(a, b - a, c - 2 * b + a) for a, b, c in zip(*start, strict=True)]
+    for run, figures in checks.items():
+        if figures != tuple(a + run * d1 + comb(run, 2) * d2 for a, d1, d2 in differences):
+            return None
+    # The sum of C(n, k) over n < N is C(N, k + 1).
+    return tuple(runs * a + comb(runs, 2) * d1 + comb(runs, 3) * d2 for a, d1, d2 in differences)
