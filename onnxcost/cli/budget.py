@@ -11,6 +11,7 @@ import click
 from onnxcost.cli.app import assumed_text, caveat_messages, say
 from onnxcost.cli.options import MODEL_OPTIONS, Decorator, Whole, load_formulas, read_source, take_spec, with_options
 from onnxcost.cli.output import Document, Output, message_options, output_options
+from onnxcost.cli.pipeline import budget_pipeline, pipeline_option
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
 from onnxcost.results import make_document
@@ -77,6 +78,7 @@ OPTIONS: tuple[Decorator, ...] = (
 
 
 @click.command(help=HELP)
+@pipeline_option(budget_pipeline, *LIMITS, "devices", "files", "shows_all")
 @partial(with_options, OPTIONS)
 @output_options
 @message_options("Print no warnings or assumptions on stderr.")

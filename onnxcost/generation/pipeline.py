@@ -26,7 +26,7 @@ COUNTS = ("macs", "flops", "read_bytes", "write_bytes")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A model of a pipeline: ``report`` is the estimate of its first run, ``middle`` of the run in the middle.
+    """A model of a pipeline: ``report`` is the estimate of its first run, ``middle`` and ``last`` those of other runs.
 
     ``middle_spec`` is what was asked for in that one. ``summed`` are the figures COUNTS of all runs together. ``measurement``
     is of the middle run: the work of a run with a cache grows evenly, so that it takes the mean time.
@@ -37,10 +37,16 @@ class Stage:
     runs: int
     report: CostReport
     middle: CostReport
+    last: CostReport
     middle_spec: ModelSpec
     summed: Summed
     growth: tuple[Growth, ...] = ()
     measurement: MeasurementResult | None = None
+
+    @property
+    def file(self) -> str:
+        """The file itself, without links to it."""
+        return os.path.realpath(self.path)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -91,7 +97,7 @@ class Pipeline(Result):
     @cached_property
     def _files(self) -> list[CostReport]:
         """A report of each file."""
-        return list({os.path.realpath(stage.path): stage.report for stage in self.stages}.values())
+        return list({stage.file: stage.report for stage in self.stages}.values())
 
     def total(self, name: str) -> int:
         """The sum of one of COUNTS over all runs of all stages."""
@@ -279,7 +285,7 @@ def _estimate_stage(
     peak = None if None in peaks else max(peak for peak in peaks if peak is not None)
     middle = (stage.runs - 1) // 2
     made = Stage(
-        stage.name, stage.path, stage.runs, first, report_at(middle), steps.spec_at(middle),
+        stage.name, stage.path, stage.runs, first, report_at(middle), report_at(stage.runs - 1), steps.spec_at(middle),
         Summed(totals, peak, len(counted), is_exact), steps.growth,
     )  # fmt: skip
     return made, shared, notes

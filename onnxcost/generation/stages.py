@@ -64,10 +64,10 @@ def parse_stages(text: str) -> list[StageSpec]:
 def parse_stage(text: str) -> StageSpec:
     """The stage in ``decoder.onnx×200``."""
     path, runs = text, "1"
-    repeated = re.fullmatch(r"(.+?)\s*(?:[×*]\s*(.*)|[xX]\s*(\d\w*))", text)
+    repeated = re.fullmatch(r"(.+?)\s*[×*]\s*(.*)", text) or re.fullmatch(r"(.+)\s*[xX]\s*(\d\w*)", text)
     # A file may be called model_x4: only what is not there itself is a file and its runs.
     if repeated and not Path(text).exists() and (Path(repeated[1]).exists() or not text.lower().endswith(".onnx")):
-        path, runs = repeated[1], repeated[2] or repeated[3] or ""
+        path, runs = repeated.groups()
     if not path:
         raise InputError(f"a pipeline is models with commas between, such as {HOW}: a model is missing")
     if not is_whole(runs) or not 1 <= int(runs) <= MOST_RUNS:

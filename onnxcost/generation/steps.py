@@ -124,8 +124,8 @@ FEW = 8
 """So few runs are counted one by one."""
 ALONE = 2
 """The first runs of more, which are: a cache that is empty or has one token may be broadcast, or left out."""
-MOST_COUNTED = 64
-"""The most runs that are counted; what lies between them is then interpolated."""
+MOST_COUNTED = 128
+"""Where so many runs are counted, what is left is interpolated between the ends of each range."""
 
 
 def sum_runs(figures_at: Callable[[int], Figures], runs: int) -> tuple[Figures, bool, list[int]]:
@@ -137,28 +137,26 @@ def sum_runs(figures_at: Callable[[int], Figures], runs: int) -> tuple[Figures, 
             known[run] = figures_at(run)
         return known[run]
 
-    if runs <= FEW:
-        parts, are_exact = [at(run) for run in range(runs)], True
-    else:
-        parts, are_exact = [at(run) for run in range(ALONE)], True
-        waiting = [(ALONE, runs)]
-        while waiting:
-            first, end = waiting.pop()
-            if end - first <= FEW:
-                parts += [at(run) for run in range(first, end)]
-                continue
-            middle = (first + end) // 2
-            found = _sum_smooth(
-                [at(first + index) for index in range(3)], {run - first: at(run) for run in (middle, end - 1)}, end - first
-            )
+    alone = runs if runs <= FEW else ALONE
+    parts, waiting, is_exact = [at(run) for run in range(alone)], [(alone, runs)] if alone < runs else [], True
+    while waiting:
+        first, end = waiting.pop()
+        many, middle = end - first, (first + end) // 2
+        has_room = len(known) + FEW <= MOST_COUNTED
+        if many > FEW:
+            checks = {run - first: at(run) for run in (middle, end - 1)}
+            found = _sum_smooth([at(first + index) for index in range(3)], checks, many)
             if found is not None:
                 parts.append(found)
-            elif len(known) + FEW <= MOST_COUNTED:
-                waiting += [(first, middle), (middle, end)]
-            else:
-                are_exact = False
-                parts.append(tuple((low + high) * (end - first) // 2 for low, high in zip(at(first), at(end - 1), strict=True)))
-    return tuple(map(sum, zip(*parts, strict=True))), are_exact, sorted(known)
+                continue
+        if has_room and many > FEW:
+            waiting += [(middle, end), (first, middle)]
+        elif has_room:
+            parts += [at(run) for run in range(first, end)]
+        else:
+            is_exact = False
+            parts.append(tuple((low + high) * many // 2 for low, high in zip(at(first), at(end - 1), strict=True)))
+    return tuple(map(sum, zip(*parts, strict=True))), is_exact, sorted(known)
 
 
 def _sum_smooth(start: Sequence[Figures], checks: Mapping[int, Figures], runs: int) -> Figures | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, read_toml
@@ -18,7 +18,19 @@ from onnxcost.hardware.calibration.model import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.hardware.catalogue import catalogue, find_device, load_devices, with_hourly
 from onnxcost.hardware.memory_fit import cache_of, fits_of
-from onnxcost.hardware.prediction import FITS, LEVELS, MARGINAL, NO, UNKNOWN, Check, Fit, Predictor, Remedy, Verdict
+from onnxcost.hardware.prediction import (
+    FITS,
+    LEVELS,
+    MARGINAL,
+    NO,
+    UNKNOWN,
+    Check,
+    Fit,
+    Prediction,
+    Predictor,
+    Remedy,
+    Verdict,
+)
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.hardware.variants import Again, Variant, try_variants
 from onnxcost.report import CostReport
@@ -82,16 +94,31 @@ def limits_of(given: Mapping[str, object]) -> Limits:
     )
 
 
-@dataclass(frozen=True, repr=False)
-class Assessment(Result):
-    """A model checked against its budget: the limits of the model itself, and the verdicts on devices.
+class Totals(Protocol):
+    """What a budget limits of a model or a pipeline itself."""
+
+    @property
+    def macs(self) -> int:
+        """All MACs."""
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+
+    @property
+    def bound(self) -> str:
+        """As ``CostReport.bound``."""
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Verdicts(Result):
+    """The limits of what is checked against a budget, and the verdicts on devices.
 
     ``are_named`` says that the user named these devices: then one that misses the budget is a failure. ``order`` is that of
     ``verdicts``, a key of ORDERS.
     """
 
     label: str
-    report: CostReport
     limits: Limits
     checks: tuple[Check, ...]
     verdicts: tuple[Verdict, ...]
@@ -107,20 +134,6 @@ class Assessment(Result):
     def failed(self) -> tuple[Check, ...]:
         """The limits of the model itself that it misses, or whose figures are unknown."""
         return tuple(check for check in self.checks if check.level in (NO, UNKNOWN))
-
-    def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
-        """A document of the schema ``onnxcost/1``; with ``nodes`` also the predicted steps on each device."""
-        return make_document(**self.document(nodes=nodes))
-
-    def document(self, *, nodes: bool = False) -> dict[str, Any]:
-        """An entry of the key ``budgets``."""
-        report = self.report
-        return {
-            "model": {"path": report.graph.path, "macs": report.macs, "parameters": report.parameters, "bound": report.bound},
-            "limits": dict(self.limits.given),
-            "checks": [check._asdict() for check in self.checks],
-            "devices": [verdict.to_dict(nodes=nodes) for verdict in self.verdicts],
-        }
 
     def to_records(self) -> list[dict[str, Any]]:
         """One row per device, in base units."""
@@ -139,7 +152,28 @@ class Assessment(Result):
         return f"{self.label}: " + ", ".join(f"{levels[level]} {level}" for level in LEVELS if level in levels)
 
 
-def model_checks(report: CostReport, limits: Limits) -> tuple[Check, ...]:
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Assessment(Verdicts):
+    """A model checked against its budget."""
+
+    report: CostReport
+
+    def to_dict(self, *, nodes: bool = False) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1``; with ``nodes`` also the predicted steps on each device."""
+        return make_document(**self.document(nodes=nodes))
+
+    def document(self, *, nodes: bool = False) -> dict[str, Any]:
+        """An entry of the key ``budgets``."""
+        report = self.report
+        return {
+            "model": {"path": report.graph.path, "macs": report.macs, "parameters": report.parameters, "bound": report.bound},
+            "limits": dict(self.limits.given),
+            "checks": [check._asdict() for check in self.checks],
+            "devices": [verdict.to_dict(nodes=nodes) for verdict in self.verdicts],
+        }
+
+
+def model_checks(report: Totals, limits: Limits) -> tuple[Check, ...]:
     """The limits that do not depend on a device."""
     found = {"macs": report.macs, "params": report.parameters}
     is_short = report.bound in ("lower", "mixed")
@@ -153,14 +187,21 @@ def model_checks(report: CostReport, limits: Limits) -> tuple[Check, ...]:
 
 def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
     """The verdict on one device."""
-    prediction = predictor.predict(report)
-    fits = fits_of(predictor, report)
+    is_open = report.memory.peak_activation_bytes is None
+    verdict = check_limits(predictor, predictor.predict(report), fits_of(predictor, report), limits, is_open=is_open)
+    return replace(verdict, cache=cache_of(predictor, report))
+
+
+def check_limits(
+    predictor: Predictor, prediction: Prediction, fits: tuple[Fit, ...], limits: Limits, *, is_open: bool
+) -> Verdict:
+    """The verdict on one device by what is predicted and needed there; ``is_open``: the activations are not known."""
     verdict = Verdict(
         predictor.name, predictor.title, predictor.kind, prediction, fits, (),
-        predictor.figure("price"), predictor.figure("power"), cache_of(predictor, report), hourly=predictor.figure("hourly"),
+        predictor.figure("price"), predictor.figure("power"), hourly=predictor.figure("hourly"),
     )  # fmt: skip
     types = [Check("dtype", NO, detail=", ".join(prediction.unsupported))] if prediction.unsupported else []
-    room = [check for fit in fits for check in _room(predictor, fit, limits, report)]
+    room = [check for fit in fits for check in _room(predictor, fit, limits, is_open and fit.what == "memory")]
     return replace(verdict, checks=(*types, *([] if types else _times(verdict, limits)), *room))
 
 
@@ -186,9 +227,8 @@ def _times(verdict: Verdict, limits: Limits) -> Iterator[Check]:
             yield Check(name, level, limit, span.low, span.high, span.basis, prediction.limit)
 
 
-def _room(predictor: Predictor, fit: Fit, limits: Limits, report: CostReport) -> Iterator[Check]:
-    """The use of a memory against its size, and against the user's limit."""
-    is_open = report.memory.peak_activation_bytes is None and fit.what == "memory"
+def _room(predictor: Predictor, fit: Fit, limits: Limits, is_open: bool) -> Iterator[Check]:
+    """The use of a memory against its size, and against the user's limit; ``is_open``: what is needed is not all known."""
     unknown = [UNKNOWN] if is_open else []
     detail = "the activations' shapes are not known" if is_open else ""
     if (limit := limits.given.get(fit.what)) is not None:
@@ -247,7 +287,15 @@ def assess(
     """The verdicts, the cheapest device that fits first, with remedies for those that do not fit."""
     changes = try_variants(report, again)
     found = [_with_remedies(predictor, judge(predictor, report, limits), changes, limits) for predictor in asked]
-    return Assessment(label, report, limits, model_checks(report, limits), tuple(sort_verdicts(found, order)), are_named, order)
+    return Assessment(
+        label=label,
+        report=report,
+        limits=limits,
+        checks=model_checks(report, limits),
+        verdicts=tuple(sort_verdicts(found, order)),
+        are_named=are_named,
+        order=order,
+    )
 
 
 def assess_spec(

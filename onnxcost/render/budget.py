@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits
+from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits, Totals, Verdicts
 from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
@@ -27,6 +27,7 @@ from onnxcost.render.layout import (
     wrap_pieces,
 )
 from onnxcost.render.units import WRITERS, binary, exact, si, strip_zeros
+from onnxcost.report import Group
 from onnxcost.results import group_by
 
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
@@ -132,7 +133,7 @@ def remedy_text(verdict: Verdict, none: str = "–") -> str:
     return none
 
 
-def failure_text(assessment: Assessment) -> list[str]:
+def failure_text(assessment: Verdicts) -> list[str]:
     """What misses the budget, in a sentence; none if nothing does."""
     own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
     devices = [
@@ -189,19 +190,34 @@ MARGINS = ("the limit is inside the range", "or little memory is left")
 
 def budget_lines(assessment: Assessment, screen: Screen, *, shows_all: bool = False) -> list[Line]:
     """The model and its budget, the answer in a sentence, the devices that fit, those that do not, and what figures rest on."""
+    report = assessment.report
+    facts = facts_of(report, report.by_dtype(), report.memory.weight_bytes)
+    return spell_out_all(
+        [*header_lines(assessment, facts, screen), *device_lines(assessment, screen, shows_all)], screen.glyphs
+    )
+
+
+def device_lines(assessment: Verdicts, screen: Screen, shows_all: bool = False) -> list[Line]:
+    """The answer in a sentence, the devices that fit, those that do not, and what figures rest on."""
     most = {} if shows_all or assessment.are_named else MOST
     fitting, others = _shown(assessment, (FITS, MARGINAL), most), _shown(assessment, (NO, UNKNOWN), most)
-    lines = [*_header(assessment, screen), *_answer(assessment, screen)]
-    lines += [*_fitting(assessment, fitting, screen), *_others(assessment, others, screen)]
-    lines += _legend(assessment, [*fitting, *others], screen)
-    return spell_out_all(lines, screen.glyphs)
+    lines = [*_answer(assessment, screen), *_fitting(assessment, fitting, screen), *_others(assessment, others, screen)]
+    return [*lines, *_legend(assessment, [*fitting, *others], screen)]
 
 
-def _header(assessment: Assessment, screen: Screen) -> list[Line]:
-    report = assessment.report
-    types = [group.key[0] for group in report.by_dtype() if group.work.macs]
-    facts = [f"{si(report.macs)} MACs", f"{si(report.parameters)} parameters", *types]
-    facts.append(f"{binary(report.memory.weight_bytes)} of weights")
+def facts_of(totals: Totals, by_dtype: Sequence[Group], weight_bytes: int) -> list[str]:
+    """What is counted of what a budget is for: MACs, parameters, the types that they are in, bytes of weights."""
+    types = [group.key[0] for group in by_dtype if group.work.macs]
+    return [
+        f"{si(totals.macs)} MACs",
+        f"{si(totals.parameters)} parameters",
+        *types,
+        f"{binary(weight_bytes)} of weights",
+    ]
+
+
+def header_lines(assessment: Verdicts, facts: Sequence[str], screen: Screen) -> list[Line]:
+    """What is checked against which budget, the facts about it, and the limits that do not depend on a device."""
     label = crop(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
     asked = limits_text(assessment.limits)
     lines: list[Line] = [((label, "title"), ("  budget: ", "label"), (asked, "number"))]
@@ -214,7 +230,7 @@ def _header(assessment: Assessment, screen: Screen) -> list[Line]:
     return lines
 
 
-def _answer(assessment: Assessment, screen: Screen) -> list[Line]:
+def _answer(assessment: Verdicts, screen: Screen) -> list[Line]:
     """What to take, and what would be cheaper."""
     if assessment.are_named or not assessment.verdicts:
         return []
@@ -245,7 +261,7 @@ def _describe(verdict: Verdict, order: str) -> str:
     return f"{verdict.title}, {price_text(verdict) or 'price not known'}{cost}{speed}"
 
 
-def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
+def _fitting(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """The devices that fit, and below them those that are marginal."""
     if not shown:
         return []
@@ -266,7 +282,7 @@ def _fitting(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -
     return lines
 
 
-def _others(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
+def _others(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """The devices that do not fit, and those with unknown figures, with the reasons and what would fit."""
     if not shown:
         return []
@@ -274,11 +290,11 @@ def _others(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) ->
     return [(), *lines, *_rest([*_verdicts_at(assessment, NO), *_verdicts_at(assessment, UNKNOWN)], shown, screen)]
 
 
-def _verdicts_at(assessment: Assessment, level: str) -> list[Verdict]:
+def _verdicts_at(assessment: Verdicts, level: str) -> list[Verdict]:
     return [verdict for verdict in assessment.verdicts if verdict.level == level]
 
 
-def _shown(assessment: Assessment, levels: Sequence[str], most: Mapping[str, int]) -> list[Verdict]:
+def _shown(assessment: Verdicts, levels: Sequence[str], most: Mapping[str, int]) -> list[Verdict]:
     """The first devices of each level, if their number is limited; of devices that differ in memory alone, one."""
 
     def figures(verdict: Verdict) -> tuple[object, ...]:
@@ -303,7 +319,7 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
     return paragraph(f"and {kinds.total()} more: {listed}", screen.width) if kinds else []
 
 
-def _legend(assessment: Assessment, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
+def _legend(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """What the figures rest on, what runs in other types, and where to look further."""
     bases = sorted({latency.basis for verdict in shown if (latency := verdict.prediction.latency)})
     sentences = (
@@ -334,7 +350,7 @@ CHECKED = (
 )
 
 
-def check_lines(assessments: Sequence[Assessment], screen: Screen) -> list[Line]:
+def check_lines(assessments: Sequence[Verdicts], screen: Screen) -> list[Line]:
     """A line for each model's own limits, and for each model on each device."""
     rows = []
     for each in assessments:
@@ -354,7 +370,7 @@ HEADER = (
 )  # fmt: skip
 
 
-def budget_csv(assessments: Sequence[Assessment]) -> str:
+def budget_csv(assessments: Sequence[Verdicts]) -> str:
     """A line for each device of each model, in base units."""
     return csv_text(HEADER, [_csv_row(each.label, verdict) for each in assessments for verdict in each.verdicts])
 
@@ -375,12 +391,12 @@ def _csv_row(label: str, verdict: Verdict) -> list[object]:
     ]  # fmt: skip
 
 
-def budget_markdown(assessments: Sequence[Assessment]) -> str:
+def budget_markdown(assessments: Sequence[Verdicts]) -> str:
     """A table for each model."""
     return "\n\n".join(_section(each) for each in assessments) + "\n"
 
 
-def _section(assessment: Assessment) -> str:
+def _section(assessment: Verdicts) -> str:
     by_cost = assessment.order == COST
     titles = ["Device", "Fit", "Price", *(["$/million"] if by_cost else []), "FPS", "Latency", "Memory"]
     right = [False, False, *[True] * (len(titles) - 2), False, False, False]

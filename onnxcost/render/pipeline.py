@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from onnxcost.generation.pipeline import Pipeline, Stage
+from onnxcost.generation.pipeline_budget import PipelineAssessment
+from onnxcost.hardware.prediction import Interval
 from onnxcost.measurement import Measurement
+from onnxcost.render.budget import budget_markdown, device_lines, facts_of, header_lines, latency_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,
@@ -20,7 +23,7 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out, spell_out_all, wrap_pieces
 from onnxcost.render.measurement import describe_device, interval_text
 from onnxcost.render.overview import sum_up
 from onnxcost.render.units import binary, count_text, exact, plural, rate, seconds, share, si, time_unit
@@ -242,3 +245,35 @@ def pipeline_markdown(pipeline: Pipeline, *, counts: bool = True) -> str:
     lines += [f"- Measured: {markdown(text)}" for text in _measured_notes(pipeline)]
     title = [["## Pipeline"], [markdown(" · ".join(_facts(pipeline)))]]
     return join_blocks([*title, table_markdown(pipeline_table(pipeline, UNICODE, counts=counts)), lines])
+
+
+STAGE_DEVICES = 3
+"""The most devices for which the stages are shown one by one."""
+
+
+def pipeline_budget_lines(assessment: PipelineAssessment, screen: Screen, *, shows_all: bool = False) -> list[Line]:
+    """The pipeline and its budget, the stages on the named devices, else on the best one, and the devices."""
+    pipeline = assessment.pipeline
+    facts = [*_facts(pipeline), *facts_of(pipeline, pipeline.by_dtype(), pipeline.weight_bytes)]
+    lines = [*header_lines(assessment, facts, screen), *device_lines(assessment, screen, shows_all)]
+    table = table_lines(stages_on_devices(assessment, screen.glyphs), screen)
+    return spell_out_all(space_blocks([lines, table]), screen.glyphs)
+
+
+def stages_on_devices(assessment: PipelineAssessment, glyphs: Glyphs) -> Table:
+    """The time of all runs of each stage, and of all, on the first devices."""
+    shown = assessment.verdicts[: STAGE_DEVICES if assessment.are_named else 1]
+    columns = [NAME[0], RUNS[0], *(Column(verdict.name, drop=at) for at, verdict in enumerate(shown))]
+    rows = []
+    for at, stage in enumerate(assessment.pipeline.stages):
+        spans = [assessment.by_stage[verdict.name][at].latency for verdict in shown]
+        of_all = [span and Interval(stage.runs * span.low, stage.runs * span.high, span.basis) for span in spans]
+        rows.append((stage.name, exact(stage.runs), *(latency_text(span) if span else glyphs.none for span in of_all)))
+    totals = [verdict.prediction.latency for verdict in shown]
+    total = (latency_text(span) if span else glyphs.none for span in totals)
+    return Table(tuple(columns), [*rows, ("Total", exact(assessment.pipeline.runs), *total)])
+
+
+def pipeline_budget_markdown(assessment: PipelineAssessment) -> str:
+    """The devices, and the stages on the first of them."""
+    return join_blocks([[budget_markdown([assessment]).rstrip()], table_markdown(stages_on_devices(assessment, UNICODE))])
