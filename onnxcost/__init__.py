@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from onnxcost.estimator import estimate as estimate
     from onnxcost.formulas import FORMULAS as FORMULAS
     from onnxcost.frontend.strip import strip as strip
+    from onnxcost.generation.pipeline import Pipeline as Pipeline
+    from onnxcost.generation.pipeline import pipeline as pipeline
+    from onnxcost.generation.stages import StageSpec as StageSpec
     from onnxcost.graph import Work as Work
     from onnxcost.hardware.budget import budget as budget
     from onnxcost.hardware.calibration.model import Calibration as Calibration
@@ -59,10 +62,12 @@ _HOMES = {
     "MeasurementError": "errors",
     "ModelError": "errors",
     "OnnxCostError": "errors",
+    "Pipeline": "generation.pipeline",
     "Prediction": "hardware.prediction",
     "Profile": "runtime.profile",
     "Scanned": "scanning.results",
     "Settings": "measurement",
+    "StageSpec": "generation.stages",
     "Uncounted": "report",
     "UnknownShape": "errors",
     "Work": "graph",
@@ -73,6 +78,7 @@ _HOMES = {
     "estimate": "estimator",
     "measure": "runtime.api",
     "measure_batches": "runtime.api",
+    "pipeline": "generation.pipeline",
     "predict": "hardware.calibration.predictor",
     "profile": "runtime.api",
     "scan": "scanning.api",

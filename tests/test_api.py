@@ -17,8 +17,8 @@ DOCS = Path(__file__).parents[1] / "docs" / "python.md"
 
 def test_what_there_is_to_call() -> None:
     assert {
-        "budget", "calibrate", "compare", "devices", "estimate", "measure", "measure_batches", "predict", "profile", "scan",
-        "strip", "trace",
+        "budget", "calibrate", "compare", "devices", "estimate", "measure", "measure_batches", "pipeline", "predict", "profile",
+        "scan", "strip", "trace",
     } == FUNCTIONS  # fmt: skip
 
 
@@ -41,7 +41,9 @@ def test_what_runs_or_counts_one_model_takes_what_estimate_takes(name: str) -> N
     assert all(parameters[each].kind is inspect.Parameter.KEYWORD_ONLY for each in OF_A_MODEL)
 
 
-@pytest.mark.parametrize("name", ["Calibration", "Comparison", "CostReport", "Measurement", "Prediction", "Profile", "Scanned"])
+@pytest.mark.parametrize(
+    "name", ["Calibration", "Comparison", "CostReport", "Measurement", "Pipeline", "Prediction", "Profile", "Scanned"]
+)
 def test_what_they_return_is_a_result(name: str) -> None:
     result = getattr(onnxcost, name)
     assert issubclass(result, Result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -20,6 +21,7 @@ from tests.hardware.machines import machine
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model
 
+MODELS = Path(__file__).parents[1] / "models"
 RELU = model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")
 CANDIDATE = Candidate("relu", {"flops": 6})
 
@@ -32,6 +34,7 @@ def results() -> dict[str, Result]:
         "measurement": MEASUREMENT,
         "no measurement": Unmeasured("failed", "no <memory>"),
         "profile": Profile(report, (), (0.5,)),
+        "pipeline": onnxcost.pipeline([onnxcost.StageSpec(str(MODELS / "mnist_cnn_pytorch.onnx"), runs=3)]),
         "comparison": Comparison(CANDIDATE, (CANDIDATE, CANDIDATE)),
         "prediction": onnxcost.predict(RELU, HERE),
         "calibration": HERE,
@@ -61,4 +64,4 @@ def test_every_result_can_do_it(name: str) -> None:
 def test_every_result_is_a_data_frame(name: str) -> None:
     pytest.importorskip("pandas")
     frame = results()[name].to_pandas()
-    assert len(frame) == {"measurement": 20, "profile": 0, "comparison": 2, "calibration": 22}.get(name, 1)
+    assert len(frame) == {"measurement": 20, "profile": 0, "comparison": 2, "calibration": 22, "pipeline": 2}.get(name, 1)

@@ -307,5 +307,5 @@ def measure_stages(
     from onnxcost.runtime.api import measure_spec
 
     for stage in found.stages:
-        measured = measure_spec(stage.middle_spec, settings, formulas, stage.middle, on_progress)
+        measured = measure_spec(stage.middle_spec, settings, formulas=formulas, report=stage.middle, on_progress=on_progress)
         yield replace(stage, measurement=measured)
