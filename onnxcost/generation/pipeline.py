@@ -13,7 +13,8 @@ from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.stages import SharedDim, StageSpec, name_stages, parse_stages, share_dims
-from onnxcost.generation.steps import Growth, Steps, Summed, find_steps, sum_runs
+from onnxcost.generation.steps import Growth, Summed, find_steps, sum_runs
+from onnxcost.graph import BoundDim
 from onnxcost.measurement import Measurement, MeasurementResult, Settings
 from onnxcost.report import CostReport, Group, group_costs
 from onnxcost.results import Result, make_document
@@ -28,8 +29,9 @@ COUNTS = ("macs", "flops", "read_bytes", "write_bytes")
 class Stage:
     """A model of a pipeline: ``report`` is the estimate of its first run, ``middle`` and ``last`` those of other runs.
 
-    ``middle_spec`` is what was asked for in that one. ``summed`` are the figures COUNTS of all runs together. ``measurement``
-    is of the middle run: the work of a run with a cache grows evenly, so that it takes the mean time.
+    ``middle_spec`` is what was asked for in the middle one. ``summed`` are the figures COUNTS of all runs together,
+    ``assumed`` the dims that nobody gave, but for those that grow. ``measurement`` is of the middle run: the work of a run
+    with a cache grows evenly, so that it takes the mean time.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Stage:
     middle_spec: ModelSpec
     summed: Summed
     growth: tuple[Growth, ...] = ()
+    assumed: tuple[BoundDim, ...] = ()
     measurement: MeasurementResult | None = None
 
     @property
@@ -256,8 +259,8 @@ def _estimate_stage(
     """The stage, the dims that it takes from earlier ones, and notes on those that it cannot take."""
     notes: list[str] = []
     plain = estimate_spec(asked, formulas)
-    steps = find_steps(asked, plain, stage.grows) if stage.runs > 1 else Steps(asked)
-    shared = share_dims(steps.spec, stage.name, earlier, [growth.name for growth in steps.growth])
+    steps = find_steps(asked, plain, stage.runs, stage.grows if stage.runs > 1 else None)
+    shared = share_dims(steps.spec, stage.name, earlier, [dim.name for dim in plain.graph.dims if dim not in steps.assumed])
     spec = replace(steps.spec, dims={**steps.spec.dims, **{each.name: each.value for each in shared}})
     try:
         first = estimate_spec(replace(steps, spec=spec).spec_at(0), formulas)
@@ -283,10 +286,11 @@ def _estimate_stage(
             notes.append(f"{stage.name} has no cache that grows: its {stage.runs} runs are alike")
     peaks = [report_at(run).memory.peak_activation_bytes for run in counted]
     peak = None if None in peaks else max(peak for peak in peaks if peak is not None)
-    middle = (stage.runs - 1) // 2
+    middle, taken = (stage.runs - 1) // 2, {each.name for each in shared}
+    assumed = tuple(dim for dim in steps.assumed if dim.name not in taken)
     made = Stage(
         stage.name, stage.path, stage.runs, first, report_at(middle), report_at(stage.runs - 1), steps.spec_at(middle),
-        Summed(totals, peak, len(counted), is_exact), steps.growth,
+        Summed(totals, peak, len(counted), is_exact), steps.growth, assumed,
     )  # fmt: skip
     return made, shared, notes
 

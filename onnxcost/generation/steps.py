@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import comb
 from typing import Any, NamedTuple
 
-from onnxcost.analysis.batch import BatchDim
+from onnxcost.analysis.batch import BatchDim, batch_of
 from onnxcost.errors import InputError, did_you_mean
+from onnxcost.generation.decoder import NEW, PAST, SOURCE, TOTAL, Decoder, StepSizes, read_decoder
 from onnxcost.graph import BoundDim
-from onnxcost.hardware.memory_fit import find_cache_pairs
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec
-
-_NEW_TOKENS = r"(?i)seq|len|token|time|^[slt]$"
 
 
 class Growth(NamedTuple):
@@ -40,70 +37,79 @@ class Growth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What is asked of a model in each of its runs: ``growth`` are the dims that grow, ``open_dims`` where they are."""
+    """What is asked of a model in each of its runs: ``growth`` are the dims that grow, of the cache of ``decoder`` or others.
+
+    ``sizes`` are those of the first step of the decoder, ``open_dims`` the other dims in the model. ``assumed`` are the dims
+    that no run decides and nobody gave.
+    """
 
     spec: ModelSpec
     growth: tuple[Growth, ...] = ()
-    open_dims: tuple[BatchDim, ...] = field(default=())
+    open_dims: tuple[BatchDim, ...] = ()
+    decoder: Decoder | None = None
+    sizes: StepSizes | None = None
+    assumed: tuple[BoundDim, ...] = ()
 
     def spec_at(self, run: int) -> ModelSpec:
         """The spec of a run, counted from 0."""
         spec = self.spec
+        if self.decoder is not None and self.sizes is not None:
+            return self.decoder.spec_at(spec, self.sizes._replace(past=self.sizes.past + run))
         for growth, dims in zip(self.growth, self.open_dims, strict=True):
             spec = replace(spec, **dims.at(growth.at(run), spec.shapes, spec.dims))
         return spec
 
 
-def find_steps(spec: ModelSpec, report: CostReport, grows: Mapping[str, int] | None) -> Steps:
-    """The runs of a model that runs more than once; ``report`` is its estimate.
+def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mapping[str, int] | None = None) -> Steps:
+    """The runs of a model; ``report`` is its estimate.
 
     The dims in ``grows`` gain so much from a run to the next. Without it, a cache grows by one token a run, from an empty one
-    unless its length was given, and each run takes one new token. Raises InputError for a dim in ``grows`` that is not open.
+    unless its length was given, and each run takes one new token unless their number was given. Raises InputError for a dim
+    in ``grows`` that is not open.
     """
     graph = report.graph
-    inputs = {tensor.name: tensor.shape for tensor in graph.inputs if tensor.is_shaped}
-    by_name = {dim.name: dim for dim in graph.dims if dim.places}
+    assumed = tuple(dim for dim in graph.dims if dim.source == "assumed")
     if grows is not None:
+        inputs = {tensor.name: tensor.shape for tensor in graph.inputs if tensor.is_shaped}
+        by_name = {dim.name: dim for dim in graph.dims if dim.places}
         for name in grows:
             if name not in by_name:
                 raise InputError(f"grows: no open dim '{name}'{did_you_mean(name, by_name)}")
         growth = tuple(Growth(name, by_name[name].value, step, _option(by_name[name])) for name, step in grows.items())
-        return Steps(spec, growth, tuple(BatchDim(by_name[name].value, (by_name[name],), inputs) for name in grows))
-    pasts, new = _cache_dims(report)
-    if not pasts:
-        return Steps(spec)
-    if new and new[0].source == "assumed":
-        spec = replace(spec, **BatchDim(new[0].value, tuple(new), inputs).at(1, spec.shapes, spec.dims))
-        inputs = {name: shape for name, shape in inputs.items() if name not in spec.shapes} | {
-            name: tuple(shape) for name, shape in spec.shapes.items()
-        }
-    start = 0 if pasts[0].source == "assumed" else pasts[0].value
-    return Steps(spec, (Growth(pasts[0].name, start, 1, _option(pasts[0])),), (BatchDim(start, tuple(pasts), inputs),))
+        open_dims = tuple(BatchDim(by_name[name].value, (by_name[name],), inputs) for name in grows)
+        return Steps(spec, growth, open_dims, assumed=tuple(dim for dim in assumed if dim.name not in grows))
+    decoder = _decoder_of(spec) if runs > 1 else None
+    by_role = {role: [dim for dim in graph.dims if decoder and decoder.roles.get(dim.name) == role] for role in ROLES}
+    if decoder is None or not by_role[PAST]:
+        return Steps(spec, assumed=assumed)
+    past, caches = by_role[PAST][0], {cache.past.name for cache in decoder.caches}
+    sizes = StepSizes(
+        batch_of(graph),
+        next((dim.value for dim in by_role[NEW] if dim.source == "given"), 1),
+        past.value if past.source != "assumed" else 0,
+        next((dim.value for dim in by_role[SOURCE]), 0),
+    )
+    decided = {dim.name for role in (NEW, PAST, TOTAL) for dim in by_role[role]}
+    # What differs between the runs is given for each of them.
+    shapes = {name: shape for name, shape in spec.shapes.items() if name not in caches}
+    own = replace(spec, shapes=shapes, dims={name: size for name, size in spec.dims.items() if name not in decided})
+    growth = (Growth(past.name, sizes.past, 1, _option(past)),)
+    return Steps(own, growth, (), decoder, sizes, tuple(dim for dim in assumed if dim.name not in decided))
+
+
+def _decoder_of(spec: ModelSpec) -> Decoder | None:
+    try:
+        return read_decoder(spec)
+    except InputError:
+        return None
+
+
+ROLES = (NEW, PAST, TOTAL, SOURCE)
+"""What the dims of a decoder are, as far as its runs have sizes of their own."""
 
 
 def _option(dim: BoundDim) -> str:
     return dim.option if dim.source == "assumed" else ""
-
-
-def _cache_dims(report: CostReport) -> tuple[list[BoundDim], list[BoundDim]]:
-    """The open dims that are the length of a cache, and those that are the number of new tokens."""
-    graph = report.graph
-    pairs = [pair for pair in find_cache_pairs(graph) if pair.present.shape[pair.axis] > pair.past.shape[pair.axis]]
-    places = {(pair.past.name, pair.axis) for pair in pairs}
-    pasts = [dim for dim in graph.dims if places & set(dim.places)]
-    if not pasts:
-        return [], []
-    pair = next(pair for pair in pairs if (pair.past.name, pair.axis) in pasts[0].places)
-    grown = pair.present.shape[pair.axis] - pair.past.shape[pair.axis]
-    caches = {pair.past.name for pair in pairs}
-    new = [
-        dim
-        for dim in graph.dims
-        if dim.value == grown and dim.source != "derived" and dim not in pasts and dim.places
-        and not caches & {name for name, _ in dim.places}
-        and (re.search(_NEW_TOKENS, dim.name) or dim.places[0][1] == 1)
-    ]  # fmt: skip
-    return [dim for dim in pasts if dim.value == pasts[0].value], new
 
 
 class Summed(NamedTuple):

@@ -173,12 +173,7 @@ def _names(names: Sequence[str]) -> str:
 
 def assumed_texts(pipeline: Pipeline) -> list[str]:
     """``batch = 1 (--dim batch=8) in encoder`` for the dims that were assumed, and for the start of those that grow."""
-    pairs = [
-        (f"{dim.name} = {dim.value} ({dim.option})", stage.name)
-        for stage in pipeline.stages
-        for dim in stage.report.graph.dims
-        if dim.source == "assumed"
-    ]
+    pairs = [(f"{dim.name} = {dim.value} ({dim.option})", stage.name) for stage in pipeline.stages for dim in stage.assumed]
     pairs += [
         (f"{growth.name} = {growth.start} at first ({growth.option})", stage.name)
         for stage in pipeline.stages

@@ -54,20 +54,20 @@ def test_what_no_polynomial_fits_is_said_to_be_interpolated() -> None:
 )
 def test_a_cache_grows_by_a_token_a_run(dims: dict[str, int], growth: Growth, new: int) -> None:
     spec = ModelSpec(DECODER, dims=dims)
-    steps = find_steps(spec, onnxcost.estimate(DECODER, dims=dims), None)
+    steps = find_steps(spec, onnxcost.estimate(DECODER, dims=dims))
     assert steps.growth == (growth,)
-    assert steps.spec_at(7).dims == {"sequence": new, "past_sequence": growth.start + 7}
+    assert steps.spec_at(7).dims == {"batch": 1, "sequence": new, "past_sequence": growth.start + 7}
 
 
 def test_a_model_without_a_cache_does_not_grow() -> None:
     spec = ModelSpec(ENCODER)
-    steps = find_steps(spec, onnxcost.estimate(ENCODER), None)
+    steps = find_steps(spec, onnxcost.estimate(ENCODER))
     assert steps.growth == ()
     assert steps.spec_at(9) == spec
 
 
 def test_dims_that_are_said_to_grow() -> None:
     spec, report = ModelSpec(ENCODER), onnxcost.estimate(ENCODER, dims={"frames": 10})
-    assert find_steps(spec, report, {"frames": 4}).spec_at(3).dims == {"frames": 22}
+    assert find_steps(spec, report, grows={"frames": 4}).spec_at(3).dims == {"frames": 22}
     with pytest.raises(InputError, match="no open dim 'frame'; did you mean 'frames'"):
-        find_steps(spec, report, {"frame": 4})
+        find_steps(spec, report, grows={"frame": 4})
