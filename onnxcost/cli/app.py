@@ -315,7 +315,8 @@ class LazyGroup(click.Group):
         with default.make_context(DEFAULT, [], ctx, resilient_parsing=True) as inner:
             if incomplete.startswith("-"):
                 return [*super().shell_complete(ctx, incomplete), *default.shell_complete(inner, incomplete)]
-            models = default.params[0].shell_complete(inner, incomplete)
+            argument = next(param for param in default.params if isinstance(param, click.Argument))
+            models = argument.shell_complete(inner, incomplete)
         fitting = [(name, entry.summary) for name, entry in COMMANDS.items() if name.startswith(incomplete)]
         return [*(CompletionItem(name, help=summary) for name, summary in fitting), *models]
 

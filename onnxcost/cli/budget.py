@@ -11,14 +11,14 @@ import click
 from onnxcost.cli.app import assumed_text, caveat_messages, say
 from onnxcost.cli.options import MODEL_OPTIONS, Decorator, Whole, load_formulas, read_source, take_spec, with_options
 from onnxcost.cli.output import Document, Output, message_options, output_options
-from onnxcost.cli.pipeline import budget_pipeline, pipeline_option
+from onnxcost.cli.pipeline import PipelineOutcome, estimate_given, pipeline_option, say_assumed
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
 from onnxcost.results import make_document
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from onnxcost.hardware.budget import Assessment, Budget
+    from onnxcost.hardware.budget import Assessment, Budget, Verdicts
     from onnxcost.hardware.prediction import Predictor
 
 
@@ -77,8 +77,44 @@ OPTIONS: tuple[Decorator, ...] = (
 )
 
 
+@output_options
+@message_options("")
+def budget_pipeline(
+    *,
+    pipeline: str,
+    devices: tuple[str, ...],
+    files: tuple[str, ...],
+    shows_all: bool,
+    order: str,
+    prices: tuple[str, ...],
+    out: Output,
+    **given: Any,
+) -> None:
+    """``onnxcost budget --pipeline``: the devices on which all runs of all stages stay within the limits."""
+    from onnxcost.generation.pipeline_budget import assess_pipeline
+    from onnxcost.hardware.budget import limits_of, predictors
+    from onnxcost.render.budget import budget_csv
+    from onnxcost.render.pipeline import pipeline_budget_lines, pipeline_budget_markdown
+
+    found = estimate_given(pipeline, given)
+    limits, asked = limits_of(given), predictors(devices, files, _parse_prices(prices))
+    assessment = assess_pipeline(pipeline, found, asked, limits, are_named=bool(devices or files), order=order)
+    out.deliver(
+        Document(
+            table=partial(pipeline_budget_lines, assessment, shows_all=shows_all),
+            json=assessment.to_dict,
+            csv=partial(budget_csv, [assessment]),
+            markdown=partial(pipeline_budget_markdown, assessment),
+        )
+    )
+    if not out.quiet:
+        say_assumed(found)
+    out.say_first(PipelineOutcome(found).messages())
+    _end([assessment])
+
+
 @click.command(help=HELP)
-@pipeline_option(budget_pipeline, *LIMITS, "devices", "files", "shows_all")
+@pipeline_option(budget_pipeline, *LIMITS, "devices", "files", "shows_all", "order", "prices")
 @partial(with_options, OPTIONS)
 @output_options
 @message_options("Print no warnings or assumptions on stderr.")
@@ -183,7 +219,7 @@ def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
     return assess_spec(spec, None, each.batch, each.limits, devices, True, each.model)
 
 
-def _end(assessments: Sequence[Assessment]) -> None:
+def _end(assessments: Sequence[Verdicts]) -> None:
     """Raise CheckFailed with everything that misses its budget."""
     from onnxcost.render.budget import failure_text
 

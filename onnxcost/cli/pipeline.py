@@ -183,33 +183,3 @@ def _check(pipeline: Pipeline) -> None:
 def _inexact(name: str, report: CostReport) -> list[str]:
     uncounted = [f"{name}: {len(report.uncounted)} of {len(report.costs)} nodes are not counted"] if report.uncounted else []
     return uncounted + [f"{name}: {caveat.text}" for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]
-
-
-@output_options
-@message_options("")
-def budget_pipeline(
-    *, pipeline: str, devices: tuple[str, ...], files: tuple[str, ...], shows_all: bool, out: Output, **given: Any
-) -> int:
-    """``onnxcost budget --pipeline``: the devices on which all runs of all stages stay within the limits."""
-    from onnxcost.generation.pipeline_budget import assess_pipeline
-    from onnxcost.hardware.budget import limits_of, predictors
-    from onnxcost.render.budget import budget_csv, failure_text
-    from onnxcost.render.pipeline import pipeline_budget_lines, pipeline_budget_markdown
-
-    found = estimate_given(pipeline, given)
-    limits, asked = limits_of(given), predictors(devices, files)
-    assessment = assess_pipeline(pipeline, found, asked, limits, are_named=bool(devices or files))
-    out.deliver(
-        Document(
-            table=partial(pipeline_budget_lines, assessment, shows_all=shows_all),
-            json=assessment.to_dict,
-            csv=partial(budget_csv, [assessment]),
-            markdown=partial(pipeline_budget_markdown, assessment),
-        )
-    )
-    if not out.quiet:
-        say_assumed(found)
-    out.say_first(PipelineOutcome(found).messages())
-    if missed := failure_text(assessment):
-        raise CheckFailed("; ".join(missed))
-    return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxcost.generation.pipeline import Pipeline, Stage
-from onnxcost.hardware.budget import Limits, Verdicts, check_limits, model_checks, sort_verdicts
+from onnxcost.hardware.budget import PRICE, Limits, Verdicts, check_limits, model_checks, sort_verdicts
 from onnxcost.hardware.memory_fit import fits_of
 from onnxcost.hardware.prediction import Fit, Interval, Prediction, Predictor
 from onnxcost.results import make_document
@@ -41,7 +41,13 @@ class PipelineAssessment(Verdicts):
 
 
 def assess_pipeline(
-    label: str, pipeline: Pipeline, predictors: Sequence[Predictor], limits: Limits, *, are_named: bool
+    label: str,
+    pipeline: Pipeline,
+    predictors: Sequence[Predictor],
+    limits: Limits,
+    *,
+    are_named: bool,
+    order: str = PRICE,
 ) -> PipelineAssessment:
     """The verdicts on the devices, the cheapest that fits first; a latency is that of all runs, one after the other."""
     by_stage = {each.name: tuple(each.predict(stage.middle) for stage in pipeline.stages) for each in predictors}
@@ -53,8 +59,9 @@ def assess_pipeline(
         label=label,
         limits=limits,
         checks=model_checks(pipeline, limits),
-        verdicts=tuple(sort_verdicts(verdicts)),
+        verdicts=tuple(sort_verdicts(verdicts, order)),
         are_named=are_named,
+        order=order,
         pipeline=pipeline,
         by_stage=by_stage,
     )
