@@ -207,7 +207,7 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
     stored = [(tensor, tensor.dims, True) for tensor in graph.initializer]
     stored += [(sparse.values, sparse.dims, False) for sparse in graph.sparse_initializer]
     for tensor, dims, is_dense in stored:
-        if any(size < 0 for size in dims):
+        if min(dims, default=0) < 0:
             raise ModelError(f"the constant '{tensor.name}' has a negative dim: {list(dims)}")
         has_elements = is_dense and tensor.data_location != tensor.EXTERNAL
         value = Value(prefix + tensor.name, is_constant=True, tensor=tensor if has_elements else None)

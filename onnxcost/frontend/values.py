@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from struct import calcsize, unpack
 from typing import TYPE_CHECKING, Any
@@ -57,13 +58,10 @@ class Value:
 
         Raises ModelError for a tensor of more dims than any runtime has.
         """
-        self.type = type_
         self.signature = type_.SerializeToString()
-        self.dims = _dims(type_)
+        self.type, self.dims, self.is_shaped = _read_type(self.signature)
         if self.dims is not None and len(self.dims) > MAX_RANK:
             raise ModelError(f"the value '{self.name}' has {len(self.dims)} dims: no tensor has more than {MAX_RANK}")
-        is_tensor = type_.HasField("tensor_type")
-        self.is_shaped = all(isinstance(dim, int) for dim in self.dims) if self.dims is not None else not is_tensor
 
     def learn_from(self, other: Value) -> None:
         """Takes on the type of another value."""
@@ -71,7 +69,7 @@ class Value:
 
     def copy(self, name: str) -> Value:
         """What an alike node makes, a tensor: the elements are computed once for both."""
-        same_as = None if self.tensor is not None or not self.is_known else self
+        same_as = self if self.tensor is None and self.is_known else None
         return Value(
             name, self.type, self.dims, self.is_shaped, self.signature, self.is_constant, self.is_bound,
             self.tensor, None, same_as, None, None, self.kind,
@@ -85,10 +83,17 @@ class Value:
         return self.tensor is not None or self.folds_from is not None
 
 
-def _dims(type_: TypeProto) -> Dims | None:
-    if not type_.HasField("tensor_type") or not type_.tensor_type.HasField("shape"):
-        return None
-    return tuple([dim.dim_value if dim.dim_value > 0 else _other_dim(dim) for dim in type_.tensor_type.shape.dim])
+@lru_cache(maxsize=4096)
+def _read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
+    """A type, its dims, and whether they are all known: few of a model's values have a type of their own."""
+    from onnx import TypeProto
+
+    type_ = TypeProto.FromString(signature)
+    tensor = type_.tensor_type if type_.HasField("tensor_type") else None
+    if tensor is None or not tensor.HasField("shape"):
+        return type_, None, tensor is None
+    dims = tuple([dim.dim_value if dim.dim_value > 0 else _other_dim(dim) for dim in tensor.shape.dim])
+    return type_, dims, all(isinstance(dim, int) for dim in dims)
 
 
 def _other_dim(dim: TensorShapeProto.Dimension) -> int | str | None:
@@ -132,6 +137,11 @@ class Step:
 
 def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProto:
     """The type of a tensor with these dims; one that is no integer that onnx can write stays open."""
+    return _tensor_type(element_type, tuple(dims))
+
+
+@lru_cache(maxsize=4096)
+def _tensor_type(element_type: int, dims: Dims) -> TypeProto:
     from onnx import TypeProto
 
     type_ = TypeProto()

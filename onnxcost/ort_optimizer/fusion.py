@@ -55,7 +55,8 @@ class FusedNode:
         if node.key == "Conv" and self.residuals and not self.kind:
             inputs = (node.x, node.input(1), node.input(2), *self.residuals, *others)
             return replace(node, op_type="FusedConv", domain="com.microsoft", inputs=inputs)
-        return replace(node, op_type=self.kind or node.op_type, inputs=(*node.inputs, *self.residuals, *others))
+        made = node.rewire((*node.inputs, *self.residuals, *others))
+        return replace(made, op_type=self.kind) if self.kind else made
 
 
 def constants_of(node: Node) -> list[Tensor]:
@@ -109,7 +110,7 @@ def fuse_patterns(graph: Graph) -> list[FusedNode]:
                 taken.update(places)
                 members = tuple(nodes[place] for place in places)
                 last = members[-1]
-                head = replace(node, inputs=(pattern_input(members), *node.inputs[1:]), outputs=last.outputs)
+                head = node.rewire((pattern_input(members), *node.inputs[1:]), last.outputs)
                 made[places[-1]] = FusedNode(head, members[1:], kind=kind)
                 break
     return [made.get(i) or FusedNode(node) for i, node in enumerate(nodes) if i not in taken or i in made]
@@ -311,11 +312,11 @@ def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> Fuse
     if rule.leads:
         # It keeps the shape that the follower reads.
         source = replace(made, name=pattern_input((head.node,)).name)
-        inputs = tuple(source if t is not None and t.name == made.name else t for t in node.inputs)
+        inputs = [source if t is not None and t.name == made.name else t for t in node.inputs]
         absorbed = (*head.absorbed, head.node, *follower.absorbed)
-        return replace(follower, node=replace(node, inputs=inputs), absorbed=absorbed, kind=rule.kind or follower.kind)
+        return FusedNode(node.rewire(inputs), absorbed, follower.residuals, kind=rule.kind or follower.kind)
     absorbed = (*head.absorbed, node, *follower.absorbed)
-    return replace(head, node=replace(head.node, outputs=node.outputs), absorbed=absorbed, residuals=(*head.residuals, *others))
+    return FusedNode(head.node.rewire(outputs=node.outputs), absorbed, (*head.residuals, *others), kind=head.kind)
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -352,8 +353,7 @@ def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
     """The node with the inputs of these names marked as constants, or as values."""
     if not names or not any(t is not None and t.name in names and t.is_constant != is_constant for t in node.inputs):
         return node
-    inputs = tuple(replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs)
-    return replace(node, inputs=inputs)
+    return node.rewire([replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs])
 
 
 def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
@@ -366,7 +366,7 @@ def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
     kept = []
     for node in nodes:
         if names and any(tensor is not None and tensor.name in names for tensor in node.inputs):
-            node = replace(node, inputs=tuple(names.get(t.name, t) if t is not None else None for t in node.inputs))
+            node = node.rewire([names.get(t.name, t) if t is not None else None for t in node.inputs])
         if node.key not in IDENTITIES and not _changes_nothing(node):
             kept.append(node)
         elif node.out.name not in uses.returned:
@@ -380,4 +380,4 @@ def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
         return
     for node in kept:
         outputs = tuple(returned.get(tensor.name, tensor) if tensor is not None else None for tensor in node.outputs)
-        yield node if outputs == node.outputs else replace(node, outputs=outputs)
+        yield node if outputs == node.outputs else node.rewire(outputs=outputs)

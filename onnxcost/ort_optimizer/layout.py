@@ -35,7 +35,7 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
         works = layout.works(whole, inside, uses)
         is_whole = layout.sums_elsewhere and not works
         for step in (whole,) if is_whole else split_sums(whole, inside if works else frozenset()):
-            works = layout.works(step, inside, uses)
+            works = works if step is whole else layout.works(step, inside, uses)
             if not (works or inside or step.channels_last):
                 laid.append(step)
                 continue
@@ -49,14 +49,10 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
                 _cancels_transposes(laid, moved, uses) if works else _is_permutation(step.node, [0, 2, 3, 1]) and bool(moved)
             )
             kind = "Reshape" if channels_last and not works else step.kind
+            reordered = (*step.reordered, *moved)
+            is_blocked = works or step.is_blocked
             laid.append(
-                replace(
-                    step,
-                    is_blocked=works or step.is_blocked,
-                    reordered=(*step.reordered, *moved),
-                    channels_last=channels_last,
-                    kind=kind,
-                )
+                FusedNode(step.node, step.absorbed, step.residuals, is_blocked, reordered, channels_last, step.reuses, kind)
             )
     ends = [tensor for tensor in graph.outputs if tensor.name in inside - copied]
     if ends:
@@ -81,12 +77,14 @@ def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: De
 
 def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
     """The step; a convolution and the sum that it absorbed apart, where the residual is not in the layout."""
+    if not step.residuals or step.node.key != "Conv":
+        return [step]
     place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
     residual = {tensor.name for tensor in step.residuals}
-    if step.node.key != "Conv" or place is None or residual <= inside:
+    if place is None or residual <= inside:
         return [step]
     made = next(t for t in step.absorbed[place].inputs if t is not None and t.name not in residual)
-    convolution = replace(step, node=replace(step.node, outputs=(made,)), absorbed=step.absorbed[:place], residuals=())
+    convolution = replace(step, node=step.node.rewire(outputs=(made,)), absorbed=step.absorbed[:place], residuals=())
     return [convolution, *(FusedNode(node) for node in step.absorbed[place:])]
 
 
@@ -103,6 +101,7 @@ _EITHER = frozenset(
     {"Add", "Sum", "Mul", "Relu", "Sigmoid", "Tanh", "HardSigmoid", "QuickGelu", "Gelu"}
     | {"Concat", "BatchNormalization", "Resize"}
 )
+_IN_BLOCKS = frozenset({"Conv"}) | _POOLS | _GLOBAL_POOLS | _EITHER
 _AGNOSTIC = frozenset({"Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Mul", "Add", "ReduceMean"})
 _OF_INTEGERS = frozenset(
     {"MaxPool", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearAdd", "QLinearMul", "QLinearSigmoid"}
@@ -113,6 +112,8 @@ _OF_INTEGERS = frozenset(
 
 def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     node, kind = step.node, step.kind or step.node.op_type
+    if kind not in _IN_BLOCKS:
+        return False
     try:
         if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked or node.domain == _LAID_OUT:
             return False
@@ -124,7 +125,7 @@ def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
         if kind in _GLOBAL_POOLS:
             # It is reordered for a pool alone only where it is the model's input.
             return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or uses.definition(node.x.name) is None)
-        if kind not in _EITHER or not all(t.name in inside for t in data):
+        if not all(t.name in inside for t in data):
             return False
         if kind == "Concat":
             return int(node.attributes.get("axis", 1)) == 1 and all(t.shape[1] % BLOCK == 0 for t in data)
@@ -163,11 +164,13 @@ def _works_channels_last(step: FusedNode, inside: Set[str], uses: DefUse) -> boo
     node, kind = step.node, step.kind or step.node.op_type
     if kind == "QLinearConv":
         return node.x.dims is not None and len(node.x.dims) == 4
+    if kind != "DequantizeLinear" and kind not in _OF_INTEGERS:
+        return False
     if not all(t.name in inside for t in node.inputs if t is not None and not t.is_constant):
         return False
     if kind == "DequantizeLinear":
         return not node.x.is_constant and {reader.op_type for reader in uses.readers(node.out.name)} <= _AGNOSTIC
-    return kind in _OF_INTEGERS
+    return True
 
 
 BLOCKED = Layout(_works_on_blocks, _reads_plain, sums_elsewhere=False)

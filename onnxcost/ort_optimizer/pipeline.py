@@ -29,9 +29,10 @@ def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
     """
     graph, steps = _fuse(graph)
     steps, ranks = _in_order(graph, steps)
-    if not blocked:
-        return replace(graph, nodes=tuple(step.as_node() for step in steps))
-    nodes = list(_with_reorders(_lay_out(graph, steps, blocked=True), {tensor.name for tensor in graph.outputs}))
+    laid_out = _lay_out(graph, steps, blocked=True) if blocked else steps
+    if laid_out == steps:
+        return replace(graph, nodes=tuple([step.as_node() for step in steps]))
+    nodes = list(_with_reorders(laid_out, {tensor.name for tensor in graph.outputs}))
     made = [ranks.get(node.out.name, _LAST) if rank is None else rank for rank, node in nodes]
     laid = [node for _, node in nodes]
     return replace(graph, nodes=tuple(laid[place] for place in order_of_execution(laid, made)))
@@ -53,10 +54,9 @@ def _stage(step: FusedNode) -> int:
     """When onnxruntime makes the step's node: a convolution stays the one that was read until it absorbs an activation."""
     if step.kind:
         return 2
-    absorbed = {node.key for node in step.absorbed}
     if step.node.key == "Conv":
-        return 2 if absorbed & ACTIVATIONS else 0
-    return 1 if absorbed else 0
+        return 0 if ACTIVATIONS.isdisjoint([node.key for node in step.absorbed]) else 2
+    return 1 if step.absorbed else 0
 
 
 Rank = tuple[int, int]
@@ -70,20 +70,20 @@ def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int
     Depth first from the nodes that no other reads: of a node's inputs, the one that was made last is worked out first.
     """
     makers = {tensor.name: place for place, node in enumerate(nodes) for tensor in node.outputs if tensor is not None}
-    before = ({makers[t.name] for t in node.inputs if t is not None and t.name in makers} for node in nodes)
-    sources = [sorted(places, key=ranks.__getitem__) for places in before]
-    read = {place for places in sources for place in places}
-    waiting = [(place, False) for place in sorted(range(len(nodes)), key=ranks.__getitem__) if place not in read]
+    before = [{makers[t.name] for t in node.inputs if t is not None and t.name in makers} for node in nodes]
+    sources = [sorted(places, key=ranks.__getitem__) if len(places) > 1 else [*places] for places in before]
+    read = set[int]().union(*before)
+    waiting = sorted([place for place in range(len(nodes)) if place not in read], key=ranks.__getitem__)
     seen: set[int] = set()
     order: list[int] = []
     while waiting:
-        place, is_done = waiting.pop()
-        if is_done:
-            order.append(place)
+        place = waiting.pop()
+        if place < 0:  # all that the node reads is in the order
+            order.append(~place)
         elif place not in seen:
             seen.add(place)
-            waiting.append((place, True))
-            waiting.extend((source, False) for source in sources[place] if source not in seen)
+            waiting.append(~place)
+            waiting += [source for source in sources[place] if source not in seen]
     return order
 
 
@@ -133,7 +133,7 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
                     yield (3, rank + 1), Node("", "Reorder", "", (inside[name],), (plain[name],))
                 inputs[index] = plain.get(name, tensor)
         if not step.is_blocked:
-            yield None, replace(node, inputs=tuple(inputs))
+            yield None, node.rewire(inputs)
             continue
         is_conv = is_float and node.key in ("Conv", "com.microsoft.FusedConv")
         op_type, domain = ("Conv", "com.microsoft.nchwc") if is_conv else (node.op_type, node.domain)
@@ -142,13 +142,18 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
         inside.update(zip(made, (tensor for tensor in outputs if tensor is not None), strict=True))
         yield (
             (3, rank),
-            replace(
-                node,
-                op_type=op_type,
-                domain=domain,
-                inputs=tuple(inputs),
-                outputs=outputs,
-                attributes={**node.attributes, **layout},
+            Node(
+                node.name,
+                op_type,
+                domain,
+                tuple(inputs),
+                outputs,
+                {**node.attributes, **layout},
+                node.scope,
+                node.repeat,
+                node.branches,
+                node.open_reason,
+                node.idle,
             ),
         )
         for tensor in node.outputs:
