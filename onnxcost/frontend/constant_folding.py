@@ -128,7 +128,7 @@ def _compute(step: Step, opset: int) -> tuple[Value, ...]:
     made = []
     for array in arrays:
         value = Value("", tensor=from_array(array))
-        value.learn(tensor_type(value.tensor.data_type, value.tensor.dims))  # type: ignore[union-attr]  # it was just made
+        value.learn(tensor_type(value.tensor.data_type, value.tensor.dims[:]))  # type: ignore[union-attr]  # it was just made
         made.append(value)
     return tuple(made)
 

@@ -436,11 +436,11 @@ class ModelRoles:
     def _stored(self) -> Mapping[str, tuple[int, ...]]:
         """The dims of stored tensors and of reshaped ones."""
         stored = self.model.graph.initializer if self.model is not None else ()
-        found = {tensor.name: tuple(tensor.dims) for tensor in stored}
+        found = {tensor.name: tuple(tensor.dims[:]) for tensor in stored}
         for node in self._nodes:
             for attribute in node.attribute:
                 if node.op_type == "Constant" and attribute.name == "value" and node.output:
-                    found[node.output[0]] = tuple(attribute.t.dims)
+                    found[node.output[0]] = tuple(attribute.t.dims[:])
                 if attribute.HasField("g"):
                     found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
             if node.op_type in _SAME_DIMS and node.input and node.output:

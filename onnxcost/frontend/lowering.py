@@ -183,7 +183,7 @@ def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> 
     held = value.elements if value.content is None else (value.content,)
     elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
     stored = value.tensor if value.tensor is not None or value.same_as is None else value.same_as.tensor
-    known = elements_in(stored) if stored is not None and prod(stored.dims) <= VALUE_LIMIT else None
+    known = elements_in(stored) if stored is not None and prod(stored.dims[:]) <= VALUE_LIMIT else None
     return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, known, value.is_bound, elements)
 
 
@@ -206,11 +206,11 @@ def _plain(attribute: AttributeProto) -> Any:
         case 3:  # STRING
             return attribute.s.decode("utf-8", "replace")
         case 7:  # INTS
-            return tuple(attribute.ints)
+            return tuple(attribute.ints[:])
         case 6:  # FLOATS
-            return tuple(attribute.floats)
+            return tuple(attribute.floats[:])
         case 8:  # STRINGS, of which a tree ensemble has two kinds, a million times
-            strings = list(attribute.strings)
+            strings = attribute.strings[:]
             known = {item: item.decode("utf-8", "replace") for item in set(strings)}
             return tuple(map(known.__getitem__, strings))
         case _:
@@ -236,19 +236,15 @@ def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tenso
     return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
 
 
-NAME_SCOPES = "pkg.torch.onnx.name_scopes"
-"""The key of a node's metadata under which that exporter has the names of the modules around it."""
-
 _NO_MODULE = "_empty_nn_module_stack"
 """What PyTorch's newer exporter writes for a node that is in no module."""
 
 
 def _scope(node: StoredNode) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
-    for entry in node.message.metadata_props:
-        # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
-        if entry.key == NAME_SCOPES and (paths := re.findall(r"'([^']*)'", entry.value)):
-            return _modules(tuple(paths[:-1]))
+    # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
+    if node.scopes and (paths := re.findall(r"'([^']*)'", node.scopes)):
+        return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
     return _modules(tuple(module.split("/"))) if slash else ()
 
@@ -272,7 +268,7 @@ def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
 
 def note_true_channels(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """The nodes; those that are blocked convolutions with ``channels`` and ``input_channels`` where they are known."""
-    if not any(node.domain == BLOCKED for node in nodes):
+    if BLOCKED not in {node.domain for node in nodes}:
         return tuple(nodes)
     known: dict[str, int] = {}
     for node in nodes:

@@ -107,7 +107,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     if prefix:
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
-    hints = {**{info.name: info.type for info in (*graph.value_info, *graph.output)}, **found.fixed}
+    hints = {**{info.name: info.type for info in (*graph.value_info[:], *graph.output)}, **found.fixed}
     order = in_execution_order(graph, scope, found.graphs)
     inference = found.inference
     position = 0
@@ -204,11 +204,11 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
             _define(scope, name, value, "a constant of the graph", found.inference, shadows=True)
         if known:
             return
-    stored = [(tensor, tensor.dims, True) for tensor in graph.initializer]
-    stored += [(sparse.values, sparse.dims, False) for sparse in graph.sparse_initializer]
+    stored = [(tensor, tensor.dims[:], True) for tensor in graph.initializer[:]]
+    stored += [(sparse.values, sparse.dims[:], False) for sparse in graph.sparse_initializer[:]]
     for tensor, dims, is_dense in stored:
         if min(dims, default=0) < 0:
-            raise ModelError(f"the constant '{tensor.name}' has a negative dim: {list(dims)}")
+            raise ModelError(f"the constant '{tensor.name}' has a negative dim: {dims}")
         has_elements = is_dense and tensor.data_location != tensor.EXTERNAL
         value = Value(prefix + tensor.name, is_constant=True, tensor=tensor if has_elements else None)
         value.learn(tensor_type(tensor.data_type, dims))

@@ -92,7 +92,7 @@ def _read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
     tensor = type_.tensor_type if type_.HasField("tensor_type") else None
     if tensor is None or not tensor.HasField("shape"):
         return type_, None, tensor is None
-    dims = tuple([dim.dim_value if dim.dim_value > 0 else _other_dim(dim) for dim in tensor.shape.dim])
+    dims = tuple([dim.dim_value if dim.dim_value > 0 else _other_dim(dim) for dim in tensor.shape.dim[:]])
     return type_, dims, all(isinstance(dim, int) for dim in dims)
 
 
@@ -182,7 +182,7 @@ def elements_in(tensor: TensorProto) -> tuple[Any, ...] | None:
     """The elements in row-major order; None as for ``array_of``."""
     code, data = _CODES.get(tensor.data_type), tensor.raw_data
     if code is not None and data and tensor.data_location != tensor.EXTERNAL:
-        count = prod(tensor.dims)
+        count = prod(tensor.dims[:])
         if len(data) == count * calcsize(f"<{code}"):
             return unpack(f"<{count}{code}", data)
     array = array_of(tensor)
