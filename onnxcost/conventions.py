@@ -18,10 +18,13 @@ Override = Callable[[Node, Work], int]
 
 
 class CountingRule(NamedTuple):
-    """How a convention counts one operator: the number, for one execution of a node, and the same in words."""
+    """How a convention counts one operator: the number, for one execution of a node, and the same in words; ``weights`` where
+    that is a dot product with the work.
+    """
 
     text: str
     number: Override
+    weights: Mapping[str, int] | None = None
 
 
 class Convention(NamedTuple):
@@ -56,7 +59,7 @@ def _each(operators: str, rule: CountingRule) -> dict[str, CountingRule]:
 
 
 def _weighted_dot(text: str, **weights: int) -> CountingRule:
-    return CountingRule(text, lambda node, work: work.dot(weights))
+    return CountingRule(text, lambda node, work: work.dot(weights), weights)
 
 
 def _per_input(times: int) -> CountingRule:

@@ -98,9 +98,12 @@ class Group:
 
     def total(self, convention: Convention) -> int:
         """The sum of the counted nodes under a convention: a lower bound unless ``complete``."""
-        if convention.overrides.keys().isdisjoint(self._operators):
+        rules = [convention.overrides[key] for key in self._operators if key in convention.overrides]
+        if not rules:
             return self.work.dot(convention.weights)
-        return sum(cost.count(convention) for cost in self.counted)
+        if len(self._operators) == 1 and rules[0].weights is not None:
+            return self.work.dot(rules[0].weights)
+        return sum([cost.count(convention) for cost in self.counted])
 
     @cached_property
     def _operators(self) -> frozenset[str]:

@@ -191,6 +191,7 @@ class _Uses:
     def __init__(self, graph: Graph) -> None:
         self.nodes = loaded_nodes(graph)
         self.readers = [node for node in self.nodes if node.inputs]
+        self.operators = {node.key for node in self.nodes}
         self.known: dict[str, bool] = {}
         self.statistics: dict[str, bool] = {}
 
@@ -222,6 +223,8 @@ class _Uses:
 
     def is_statistic(self, tensor: Tensor) -> bool:
         """Whether an Identity hands the constant to normalizations, each of which takes it for a running statistic."""
+        if "Identity" not in self.operators:
+            return False
         if tensor.name not in self.statistics:
             is_shared = any(reader.key == "Identity" for reader in self.uses.readers(tensor.name))
             roles = {role_of(read.node, read.place).name for read in self._reads(tensor)} if is_shared else set()
@@ -358,7 +361,7 @@ class _Uses:
     def _read_only_by(self, readers: frozenset[str], through: frozenset[str]) -> set[str]:
         """The values that nodes of these operators alone read, at once or behind nodes of those."""
         found, otherwise = set[str](), set[str]()
-        for node in reversed(self.readers):
+        for node in reversed(self.readers) if not readers.isdisjoint(self.operators) else ():
             key, names = node.key, [tensor.name for tensor in node.inputs if tensor is not None]
             if key in readers or (key in through and all(out and out.name in found for out in node.outputs)):
                 found.update(name for name in names if name not in otherwise)

@@ -55,7 +55,7 @@ def check_positions(step: Step) -> None:
     rank = len(first) if first is not None and step.node.op_type == "LayerNormalization" else MAX_RANK
     for name in _POSITIONS & step.attributes.keys():
         attribute = step.attributes[name]
-        for position in (*attribute.ints, attribute.i):
+        for position in (*attribute.ints[:], attribute.i):
             if not -rank <= position < max(rank, 1):
                 raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: its {name} names dim {position}")
 
@@ -71,7 +71,7 @@ def check_window(step: Step) -> None:
     """onnx's inference accepts a window that is larger than its input."""
     if step.node.op_type not in _SLIDING or not step.inputs or step.inputs[0] is None or step.outputs[0] is None:
         return
-    attributes = {name: list(attribute.ints) for name, attribute in step.attributes.items()}
+    attributes = {name: attribute.ints[:] for name, attribute in step.attributes.items()}
     weight = _weight_of(step)
     dims = step.inputs[0].dims or ()
     kernel = attributes.get("kernel_shape") or (list(weight.dims[2:]) if weight is not None and weight.dims else [])
