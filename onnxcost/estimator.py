@@ -120,13 +120,16 @@ def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     bodies = {cost.node.name for cost in costs if cost.node.op_type in _HAVE_BODIES}
     unused: list[Counted] = []
     for cost in reversed(costs):
-        made = [tensor.name for tensor in cost.node.outputs if tensor is not None]
+        node = cost.node
+        made = [tensor.name for tensor in node.outputs if tensor is not None]
         if made and needed.isdisjoint(made) and not (bodies and any(_is_within(name, bodies) for name in made)):
             unused += [cost] if isinstance(cost, Counted) else []
             continue
-        needed.update(tensor.name for tensor in cost.node.inputs if tensor is not None)
+        needed.update([tensor.name for tensor in node.inputs if tensor is not None])
+    if not unused:
+        return []
     flops, total = (sum(cost.count(FLOPS) for cost in some if isinstance(cost, Counted)) for some in (unused, costs))
-    if not unused or flops < _LEAST_UNUSED * total or not flops:
+    if flops < _LEAST_UNUSED * total or not flops:
         return []
     which = f"{len(unused)} of {len(costs)} nodes reach no output of the model, {100 * flops / total:.0f} % of the FLOPs"
     text = f"{which} (from '{unused[-1].node.name}', {unused[-1].node.op_type}, on); they run and count all the same"

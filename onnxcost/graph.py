@@ -47,6 +47,13 @@ def _elements(dims: tuple[Dim, ...] | None) -> int | None:
     return prod(dims)  # type: ignore[arg-type]  # all are int by now
 
 
+@lru_cache(maxsize=65536)
+def _dense_bytes(dims: tuple[Dim, ...] | None, dtype: str) -> int | None:
+    """The bytes of so many elements, None while a dim is open."""
+    elements = _elements(dims)
+    return None if elements is None else -(-elements * BITS.get(dtype, 0) // 8)
+
+
 @record(frozen=True, slots=True)
 class Tensor:
     """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
@@ -100,9 +107,10 @@ class Tensor:
         """
         if self.elements is not None:
             return self.elements.nbytes
-        if self.dims is None and self.dtype.startswith(("map(", "sequence(map(")):
+        known = _dense_bytes(self.dims, self.dtype)
+        if known is None and self.dims is None and self.dtype.startswith(("map(", "sequence(map(")):
             return 0
-        return -(-self.size * BITS.get(self.dtype, 0) // 8)
+        return self.size if known is None else known
 
 
 class Elements(tuple[Tensor, ...]):
@@ -138,7 +146,7 @@ class Node:
     """The operator's name in a formula table: ``Conv``, ``com.microsoft.FusedConv``."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", f"{self.domain}.{self.op_type}" if self.domain else self.op_type)
+        self.key = f"{self.domain}.{self.op_type}" if self.domain else self.op_type  # type: ignore[misc]
 
     def input(self, index: int) -> Tensor | None:
         """The input at ``index``, or None where it is absent."""

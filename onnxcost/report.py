@@ -101,9 +101,12 @@ class Group:
         rules = [convention.overrides[key] for key in self._operators if key in convention.overrides]
         if not rules:
             return self.work.dot(convention.weights)
-        if len(self._operators) == 1 and rules[0].weights is not None:
-            return self.work.dot(rules[0].weights)
-        return sum([cost.count(convention) for cost in self.counted])
+        if len(self._operators) > 1:
+            return sum([cost.count(convention) for cost in self.counted])
+        ((_, number, weights),) = rules
+        if weights is not None:
+            return self.work.dot(weights)
+        return sum([cost.node.repeat * number(cost.node, cost.once) for cost in self.counted])
 
     @cached_property
     def _operators(self) -> frozenset[str]:

@@ -246,19 +246,19 @@ def _scope(node: StoredNode) -> tuple[str, ...]:
     if node.scopes and (paths := re.findall(r"'([^']*)'", node.scopes)):
         return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
-    return _modules(tuple(module.split("/"))) if slash else ()
+    return _modules(module) if slash else ()
 
 
 @lru_cache(maxsize=65536)
-def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The scope that the parts of a path are.
+def _modules(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The scope that a path is, with slashes or in parts.
 
     Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
     already is left out, so that one module has one scope whoever exported it.
     """
     scope: list[str] = []
     parent = ""
-    for part in parts:
+    for part in path.split("/") if isinstance(path, str) else path:
         if not part or part.startswith(_NO_MODULE):
             continue
         scope.append(part.removeprefix(f"{parent}.") if parent else part)

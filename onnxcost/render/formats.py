@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import nan
 from pathlib import PurePath
 from typing import Any, NamedTuple, TypeVar
 
@@ -180,10 +181,20 @@ def _lines(document: Mapping[str, Any], indent: str) -> str:
 
 def _value(value: Any, indent: str) -> str:
     if _has_records(value):
-        return "[\n" + ",\n".join(f"{indent}  {to_json(entry)}" for entry in value) + f"\n{indent}]"
+        return f"[\n{indent}  " + f",\n{indent}  ".join(_encode_each(value)) + f"\n{indent}]"
     if isinstance(value, dict) and any(map(_has_records, value.values())):
         return _lines(value, indent)
     return to_json(value)
+
+
+def _encode_each(entries: list[Any]) -> list[str]:
+    """The JSON of each, by one call of json, which takes half the time. What it writes between two entries is nowhere else, or in
+    a string: then there are too many parts.
+    """
+    text = to_json([each for entry in entries for each in (entry, nan)])
+    found = text[1:].split(", NaN, ")
+    found[-1] = found[-1].removesuffix(", NaN]")
+    return found if len(found) == len(entries) else list(map(to_json, entries))
 
 
 def _has_records(value: Any) -> bool:

@@ -63,6 +63,14 @@ def test_json_counts_are_integers_beyond_double_precision(repeated: CostReport) 
     assert json.loads(dumps(repeated.to_dict()))["totals"]["flops"] == 12 * 13_824
 
 
+@pytest.mark.parametrize("text", ["a", ", NaN, ", "}, NaN, {", ", NaN]", "\x7f\n\u2028"])
+def test_json_has_a_line_for_each_record(text: str) -> None:
+    records = [{"name": text, "inputs": [{"name": text}, {}]}, {"name": ""}, {"shape": [text, None]}]
+    lines = dumps({"nodes": records}).splitlines()
+    assert json.loads("\n".join(lines)) == {"nodes": records}
+    assert [json.loads(line.rstrip(",")) for line in lines[2:-2]] == records
+
+
 @pytest.mark.parametrize(("convention", "has_count"), [(FLOPS, False), (MACS, False), (EVERYTHING, True)])
 def test_json_has_a_count_beside_another_convention_alone(report: CostReport, convention: Convention, has_count: bool) -> None:
     document = report.to_dict(convention)
