@@ -188,8 +188,8 @@ def _value(value: Any, indent: str) -> str:
 
 
 def _encode_each(entries: list[Any]) -> list[str]:
-    """The JSON of each, by one call of json, which takes half the time. What it writes between two entries is nowhere else, or in
-    a string: then there are too many parts.
+    """The JSON of each, by one call of json, which takes half the time. What it writes between two entries is nowhere else, or
+    in a string: then there are too many parts.
     """
     text = to_json([each for entry in entries for each in (entry, nan)])
     found = text[1:].split(", NaN, ")
