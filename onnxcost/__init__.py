@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from onnxcost.estimator import estimate as estimate
     from onnxcost.formulas import FORMULAS as FORMULAS
     from onnxcost.frontend.strip import strip as strip
+    from onnxcost.generation.language import LanguageCost as LanguageCost
+    from onnxcost.generation.language import llm as llm
     from onnxcost.generation.pipeline import Pipeline as Pipeline
     from onnxcost.generation.pipeline import pipeline as pipeline
     from onnxcost.generation.stages import StageSpec as StageSpec
@@ -57,6 +59,7 @@ _HOMES = {
     "Counted": "report",
     "FORMULAS": "formulas",
     "InputError": "errors",
+    "LanguageCost": "generation.language",
     "Latency": "measurement",
     "Measurement": "measurement",
     "MeasurementError": "errors",
@@ -76,6 +79,7 @@ _HOMES = {
     "compare": "comparison.api",
     "devices": "hardware.catalogue",
     "estimate": "estimator",
+    "llm": "generation.language",
     "measure": "runtime.api",
     "measure_batches": "runtime.api",
     "pipeline": "generation.pipeline",

@@ -232,6 +232,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
     "formulas": CommandEntry("onnxcost.cli.formulas", "Show how each operator is counted."),
     "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
+    "llm": CommandEntry("onnxcost.cli.llm", "A language model: prefill, decode, KV cache, tokens per second."),
     "devices": CommandEntry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
 }
 """A module here has its command under the module's last name."""

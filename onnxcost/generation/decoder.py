@@ -80,6 +80,17 @@ class Decoder:
         """Whether it attends to an encoder, whose keys and values stay."""
         return SOURCE in self.roles.values() or any(cache.kind == CROSS for cache in self.caches)
 
+    @property
+    def stated_source(self) -> int | None:
+        """The positions of the encoder, where a document beside the model states them or they follow from it."""
+        return next((dim.value for dim in self.graph.dims if self.roles.get(dim.name) == SOURCE and " in " in dim.reason), None)
+
+    @property
+    def writes_in_place(self) -> bool:
+        """Whether the present takes the place of the past: in a shared buffer, in blocks, or in a cache of a fixed size."""
+        grown = [cache for cache in self.caches if cache.kind == KV and len(cache.axes) == 1 and cache.room is None]
+        return self.shares_buffer or all(cache.past.shape == cache.held.shape for cache in grown)
+
     def fixed(self, role: str) -> int | None:
         """The size of a dim that the model fixes; None where it is open."""
         if role in self.roles.values():
@@ -153,9 +164,12 @@ def read_decoder(spec: ModelSpec) -> Decoder:
     switch = next((value.name for value in inputs if re.search(_SWITCH, value.name.lower())), "")
     if switch:
         spec = replace(spec, values={switch: [True], **spec.values})
-    decoder = find_decoder(read_graph(skeleton, spec, select_formulas(operators_in(skeleton))))
+    graph = read_graph(skeleton, spec, select_formulas(operators_in(skeleton)))
+    decoder = find_decoder(graph)
+    if decoder is None and any(tensor.rank > 2 and "present" in tensor.name for tensor in graph.outputs):
+        raise InputError("this takes no past: it is a decoder's first step, whose others have a file of their own")
     if decoder is None:
-        raise InputError("this is no language model with a cache: no input holds keys, values or states for its next token")
+        raise InputError("this is no language model with a cache: no input holds keys, values or states of tokens")
     return decoder
 
 

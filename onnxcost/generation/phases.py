@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 from onnxcost.analysis.batch import batch_of
 from onnxcost.analysis.caches import CROSS, KV, STATE, CachePair
@@ -43,6 +44,27 @@ class Phase:
     def bytes_moved(self) -> int:
         """Bytes of weights, cache and states that the step reads and writes."""
         return self.weight_bytes_read + self.kv_bytes_read + self.kv_bytes_written + 2 * self.state_bytes
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs per byte of ``bytes_moved``; None where there are none."""
+        return self.report.flops / self.bytes_moved if self.bytes_moved else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key of the phase's name in ``llm``."""
+        return {
+            "new_tokens": self.sizes.new,
+            "past": self.sizes.past,
+            "macs": self.report.macs,
+            "flops": self.report.flops,
+            "bound": self.report.bound,
+            "weight_bytes_read": self.weight_bytes_read,
+            "kv_bytes_read": self.kv_bytes_read,
+            "kv_bytes_written": self.kv_bytes_written,
+            "state_bytes": self.state_bytes,
+            "peak_activation_bytes": self.report.memory.peak_activation_bytes,
+            "intensity": self.intensity,
+        }
 
 
 def count_phase(decoder: Decoder, spec: ModelSpec, name: str, sizes: StepSizes, formulas: FormulaTable | None = None) -> Phase:

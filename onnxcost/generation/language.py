@@ -1,0 +1,332 @@
+"""What a language model costs to run: prefill and decode, its cache, its memory, and how fast it is on devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from onnxcost.documents import UNITS, parse_quantity
+from onnxcost.errors import InputError
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, head_of, read_decoder
+from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
+from onnxcost.generation.speeds import Speed, predict_speed
+from onnxcost.graph import Node
+from onnxcost.hardware.budget import predictors
+from onnxcost.hardware.prediction import Predictor
+from onnxcost.report import CostReport, Counted
+from onnxcost.results import Result, make_document
+from onnxcost.spec import ModelSource, ModelSpec
+
+PROMPT, CONTEXT = 1024, 4096
+"""Tokens of a prompt, and positions in the cache after a decode step, unless told otherwise."""
+BATCHES = (1, 4, 16, 64)
+"""For which the speed on a device is given."""
+LONGEST = 2**24
+LARGEST = 2**20
+_EXPERTS = {"com.microsoft.MoE", "com.microsoft.QMoE"}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Bytes that a decoder needs at a batch and a context: ``weights`` as stored, ``cache`` with states and what an encoder
+    left, ``copied`` where the present is no part of the same buffer as the past, and the other ``activations`` of a step.
+    """
+
+    weights: int
+    cache: int
+    copied: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return self.weights + self.cache + self.copied + self.activations
+
+    def to_dict(self) -> dict[str, int]:
+        """The key ``memory``."""
+        return {"weights": self.weights, "cache": self.cache, "copied": self.copied, "activations": self.activations} | {
+            "total": self.total
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class LanguageCost(Result):
+    """A decoder's prefill of a prompt, and a decode step at a context; None for a prefill that the model cannot do.
+
+    ``active_parameters`` are those that a token is multiplied with: of experts the ones that it is routed to. ``most_context``
+    and ``most_batch`` are the largest that fit into ``available`` bytes with the other unchanged, None without it; 0 where
+    not even one does. ``notes`` are sentences on how the figures came about.
+    """
+
+    label: str
+    decoder: Decoder
+    prefill: Phase | None
+    decode: Phase
+    memory: MemoryNeed
+    active_parameters: int
+    available: int | None = None
+    most_context: int | None = None
+    most_batch: int | None = None
+    speeds: tuple[Speed, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kv_bytes(self) -> KvBytes:
+        """The bytes of one sequence's cache."""
+        return KvBytes.of(self.decoder)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Prefill, where there is one, and decode."""
+        return (self.decode,) if self.prefill is None else (self.prefill, self.decode)
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the distinct weights."""
+        return self.decode.report.parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1``, with the key ``llm``."""
+        return make_document(llm=self.document())
+
+    def document(self) -> dict[str, Any]:
+        """The key ``llm``."""
+        sizes, own = self.decode.sizes, self.kv_bytes
+        return {
+            "path": self.decoder.graph.path,
+            "batch": sizes.batch,
+            "prompt": None if self.prefill is None else self.prefill.sizes.new,
+            "context": sizes.total,
+            "source": sizes.source,
+            "kv_bytes_per_token": own.token,
+            "source_bytes_per_token": own.source,
+            "state_bytes": own.state,
+            "kv_bytes": own.held(sizes.total, sizes.source),
+            "parameters": self.parameters,
+            "active_parameters": self.active_parameters,
+            "prefill": None if self.prefill is None else self.prefill.to_dict(),
+            "decode": self.decode.to_dict(),
+            "memory": self.memory.to_dict(),
+            "available_bytes": self.available,
+            "most_context": self.most_context,
+            "most_batch": self.most_batch,
+            "devices": [speed.to_dict() for speed in self.speeds],
+            "notes": list(self.notes),
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One row per phase."""
+        return [{"phase": phase.name, **phase.to_dict()} for phase in self.phases]
+
+    def summary(self) -> str:
+        """The cache of a token, and the weights that each token reads."""
+        size = f"{self.kv_bytes.token} bytes of cache a token, {self.decode.weight_bytes_read} bytes of weights read a step"
+        return f"{self.label}: {size}"
+
+
+def llm(
+    model: ModelSource,
+    *,
+    prompt: int | None = None,
+    context: int | None = None,
+    batch: int = 1,
+    memory: float | str | None = None,
+    devices: Sequence[str] = (),
+    files: Sequence[str] = (),
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    formulas: FormulaTable | None = None,
+) -> LanguageCost:
+    """What a language model with a cache costs: a prefill of ``prompt`` tokens, and a decode step after which ``context``
+    positions are in the cache; nothing is run.
+
+    Without them, 1,024 and 4,096 count, or as many as the model knows. ``memory`` is what there is, as bytes or "8GiB".
+    ``devices`` are names, and ``files`` TOML files of devices and calibrated machines, as for ``onnxcost.budget``; the other
+    arguments are those of ``onnxcost.estimate``.
+
+    Raises InputError for a model without a cache, an unknown device, and sizes that the model cannot take.
+    """
+    spec = ModelSpec.of(model, shapes, dims, values, trips)
+    asked = predictors(devices, files) if devices or files else []
+    return count_language(spec, prompt, context, batch, memory, asked, formulas)
+
+
+def count_language(
+    spec: ModelSpec,
+    prompt: int | None = None,
+    context: int | None = None,
+    batch: int | None = None,
+    memory: float | str | None = None,
+    asked: Sequence[Predictor] = (),
+    formulas: FormulaTable | None = None,
+) -> LanguageCost:
+    """``llm`` of a spec; without a batch that of the model, and devices at several."""
+    decoder = read_decoder(spec)
+    first, last, notes = _choose_sizes(decoder, prompt, context, batch or 1)
+    prefill = None if first is None else count_phase(decoder, spec, PREFILL, first, formulas)
+    decode = count_phase(decoder, spec, DECODE, last, formulas)
+    need = _memory_need(decoder, decode, (decode,) if prefill is None else (prefill, decode))
+    label = decoder.graph.path or decoder.graph.name
+    found = LanguageCost(label, decoder, prefill, decode, need, _active_parameters(decode.report), notes=tuple(notes))
+    found = replace(found, notes=(*notes, *_remarks(found)))
+    if memory is not None:
+        available = parse_memory(memory)
+        longest, largest = _most(found, available)
+        found = replace(found, available=available, most_context=longest, most_batch=largest)
+    return replace(found, speeds=tuple(_speeds(found, spec, batch, asked, formulas))) if asked else found
+
+
+def parse_memory(given: float | str) -> int:
+    """Bytes; raises InputError for anything but a positive quantity such as 8GiB."""
+    value = parse_quantity(given, UNITS["bytes"]) if isinstance(given, str) else given
+    if value is None or not 0 < value < float("inf"):
+        raise InputError(f"memory expects a quantity such as 8GiB, not '{given}'")
+    return int(value)
+
+
+def _choose_sizes(
+    decoder: Decoder, prompt: int | None, context: int | None, batch: int
+) -> tuple[StepSizes | None, StepSizes, list[str]]:
+    """The sizes of prefill and decode: what is asked for, as far as the model leaves it open."""
+    notes: list[str] = []
+    fixed = {role: decoder.fixed(role) for role in (BATCH, NEW, PAST, SOURCE)}
+    if fixed[BATCH] not in (None, batch):
+        if batch != 1:
+            raise InputError(f"--batch {batch}: the model's batch is fixed at {fixed[BATCH]}")
+        batch = fixed[BATCH] or 1
+    limit = decoder.limit
+    for name, asked in (("prompt", prompt), ("context", context)):
+        if asked is not None and limit is not None and asked > limit.value and not decoder.keeps_source:
+            raise InputError(f"--{name} {asked}: the model knows {limit.value} positions ({limit.where})")
+    most = limit.value if limit is not None else CONTEXT
+    new, past = fixed[NEW] or 1, fixed[PAST]
+    if past is not None:
+        total = past if decoder.writes_in_place else past + new
+        if context not in (None, total):
+            raise InputError(f"--context {context}: the model's cache is fixed at {total} positions")
+    else:
+        total = context or min(CONTEXT, max(most, prompt or 0))
+    source = fixed[SOURCE] or 0
+    if decoder.keeps_source and not source:
+        source = decoder.stated_source or prompt or PROMPT
+    if not decoder.is_open and new > 1:
+        notes.append(f"each step takes {new} tokens")
+    last = StepSizes(batch, new, max(total - new, 0), source)
+    if decoder.keeps_source:
+        first = StepSizes(batch, new, 0, source) if past is None else None
+    elif not decoder.is_open:
+        first = None
+    else:
+        length = min(prompt or PROMPT, total) if prompt is None else prompt
+        first = StepSizes(batch, length, 0 if past is None else past, source)
+    if first is None:
+        notes.append("the model has no prefill of its own: it takes one step after the other")
+    elif prompt is not None and not decoder.keeps_source and prompt > total:
+        raise InputError(f"--prompt {prompt} is longer than --context {total}")
+    return first, last, notes
+
+
+def _memory_need(decoder: Decoder, decode: Phase, phases: Sequence[Phase]) -> MemoryNeed:
+    sizes, own = decode.sizes, KvBytes.of(decoder)
+    kept = sizes.batch * (own.held(sizes.total, sizes.source) + own.state)
+    grown = sizes.batch * own.held(sizes.total)
+    copied = 0 if decoder.writes_in_place else grown + sizes.batch * own.state
+    return MemoryNeed(
+        decode.report.memory.weight_bytes, kept, copied, max(map(phase_activations, phases, [decoder] * len(phases)))
+    )
+
+
+def phase_activations(phase: Phase, decoder: Decoder) -> int:
+    """The peak of a step's activations without the cache, in bytes; 0 where it is not known."""
+    peak = phase.report.memory.peak_activation_bytes or 0
+    names = {name for cache in decoder.caches for name in (cache.past.name, cache.held.name)}
+    graph = phase.report.graph
+    cached = sum(t.nbytes for t in (*graph.inputs, *graph.outputs) if t.name in names and t.is_shaped)
+    return max(peak - cached, 0)
+
+
+def _most(found: LanguageCost, available: int) -> tuple[int, int]:
+    """The longest context at the batch, and the largest batch at the context, that fit."""
+    sizes, own, need = found.decode.sizes, found.kv_bytes, found.memory
+    times = 2 if need.copied else 1
+
+    def fits(batch: int, context: int) -> bool:
+        one = times * (own.held(context) + own.state) + own.source * sizes.source
+        return need.weights + batch * one + need.activations * batch / sizes.batch <= available
+
+    limit = found.decoder.limit.value if found.decoder.limit is not None else LONGEST
+    return (
+        _largest(limit, lambda context: fits(sizes.batch, context)),
+        _largest(LARGEST, lambda batch: fits(batch, sizes.total)),
+    )
+
+
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to ``most`` that fits, where all smaller ones do; 0 where none does."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _active_parameters(report: CostReport) -> int:
+    return report.parameters - sum(
+        cost.parameters * max(experts - int(cost.node.attributes.get("k", 1)), 0) // experts
+        for cost in report.counted
+        if cost.node.key in _EXPERTS and (experts := _count_experts(cost.node))
+    )
+
+
+def _count_experts(node: Node) -> int:
+    routed = node.input(1)
+    return routed.shape[-1] if routed is not None and routed.is_shaped else 0
+
+
+def _remarks(found: LanguageCost) -> Iterator[str]:
+    """What could be spared."""
+    if found.prefill is not None and (spent := _spared_by_last_logits(found.decoder, found.prefill)):
+        share = 100 * spent / found.prefill.report.macs
+        yield (
+            f"the LM head runs on all {found.prefill.sizes.new:,} prompt tokens, though the next token needs one: "
+            f"{share:.0f} % of the prefill's MACs"
+        )
+    if found.memory.copied:
+        yield "the present is another buffer than the past: while a step runs, both are in memory"
+
+
+def _spared_by_last_logits(decoder: Decoder, prefill: Phase) -> int:
+    """MACs of the LM head on prompt tokens whose logits nobody needs."""
+    head, rows = head_of(decoder), prefill.sizes.batch * prefill.sizes.new
+    if head is None or prefill.sizes.new < 2 or not head.outputs:
+        return 0
+    made = {tensor.name for tensor in head.outputs if tensor is not None}
+    cost = next((c for c in prefill.report.costs if any(t is not None and t.name in made for t in c.node.outputs)), None)
+    if not isinstance(cost, Counted) or not cost.node.out.is_shaped or cost.node.out.size != rows * cost.node.out.shape[-1]:
+        return 0
+    return cost.work.macs * (prefill.sizes.new - 1) // prefill.sizes.new
+
+
+def _speeds(
+    found: LanguageCost, spec: ModelSpec, batch: int | None, asked: Sequence[Predictor], formulas: FormulaTable | None
+) -> Iterator[Speed]:
+    """On each device at the batch, or without one at BATCHES, as far as the model lets it vary."""
+    is_free = batch is None and found.decoder.fixed(BATCH) is None
+    phases: dict[int, tuple[Phase | None, Phase]] = {found.decode.sizes.batch: (found.prefill, found.decode)}
+    for each in BATCHES if is_free else ():
+        if each not in phases:
+            pair = [
+                None
+                if phase is None
+                else count_phase(found.decoder, spec, phase.name, phase.sizes._replace(batch=each), formulas)
+                for phase in (found.prefill, found.decode)
+            ]
+            assert pair[1] is not None
+            phases[each] = (pair[0], pair[1])
+    for predictor in asked:
+        for prefill, decode in phases.values():
+            yield predict_speed(predictor, prefill, decode)
