@@ -187,6 +187,8 @@ def _check_cache(step: Step, position: int) -> None:
         return
     is_packed = len(step.inputs) < 2 or step.inputs[1] is None
     size = width // (heads + 2 * kept if is_packed else heads)
+    bits = _number(step, "kv_cache_bit_width", 0)
+    size = size * bits // 8 if 0 < bits < 8 else size  # several elements in one of uint8
     for index in (position, position + 1):
         _compare(step, index, 0, _size(step, 0, 0))
         _compare(step, index, 1, kept)

@@ -233,6 +233,9 @@ def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[Cach
         elif cache.axes:
             role = SOURCE if cache.kind == CROSS else WINDOW if cache.room is not None else PAST
             lengths[cache.past.name, cache.axis] = role
+        if len(cache.axes) < 2:
+            # (batch, heads, length, size), or keys and values together in front of that.
+            lengths.setdefault((cache.past.name, 1 if cache.past.rank == 5 else 0), BATCH)
     found: dict[str, str] = {}
     for dim in (dim for dim in graph.dims if dim.source != "derived"):
         roles = [lengths[place] for place in dim.places if place in lengths]
@@ -255,7 +258,7 @@ def _role_by_place(tensor: Tensor, axis: int, tokens: Tensor) -> str:
     if "table" in name and axis == tensor.rank - 1:
         return BLOCKS
     if "mask" in name or "bias" in name:
-        return TOTAL if axis == tensor.rank - 1 else NEW if tensor.rank == 4 and axis == 2 else ""
+        return TOTAL if axis == tensor.rank - 1 else NEW if tensor.rank == 4 and axis == 2 else "" if axis else BATCH
     is_whole = tensor.dtype in ("int64", "int32")
     return NEW if (is_whole and axis == tensor.rank - 1) or (tensor.rank == 3 and axis == 1) else BATCH if axis == 0 else ""
 
