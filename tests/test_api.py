@@ -43,7 +43,7 @@ def test_what_runs_or_counts_one_model_takes_what_estimate_takes(name: str) -> N
 
 @pytest.mark.parametrize(
     "name",
-    "Calibration Comparison CostReport LanguageCost Measurement Pipeline Prediction Profile Scanned".split(),
+    ["Calibration", "Comparison", "CostReport", "LanguageCost", "Measurement", "Pipeline", "Prediction", "Profile", "Scanned"],
 )
 def test_what_they_return_is_a_result(name: str) -> None:
     result = getattr(onnxcost, name)

@@ -16,6 +16,7 @@ from onnxcost.measurement import Unmeasured
 from onnxcost.results import Result
 from onnxcost.runtime.profile import Profile
 from onnxcost.scanning.results import Scanned
+from tests.generation.exports import read_archive
 from tests.hardware.calibration.test_predictor import HERE
 from tests.hardware.machines import machine
 from tests.measurements import MEASUREMENT
@@ -40,6 +41,7 @@ def results() -> dict[str, Result]:
         "calibration": HERE,
         "scan": Scanned("a\n.onnx", "ok", report=report.to_dict()),
         "scan of a broken model": Scanned("a.onnx", "failed", "a.onnx is <empty>"),
+        "language model": onnxcost.llm(read_archive()["genai_llama_fp32"]),
         "budget": assess(
             "<model>",
             report,
@@ -64,4 +66,5 @@ def test_every_result_can_do_it(name: str) -> None:
 def test_every_result_is_a_data_frame(name: str) -> None:
     pytest.importorskip("pandas")
     frame = results()[name].to_pandas()
-    assert len(frame) == {"measurement": 20, "profile": 0, "comparison": 2, "calibration": 22, "pipeline": 2}.get(name, 1)
+    rows = {"measurement": 20, "profile": 0, "comparison": 2, "calibration": 22, "pipeline": 2, "language model": 2}
+    assert len(frame) == rows.get(name, 1)

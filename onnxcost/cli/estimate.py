@@ -18,6 +18,7 @@ from onnxcost.render.tables import SORTS, View
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
+    from onnxcost.generation.language import LanguageCost
     from onnxcost.render.layout import Line, Screen
     from onnxcost.report import CostReport
     from onnxcost.spec import ModelSpec
@@ -99,11 +100,12 @@ def estimate(
     report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
     if out.is_screen and is_brief and measuring.changes["arena"] is None:
         measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown
-    rows = show(lambda screen: _report_lines(report, view, screen, is_brief)) if out.is_screen else 0
+    language = _describe_decoder(spec, report, formulas) if is_brief and out.format == "table" else None
+    rows = show(lambda screen: _report_lines(report, view, screen, is_brief, language)) if out.is_screen else 0
     if outcome is SKIPPED and not no_run and out.format != "csv":
         outcome = measure_model(spec, formulas, measuring, report)
     if not out.is_screen:
-        out.deliver(report_document(report, view, outcome, is_brief))
+        out.deliver(report_document(report, view, outcome, is_brief, language))
         # With --strict the error names them.
         if not (out.quiet or strict) and (assumed := assumed_text(report)):
             say("assumed", assumed)
@@ -137,11 +139,18 @@ def _view(
     return View(CONVENTIONS[convention], top, depth, sort, has_groups=by != "node")
 
 
-def _report_lines(report: CostReport, view: View, screen: Screen, is_brief: bool) -> list[Line]:
+def _describe_decoder(spec: ModelSpec, report: CostReport, formulas: FormulaTable | None) -> LanguageCost | None:
+    """Prefill and decode of a decoder; None for other models, and where its sizes are given."""
+    from onnxcost.generation.language import describe_decoder
+
+    return None if spec.shapes or spec.dims else describe_decoder(spec, report, formulas)
+
+
+def _report_lines(report: CostReport, view: View, screen: Screen, is_brief: bool, language: LanguageCost | None) -> list[Line]:
     from onnxcost.render.overview import overview_lines
     from onnxcost.render.report import report_lines
 
-    return overview_lines(report, view, screen) if is_brief else report_lines(report, view, screen)
+    return overview_lines(report, view, screen, language) if is_brief else report_lines(report, view, screen)
 
 
 def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outcome) -> list[Line]:
@@ -150,7 +159,9 @@ def _verdict_lines(report: CostReport, view: View, screen: Screen, outcome: Outc
     return verdict_lines(report, view, screen, max(outcome.measurements, key=lambda each: each.fps, default=None))
 
 
-def report_document(report: CostReport, view: View, outcome: Outcome, is_brief: bool) -> Document:
+def report_document(
+    report: CostReport, view: View, outcome: Outcome, is_brief: bool, language: LanguageCost | None = None
+) -> Document:
     """The report with what was measured, in every format."""
     from onnxcost.render.formats import space_blocks
     from onnxcost.render.page import roofline_data
@@ -159,7 +170,7 @@ def report_document(report: CostReport, view: View, outcome: Outcome, is_brief: 
     return Document(
         table=lambda screen: space_blocks(
             [
-                _report_lines(report, view, screen, is_brief),
+                _report_lines(report, view, screen, is_brief, language),
                 outcome.lines(report, screen, is_brief),
                 _verdict_lines(report, view, screen, outcome),
             ]

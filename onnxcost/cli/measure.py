@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -50,6 +51,7 @@ class Outcome(NamedTuple):
 
     def lines(self, report: CostReport, screen: Screen, is_brief: bool = False) -> list[Line]:
         """The block for a terminal, with the reason if it is incomplete."""
+        from onnxcost.generation.decoder import tokens_of_run
         from onnxcost.render.formats import space_blocks
         from onnxcost.render.measurement import batch_lines, measurement_lines, not_measured_lines
         from onnxcost.render.overview import measured_lines
@@ -59,7 +61,8 @@ class Outcome(NamedTuple):
             blocks.insert(0, batch_lines(self.measurements, screen))
         elif self.measurements:
             single = self.measurements[0]
-            blocks.insert(0, measured_lines(single, screen) if is_brief else measurement_lines(single, report, screen))
+            brief = partial(measured_lines, single, screen, tokens_of_run(report.graph))
+            blocks.insert(0, brief() if is_brief else measurement_lines(single, report, screen))
         return space_blocks(blocks)
 
     def markdown(self, report: CostReport) -> str:

@@ -278,6 +278,12 @@ def _position_tables(graph: Graph) -> Iterator[tuple[str, int]]:
                 yield tensor.name, tensor.shape[0]
 
 
+def tokens_of_run(graph: Graph) -> int:
+    """The new tokens of each sequence in one run; 0 for a model that is no decoder."""
+    decoder = find_decoder(graph)
+    return 0 if decoder is None else decoder.tokens.shape[decoder.token_axis]
+
+
 def head_of(decoder: Decoder) -> Node | None:
     """The product that makes the logits."""
     uses, name = DefUse(decoder.graph.nodes), decoder.logits.name if decoder.logits is not None else ""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxcost.documents import UNITS, parse_quantity
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, head_of, read_decoder
+from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, find_decoder, head_of, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
 from onnxcost.generation.speeds import Speed, predict_speed
 from onnxcost.graph import Node
@@ -131,7 +131,7 @@ def llm(
     *,
     prompt: int | None = None,
     context: int | None = None,
-    batch: int = 1,
+    batch: int | None = None,
     memory: float | str | None = None,
     devices: Sequence[str] = (),
     files: Sequence[str] = (),
@@ -144,7 +144,8 @@ def llm(
     """What a language model with a cache costs: a prefill of ``prompt`` tokens, and a decode step after which ``context``
     positions are in the cache; nothing is run.
 
-    Without them, 1,024 and 4,096 count, or as many as the model knows. ``memory`` is what there is, as bytes or "8GiB".
+    Without them, 1,024 and 4,096 count, or as many as the model knows. ``batch`` are sequences: without it one, and on devices
+    those of BATCHES. ``memory`` is what there is, as bytes or "8GiB".
     ``devices`` are names, and ``files`` TOML files of devices and calibrated machines, as for ``onnxcost.budget``; the other
     arguments are those of ``onnxcost.estimate``.
 
@@ -178,6 +179,16 @@ def count_language(
         longest, largest = _most(found, available)
         found = replace(found, available=available, most_context=longest, most_batch=largest)
     return replace(found, speeds=tuple(_speeds(found, spec, batch, asked, formulas))) if asked else found
+
+
+def describe_decoder(spec: ModelSpec, report: CostReport, formulas: FormulaTable | None = None) -> LanguageCost | None:
+    """The cost of a decoder, whose ``report`` there is; None for other models, and for a decoder that fits no usual sizes."""
+    if find_decoder(report.graph) is None:
+        return None
+    try:
+        return count_language(spec, formulas=formulas)
+    except OnnxCostError:
+        return None
 
 
 def parse_memory(given: float | str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from onnxcost.generation.decoder import tokens_of_run
 from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -105,7 +106,9 @@ def _first_names(names: Iterable[str]) -> list[str]:
 
 def measurement_entries(measurement: Measurement, report: CostReport | None, glyphs: Glyphs) -> list[Entry]:
     """What was measured; ``report`` has the estimate that the memory is compared with."""
-    shown = [*_latency(measurement), *_throughput(measurement, glyphs), *_once(measurement), *_memory(measurement, report)]
+    tokens = tokens_of_run(report.graph) if report is not None else 0
+    shown = [*_latency(measurement), *_throughput(measurement, glyphs, tokens), *_once(measurement)]
+    shown += _memory(measurement, report)
     return [Entry(*(spell_out(text, glyphs) for text in entry)) for entry in shown]
 
 
@@ -132,7 +135,12 @@ def achieved_text(measurement: Measurement, glyphs: Glyphs) -> str:
     return glyphs.bound(measurement.bound) + rate(measurement.flops_per_second or 0, "FLOP/s")
 
 
-def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
+def throughput_pair(measurement: Measurement, tokens: int = 0) -> tuple[str, str]:
+    """``FPS``, and how many; of a decoder with so many new ``tokens`` a sequence, tokens per second."""
+    return ("Tokens/s", ratio(measurement.fps * tokens)) if tokens else ("FPS", ratio(measurement.fps))
+
+
+def _throughput(measurement: Measurement, glyphs: Glyphs, tokens: int) -> list[Entry]:
     wall = f"{plural(measurement.runs * measurement.batch, 'item')} in {seconds(measurement.wall_seconds)}"
     how = wall if measurement.settings.concurrency > 1 else f"items per second, {measurement.batch} / median"
     if measurement.flops is None or measurement.flops_per_second is None:
@@ -142,7 +150,8 @@ def _throughput(measurement: Measurement, glyphs: Glyphs) -> list[Entry]:
         achieved = quantity_entry(
             "Achieved", rate(measurement.flops_per_second, "FLOP/s"), f"{bound}{si(measurement.flops)} FLOPs a run", bound=bound
         )
-    return [Entry("FPS", ratio(measurement.fps), "", how), achieved]
+    how = f"of {plural(tokens, 'new token')} a run and sequence" if tokens else how
+    return [Entry(*throughput_pair(measurement, tokens), "", how), achieved]
 
 
 def _once(measurement: Measurement) -> list[Entry]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
+from onnxcost.generation.decoder import tokens_of_run
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -34,7 +35,7 @@ from onnxcost.render.layout import (
     wrap,
     wrap_pieces,
 )
-from onnxcost.render.measurement import achieved_text, interval_text
+from onnxcost.render.measurement import achieved_text, interval_text, throughput_pair
 from onnxcost.render.report import describe_uncounted, reasons, summary_entries
 from onnxcost.render.tables import (
     COUNT,
@@ -48,11 +49,13 @@ from onnxcost.render.tables import (
     node_label,
     title_fields,
 )
-from onnxcost.render.units import align_units, binary, count_text, exact, plural, ratio, seconds, shape, si, time_unit
+from onnxcost.render.units import align_units, binary, count_text, exact, plural, seconds, shape, si, time_unit
 from onnxcost.report import CostReport, Counted, Group
 from onnxcost.results import group_by
 
 if TYPE_CHECKING:
+    from onnxcost.generation.language import LanguageCost
+    from onnxcost.generation.phases import Phase
     from onnxcost.measurement import Measurement
 
 ROWS = 24
@@ -70,15 +73,42 @@ Pair = tuple[str, str]
 LABELS = {"Activations": "Peak activation memory", "Traffic": "Memory traffic", "Intensity": "Arithmetic intensity"}
 
 
-def overview_lines(report: CostReport, view: View, screen: Screen) -> list[Line]:
-    """Model, inputs, assumptions, totals, and the most expensive kinds of node; blank lines between while there is room."""
+def overview_lines(report: CostReport, view: View, screen: Screen, language: LanguageCost | None = None) -> list[Line]:
+    """Model, inputs, assumptions, totals, and the most expensive kinds of node; blank lines between while there is room.
+
+    Of a decoder, its prefill and decode in short take the place of some kinds.
+    """
+    decoder = _decoder_lines(language, screen) if language is not None else []
     blocks = [
         _header(report, screen),
         [*_pair_lines(*_totals(report, view, screen), screen), *_uncounted(report, screen)],
-        table_lines(kind_table(report, view, screen), screen),
+        decoder,
+        table_lines(kind_table(report, view, screen, MOST_KINDS - len(decoder)), screen),
     ]
     rows = sum(map(len, blocks)) + len(blocks) - 1
     return space_blocks(blocks) if rows + MEASURED_ROWS + 1 < ROWS else [line for block in blocks for line in block]
+
+
+def _decoder_lines(language: LanguageCost, screen: Screen) -> list[Line]:
+    """Prefill and decode in a line each, and the cache of a token."""
+    own, decode = language.kv_bytes, language.decode
+    texts = [(phase.name.capitalize(), _phase_text(phase)) for phase in language.phases]
+    cache = f"{binary(own.token)} a token, {binary(own.held(decode.sizes.total))} at {exact(decode.sizes.total)}"
+    states = f", {binary(own.state)} of states" if own.state else ""
+    texts.append(("KV cache", f"{cache}{states}: see 'onnxcost llm'"))
+    room = screen.width - LABEL_WIDTH - INDENT
+    return [
+        (*label_of(label), (crop(spell_out(text, screen.glyphs), room, screen.glyphs.ellipsis), "")) for label, text in texts
+    ]
+
+
+def _phase_text(phase: Phase) -> str:
+    sizes = phase.sizes
+    which = f"at {exact(sizes.total)}" if sizes.past else plural(sizes.new, "token")
+    read = f"{binary(phase.weight_bytes_read)}" + (
+        f" + {binary(phase.kv_bytes_read)} of cache" if sizes.past else " of weights"
+    )
+    return f"{which}: {count_text(phase.report.macs, 'MACs')}, reads {read}"
 
 
 def _header(report: CostReport, screen: Screen) -> list[Line]:
@@ -167,10 +197,10 @@ def _uncounted(report: CostReport, screen: Screen) -> list[Line]:
     return [((f"  {first}", "caution"),), ((f"  {reason}{rest}", ""),)]
 
 
-def kind_table(report: CostReport, view: View, screen: Screen) -> Table:
+def kind_table(report: CostReport, view: View, screen: Screen, count: int = MOST_KINDS) -> Table:
     """The most expensive kinds of node: those that are alike in operator, shapes and cost are one row, ``Conv ×6``."""
     kinds = group_kinds(report, view)
-    most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:MOST_KINDS]
+    most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:count]
     times = [sum(cost.node.repeat for cost in kind) for kind in most]
     labels = [
         kind[0].node.key + (f" {screen.glyphs.times}{exact(many)}" if many > 1 else "")
@@ -210,8 +240,10 @@ EXAMPLE: Field = (
 )
 
 
-def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
-    """Latency with its interval, throughput, memory, and how the model was run."""
+def measured_lines(measurement: Measurement, screen: Screen, tokens: int = 0) -> list[Line]:
+    """Latency with its interval, throughput, memory, and how the model was run; ``tokens`` are the new ones of a decoder's
+    sequence.
+    """
     latency = measurement.latency
     unit = time_unit(latency.median)
     interval = f", 95 %: {interval_text(latency, unit)} {unit.unit}" if latency.median_ci95 else ""
@@ -223,7 +255,7 @@ def measured_lines(measurement: Measurement, screen: Screen) -> list[Line]:
     synthetic = f", synthetic {' and '.join(made)}" if made else ""
     rows = [
         ("Latency", unit.text(latency.median), f"median of {plural(measurement.runs, 'run')}{stop}{interval}"),
-        ("FPS", ratio(measurement.fps), _conditions(measurement)),
+        (*throughput_pair(measurement, tokens), _conditions(measurement)),
         (
             "Achieved",
             "unknown" if achieved is None else achieved_text(measurement, screen.glyphs),
@@ -254,7 +286,7 @@ def _conditions(measurement: Measurement) -> str:
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
     """The result in one line: the latency, or the counts if nothing was measured, and how few nodes do half of the work."""
     if measurement:
-        pieces = [speed_text(measurement)]
+        pieces = [speed_text(measurement, tokens_of_run(report.graph))]
     else:
         name, unit = view.convention.name, view.convention.unit
         # What the convention counts, ``MACs``; with its name, ``FLOPs (torch)``, where that does not say it all.
@@ -279,13 +311,15 @@ def sum_up(pieces: Sequence[str], screen: Screen) -> list[Line]:
     return [((line, "title"),) for line in wrap(plain(text), screen.width)]
 
 
-def speed_text(measurement: Measurement) -> str:
-    """``2.1 ms, 476 FPS on this CPU``."""
+def speed_text(measurement: Measurement, tokens: int = 0) -> str:
+    """``2.1 ms, 476 FPS on this CPU``; of a decoder tokens per second."""
     latency, batch = measurement.latency, measurement.batch
     is_cpu = measurement.settings.provider == "cpu"
     where = "this CPU" if is_cpu else measurement.device.name or measurement.settings.provider
     of_many = f" at batch {batch}" if batch != 1 else ""
-    return f"{seconds(latency.median)}{of_many}, {ratio(measurement.fps)} FPS on {where}"
+    name, number = throughput_pair(measurement, tokens)
+    rate_text = f"{number} {name.lower() if tokens else name}"
+    return f"{seconds(latency.median)}{of_many}, {rate_text} on {where}"
 
 
 def concentration_text(amounts: Iterable[float], of_what: str, nodes: int) -> str:

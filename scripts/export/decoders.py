@@ -49,7 +49,9 @@ CONFIGS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "gemma3": ("Gemma3ForCausalLM", "Gemma3TextConfig", BASE | SLIDING | {"num_hidden_layers": 6, "query_pre_attn_scalar": 32}),
     "mistral": ("MistralForCausalLM", "MistralConfig", BASE | {"head_dim": 16, "sliding_window": 64}),
     "mixtral": ("MixtralForCausalLM", "MixtralConfig", BASE | EXPERTS | {"head_dim": 16}),
-    "gpt_oss": ("GptOssForCausalLM", "GptOssConfig", BASE | EXPERTS | SLIDING | {"num_hidden_layers": 4, "intermediate_size": 96}),
+    "gpt_oss": ("GptOssForCausalLM", "GptOssConfig", BASE | EXPERTS | SLIDING | {
+        "num_hidden_layers": 4, "intermediate_size": 96,
+    }),
     "lfm2": ("Lfm2ForCausalLM", "Lfm2Config", BASE | {
         "num_hidden_layers": 4, "layer_types": ["conv", "conv", "full_attention", "conv"], "block_multiple_of": 32,
     }),
@@ -117,8 +119,13 @@ class Mamba(nn.Module):
         self.layers = nn.ModuleList(
             nn.ModuleDict(
                 {
-                    "norm": nn.LayerNorm(width), "into": nn.Linear(width, 2 * inner), "taps": nn.Conv1d(inner, inner, taps, groups=inner),
-                    "dt": nn.Linear(inner, inner), "b": nn.Linear(inner, size), "c": nn.Linear(inner, size), "out": nn.Linear(inner, width),
+                    "norm": nn.LayerNorm(width),
+                    "into": nn.Linear(width, 2 * inner),
+                    "taps": nn.Conv1d(inner, inner, taps, groups=inner),
+                    "dt": nn.Linear(inner, inner),
+                    "b": nn.Linear(inner, size),
+                    "c": nn.Linear(inner, size),
+                    "out": nn.Linear(inner, width),
                 }
             )
             for _ in range(layers)
