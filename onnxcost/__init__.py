@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.results import HTML
+from onnxcost.results import HTML, PLOT
 from onnxcost.version import __version__
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # the names are strings
 
 
 HTML[:] = [lambda result: str(import_module("onnxcost.render").to_html(result))]
+PLOT[:] = [lambda result, kind: import_module("onnxcost.render.plots").draw(result, kind)]
 
 
 def __getattr__(name: str) -> Any:

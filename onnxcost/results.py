@@ -10,6 +10,7 @@ from onnxcost.version import __version__
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -17,6 +18,8 @@ SCHEMA = "onnxcost/1"
 """The name of the schema of all documents."""
 HTML: list[Callable[[Result], str]] = []
 """What shows a result in a notebook. The package fills it in, so that no result knows how it looks."""
+PLOT: list[Callable[[Result, str], Figure]] = []
+"""What draws a result, likewise."""
 
 
 def group_by(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -48,6 +51,14 @@ class Result:
     def to_pandas(self) -> pandas.DataFrame:
         """The result as a data frame. Raises OnnxCostError where pandas is not installed."""
         return import_pandas().DataFrame(list(self.to_records()))
+
+    def plot(self, kind: str = "") -> Figure:
+        """A chart of the result as a figure of matplotlib, which notebooks show and ``figure.savefig("chart.svg")`` writes.
+
+        ``kind`` is "share", "memory" or "roofline" for a report, "share" or "roofline" for a profile, "latency" for a
+        measurement; by default the first. Raises InputError for another kind, OnnxCostError where matplotlib is missing.
+        """
+        return PLOT[0](self, kind)
 
     def summary(self) -> str:
         """What the result says, in a few words."""

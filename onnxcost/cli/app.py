@@ -229,6 +229,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "compare": CommandEntry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
     "scan": CommandEntry("onnxcost.cli.scan", "Count many models, several in parallel: a row for each."),
     "view": CommandEntry("onnxcost.cli.view", "Show the report as a page in the browser."),
+    "plot": CommandEntry("onnxcost.cli.plot", "Draw one chart as an SVG, PNG or PDF file."),
     "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
     "formulas": CommandEntry("onnxcost.cli.formulas", "Show how each operator is counted."),
     "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),

@@ -17,17 +17,18 @@ def to_html(result: Result) -> str:
     from onnxcost.render.formats import rows_html
     from onnxcost.render.layout import UNICODE
     from onnxcost.render.measurement import measurement_html
+    from onnxcost.render.plots import chart_html
     from onnxcost.render.profile import profile_html
     from onnxcost.render.report import report_html
     from onnxcost.report import CostReport
     from onnxcost.runtime.profile import Profile
 
     if isinstance(result, CostReport):
-        return report_html(result)
+        return report_html(result) + chart_html(result)
     if isinstance(result, Measurement):
-        return measurement_html(result)
+        return measurement_html(result) + chart_html(result)
     if isinstance(result, Profile):
-        return profile_html(result)
+        return profile_html(result) + chart_html(result)
     heading = f"<p>{html(result.summary())}</p>"
     if isinstance(result, Unmeasured):
         return heading

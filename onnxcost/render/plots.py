@@ -1,0 +1,208 @@
+"""Charts of a result as files (SVG, PNG, PDF) and in notebooks, by matplotlib (the extra ``plot``)."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil, log2
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.conventions import FLOPS
+from onnxcost.errors import InputError, OnnxCostError, did_you_mean
+from onnxcost.measurement import Measurement
+from onnxcost.render.escaping import plain, shorten
+from onnxcost.render.page import roofline_data
+from onnxcost.render.units import binary, rate, seconds, si, strip_zeros
+from onnxcost.report import CostReport
+from onnxcost.results import Result
+from onnxcost.runtime.profile import Profile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES: Mapping[str, str] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+COLORS: Mapping[str, str] = {"compute": "#0072b2", "memory": "#e69f00"}
+"""Of Okabe and Ito's palette, which people with a color vision deficiency can tell apart; the marks differ, too."""
+MARKS: Mapping[str, str] = {"compute": "o", "memory": "^"}
+MOST_BARS, LONGEST_LABEL = 14, 40
+
+
+class RooflinePoint(NamedTuple):
+    """FLOPs and bytes of a step, its seconds, and what bounds it: a key of COLORS."""
+
+    flops: float
+    bytes: float
+    seconds: float
+    limit: str
+
+
+def draw(result: Result, kind: str = "") -> Figure:
+    """A figure of matplotlib: ``kind`` is one of ``KINDS`` of the result, by default the first.
+
+    Raises OnnxCostError where matplotlib is not installed, InputError for a kind that the result does not have.
+    """
+    plots = next((plots for class_, plots in KINDS.items() if isinstance(result, class_)), {})
+    chosen = kind or next(iter(plots), "")
+    if chosen not in plots:
+        hint = did_you_mean(chosen, plots) or f": there are {', '.join(plots) or 'none'}"
+        raise InputError(f"there is no plot '{chosen}' of a {type(result).__name__}{hint}")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise OnnxCostError("a plot needs matplotlib, which is not installed: pip install 'onnxcost[plot]'") from None
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    plots[chosen](result, axes)
+    return figure
+
+
+def save_figure(figure: Figure, format_: str) -> bytes:
+    """The figure as a file: an entry of SUFFIXES. The same figure gives the same bytes."""
+    import matplotlib
+
+    content = io.BytesIO()
+    fixed: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format_, {})
+    with matplotlib.rc_context({"svg.hashsalt": "onnxcost"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # A letter that the font lacks becomes a box.
+        figure.savefig(content, format=format_, dpi=160, metadata=fixed)
+    return content.getvalue()
+
+
+def chart_html(result: Result) -> str:
+    """The plot that is drawn by default, as an image in a page; "" where matplotlib is not installed."""
+    try:
+        figure = draw(result)
+    except OnnxCostError:
+        return ""
+    return f'<img alt="chart" src="data:image/png;base64,{b64encode(save_figure(figure, "png")).decode()}"/>'
+
+
+def _label(text: str) -> str:
+    """A string of a model as a label; a $ would begin a formula."""
+    return shorten(plain(text), LONGEST_LABEL).replace("$", r"\$")
+
+
+def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: Callable[[float], str]) -> None:
+    """The largest first; what has no place is summed up as "other"."""
+    ordered = sorted(rows, key=lambda row: -row[1])
+    total = sum(amount for _, amount in ordered)
+    shown = [row for row in ordered[:MOST_BARS] if row[1]]
+    if (rest := total - sum(amount for _, amount in shown)) > 1e-6 * total:
+        shown.append(("other", rest))
+    bars = axes.barh(range(len(shown)), [amount for _, amount in shown], color=COLORS["compute"])
+    axes.bar_label(bars, [f" {text(amount)} ({100 * amount / total:.1f} %)" for _, amount in shown])
+    axes.set_yticks(range(len(shown)), [_label(name) for name, _ in shown])
+    axes.invert_yaxis()
+    axes.margins(x=0.3)
+    axes.xaxis.set_major_formatter(lambda value, _: strip_zeros(text(value)))
+    axes.set_xlabel(what)
+
+
+def _draw_report_shares(report: CostReport, axes: Axes) -> None:
+    rows = [(group.key[1], float(group.total(FLOPS))) for group in report.by_operator()]
+    _draw_bars(axes, rows, "FLOPs", lambda value: si(round(value)))
+
+
+def _draw_profile_shares(profile: Profile, axes: Axes) -> None:
+    rows = [(group["op_type"], group["seconds"]) for group in profile.to_dict()["profile"]["by_operator"]]
+    _draw_bars(axes, rows, "time", seconds)
+
+
+def _draw_memory(report: CostReport, axes: Axes) -> None:
+    """The bytes while each executed node runs, and the peak."""
+    from matplotlib.ticker import MultipleLocator
+
+    memory = report.to_dict()["memory"]
+    if not memory or not memory["curve"]:
+        raise InputError("there is no curve of the memory: a shape is not known")
+    used = [step["bytes"] for step in memory["curve"]]
+    axes.stairs(used, range(len(used) + 1), fill=True, color=COLORS["compute"], alpha=0.3)
+    axes.stairs(used, range(len(used) + 1), color=COLORS["compute"])
+    node = memory["node"]
+    name = f", while {_label(node['op_type'])} {_label(node['name'])} runs" if node else ""
+    axes.axhline(memory["peak_bytes"], color="0.3", linestyle="--", label=f"peak {binary(memory['peak_bytes'])}{name}")
+    axes.set_ylim(0, 1.15 * memory["peak_bytes"])
+    axes.yaxis.set_major_locator(MultipleLocator(2 ** ceil(log2(max(memory["peak_bytes"], 8) / 5))))
+    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(binary(round(value))))
+    axes.set_xlabel("executed node")
+    axes.legend(loc="upper right", frameon=False)
+
+
+def _draw_report_roofline(report: CostReport, axes: Axes) -> None:
+    """Each step of a run at the middle of its estimated range, on the first of ``page.DEVICES``."""
+    if not (found := roofline_data(report).get("roofline")):
+        raise InputError("there is no roofline: the model has no work that such devices compute")
+    device = found["devices"][0]
+    points = [
+        RooflinePoint(step["flops"], step["bytes"], (low + high) / 2, "memory" if transfer > compute else "compute")
+        for step, (compute, transfer, low, high) in zip(found["steps"], device["times"], strict=True)
+    ]
+    roofs = [(f"{device['title']}, {dtype}", peak, device["bandwidth"]) for dtype, peak in device["peaks"]]
+    _draw_roofline(axes, points, roofs)
+
+
+def _draw_profile_roofline(profile: Profile, axes: Axes) -> None:
+    """Each executed node as it was measured, below the best rate and bandwidth that any of them reached."""
+    nodes = [node for node in profile.to_dict()["profile"]["nodes"] if node["flops_per_second"] and node["bytes_per_second"]]
+    if not nodes:
+        raise InputError("there is no roofline: no executed node has both FLOPs and memory traffic")
+    peak, bandwidth = max(node["flops_per_second"] for node in nodes), max(node["bytes_per_second"] for node in nodes)
+    points = [
+        RooflinePoint(
+            node["flops"],
+            node["read_bytes"] + node["write_bytes"],
+            node["seconds"],
+            "memory" if node["bytes_per_second"] / bandwidth > node["flops_per_second"] / peak else "compute",
+        )
+        for node in nodes
+    ]
+    _draw_roofline(axes, points, [("the best of this profile", peak, bandwidth)])
+
+
+def _draw_roofline(axes: Axes, points: Sequence[RooflinePoint], roofs: Sequence[tuple[str, float, float]]) -> None:
+    """The roofs as (title, FLOP/s, bytes per second), and the points at their achieved rates; the larger, the more time."""
+    shown = [point for point in points if point.flops and point.bytes and point.seconds]
+    total = sum(point.seconds for point in points)
+    ends = [point.flops / point.bytes for point in shown]
+    low, high = 0.5 * min(ends, default=0.1), 2 * max(ends, default=100)
+    for (title, peak, bandwidth), style in zip(roofs, ("-", "--", ":", "-.") * len(roofs), strict=False):
+        xs = sorted({low, min(max(peak / bandwidth, low), high), high}) if bandwidth else [low, high]
+        axes.plot(xs, [min(peak, x * bandwidth) if bandwidth else peak for x in xs], style, color="0.3", label=_label(title))
+    for limit, color in COLORS.items():
+        members = [point for point in shown if point.limit == limit]
+        axes.scatter(
+            [point.flops / point.bytes for point in members],
+            [point.flops / point.seconds for point in members],
+            [15 + 400 * point.seconds / total for point in members],
+            color=color, marker=MARKS[limit], alpha=0.7, label=f"{limit}-bound",
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(rate(value, "FLOP/s")))
+    axes.set_xlabel("arithmetic intensity in FLOP/byte")
+    axes.legend(loc="lower right", frameon=False)
+
+
+def _draw_latency(measurement: Measurement, axes: Axes) -> None:
+    """How many runs took how long, the median, and its 95 % interval."""
+    axes.hist(measurement.samples, bins="auto", color=COLORS["compute"])
+    median, interval = measurement.latency.median, measurement.latency.to_dict()["median_ci95"]
+    axes.axvline(median, color="0.2", label=f"median {seconds(median)}")
+    if interval:
+        axes.axvspan(*interval, color="0.5", alpha=0.3, label="95 % interval of the median")
+    axes.xaxis.set_major_formatter(lambda value, _: strip_zeros(seconds(value)))
+    axes.set_xlabel("latency")
+    axes.set_ylabel("runs")
+    axes.legend(frameon=False)
+
+
+KINDS: Mapping[type[Result], Mapping[str, Callable[[Any, Axes], None]]] = {
+    CostReport: {"share": _draw_report_shares, "memory": _draw_memory, "roofline": _draw_report_roofline},
+    Profile: {"share": _draw_profile_shares, "roofline": _draw_profile_roofline},
+    Measurement: {"latency": _draw_latency},
+}
+"""The plots of each result, the one that is drawn by default first."""
