@@ -89,7 +89,8 @@ def _label(text: str) -> str:
 def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: Callable[[float], str]) -> None:
     """The largest first; what has no place is summed up as "other"."""
     ordered = sorted(rows, key=lambda row: -row[1])
-    total = sum(amount for _, amount in ordered)
+    if not (total := sum(amount for _, amount in ordered)):
+        raise InputError(f"there is nothing to draw: no node has {what}")
     shown = [row for row in ordered[:MOST_BARS] if row[1]]
     if (rest := total - sum(amount for _, amount in shown)) > 1e-6 * total:
         shown.append(("other", rest))
@@ -148,9 +149,8 @@ def _draw_report_roofline(report: CostReport, axes: Axes) -> None:
 def _draw_profile_roofline(profile: Profile, axes: Axes) -> None:
     """Each executed node as it was measured, below the best rate and bandwidth that any of them reached."""
     nodes = [node for node in profile.to_dict()["profile"]["nodes"] if node["flops_per_second"] and node["bytes_per_second"]]
-    if not nodes:
-        raise InputError("there is no roofline: no executed node has both FLOPs and memory traffic")
-    peak, bandwidth = max(node["flops_per_second"] for node in nodes), max(node["bytes_per_second"] for node in nodes)
+    peak = max((node["flops_per_second"] for node in nodes), default=1.0)
+    bandwidth = max((node["bytes_per_second"] for node in nodes), default=1.0)
     points = [
         RooflinePoint(
             node["flops"],
@@ -165,10 +165,11 @@ def _draw_profile_roofline(profile: Profile, axes: Axes) -> None:
 
 def _draw_roofline(axes: Axes, points: Sequence[RooflinePoint], roofs: Sequence[tuple[str, float, float]]) -> None:
     """The roofs as (title, FLOP/s, bytes per second), and the points at their achieved rates; the larger, the more time."""
-    shown = [point for point in points if point.flops and point.bytes and point.seconds]
+    if not (shown := [point for point in points if point.flops and point.bytes and point.seconds]):
+        raise InputError("there is no roofline: no step has both FLOPs and memory traffic")
     total = sum(point.seconds for point in points)
     ends = [point.flops / point.bytes for point in shown]
-    low, high = 0.5 * min(ends, default=0.1), 2 * max(ends, default=100)
+    low, high = 0.5 * min(ends), 2 * max(ends)
     for (title, peak, bandwidth), style in zip(roofs, ("-", "--", ":", "-.") * len(roofs), strict=False):
         xs = sorted({low, min(max(peak / bandwidth, low), high), high}) if bandwidth else [low, high]
         axes.plot(xs, [min(peak, x * bandwidth) if bandwidth else peak for x in xs], style, color="0.3", label=_label(title))

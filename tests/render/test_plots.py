@@ -14,6 +14,7 @@ from onnxcost.cli.app import cli
 from onnxcost.errors import InputError
 from onnxcost.render.plots import KINDS, draw, save_figure
 from tests.measurements import measurement
+from tests.modeltext import model
 from tests.test_hostile_strings import STRINGS, named
 
 pytest.importorskip("matplotlib")
@@ -108,6 +109,13 @@ def test_what_cannot_be_drawn_is_said_in_one_line(arguments: list[str], says: st
     assert done.exit_code == 2
     assert says in done.output
     assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["share", "roofline"])
+def test_a_model_without_work_has_no_such_chart(kind: str) -> None:
+    empty = onnxcost.estimate(model("(float[2] x) => (float[2] y) { y = Identity(x) }"))
+    with pytest.raises(InputError, match="there is no"):
+        empty.plot(kind)
 
 
 def test_a_notebook_shows_the_chart_with_the_table() -> None:
