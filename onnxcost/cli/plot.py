@@ -23,8 +23,8 @@ HELP = """Draw a chart of MODEL as an SVG, PNG or PDF file. It needs matplotlib:
 \b
 share     FLOPs by operator; with --profile, the time of each
 memory    the memory of the activations over the execution, and its peak
-roofline  achieved FLOP/s over arithmetic intensity: estimated for a Raspberry Pi 5,
-          or with --profile, each executed node as it was measured
+roofline  FLOP/s over arithmetic intensity, estimated for a Raspberry Pi 5;
+          with --profile, each executed node as it was measured
 latency   how many runs took how long
 
 \b
