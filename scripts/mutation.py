@@ -4,16 +4,18 @@
     python -m scripts.mutation --mutants 300 --seed 1 --jobs 2 -o survivors.diff
 
 Cosmic Ray (https://cosmic-ray.readthedocs.io) lists and applies the mutations: + for -, < for <=, == for !=, and for or,
-n + 1 for n. A quarter of each kind is drawn from all such
-places of the packages that decide an answer. Coverage by test (pytest-cov) says
-which tests run a line; these are run for its mutant, those of the mirrored folder first. A mutant that no test fails on,
-or that no test runs, has survived: its diff is written out, to be read. A test that does not end counts as one that fails.
+n + 1 for n. A quarter of each kind is drawn from all such places of the packages that decide an answer; no docstring,
+annotation or import holds one. Coverage by test (pytest-cov) says which tests run the mutated statement, or read the mutated
+table, and how long each takes. For a mutant run those of its mirrored file first, then the fastest of each test function, up to
+a limit of seconds. A mutant that none of them fails on, or that no test runs, has survived: its diff is written out, to be
+read. Tests that use up their processor time count as failed.
 """
 
 import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -21,12 +23,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_item import MutationSpec, TestOutcome
+from coverage.numbits import numbits_to_nums
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("formulas", "operators", "analysis", "frontend", "ort_optimizer", "hardware")
@@ -50,11 +55,15 @@ KINDS = {
 }
 # Tests that run the command in a process of its own, or take long, and see no line of the mutated packages by coverage.
 LEFT_OUT = ("tests/cli", "tests/runtime", "tests/test_readme.py", "tests/test_fuzz.py", "tests/test_house.py")
-# So many tests of a line are run at first; if all pass, the others follow.
-FIRST_TESTS = 150
-SECONDS = 240.0
+# Seconds of the tests of a mutant, as they took under coverage; processor time that they may take; time that they may wait.
+TEST_SECONDS, CPU_SECONDS, WAIT_SECONDS = 40.0, 60, 900.0
 
-TestsOfLine = dict[str, dict[int, list[str]]]
+
+class Coverage(NamedTuple):
+    """File of the package -> line -> the tests that run it; the seconds of each test."""
+
+    lines: dict[str, dict[int, list[str]]]
+    seconds: dict[str, float]
 
 
 def find_mutations(root: Path, kind: str) -> Iterator[MutationSpec]:
@@ -72,70 +81,140 @@ def find_mutations(root: Path, kind: str) -> Iterator[MutationSpec]:
 
 
 def record_coverage(root: Path, file: Path, jobs: int) -> None:
-    """Run the tests once and keep, for each line of the package, the tests that run it."""
+    """Run the tests once and keep, for each line of the package, the tests that run it; their times go into a log beside it."""
     leave = [f"--ignore={path}" for path in LEFT_OUT]
-    options = ("-q", "-n", str(jobs), "-p", "no:cacheprovider", "--cov=onnxcost", "--cov-context=test", "--cov-report=")
-    # Under coverage a warning of its own must not fail a test.
-    subprocess.run(
-        (sys.executable, "-m", "pytest", *options, *leave, "-W", "default", "tests"),
-        cwd=root,
-        env=_environment(root) | {"COVERAGE_FILE": str(file)},
-        check=False,
-    )
+    options = ("-vv", "-n", str(jobs), "-p", "no:cacheprovider", "--cov=onnxcost", "--cov-context=test", "--cov-report=")
+    with file.with_suffix(".log").open("w", encoding="utf-8") as log:
+        # Under coverage a warning of its own must not fail a test.
+        subprocess.run(
+            (sys.executable, "-m", "pytest", *options, *leave, "-W", "default", "--durations=0", "tests"),
+            cwd=root,
+            env=_environment(root) | {"COVERAGE_FILE": str(file)},
+            stdout=log,
+            check=False,
+        )
 
 
-def read_coverage(file: Path) -> TestsOfLine:
-    """File of the package -> line -> ids of the tests that run it."""
-    from coverage.numbits import numbits_to_nums
-
-    found: TestsOfLine = {}
+def read_coverage(file: Path) -> Coverage:
+    """What `record_coverage` kept of the tests that passed."""
+    log = file.with_suffix(".log").read_text("utf-8")
+    passed = set(re.findall(r"^\[gw\d+\] \[ *\d+%\] PASSED (.*?) *$", log, re.MULTILINE))
+    seconds: dict[str, float] = dict.fromkeys(passed, 0.0)
+    for taken, test in re.findall(r"^([\d.]+)s (?:setup|call|teardown) +(.*?) *$", log, re.MULTILINE):
+        if test in passed:
+            seconds[test] += float(taken)
+    found: dict[str, dict[int, list[str]]] = {}
     rows = sqlite3.connect(file).execute(
         "select file.path, context.context, line_bits.numbits from line_bits"
         " join file on file.id = line_bits.file_id join context on context.id = line_bits.context_id"
     )
     for path, context, numbits in rows:
         test = context.rpartition("|")[0]
-        if test:
+        if test in passed:
             lines = found.setdefault(path[path.rindex("onnxcost/") :], {})
             for line in numbits_to_nums(numbits):
                 lines.setdefault(line, []).append(test)
-    return found
+    return Coverage(found, seconds)
 
 
-def choose_tests(mutation: MutationSpec, covered: TestsOfLine) -> tuple[list[str], list[str]]:
-    """The tests that run the mutated statement: those to run first, and the others."""
-    path = Path(mutation.module_path)
-    lines = covered.get(path.as_posix(), {})
+class Use(NamedTuple):
+    """A place that reads a name: whether a call runs it, or else the names that its statement defines on import."""
+
+    name: str
+    path: str
+    line: int
+    is_called: bool
+    defines: frozenset[str]
+
+
+@cache
+def _parse(path: Path) -> tuple[list[ast.stmt], set[int]]:
+    """Its statements, and the lines that a call runs, not the import."""
     statements = [node for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))) if isinstance(node, ast.stmt)]
-    line = mutation.start_pos[0]
-    starts = [node.lineno for node in statements if node.lineno <= line <= (node.end_lineno or 0)]
-    # What an import runs no test runs: a table, a default. Then it is for the tests that run anything of the file.
-    tests = sorted(lines.get(max(starts, default=line), ())) or sorted({test for tests in lines.values() for test in tests})
-    mirrored = f"tests/{path.parent.relative_to('onnxcost').parts[0]}/"
-    random.Random(0).shuffle(tests)
-    tests.sort(key=lambda test: not test.startswith(mirrored))
-    # Not the first parameters of one test alone: half are drawn from all others.
-    chosen = dict.fromkeys([*tests[: FIRST_TESTS // 2], *tests[-FIRST_TESTS // 2 :]])
-    return list(chosen), [test for test in tests if test not in chosen]
+    functions = [each for each in statements if isinstance(each, ast.FunctionDef)]
+    return statements, {line for each in functions for line in range(each.body[0].lineno, (each.end_lineno or 0) + 1)}
 
 
-def try_mutation(work: tuple[MutationSpec, tuple[list[str], list[str]]]) -> tuple[MutationSpec, bool, str]:
-    """In a copy of the project: a mutation, whether a test notices it, and its diff."""
+def _name(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _define(statement: ast.stmt) -> frozenset[str]:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", statement)]
+    return frozenset(filter(None, (_name(node) for target in targets for node in ast.walk(target))))
+
+
+@cache
+def _find_uses() -> list[Use]:
+    uses = []
+    for path in sorted((ROOT / "onnxcost").rglob("*.py")):
+        relative = path.relative_to(ROOT)
+        statements, called = _parse(relative)
+        for each in statements:
+            is_called = each.lineno in called
+            is_assignment = isinstance(each, ast.Assign | ast.AnnAssign | ast.AugAssign)
+            defines = _define(each) if is_assignment and not is_called else frozenset[str]()
+            expressions = [child for child in ast.iter_child_nodes(each) if isinstance(child, ast.expr | ast.withitem)]
+            names = {_name(node) for expression in expressions for node in ast.walk(expression)} - {""}
+            uses += [Use(name, relative.as_posix(), each.lineno, is_called, defines) for name in names]
+    return uses
+
+
+def find_tests(path: Path, line: int, covered: Coverage) -> set[str]:
+    """The tests that run the statement of a line or, where an import runs it, what reads the names that it defines."""
+    statements, called = _parse(path)
+    around = [each for each in statements if each.lineno <= line <= (each.end_lineno or 0)]
+    statement = max(around, key=lambda each: each.lineno)
+    lines = covered.lines.get(path.as_posix(), {})
+    if line in called:
+        return set(lines.get(statement.lineno, ()))
+    if isinstance(statement, ast.FunctionDef):  # A default
+        return set(lines.get(statement.body[0].lineno, ()))
+    tests = set(lines.get(line, ())).union(*(lines.get(each, ()) for each in called))
+    names, reached = _define(statement) if isinstance(statement, ast.Assign | ast.AnnAssign) else frozenset[str](), set[str]()
+    while names:  # A table may be a part of another one.
+        reached |= names
+        uses = [use for use in _find_uses() if use.name in names]
+        tests = tests.union(*(covered.lines.get(use.path, {}).get(use.line, ()) for use in uses if use.is_called))
+        names = frozenset(name for use in uses for name in use.defines) - reached
+    return tests
+
+
+def choose_tests(mutation: MutationSpec, covered: Coverage) -> list[str]:
+    """The tests to run for a mutant: of each test function the fastest, then the next ones, as far as the time goes."""
+    path, line = Path(mutation.module_path), mutation.start_pos[0]
+    words = re.findall(r'"(\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
+    package, mirrored = path.parts[1], {f"test_{path.stem}.py", f"test_{path.parent.name}.py"}
+    found: dict[str, list[str]] = {}
+    for test in sorted(find_tests(path, line, covered), key=lambda test: (covered.seconds[test], test)):
+        found.setdefault(test.partition("[")[0], []).append(test)
+
+    def rank(place: int, test: str) -> tuple[bool, bool, int, float]:
+        file = Path(test.partition("::")[0])
+        is_mirrored = file.parts[1] == package and file.name in mirrored
+        return not is_mirrored, not any(word in test for word in words), place, covered.seconds[test]
+
+    ranked = sorted((rank(place, test), test) for tests in found.values() for place, test in enumerate(tests))
+    chosen, seconds = [], 0.0
+    for _, test in ranked:
+        seconds += covered.seconds[test] + 0.005
+        if chosen and seconds > TEST_SECONDS:
+            break
+        chosen.append(test)
+    return chosen
+
+
+def try_mutation(work: tuple[MutationSpec, list[str]]) -> tuple[bool, str]:
+    """In a copy of the project: whether a test notices a mutation, and its diff."""
     mutation, tests = work
-    diff = ""
-    for ids in filter(None, tests):
-        Path("ids.txt").write_text("\n".join(ids), encoding="utf-8")
-        command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider @ids.txt"
-        result = mutate_and_test([mutation], command, SECONDS)
-        diff = result.diff or ""
-        # The first tests take seconds: if they do not end, it is the mutant's doing. The others may just be many.
-        if result.test_outcome != TestOutcome.SURVIVED and (ids is tests[0] or result.output != "timeout"):
-            return mutation, True, diff
-    return (
-        mutation,
-        False,
-        diff or f"{mutation.module_path}:{mutation.start_pos[0]} {mutation.operator_name}: no test runs this line\n",
-    )
+    place = f"{mutation.module_path}:{mutation.start_pos[0]} {mutation.operator_name}"
+    if not tests:
+        return False, f"{place}: no test runs this line\n"
+    Path("ids.txt").write_text("\n".join(tests), encoding="utf-8")
+    command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider @ids.txt"
+    result = mutate_and_test([mutation], f"sh -c 'ulimit -t {CPU_SECONDS}; exec {command}'", WAIT_SECONDS)
+    is_noticed = result.test_outcome == TestOutcome.KILLED and result.output != "timeout"
+    return is_noticed, result.diff or f"{place}: {result.output}\n"
 
 
 def _copy_tree(folder: str) -> None:
@@ -176,18 +255,24 @@ def main() -> None:
                 if not options.path or any(part in str(mutation.module_path) for part in options.path)
             ]
             drawn += draw.sample(places, min(options.mutants // len(KINDS), len(places)))
+            print(f"{kind}: {len(places)} places")
+        # The kinds in turn, so that a run that is ended early has seen of each.
+        draw.shuffle(drawn)
         work = [(mutation, choose_tests(mutation, covered)) for mutation in drawn]
         survivors, noticed = [], 0
         with ProcessPoolExecutor(options.jobs, initializer=_copy_tree, initargs=(folder,)) as pool:
-            for number, (mutation, was_noticed, diff) in enumerate(pool.map(try_mutation, work), 1):
-                noticed += was_noticed
-                if not was_noticed:
+            for number, ((mutation, tests), (is_noticed, diff)) in enumerate(
+                zip(work, pool.map(try_mutation, work), strict=True), 1
+            ):
+                noticed += is_noticed
+                if not is_noticed:
                     survivors.append(diff)
                     if options.output:
                         options.output.write_text("\n".join(survivors), encoding="utf-8")
                 place = f"{mutation.module_path}:{mutation.start_pos[0]}"
-                print(f"{number:4} {'noticed' if was_noticed else 'SURVIVED'} {place} {mutation.operator_name}", flush=True)
-        print(f"{noticed} of {len(drawn)} mutants noticed ({noticed / max(1, len(drawn)):.1%})")
+                outcome = "noticed" if is_noticed else "SURVIVED"
+                print(f"{number:4} {outcome} {place} {mutation.operator_name} ({len(tests)} tests)", flush=True)
+        print(f"{noticed} of {len(drawn)} mutants noticed ({noticed / max(1, len(drawn)):.1%}), seed {options.seed}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import pytest
 
 import onnxcost
 from onnxcost.conventions import FLOPS
-from onnxcost.graph import Work
+from onnxcost.formulas import FORMULAS, Formula
+from onnxcost.graph import Node, Tensor, Work
 from tests.modeltext import model
 from tests.oracle import Case, by_hand, case, check
 
@@ -77,3 +78,14 @@ def test_the_graphs_of_flex_attention_run_on_all_its_scores() -> None:
 def test_no_keys_and_no_queries_are_no_work() -> None:
     assert by_hand("Attention", [(1, 2, 0, 4), (1, 2, 5, 4), (1, 2, 5, 4)], [(1, 2, 0, 4)]) == Work()
     assert by_hand("RotaryEmbedding", [(1, 2, 0, 4), (1, 0, 2), (1, 0, 2)], [(1, 2, 0, 4)]) == Work()
+
+
+@pytest.mark.parametrize(("past", "dtype"), [(None, "float16"), (Tensor("s", "float32", (1, 2, 4, 6)), "float32")])
+def test_the_state_of_linear_attention(past: Tensor | None, dtype: str) -> None:
+    """Keys of 4 × values of 6 for each of the 2 heads of V, in the type of the first state; 4 heads of 6 read it."""
+    q, k, v = (Tensor(name, "float16", (1, 3, width)) for name, width in (("q", 16), ("k", 8), ("v", 12)))
+    formula = FORMULAS["LinearAttention"]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    node = Node("", "LinearAttention", "", (q, k, v, past), (), {"q_num_heads": 4, "kv_num_heads": 2})
+    assert [*formula.shapes(node)] == [("float16", (1, 3, 24)), (dtype, (1, 2, 4, 6))]

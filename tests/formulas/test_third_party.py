@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 import onnxcost
-from onnxcost.formulas import FORMULAS
+from onnxcost.formulas import FORMULAS, Formula
 from onnxcost.graph import Work
 from tests.formulas.contrib import Row, check, label, node_of
 from tests.modeltext import model
 
 X, OFFSETS, MASK, WEIGHT = (1, 3, 6, 6), (1, 18, 4, 4), (1, 9, 4, 4), (2, 3, 3, 3)
-ALIGN = {"output_height": 2, "output_width": 2, "sampling_ratio": 2, "mode": "avg"}
+ALIGN = {"output_height": 2, "output_width": 4, "sampling_ratio": 2, "mode": "avg"}
 
 
 def of(op_type: str, inputs: list[tuple[int, ...] | None], out: tuple[int, ...], attributes: dict[str, Any]) -> Work:
@@ -22,7 +22,7 @@ def of(op_type: str, inputs: list[tuple[int, ...] | None], out: tuple[int, ...],
 
 
 DEFORMED = of("DeformConv", [X, WEIGHT, OFFSETS, None, MASK], (1, 2, 4, 4), {"offset_group": 1})
-ALIGNED = of("RoiAlign", [X, (5, 4), (5,)], (5, 3, 2, 2), ALIGN)
+ALIGNED = of("RoiAlign", [X, (5, 4), (5,)], (5, 3, 2, 4), ALIGN)
 SAMPLED = of("GridSample", [X, (1, 2, 2, 2)], (1, 3, 2, 2), {})
 
 CASES: list[Row] = []  # ONNX's reference evaluator has none of them
@@ -55,7 +55,7 @@ BY_HAND: list[Row] = [
         for row in (
             # as DeformConv, whose weight comes second and mask last
             (f"{domain}.MMCVModulatedDeformConv2d", [X, OFFSETS, MASK, WEIGHT], [(1, 2, 4, 4)], {}, DEFORMED),
-            (f"{domain}.MMCVRoiAlign", [X, (5, 4), (5,)], [(5, 3, 2, 2)], ALIGN, ALIGNED),
+            (f"{domain}.MMCVRoiAlign", [X, (5, 4), (5,)], [(5, 3, 2, 4)], ALIGN, ALIGNED),
             (f"{domain}.grid_sampler", [X, (1, 2, 2, 2)], [(1, 3, 2, 2)], {}, SAMPLED),
         )
     ],
@@ -66,6 +66,14 @@ BY_HAND: list[Row] = [
 @pytest.mark.parametrize("row", BY_HAND, ids=label)
 def test_by_hand(row: Row) -> None:
     check(row)
+
+
+@pytest.mark.parametrize("row", [row for row in BY_HAND if row[0].startswith("mm") and "NMS" not in row[0]], ids=label)
+def test_shapes(row: Row) -> None:
+    formula = FORMULAS[row[0]]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    assert [*formula.shapes(node_of(row))] == [("float32", row[2][0])]
 
 
 QONNX = ', "qonnx.custom_op.general" : 1'

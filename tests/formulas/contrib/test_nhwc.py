@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 import onnxcost
+from onnxcost.errors import UnknownShape
 from onnxcost.formulas import FORMULAS
 from onnxcost.formulas.contrib.nhwc import DOMAIN
 from onnxcost.graph import Node, Tensor, Work
-from tests.formulas.contrib import Row, check, label
+from tests.formulas.contrib import Row, check, label, node_of
 from tests.modeltext import graph_of, model
 
 SCALAR = Tensor("s", "float32", ())
@@ -89,6 +92,33 @@ def test_as_the_standard_operator(text: str, weights: dict[str, tuple[int, ...]]
     assert formula.shapes is not None  # type: ignore[attr-defined]
     made = formula.shapes(open_node)[0]  # type: ignore[attr-defined]
     assert made == (node.out.dtype, turned.out.shape)
+
+
+SIZES, HALVES = np.array([1, 12, 4, 4]), np.array([2.0, 0.5], np.float32)
+# an operator, its inputs, attributes; the dims of its output, channels last
+DIMS: list[tuple[str, list[Any], dict[str, Any], tuple[int, ...]]] = [
+    ("Resize", [(1, 6, 8, 4), None, None, SIZES], {}, (1, 12, 4, 4)),
+    ("Resize", [(1, 6, 8, 4), None, None, SIZES[1:3]], {"axes": (1, 2)}, (1, 12, 4, 4)),
+    ("Resize", [(1, 6, 8, 4), None, HALVES], {"axes": (-3, -2)}, (1, 12, 4, 4)),
+    ("MaxUnpool", [(1, 3, 4, 2), (1, 3, 4, 2), np.array([1, 7, 9, 2])], {"kernel_shape": (2, 2)}, (1, 7, 9, 2)),
+    # 2 steps of 1 and a window of 2, less a row in front; 3 steps of 2 and a window of 3, less a column behind
+    ("MaxUnpool", [(1, 3, 4, 2), (1, 3, 4, 2)], {"kernel_shape": (2, 3), "strides": (1, 2), "pads": (1, 0, 0, 1)},
+     (1, 3, 8, 2)),
+    ("MaxUnpool", [(1, 3, 4, 2), (1, 3, 4, 2)], {"kernel_shape": (2, 3)}, (1, 4, 6, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "inputs", "attributes", "dims"), DIMS)
+def test_dims(name: str, inputs: list[Any], attributes: dict[str, Any], dims: tuple[int, ...]) -> None:
+    formula = FORMULAS[f"{DOMAIN}.{name}"]
+    assert formula.shapes is not None  # type: ignore[attr-defined]
+    assert formula.shapes(node_of((f"{DOMAIN}.{name}", inputs, [None], attributes, None))) == [("float32", dims)]  # type: ignore[attr-defined]
+
+
+def test_scales_that_are_not_known() -> None:
+    node = node_of((f"{DOMAIN}.Resize", [(1, 6, 8, 4), None, (4,)], [None], {}, None))
+    with pytest.raises(UnknownShape):
+        FORMULAS[node.key].shapes(node)  # type: ignore[attr-defined]
 
 
 def test_every_operator_of_the_domain_is_counted() -> None:

@@ -283,6 +283,16 @@ DIMS_BY_HAND: list[contrib.Row] = [
     # a shared buffer of 9 positions stays as long
     (f"{MS}Attention", [(2, 3, 8), (8, 24), None, None, (2, 2, 2, 9, 4), None, i32(5)], [(2, 3, 8), (2, 2, 2, 9, 4)],
      {"num_heads": 2}, None),
+    # A cache of the window's 5 positions stays as long, however many keys there are.
+    (f"{MS}GroupQueryAttention", [(1, 1, 64), None, None, (1, 2, 5, 8), (1, 2, 5, 8), i32(8), i32(9)],
+     [(1, 1, 32), (1, 2, 5, 8), (1, 2, 5, 8), (1, 4, 1, 5)],
+     {"num_heads": 4, "kv_num_heads": 2, "sliding_window_cache": 1}, None),
+    (f"{MS}GroupQueryAttention", [(1, 1, 64), None, None, (1, 2, 5, 8), (1, 2, 5, 8), i32(8), i32(9)],
+     [(1, 1, 32), (1, 2, 9, 8), (1, 2, 9, 8), (1, 4, 1, 9)], {"num_heads": 4, "kv_num_heads": 2}, None),
+    # 5 tokens of 3 sequences: 2 earlier ids of each and their segments, 7 captured states of each
+    (f"{MS}VarlenNGramHashMapping", [(5,), (3,), (4,), (4,), None, (4,)], [(5, 4), (3, 2), (3, 2), (3, 7, 2)],
+     {"max_ngram_size": 3, "n_head_per_ngram": 2, "state_update_capacity": 7}, None),
+    (f"{MS}NGramHashMapping", [(2, 5), (3,), (4,)], [(2, 5, 4), (2, 2)], {"max_ngram_size": 3, "n_head_per_ngram": 2}, None),
 ]  # fmt: skip
 
 
