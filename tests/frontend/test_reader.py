@@ -49,6 +49,27 @@ def with_sparse() -> onnx.ModelProto:
     return model
 
 
+def with_attribute(field: str) -> onnx.ModelProto:
+    """A node whose attribute holds a large tensor in the field, or two of them."""
+    indices = numpy_helper.from_array(np.arange(1000, dtype=np.int64), "i")
+    sparse = helper.make_sparse_tensor(tensor("s", 1000), indices, [2000])
+    node = helper.make_node("Odd", [], ["y"], domain="local")
+    attribute = node.attribute.add(name="a")
+    value = tensor("t", 1000) if field.startswith("t") else BRANCH if field.startswith("g") else sparse
+    if field.endswith("s"):
+        getattr(attribute, field).extend([value, value])
+    else:
+        getattr(attribute, field).CopyFrom(value)
+    return model_with(node)
+
+
+def with_default() -> onnx.ModelProto:
+    model = with_function()
+    del model.functions[0].node[:]
+    model.functions[0].attribute_proto.append(helper.make_attribute("value", tensor("t", 1000)))
+    return model
+
+
 BRANCH = graph_with(helper.make_node("Constant", [], ["y"], value=tensor("b", 1000)))
 CONDITION = helper.make_node("Constant", [], ["c"], value=helper.make_tensor("c", TensorProto.BOOL, [], [True]))
 WHERE_PAYLOADS_SIT = {
@@ -57,6 +78,8 @@ WHERE_PAYLOADS_SIT = {
     "subgraph": model_with(CONDITION, helper.make_node("If", ["c"], ["y"], then_branch=BRANCH, else_branch=BRANCH)),
     "function": with_function(),
     "sparse initializer": with_sparse(),
+    **{f"attribute {field}": with_attribute(field) for field in ("t", "g", "tensors", "graphs", "sparse_tensor", "sparse_tensors")},
+    "default of a function": with_default(),
     "float_data": model_with(initializers=(typed_tensor("w", TensorProto.FLOAT, [1.0] * 1000),)),
     "int32_data": model_with(initializers=(typed_tensor("w", TensorProto.INT32, [70000] * 1000),)),
     "int64_data": model_with(initializers=(typed_tensor("w", TensorProto.INT64, [70000] * 1000),)),

@@ -61,6 +61,13 @@ BY_HAND: list[Row] = [
     (MS + "DecoderAttention", [(3, 2, 8), (5, 2, 8), (8, 8), (8, 16), (24,), None, None, None, i32(1), i32(0), i32(0)],
      [(3, 2, 8)], {"num_heads": 2},
      Work(macs=208 * 8 + 480, accumulators=208 + 60 + 48, bias_adds=208, muls=48) + softmax(12, 5)),
+    # a cache of 4 is used where both the past and the layer's state are: 7 keys, 4 if they are static
+    *[(MS + "DecoderAttention",
+       [(3, 2, 8), (5, 2, 8), (8, 8), (8, 16), (24,), None, (2, 2, 4, 4), (2, 2, 4, 4), i32(static), i32(past), i32(state)],
+       [(3, 2, 8)], {"num_heads": 2},
+       Work(macs=made * 8 + 96 * keys, accumulators=made + 12 * keys + 48, bias_adds=made, muls=48) + softmax(12, keys))
+      for static, past, state, made, keys in ((0, 1, 1, 144, 7), (1, 1, 1, 48, 4), (0, 1, 0, 144, 3), (0, 0, 1, 144, 3),
+                                              (1, 1, 0, 208, 5), (1, 0, 1, 208, 5))],
 ]  # fmt: skip
 
 
