@@ -165,7 +165,7 @@ def _sums(node: Node) -> int:
 @allocates("QLinearAveragePool", "com.microsoft.QLinearAveragePool")
 def _quantized_pool(node: Node) -> int:
     """qlinear_pool.cc: the input as floats."""
-    return 0 if node.attributes.get("channels_last") else 4 * node.x.size
+    return 4 * node.x.size
 
 
 @allocates("com.microsoft.MatMulNBits")
@@ -239,10 +239,17 @@ def _flash(rows: int, keys: int, head: int, value_head: int) -> int:
     return 4 * THREADS * block * (2 + min(columns, keys) + value_head)
 
 
+def _mask(node: Node, given: Tensor | None, rows: int, keys: int) -> int:
+    """attention_helper.h, PrepareMask: what is added to the scores, for each row where the rows differ."""
+    if node.attributes.get("unidirectional") or (given is not None and given.rank > 2):
+        return 4 * node.x.shape[0] * rows * keys
+    return 4 * node.x.shape[0] * keys if given is not None else 0
+
+
 @allocates("com.microsoft.MultiHeadAttention")
 def _multi_head(node: Node) -> int:
-    """multihead_attention.cc: queries, keys and values by head, and then the scores with the results by head, or with neither
-    mask nor past the blocks of flash attention.
+    """multihead_attention.cc: queries, keys and values by head, and then the scores with the mask and the results by head, or
+    with neither mask nor past the blocks of flash attention.
     """
     query, key, value = node.x, node.input(1), node.input(2)
     heads, (batch, rows) = int(node.attributes["num_heads"]), query.shape[:2]
@@ -257,21 +264,28 @@ def _multi_head(node: Node) -> int:
         new = rows if key is None else key.shape[1]
         moved += batch * new * (hidden + value_hidden)
     is_flash = past is None and node.input(4) is None and node.input(5) is None and rows > 1
-    is_flash = is_flash and not node.attributes.get("unidirectional") and len([t for t in node.outputs if t is not None]) == 1
+    is_flash = (
+        is_flash
+        and (key is None or key.rank != 4)
+        and not node.attributes.get("unidirectional")
+        and len([t for t in node.outputs if t is not None]) == 1
+    )
     bias = 4 * batch * rows * hidden if node.input(3) is not None else 0
     if is_flash:
         return 4 * moved + max(_flash(rows, keys, hidden // heads, value_hidden // heads), bias)
-    return 4 * moved + max(4 * batch * (heads * rows * keys + rows * value_hidden), bias)
+    scores = 4 * batch * (heads * rows * keys + rows * value_hidden) + _mask(node, node.input(4), rows, keys)
+    return 4 * moved + max(scores, bias)
 
 
 @allocates("com.microsoft.Attention")
 def _packed_attention(node: Node) -> int:
-    """attention.cc of contrib_ops: queries, keys and values, the scores, and the results by head."""
+    """attention.cc of contrib_ops: queries, keys and values, the scores with the mask, and the results by head."""
     batch, rows, _ = node.x.shape
     projected = node.required(1).shape[-1]
     past = node.input(4)
     keys = rows + (past.shape[3] if past is not None else 0)
-    return 4 * (batch * rows * projected + batch * int(node.attributes["num_heads"]) * rows * keys + node.out.size)
+    scores = batch * int(node.attributes["num_heads"]) * rows * keys
+    return 4 * (batch * rows * projected + scores + node.out.size) + _mask(node, node.input(3), rows, keys)
 
 
 @allocates("com.microsoft.GroupQueryAttention")

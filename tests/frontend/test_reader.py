@@ -78,7 +78,10 @@ WHERE_PAYLOADS_SIT = {
     "subgraph": model_with(CONDITION, helper.make_node("If", ["c"], ["y"], then_branch=BRANCH, else_branch=BRANCH)),
     "function": with_function(),
     "sparse initializer": with_sparse(),
-    **{f"attribute {field}": with_attribute(field) for field in ("t", "g", "tensors", "graphs", "sparse_tensor", "sparse_tensors")},
+    **{
+        f"attribute {field}": with_attribute(field)
+        for field in ("t", "g", "tensors", "graphs", "sparse_tensor", "sparse_tensors")
+    },
     "default of a function": with_default(),
     "float_data": model_with(initializers=(typed_tensor("w", TensorProto.FLOAT, [1.0] * 1000),)),
     "int32_data": model_with(initializers=(typed_tensor("w", TensorProto.INT32, [70000] * 1000),)),

@@ -43,8 +43,15 @@ class Case(NamedTuple):
 SCALES: dict[str, Weight] = {"s": (), "z": ("uint8", ()), "o": ("int8", ())}
 IMAGE = "float[1,16,32,32] x"
 QCONV = "QLinearConv<{}>(x, s, z, w, s, o, s, z)"
+QPOOL = "com.microsoft.QLinearAveragePool<kernel_shape = [2, 2]{}>(x, s, z, s, z)"
 HEADS = "float[1,4,128,64] q, float[1,4,128,64] k, float[1,4,128,64] v"
 ROWS = "float[1,128,256] q, float[1,128,256] k, float[1,128,256] v"
+TWICE = ROWS.replace("[1,", "[2,")
+GROUPED = "float[1,128,256] q, float[1,128,128] k, float[1,128,128] v, int32[1] s, int32 t"
+PAST = "float[1,4,64,64] p, float[1,4,64,64] u"
+GQA = "com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2{}>({})"
+MHA, PACKED = "com.microsoft.MultiHeadAttention<num_heads = 4{}>({})", "com.microsoft.Attention<num_heads = 4{}>({})"
+PROJECTION: dict[str, Weight] = {"w": (256, 768), "b": (768,)}
 BOX, LINE = "pads = [1, 1, 1, 1]", "pads = [1, 1]"
 
 
@@ -56,8 +63,9 @@ def recurrent(gates: int, directions: int = 1, bias: int = 0) -> dict[str, Weigh
 CASES = (
     Case("Relu(x)", IMAGE, 0),
     Case("Sum(x, x)", IMAGE, 0),
-    Case("Max(x, x, x)", IMAGE, 65536),
+    *(Case(f"{name}(x, x, x)", IMAGE, 65536) for name in ("Max", "Min", "Sum", "Mean")),
     Case("Softmax<axis = 1>(x)", IMAGE, 131072),
+    Case("Softmax<axis = 0>(x)", "float[32,64] x", 16384),
     Case("Softmax<axis = -1>(x)", IMAGE, 0),
     Case("Softmax<axis = 1>(x)", IMAGE, 0, opset=11),
     Case("Where(m, x, z)", "bool[2,1,48] m, float[2,64,48] x, float[1] z", 25088),
@@ -72,9 +80,11 @@ CASES = (
     Case(f"Conv<{LINE}>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 3)}),
     Case(f"Conv<{LINE}>(x, w)", "float[1,64,50] x", 38400, {"w": (64, 64, 3)}),
     Case("Conv(x, w)", "float[1,64,1000] x", 0, {"w": (64, 64, 1)}),
+    Case("Conv<group = 2>(x, w)", "float[1,128,8] x", 4608, {"w": (128, 64, 3)}),
     Case("Conv<strides = [2]>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 1)}),
     Case("Conv<pads = [1, 1, 1, 1, 1, 1]>(x, w)", "float[1,16,16,32,32] x", 131072, {"w": (16, 16, 3, 3, 3)}),
     Case("ConvTranspose(x, w)", IMAGE, 295040, {"w": (16, 8, 3, 3)}),
+    Case("ConvTranspose(x, w)", "float[2,16,32] x", 3200, {"w": (16, 8, 3)}),
     Case("ConvTranspose<strides = [2, 2]>(x, w)", "float[3,16,32,32] x", 131072, {"w": (16, 8, 2, 2)}),
     Case("ConvTranspose<group = 4>(x, w)", IMAGE, 294912, {"w": (16, 8, 3, 3)}),
     Case("ConvTranspose(x, w)", "float[1,16,8,8,8] x", 442368, {"w": (16, 8, 3, 3, 3)}),
@@ -85,14 +95,25 @@ CASES = (
     Case("ConvInteger(x, w)", "uint8[1,16,32,32] x", 0, {"w": ("uint8", (8, 16, 1, 1))}),
     Case(QCONV.format(BOX), "uint8[1,16,32,32] x", 180224, SCALES | {"w": ("int8", (8, 16, 3, 3))}),
     Case(QCONV.format("group = 1"), "uint8[1,16,32,32] x", 32768, SCALES | {"w": ("int8", (8, 16, 1, 1))}),
+    Case(QCONV.format("group = 8"), "uint8[1,8,32,32] x", 94176, SCALES | {"w": ("int8", (8, 1, 3, 3))}),
+    Case(QCONV.format("group = 2"), "uint8[1,16,32,32] x", 122816, SCALES | {"w": ("int8", (16, 8, 3, 3))}),
+    Case("com.microsoft.QGemm(x, s, z, w, s, o, , s, z)", "uint8[32,64] x", 6144, SCALES | {"w": ("int8", (64, 48))}),
+    Case(QPOOL.format(""), "uint8[2,64,32,32] x", 524416, SCALES),
+    Case(QPOOL.format(", channels_last = 1"), "uint8[2,32,32,64] x", 524416, SCALES),
     Case("QLinearMatMul(x, s, z, w, s, z, s, z)", "uint8[4,32,64] x", 24576, SCALES | {"w": ("uint8", (64, 48))}),
     Case("com.microsoft.QLinearSoftmax<axis = 1, opset = 13>(x, s, z, s, z)", "uint8[32,64,8] x", 32768, SCALES),
     Case("com.microsoft.DynamicQuantizeMatMul(x, w, s)", "float[4,32,64] x", 8192, {"s": (), "w": ("uint8", (64, 48))}),
     Case("com.microsoft.MatMulNBits<K = 256, N = 128, bits = 4, block_size = 32, accuracy_level = 4>(x, w, s)",
          "float[1,8,256] x", 2623, {"s": (1024,), "w": ("uint8", (128, 8, 16))}),
+    Case("com.microsoft.MatMulNBits<K = 272, N = 128, bits = 4, block_size = 32, accuracy_level = 4>(x, w, s)",
+         "float[1,8,272] x", 2943, {"s": (1152,), "w": ("uint8", (128, 9, 16))}),
     Case("com.microsoft.MatMulNBits<K = 256, N = 128, bits = 8, block_size = 32>(x, w, s)",
          "float[1,8,256] x", 131072, {"s": (1024,), "w": ("uint8", (128, 8, 32))}),
     Case("RNN<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 20480, recurrent(1, bias=2), "y, h"),
+    Case("RNN<hidden_size = 128>(x, w, r)", "float[10,4,64] x", 20480, recurrent(1), "y, h"),
+    Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 93440, recurrent(4, bias=8), "y, h"),
+    Case("GRU<hidden_size = 128>(x, w, r)", "float[10,4,64] x", 67840, recurrent(3)),
+    Case("GRU<hidden_size = 128, linear_before_reset = 1>(x, w, r)", "float[10,4,64] x", 67840, recurrent(3), "y, h"),
     Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 91392, recurrent(4, bias=8), "y, h, c"),
     Case("LSTM<hidden_size = 128>(x, w, r)", "float[10,1,64] x", 23296, recurrent(4), "y, h, c"),
     Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,1,64] x", 26368, recurrent(4, bias=8)),
@@ -110,11 +131,31 @@ CASES = (
     Case("Attention(q, k, v, m)", f"{HEADS}, float[128,128] m", 262144, opset=23),
     Case("Attention(q, k, v, m)", f"{HEADS}, bool[128,128] m", 327680, opset=23),
     Case("Attention<q_num_heads = 4, kv_num_heads = 4>(q, k, v)", ROWS, 262144, opset=23),
-    Case("com.microsoft.MultiHeadAttention<num_heads = 4>(q, k, v)", ROWS, 591872),
-    Case("com.microsoft.MultiHeadAttention<num_heads = 4>(q, k, v, , , a)", f"{ROWS}, float[1,4,128,128] a", 786688),
-    Case("com.microsoft.Attention<num_heads = 4>(x, w, b)", "float[1,128,256] x", 786688, {"w": (256, 768), "b": (768,)}),
-    Case("com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2>(q, k, v, , , s, t)",
-         "float[1,128,256] q, float[1,128,128] k, float[1,128,128] v, int32[1] s, int32 t", 460800, outputs="y, p, u"),
+    Case(MHA.format("", "q, k, v"), ROWS, 591872),
+    Case(MHA.format("", "q, k, v, , , a"), f"{ROWS}, float[1,4,128,128] a", 786688),
+    Case(PACKED.format("", "x, w, b"), "float[1,128,256] x", 786688, PROJECTION),
+    Case("Attention(q, k, v, , p, u)", f"{HEADS}, {PAST}", 393216, outputs="y, n, o", opset=23),
+    Case("Attention<is_causal = 1>(q, k, v, , p, u)", f"{HEADS}, {PAST}", 491520, outputs="y, n, o", opset=23),
+    Case(MHA.format("", "q, k, v, b"), ROWS, 591872, {"b": (768,)}),
+    Case(MHA.format("", "q, k, v, , , , p, u"), f"{ROWS}, {PAST}", 917760),
+    Case(MHA.format("", "q, k, v, , m"), f"{ROWS}, int32[1,128] m", 787200),
+    Case(MHA.format("", "q, k, v, , m"), f"{TWICE}, int32[2,128,128] m", 1704448),
+    Case(MHA.format(", unidirectional = 1", "q, k, v"), TWICE, 1704448),
+    Case(MHA.format("", "q, k, v"), "float[1,128,256] q, float[1,4,96,64] k, float[1,4,96,64] v", 459008),
+    Case(MHA.format("", "q, k, v"), "float[2,128,256] q, float[2,96,256] k, float[2,96,128] v", 656896),
+    Case(MHA.format("", "q, k, v"), "float[1,1,256] q, float[1,128,256] k, float[1,128,256] v", 264960),
+    Case(PACKED.format("", "x, w, b, , p"), "float[1,128,256] x, float[2,1,4,64,64] p", 917760, PROJECTION, "y, n"),
+    Case(PACKED.format("", "x, w, b, m"), "float[1,128,256] x, int32[1,128] m", 787200, PROJECTION),
+    Case(PACKED.format("", "x, w, b, m"), "float[2,128,256] x, int32[2,128,128] m", 1704448, PROJECTION),
+    Case(PACKED.format(", unidirectional = 1", "x, w, b"), "float[2,128,256] x", 1704448, PROJECTION),
+    Case(GQA.format("", "q, k, v, , , s, t"), GROUPED, 460800, outputs="y, p, u"),
+    Case(GQA.format("", "q, , , , , s, t"), "float[1,128,512] q, int32[1] s, int32 t", 460800, outputs="y, p, u"),
+    Case(GQA.format(", softcap = 2.0", "q, k, v, , , s, t"), GROUPED, 524288, outputs="y, p, u"),
+    Case(GQA.format(", smooth_softmax = 1", "q, k, v, , , s, t"), GROUPED, 524288, outputs="y, p, u"),
+    Case(GQA.format(", do_rotary = 1", "q, k, v, , , s, t, c, n"), f"{GROUPED}, float[128,32] c, float[128,32] n", 657408,
+         outputs="y, p, u"),
+    Case('Einsum<equation = "ij,jk,kl->il">(x, w, v)', "float[64,96] x, float[96,128] w, float[128,32] v", 90112),
+    Case('Einsum<equation = "ijk,kl->ijl">(x, w)', "float[8,32,64] x, float[64,48] w", 61440),
     Case('Einsum<equation = "bij,bkj->bik">(x, w)', "float[4,64,96] x, float[4,128,96] w", 524288),
     Case('Einsum<equation = "bihd,bjhd->bhij">(x, w)', "float[2,64,4,32] x, float[2,96,4,32] w", 458752),
     Case('Einsum<equation = "bihd,bjhd->bhij">(x, w)', "float[1,64,4,32] x, float[1,96,4,32] w", 327680),
@@ -124,6 +165,10 @@ CASES = (
     Case('Einsum<equation = "bij->bji">(x)', "float[8,64,128] x", 262144),
     Case("DFT<onesided = 1>(x)", "float[4,400,1] x", 32992),
     Case("DFT<onesided = 1>(x)", "float[4,512,1] x", 224),
+    Case("DFT(x)", "float[4,8,400,1] x", 0, opset=17),
+    Case("DFT<axis = 2>(x)", "float[4,8,400,1] x", 32768, opset=17),
+    Case("STFT(x, a, w)", "float[1,4000,1] x", 32824, {"w": (400,), "a": ("int64", ())}),
+    Case("STFT(x, a, w)", "float[1,4000,1] x", 248, {"w": (512,), "a": ("int64", ())}),
 )  # fmt: skip
 
 
