@@ -189,7 +189,7 @@ def find_tests(path: Path, line: int, covered: Coverage) -> set[str]:
 def choose_tests(mutation: MutationSpec, covered: Coverage) -> list[str]:
     """The tests to run for a mutant: of each test function the fastest, then the next ones, as far as the time goes."""
     path, line = Path(mutation.module_path), mutation.start_pos[0]
-    words = re.findall(r'"(\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
+    words = re.findall(r'"([A-Z]\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
     package, mirrored = path.parts[1], {f"test_{path.stem}.py", f"test_{path.parent.name}.py"}
     found: dict[str, list[str]] = {}
     for test in sorted(find_tests(path, line, covered), key=lambda test: (covered.seconds[test], test)):
@@ -201,13 +201,13 @@ def choose_tests(mutation: MutationSpec, covered: Coverage) -> list[str]:
         return not is_mirrored, not any(word in test for word in words), place, covered.seconds[test]
 
     ranked = sorted((rank(place, test), test) for tests in found.values() for place, test in enumerate(tests))
-    chosen, seconds = [], 0.0
+    chosen, left = [], TEST_SECONDS
     for _, test in ranked:
-        seconds += covered.seconds[test] + 0.005
-        if chosen and seconds > TEST_SECONDS:
-            break
-        chosen.append(test)
-    return chosen
+        seconds = covered.seconds[test] + 0.005
+        if seconds <= left:
+            chosen.append(test)
+            left -= seconds
+    return chosen or [test for _, test in ranked[:1]]
 
 
 def try_mutation(work: tuple[MutationSpec, list[str]]) -> tuple[bool, str]:

@@ -74,6 +74,10 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
             "t = Conv(x, w) u = Relu(t) y = Relu(u)",
             "t = Conv(x, w) u = Relu(t) y = Add(u, t)",
             "t = Conv(x, w) y = Add(t, x)",
+            # Only one sum, of the same dims.
+            "t = Conv(x, w) u = Neg(x) v = Add(t, u) y = Add(v, x)",
+            "t = Conv(x, w) k = Neg(x) u = GlobalAveragePool(k) y = Add(t, u)",
+            "t = Conv(x, w) u = GlobalMaxPool(x) y = Sum(t, u, x)",
             "t = Conv(x, w) u = Conv(t, w1) y = Sum(t, u)",
             "t = Conv(x, w) u = Conv(t, w1) v = Add(t, u) y = Relu(v)",
             "t = Conv(x, w) u = Sigmoid(t) y = Mul(t, u)",

@@ -56,30 +56,30 @@ def test_by_hand(row: Row) -> None:
     check(row)
 
 
-# GGML's number, and what 256 weights are
+# GGML's number, and what 1,024 weights are: 64 runs of 16 or 32 of 32
 FORMATS = {
     "F32": (0, Work()),
     "F16": (1, Work()),
-    "Q4_0: (q − 8)·d": (2, Work(dequantizations=256 + 256)),
-    "Q5_0: (q − 16)·d": (6, Work(dequantizations=256 + 256)),
-    "Q8_0: q·d": (8, Work(dequantizations=256)),
-    "Q5_K: (d·s)·q − d₀·m, 8 of s and m": (13, Work(dequantizations=256 + 16 + 256)),
-    "Q6_K: (d·s)·(q − 32), 16 of s": (14, Work(dequantizations=256 + 16 + 256)),
-    "IQ2_XXS: (d·(½ + s)·¼)·magnitude·sign, 8 of s": (16, Work(dequantizations=512 + 16 + 8)),
-    "IQ2_XS: the same, 16 of s": (17, Work(dequantizations=512 + 32 + 16)),
-    "IQ3_XXS: (d·(½ + s)·½)·magnitude·sign, 8 of s": (18, Work(dequantizations=512 + 16 + 8)),
-    "IQ4_NL: code·d": (20, Work(dequantizations=256)),
-    "IQ2_S: as IQ2_XS": (22, Work(dequantizations=512 + 32 + 16)),
-    "IQ4_XS: (d·(s − 32))·code, 8 of s": (23, Work(dequantizations=256 + 8 + 8)),
+    "Q4_0: (q − 8)·d": (2, Work(dequantizations=2 * 1024)),
+    "Q5_0: (q − 16)·d": (6, Work(dequantizations=2 * 1024)),
+    "Q8_0: q·d": (8, Work(dequantizations=1024)),
+    "Q5_K: (d·s)·q − d₀·m, of 32 each": (13, Work(dequantizations=2 * 1024 + 2 * 32)),
+    "Q6_K: (d·s)·(q − 32), of 16 each": (14, Work(dequantizations=2 * 1024 + 64)),
+    "IQ2_XXS: (d·(½ + s)·¼)·magnitude·sign, of 32 each": (16, Work(dequantizations=2 * 1024 + 3 * 32)),
+    "IQ2_XS: the same, of 16 each": (17, Work(dequantizations=2 * 1024 + 3 * 64)),
+    "IQ3_XXS: (d·(½ + s)·½)·magnitude·sign, of 32 each": (18, Work(dequantizations=2 * 1024 + 3 * 32)),
+    "IQ4_NL: code·d": (20, Work(dequantizations=1024)),
+    "IQ2_S: as IQ2_XS": (22, Work(dequantizations=2 * 1024 + 3 * 64)),
+    "IQ4_XS: (d·(s − 32))·code, of 32 each": (23, Work(dequantizations=1024 + 2 * 32)),
     "BF16": (30, Work()),
-    "NVFP4: code·s": (40, Work(dequantizations=256)),
-    "Q2_0: (q − 1)·d": (42, Work(dequantizations=256 + 256)),
+    "NVFP4: code·s": (40, Work(dequantizations=1024)),
+    "Q2_0: (q − 1)·d": (42, Work(dequantizations=2 * 1024)),
 }
 
 
 @pytest.mark.parametrize(("number", "work"), FORMATS.values(), ids=FORMATS.keys())
 def test_what_dequantizes_a_format(number: int, work: Work) -> None:
-    check((MS + "GatherPacked", [u8(9, 66), i32(1)], [(1, 256)], {"packed_type": number, "K": 256}, work))
+    check((MS + "GatherPacked", [u8(9, 264), i32(1)], [(1, 1024)], {"packed_type": number, "K": 1024}, work))
 
 
 def test_a_format_that_is_not_known_leaves_the_node_open() -> None:
