@@ -214,3 +214,24 @@ def test_an_output_that_is_a_copy_changes_no_assumption() -> None:
     alone = model(f"(float[1,3,h,v] x) => (float[1,4,p,q] y) {{ {node} }}", w=(3, 4, 3, 3))
     copied = model(f"(float[1,3,h,v] x) => (float[1,4,p,q] y, float z) {{ {node} z = Identity(y) }}", w=(3, 4, 3, 3))
     assert estimate(copied).graph.inputs[0].dims == estimate(alone).graph.inputs[0].dims == (1, 3, 512, 512)
+
+
+MASKS = {
+    "a map of classes": ("float[1,4,p,q] y", 4, 512),
+    "a map of classes that is not declared": ("float[n,c,p,q] y", 4, 512),
+    "a mask": ("float[n,c,p,q] y", 1, 640),
+    "as many channels as come in": ("float[n,c,p,q] y", 3, 224),
+}
+
+
+@pytest.mark.parametrize(("output", "channels", "side"), MASKS.values(), ids=MASKS.keys())
+def test_what_an_image_becomes_decides_its_size(output: str, channels: int, side: int) -> None:
+    text = f"(float[1,3,h,v] x) => ({output}) {{ y = ConvTranspose<strides = [2, 2]>(x, w) }}"
+    assert estimate(model(text, w=(3, channels, 3, 3))).graph.inputs[0].dims == (1, 3, side, side)
+
+
+def test_a_map_of_classes_by_its_declared_channels() -> None:
+    """What is behind the convolution may have other channels."""
+    text = """(float[1,3,h,v] x) => (float[1,4,p,q] y) <int64[4] i = {0, 1, 2, 3}> {
+        c = ConvTranspose<strides = [2, 2]>(x, w) t = Gather<axis = 1>(c, i) y = Softmax<axis = 1>(t) }"""
+    assert estimate(model(text, w=(3, 8, 3, 3))).graph.inputs[0].dims == (1, 3, 512, 512)

@@ -44,6 +44,14 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
     "channels without names": (
         "(float[a,b,c,d] x) => (float y) { y = Conv(x, w) }", {"w": (8, 5, 3, 3)}, {"x": (1, 5, 224, 224)},
     ),
+    "channels last, by a Transpose": (
+        "(float[a,b,c,d] x) => (float y) { t = Transpose<perm = [0, 3, 1, 2]>(x) y = Conv(t, w) }",
+        {"w": (8, 3, 3, 3)}, {"x": (1, 224, 224, 3)},
+    ),
+    "channels first, whatever else is transposed": (
+        "(float[a,b,c,d] x) => (float y) { t = Transpose<perm = [0, 1, 3, 2]>(x) y = Conv(t, w) }",
+        {"w": (8, 3, 3, 3)}, {"x": (1, 3, 224, 224)},
+    ),
     "channels of a transposed convolution": (
         "(float[N,?,H,W] x) => (float y) { y = ConvTranspose(x, w) }", {"w": (24, 8, 2, 2)}, {"x": (1, 24, 224, 224)},
     ),

@@ -365,6 +365,45 @@ def test_contractions_keep_the_variance(graph: str, dims: tuple[int, ...], dtype
     assert 0.7 < rms(y) < 1.4
 
 
+STORED = {"scale": (1.5, 400), "zeros": (0, 400), "variance": (0.25, 400), "column": (1.5, 400, 1), "none": (0, 400, 1)}
+"""A value, and dims."""
+# what is behind the product c of x and w, and the RMS of y where that of x is 1
+BEHIND: dict[str, tuple[str, float]] = {
+    "nothing": ("y = Identity(c)", 1),
+    "a rectifier": ("y = Relu(c)", 1),
+    "a rectifier behind a bias": ("b = Add(c, none) y = Relu(b)", 1),
+    "a gate": ("s = Sigmoid(c) y = Mul(c, s)", 1),
+    # √(1.5² / 0.25) = 3
+    "a normalization that is kept": ("y = BatchNormalization(c, scale, zeros, zeros, variance)", 1),
+    "a factor of each channel that is kept": ("y = Mul(c, column)", 1),
+    # A single factor, as that of attention, has a purpose.
+    "a single factor": ("f = Constant <value = float {0.125}> () y = Mul(c, f)", 1 / 8),
+    "a residual branch": ("r = Add(x, c) y = Sub(r, x)", 1 / 4),
+    "a residual branch that is never negative": ("r = Relu(c) a = Add(r, x) y = Sub(a, x)", 1 / 8),
+}
+
+
+@pytest.mark.parametrize(("nodes", "expected"), BEHIND.values(), ids=BEHIND.keys())
+def test_weights_fit_what_is_behind_them(nodes: str, expected: float, tmp_path: Path) -> None:
+    kept = (numpy_helper.from_array(np.full(dims, value, np.float32), name) for name, (value, *dims) in STORED.items())
+    text = f"(float[64, 400, 1] x) => (float[64, 400, 1] y) {{ c = Conv(x, w) {nodes} }}"
+    source = with_absent(text, absent("w", "float", 400, 400, 1), *kept)
+    (y,) = run(filled(source, tmp_path), {"x": noise(64, 400, 1)})
+    assert rms(y) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("root", ["Log", "Sqrt"])
+def test_weights_before_a_root_or_a_logarithm_are_a_mean(root: str, tmp_path: Path) -> None:
+    """As those of a bank of filters: what is positive stays so."""
+    graph = f"(float[64, 400] x) => (float[64, n] y) {{ c = MatMul(x, w) y = {root}(c) }}"
+    path = filled(with_absent(graph, absent("w", "float", 400, 200)), tmp_path)
+    array = stored(path)["w"]
+    assert array.min() > 0
+    assert (array.mean(), array.std()) == (pytest.approx(1 / 400, rel=0.01), pytest.approx(0.1 / 400, rel=0.05))
+    (y,) = run(path, {"x": np.full((64, 400), 9, np.float32)})
+    assert y == pytest.approx({"Log": np.log(9), "Sqrt": 3}[root], rel=0.05)
+
+
 DEEP = {
     "plain": "c{i} = Conv <pads = [1, 1, 1, 1]> (h{i}, w{i}) h{j} = Relu(c{i})",
     "linear": "h{j} = Conv <pads = [1, 1, 1, 1]> (h{i}, w{i})",
