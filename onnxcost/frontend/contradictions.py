@@ -276,7 +276,8 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
     operator = step.node.op_type
     if operator == "Expand" and shapes:
         expanded = zip(reversed(_wanted(step, "shape")), reversed(shapes[0][0]), strict=False)
-        return [(wanted, size) for wanted, size in expanded if wanted != size and min(wanted, size) > 1]
+        unlike = [pair for pair in expanded if pair[0] != pair[1] and min(pair) > 1]
+        return [*unlike, *(pair[::-1] for pair in unlike)]
     if operator == "Reshape" and shapes:
         pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
     for axis, factor in _multiples(step):

@@ -59,6 +59,8 @@ BY_HAND = [
      DOWN + 5 * Work(adds=1, divs=1)),
     (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "aggregate_function": "MAX", "opset": 3}, DOWN + 5 * Work(compares=1)),
     (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "base_values": [0.5], "opset": 3}, DOWN + 5 * Work(adds=2)),
+    (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "post_transform": "LOGISTIC", "opset": 3},
+     DOWN + 5 * Work(adds=1 + 2, transcendentals=1, divs=1)),
     # 2 votes in the first tree, 1 in the second, for 2 classes of which the larger is found
     (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "opset": 3}, DOWN + 5 * Work(adds=1, compares=1)),
     (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "post_transform": "LOGISTIC", "opset": 3},

@@ -147,10 +147,14 @@ def test_nodes_that_cannot_be(graph: str, said: str) -> None:
         "(float[4, 6] x) => (float y) <int64[2] s = {3, 8}> { y = Reshape(x, s) }",
         "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {8}, int64 c = {1}, float[8, 2] w = "
         "{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}> { i = Range(a, b, c) y = Gather(w, i) p = Relu(o) }",
+        # K is the width of a packed table's rows when they are unpacked.
+        "(float[other] o, uint8[9, 144] t, int64[3] i) => (float y, float p) "
+        "{ y = com.microsoft.GatherPacked <packed_type = 2, K = 256> (t, i) p = Relu(o) }",
     ],
 )
 def test_nodes_that_just_can_be(graph: str) -> None:
-    assert estimate(model(graph, opset=11 if "Reduce" in graph else 18)).complete
+    made = model(graph, opset=11 if "Reduce" in graph else 18, domains=', "com.microsoft" : 1')
+    assert estimate(made).complete
 
 
 @pytest.mark.parametrize("node", ["DepthToSpace <blocksize = 2> (x)", "SpaceToDepth <blocksize = 2> (x)"])

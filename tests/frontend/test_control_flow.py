@@ -110,6 +110,9 @@ RUNS = {
                 co = Identity(c) so, w = Loop(i, , s) <{CARRIED}> }}> }}""",
         {}, (0 + 1 + 2 + 3) * 8, "", {"y": (4,)},
     ),
+    "branches with fewer outputs than the node": (
+        f"(float[4] x, bool c) => (float y) {{ y, lost = If (c) <{BRANCHES}> }}", {}, 8, "upper", {"y": (4,)},
+    ),
     "a branch that the iteration decides": (  # Mod and Equal 5 times, of which 0, 2 and 4 are even
         """(float[4] x) => (float y) <int64 n = {5}, int64 two = {2}, int64 zero = {0}> { y = Loop(n, , x) <
             body = b (int64 i, bool c, float[4] s) => (bool co, float so) {

@@ -128,6 +128,12 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
         "c = Conv<pads=[1,1],strides=[2]>(input_features, w) t = Transpose<perm=[0,2,1]>(c) y = Add(t, p) }",
         {"w": (16, 80, 3), "p": (1500, 16)}, {"input_features": (1, 80, 3000)},
     ),
+    "rows of a Reshape": ("(float[1,n] x) => (float y) <int64[2] s = {5, -1}> { y = Reshape(x, s) }", {}, {"x": (1, 130)}),
+    "what is expanded": ("(float[b,s] x) => (float y) <int64[3] e = {2,5,48}> { y = Expand(x, e) }", {}, {"x": (1, 48)}),
+    "what a number is expanded to": (
+        "(float[b,s] x) => (float y) <int64[3] e = {2,1,48}> { n = ReduceMax(x) k = Expand(n, e) y = Add(k, x) }", {},
+        {"x": (1, 48)},
+    ),
     "windows of a Reshape": (
         "(float[N,3,H,W] x) => (float y) <int64[3] s = {1,8,-1}, int64[4] t = {1,8,13,-1}> {"
         " c = Conv<strides=[4,4]>(x, w) f = Reshape(c, s) y = Reshape(f, t) }",

@@ -135,6 +135,13 @@ def test_what_takes_1_kib_in_the_file_stays_and_what_takes_more_goes(
         assert (kept.name, kept.dims) == (made.name, made.dims)
 
 
+@pytest.mark.parametrize(("size", "stays"), [(LARGE, True), (LARGE + 1, False)])
+def test_a_compiled_model_in_an_attribute_goes_where_it_is_large(size: int, stays: bool) -> None:
+    model = model_with(helper.make_node("EPContext", [], ["y"], domain="com.microsoft", ep_cache_context=b"x" * size))
+    (attribute,) = read_skeleton(model.SerializeToString()).model.graph.node[0].attribute
+    assert attribute.s == (b"x" * size if stays else b"")
+
+
 def test_a_payload_in_many_pieces_is_as_large_as_all_of_them() -> None:
     unpacked = bytes([7 << 3, 5]) * 2000  # int64_data, element by element
     tensor = TensorProto(name="w", data_type=TensorProto.INT64, dims=[2000]).SerializeToString()

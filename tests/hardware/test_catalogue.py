@@ -322,6 +322,7 @@ WRONG = {
     "nothing near": ("toaster", "there is no device 'toaster': 'onnxcost devices' lists them"),
     "no value": ("t4,memory", "--device expects NAME,KEY=VALUE, not 't4,memory'"),
     "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; did you mean 'memory'?"),
+    "no such figure, and none near": ("t4,colour=4", "--device cannot change 'colour': it can memory, "),
     "no unit": ("t4,memory=4", "--device memory: '4' is not written like 8 GiB"),
 }
 

@@ -31,6 +31,11 @@ BY_HAND: list[Row] = [
      {"k": 2, "activation_type": "swiglu", "swiglu_fusion": 1},
      Work(macs=480 + 240, accumulators=160, muls=180 + 40, adds=180 + 20, divs=60, transcendentals=60, compares=20)
      + softmax(5, 3)),
+    # its gate is bounded above, the other half on both sides
+    (MS + "MoE", [(5, 4), (5, 3), (3, 12, 4), None, (3, 4, 6)], [(5, 4)],
+     {"k": 2, "activation_type": "swiglu", "swiglu_fusion": 1, "swiglu_limit": 7.0},
+     Work(macs=480 + 240, accumulators=160, muls=180 + 40, adds=180 + 20, divs=60, transcendentals=60, compares=20 + 180)
+     + softmax(5, 3)),
     # GeGLU by tanh on the same halves: x³, ·c, + x, ·√(2/π), tanh, + 1, ·½, ·x, ·L
     (MS + "MoE", [(5, 4), (5, 3), (3, 12, 4), None, (3, 4, 6)], [(5, 4)],
      {"k": 2, "activation_type": "geglu", "swiglu_fusion": 2},

@@ -27,6 +27,9 @@ BY_HAND: list[Row] = [
     # as LinearAttention's gated delta rule: 3 tokens, 2 heads, a state of 4 × 6
     (MS + "GatedDeltaNet", [(3, 2, 4), (3, 2, 4), (3, 2, 6), None, (3, 2), (3, 2)], [(3, 2, 6)], {},
      Work(muls=36 + 144 + 36, adds=36, macs=144 + 288, accumulators=72, transcendentals=6)),
+    # 4 heads of values share 2 of keys of 5: a state of 5 × 6 for each; 60 products of k ⊗ v in 3 steps of 4 states
+    (MS + "GatedDeltaNet", [(3, 2, 5), (3, 2, 5), (3, 4, 6)], [(3, 4, 6)], {"update_rule": "linear"},
+     Work(muls=72, macs=360 + 360, accumulators=72)),
     # q and k are packed with v; 12 vectors of 4: squares, sums (with ε), √, divisions. Decay: + bias, exp, + 1, log, ·; β: σ
     (MS + "GatedDeltaNet", [(3, 28), None, None, None, (3, 2), (3, 2), (1, 2, 6, 4)], [(3, 2, 6)],
      {"qk_l2_norm": 1, "gate_activation": "qwen", "beta_activation": "sigmoid", "update_rule": "linear"},
