@@ -21,6 +21,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from compileall import compile_dir
 from concurrent.futures import ProcessPoolExecutor
@@ -56,8 +57,9 @@ KINDS = {
 }
 # Tests that run the command in a process of its own, or take long, and see no line of the mutated packages by coverage.
 LEFT_OUT = ("tests/cli", "tests/runtime", "tests/test_readme.py", "tests/test_fuzz.py", "tests/test_house.py")
-# Seconds of the tests of a mutant, as they took under coverage; processor time that they may take; time that they may wait.
-TEST_SECONDS, CPU_SECONDS, WAIT_SECONDS = 25.0, 60, 900.0
+# Seconds of the tests of a mutant that are run first, and of all, as they took under coverage; the processor time that either
+# may take, and the time that it may wait.
+FIRST_SECONDS, TEST_SECONDS, CPU_SECONDS, WAIT_SECONDS = 10.0, 120.0, 240, 900.0
 
 
 class Coverage(NamedTuple):
@@ -186,41 +188,50 @@ def find_tests(path: Path, line: int, covered: Coverage) -> set[str]:
     return tests
 
 
-def choose_tests(mutation: MutationSpec, covered: Coverage) -> list[str]:
-    """The tests to run for a mutant: of each test function the fastest, then the next ones, as far as the time goes."""
+def choose_tests(mutation: MutationSpec, covered: Coverage) -> tuple[list[str], list[str]]:
+    """The tests to run for a mutant: of each test function the fastest, then the next ones, as far as FIRST_SECONDS go, and
+    as far as TEST_SECONDS go. An operator's row in a table is for the tests with its name, too.
+    """
     path, line = Path(mutation.module_path), mutation.start_pos[0]
-    words = re.findall(r'"([A-Z]\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
     package, mirrored = path.parts[1], {f"test_{path.stem}.py", f"test_{path.parent.name}.py"}
-    found: dict[str, list[str]] = {}
-    for test in sorted(find_tests(path, line, covered), key=lambda test: (covered.seconds[test], test)):
-        found.setdefault(test.partition("[")[0], []).append(test)
+    words = re.findall(r'"([A-Z]\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
 
-    def rank(place: int, test: str) -> tuple[bool, bool, int, float]:
+    def is_mirrored(test: str) -> bool:
         file = Path(test.partition("::")[0])
-        is_mirrored = file.parts[1] == package and file.name in mirrored
-        return not is_mirrored, not any(word in test for word in words), place, covered.seconds[test]
+        return file.parts[1] == package and file.name in mirrored
 
-    ranked = sorted((rank(place, test), test) for tests in found.values() for place, test in enumerate(tests))
-    chosen, left = [], TEST_SECONDS
-    for _, test in ranked:
-        seconds = covered.seconds[test] + 0.005
-        if seconds <= left:
-            chosen.append(test)
-            left -= seconds
-    return chosen or [test for _, test in ranked[:1]]
+    tests = find_tests(path, line, covered)
+    if line not in _parse(path)[1]:
+        tests |= {test for test in covered.seconds if is_mirrored(test) or any(word in test for word in words)}
+    ranked, of_function = [], Counter[str]()
+    for test in sorted(tests, key=lambda test: (covered.seconds[test], test)):
+        function = test.partition("[")[0]
+        has_word = any(word in test for word in words)
+        ranked.append((not is_mirrored(test), not has_word, of_function[function], covered.seconds[test], test))
+        of_function[function] += 1
+    chosen: tuple[list[str], list[str]] = [], []
+    left = [FIRST_SECONDS, TEST_SECONDS - FIRST_SECONDS]
+    for *_, seconds, test in sorted(ranked):
+        for part in (0, 1):
+            if seconds + 0.005 <= left[part]:
+                chosen[part].append(test)
+                left[part] -= seconds + 0.005
+                break
+    return chosen
 
 
-def try_mutation(work: tuple[MutationSpec, list[str]]) -> tuple[bool, str]:
+def try_mutation(work: tuple[MutationSpec, tuple[list[str], list[str]]]) -> tuple[bool, str]:
     """In a copy of the project: whether a test notices a mutation, and its diff."""
-    mutation, tests = work
-    place = f"{mutation.module_path}:{mutation.start_pos[0]} {mutation.operator_name}"
-    if not tests:
-        return False, f"{place}: no test runs this line\n"
-    Path("ids.txt").write_text("\n".join(tests), encoding="utf-8")
-    command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider @ids.txt"
-    result = mutate_and_test([mutation], f"sh -c 'ulimit -t {CPU_SECONDS}; exec {command}'", WAIT_SECONDS)
-    is_noticed = result.test_outcome == TestOutcome.KILLED and result.output != "timeout"
-    return is_noticed, result.diff or f"{place}: {result.output}\n"
+    mutation, chosen = work
+    diff = f"{mutation.module_path}:{mutation.start_pos[0]} {mutation.operator_name}: no test runs this line\n"
+    for tests in filter(None, chosen):
+        Path("ids.txt").write_text("\n".join(tests), encoding="utf-8")
+        command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider @ids.txt"
+        result = mutate_and_test([mutation], f"sh -c 'ulimit -t {CPU_SECONDS}; exec {command}'", WAIT_SECONDS)
+        diff = result.diff or f"{diff}{result.output}\n"
+        if result.test_outcome == TestOutcome.KILLED and result.output != "timeout":
+            return True, diff
+    return False, diff
 
 
 def _copy_tree(folder: str) -> None:
@@ -251,6 +262,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--path", action="append", help="only files whose path contains this; repeatable")
     parser.add_argument("--coverage", type=Path, help="file with the coverage by test; it is made if it does not exist")
+    parser.add_argument(
+        "--noticed", type=Path, help="what a run with this seed printed: its noticed mutants are not tried again"
+    )
     parser.add_argument("-o", "--output", type=Path, help="where the diffs of the survivors go")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
@@ -266,24 +280,29 @@ def main() -> None:
                 if not options.path or any(part in str(mutation.module_path) for part in options.path)
             ]
             drawn += draw.sample(places, min(options.mutants // len(KINDS), len(places)))
-            print(f"{kind}: {len(places)} places")
+            print(f"{kind}: {len(places)} places, seed {options.seed}")
         # The kinds in turn, so that a run that is ended early has seen of each.
         draw.shuffle(drawn)
-        work = [(mutation, choose_tests(mutation, covered)) for mutation in drawn]
-        survivors, noticed = [], 0
+        known = options.noticed.read_text("utf-8") if options.noticed else ""
+        known_numbers = set(map(int, re.findall(r"^ *(\d+) noticed", known, re.MULTILINE)))
+        numbers = [number for number in range(len(drawn)) if number not in known_numbers]
+        work = [(drawn[number], choose_tests(drawn[number], covered)) for number in numbers]
+        survivors, kinds = [], Counter(drawn[number].operator_name for number in known_numbers)
         with ProcessPoolExecutor(options.jobs, initializer=_copy_tree, initargs=(folder,)) as pool:
-            for number, ((mutation, tests), (is_noticed, diff)) in enumerate(
-                zip(work, pool.map(try_mutation, work), strict=True), 1
-            ):
-                noticed += is_noticed
+            tried = pool.map(try_mutation, work)
+            for number, (mutation, tests), (is_noticed, diff) in zip(numbers, work, tried, strict=True):
+                kinds[mutation.operator_name] += is_noticed
                 if not is_noticed:
                     survivors.append(diff)
                     if options.output:
                         options.output.write_text("\n".join(survivors), encoding="utf-8")
-                place = f"{mutation.module_path}:{mutation.start_pos[0]}"
+                place = f"{mutation.module_path}:{mutation.start_pos[0]} {mutation.operator_name}"
                 outcome = "noticed" if is_noticed else "SURVIVED"
-                print(f"{number:4} {outcome} {place} {mutation.operator_name} ({len(tests)} tests)", flush=True)
-        print(f"{noticed} of {len(drawn)} mutants noticed ({noticed / max(1, len(drawn)):.1%}), seed {options.seed}")
+                print(f"{number:4} {outcome} {place} ({sum(map(len, tests))} tests)", flush=True)
+        for kind, names in KINDS.items():
+            count = sum(mutation.operator_name.removeprefix("core/") in names for mutation in drawn)
+            print(f"{kind}: {sum(kinds[f'core/{name}'] for name in names)} of {count} noticed")
+        print(f"{sum(kinds.values())} of {len(drawn)} mutants noticed ({sum(kinds.values()) / max(1, len(drawn)):.1%})")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def _moves(
             size, penalty = sizes[dim.name], _PENALTY.get(dim.role.kind, 0.0)
             if size == got:
                 yield penalty, {group: wanted}
-            if size + wanted - got > 0:
+            if size + wanted - got >= (0 if dim.role.kind == "past" else 1):  # a cache may be empty
                 yield 1.5 + penalty, {group: size + wanted - got}
             if got > 0 and size > 0:
                 for rough, near in _near(size * wanted / got, dim.role.kind):

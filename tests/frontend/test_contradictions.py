@@ -121,6 +121,10 @@ GRAPHS = {
                                    "its axis names dim 2"),
     "outputs that are not counted": ("(float[6] x) => (float a, float b) { a, b = Split <num_outputs = 3> (x) }",
                                      "it has 2 outputs, and its num_outputs is 3"),
+    "a convolution without a weight": ("(float[2, 3, 4, 4] x) => (float y) { y = Conv(x) }", "node 'Conv_0'"),
+    "a dim that Reshape cannot copy": ("(float[1, n] x) => (float y) <int64[3] s = {1, 5, 0}> { y = Reshape(x, s) }",
+                                       "node 'Reshape_0' (Reshape) is invalid"),
+    "blocks of no size": ("(float[1, 3, H, W] x) => (float y) { y = SpaceToDepth <blocksize = 0> (x) }", "node 'SpaceToDepth_0'"),
     "elements that are too few": ("(float[4, 6] x) => (float y) <int64[2] s = {5, 5}> { y = Reshape(x, s) }",
                                   "24 elements do not make [5, 5]"),
     "positions behind a table": (
@@ -147,6 +151,8 @@ def test_nodes_that_cannot_be(graph: str, said: str) -> None:
         "(float[4, 6] x) => (float y) <int64[2] s = {3, 8}> { y = Reshape(x, s) }",
         "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {8}, int64 c = {1}, float[8, 2] w = "
         "{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}> { i = Range(a, b, c) y = Gather(w, i) p = Relu(o) }",
+        "(float[5, 2, 4] x, float[1, 12, 4] w, float[1, 12, 3] r) => (float y, float c) "
+        "{ y, , c = LSTM <hidden_size = 3> (x, w, r) }",
         # K is the width of a packed table's rows when they are unpacked.
         "(float[other] o, uint8[9, 144] t, int64[3] i) => (float y, float p) "
         "{ y = com.microsoft.GatherPacked <packed_type = 2, K = 256> (t, i) p = Relu(o) }",

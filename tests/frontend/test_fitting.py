@@ -74,6 +74,13 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
     "channels that become pixels": (
         "(float[N,C,H,W] x) => (float y) { y = DepthToSpace<blocksize=2>(x) }", {}, {"x": (1, 4, 224, 224)},
     ),
+    "channels that become pixels of large blocks": (
+        "(float[N,C,H,W] x) => (float y) { y = DepthToSpace<blocksize=16>(x) }", {}, {"x": (1, 256, 224, 224)},
+    ),
+    "a cache that has to be empty": (
+        "(float[1,4,past,16] past_key, float[1,4,128,16] k) => (float y) { c = Concat<axis=2>(past_key, k) y = Add(c, p) }",
+        {"p": (128, 16)}, {"past_key": (1, 4, 0, 16)},
+    ),
     # 1,365 is 3 · 5 · 7 · 13: three channels, and 13 is the divisor of 455 below its root.
     "elements that all dims share": (
         "(float[a,b,c,d] x) => (float y) <int64[2] s = {21, 65}> { y = Reshape(x, s) }", {}, {"x": (1, 3, 13, 35)},
@@ -251,6 +258,12 @@ def test_the_phase_that_is_counted_is_said() -> None:
     report = estimate(written(_LM.format(mask="Total"), table=(100, 64)))
     text = "a prefill of 128 tokens is counted; --dim sequence_length=1 --dim past_sequence_length=128 counts a decode step"
     assert [caveat.text for caveat in report.caveats if caveat.kind == "note"] == [text]
+
+
+def test_a_phase_without_names_has_no_option() -> None:
+    text = _LM.format(mask="mask_length").replace("past_sequence_length", "?").replace("sequence_length", "?")
+    report = estimate(written(text, table=(100, 64)))
+    assert [caveat.text for caveat in report.caveats if caveat.kind == "note"] == ["a prefill of 128 tokens is counted"]
 
 
 def test_what_no_size_fits_is_refused_and_says_so() -> None:

@@ -234,7 +234,9 @@ INNER = b"\x4a\x03abc"
 
 
 @pytest.mark.parametrize(
-    "unknown", [group(12), group(9, INNER), group(9, group(9, INNER), INNER)], ids=["empty", "one", "nested"]
+    "unknown",
+    [group(12), group(9, INNER), group(9, group(9, INNER), INNER), b"\x49" + bytes(8) + b"\x4d" + bytes(4)],
+    ids=["empty", "one", "nested", "of fixed sizes"],
 )
 def test_groups_are_kept_unseen(unknown: bytes) -> None:
     made = model_with(helper.make_node("MatMul", ["x", "w"], ["y"]), initializers=(tensor("w", 4 * LARGE),))
