@@ -337,10 +337,11 @@ def fold_constants(graph: Graph) -> Graph:
             dequantized.add(node.out.name)
         elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
             known.update(tensor.name for tensor in node.outputs if tensor is not None)
-        elif key not in IDENTITIES and not _changes_nothing(node):
-            kept.append(_with_constants(node, known, True))
         else:
-            kept.append(node)
+            is_identity = key in IDENTITIES or _changes_nothing(node)
+            kept.append(node if is_identity else _with_constants(node, known, True))
+            if any(tensor is not None and tensor.name in dequantized for tensor in node.inputs):
+                dequantized.update(out.name for out in node.outputs if out is not None and out.is_constant)
     return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
 

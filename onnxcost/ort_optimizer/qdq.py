@@ -62,8 +62,7 @@ def _has_fitting_scales(node: Node, uses: DefUse, *, is_transposed: bool) -> boo
         return False
     if block:
         return axis == 0 and block >= _LEAST_BLOCK and block & (block - 1) == 0 and not is_transposed
-    columns = 0 if is_transposed else 1
-    return scale.rank == 0 or (scale.dims == (codes.shape[columns],) and axis == columns)
+    return scale.rank == 0 or (not is_transposed and axis == 1 and scale.dims == (codes.shape[1],))
 
 
 def _is_plain_product(product: Node, maker: Node, uses: DefUse) -> bool:
@@ -76,9 +75,12 @@ def _is_plain_product(product: Node, maker: Node, uses: DefUse) -> bool:
         return False
     behind = uses.readers(product.out.name)
     if product.key == "MatMul" and product.x.dims is not None and len(product.x.dims) == 2 and len(behind) == 1:
-        added = [t for t in behind[0].inputs if t is not None and t.is_constant and t.dims == (product.out.dims or ())[-1:]]
-        if behind[0].key == "Add" and added:
-            behind = uses.readers(behind[0].out.name)
+        added = [t for t in behind[0].inputs if t is not None and t.name != product.out.name and t.dims]
+        if behind[0].key == "Add" and added:  # a Gemm: MatMulAddFusion
+            if added[0].dims == (product.out.dims or ())[-1:]:
+                behind = uses.readers(behind[0].out.name)
+            elif added[0].rank == 2 and behind[0].out.dims == product.out.dims:  # a bias that the kernel does not have
+                return False
     if any(reader.key == _QUANTIZES for reader in behind):
         return False
     return not (len(behind) == 1 and behind[0].key in _BOUNDS and uses.only_reader(behind[0].out.name) is not None)

@@ -124,7 +124,8 @@ GRAPHS = {
     "a convolution without a weight": ("(float[2, 3, 4, 4] x) => (float y) { y = Conv(x) }", "node 'Conv_0'"),
     "a dim that Reshape cannot copy": ("(float[1, n] x) => (float y) <int64[3] s = {1, 5, 0}> { y = Reshape(x, s) }",
                                        "node 'Reshape_0' (Reshape) is invalid"),
-    "blocks of no size": ("(float[1, 3, H, W] x) => (float y) { y = SpaceToDepth <blocksize = 0> (x) }", "node 'SpaceToDepth_0'"),
+    "blocks of no size": ("(float[1, 3, H, W] x) => (float y) { y = SpaceToDepth <blocksize = 0> (x) }",
+                          "node 'SpaceToDepth_0'"),
     "elements that are too few": ("(float[4, 6] x) => (float y) <int64[2] s = {5, 5}> { y = Reshape(x, s) }",
                                   "24 elements do not make [5, 5]"),
     "positions behind a table": (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from onnx import defs
+from onnx import ModelProto, defs
 
 from onnxcost import estimate
 from onnxcost.errors import ModelError
+from onnxcost.frontend.normalize import MOST_CALLS
 from tests.modeltext import model
 
 NEWEST = defs.onnx_opset_version()
@@ -58,3 +59,47 @@ def test_opsets_came_with_version_3_of_the_format(ir_version: int, is_read: bool
     else:
         with pytest.raises(ModelError, match="imports no opset"):
             estimate(made)
+
+
+def nested(depth: int, calls: int) -> str:
+    """Functions of which each calls the next one so often; the last one has a node of its own."""
+    head = '<domain: "local", opset_import: ["" : 17, "local" : 1]>'
+    last = f"{head} f{depth} (x) => (y) {{ y = Relu(x) }}"
+    chain = "\n".join(
+        f"{head} f{i} (x) => (y) {{ v0 = Identity(x) "
+        + " ".join(f"v{k + 1} = local.f{i + 1}(v{k})" for k in range(calls))
+        + f" y = Identity(v{calls}) }}"
+        for i in range(depth)
+    )
+    return f"{chain}\n{last}"
+
+
+def calling(functions: str, name: str = "x") -> ModelProto:
+    text = f"(float[1, 3] {name}) => (float[1, 3] y) {{ y = local.f0({name}) }}"
+    return model(text, functions=functions, domains=', "local" : 1')
+
+
+@pytest.mark.parametrize(("deeper", "is_read"), [(0, True), (1, False)])
+def test_how_deep_functions_call_each_other(deeper: int, is_read: bool) -> None:
+    functions = nested(MOST_CALLS + deeper, 1)
+    made = calling(functions)
+    if is_read:
+        assert estimate(made).flops == 3
+    else:
+        with pytest.raises(ModelError, match=f"call each other more than {MOST_CALLS} deep"):
+            estimate(made)
+
+
+def test_functions_that_become_too_many_nodes() -> None:
+    """2^16 calls of the last one, and two Identities for each of the others, one for each call."""
+    functions = nested(16, 2)
+    with pytest.raises(ModelError, match="so often that they become 196,606 nodes of "):
+        estimate(calling(functions))
+
+
+def test_functions_that_become_too_many_bytes() -> None:
+    """4,096 nodes, and in each of them the long name of the input."""
+    functions = nested(12, 2)
+    made = calling(functions, "x" * 20_000)
+    with pytest.raises(ModelError, match="so often that they become 12,286 nodes of "):
+        estimate(made)

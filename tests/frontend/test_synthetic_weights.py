@@ -111,6 +111,18 @@ def test_absent_weights_are_made_up_wherever_they_are(tmp_path: Path) -> None:
     assert rms(y - 1) < 1  # `there` is 1, all else is small
 
 
+def test_weights_of_a_body_suit_what_they_are_for(tmp_path: Path) -> None:
+    """Also where an input of the loop is left out."""
+    graph = """(float[1, 300] x) => (float[1, 300] y) <int64 n = {2}> { y = Loop(n, , x) <body = b
+        (int64 i, bool c, float[1, 300] s) => (bool co, float[1, 300] so) {
+            co = Identity(c) so = LayerNormalization(s, w) }> }"""
+    source = with_absent(graph, absent("w", "float", 300))
+    path = filled(source, tmp_path)
+    (y,) = run(path, {"x": noise(1, 300)})
+    assert np.isfinite(y).all()
+    assert 0.5 < stored(path)["w"].min() < stored(path)["w"].max() < 1.5
+
+
 @pytest.mark.parametrize("path", ["mnist_cnn_pytorch", "text_transformer_pytorch"])
 def test_a_model_that_has_its_weights_is_run_as_it_is(path: str, tmp_path: Path) -> None:
     assert find_absent_weights(MODELS / f"{path}.onnx") == ()

@@ -13,10 +13,20 @@ from tests.ort_optimizer.oracle import optimised, why_not
 
 ONE, COLUMN, BLOCK = "s", "t", "u"
 """Scales: one for all, one a column, one for 32 rows of a column."""
-CONSTANTS = "float low = {0}, float high = {6}, float s = {0.1}, float[1] s1 = {0.1}"
-MANY = {"t": (48,), "u": (2, 48), "rows": (64,), "across": (64, 3), "b": (48,), "wide": (3, 48)}
+CONSTANTS = "float low = {0}, float high = {6}, float s = {0.1}, float[1] s1 = {0.1}, int64 zero = {0}"
+MANY = {
+    "t": (48,),
+    "u": (2, 48),
+    "rows": (64,),
+    "across": (64, 3),
+    "b": (48,),
+    "wide": (3, 48),
+    "row": (1, 48),
+    "column": (4, 1),
+}
 DQ = "d = DequantizeLinear"
 PRODUCT = "m = MatMul(x, d)"
+TURNED = f"{DQ}(v, s) e = Transpose(d)"
 INSIDE = [
     *((dtype, f"{DQ}(w, s) {PRODUCT}") for dtype in ("int8", "uint8", "int4", "uint4")),
     ("int8", f"{DQ}(w, s, z) {PRODUCT}"),
@@ -26,6 +36,11 @@ INSIDE = [
     ("int8", f"{DQ}<axis = 1>(w, t) n = MatMul(x, d) m = Add(n, b)"),
     ("int8", f"{DQ}<axis = 1>(w, t) {PRODUCT} q = Sigmoid(m) r = Neg(q)"),
     ("int8", f"{DQ}(w, s) {PRODUCT} q = Relu(m) r = Neg(q) r2 = Exp(q)"),
+    # transposed
+    ("int8", f"{TURNED} m = MatMul(x, e)"),
+    ("int8", f"{TURNED.replace('Transpose(', 'Transpose<perm = [1, 0]>(')} m = MatMul(x, e)"),
+    # a bias that is no constant
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) g = Gather<axis = 1>(y, zero) k = Squeeze(g) m = Add(n, k)"),
 ]
 OUTSIDE = [
     # another reader of the weight, of the scales, of what is dequantized
@@ -36,6 +51,14 @@ OUTSIDE = [
     ("int8", f"{DQ}<axis = 0>(w, rows) {PRODUCT}"),
     ("int8", f"{DQ}(w, s1) {PRODUCT}"),
     ("int4", f"{DQ}<axis = 1, block_size = 16>(w, across) {PRODUCT}"),
+    ("int8", f"{TURNED} m = MatMul(x, e) n = Neg(e)"),
+    ("int8", f"{TURNED} n = MatMul(x, e) k = ReduceMax(e) m = Add(n, k)"),
+    ("int8", f"{DQ}<axis = 1>(v, rows) e = Transpose(d) m = MatMul(x, e)"),
+    ("int8", f"{DQ}<axis = 0>(v, t) e = Transpose(d) m = MatMul(x, e)"),
+    # a bias of two dims is none of the kernel; of more than two there is none, and a bound behind a sum is another's
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Add(n, row)"),
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Add(n, column)"),
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) k = Transpose(y) m = Add(n, k) q = Relu(m) r = Neg(q)"),
     # another type, another product
     ("int16", f"{DQ}(w, s) {PRODUCT}"),
     ("int8", f"{DQ}(w, s) m = Gemm<beta = 0.5>(x, d, b)"),
@@ -50,7 +73,7 @@ OUTSIDE = [
 
 def build(dtype: str, body: str, dims: str = "4,64") -> ModelProto:
     packed = ",".join(["1"] * (64 * 48 * min(int(dtype.strip("uint")), 8) // 8))
-    stored = f"{dtype}[64,48] w = {{{packed}}}, {dtype} z = {{0}}, {CONSTANTS}"
+    stored = f"{dtype}[64,48] w = {{{packed}}}, {dtype}[48,64] v = {{{packed}}}, {dtype} z = {{0}}, {CONSTANTS}"
     text = f"(float[{dims}] x, float[48,4] y) => (float out) <{stored}> {{ {body} out = Sqrt(m) }}"
     return model(text, opset=21, domains=', "com.microsoft" : 1', **MANY)
 
