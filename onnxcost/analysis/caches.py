@@ -136,6 +136,8 @@ def _carried(node: Node, name: str) -> Iterable[Tensor]:
     taken: tuple[Tensor | None, ...]
     if continued is not None:
         taken = (node.input(continued[place]),) if place in continued else ()
+    elif node.key == "If":  # of which the graph knows the branch: it reads what that makes
+        taken = node.inputs[place : place + 1] if len(node.inputs) == len(node.outputs) and not node.branches else ()
     elif node.key == "Concat" or node.key in AFFINE:
         taken = node.inputs
     else:
@@ -147,7 +149,8 @@ def _has_batch_alone(graph: Graph, tensor: Tensor) -> bool:
     """Whether no dim but its batch is open: it has no length, as states have none."""
     batch = batch_dim(graph)
     of_batch = {place for dim in batch.dims for place in dim.places} if batch is not None else set()
-    return all(place in of_batch for dim in graph.dims for place in dim.places if place[0] == tensor.name)
+    own = (place for dim in graph.dims for place in dim.places if place[0] == tensor.name)
+    return all(place in of_batch or not place[1] for place in own)
 
 
 def _namesake(output: Tensor, fitting: dict[str, Tensor]) -> CachePair | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from onnxcost.frontend.hints import read_hints
 from onnxcost.frontend.normalize import nodes_in
 from onnxcost.operators import traits
+from onnxcost.operators.traits import CACHE_INPUTS
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -203,7 +204,8 @@ class ModelRoles:
         found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "")
         if found in ("height", "width") and len(dims) < 2:
             found = ""
-        if re.search(_CACHE, name) and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
+        is_cache = re.search(_CACHE, name) or self._is_continued(value)
+        if is_cache and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
             return self._cache_kind(dims, axis, found, "encoder" in name or "encoder" in symbol.lower())
         if found == "batch" and (len(symbol) > 1 or axis == 0):
             return "batch"
@@ -222,6 +224,20 @@ class ModelRoles:
         # A letter may mean anything: it counts where neither it nor its place speaks of an image, or of features.
         is_open = found in _SIDES_OF or by_place in _SIDES_OF or (found == "batch" and len(dims) == 2)
         return by_place if is_open or not found else found
+
+    def _is_continued(self, value: ValueInfoProto) -> bool:
+        """Whether an output is the input with more behind it, or an operator takes it for cached keys or values."""
+        made, names, seen = {output.name for output in self._outputs}, [value.name], 0
+        while names and seen < _FOLLOWED:
+            for node, position in self._consumers.get(names.pop(), ()):
+                seen += 1
+                if position in CACHE_INPUTS.get(f"{node.domain}.{node.op_type}".lstrip("."), {}).values():
+                    return True
+                if node.op_type in ("Concat", "Identity"):
+                    names += node.output
+                    if node.output[0] in made:
+                        return True
+        return False
 
     def _cache_kind(self, dims: Sequence[int | None], axis: int, found: str, of_encoder: bool) -> str:
         """A dim of keys, values or states that one step passes to the next: not the side of an image."""

@@ -16,8 +16,8 @@ from onnxcost.formulas import select_formulas
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.frontend.hints import Setting, settings_beside
 from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor
-from onnxcost.operators.inputs import ROLES
-from onnxcost.operators.traits import CASTS, GATHERS, VIEWS
+from onnxcost.operators.inputs import ROLES, role_of
+from onnxcost.operators.traits import CASTS, FLOAT_PRODUCTS, GATHERS, VIEWS
 from onnxcost.spec import ModelSpec
 
 BATCH, NEW, PAST, TOTAL, SOURCE, WINDOW, BLOCKS, BLOCK = (
@@ -237,7 +237,15 @@ def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[Cach
             # (batch, heads, length, size), or keys and values together in front of that.
             lengths.setdefault((cache.past.name, 1 if cache.past.rank == 5 else 0), BATCH)
     found: dict[str, str] = {}
-    for dim in (dim for dim in graph.dims if dim.source != "derived"):
+    uses = DefUse(graph.nodes)
+    # Of lengths the elements say how many there are.
+    counted = {read.name for node in graph.nodes if node.key == _PAGED for read in node.inputs[5:7] if read is not None}
+    has_source = any(cache.kind == CROSS for cache in caches)
+    for dim in graph.dims:
+        # What is written as a sum follows by itself.
+        is_sum = dim.source == "derived" and not dim.is_unnamed and not dim.name.isidentifier()
+        if is_sum or (dim.places and all(name in counted for name, _ in dim.places)):
+            continue
         roles = [lengths[place] for place in dim.places if place in lengths]
         if (tokens.name, token_axis) in dim.places:
             found[dim.name] = NEW
@@ -245,13 +253,15 @@ def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[Cach
             found[dim.name] = roles[0]
         elif dim.name in of_batch or any((name, axis) == (tokens.name, token_axis - 1) for name, axis in dim.places):
             found[dim.name] = BATCH
-        elif role := next(filter(None, (_role_by_place(known[name], axis, tokens) for name, axis in dim.places)), ""):
+        elif role := next(filter(None, (_role_by_place(known[name], axis, uses, has_source) for name, axis in dim.places)), ""):
             found[dim.name] = role
     return found
 
 
-def _role_by_place(tensor: Tensor, axis: int, tokens: Tensor) -> str:
-    """The role of a dim of an input that is neither tokens nor a cache: a mask, positions, or what an encoder has made."""
+def _role_by_place(tensor: Tensor, axis: int, uses: DefUse, has_source: bool) -> str:
+    """The role of a dim of an input that is neither tokens nor a cache: a mask, positions, or what an encoder has made, if
+    there is one (``has_source``).
+    """
     name = tensor.name.lower()
     if "encoder" in name and axis == 1:
         return SOURCE
@@ -259,8 +269,21 @@ def _role_by_place(tensor: Tensor, axis: int, tokens: Tensor) -> str:
         return BLOCKS
     if "mask" in name or "bias" in name:
         return TOTAL if axis == tensor.rank - 1 else NEW if tensor.rank == 4 and axis == 2 else "" if axis else BATCH
-    is_whole = tensor.dtype in ("int64", "int32")
-    return NEW if (is_whole and axis == tensor.rank - 1) or (tensor.rank == 3 and axis == 1) else BATCH if axis == 0 else ""
+    if tensor.dtype in ("int64", "int32", "bool") and tensor.rank > 1 and axis == tensor.rank - 1:
+        return NEW if _are_positions(tensor, uses) else SOURCE if has_source else TOTAL
+    return (SOURCE if has_source else NEW) if tensor.rank == 3 and axis == 1 else BATCH if axis == 0 else ""
+
+
+def _are_positions(tensor: Tensor, uses: DefUse) -> bool:
+    """Whether integers pick rows of tables, or become angles: masks are summed, compared and subtracted."""
+    names, seen = [tensor.name], 0
+    while names and seen < _MOST_STEPS:
+        seen += 1
+        for node, place in uses.reads(names.pop(0)):
+            if role_of(node, place).name in ("index", "positions") or node.key in FLOAT_PRODUCTS | {"Mul"}:
+                return True
+            names += [node.out.name] if node.key in VIEWS | CASTS | {"Expand"} and node.outputs else []
+    return "pos" in tensor.name.lower()
 
 
 def _find_limit(graph: Graph, settings: Mapping[str, Setting]) -> Setting | None:
@@ -289,6 +312,9 @@ def head_of(decoder: Decoder) -> Node | None:
     uses, name = DefUse(decoder.graph.nodes), decoder.logits.name if decoder.logits is not None else ""
     for _ in range(_MOST_STEPS):
         node = uses.definition(name)
+        if node is not None and node.key == "If" and len(node.inputs) == len(node.outputs) and node.inputs[0] is not None:
+            name = node.inputs[[t and t.name for t in node.outputs].index(name)].name  # type: ignore[union-attr]
+            continue
         if node is None or any(t is not None and t.is_constant and t.rank > 1 for t in node.inputs):
             return node
         name = node.x.name

@@ -99,3 +99,54 @@ def test_experts_are_read_where_tokens_go() -> None:
     )
     rows = 99 * (96 // 2 + 3 * 4 + 2 * 8 * 4)  # of the embedding, with a scale for 32 weights, and of sines and cosines
     assert many - one == size // 2 + rows
+
+
+def renamed(model: onnx.ModelProto) -> None:
+    """Inputs and outputs under names that say nothing."""
+    names = {value.name: f"x{place}" for place, value in enumerate(model.graph.input) if value.name != "use_cache_branch"}
+    names |= {value.name: f"y{place}" for place, value in enumerate(model.graph.output)}
+
+    def rename(graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            for values in (node.input, node.output):
+                values[:] = [names.get(value, value) for value in values]
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    rename(attribute.g)
+        for value in (*graph.input, *graph.output):
+            value.name = names.get(value.name, value.name)
+
+    rename(model.graph)
+
+
+def without_symbols(model: onnx.ModelProto) -> None:
+    """Open dims without a name."""
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.Clear()
+
+
+def with_other_symbols(model: onnx.ModelProto) -> None:
+    """Each open dim under a symbol of its own, as tf2onnx names them."""
+    dims = [dim for value in (*model.graph.input, *model.graph.output) for dim in value.type.tensor_type.shape.dim]
+    for place, dim in enumerate(dims):
+        if dim.dim_param:
+            dim.dim_param = f"unk__{place}"
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_names_do_not_decide(name: str) -> None:
+    """The same caches and the same MACs, whatever inputs, outputs and dims are called."""
+
+    def figures(spec: ModelSpec) -> tuple[int, int, list[int]]:
+        decoder = read_decoder(spec)
+        own = KvBytes.of(decoder)
+        return own.token, own.state, [count_phase(decoder, spec, *step).report.macs for step in SIZES.items()]
+
+    expected = figures(spec_of(name))
+    for changes in ((without_symbols,), (renamed, with_other_symbols)):
+        changed = onnx.load_from_string(read_archive()[name])
+        for change in changes:
+            change(changed)
+        assert figures(ModelSpec(changed.SerializeToString())) == expected
