@@ -71,14 +71,16 @@ def read_up_to(file: BinaryIO, count: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | Iterator[bytes]) -> None:
     """Replace the file in one step, so that it is not left half-written; a device or pipe is written to directly.
 
-    Raises InputError where it cannot be written.
+    ``content`` may come in parts. Raises InputError where it cannot be written.
     """
+    parts = iter((content,)) if isinstance(content, bytes) else content
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                file.writelines(parts)
             return
         target = path.resolve()
         # The folder alone decides whether a file can be replaced, but a read-only file is meant to stay.
@@ -91,7 +93,7 @@ def replace_file(path: Path, content: bytes) -> None:
         part = target.parent / f"tmp{os.urandom(8).hex()}"
         try:
             with create_file(part) as file:
-                file.write(content)
+                file.writelines(parts)
             part.chmod(mode)
             part.replace(target)
         except BaseException:

@@ -231,6 +231,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "view": CommandEntry("onnxcost.cli.view", "Show the report as a page in the browser."),
     "plot": CommandEntry("onnxcost.cli.plot", "Draw one chart as an SVG, PNG or PDF file."),
     "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
+    "annotate": CommandEntry("onnxcost.cli.annotate", "Write the model with what each node costs, for Netron."),
     "formulas": CommandEntry("onnxcost.cli.formulas", "Show how each operator is counted."),
     "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
     "llm": CommandEntry("onnxcost.cli.llm", "A language model: prefill, decode, KV cache, tokens per second."),

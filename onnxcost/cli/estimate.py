@@ -38,6 +38,7 @@ Examples:
   onnxcost model.onnx
   onnxcost model.onnx --no-run --dim batch=8 --dim sequence=512
   onnxcost model.onnx --shape images=1x3x640x640 --convention macs
+  onnxcost model.onnx -o model.nodedata.json    for Model Explorer
   onnxcost model.onnx --by module --depth 3 --sort parameters
   onnxcost model.onnx --provider cuda --batches 1,8,32
   onnxcost model.onnx -o cost.json
@@ -68,7 +69,7 @@ TABLES = ("operator", "node", "module")
 @click.option("--nodes", "all_nodes", is_flag=True, help="Show all nodes.")
 @click.option("--depth", type=Whole(1), metavar="N", help=f"Show modules N levels deep.  [default: {DEFAULT_DEPTH}]")
 @click.option("--sort", type=click.Choice(list(SORTS)), help="Order of the tables.  [default: the convention's number]")
-@output_options
+@partial(output_options, names=("nodedata",))
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")
 @click.option("--no-run", is_flag=True, help="Only count; do not measure.")
 @click.option("--trace", is_flag=True, help="Run once first, to count what data decides: shapes, branches, trips.")
@@ -102,7 +103,7 @@ def estimate(
         measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown
     language = _describe_decoder(spec, report, formulas) if is_brief and out.format == "table" else None
     rows = show(lambda screen: _report_lines(report, view, screen, is_brief, language)) if out.is_screen else 0
-    if outcome is SKIPPED and not no_run and out.format != "csv":
+    if outcome is SKIPPED and not no_run and out.format not in ("csv", "nodedata"):
         outcome = measure_model(spec, formulas, measuring, report)
     if not out.is_screen:
         out.deliver(report_document(report, view, outcome, is_brief, language))
@@ -163,7 +164,9 @@ def report_document(
     report: CostReport, view: View, outcome: Outcome, is_brief: bool, language: LanguageCost | None = None
 ) -> Document:
     """The report with what was measured, in every format."""
+    from onnxcost.frontend.annotate import function_calls
     from onnxcost.render.formats import space_blocks
+    from onnxcost.render.node_data import report_node_data
     from onnxcost.render.page import roofline_data
     from onnxcost.render.report import report_csv, report_markdown
 
@@ -179,6 +182,7 @@ def report_document(
         csv=partial(report_csv, report, view),
         markdown=lambda: report_markdown(report, view) + outcome.markdown(report),
         page=partial(roofline_data, report),
+        others={"nodedata": lambda: report_node_data(report, view.convention, function_calls(report.graph.path))},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -23,6 +23,8 @@ SUFFIXES: Mapping[str, str] = {
     ".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html",
 }  # fmt: skip
+NAMES: Mapping[str, str] = {"nodedata.json": "nodedata", "trace.json": "trace"}
+"""What the names of files for other programs end with, and the formats that some commands have for them."""
 OUTPUT_OPTIONS: tuple[Decorator, ...] = (
     click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP),
     click.option(
@@ -35,13 +37,17 @@ OUTPUT_OPTIONS: tuple[Decorator, ...] = (
 
 
 class Document(NamedTuple):
-    """A result in every format, each made on demand; ``page`` is what the charts of an HTML page need besides the JSON."""
+    """A result in every format, each made on demand; ``page`` is what the charts of an HTML page need besides the JSON.
+
+    ``others`` are texts for other programs, by the formats in NAMES.
+    """
 
     table: Callable[[Screen], list[Line]]
     json: Callable[[], Mapping[str, Any]]
     csv: Callable[[], str]
     markdown: Callable[[], str]
     page: Callable[[], Mapping[str, Any]] = dict
+    others: Mapping[str, Callable[[], str]] = {}
 
 
 class Output(NamedTuple):
@@ -53,11 +59,17 @@ class Output(NamedTuple):
     all_warnings: bool = False
 
     @classmethod
-    def of(cls, format_: str | None, path: str | None, quiet: bool = False, all_warnings: bool = False) -> Output:
-        """What the options ask for. Raises InputError for a suffix without a format, and for a folder that does not exist."""
+    def of(
+        cls, format_: str | None, path: str | None, quiet: bool = False, all_warnings: bool = False, names: Sequence[str] = ()
+    ) -> Output:
+        """What the options ask for; ``names`` are the command's formats in NAMES.
+
+        Raises InputError for a suffix without a format, and for a folder that does not exist.
+        """
         if path is None or path == "-":
             return cls(format_ or "table", None, quiet, all_warnings)
-        chosen = format_ or SUFFIXES.get(Path(path).suffix.lower())
+        named = (named for end, named in NAMES.items() if f".{Path(path).name.lower()}".endswith(f".{end}") and named in names)
+        chosen = format_ or next(named, SUFFIXES.get(Path(path).suffix.lower()))
         if chosen is None:
             raise InputError(f"'{path}' has no known suffix: use {', '.join(SUFFIXES)}, or give --format")
         check_folder(path)
@@ -74,6 +86,8 @@ class Output(NamedTuple):
         def text() -> str:
             if self.format in ("csv", "markdown"):
                 return document.csv() if self.format == "csv" else document.markdown()
+            if self.format in document.others:
+                return document.others[self.format]()
             if self.format == "json":
                 from onnxcost.render.formats import dumps
 
@@ -95,13 +109,16 @@ class Output(NamedTuple):
         return 0 if self.quiet else say_first(messages, shows_all=self.all_warnings, rows=rows)
 
 
-def output_options(command: Command) -> Command:
-    """Add OUTPUT_OPTIONS; the command gets them, and those of ``message_options``, as ``out``."""
+def output_options(command: Command, names: Sequence[str] = ()) -> Command:
+    """Add OUTPUT_OPTIONS; the command gets them, and those of ``message_options``, as ``out``.
+
+    ``names`` are the formats in NAMES that it writes.
+    """
 
     def with_output(
         *, format_: str | None, output: str | None, quiet: bool = False, all_warnings: bool = False, **given: Any
     ) -> Any:
-        return command(out=Output.of(format_, output, quiet, all_warnings), **given)
+        return command(out=Output.of(format_, output, quiet, all_warnings, names), **given)
 
     return with_options(OUTPUT_OPTIONS, wraps(command)(with_output))
 

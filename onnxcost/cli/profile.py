@@ -35,10 +35,13 @@ Examples:
   onnxcost profile model.onnx --by operator
   onnxcost profile model.onnx --top 30 --sort flops
   onnxcost profile model.onnx --optimization none -o profile.csv
+  onnxcost profile model.onnx -o trace.json           for ui.perfetto.dev
+  onnxcost profile model.onnx -o model.nodedata.json  for Model Explorer
 """
 TABLES = ("operator", "node")
 SORTS = ("time", "flops", "rate", "order")
 DEFAULT_TOP = 10
+PROGRAMS = ("nodedata", "trace")
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
@@ -46,7 +49,7 @@ DEFAULT_TOP = 10
 @click.option("--by", type=click.Choice((*TABLES, "module")), help="Show only the table of operators, of nodes or of modules.")
 @click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
 @click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
-@output_options
+@partial(output_options, names=PROGRAMS)
 @message_options("Print no advice on stderr.")
 @measuring_options("batches", "concurrency")
 def profile(
@@ -74,7 +77,7 @@ def profile(
     document = outcome.document(report) if end.reason else _document(report, made, _view(out.format, by, top, sort))
     if out.is_screen and (measured or not end.reason):
         show(lambda screen: document.table(screen)[len(header(report, screen)) :])
-    elif not out.is_screen and not (end.reason and out.format == "csv"):
+    elif not out.is_screen and not (end.reason and out.format in ("csv", *PROGRAMS)):
         out.deliver(document)
     warnings = () if end.reason else made.warnings
     out.say_first([*(Notice("warning", warning) for warning in warnings), *outcome.advice()])
@@ -91,12 +94,19 @@ def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> Pr
 
 
 def _document(report: CostReport, profile: Profile, view: ProfileView) -> Document:
+    from onnxcost.frontend.annotate import function_calls
     from onnxcost.render import profile as formats
     from onnxcost.render.formats import header_markdown
+    from onnxcost.render.node_data import profile_node_data
+    from onnxcost.render.trace import chrome_trace
 
     return Document(
         table=lambda screen: [*header(report, screen), (), *formats.profile_lines(profile, view, screen)],
         json=profile.to_dict,
         csv=partial(formats.profile_csv, profile, view),
         markdown=lambda: f"{header_markdown(report)}\n{formats.profile_markdown(profile, view)}",
+        others={
+            "nodedata": lambda: profile_node_data(profile, report, function_calls(report.graph.path)),
+            "trace": partial(chrome_trace, profile, report),
+        },
     )

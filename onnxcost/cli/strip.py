@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from onnxcost.cli import options
@@ -25,6 +27,7 @@ attributes, and the doc string, metadata and producer of the model itself.
 Examples:
   onnxcost strip model.onnx -o skeleton.onnx
   onnxcost strip model.onnx -o skeleton.onnx --anonymize
+  onnxcost strip model.onnx -o skeleton.onnx --annotate
 """
 
 
@@ -38,9 +41,18 @@ Examples:
     "It keeps operators, domains, names of attributes, values that ONNX defines, numbers of modules, and words that tell "
     "the role of a dim or an input, such as batch or mask.",
 )
-def strip(model: str, output: str, anonymize: bool) -> None:
+@click.option("--annotate", "is_annotated", is_flag=True, help="Note what each node costs in its metadata; Netron shows it.")
+def strip(model: str, output: str, anonymize: bool, is_annotated: bool) -> None:
     """Parse, call, render."""
     from onnxcost.frontend.strip import strip as write_skeleton
 
     done = write_skeleton(options.check_path(model, ()), output, anonymize=anonymize)
+    if is_annotated:
+        from onnxcost.estimator import estimate
+        from onnxcost.frontend.annotate import annotate, function_calls
+        from onnxcost.render.node_data import model_notes, report_notes
+
+        report = estimate(output)
+        annotate(output, output, report_notes(report, function_calls(output)), model_notes(report))
+        done = done._replace(after=Path(output).stat().st_size)
     click.echo(plain(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}"))

@@ -317,7 +317,7 @@ class _Walk:
                 self._pieces.append(b"")  # the tag and the length, when that is known
                 self._copy(children[number], after - size, after, depth + 1)
                 self._keep_to(after)
-                self._pieces[slot] = _varint_bytes(number << 3 | _BYTES) + _varint_bytes(self._kept - before)
+                self._pieces[slot] = varint_bytes(number << 3 | _BYTES) + varint_bytes(self._kept - before)
                 self._kept += len(self._pieces[slot])
 
     def _copy_tensor(self, start: int, end: int) -> None:
@@ -428,7 +428,8 @@ def _varint(data: bytes | memoryview, index: int, start: int) -> tuple[int, int]
     raise ModelError(f"it ends in the middle of a number at byte {start + index}")
 
 
-def _varint_bytes(value: int) -> bytes:
+def varint_bytes(value: int) -> bytes:
+    """The number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -437,9 +438,10 @@ def _varint_bytes(value: int) -> bytes:
     return bytes(out)
 
 
-def _bytes_field(number: int, payload: bytes) -> bytes:
-    return _varint_bytes(number << 3 | _BYTES) + _varint_bytes(len(payload)) + payload
+def bytes_field(number: int, payload: bytes) -> bytes:
+    """A field with a payload of bytes: a text, or a message."""
+    return varint_bytes(number << 3 | _BYTES) + varint_bytes(len(payload)) + payload
 
 
 # external_data = [{key: "location", value: NOT_STORED}], data_location = EXTERNAL
-_EXTERNAL = _bytes_field(13, _bytes_field(1, b"location") + _bytes_field(2, NOT_STORED.encode())) + b"\x70\x01"
+_EXTERNAL = bytes_field(13, bytes_field(1, b"location") + bytes_field(2, NOT_STORED.encode())) + b"\x70\x01"

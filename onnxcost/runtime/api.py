@@ -201,7 +201,7 @@ def profile_spec(
     from onnxcost.runtime.node_matching import match_nodes
 
     nodes = match_nodes(profiled, report, ready.report, formulas)
-    return Profile(report, nodes, profiled.run_seconds, measurement, profiled.memory, interrupted)
+    return Profile(report, nodes, profiled.run_seconds, measurement, profiled.memory, interrupted, profiled.timeline)
 
 
 def _count_executed_graph(spec: ModelSpec, formulas: FormulaTable | None, ready: Prepared, profiled: Profiled) -> CostReport:

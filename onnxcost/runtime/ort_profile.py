@@ -14,20 +14,23 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.runtime.protocol import ArenaUse, Around, ExecutedNode, Types
+from onnxcost.runtime.protocol import ArenaUse, Around, ExecutedNode, Slice, Types
 
 MICROSECOND = 1e-6
 CPU = "CPUExecutionProvider"
+MOST_SLICES = 100_000
+"""A run that begins after so many executions has no place on the time line."""
 _KERNEL, _PASS, _RUN = "_kernel_time", "SequentialExecutor::Execute", "model_run"
 _DTYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
 
 
 class Recorded(NamedTuple):
-    """What the events say. ``memory`` covers all runs, ``executed`` and ``run_seconds`` those that were asked for."""
+    """What the events say. ``memory`` covers all runs, the others those that were asked for; ``timeline`` is in order."""
 
     executed: tuple[ExecutedNode, ...]
     run_seconds: tuple[float, ...]
     memory: ArenaUse
+    timeline: tuple[Slice, ...] = ()
 
 
 class EventSpan(NamedTuple):
@@ -38,6 +41,7 @@ class EventSpan(NamedTuple):
     name: str
     arguments: Mapping[str, Any]
     inside: list[EventSpan]
+    thread: int = 0
 
     @property
     def is_node(self) -> bool:
@@ -72,10 +76,12 @@ def read_profile(path: str, warmup: int = 0, fastest_share: float = 1.0) -> Reco
     # A node that was disturbed once would lead a table of means.
     shortest_first = sorted(range(warmup, len(runs)), key=lambda run: runs[run][1])
     kept = set(shortest_first[: ceil(fastest_share * len(shortest_first))])
+    executions = _executions(node for node in nodes if _index_of_run(node, runs) in kept)
     return Recorded(
-        executed=_executed_nodes(node for node in nodes if _index_of_run(node, runs) in kept),
+        executed=_executed_nodes(executions),
         run_seconds=tuple(MICROSECOND * runs[run][1] for run in sorted(kept)),
         memory=_arena_use(events, runs[0]),
+        timeline=_timeline(executions, [runs[run] for run in sorted(kept)]),
     )
 
 
@@ -105,7 +111,7 @@ def _spans(events: Iterable[Mapping[str, Any]]) -> list[EventSpan]:
     for event in events:
         name = event["name"]
         if name == _PASS or (event["cat"] == "Node" and name.endswith(_KERNEL)):
-            span = EventSpan(event["ts"], event["dur"], name.removesuffix(_KERNEL), event["args"], [])
+            span = EventSpan(event["ts"], event["dur"], name.removesuffix(_KERNEL), event["args"], [], event["tid"])
             by_thread.setdefault(event["tid"], []).append(span)
     outermost = [span for spans in by_thread.values() for span in _nest(spans)]
     return sorted(outermost, key=lambda span: span.start)
@@ -127,11 +133,45 @@ def _nest(spans: list[EventSpan]) -> list[EventSpan]:
     return outermost
 
 
-def _executed_nodes(nodes: Iterable[EventSpan]) -> tuple[ExecutedNode, ...]:
+Executions = Mapping[tuple[Around, tuple[str, str, int]], list[EventSpan]]
+"""The executions of each node, which the nodes around it and its own name, operator and index tell apart."""
+
+
+def _executions(nodes: Iterable[EventSpan]) -> Executions:
     executions: dict[tuple[Around, tuple[str, str, int]], list[EventSpan]] = {}
     bodies: dict[tuple[Around, str], list[tuple[str, ...]]] = {}
     for around, span in _with_bodies(nodes, (), bodies):
         executions.setdefault((around, span.node), []).append(span)
+    return executions
+
+
+def _timeline(executions: Executions, runs: Sequence[tuple[int, int]]) -> tuple[Slice, ...]:
+    """All executions in the runs, those of the first runs where there are more than MOST_SLICES."""
+    spans = sorted(
+        ((span, at) for at, each in enumerate(executions.values()) for span in each),
+        key=lambda pair: (pair[0].start, -pair[0].duration),
+    )
+    threads: dict[int, int] = {}
+    slices: list[Slice] = []
+    for span, at in spans:
+        run, in_use = _index_of_run(span, runs), span.arguments.get("mem_bytes_in_use")
+        if len(slices) >= MOST_SLICES and run != slices[-1].run:
+            break
+        slices.append(
+            Slice(
+                run=run,
+                node=at,
+                thread=threads.setdefault(span.thread, len(threads)),
+                start=MICROSECOND * (span.start - runs[0][0]),
+                seconds=MICROSECOND * span.duration,
+                own=span.own_seconds,
+                in_use=None if in_use is None else int(in_use),
+            )
+        )
+    return tuple(slices)
+
+
+def _executed_nodes(executions: Executions) -> tuple[ExecutedNode, ...]:
     known: dict[Types, Types] = {}
 
     def types(span: EventSpan, key: str) -> Types:

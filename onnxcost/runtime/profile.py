@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.conventions import FLOPS, MACS, Convention
 from onnxcost.report import CostReport, Group, Uncounted, measurements_to_dict
 from onnxcost.results import Result, group_by
-from onnxcost.runtime.protocol import ArenaUse
+from onnxcost.runtime.protocol import ArenaUse, Slice
 
 if TYPE_CHECKING:
     from onnxcost.measurement import Measurement
@@ -132,7 +132,7 @@ def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> Profiled
 class Profile(Result):
     """The nodes of the graph that onnxruntime ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
     profiled runs, which profiling makes longer. ``measurement`` was taken without profiling; None where there is none.
-    ``interrupted``: Ctrl-C came before all runs were profiled.
+    ``interrupted``: Ctrl-C came before all runs were profiled. ``timeline`` are the executions of the nodes in these runs.
     """
 
     report: CostReport
@@ -141,6 +141,7 @@ class Profile(Result):
     measurement: Measurement | None = None
     memory: ArenaUse = NOT_TOLD
     interrupted: bool = False
+    timeline: tuple[Slice, ...] = ()
 
     @property
     def runs(self) -> int:

@@ -117,18 +117,37 @@ class ExecutedNode:
     around: Around = ()
 
 
+class Slice(NamedTuple):
+    """One execution of a node on the time line of the profiled runs.
+
+    ``node`` is its place in ``Profiled.executed``, ``thread`` the number of its thread, from 0 in order of their first nodes.
+    ``start`` is in seconds from the start of the first of these runs; ``seconds`` include those of its bodies, ``own`` do not.
+    ``in_use`` are the bytes of the arena after it, None where onnxruntime does not say.
+    """
+
+    run: int
+    node: int
+    thread: int
+    start: float
+    seconds: float
+    own: float
+    in_use: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Profiled:
     """What a profiled run found. ``run_seconds`` are the durations of the sampled runs in onnxruntime's own events.
 
     ``executed`` are the nodes of those runs, in the order in which they first ran. ``optimized`` is the file of the graph that
-    ran, in the request's folder; "" where it could not be written.
+    ran, in the request's folder; "" where it could not be written. ``timeline`` has their executions in order; of very many,
+    those of the first runs.
     """
 
     executed: tuple[ExecutedNode, ...]
     run_seconds: tuple[float, ...]
     optimized: str
     memory: ArenaUse
+    timeline: tuple[Slice, ...] = ()
 
 
 BLOCKS = "blocks.model"

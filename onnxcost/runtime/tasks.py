@@ -258,9 +258,9 @@ def run_profiled(request: Request, channel: Channel) -> None:
     repeat(runs, settings, channel.send, is_called=channel.is_called)
     path = Path(session.end_profiling())
     channel.send(Progress("reading the profile"))
-    executed, run_seconds, memory = read_profile(str(path), warmup, FASTEST_SHARE if settings.runs is None else 1.0)
+    found = read_profile(str(path), warmup, FASTEST_SHARE if settings.runs is None else 1.0)
     path.unlink()
-    channel.send(Profiled(executed, run_seconds, optimized, memory))
+    channel.send(Profiled(found.executed, found.run_seconds, optimized, found.memory, found.timeline))
 
 
 def serialize_kernels(provider: str) -> None:

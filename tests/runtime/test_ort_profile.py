@@ -66,6 +66,19 @@ def test_the_first_runs_can_be_left_out(
     assert [round(each * 1e6) for each in found.run_seconds] == seconds
 
 
+def test_the_time_line_has_each_execution_on_its_thread(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        run(10, 20), a_pass(11, 18), node("Conv_3", 12, 9), node("Relu_1", 22, 5, 7, mem_bytes_in_use="64"),
+        run(40, 15), a_pass(41, 13), node("Conv_3", 42, 6), node("Relu_1", 49, 4),
+    )  # fmt: skip
+    assert [
+        (each.run, each.node, each.thread, round(each.start * 1e6), round(each.seconds * 1e6), each.in_use)
+        for each in found.timeline
+    ] == [(0, 0, 0, 2, 9, None), (0, 1, 1, 12, 5, 64), (1, 0, 0, 32, 6, None), (1, 1, 0, 39, 4, None)]
+    assert sum(each.own for each in found.timeline) == pytest.approx(24e-6)
+
+
 @pytest.mark.parametrize(("share", "kept"), [(1.0, [30, 10, 20]), (0.5, [10, 20]), (0.3, [10])])
 def test_the_fastest_of_the_runs_can_be_kept(tmp_path: Path, share: float, kept: list[int]) -> None:
     """Of three runs behind one to warm up; half of three is two."""

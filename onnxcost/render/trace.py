@@ -1,0 +1,85 @@
+"""A profile as a trace of events, for Perfetto and chrome://tracing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from onnxcost.report import CostReport
+from onnxcost.runtime.profile import Profile, ProfiledNode
+
+MICROSECONDS = 1e6
+NODE, BODY = "node", "node with bodies"
+"""The categories of slices. The time of a node with bodies has that of the nodes in them."""
+
+
+def chrome_trace(profile: Profile, original: CostReport) -> str:
+    """The profiled runs as JSON in the format of chrome://tracing: a track for each thread of onnxruntime.
+
+    A slice is an execution of a node, with the work, bytes and achieved rates of one execution, and the nodes of the file that
+    it stands for; ``own_us`` is its time without that of the nodes in its bodies. A counter has the bytes in use of the arena.
+    """
+    graph = profile.report.graph
+    others = {
+        "model": original.graph.path or original.graph.name,
+        "runs": len({each.run for each in profile.timeline}),
+        "runs_profiled": profile.runs,
+        "node_seconds": profile.node_seconds,
+        "latency": profile.latency,
+        "executed_nodes": len(graph.nodes),
+    }
+    events = [*_names(profile), *_slices(profile), *_counters(profile)]
+    lines = ",\n".join(json.dumps(event) for event in events)
+    return f'{{"displayTimeUnit": "ms", "otherData": {json.dumps(others)}, "traceEvents": [\n{lines}\n]}}\n'
+
+
+def _names(profile: Profile) -> Iterator[dict[str, Any]]:
+    """What the process and its threads are called."""
+    label = profile.report.graph.path or profile.report.graph.name or "model"
+    yield {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": f"onnxruntime: {label}"}}
+    for thread in sorted({each.thread for each in profile.timeline}):
+        yield {"ph": "M", "name": "thread_name", "pid": 1, "tid": thread + 1, "args": {"name": f"thread {thread}"}}
+
+
+def _slices(profile: Profile) -> Iterator[dict[str, Any]]:
+    arguments = [_arguments(node, profile) for node in profile.nodes]
+    for each in profile.timeline:
+        node = profile.nodes[each.node]
+        yield {
+            "ph": "X",
+            "name": node.name or node.op_type,
+            "cat": NODE if each.own == each.seconds else BODY,
+            "pid": 1,
+            "tid": each.thread + 1,
+            "ts": round(MICROSECONDS * each.start, 3),
+            "dur": round(MICROSECONDS * each.seconds, 3),
+            "args": {"run": each.run, "own_us": round(MICROSECONDS * each.own, 3), **arguments[each.node]},
+        }
+
+
+def _arguments(node: ProfiledNode, profile: Profile) -> dict[str, Any]:
+    """What one execution of the node costs, on average, and what it is."""
+    times = node.executions_per_run or 1
+    known = {
+        "op_type": node.op_type,
+        "domain": node.domain,
+        "provider": node.provider,
+        "module": "/".join(node.scope),
+        "origins": ", ".join(node.origins),
+        "flops": node.flops / times,
+        "read_bytes": node.read_bytes / times,
+        "write_bytes": node.write_bytes / times,
+        "flops_per_second": node.flops_per_second,
+        "bytes_per_second": node.bytes_per_second,
+        "share_percent": round(100 * profile.share((node,)), 3),
+        "uncounted": node.reason,
+    }
+    return {key: value for key, value in known.items() if value not in ("", None)}
+
+
+def _counters(profile: Profile) -> Iterator[dict[str, Any]]:
+    for each in profile.timeline:
+        if each.in_use is not None:
+            end = round(MICROSECONDS * (each.start + each.seconds), 3)
+            yield {"ph": "C", "name": "memory in use", "pid": 1, "ts": end, "args": {"bytes": each.in_use}}
