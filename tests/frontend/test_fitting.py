@@ -216,6 +216,10 @@ GIVEN: dict[str, tuple[str, dict[str, Any], Shapes]] = {
         "(int64[a,b] ids, int64[c,d] mask) => (int64 y) { y = Mul(ids, mask) }",
         {"shapes": {"ids": (2, 16)}}, {"mask": (2, 16)},
     ),
+    "a given size of inputs that are numbered follows": (
+        "(float[1,?] x1, float[1,?] x2, float[1,?] other) => (float y) { y = Neg(x2) }", {"shapes": {"x1": (1, 48)}},
+        {"x2": (1, 48), "other": (1, 128)},
+    ),
     "an unnamed batch follows": (
         "(float[N,3,8,8] x, int64[?,2] sizes) => (float y) { y = Relu(x) }", {"dims": {"N": 4}}, {"sizes": (4, 2)},
     ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
+import onnx
 import pytest
 
-from onnxcost.frontend.trace import Execution, Pass, Trace, main_pass, name_of, place_of
+from onnxcost.frontend.trace import Execution, Pass, Trace, main_pass, make_traceable, name_of, place_of
+from tests.modeltext import model
 
 F4 = (("float32", (4,)),)
 F8 = (("float32", (8,)),)
@@ -57,3 +60,17 @@ def test_a_model_without_nodes_has_an_empty_run() -> None:
 def test_a_body_that_never_ran_is_not_there() -> None:
     assert main_pass([(("", "y"), F4)]).executions == {"y": Execution(F4, {})}
     assert isinstance(main_pass([]), Pass)
+
+
+def test_weights_beside_the_file_are_found_from_a_link_to_it(tmp_path: Path) -> None:
+    source, weights = tmp_path / "blobs" / "model.onnx", "weights.bin"
+    source.parent.mkdir()
+    made = model("(float[1,8] x) => (float y) { y = MatMul(x, w) }", w=(8, 4))
+    onnx.save(made, source, save_as_external_data=True, location=weights, size_threshold=0)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "model.onnx").symlink_to(source)
+    (tmp_path / "links" / weights).symlink_to(source.parent / weights)
+    for path in (source, tmp_path / "links" / "model.onnx"):
+        (stored,) = onnx.load_from_string(make_traceable(path)).graph.initializer
+        locations = [entry.value for entry in stored.external_data if entry.key == "location"]
+        assert [(source.parent / location).resolve() for location in locations] == [source.parent / weights]

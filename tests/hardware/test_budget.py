@@ -16,6 +16,7 @@ from onnxcost.hardware.budget import (
     parse_budget_limit,
     sort_verdicts,
 )
+from onnxcost.hardware.memory_fit import RUNTIMES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN
 from onnxcost.hardware.roofline import Roofline
 from tests.hardware.machines import MATMUL, machine, part
@@ -96,6 +97,18 @@ def test_a_memory_of_which_little_is_left_is_marginal(memory: float | None, leve
     """371.1 MB are needed: less than a fifth is left of 463.9 MB."""
     given = {"memory": memory} if memory else {}
     assert judge(Roofline(machine(bandwidth=1e12, **given)), MATMUL, Limits()).level == level
+
+
+@pytest.mark.parametrize(("less", "level"), [(0, MARGINAL), (1, NO)])
+def test_a_memory_that_is_just_full_is_marginal(less: int, level: str) -> None:
+    needed = 4_008_000 + RUNTIMES["gpu"].memory
+    assert judge(Roofline(machine(bandwidth=1e12, memory=needed - less)), MATMUL, Limits()).level == level
+
+
+@pytest.mark.parametrize(("less", "level"), [(0, FITS), (1, NO)])
+def test_a_limit_that_is_just_kept(less: int, level: str) -> None:
+    limits = limits_of({"memory": 4_008_000 + RUNTIMES["gpu"].memory - less})
+    assert judge(Roofline(machine(bandwidth=1e12)), MATMUL, limits).level == level
 
 
 @pytest.mark.parametrize(

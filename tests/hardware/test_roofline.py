@@ -9,7 +9,8 @@ import onnxcost
 from onnxcost.hardware import roofline
 from onnxcost.hardware.catalogue import catalogue
 from onnxcost.hardware.device import Device
-from onnxcost.hardware.roofline import EFFICIENCIES, Efficiency, Range, Roofline, efficiency
+from onnxcost.hardware.memory_fit import MI
+from onnxcost.hardware.roofline import EFFICIENCIES, ON_CHIP, Efficiency, Range, Roofline, efficiency
 from onnxcost.hardware.variants import retype_report
 from onnxcost.report import CostReport
 from tests.hardware.machines import CONV, MATMUL, machine, part, report
@@ -22,6 +23,18 @@ PLAIN = Efficiency(Range(0.5, 1.0), Range(0.1, 0.2), Range(0.25, 0.5), Range(1e-
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shares that are easy to calculate with."""
     monkeypatch.setattr(roofline, "efficiency", lambda device, part: PLAIN)
+
+
+@pytest.mark.parametrize("kind", ON_CHIP)
+def test_memories_on_a_chip_are_whole_mebibytes(kind: str) -> None:
+    """No device has more than its kind, and an EPYC 9684X has 1,152 MiB."""
+    usual, most = ON_CHIP[kind]
+    assert usual % MI == most % MI == 0
+    assert usual <= most <= 1152 * MI
+    known = [
+        device.figures["sram"].value for device in catalogue().values() if device.kind == kind and "sram" in device.figures
+    ]
+    assert max(known, default=0) <= most
 
 
 @cache

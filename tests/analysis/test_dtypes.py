@@ -1,0 +1,37 @@
+"""The type that a node computes in: its own, or that of the integers between which it stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from onnxcost.analysis.dtypes import compute_dtypes
+from tests.modeltext import graph_of, model
+
+STORED = "float s = {0.1}, uint8 z = {0}, int8 o = {0}, int8[4,4] k = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
+READ = "a = DequantizeLinear(q, s, z) w = DequantizeLinear(k, s, o)"
+# nodes behind the two DequantizeLinear, the types that they are counted under (a conversion under the narrower one), and how
+# many are said to run in integers
+PATTERNS = {
+    "a product between integers": ("t = MatMul(a, w) y = QuantizeLinear(t, s, z)", ["uint8", "uint8"], 1),
+    "two in a row": ("t = MatMul(a, w) u = Relu(t) y = QuantizeLinear(u, s, z)", ["uint8", "float32", "uint8"], 1),
+    "two products": (
+        """t = MatMul(a, w) r = QuantizeLinear(t, s, z) b = DequantizeLinear(r, s, z) u = MatMul(b, w)
+            y = QuantizeLinear(u, s, z)""", ["uint8"] * 5, 2,
+    ),
+    "a product that is returned": ("y = MatMul(a, w)", ["float32"], 0),
+    "a product that a float reads, too": (
+        "t = MatMul(a, w) r = QuantizeLinear(t, s, z) y = Erf(t)", ["float32", "uint8", "float32"], 0,
+    ),
+    "a product with a float": (
+        "f = Cast <to = 1> (q) t = MatMul(f, w) y = QuantizeLinear(t, s, z)", ["uint8", "float32", "uint8"], 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "dtypes", "count"), PATTERNS.values(), ids=PATTERNS.keys())
+def test_what_runs_in_integers_counts_under_their_type(nodes: str, dtypes: list[str], count: int) -> None:
+    graph = graph_of(model(f"(uint8[2,4] q) => (y) <{STORED}> {{ {READ} {nodes} }}"))
+    found, notes = compute_dtypes(graph)
+    assert list(found[2:]) == dtypes
+    said = f"{count} nodes between DequantizeLinear and QuantizeLinear are counted under uint8, as they will run"
+    assert [note.text for note in notes] == ([said] if count else [])
