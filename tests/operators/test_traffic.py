@@ -19,6 +19,9 @@ TOTAL = replace(tensor("total", dtype="int32"), value=(7,))
 ANGLES = [tensor("cos", 100, 4), tensor("sin", 100, 4)]
 CACHE, GROWN = tensor("c", 1, 1, 10, 4), tensor("g", 1, 1, 11, 4)
 STEP = [tensor("q", 1, 1, 8), tensor("k", 1, 1, 4), tensor("v", 1, 1, 4), CACHE, CACHE, tensor("last", 1, dtype="int32")]
+PAGES, TOKENS = tensor("pages", 2, 16, 1, 4), [tensor("ids", 2, 3, dtype="int32"), tensor("segments", 2, 3, dtype="int32")]
+LENGTHS = [tensor(name, 2, dtype="int32") for name in ("starts", "pasts", "blocks")]
+PACKED = [tensor("t", 8, 16, dtype="uint8"), tensor("i", 3, dtype="int64"), tensor("s", 8, 1), tensor("z", 8, 1, dtype="uint8")]
 
 TRAFFIC = {
     "inputs and outputs once": (node("Add", [X, X], [Y]), 48, 24),
@@ -65,6 +68,49 @@ TRAFFIC = {
         ),
         192 + 24 + 2 * 48,
         192,
+    ),
+    # Two sequences of three positions; tables of two rows are read whole.
+    "angles of two sequences": (
+        node("com.microsoft.RotaryEmbedding", [tensor("x", 2, 3, 8), IDS, *ANGLES], [tensor("y", 2, 3, 8)], num_heads=1),
+        192 + 40 + 2 * 96,
+        192,
+    ),
+    "angles of a short table": (
+        node(
+            "com.microsoft.RotaryEmbedding",
+            [tensor("x", 1, 3, 8), IDS, tensor("cos", 2, 4), tensor("sin", 2, 4)],
+            [tensor("y", 1, 3, 8)],
+        ),
+        96 + 40 + 2 * 32,
+        96,
+    ),
+    "angles of five tokens": (
+        node(
+            "com.microsoft.PagedAttention",
+            [tensor("q", 5, 8), tensor("k", 5, 4), tensor("v", 5, 4), PAGES, PAGES, *LENGTHS, *ANGLES],
+            [tensor("y", 5, 8)],
+            num_heads=2,
+            kv_num_heads=1,
+        ),
+        160 + 80 + 80 + 2 * 512 + 3 * 8 + 2 * 80,
+        160,
+    ),
+    # Six tokens look up a row of 4 floats in each of three tables.
+    "embeddings that are added and normalized": (
+        node(
+            "com.microsoft.EmbedLayerNormalization",
+            [*TOKENS, tensor("w", 100, 4), tensor("p", 50, 4), tensor("s", 2, 4), tensor("g", 4), tensor("b", 4)],
+            [tensor("y", 2, 3, 4)],
+        ),
+        2 * 24 + 3 * 6 * 16 + 2 * 16,
+        96,
+    ),
+    # Of 8 rows with 16 + 4 + 1 bytes each three, of 16 columns three.
+    "packed rows": (node("com.microsoft.GatherBlockQuantized", PACKED, [tensor("y", 3, 16)]), 3 * 21 + 24, 192),
+    "packed columns": (
+        node("com.microsoft.GatherBlockQuantized", PACKED, [tensor("y", 8, 3)], gather_axis=1),
+        168 * 3 // 16 + 24,
+        96,
     ),
     # A decode step: q, k and v of 8, 4 and 4 floats; caches of 10 positions of 4 floats, 7 attended to and 1 of them new.
     "attention with a shared buffer": (
