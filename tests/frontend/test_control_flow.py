@@ -168,6 +168,23 @@ RUNS = {
             s, ys = Scan <scan_input_axes = [1], scan_output_axes = [1], {SCAN}> (s0, x) }}""",
         {}, 6 * 5, "", {"s": (2,), "ys": (3, 6)},
     ),
+    "Scan over the last axis": (
+        f"""(float[2] s0, float[3,6] x) => (float s, float ys) {{
+            s, ys = Scan <scan_input_axes = [-1], scan_output_axes = [-1], {SCAN}> (s0, x) }}""",
+        {}, 6 * 5, "", {"s": (2,), "ys": (3, 6)},
+    ),
+    "Scan of two sequences": (  # Relu of 2, Add and Neg of 3
+        """(float[2] s0, float[6,3] x, float[3,6] z) => (float s, float a, float b) {
+            s, a, b = Scan <num_scan_inputs = 2, scan_input_axes = [0, 1], scan_output_axes = [0, 1],
+            body = b (float[2] si, float[3] xi, float[3] zi) => (float[2] so, float[3] ao, float[3] bo) {
+                so = Relu(si) ao = Add(xi, zi) bo = Neg(ao) }> (s0, x, z) }""",
+        {}, 6 * 8, "", {"s": (2,), "a": (6, 3), "b": (3, 6)},
+    ),
+    "Scan of a sequence alone": (
+        """(float[6,3] x) => (float y) { y = Scan <num_scan_inputs = 1,
+            body = b (float[3] xi) => (float[3] yo) { yo = Neg(xi) }> (x) }""",
+        {}, 18, "", {"y": (6, 3)},
+    ),
     "Scan of a batch, opset 8": (
         f"(float[7,2] s0, float[7,6,3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (, s0, x) }}",
         {"opset": 8}, 7 * 6 * 5, "", {"s": (7, 2), "ys": (7, 6, 3)},
@@ -184,6 +201,13 @@ RUNS = {
         """(float[6,4] x) => (float y) { s = SplitToSequence(x) m = SequenceMap <
             body = b (float[1,4] e) => (float[1,4] r) { r = Relu(e) }> (s) y = ConcatFromSequence <axis = 0> (m) }""",
         {}, 24, "", {"y": (6, 4)},
+    ),
+    "SequenceMap of two sequences and a tensor": (  # 3 times: Add of 2 × 4 twice
+        """(float[6,4] x, float[6,4] z, float[4] k) => (float y) <int64 two = {2}> { s = SplitToSequence(x, two)
+            t = SplitToSequence(z, two) m = SequenceMap <
+            body = b (float[2,4] e, float[2,4] f, float[4] g) => (float[2,4] r) { a = Add(e, f) r = Add(a, g) }> (s, t, k)
+            y = ConcatFromSequence <axis = 0> (m) }""",
+        {}, 3 * 16, "", {"y": (6, 4)},
     ),
 }  # fmt: skip
 
