@@ -57,7 +57,7 @@ def sample(
 ) -> Sampled:
     """Call the runs in a cycle as ``settings`` ask: each call is one sample. Once ``is_called``, one sample is enough."""
     stream = _Stream(runs, progress, clock, is_called)
-    with _garbage_collector_off():
+    with garbage_collector_off():
         first_run = stream.first_run()
         warmup_runs = stream.warm_up(settings)
         times = stream.timed("measuring", _Enough(settings.least_runs, settings.least_seconds, clock))
@@ -95,7 +95,7 @@ def sample_concurrently(
             start_line.abort()
             raise
 
-    with _garbage_collector_off(), ThreadPoolExecutor(len(streams)) as pool:
+    with garbage_collector_off(), ThreadPoolExecutor(len(streams)) as pool:
         first_run = first.first_run()
         futures = [pool.submit(run, stream) for stream in (first, *others)]
     if errors := [error for future in futures if (error := future.exception()) is not None]:
@@ -211,7 +211,7 @@ def _merge_streams(first_run: int, warmup_runs: int, streams: Sequence[_Times]) 
 
 
 @contextmanager
-def _garbage_collector_off() -> Iterator[None]:
+def garbage_collector_off() -> Iterator[None]:
     """Python's garbage collector could run in the middle of a sample."""
     was_on = gc.isenabled()
     gc.disable()

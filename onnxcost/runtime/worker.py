@@ -38,6 +38,8 @@ TASKS: Mapping[str, str] = {
     "calibrate": "run_calibration",
 }
 """The functions of ``tasks``, each called with the request and the channel."""
+GENERATION = "generate"
+"""The task of ``generate``, which no other needs."""
 
 
 def main() -> int:
@@ -73,7 +75,11 @@ def main() -> int:
     try:
         if failure is not None:
             raise failure
-        getattr(tasks, TASKS[request.task])(request, Channel(send, inbox.get, lambda: not inbox.empty()))
+        if request.task == GENERATION:
+            run = import_module("onnxcost.runtime.generate").run_generation
+        else:
+            run = getattr(tasks, TASKS[request.task])
+        run(request, Channel(send, inbox.get, lambda: not inbox.empty()))
     except Exception as error:
         from onnxcost.runtime.ort_errors import reason
 

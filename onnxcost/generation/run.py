@@ -1,0 +1,287 @@
+"""``onnxcost llm --run``: a decoder's prompt and tokens, run with onnxruntime in a child process, and what they took."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.analysis.caches import CROSS, KV, STATE
+from onnxcost.errors import MeasurementError
+from onnxcost.estimator import estimate_spec
+from onnxcost.formulas import select_formulas
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend import operators_in, read_graph, read_skeleton
+from onnxcost.generation.decoder import PAST, SOURCE, Decoder, StepSizes, read_decoder
+from onnxcost.measurement import Environment, Latency, MeasuredDevice, MemoryUse, Placement, Settings
+from onnxcost.processes import STOP
+from onnxcost.results import Result, make_document
+from onnxcost.runtime.api import change_settings
+from onnxcost.runtime.generate import BASE_PAST, CacheLink, GenerationEnd, GenerationRequest, Leg, LegTimes, StepInput
+from onnxcost.runtime.inputs.feeds import Feed, arrays_of, feeds_of
+from onnxcost.runtime.inputs.input_roles import Repeated
+from onnxcost.runtime.prepare import Prepared, prepare, read_once
+from onnxcost.runtime.supervisor import OnProgress, answers, start_early
+from onnxcost.runtime.worker import GENERATION
+from onnxcost.spec import ModelSource, ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DEFAULT_PROMPT, DEFAULT_TOKENS = 1024, 64
+_POSITIONS = r"position|(?<![a-z])pos(?![a-z])"
+
+
+class Turn(NamedTuple):
+    """A prompt of ``context`` tokens and the tokens decoded behind it; ``prompts`` and ``tokens`` are seconds of single runs.
+
+    Without a prompt the cache was synthetic. ``first_prompt`` is the one before those that count. ``loop_seconds`` are those
+    of all tokens together with what lies between their runs.
+    """
+
+    context: int
+    prompts: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    first_prompt: float | None
+    loop_seconds: float
+
+    @property
+    def ttft(self) -> Latency | None:
+        """Times to the first token: of the run of a whole prompt."""
+        return Latency(self.prompts) if len(self.prompts) else None
+
+    @property
+    def per_token(self) -> Latency | None:
+        """Times of single tokens."""
+        return Latency(self.tokens) if len(self.tokens) else None
+
+    def tokens_per_second(self, batch: int) -> float | None:
+        """Tokens of all sequences, by the median."""
+        return batch / self.per_token.median if self.per_token else None
+
+    def to_dict(self, batch: int) -> dict[str, Any]:
+        """An entry of the key ``contexts``."""
+        return {
+            "context": self.context,
+            "prompts": len(self.prompts),
+            "first_prompt_seconds": self.first_prompt,
+            "ttft": self.ttft and self.ttft.to_dict(),
+            "tokens": len(self.tokens),
+            "time_per_token": self.per_token and self.per_token.to_dict(),
+            "tokens_per_second": self.tokens_per_second(batch),
+            "loop_seconds": self.loop_seconds,
+            "samples": self.tokens.tolist(),
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class GenerationRun(Result):
+    """What a decoder took on one machine, by the length of its context. Times are seconds, sizes bytes.
+
+    ``weights`` are "stored", or "synthesised" where the model lacks some. ``interrupted``: Ctrl-C came before all was done;
+    ``failure`` says why a run ended early, "" if it did not.
+    """
+
+    turns: tuple[Turn, ...]
+    settings: Settings
+    batch: int
+    weights: str
+    shares_buffer: bool
+    session_seconds: float
+    threads: tuple[int, int]
+    device: MeasuredDevice
+    environment: Environment
+    memory: MemoryUse
+    placement: Placement | None = None
+    interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1`` with the key ``generation``."""
+        return make_document(generation=self.document())
+
+    def document(self) -> dict[str, Any]:
+        """The key ``generation``."""
+        environment, device, placement = self.environment._asdict(), self.device, self.placement
+        return {
+            "status": "ok",
+            "reason": None,
+            "interrupted": self.interrupted,
+            "provider": self.settings.provider,
+            "device": device.name,
+            "driver": device.driver or None,
+            "onnxruntime": environment.pop("onnxruntime"),
+            "threads": {"intra": self.threads[0], "inter": self.threads[1]},
+            "batch": self.batch,
+            "weights": self.weights,
+            "shares_buffer": self.shares_buffer,
+            "session_seconds": self.session_seconds,
+            **self.memory._asdict(),
+            "nodes_by_provider": None if placement is None else dict(placement.nodes_by_provider),
+            "environment": environment,
+            "contexts": [turn.to_dict(self.batch) for turn in self.turns],
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row for each context."""
+        rows = []
+        for turn in self.turns:
+            ttft, token = turn.ttft, turn.per_token
+            rows.append(
+                {
+                    "context": turn.context,
+                    "ttft": ttft and ttft.median,
+                    "time_per_token": token and token.median,
+                    "time_per_token_p95": token and token.p95,
+                    "tokens_per_second": turn.tokens_per_second(self.batch),
+                    "tokens": len(turn.tokens),
+                }
+            )
+        return rows
+
+    def summary(self) -> str:
+        """Tokens per second at each context, and where."""
+        speeds = ((turn.context, turn.tokens_per_second(self.batch)) for turn in self.turns)
+        shown = ", ".join(f"{speed:.4g} tokens/s at {context}" for context, speed in speeds if speed)
+        return f"{shown or 'no tokens'}, {self.device.name}{', interrupted' if self.interrupted else ''}"
+
+
+def run_llm(
+    model: ModelSource,
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    prompt: int = DEFAULT_PROMPT,
+    contexts: Sequence[int] = (),
+    tokens: int = DEFAULT_TOKENS,
+    batch: int = 1,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Any] | None = None,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> GenerationRun:
+    """Run a decoder with onnxruntime in a child process: a prompt, then up to ``tokens`` tokens, each with the cache of the last.
+
+    At each of ``contexts``, in place of a prompt, the cache has so many synthetic tokens. The other arguments are those of
+    ``onnxcost.measure``; ``runs`` is the number of timed prompts.
+
+    Raises MeasurementError where the model cannot be run, and InputError for a model that is no decoder.
+    """
+    spec = read_once(ModelSpec.of(model, shapes, dims, values))
+    legs = [Leg(prompt, True), *(Leg(context, False) for context in contexts)]
+    return run_decoder(spec, change_settings(settings, changes), legs, tokens, batch, formulas, on_progress)
+
+
+def run_decoder(
+    spec: ModelSpec,
+    settings: Settings,
+    legs: Sequence[Leg],
+    tokens: int = DEFAULT_TOKENS,
+    batch: int = 1,
+    formulas: FormulaTable | None = None,
+    on_progress: OnProgress | None = None,
+    decoder: Decoder | None = None,
+) -> GenerationRun:
+    """``run_llm`` of a spec whose source can be read twice. What was done before Ctrl-C is kept."""
+    with start_early():
+        decoder = decoder or read_decoder(spec)
+        legs = [leg._replace(has_prefill=leg.has_prefill and decoder.is_open) for leg in legs]
+        # The memory that it needs is that of the longest context.
+        deepest = max(leg.context for leg in legs)
+        sizes = StepSizes(batch, 1 if decoder.is_open else _new(decoder), deepest, _source_of(decoder))
+        report = estimate_spec(decoder.spec_at(spec, sizes), formulas)
+        with prepare(replace(spec, inputs={}), report, settings.seed) as ready:
+            request = _request(ready, decoder, spec, settings, legs, tokens, batch)
+            turns, end = _receive(answers(request, on_progress))
+    return GenerationRun(
+        turns, settings, batch, ready.weights, request.shares_buffer, end.session_seconds, end.threads, end.device,
+        end.environment, end.memory, end.placement, STOP.is_made,
+    )  # fmt: skip
+
+
+def _receive(messages: Iterator[object]) -> tuple[tuple[Turn, ...], GenerationEnd]:
+    turns = []
+    for message in messages:
+        if isinstance(message, LegTimes):
+            leg, first, prompts, tokens, loop_seconds = message
+            turns.append(Turn(leg.context, prompts, tokens, first, loop_seconds))
+        elif isinstance(message, GenerationEnd):
+            return tuple(turns), message
+    if STOP.is_made:
+        raise KeyboardInterrupt
+    raise MeasurementError("the process that ran the model ended without a result")
+
+
+def _source_of(decoder: Decoder) -> int:
+    """Positions of the encoder, as its graph has them."""
+    return next((dim.value for dim in decoder.graph.dims if decoder.roles.get(dim.name) == SOURCE), 0)
+
+
+def _new(decoder: Decoder) -> int:
+    return decoder.tokens.shape[decoder.token_axis]
+
+
+def _request(
+    ready: Prepared, decoder: Decoder, spec: ModelSpec, settings: Settings, legs: Sequence[Leg], tokens: int, batch: int
+) -> GenerationRequest:
+    """What the child is to do, by the shapes and elements of the inputs at three steps that differ in one token."""
+    new = 1 if decoder.is_open else _new(decoder)
+    base = StepSizes(batch, new, BASE_PAST, _source_of(decoder))
+    at_base = _feeds(decoder, spec, base)
+    longer = _feeds(decoder, spec, base._replace(past=BASE_PAST + 1))
+    wider = _feeds(decoder, spec, base._replace(new=new + 1)) if decoder.is_open else at_base
+    caches = {cache.past.name: cache for cache in decoder.caches}
+    inputs = tuple(
+        _step_input(feed, longer[name], wider[name], decoder, settings.seed)
+        for name, feed in at_base.items()
+        if name not in caches
+    )
+    grows = PAST in decoder.roles.values()
+    links = []
+    for name, cache in caches.items():
+        feed = at_base[name]
+        axis = cache.axis if len(cache.axes) == 1 and cache.kind == KV else None
+        # What an encoder has made stays; a decoder that can make it would otherwise do so in its first step alone.
+        present = "" if cache.present is None or cache.kind == CROSS else cache.present.name
+        if cache.kind == STATE:
+            feed = replace(feed, fill=Repeated((0,)))
+        links.append(CacheLink(feed, present, axis, cache.room, is_fixed=feed.shape == longer[name].shape))
+    return GenerationRequest(
+        GENERATION, ready.path, (), settings, ready.folder, inputs, tuple(links), tuple(legs), tokens,
+        decoder.shares_buffer and grows,
+    )  # fmt: skip
+
+
+def _feeds(decoder: Decoder, spec: ModelSpec, sizes: StepSizes) -> dict[str, Feed]:
+    """What the inputs are fed with in a step, by their names."""
+    at_step = decoder.spec_at(spec, sizes)
+    skeleton = read_skeleton(at_step.source)
+    graph = read_graph(skeleton, at_step, select_formulas(operators_in(skeleton)))
+    return {feed.name: feed for feed in feeds_of(graph, at_step.values, {})}
+
+
+MOST_NUMBERS = 64
+"""Elements of the largest input whose elements may count tokens."""
+
+
+def _step_input(feed: Feed, longer: Feed, wider: Feed, decoder: Decoder, seed: int) -> StepInput:
+    """An input of a step, by what it is in a step with a longer past and in one with more new tokens."""
+    shape = feed.shape or ()
+    if longer.shape is None or wider.shape is None or len(longer.shape) != len(shape) or len(wider.shape) != len(shape):
+        return StepInput(feed, (0,) * len(shape), (0,) * len(shape))
+    by_past, by_new = (
+        tuple(size - own for size, own in zip(other.shape or (), shape, strict=True)) for other in (longer, wider)
+    )
+    if feed.name == decoder.switch:
+        return StepInput(feed, by_past, by_new, "switch")
+    is_whole = "int" in feed.dtype
+    if is_whole and shape and re.search(_POSITIONS, feed.name.lower()):
+        return StepInput(feed, by_past, by_new, "positions")
+    if is_whole and not any((*by_past, *by_new)) and prod(shape) <= MOST_NUMBERS:
+        own, past, new = (arrays_of(each, seed)[0].astype("int64") for each in (feed, longer, wider))
+        if (past != own).any() or (new != own).any():
+            return StepInput(feed, by_past, by_new, "numbers", (own, past - own, new - own))
+    return StepInput(feed, by_past, by_new)

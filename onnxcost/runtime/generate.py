@@ -1,0 +1,275 @@
+"""Runs a decoder as generation does: a prompt, then one token after the other, each with the cache that the last one left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from onnxcost.measurement import Environment, InputUsed, MeasuredDevice, MemoryUse, Placement
+from onnxcost.runtime.inputs.feeds import Feed, arrays_of, describe_inputs
+from onnxcost.runtime.inputs.input_roles import to_ort_value
+from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
+from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.sampling import SECOND, garbage_collector_off
+from onnxcost.runtime.session import Session, find_provider, onnxruntime, open_session, placement, runtime_for, thread_counts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from onnxcost.runtime.worker import Channel
+
+LEAST_PREFILLS, SLOW_SECONDS = 3, 5.0
+"""Prompts that are timed after the first, fewer where they take so long."""
+WARMUP_TOKENS, LEAST_TOKENS = 3, 16
+"""Tokens before those that count, and the least that count where a token takes long."""
+TOKEN_SECONDS = 10.0
+"""After this time the least number of tokens is enough."""
+
+Shape = tuple[int, ...]
+
+
+class StepInput(NamedTuple):
+    """An input of a step that is no cache. Its shape is linear in the new tokens and in the past: ``feed`` has that with one
+    new token on ``BASE_PAST``, ``by_past`` and ``by_new`` what a further one of each adds.
+
+    ``kind`` is "fill" where the feed fills any shape, "positions" of the new tokens, "numbers" where the elements are linear
+    themselves: ``numbers`` has them, and what a further token of the past and a new one add; "switch" is true with a past.
+    """
+
+    feed: Feed
+    by_past: Shape
+    by_new: Shape
+    kind: str = "fill"
+    numbers: tuple[Any, Any, Any] | None = None
+
+
+BASE_PAST = 16
+
+
+class CacheLink(NamedTuple):
+    """An input that holds what earlier steps left, and the output that has it for the next step, "" where it stays.
+
+    ``axis`` is that of its positions, None for a state; ``room`` the most positions that it holds, None for all. ``is_fixed``
+    says that the model has room for a fixed number of positions, and writes the new ones among them.
+    """
+
+    feed: Feed
+    present: str
+    axis: int | None
+    room: int | None = None
+    is_fixed: bool = False
+
+    def shape(self, positions: int) -> Shape:
+        """Its shape with so many positions."""
+        shape = list(self.feed.shape or ())
+        if self.axis is not None and (not self.is_fixed or self.room is not None):
+            shape[self.axis] = min(positions, self.room or positions)
+        return tuple(shape)
+
+
+class Leg(NamedTuple):
+    """A part of the run: ``context`` tokens in the cache, of a prompt or, without ``has_prefill``, synthetic; then decoding."""
+
+    context: int
+    has_prefill: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest(Request):
+    """A decoder to run: ``feeds`` are empty, ``inputs`` and ``caches`` say what each step is fed with.
+
+    ``tokens`` is the most that each leg decodes. With ``shares_buffer`` past and present are one buffer, for the longest
+    context.
+    """
+
+    inputs: tuple[StepInput, ...] = ()
+    caches: tuple[CacheLink, ...] = ()
+    legs: tuple[Leg, ...] = ()
+    tokens: int = 64
+    shares_buffer: bool = False
+
+
+class LegTimes(NamedTuple):
+    """Seconds of each prompt and of each token of a leg, in order; ``first_prompt`` is that of the prompt before, in memory
+    that is new. ``loop_seconds`` are those of all timed tokens with what Python does between the runs.
+    """
+
+    leg: Leg
+    first_prompt: float | None
+    prompts: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    loop_seconds: float
+
+
+class GenerationEnd(NamedTuple):
+    """How the legs were run."""
+
+    session_seconds: float
+    threads: tuple[int, int]
+    inputs: tuple[InputUsed, ...]
+    device: MeasuredDevice
+    environment: Environment
+    memory: MemoryUse
+    placement: Placement | None
+
+
+def run_generation(request: GenerationRequest, channel: Channel) -> None:
+    """Answers with LegTimes for each leg that was begun, then with GenerationEnd."""
+    settings = request.settings
+    channel.send(Progress("loading"))
+    runtime_for(find_provider(settings.provider))
+    baseline = peak_rss()
+    start = time.perf_counter()
+    session = open_session(request.model, settings)
+    session_seconds = time.perf_counter() - start
+    other_work = watch_load()
+    for index, leg in enumerate(request.legs):
+        if index and channel.is_called():
+            break
+        channel.send(_Generation(session, request, leg, channel, index).times())
+    channel.send(
+        GenerationEnd(
+            session_seconds,
+            thread_counts(settings),
+            describe_inputs([each.feed for each in request.inputs]),
+            device_of(settings),
+            environment(other_work()),
+            MemoryUse(peak_rss(), baseline),
+            placement(session, settings.provider),
+        )
+    )
+
+
+class _Generation:
+    """The steps of one leg. ``past`` is the number of tokens in the cache, ``held`` the cache by the names of its inputs."""
+
+    def __init__(self, session: Session, request: GenerationRequest, leg: Leg, channel: Channel, index: int) -> None:
+        self.session, self.request, self.leg, self.channel = session, request, leg, channel
+        self.index = index
+        self.device = find_provider(request.settings.provider).device or "cpu"
+        self.device_id = int(dict(request.settings.provider_options).get("device_id", 0))
+        self.outputs = [node.name for node in session.get_outputs()]
+        self.presents = {cache.present: cache for cache in request.caches if cache.present}
+        self.capacity = max(leg.context for leg in request.legs) + max(request.tokens, WARMUP_TOKENS)
+        self.past = 0
+        self.held: dict[str, Any] = {}
+
+    def times(self) -> LegTimes:
+        """The times of the leg."""
+        import numpy as np
+
+        first, prompts = (None, []) if not self.leg.has_prefill else self._time_prompts()
+        if not self.leg.has_prefill:
+            self._start(self.leg.context)
+        with garbage_collector_off():
+            tokens, loop_seconds = self._time_tokens()
+        return LegTimes(
+            self.leg, first, np.array(prompts, np.float64) / SECOND, np.array(tokens, np.float64) / SECOND, loop_seconds
+        )
+
+    def _say(self, phase: str, share: float) -> None:
+        legs = len(self.request.legs)
+        self.channel.send(Progress(phase, (self.index + min(share, 1.0)) / legs))
+
+    def _time_prompts(self) -> tuple[float, list[int]]:
+        settings = self.request.settings
+        self.channel.send(Progress("first run" if not self.index else "measuring"))
+        self._start(0)
+        first = self._step(self.leg.context)
+        taken: list[int] = []
+        begin = time.perf_counter()
+        while True:
+            spent = time.perf_counter() - begin
+            if settings.runs is not None:
+                wants_more = len(taken) < settings.runs
+            else:
+                is_short = len(taken) < LEAST_PREFILLS or spent < settings.least_seconds / 2
+                wants_more = not taken or (is_short and spent < SLOW_SECONDS)
+            if not wants_more or (taken and self.channel.is_called()):
+                return first / SECOND, taken
+            self._say("measuring", spent / SLOW_SECONDS / 2)
+            self._start(0)
+            taken.append(self._step(self.leg.context))
+
+    def _time_tokens(self) -> tuple[list[int], float]:
+        """Nanoseconds of each token, and seconds of all. The first few are decoded twice: the first time is to warm up."""
+        settings, begin_held = self.request.settings, dict(self.held)
+        self._say("measuring", 0.5)
+        for _ in range(WARMUP_TOKENS if settings.warmup is None else settings.warmup):
+            self._step(1)
+        self.past, self.held = self.leg.context, begin_held
+        taken: list[int] = []
+        begin = shown = time.perf_counter()
+        while len(taken) < self.request.tokens and not (taken and self.channel.is_called()):
+            now = time.perf_counter()
+            if len(taken) >= LEAST_TOKENS and now - begin > (settings.seconds or TOKEN_SECONDS):
+                break
+            if now - shown > 0.1:
+                shown = now
+                self._say("measuring", 0.5 + len(taken) / self.request.tokens / 2)
+            taken.append(self._step(1))
+        return taken, time.perf_counter() - begin
+
+    def _start(self, positions: int) -> None:
+        """An empty cache, or one of synthetic keys and values."""
+        self.past = positions
+        self.held = {}
+        for cache in self.request.caches:
+            room = self.capacity if self.request.shares_buffer and cache.axis is not None else positions
+            feed = replace(cache.feed, shape=cache.shape(room) if cache.present else cache.feed.shape)
+            made = arrays_of(feed, self.request.settings.seed)[0]
+            self.held[feed.name] = self._to_device(made, feed.dtype)
+
+    def _to_device(self, array: Any, dtype: str) -> Any:
+        value = to_ort_value(array, dtype)
+        if hasattr(value, "element_type"):
+            return value
+        return onnxruntime().OrtValue.ortvalue_from_numpy(value, self.device, self.device_id)
+
+    def _step(self, new: int) -> int:
+        """Run one step of so many tokens and take over what it leaves; nanoseconds of the run alone."""
+        binding = self.session.io_binding()
+        for name, value in self._arrays(new):
+            bind = binding.bind_ortvalue_input if hasattr(value, "element_type") else binding.bind_cpu_input
+            bind(name, value)
+        for name, value in self.held.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self.outputs:
+            cache = self.presents.get(name)
+            if cache is not None and self.request.shares_buffer and cache.axis is not None:
+                binding.bind_ortvalue_output(name, self.held[cache.feed.name])
+            else:
+                binding.bind_output(name, self.device, self.device_id)
+        binding.synchronize_inputs()
+        start = time.perf_counter_ns()
+        self.session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        taken = time.perf_counter_ns() - start
+        made = dict(zip(self.outputs, binding.get_outputs(), strict=True))
+        self.held = {**self.held, **{cache.feed.name: made[name] for name, cache in self.presents.items()}}
+        self.past += new
+        return taken
+
+    def _arrays(self, new: int) -> Iterator[tuple[str, Any]]:
+        """What the inputs other than the cache are fed with in a step of so many tokens."""
+        import numpy as np
+
+        seed = self.request.settings.seed
+        for each in self.request.inputs:
+            feed, past, more = each.feed, self.past - BASE_PAST, new - 1
+            shape = tuple(
+                size + past * grown + more * widened
+                for size, grown, widened in zip(feed.shape or (), each.by_past, each.by_new, strict=True)
+            )
+            array = arrays_of(replace(feed, shape=shape), seed)[0] if each.kind in ("fill", "positions") else None
+            if each.kind == "positions" and array is not None:
+                array = np.broadcast_to(np.arange(self.past, self.past + new, dtype=array.dtype), shape).copy()
+            elif each.kind == "switch":
+                array = np.full(shape, self.past > 0)
+            elif each.numbers is not None:
+                numbers, by_past, by_new = each.numbers
+                array = (numbers + past * by_past + more * by_new).astype(numbers.dtype).reshape(shape)
+            yield feed.name, to_ort_value(array, feed.dtype)
