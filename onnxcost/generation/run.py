@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.analysis.caches import CROSS, KV, STATE
-from onnxcost.errors import MeasurementError
+from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
@@ -152,7 +152,7 @@ def run_llm(
     model: ModelSource,
     settings: Settings = Settings(),  # noqa: B008  # frozen
     *,
-    prompt: int = DEFAULT_PROMPT,
+    prompt: int | None = None,
     contexts: Sequence[int] = (),
     tokens: int = DEFAULT_TOKENS,
     batch: int = 1,
@@ -163,22 +163,23 @@ def run_llm(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> GenerationRun:
-    """Run a decoder with onnxruntime in a child process: a prompt, then up to ``tokens`` tokens, each with the cache of the last.
+    """Run a decoder with onnxruntime in a child process: a prompt, then up to ``tokens`` tokens, each on the last one's cache.
 
-    At each of ``contexts``, in place of a prompt, the cache has so many synthetic tokens. The other arguments are those of
+    Without a prompt it has 1,024 tokens, or as many as the model knows. At each of ``contexts``, in place of a prompt, the
+    cache has so many synthetic tokens. The other arguments are those of
     ``onnxcost.measure``; ``runs`` is the number of timed prompts.
 
     Raises MeasurementError where the model cannot be run, and InputError for a model that is no decoder.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values))
-    legs = [Leg(prompt, True), *(Leg(context, False) for context in contexts)]
-    return run_decoder(spec, change_settings(settings, changes), legs, tokens, batch, formulas, on_progress)
+    return run_decoder(spec, change_settings(settings, changes), prompt, contexts, tokens, batch, formulas, on_progress)
 
 
 def run_decoder(
     spec: ModelSpec,
     settings: Settings,
-    legs: Sequence[Leg],
+    prompt: int | None = None,
+    contexts: Sequence[int] = (),
     tokens: int = DEFAULT_TOKENS,
     batch: int = 1,
     formulas: FormulaTable | None = None,
@@ -188,18 +189,40 @@ def run_decoder(
     """``run_llm`` of a spec whose source can be read twice. What was done before Ctrl-C is kept."""
     with start_early():
         decoder = decoder or read_decoder(spec)
-        legs = [leg._replace(has_prefill=leg.has_prefill and decoder.is_open) for leg in legs]
+        legs = plan_legs(decoder, prompt, contexts, tokens)
         # The memory that it needs is that of the longest context.
         deepest = max(leg.context for leg in legs)
-        sizes = StepSizes(batch, 1 if decoder.is_open else _new(decoder), deepest, _source_of(decoder))
-        report = estimate_spec(decoder.spec_at(spec, sizes), formulas)
+        new = 1 if decoder.is_open else _new(decoder)
+        report = estimate_spec(decoder.spec_at(spec, StepSizes(batch, new, deepest, _source_of(decoder))), formulas)
         with prepare(replace(spec, inputs={}), report, settings.seed) as ready:
-            request = _request(ready, decoder, spec, settings, legs, tokens, batch)
+            request = _request(ready, decoder, spec, settings, legs, batch)
             turns, end = _receive(answers(request, on_progress))
     return GenerationRun(
         turns, settings, batch, ready.weights, request.shares_buffer, end.session_seconds, end.threads, end.device,
         end.environment, end.memory, end.placement, STOP.is_made,
     )  # fmt: skip
+
+
+def plan_legs(decoder: Decoder, prompt: int | None, contexts: Sequence[int], tokens: int) -> list[Leg]:
+    """A prompt with the tokens behind it, and tokens at each of the contexts; all within the positions that the model knows.
+
+    Without a prompt it has DEFAULT_PROMPT tokens, or as many as leave room; behind an encoder one. Raises InputError for what
+    is longer than the model knows.
+    """
+    limit = None if decoder.limit is None or decoder.keeps_source else decoder.limit
+    if prompt is None:
+        prompt = 1 if decoder.keeps_source else DEFAULT_PROMPT
+        prompt = prompt if limit is None else max(min(prompt, limit.value - tokens), 1)
+    legs = []
+    for context, is_prompt in ((prompt, True), *((context, False) for context in contexts)):
+        room = tokens if limit is None else limit.value - context
+        if room < 1:
+            what = "prompt" if is_prompt else "context"
+            raise InputError(
+                f"a {what} of {context} leaves no room for a token: the model knows {limit and limit.value} positions"
+            )
+        legs.append(Leg(context, is_prompt and decoder.is_open, min(tokens, room)))
+    return legs
 
 
 def _receive(messages: Iterator[object]) -> tuple[tuple[Turn, ...], GenerationEnd]:
@@ -225,7 +248,7 @@ def _new(decoder: Decoder) -> int:
 
 
 def _request(
-    ready: Prepared, decoder: Decoder, spec: ModelSpec, settings: Settings, legs: Sequence[Leg], tokens: int, batch: int
+    ready: Prepared, decoder: Decoder, spec: ModelSpec, settings: Settings, legs: Sequence[Leg], batch: int
 ) -> GenerationRequest:
     """What the child is to do, by the shapes and elements of the inputs at three steps that differ in one token."""
     new = 1 if decoder.is_open else _new(decoder)
@@ -234,23 +257,19 @@ def _request(
     longer = _feeds(decoder, spec, base._replace(past=BASE_PAST + 1))
     wider = _feeds(decoder, spec, base._replace(new=new + 1)) if decoder.is_open else at_base
     caches = {cache.past.name: cache for cache in decoder.caches}
-    inputs = tuple(
-        _step_input(feed, longer[name], wider[name], decoder, settings.seed)
-        for name, feed in at_base.items()
-        if name not in caches
-    )
+    others = {name: feed for name, feed in at_base.items() if name not in caches}
+    inputs = tuple(_step_input(feed, longer[name], wider[name], decoder, settings.seed) for name, feed in others.items())
     grows = PAST in decoder.roles.values()
     links = []
     for name, cache in caches.items():
         feed = at_base[name]
         axis = cache.axis if len(cache.axes) == 1 and cache.kind == KV else None
-        # What an encoder has made stays; a decoder that can make it would otherwise do so in its first step alone.
-        present = "" if cache.present is None or cache.kind == CROSS else cache.present.name
+        present = "" if cache.present is None else cache.present.name
         if cache.kind == STATE:
             feed = replace(feed, fill=Repeated((0,)))
-        links.append(CacheLink(feed, present, axis, cache.room, is_fixed=feed.shape == longer[name].shape))
+        links.append(CacheLink(feed, present, axis, cache.room, feed.shape == longer[name].shape, cache.kind == CROSS))
     return GenerationRequest(
-        GENERATION, ready.path, (), settings, ready.folder, inputs, tuple(links), tuple(legs), tokens,
+        GENERATION, ready.path, (), settings, ready.folder, inputs, tuple(links), tuple(legs),
         decoder.shares_buffer and grows,
     )  # fmt: skip
 

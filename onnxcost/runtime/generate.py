@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.measurement import Environment, InputUsed, MeasuredDevice, MemoryUse, Placement
 from onnxcost.runtime.inputs.feeds import Feed, arrays_of, describe_inputs
-from onnxcost.runtime.inputs.input_roles import to_ort_value
+from onnxcost.runtime.inputs.input_roles import numpy_type, to_ort_value
 from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
 from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.sampling import SECOND, garbage_collector_off
@@ -53,7 +53,8 @@ class CacheLink(NamedTuple):
     """An input that holds what earlier steps left, and the output that has it for the next step, "" where it stays.
 
     ``axis`` is that of its positions, None for a state; ``room`` the most positions that it holds, None for all. ``is_fixed``
-    says that the model has room for a fixed number of positions, and writes the new ones among them.
+    says that the model has room for a fixed number of positions, and writes the new ones among them; ``is_made_once`` that
+    the first step makes it, of what an encoder has read, and others leave it.
     """
 
     feed: Feed
@@ -61,6 +62,7 @@ class CacheLink(NamedTuple):
     axis: int | None
     room: int | None = None
     is_fixed: bool = False
+    is_made_once: bool = False
 
     def shape(self, positions: int) -> Shape:
         """Its shape with so many positions."""
@@ -71,24 +73,25 @@ class CacheLink(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """A part of the run: ``context`` tokens in the cache, of a prompt or, without ``has_prefill``, synthetic; then decoding."""
+    """A part of the run: ``context`` tokens in the cache, of a prompt or, without ``has_prefill``, synthetic; then decoding of
+    up to so many ``tokens``.
+    """
 
     context: int
     has_prefill: bool
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest(Request):
     """A decoder to run: ``feeds`` are empty, ``inputs`` and ``caches`` say what each step is fed with.
 
-    ``tokens`` is the most that each leg decodes. With ``shares_buffer`` past and present are one buffer, for the longest
-    context.
+    With ``shares_buffer`` past and present are one buffer, for the longest context.
     """
 
     inputs: tuple[StepInput, ...] = ()
     caches: tuple[CacheLink, ...] = ()
     legs: tuple[Leg, ...] = ()
-    tokens: int = 64
     shares_buffer: bool = False
 
 
@@ -152,8 +155,10 @@ class _Generation:
         self.device = find_provider(request.settings.provider).device or "cpu"
         self.device_id = int(dict(request.settings.provider_options).get("device_id", 0))
         self.outputs = [node.name for node in session.get_outputs()]
-        self.presents = {cache.present: cache for cache in request.caches if cache.present}
-        self.capacity = max(leg.context for leg in request.legs) + max(request.tokens, WARMUP_TOKENS)
+        links = {cache.present: cache for cache in request.caches if cache.present}
+        self.shared = {name: each.feed.name for name, each in links.items() if request.shares_buffer and each.axis is not None}
+        self.handed_on = {name: each for name, each in links.items() if name not in self.shared}
+        self.capacity = max(leg.context + leg.tokens for leg in request.legs)
         self.past = 0
         self.held: dict[str, Any] = {}
 
@@ -198,18 +203,18 @@ class _Generation:
         """Nanoseconds of each token, and seconds of all. The first few are decoded twice: the first time is to warm up."""
         settings, begin_held = self.request.settings, dict(self.held)
         self._say("measuring", 0.5)
-        for _ in range(WARMUP_TOKENS if settings.warmup is None else settings.warmup):
+        for _ in range(min(WARMUP_TOKENS if settings.warmup is None else settings.warmup, self.leg.tokens)):
             self._step(1)
         self.past, self.held = self.leg.context, begin_held
         taken: list[int] = []
         begin = shown = time.perf_counter()
-        while len(taken) < self.request.tokens and not (taken and self.channel.is_called()):
+        while len(taken) < self.leg.tokens and not (taken and self.channel.is_called()):
             now = time.perf_counter()
             if len(taken) >= LEAST_TOKENS and now - begin > (settings.seconds or TOKEN_SECONDS):
                 break
             if now - shown > 0.1:
                 shown = now
-                self._say("measuring", 0.5 + len(taken) / self.request.tokens / 2)
+                self._say("measuring", 0.5 + len(taken) / self.leg.tokens / 2)
             taken.append(self._step(1))
         return taken, time.perf_counter() - begin
 
@@ -238,9 +243,8 @@ class _Generation:
         for name, value in self.held.items():
             binding.bind_ortvalue_input(name, value)
         for name in self.outputs:
-            cache = self.presents.get(name)
-            if cache is not None and self.request.shares_buffer and cache.axis is not None:
-                binding.bind_ortvalue_output(name, self.held[cache.feed.name])
+            if name in self.shared:
+                binding.bind_ortvalue_output(name, self.held[self.shared[name]])
             else:
                 binding.bind_output(name, self.device, self.device_id)
         binding.synchronize_inputs()
@@ -249,7 +253,9 @@ class _Generation:
         binding.synchronize_outputs()
         taken = time.perf_counter_ns() - start
         made = dict(zip(self.outputs, binding.get_outputs(), strict=True))
-        self.held = {**self.held, **{cache.feed.name: made[name] for name, cache in self.presents.items()}}
+        self.held |= {
+            each.feed.name: made[name] for name, each in self.handed_on.items() if not (each.is_made_once and self.past)
+        }
         self.past += new
         return taken
 
@@ -264,12 +270,13 @@ class _Generation:
                 size + past * grown + more * widened
                 for size, grown, widened in zip(feed.shape or (), each.by_past, each.by_new, strict=True)
             )
-            array = arrays_of(replace(feed, shape=shape), seed)[0] if each.kind in ("fill", "positions") else None
-            if each.kind == "positions" and array is not None:
-                array = np.broadcast_to(np.arange(self.past, self.past + new, dtype=array.dtype), shape).copy()
+            if each.numbers is not None:
+                numbers, by_past, by_new = each.numbers
+                array = (numbers + past * by_past + more * by_new).astype(numpy_type(feed.dtype)).reshape(shape)
             elif each.kind == "switch":
                 array = np.full(shape, self.past > 0)
-            elif each.numbers is not None:
-                numbers, by_past, by_new = each.numbers
-                array = (numbers + past * by_past + more * by_new).astype(numbers.dtype).reshape(shape)
+            elif each.kind == "positions":
+                array = np.broadcast_to(np.arange(self.past, self.past + new, dtype=numpy_type(feed.dtype)), shape).copy()
+            else:
+                array = arrays_of(replace(feed, shape=shape), seed)[0]
             yield feed.name, to_ort_value(array, feed.dtype)
