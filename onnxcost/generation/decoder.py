@@ -149,7 +149,7 @@ class Decoder:
                 starts = list(range(0, sizes.batch * sizes.new + 1, sizes.new)) if sizes.new else [0] * (sizes.batch + 1)
                 own = {5: starts, 6: [sizes.past] * sizes.batch}
             elif node.key == "com.microsoft.GroupQueryAttention":
-                own = {6: [sizes.total]}
+                own = {6: sizes.total}
             else:
                 continue
             found |= {t.name: value for place, value in own.items() if (t := node.input(place)) is not None and t.name in names}

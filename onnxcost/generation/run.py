@@ -15,11 +15,11 @@ from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.generation.decoder import PAST, SOURCE, Decoder, StepSizes, read_decoder
-from onnxcost.measurement import Environment, Latency, MeasuredDevice, MemoryUse, Placement, Settings
+from onnxcost.measurement import Environment, InputUsed, Latency, MeasuredDevice, MemoryUse, Placement, Settings
 from onnxcost.processes import STOP
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.generate import BASE_PAST, CacheLink, GenerationEnd, GenerationRequest, Leg, LegTimes, StepInput
+from onnxcost.runtime.generate import BASE_PAST, CacheLink, GenerationRequest, Leg, LegTimes, RunState, StepInput
 from onnxcost.runtime.inputs.feeds import Feed, arrays_of, feeds_of
 from onnxcost.runtime.inputs.input_roles import Repeated
 from onnxcost.runtime.prepare import Prepared, prepare, read_once
@@ -92,11 +92,13 @@ class GenerationRun(Result):
     shares_buffer: bool
     session_seconds: float
     threads: tuple[int, int]
+    inputs: tuple[InputUsed, ...]
     device: MeasuredDevice
     environment: Environment
     memory: MemoryUse
     placement: Placement | None = None
     interrupted: bool = False
+    failure: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1`` with the key ``generation``."""
@@ -106,8 +108,8 @@ class GenerationRun(Result):
         """The key ``generation``."""
         environment, device, placement = self.environment._asdict(), self.device, self.placement
         return {
-            "status": "ok",
-            "reason": None,
+            "status": "failed" if self.failure else "ok",
+            "reason": self.failure or None,
             "interrupted": self.interrupted,
             "provider": self.settings.provider,
             "device": device.name,
@@ -117,6 +119,7 @@ class GenerationRun(Result):
             "batch": self.batch,
             "weights": self.weights,
             "shares_buffer": self.shares_buffer,
+            "inputs": [{**used._asdict(), "shape": list(used.shape)} for used in self.inputs],
             "session_seconds": self.session_seconds,
             **self.memory._asdict(),
             "nodes_by_provider": None if placement is None else dict(placement.nodes_by_provider),
@@ -196,10 +199,10 @@ def run_decoder(
         report = estimate_spec(decoder.spec_at(spec, StepSizes(batch, new, deepest, _source_of(decoder))), formulas)
         with prepare(replace(spec, inputs={}), report, settings.seed) as ready:
             request = _request(ready, decoder, spec, settings, legs, batch)
-            turns, end = _receive(answers(request, on_progress))
+            turns, state, failure = _receive(answers(request, on_progress))
     return GenerationRun(
-        turns, settings, batch, ready.weights, request.shares_buffer, end.session_seconds, end.threads, end.device,
-        end.environment, end.memory, end.placement, STOP.is_made,
+        turns, settings, batch, ready.weights, request.shares_buffer, state.session_seconds, state.threads, state.inputs,
+        state.device, state.environment, state.memory, state.placement, STOP.is_made, failure,
     )  # fmt: skip
 
 
@@ -225,14 +228,23 @@ def plan_legs(decoder: Decoder, prompt: int | None, contexts: Sequence[int], tok
     return legs
 
 
-def _receive(messages: Iterator[object]) -> tuple[tuple[Turn, ...], GenerationEnd]:
-    turns = []
-    for message in messages:
-        if isinstance(message, LegTimes):
-            leg, first, prompts, tokens, loop_seconds = message
-            turns.append(Turn(leg.context, prompts, tokens, first, loop_seconds))
-        elif isinstance(message, GenerationEnd):
-            return tuple(turns), message
+def _receive(messages: Iterator[object]) -> tuple[tuple[Turn, ...], RunState, str]:
+    """The turns, how they were run, and why there are no more, "" where there are all. A failure of the first is raised."""
+    turns: list[Turn] = []
+    state, failure = None, ""
+    try:
+        for message in messages:
+            if isinstance(message, LegTimes):
+                leg, first, prompts, tokens, loop_seconds = message
+                turns.append(Turn(leg.context, prompts, tokens, first, loop_seconds))
+            elif isinstance(message, RunState):
+                state = message
+    except MeasurementError as error:
+        if state is None:
+            raise
+        failure = str(error)
+    if state is not None:
+        return tuple(turns), state, failure
     if STOP.is_made:
         raise KeyboardInterrupt
     raise MeasurementError("the process that ran the model ended without a result")

@@ -107,8 +107,8 @@ class LegTimes(NamedTuple):
     loop_seconds: float
 
 
-class GenerationEnd(NamedTuple):
-    """How the legs were run."""
+class RunState(NamedTuple):
+    """How the legs until now were run."""
 
     session_seconds: float
     threads: tuple[int, int]
@@ -120,7 +120,7 @@ class GenerationEnd(NamedTuple):
 
 
 def run_generation(request: GenerationRequest, channel: Channel) -> None:
-    """Answers with LegTimes for each leg that was begun, then with GenerationEnd."""
+    """Answers with LegTimes and the RunState behind it for each leg that was begun."""
     settings = request.settings
     channel.send(Progress("loading"))
     runtime_for(find_provider(settings.provider))
@@ -129,21 +129,14 @@ def run_generation(request: GenerationRequest, channel: Channel) -> None:
     session = open_session(request.model, settings)
     session_seconds = time.perf_counter() - start
     other_work = watch_load()
+    inputs = describe_inputs([each.feed for each in request.inputs])
     for index, leg in enumerate(request.legs):
         if index and channel.is_called():
             break
         channel.send(_Generation(session, request, leg, channel, index).times())
-    channel.send(
-        GenerationEnd(
-            session_seconds,
-            thread_counts(settings),
-            describe_inputs([each.feed for each in request.inputs]),
-            device_of(settings),
-            environment(other_work()),
-            MemoryUse(peak_rss(), baseline),
-            placement(session, settings.provider),
-        )
-    )
+        machine, memory = environment(other_work()), MemoryUse(peak_rss(), baseline)
+        device, placed = device_of(settings), placement(session, settings.provider)
+        channel.send(RunState(session_seconds, thread_counts(settings), inputs, device, machine, memory, placed))
 
 
 class _Generation:
@@ -272,7 +265,7 @@ class _Generation:
             )
             if each.numbers is not None:
                 numbers, by_past, by_new = each.numbers
-                array = (numbers + past * by_past + more * by_new).astype(numpy_type(feed.dtype)).reshape(shape)
+                array = np.asarray(numbers + past * by_past + more * by_new, numpy_type(feed.dtype)).reshape(shape)
             elif each.kind == "switch":
                 array = np.full(shape, self.past > 0)
             elif each.kind == "positions":
