@@ -147,7 +147,7 @@ class Decoder:
         for node in self.graph.nodes:
             if node.key == _PAGED:
                 starts = list(range(0, sizes.batch * sizes.new + 1, sizes.new)) if sizes.new else [0] * (sizes.batch + 1)
-                own = {5: starts, 6: [sizes.past] * sizes.batch}
+                own: dict[int, Any] = {5: starts, 6: [sizes.past] * sizes.batch}
             elif node.key == "com.microsoft.GroupQueryAttention":
                 own = {6: sizes.total}
             else:
