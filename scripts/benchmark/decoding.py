@@ -6,7 +6,7 @@ onnxruntime-genai.
 Each FOLDER has a decoder, model.onnx. Measured are, in each round and one after the other, ``onnxcost.run_llm`` and, for a
 folder with a genai_config.json, the loop of onnxruntime-genai's benchmark (benchmark/python/benchmark_e2e.py: append_tokens for
 the prompt, then generate_next_token), run by PYTHON, which has onnxruntime-genai installed. Its tokens include the choice of
-the next one. Printed are medians over the rounds, and the predictions of a machine that was calibrated before and after.
+the next one. Printed are medians over the rounds beside the predictions of the calibrated machine.
 
 Set-up: ``pip install .``, in another environment ``pip install onnxruntime-genai``. Models of a size that is worth it:
 
@@ -28,7 +28,6 @@ import onnxcost
 from onnxcost.generation.decoder import StepSizes, read_decoder
 from onnxcost.generation.run import plan_legs, run_llm
 from onnxcost.hardware.calibration.model import Calibration
-from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.spec import ModelSpec
 
 GENAI = """
@@ -72,18 +71,14 @@ class Times:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument(
-        "--calibration", help="a file of 'onnxcost devices calibrate'; without it the machine is calibrated now"
-    )
+    parser.add_argument("--calibration", help="what 'onnxcost devices calibrate' wrote; without it, it is made now")
     parser.add_argument("--genai", help="a Python with onnxruntime-genai")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompt", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    machine: Calibration = (
-        Calibrated.load(options.calibration).calibration if options.calibration else onnxcost.calibrate(threads=options.threads)
-    )
+    machine: Calibration | str = options.calibration or onnxcost.calibrate(threads=(options.threads,))
     print("| decoder | | measured | predicted | error | onnxruntime-genai | ours / genai |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for folder in options.folders:
@@ -92,7 +87,7 @@ def main() -> int:
     return 0
 
 
-def rows(folder: Path, machine: Calibration, options: argparse.Namespace) -> list[str]:
+def rows(folder: Path, machine: Calibration | str, options: argparse.Namespace) -> list[str]:
     """The lines of one decoder: the prompt, and a token."""
     model = folder / "model.onnx"
     ours, theirs = Times(), Times()
@@ -115,7 +110,8 @@ def rows(folder: Path, machine: Calibration, options: argparse.Namespace) -> lis
         ("a token", StepSizes(1, 1, leg.context + leg.tokens // 2), ours.tokens, theirs.tokens),
     ):
         spec = decoder.spec_at(ModelSpec(str(model)), sizes)
-        latency = onnxcost.predict(model, machine, shapes=spec.shapes, dims=spec.dims, values=spec.values).latency
+        given = {"shapes": spec.shapes, "dims": spec.dims, "values": spec.values}
+        latency = onnxcost.predict(model, machine, threads=options.threads, **given).latency
         if not mine or latency is None:
             continue
         measured, predicted = median(mine), (latency.low + latency.high) / 2
