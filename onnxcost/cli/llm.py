@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import caveat_messages
-from onnxcost.cli.options import Whole, model_options
-from onnxcost.cli.output import Document, Output, message_options, output_options
+from onnxcost.cli.generation import RunAsked, RunOutcome, run_model, run_options
+from onnxcost.cli.measure import start_child
+from onnxcost.cli.options import MeasuringCommand, Whole, model_options
+from onnxcost.cli.output import Document, Output, message_options, output_options, show
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
+    from onnxcost.generation.language import LanguageCost
     from onnxcost.spec import ModelSpec
 
 HELP = """What a language model with a KV cache costs: the prefill of a prompt and the decode step of one token, the cache a
 token and at a context, the memory at a batch, and on devices the time to the first token and tokens per second.
 
-Nothing is run. On a device each figure is an estimate with a range, from the weights and the cache that a step reads at the
-device's bandwidth and its arithmetic at the peak; no run has more tokens per second than "at most" says.
+Nothing is run without --run. On a device each figure is an estimate with a range, from the weights and the cache that a step
+reads at the device's bandwidth and its arithmetic at the peak; no run has more tokens per second than "at most" says.
+
+With --run, onnxruntime runs a prompt and then one token after the other, each on the cache that the one before left; a second
+row has tokens at the end of --context, on a synthetic cache.
 
 \b
 Examples:
@@ -28,11 +34,12 @@ Examples:
   onnxcost llm model.onnx --prompt 2000 --context 8192 --batch 4
   onnxcost llm model.onnx --device rtx-4090 --device jetson-orin-nano-8gb
   onnxcost llm model.onnx --context 32768 --memory 8GiB
+  onnxcost llm model.onnx --run --prompt 256 --device-file here.toml
   onnxcost llm model.onnx --format json
 """
 
 
-@click.command(help=HELP)
+@click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @click.option("--prompt", type=Whole(1), metavar="N", help="Tokens of the prompt.  [default: 1024]")
 @click.option("--context", type=Whole(1), metavar="N", help="Positions in the cache after the decode step.  [default: 4096]")
@@ -42,6 +49,7 @@ Examples:
 @click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable.")
 @output_options
 @message_options("Print no warnings on stderr.")
+@run_options
 def llm(
     spec: ModelSpec,
     formulas: FormulaTable | None,
@@ -51,22 +59,50 @@ def llm(
     memory: str | None,
     devices: tuple[str, ...],
     files: tuple[str, ...],
+    asked: RunAsked | None,
     out: Output,
-) -> None:
+) -> int:
     """Parse, call, render."""
+    if asked is not None:
+        start_child()
     from onnxcost.generation.language import count_language
     from onnxcost.hardware.budget import predictors
-    from onnxcost.render.llm import llm_csv, llm_lines, llm_markdown
 
-    asked = predictors(devices, files) if devices or files else []
-    found = count_language(spec, prompt, context, batch, memory, asked, formulas)
-    out.deliver(
-        Document(
-            table=partial(llm_lines, found),
-            json=found.to_dict,
-            csv=partial(llm_csv, found),
-            markdown=partial(llm_markdown, found),
-        )
-    )
+    machines = predictors(devices, files) if devices or files else []
+    found = count_language(spec, prompt, context, batch, memory, machines, formulas)
+    document, outcome = _document(found), RunOutcome()
+    if out.is_screen or asked is None:
+        out.deliver(document)
+    if asked is not None:
+        outcome = run_model(found, spec, asked, machines, formulas)
+        if out.is_screen:
+            show(lambda screen: [(), *outcome.lines(screen)])
+        else:
+            out.deliver(_with_run(document, outcome))
     report = found.decode.report
     out.say_first(caveat_messages(replace(report, caveats=tuple(each for each in report.caveats if each.kind != "note"))))
+    return outcome.code
+
+
+def _document(found: LanguageCost) -> Document:
+    from onnxcost.render.llm import llm_csv, llm_lines, llm_markdown
+
+    return Document(
+        table=partial(llm_lines, found),
+        json=found.to_dict,
+        csv=partial(llm_csv, found),
+        markdown=partial(llm_markdown, found),
+    )
+
+
+def _with_run(document: Document, outcome: RunOutcome) -> Document:
+    """The document with what was measured; its CSV has that alone, a line for each context."""
+    from onnxcost.render.generation import run_csv
+
+    run = outcome.run
+    return document._replace(
+        table=lambda screen: [*document.table(screen), (), *outcome.lines(screen)],
+        json=lambda: {**document.json(), **outcome.for_json()},
+        csv=(lambda: run_csv(run)) if run is not None else document.csv,
+        markdown=lambda: document.markdown() + outcome.markdown(),
+    )

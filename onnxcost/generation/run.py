@@ -15,6 +15,9 @@ from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.generation.decoder import PAST, SOURCE, Decoder, StepSizes, read_decoder
+from onnxcost.generation.phases import DECODE, PREFILL, count_phase
+from onnxcost.generation.speeds import Speed, predict_speed
+from onnxcost.hardware.prediction import Predictor
 from onnxcost.measurement import Environment, InputUsed, Latency, MeasuredDevice, MemoryUse, Placement, Settings
 from onnxcost.processes import STOP
 from onnxcost.results import Result, make_document
@@ -316,3 +319,25 @@ def _step_input(feed: Feed, longer: Feed, wider: Feed, decoder: Decoder, seed: i
         if (past != own).any() or (new != own).any():
             return StepInput(feed, by_past, by_new, "numbers", (own, past - own, new - own))
     return StepInput(feed, by_past, by_new)
+
+
+def predict_turns(
+    run: GenerationRun,
+    decoder: Decoder,
+    spec: ModelSpec,
+    predictor: Predictor,
+    sizes: StepSizes,
+    formulas: FormulaTable | None = None,
+) -> tuple[Speed, ...]:
+    """What a device is expected to take for each turn: for its prompt, and for the token in the middle of those behind it.
+
+    ``sizes`` are those of any step, of which the batch and the positions of an encoder count.
+    """
+    found = []
+    for turn in run.turns:
+        past = turn.context + len(turn.tokens) // 2
+        decode = count_phase(decoder, spec, DECODE, sizes._replace(past=past), formulas)
+        prompt = sizes._replace(new=turn.context, past=0)
+        prefill = count_phase(decoder, spec, PREFILL, prompt, formulas) if turn.ttft else None
+        found.append(predict_speed(predictor, prefill, decode))
+    return tuple(found)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from onnxcost.generation.run import GenerationRun, Turn
+from onnxcost.generation.speeds import Speed
+from onnxcost.hardware.prediction import Interval
 from onnxcost.measurement import Latency
+from onnxcost.render.budget import interval_text, latency_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,
@@ -24,35 +28,61 @@ from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_
 from onnxcost.render.units import binary, exact, plural, ratio, seconds
 
 
+class TurnRow(NamedTuple):
+    """A turn and what was predicted for it, None where nothing was."""
+
+    turn: Turn
+    predicted: Speed | None = None
+
+
 class RunContext(NamedTuple):
-    """What a cell needs to know besides its turn."""
+    """What a cell needs to know besides its row."""
 
     batch: int
     glyphs: Glyphs
+
+
+Field = TableField[TurnRow, RunContext]
 
 
 def _time(latency: Latency | None, statistic: str, glyphs: Glyphs) -> str:
     return glyphs.none if latency is None else spell_out(seconds(getattr(latency, statistic)), glyphs)
 
 
-def _prompt_rate(turn: Turn, of: RunContext) -> str:
-    return ratio(of.batch * turn.context / turn.ttft.median) if turn.ttft else of.glyphs.none
+def _span(span: Interval | None, write: Callable[[Interval], str], glyphs: Glyphs) -> str:
+    return glyphs.none if span is None else spell_out(write(span), glyphs)
 
 
-FIELDS: tuple[TableField[Turn, RunContext], ...] = (
-    (Column("Context", style="name"), lambda turn, _: exact(turn.context)),
-    (Column("First token"), lambda turn, of: _time(turn.ttft, "median", of.glyphs)),
-    (Column("Prompt tokens/s", drop=2), _prompt_rate),
-    (Column("Per token", style="number"), lambda turn, of: _time(turn.per_token, "median", of.glyphs)),
-    (Column("p95", drop=1), lambda turn, of: _time(turn.per_token, "p95", of.glyphs)),
-    (Column("Tokens/s"), lambda turn, of: ratio(speed) if (speed := turn.tokens_per_second(of.batch)) else of.glyphs.none),
-    (Column("Tokens", drop=3), lambda turn, _: exact(len(turn.tokens))),
+def _rate(row: TurnRow, of: RunContext) -> str:
+    speed = row.turn.tokens_per_second(of.batch)
+    return of.glyphs.none if speed is None else ratio(speed)
+
+
+CONTEXT: Field = (Column("Context", style="name"), lambda row, _: exact(row.turn.context))
+FIRST: Field = (Column("First token"), lambda row, of: _time(row.turn.ttft, "median", of.glyphs))
+PREDICTED_FIRST: Field = (
+    Column("Predicted", drop=2),
+    lambda row, of: _span(row.predicted and row.predicted.ttft, latency_text, of.glyphs),
 )
+TOKENS: tuple[Field, ...] = (
+    (Column("Per token", style="number"), lambda row, of: _time(row.turn.per_token, "median", of.glyphs)),
+    (Column("p95", drop=3), lambda row, of: _time(row.turn.per_token, "p95", of.glyphs)),
+    (Column("Tokens/s"), _rate),
+)
+PREDICTED: Field = (
+    Column("Predicted", drop=1),
+    lambda row, of: _span(row.predicted and row.predicted.throughput, interval_text, of.glyphs),
+)
+COUNTED: Field = (Column("Tokens", drop=4), lambda row, _: exact(len(row.turn.tokens)))
 
 
-def run_table(run: GenerationRun, glyphs: Glyphs) -> Table:
-    """A row for each context."""
-    return build_table(FIELDS, run.turns, RunContext(run.batch, glyphs))
+def run_table(run: GenerationRun, glyphs: Glyphs, predicted: Sequence[Speed] = ()) -> Table:
+    """A row for each context, beside what was predicted for it."""
+    rows = [TurnRow(turn, speed) for turn, speed in zip_longest(run.turns, predicted[: len(run.turns)])]
+    has_prompt, is_predicted = any(turn.ttft for turn in run.turns), bool(predicted)
+    first = [FIRST, *([PREDICTED_FIRST] if is_predicted else [])] if has_prompt else []
+    fields = [CONTEXT, *first, *TOKENS, *([PREDICTED] if is_predicted else []), COUNTED]
+    return build_table(fields, rows, RunContext(run.batch, glyphs))
 
 
 def _facts(run: GenerationRun) -> list[str]:
@@ -62,7 +92,7 @@ def _facts(run: GenerationRun) -> list[str]:
     return [fact for fact in known if fact]
 
 
-def _details(run: GenerationRun) -> list[tuple[str, list[str]]]:
+def _details(run: GenerationRun, predicted: Sequence[Speed]) -> list[tuple[str, list[str]]]:
     """How it was run, by label."""
     prompts = [plural(len(turn.prompts), "prompt") + f" of {exact(turn.context)}" for turn in run.turns if len(turn.prompts)]
     synthetic = [exact(turn.context) for turn in run.turns if turn.ttft is None]
@@ -74,7 +104,9 @@ def _details(run: GenerationRun) -> list[tuple[str, list[str]]]:
     ]
     made = "weights" if run.weights != "stored" else ""
     peak = run.memory.peak_rss_bytes
+    basis = next((f"{speed.step.basis} for {speed.device}" for speed in predicted if speed.step is not None), "")
     return [
+        *([("Predicted", [basis])] if basis else []),
         ("Threads", [f"{run.threads[0]} intra-op", f"{run.threads[1]} inter-op"]),
         ("Runs", runs),
         ("Cache", ["past and present share a buffer" if run.shares_buffer else "handed from step to step"]),
@@ -83,17 +115,21 @@ def _details(run: GenerationRun) -> list[tuple[str, list[str]]]:
     ]
 
 
-def run_lines(run: GenerationRun, screen: Screen) -> list[Line]:
+def run_lines(run: GenerationRun, screen: Screen, predicted: Sequence[Speed] = ()) -> list[Line]:
     """What ran the model, the table of contexts, and how it was run."""
     heading = heading_lines("Measured", plain(f" {screen.glyphs.dot} ".join(_facts(run))), screen.width)
-    details = [line for label, pieces in _details(run) for line in wrap_pieces(label_of(label), pieces, ", ", screen.width)]
-    return space_blocks([heading + table_lines(run_table(run, screen.glyphs), screen), details])
+    details = [
+        line for label, pieces in _details(run, predicted) for line in wrap_pieces(label_of(label), pieces, ", ", screen.width)
+    ]
+    return space_blocks([heading + table_lines(run_table(run, screen.glyphs, predicted), screen), details])
 
 
-def run_markdown(run: GenerationRun) -> str:
+def run_markdown(run: GenerationRun, predicted: Sequence[Speed] = ()) -> str:
     """The same as Markdown."""
-    lines = [f"- {label}: {markdown(', '.join(pieces))}" for label, pieces in _details(run)]
-    return join_blocks([["### Measured"], [markdown(" · ".join(_facts(run)))], table_markdown(run_table(run, UNICODE)), lines])
+    lines = [f"- {label}: {markdown(', '.join(pieces))}" for label, pieces in _details(run, predicted)]
+    return join_blocks(
+        [["### Measured"], [markdown(" · ".join(_facts(run)))], table_markdown(run_table(run, UNICODE, predicted)), lines]
+    )
 
 
 def run_csv(run: GenerationRun) -> str:
