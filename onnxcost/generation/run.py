@@ -274,7 +274,8 @@ def _request(
     caches = {cache.past.name: cache for cache in decoder.caches}
     others = {name: feed for name, feed in at_base.items() if name not in caches}
     inputs = tuple(_step_input(feed, longer[name], wider[name], decoder, settings.seed) for name, feed in others.items())
-    grows = PAST in decoder.roles.values()
+    # A cache that slides is a buffer of a fixed size: it has no other form.
+    shares = decoder.shares_buffer or any(cache.room is not None for cache in decoder.caches)
     links = []
     for name, cache in caches.items():
         feed = at_base[name]
@@ -285,7 +286,7 @@ def _request(
         links.append(CacheLink(feed, present, axis, cache.room, feed.shape == longer[name].shape, cache.kind == CROSS))
     return GenerationRequest(
         GENERATION, ready.path, (), settings, ready.folder, inputs, tuple(links), tuple(legs),
-        decoder.shares_buffer and grows,
+        shares and PAST in decoder.roles.values(),
     )  # fmt: skip
 
 

@@ -67,8 +67,10 @@ class CacheLink(NamedTuple):
     def shape(self, positions: int) -> Shape:
         """Its shape with so many positions."""
         shape = list(self.feed.shape or ())
-        if self.axis is not None and (not self.is_fixed or self.room is not None):
-            shape[self.axis] = min(positions, self.room or positions)
+        if self.room is not None and self.axis is not None:
+            shape[self.axis] = self.room  # all of it has to be there from the first step on
+        elif self.axis is not None and not self.is_fixed:
+            shape[self.axis] = positions
         return tuple(shape)
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from onnxcost.hardware.calibration.model import load
+from tests.generation.small import DECODER
 
 if sys.platform == "win32":
     pytest.skip("there is no SIGINT to send, and no pseudo-terminal", allow_module_level=True)
@@ -108,6 +109,15 @@ def test_batches_before_the_interrupt_are_whole(stopped: Stopped, folder: Path) 
     whole, partial = json.loads(end.output)["batches"]
     assert (end.code, whole["batch"], whole["interrupted"], partial["batch"]) == (130, 1, False, 2)
     check_partial(partial)
+
+
+def test_a_decoder_keeps_its_tokens(stopped: Stopped, folder: Path) -> None:
+    (folder / "decoder.onnx").write_bytes(DECODER.SerializeToString())
+    many = ("--run", "--prompt", "8", "--tokens", "1000000")
+    end = stopped.at("measuring", "llm", "decoder.onnx", *many, "--seconds", "600", "--format", "json")
+    found = json.loads(end.output)["generation"]
+    assert (end.code, KEPT in end.errors, found["interrupted"]) == (130, True, True)
+    assert 1 <= found["contexts"][0]["tokens"] < 1000000
 
 
 def test_before_the_first_sample_there_is_nothing_to_keep(stopped: Stopped) -> None:

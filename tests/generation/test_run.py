@@ -13,13 +13,16 @@ import pytest
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.frontend.strip import strip
 from onnxcost.generation import run
-from onnxcost.generation.decoder import read_decoder
-from onnxcost.generation.run import DEFAULT_PROMPT, GenerationRun, plan_legs, run_llm
+from onnxcost.generation.decoder import StepSizes, read_decoder
+from onnxcost.generation.run import DEFAULT_PROMPT, GenerationRun, plan_legs, predict_turns, run_llm
+from onnxcost.hardware.roofline import Roofline
 from onnxcost.processes import STOP
 from onnxcost.results import Result
 from onnxcost.runtime.generate import GenerationRequest, Leg, LegTimes, RunState
 from onnxcost.spec import ModelSpec
+from tests.generation.exports import read_archive
 from tests.generation.small import DECODER, ENCODER, SHARED, decoder, randomize
+from tests.hardware.machines import machine
 from tests.modeltext import model
 
 
@@ -136,7 +139,7 @@ def test_what_is_done_is_kept(
         for leg in request.legs[:legs]:
             yield LegTimes(leg, 0.1, np.array([0.1]), np.array([0.01]), 0.02)
             yield RunState(1.0, (1, 1), (), found.device, found.environment, found.memory, None)
-        monkeypatch.setattr(type(STOP), "is_made", stops)
+        monkeypatch.setattr(STOP, "is_made", stops)
         if error is not None:
             raise error
 
@@ -147,3 +150,28 @@ def test_what_is_done_is_kept(
         return
     made = run_llm(DECODER, prompt=4, contexts=[9], tokens=2)
     assert (len(made.turns), made.interrupted, made.failure) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "has_prompt", "shares"),
+    [
+        ("genai_llama_int4_cpu", True, False),
+        ("genai_gemma2_fp16", True, True),
+        ("genai_lfm2_fp32", True, False),
+        ("opt_gpt2", True, False),
+        ("opt_t5_model_merged", True, False),
+        ("torch_qwen3_dynamo", True, False),
+        ("torch_mamba_script", False, False),
+    ],
+)
+def test_decoders_of_several_exporters(name: str, has_prompt: bool, shares: bool) -> None:
+    made = run_llm(read_archive()[name], prompt=20, contexts=[100], tokens=3, runs=1, warmup=1)
+    assert [(len(turn.prompts), len(turn.tokens)) for turn in made.turns] == [(int(has_prompt), 3), (0, 3)]
+    assert (made.weights, made.shares_buffer) == ("synthesised", shares)
+
+
+def test_a_prediction_for_each_turn(found: GenerationRun) -> None:
+    spec = ModelSpec(DECODER)
+    speeds = predict_turns(found, read_decoder(spec), spec, Roofline(machine(bandwidth=1e10)), StepSizes(1, 1, 0))
+    assert [speed.ttft is None for speed in speeds] == [False, True]
+    assert all(speed.tokens_per_second for speed in speeds)
