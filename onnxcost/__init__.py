@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from onnxcost.generation.language import llm as llm
     from onnxcost.generation.pipeline import Pipeline as Pipeline
     from onnxcost.generation.pipeline import pipeline as pipeline
+    from onnxcost.generation.run import GenerationRun as GenerationRun
+    from onnxcost.generation.run import run_llm as run_llm
     from onnxcost.generation.stages import StageSpec as StageSpec
     from onnxcost.graph import Work as Work
     from onnxcost.hardware.budget import budget as budget
@@ -58,6 +60,7 @@ _HOMES = {
     "CostReport": "report",
     "Counted": "report",
     "FORMULAS": "formulas",
+    "GenerationRun": "generation.run",
     "InputError": "errors",
     "LanguageCost": "generation.language",
     "Latency": "measurement",
@@ -85,6 +88,7 @@ _HOMES = {
     "pipeline": "generation.pipeline",
     "predict": "hardware.calibration.predictor",
     "profile": "runtime.api",
+    "run_llm": "generation.run",
     "scan": "scanning.api",
     "strip": "frontend.strip",
     "trace": "runtime.api",

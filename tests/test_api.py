@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "python.md"
 def test_what_there_is_to_call() -> None:
     assert {
         "budget", "calibrate", "compare", "devices", "estimate", "llm", "measure", "measure_batches", "pipeline", "predict",
-        "profile", "scan", "strip", "trace",
+        "profile", "run_llm", "scan", "strip", "trace",
     } == FUNCTIONS  # fmt: skip
 
 

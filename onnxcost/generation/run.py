@@ -165,6 +165,7 @@ def run_llm(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
     formulas: FormulaTable | None = None,
     on_progress: OnProgress | None = None,
     **changes: Any,
@@ -177,7 +178,7 @@ def run_llm(
 
     Raises MeasurementError where the model cannot be run, and InputError for a model that is no decoder.
     """
-    spec = read_once(ModelSpec.of(model, shapes, dims, values))
+    spec = read_once(ModelSpec.of(model, shapes, dims, values, trips))
     return run_decoder(spec, change_settings(settings, changes), prompt, contexts, tokens, batch, formulas, on_progress)
 
 
