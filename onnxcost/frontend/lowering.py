@@ -236,15 +236,19 @@ def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tenso
     return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
 
 
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"
+"""The key of a node's metadata under which that exporter has the names of the modules around it."""
+
 _NO_MODULE = "_empty_nn_module_stack"
 """What PyTorch's newer exporter writes for a node that is in no module."""
 
 
 def _scope(node: StoredNode) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
-    # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
-    if node.scopes and (paths := re.findall(r"'([^']*)'", node.scopes)):
-        return _modules(tuple(paths[:-1]))
+    for entry in node.metadata:
+        # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
+        if entry.key == NAME_SCOPES and (paths := re.findall(r"'([^']*)'", entry.value)):
+            return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
     return _modules(module) if slash else ()
 

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks.
+    """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks, and those of a folder
+    each other's.
 
-    ``answers`` are onnx's own; ``walked`` are steps whose outputs' shapes are known, by operator, attributes and kinds of their
-    inputs; ``kinds`` are the values of which the type alone is known. With ``has_assumed`` dims more is checked of each node.
+    ``answers`` are onnx's own; it has none to what it ``refused``. ``walked`` are steps whose outputs' shapes are known, by
+    operator, attributes and kinds of their inputs; ``kinds`` are the values of which the type alone is known. With
+    ``has_assumed`` dims more is checked of each node.
     """
 
     opsets: Mapping[str, int]
@@ -44,6 +46,7 @@ class Inference:
     formulas: FormulaTable
     has_assumed: bool = False
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
+    refused: dict[Hashable, list[Value]] = field(default_factory=dict)
     walked: dict[Hashable, Step] = field(default_factory=dict)
     kinds: dict[Hashable, int] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=partial(count, 1))
@@ -108,17 +111,25 @@ class Inference:
             if tensor is not None:
                 data[name] = tensor
         if step.has_subgraph:
-            answer = self._ask(step, schema, {name: value for name, value in scope.items() if value.type is not None}, data)
+            answer, _ = self._ask(step, schema, {name: v for name, v in scope.items() if v.type is not None}, data)
         else:
             alike = _signature(step, data)
-            if alike not in self.answers:
+            known = self.answers.get(alike) or self.refused.get(alike)
+            if known is None:
                 visible = {name: value for name, value in zip(step.node.input, step.inputs, strict=True) if value is not None}
-                self.answers[alike] = self._ask(step, schema, visible, data)
-            answer = self.answers[alike]
+                known, is_refused = self._ask(step, schema, visible, data)
+                if len(self.answers) >= _REMEMBERED:
+                    self.answers.clear()
+                (self.refused if is_refused else self.answers)[alike] = known
+            answer = known
         _take(step, answer)
 
-    def _ask(self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]) -> list[Value]:
-        """One value with the inferred type for each output; one without a type for an output that inference leaves open."""
+    def _ask(
+        self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]
+    ) -> tuple[list[Value], bool]:
+        """One value with the inferred type for each output, one without a type for an output that inference leaves open; and
+        whether inference refused the node.
+        """
         from onnx import shape_inference
         from onnx.checker import ValidationError
 
@@ -131,14 +142,26 @@ class Inference:
         # Beside its own errors onnx raises those of C++ for types that do not exist and inputs that are too few.
         except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError, LookupError) as error:
             if (computed := _compute(step, self.opsets)) is not None:
-                return computed
+                return computed, True
             refuse_contradiction(step, str(error))
-            found = {}
+            return [Value(name) for name in step.node.output], True
         answer = [Value(name) for name in step.node.output]
         for value in answer:
             if value.name and value.name in found and found[value.name].WhichOneof("value"):
                 value.learn(found[value.name])
-        return answer
+        return answer, False
+
+
+_REMEMBERED = 4096
+_answers: dict[Hashable, dict[Hashable, list[Value]]] = {}
+"""onnx's answers by the versions of the models."""
+
+
+def known_answers(opsets: Mapping[str, int], ir_version: int) -> dict[Hashable, list[Value]]:
+    """What onnx has answered for models of the same versions."""
+    if len(_answers) > 16:
+        _answers.clear()
+    return _answers.setdefault((*opsets.items(), ir_version), {})
 
 
 def _explicit(step: Step) -> NodeProto:

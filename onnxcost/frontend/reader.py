@@ -19,15 +19,14 @@ from onnxcost.frontend.file_kinds import describe_file
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto
 
 
 class StoredNode(NamedTuple):
     """A node's fields under protobuf's names, read once: to look into a message takes longer than most of what is done with it.
     Lists are read as slices: to go through one element by element takes three times as long.
 
-    ``attribute`` has the attributes by name, ``message`` is the node itself, ``scopes`` the names of the modules around it in
-    its metadata.
+    ``attribute`` has the attributes by name, ``message`` is the node itself.
     """
 
     message: NodeProto
@@ -38,18 +37,19 @@ class StoredNode(NamedTuple):
     output: tuple[str, ...]
     attribute: Mapping[str, AttributeProto]
     has_subgraph: bool
-    scopes: str
+    metadata: Sequence[StringStringEntryProto]
 
     @classmethod
     def of(cls, node: NodeProto) -> StoredNode:
         """The fields of a node."""
-        stored, metadata = node.attribute[:], node.metadata_props[:]
-        return cls(
-            node, node.op_type, node.domain, node.name, tuple(node.input[:]), tuple(node.output[:]),
-            {item.name: item for item in stored} if stored else _NOTHING,
-            bool(stored) and any(item.type not in _PLAIN and (item.HasField("g") or item.graphs) for item in stored),
-            next((entry.value for entry in metadata if entry.key == NAME_SCOPES), "") if metadata else "",
-        )  # fmt: skip
+        attributes, has_subgraph = {}, False
+        for item in node.attribute[:]:
+            attributes[item.name] = item
+            if item.type not in _PLAIN and (item.HasField("g") or item.graphs):
+                has_subgraph = True
+        inputs, outputs = tuple(node.input[:]), tuple(node.output[:])
+        metadata = node.metadata_props[:]
+        return cls(node, node.op_type, node.domain, node.name, inputs, outputs, attributes, has_subgraph, metadata)
 
 
 class StoredGraphs:
@@ -82,7 +82,7 @@ class StoredGraphs:
             if found.has_subgraph and attribute.HasField("g"):
                 _check_graph(attribute.g)
                 self.nodes_of(attribute.g)
-        for entry in node.metadata_props[:]:
+        for entry in found.metadata:
             names += (entry.key, entry.value)
         return found
 
@@ -104,11 +104,8 @@ class StoredGraphs:
         return known
 
 
-_NOTHING: Mapping[str, AttributeProto] = {}
 _PLAIN = frozenset({1, 2, 3, 4, 6, 7, 8})
 """AttributeProto's numbers of the types that hold numbers, strings or a tensor."""
-NAME_SCOPES = "pkg.torch.onnx.name_scopes"
-"""The key of a node's metadata under which PyTorch's newer exporter has the names of the modules around it."""
 
 
 def read_graphs(model: ModelProto) -> StoredGraphs:

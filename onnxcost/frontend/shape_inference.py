@@ -19,7 +19,7 @@ from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import check_fixed, fed_inputs, fill_containers, make_given_values, merge_given_shapes, split_shapes
 from onnxcost.frontend.fitting import fit
-from onnxcost.frontend.node_inference import Inference
+from onnxcost.frontend.node_inference import Inference, known_answers
 from onnxcost.frontend.normalize import in_execution_order, normalize
 from onnxcost.frontend.reader import Skeleton, StoredNode
 from onnxcost.frontend.sequences import SEQUENCES
@@ -58,7 +58,8 @@ def infer_shapes(skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, tr
 
     _, dims = fill_containers(new_inputs(), {**fed, **spec.values}, spec.dims)
     open_dims = OpenDims(inputs, of_inputs, dims, model, skeleton.path)
-    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, open_dims.has_assumed)
+    known = known_answers(opsets, model.ir_version)
+    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, open_dims.has_assumed, known)
 
     def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
         found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), graphs=graphs)

@@ -17,8 +17,9 @@ from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.hints import SIDE_KEYS
+from onnxcost.frontend.lowering import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.frontend.reader import FILE_BYTES, LARGE, NAME_SCOPES, NOT_STORED, read_skeleton
+from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, read_skeleton
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
