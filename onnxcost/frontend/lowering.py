@@ -6,7 +6,6 @@ modules, and the true number of channels where NCHWc pads them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -247,7 +246,7 @@ def _scope(node: StoredNode) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
     for entry in node.metadata:
         # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
-        if entry.key == NAME_SCOPES and (paths := re.findall(r"'([^']*)'", entry.value)):
+        if entry.key == NAME_SCOPES and (paths := entry.value.split("'")[1:-1:2]):
             return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
     return _modules(module) if slash else ()

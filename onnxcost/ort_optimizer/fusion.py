@@ -268,9 +268,10 @@ def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
 
 def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRule, ...]) -> list[FusedNode]:
     uses = DefUse((step.node for step in steps), graph.outputs)
-    operators = {step.kind or step.node.key for step in steps}
-    rules = [rule for rule in all_rules if not (rule.fixed and graph.dims)]
-    if all(rule.heads.isdisjoint(operators) for rule in rules):
+    heads, followers = {step.kind or step.node.key for step in steps}, {step.kind or step.node.op_type for step in steps}
+    rules = [rule for rule in all_rules if not (rule.heads.isdisjoint(heads) or rule.followers.isdisjoint(followers))]
+    rules = [rule for rule in rules if not (rule.fixed and graph.dims)]
+    if not rules:
         return steps
     at, closed = dict(enumerate(steps)), set[int]()
     fitting: dict[tuple[str, str], list[FusionRule]] = {}
@@ -280,10 +281,12 @@ def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRu
             pair = head.kind or head.node.key, follower.kind or follower.node.op_type
             if pair not in fitting:
                 fitting[pair] = [rule for rule in rules if pair[0] in rule.heads and pair[1] in rule.followers]
-            pairs = ((rule, _merge_steps(head, follower, rule)) for rule in fitting[pair])
-            found = ((rule, merged) for rule, merged in pairs if merged is not None)
-            rule, merged = next(found, (None, None))
-            if rule is None or merged is None:
+            merged = None
+            for rule in fitting[pair]:
+                merged = _merge_steps(head, follower, rule)
+                if merged is not None:
+                    break
+            if merged is None:
                 break
             del at[place]
             at[following], place = merged, following
