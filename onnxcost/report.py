@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS, Convention, find_convention
-from onnxcost.graph import Caveat, Graph, Node, Tensor, Work, record, sum_work
+from onnxcost.graph import NO_WORK, Caveat, Graph, Node, Tensor, Work, record, sum_work
 from onnxcost.operators.traffic import Traffic
 from onnxcost.results import Result, group_by, import_pandas, make_document
 
@@ -73,7 +73,7 @@ class Group:
     @cached_property
     def counted(self) -> tuple[Counted, ...]:
         """The members that were counted."""
-        return tuple(cost for cost in self.costs if isinstance(cost, Counted))
+        return tuple([cost for cost in self.costs if isinstance(cost, Counted)])
 
     @property
     def complete(self) -> bool:
@@ -88,7 +88,7 @@ class Group:
     @cached_property
     def work(self) -> Work:
         """The work of the counted members."""
-        return sum_work(cost.work for cost in self.counted)
+        return sum_work([cost.work for cost in self.counted if cost.once is not NO_WORK])
 
     @cached_property
     def traffic(self) -> Traffic:
@@ -110,7 +110,7 @@ class Group:
 
     @cached_property
     def _operators(self) -> frozenset[str]:
-        return frozenset(cost.node.key for cost in self.costs)
+        return frozenset({cost.node.key for cost in self.costs})
 
 
 def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, ...]]) -> tuple[Group, ...]:

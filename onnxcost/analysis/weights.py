@@ -329,7 +329,7 @@ class _Uses:
             makes = makes or (
                 node.key in _SCALINGS and all(t is None or t.is_constant or t.dims != node.out.dims for t in node.inputs)
             )
-            if makes or any(tensor is not None and tensor.name in found for tensor in node.inputs):
+            if makes or not found.isdisjoint([tensor.name for tensor in node.inputs if tensor is not None]):
                 found.update(out.name for out in node.outputs if out is not None)
         return found
 
@@ -405,7 +405,7 @@ class _Uses:
         """The values that a contraction or a normalization reads, at once or behind other nodes."""
         found: set[str] = set()
         for node in reversed(self.readers):
-            if node.key in _LEARNERS or any(out is not None and out.name in found for out in node.outputs):
+            if node.key in _LEARNERS or not found.isdisjoint([out.name for out in node.outputs if out is not None]):
                 if node.key not in SELECTIONS:
                     found.update(
                         tensor.name

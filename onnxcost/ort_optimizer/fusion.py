@@ -333,17 +333,17 @@ def fold_constants(graph: Graph) -> Graph:
     dequantized: set[str] = set()
     for node in graph.nodes:
         node, key = _with_constants(node, dequantized, False) if dequantized else node, node.key
-        constant = all(tensor is None or tensor.is_constant or tensor.name in known for tensor in node.inputs)
+        constant = known.issuperset([tensor.name for tensor in node.inputs if tensor is not None and not tensor.is_constant])
         if key == "DequantizeLinear":
             # Kept for the integer operators that may absorb it.
             kept.append(node)
             dequantized.add(node.out.name)
         elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
-            known.update(tensor.name for tensor in node.outputs if tensor is not None)
+            known.update([tensor.name for tensor in node.outputs if tensor is not None])
         else:
             is_identity = key in IDENTITIES or _changes_nothing(node)
             kept.append(node if is_identity else _with_constants(node, known, True))
-            if any(tensor is not None and tensor.name in dequantized for tensor in node.inputs):
+            if dequantized and any(tensor is not None and tensor.name in dequantized for tensor in node.inputs):
                 dequantized.update(out.name for out in node.outputs if out is not None and out.is_constant)
     return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
@@ -355,7 +355,7 @@ def _changes_nothing(node: Node) -> bool:
 
 def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
     """The node with the inputs of these names marked as constants, or as values."""
-    if not names or not any(t is not None and t.name in names and t.is_constant != is_constant for t in node.inputs):
+    if names.isdisjoint([t.name for t in node.inputs if t is not None and t.is_constant != is_constant]):
         return node
     return node.rewire([replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs])
 
