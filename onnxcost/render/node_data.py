@@ -16,15 +16,20 @@ WHITE_TO_RED = ({"stop": 0, "bgColor": "#ffffff"}, {"stop": 0.5, "bgColor": "#fd
 
 
 def report_node_data(report: CostReport, convention: Convention = FLOPS, calls: Collection[str] = ()) -> str:
-    """Node data with the count of each node under a convention, by the name of its first output.
+    """Node data with the count of each node under a convention, by the name of its first output."""
+    return _document(count_by_output(report, convention, calls), f"{convention.name} (onnxcost)", report.graph.name)
+
+
+def count_by_output(report: CostReport, convention: Convention, calls: Collection[str] = ()) -> dict[str, int]:
+    """The count of each node under a convention, by the name of its first output.
 
     ``calls`` are the outputs of calls of functions, which stand for several nodes: they have none.
     """
-    values: dict[str, float] = {}
+    values: dict[str, int] = {}
     for cost in report.counted:
         if (name := _output(cost.node)) and name not in calls:
             values[name] = values.get(name, 0) + convention.number(cost.node, cost.work)
-    return _document(values, f"{convention.name} (onnxcost)", report.graph.name)
+    return values
 
 
 def profile_node_data(profile: Profile, original: CostReport, calls: Collection[str] = ()) -> str:
