@@ -36,6 +36,7 @@ Examples:
   onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
   onnxcost budget model.onnx --fps 200 --sort cost
   onnxcost budget model.onnx --device-file here.toml --fps 30
+  onnxcost budget decoder.onnx --tokens-per-second 20 --context 8192
   onnxcost budget --check
 
 \b
@@ -51,6 +52,7 @@ pyproject.toml):
 
 ORDERS = ("price", "cost")
 LIMITS = ("fps", "latency", "memory", "flash", "macs", "params")
+OF_TOKENS = ("ttft", "tokens_per_second")
 OPTIONS: tuple[Decorator, ...] = (
     click.argument("model", required=False),
     *MODEL_OPTIONS[2:],
@@ -60,6 +62,10 @@ OPTIONS: tuple[Decorator, ...] = (
     click.option("--flash", metavar="2MiB", help="Maximum flash on a microcontroller."),
     click.option("--macs", metavar="500M", help="Maximum multiply-accumulates of one inference."),
     click.option("--params", metavar="5M", help="Maximum parameters."),
+    click.option("--ttft", metavar="500ms", help="Maximum time to the first token of a language model."),
+    click.option("--tokens-per-second", metavar="20", help="Minimum tokens per second of a language model, of each sequence."),
+    click.option("--prompt", type=Whole(1), metavar="N", help="Tokens of a language model's prompt.  [default: 1024]"),
+    click.option("--context", type=Whole(1), metavar="N", help="Positions in a language model's cache.  [default: 4096]"),
     click.option("--batch", type=Whole(1), metavar="N", help="Items of one inference."),
     click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device; repeatable."),
     click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable."),
@@ -135,10 +141,12 @@ def budget(
     """Parse, call, render."""
     from onnxcost.hardware.budget import assess_spec, limits_of, predictors
 
-    own = {name: given.pop(name) for name in LIMITS}
+    own = {name: given.pop(name) for name in (*LIMITS, *OF_TOKENS)}
+    length = {name: given.pop(name) for name in ("prompt", "context")}
     if file is not None:
         named = {"MODEL": model, "--device": devices, "--explain": explain, "--price": prices}
-        beside = [name for name, value in named.items() if value] + [f"--{name}" for name in LIMITS if own[name] is not None]
+        beside = [name for name, value in named.items() if value]
+        beside += [f"--{name.replace('_', '-')}" for name, value in {**own, **length}.items() if value is not None]
         if beside:
             raise InputError(f"--check takes models, devices and limits from its file: leave {beside[0]} out")
         _check(file, files, out)
@@ -148,7 +156,19 @@ def budget(
     spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
     names = (explain,) if explain else devices
     found = predictors(names, files, _parse_prices(prices))
-    assessment = assess_spec(spec, table, batch, limits_of(own), found, bool(names or files), model, order)
+    limits, are_named = limits_of(own), bool(names or files)
+    if any(own[name] for name in OF_TOKENS) or any(length.values()):
+        if explain:
+            raise InputError(
+                "--explain shows one run of a model: give its sizes with --dim, and leave --context and --ttft out"
+            )
+        from onnxcost.generation.decoder_budget import assess_decoder
+        from onnxcost.generation.language import count_language
+
+        language = count_language(spec, **length, batch=batch, formulas=table)
+        assessment: Assessment = assess_decoder(model, language, found, limits, are_named=are_named, order=order)
+    else:
+        assessment = assess_spec(spec, table, batch, limits, found, are_named, model, order)
     out.deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all))
     if not out.quiet and (assumed := assumed_text(assessment.report)):
         say("assumed", assumed)
@@ -216,6 +236,11 @@ def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
 
     spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
     devices = predictors(each.devices, files) if each.devices else []
+    if each.limits.ttft or each.limits.tokens_per_second:
+        from onnxcost.generation.decoder_budget import assess_decoder
+        from onnxcost.generation.language import count_language
+
+        return assess_decoder(each.model, count_language(spec, batch=each.batch), devices, each.limits, are_named=True)
     return assess_spec(spec, None, each.batch, each.limits, devices, True, each.model)
 
 

@@ -223,7 +223,7 @@ class OpenDims:
         parts = [dim for dim in self.open.values() if dim.name not in self._totals and dim.name not in self.expressions]
         parts = [dim for dim in parts if "max" not in dim.name.lower() and dim.part != "encoder" and dim.places]
         # A cache that slides has a length of its own.
-        parts.sort(key=lambda dim: bool(re.search("slid|window", dim.name.lower())))
+        parts.sort(key=lambda dim: bool(re.search("sliding|window", dim.name.lower())))
         first = {dim.role.kind: dim.name for dim in reversed(parts) if dim.role.kind in ("past", "tokens")}
         return list(first.values())
 

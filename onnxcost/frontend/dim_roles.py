@@ -83,7 +83,7 @@ _POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd"
 
 DIM_WORDS = (
     "batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width|channel|rows?|cols?|cache|kv|samples|audio"
-    "|waveform|node|edge|head|dim|size|depth|phoneme|chars|words|encoder|decoder"
+    "|waveform|node|edge|head|dim|size|depth|phoneme|chars|words|encoder|decoder|sliding|window"
 )
 INPUT_WORDS = (
     "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"

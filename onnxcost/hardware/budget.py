@@ -26,6 +26,7 @@ from onnxcost.hardware.prediction import (
     UNKNOWN,
     Check,
     Fit,
+    Interval,
     Prediction,
     Predictor,
     Remedy,
@@ -53,7 +54,8 @@ class Limits:
     """Limits for a model in base units; None is no limit.
 
     ``fps`` are items per second, ``latency`` seconds of one inference, ``memory`` and ``flash`` bytes; ``macs`` are those of
-    one inference, ``params`` the parameters.
+    one inference, ``params`` the parameters. ``ttft`` (seconds to the first token) and ``tokens_per_second`` of a sequence are
+    for language models.
     """
 
     fps: float | None = None
@@ -62,6 +64,8 @@ class Limits:
     flash: float | None = None
     macs: float | None = None
     params: float | None = None
+    ttft: float | None = None
+    tokens_per_second: float | None = None
 
     @property
     def given(self) -> Mapping[str, float]:
@@ -72,8 +76,12 @@ class Limits:
 
 EXAMPLES: Mapping[str, str] = {
     "fps": "30", "latency": "33ms", "memory": "512MiB", "flash": "2MiB", "macs": "500M", "params": "5M",
+    "ttft": "500ms", "tokens_per_second": "20",
 }  # fmt: skip
-_UNITS = {"fps": "", "latency": "seconds", "memory": "bytes", "flash": "bytes", "macs": "count", "params": "count"}
+_UNITS = {
+    "fps": "", "latency": "seconds", "memory": "bytes", "flash": "bytes", "macs": "count", "params": "count",
+    "ttft": "seconds", "tokens_per_second": "",
+}  # fmt: skip
 
 
 def parse_budget_limit(name: str, given: object) -> float:
@@ -206,25 +214,37 @@ def check_limits(
 
 
 def _times(verdict: Verdict, limits: Limits) -> Iterator[Check]:
-    """Latency and FPS against their limits. A bound beyond a limit decides, whatever the estimate says."""
-    prediction = verdict.prediction
-    asked = {"latency": limits.latency, "fps": limits.fps and prediction.batch / limits.fps}
-    for name, longest in asked.items():
-        if longest is None:
-            continue
-        limit, latency, bound = limits.given[name], prediction.latency, prediction.bound
-        if bound is not None and bound > longest:
-            best = prediction.batch / bound if name == "fps" else bound
-            yield Check(name, NO, limit, best, best, "bound", prediction.limit)
-        elif latency is None:
-            yield Check(name, UNKNOWN, limit, detail=", ".join(prediction.missing))
-        else:
-            span = prediction.fps if name == "fps" else latency
-            if span is None:
-                yield Check(name, FITS, limit, detail="there is nothing to compute")
-                continue
-            level = NO if latency.low > longest else MARGINAL if latency.high > longest else FITS
-            yield Check(name, level, limit, span.low, span.high, span.basis, prediction.limit)
+    """Latency and FPS against their limits."""
+    made = verdict.prediction
+    for name, limit, of in (("latency", limits.latency, 0), ("fps", limits.fps, made.batch)):
+        if limit is not None:
+            yield check_time(name, limit, made.latency, made.bound, made.missing, made.limit, of=of)
+
+
+def check_time(
+    name: str,
+    limit: float,
+    span: Interval | None,
+    bound: float | None,
+    missing: Sequence[str],
+    detail: str = "",
+    *,
+    of: int = 0,
+) -> Check:
+    """Seconds against the longest that they may be, or ``of`` so many items against the least a second. A bound beyond the
+    limit decides, whatever the estimate says.
+    """
+    longest = of / limit if of else limit
+    if bound is not None and bound > longest:
+        best = of / bound if of else bound
+        return Check(name, NO, limit, best, best, "bound", detail)
+    if span is None:
+        return Check(name, UNKNOWN, limit, detail=", ".join(missing))
+    if of and not span.low:
+        return Check(name, FITS, limit, detail="there is nothing to compute")
+    level = NO if span.low > longest else MARGINAL if span.high > longest else FITS
+    low, high = (of / span.high, of / span.low) if of else (span.low, span.high)
+    return Check(name, level, limit, low, high, span.basis, detail)
 
 
 def _room(predictor: Predictor, fit: Fit, limits: Limits, is_open: bool) -> Iterator[Check]:
@@ -347,6 +367,8 @@ def budget(
 
     Raises InputError for an unknown device, limit or order.
     """
+    if of_tokens := limits.keys() & {"ttft", "tokens_per_second"}:
+        raise InputError(f"{min(of_tokens)} is no limit of one run: onnxcost.llm(model, devices=…) has it for each device")
     if unknown := limits.keys() - EXAMPLES.keys():
         raise InputError(f"there is no limit '{min(unknown)}': there are {', '.join(EXAMPLES)}")
     if order not in ORDERS:

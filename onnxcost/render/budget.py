@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from onnxcost.generation.decoder_budget import DecoderAssessment
 from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits, Totals, Verdicts
 from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
@@ -34,6 +35,7 @@ LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "over
 """What takes most of the time: arithmetic, moving bytes, or launching steps."""
 LIMIT_TITLES: Mapping[str, str] = {
     "fps": "FPS", "latency": "latency", "memory": "memory", "flash": "flash", "macs": "MACs", "params": "parameters",
+    "ttft": "first token", "tokens_per_second": "tokens/s",
 }  # fmt: skip
 
 
@@ -58,8 +60,9 @@ def latency_text(span: Interval) -> str:
     return f"{interval_text(span, scale)} {unit}"
 
 
+RATES = ("fps", "tokens_per_second")
 LIMIT_UNITS: Mapping[str, str] = {
-    "latency": "seconds", "memory": "bytes", "flash": "bytes", "macs": "count", "params": "count",
+    "latency": "seconds", "memory": "bytes", "flash": "bytes", "macs": "count", "params": "count", "ttft": "seconds",
 }  # fmt: skip
 
 
@@ -69,7 +72,7 @@ def _amount(name: str, value: float) -> str:
 
 def limit_text(name: str, value: float) -> str:
     """``30 FPS``, ``latency 33 ms``, ``memory 512 MiB``."""
-    return f"{value:g} FPS" if name == "fps" else f"{LIMIT_TITLES[name]} {_amount(name, value)}"
+    return f"{LIMIT_TITLES[name]} {_amount(name, value)}" if name in LIMIT_UNITS else f"{value:g} {LIMIT_TITLES[name]}"
 
 
 def limits_text(limits: Limits) -> str:
@@ -107,12 +110,14 @@ def cause_text(check: Check) -> str:
         return f"has no {check.detail}"
     if check.low is None or check.high is None:
         return f"{check.detail} not known"
-    if check.what == "fps":
-        return f"{rough_text(check.high)} FPS {'at the very most' if check.basis == 'bound' else 'at best'}"
-    if check.what == "latency":
+    if check.what in RATES:
         return (
-            f"{latency_text(Interval(check.low, check.low, ''))} {'at the very least' if check.basis == 'bound' else 'at best'}"
+            f"{rough_text(check.high)} {LIMIT_TITLES[check.what]} {'at the very most' if check.basis == 'bound' else 'at best'}"
         )
+    if LIMIT_UNITS.get(check.what) == "seconds":
+        what = "first token after " if check.what == "ttft" else ""
+        best = latency_text(Interval(check.low, check.low, ""))
+        return f"{what}{best} {'at the very least' if check.basis == 'bound' else 'at best'}"
     if check.limit is None:
         return check.detail
     return f"{limit_text(check.what, check.high)} of {_amount(check.what, check.limit)}"
@@ -234,10 +239,10 @@ def _answer(assessment: Verdicts, screen: Screen) -> list[Line]:
     """What to take, and what would be cheaper."""
     if assessment.are_named or not assessment.verdicts:
         return []
-    best = assessment.verdicts[0]
+    best, rate = assessment.verdicts[0], _rate_title(assessment).replace("Tokens", "tokens")
     fits = best.level == FITS
     none = f"No device in the catalog {'is certain to meet' if best.level == MARGINAL else 'meets'} the budget."
-    sentences = [f"Cheapest that fits: {_describe(best, assessment.order)}." if fits else none]
+    sentences = [f"Cheapest that fits: {_describe(best, assessment.order, rate)}." if fits else none]
     unsure_as, changed_as = (
         ("Cheaper but unsure", "Cheaper with the model changed") if fits else ("Unsure", "With a changed model")
     )
@@ -249,23 +254,30 @@ def _answer(assessment: Verdicts, screen: Screen) -> list[Line]:
     unfit = (verdict for verdict in cheaper if verdict.level == NO)
     changed = next((each for each in unfit if any(remedy.verdict.level == FITS for remedy in each.remedies)), None)
     if unsure:
-        sentences.append(f"{unsure_as}: {_describe(unsure, assessment.order)}.")
+        sentences.append(f"{unsure_as}: {_describe(unsure, assessment.order, rate)}.")
     if changed:
         sentences.append(f"{changed_as}: {changed.title}, {price_text(changed)}, {remedy_text(changed)}.")
     return paragraph(" ".join(sentences), screen.width, "number")
 
 
-def _describe(verdict: Verdict, order: str) -> str:
+def _describe(verdict: Verdict, order: str, rate: str) -> str:
     cost = f", ${cost_text(verdict)} a million" if order == COST and verdict.cost else ""
-    speed = f", {interval_text(verdict.prediction.fps)} FPS" if verdict.prediction.fps else ""
+    speed = f", {interval_text(verdict.prediction.fps)} {rate}" if verdict.prediction.fps else ""
     return f"{verdict.title}, {price_text(verdict) or 'price not known'}{cost}{speed}"
+
+
+def _rate_title(assessment: Verdicts) -> str:
+    """What an item is: of a decoder's step a token."""
+    return "Tokens/s" if isinstance(assessment, DecoderAssessment) else "FPS"
 
 
 def _fitting(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """The devices that fit, and below them those that are marginal."""
     if not shown:
         return []
-    fields = (*FIELDS, *(CACHE_FIELDS if any(verdict.cache for verdict in shown) else ()), LIMIT)
+    price, (column, rate), *others = FIELDS
+    own = (price, (column._replace(title=_rate_title(assessment)), rate), *others)
+    fields = (*own, *(CACHE_FIELDS if any(verdict.cache for verdict in shown) else ()), LIMIT)
     if assessment.order == COST:
         fields = (FIELDS[0], COST_FIELD, *fields[1:])
     first = "Fits" if shown[0].level == FITS else "Marginal"
@@ -322,11 +334,10 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
 def _legend(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """What the figures rest on, what runs in other types, and where to look further."""
     bases = sorted({latency.basis for verdict in shown if (latency := verdict.prediction.latency)})
-    sentences = (
-        [f"FPS and latency: {' or '.join(bases)} (--explain NAME shows how they are computed, and how to measure them)."]
-        if bases
-        else []
-    )
+    how = "(--explain NAME shows how they are computed, and how to measure them)"
+    if isinstance(assessment, DecoderAssessment):
+        how = "of a decode step ('onnxcost llm' shows what it reads)"
+    sentences = [f"{_rate_title(assessment)} and latency: {' or '.join(bases)} {how}."] if bases else []
     if not assessment.are_named and shown:
         sentences.append(SORTED[assessment.order])
     types = {f"{dtype} as {other}" for verdict in shown for dtype, other in verdict.prediction.runs_as.items()}
