@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 CALIBRATE_HELP = """Measure this machine in a minute, with small models run by onnxruntime on one thread and on all.
 
 The file has the speed of each kind of kernel at several sizes, and names the machine. With it, `onnxcost budget` predicts the
-latency of a model on this machine without running it.
+latency of a model on this machine without running it. Kernels whose times disagree are timed again; where they still do,
+predictions have a wider range.
 
 \b
 Examples:
@@ -56,7 +57,14 @@ def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -
     if end.reason:
         return end.code
     replace_file(Path(output), dumps(found).encode())
-    if found.noise > NOISY:
+    if not found.is_settled:
+        load = f", with {found.load:.1f} cores of other work" if found.load else ""
+        say(
+            "warning",
+            f"{found.unsettled:.0%} of the kernels took different times in each turn{load}: "
+            "predictions have a wider range; calibrate again on an idle machine",
+        )
+    elif found.noise > NOISY:
         say(
             "warning",
             f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",

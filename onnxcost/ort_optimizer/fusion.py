@@ -166,8 +166,9 @@ class FusionRule:
 
     ``others`` says what else the follower may read: "constants", constants with one element for "a channel" (or for Mul a
     scalar), a tensor of the "same" shape, or "any". After a ``last`` rule the node absorbs no more. A ``fixed`` rule holds
-    only where the model has no open dims. With ``leads`` the follower runs and absorbs the head. ``kind`` is the operator
-    that the two become. ``when`` is a further condition on head and follower.
+    only where the model has no open dims, a ``shaped`` one where a runtime has a number or a symbol for each dim that the head
+    reads. With ``leads`` the follower runs and absorbs the head. ``kind`` is the operator that the two become. ``when`` is a
+    further condition on head and follower.
     """
 
     name: str
@@ -177,6 +178,7 @@ class FusionRule:
     last: bool = False
     leads: bool = False
     fixed: bool = False
+    shaped: bool = False
     kind: str = ""
     when: Callable[[Node, Node], bool] = lambda head, follower: True
 
@@ -243,7 +245,7 @@ RULES: tuple[FusionRule, ...] = (
     ),
     FusionRule("GemmActivationFusion", frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
     FusionRule("NchwcTransformer", frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
-    FusionRule("SkipLayerNormFusion", _ADD, _LAYERNORMS, leads=True, last=True, kind="SkipLayerNormalization"),
+    FusionRule("SkipLayerNormFusion", _ADD, _LAYERNORMS, leads=True, last=True, shaped=True, kind="SkipLayerNormalization"),
     FusionRule("BiasGeluFusion", _ADD, frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
     FusionRule("MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
     FusionRule("MatMulScaleFusion", frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
@@ -283,7 +285,8 @@ def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRu
                 fitting[pair] = [rule for rule in rules if pair[0] in rule.heads and pair[1] in rule.followers]
             merged = None
             for rule in fitting[pair]:
-                merged = _merge_steps(head, follower, rule)
+                if not rule.shaped or _reads_known_shapes(graph, head.node):
+                    merged = _merge_steps(head, follower, rule)
                 if merged is not None:
                     break
             if merged is None:
@@ -293,6 +296,13 @@ def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRu
             if rule.last:
                 closed.add(place)
     return [at[index] for index in sorted(at)]
+
+
+def _reads_known_shapes(graph: Graph, node: Node) -> bool:
+    """Whether a runtime knows all dims that it reads before a run, by numbers or by symbols."""
+    symbolic = graph.symbolic_dims or {}
+    dims = (symbolic.get(tensor.name, tensor.dims) for tensor in node.inputs if tensor is not None)
+    return all(each is not None and None not in each for each in dims)
 
 
 def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> FusedNode | None:

@@ -1,4 +1,4 @@
-"""The kernels that run for a node: their families, and the quantities that their times depend on."""
+"""The kernels that run for a node, by families whose times depend on the same quantities."""
 
 from __future__ import annotations
 
@@ -6,173 +6,74 @@ from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import NamedTuple
 
-from onnxcost.formulas.contraction import einsum
-from onnxcost.graph import BITS, Node, Tensor
+from onnxcost.graph import Node, Tensor
 from onnxcost.operators.traits import GATHERS, POOLS, RECURRENT, VIEWS
+from onnxcost.ort_optimizer import quantities as by
 from onnxcost.ort_optimizer.fusion import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
-
-Quantities = tuple[float, ...]
+from onnxcost.ort_optimizer.quantities import Quantities, elements, weight_of
 
 
 class Family(NamedTuple):
-    """The quantities that the times of a family's kernels depend on: their names, and how to compute them for a node."""
+    """The quantities that the times of a family's kernels depend on: their names, and how to compute them for a node.
+
+    ``in_blocks``: it also takes the number of elements in a block.
+    """
 
     names: tuple[str, ...]
-    measure: Callable[[Node], Quantities]
+    measure: Callable[..., Quantities]
+    in_blocks: bool = False
 
-
-def _pad_channels(channels: int) -> int:
-    return -(-channels // BLOCK) * BLOCK
-
-
-def _gemm(node: Node) -> Quantities:
-    """MACs, and the elements of the input, the weights and the output."""
-    inner = node.x.shape[0 if node.attributes.get("transA") and node.x.rank == 2 else -1]
-    return (float(node.out.size * inner), float(node.x.size), float(node.required(weight_of(node)).size), float(node.out.size))
-
-
-def weight_of(node: Node) -> int:
-    """Which input holds the weights."""
-    return 3 if node.op_type in ("QLinearMatMul", "QLinearConv") else 1
-
-
-def _conv(node: Node) -> Quantities:
-    weight = node.required(weight_of(node)).shape
-    return (float(node.out.size * prod(weight[1:])), float(node.x.size), float(prod(weight)), float(node.out.size))
-
-
-def _transposed_conv(node: Node) -> Quantities:
-    """As ``_gemm``: every input element is multiplied with all weights of its channel."""
-    weight = node.required(1)
-    return (float(node.x.size * prod(weight.shape[1:])), float(node.x.size), float(weight.size), float(node.out.size))
-
-
-def _blocked_conv(node: Node) -> Quantities:
-    """As ``_conv``, with channels padded to whole blocks."""
-    weight = node.required(1).shape
-    filled = _pad_channels(weight[0]) / weight[0]
-    inner = weight[1] if weight[1] < BLOCK else _pad_channels(weight[1])
-    size, kernel = node.out.size * filled, prod(weight[2:])
-    return (size * inner * kernel, float(node.x.size), weight[0] * filled * inner * kernel, size)
-
-
-def _einsum(node: Node) -> Quantities:
-    """As ``_gemm``."""
-    return tuple(map(float, (einsum(node).macs, node.x.size, node.required(1).size if node.input(1) else 0, node.out.size)))
-
-
-def _windows(node: Node) -> Quantities:
-    """Elements of all windows, and elements of the output."""
-    kernel = prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
-    return (float(node.out.size * kernel), float(node.out.size))
-
-
-def _depthwise(node: Node) -> Quantities:
-    """MACs, inputs and outputs; a node that only scales channels counts as a convolution of one element."""
-    kernel = node.required(weight_of(node)).shape[1:] if "Conv" in node.op_type else ()
-    return (float(node.out.size * prod(kernel)), float(node.x.size), float(node.out.size))
-
-
-def elements(node: Node) -> Quantities:
-    """Elements of the largest tensor that is not a constant."""
-    tensors = (node.out, *(tensor for tensor in node.inputs if tensor is not None and not tensor.is_constant))
-    return (float(max(map(_size, tensors))),)
-
-
-def _movement(node: Node) -> Quantities:
-    """Bytes that are written."""
-    outputs = [tensor for tensor in node.outputs if tensor is not None]
-    return (float(sum(_size(t) * BITS.get(t.dtype, 32) / 8 for t in outputs)),)
-
-
-def _pieces(node: Node) -> int:
-    """The number of contiguous pieces that are copied."""
-    out = node.out.shape
-    if not out or not node.out.size:
-        return 1
-    if node.op_type == "Transpose":
-        order = node.attributes.get("perm") or range(len(out))[::-1]
-        kept = 1
-        for axis in range(len(out) - 1, -1, -1):
-            if list(order)[axis] != axis:
-                break
-            kept *= out[axis]
-        return node.out.size // kept
-    if node.op_type in ("Concat", "Split"):
-        axis = int(node.attributes.get("axis", 0))
-        shape = out if node.op_type == "Concat" else node.x.shape
-        return prod(shape[: axis % len(shape)]) * max(len(node.inputs), len(node.outputs))
-    if node.op_type == "Gather":
-        axis = int(node.attributes.get("axis", 0)) % node.x.rank
-        return node.out.size // prod(node.x.shape[axis + 1 :])
-    if node.op_type == "Slice":
-        kept = 1
-        for before, after in zip(node.x.shape[::-1], out[::-1], strict=True):
-            kept *= after
-            if before != after:
-                break
-        return node.out.size // kept
-    return node.out.size // out[-1]
-
-
-def _rows(node: Node) -> Quantities:
-    """Elements, and rows: all dims before the axis."""
-    axis = int(node.attributes.get("axis", -1))
-    axis = axis % node.x.rank if node.x.rank else 0
-    return (float(node.x.size), float(prod(node.x.shape[:axis])))
-
-
-def _recurrent(node: Node) -> Quantities:
-    """MACs of the inputs, MACs of the states, steps, and elements of the weights."""
-    steps, batch, _ = node.x.shape
-    inputs, states = node.required(1), node.required(2)
-    directions = inputs.shape[0]
-    macs = (steps * batch * inputs.size, steps * batch * states.size)
-    return tuple(map(float, (*macs, steps * directions, inputs.size + states.size)))
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.size if tensor.is_shaped else 0
+    def quantities(self, node: Node, block: int = BLOCK) -> Quantities:
+        """The quantities of the node."""
+        return self.measure(node, block) if self.in_blocks else self.measure(node)
 
 
 _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
-_BLOCKS, _DEPTHWISE = Family(_PRODUCTS, _blocked_conv), Family(("MACs", "inputs", "outputs"), _depthwise)
-_CONV, _GEMM = Family(_PRODUCTS, _conv), Family(_PRODUCTS, _gemm)
-_WINDOWS = Family(("window elements", "outputs"), _windows)
-_REDUCED = Family(("elements", "outputs"), lambda node: (float(node.x.size), float(node.out.size)))
-_ELEMENTS, _ROWS = Family(("elements",), elements), Family(("elements", "rows"), _rows)
-_RUNS = Family(("bytes written", "pieces"), lambda node: (*_movement(node), float(_pieces(node))))
+_GEMM = Family(_PRODUCTS, by.gemm, in_blocks=True)
+_CONV = Family(("MACs", "copies", "weights", "outputs"), by.conv, in_blocks=True)
+_BLOCKS, _INTEGER_CONV = Family(_PRODUCTS, by.blocked_conv, in_blocks=True), Family(_PRODUCTS, by.integer_conv, in_blocks=True)
+_DEPTHWISE = Family(("MACs", "inputs", "outputs"), by.depthwise)
+_WINDOWS = Family(("window elements", "outputs"), by.window_elements)
+_REDUCED, _ELEMENTS = Family(("elements", "outputs"), by.reduced), Family(("elements",), elements)
+_ROWS, _SPANS = Family(("elements", "rows"), by.rows), Family(("elements", "spans"), by.spans)
+_RUNS = Family(("bytes written", "pieces"), by.pieces)
+_WRITTEN = Family(("bytes written",), by.movement)
 
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-blocked", "conv-blocked-pointwise", "conv-blocked-first", "conv-blocked-grouped"), _BLOCKS),
     **dict.fromkeys(("conv-blocked-depthwise", "conv-plain-depthwise", "conv-int8-depthwise"), _DEPTHWISE),
     **dict.fromkeys(("conv-int8-ragged", "conv-int8-signed-depthwise", "conv-int8-signed-ragged"), _DEPTHWISE),
     **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
-    **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped", "conv-integer"), _CONV),
-    "conv-transposed": Family(_PRODUCTS, _transposed_conv),
-    **dict.fromkeys(("gemm", "matmul", "gemm-int8", "matmul-int8", "matmul-integer"), _GEMM),
-    "einsum": Family(_PRODUCTS, _einsum),
-    "recurrent": Family(("input MACs", "state MACs", "steps", "weights"), _recurrent),
-    **dict.fromkeys(("pool", "pool-blocked"), _WINDOWS),
-    **dict.fromkeys(("global-pool", "global-pool-blocked", "reduce", "reduce-before", "reduce-slow"), _REDUCED),
+    **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped"), _INTEGER_CONV),
+    "conv-integer": _INTEGER_CONV,
+    "conv-transposed": Family(("MACs", "inputs", "weights", "products"), by.transposed_conv),
+    **dict.fromkeys(("gemm", "matmul", "gemm-int8", "gemm-int8-unsigned", "matmul-int8", "matmul-integer"), _GEMM),
+    "matmul-integer-unsigned": _GEMM,
+    "einsum": Family(_PRODUCTS, by.product),
+    "recurrent": Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent),
+    **dict.fromkeys(("pool", "pool-blocked", "pool-int8"), _WINDOWS),
+    **dict.fromkeys(("global-pool", "global-pool-blocked", "global-pool-int8"), _REDUCED),
+    **dict.fromkeys(("reduce", "reduce-before", "reduce-slow"), _REDUCED),
     **dict.fromkeys(("softmax", "softmax-across", "softmax-int8", "layernorm", "skip-layernorm"), _ROWS),
-    **dict.fromkeys(("cheap", "binary", "broadcast", "where", "pow", "cast", "sqrt"), _ELEMENTS),
-    **dict.fromkeys(("hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
-    **dict.fromkeys(("gelu", "bias-gelu", "quick-gelu", "batchnorm", "instancenorm", "lrn"), _ELEMENTS),
-    **dict.fromkeys(("quantize", "dequantize", "dynamic-quantize", "binary-int8"), _ELEMENTS),
-    **dict.fromkeys(("fused-clip", "fused-sigmoid", "fused-hard", "residual", "gemm-bias"), _ELEMENTS),
+    **dict.fromkeys(("cheap", "binary", "where", "pow", "cast", "sqrt", "hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
+    **dict.fromkeys(("leaky-relu", "sign", "elu", "softplus", "gelu", "bias-gelu", "quick-gelu"), _ELEMENTS),
+    **dict.fromkeys(("quick-gelu-scaled", "batchnorm", "lrn", "quantize", "dequantize", "dynamic-quantize"), _ELEMENTS),
+    **dict.fromkeys(("lookup-int8", "fused-clip", "fused-sigmoid", "fused-hard", "residual", "gemm-bias"), _ELEMENTS),
     **dict.fromkeys(("reorder", "reorder-last"), _ELEMENTS),
+    **dict.fromkeys(("broadcast", "binary-int8", "mul-int8"), _SPANS),
+    "instancenorm": Family(("elements", "channels"), by.channels),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
-    **dict.fromkeys(("concat", "split", "gather", "slice", "pad", "expand"), _RUNS),
-    **dict.fromkeys(("resize", "resize-linear", "resize-cubic", "other"), Family(("bytes written",), _movement)),
+    **dict.fromkeys(("concat", "concat-int8", "split", "gather", "slice", "pad", "expand"), _RUNS),
+    **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "other"), _WRITTEN),
+    **dict.fromkeys(("resize-cubic", "resize-antialias"), Family(("outputs", "inputs read"), by.interpolated)),
     **dict.fromkeys(("view", "call"), Family((), lambda node: ())),
-}  # fmt: skip
+}
 """The quantities of each family, besides the number of calls."""
 
 CONTRACTIONS = frozenset(name for name in FAMILIES if name.startswith(("conv", "gemm", "matmul", "recurrent")))
 """The families whose kernels read all of their weights."""
-ELEMENTWISE = frozenset(name for name, family in FAMILIES.items() if family.measure is elements)
+ELEMENTWISE = frozenset(name for name, family in FAMILIES.items() if family in (_ELEMENTS, _SPANS))
 """The families whose kernels may write over what they read."""
 
 
@@ -184,14 +85,19 @@ class KernelRun(NamedTuple):
     times: int = 1
 
 
-def kernel_runs(step: FusedNode) -> Iterator[KernelRun]:
-    """The kernels that a step runs: its own, and those that convert tensors to its layout and back."""
+def kernel_runs(step: FusedNode, block: int = BLOCK) -> Iterator[KernelRun]:
+    """The kernels that a step runs: its own, and those that convert tensors to its layout and back.
+
+    ``block`` is the number of channels in a block, and of floats in a vector.
+    """
     repeat = step.node.repeat
     for tensor in step.reordered:
         yield _reordering(tensor, step.channels_last, repeat)
-    family = family_of(step)
-    yield KernelRun(family, FAMILIES[family].measure(step.node), repeat)
+    family = family_of(step, block)
+    yield KernelRun(family, FAMILIES[family].quantities(step.node, block), repeat)
     yield KernelRun("call", (), repeat)
+    if step.node.op_type in ("DynamicQuantizeMatMul", "DynamicQuantizeLSTM"):
+        yield KernelRun("dynamic-quantize", (float(step.node.x.size),), repeat)
     if step.node.op_type == "HardSwish" and not step.kind:
         # onnxruntime has no kernel for HardSwish: it runs a HardSigmoid and a Mul.
         yield KernelRun("binary", elements(step.node), repeat)
@@ -237,11 +143,13 @@ WHOLE = 16
 
 _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "view": (*sorted(VIEWS), "Shape", "Size", "Constant", "ConstantOfShape", "Range"),
-    "cheap": ("Relu", "Neg", "Abs", "Clip", "LeakyRelu", "PRelu", "Not", "Floor", "Ceil", "Sign", "ThresholdedRelu"),
+    "cheap": ("Relu", "Neg", "Abs", "Clip", "Not", "ThresholdedRelu"),
+    "leaky-relu": ("LeakyRelu", "Floor", "Ceil", "Round", "Softsign", "Reciprocal"), "broadcast": ("PRelu",),
     "binary": ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "And", "Or",
                "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"),
-    "exp": ("Exp", "Log", "Sin", "Cos", "Softplus", "Elu", "Selu", "Softsign", "Mish"),
-    "sqrt": ("Sqrt", "Reciprocal"), "hard": ("HardSigmoid", "HardSwish"), "sigmoid": ("Sigmoid",), "tanh": ("Tanh",),
+    "exp": ("Exp",), "elu": ("Elu", "Selu", "Celu", "Log", "Sin", "Cos"), "softplus": ("Softplus", "Mish", "Tan"),
+    "sign": ("Sign", "Atan"), "sqrt": ("Sqrt",), "hard": ("HardSigmoid", "HardSwish"), "sigmoid": ("Sigmoid",),
+    "tanh": ("Tanh",),
     "erf": ("Erf",), "gelu": ("Gelu", "FastGelu"), "bias-gelu": ("BiasGelu",), "quick-gelu": ("QuickGelu",), "pow": ("Pow",),
     "where": ("Where",), "cast": ("Cast",), "softmax": ("Softmax", "LogSoftmax"), "softmax-int8": ("QLinearSoftmax",),
     "layernorm": ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"),
@@ -249,31 +157,32 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "instancenorm": ("InstanceNormalization", "GroupNormalization"), "lrn": ("LRN",),
     "reduce": ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceSumSquare",
                "ArgMax", "ArgMin"),
-    "pool": (*POOLS, "QLinearAveragePool"),
-    "global-pool": ("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"),
+    "pool": tuple(POOLS), "pool-int8": ("QLinearAveragePool",),
+    "global-pool": ("GlobalAveragePool", "GlobalMaxPool"), "global-pool-int8": ("QLinearGlobalAveragePool",),
     "reorder": ("ReorderInput", "ReorderOutput"), "einsum": ("Einsum",), "transpose": ("Transpose",),
-    "concat": ("Concat", "QLinearConcat"), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
+    "transpose-scattered": ("DepthToSpace",),
+    "concat": ("Concat",), "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
     "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
     "recurrent": tuple(RECURRENT), "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
     "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",),
-    "gemm-int8": ("QLinearMatMul", "QLinearGemm", "MatMulNBits"),
-    "binary-int8": ("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu"),
+    "gemm-int8": ("QLinearMatMul", "QLinearGemm", "QGemm", "MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
+    "binary-int8": ("QLinearAdd",), "mul-int8": ("QLinearMul",), "lookup-int8": ("QLinearSigmoid", "QLinearLeakyRelu"),
 }  # fmt: skip
 _BY_OPERATOR = {operator: family for family, operators in _FAMILIES_OF.items() for operator in operators}
 
 
-def family_of(step: FusedNode) -> str:
-    """The family of the kernel that a step runs."""
+def family_of(step: FusedNode, block: int = BLOCK) -> str:
+    """The family of the kernel that a step runs; ``block`` is the number of channels in a block."""
     node = step.node
     kind = step.kind or node.op_type
     if kind in ("Conv", "QLinearConv"):
-        return _conv_family(step)
+        return _conv_family(step, block)
     if kind in ("MatMul", "Gemm", "FusedMatMul"):
         return "gemm" if node.required(1).is_constant and node.required(1).rank == 2 else "matmul"
     family = _BY_OPERATOR.get(kind, "other")
-    if family == "gemm-int8" and not node.required(weight_of(node)).is_constant:
-        return "matmul-int8"
+    if family in ("gemm-int8", "matmul-integer"):
+        return _integer_product_family(node, family)
     if family == "softmax" and int(node.attributes.get("axis", -1)) % node.x.rank != node.x.rank - 1:
         return "softmax-across"
     if step.is_blocked and kind in ("BatchNormalization", "Mul") and any(t is not None and t.is_constant for t in node.inputs):
@@ -282,19 +191,37 @@ def family_of(step: FusedNode) -> str:
     if family == "transpose":
         return _transpose_family(node)
     if family == "reduce":
-        return _reduce_family(node)
+        # In a layout other than the plain one only where that has the channels last.
+        return "reduce-before" if step.is_blocked else _reduce_family(node)
     if family == "reorder" and node.attributes.get("channels_last"):
         return "reorder-last"
     if step.is_blocked and f"{family}-blocked" in FAMILIES:
         return f"{family}-blocked"
     if family == "pow" and node.required(1).value in _QUICK_POWERS:
         return "cheap"
+    if family == "quick-gelu":
+        return _quick_gelu_family(step)
+    if family == "cast":
+        return family if {node.x.dtype, node.out.dtype} & _WHOLE_NUMBERS else "cheap"
     if family == "resize":
-        return _RESIZES.get(node.attributes.get("mode", "nearest"), family)
-    if family == "binary":
-        sizes = {tensor.size for tensor in node.inputs if tensor is not None}
-        return "broadcast" if len(sizes) > 1 and min(sizes) > 1 else family
-    return family
+        return _resize_family(node)
+    return "broadcast" if family == "binary" and by.spans(node)[1] > 1 else family
+
+
+def _quick_gelu_family(step: FusedNode) -> str:
+    """x · sigmoid(αx) is faster where α is 1: of the nodes that it is fused from, one multiplies then, not two."""
+    if step.node.op_type == "QuickGelu":
+        return "quick-gelu" if step.node.attributes.get("alpha") == 1.0 else "quick-gelu-scaled"
+    products = [node for node in (step.node, *step.absorbed) if node.op_type == "Mul"]
+    return "quick-gelu" if len(products) < 2 else "quick-gelu-scaled"
+
+
+def _integer_product_family(node: Node, family: str) -> str:
+    """A product of integers by what it is multiplied with: values, or weights, for which those with a sign are faster."""
+    weight = node.required(weight_of(node))
+    if not weight.is_constant:
+        return "matmul-int8" if family == "gemm-int8" else family
+    return f"{family}-unsigned" if weight.dtype == "uint8" and node.op_type != "MatMulNBits" else family
 
 
 def _transpose_family(node: Node) -> str:
@@ -317,12 +244,24 @@ def _reduce_family(node: Node) -> str:
     return "reduce" if reduced == dims[-len(reduced) :] else "reduce-before"
 
 
-_RESIZES: Mapping[str, str] = {"linear": "resize-linear", "cubic": "resize-cubic"}
+def _resize_family(node: Node) -> str:
+    """onnxruntime has a loop for images of twice the size, each element repeated."""
+    attributes = node.attributes
+    mode = attributes.get("mode", "nearest")
+    if mode in ("linear", "cubic"):
+        return "resize-antialias" if attributes.get("antialias") else f"resize-{mode}"
+    doubles = node.x.rank == 4 and node.out.shape[2:] == tuple(2 * length for length in node.x.shape[2:])
+    repeats = (attributes.get("coordinate_transformation_mode"), attributes.get("nearest_mode")) == ("asymmetric", "floor")
+    return "resize" if doubles and (repeats or node.op_type == "Upsample") else "resize-nearest"
+
+
+_WHOLE_NUMBERS = frozenset({"int64", "int32", "int16", "uint64", "uint32", "uint16"})
+"""Types that are converted from floats and to them element by element."""
 _QUICK_POWERS = ((2.0,), (3.0,))
 """Exponents for which onnxruntime multiplies instead."""
 
 
-def _conv_family(step: FusedNode) -> str:
+def _conv_family(step: FusedNode, block: int) -> str:
     node = step.node
     weight, groups = node.required(weight_of(node)).shape, int(node.attributes.get("group", 1))
     depthwise = groups > 1 and weight[1] == 1
@@ -340,6 +279,6 @@ def _conv_family(step: FusedNode) -> str:
         return "conv-blocked-depthwise"
     if groups > 1:
         return "conv-blocked-grouped"
-    if weight[1] < BLOCK:
+    if weight[1] < block:
         return "conv-blocked-first"
     return "conv-blocked-pointwise" if prod(weight[2:]) == 1 else "conv-blocked"

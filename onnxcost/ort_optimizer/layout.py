@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from onnxcost.errors import UnknownShape
@@ -89,11 +90,13 @@ def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
 
 
 BLOCK = 16
-"""Channels in a block of the blocked layout; a convolution of fewer inputs reads the plain layout."""
+"""Channels in a block of the blocked layout where a machine has vectors of 512 bits, as where another is not known; a
+convolution of fewer inputs reads the plain layout.
+"""
 ALIGNMENT = 4
 """The number of channels must be a multiple of this for the blocked layout."""
 
-_LAID_OUT = "com.microsoft.nchwc"
+NCHWC = "com.microsoft.nchwc"
 """The domain of nodes that onnxruntime has laid out, in a graph that it wrote."""
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 _GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool"})
@@ -110,25 +113,25 @@ _OF_INTEGERS = frozenset(
 )
 
 
-def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
+def _works_on_blocks(block: int, step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     node, kind = step.node, step.kind or step.node.op_type
     if kind not in _IN_BLOCKS:
         return False
     try:
-        if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked or node.domain == _LAID_OUT:
+        if node.x.dtype != "float32" or node.x.rank != 4 or step.is_blocked or node.domain == NCHWC:
             return False
         if kind == "Conv":
-            return _conv_in_blocks(node)
+            return _conv_in_blocks(node, block)
         if kind in _POOLS:
-            return node.x.shape[1] % BLOCK == 0
+            return node.x.shape[1] % block == 0
         data = [t for t in node.inputs if t is not None and not t.is_constant]
         if kind in _GLOBAL_POOLS:
             # It is reordered for a pool alone only where it is the model's input.
-            return node.x.shape[1] % BLOCK == 0 and (node.x.name in inside or uses.definition(node.x.name) is None)
+            return node.x.shape[1] % block == 0 and (node.x.name in inside or uses.definition(node.x.name) is None)
         if not all(t.name in inside for t in data):
             return False
         if kind == "Concat":
-            return int(node.attributes.get("axis", 1)) == 1 and all(t.shape[1] % BLOCK == 0 for t in data)
+            return int(node.attributes.get("axis", 1)) == 1 and all(t.shape[1] % block == 0 for t in data)
         if kind in ("Add", "Mul") and len(data) != 2:
             return kind == "Mul" and _scales_channels(node)
         return all(t.dims == node.x.dims for t in data)
@@ -136,16 +139,16 @@ def _works_on_blocks(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
         return False
 
 
-def _conv_in_blocks(node: Node) -> bool:
+def _conv_in_blocks(node: Node, block: int) -> bool:
     if not node.required(1).is_constant:
         return False
     weight, groups = node.required(1).shape, int(node.attributes.get("group", 1))
     outputs, inputs = weight[0], weight[1]
     if groups == 1:
-        return inputs < BLOCK or inputs % ALIGNMENT == 0
+        return inputs < block or inputs % ALIGNMENT == 0
     if inputs == 1 and outputs == groups:
         return outputs % ALIGNMENT == 0
-    return inputs % BLOCK == 0 and (outputs // groups) % BLOCK == 0
+    return inputs % block == 0 and (outputs // groups) % block == 0
 
 
 def _scales_channels(node: Node) -> bool:
@@ -156,14 +159,14 @@ def _scales_channels(node: Node) -> bool:
     return known[0].size == known[0].shape[-3] == node.out.shape[1]
 
 
-def _reads_plain(node: Node) -> bool:
-    return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.required(1).shape[1] < BLOCK
+def _reads_plain(block: int, node: Node) -> bool:
+    return node.key == "Conv" and int(node.attributes.get("group", 1)) == 1 and node.required(1).shape[1] < block
 
 
 def _works_channels_last(step: FusedNode, inside: Set[str], uses: DefUse) -> bool:
     node, kind = step.node, step.kind or step.node.op_type
     if kind == "QLinearConv":
-        return node.x.dims is not None and len(node.x.dims) == 4
+        return node.x.dims is not None and len(node.x.dims) in (3, 4)
     if kind != "DequantizeLinear" and kind not in _OF_INTEGERS:
         return False
     if not all(t.name in inside for t in node.inputs if t is not None and not t.is_constant):
@@ -173,8 +176,12 @@ def _works_channels_last(step: FusedNode, inside: Set[str], uses: DefUse) -> boo
     return True
 
 
-BLOCKED = Layout(_works_on_blocks, _reads_plain, sums_elsewhere=False)
-"""NchwcTransformer."""
+def blocked_layout(block: int) -> Layout:
+    """NchwcTransformer, with that many channels in a block."""
+    return Layout(partial(_works_on_blocks, block), partial(_reads_plain, block), sums_elsewhere=False)
+
+
+BLOCKED = blocked_layout(BLOCK)
 CHANNELS_LAST = Layout(_works_channels_last)
 """NhwcTransformer: tensors between two convolutions of integers keep this layout, and so do floats that only operators which
 work on any layout read.

@@ -13,14 +13,14 @@ from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
 from onnxcost.ort_optimizer.fusion import ACTIVATIONS, FusedNode, Reuse, constants_of, fold_constants, fuse_patterns, fuse_steps
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
-from onnxcost.ort_optimizer.layout import BLOCK, BLOCKED, CHANNELS_LAST, insert_reorders, split_sums
+from onnxcost.ort_optimizer.layout import BLOCK, BLOCKED, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq
 
 
-def optimize(graph: Graph, *, blocked: bool) -> tuple[FusedNode, ...]:
-    """The nodes that run, in order; with ``blocked`` in a runtime that has the blocked layout."""
+def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK) -> tuple[FusedNode, ...]:
+    """The nodes that run, in order; with ``blocked`` in a runtime with the blocked layout, of ``block`` channels a block."""
     graph, steps = _fuse(graph)
-    return tuple(add_reuse_distances(_lay_out(graph, steps, blocked=blocked)))
+    return tuple(add_reuse_distances(_lay_out(graph, steps, block=block if blocked else 0)))
 
 
 def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
@@ -29,7 +29,7 @@ def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
     """
     graph, steps = _fuse(graph)
     steps, ranks = _in_order(graph, steps)
-    laid_out = _lay_out(graph, steps, blocked=True) if blocked else steps
+    laid_out = _lay_out(graph, steps, block=BLOCK) if blocked else steps
     if laid_out == steps:
         return replace(graph, nodes=tuple([step.as_node() for step in steps]))
     nodes = list(_with_reorders(laid_out, {tensor.name for tensor in graph.outputs}))
@@ -92,9 +92,9 @@ def _fuse(graph: Graph) -> tuple[Graph, list[FusedNode]]:
     return graph, fuse_steps(graph, lower_qdq(graph, fuse_patterns(graph)))
 
 
-def _lay_out(graph: Graph, steps: list[FusedNode], *, blocked: bool) -> list[FusedNode]:
+def _lay_out(graph: Graph, steps: list[FusedNode], *, block: int) -> list[FusedNode]:
     steps = insert_reorders(graph, steps, CHANNELS_LAST)
-    return insert_reorders(graph, steps, BLOCKED) if blocked else steps
+    return insert_reorders(graph, steps, blocked_layout(block)) if block else steps
 
 
 _CHANNELS_LAST = {"channels_last": 1}

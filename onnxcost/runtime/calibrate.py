@@ -18,11 +18,12 @@ from onnxcost.hardware.calibration.probes import blocked_probe, probes
 from onnxcost.hardware.calibration.rates import Probed, speeds
 from onnxcost.measurement import Settings
 from onnxcost.ort_optimizer.kernels import kernel_runs
+from onnxcost.ort_optimizer.layout import BLOCK, NCHWC
 from onnxcost.ort_optimizer.memory_plan import footprint_of
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.processes import STOP
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.protocol import BLOCKS, LEAST_PROBES, ProbeTimings, Progress, Request
+from onnxcost.runtime.protocol import BLOCKS, LEAST_PROBES, OPTIMIZED, ProbeTimings, Progress, Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import OnProgress, answer, answers, scale_progress
 
@@ -51,6 +52,7 @@ def calibrate(
             graphs.append(_write_probe(probe, Path(folder, f"{index:04}.onnx")))
         _write_probe(blocked_probe(), Path(folder, BLOCKS))
         found: dict[int, ProbeTimings] = {}
+        block = BLOCK
         for index, count in enumerate(threads):
             request = Request("calibrate", folder, (), replace(settings, threads=count), folder)
             try:
@@ -62,13 +64,15 @@ def calibrate(
                     raise
                 break  # the numbers of threads before this one are complete
             found[timings.threads[0]] = timings
+            if timings.blocked:
+                block = _read_block(Path(folder, OPTIMIZED))
             if STOP.is_made:
                 break
     last = list(found.values())[-1]
     untimed = []
     for probe, graph in zip(chosen, graphs, strict=True):
-        steps = optimize(graph, blocked=last.blocked)
-        runs = tuple(run for step in steps for run in kernel_runs(step))
+        steps = optimize(graph, blocked=last.blocked, block=block)
+        runs = tuple(run for step in steps for run in kernel_runs(step, block))
         untimed.append(Probed(probe.family, runs, 0.0, footprint_of(graph, steps)))
     # The form of names in the catalog.
     own_name = "-".join(re.findall(r"[a-z0-9]+", last.device.name.lower())) or "this-machine"
@@ -82,6 +86,7 @@ def calibrate(
             last.platform,
             settings.provider,
             last.blocked,
+            block,
         ),
         date=datetime.datetime.now(datetime.UTC).date(),
         speeds={
@@ -96,7 +101,16 @@ def calibrate(
         },
         noise=max(timings.noise for timings in found.values()),
         interrupted=STOP.is_made,
+        spread=max(timings.spread for timings in found.values()),
+        unsettled=max(timings.unsettled for timings in found.values()),
+        load=max((timings.load for timings in found.values() if timings.load is not None), default=None),
     )
+
+
+def _read_block(path: Path) -> int:
+    """The channels in a block, from a graph that onnxruntime wrote: the fewest outputs of its blocked convolutions."""
+    weights = [node.required(1) for node in estimate(path).graph.nodes if node.domain == NCHWC and node.op_type == "Conv"]
+    return min((weight.shape[0] for weight in weights if weight.is_shaped), default=BLOCK)
 
 
 def _write_probe(probe: Probe, path: Path) -> Graph:

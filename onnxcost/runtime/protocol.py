@@ -152,6 +152,8 @@ class Profiled:
 
 BLOCKS = "blocks.model"
 """The file of a model of one convolution, in the folder of the probes."""
+OPTIMIZED = "optimized.model"
+"""The graph that onnxruntime makes of the model BLOCKS."""
 LEAST_PROBES = 3
 """The first two give the time of a run and of a node; without a third there is no kernel to time."""
 
@@ -159,11 +161,16 @@ LEAST_PROBES = 3
 class ProbeTimings(NamedTuple):
     """The low percentile of each model's run times in seconds, in the order of the files, None for one that cannot be run.
 
-    ``noise`` is the median run time over the low percentile: 1 on a quiet machine.
+    ``noise`` is the median run time over the low percentile: 1 on a quiet machine. ``spread`` is the second quickest turn of a
+    model over its quickest, in nine of ten; ``unsettled`` is the share of models whose two quickest disagree, and ``load`` the
+    other load in cores.
     """
 
     seconds: tuple[float | None, ...]
     noise: float
+    spread: float
+    unsettled: float
+    load: float | None
     threads: tuple[int, int]
     device: MeasuredDevice
     blocked: bool

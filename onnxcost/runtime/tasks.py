@@ -17,7 +17,18 @@ from onnxcost.runtime.inputs.feeds import arrays, describe_inputs
 from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
 from onnxcost.runtime.ort_errors import reason
 from onnxcost.runtime.ort_profile import read_events, read_profile, types_of
-from onnxcost.runtime.protocol import BLOCKS, LEAST_PROBES, ArenaUse, Outputs, ProbeTimings, Profiled, Progress, Request, Timed
+from onnxcost.runtime.protocol import (
+    BLOCKS,
+    LEAST_PROBES,
+    OPTIMIZED,
+    ArenaUse,
+    Outputs,
+    ProbeTimings,
+    Profiled,
+    Progress,
+    Request,
+    Timed,
+)
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
 from onnxcost.runtime.session import (
     Runner,
@@ -132,9 +143,12 @@ def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> Arena
     return use._replace(activation_bytes=max(again.activation_bytes or 0, again.hidden_bytes))
 
 
-ROUNDS = 3
+ROUNDS, MOST_ROUNDS = 3, 6
+"""How many turns each model has; those whose two quickest disagree have more."""
+AGREE = 1.05
+"""Two turns agree where one takes no longer than this times the other."""
 ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
-"""How long each round of a model lasts, and the least number of runs in it, after one to warm up."""
+"""How long each turn of a model lasts, and the least number of runs in it, after one to warm up."""
 LOW = 10
 """The percentile that is taken: other work on the machine makes runs slower, not faster."""
 
@@ -145,21 +159,33 @@ def run_calibration(request: Request, channel: Channel) -> None:
 
     # Unlike glob, iterdir raises where the folder cannot be read.
     paths = sorted(path for path in Path(request.model).iterdir() if path.suffix == ".onnx")
-    times: list[list[float]] = [[] for _ in paths]
-    for count, index in enumerate(list(range(len(paths))) * ROUNDS):
-        channel.send(Progress("measuring", count / (ROUNDS * len(paths))))
-        if count >= LEAST_PROBES and channel.is_called():
-            break
-        times[index] += _time_model(paths[index], request)
-    found = [np.array(samples) for samples in times]
-    machine = environment(None)
+    other_work = watch_load()
+    turns: list[list[float]] = [[] for _ in paths]
+    noises: list[float] = []
+    count = 0
+    for turn in range(MOST_ROUNDS):
+        for index, path in enumerate(paths):
+            if turn >= ROUNDS and not disagrees(turns[index]):
+                continue
+            channel.send(Progress("measuring", min(count / (ROUNDS * len(paths)), 1.0)))
+            if count >= LEAST_PROBES and channel.is_called():
+                break
+            count += 1
+            if samples := _time_model(path, request):
+                turns[index].append(float(np.percentile(samples, LOW)))
+                noises.append(float(np.median(samples)) / turns[index][-1])
+    repeated = [sorted(each) for each in turns if len(each) > 1]
+    machine = environment(other_work())
     # onnxruntime's graph of the model BLOCKS shows whether it runs convolutions on blocks of channels here.
-    optimized = Path(request.folder, "optimized.model")
+    optimized = Path(request.folder, OPTIMIZED)
     open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
     channel.send(
         ProbeTimings(
-            seconds=tuple(float(np.percentile(samples, LOW)) if len(samples) else None for samples in found),
-            noise=float(np.median([np.median(samples) / np.percentile(samples, LOW) for samples in found if len(samples)])),
+            seconds=tuple(min(each) if each else None for each in turns),
+            noise=float(np.median(noises)),
+            spread=float(np.percentile([each[1] / each[0] for each in repeated], 90)) if repeated else 1.0,
+            unsettled=sum(map(disagrees, repeated)) / max(len(repeated), 1),
+            load=machine.load,
             threads=thread_counts(request.settings),
             device=device_of(request.settings),
             blocked=b"nchwc" in optimized.read_bytes(),
@@ -168,6 +194,12 @@ def run_calibration(request: Request, channel: Channel) -> None:
             platform=machine.platform,
         )
     )
+
+
+def disagrees(turns: Sequence[float]) -> bool:
+    """Whether no other turn took as long as the quickest, as when a machine was slow or fast for a while."""
+    quickest = sorted(turns)[:2]
+    return len(quickest) > 1 and quickest[1] > AGREE * quickest[0]
 
 
 def _time_model(path: Path, request: Request) -> list[float]:

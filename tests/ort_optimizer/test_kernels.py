@@ -9,6 +9,7 @@ import pytest
 from onnxcost.graph import Node, Tensor
 from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
 from onnxcost.ort_optimizer.kernels import FAMILIES, KernelRun, family_of, kernel_runs
+from onnxcost.ort_optimizer.quantities import EDGE
 from tests.graphs import node, tensor
 from tests.modeltext import graph_of, model
 
@@ -110,13 +111,15 @@ def test_convolutions_of_integers(dtype: str, channels: int, inner: int, groups:
     ("given", "line", "family"),
     [
         ("uint8[16,8] w", "QLinearMatMul(x, s, z, w, s, z, s, z)", "matmul-int8"),
-        ("", "QLinearMatMul(x, s, z, k, s, z, s, z)", "gemm-int8"),
+        ("", "QLinearMatMul(x, s, z, k, s, z, s, z)", "gemm-int8-unsigned"),
+        ("", "QLinearMatMul(x, s, z, i, s, o, s, z)", "gemm-int8"),
         ("", "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, s, z, s, z)", "softmax-int8"),
     ],
 )
 def test_products_and_softmax_of_integers(given: str, line: str, family: str) -> None:
     """Products with weights are told from those of two values."""
     stored = "float s = {0.1}, uint8 z = {0}, uint8[16,1] k = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
+    stored += ", int8 o = {0}, int8[16,1] i = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
     text = f"(uint8[4,16] x{given and ', '}{given}) => (uint8 y) <{stored}> {{ y = {line} }}"
     graph = graph_of(model(text, opset=18, domains=', "com.microsoft" : 1'))
     assert family_of(FusedNode(graph.nodes[0])) == family
@@ -132,8 +135,17 @@ def test_products_and_softmax_of_integers(given: str, line: str, family: str) ->
         ("Add(x, x)", "binary"),
         ("Add(x, two)", "binary"),
         ("Add(x, row)", "broadcast"),
-        ('Resize<mode = "nearest">(x, , twice)', "resize"),
-        ("Resize(x, , twice)", "resize"),
+        ("Add(x, column)", "broadcast"),
+        ('Resize<mode = "nearest">(x, , twice)', "resize-nearest"),
+        ("Resize(x, , twice)", "resize-nearest"),
+        ('Resize<coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(x, , twice)', "resize"),
+        ('Resize<coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(x, , thrice)', "resize-nearest"),
+        ('Resize<mode = "cubic", antialias = 1>(x, , twice)', "resize-antialias"),
+        ("LeakyRelu(x)", "leaky-relu"),
+        ("Elu(x)", "elu"),
+        ("Mish(x)", "softplus"),
+        ("Cast<to = 7>(x)", "cast"),
+        ("Cast<to = 10>(x)", "cheap"),
         ('Resize<mode = "linear">(x, , twice)', "resize-linear"),
         ('Resize<mode = "cubic">(x, , twice)', "resize-cubic"),
         ("Split<axis = 1, num_outputs = 1>(x)", "split"),
@@ -149,7 +161,9 @@ def test_products_and_softmax_of_integers(given: str, line: str, family: str) ->
 )
 def test_operators(line: str, family: str) -> None:
     numbers = "float two = {2}, float three = {3}, float half = {0.5}, float[4] twice = {1, 1, 2, 2}, int64[2] shape = {16, 16}"
-    text = f"(float[1,4,8,8] x) => (float y) <{numbers}> {{ y = {line} }}"
+    numbers += ", float[4] thrice = {1, 1, 3, 3}, float[1,4,8,1] column = {" + ", ".join(["1"] * 32) + "}"
+    made = "int64" if "to = 7" in line else "float16" if "to = 10" in line else "float"
+    text = f"(float[1,4,8,8] x) => ({made} y) <{numbers}> {{ y = {line} }}"
     assert first_family(text, row=(8,)) == family
 
 
@@ -224,15 +238,21 @@ def floats(*dims: int, constant: bool = False) -> Tensor:
 # What the times of a family's kernels depend on, besides their number.
 QUANTITIES = [
     # Products: MACs, inputs, weights, outputs.
-    (node("Gemm", [floats(3, 4), floats(5, 3, constant=True)], [floats(4, 5)], transA=1, transB=1), "gemm", (60, 12, 15, 20)),
-    (node("QLinearMatMul", [floats(4, 3), None, None, floats(3, 5, constant=True)], [floats(4, 5)]), "gemm-int8",
-     (60, 12, 15, 20)),
+    (node("Gemm", [floats(3, 4), floats(8, 3, constant=True)], [floats(4, 8)], transA=1, transB=1), "gemm", (96, 12, 24, 32)),
+    (node("QLinearMatMul", [floats(4, 3), None, None, floats(3, 4, constant=True)], [floats(4, 4)]), "gemm-int8",
+     (48, 12, 12, 16)),
     (node("Einsum", [floats(4, 3), floats(3, 5)], [floats(4, 5)], equation="ij,jk->ik"), "einsum", (60, 12, 15, 20)),
     (node("ConvTranspose", [floats(1, 3, 5, 5), floats(3, 4, 3, 3)], [floats(1, 4, 7, 7)]), "conv-transposed",
-     (75 * 36, 75, 108, 196)),
-    (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain", (64 * 27, 108, 108, 64)),
+     (75 * 36, 75, 108, 25 * 36)),
+    # Columns: 16 positions are 4 vectors, 5 are filled up to 8, one stays one; each image reads the weights again.
+    (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain", (64 * 27, 16 * 27, 108, 64)),
+    (node("Conv", [floats(2, 3, 7), floats(4, 3, 3)], [floats(2, 4, 5)]), "conv-plain", (64 * 9, 10 * 9, 72, 40)),
+    (node("Conv", [floats(1, 3, 3), floats(4, 3, 3)], [floats(1, 4, 1)]), "conv-plain", (4 * 9, 9, 36, 4)),
+    (node("Gemm", [floats(4, 3), floats(3, 5, constant=True)], [floats(4, 5)]), "gemm", (4 * 8 * 3, 12, 15, 32)),
+    (node("Gemm", [floats(1, 3), floats(3, 5, constant=True)], [floats(1, 5)]), "gemm", (15, 3, 15, 5)),
+    # Two channels a group are filled up to a vector.
     (node("QLinearConv", [floats(1, 6, 6, 6), None, None, floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)], group=2),
-     "conv-int8-grouped", (64 * 27, 216, 108, 64)),
+     "conv-int8-grouped", (128 * 27, 216, 108, 64)),
     # Depthwise: MACs, inputs, outputs.
     (node("Conv", [floats(1, 8, 6, 6), floats(8, 1, 3, 3)], [floats(1, 8, 4, 4)], group=8), "conv-plain-depthwise",
      (128 * 9, 288, 128)),
@@ -249,8 +269,17 @@ QUANTITIES = [
     (node("Softmax", [floats(2, 3, 4)], [floats(2, 3, 4)]), "softmax", (24, 6)),
     (node("Softmax", [floats(2, 3, 4)], [floats(2, 3, 4)], axis=1), "softmax-across", (24, 2)),
     (node("LayerNormalization", [floats(2, 3, 4)], [floats(2, 3, 4)], axis=-2), "layernorm", (24, 2)),
+    # Elements and spans: rows, columns, a single one.
+    (node("Add", [floats(3, 4), floats(4)], [floats(3, 4)]), "broadcast", (12, 3)),
+    (node("Add", [floats(3, 4, 5), floats(3, 1, 1)], [floats(3, 4, 5)]), "broadcast", (60, 3)),
+    (node("Add", [floats(3, 4, 5), floats(3, 4, 1)], [floats(3, 4, 5)]), "broadcast", (60, 12)),
+    (node("Add", [floats(3, 4, 5), floats(3, 1, 5)], [floats(3, 4, 5)]), "broadcast", (60, 12)),
+    (node("Add", [floats(3, 4, 1), floats(3, 1, 1)], [floats(3, 4, 1)]), "broadcast", (12, 3)),
+    # A number moves along with no dim, not even with a last one of 1.
+    (node("Add", [floats(3, 4, 1), floats()], [floats(3, 4, 1)]), "broadcast", (12, 12)),
+    (node("QLinearAdd", [floats(3, 4), None, None, floats(4)], [floats(3, 4)]), "binary-int8", (12, 3)),
+    (node("InstanceNormalization", [floats(2, 3, 4)], [floats(2, 3, 4)]), "instancenorm", (24, 6)),
     # The largest tensor but for constants.
-    (node("Add", [floats(3, 4), floats(4)], [floats(3, 4)]), "broadcast", (12,)),
     (node("Relu", [floats(3, 4)], [floats(3, 4)]), "cheap", (12,)),
     (node("Where", [floats(1), floats(2, 9), floats(1, constant=True)], [floats(2, 9)]), "where", (18,)),
     # Bytes written, and pieces that are copied as a whole: rows of 4, single elements.
@@ -269,7 +298,10 @@ QUANTITIES = [
     (node("Slice", [floats(4, 5, 6)], [floats(4, 5, 3)]), "slice", (240, 20)),
     (node("Pad", [floats(2, 6)], [floats(4, 6)]), "pad", (96, 4)),
     (node("Expand", [floats(1, 6)], [floats(4, 6)]), "expand", (96, 4)),
-    (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)]), "resize", (64,)),
+    (node("Expand", [floats(4, 1)], [floats(4, 6)]), "expand", (96, 4)),
+    (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)]), "resize-nearest", (64,)),
+    (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)], mode="cubic"), "resize-cubic", (16, 4)),
+    (node("Resize", [floats(1, 1, 4, 4)], [floats(1, 1, 2, 2)], mode="cubic"), "resize-cubic", (4, 4)),
     (node("NonZero", [floats(3)], [tensor("y", 1, 3, dtype="int64")]), "other", (24,)),
     (node("Reshape", [floats(3, 4)], [floats(12)]), "view", ()),
 ]  # fmt: skip
@@ -278,7 +310,7 @@ QUANTITIES = [
 @pytest.mark.parametrize(("made", "family", "quantities"), QUANTITIES)
 def test_quantities(made: Node, family: str, quantities: tuple[float, ...]) -> None:
     assert family_of(FusedNode(made)) == family
-    assert FAMILIES[family].measure(made) == quantities
+    assert FAMILIES[family].quantities(made, 4) == quantities
     assert len(FAMILIES[family].names) == len(quantities)
 
 
@@ -295,9 +327,45 @@ def test_quantities(made: Node, family: str, quantities: tuple[float, ...]) -> N
 def test_blocked_convolutions_work_on_padded_channels(
     weight: tuple[int, ...], groups: int, family: str, filters: int, inner: int
 ) -> None:
-    image, kernel = floats(1, weight[1] * groups, 9, 9), weight[2] * weight[3]
+    image, kernel = floats(1, weight[1] * groups, 8 + weight[2], 8 + weight[3]), weight[2] * weight[3]
     made = floats(1, weight[0], 9, 9)
     step = FusedNode(node("Conv", [image, floats(*weight)], [made], group=groups), is_blocked=True)
     assert family_of(step) == family
     expected = (81 * filters * inner * kernel, image.size, filters * inner * kernel, 81 * filters)
-    assert FAMILIES[family].measure(step.node) == pytest.approx(expected)
+    assert FAMILIES[family].quantities(step.node) == pytest.approx(expected)
+
+
+def test_blocks_are_as_wide_as_the_machine_says() -> None:
+    """12 filters and 24 channels fill blocks of 4; blocks of 8 and 16 are filled up."""
+    step = FusedNode(node("Conv", [floats(1, 24, 9, 9), floats(12, 24, 1, 1)], [floats(1, 12, 9, 9)]), is_blocked=True)
+    found = [next(run.quantities for run in kernel_runs(step, block) if run.family.startswith("conv")) for block in (4, 8, 16)]
+    assert [quantities[0] for quantities in found] == [81 * 12 * 24, 81 * 16 * 24, 81 * 16 * 32]
+
+
+@pytest.mark.parametrize(
+    ("dilation", "rows", "edges"),
+    [
+        # Of 28 outputs a row, each has as many taps inside as the dilation leaves; of 3 rows of taps likewise.
+        (1, (3 * 28 - 2) / 84, 2),
+        (12, (3 * 28 - 24) / 84, 24),
+        (28, 1 / 3, 28),
+    ],
+)
+def test_taps_in_the_padding_are_left_out(dilation: int, rows: float, edges: int) -> None:
+    image, pads = floats(1, 16, 28, 28), (dilation,) * 4
+    made = node("Conv", [image, floats(16, 16, 3, 3)], [image], pads=pads, dilations=(dilation, dilation))
+    macs, _, weights, _ = FAMILIES["conv-blocked"].quantities(made, 16)
+    whole = 28 - edges
+    taps = [whole * 3, EDGE * (28 * 3 - 2 * dilation - whole * 3)]
+    assert macs == pytest.approx(28 * 28 * 16 * 16 * 9 * rows * sum(taps) / 84)
+    assert weights == 16 * 16 * (9 if dilation < 28 else 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "axis", "dims", "pieces"),
+    [(2, 2, (4, 5, 3), 60), (1, 2, (4, 5, 3), 20), (-1, -1, (4, 5, 3), 20), (2, 1, (4, 3, 6), 4)],
+)
+def test_a_slice_with_steps_copies_elements(step: int, axis: int, dims: tuple[int, ...], pieces: int) -> None:
+    given = [Tensor(name, "int64", (1,), is_constant=True, value=(value,)) for name, value in (("a", axis), ("s", step))]
+    found = FAMILIES["slice"].quantities(node("Slice", [floats(4, 5, 6), None, None, *given], [floats(*dims)]))
+    assert found[1] == pieces

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from onnxcost.measurement import Settings
 from onnxcost.runtime import tasks
+from onnxcost.runtime.protocol import OPTIMIZED, ProbeTimings, Request
 
 
 class Input(NamedTuple):
@@ -36,3 +39,65 @@ def test_a_probe_is_fed_with_numbers_around_its_zero(kind: str, dtype: str, midd
     assert abs(found - middle).max() <= reach
     assert found.mean() == pytest.approx(middle, abs=reach / 10)
     assert len(np.unique(found)) > reach
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([], False),
+        ([1.0], False),
+        ([1.0, 1.04], False),
+        ([1.0, 1.06], True),
+        ([1.3, 1.0, 1.3], True),
+        ([1.3, 1.0, 1.3, 1.02], False),
+    ],
+)
+def test_turns_disagree_where_none_is_near_the_quickest(turns: list[float], expected: bool) -> None:
+    assert tasks.disagrees(turns) == expected
+
+
+class Sent:
+    """A channel that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.answers: list[object] = []
+
+    def send(self, answer: object) -> None:
+        self.answers.append(answer)
+
+    @staticmethod
+    def is_called() -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("slow", "count", "seconds", "unsettled"),
+    [
+        # The third of four probes is slow in the first two turns, and has another turn; then its two quickest agree.
+        ({2: [2.0, 2.0, 1.0, 1.0]}, 13, 1.0, 0.0),
+        # One that takes another time in each of six turns.
+        ({2: [2.0, 1.9, 1.7, 1.5, 1.2, 1.0]}, 15, 1.0, 0.25),
+        ({}, 12, 1.0, 0.0),
+    ],
+)
+def test_probes_whose_turns_disagree_have_more_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, slow: dict[int, list[float]], count: int, seconds: float, unsettled: float
+) -> None:
+    folder = tmp_path / "probes"
+    folder.mkdir()
+    for index in range(4):
+        (folder / f"{index}.onnx").touch()
+    left = {f"{index}.onnx": iter(times) for index, times in slow.items()}
+    timed: list[str] = []
+
+    def time_model(path: Path, request: Request) -> list[float]:
+        timed.append(path.name)
+        return [next(left.get(path.name, iter([1.0])))] * 3
+
+    monkeypatch.setattr(tasks, "_time_model", time_model)
+    monkeypatch.setattr(tasks, "open_session", lambda *_, **__: (tmp_path / OPTIMIZED).write_bytes(b"nchwc"))
+    channel = Sent()
+    tasks.run_calibration(Request("calibrate", str(folder), (), Settings(), str(tmp_path)), channel)  # type: ignore[arg-type]
+    found = channel.answers[-1]
+    assert isinstance(found, ProbeTimings)
+    assert (len(timed), found.seconds[2], found.unsettled, found.blocked) == (count, seconds, unsettled, True)

@@ -55,6 +55,10 @@ def convolutions() -> Iterator[Probe]:
         yield conv("conv-blocked", inputs, outputs, side, 3, stride=2, back=False)
     for inputs, outputs, side in ((32, 32, 28), (64, 64, 14)):
         yield conv("conv-blocked", inputs, outputs, side, 5)
+    for inputs, side, dilation in ((64, 28, 6), (64, 28, 12), (256, 14, 12), (256, 28, 18)):
+        pads = f"pads = [{', '.join([str(dilation)] * 4)}], dilations = [{dilation}, {dilation}]"
+        weights = floats(w=(inputs, inputs, 3, 3))
+        yield chain("conv-blocked", (1, inputs, side, side), f"Conv<kernel_shape = [3, 3], {pads}>(IN, w)", weights=weights)
     for inputs, outputs, side in _POINTWISE:
         yield conv("conv-blocked-pointwise", inputs, outputs, side, 1)
     yield conv("conv-blocked-pointwise", 256, 512, 56, 1, stride=2, back=False)
@@ -79,6 +83,8 @@ def convolutions() -> Iterator[Probe]:
         yield conv("conv-plain-grouped", channels, channels, side, 3, groups)
     for channels, side, groups in ((144, 56, 6), (224, 56, 4), (720, 28, 6)):
         yield conv("conv-plain-grouped", channels, channels, side, 3, groups, stride=2, back=False)
+    for channels, side, groups in ((64, 56, 8), (256, 14, 32)):
+        yield conv("conv-plain-grouped", channels, channels, side, 5, groups)
 
 
 def activated_convolutions() -> Iterator[Probe]:
@@ -103,6 +109,10 @@ _PLAIN = (
     ((1, 30, 14, 14), (30, 30, 3, 3), ""), ((1, 3, 8, 56, 56), (32, 3, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
     ((1, 32, 8, 28, 28), (32, 32, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
     ((1, 64, 8, 14, 14), (128, 64, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
+    # Few positions: a single one has a kernel of its own.
+    ((1, 64, 6), (64, 64, 3), ""), ((128, 64, 6), (64, 64, 3), ""), ((128, 128, 3), (128, 128, 3), ""),
+    ((1, 256, 19), (256, 256, 3), ""),
+    ((1, 32, 4102), (32, 32, 7), ""),
 )  # fmt: skip
 # Channels, side, groups.
 _PLAIN_POINTWISE = ((58, 28, 1), (30, 14, 1), (24, 56, 3), (228, 28, 3), (272, 14, 4), (312, 14, 8), (544, 7, 8))
@@ -136,9 +146,19 @@ def plain_convolutions() -> Iterator[Probe]:
         yield conv("conv-plain-depthwise", channels, channels, side, kernel, channels, stride, back=False)
     for channels, length in ((64, 256), (512, 64)):
         yield _plain_conv("conv-plain-depthwise", (1, channels, length), (channels, 1, 5), f", group = {channels}")
-    for inputs, outputs, side in ((64, 32, 14), (128, 64, 56), (24, 24, 80)):
-        weight = (inputs, outputs, 2, 2)
-        yield _plain_conv("conv-transposed", (1, inputs, side, side), weight, ", strides = [2, 2]", "ConvTranspose")
+    for inputs, outputs, side, kernel, stride in (
+        *(
+            (64, 32, 14, 2, 2),
+            (128, 64, 56, 2, 2),
+            (24, 24, 80, 2, 2),
+            (64, 32, 14, 4, 2),
+            (16, 16, 56, 3, 2),
+            (64, 64, 7, 3, 1),
+        ),
+    ):
+        weight = (inputs, outputs, kernel, kernel)
+        attributes = f", strides = [{stride}, {stride}]"
+        yield _plain_conv("conv-transposed", (1, inputs, side, side), weight, attributes, "ConvTranspose")
 
 
 KI, MI = 2**10, 2**20
@@ -147,12 +167,13 @@ _GEMMS = (
     (32, 384, 384),
     (64, 256, 64), (128, 768, 768), (128, 768, 3072), (128, 3072, 768), (196, 768, 3072), (196, 384, 1152), (784, 192, 768),
     (784, 768, 192), (3136, 96, 384), (3136, 384, 96), (49, 768, 3072), (64, 2048, 2048), (1024, 64, 64), (512, 512, 512),
-    (16, 2048, 8192),
+    (16, 2048, 8192), (4, 1024, 1024), (2, 512, 512), (1, 64, 10), (1, 16, 64), (16, 32, 32),
 )  # fmt: skip
 _BATCHED = (
     (12, 197, 64, 197), (12, 197, 197, 64), (8, 16, 64, 16), (64, 49, 32, 49), (64, 49, 49, 32), (12, 128, 64, 128),
     (12, 512, 64, 512),
-    (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128), (1, 32, 768, 8192),
+    (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128), (1, 32, 768, 8192), (1, 5, 300, 512),
+    (2, 3, 768, 768), (1, 1, 2048, 512), (1, 1, 64, 64), (4, 49, 32, 7),
 )  # fmt: skip
 
 
@@ -186,9 +207,12 @@ def einsums() -> Iterator[Probe]:
 
 def recurrences() -> Iterator[Probe]:
     """Recurrent operators over steps and widths."""
-    for steps, size, hidden in ((8, 64, 64), (64, 128, 128), (32, 300, 512), (128, 256, 256), (1, 128, 128)):
+    for steps, batch, size, hidden in (
+        *((8, 1, 64, 64), (64, 1, 128, 128), (32, 1, 300, 512), (128, 1, 256, 256), (1, 1, 128, 128)),
+        *((128, 1, 16, 32), (16, 8, 64, 64), (1, 1, 256, 256), (21, 1, 64, 128)),
+    ):
         weights = floats(w=(1, 4 * hidden, size), r=(1, 4 * hidden, hidden))
-        yield chain("recurrent", (steps, 1, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
+        yield chain("recurrent", (steps, batch, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
 
 
 # Channels in and out, side, kernel, groups, stride.
@@ -199,6 +223,7 @@ _INTEGER_CONVS = (
     (128, 128, 28, 3, 8, 1), (64, 64, 56, 3, 4, 2), (320, 320, 14, 3, 20, 1), (784, 784, 7, 3, 49, 1),
     (128, 128, 56, 3, 128, 1), (512, 512, 14, 3, 512, 1), (64, 64, 112, 3, 64, 2), (256, 256, 28, 3, 256, 2),
     (32, 32, 112, 3, 32, 1), (96, 96, 56, 3, 96, 1), (480, 480, 14, 5, 480, 1), (144, 144, 56, 3, 144, 2),
+    (8, 48, 56, 1, 1, 1), (16, 8, 112, 1, 1, 1), (3, 16, 112, 3, 1, 2), (16, 16, 112, 3, 16, 1), (24, 24, 28, 3, 24, 1),
     (72, 72, 56, 5, 72, 1), (120, 120, 28, 5, 120, 1), (40, 40, 56, 3, 40, 1), (200, 200, 14, 3, 200, 1),
 )  # fmt: skip
 
@@ -231,6 +256,11 @@ def quantized_products() -> Iterator[Probe]:
         yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=types)
         whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
         yield chain("matmul-integer", (rows, inner), "MatMulInteger(IN, w, a)", weights=whole, dtypes=("uint8", "int32"))
+        unsigned: Weights = {**_UINT8, "w": ("uint8", (inner, columns))}
+        text = "MatMulInteger(IN, w, a, a)"
+        yield chain("matmul-integer-unsigned", (rows, inner), text, weights=unsigned, dtypes=("uint8", "int32"))
+        text = "QLinearMatMul(IN, s, a, w, s, a, s, a)"
+        yield chain("gemm-int8-unsigned", (rows, inner), text, weights=unsigned, dtypes=types)
     for batch, rows, inner, columns in ((3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
         given = f"uint8[{batch},{rows},{inner}] x, uint8[{batch},{inner},{columns}] z"
         text = f"({given}) => (uint8 y) {{ y = QLinearMatMul(x, s, a, z, s, a, s, a) }}"
@@ -239,11 +269,35 @@ def quantized_products() -> Iterator[Probe]:
         text = "com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(IN, s, a, s, a)"
         yield chain("softmax-int8", (rows, columns), text, weights=_UINT8, dtypes=types)
     for size in (KI, 16 * KI, 256 * KI, 2 * MI):
-        text = "com.microsoft.QLinearAdd(IN, s, a, X, s, a, s, a)"
-        yield chain("binary-int8", (1, 64, size // 64), text, text, weights=_UINT8, dtypes=types)
+        for family, operator in (("binary-int8", "Add"), ("mul-int8", "Mul")):
+            text = f"com.microsoft.QLinear{operator}(IN, s, a, X, s, a, s, a)"
+            yield chain(family, (1, 64, size // 64), text, text, weights=_UINT8, dtypes=types)
+        text = "com.microsoft.QLinearSigmoid(IN, s, a, s, a)"
+        yield chain("lookup-int8", (1, 64, size // 64), text, text, weights=_UINT8, dtypes=types)
         yield Probe(
             "dynamic-quantize", f"(float[{size}] x) => (uint8 y, float s, uint8 z) {{ y, s, z = DynamicQuantizeLinear(x) }}"
         )
+    for left, right in (("1,64,28,28", "1,64,1,1"), ("1,28,28,64", "1,1,1,64"), ("1,56,56,256", "1,1,1,256")):
+        for family, operator in (("binary-int8", "Add"), ("mul-int8", "Mul")):
+            text = f"com.microsoft.QLinear{operator}(x, s, a, z, s, a, s, a)"
+            yield Probe(family, f"(uint8[{left}] x, uint8[{right}] z) => (uint8 y) {{ y = {text} }}", _UINT8)
+    other: Weights = {**_UINT8, "t": ("float32", (1,))}
+    for shape, axis in (((1, 64, 28, 28), 1), ((1, 28, 28, 64), 3), ((1, 56, 56, 16), 3), ((1, 8, 8, 8), 3)):
+        dims = ",".join(map(str, shape))
+        text = f"com.microsoft.QLinearConcat<axis = {axis}>(s, a, x, t, a, z, t, a)"
+        yield Probe("concat-int8", f"(uint8[{dims}] x, uint8[{dims}] z) => (uint8 y) {{ y = {text} }}", other)
+    for channels, side in ((16, 56), (64, 28), (256, 7)):
+        last, text = "channels_last = 1", "com.microsoft.QLinearAveragePool<kernel_shape"
+        for kernel, pads in ((2, "0, 0, 1, 1"), (3, "1, 1, 1, 1")):
+            line = f"{text} = [{kernel}, {kernel}], pads = [{pads}], {last}>(IN, s, a, s, a)"
+            yield chain("pool-int8", (1, side, side, channels), line, weights=_UINT8, dtypes=types)
+        line = f"com.microsoft.QLinearGlobalAveragePool<{last}>(IN, s, a, s, a)"
+        yield chain("global-pool-int8", (1, side, side, channels), line, weights=_UINT8, dtypes=types)
+    for channels, length, groups in ((768, 128, 4), (768, 128, 1), (64, 128, 1)):
+        family = "conv-int8-grouped" if groups > 1 else "conv-int8"
+        weights = {**_SCALES, "w": ("int8", (channels, channels // groups, 1))}
+        text = f"QLinearConv<kernel_shape = [1], group = {groups}>(IN, s, a, w, s, b, s, a)"
+        yield chain(family, (1, channels, length), text, weights=weights, dtypes=types)
     for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS:
         yield _integer_conv("uint8", inputs, outputs, side, kernel, groups, stride)
     for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS[1:12:2] + _INTEGER_CONVS[-1:]:

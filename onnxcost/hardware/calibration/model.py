@@ -16,13 +16,14 @@ from onnxcost.documents import is_figure, is_whole, parse_toml, read_document, r
 from onnxcost.errors import InputError
 from onnxcost.hardware.calibration.rates import COLD, Point, Speeds, peaks
 from onnxcost.ort_optimizer.kernels import FAMILIES
+from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
 
 class Machine(NamedTuple):
     """The calibrated machine: the device's name and memory (bytes, 0 where it is not known), the usable cores, and the software
-    that ran the probes. ``blocked`` says that the runtime has a blocked layout for convolutions.
+    that ran the probes. ``blocked`` says that the runtime has a blocked layout for convolutions, of ``block`` channels a block.
     """
 
     device: str
@@ -32,13 +33,17 @@ class Machine(NamedTuple):
     platform: str
     provider: str
     blocked: bool
+    block: int = BLOCK
 
 
 @dataclass(frozen=True, repr=False)
 class Calibration(Result):
     """A machine under its given name, and its speeds by number of threads.
 
-    ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine.
+    ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine. Each probe has
+    several turns: ``spread`` is how much longer its second quickest took than its quickest, in nine of ten, and ``unsettled``
+    the share of those whose turns still disagreed at the end. ``load`` is the other load meanwhile in cores, None where it
+    could not be seen.
     ``interrupted``: Ctrl-C came before all probes had run as often as planned; kernels without times cannot be predicted.
     """
 
@@ -48,6 +53,14 @@ class Calibration(Result):
     speeds: Mapping[int, Speeds]
     noise: float
     interrupted: bool = False
+    spread: float = 1.0
+    unsettled: float = 0.0
+    load: float | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nearly all probes took the same time in two turns."""
+        return self.unsettled <= SETTLED
 
     def to_dict(self) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1``, with the peak rates and the timed kernels of each number of threads."""
@@ -59,6 +72,9 @@ class Calibration(Result):
             "date": self.date.isoformat(),
             "noise": self.noise,
             "interrupted": self.interrupted,
+            "spread": self.spread,
+            "unsettled": self.unsettled,
+            "load": self.load,
             "threads": [
                 {"threads": threads, "run_seconds": found.run_seconds, "peak_flops_per_second": peaks(found).rates}
                 for threads, found in self.speeds.items()
@@ -83,7 +99,10 @@ class Calibration(Result):
         return f"{self.name}, threads: {threads}; {len(self.to_records())} kernels on {self.date}"
 
 
-FILE_SCHEMA = "onnxcost-calibration/2"
+SETTLED = 0.1
+"""The share of probes whose turns may disagree in a calibration that is settled."""
+FILE_SCHEMA, OLDER = "onnxcost-calibration/3", "onnxcost-calibration/2"
+"""What is written, and what can be read too: its rows lack some quantities, and it says nothing of errors."""
 LEAST, MOST = 1e-15, 1e20
 """The range of a kernel's seconds and quantities: beyond it, a prediction would be infinite or 0."""
 HEADER = """\
@@ -104,6 +123,10 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield f"unrest = {calibration.noise:.3f}  # the median run time over the low percentile: 1 on a quiet machine"
     if calibration.interrupted:
         yield "interrupted = true  # Ctrl-C came before all kernels were timed as often as planned"
+    yield f"spread = {calibration.spread:.3f}  # the second quickest turn of a probe over its quickest, in nine of ten"
+    yield f"unsettled = {calibration.unsettled:.3f}  # the share of probes whose turns disagreed"
+    if calibration.load is not None:
+        yield f"load = {calibration.load:.2f}  # other work meanwhile, in cores"
     yield ""
     yield "[machine]"
     for key, value in calibration.machine._asdict().items():
@@ -119,6 +142,8 @@ def _lines(calibration: Calibration) -> Iterator[str]:
         for family, points in speeds.points.items():
             yield from ("", f"[threads.{threads}.family.{family}]")
             yield f"quantities = [{', '.join(map(_text, names_of(family)))}]"
+            if family in speeds.errors:
+                yield f"error = {_number(speeds.errors[family])}  # of each row's time, predicted from the others"
             yield "rows = ["
             yield from (f"  [{', '.join(map(_number, (*point.quantities, point.seconds)))}]," for point in points)
             yield "]"
@@ -147,7 +172,7 @@ def loads(text: str, name: str) -> Calibration:
 
 def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
     schema = document.get("schema")
-    if schema != FILE_SCHEMA:
+    if schema not in (FILE_SCHEMA, OLDER):
         what = f"(schema {schema!r}, not '{FILE_SCHEMA}')"
         raise InputError(f"'{name}' is not a calibration that this version can read {what}: calibrate again")
     try:
@@ -155,15 +180,20 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         for count, table in document["threads"].items():
             if not is_whole(count) or not int(count):
                 raise ValueError(f"'threads.{count}' is not a number of threads")
-            points = {family: _points(family, each["rows"]) for family, each in table["family"].items()}
+            points = {family: _points(family, each, schema) for family, each in table["family"].items()}
             if "cheap" not in points:
                 raise ValueError("the family 'cheap' is missing")
-            threads[int(count)] = Speeds(_positive("run_seconds", table["run_seconds"]), points)
+            errors = {family: _error(each["error"]) for family, each in table["family"].items() if "error" in each}
+            threads[int(count)] = Speeds(_positive("run_seconds", table["run_seconds"]), points, errors)
         if not threads or not isinstance(document["date"], datetime.date) or not isinstance(document["name"], str):
             raise ValueError("no threads, no date, or no name")
         machine, noise = _machine(document["machine"]), _positive("unrest", document["unrest"])
         interrupted = document.get("interrupted", False) is True
-        return Calibration(document["name"], machine, document["date"], threads, noise, interrupted)
+        spread, unsettled = _positive("spread", document.get("spread", 1.0)), _error(document.get("unsettled", 0.0))
+        load = document.get("load")
+        if load is not None:
+            load = _error(load)
+        return Calibration(document["name"], machine, document["date"], threads, noise, interrupted, spread, unsettled, load)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"'{name}' is not a complete calibration ({type(error).__name__}: {error}): calibrate again") from None
 
@@ -171,7 +201,7 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
 def _machine(table: Mapping[str, Any]) -> Machine:
     for key, value in table.items():
         is_right = isinstance(value, bool if key == "blocked" else str)
-        if not (is_figure(value) if key in ("memory", "cores") else is_right):
+        if not (is_figure(value) if key in ("memory", "cores", "block") else is_right):
             raise ValueError(f"machine.{key} is {value!r}")
     return Machine(**table)
 
@@ -179,6 +209,12 @@ def _machine(table: Mapping[str, Any]) -> Machine:
 def _positive(name: str, value: Any) -> float:
     if not is_figure(value) or not LEAST <= value <= MOST:
         raise ValueError(f"{name} is {value!r}: it must be a number above 0")
+    return float(value)
+
+
+def _error(value: Any) -> float:
+    if not is_figure(value) or not 0 <= value <= MOST:
+        raise ValueError(f"{value!r} is not a number of at least 0")
     return float(value)
 
 
@@ -192,10 +228,15 @@ def is_calibration(path: str | Path) -> bool:
     return f'schema = "{FILE_SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
 
 
-def _points(family: str, rows: Any) -> tuple[Point, ...]:
+def _points(family: str, table: Any, schema: str) -> tuple[Point, ...]:
+    """The rows of a family. An older file's may lack quantities, which count as 0, and have others, which are left out."""
     if family not in COLD and family not in FAMILIES:
         raise ValueError(f"there is no family '{family}'")
-    width = len(names_of(family))
+    rows, names = table["rows"], names_of(family)
+    width = len(names)
+    if schema == OLDER and tuple(table["quantities"]) != names:
+        given = [*table["quantities"]]
+        rows = [[dict(zip(given, row, strict=True)).get(name, 0) for name in names] for row in rows]
     if not rows or any(len(row) != width for row in rows):
         raise ValueError(f"a row of '{family}' must have {width} numbers")
     for *quantities, seconds in rows:

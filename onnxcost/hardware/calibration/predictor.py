@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import hypot
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from onnxcost.errors import MISFITS, InputError, ModelError
 from onnxcost.estimator import estimate
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.calibration.model import Calibration, load
-from onnxcost.hardware.calibration.rates import BESIDE, Peaks, Speeds, peaks
+from onnxcost.hardware.calibration.rates import BESIDE, UNKNOWN_ERROR, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
 from onnxcost.ort_optimizer.fusion import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
@@ -23,8 +24,10 @@ from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSource
 
-ERROR = 0.2
-"""The range of a prediction, as a share; scripts/benchmark/prediction.py counts the models inside."""
+ERROR = 0.1
+"""The part of a prediction's error that its kernels do not show; scripts/benchmark/prediction.py counts the models inside."""
+UNKNOWN = 0.2
+"""The error of a prediction after a calibration that does not say how far its kernels are off."""
 
 
 class StepTime(NamedTuple):
@@ -93,6 +96,10 @@ class Calibrated:
     def _threads(self) -> int:
         return max(self.calibration.speeds) if self.threads is None else self.threads
 
+    @property
+    def _block(self) -> int:
+        return self.calibration.machine.block
+
     @cached_property
     def peaks(self) -> Peaks:
         """The highest rates that were reached."""
@@ -101,7 +108,7 @@ class Calibrated:
     def steps(self, report: CostReport) -> Iterator[StepTime]:
         """The steps of the run in order, and the seconds of each."""
         try:
-            steps = optimize(report.graph, blocked=self.calibration.machine.blocked)
+            steps = optimize(report.graph, blocked=self.calibration.machine.blocked, block=self._block)
             footprint = footprint_of(report.graph, steps)
         except MISFITS:
             raise ModelError("its latency cannot be predicted: a node does not fit its operator") from None
@@ -109,7 +116,7 @@ class Calibrated:
             try:
                 times: dict[str, float] = {}
                 untimed: set[str] = set()
-                for task in kernel_runs(step):
+                for task in kernel_runs(step, self._block):
                     seconds = self.speeds.seconds(task, footprint)
                     times[task.family] = times.get(task.family, 0.0) + (seconds or 0.0)
                     if seconds is None and task.family not in BESIDE:
@@ -127,6 +134,7 @@ class Calibrated:
         steps = list(self.steps(report))
         nodes = tuple(map(self._node_time, steps))
         total = self.speeds.run_seconds + sum(node.span.low for node in nodes)
+        error = self.error(steps, total)
         spent = {
             "compute": sum(node.span.low - node.overhead for node in nodes if node.limit == "compute"),
             "memory": sum(node.span.low - node.overhead for node in nodes if node.limit == "memory"),
@@ -136,11 +144,30 @@ class Calibrated:
             device=self.name,
             batch=batch_of(report.graph),
             bound=min(self.bound(nodes), total),
-            latency=Interval(total / (1 + ERROR), total * (1 + ERROR), "prediction"),
+            latency=Interval(total / (1 + error), total * (1 + error), "prediction"),
             nodes=nodes,
-            notes=tuple(self._notes(report, steps)),
+            notes=(*self._notes(report, steps), *self._notes_on_error(error)),
             limit=max(spent, key=spent.__getitem__),
         )
+
+    def error(self, steps: Sequence[StepTime], total: float) -> float:
+        """The range of a prediction, as a factor less 1: from the errors of its kernels, and how far the calibration settled.
+
+        The errors of families are taken as independent, and those of its kernels as the same in a family.
+        """
+        spent: Counter[str] = Counter()
+        for found in steps:
+            spent.update(found.seconds)
+        errors = self.speeds.errors
+        share = hypot(*(errors.get(family, UNKNOWN_ERROR) * seconds for family, seconds in spent.items())) / max(total, 1e-12)
+        return (hypot(ERROR, share) if errors else UNKNOWN) + self.calibration.spread - 1
+
+    def _notes_on_error(self, error: float) -> Iterator[str]:
+        known = self.calibration
+        if self.speeds.errors:
+            yield f"the range is ± {error:.0%}, by how well each kernel that was timed is predicted from the others"
+        if not known.is_settled:
+            yield f"{known.unsettled:.0%} of the kernels took different times in each turn: calibrate again on an idle machine"
 
     @staticmethod
     def bound(nodes: tuple[NodeTime, ...]) -> float:
@@ -149,7 +176,7 @@ class Calibrated:
 
     def _node_time(self, found: StepTime) -> NodeTime:
         step, total = found.step, found.total
-        own = next((task for task in kernel_runs(step) if task.family in CONTRACTIONS), None)
+        own = next((task for task in kernel_runs(step, self._block) if task.family in CONTRACTIONS), None)
         kind = step.kind or step.node.op_type
         integers = kind.startswith("QLinear") or "Integer" in kind
         rate = self.peaks.rates.get("int8" if integers else "float32", 0.0)

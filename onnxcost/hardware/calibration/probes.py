@@ -42,8 +42,8 @@ def probes() -> tuple[Probe, ...]:
 
 
 def blocked_probe() -> Probe:
-    """A convolution that a runtime with a blocked layout runs on blocks."""
-    return conv("conv-blocked", 32, 32, 8, 3)
+    """A convolution that a runtime with a blocked layout runs on blocks: its 4 outputs are filled up to one."""
+    return conv("conv-blocked", 32, 4, 8, 3, back=False)
 
 
 def _elementwise() -> Iterator[Probe]:
@@ -60,6 +60,11 @@ def _elementwise() -> Iterator[Probe]:
         "erf": ["Erf(IN)"] * 2,
         "gelu": ["com.microsoft.Gelu(IN)"] * 2,
         "quick-gelu": ["com.microsoft.QuickGelu<alpha = 1.0>(IN)"] * 2,
+        "quick-gelu-scaled": ["com.microsoft.QuickGelu(IN)"] * 2,
+        "leaky-relu": ["LeakyRelu(IN)", "Floor(IN)"],
+        "elu": ["Elu(IN)", "Sin(IN)"],
+        "sign": ["Sign(IN)"] * 2,
+        "softplus": ["Softplus(IN)"],
         "sqrt": ["Sqrt(IN)"] * 2,
         "hard": ["HardSigmoid(IN)"] * 2,
         "pow": ["Pow(IN, three)"] * 2,
@@ -68,13 +73,16 @@ def _elementwise() -> Iterator[Probe]:
         "batchnorm": ["BatchNormalization(IN, scale, scale, scale, scale)"],
         "lrn": ["LRN<size = 5>(IN)"],
         "instancenorm": ["InstanceNormalization(IN, scale, scale)"],
-        "quantize": ["QuantizeLinear(IN, unit, zero)", "DequantizeLinear(IN, unit, zero)"],
     }
-    scalars: Weights = {"three": ("float32", ()), "unit": ("float32", ()), "zero": ("uint8", ()), "scale": ("float32", (64,))}
+    scalars = floats(three=(), scale=(64,))
     for family, pattern in lines.items():
         for size in UNARY_SIZES:
             used = {name: weight for name, weight in scalars.items() if any(name in line for line in pattern)}
             yield chain(family, (1, 64, size // 64, 1), *pattern, weights=used)
+    zero: Weights = {"unit": ("float32", ()), "zero": ("uint8", ())}
+    for size in UNARY_SIZES:
+        yield Probe("quantize", f"(float[{size}] x) => (uint8 y) {{ y = QuantizeLinear(x, unit, zero) }}", zero)
+        yield Probe("dequantize", f"(uint8[{size}] x) => (float y) {{ y = DequantizeLinear(x, unit, zero) }}", zero)
 
 
 def _broadcasts() -> Iterator[Probe]:
@@ -84,6 +92,12 @@ def _broadcasts() -> Iterator[Probe]:
     for channels, places in ((16, 49), (96, 196), (64, 3136), (64, 12544)):
         lines = ("Mul(IN, g)", "Add(IN, g)", "Sub(IN, g)")
         yield chain("broadcast", (1, channels, places, 1), *lines, weights=floats(g=(1, channels, 1, 1)))
+    # Spans from one element to an image, in which one operand stands still or both move.
+    for left, right in (
+        ("1,64,56,1", "1,64,1,1"), ("4,196,14,14", "4,196,14,1"), ("4,196,14,14", "4,196,1,14"), ("64,3,49,49", "1,3,49,49"),
+        ("12,197,197", "12,197,1"), ("1,28,28,64", "1,28,1,64"), ("64,56,56,1", "1"),
+    ):  # fmt: skip
+        yield Probe("broadcast", f"(float[{left}] x, float[{right}] z) => (float y) {{ y = Add(x, z) }}")
     for rows, columns in ((16, 64), (196, 384), (1024, 1024)):
         yield chain("where", (rows, columns), "Less(IN, X)", "Where(IN, X, X)")
 
@@ -96,6 +110,7 @@ _TRANSPOSES = (
     ("transpose-rows", (64, 49, 3, 6, 32), "2, 0, 3, 1, 4"),
     *(("transpose", shape, "0, 3, 1, 2") for shape in ((1, 7, 7, 512), (1, 14, 14, 1280), (1, 28, 28, 256), (1, 56, 56, 96))),
     *(("transpose", shape, "0, 2, 3, 1") for shape in ((1, 8, 16, 32), (1, 512, 7, 7), (1, 384, 14, 14), (1, 96, 28, 28))),
+    *(("transpose", shape, "0, 1, 3, 2") for shape in ((1, 12, 196, 64), (1, 3, 224, 224), (1, 12, 64, 128))),
     ("transpose", (1, 56, 56, 512), "0, 3, 1, 2"),
     ("transpose", (1, 512, 3136), "0, 2, 1"),
     ("transpose", (1, 196, 384), "0, 2, 1"),
@@ -112,6 +127,12 @@ def _movements() -> Iterator[Probe]:
     for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")
+    many = [f"x{index}" for index in range(32)]
+    given = ", ".join(f"float[1,64] {name}" for name in many)
+    yield Probe("concat", f"({given}) => (float y) {{ y = Concat<axis = 1>({', '.join(many)}) }}")
+    yield Probe(
+        "split", "(float[1,512] x) => (float a, float b, float c, float d) { a, b, c, d = Split<axis = 1, num_outputs = 4>(x) }"
+    )
     for windows, heads in ((4, 12), (64, 3)):
         given, made = f"float[{windows},49,3,{heads},32] x", "float a, float b, float c"
         yield Probe("split", f"({given}) => ({made}) {{ a, b, c = Split<axis = 2, num_outputs = 3>(x) }}")
@@ -125,21 +146,36 @@ def _movements() -> Iterator[Probe]:
         yield chain("slice", (rows, columns), *lines, low=(1, 1), high=(rows, columns), axes=(0, 1))
         yield chain("pad", (1, rows // 4, 4, columns), "Neg(IN)", "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
         yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
+    yield chain("slice", (1, 64, 56, 56), "Slice(IN, low, high, axes, steps)", low=(0,), high=(56,), axes=(3,), steps=(2,))
+    yield chain("slice", (1, 3, 128, 128), "Slice(IN, low, high, axes, steps)", low=(0,), high=(128,), axes=(3,), steps=(2,))
+    yield chain("gather", (49, 49, 4), "Gather<axis = 1>(IN, places)", places=tuple(range(49)))
+    yield chain("expand", (1, 1, 14, 14), "Expand(IN, wide)", wide=(1, 64, 14, 14))
+    yield chain("expand", (1, 64, 14, 14), "Tile(IN, wide)", wide=(1, 1, 2, 2))
+    yield chain("pad", (1, 64, 56, 56), "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
+    yield chain("pad", (1, 64, 1024), "Pad(IN, pads)", pads=(0, 0, 3, 0, 0, 3))
     for side in (7, 28, 80):
         text = 'Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor">(IN, , , sizes)'
         yield chain("resize", (1, 64, side, side), "Neg(IN)", text, sizes=(1, 64, 2 * side, 2 * side))
         text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
         yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, sizes=(1, 20, 2 * side, 2 * side))
         text = text.replace("linear", "cubic", 1)
-        yield chain("resize-cubic", (1, 4, side, side), "Neg(IN)", text, sizes=(1, 4, 2 * side, 2 * side))
-        yield chain("resize-cubic", (1, 3, 2 * side, 2 * side), "Neg(IN)", text, sizes=(1, 3, side + 9, side + 9))
+        yield chain("resize-cubic", (1, 4, side, side), text, sizes=(1, 4, 2 * side, 2 * side))
+        yield chain("resize-cubic", (1, 3, 2 * side, 2 * side), text, sizes=(1, 3, side + 9, side + 9))
+        yield chain("resize-cubic", (1, 1, side, side), text, sizes=(1, 1, side - 1, side - 1))
+        for mode in ("linear", "cubic"):
+            text = f'Resize<mode = "{mode}", antialias = 1>(IN, , , sizes)'
+            yield chain("resize-antialias", (1, 3, side, side), text, sizes=(1, 3, 2 * side, 2 * side))
+            yield chain("resize-antialias", (1, 3, 2 * side, 2 * side), text, sizes=(1, 3, side, side))
+        text = 'Resize<mode = "nearest">(IN, , , sizes)'
+        yield chain("resize-nearest", (1, 16, side, side), text, sizes=(1, 16, 2 * side, 2 * side))
+        yield chain("resize-nearest", (1, 16, side, side), text, sizes=(1, 16, side - 1, side - 1))
 
 
 def _reductions() -> Iterator[Probe]:
     """Over the last dims, over earlier ones, and by operators for which onnxruntime has no fast loop."""
     for rows, columns in ((8, 64), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
         yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(-1,))
-    for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784)):
+    for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784), (1, 56 * 56, 256), (1, 784, 512), (1, 197, 768)):
         yield chain("reduce-before", shape, "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
         yield chain("reduce-slow", shape, "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(1,))
     for rows, columns in ((128, 128), (512, 576)):
@@ -157,6 +193,13 @@ def _normalizations() -> Iterator[Probe]:
         yield chain("skip-layernorm", (1, rows, columns), *lines, weights=weights)
         lines = ["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2
         yield chain("bias-gelu", (1, rows, columns), *lines, weights=floats(b=(columns,)))
+    for rows, columns in ((3136, 7), (12544, 24), (128, 10)):
+        yield chain("softmax", (rows, columns), "Softmax<axis = -1>(IN)")
+        yield chain("layernorm", (rows, columns), "LayerNormalization<axis = -1>(IN, g, g)", weights=floats(g=(columns,)))
+        lines = ["Neg(IN)", "Add(IN, X)", "LayerNormalization<axis = -1>(IN, g, g)"]
+        yield chain("skip-layernorm", (1, rows, columns), *lines, weights=floats(g=(columns,)))
+    for maps, side in ((512, 7), (64, 14), (256, 28)):
+        yield chain("instancenorm", (1, maps, side, side), "InstanceNormalization(IN, g, g)", weights=floats(g=(maps,)))
     # Of another dim than the last: onnxruntime swaps the two, mostly element by element.
     for shape in ((1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
         yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
@@ -184,6 +227,10 @@ def _pools() -> Iterator[Probe]:
             yield chain(f"pool{kind}", shape, *["MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)"] * count)
             yield chain(f"pool{kind}", shape, "MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(IN)")
             yield chain(f"global-pool{kind}", shape, "GlobalAveragePool(IN)")
+        for channels, side, kernel in ((sizes[-1][0], 14, 13), (sizes[0][0], 28, 5), (sizes[0][0], 56, 13)):
+            window = f"kernel_shape = [{kernel}, {kernel}], pads = [{', '.join([str(kernel // 2)] * 4)}]"
+            yield chain(f"pool{kind}", (1, channels, side, side), f"MaxPool<{window}>(IN)")
+    yield chain("pool", (1, 3, 112, 112), "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)")
 
 
 def _mixed_kernels() -> Iterator[Probe]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, pairwise
 from math import exp2, log, log2
@@ -33,9 +33,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Rates:
-    """seconds ≈ call + Σ quantity · rate, corrected by how much nearby points differ from that."""
+    """seconds ≈ call + Σ quantity · rate, corrected by how much nearby points differ from that.
+
+    ``is_part``: the family's times add to those of another kernel, whose call they share.
+    """
 
     points: tuple[Point, ...]
+    is_part: bool = False
 
     def seconds(self, quantities: Sequence[float]) -> float:
         """The time of one run of a kernel."""
@@ -53,7 +57,8 @@ class Rates:
 
         rows = np.array([(1.0, *point.quantities) for point in self.points])
         times = np.array([point.seconds for point in self.points])
-        return tuple(float(value) for value in least_squares(rows / times[:, None]))
+        found = least_squares(rows[:, int(self.is_part) :] / times[:, None])
+        return (*(0.0,) * self.is_part, *map(float, found))
 
     @cached_property
     def _deviations(self) -> tuple[float, ...]:
@@ -97,8 +102,14 @@ for convolutions; and the values between nodes. Their points are seconds per byt
 """
 BESIDE = frozenset({*COLD, "call", "gemm-bias"})
 """Families that add to a kernel's own time: 0 where no probe shows any."""
+PARTS = frozenset({"residual", "gemm-bias", "fused-clip", "fused-hard", "fused-sigmoid"})
+"""Families that are a part of another kernel, and have no call of their own."""
 STAND_INS: Mapping[str, str] = {
     "other": "slice", "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
+    "leaky-relu": "cheap", "elu": "exp", "sign": "elu", "softplus": "elu", "quick-gelu-scaled": "gelu",
+    "gemm-int8-unsigned": "gemm-int8", "matmul-integer-unsigned": "matmul-integer",
+    "pool-int8": "pool", "global-pool-int8": "global-pool", "concat-int8": "concat",
+    "mul-int8": "binary-int8", "lookup-int8": "binary-int8", "resize-nearest": "resize", "resize-antialias": "resize-linear",
     "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
     "split": "concat", "transpose-rows": "transpose", "transpose-scattered": "transpose", "reorder-last": "reorder",
     "reduce-before": "reduce", "reduce-slow": "reduce", "softmax-across": "softmax", "softmax-int8": "softmax",
@@ -121,15 +132,20 @@ class Probed(NamedTuple):
 
 @dataclass(frozen=True)
 class Speeds:
-    """The machine with one number of threads. ``run_seconds`` is the time of an inference without its kernels."""
+    """The machine with one number of threads. ``run_seconds`` is the time of an inference without its kernels.
+
+    ``errors`` are those of the families: how far a point's time is from what the family's others predict, in the mean, as a
+    factor less 1.
+    """
 
     run_seconds: float
     points: Mapping[str, tuple[Point, ...]]
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def rates(self) -> Mapping[str, Rates]:
         """The fitted rates by family."""
-        return {family: Rates(points) for family, points in self.points.items()}
+        return {family: Rates(points, family in PARTS) for family, points in self.points.items()}
 
     def rates_of(self, family: str) -> Rates | None:
         """The rates of a family, or of the one used in its place."""
@@ -143,11 +159,12 @@ class Speeds:
         """The time of all runs of a kernel in one inference; None where no probe of its family could be run.
 
         ``footprint`` are the bytes of the model's weights and values: the more there are, the fewer are in a cache when they
-        are needed. What a kernel itself reads and writes is as cold in its probe.
+        are needed. What a kernel itself reads and writes is as cold in its probe, as long as there are probes of that size.
         """
         if task.family == "cold-values":
             amount, distance, own = task.quantities
-            farther = self._seconds_a_byte(task.family, min(distance, 2 * footprint)) - self._seconds_a_byte(task.family, own)
+            near = self._seconds_a_byte(task.family, min(own, LARGEST))
+            farther = self._seconds_a_byte(task.family, min(distance, 2 * footprint)) - near
             return task.times * amount * max(farther, 0.0)
         if task.family in COLD:
             return task.times * task.quantities[0] * self._seconds_a_byte(task.family, footprint)
@@ -162,7 +179,7 @@ class Speeds:
         """The extra time per byte of data that is in no cache, interpolated by the logarithm of the footprint."""
         points = self.points.get(family, ())
         if not points or footprint <= points[0].quantities[0]:
-            return points[0].seconds if points else 0.0
+            return 0.0
         for (before,), low, (after,), high in ((*a, *b) for a, b in pairwise(points)):
             if footprint < after:
                 return low + (high - low) * log(footprint / before) / log(after / before)
@@ -181,11 +198,30 @@ def speeds(probed: Sequence[Probed]) -> Speeds:
     node = max((many.seconds - one.seconds) / (len(many.tasks) - len(one.tasks)), 1e-9)
     run = max(one.seconds - len(one.tasks) * node, 1e-9)
     found: dict[str, tuple[Point, ...]] = {"cheap": (Point(one.tasks[0].quantities, node),)}
-    for family in dict.fromkeys(probe.family for probe in probed):
+    chains = [probe for probe in probed if probe not in (one, many)]
+    families = list(dict.fromkeys(probe.family for probe in probed))
+    # What cold weights cost follows from the kernels' times, and these from it: large weights are cold in their own probes.
+    for family in (*(each for each in families if each != "cold-values"), *families):
         known = Speeds(run, {name: points for name, points in found.items() if points and name != family})
-        points = [_share_of_family(probe, known) for probe in probed if probe.family == family and probe not in (one, many)]
-        found[family] = (*(found.get(family, ()) if family == "cheap" else ()), *filter(None, points))
-    return Speeds(run, {family: points for family, points in found.items() if points})
+        points = [_share_of_family(probe, known) for probe in chains if probe.family == family]
+        found[family] = (*(found["cheap"][:1] if family == "cheap" else ()), *filter(None, points))
+    points_of = {family: points for family, points in found.items() if points}
+    return Speeds(
+        run, points_of, {family: left_out_error(family, points) for family, points in points_of.items() if family not in COLD}
+    )
+
+
+UNKNOWN_ERROR = 0.3
+"""The error of a family with fewer than three points."""
+
+
+def left_out_error(family: str, points: tuple[Point, ...]) -> float:
+    """How far each point's time is from what the others predict, in the mean, as a factor less 1."""
+    if len(points) < 3:
+        return UNKNOWN_ERROR
+    rates = (Rates(points[:index] + points[index + 1 :], family in PARTS) for index in range(len(points)))
+    ratios = [log2(each.seconds(point.quantities) / point.seconds) for each, point in zip(rates, points, strict=True)]
+    return exp2(sum(map(abs, ratios)) / len(ratios)) - 1
 
 
 def _share_of_family(probe: Probed, known: Speeds) -> Point | None:
@@ -206,6 +242,8 @@ def _share_of_family(probe: Probed, known: Speeds) -> Point | None:
     return Point(tuple(sum(column) / len(own) for column in columns), left / len(own))
 
 
+LARGEST = float(1 << 24)
+"""The bytes that the largest probes of a kernel read and write."""
 LEAST_SHARE = 0.05
 """Below this share of a probe's time, a family cannot be told from the noise of the rest."""
 

@@ -14,11 +14,12 @@ import onnxcost
 from onnxcost.errors import InputError
 from onnxcost.estimator import estimate
 from onnxcost.hardware.calibration.model import Calibration, Machine, dumps, is_calibration, load, loads
-from onnxcost.hardware.calibration.predictor import ERROR, Calibrated
+from onnxcost.hardware.calibration.predictor import ERROR, UNKNOWN, Calibrated
 from onnxcost.hardware.calibration.rates import Point, Speeds
+from onnxcost.ort_optimizer.layout import BLOCK
 from tests.modeltext import model
 
-MACHINE = Machine('a "quick" one', 1 << 30, 2.0, "1.32.0", "Linux", "cpu", True)
+MACHINE = Machine('a "quick" one', 1 << 30, 2.0, "1.32.0", "Linux", "cpu", True, 4)
 # A run 5 µs, a small node 1 µs; 1 ns a MAC and 2 ns an element of what the others do.
 SPEEDS = Speeds(
     5e-6,
@@ -45,7 +46,7 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path, name: str) -> Non
 
 def test_the_file_names_its_machine_its_version_and_its_peak() -> None:
     text = dumps(HERE)
-    assert 'schema = "onnxcost-calibration/2"' in text
+    assert 'schema = "onnxcost-calibration/3"' in text
     assert r'device = "a \"quick\" one"' in text
     assert "float32 = 2000000000  # FLOP/s" in text
 
@@ -66,8 +67,8 @@ def test_the_file_says_what_the_numbers_of_a_row_are(family: str, names: str) ->
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("calibration/2", "calibration/1", "not a calibration that this version can read .*: calibrate again"),
-        ("calibration/2", "calibration/9", "not a calibration that this version can read"),
+        ("calibration/3", "calibration/1", "not a calibration that this version can read .*: calibrate again"),
+        ("calibration/3", "calibration/9", "not a calibration that this version can read"),
         ("[threads.1]", "[threads.one]", "not a complete calibration"),
         ("family.gemm]", "family.gems]", "no family 'gems'"),
         ("[8, 1e-06]", "[8, 1e-06, 3]", "a row of 'cheap' must have 2 numbers"),
@@ -84,6 +85,46 @@ def test_what_is_no_calibration_is_refused_in_one_line(before: str, after: str, 
     assert "\n" not in str(error.value)
 
 
+def test_an_older_file_can_be_read() -> None:
+    """Rows had other quantities: what is now needed and was not there counts as 0; nothing is said of errors or turns."""
+    text = dumps(replace(HERE, machine=MACHINE._replace(block=BLOCK)))
+    gemm = 'quantities = ["MACs", "inputs", "weights", "outputs", "seconds"]'
+    assert gemm in text
+    older = re.sub(r"(spread|unsettled|block) = .*\n", "", text.replace("calibration/3", "calibration/2")).replace(
+        gemm, 'quantities = ["MACs", "elements", "weights", "outputs", "seconds"]'
+    )
+    found = loads(older, "x.toml")
+    assert found.speeds[1].points["softmax"] == SPEEDS.points["softmax"]
+    assert found.speeds[1].points["gemm"][0] == Point((1e4, 0.0, 1e3, 100.0), 1e-5)
+    assert (found.spread, found.unsettled, found.load, found.machine.block) == (1.0, 0.0, None, BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("errors", "spread", "range_"),
+    [
+        ({}, 1.0, UNKNOWN),
+        ({}, 1.25, UNKNOWN + 0.25),
+        ({"gemm": 0.0, "softmax": 0.0, "cold": 0.0, "cold-values": 0.0, "call": 0.0}, 1.0, ERROR),
+        # Nearly all the time is the product's.
+        ({"gemm": 0.5, "softmax": 0.5}, 1.0, (ERROR**2 + (0.5 * 100 / 107) ** 2) ** 0.5),
+        ({"gemm": 0.5, "softmax": 0.5}, 1.5, 0.5 + (ERROR**2 + (0.5 * 100 / 107) ** 2) ** 0.5),
+    ],
+)
+def test_the_range_follows_from_the_errors_of_the_kernels(errors: dict[str, float], spread: float, range_: float) -> None:
+    speeds = replace(SPEEDS, errors=errors)
+    found = Calibrated(replace(HERE, speeds={1: speeds}, spread=spread)).predict(estimate(model(GRAPH, w=(100, 100))))
+    assert found.latency is not None
+    assert (found.latency.high / found.latency.low) ** 0.5 == pytest.approx(1 + range_, rel=0.01)
+    assert any(f"± {100 * range_:.0f}%" in note for note in found.notes) == bool(errors)
+
+
+def test_a_calibration_that_did_not_settle_says_so() -> None:
+    restless = replace(HERE, unsettled=0.4, spread=1.2)
+    notes = Calibrated(restless).predict(estimate(model(GRAPH, w=(100, 100)))).notes
+    assert any("40% of the kernels took different times in each turn" in note for note in notes)
+    assert loads(dumps(replace(restless, load=1.5)), "x.toml") == replace(restless, load=1.5)
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         load(tmp_path / "none.toml")
@@ -97,7 +138,7 @@ def test_a_prediction_is_the_run_and_its_kernels() -> None:
     assert found.latency is not None
     assert found.latency.basis == "prediction"
     assert (found.latency.low * found.latency.high) ** 0.5 == pytest.approx(Calibrated(HERE, 1).seconds(report))
-    assert found.latency.high / found.latency.low == pytest.approx((1 + ERROR) ** 2)
+    assert found.latency.high / found.latency.low == pytest.approx((1 + UNKNOWN) ** 2)
     assert [node.op_type for node in found.nodes] == ["MatMul", "Softmax"]
     assert found.limit == "compute"
 

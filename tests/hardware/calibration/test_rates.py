@@ -12,11 +12,13 @@ from onnxcost.hardware.calibration.rates import (
     BESIDE,
     COLD,
     STAND_INS,
+    UNKNOWN_ERROR,
     Point,
     Probed,
     Rates,
     Speeds,
     least_squares,
+    left_out_error,
     peaks,
     speeds,
 )
@@ -197,3 +199,17 @@ def test_far_from_all_points_the_sum_of_rates_alone_counts() -> None:
 
 def test_a_family_without_quantities_has_a_time_a_call() -> None:
     assert Rates((Point((), 3e-7),)).seconds(()) == pytest.approx(3e-7)
+
+
+def test_the_error_of_a_family_is_that_of_points_left_out() -> None:
+    """On a line each point follows from the others; a point that takes twice as long as the line makes an error."""
+    line = tuple(Point((float(size),), 1e-6 + 1e-9 * size) for size in (10, 100, 1000, 10_000, 100_000))
+    assert left_out_error("cheap", line) < 0.02
+    assert left_out_error("cheap", (*line[:2], Point((1000.0,), 4e-6), *line[3:])) > 0.1
+    assert left_out_error("cheap", line[:2]) == UNKNOWN_ERROR
+
+
+def test_what_is_a_part_of_a_kernel_has_no_call_of_its_own() -> None:
+    points = tuple(Point((float(size),), 1e-6 + 1e-9 * size) for size in (10, 100, 1000))
+    assert Rates(points).coefficients[0] == pytest.approx(1e-6)
+    assert Rates(points, is_part=True).coefficients[0] == 0.0

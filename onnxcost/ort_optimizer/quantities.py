@@ -1,0 +1,229 @@
+"""What the time of a node's kernel depends on: its MACs, elements, bytes, rows, contiguous pieces.
+
+``block`` is the number of floats in a vector of the machine, and of channels in a block of the blocked layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from onnxcost.formulas.contraction import einsum
+from onnxcost.formulas.shapes import window_steps
+from onnxcost.graph import BITS, Node, Tensor
+
+Quantities = tuple[float, ...]
+
+
+def fill_blocks(count: int, block: int) -> int:
+    """The count, rounded up to whole blocks."""
+    return -(-count // block) * block
+
+
+def weight_of(node: Node) -> int:
+    """Which input holds the weights."""
+    return 3 if node.op_type in ("QLinearMatMul", "QLinearConv", "QGemm", "QLinearGemm") else 1
+
+
+def gemm(node: Node, block: int) -> Quantities:
+    """MACs, and the elements of the input, the weights and the output; columns are filled up to whole vectors.
+
+    Products with a single row or column are computed by kernels of their own, which fill up nothing.
+    """
+    inner = node.x.shape[0 if node.attributes.get("transA") and node.x.rank == 2 else -1]
+    columns = node.out.shape[-1] if node.out.rank else 1
+    filled = fill_blocks(columns, block) / columns if columns > 1 and node.x.size > inner else 1.0
+    weight = node.required(weight_of(node))
+    return (node.out.size * filled * inner, float(node.x.size), float(weight.size), node.out.size * filled)
+
+
+def conv(node: Node, block: int) -> Quantities:
+    """MACs, the elements of all windows that are copied to the columns of a matrix, and those of the weights and the output.
+
+    There is a product for each image and group, with a column for each position of the output.
+    """
+    weight, positions = node.required(weight_of(node)), prod(node.out.shape[2:])
+    filled = fill_blocks(positions, block) / positions if positions > 1 else 1.0
+    copied = node.x.shape[0] * node.x.shape[1] * positions * prod(weight.shape[2:])
+    macs = node.out.size * filled * prod(weight.shape[1:])
+    return (macs, float(copied), float(weight.size * node.x.shape[0]), float(node.out.size))
+
+
+def integer_conv(node: Node, block: int) -> Quantities:
+    """As ``gemm``: a product for each group, with a row for each position and a column for each channel of the output."""
+    weight, groups = node.required(weight_of(node)), int(node.attributes.get("group", 1))
+    channels = max(weight.shape[0] // groups, 1)
+    macs = node.out.size * fill_blocks(channels, block) / channels * prod(weight.shape[1:])
+    return (macs, float(node.x.size), float(weight.size), float(node.out.size))
+
+
+def transposed_conv(node: Node) -> Quantities:
+    """As ``gemm``: each input element is multiplied with all weights of its channel, and the products are added up."""
+    weight = node.required(1)
+    places = node.x.size // max(node.x.shape[1], 1)
+    made = places * prod(weight.shape[1:]) * int(node.attributes.get("group", 1))
+    return (float(node.x.size * prod(weight.shape[1:])), float(node.x.size), float(weight.size), float(made))
+
+
+EDGE = 1.6
+"""The time of a MAC of an output at the left or right edge over that of another: those are computed one by one, the others many
+at a time. Measured on convolutions of 3 × 3 that are dilated by up to the size of the image.
+"""
+
+
+def blocked_conv(node: Node, block: int) -> Quantities:
+    """As ``gemm``, with channels filled up to whole blocks; windows are cut at the edges, so that padding costs nothing."""
+    weight = node.required(1).shape
+    outputs = fill_blocks(weight[0], block)
+    inner = weight[1] if weight[1] < block else fill_blocks(weight[1], block)
+    work = float(node.out.size // weight[0] * outputs * inner)
+    read = outputs * inner
+    axes = list(_valid_taps(node))
+    for axis, (taps, kernel, used) in enumerate(axes):
+        costs = [count if axis < len(axes) - 1 or count == kernel else EDGE * count for count in taps]
+        work *= sum(costs) / max(len(taps), 1)
+        read *= used
+    return (work, float(node.x.size), float(read), float(node.out.size // weight[0] * outputs))
+
+
+def _valid_taps(node: Node) -> Iterator[tuple[list[int], int, int]]:
+    """For each axis: how many taps of each output's window are inside the image, the kernel's length, and how many of its taps
+    are inside for any output.
+    """
+    kernel = node.required(1).shape[2:]
+    strides, dilations = window_steps(node, len(kernel))
+    pads = node.attributes.get("pads") or ()
+    for axis, (size, stride, dilation) in enumerate(zip(kernel, strides, dilations, strict=True)):
+        length, count = node.x.shape[2 + axis], node.out.shape[2 + axis]
+        missing = max((count - 1) * stride + (size - 1) * dilation + 1 - length, 0)
+        begin = pads[axis] if len(pads) == 2 * len(kernel) else (missing + 1) // 2
+        starts = range(-begin, count * stride - begin, stride)
+        inside = [[0 <= start + tap * dilation < length for tap in range(size)] for start in starts]
+        yield [sum(taps) for taps in inside], size, sum(map(any, zip(*inside, strict=True)))
+
+
+def product(node: Node) -> Quantities:
+    """As ``gemm``, of an Einsum."""
+    return tuple(map(float, (einsum(node).macs, node.x.size, node.required(1).size if node.input(1) else 0, node.out.size)))
+
+
+def window_elements(node: Node) -> Quantities:
+    """Elements of all windows, and elements of the output."""
+    kernel = prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
+    return (float(node.out.size * kernel), float(node.out.size))
+
+
+def depthwise(node: Node) -> Quantities:
+    """MACs, inputs and outputs; a node that only scales channels counts as a convolution of one element."""
+    kernel = node.required(weight_of(node)).shape[1:] if "Conv" in node.op_type else ()
+    return (float(node.out.size * prod(kernel)), float(node.x.size), float(node.out.size))
+
+
+def elements(node: Node) -> Quantities:
+    """Elements of the largest tensor that is not a constant."""
+    tensors = (node.out, *(tensor for tensor in node.inputs if tensor is not None and not tensor.is_constant))
+    return (float(max(map(_size, tensors))),)
+
+
+def spans(node: Node) -> Quantities:
+    """Elements of the output, and the spans in which it is computed: in each, an operand moves along or stands still.
+
+    As onnxruntime's Broadcaster finds them, which skips last dims that are 1 in both operands.
+    """
+    second = node.input(3 if node.op_type.startswith("QLinear") else 1)
+    left, right = node.x.shape, second.shape if second is not None else ()
+    shared, rank = min(len(left), len(right)), max(len(left), len(right))
+    ones = (1,) * rank
+    pairs = list(zip((ones + left)[: -rank - 1 : -1], (ones + right)[: -rank - 1 : -1], strict=True))
+    first = next((axis for axis, pair in enumerate(pairs[:shared]) if pair != (1, 1)), max(shared - 1, 0))
+    span = 1
+    for pair in pairs[first:]:
+        if [dim > 1 for dim in pair] != [dim > 1 for dim in pairs[first]]:
+            break
+        span *= max(pair)
+    return (float(node.out.size), node.out.size / max(span, 1))
+
+
+def movement(node: Node) -> Quantities:
+    """Bytes that are written."""
+    outputs = [tensor for tensor in node.outputs if tensor is not None]
+    return (float(sum(_size(t) * BITS.get(t.dtype, 32) / 8 for t in outputs)),)
+
+
+def pieces(node: Node) -> Quantities:
+    """Bytes that are written, and the contiguous pieces in which they are copied."""
+    return (*movement(node), float(_pieces(node)))
+
+
+def _pieces(node: Node) -> int:
+    out = node.out.shape
+    if not out or not node.out.size:
+        return 1
+    if node.op_type == "Transpose":
+        order = node.attributes.get("perm") or range(len(out))[::-1]
+        kept = 1
+        for axis in range(len(out) - 1, -1, -1):
+            if list(order)[axis] != axis:
+                break
+            kept *= out[axis]
+        return node.out.size // kept
+    if node.op_type in ("Concat", "QLinearConcat", "Split"):
+        axis = int(node.attributes.get("axis", 0))
+        shape = node.x.shape if node.op_type == "Split" else out
+        return prod(shape[: axis % len(shape)]) * max(len(node.inputs), len(node.outputs))
+    if node.op_type == "Gather":
+        axis = int(node.attributes.get("axis", 0)) % node.x.rank
+        return node.out.size // max(prod(node.x.shape[axis + 1 :]), 1)
+    if node.op_type == "Slice" and _steps_along_rows(node):
+        return node.out.size
+    if node.op_type in ("Slice", "Expand"):
+        # The last dims that are kept whole and the one before them; those that are kept, or else repeated.
+        given = ((1,) * (len(out) - node.x.rank) + node.x.shape)[::-1]
+        same = [before == after for before, after in zip(given, out[::-1], strict=True)]
+        alike = next((place for place, each in enumerate(same) if each != (node.op_type == "Slice" or same[0])), len(out))
+        return node.out.size // max(prod(out[::-1][: alike + (node.op_type == "Slice")]), 1)
+    return node.out.size if node.op_type == "DepthToSpace" else node.out.size // out[-1]
+
+
+def _steps_along_rows(node: Node) -> bool:
+    """Whether a Slice leaves out elements of its last dim one by one."""
+    steps = node.input(4)
+    if steps is None or not steps.value or abs(int(steps.value[-1])) == 1:
+        return False
+    axes = node.input(3)
+    last = (axes.value if axes is not None else None) or (node.x.rank - 1,)
+    return int(last[-1]) % node.x.rank == node.x.rank - 1
+
+
+def rows(node: Node) -> Quantities:
+    """Elements, and rows: all dims before the axis."""
+    axis = int(node.attributes.get("axis", -1))
+    axis = axis % node.x.rank if node.x.rank else 0
+    return (float(node.x.size), float(prod(node.x.shape[:axis])))
+
+
+def channels(node: Node) -> Quantities:
+    """Elements, and the channels of all images."""
+    return (float(node.x.size), float(prod(node.x.shape[:2])))
+
+
+def reduced(node: Node) -> Quantities:
+    """Elements of the input and of the output."""
+    return (float(node.x.size), float(node.out.size))
+
+
+def interpolated(node: Node) -> Quantities:
+    """Elements of the output, and those of the input that are read anew: at most one for each of the output's."""
+    return (float(node.out.size), float(min(node.x.size, node.out.size)))
+
+
+def recurrent(node: Node) -> Quantities:
+    """MACs of the inputs, MACs of the states, steps, and elements of the weights."""
+    steps, batch, _ = node.x.shape
+    inputs, states = node.required(1), node.required(2)
+    macs = (steps * batch * inputs.size, steps * batch * states.size)
+    return tuple(map(float, (*macs, steps * inputs.shape[0], inputs.size + states.size)))
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.size if tensor.is_shaped else 0
