@@ -75,7 +75,8 @@ class PipelineOutcome(NamedTuple):
 
         stages = self.pipeline.stages
         caveats = ((each.name, message) for each in stages for message in caveat_messages(each.report))
-        found = [message._replace(text=f"{name}: {message.text}") for name, message in caveats]
+        # Notes are on values that the runs of a decoder give.
+        found = [each._replace(text=f"{name}: {each.text}") for name, each in caveats if each.kind != "note"]
         measured = ((each.name, each.measurement) for each in stages if isinstance(each.measurement, Measurement))
         advice = merge_advice((name, text) for name, measurement in measured for text in measurement.advice)
         return [*found, *(Notice("advice", f"{names}: {text}") for names, text in advice)]

@@ -76,13 +76,13 @@ def parse_stage(text: str) -> StageSpec:
 
 
 def name_stages(stages: Sequence[StageSpec]) -> list[StageSpec]:
-    """The stages with names that are all different: that of the file, its path where others are called so, and a number.
+    """The stages with names that are all different: the last parts of the path, as few as tell it from others, and a number.
 
     Raises InputError for too many stages, for two of one name, and for a model that can be read only once.
     """
     if not 0 < len(stages) <= MOST_STAGES:
         raise InputError(f"a pipeline has 1 to {MOST_STAGES} stages, not {len(stages)}")
-    names = [PurePath(path).name for path in {stage.path for stage in stages}]
+    paths = [PurePath(path).parts for path in {stage.path for stage in stages}]
     found: list[StageSpec] = []
     taken = {stage.name for stage in stages}
     if twice := [name for name in taken if name and [stage.name for stage in stages].count(name) > 1]:
@@ -90,8 +90,10 @@ def name_stages(stages: Sequence[StageSpec]) -> list[StageSpec]:
     for stage in stages:
         if stage.path == "-" or is_pipe(stage.path):
             raise InputError(f"'{stage.path}' can be read only once: write the model to a file for a pipeline")
-        short = PurePath(stage.path).name
-        base = stage.path if names.count(short) > 1 else short
+        parts = PurePath(stage.path).parts
+        ends = (parts[-depth:] for depth in range(1, len(parts) + 1))
+        telling = (str(PurePath(*end)) for end in ends if sum(path[-len(end) :] == end for path in paths) == 1)
+        base = next(telling, stage.path)
         candidates = (base if number == 1 else f"{base} ({number})" for number in count(1))
         name = stage.name or next(name for name in candidates if name not in taken)
         taken.add(name)
@@ -167,8 +169,8 @@ class SharedDim(NamedTuple):
     tensor: str = ""
 
 
-SAME_TENSORS: Mapping[str, str] = {"encoder_hidden_states": "last_hidden_state"}
-"""By the name of an input, that of the output which it is: an encoder's, as Hugging Face's exporters call them."""
+SAME_TENSORS: Mapping[str, str] = {"encoder_hidden_states": "last_hidden_state", "latent_sample": "out_sample"}
+"""By the name of an input, that of the output which it is, as Hugging Face's exporters call them: an encoder's, a UNet's."""
 
 
 def share_dims(spec: ModelSpec, name: str, earlier: Mapping[str, CostReport], own: Sequence[str] = ()) -> list[SharedDim]:
