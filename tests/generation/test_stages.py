@@ -58,14 +58,9 @@ def test_texts_that_are_no_stages(text: str, says: str) -> None:
 
 
 def test_names_are_different() -> None:
-    stages = [
-        StageSpec("a/m.onnx"),
-        StageSpec("b/m.onnx"),
-        StageSpec("c.onnx"),
-        StageSpec("c.onnx"),
-        StageSpec("c.onnx", name="d"),
-    ]
-    assert [stage.name for stage in name_stages(stages)] == ["a/m.onnx", "b/m.onnx", "c.onnx", "c.onnx (2)", "d"]
+    paths = ("x/a/m.onnx", "x/b/m.onnx", "m.onnx", "y/c[1].onnx", "y/c[1].onnx")
+    stages = name_stages([*map(StageSpec, paths), StageSpec("c.onnx", name="d")])
+    assert [stage.name for stage in stages] == ["a/m.onnx", "b/m.onnx", "m.onnx", "c[1].onnx", "c[1].onnx (2)", "d"]
 
 
 GOOD = """
