@@ -25,7 +25,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     by_dtype: Counter[str] = Counter()
     for node in nodes:
         if count_attributes(node):
-            by_dtype += _bytes_of_attributes(node)
+            by_dtype += attribute_bytes(node)
     for name, tensor in graph.constants.items():
         if name in read and tensor.is_shaped:
             by_dtype[tensor.dtype] += tensor.nbytes
@@ -42,8 +42,8 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     )
 
 
-def _bytes_of_attributes(node: Node) -> Counter[str]:
-    """Of its lists of numbers, by type: that of a float attribute is float32, of an integer int64."""
+def attribute_bytes(node: Node) -> Counter[str]:
+    """The bytes of its lists of numbers, by type: that of a float attribute is float32, of an integer int64."""
     found: Counter[str] = Counter()
     for numbers in node.attributes.values():
         if isinstance(numbers, tuple) and numbers and not isinstance(numbers[0], str):

@@ -150,6 +150,10 @@ def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[i
         return places if by_inverse == (len(pattern) == 7) and constants_of(nodes[places[-1]]) else []
     if pattern[0] == "Mul" and [tensor.size for tensor in constants_of(nodes[start])] != [1]:
         return []
+    if "Erf" in pattern and all(
+        t is None or t.is_constant or t.name == nodes[places[2]].out.name for t in nodes[places[3]].inputs
+    ):
+        return []  # half of the sum is taken before the product
     if pattern[-2] == "Sigmoid":
         other = [t.name for t in nodes[places[-1]].inputs if t is not None]
         return places if pattern_input((nodes[start],)).name in other else []
@@ -198,11 +202,18 @@ def _is_flat_layer(head: Node, follower: Node) -> bool:
     return _has_weights(head) and head.x.dims is not None and len(head.x.dims) == 2
 
 
-def _swaps_last(head: Node, follower: Node) -> bool:
-    """Whether it swaps the last two dims alone; a linear layer does not absorb that."""
+def _transposes_matrices(head: Node, follower: Node) -> bool:
+    """Whether it swaps the last two dims, or also moves the first one behind the other batch dims; a linear layer does not
+    absorb that.
+    """
     order = list(head.attributes.get("perm") or ())
-    swapped = [*range(len(order) - 2), len(order) - 1, len(order) - 2]
-    return len(order) > 1 and order == swapped and not _has_weights(follower)
+    rank = len(order)
+    batches = [list(range(rank - 2))] if rank > 1 else []
+    if _has_weights(follower):
+        return False
+    if order[:-2] in batches:
+        return order[-2:] == [rank - 1, rank - 2]
+    return rank > 2 and order[:-2] == list(range(1, rank - 1))
 
 
 def _pads_with_zeros(head: Node, follower: Node) -> bool:
@@ -216,6 +227,12 @@ def _scales(head: Node, follower: Node) -> bool:
     """Whether it multiplies all elements by one constant."""
     known = constants_of(head)
     return len(known) == 1 and known[0].size == 1
+
+
+def _sums_rows(head: Node, follower: Node) -> bool:
+    """Whether it adds two values of the same three dims."""
+    addends = [tensor.dims for tensor in head.inputs if tensor is not None and not tensor.is_constant]
+    return len(addends) == 2 and addends[0] == addends[1] and addends[0] is not None and len(addends[0]) == 3
 
 
 def _adds_bias(head: Node, follower: Node) -> bool:
@@ -233,10 +250,8 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
     FusionRule("ConvActivationFusion", _CONVS, ACTIVATIONS, last=True),
     FusionRule("ConvBNFusion", frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
-    FusionRule(
-        "MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), fixed=True, when=lambda head, _: _has_weights(head)
-    ),
-    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), frozenset({"Add"}), when=_is_flat_layer),
+    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), _ADD, last=True, fixed=True, when=lambda head, _: _has_weights(head)),
+    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), _ADD, last=True, when=_is_flat_layer),
     FusionRule(
         "MatMulScaleFusion",
         frozenset({"MatMul"}),
@@ -245,9 +260,20 @@ RULES: tuple[FusionRule, ...] = (
     ),
     FusionRule("GemmActivationFusion", frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
     FusionRule("NchwcTransformer", frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
-    FusionRule("SkipLayerNormFusion", _ADD, _LAYERNORMS, leads=True, last=True, shaped=True, kind="SkipLayerNormalization"),
+    FusionRule(
+        "SkipLayerNormFusion",
+        _ADD,
+        frozenset({"LayerNormalization"}),
+        leads=True,
+        last=True,
+        shaped=True,
+        kind="SkipLayerNormalization",
+        when=_sums_rows,
+    ),
     FusionRule("BiasGeluFusion", _ADD, frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
-    FusionRule("MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_swaps_last),
+    FusionRule(
+        "MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_transposes_matrices
+    ),
     FusionRule("MatMulScaleFusion", frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
     FusionRule("FuseReluClip", frozenset({"Relu"}), frozenset({"Clip"})),
     FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Cast"})),
@@ -258,9 +284,12 @@ RULES: tuple[FusionRule, ...] = (
 )
 """In the order in which they are tried."""
 LATER_RULES: tuple[FusionRule, ...] = (
+    FusionRule(
+        "MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_transposes_matrices
+    ),
     FusionRule("BiasSkipLayerNormFusion", _ADD, frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
 )
-"""Tried on the results of the others: SkipLayerNormFusion absorbs the bias later, too."""
+"""Tried on the results of the others: a product absorbs its scale first, and SkipLayerNormFusion the bias later, too."""
 
 
 def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:

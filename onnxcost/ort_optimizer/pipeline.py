@@ -15,6 +15,8 @@ from onnxcost.ort_optimizer.fusion import ACTIVATIONS, FusedNode, Reuse, constan
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
 from onnxcost.ort_optimizer.layout import BLOCK, BLOCKED, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq
+from onnxcost.ort_optimizer.splits import MADE, join_slices
+from onnxcost.ort_optimizer.transposes import push_transposes
 
 
 def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK) -> tuple[FusedNode, ...]:
@@ -56,7 +58,7 @@ def _stage(step: FusedNode) -> int:
         return 2
     if step.node.key == "Conv":
         return 0 if ACTIVATIONS.isdisjoint([node.key for node in step.absorbed]) else 2
-    return 1 if step.absorbed else 0
+    return 1 if step.absorbed or step.node.name == MADE else 0
 
 
 Rank = tuple[int, int]
@@ -88,7 +90,7 @@ def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int
 
 
 def _fuse(graph: Graph) -> tuple[Graph, list[FusedNode]]:
-    graph = fold_constants(graph)
+    graph = join_slices(push_transposes(fold_constants(graph)))
     return graph, fuse_steps(graph, lower_qdq(graph, fuse_patterns(graph)))
 
 

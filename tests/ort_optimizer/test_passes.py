@@ -69,6 +69,7 @@ OF_ROWS = (
     ("EliminateIdentity", "N,8,32", "t = Identity(x) y = Neg(t)"),
     ("EliminateDropout", "N,8,32", "t = Dropout(x) y = Neg(t)"),
     ("CastElimination", "N,8,32", "t = Cast<to = 1>(x) y = Neg(t)"),
+    ("GatherSliceToSplitFusion", "N,8,32", "t = Slice(x, first, middle, last) u = Slice(x, middle, end, last) y = Add(t, u)"),
 )
 PASSES = [*((name, "1,32,8,8", body) for name, body in OF_IMAGES), *OF_ROWS]
 
