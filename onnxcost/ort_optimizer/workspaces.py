@@ -206,7 +206,8 @@ def _gated(node: Node, *, gates: int, states: int, biases: int, fixed: int, ends
     inputs and outputs reversed.
     """
     steps, batch, inputs = node.x.shape
-    directions, _, hidden = node.required(2).shape
+    directions, *sizes = node.required(2).shape  # those of DynamicQuantizeLSTM are transposed
+    hidden = min(sizes)
     own = steps * batch * gates * hidden + (batch * states + biases + fixed) * hidden
     backward = steps * batch * (inputs + hidden)
     is_reversed = node.attributes.get("direction", "forward") != "forward"

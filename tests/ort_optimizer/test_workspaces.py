@@ -179,3 +179,13 @@ def test_as_onnxruntime_allocates(case: Case) -> None:
     values |= {"c": [1.0, 1.0, 0.5, 0.5]} if "Resize" in case.call else {}
     found = workspace_of(graph_of(case.model(), values=values).nodes[-1])
     assert found == pytest.approx(case.measured, rel=0.01, abs=6 * 256 if case.measured > 1000 else 256)
+
+
+def test_transposed_weights_make_no_larger_states() -> None:
+    """The arena gave 104,192 bytes to this kernel: those of LSTM, and the rows as integers."""
+    weights: dict[str, Weight] = {"w": ("int8", (1, 64, 512)), "r": ("int8", (1, 128, 512)), "b": (1, 1024)}
+    call = "com.microsoft.DynamicQuantizeLSTM<hidden_size = 128>(x, w, r, b, , , , , s, o, s, o)"
+    case = Case(call, "float[10,4,64] x", 104192, weights | {"s": (1,), "o": ("int8", (1,))}, "y, h")
+    plain = Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 93440, recurrent(4, bias=8), "y, h")
+    quantized, float_ = (workspace_of(graph_of(each.model()).nodes[0]) for each in (case, plain))
+    assert quantized == float_
