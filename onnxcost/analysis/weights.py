@@ -163,7 +163,8 @@ def count_attributes(node: Node) -> int:
     if node.domain != "ai.onnx.ml" or node.op_type not in _ATTRIBUTES:
         return 0
     lists = [node.attributes.get(name) for name in _ATTRIBUTES[node.op_type]]
-    branches = sum(mode != "LEAF" for mode in node.attributes.get("nodes_modes") or ())
+    modes = node.attributes.get("nodes_modes") or ()
+    branches = len(modes) - modes.count("LEAF")
     return int(branches + sum(len(numbers) for numbers in lists if isinstance(numbers, tuple)))
 
 

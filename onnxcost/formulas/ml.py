@@ -9,7 +9,7 @@ Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html; of X in TEXT: ht
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import SIGMOID, softmax_work
@@ -292,13 +292,42 @@ def _depth(root: tuple[int, int], children: Children, seen: set[tuple[int, int]]
 def _depths_by_number(node: Node) -> list[int]:
     """The depth of each tree whose nodes carry the number of their tree and their own."""
     names = ("treeids", "nodeids", "modes", "truenodeids", "falsenodeids")
+    trees, numbers, modes, yes, no = lists = [node.attributes[f"nodes_{name}"] for name in names]
+    if len({len(each) for each in lists}) == 1 and (found := _depths_in_order(*lists)) is not None:
+        return found
     children: dict[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]] = {}
     roots: dict[int, tuple[int, int]] = {}
-    for tree, own, mode, yes, no in zip(*(node.attributes[f"nodes_{name}"] for name in names), strict=True):
+    for tree, own, mode, first, second in zip(trees, numbers, modes, yes, no, strict=True):
         roots.setdefault(tree, (tree, own))
         if mode != "LEAF":
-            children[tree, own] = (tree, yes), (tree, no)
+            children[tree, own] = (tree, first), (tree, second)
     return depths_of(roots.values(), children)
+
+
+def _depths_in_order(
+    trees: Sequence[int], numbers: Sequence[int], modes: Sequence[str], yes: Sequence[int], no: Sequence[int]
+) -> list[int] | None:
+    """The depths where each tree is in a row, its nodes are numbered from 0 and both children of a node come after it, which no
+    other node has: as all exporters write them. None otherwise. One pass, from the last node to the first.
+    """
+    starts = [place for place, number in enumerate(numbers) if not number]
+    if not starts or starts[0] or len(set(trees)) != len(starts):
+        return None
+    depths = []
+    for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
+        size = end - start
+        if trees[start:end].count(trees[start]) < size or numbers[start:end] != tuple(range(size)):
+            return None
+        below, taken = [0] * size, bytearray(size)
+        for own in range(size - 1, -1, -1):
+            if modes[start + own] != "LEAF":
+                first, second = yes[start + own], no[start + own]
+                if not (own < first < size and own < second < size and first != second) or taken[first] or taken[second]:
+                    return None
+                taken[first] = taken[second] = 1
+                below[own] = 1 + (below[first] if below[first] > below[second] else below[second])
+        depths.append(below[0])
+    return depths
 
 
 def _most_votes(trees: Iterable[int], leaves: Iterable[int]) -> int:

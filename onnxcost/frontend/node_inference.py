@@ -164,15 +164,27 @@ def known_answers(opsets: Mapping[str, int], ir_version: int) -> dict[Hashable, 
     return _answers.setdefault((*opsets.items(), ir_version), {})
 
 
+_TREES = frozenset({"TreeEnsembleRegressor", "TreeEnsembleClassifier"})
+_LONG = 1000
+
+
 def _explicit(step: Step) -> NodeProto:
-    """The node as onnx's inference should read it: that of STFT takes an absent ``onesided`` for 0, its default is 1."""
-    if step.node.op_type != "STFT" or "onesided" in step.attributes:
-        return step.node.message
+    """The node as onnx's inference should read it: that of STFT takes an absent ``onesided`` for 0, its default is 1. The nodes
+    of trees, a million numbers and strings, decide no shape.
+    """
+    message = step.node.message
+    trees = message.domain == "ai.onnx.ml" and message.op_type in _TREES
+    if not trees and (message.op_type != "STFT" or "onesided" in step.attributes):
+        return message
     from onnx import NodeProto, helper
 
-    explicit = NodeProto()
-    explicit.CopyFrom(step.node.message)
-    explicit.attribute.append(helper.make_attribute("onesided", 1))
+    explicit = NodeProto(op_type=message.op_type, domain=message.domain, name=message.name)
+    explicit.input.extend(message.input)
+    explicit.output.extend(message.output)
+    held = message.attribute[:]
+    explicit.attribute.extend([item for item in held if max(len(item.ints), len(item.floats), len(item.strings)) <= _LONG])
+    if not trees:
+        explicit.attribute.append(helper.make_attribute("onesided", 1))
     return explicit
 
 
