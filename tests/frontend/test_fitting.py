@@ -230,6 +230,10 @@ GIVEN: dict[str, tuple[str, dict[str, Any], Shapes]] = {
         _LM.format(mask="total_sequence_length"), {"dims": {"past_sequence_length": 255}},
         {"input_ids": (1, 1), "attention_mask": (1, 256)},
     ),
+    "a total is the sum of the cache and of new tokens": (
+        _LM.format(mask="total_sequence_length"), {"dims": {"past_sequence_length": 255, "sequence_length": 3}},
+        {"attention_mask": (1, 258)},
+    ),
     "a total that is given leaves the cache": (
         _LM.format(mask="total_sequence_length"), {"dims": {"total_sequence_length": 256, "sequence_length": 1}},
         {"past_key_values.0.key": (1, 4, 255, 16)},
@@ -264,8 +268,11 @@ def test_the_phase_that_is_counted_is_said() -> None:
     assert [caveat.text for caveat in report.caveats if caveat.kind == "note"] == [text]
 
 
-def test_a_phase_without_names_has_no_option() -> None:
-    text = _LM.format(mask="mask_length").replace("past_sequence_length", "?").replace("sequence_length", "?")
+@pytest.mark.parametrize("unnamed", [["past_sequence_length"], ["past_sequence_length", "sequence_length"]])
+def test_a_phase_without_names_has_no_option(unnamed: list[str]) -> None:
+    text = _LM.format(mask="mask_length")
+    for name in unnamed:
+        text = text.replace(name, "?")
     report = estimate(written(text, table=(100, 64)))
     assert [caveat.text for caveat in report.caveats if caveat.kind == "note"] == ["a prefill of 128 tokens is counted"]
 
