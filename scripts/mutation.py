@@ -6,9 +6,9 @@
 Cosmic Ray (https://cosmic-ray.readthedocs.io) lists and applies the mutations: + for -, < for <=, == for !=, and for or,
 n + 1 for n. A quarter of each kind is drawn from all such places of the packages that decide an answer; no docstring,
 annotation or import holds one. Coverage by test (pytest-cov) says which tests run the mutated statement, or read the mutated
-table, and how long each takes. For a mutant run those of its mirrored file first, then the fastest of each test function, up to
-a limit of seconds. A mutant that none of them fails on, or that no test runs, has survived: its diff is written out, to be
-read. Tests that use up their processor time count as failed.
+table, and how long each takes. For a mutant the tests of its mirrored file run first, then the fastest of each test function,
+up to a limit of seconds. A mutant that none of them fails on, or that no test runs, has survived: its diff is written out, to
+be read. Tests that use up their processor time count as failed.
 """
 
 import argparse
@@ -65,9 +65,9 @@ LEFT_OUT = (
     ),
     *(f"tests/test_{name}.py" for name in ("processes", "refusals", "vocabulary")),
 )
-# Seconds of the tests of a mutant that are run first, and of all, as they took under coverage; the processor time that either
-# may take, and the time that it may wait.
-FIRST_SECONDS, TEST_SECONDS, CPU_SECONDS, WAIT_SECONDS = 8.0, 30.0, 120, 900.0
+# Seconds of a mutant's tests beside those of its mirrored files, as they took under coverage; the processor time that either
+# part may take, and the time that it may wait.
+TEST_SECONDS, CPU_SECONDS, WAIT_SECONDS = 25.0, 120, 900.0
 
 
 class Coverage(NamedTuple):
@@ -197,35 +197,28 @@ def find_tests(path: Path, line: int, covered: Coverage) -> set[str]:
 
 
 def choose_tests(mutation: MutationSpec, covered: Coverage) -> tuple[list[str], list[str]]:
-    """The tests to run for a mutant: of each test function the fastest, then the next ones, as far as FIRST_SECONDS go, and
-    as far as TEST_SECONDS go. An operator's row in a table is for the tests with its name, too.
+    """The tests to run for a mutant: those of its mirrored files; then of each test function the fastest, the next one, …, as
+    far as TEST_SECONDS go. An operator's row in a table is for the tests with its name, too.
     """
     path, line = Path(mutation.module_path), mutation.start_pos[0]
-    package, mirrored = path.parts[1], {f"test_{path.stem}.py", f"test_{path.parent.name}.py"}
+    names = {f"test_{path.stem}.py", f"test_{path.parent.name}.py"}
+    mirrored = [each for each in sorted((ROOT / "tests" / path.parts[1]).rglob("test_*.py")) if each.name in names]
     words = re.findall(r'"([A-Z]\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
-
-    def is_mirrored(test: str) -> bool:
-        file = Path(test.partition("::")[0])
-        return file.parts[1] == package and file.name in mirrored
-
     tests = find_tests(path, line, covered)
     if line not in _parse(path)[1]:
-        tests |= {test for test in covered.seconds if is_mirrored(test) or any(word in test for word in words)}
+        tests |= {test for test in covered.seconds if any(word in test for word in words)}
     ranked, of_function = [], Counter[str]()
     for test in sorted(tests, key=lambda test: (covered.seconds[test], test)):
         function = test.partition("[")[0]
-        has_word = any(word in test for word in words)
-        ranked.append((not is_mirrored(test), not has_word, of_function[function], covered.seconds[test], test))
-        of_function[function] += 1
-    chosen: tuple[list[str], list[str]] = [], []
-    left = [FIRST_SECONDS, TEST_SECONDS - FIRST_SECONDS]
+        if ROOT / function.partition("::")[0] not in mirrored:
+            ranked.append((not any(word in test for word in words), of_function[function], covered.seconds[test], test))
+            of_function[function] += 1
+    others, left = [], TEST_SECONDS
     for *_, seconds, test in sorted(ranked):
-        for part in (0, 1):
-            if seconds + 0.005 <= left[part]:
-                chosen[part].append(test)
-                left[part] -= seconds + 0.005
-                break
-    return chosen
+        if seconds + 0.005 <= left:
+            others.append(test)
+            left -= seconds + 0.005
+    return [each.relative_to(ROOT).as_posix() for each in mirrored], others
 
 
 def try_mutation(work: tuple[MutationSpec, tuple[list[str], list[str]]]) -> tuple[bool, str]:
