@@ -134,6 +134,16 @@ CONSTANTS = {
         "(float[1,1,4,4] x) => (float y) { g = GridSample(x, grid) y = Conv(g, w) }",
         {"grid": (1, 3, 3, 2), "w": (2, 1, 1, 1)}, 2, 18,
     ),
+    "a scale of features of tokens": (
+        "(float[1,5,8] x) => (float y) { m = MatMul(x, w) r = Relu(m) y = Mul(r, g) }", {"w": (8, 4), "g": (4,)}, 36, 0,
+    ),
+    "a scale of channels": (
+        "(float[1,3,8,8] x) => (float y) { m = Conv(x, w) r = Relu(m) y = Mul(r, g) }",
+        {"w": (4, 3, 1, 1), "g": (4, 1, 1)}, 16, 0,
+    ),
+    "a weight that is the second part of a table": (
+        "(float[2,4] x) => (float y) { a, b = Split <axis = 0> (w) y = MatMul(x, b) }", {"w": (8, 4)}, 32, 0,
+    ),
     "a scale of features behind an activation": (
         "(float[2,8] x) => (float y) { m = MatMul(x, w) r = Relu(m) y = Mul(r, g) }", {"w": (8, 4), "g": (4,)}, 36, 0,
     ),

@@ -76,6 +76,26 @@ def test_shapes(row: Row) -> None:
     assert [*formula.shapes(node_of(row))] == [("float32", row[2][0])]
 
 
+COUNT, KEPT_BOXES, SCORES = ("int32", (2, 1)), ("float32", (2, 9, 4)), ("float32", (2, 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "types"),
+    [
+        ("EfficientNMS_TRT", "max_output_boxes", [COUNT, KEPT_BOXES, SCORES, ("int32", (2, 9))]),
+        ("YOLO_NMS_TRT", "max_output_boxes_per_class", [COUNT, KEPT_BOXES, SCORES, ("int32", (2, 9))]),
+        ("BatchedNMS_TRT", "keepTopK", [COUNT, KEPT_BOXES, SCORES, SCORES]),
+        ("BatchedNMSDynamic_TRT", "keepTopK", [COUNT, KEPT_BOXES, SCORES, SCORES]),
+        ("TRTBatchedNMS", "keep_topk", [("float32", (2, 9, 5)), ("int64", (2, 9))]),
+    ],
+)
+def test_types_of_detections(name: str, attribute: str, types: list[tuple[str, tuple[int, ...]]]) -> None:
+    formula = FORMULAS[name]
+    assert isinstance(formula, Formula)
+    assert formula.shapes is not None
+    assert [*formula.shapes(node_of((name, BOXES, [None] * len(types), {attribute: 9}, None)))] == types
+
+
 QONNX = ', "qonnx.custom_op.general" : 1'
 
 # nodes and domains, shape of y, FLOPs (Quant: /s, +z, rounding, two bounds, -z, *s: 7 an element), parameters

@@ -49,6 +49,8 @@ def test_elementwise_nodes_run_with_what_makes_their_inputs_and_what_is_between_
         ),
         ("(float[4,4] x) => (float[4,4] y) { a = Softmax(x) b = Softmax(a) y = Mul(a, b) }", ["Softmax", "Softmax"]),
         ("(float[4,4] x) => (int64[2] y) { y = Shape(x) }", []),
+        # What is computed from constants alone is worked out before a run.
+        ("(float[4,4] x) => (float[4,4] y) <float[4] w = {1,2,3,4}> { a = Exp(w) y = Softmax(x) z = Mul(y, a) }", ["Softmax"]),
     ],
 )
 def test_which_nodes_are_steps(graph: str, operators: list[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
+from onnxcost.graph import Node, Tensor
 from onnxcost.ort_optimizer.workspaces import workspace_of
 from tests.modeltext import graph_of
 
@@ -73,6 +74,8 @@ CASES = (
     Case("com.microsoft.BiasGelu(x, b)", IMAGE, 65536, {"b": (32,)}),
     Case("com.microsoft.FastGelu(x)", IMAGE, 0),
     Case("com.microsoft.FastGelu(x, b)", IMAGE, 65536, {"b": (32,)}),
+    Case("Softmax<axis = -2>(x)", IMAGE, 131072),
+    Case("LRN<size = 3>(x)", "float[1,16,8,8] x", 8704),
     Case("LRN<size = 5>(x)", "float[2,64,48,48] x", 1806336),
     Case("MeanVarianceNormalization<axes = [0, 2, 3]>(x)", IMAGE, 131072),
     Case("MeanVarianceNormalization<axes = [1, 2, 3]>(x)", IMAGE, 0),
@@ -80,7 +83,12 @@ CASES = (
     Case(f"Conv<{LINE}>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 3)}),
     Case(f"Conv<{LINE}>(x, w)", "float[1,64,50] x", 38400, {"w": (64, 64, 3)}),
     Case("Conv(x, w)", "float[1,64,1000] x", 0, {"w": (64, 64, 1)}),
+    Case("Conv(x, w)", "float[1,4,16] x", 65600, {"w": (8, 4, 3)}),
+    Case("Conv(x, w)", "float[1,16,64] x", 131072, {"w": (32, 16, 3)}),
     Case("Conv<group = 2>(x, w)", "float[1,128,8] x", 4608, {"w": (128, 64, 3)}),
+    Case("Conv<group = 2>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 32, 3)}),
+    Case("Conv<strides = [1]>(x, w)", "float[1,64,1000] x", 0, {"w": (64, 64, 1)}),
+    Case("Conv<pads = [0, 1]>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 1)}),
     Case("Conv<strides = [2]>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 1)}),
     Case("Conv<pads = [1, 1, 1, 1, 1, 1]>(x, w)", "float[1,16,16,32,32] x", 131072, {"w": (16, 16, 3, 3, 3)}),
     Case("ConvTranspose(x, w)", IMAGE, 295040, {"w": (16, 8, 3, 3)}),
@@ -129,6 +137,7 @@ CASES = (
     Case("Attention(q, k, v)", HEADS, 262144, opset=23),
     Case("Attention<is_causal = 1>(q, k, v)", HEADS, 327680, opset=23),
     Case("Attention(q, k, v, m)", f"{HEADS}, float[128,128] m", 262144, opset=23),
+    Case("Attention<is_causal = 1>(q, k, v, m)", f"{HEADS}, float[128,128] m", 327680, opset=23),
     Case("Attention(q, k, v, m)", f"{HEADS}, bool[128,128] m", 327680, opset=23),
     Case("Attention<q_num_heads = 4, kv_num_heads = 4>(q, k, v)", ROWS, 262144, opset=23),
     Case(MHA.format("", "q, k, v"), ROWS, 591872),
@@ -189,3 +198,31 @@ def test_transposed_weights_make_no_larger_states() -> None:
     plain = Case("LSTM<hidden_size = 128>(x, w, r, b)", "float[10,4,64] x", 93440, recurrent(4, bias=8), "y, h")
     quantized, float_ = (workspace_of(graph_of(each.model()).nodes[0]) for each in (case, plain))
     assert quantized == float_
+
+
+# Dims of the input, of the weight and its type, groups; 8 bytes for each element of a window and place, 4 for each sum, 1 for
+# each element of a column.
+BETWEEN_CONVERSIONS = {
+    "symmetric": ((1, 4, 10, 10), (16, 4, 3, 3), "int8", 1, 8 * 9 * 64),
+    "symmetric, of one dim": ((1, 4, 10), (16, 4, 3), "int8", 1, 8 * 3 * 8),
+    "symmetric, of single elements": ((1, 4, 8, 8), (16, 4, 1, 1), "int8", 1, 0),
+    "of unsigned weights": ((1, 4, 10, 10), (16, 4, 3, 3), "uint8", 1, 4 * 16 * 64 + 4 * 9 * 64),
+    "of few filters": ((1, 4, 10, 10), (15, 4, 3, 3), "int8", 1, 4 * 15 * 64 + 4 * 9 * 64),
+    "of an odd number of channels": ((1, 3, 10, 10), (16, 3, 3, 3), "int8", 1, 4 * 16 * 64 + 3 * 9 * 64),
+    "of groups": ((1, 8, 10, 10), (16, 4, 3, 3), "int8", 2, 4 * 16 * 64 + 4 * 9 * 64),
+    "depthwise": ((1, 16, 10, 10), (16, 1, 3, 3), "int8", 16, 8 * 9 * 64),
+    "depthwise, of an odd number of channels": ((1, 12, 10, 10), (12, 1, 3, 3), "int8", 12, 4 * 12 * 64 + 8 * 9 * 64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dims", "weight", "dtype", "groups", "expected"), BETWEEN_CONVERSIONS.values(), ids=BETWEEN_CONVERSIONS.keys()
+)
+def test_a_convolution_between_conversions(
+    dims: tuple[int, ...], weight: tuple[int, ...], dtype: str, groups: int, expected: int
+) -> None:
+    """MlasConvSymPackWSize: what symmetric kernels take, x86-64 with VNNI has them, and what the other one takes."""
+    out = (1, weight[0], *(size - kernel + 1 for size, kernel in zip(dims[2:], weight[2:], strict=True)))
+    inputs = (Tensor("x", "uint8", dims), Tensor("w", dtype, weight, True))
+    node = Node("", "QLinearConv", "", inputs, (Tensor("y", "uint8", out),), {"group": groups})
+    assert workspace_of(node) == expected
