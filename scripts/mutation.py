@@ -201,8 +201,8 @@ def choose_tests(mutation: MutationSpec, covered: Coverage) -> tuple[list[str], 
     far as TEST_SECONDS go. An operator's row in a table is for the tests with its name, too.
     """
     path, line = Path(mutation.module_path), mutation.start_pos[0]
-    names = {f"test_{path.stem}.py", f"test_{path.parent.name}.py"}
-    mirrored = [each for each in sorted((ROOT / "tests" / path.parts[1]).rglob("test_*.py")) if each.name in names]
+    names = f"test_{path.stem}", f"test_{path.parent.name}"
+    mirrored = [each for each in sorted((ROOT / "tests" / path.parts[1]).rglob("test_*.py")) if each.name.startswith(names)]
     words = re.findall(r'"([A-Z]\w+)"', (ROOT / path).read_text("utf-8").splitlines()[line - 1])
     tests = find_tests(path, line, covered)
     if line not in _parse(path)[1]:

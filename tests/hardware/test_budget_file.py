@@ -51,6 +51,17 @@ def test_in_pyproject_the_table_is_a_tools(tmp_path: Path) -> None:
     assert find_budget_file(tmp_path).name == "onnxcost.toml"
 
 
+@pytest.mark.parametrize(("batch", "is_valid"), [("1", True), ("2", True), ("0", False), ("true", False), ("1.0", False)])
+def test_a_batch_is_a_whole_number_of_1_or_more(tmp_path: Path, batch: str, is_valid: bool) -> None:
+    path = tmp_path / "onnxcost.toml"
+    path.write_text(FILE.replace("batch = 4", f"batch = {batch}"))
+    if is_valid:
+        assert load_budgets(path)[1].batch == int(batch)
+    else:
+        with pytest.raises(InputError, match="a whole number of 1 or more"):
+            load_budgets(path)
+
+
 @pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n"])
 def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
