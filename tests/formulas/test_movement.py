@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from onnxcost.errors import UnknownShape
 from onnxcost.formulas import movement
-from onnxcost.graph import Work
+from onnxcost.graph import Node, Tensor, Work
 from tests.oracle import Case, by_hand, case, check
 
 
@@ -76,3 +77,25 @@ BY_HAND = [
 @pytest.mark.parametrize(("op_type", "inputs", "attributes", "work", "why"), BY_HAND, ids=lambda each: str(each)[:20])
 def test_by_hand(op_type, inputs, attributes, work, why) -> None:
     assert by_hand(op_type, inputs, [(3, 3)], **attributes) == work, why
+
+
+def ranging(*ends: int | float | None) -> Node:
+    """Each end is known, unknown (None), or absent behind the last one."""
+    inputs = (Tensor(f"x{place}", "int16", (), value=None if end is None else (end,)) for place, end in enumerate(ends))
+    return Node("", "Range", "", tuple(inputs), (), {})
+
+
+@pytest.mark.parametrize(
+    ("ends", "count"),
+    [((3, 11, 2), 4), ((3, 12, 2), 5), ((3, 11), 8), ((5, 0, -2), 3), ((5, 0, 2), 0), ((0, 0, 1), 0), ((0.0, 1.0, 0.3), 4)],
+)
+def test_the_length_of_a_range(ends: tuple[int, ...], count: int) -> None:
+    assert [*movement.range_rule(ranging(*ends))] == [("int16", (count,))]
+
+
+@pytest.mark.parametrize(
+    "unknown", [(None, 4, 1), (0, None, 1), (0, 4, None), (None, None, 1), (None, 4, None), (0, None, None)]
+)
+def test_a_range_of_an_unknown_end_has_no_length(unknown: tuple[int | None, ...]) -> None:
+    with pytest.raises(UnknownShape):
+        movement.range_rule(ranging(*unknown))

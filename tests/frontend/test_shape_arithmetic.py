@@ -210,6 +210,7 @@ def selections(rng: Generator) -> Iterator[Case]:
     pads = ints(rng, 6, low=0, high=3)
     yield Case("Pad", 13, [array, pads, np.array(7)], {})
     yield Case("Pad", 18, [array, pads], {})
+    yield Case("Pad", 11, [floats(rng, 2, 3), np.array([1, 0, 2, 1]), np.array(7, np.float32)], {})
     yield Case("Pad", 2, [floats(rng, 2, 3)], {"pads": [1, 0, 2, 1], "value": 2.5})
 
 

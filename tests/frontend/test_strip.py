@@ -235,6 +235,18 @@ def test_a_list_of_1_kib_stays(dtype: str, name: str, size: int, count: int, sta
     assert (attribute.name == name) == (stays or size * (count * 4 // size) <= 1024)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "name", "value", "data_type"),
+    [("float", "value_floats", 1.0, 1), ("int64", "value_ints", 1, 7), ("string", "value_strings", "word", 8)],
+)
+def test_a_long_list_becomes_a_tensor_without_data(
+    dtype: str, name: str, value: object, data_type: int, tmp_path: Path
+) -> None:
+    strip(constant(dtype, name, [value] * 300), tmp_path / "skeleton.onnx")
+    (attribute,) = onnx.load(tmp_path / "skeleton.onnx", load_external_data=False).graph.node[0].attribute
+    assert (attribute.t.data_type, list(attribute.t.dims), attribute.t.ByteSize() < 100) == (data_type, [300], True)
+
+
 def test_strings_that_onnx_defines_stay(tmp_path: Path) -> None:
     values = {"auto_pad": "SAME_UPPER", "mode": "linear", "activations": ["Relu", "Affine"], "direction": "bidirectional"}
     values |= {"coordinate_transformation_mode": "half_pixel", "equation": "zq,...q->z...", "classlabels_strings": ["mean"]}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import onnx
 import pytest
 
-from onnxcost.frontend.trace import Execution, Pass, Trace, main_pass, make_traceable, name_of, place_of
+from onnxcost.frontend.trace import Execution, Pass, Trace, learn_from_run, main_pass, make_traceable, name_of, place_of
+from onnxcost.frontend.values import Value, tensor_type
 from tests.modeltext import model
 
 F4 = (("float32", (4,)),)
@@ -74,3 +77,15 @@ def test_weights_beside_the_file_are_found_from_a_link_to_it(tmp_path: Path) -> 
         (stored,) = onnx.load_from_string(make_traceable(path)).graph.initializer
         locations = [entry.value for entry in stored.external_data if entry.key == "location"]
         assert [(source.parent / location).resolve() for location in locations] == [source.parent / weights]
+
+
+@pytest.mark.parametrize(("declared", "elem_type"), [(0, 1), (10, 10)])
+def test_a_run_tells_shapes_and_types_that_are_not_known(declared: int, elem_type: int) -> None:
+    """A runtime may compute in another type than the model's."""
+    output = Value("y")
+    if declared:
+        output.learn(tensor_type(declared, [None]))
+    learn_from_run(cast("Any", SimpleNamespace(outputs=[output], execution=Execution(F4, {}))))
+    assert output.dims == (4,)
+    assert output.type is not None
+    assert output.type.tensor_type.elem_type == elem_type

@@ -62,6 +62,17 @@ def test_a_batch_is_a_whole_number_of_1_or_more(tmp_path: Path, batch: str, is_v
             load_budgets(path)
 
 
+@pytest.mark.parametrize(("size", "is_valid"), [("0", True), ("8", True), ("-1", False), ("true", False), ("8.5", False)])
+def test_a_dim_is_a_whole_number(tmp_path: Path, size: str, is_valid: bool) -> None:
+    path = tmp_path / "onnxcost.toml"
+    path.write_text(FILE.replace("batch = 2", f"batch = {size}"))
+    if is_valid:
+        assert load_budgets(path)[0].dims == {"batch": int(size)}
+    else:
+        with pytest.raises(InputError, match="a table of whole numbers"):
+            load_budgets(path)
+
+
 @pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n"])
 def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
