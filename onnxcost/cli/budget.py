@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from onnxcost.hardware.prediction import Predictor
 
 
-HELP = """Will MODEL run on a device, how fast, and what would have to change? Nothing is run: times are estimates from the
-device's peak rates and bandwidth, and not below a lower bound that holds for every run.
+HELP = """Will MODEL run on a device, with which runtime, how fast, and what would have to change? Nothing is run: times
+are from published measurements of the model, the device and the runtime as far as there are any, else from the
+device's peak rates and bandwidth.
 
 Without --device, all devices of the catalog ('onnxcost devices' lists them) are checked, and the cheapest that fits is shown
 first. With it, the exit code is 1 if one of the devices misses the budget.
@@ -34,6 +35,7 @@ Examples:
   onnxcost budget model.onnx --latency 33ms --device raspberry-pi-5-8gb
   onnxcost budget model.onnx --device jetson-nano,memory=2GiB --memory 1GiB
   onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
+  onnxcost budget model.onnx --runtime ncnn --device jetson-nano
   onnxcost budget model.onnx --fps 200 --sort cost
   onnxcost budget model.onnx --device-file here.toml --fps 30
   onnxcost budget decoder.onnx --tokens-per-second 20 --context 8192
@@ -78,6 +80,10 @@ OPTIONS: tuple[Decorator, ...] = (
         help="Sort by launch price, or by cloud instances' cost.  [default: price]",
     ),
     click.option("--price", "prices", multiple=True, metavar="NAME=0.53", help="Dollars an hour of a device; repeatable."),
+    click.option("--runtime", metavar="NAME", help="Only this runtime: onnxruntime-cpu, ncnn, tensorrt, …"),
+    click.option(
+        "--anchor", "anchors", multiple=True, metavar="MODEL=12ms", help="What a known model takes there; repeatable."
+    ),
     click.option("--explain", metavar="NAME", help="Show how one device's figures are computed."),
     click.option("--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check the budgets in a file."),
 )
@@ -134,17 +140,20 @@ def budget(
     batch: int | None,
     order: str,
     prices: tuple[str, ...],
+    runtime: str | None,
+    anchors: tuple[str, ...],
     out: Output,
     formulas: str | None,
     **given: Any,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.hardware.budget import assess_spec, limits_of, predictors
+    from onnxcost.hardware.budget import assess_spec, limits_of, parse_anchors, predictors
 
     own = {name: given.pop(name) for name in (*LIMITS, *OF_TOKENS)}
     length = {name: given.pop(name) for name in ("prompt", "context")}
     if file is not None:
         named = {"MODEL": model, "--device": devices, "--explain": explain, "--price": prices}
+        named |= {"--runtime": runtime, "--anchor": anchors}
         beside = [name for name, value in named.items() if value]
         beside += [f"--{name.replace('_', '-')}" for name, value in {**own, **length}.items() if value is not None]
         if beside:
@@ -155,7 +164,9 @@ def budget(
         raise InputError("no model is given: 'onnxcost budget MODEL --fps 30', or --check for the budgets in a file")
     spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
     names = (explain,) if explain else devices
-    found = predictors(names, files, _parse_prices(prices))
+    if anchors and (len(names) != 1 or not runtime):
+        raise InputError("--anchor is a time on one device with one runtime: name them with --device and --runtime")
+    found = predictors(names, files, _parse_prices(prices), runtime or "", parse_anchors(anchors))
     limits, are_named = limits_of(own), bool(names or files)
     if any(own[name] for name in OF_TOKENS) or any(length.values()):
         if explain:

@@ -224,6 +224,7 @@ COMPLETERS: Mapping[str, Completer] = {
     "--resume": complete_files(".jsonl"),
     "--output": complete_files(".json", ".csv", ".md", ".txt", ".jsonl", ".onnx", ".toml"),
     "--provider": complete_from("runtime.session", "PROVIDERS"),
+    "--runtime": complete_from("hardware.backends", "BACKENDS"),
     "--sort": complete_metrics,
     "--pareto": complete_metrics,
 }

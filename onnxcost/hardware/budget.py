@@ -14,9 +14,11 @@ from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, 
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
+from onnxcost.hardware.backends import BACKENDS, backends_of
 from onnxcost.hardware.calibration.model import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.hardware.catalogue import catalogue, find_device, load_devices, with_hourly
+from onnxcost.hardware.evidence import Evidenced, evidence
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import (
     FITS,
@@ -194,10 +196,12 @@ def model_checks(report: Totals, limits: Limits) -> tuple[Check, ...]:
 
 
 def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
-    """The verdict on one device."""
+    """The verdict on one device, with the runtime that serves it best: of those that do equally well, the first."""
     is_open = report.memory.peak_activation_bytes is None
-    verdict = check_limits(predictor, predictor.predict(report), fits_of(predictor, report), limits, is_open=is_open)
-    return replace(verdict, cache=cache_of(predictor, report))
+    prediction, fits = predictor.predict(report), fits_of(predictor, report)
+    chosen = [prediction.choose(estimate) for estimate in prediction.estimates] or [prediction]
+    found = [check_limits(predictor, each, fits, limits, is_open=is_open) for each in chosen]
+    return replace(min(found, key=lambda each: LEVELS.index(each.level)), cache=cache_of(predictor, report))
 
 
 def check_limits(
@@ -264,24 +268,48 @@ def _room(predictor: Predictor, fit: Fit, limits: Limits, is_open: bool) -> Iter
 
 
 def predictors(
-    names: Sequence[str] = (), files: Sequence[str] = (), prices: Mapping[str, float] | None = None
+    names: Sequence[str] = (),
+    files: Sequence[str] = (),
+    prices: Mapping[str, float] | None = None,
+    runtime: str = "",
+    anchors: Mapping[str, float] | None = None,
 ) -> list[Predictor]:
     """The devices and calibrated machines of ``names``, where a file's device replaces one of the catalog with its name.
 
     Without names all that are in the files, and without files the whole catalog. ``prices`` are dollars an hour by the name
-    of a device among them. Raises InputError for an unknown name and for a file that cannot be read.
+    of a device among them. With ``runtime`` only devices that have it, and no other of their runtimes; ``anchors`` are seconds
+    measured with it, by the names of published models. Raises InputError for an unknown name and for a file that cannot be
+    read.
     """
     found = _find_predictors(names, files)
     priced = {each.name: each for each in found if isinstance(each, Roofline)}
     for name in prices or {}:
         if name not in priced:
             raise InputError(f"there is no device '{name}' to set a price for{did_you_mean(name, priced)}")
+    if runtime and runtime not in BACKENDS:
+        hint = did_you_mean(runtime, BACKENDS) or f": there are {', '.join(BACKENDS)}"
+        raise InputError(f"there is no runtime '{runtime}'{hint}")
+    if runtime:
+        found = [each for each in found if isinstance(each, Roofline) and runtime in backends_of(each.device)]
+    at_price = {name: with_hourly(priced[name].device, dollars) for name, dollars in (prices or {}).items()}
     return [
-        Roofline(with_hourly(each.device, prices[each.name]))
-        if prices and isinstance(each, Roofline) and each.name in prices
-        else each
+        Evidenced(at_price.get(each.name, each.device), runtime, anchors or {}) if isinstance(each, Roofline) else each
         for each in found
     ]
+
+
+def parse_anchors(texts: Sequence[str]) -> dict[str, float]:
+    """Seconds by the name of a published model, from ``mobilenet_v2=12.3ms``; raises InputError for another text."""
+    found = {}
+    for text in texts:
+        name, _, time = (part.strip() for part in text.partition("="))
+        seconds = parse_quantity(time, {unit: size for unit, size in UNITS["seconds"].items() if unit})
+        if not seconds:
+            raise InputError(f"--anchor expects MODEL=12.3ms, not '{text}'")
+        if name not in (known := evidence().models):
+            raise InputError(f"there are no published figures of a model '{name}'{did_you_mean(name, known)}")
+        found[name] = seconds
+    return found
 
 
 def _find_predictors(names: Sequence[str], files: Sequence[str]) -> list[Predictor]:

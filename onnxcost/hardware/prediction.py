@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from onnxcost.report import CostReport
@@ -15,8 +15,15 @@ from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
 BASES: Mapping[str, str] = {
-    "bound": "no run in the model's types can be faster",
-    "estimate": "the work and the traffic of each node at the efficiency that is typical of such devices",
+    "bound": "the multiplications at the peak rate, or the bytes that must move at full bandwidth",
+    "published": "published for this model, this device and this runtime",
+    "sister": "published for this model on other devices, × the ratio to them that this device's other figures show",
+    "anchored": "a fit to the runtime's published figures, at the level that this device's own show",
+    "nearest": "this device's published figures of the nearest models",
+    "single": "a fit to the runtime's published figures, at the level that one figure of this device shows",
+    "known": "published for this model on other devices, × the ratio of the data sheets: rough",
+    "fitted": "a fit to the runtime's published figures on other devices, by the data sheet: rough",
+    "estimate": "the work and the traffic of each node at the efficiency that is typical of such devices: rough",
     "prediction": "from the rates that were measured on the machine itself",
     "measurement": "measured",
 }
@@ -57,14 +64,44 @@ class NodeTime(NamedTuple):
         return "memory" if (self.transfer or 0.0) > self.compute else "compute"
 
 
+class Estimate(NamedTuple):
+    """The latency of a model with a runtime: seconds of one inference, and the evidence for it, a key of BASES.
+
+    ``asked`` is the model's type and ``dtype`` that of the arithmetic; ``bound`` are the least seconds in that type, with
+    Winograd's algorithm where the runtime ``has_winograd``. ``detail`` says in words what was used, ``source`` where it was
+    published, and ``coverage`` is the share of figures left out of a fit that lie inside such a range.
+    """
+
+    runtime: str
+    asked: str
+    dtype: str
+    low: float
+    high: float
+    evidence: str
+    bound: float
+    has_winograd: bool = False
+    detail: str = ""
+    source: str = ""
+    coverage: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of the key ``estimates``."""
+        return {
+            "runtime": self.runtime, "dtype": self.dtype, "latency": {"low": self.low, "high": self.high},
+            "evidence": self.evidence, "coverage": self.coverage, "detail": self.detail, "source": self.source or None,
+            "bound": {"seconds": self.bound, "products": "winograd" if self.has_winograd else "direct"},
+        }  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Prediction(Result):
     """The latency of one inference of ``batch`` items on a device.
 
-    ``bound`` is a lower bound for runs in the model's types, ``latency`` the expected range; None where ``missing`` names
-    unknown figures of the device, or ``unsupported`` types that it cannot compute. ``runs_as`` maps the model's types to those
-    that the device uses instead; ``notes`` are sentences on how the figures came about. ``limit`` says where most of the time
-    goes: "compute", "memory" or "overhead".
+    ``bound`` is a lower bound, ``latency`` the expected range; None where ``missing`` names unknown figures of the device, or
+    ``unsupported`` types that it cannot compute. ``runs_as`` maps the model's types to those that the device uses instead;
+    ``notes`` are sentences on how the figures came about. ``limit`` says where most of the time goes: "compute", "memory" or
+    "overhead". ``estimates`` are those of the device's runtimes, and ``runtime`` is the one whose figures these are; "" where
+    no runtime has figures.
     """
 
     device: str
@@ -77,6 +114,19 @@ class Prediction(Result):
     unsupported: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     limit: str = ""
+    runtime: str = ""
+    estimates: tuple[Estimate, ...] = ()
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The estimate of the runtime."""
+        return next((each for each in self.estimates if each.runtime == self.runtime), None)
+
+    def choose(self, estimate: Estimate) -> Prediction:
+        """The prediction with one of the runtimes."""
+        latency = Interval(estimate.low, estimate.high, estimate.evidence)
+        runs_as = {} if estimate.dtype == estimate.asked else {estimate.asked: estimate.dtype}
+        return replace(self, bound=estimate.bound, latency=latency, runs_as=runs_as, missing=(), runtime=estimate.runtime)
 
     @property
     def fps(self) -> Interval | None:
@@ -102,6 +152,8 @@ class Prediction(Result):
             "latency": self.latency and self.latency._asdict(),
             "fps": self.fps and self.fps._asdict(),
             "limit": self.limit or None,
+            "runtime": self.runtime or None,
+            "estimates": [estimate.to_dict() for estimate in self.estimates],
             "compute_bound_nodes": self.nodes_by_limit.get("compute", 0),
             "memory_bound_nodes": self.nodes_by_limit.get("memory", 0),
             "runs_as": dict(self.runs_as),

@@ -10,7 +10,7 @@ from typing import Any
 from onnxcost.generation.decoder_budget import DecoderAssessment
 from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits, Totals, Verdicts
 from onnxcost.hardware.device import FIGURES
-from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
+from onnxcost.hardware.prediction import BASES, FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import TableField, build_table, csv_text, markdown_table, table_lines
@@ -31,6 +31,18 @@ from onnxcost.render.units import WRITERS, binary, exact, si, strip_zeros
 from onnxcost.report import Group
 from onnxcost.results import group_by
 
+WORDS: Mapping[str, str] = {
+    "published": "this model on this chip",
+    "sister": "this model elsewhere, × this device's ratio",
+    "anchored": "a fit, at the level of this device's other figures",
+    "single": "a fit, at the level of one figure of this device",
+    "nearest": "this device's nearest models",
+    "known": "this model elsewhere and the data sheet: rough",
+    "fitted": "others' figures and the data sheet: rough",
+    "estimate": "the data sheet alone: rough",
+    "prediction": "this machine's calibration",
+}
+"""What a latency rests on, in a few words."""
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
 """What takes most of the time: arithmetic, moving bytes, or launching steps."""
 LIMIT_TITLES: Mapping[str, str] = {
@@ -148,6 +160,11 @@ def failure_text(assessment: Verdicts) -> list[str]:
     return [f"{assessment.label}: {'; '.join([*own, *devices])}"] if own or devices else []
 
 
+def evidence_text(verdict: Verdict) -> str:
+    """What the latency rests on, in a word."""
+    return verdict.prediction.latency.basis if verdict.prediction.latency else ""
+
+
 BudgetField = TableField[Verdict, Glyphs]
 
 
@@ -163,8 +180,10 @@ def _field(column: Column, of: Callable[[Verdict], float | None], write: Callabl
 
 FIELDS: tuple[BudgetField, ...] = (
     (Column("Price"), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
+    (Column("Runtime", right=False), lambda verdict, glyphs: verdict.prediction.runtime or glyphs.none),
     (Column("FPS"), lambda verdict, glyphs: interval_text(verdict.prediction.fps, none=glyphs.none)),
-    (Column("Latency, ms"), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
+    (Column("Evidence", right=False), lambda verdict, glyphs: evidence_text(verdict) or glyphs.none),
+    (Column("Latency, ms", drop=2), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
     _field(Column("Bound, ms", drop=6), lambda verdict: verdict.prediction.bound, lambda bound: rough_text(1e3 * bound)),
     (Column("Memory", drop=1), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
     _field(Column("Left", drop=5), lambda verdict: tightest(verdict.fits).headroom, binary),
@@ -174,7 +193,7 @@ CACHE_FIELDS: tuple[BudgetField, ...] = (
     _field(Column("Tokens", drop=1), lambda verdict: verdict.cache and verdict.cache.most_context, exact),
     _field(Column("Batch", drop=1), lambda verdict: verdict.cache and verdict.cache.most_batch, exact),
 )
-LIMIT: BudgetField = (Column("Limited by", right=False, drop=2), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
+LIMIT: BudgetField = (Column("Limited by", right=False, drop=7), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
 COST_FIELD: BudgetField = (Column("$/million"), lambda verdict, glyphs: cost_text(verdict) or glyphs.none)
 REASONS: tuple[BudgetField, ...] = (
     (Column("Price", drop=2), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
@@ -262,7 +281,9 @@ def _answer(assessment: Verdicts, screen: Screen) -> list[Line]:
 
 def _describe(verdict: Verdict, order: str, rate: str) -> str:
     cost = f", ${cost_text(verdict)} a million" if order == COST and verdict.cost else ""
-    speed = f", {interval_text(verdict.prediction.fps)} {rate}" if verdict.prediction.fps else ""
+    prediction = verdict.prediction
+    speed = f", {interval_text(prediction.fps)} {rate}" if prediction.fps else ""
+    speed += f" with {prediction.runtime}" if speed and prediction.runtime else ""
     return f"{verdict.title}, {price_text(verdict) or 'price not known'}{cost}{speed}"
 
 
@@ -275,8 +296,8 @@ def _fitting(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> 
     """The devices that fit, and below them those that are marginal."""
     if not shown:
         return []
-    price, (column, rate), *others = FIELDS
-    own = (price, (column._replace(title=_rate_title(assessment)), rate), *others)
+    price, runtime, (column, rate), *others = FIELDS
+    own = (price, runtime, (column._replace(title=_rate_title(assessment)), rate), *others)
     fields = (*own, *(CACHE_FIELDS if any(verdict.cache for verdict in shown) else ()), LIMIT)
     if assessment.order == COST:
         fields = (FIELDS[0], COST_FIELD, *fields[1:])
@@ -333,16 +354,19 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
 
 def _legend(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
     """What the figures rest on, what runs in other types, and where to look further."""
-    bases = sorted({latency.basis for verdict in shown if (latency := verdict.prediction.latency)})
-    how = "(--explain NAME shows how they are computed, and how to measure them)"
+    bases = {latency.basis for verdict in shown if (latency := verdict.prediction.latency)}
+    listed = "; ".join(f"{basis}, {WORDS[basis]}" for basis in BASES if basis in bases)
+    how = "--explain NAME shows more"
     if isinstance(assessment, DecoderAssessment):
-        how = "of a decode step ('onnxcost llm' shows what it reads)"
-    sentences = [f"{_rate_title(assessment)} and latency: {' or '.join(bases)} {how}."] if bases else []
+        how = "of a decode step: 'onnxcost llm' shows what it reads"
+    sentences = [f"Evidence: {listed} ({how})."] if bases else []
     if not assessment.are_named and shown:
         sentences.append(SORTED[assessment.order])
-    types = {f"{dtype} as {other}" for verdict in shown for dtype, other in verdict.prediction.runs_as.items()}
+    types = sorted({pair for verdict in shown for pair in verdict.prediction.runs_as.items()})
     if types:
-        sentences.append(f"* computes {' or '.join(sorted(types))}.")
+        alike = group_by(types, lambda pair: pair[0])
+        changes = (f"{dtype} as {' or '.join(other for _, other in pairs)}" for dtype, pairs in alike.items())
+        sentences.append(f"* computes {', '.join(changes)}.")
     if cache := next((verdict.cache for verdict in shown if verdict.cache), None):
         sentences.append(
             f"Keys and values take {binary(cache.token_bytes)} a token: Tokens is the longest context that fits with"

@@ -8,7 +8,7 @@ from shlex import quote
 from onnxcost.hardware.budget import Assessment
 from onnxcost.hardware.device import PARTS, Device, Figure
 from onnxcost.hardware.memory_fit import runtime_of
-from onnxcost.hardware.prediction import BASES, NodeTime, Predictor, Verdict
+from onnxcost.hardware.prediction import BASES, Estimate, Interval, NodeTime, Prediction, Predictor, Verdict
 from onnxcost.hardware.roofline import Bound, Range, Roofline, efficiency, lower_bound, products
 from onnxcost.hardware.workload import Demand, demand_of
 from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
@@ -47,7 +47,9 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
     report = predictor.as_run(assessment.report)
     demand, took = demand_of(report), runtime_of(predictor, report)
     device = predictor.device if isinstance(predictor, Roofline) else None
-    if device and prediction.bound is not None:
+    if estimate := prediction.estimate:
+        yield "Bound", [_runtime_bound(estimate)]
+    elif device and prediction.bound is not None:
         yield "Bound", list(_bound(device, demand, lower_bound(device, demand)))
     if prediction.latency:
         yield "Latency", list(_latency(device, demand, verdict))
@@ -69,9 +71,26 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
         yield "Note", list(prediction.notes)
 
 
+def _runtime_bound(estimate: Estimate) -> str:
+    """What the bound of a runtime leaves out, and what it assumes."""
+    products = "by Winograd's algorithm where it applies" if estimate.has_winograd else "done directly"
+    return f"{seconds(estimate.bound)}: {BASES['bound']}, in {estimate.dtype}, products {products}"
+
+
+def _evidence(prediction: Prediction, estimate: Estimate) -> Iterator[str]:
+    """What the latency rests on, and what is known of other runtimes."""
+    yield f"{estimate.detail}{f' ({estimate.source})' if estimate.source else ''}"
+    if estimate.coverage is not None:
+        yield f"{100 * estimate.coverage:.0f} % of figures that were left out lie inside such a range"
+    for other in prediction.estimates:
+        if other is not estimate:
+            span = latency_text(Interval(other.low, other.high, other.evidence))
+            yield f"with {other.runtime}: {span}, {other.dtype}, {other.evidence}"
+
+
 def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
     """How the bound is computed."""
-    yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}"
+    yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}, products done directly"
     for dtype, macs in demand.macs.items():
         peak, total = products(device, dtype), bound.rates[dtype]
         assert peak is not None
@@ -98,8 +117,11 @@ def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterato
     latency = prediction.latency
     assert latency is not None
     kinds = prediction.nodes_by_limit
-    yield f"{latency_text(latency)}, {latency.basis}: {BASES[latency.basis]}"
-    if device is None:
+    with_runtime = f" with {prediction.runtime}" if prediction.runtime else ""
+    yield f"{latency_text(latency)}{with_runtime}, {latency.basis}: {BASES[latency.basis]}"
+    if estimate := prediction.estimate:
+        yield from _evidence(prediction, estimate)
+    if device is None or estimate:
         return
     part = next((peak.part for dtype in demand.macs if (peak := products(device, dtype))), next(iter(device.parts)))
     shares = efficiency(device, part)

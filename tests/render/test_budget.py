@@ -97,8 +97,8 @@ def test_what_to_buy_is_on_one_screen() -> None:
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
     assert "Cheapest that fits: Raspberry Pi 5 4 GB, $60, " in text
-    assert "Cheaper but unsure: Raspberry Pi 4" in text
-    assert "estimate" in text
+    assert " FPS with " in text
+    assert "Evidence: " in text
     assert "int8: " in text
 
 
@@ -147,7 +147,7 @@ def test_the_sum_behind_a_figure() -> None:
     text = " ".join(text_of(explanation_lines(named(BOX, fps=30), Roofline(BOX), " --dim batch=1", NARROW)).split())
     assert "2 × 1.000 M MACs of float32 / 1.000 TFLOP/s = 2.000 µs" in text
     assert "3.822 MiB of weights, inputs and outputs = 400.8 µs" in text
-    assert "no run in the model's types can be faster" in text
+    assert "products done directly" in text
     assert "3.815 MiB weights + 7.812 KiB activations + 350.0 MiB runtime = 353.8 MiB, of 9.313 GiB (estimate)" in text
     assert "at most 20 W × " in text
     assert "an upper bound" in text
