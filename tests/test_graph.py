@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from onnxcost.graph import DefUse
+from onnxcost.graph import DefUse, Node, Tensor
 from tests.graphs import node, tensor
 
 X, W, A, B, C, D = (tensor(name, 2) for name in "xwabcd")
@@ -51,3 +53,9 @@ def test_what_the_caller_reads_too_has_no_only_reader() -> None:
     nodes = [node("Neg", [A], [B])]
     assert DefUse(nodes).only_reader("a") == 0
     assert DefUse(nodes, [A]).only_reader("a") is None
+
+
+@pytest.mark.parametrize("changed", [{}, {"inputs": (W, None)}, {"outputs": (D,)}, {"inputs": (A,), "outputs": (C, None)}])
+def test_a_node_with_other_inputs_or_outputs_keeps_all_else(changed: dict[str, tuple[Tensor | None, ...]]) -> None:
+    whole = Node("n", "If", "d", (X,), (A,), {"axis": 1}, ("s",), 3, {"then": NODES}, "open", NODES[:1])
+    assert whole.rewire(**changed) == replace(whole, **changed)

@@ -229,3 +229,25 @@ def test_no_window_begins_in_the_padding_after_the_end(operator: str, length: in
     session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
     (y,) = session.run(None, {"x": np.ones((1, 1, length), np.float32)})
     assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
+
+
+def test_onnx_is_asked_once_for_alike_nodes_of_several_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    infer = onnx.shape_inference.infer_node_outputs
+
+    def noting(schema: Any, proto: onnx.NodeProto, *others: Any, **named: Any) -> Any:
+        asked.append(proto.op_type)
+        return infer(schema, proto, *others, **named)
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_node_outputs", noting)
+    text = "(float[2,3,9973] x) => (float z) { y = Relu(x) z = Transpose <perm = [0, 2, 1]> (y) }"
+    first, second = graph_of(model(text)), graph_of(model(text))
+    assert sorted(asked) == ["Relu", "Transpose"]
+    assert [node.out.dims for node in first.nodes] == [node.out.dims for node in second.nodes] == [(2, 3, 9973), (2, 9973, 3)]
+
+
+def test_what_onnx_answered_for_another_opset_does_not_count() -> None:
+    for opset, mask in ((7, "float32"), (12, "bool"), (7, "float32"), (13, "bool")):
+        graph = graph_of(model("(float[2,9973] x) => (float y) { y, m = Dropout(x) }", opset=opset))
+        outputs = [(tensor.name, tensor.dtype, tensor.dims) for tensor in graph.nodes[0].outputs if tensor is not None]
+        assert outputs == [("y", "float32", (2, 9973)), ("m", mask, (2, 9973))]
