@@ -185,8 +185,8 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
             kind = _kind(graph, node, tensor)
             source = node.input(in_place[node.key]) if place == 0 and node.key in in_place else None
             over = owner.get(source.name, "") if source is not None and not wanted.is_returned else ""
-            is_alike = source is not None and kind is not None and kind == _kind(graph, node, source)
-            if is_alike and over in dying and read.count(over) == 1:
+            is_free = over in dying and read.count(over) == 1
+            if is_free and source is not None and kind is not None and kind == _kind(graph, node, source):
                 dying.remove(over)
                 plan.write_over(over, tensor, wanted)
             else:
@@ -200,18 +200,18 @@ def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
 
     It is a matrix where Gemm runs for MatMul and Add, and some have the channels last.
     """
-    if tensor.dims is None:
+    dims = tensor.dims
+    if dims is None:
         return None
-    dims = list(tensor.dims)
     if graph.symbolic_dims is not None:
         known = graph.symbolic_dims.get(tensor.name.partition("/reordered")[0].removesuffix("/laid out"))
         if known is None or len(known) != len(dims) or None in known:
             return None
-        dims = [own if isinstance(own, str) else dim for own, dim in zip(known, dims, strict=True)]
-    if node.attributes.get("channels_last") and len(dims) > 2:
-        dims = [dims[0], *dims[2:], dims[1]]
-    elif _is_gemm(node) and len(dims) > 2 and tensor.is_shaped:
-        dims = [prod(tensor.shape[:-1]), dims[-1]]
+        dims = tuple(own if isinstance(own, str) else dim for own, dim in zip(known, dims, strict=True))
+    if len(dims) > 2 and node.attributes.get("channels_last"):
+        dims = dims[0], *dims[2:], dims[1]
+    elif len(dims) > 2 and _is_gemm(node) and tensor.is_shaped:
+        dims = prod(tensor.shape[:-1]), dims[-1]
     return (*dims, BITS.get(tensor.dtype))
 
 
