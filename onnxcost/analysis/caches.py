@@ -79,6 +79,8 @@ def find_cache_pairs(graph: Graph) -> list[CachePair]:
             if not output.is_shaped or not _may_carry(output) or any(pair.present is output for pair in pairs.values()):
                 continue
             fitting = {name: tensor for name, tensor in free.items() if _fits(tensor, output)}
+            if not fitting:
+                continue
             origin = _origin(graph, output, uses, fitting) if not named else _namesake(output, fitting)
             if origin is not None:
                 pairs[origin.past.name] = _with_readers(origin, uses)

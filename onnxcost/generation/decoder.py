@@ -175,6 +175,8 @@ def read_decoder(spec: ModelSpec) -> Decoder:
 
 def find_decoder(graph: Graph) -> Decoder | None:
     """The decoder in a graph; None for a model that is none: it takes no tokens, or leaves nothing for the next one."""
+    if _find_tokens(graph, set()) is None:
+        return None
     caches = find_cache_pairs(graph)
     own = {cache.past.name for cache in caches} | {cache.present.name for cache in caches if cache.present is not None}
     tokens = _find_tokens(graph, own)

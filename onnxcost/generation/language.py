@@ -12,9 +12,9 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, find_decoder, head_of, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
 from onnxcost.generation.speeds import Speed, predict_speed
-from onnxcost.graph import Node
 from onnxcost.hardware.budget import predictors
 from onnxcost.hardware.prediction import Predictor
+from onnxcost.operators.traits import GATHERS
 from onnxcost.report import CostReport, Counted
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
@@ -172,7 +172,10 @@ def count_language(
     decode = count_phase(decoder, spec, DECODE, last, formulas)
     need = _memory_need(decoder, decode, (decode,) if prefill is None else (prefill, decode))
     label = decoder.graph.path or decoder.graph.name
-    found = LanguageCost(label, decoder, prefill, decode, need, _active_parameters(decode.report), notes=tuple(notes))
+    found = LanguageCost(
+    active = _active_parameters(decode.report, last.batch * last.new)
+        label, decoder, prefill, decode, need, active, notes=tuple(notes)
+    )
     found = replace(found, notes=(*notes, *_remarks(found)))
     if memory is not None:
         available = parse_memory(memory)
@@ -285,17 +288,22 @@ def _largest(most: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _active_parameters(report: CostReport) -> int:
-    return report.parameters - sum(
-        cost.parameters * max(experts - int(cost.node.attributes.get("k", 1)), 0) // experts
-        for cost in report.counted
-        if cost.node.key in _EXPERTS and (experts := _count_experts(cost.node))
-    )
+def _active_parameters(report: CostReport, tokens: int) -> int:
+    return report.parameters - sum(_idle_parameters(cost, tokens) for cost in report.counted if cost.parameters)
 
 
-def _count_experts(node: Node) -> int:
-    routed = node.input(1)
-    return routed.shape[-1] if routed is not None and routed.is_shaped else 0
+def _idle_parameters(cost: Counted, tokens: int) -> int:
+    """Of the experts in a node, or of those in a table of matrices that it picks from, what a token is not routed to."""
+    node, routed = cost.node, cost.node.input(1)
+    if routed is None or not routed.is_shaped:
+        return 0
+    experts = taken = 0
+    if node.key in _EXPERTS:
+        experts, taken = routed.shape[-1], int(node.attributes.get("k", 1))
+    elif node.key in GATHERS and not routed.is_constant and node.x.is_constant and node.x.is_shaped and node.x.rank > 2:
+        experts = node.x.shape[0]
+        taken = node.out.size * experts // node.x.size // max(tokens, 1) if node.out.is_shaped and node.x.size else 0
+    return cost.parameters * max(experts - taken, 0) // experts if experts else 0
 
 
 def _remarks(found: LanguageCost) -> Iterator[str]:

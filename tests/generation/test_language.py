@@ -80,6 +80,15 @@ def test_active_parameters_are_those_of_two_experts_of_four() -> None:
     assert found.parameters - found.active_parameters == 3 * 2 * (3 * 96 * 64 + 2 * 64 + 96)
 
 
+def test_experts_that_are_picked_from_a_table() -> None:
+    """As PyTorch exports them: two of four, in three layers, each with matrices of 320 × 96 and 96 × 160."""
+    found = onnxcost.llm(read_archive()["torch_mixtral_dynamo"])
+    assert found.parameters - found.active_parameters == 3 * 2 * (320 * 96 + 96 * 160)
+    assert found.parameters * 4 - found.decode.weight_bytes_read == pytest.approx(
+        4 * (3 * 2 * (320 * 96 + 96 * 160) + 319 * 96), rel=1e-3
+    )
+
+
 def test_devices_at_several_batches() -> None:
     found = onnxcost.llm(read_archive()["genai_llama_fp16_cuda"], devices=["rtx-4090", "esp32-s3"])
     assert [(speed.device, speed.batch) for speed in found.speeds] == [
