@@ -172,10 +172,8 @@ def count_language(
     decode = count_phase(decoder, spec, DECODE, last, formulas)
     need = _memory_need(decoder, decode, (decode,) if prefill is None else (prefill, decode))
     label = decoder.graph.path or decoder.graph.name
-    found = LanguageCost(
     active = _active_parameters(decode.report, last.batch * last.new)
-        label, decoder, prefill, decode, need, active, notes=tuple(notes)
-    )
+    found = LanguageCost(label, decoder, prefill, decode, need, active, notes=tuple(notes))
     found = replace(found, notes=(*notes, *_remarks(found)))
     if memory is not None:
         available = parse_memory(memory)
