@@ -73,7 +73,7 @@ class Decoder:
     @property
     def is_open(self) -> bool:
         """Whether a step can take any number of tokens."""
-        return NEW in self.roles.values()
+        return self.fixed(NEW) is None
 
     @property
     def keeps_source(self) -> bool:
@@ -92,9 +92,10 @@ class Decoder:
         return self.shares_buffer or all(cache.past.shape == cache.held.shape for cache in grown)
 
     def fixed(self, role: str) -> int | None:
-        """The size of a dim that the model fixes; None where it is open."""
-        if role in self.roles.values():
-            return None
+        """The size of a dim that the model fixes, or that is given; None where it is open."""
+        own = [dim for dim in self.graph.dims if self.roles.get(dim.name) == role]
+        if own:
+            return next((dim.value for dim in own if dim.source == "given"), None)
         if role == BATCH:
             return batch_of(self.graph)
         if role == NEW:
@@ -177,7 +178,7 @@ def find_decoder(graph: Graph) -> Decoder | None:
     """The decoder in a graph; None for a model that is none: it takes no tokens, or leaves nothing for the next one."""
     if _find_tokens(graph, set()) is None:
         return None
-    caches = find_cache_pairs(graph)
+    caches = [_with_room(cache, graph) for cache in find_cache_pairs(graph)]
     own = {cache.past.name for cache in caches} | {cache.present.name for cache in caches if cache.present is not None}
     tokens = _find_tokens(graph, own)
     if not caches or tokens is None or all(cache.kind == CROSS for cache in caches):
@@ -197,6 +198,14 @@ def find_decoder(graph: Graph) -> Decoder | None:
         _find_limit(graph, settings),
         bool(shares and shares.value),
     )
+
+
+def _with_room(cache: CachePair, graph: Graph) -> CachePair:
+    """A cache of a fixed size that is written in place holds as much, and no more."""
+    is_open = any((cache.past.name, axis) in dim.places for dim in graph.dims for axis in cache.axes)
+    if cache.kind != KV or is_open or cache.past.shape != cache.held.shape or len(cache.axes) > 1:
+        return cache
+    return cache._replace(room=cache.past.shape[cache.axis])
 
 
 def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:

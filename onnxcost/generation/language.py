@@ -234,7 +234,7 @@ def _choose_sizes(
         first = None
     else:
         length = min(prompt or PROMPT, total) if prompt is None else prompt
-        first = StepSizes(batch, length, 0 if past is None else past, source)
+        first = StepSizes(batch, length, 0 if past is None or decoder.writes_in_place else past, source)
     if first is None:
         notes.append("the model has no prefill of its own: it takes one step after the other")
     elif prompt is not None and not decoder.keeps_source and prompt > total:

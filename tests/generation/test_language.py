@@ -130,3 +130,67 @@ def test_a_model_of_70_billion_without_its_weights() -> None:
     found = onnxcost.llm(build(LAYOUTS["Llama 3.1 70B"], 4).SerializeToString())
     assert found.kv_bytes.token == 2 * 80 * 8 * 128 * 2
     assert found.decode.weight_bytes_read == pytest.approx((found.parameters - 128256 * 8192) * 4.5 / 8, rel=0.001)
+
+
+ROWS = "x = Gather(emb, ids) k = MatMul(x, wk) v = MatMul(x, wv) q = MatMul(x, wq)"
+HEADS = """s4 = Constant<value_ints = [0, 0, 2, 16]>() k4 = Reshape(k, s4) v4 = Reshape(v, s4) q4 = Reshape(q, s4)
+    kt = Transpose<perm = [0, 2, 1, 3]>(k4) vt = Transpose<perm = [0, 2, 1, 3]>(v4) qt = Transpose<perm = [0, 2, 1, 3]>(q4)"""
+OTHERS: dict[str, tuple[str, int, str]] = {
+    "Attention of ONNX": (
+        f"""(int64[B,S] ids, float[B,2,P,16] a, float[B,2,P,16] b)
+        => (float[B,S,50] logits, float[B,2,T,16] c, float[B,2,T,16] d) {{ {ROWS} y, c, d = Attention<q_num_heads = 2, kv_num_heads = 2, is_causal = 1>(q, k, v, , a, b)
+        logits = MatMul(y, wo) }}""",
+        23,
+        "",
+    ),
+    "keys and values in one tensor": (
+        """(int32[B,S] ids, int32[B,T] mask, float[2,B,2,P,16] a) => (float[B,S,50] logits, float[2,B,2,T,16] c)
+        { x = Gather(emb, ids) y, c = com.microsoft.Attention<num_heads = 2, unidirectional = 1>(x, w3, b3, mask, a)
+        logits = MatMul(y, wo) }""",
+        17,
+        ', "com.microsoft" : 1',
+    ),
+    "written in place": (
+        f"""(int64[B,S] ids, int64[1] at, float[B,2,256,16] a, float[B,2,256,16] b)
+        => (float[B,S,50] logits, float[B,2,256,16] c, float[B,2,256,16] d)
+        {{ {ROWS} {HEADS} c = TensorScatter<axis = 2>(a, kt, at) d = TensorScatter<axis = 2>(b, vt, at) y = Attention(qt, c, d)
+        yt = Transpose<perm = [0, 2, 1, 3]>(y) s3 = Constant<value_ints = [0, 0, 32]>() y3 = Reshape(yt, s3)
+        logits = MatMul(y3, wo) }}""",
+        24,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_layouts(name: str) -> None:
+    """Two heads of 16 in float32: 2 · 2 · 16 · 4 bytes a token. What is written in place has room for 256."""
+    text, opset, domains = OTHERS[name]
+    sizes = {"emb": (50, 32), "wk": (32, 32), "wv": (32, 32), "wq": (32, 32), "wo": (32, 50), "w3": (32, 96), "b3": (96,)}
+    used = {key: dims for key, dims in sizes.items() if key in text}
+    found = onnxcost.llm(model(text, opset, domains=domains, **used).SerializeToString())
+    context = 256 if name == "written in place" else 4096
+    assert found.kv_bytes.token == 256
+    assert found.decode.sizes.total == context
+    assert found.decode.kv_bytes_read == context * 256
+    assert found.decode.report.macs == 3 * 32 * 32 + 32 * 50 + context * 2 * 32
+    assert (found.memory.copied == 0) == (name == "written in place")
+
+
+def test_a_recurrent_network_has_states_alone() -> None:
+    """An LSTM's two states of 64 in float32."""
+    text = """(int64[B,S] ids, float[1,B,64] h, float[1,B,64] c) => (float[B,S,50] logits, float[1,B,64] hn, float[1,B,64] cn) {
+        x = Gather(emb, ids) xt = Transpose<perm = [1, 0, 2]>(x) y, hn, cn = LSTM<hidden_size = 64>(xt, w, r, , , h, c)
+        yt = Transpose<perm = [2, 0, 1, 3]>(y) s = Constant<value_ints = [0, 0, 64]>() y3 = Reshape(yt, s)
+        logits = MatMul(y3, wo) }"""
+    weights = {"emb": (50, 32), "w": (1, 256, 32), "r": (1, 256, 64), "wo": (64, 50)}
+    found = onnxcost.llm(model(text, **weights).SerializeToString(), memory="1MiB")
+    assert (found.kv_bytes.token, found.kv_bytes.state) == (0, 2 * 64 * 4)
+    assert found.decode.state_bytes == 2 * 64 * 4
+
+
+def test_sizes_that_are_given_stay() -> None:
+    data = read_archive()["opt_llama"]
+    found = onnxcost.llm(data, dims={"sequence_length": 7})
+    assert [(phase.name, phase.sizes.new) for phase in found.phases] == [("decode", 7)]
+    assert "each step takes 7 tokens" in found.notes
