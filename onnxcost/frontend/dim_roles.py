@@ -61,6 +61,7 @@ _BY_SYMBOL: Sequence[tuple[str, str]] = (
     (r"channel|^ch?$", "channels"),
     (r"height|^h$|^rows?(_|$)", "height"),
     (r"width|^w$|^cols?(_|$)", "width"),
+    (r"(cache|kv)_dim$", "head size"),
     (r"past|cache|kv_?(len|seq)", "past"),
     (r"samples|audio|waveform", "samples"),
     (r"nodes?(_|$)", "nodes"),

@@ -235,3 +235,21 @@ def test_a_map_of_classes_by_its_declared_channels() -> None:
     text = """(float[1,3,h,v] x) => (float[1,4,p,q] y) <int64[4] i = {0, 1, 2, 3}> {
         c = ConvTranspose<strides = [2, 2]>(x, w) t = Gather<axis = 1>(c, i) y = Softmax<axis = 1>(t) }"""
     assert estimate(model(text, w=(3, 8, 3, 3))).graph.inputs[0].dims == (1, 3, 512, 512)
+
+
+def test_the_head_size_of_a_cache_is_no_length_and_no_side() -> None:
+    """As onnxruntime-genai's builder calls it: 8 heads of 16, of which 2 are of keys and values."""
+    gqa = "com.microsoft.GroupQueryAttention<num_heads = 8, kv_num_heads = 2>"
+    cache = "float[1,2,past_sequence_length,kv_cache_dim]"
+    text = f"""(float[1,S,192] x, {cache} a, {cache} b, int32[1] n, int32 t)
+        => (float[1,S,128] y, float p, float q) {{ y, p, q = {gqa}(x, , , a, b, n, t) }}"""
+    dims = {dim.name: dim.value for dim in estimate(model(text, domains=', "com.microsoft" : 1')).graph.dims}
+    assert dims == {"S": 128, "past_sequence_length": 0, "kv_cache_dim": 16}
+
+
+def test_a_cache_is_known_by_what_continues_it() -> None:
+    """Its names say nothing: it is no image of 224 × 224."""
+    text = """(int64[1,S] ids, float[1,2,P,16] a) => (float[1,2,T,16] b) {
+        x = Gather(w, ids) s = Constant<value_ints = [0,0,2,16]>()
+        k = Reshape(x, s) kt = Transpose<perm = [0, 2, 1, 3]>(k) b = Concat<axis = 2>(a, kt) }"""
+    assert {dim.name: dim.value for dim in estimate(model(text, w=(50, 32))).graph.dims} == {"S": 128, "P": 0}

@@ -138,7 +138,8 @@ HEADS = """s4 = Constant<value_ints = [0, 0, 2, 16]>() k4 = Reshape(k, s4) v4 = 
 OTHERS: dict[str, tuple[str, int, str]] = {
     "Attention of ONNX": (
         f"""(int64[B,S] ids, float[B,2,P,16] a, float[B,2,P,16] b)
-        => (float[B,S,50] logits, float[B,2,T,16] c, float[B,2,T,16] d) {{ {ROWS} y, c, d = Attention<q_num_heads = 2, kv_num_heads = 2, is_causal = 1>(q, k, v, , a, b)
+        => (float[B,S,50] logits, float[B,2,T,16] c, float[B,2,T,16] d) {{ {ROWS}
+        y, c, d = Attention<q_num_heads = 2, kv_num_heads = 2, is_causal = 1>(q, k, v, , a, b)
         logits = MatMul(y, wo) }}""",
         23,
         "",
