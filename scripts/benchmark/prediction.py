@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no model is begun after that")
     parser.add_argument("--seconds", type=float, default=0.4, help="of runs of each model")
     parser.add_argument("--document", type=Path)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     state, end = State(options.state), time.monotonic() + 60 * options.minutes
     with TemporaryDirectory() as folder:
         chosen = list(cases(options.models, Path(folder)))
