@@ -51,7 +51,7 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("gemm", "matmul", "gemm-int8", "gemm-int8-unsigned", "matmul-int8", "matmul-integer"), _GEMM),
     "matmul-integer-unsigned": _GEMM,
     "einsum": Family(_PRODUCTS, by.product),
-    "recurrent": Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent),
+    **dict.fromkeys(("recurrent", "recurrent-int8"), Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent)),
     **dict.fromkeys(("pool", "pool-blocked", "pool-int8"), _WINDOWS),
     **dict.fromkeys(("global-pool", "global-pool-blocked", "global-pool-int8"), _REDUCED),
     **dict.fromkeys(("reduce", "reduce-before", "reduce-slow"), _REDUCED),
@@ -65,7 +65,7 @@ FAMILIES: Mapping[str, Family] = {
     "instancenorm": Family(("elements", "channels"), by.channels),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
     **dict.fromkeys(("concat", "concat-int8", "split", "gather", "slice", "pad", "expand"), _RUNS),
-    **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "other"), _WRITTEN),
+    **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "scatter", "other"), _WRITTEN),
     **dict.fromkeys(("resize-cubic", "resize-antialias"), Family(("outputs", "inputs read"), by.interpolated)),
     **dict.fromkeys(("view", "call"), Family((), lambda node: ())),
 }
@@ -96,7 +96,7 @@ def kernel_runs(step: FusedNode, block: int = BLOCK) -> Iterator[KernelRun]:
     family = family_of(step, block)
     yield KernelRun(family, FAMILIES[family].quantities(step.node, block), repeat)
     yield KernelRun("call", (), repeat)
-    if step.node.op_type in ("DynamicQuantizeMatMul", "DynamicQuantizeLSTM"):
+    if step.node.op_type == "DynamicQuantizeMatMul":
         yield KernelRun("dynamic-quantize", (float(step.node.x.size),), repeat)
     if step.node.op_type == "HardSwish" and not step.kind:
         # onnxruntime has no kernel for HardSwish: it runs a HardSigmoid and a Mul.
@@ -163,7 +163,8 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "transpose-scattered": ("DepthToSpace",),
     "concat": ("Concat",), "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
     "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
-    "recurrent": tuple(RECURRENT), "conv-transposed": ("ConvTranspose",),
+    "recurrent": tuple(RECURRENT), "recurrent-int8": ("DynamicQuantizeLSTM",), "scatter": ("ScatterElements", "GatherElements"),
+    "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
     "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",),
     "gemm-int8": ("QLinearMatMul", "QLinearGemm", "QGemm", "MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),

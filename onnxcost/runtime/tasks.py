@@ -226,6 +226,7 @@ def _random_feed(session: Session) -> dict[str, Any]:
     random = np.random.default_rng(0)
     makers: Mapping[str, Callable[[Sequence[int]], Any]] = {
         "tensor(float)": lambda shape: random.standard_normal(shape, np.float32),
+        "tensor(int64)": lambda shape: random.integers(0, 8, shape, np.int64),
         "tensor(uint8)": lambda shape: random.integers(100, 156, shape, np.uint8),
         "tensor(int8)": lambda shape: random.integers(-28, 28, shape, np.int8),
     }

@@ -217,6 +217,25 @@ def recurrences() -> Iterator[Probe]:
         yield chain("recurrent", (steps, batch, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
 
 
+def integer_recurrences() -> Iterator[Probe]:
+    """The same with weights of integers, forward and in both directions."""
+    for steps, size, hidden, directions in (
+        (8, 64, 64, 1),
+        (128, 64, 128, 2),
+        (40, 40, 256, 1),
+        (128, 512, 256, 1),
+        (128, 256, 512, 1),
+    ):
+        weights: Weights = {
+            "w": ("int8", (directions, size, 4 * hidden)), "r": ("int8", (directions, hidden, 4 * hidden)),
+            "s": ("float32", (directions,)), "b": ("int8", (directions,)),
+        }  # fmt: skip
+        direction = "bidirectional" if directions > 1 else "forward"
+        attributes = f'hidden_size = {hidden}, direction = "{direction}"'
+        text = f"com.microsoft.DynamicQuantizeLSTM<{attributes}>(IN, w, r, , , , , , s, b, s, b)"
+        yield chain("recurrent-int8", (steps, 1, size), text, weights=weights)
+
+
 # Channels in and out, side, kernel, groups, stride.
 _INTEGER_CONVS = (
     (3, 64, 224, 7, 1, 2), (64, 64, 56, 3, 1, 1), (128, 128, 28, 3, 1, 1), (256, 256, 14, 3, 1, 1), (512, 512, 7, 3, 1, 1),
@@ -314,6 +333,15 @@ def quantized_products() -> Iterator[Probe]:
 
 
 CONTRACTIONS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(convolutions, activated_convolutions, plain_convolutions, products, einsums, recurrences, quantized_products),
+    *(
+        convolutions,
+        activated_convolutions,
+        plain_convolutions,
+        products,
+        einsums,
+        recurrences,
+        integer_recurrences,
+        quantized_products,
+    ),
 )
 """What makes the probes, in the order in which they are timed."""

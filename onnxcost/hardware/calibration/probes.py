@@ -148,6 +148,10 @@ def _movements() -> Iterator[Probe]:
         yield chain("expand", (rows, 1, columns), "Neg(IN)", "Expand(IN, wide)", wide=(rows, 4, columns))
     yield chain("slice", (1, 64, 56, 56), "Slice(IN, low, high, axes, steps)", low=(0,), high=(56,), axes=(3,), steps=(2,))
     yield chain("slice", (1, 3, 128, 128), "Slice(IN, low, high, axes, steps)", low=(0,), high=(128,), axes=(3,), steps=(2,))
+    for side in (16, 128, 512):
+        given = f"float[{side},{side}] x, int64[{side},{side}] places"
+        yield Probe("scatter", f"({given}) => (float y) {{ y = GatherElements<axis = 1>(x, places) }}")
+        yield Probe("scatter", f"({given}) => (float y) {{ y = ScatterElements<axis = 1>(x, places, x) }}")
     yield chain("gather", (49, 49, 4), "Gather<axis = 1>(IN, places)", places=tuple(range(49)))
     yield chain("expand", (1, 1, 14, 14), "Expand(IN, wide)", wide=(1, 64, 14, 14))
     yield chain("expand", (1, 64, 14, 14), "Tile(IN, wide)", wide=(1, 1, 2, 2))
