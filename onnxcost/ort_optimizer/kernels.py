@@ -65,7 +65,8 @@ FAMILIES: Mapping[str, Family] = {
     "instancenorm": Family(("elements", "channels"), by.channels),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
     **dict.fromkeys(("concat", "concat-int8", "split", "gather", "slice", "pad", "expand"), _RUNS),
-    **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "scatter", "other"), _WRITTEN),
+    **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "other"), _WRITTEN),
+    **dict.fromkeys(("scatter", "scatter-reduced"), Family(("indices",), by.indices)),
     **dict.fromkeys(("resize-cubic", "resize-antialias"), Family(("outputs", "inputs read"), by.interpolated)),
     **dict.fromkeys(("view", "call"), Family((), lambda node: ())),
 }
@@ -200,6 +201,8 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
         return f"{family}-blocked"
     if family == "pow" and node.required(1).value in _QUICK_POWERS:
         return "cheap"
+    if family == "scatter" and node.attributes.get("reduction", "none") != "none":
+        return "scatter-reduced"
     if family == "quick-gelu":
         return _quick_gelu_family(step)
     if family == "cast":

@@ -195,6 +195,11 @@ def _steps_along_rows(node: Node) -> bool:
     return int(last[-1]) % node.x.rank == node.x.rank - 1
 
 
+def indices(node: Node) -> Quantities:
+    """Elements of the second input, which says where each goes or is from."""
+    return (float(node.required(1).size),)
+
+
 def rows(node: Node) -> Quantities:
     """Elements, and rows: all dims before the axis."""
     axis = int(node.attributes.get("axis", -1))

@@ -152,6 +152,8 @@ def _movements() -> Iterator[Probe]:
         given = f"float[{side},{side}] x, int64[{side},{side}] places"
         yield Probe("scatter", f"({given}) => (float y) {{ y = GatherElements<axis = 1>(x, places) }}")
         yield Probe("scatter", f"({given}) => (float y) {{ y = ScatterElements<axis = 1>(x, places, x) }}")
+        line = 'ScatterElements<axis = 1, reduction = "add">(x, places, x)'
+        yield Probe("scatter-reduced", f"({given}) => (float y) {{ y = {line} }}")
     yield chain("gather", (49, 49, 4), "Gather<axis = 1>(IN, places)", places=tuple(range(49)))
     yield chain("expand", (1, 1, 14, 14), "Expand(IN, wide)", wide=(1, 64, 14, 14))
     yield chain("expand", (1, 64, 14, 14), "Tile(IN, wide)", wide=(1, 1, 2, 2))
