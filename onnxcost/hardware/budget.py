@@ -286,6 +286,9 @@ def predictors(
     for name in prices or {}:
         if name not in priced:
             raise InputError(f"there is no device '{name}' to set a price for{did_you_mean(name, priced)}")
+    for name in anchors or {}:
+        if name not in (published := evidence().models):
+            raise InputError(f"there are no published figures of a model '{name}'{did_you_mean(name, published)}")
     if runtime and runtime not in BACKENDS:
         hint = did_you_mean(runtime, BACKENDS) or f": there are {', '.join(BACKENDS)}"
         raise InputError(f"there is no runtime '{runtime}'{hint}")
@@ -299,15 +302,13 @@ def predictors(
 
 
 def parse_anchors(texts: Sequence[str]) -> dict[str, float]:
-    """Seconds by the name of a published model, from ``mobilenet_v2=12.3ms``; raises InputError for another text."""
+    """Seconds by the name of a model, from ``mobilenet_v2=12.3ms``; raises InputError for another text."""
     found = {}
     for text in texts:
         name, _, time = (part.strip() for part in text.partition("="))
         seconds = parse_quantity(time, {unit: size for unit, size in UNITS["seconds"].items() if unit})
         if not seconds:
             raise InputError(f"--anchor expects MODEL=12.3ms, not '{text}'")
-        if name not in (known := evidence().models):
-            raise InputError(f"there are no published figures of a model '{name}'{did_you_mean(name, known)}")
         found[name] = seconds
     return found
 
@@ -385,15 +386,18 @@ def budget(
     batch: int | None = None,
     order: str = PRICE,
     prices: Mapping[str, float] | None = None,
+    runtime: str = "",
+    anchors: Mapping[str, float] | None = None,
     **limits: float | str,
 ) -> Assessment:
     """Whether ``model`` stays within its limits on ``devices``, all of the catalog without any; nothing is run.
 
     ``files`` are TOML files of devices and calibrated machines. A limit is a field of Limits, in base units or as in
-    ``latency="33ms"``. ``order`` is a key of ORDERS, ``prices`` are dollars an hour by the name of a device. The other
-    arguments are those of ``onnxcost.estimate``.
+    ``latency="33ms"``. ``order`` is a key of ORDERS, ``prices`` are dollars an hour by the name of a device, ``runtime`` is
+    the only one to consider, and ``anchors`` are seconds measured with it on the device, by the names of published models. The
+    other arguments are those of ``onnxcost.estimate``.
 
-    Raises InputError for an unknown device, limit or order.
+    Raises InputError for an unknown device, limit, order, runtime or anchor.
     """
     if of_tokens := limits.keys() & {"ttft", "tokens_per_second"}:
         raise InputError(f"{min(of_tokens)} is no limit of one run: onnxcost.llm(model, devices=…) has it for each device")
@@ -406,7 +410,7 @@ def budget(
         {name: f"{value}s" if name == "latency" and is_figure(value) else value for name, value in limits.items()}
     )
     label = str(model) if isinstance(model, str | Path) else "model"
-    found = predictors(devices, files, prices)
+    found = predictors(devices, files, prices, runtime, anchors)
     return assess_spec(spec, formulas, batch, given, found, bool(devices or files), label, order)
 
 

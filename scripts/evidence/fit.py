@@ -166,8 +166,12 @@ LEAST_DEVICES = 2
 """A model's own error is known where as many devices ran it."""
 LEAST_ROWS = 8
 """A fit to fewer rows is none."""
-HELD, HELD_BY_BOARDS = 0.9, 0.8
-"""The share of errors that a band holds. Of eight boards whose chip others have, too, one took twice their time."""
+HELD, HELD_BY_FEW, HELD_BY_BOARDS = 0.9, 0.92, 0.8
+"""The share of errors that a band holds, and one of fewer devices than FEW, of which a new one is more likely to lie outside.
+
+Of eight boards whose chip others have, too, one took twice their time.
+"""
+FEW = 8
 Errors = list[tuple[int, int, float]]
 """Errors of figures that were left out, with the numbers of their device and family."""
 
@@ -212,13 +216,14 @@ USUAL_ANCHOR = "mobilenet_v2"
 """The one model that a user is asked to measure."""
 
 
-def band_of(errors: Errors, held: float = HELD) -> tuple[float, float]:
-    """The shortest interval that holds the share of the errors, each pair of a device and a family counted once."""
+def band_of(errors: Errors, held: float = 0.0) -> tuple[float, float]:
+    """The shortest interval that holds the share of the errors (0: HELD), each pair of a device and a family counted once."""
     cells = Counter((device, family) for device, family, _ in errors)
     ranked = sorted((error, 1 / cells[device, family]) for device, family, error in errors)
     values, weights = np.array([value for value, _ in ranked]), np.array([weight for _, weight in ranked])
     total = np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
     # Conformal prediction has n + 1 in place of n: of few pairs the interval holds more than the share, up to all.
+    held = held or (HELD_BY_FEW if len({device for device, *_ in errors}) < FEW else HELD)
     share = min(held * (len(cells) + 1) / len(cells), 1.0)
     ends = np.searchsorted(total, total[:-1] + share - 1e-9)
     spans = [(values[end - 1] - values[start], start, end - 1) for start, end in enumerate(ends) if end <= len(values)]
@@ -226,7 +231,7 @@ def band_of(errors: Errors, held: float = HELD) -> tuple[float, float]:
     return float(values[start]), float(values[end])
 
 
-def coverage(errors: Errors, by: int, held: float = HELD) -> float:
+def coverage(errors: Errors, by: int, held: float = 0.0) -> float:
     """The share of errors inside the band of the other devices (0) or families (1), each of these counted once."""
     shares = []
     for group in {error[by] for error in errors}:
@@ -281,6 +286,7 @@ def main() -> int:
     published = repeated(found)
     for line in report(tables, errors, published):
         print(line)
+    print(f"\n{overall(tables, errors)}\n{overall(tables, errors, 'onnxruntime-c')}")
     if options.write:
         document = build(tables, errors, published, sources(options.evidence))
         TARGET.write_text(dump(document), encoding="utf-8")
@@ -308,7 +314,34 @@ def report(
                 yield f"| {' | '.join(cells)} |"
 
 
-def _band_cells(errors: Errors, held: float = HELD) -> str:
+def overall(
+    tables: Mapping[tuple[str, str, str], Table], errors: Mapping[tuple[str, str, str], dict[str, Errors]], runtime: str = ""
+) -> str:
+    """How many figures lie inside the bands of the others where this model or this device has other figures, and how wide they
+    are: "sister" where the model has figures elsewhere, else "anchored".
+    """
+    cases: list[tuple[int, float, float]] = []
+    for key, table in tables.items():
+        own, count = errors[key], len(table.figures)
+        for kind in ("sister", "anchored") if key[0].startswith(runtime) else ():
+            if len(own[kind]) >= LEAST_ERRORS and count > 0:
+                low, high = band_of(own[kind])
+                shares = [share for by in (0, 1) if np.isfinite(share := coverage(own[kind], by))]
+                cases.append((min(len(own[kind]), count), float(np.mean(shares)), float(np.exp(high - low))))
+                count -= len(own[kind])
+    counts, shares, widths = (np.array(column) for column in zip(*cases, strict=True))
+    narrow = counts[widths <= WIDE].sum() / counts.sum()
+    return (
+        f"{runtime or 'all runtimes'}: of {counts.sum()} figures {100 * counts @ shares / counts.sum():.0f} % inside, "
+        f"{100 * narrow:.0f} % of bands at most {WIDE} wide, the median {np.median(np.repeat(widths, counts)):.2f}"
+    )
+
+
+WIDE = 2.4
+"""The ratio of the ends of a band that is still of use to choose a device."""
+
+
+def _band_cells(errors: Errors, held: float = 0.0) -> str:
     low, high = np.exp(band_of(errors, held))
     inside = [f"{100 * share:.0f} %" if np.isfinite(share := coverage(errors, by, held)) else "–" for by in (0, 1)]
     return f"× {low:.2f} – {high:.2f} | {high / low:.2f} | {' | '.join(inside)}"
@@ -352,7 +385,7 @@ def build(
     return {"fits": fits, "models": dict(sorted(models.items())), "figures": quoted, "sources": named}
 
 
-def _round_band(errors: Errors, held: float = HELD) -> list[float | None]:
+def _round_band(errors: Errors, held: float = 0.0) -> list[float | None]:
     shares = [round(share, 2) if np.isfinite(share := coverage(errors, by, held)) else None for by in (0, 1)]
     return [*(round(edge, 3) for edge in band_of(errors, held)), *shares]
 

@@ -243,12 +243,16 @@ def test_predictors_of_one_runtime_are_of_the_devices_that_have_it() -> None:
         ("mobilenet_v2", "expects MODEL=12.3ms"),
         ("mobilenet_v2=12", "expects MODEL=12.3ms"),
         ("mobilenet_v2=0ms", "expects MODEL=12.3ms"),
-        ("mobilenet_v9=12ms", "did you mean 'mobilenet_v2'"),
     ],
 )
 def test_anchors_that_say_nothing(text: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         parse_anchors([text])
+
+
+def test_anchors_of_models_that_nobody_published() -> None:
+    with pytest.raises(InputError, match="no published figures of a model 'mobilenet_v9'; did you mean 'mobilenet_v2'"):
+        predictors(["raspberry-pi-5-8gb"], runtime="ncnn", anchors={"mobilenet_v9": 0.01})
 
 
 def test_anchors() -> None:
