@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from onnxcost.runtime.profile import Profile as Profile
     from onnxcost.scanning.api import scan as scan
     from onnxcost.scanning.results import Scanned as Scanned
+    from onnxcost.symbolic.scaling import Scaling as Scaling
+    from onnxcost.symbolic.scaling import scaling as scaling
 
 
 _HOMES = {
@@ -71,6 +73,7 @@ _HOMES = {
     "Pipeline": "generation.pipeline",
     "Prediction": "hardware.prediction",
     "Profile": "runtime.profile",
+    "Scaling": "symbolic.scaling",
     "Scanned": "scanning.results",
     "Settings": "measurement",
     "StageSpec": "generation.stages",
@@ -89,6 +92,7 @@ _HOMES = {
     "predict": "hardware.calibration.predictor",
     "profile": "runtime.api",
     "run_llm": "generation.run",
+    "scaling": "symbolic.scaling",
     "scan": "scanning.api",
     "strip": "frontend.strip",
     "trace": "runtime.api",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
 from onnxcost.analysis.memory import memory
-from onnxcost.analysis.weights import weights_by_node
+from onnxcost.analysis.weights import Weights, weights_by_node
 from onnxcost.conventions import FLOPS
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW, select_formulas
@@ -57,20 +58,35 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
     from onnxcost.frontend import operators_in, read_graph, read_skeleton
 
     spec = spec.read_inputs()
-    # It builds many objects and no cycles to speak of: looking for them is time lost.
-    is_collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with without_collection():
         skeleton = read_skeleton(spec.source)
         known = select_formulas(operators_in(skeleton)) if formulas is None else formulas
         return count_graph(read_graph(skeleton, spec, known, trace), known)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Counting builds many objects and no cycles to speak of: looking for them is time lost."""
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if is_collecting:
             gc.enable()
 
 
-def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
-    """The cost of a graph. A node that cannot be counted is in the report as Uncounted, with the reason."""
+class CountedNodes(NamedTuple):
+    """A graph with the branches that are counted, the weights of each node, the costs, and what is to be said of them."""
+
+    graph: Graph
+    weights: Sequence[Weights]
+    costs: tuple[NodeCost, ...]
+    caveats: tuple[Caveat, ...]
+
+
+def count_nodes(graph: Graph, formulas: FormulaTable) -> CountedNodes:
+    """The cost of each node. One that cannot be counted is Uncounted, with the reason."""
     caveats = list(graph.caveats)
     graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats, graph.inputs)))
     weights = weights_by_node(graph)
@@ -79,12 +95,14 @@ def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
         count_node(node, formulas, dtype, own.parameters, read)
         for node, dtype, own, read in zip(graph.nodes, dtypes, weights, read_as_stored(graph).nodes, strict=True)
     )
-    return CostReport(
-        graph,
-        costs,
-        memory(graph, weights),
-        (*caveats, *notes, *_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph)),
-    )
+    return CountedNodes(graph, weights, costs, (*caveats, *notes))
+
+
+def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
+    """The cost of a graph and its memory, with what keeps the numbers from being exact."""
+    graph, weights, costs, caveats = count_nodes(graph, formulas)
+    notes = (*_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph))
+    return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes))
 
 
 def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:

@@ -35,7 +35,7 @@ def output(command: str) -> str:
     done = subprocess.run(
         [sys.executable, *module, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
     )
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or not done.stdout:
         raise SystemExit(f"{command}: {done.stderr}")
     return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
 

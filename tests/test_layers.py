@@ -37,6 +37,7 @@ ORDER = (
         "estimator",
         "hardware",
         "runtime",
+        "symbolic",
         "generation",
         "comparison",
         "scanning",

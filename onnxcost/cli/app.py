@@ -228,6 +228,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "profile": CommandEntry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
     "compare": CommandEntry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
     "scan": CommandEntry("onnxcost.cli.scan", "Count many models, several in parallel: a row for each."),
+    "scale": CommandEntry("onnxcost.cli.scale", "Show how the cost grows with the open dims: exact polynomials."),
     "view": CommandEntry("onnxcost.cli.view", "Show the report as a page in the browser."),
     "plot": CommandEntry("onnxcost.cli.plot", "Draw one chart as an SVG, PNG or PDF file."),
     "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),

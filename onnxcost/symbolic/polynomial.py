@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from math import lcm, prod
 from typing import NamedTuple
 
@@ -64,15 +64,15 @@ class Polynomial:
 
 
 class Axis(NamedTuple):
-    """Equally spaced sizes of a dim: ``count`` of them from ``start`` on."""
+    """Equally spaced sizes of a dim: ``number`` of them from ``start`` on."""
 
     start: int
     step: int
-    count: int
+    number: int
 
     def points(self) -> list[int]:
         """The sizes."""
-        return [self.start + at * self.step for at in range(self.count)]
+        return [self.start + at * self.step for at in range(self.number)]
 
 
 def count_degree(values: Sequence[int]) -> int | None:
@@ -82,16 +82,16 @@ def count_degree(values: Sequence[int]) -> int | None:
         if len(values) == 1:
             return None
         degree += 1
-        values = [right - left for left, right in zip(values, values[1:], strict=False)]
+        values = [right - left for left, right in pairwise(values)]
     return max(degree, 0) if len(values) else None
 
 
 def fit_grid(dims: tuple[str, ...], axes: Sequence[Axis], values: Sequence[int]) -> Polynomial:
-    """The polynomial through values on a grid, in the order of ``itertools.product``; below ``count`` in each dim's degree.
+    """The polynomial through values on a grid, in the order of ``itertools.product``; of a degree below the sizes of each dim.
 
     Newton's forward differences along each axis, which are integers, then expanded: nothing is rounded.
     """
-    counts = [axis.count for axis in axes]
+    counts = [axis.number for axis in axes]
     rows = list(values)
     for place, count in enumerate(counts):
         inner, outer = prod(counts[place + 1 :]), prod(counts[:place])
@@ -115,7 +115,7 @@ def fit_grid(dims: tuple[str, ...], axes: Sequence[Axis], values: Sequence[int])
 def _newton_basis(axis: Axis) -> list[list[Fraction]]:
     """The coefficients in x of binomial((x − start) / step, order), for each order below ``count``."""
     found = [[Fraction(1)]]
-    for order in range(axis.count - 1):
+    for order in range(axis.number - 1):
         last, root = found[-1], axis.start + order * axis.step
         raised = [Fraction(0), *last]
         for at, factor in enumerate(last):

@@ -12,32 +12,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
-from math import prod
 from typing import Any, NamedTuple
 
 from onnxcost.conventions import FLOPS, MACS
-from onnxcost.errors import InputError, OnnxCostError, did_you_mean
-from onnxcost.estimator import estimate_spec
+from onnxcost.errors import InputError, OnnxCostError, UnknownShape, did_you_mean
+from onnxcost.estimator import CountedNodes, count_nodes, estimate_spec, without_collection
+from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
-from onnxcost.report import CostReport, Group
+from onnxcost.frontend import operators_in, read_graph, read_skeleton
+from onnxcost.ort_optimizer.memory_plan import plan_memory
+from onnxcost.report import CostReport, Group, Uncounted, group_costs
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
 from onnxcost.symbolic.polynomial import Axis, Polynomial, count_degree, fit_grid
 
 POINTS = 6
 """Sizes of a dim whose differences tell the degree: up to 4, with one difference more that must vanish."""
-STEPS = (1, 64, 6720)
-"""The distances that are tried, each before it is divided by its primes: 6720 = 2⁶·3·5·7."""
+STEPS = (1, 64, 6720, 705600)
+"""The distances that are tried, each before it is divided by its primes: 6720 is 2⁶·3·5·7, 705600 is 2⁶·3²·5²·7²."""
 PRIMES = (2, 3, 5, 7)
 HELD_OUT = 40
-REACH = 64
-"""How many times the assumed size is tried."""
+WITH_MEMORY = 8
+"""Of the sizes that are held out, so many are also used to verify the memory, which takes as long as all else."""
+REACH, LEAST_REACH = 64, 4096
+"""Up to how many times the assumed size is tried, and at least up to which size."""
+JUMP = 8
+"""The ratio of one size to the next that is tried on the way to the limits of a domain."""
 NARROWED = 6
 SEED = 0
 TOTALS = ("macs", "flops", "read_bytes", "write_bytes", "parameters")
 """The metrics of the whole model; of operators and modules there are all but the parameters."""
 PEAK = "peak_activation_bytes"
 
+PLATEAU = 4
+"""A domain whose most is less than so many times its least may be a plateau between two steps of a stride."""
+OTHER_FORMULA = "the cost follows another formula there"
+UNCOUNTED = ("uncounted",)
 Sizes = tuple[int, ...]
 Key = tuple[str, ...]
 """What a number is of: ("total", metric), ("operator", name, metric), ("module", path, metric), ("memory", step)."""
@@ -69,6 +79,18 @@ class Domain(NamedTuple):
         return f"{self.least} to {self.most}" + (f" in multiples of {self.step}" if self.step > 1 else "")
 
 
+class Line(NamedTuple):
+    """Sizes of one dim that its formulas are made from, and those that they hold for, the other dims at their base."""
+
+    axis: Axis
+    domain: Domain
+
+    @property
+    def reach(self) -> float:
+        """How many times the least size the most is."""
+        return self.domain.most / max(self.domain.least, 1)
+
+
 @dataclass(frozen=True, repr=False)
 class Scaling(Result):
     """Polynomials of a model's cost in the sizes of ``dims``.
@@ -94,7 +116,9 @@ class Scaling(Result):
         """The polynomial of a metric of the whole model; raises InputError for another name."""
         if (found := self.formulas.get(("total", metric))) is None:
             known = [key[1] for key in self.formulas if key[0] == "total"]
-            raise InputError(f"there is no formula of '{metric}'{did_you_mean(metric, known) or ': there are ' + ', '.join(known)}")
+            raise InputError(
+                f"there is no formula of '{metric}'{did_you_mean(metric, known) or ': there are ' + ', '.join(known)}"
+            )
         return found
 
     def at(self, **sizes: int) -> dict[str, int]:
@@ -128,7 +152,7 @@ class Scaling(Result):
     def to_dict(self) -> dict[str, Any]:
         """A document of the schema ``onnxcost/1``; coefficients are texts, as they may be fractions."""
         return make_document(
-            model=self.model,
+            model={"path": self.model},
             scaling={
                 "dims": {
                     name: {
@@ -208,7 +232,22 @@ def scale_spec(
         raise InputError("the model leaves no dim open that has a name: its cost does not grow")
     base = {name: free[name].value for name in names}
     ranges = dict(over) if isinstance(over, Mapping) else {}
-    return _Search(spec, formulas, names, base, ranges).find(first)
+    table = select_formulas(operators_in(read_skeleton(spec.source))) if formulas is None else formulas
+    with without_collection():
+        alone = _Search(spec, table, names, base, ranges)
+        lines: dict[str, Line] = {}
+        notes = []
+        for name in names:
+            try:
+                lines[name] = alone.find_line(name)
+            except OnnxCostError as error:
+                if over:
+                    raise
+                notes.append(f"{name} stays {base[name]}: {error}")
+        if not lines:
+            raise OnnxCostError("; ".join(notes))
+        search = alone if len(lines) == len(names) else _Search(spec, table, tuple(lines), base, ranges)
+        return search.find(first, list(lines.values()), notes)
 
 
 @dataclass
@@ -216,70 +255,74 @@ class _Search:
     """Counts a model at sizes of some dims, each point once."""
 
     spec: ModelSpec
-    formulas: FormulaTable | None
+    formulas: FormulaTable
     names: tuple[str, ...]
     base: Mapping[str, int]
     ranges: Mapping[str, tuple[int, int]]
     known: dict[Sizes, dict[Key, int] | Misfit] = field(default_factory=dict)
 
-    def find(self, first: CostReport) -> Scaling:
-        """The formulas and their domain."""
-        axes, domain = [], {}
-        for name in self.names:
-            axis = self._find_axis(name)
-            axes.append(axis)
-        fitted = self._fit(axes)
-        for name, axis in zip(self.names, axes, strict=True):
-            domain[name] = self._find_domain(name, axis, fitted)
-        domain, notes, verified = self._verify(domain, fitted)
-        totals = {key: each for key, each in fitted.items() if key[0] != "memory"}
-        pieces = tuple({str(each): each for key, each in fitted.items() if key[0] == "memory"}.values())
-        base = {name: axis.start for name, axis in zip(self.names, axes, strict=True)}
-        base = {name: self.base[name] if self.base[name] in domain[name] else base[name] for name in self.names}
+    def find(self, first: CostReport, lines: Sequence[Line], notes: Sequence[str]) -> Scaling:
+        """The formulas and their domain, from what is known of each dim alone."""
+        fitted = self._fit([line.axis for line in lines], with_memory=True)
+        domain = {name: line.domain for name, line in zip(self.names, lines, strict=True)}
+        domain, narrowed, verified = self._verify(domain, fitted)
+        totals = {key: each for key, each in fitted.items() if key[0] in ("total", "operator", "module")}
+        pieces = self._find_pieces(domain, [each for key, each in fitted.items() if key[0] == "memory"])
+        starts = {name: line.axis.start for name, line in zip(self.names, lines, strict=True)}
+        base = {name: size if (size := self.base[name]) in domain[name] else starts[name] for name in self.names}
         return Scaling(
-            first.graph.path or first.graph.name, self.names, base, domain, totals, _undominated(pieces, domain, self.names),
-            first.bound, verified, len(self.known), tuple(notes),
+            first.graph.path or first.graph.name, self.names, base, domain, totals, pieces,
+            first.bound, verified, len(self.known), (*notes, *narrowed),
         )  # fmt: skip
 
-    def count(self, point: Sizes) -> dict[Key, int] | Misfit:
+    def count(self, point: Sizes, *, with_memory: bool = False) -> dict[Key, int] | Misfit:
         """All numbers at a point, or why there are none."""
-        if point not in self.known:
-            dims = {**self.spec.dims, **dict(zip(self.names, point, strict=True))}
-            try:
-                report = estimate_spec(replace(self.spec, dims=dims), self.formulas)
-            except OnnxCostError as error:
-                self.known[point] = Misfit(str(error))
-            else:
-                self.known[point] = numbers_of(report)
+        known = self.known.get(point)
+        if known is not None and (isinstance(known, Misfit) or not with_memory or ("memory", "0") in known):
+            return known
+        dims = {**self.spec.dims, **dict(zip(self.names, point, strict=True))}
+        try:
+            counted = count_nodes(
+                read_graph(read_skeleton(self.spec.source), replace(self.spec, dims=dims), self.formulas), self.formulas
+            )
+        except OnnxCostError as error:
+            self.known[point] = Misfit(str(error))
+        else:
+            self.known[point] = numbers_of(counted) | (memory_of(counted) if with_memory else {})
         return self.known[point]
 
     def _point(self, name: str, size: int, others: Mapping[str, int] | None = None) -> Sizes:
         return tuple(size if each == name else (others or self.base)[each] for each in self.names)
 
-    def _find_axis(self, name: str) -> Axis:
-        """The smallest distance at which the differences vanish, and as many sizes as the degree needs."""
-        least, most = self.ranges.get(name, (1, 2**62))
-        found: Axis | None = None
+    def find_line(self, name: str) -> Line:
+        """The step at which the cost is a polynomial in a dim for the most sizes. Raises OnnxCostError where none is."""
+        found: Line | None = None
         why = ""
         for step in STEPS:
-            found, why = self._try_step(name, step, least, most)
-            if found is not None:
+            axis, reason = self._try_step(name, step)
+            why = why or reason
+            if axis is None:
+                continue
+            for prime in PRIMES:
+                while axis.step % prime == 0 and (smaller := self._try_step(name, axis.step // prime)[0]):
+                    axis = smaller
+            alone = [axis if each == name else Axis(self.base[each], 1, 1) for each in self.names]
+            line = Line(axis, self._find_domain(name, axis, self._fit(alone)))
+            if found is None or line.reach > found.reach:
+                found = line
+            # Between two steps of a stride the cost is constant, a polynomial as well: a larger step may hold for all sizes.
+            if found.reach >= PLATEAU or all(OTHER_FORMULA not in reason for reason in found.domain.reasons):
                 break
         if found is None:
             raise OnnxCostError(f"the cost is no polynomial in {name}: {why}")
-        for prime in PRIMES:
-            while found.step % prime == 0:
-                smaller, _ = self._try_step(name, found.step // prime, least, most)
-                if smaller is None:
-                    break
-                found = smaller
         return found
 
-    def _try_step(self, name: str, step: int, least: int, most: int) -> tuple[Axis | None, str]:
+    def _try_step(self, name: str, step: int) -> tuple[Axis | None, str]:
         """Sizes from the base on, or from below it where they do not fit."""
+        least, most = self.ranges.get(name, (1, 2**62))
         size = max(self.base[name] // step * step, step)
         why = ""
-        for start in (size, size - (POINTS - 1) * step, step):
+        for start in dict.fromkeys((size, size - (POINTS - 1) * step, step)):
             axis = Axis(start, step, POINTS)
             sizes = axis.points()
             if start < max(least, 1) or sizes[-1] > most:
@@ -299,10 +342,10 @@ class _Search:
             why = f"its differences between {sizes[0]} and {sizes[-1]} do not vanish"
         return None, why or "no size fits"
 
-    def _fit(self, axes: Sequence[Axis]) -> dict[Key, Polynomial]:
+    def _fit(self, axes: Sequence[Axis], *, with_memory: bool = False) -> dict[Key, Polynomial]:
         """The polynomials on the grid of all axes; of the memory only those whose differences vanish."""
         points = list(product(*(axis.points() for axis in axes)))
-        found = [self.count(point) for point in points]
+        found = [self.count(point, with_memory=with_memory) for point in points]
         for point, each in zip(points, found, strict=True):
             if isinstance(each, Misfit):
                 sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, point, strict=True))
@@ -318,38 +361,38 @@ class _Search:
             fitted[key] = made[column]
         return fitted
 
-    def agrees(self, point: Sizes, fitted: Mapping[Key, Polynomial]) -> str:
+    def find_misfit(self, point: Sizes, fitted: Mapping[Key, Polynomial]) -> str:
         """Why the formulas are not those of a point; "" where they are."""
         counted = self.count(point)
         if isinstance(counted, Misfit):
             return counted.reason
         known: dict[int, int | Fraction] = {}
         for key, formula in fitted.items():
-            if key[0] == "memory":
-                continue
-            value = known.get(id(formula))
-            if value is None:
-                value = known[id(formula)] = formula.at(point)
-            if counted.get(key) != value:
-                return "the cost follows another formula there"
+            if key[0] != "memory":
+                if (value := known.get(id(formula))) is None:
+                    value = known[id(formula)] = formula.at(point)
+                if counted.get(key) != value:
+                    return OTHER_FORMULA
         return ""
 
     def _find_domain(self, name: str, axis: Axis, fitted: Mapping[Key, Polynomial]) -> Domain:
         """The smallest and the largest size that agree, up to REACH times the base, and why not others."""
         least, most = self.ranges.get(name, (1, 2**62))
         step, reasons = axis.step, []
-        inside = max(axis.start // step, 1)
-        highest = min(REACH * max(axis.start, axis.points()[-1]), most) // step
-        top, why = self._reach(name, inside, [min(inside * 2**power, highest) for power in range(1, 8)], step, fitted)
+        inside = axis.start // step
+        highest = min(max(REACH * axis.points()[-1], LEAST_REACH), most) // step
+        upward = [max(inside, 1) * JUMP**power for power in range(1, 8) if max(inside, 1) * JUMP**power < highest]
+        top, why = self._reach(name, inside, [*upward, highest], step, fitted)
         if why:
             reasons.append(f"above {top * step}: {why}")
-        lowest = -(-max(least, 1) // step)
-        bottom, why = self._reach(name, inside, [max(inside // 2**power, lowest) for power in range(1, 8)] + [lowest], step, fitted)
+        lowest = -(-max(least, min(self.base[name], 1)) // step)
+        downward = [inside // JUMP**power for power in range(1, 8) if inside // JUMP**power > lowest]
+        bottom, why = self._reach(name, inside, [*downward, lowest], step, fitted)
         if why:
             reasons.append(f"below {bottom * step}: {why}")
         if step > 1:
             between = self.count(self._point(name, inside * step + 1))
-            cause = between.reason if isinstance(between, Misfit) else "the cost follows another formula there"
+            cause = between.reason if isinstance(between, Misfit) else OTHER_FORMULA
             reasons.append(f"between multiples of {step}: {cause}")
         return Domain(bottom * step, top * step, step, tuple(reasons))
 
@@ -358,73 +401,82 @@ class _Search:
     ) -> tuple[int, str]:
         """The last multiple of the step that agrees on the way along ``tries``, and why the next one does not."""
         for size in tries:
-            if not (why := self.agrees(self._point(name, size * step), fitted)):
+            if not (why := self.find_misfit(self._point(name, size * step), fitted)):
                 inside = size
                 continue
             outside = size
             while abs(outside - inside) > 1:
                 middle = (outside + inside) // 2
-                if reason := self.agrees(self._point(name, middle * step), fitted):
+                if reason := self.find_misfit(self._point(name, middle * step), fitted):
                     outside, why = middle, reason
                 else:
                     inside = middle
             return inside, why
         return inside, ""
 
-    def _verify(
-        self, domain: dict[str, Domain], fitted: Mapping[Key, Polynomial]
-    ) -> tuple[dict[str, Domain], list[str], int]:
+    def _verify(self, domain: dict[str, Domain], fitted: Mapping[Key, Polynomial]) -> tuple[dict[str, Domain], list[str], int]:
         """Holds the formulas against sizes that they were not made from; halves the domain where some do not fit together."""
         draw, notes = random.Random(SEED), list[str]()
         for _ in range(NARROWED):
-            verified = 0
-            for _ in range(HELD_OUT):
-                point = tuple(_draw_size(draw, domain[name]) for name in self.names)
-                if why := self.agrees(point, fitted):
-                    break
-                verified += 1
-            else:
-                return domain, notes, verified
-            sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, point, strict=True))
-            notes.append(f"{sizes}: {why}")
-            domain = {
-                name: each._replace(most=max(each.most // 2 // each.step * each.step, each.least)) for name, each in domain.items()
-            }
+            points = [tuple(_draw_size(draw, domain[name]) for name in self.names) for _ in range(HELD_OUT)]
+            misfits = ((point, why) for point in points if (why := self.find_misfit(point, fitted)))
+            if (found := next(misfits, None)) is None:
+                return domain, notes, HELD_OUT
+            sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, found[0], strict=True))
+            notes.append(f"{sizes}: {found[1]}")
+            domain = {name: _halve(each) for name, each in domain.items()}
         raise OnnxCostError(f"no formula holds for all sizes: {notes[-1]}")
 
+    def _find_pieces(self, domain: Mapping[str, Domain], pieces: Sequence[Polynomial]) -> tuple[Polynomial, ...]:
+        """Those that are the largest somewhere in the domain; none where the largest is not the peak at a size held out."""
+        draw = random.Random(SEED)
+        corners = list(product(*({domain[name].least, domain[name].most} for name in self.names)))
+        points = corners + [tuple(_draw_size(draw, domain[name]) for name in self.names) for _ in range(200)]
+        unlike = list({id(piece): piece for piece in pieces}.values())
+        best = sorted(
+            {max(range(len(unlike)), key=[each.at(point) for each in unlike].__getitem__) for point in points if unlike}
+        )
+        found = tuple(unlike[at] for at in best)
+        for point in points[: len(corners) + WITH_MEMORY]:
+            counted = self.count(point, with_memory=True)
+            if not found or isinstance(counted, Misfit):
+                return ()
+            peak = max((value for key, value in counted.items() if key[0] == "memory"), default=None)
+            if peak != max(piece.at(point) for piece in found):
+                return ()
+        return found
 
-def numbers_of(report: CostReport) -> dict[Key, int]:
-    """The totals of a report, of its operators and of its modules, and the memory at each executed node."""
-    found: dict[Key, int] = {("total", "parameters"): report.parameters}
-    groups: list[tuple[Key, Group]] = [(("total",), report.whole)]
-    groups += [(("operator", ".".join(filter(None, group.key))), group) for group in report.by_operator()]
-    groups += [(("module", "/".join(group.key)), group) for group in report.by_scope(2)]
+
+def numbers_of(counted: CountedNodes) -> dict[Key, int]:
+    """The totals of the nodes, of each operator and of each module."""
+    found: dict[Key, int] = {
+        ("total", "parameters"): sum(own.parameters for own in counted.weights),
+        UNCOUNTED: sum(isinstance(cost, Uncounted) for cost in counted.costs),
+    }
+    groups: list[tuple[Key, Group]] = [(("total",), Group((), counted.costs))]
+    for kind, of in (("operator", lambda cost: (cost.node.key,)), ("module", lambda cost: cost.node.scope[:2])):
+        groups += [((kind, "/".join(group.key)), group) for group in group_costs(counted.costs, of)]
     for key, group in groups:
-        traffic = group.traffic
-        for metric, value in (
-            ("macs", group.total(MACS)), ("flops", group.total(FLOPS)),
-            ("read_bytes", traffic.read_bytes), ("write_bytes", traffic.write_bytes),
-        ):  # fmt: skip
-            found[(*key, metric)] = value
-    found[("total", "bound")] = len(report.bound)
-    for at, step in enumerate(report.to_dict()["memory"]["curve"] if report.memory.peak_activation_bytes is not None else ()):
-        found[("memory", str(at))] = step["bytes"]
+        found[*key, "macs"], found[*key, "flops"] = group.total(MACS), group.total(FLOPS)
+        found[*key, "read_bytes"], found[*key, "write_bytes"] = group.traffic.read_bytes, group.traffic.write_bytes
     return found
+
+
+def memory_of(counted: CountedNodes) -> dict[Key, int]:
+    """The memory while each executed node runs; nothing where a shape is not known."""
+    try:
+        return {("memory", str(at)): nbytes for at, nbytes in enumerate(plan_memory(counted.graph).curve)}
+    except UnknownShape:
+        return {}
+
+
+def _halve(domain: Domain) -> Domain:
+    """Without the larger half of the sizes."""
+    return domain._replace(most=max(domain.most // 2 // domain.step * domain.step, domain.least))
 
 
 def _draw_size(draw: random.Random, domain: Domain) -> int:
     """A multiple of the step in the domain: small and large ones are as likely."""
     low, high = domain.least // domain.step, domain.most // domain.step
-    size = round(low * (high / low) ** draw.random()) if low else draw.randint(low, high)
-    return domain.step * size
-
-
-def _undominated(
-    pieces: Sequence[Polynomial], domain: Mapping[str, Domain], names: Sequence[str]
-) -> tuple[Polynomial, ...]:
-    """The pieces that are the largest somewhere: at the corners of the domain, and at sizes between them."""
-    draw = random.Random(SEED)
-    corners = list(product(*({domain[name].least, domain[name].most} for name in names)))
-    points = corners + [tuple(_draw_size(draw, domain[name]) for name in names) for _ in range(200)]
-    best = {max(range(len(pieces)), key=lambda at: pieces[at].at(point)) for point in points} if pieces else set()
-    return tuple(pieces[at] for at in sorted(best))
+    size = int((low + 1) * ((high + 1) / (low + 1)) ** draw.random()) - 1
+    return domain.step * min(max(size, low), high)

@@ -434,6 +434,103 @@ function showScan() {
   );
 }
 
+// Formulas that the page works out for any sizes in their domain, in whole numbers of any length.
+function showScaling() {
+  const {dims, totals, peak_activation_bytes: pieces} = doc.scaling;
+  const names = Object.keys(dims);
+  const kinds = {read_bytes: "bytes", write_bytes: "bytes", peak_activation_bytes: "bytes"};
+  function value({terms}, sizes) {
+    const parts = terms.map((term) => {
+      const [over, under = "1"] = term.coefficient.split("/");
+      return [
+        term.exponents.reduce((product, power, at) => product * sizes[at] ** BigInt(power), BigInt(over)),
+        BigInt(under),
+      ];
+    });
+    const common = parts.reduce((product, [, under]) => product * under, 1n);
+    return parts.reduce((sum, [over, under]) => sum + (over * common) / under, 0n) / common;
+  }
+  const sizes = names.map((name) => dims[name].base);
+  const into = section("The cost at any size");
+  const result = el("div", {role: "status"});
+  function refresh() {
+    const point = sizes.map(BigInt);
+    const rows = Object.entries(totals).map(([name, formula]) => [name, value(formula, point)]);
+    if (pieces.length) {
+      const found = pieces.map((piece) => value(piece, point));
+      rows.push(["peak_activation_bytes", found.reduce((most, each) => (each > most ? each : most))]);
+    }
+    result.replaceChildren(
+      cards(
+        rows.map(([name, each]) => [
+          name.replaceAll("_", " "),
+          FORMATS[kinds[name] ?? "count"](Number(each)),
+          each.toLocaleString("en-US"),
+          String(each),
+        ]),
+      ),
+    );
+  }
+  names.forEach((name, at) => {
+    const {least, most, step} = dims[name];
+    const slider = el("input", {type: "range", min: 0, max: 1000, value: 0, "aria-label": plain(name)});
+    const number = el("input", {
+      type: "number",
+      min: least,
+      max: most,
+      step,
+      value: sizes[at],
+      "aria-label": plain(`${name}, as a number`),
+    });
+    const ratio = (most + step) / (least + step);
+    const take = (size) => {
+      sizes[at] = Math.min(Math.max(Math.round(size / step) * step, least), most);
+      slider.value = ratio > 1 ? (1000 * Math.log((sizes[at] + step) / (least + step))) / Math.log(ratio) : 0;
+      number.value = sizes[at];
+      refresh();
+    };
+    slider.addEventListener("input", () => take((least + step) * ratio ** (slider.value / 1000) - step));
+    number.addEventListener("change", () => take(Number(number.value) || least));
+    into.append(
+      el(
+        "div",
+        {class: "controls"},
+        el("label", {}, plain(name), slider),
+        number,
+        el("span", {class: "faint"}, plain(dims[name].reasons.join("; "))),
+      ),
+    );
+    take(sizes[at]);
+  });
+  into.append(result);
+  const formulas = [
+    ...Object.entries(totals),
+    ...pieces.map((piece, at) => [`peak activation bytes, piece ${at + 1} of the largest`, piece]),
+  ];
+  section(
+    "Formulas",
+    plainTable(
+      [
+        {title: "Of", of: ([name]) => name.replaceAll("_", " ")},
+        {title: "Formula", of: ([, each]) => each.formula},
+      ],
+      formulas,
+    ),
+  );
+  const records = [...doc.scaling.by_operator, ...doc.scaling.by_module];
+  bigTable(
+    section("By operator and module"),
+    [
+      {title: "Operator", key: "operator"},
+      {title: "Module", key: "module"},
+      {title: "MACs", of: (row) => row.macs.formula},
+      {title: "FLOPs", of: (row) => row.flops.formula},
+    ],
+    records,
+    {label: "formulas"},
+  );
+}
+
 // A document without a view of its own: its lists of records as tables.
 function showAny(value, path = []) {
   for (const [key, each] of Object.entries(value)) {
@@ -464,6 +561,7 @@ function showAny(value, path = []) {
 if (doc.model?.opsets) showModel();
 if (doc.totals) showReport();
 else if (doc.profile) showProfile();
+else if (doc.scaling) showScaling();
 else if (doc.limits && doc.devices) showBudget();
 else if (doc.baseline !== undefined) showComparison();
 else if (doc.models) showScan();

@@ -1,0 +1,110 @@
+"""How cost grows, as terminal text, Markdown and CSV: formulas, their domain, and totals at some sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnxcost.render.escaping import plain
+from onnxcost.render.formats import (
+    Table,
+    csv_text,
+    heading_lines,
+    join_blocks,
+    label_of,
+    markdown_table,
+    space_blocks,
+    table_lines,
+    table_markdown,
+)
+from onnxcost.render.layout import Column, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.units import binary, exact, plural, si
+from onnxcost.symbolic.scaling import PEAK, Scaling
+
+LABELS: Mapping[str, str] = {
+    "macs": "MACs", "flops": "FLOPs", "read_bytes": "Read", "write_bytes": "Written", "parameters": "Parameters",
+    PEAK: "Peak memory",
+}  # fmt: skip
+Sizes = Mapping[str, int]
+
+
+def scaling_lines(scaling: Scaling, points: Sequence[Sizes], screen: Screen) -> list[Line]:
+    """For a terminal: each formula, what it holds for, how it grows, and the totals at the points."""
+    heading = heading_lines(plain(scaling.model), f"grows with {plain(', '.join(scaling.dims))}", screen.width)
+    blocks = [heading]
+    for texts in (_formulas(scaling), _growth(scaling), _domain(scaling)):
+        shown: list[Line] = []
+        for label, text in texts:
+            pieces = [spell_out(plain(text), screen.glyphs)]
+            shown += wrap_pieces(label_of(label), pieces, ", ", screen.width)
+        blocks.append(shown)
+    if points:
+        blocks.append(table_lines(_table(scaling, points), screen))
+    blocks.append([((f"  {_verified(scaling)}", "faint"),)])
+    return space_blocks(blocks)
+
+
+def scaling_markdown(scaling: Scaling, points: Sequence[Sizes]) -> str:
+    """The same as Markdown."""
+    rows = [*_formulas(scaling), *_growth(scaling), *_domain(scaling)]
+    return join_blocks(
+        [
+            [f"## {plain(scaling.model)}"],
+            markdown_table(["", "formula, growth, domain"], [False, False], rows),
+            table_markdown(_table(scaling, points)) if points else [],
+            [_verified(scaling)],
+        ]
+    )
+
+
+def scaling_csv(scaling: Scaling, points: Sequence[Sizes]) -> str:
+    """A line for each point with its totals; without points, one for each term of each formula."""
+    if points:
+        found = [{**point, **scaling.at(**point)} for point in points]
+        return csv_text(list(found[0]), ([*each.values()] for each in found))
+    records = scaling.to_records()
+    return csv_text(list(records[0]), ([*record.values()] for record in records)) if records else ""
+
+
+def _formulas(scaling: Scaling) -> list[tuple[str, str]]:
+    sign = {"lower": "≥ ", "upper": "≤ ", "mixed": "≈ "}.get(scaling.bound, "")
+    found = [
+        (label, (sign if name != "parameters" else "") + str(scaling.formula(name)))
+        for name, label in LABELS.items()
+        if name != PEAK
+    ]
+    if scaling.pieces:
+        pieces = [str(piece) for piece in scaling.pieces]
+        found.append((LABELS[PEAK], pieces[0] if len(pieces) == 1 else f"the largest of: {'; '.join(pieces)}"))
+    else:
+        found.append((LABELS[PEAK], "is no maximum of polynomials"))
+    return found
+
+
+def _growth(scaling: Scaling) -> list[tuple[str, str]]:
+    return [("MACs are", "; ".join(scaling.growth("macs", dim) for dim in scaling.dims))]
+
+
+def _domain(scaling: Scaling) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, domain in scaling.domain.items():
+        reasons = "".join(f"; {reason}" for reason in domain.reasons)
+        found.append(("Holds for" if not found else "", f"{name} from {domain}{reasons}"))
+    return found + [("Note", note) for note in scaling.notes]
+
+
+def _verified(scaling: Scaling) -> str:
+    counts = plural(scaling.evaluations, "count")
+    return f"Equal to the counts at {scaling.verified} sizes that the formulas were not made from ({counts} in all)."
+
+
+def _table(scaling: Scaling, points: Sequence[Sizes]) -> Table:
+    columns = [Column(name, right=True) for name in scaling.dims]
+    shown = [name for name in ("macs", "flops", PEAK) if name != PEAK or scaling.pieces]
+    columns += [Column(LABELS[name], right=True) for name in shown] + [Column("Traffic", right=True)]
+    rows = []
+    for point in points:
+        totals = scaling.at(**point)
+        cells = [exact(point.get(name, scaling.base[name])) for name in scaling.dims]
+        cells += [binary(totals[name]) if name == PEAK else si(totals[name]) for name in shown]
+        rows.append((*cells, binary(totals["read_bytes"] + totals["write_bytes"])))
+    return Table(tuple(columns), rows)

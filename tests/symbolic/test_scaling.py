@@ -1,0 +1,192 @@
+"""How cost grows: formulas against counts at sizes that they were not made from, domains, and honest refusals."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from onnx import ModelProto
+
+import onnxcost
+from onnxcost.cli.app import cli
+from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.symbolic.scaling import PEAK, Domain, Scaling, scaling
+from tests.modeltext import model
+
+MODELS = Path(__file__).parents[2] / "models"
+BERT = MODELS / "bert_base_pytorch.onnx"
+SMALL = {
+    "text_transformer": MODELS / "text_transformer_pytorch.onnx",
+    "lstm_text": MODELS / "lstm_text_pytorch.onnx",
+    "mnist_cnn": MODELS / "mnist_cnn_pytorch.onnx",
+}
+CONV = "(float[n,3,h,w] x) => (float[n,8,i,j] y) { y = Conv<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x, w0) }"
+BRANCH = """(float[n,4] x) => (float[a,b] y) {
+    s = Shape<start=0, end=1>(x) k = Constant<value=int64[1]{100}>() more = Greater(s, k) z = Squeeze(more)
+    y = If(z) <then_branch = t () => (float[n,8] u) { u = MatMul(x, w1) },
+               else_branch = e () => (float[n,16] v) { v = MatMul(x, w2) }>
+}"""
+
+
+def equals(found: Scaling, source: Path | ModelProto, sizes: dict[str, int]) -> None:
+    report = onnxcost.estimate(source, dims=sizes)
+    traffic = report.whole.traffic
+    expected = {
+        "macs": report.macs, "flops": report.flops, "parameters": report.parameters,
+        "read_bytes": traffic.read_bytes, "write_bytes": traffic.write_bytes,
+    }  # fmt: skip
+    if found.pieces:
+        expected[PEAK] = report.memory.peak_activation_bytes or 0
+    assert found.at(**sizes) == expected, sizes
+
+
+def points(found: Scaling, number: int) -> list[dict[str, int]]:
+    """Sizes all over the domain, its ends among them."""
+    draw = random.Random(7)
+
+    def size(domain: Domain) -> int:
+        ends = domain.least // domain.step, domain.most // domain.step
+        return domain.step * draw.choice([*ends, draw.randint(*ends), draw.randint(ends[0], min(ends[1], ends[0] + 20))])
+
+    return [{name: size(found.domain[name]) for name in found.dims} for _ in range(number)]
+
+
+def test_bert_is_the_formula_that_can_be_worked_out_by_hand() -> None:
+    """12 layers of 12 · 768² weights a token, scores and sums of 2 · 768 a pair of tokens, and the pooler's 768²."""
+    found = scaling(BERT)
+    assert str(found.formula("macs")) == "589,824·batch + 84,934,656·batch·sequence + 18,432·batch·sequence²"
+    assert (12 * 12 * 768**2, 12 * 2 * 768, 768**2) == (84_934_656, 18_432, 589_824)
+    assert found.domain["sequence"].most == 512
+    assert "above 512: node 'node_add_18' (Add) is invalid" in found.domain["sequence"].reasons[0]
+    assert found.growth("macs", "sequence") == "quadratic in sequence, most of it from 4,608 on"
+    assert found.growth("macs", "batch") == "linear in batch"
+    assert found.verified == 40
+    for sizes in points(found, 12):
+        equals(found, BERT, sizes)
+
+
+@pytest.mark.parametrize("path", SMALL.values(), ids=SMALL)
+def test_formulas_are_the_counts_all_over_their_domain(path: Path) -> None:
+    found = scaling(path)
+    for sizes in points(found, 40):
+        equals(found, path, sizes)
+
+
+def test_operators_and_modules_sum_up_to_the_total() -> None:
+    found = scaling(SMALL["text_transformer"])
+    for kind in ("operator", "module"):
+        parts = [each for key, each in found.formulas.items() if key[0] == kind and key[2] == "macs"]
+        assert sum(part.at([3, 50]) for part in parts) == found.at(batch=3, sequence=50)["macs"]
+
+
+def test_strides_leave_multiples() -> None:
+    """A stride of 2 makes ⌊(h + 1) / 2⌋ rows: a polynomial in h at multiples of 2."""
+    source = model(CONV, w0=(8, 3, 3, 3))
+    found = scaling(source, ["n", "h", "w"])
+    assert (found.domain["h"].step, found.domain["n"].step) == (2, 1)
+    assert str(found.formula("macs")) == "54·n·h·w"
+    assert "between multiples of 2: the cost follows another formula there" in found.domain["h"].reasons[-1]
+    with pytest.raises(InputError, match=r"h = 225 is outside the domain: .* in multiples of 2"):
+        found.at(h=225)
+    for sizes in points(found, 30):
+        equals(found, source, sizes)
+
+
+def test_a_branch_that_a_dim_decides_ends_the_domain() -> None:
+    """Twice the work for up to 100 rows: 64·n MACs there, and 32·n beyond."""
+    source = model(BRANCH, w1=(4, 8), w2=(4, 16))
+    assert [onnxcost.estimate(source, dims={"n": size}).macs for size in (1, 100, 101)] == [64, 6400, 3232]
+    found = scaling(source)
+    assert (found.domain["n"].least, found.domain["n"].most) in ((1, 100), (101, 4096))
+    for sizes in points(found, 20):
+        equals(found, source, sizes)
+
+
+CLAMPED = """(float[n,4] x) => (float[m,8] y) {
+    s = Shape(x) f = Constant<value=int64[2]{64,4}>() top = Min(s, f) zero = Constant<value=int64[2]{0,0}>()
+    part = Slice(x, zero, top) y = MatMul(part, w1)
+}"""
+
+
+def test_a_clamp_is_cut_off_and_never_wrong() -> None:
+    """At most 64 rows are multiplied: 32·n MACs up to there, and 2,048 beyond."""
+    source = model(CLAMPED, w1=(4, 8))
+    assert [onnxcost.estimate(source, dims={"n": size}).macs for size in (10, 64, 65, 500)] == [320, 2048, 2048, 2048]
+    found = scaling(source)
+    for sizes in points(found, 40):
+        equals(found, source, sizes)
+    assert found.domain["n"].most <= 64 or found.domain["n"].least >= 64
+
+
+def test_a_range_is_kept_to() -> None:
+    found = scaling(BERT, {"sequence": (1, 100)}, dims={"batch": 8})
+    assert (found.dims, found.domain["sequence"].most) == (("sequence",), 100)
+    assert str(found.formula("macs")) == "4,718,592 + 679,477,248·sequence + 147,456·sequence²"
+
+
+def test_sizes_that_only_fit_once_are_named() -> None:
+    source = model("(float[n,c] x) => (float[n,8] y) { y = MatMul(x, w) }", w=(4, 8))
+    found = scaling(source)
+    assert found.dims == ("n",)
+    assert found.notes == () or found.notes[0].startswith("c stays 4: the cost is no polynomial in c: node")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["sequnce"], "did you mean 'sequence'"), (["hight"], "'hight' is not a free dim of the model: batch, sequence are")],
+)
+def test_a_dim_that_there_is_not_is_refused(arguments: list[str], says: str) -> None:
+    with pytest.raises(InputError, match=says.replace("(", r"\(")):
+        scaling(BERT, arguments)
+
+
+def test_a_model_without_open_dims_says_so() -> None:
+    with pytest.raises(OnnxCostError, match="leaves no dim open"):
+        scaling(MODELS / "mobilenetv2_pytorch.onnx")
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["scale", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_command_shows_formulas_and_a_table() -> None:
+    shown = run(str(SMALL["text_transformer"]), "--at", "sequence=10,20", "--at", "batch=2")
+    assert "128·batch + 24,576·batch·sequence + 128·batch·sequence²" in shown
+    assert "linear in batch; quadratic in sequence" in shown
+    assert f"{128 * 2 + 24_576 * 2 * 20 + 128 * 2 * 400:,}" == "1,085,696"
+    assert "1.086 M" in shown
+
+
+def test_the_json_has_exact_coefficients() -> None:
+    document = json.loads(run(str(SMALL["text_transformer"]), "--at", "sequence=10", "--format", "json"))
+    terms = document["scaling"]["totals"]["macs"]["terms"]
+    assert {tuple(term["exponents"]): term["coefficient"] for term in terms} == {(1, 0): "128", (1, 1): "24576", (1, 2): "128"}
+    assert document["at"][0]["macs"] == 128 + 245_760 + 12_800
+
+
+@pytest.mark.parametrize("format_", ["csv", "markdown", "html"])
+def test_other_formats(format_: str) -> None:
+    assert "24" in run(str(SMALL["text_transformer"]), "--format", format_)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--over", "batch=5"], "--over expects DIM or DIM=A..B"),
+        (["--over", "batch=9..2"], "--over expects"),
+        (["--at", "batch"], "--at expects DIM=N,N,..."),
+        (["--at", "batch=x"], "--at expects"),
+        (["--at", "batch=0"], "outside the domain"),
+        (["--at", "height=3"], "there is no free dim 'height'"),
+    ],
+)
+def test_what_is_not_understood_is_one_line(arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(cli, ["scale", str(SMALL["mnist_cnn"]), *arguments])
+    assert done.exit_code == 2
+    assert says in done.output
+    assert done.output.count("\n") == 1
