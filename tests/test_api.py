@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "python.md"
 def test_what_there_is_to_call() -> None:
     assert {
         "budget", "calibrate", "compare", "devices", "estimate", "llm", "measure", "measure_batches", "pipeline", "predict",
-        "profile", "run_llm", "scan", "strip", "trace",
+        "profile", "run_llm", "scaling", "scan", "strip", "trace",
     } == FUNCTIONS  # fmt: skip
 
 
@@ -33,7 +33,9 @@ def test_each_function_is_in_the_documents(name: str) -> None:
     assert f"`onnxcost.{name}(" in DOCS.read_text()
 
 
-@pytest.mark.parametrize("name", ["estimate", "measure", "measure_batches", "predict", "profile", "trace", "budget", "llm"])
+@pytest.mark.parametrize(
+    "name", ["estimate", "measure", "measure_batches", "predict", "profile", "trace", "budget", "llm", "scaling"]
+)
 def test_what_runs_or_counts_one_model_takes_what_estimate_takes(name: str) -> None:
     parameters = inspect.signature(getattr(onnxcost, name)).parameters
     assert next(iter(parameters)) == "model"
@@ -43,7 +45,18 @@ def test_what_runs_or_counts_one_model_takes_what_estimate_takes(name: str) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["Calibration", "Comparison", "CostReport", "LanguageCost", "Measurement", "Pipeline", "Prediction", "Profile", "Scanned"],
+    [
+        "Calibration",
+        "Comparison",
+        "CostReport",
+        "LanguageCost",
+        "Measurement",
+        "Pipeline",
+        "Prediction",
+        "Profile",
+        "Scaling",
+        "Scanned",
+    ],
 )
 def test_what_they_return_is_a_result(name: str) -> None:
     result = getattr(onnxcost, name)
