@@ -16,6 +16,7 @@ from onnxcost.measurement import Unmeasured
 from onnxcost.results import Result
 from onnxcost.runtime.profile import Profile
 from onnxcost.scanning.results import Scanned
+from tests.cli.test_llm_run import RUN
 from tests.generation.exports import read_archive
 from tests.hardware.calibration.test_predictor import HERE
 from tests.hardware.machines import machine
@@ -36,6 +37,7 @@ def results() -> dict[str, Result]:
         "no measurement": Unmeasured("failed", "no <memory>"),
         "profile": Profile(report, (), (0.5,)),
         "pipeline": onnxcost.pipeline([onnxcost.StageSpec(str(MODELS / "mnist_cnn_pytorch.onnx"), runs=3)]),
+        "generation run": RUN,
         "comparison": Comparison(CANDIDATE, (CANDIDATE, CANDIDATE)),
         "prediction": onnxcost.predict(RELU, HERE),
         "calibration": HERE,
@@ -66,5 +68,13 @@ def test_every_result_can_do_it(name: str) -> None:
 def test_every_result_is_a_data_frame(name: str) -> None:
     pytest.importorskip("pandas")
     frame = results()[name].to_pandas()
-    rows = {"measurement": 20, "profile": 0, "comparison": 2, "calibration": 22, "pipeline": 2, "language model": 2}
+    rows = {
+        "measurement": 20,
+        "profile": 0,
+        "comparison": 2,
+        "calibration": 22,
+        "generation run": 2,
+        "pipeline": 2,
+        "language model": 2,
+    }
     assert len(frame) == rows.get(name, 1)

@@ -142,17 +142,18 @@ def load_stages(path: str) -> list[StageSpec]:
 
 
 def _is_valid(key: str, value: Any) -> bool:
-    match key:
-        case "model" | "name":
-            return isinstance(value, str) and bool(value)
-        case "runs":
-            return _is_size(value, 1) and value <= MOST_RUNS
-        case "dims" | "grows":
-            return isinstance(value, dict) and all(map(_is_size, value.values()))
-        case _:
-            return isinstance(value, dict) and all(
-                isinstance(dims, list) and all(map(_is_size, dims)) for dims in value.values()
-            )
+    if key in ("model", "name"):
+        return isinstance(value, str) and bool(value)
+    if key == "runs":
+        return _is_size(value, 1) and value <= MOST_RUNS
+    if not isinstance(value, dict):
+        return False
+    if key == "values":
+        given = (each if isinstance(each, list) else [each] for each in value.values())
+        return all(isinstance(number, int | float) for numbers in given for number in numbers)
+    if key == "shapes":
+        return all(isinstance(shape, list) and all(map(_is_size, shape)) for shape in value.values())
+    return all(map(_is_size, value.values()))
 
 
 def _is_size(value: Any, least: int = 0) -> bool:

@@ -74,6 +74,7 @@ name = "decoder"
 runs = 20
 dims = { past_sequence = 4 }
 grows = { past_sequence = 2 }
+values = { input_ids = [1, 2] }
 """
 
 
@@ -83,6 +84,7 @@ def test_stages_in_a_file(folder: Path) -> None:
     encoder, decoder = parse_stages("sub/whisper.toml")
     assert (encoder.name, encoder.runs, encoder.dims) == ("encoder.onnx", 1, {"batch": 2})
     assert (decoder.name, decoder.runs, decoder.grows) == ("decoder", 20, {"past_sequence": 2})
+    assert decoder.values == {"input_ids": [1, 2]}
     assert decoder.dims == {"batch": 2, "past_sequence": 4}
     assert Path(decoder.path).samefile(folder / "decoder.onnx")
 
@@ -98,6 +100,8 @@ def test_stages_in_a_file(folder: Path) -> None:
         ("runs = 20", "run = 20", "no key 'run'; did you mean 'runs'"),
         ("past_sequence = 4", 'past_sequence = "4"', "stage 2: dims expects"),
         ("past_sequence = 2", "past_sequence = 2.5", "stage 2: grows expects"),
+        ("[1, 2]", '"one"', "stage 2: values expects"),
+        ("values = { input_ids = [1, 2] }", "values = 3", "stage 2: values expects"),
         ('name = "decoder"', "shapes = { input_ids = 3 }", "stage 2: shapes expects"),
         ('model = "encoder.onnx"', "runs = 1", "stage 1 has no model"),
         ('model = "encoder.onnx"', 'model = "encoder.onnx"\nname = "decoder"', "two stages are called 'decoder'"),
