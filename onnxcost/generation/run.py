@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onnxcost.analysis.batch import batch_of
 from onnxcost.analysis.caches import CROSS, KV, STATE
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
-from onnxcost.generation.decoder import PAST, SOURCE, Decoder, StepSizes, read_decoder
+from onnxcost.generation.decoder import NEW, PAST, SOURCE, TOTAL, Decoder, StepSizes, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, count_phase
 from onnxcost.generation.speeds import Speed, predict_speed
 from onnxcost.hardware.prediction import Predictor
@@ -196,11 +197,14 @@ def run_decoder(
     """``run_llm`` of a spec whose source can be read twice. What was done before Ctrl-C is kept."""
     with start_early():
         decoder = decoder or read_decoder(spec)
+        if own := [name for name in spec.dims if decoder.roles.get(name) in (NEW, PAST, TOTAL)]:
+            raise InputError(f"--dim {own[0]}: it differs between the steps of a run: set the prompt and the context instead")
         legs = plan_legs(decoder, prompt, contexts, tokens)
         # The memory that it needs is that of the longest context.
         deepest = max(leg.context for leg in legs)
         new = 1 if decoder.is_open else _new(decoder)
         report = estimate_spec(decoder.spec_at(spec, StepSizes(batch, new, deepest, _source_of(decoder))), formulas)
+        batch = batch_of(report.graph)
         with prepare(replace(spec, inputs={}), report, settings.seed) as ready:
             request = _request(ready, decoder, spec, settings, legs, batch)
             turns, state, failure = _receive(answers(request, on_progress))

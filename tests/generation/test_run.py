@@ -111,6 +111,19 @@ def test_positions_go_on(limited: Path) -> None:
     assert len(run_llm(limited, prompt=40, tokens=64, runs=1).turns[0].tokens) == 8
 
 
+def test_a_batch_that_was_given_by_its_dim() -> None:
+    made = run_llm(randomize(DECODER), prompt=3, tokens=2, runs=1, dims={"batch": 4})
+    assert made.batch == 4
+    token = made.turns[0].per_token
+    assert token is not None
+    assert made.turns[0].tokens_per_second(made.batch) == 4 / token.median
+
+
+def test_dims_that_differ_between_the_steps_are_not_given() -> None:
+    with pytest.raises(InputError, match="--dim past_sequence: it differs between the steps"):
+        run_llm(DECODER, dims={"past_sequence": 4})
+
+
 def test_what_is_no_decoder() -> None:
     with pytest.raises(InputError, match="no language model with a cache"):
         run_llm(ENCODER)
