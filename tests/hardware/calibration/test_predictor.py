@@ -148,7 +148,7 @@ def test_predict_takes_a_calibration_or_its_file(tmp_path: Path) -> None:
     path.write_text(dumps(HERE))
     found = [onnxcost.predict(source, calibration, threads=1) for calibration in (HERE, path, str(path))]
     assert found == [Calibrated(HERE, 1).predict(estimate(source))] * 3
-    assert repr(found[0]) == "<Prediction: 8.92e-05 to 0.000128 s on here, 2 steps>"
+    assert repr(found[0]) == "<Prediction: 8.23e-05 to 0.000139 s on here, 2 steps>"
     document = found[0].to_dict()
     assert (document["schema"], document["device"], document["limit"]) == ("onnxcost/1", "here", "compute")
     assert sum(node["span"]["low"] for node in document["nodes"]) == pytest.approx(found[0].nodes[0].span.low, rel=0.03)
