@@ -68,6 +68,13 @@ RUNS = {
         f"(float[4] x) => (float y, float z) <int64 n = {{0}}> {{ y, z = Loop(n, , x) <{CARRIED}> }}",
         {}, 0, "", {"y": (4,), "z": (0, 4)},
     ),
+    **{
+        f"a trip count of {count}": (
+            f"(float[4] x) => (float y, float z) <int64 n = {{{count}}}> {{ y, z = Loop(n, , x) <{CARRIED}> }}",
+            {}, 0, "", {"y": (4,), "z": (0, 4)},
+        )
+        for count in (-1, -2)
+    },
     "a condition that is false at once": (
         f"(float[4] x) => (float y, float z) <int64 n = {{5}}, bool t = {{0}}> {{ y, z = Loop(n, t, x) <{CARRIED}> }}",
         {}, 0, "", {"y": (4,), "z": (0, 4)},

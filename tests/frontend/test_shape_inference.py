@@ -251,3 +251,13 @@ def test_what_onnx_answered_for_another_opset_does_not_count() -> None:
         graph = graph_of(model("(float[2,9973] x) => (float y) { y, m = Dropout(x) }", opset=opset))
         outputs = [(tensor.name, tensor.dtype, tensor.dims) for tensor in graph.nodes[0].outputs if tensor is not None]
         assert outputs == [("y", "float32", (2, 9973)), ("m", mask, (2, 9973))]
+
+
+def test_shapes_that_depend_on_absent_data_are_open() -> None:
+    made = model("(float[2,3] x, int64[2] i) => (float y) <int64[2] one = {1, 1}> { t = Add(s, one) y = Reshape(x, t) }")
+    made.graph.initializer.add(name="s", data_type=7, dims=[2], data_location=1).external_data.add(
+        key="location", value="weights-not-stored"
+    )
+    report = onnxcost.estimate(made)
+    assert [tensor.dims for tensor in report.graph.outputs] == [(None, None)]
+    assert report.graph.nodes[0].out.shape == (2,)

@@ -124,6 +124,11 @@ TRAFFIC = {
         32 + 16 + 16 + 4 + 4 + 2 * 7 * 16 + 2 * 16,
         32 + 2 * 16,
     ),
+    "attention with a shared buffer that may be full": (
+        node("com.microsoft.GroupQueryAttention", STEP, [tensor("y", 1, 1, 8), CACHE, CACHE], num_heads=2, kv_num_heads=1),
+        32 + 16 + 16 + 4 + 2 * 10 * 16,
+        32 + 2 * 16,
+    ),
     "attention with a cache that grows": (
         node(
             "com.microsoft.GroupQueryAttention",

@@ -283,6 +283,10 @@ DIMS_BY_HAND: list[contrib.Row] = [
     # a shared buffer of 9 positions stays as long
     (f"{MS}Attention", [(2, 3, 8), (8, 24), None, None, (2, 2, 2, 9, 4), None, i32(5)], [(2, 3, 8), (2, 2, 2, 9, 4)],
      {"num_heads": 2}, None),
+    # 5 captured updates of 2 gates, 2 keys of 4 and 2 values of 6; none where the attribute is absent
+    *((f"{MS}GatedDeltaNet", [(3, 2, 4), (3, 2, 4), (3, 2, 6), None, None, None, (1, 2, 6, 4)],
+       [(3, 2, 6), (1, 2, 6, 4), (1, count * (2 + 8 + 12))], {"state_update_capacity": count} if count else {}, None)
+      for count in (0, 5)),
     # A cache of the window's 5 positions stays as long, however many keys there are.
     (f"{MS}GroupQueryAttention", [(1, 1, 64), None, None, (1, 2, 5, 8), (1, 2, 5, 8), i32(8), i32(9)],
      [(1, 1, 32), (1, 2, 5, 8), (1, 2, 5, 8), (1, 4, 1, 5)],
