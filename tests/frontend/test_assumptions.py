@@ -162,6 +162,13 @@ def test_a_symbol_given_binds_it_wherever_it_stands() -> None:
     assert [(dim.name, dim.value, dim.source) for dim in bound] == [("n", 8, "given"), ("m", 5, "given")]
 
 
+def test_an_expression_that_is_given_binds_its_symbol() -> None:
+    values = inputs(x=(FLOAT, ["h", 3]), y=(FLOAT, ["(h + 1)//2", 8]), z=(FLOAT, ["h - k", 8]))
+    bound = {dim.name: (dim.value, dim.source) for dim in OpenDims(values, {}, {"(h + 1)//2": 112, "h - k": 220}).bind()}
+    assert shapes_of(values) == {"x": [223, 3], "y": [112, 8], "z": [220, 8]}
+    assert bound["h"] == (223, "derived")
+
+
 def test_a_shape_given_binds_the_symbols_in_it() -> None:
     values = inputs(a=(FLOAT, ["n", 3, None]), b=(FLOAT, ["n"]))
     bound = OpenDims(values, {"a": [4, 3, 7]}, {}).bind()

@@ -384,6 +384,11 @@ def test_sequences_carry_their_shapes(nodes: str, shape: tuple[int, ...]) -> Non
     assert report.complete
 
 
+def test_an_element_that_a_sequence_lacks_is_open() -> None:
+    text = "(float[4] x) => (float y) <int64 one = {1}> { s = SequenceConstruct(x) y = SequenceAt(s, one) }"
+    assert onnxcost.estimate(model(text)).graph.outputs[0].dims in (None, (4,))
+
+
 def test_a_branch_that_cannot_be_is_left_out_and_the_other_has_its_own_name() -> None:
     text = """(float[4] x, float[3] z, bool c) => (float y) { y = If (c) <then_branch = t () => (float a) { a = Add(x, z) },
         else_branch = e () => (float b) { b = Relu(x) }> }"""

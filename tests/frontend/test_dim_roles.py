@@ -172,6 +172,11 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
     "an image of one dim less that is resized first": (
         "float[?,?,3] x", "float y", "y = Resize(x, , three)", {}, (224, 224, 3),
     ),
+    "an image whose weight is a node's": (
+        "float[?,?,3] x", "float y",
+        "k = Constant<value = float[1,3,1,1] {1, 1, 1}>() u = Unsqueeze(x, z) t = Transpose<perm = [0, 3, 1, 2]>(u) "
+        "y = Conv(t, k)", {}, (224, 224, 3),
+    ),
     "three features that no image has": ("float[?,?,3] x", "float y", "y = MatMul(x, w)", {"w": (3, 8)}, (1, 128, 3)),
     "a sound that is convolved": ("float[1,?] x", "float y", "u = Unsqueeze(x, one) y = Conv(u, w)", {"w": (8, 1, 400)},
                                   (1, 16000)),

@@ -34,6 +34,11 @@ BY_HAND: list[Row] = [
     (MS + "PagedAttention", [(3, 16), None, None, (2, 16, 1, 4), (2, 16, 1, 4), i32(0, 1, 3), i32(5, 0), (2, 1)], [(3, 8)],
      {"num_heads": 2, "kv_num_heads": 1},
      Work(macs=80 + 80, accumulators=20 + 24, muls=24, compares=20) + softmax(2, 6) + softmax(4, 2)),
+    # the scores bounded: /, tanh, ·
+    (MS + "PagedAttention", [(3, 16), None, None, (2, 16, 1, 4), (2, 16, 1, 4), i32(0, 1, 3), i32(5, 0), (2, 1)], [(3, 8)],
+     {"num_heads": 2, "kv_num_heads": 1, "softcap": 2.0},
+     Work(macs=80 + 80, accumulators=20 + 24, muls=24 + 20, divs=20, transcendentals=20, compares=20) + softmax(2, 6)
+     + softmax(4, 2)),
     # the total length decides over a longer buffer
     (MS + "GroupQueryAttention", [(1, 1, 64), None, None, (1, 2, 9, 8), (1, 2, 9, 8), i32(5), i32(6)], [(1, 1, 32)],
      {"num_heads": 4, "kv_num_heads": 2, "causal": 0},
