@@ -164,6 +164,14 @@ def test_nodes_that_just_can_be(graph: str) -> None:
     assert estimate(made).complete
 
 
+@pytest.mark.parametrize("node", [GROUPED, TOGETHER])
+def test_no_heads_are_no_node(node: str) -> None:
+    """It is left uncounted, and ends nothing."""
+    dims = GROUPED_DIMS if node is GROUPED else TOGETHER_DIMS
+    none = node.replace("num_heads = 8, kv_num_heads = 4", "num_heads = 0, kv_num_heads = 0")
+    assert [cost.node.op_type for cost in estimate(built(none, dims)).uncounted] == ["GroupQueryAttention"]
+
+
 @pytest.mark.parametrize("node", ["DepthToSpace <blocksize = 2> (x)", "SpaceToDepth <blocksize = 2> (x)"])
 def test_blocks_where_channels_are_last(node: str) -> None:
     """Six rows and ten columns are multiples of 2, and four channels one of 4; dim 1 is no channel here."""
