@@ -34,6 +34,10 @@ CONSTANTS = {
             s = Slice(sin, z, n, z) k = Neg(q) a = Mul(q, c) b = Mul(k, s) r = Add(a, b) y = MatMul(r, v) }""",
         {"w": (8, 8), "v": (8, 8), "cos": (32, 8), "sin": (32, 8)}, 128, 512,
     ),
+    "two scales of features that are no angles": (
+        """(float[1,16,8] x) => (float y) { q = MatMul(x, w) k = Neg(q) a = Mul(q, c) b = Mul(k, s) r = Add(a, b)
+            y = MatMul(r, v) }""", {"w": (8, 8), "v": (8, 8), "c": (1, 8), "s": (1, 8)}, 128 + 16, 0,
+    ),
     "angles that positions look up": (
         """(float[1,16,8] x, int64[1,16] i) => (float y) { q = MatMul(x, w) c = Gather(cos, i) s = Gather(sin, i) k = Neg(q)
             a = Mul(q, c) b = Mul(k, s) r = Sub(a, b) y = MatMul(r, w) }""",

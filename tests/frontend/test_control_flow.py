@@ -266,6 +266,23 @@ def test_a_loop_that_does_not_exist_is_refused() -> None:
         counted(RUNS["a trip count that is not known"][0], {"trips": {"other": 3}})
 
 
+def test_a_loop_that_never_runs_has_no_trip_count() -> None:
+    """Also behind something else that was said."""
+    text = f"""(float[4] x, bool c, bool d) => (float y) {{ h = If (c) <{BRANCHES}> y = If (d) <
+        then_branch = t () => (float a) {{ a = Relu(h) }},
+        else_branch = e () => (float b) {{ n = Constant <value_int = 3> () b, z = Loop(n, , h) <{CARRIED}> }}> }}"""
+    assert counted(text, {"values": {"d": True}}).flops == 8 + 4
+    with pytest.raises(InputError, match="no Loop"):
+        counted(text, {"values": {"d": True}, "trips": {"If_1/idle/Loop_1": 3}})
+
+
+def test_a_scan_of_what_is_not_known_is_counted_once() -> None:
+    text = f"(float[2] s0, float[6,3] x) => (float s, float ys) {{ u = local.Mystery(x) s, ys = Scan <{SCAN}> (s0, u) }}"
+    report = onnxcost.estimate(model(text, domains=', "local" : 1'))
+    assert any("counted for one iteration" in caveat.text for caveat in report.caveats)
+    assert (report.graph.outputs[0].dims, report.bound) == ((2,), "lower")
+
+
 def test_an_endless_loop_is_not_unrolled_for_ever() -> None:
     report = counted(f"(float[4] x) => (float y) <int64 n = {{4611686018427387904}}> {{ y = Loop(n, , x) <{GROWING}> }}", {})
     # No run gets there: it is a number that stands for "until the condition ends it".
