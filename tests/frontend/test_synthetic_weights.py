@@ -535,6 +535,15 @@ def test_quantized_weights_and_their_scales_fit(graph: str, tensors: dict[str, A
     assert 0.5 < rms(y) < 2
 
 
+def test_both_weights_in_a_byte_are_spread_alike(tmp_path: Path) -> None:
+    graph, tensors = QUANTIZED["MatMulNBits of 4"]
+    source = with_absent(graph, *(absent(name, *what) for name, what in tensors.items()), domains=MS)
+    array = stored(filled(source, tmp_path))["w"].astype(int)
+    low, high = array & 15, array >> 4
+    assert low.mean() == pytest.approx(high.mean(), abs=0.1)
+    assert low.std() == pytest.approx(high.std(), rel=0.05)
+
+
 KEPT = {
     "weights alone": "d = DequantizeLinear(w, s, z) y = MatMul(x, d)",
     "integers": "q, qs, qz = DynamicQuantizeLinear(x) i = MatMulInteger(q, w, qz, z) f = Cast <to = 1> (i) m = Mul(qs, s)"
