@@ -4,7 +4,7 @@
     python -m scripts.mutation --mutants 300 --seed 1 --jobs 2 -o survivors.diff
 
 Cosmic Ray (https://cosmic-ray.readthedocs.io) lists and applies the mutations: + for -, < for <=, == for !=, and for or,
-n + 1 for n. A quarter of each kind is drawn from all such places of the packages that decide an answer; no docstring,
+n + 1 or n - 1 for n. A quarter of each kind is drawn from all such places of the packages that decide an answer; no docstring,
 annotation or import holds one. Coverage by test (pytest-cov) says which tests run the mutated statement, or read the mutated
 table, and how long each takes. For a mutant the tests of its mirrored file run first, then the fastest of each test function,
 up to a limit of seconds. A mutant that none of them fails on, or that no test runs, has survived: its diff is written out, to
