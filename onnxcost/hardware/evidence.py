@@ -349,4 +349,7 @@ class Evidenced(Roofline):
         found = Roofline(self.device).predict(report)
         if found.unsupported or found.batch > 1:
             return found
-        return replace(found, estimates=tuple(list_estimates(self.device, ask(report), self.anchors, self.runtime)))
+        known = tuple(list_estimates(self.device, ask(report), self.anchors, self.runtime))
+        if self.runtime and not known:
+            return replace(found, latency=None, missing=(f"figures of {self.runtime}",), runtime=self.runtime)
+        return replace(found, estimates=known)

@@ -237,6 +237,12 @@ def test_predictors_of_one_runtime_are_of_the_devices_that_have_it() -> None:
         predictors(runtime="ncn")
 
 
+def test_a_runtime_without_figures_has_no_estimate() -> None:
+    """The NPU of an RK3588 runs integers: of a model in float32 nobody published a figure with its runtime."""
+    (found,) = budget(MODELS / "mobilenetv2_pytorch.onnx", ["rk3588"], fps=30, runtime="rknn").verdicts
+    assert (found.level, found.prediction.latency, found.prediction.missing) == ("unknown", None, ("figures of rknn",))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
