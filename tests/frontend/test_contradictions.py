@@ -148,6 +148,7 @@ def test_nodes_that_cannot_be(graph: str, said: str) -> None:
         "(float[2, 3] x) => (float y) { y = Softmax <axis = 1> (x) }",
         "(float[2, 3] x) => (float y) { y = ReduceSum <axes = [-2]> (x) }",
         "(float[2, 3] x, float[3] s) => (float y) { y = LayerNormalization <axis = -1> (x, s) }",
+        "(float[2, 3] x, float[2, 3] s) => (float y) { y = LayerNormalization <axis = -2> (x, s) }",
         "(float[6] x) => (float a, float b) { a, b = Split <num_outputs = 2> (x) }",
         "(float[4, 6] x) => (float y) <int64[2] s = {3, 8}> { y = Reshape(x, s) }",
         "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {8}, int64 c = {1}, float[8, 2] w = "

@@ -234,6 +234,10 @@ GIVEN: dict[str, tuple[str, dict[str, Any], Shapes]] = {
         _LM.format(mask="total_sequence_length"), {"dims": {"past_sequence_length": 255, "sequence_length": 3}},
         {"attention_mask": (1, 258)},
     ),
+    "a total of something else is no sum": (
+        "(int64[b,sequence] ids, float[b,total_frames,8] x) => (float y) { y = Relu(x) }", {"dims": {"sequence": 7}},
+        {"x": (1, 128, 8)},
+    ),
     "a total that is given leaves the cache": (
         _LM.format(mask="total_sequence_length"), {"dims": {"total_sequence_length": 256, "sequence_length": 1}},
         {"past_key_values.0.key": (1, 4, 255, 16)},
