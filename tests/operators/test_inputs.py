@@ -174,6 +174,26 @@ def test_names(key: str) -> None:
     assert key == "Einsum" or ROLES[key].keys() <= set(range(len(INPUTS[key])))
 
 
+# By https://github.com/fastmachinelearning/qonnx: what decodes a number, and widths, bounds and the like.
+QUANTIZERS = {
+    "Quant": ["data", "scale", "zero point", "setting"],
+    "IntQuant": ["data", "scale", "zero point", "setting"],
+    "BipolarQuant": ["data", "scale"],
+    "BinaryQuant": ["data", "scale"],
+    "Trunc": ["data", "scale", "zero point", "setting", "setting", "setting"],
+    "FloatQuant": ["data", "scale", "setting", "setting", "setting", "setting", "setting"],
+}
+
+
+@pytest.mark.parametrize("domain", ["qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas"])
+@pytest.mark.parametrize(("name", "roles"), QUANTIZERS.items(), ids=QUANTIZERS.keys())
+def test_quantizers_of_other_tools(name: str, roles: list[str], domain: str) -> None:
+    found = ROLES[f"{domain}.{name}"]
+    assert [found.get(place, DATA).name for place in range(len(roles))] == roles
+    assert max(found) < len(roles)
+    assert {role.of for role in found.values() if role.name in ("scale", "zero point")} == {0}
+
+
 # What a scale belongs to where its name does not say it.
 DECODED = {
     ("QuantizeLinear", "y"): "x",

@@ -92,6 +92,20 @@ def test_valid_indices(key: str, name: str, inputs: Inputs, attributes: dict[str
     assert role(key, name).count_indices(node) == count
 
 
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ((2, 3), Tensor("b", "int64", (3,), True)),
+        ((2, 1), Tensor("b", "int64", (1,), True)),
+        ((2, 1), Tensor("b", "int64", (3,))),
+    ],
+    ids=["of several numbers", "with a single class", "with what is no constant"],
+)
+def test_a_comparison_that_is_no_one_hot_encoding(own: tuple[int, ...], other: Tensor) -> None:
+    node = node_of("Equal", {"a": own, "b": other}, {})
+    assert role("Equal", "a").count_indices(node) is None
+
+
 IMAGE, CACHE = (1, 1, 4, 4), {"key": (2, 4, 32), "past_key": (2, 8, 16, 4)}
 Numbers = dict[str, tuple[float, ...]]
 
