@@ -164,9 +164,10 @@ def count_language(
     memory: float | str | None = None,
     asked: Sequence[Predictor] = (),
     formulas: FormulaTable | None = None,
+    decoder: Decoder | None = None,
 ) -> LanguageCost:
-    """``llm`` of a spec; without a batch that of the model, and devices at several."""
-    decoder = read_decoder(spec)
+    """``llm`` of a spec; without a batch that of the model, and devices at several. ``decoder`` is the one in it, if known."""
+    decoder = decoder or read_decoder(spec)
     first, last, notes = _choose_sizes(decoder, prompt, context, batch or 1)
     prefill = None if first is None else count_phase(decoder, spec, PREFILL, first, formulas)
     decode = count_phase(decoder, spec, DECODE, last, formulas)
@@ -184,10 +185,12 @@ def count_language(
 
 def describe_decoder(spec: ModelSpec, report: CostReport, formulas: FormulaTable | None = None) -> LanguageCost | None:
     """The cost of a decoder, whose ``report`` there is; None for other models, and for a decoder that fits no usual sizes."""
-    if find_decoder(report.graph) is None:
+    decoder = find_decoder(report.graph)
+    if decoder is None:
         return None
     try:
-        return count_language(spec, formulas=formulas)
+        # A merged decoder has another graph behind its first step.
+        return count_language(spec, formulas=formulas, decoder=None if decoder.switch else decoder)
     except OnnxCostError:
         return None
 
