@@ -234,7 +234,7 @@ def scale_spec(
     ranges = dict(over) if isinstance(over, Mapping) else {}
     table = select_formulas(operators_in(read_skeleton(spec.source))) if formulas is None else formulas
     with without_collection():
-        alone = _Search(spec, table, names, base, ranges)
+        alone = _Counts(spec, table, names, base, ranges)
         lines: dict[str, Line] = {}
         notes = []
         for name in names:
@@ -246,12 +246,12 @@ def scale_spec(
                 notes.append(f"{name} stays {base[name]}: {error}")
         if not lines:
             raise OnnxCostError("; ".join(notes))
-        search = alone if len(lines) == len(names) else _Search(spec, table, tuple(lines), base, ranges)
+        search = alone if len(lines) == len(names) else _Counts(spec, table, tuple(lines), base, ranges)
         return search.find(first, list(lines.values()), notes)
 
 
 @dataclass
-class _Search:
+class _Counts:
     """Counts a model at sizes of some dims, each point once."""
 
     spec: ModelSpec
@@ -278,7 +278,7 @@ class _Search:
     def count(self, point: Sizes, *, with_memory: bool = False) -> dict[Key, int] | Misfit:
         """All numbers at a point, or why there are none."""
         known = self.known.get(point)
-        if known is not None and (isinstance(known, Misfit) or not with_memory or ("memory", "0") in known):
+        if known is not None and (isinstance(known, Misfit) or not with_memory or any(key[0] == "memory" for key in known)):
             return known
         dims = {**self.spec.dims, **dict(zip(self.names, point, strict=True))}
         try:
@@ -465,7 +465,9 @@ def numbers_of(counted: CountedNodes) -> dict[Key, int]:
 def memory_of(counted: CountedNodes) -> dict[Key, int]:
     """The memory while each executed node runs; nothing where a shape is not known."""
     try:
-        return {("memory", str(at)): nbytes for at, nbytes in enumerate(plan_memory(counted.graph).curve)}
+        plan = plan_memory(counted.graph)
+        # By name: a step that some sizes do without (a transpose of one row) must not move the others.
+        return {("memory", node.out.name): nbytes for node, nbytes in zip(plan.nodes, plan.curve, strict=True)}
     except UnknownShape:
         return {}
 
