@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from math import prod
+from operator import ne
 from typing import NamedTuple
 
 from onnxcost.analysis.batch import batch_dim
@@ -78,7 +79,9 @@ def find_cache_pairs(graph: Graph) -> list[CachePair]:
         for output in graph.outputs:
             if not output.is_shaped or not _may_carry(output) or any(pair.present is output for pair in pairs.values()):
                 continue
-            fitting = {name: tensor for name, tensor in free.items() if _fits(tensor, output)}
+            alike = {name: each for name, each in free.items() if (each.dtype, each.rank) == (output.dtype, output.rank)}
+            # One length at most differs.
+            fitting = {name: each for name, each in alike.items() if sum(map(ne, each.shape, output.shape)) <= 1}
             if not fitting:
                 continue
             origin = _origin(graph, output, uses, fitting) if not named else _namesake(output, fitting)
@@ -93,13 +96,6 @@ def find_cache_pairs(graph: Graph) -> list[CachePair]:
 
 def _may_carry(tensor: Tensor) -> bool:
     return BITS.get(tensor.dtype, 0) in range(1, 33) and tensor.dtype not in ("bool", "int32", "uint32")
-
-
-def _fits(past: Tensor, present: Tensor) -> bool:
-    """Whether they have the same type, and one length at most differs."""
-    if past.dtype != present.dtype or past.rank != present.rank:
-        return False
-    return sum(mine != other for mine, other in zip(past.shape, present.shape, strict=True)) <= 1
 
 
 class _Path(NamedTuple):

@@ -101,7 +101,11 @@ def estimate(
     report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
     if out.is_screen and is_brief and measuring.changes["arena"] is None:
         measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown
-    language = _describe_decoder(spec, report, formulas) if is_brief and out.format == "table" else None
+    language = None
+    if is_brief and out.format == "table" and not (spec.shapes or spec.dims):
+        from onnxcost.generation.language import describe_decoder
+
+        language = describe_decoder(spec, report, formulas)
     rows = show(lambda screen: _report_lines(report, view, screen, is_brief, language)) if out.is_screen else 0
     if outcome is SKIPPED and not no_run and out.format not in ("csv", "nodedata"):
         outcome = measure_model(spec, formulas, measuring, report)
@@ -138,13 +142,6 @@ def _view(
     elif top is None and not all_nodes:
         top = 0 if depth or by == "operator" else DEFAULT_TOP
     return View(CONVENTIONS[convention], top, depth, sort, has_groups=by != "node")
-
-
-def _describe_decoder(spec: ModelSpec, report: CostReport, formulas: FormulaTable | None) -> LanguageCost | None:
-    """Prefill and decode of a decoder; None for other models, and where its sizes are given."""
-    from onnxcost.generation.language import describe_decoder
-
-    return None if spec.shapes or spec.dims else describe_decoder(spec, report, formulas)
 
 
 def _report_lines(report: CostReport, view: View, screen: Screen, is_brief: bool, language: LanguageCost | None) -> list[Line]:

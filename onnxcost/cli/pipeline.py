@@ -19,7 +19,6 @@ from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
     from onnxcost.generation.pipeline import Pipeline, Stage
-    from onnxcost.report import CostReport
 
 HELP = "Several models and their runs instead of MODEL: encoder.onnx,decoder.onnx×200 (or *200), or a TOML file."
 MODELS = ("shapes", "dims", "values", "formulas")
@@ -173,14 +172,14 @@ def _check(pipeline: Pipeline) -> None:
     """Raises CheckFailed with what keeps the numbers from being exact."""
     from onnxcost.render.pipeline import assumed_texts
 
-    found = [text for stage in pipeline.stages for text in _inexact(stage.name, stage.report)]
+    found = []
+    for stage in pipeline.stages:
+        report = stage.report
+        if report.uncounted:
+            found.append(f"{stage.name}: {len(report.uncounted)} of {len(report.costs)} nodes are not counted")
+        found += [f"{stage.name}: {caveat.text}" for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]
     found += [f"{stage.name}: some runs are interpolated" for stage in pipeline.stages if not stage.summed.is_exact]
     if assumed := assumed_texts(pipeline):
         found.append(f"assumed {', '.join(assumed)}")
     if found:
         raise CheckFailed(f"--strict: {'; '.join(found)}")
-
-
-def _inexact(name: str, report: CostReport) -> list[str]:
-    uncounted = [f"{name}: {len(report.uncounted)} of {len(report.costs)} nodes are not counted"] if report.uncounted else []
-    return uncounted + [f"{name}: {caveat.text}" for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]

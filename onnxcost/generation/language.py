@@ -173,7 +173,8 @@ def count_language(
     decode = count_phase(decoder, spec, DECODE, last, formulas)
     need = _memory_need(decoder, decode, (decode,) if prefill is None else (prefill, decode))
     label = decoder.graph.path or decoder.graph.name
-    active = _active_parameters(decode.report, last.batch * last.new)
+    idle = (_idle_parameters(cost, last.batch * last.new) for cost in decode.report.counted if cost.parameters)
+    active = decode.report.parameters - sum(idle)
     found = LanguageCost(label, decoder, prefill, decode, need, active, notes=tuple(notes))
     found = replace(found, notes=(*notes, *_remarks(found)))
     if memory is not None:
@@ -287,10 +288,6 @@ def _largest(most: int, fits: Callable[[int], bool]) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
-
-
-def _active_parameters(report: CostReport, tokens: int) -> int:
-    return report.parameters - sum(_idle_parameters(cost, tokens) for cost in report.counted if cost.parameters)
 
 
 def _idle_parameters(cost: Counted, tokens: int) -> int:

@@ -73,7 +73,8 @@ def predict_speed(predictor: Predictor, prefill: Phase | None, decode: Phase) ->
         return found._replace(missing=(*asked.unsupported, *asked.missing))
     first = predictor.predict(prefill.report) if prefill is not None else None
     if not isinstance(predictor, Roofline) or keeps_weights_in_flash(predictor.figure):
-        found = found._replace(step=asked.latency, step_bound=asked.bound, limit=_plain_limit(asked.limit))
+        limit = {"compute": ARITHMETIC, "memory": WEIGHTS, "overhead": STARTS}.get(asked.limit, "")
+        found = found._replace(step=asked.latency, step_bound=asked.bound, limit=limit)
         return found if first is None else found._replace(ttft=first.latency, ttft_bound=first.bound)
     costs = StepCosts.of(predictor.device, decode)
     found = found._replace(step=costs.seconds, step_bound=costs.bound, limit=costs.limit)
@@ -83,10 +84,6 @@ def predict_speed(predictor: Predictor, prefill: Phase | None, decode: Phase) ->
     fused = StepCosts.of(predictor.device, prefill)
     low = max(fused.bound, min(first.latency.low, fused.seconds.low))
     return found._replace(ttft=first.latency._replace(low=low), ttft_bound=fused.bound)
-
-
-def _plain_limit(limit: str) -> str:
-    return {"compute": ARITHMETIC, "memory": WEIGHTS, "overhead": STARTS}.get(limit, "")
 
 
 class StepCosts(NamedTuple):
@@ -105,19 +102,15 @@ class StepCosts(NamedTuple):
         shares = efficiency(device, next(iter(device.parts)) if (peak := device.runs_as(demand.dtype)) is None else peak.part)
         compute = sum(2 * macs / peak.rate for dtype, macs in demand.macs.items() if (peak := products(device, dtype)))
         bandwidth = device.bandwidth or float("inf")
-        worst, best = (
-            _spent(shares, which, phase, demand, (compute, bandwidth, kept)) for which, kept in enumerate((0, _kept(device)))
-        )
+        kept = on_chip(device).usual
+        worst = _spent(shares, 0, phase, demand, (compute, bandwidth, 0))
+        best = _spent(shares, 1, phase, demand, (compute, bandwidth, kept))
         low, high = (
             max(bound.seconds, sum(each.values()) - min(each[ARITHMETIC], each[WEIGHTS] + each[CACHE]))
             for each in (best, worst)
         )
         limit = max(worst, key=lambda name: worst[name] + best[name])
         return cls(bound.seconds, Interval(low, max(low, high), "estimate"), limit)
-
-
-def _kept(device: Device) -> int:
-    return on_chip(device).usual
 
 
 def _spent(shares: Efficiency, which: int, phase: Phase, demand: Demand, at_peak: tuple[float, float, int]) -> Counter[str]:

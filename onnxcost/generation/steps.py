@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import comb
 from typing import Any, NamedTuple
@@ -78,7 +79,10 @@ def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mappin
         growth = tuple(Growth(name, by_name[name].value, step, _option(by_name[name])) for name, step in grows.items())
         open_dims = tuple(BatchDim(by_name[name].value, (by_name[name],), inputs) for name in grows)
         return Steps(spec, growth, open_dims, assumed=tuple(dim for dim in assumed if dim.name not in grows))
-    decoder = _decoder_of(spec) if runs > 1 else None
+    decoder = None
+    if runs > 1:
+        with suppress(InputError):
+            decoder = read_decoder(spec)
     by_role = {role: [dim for dim in graph.dims if decoder and decoder.roles.get(dim.name) == role] for role in ROLES}
     if decoder is None or not by_role[PAST]:
         return Steps(spec, assumed=assumed)
@@ -95,13 +99,6 @@ def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mappin
     own = replace(spec, shapes=shapes, dims={name: size for name, size in spec.dims.items() if name not in decided})
     growth = (Growth(past.name, sizes.past, 1, _option(past)),)
     return Steps(own, growth, (), decoder, sizes, tuple(dim for dim in assumed if dim.name not in decided))
-
-
-def _decoder_of(spec: ModelSpec) -> Decoder | None:
-    try:
-        return read_decoder(spec)
-    except InputError:
-        return None
 
 
 ROLES = (NEW, PAST, TOTAL, SOURCE)

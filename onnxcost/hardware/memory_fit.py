@@ -10,7 +10,7 @@ from onnxcost.analysis.batch import batch_of
 from onnxcost.analysis.caches import KV, find_cache_pairs
 from onnxcost.analysis.memory import attribute_bytes
 from onnxcost.errors import MISFITS, UnknownShape
-from onnxcost.graph import DefUse, Graph, Node
+from onnxcost.graph import DefUse, Graph
 from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
@@ -108,17 +108,16 @@ def _process(key: Same) -> Process:
         weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
         plan = plan_memory(graph)
         later = largest_live_sum(buffer for buffer in plan.buffers if not buffer.is_returned)
-        inside, held = _are_inside(graph), sum(weights.values())
+        # Data in other files are mapped, and read only when the kernels read them.
+        inside = graph.file_bytes >= sum(tensor.nbytes for tensor in graph.constants.values() if tensor.is_shaped)
+        held = sum(weights.values())
         if not inside:
             held -= int((1 - TABLE_SHARE) * sum(weights[name] for name in _gathered_tables(folded)))
-        running = Running(held + sum(map(_tree_bytes, folded.nodes)), plan.peak.nbytes, later)
+        held += sum(int(TREES[node.key] * attribute_bytes(node).total()) for node in folded.nodes if node.key in TREES)
+        running = Running(held, plan.peak.nbytes, later)
         return Process(running, _loading(graph, folded, inside=inside))
     except MISFITS as error:
         raise UnknownShape("a node does not fit its operator") from error
-
-
-def _tree_bytes(node: Node) -> int:
-    return int(TREES[node.key] * attribute_bytes(node).total()) if node.key in TREES else 0
 
 
 def _gathered_tables(graph: Graph) -> Set[str]:
@@ -157,13 +156,6 @@ def _intermediate_bytes(graph: Graph, folded: Graph, names: Set[str]) -> int:
                 found[tensor.name] = tensor.nbytes
                 waiting.append(makers[tensor.name])
     return sum(found.values())
-
-
-def _are_inside(graph: Graph) -> bool:
-    """Whether the weights are in the model's file, and read while the session is created. External data is mapped, and read
-    only when the kernels read it.
-    """
-    return graph.file_bytes >= sum(tensor.nbytes for tensor in graph.constants.values() if tensor.is_shaped)
 
 
 def _multiplied(steps: Iterable[FusedNode]) -> Set[str]:

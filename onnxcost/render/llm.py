@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from onnxcost.analysis.caches import CachePair
 from onnxcost.generation.language import LanguageCost
 from onnxcost.generation.phases import Phase
 from onnxcost.generation.speeds import Speed
@@ -36,14 +35,13 @@ ROWS: Sequence[tuple[str, PhaseText]] = (
     ("KV cache read", lambda phase, glyphs: binary(phase.kv_bytes_read)),
     ("KV cache written", lambda phase, glyphs: binary(phase.kv_bytes_written)),
     ("States read, written", lambda phase, glyphs: binary(phase.state_bytes)),
-    ("Peak activations", lambda phase, glyphs: _known(phase.report.memory.peak_activation_bytes)),
+    (
+        "Peak activations",
+        lambda phase, glyphs: "not known" if (peak := phase.report.memory.peak_activation_bytes) is None else binary(peak),
+    ),
     ("FLOPs per byte", lambda phase, glyphs: glyphs.none if phase.intensity is None else ratio(phase.intensity)),
 )
 """Rows of the table of phases; that of states only where there are any."""
-
-
-def _known(nbytes: int | None) -> str:
-    return "not known" if nbytes is None else binary(nbytes)
 
 
 def phase_table(found: LanguageCost, glyphs: Glyphs) -> Table:
@@ -81,18 +79,17 @@ def facts(found: LanguageCost) -> list[tuple[str, list[str]]]:
 def _layout(found: LanguageCost) -> list[str]:
     """``16 layers × 2 × 8 × 64 × float32`` where all layers are alike; the windows where some slide."""
     pairs = [cache for cache in found.decoder.caches if len(cache.axes) == 1 and cache.kind == "kv"]
-    groups = group_by(pairs, lambda cache: (cache.held.dtype, _sizes(cache)))
+    # The dims of a position of one sequence: heads, and elements of each.
+    sizes_of = {
+        cache: tuple(size for axis, size in enumerate(cache.held.shape) if axis not in (0, *cache.axes)) for cache in pairs
+    }
+    groups = group_by(pairs, lambda cache: (cache.held.dtype, sizes_of[cache]))
     texts = []
     if len(groups) == 1 and (key := next(iter(groups)))[1]:
         dtype, sizes = key
         texts.append(f"{len(pairs)} tensors of {' × '.join(map(str, sizes))} × {dtype}")
     windows = sorted({cache.window for cache in pairs if cache.window})
     return texts + [f"a window of {exact(window)} in some layers" for window in windows]
-
-
-def _sizes(cache: CachePair) -> tuple[int, ...]:
-    """The dims of a position of one sequence: heads, and elements of each."""
-    return tuple(size for axis, size in enumerate(cache.held.shape) if axis not in (0, *cache.axes))
 
 
 SPEED_COLUMNS = (

@@ -424,7 +424,9 @@ class _Counts:
                 return domain, notes, HELD_OUT
             sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, found[0], strict=True))
             notes.append(f"{sizes}: {found[1]}")
-            domain = {name: _halve(each) for name, each in domain.items()}
+            # Without the larger half of the sizes.
+            halves = {name: each.most // 2 // each.step * each.step for name, each in domain.items()}
+            domain = {name: each._replace(most=max(halves[name], each.least)) for name, each in domain.items()}
         raise OnnxCostError(f"no formula holds for all sizes: {notes[-1]}")
 
     def _find_pieces(self, domain: Mapping[str, Domain], pieces: Sequence[Polynomial]) -> tuple[Polynomial, ...]:
@@ -470,11 +472,6 @@ def memory_of(counted: CountedNodes) -> dict[Key, int]:
         return {("memory", node.out.name): nbytes for node, nbytes in zip(plan.nodes, plan.curve, strict=True)}
     except UnknownShape:
         return {}
-
-
-def _halve(domain: Domain) -> Domain:
-    """Without the larger half of the sizes."""
-    return domain._replace(most=max(domain.most // 2 // domain.step * domain.step, domain.least))
 
 
 def _draw_size(draw: random.Random, domain: Domain) -> int:
