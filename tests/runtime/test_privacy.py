@@ -123,9 +123,18 @@ def traced(home: Path, *command: str) -> tuple[subprocess.CompletedProcess[str],
     """The command and the system calls of CALLS that it and its children made."""
     log = home / "calls"
     done = run(home, *command, before=("strace", "-f", "-qq", "-e", "signal=none", "-e", f"trace={CALLS}", "-o", str(log)))
-    calls = log.read_text(errors="replace").splitlines()
+    calls, begun = [], dict[str, str]()
+    for line in log.read_text(errors="replace").splitlines():
+        process, _, call = line.partition(" ")
+        # Two processes call at a time: the end of a call stands on a line of its own then.
+        if call.endswith("<unfinished ...>"):
+            begun[process] = line.removesuffix("<unfinished ...>")
+        elif call.lstrip().startswith("<... "):
+            calls.append(begun.pop(process, "") + call.partition(" resumed>")[2])
+        else:
+            calls.append(line)
     log.unlink()
-    return done, calls
+    return done, [*calls, *begun.values()]
 
 
 @pytest.mark.skipif(not works("strace", "-o", os.devnull), reason="there is no strace, or it is not permitted")
