@@ -16,7 +16,7 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import Column, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.layout import UNICODE, Column, Line, Screen, spell_out, wrap_pieces
 from onnxcost.render.units import binary, exact, plural, si
 from onnxcost.symbolic.scaling import PEAK, Scaling
 
@@ -66,7 +66,7 @@ def scaling_csv(scaling: Scaling, points: Sequence[Sizes]) -> str:
 
 
 def _formulas(scaling: Scaling) -> list[tuple[str, str]]:
-    sign = {"lower": "≥ ", "upper": "≤ ", "mixed": "≈ "}.get(scaling.bound, "")
+    sign = UNICODE.bound(scaling.bound)
     found = [
         (label, (sign if name != "parameters" else "") + str(scaling.formula(name)))
         for name, label in LABELS.items()

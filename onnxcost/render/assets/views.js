@@ -123,6 +123,14 @@ function conventions() {
   );
 }
 
+function metricChoice(metrics, onChange) {
+  return choice(
+    "By",
+    metrics.map((each, at) => [at, each.title]),
+    (at) => onChange(metrics[at]),
+  );
+}
+
 // Bars of the operators' shares, the largest first.
 function shares(title, groups, metrics) {
   const into = section(title);
@@ -178,14 +186,10 @@ function shares(title, groups, metrics) {
     el(
       "div",
       {class: "controls"},
-      choice(
-        "By",
-        metrics.map((each, at) => [at, each.title]),
-        (at) => {
-          metric = metrics[at];
-          redraw(made, says());
-        },
-      ),
+      metricChoice(metrics, (chosen) => {
+        metric = chosen;
+        redraw(made, says());
+      }),
     ),
   );
   const columns = [
@@ -283,15 +287,11 @@ function modules(title, nodes, metrics) {
     el(
       "div",
       {class: "controls"},
-      choice(
-        "By",
-        metrics.map((each, at) => [at, each.title]),
-        (at) => {
-          metric = metrics[at];
-          root = tree();
-          redraw(made, says());
-        },
-      ),
+      metricChoice(metrics, (chosen) => {
+        metric = chosen;
+        root = tree();
+        redraw(made, says());
+      }),
       zoom,
     ),
   );
