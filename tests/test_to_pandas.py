@@ -25,7 +25,7 @@ def report() -> CostReport:
     )
     lost = Uncounted(Node("", "Mine", "com.acme", (y,), (tensor("z"),)), "no formula")
     graph = Graph("g", (x,), (y,), (product.node, lost.node), {})
-    return CostReport(graph, (product, lost), Memory(6, 0, 24, {"float32": 24}, None))
+    return CostReport(graph, (product, lost), Memory(6, 0, 24, {"float32": 24}, lambda: None))
 
 
 def test_a_report_has_a_row_for_each_node(report: CostReport) -> None:

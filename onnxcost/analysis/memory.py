@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
 from onnxcost.errors import UnknownShape
@@ -18,8 +19,6 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored, and of the numbers that nodes of
     ai.onnx.ml have as attributes.
     """
-    plan = _plan(graph)
-    peak = plan.peak if plan is not None else None
     nodes = loaded_nodes(graph)
     read = {tensor.name for node in nodes for tensor in node.inputs if tensor is not None}
     by_dtype: Counter[str] = Counter()
@@ -36,9 +35,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
         buffer_bytes=sum(item.buffer_bytes for item in weights),
         weight_bytes=by_dtype.total(),
         weight_bytes_by_dtype=dict(by_dtype.most_common()),
-        peak_activation_bytes=None if peak is None else peak.nbytes,
-        peak=peak,
-        plan=plan,
+        planner=partial(_plan, graph),
     )
 
 
@@ -59,10 +56,10 @@ def _plan(graph: Graph) -> MemoryPlan | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Memory:
     """Parameters (elements), weights (bytes as stored) and the peak of the activations as onnxruntime takes it on a CPU (bytes;
-    None where a shape is open); ``peak`` says where that is, ``plan`` what there is at all times.
+    None where a shape is open).
 
     ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that no
     training decides, with their bytes; neither is among ``parameters``.
@@ -72,8 +69,21 @@ class Memory:
     running_statistics: int
     weight_bytes: int
     weight_bytes_by_dtype: Mapping[str, int]
-    peak_activation_bytes: int | None
+    planner: Callable[[], MemoryPlan | None] = field(repr=False, compare=False)
     buffers: int = 0
     buffer_bytes: int = 0
-    peak: MemoryPeak | None = None
-    plan: MemoryPlan | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def plan(self) -> MemoryPlan | None:
+        """What there is while each executed node runs. It is made when it is asked for: it takes as long as counting does."""
+        return self.planner()
+
+    @cached_property
+    def peak(self) -> MemoryPeak | None:
+        """Where the activations take most."""
+        return None if self.plan is None else self.plan.peak
+
+    @property
+    def peak_activation_bytes(self) -> int | None:
+        """The most that the activations take, in bytes."""
+        return None if self.peak is None else self.peak.nbytes

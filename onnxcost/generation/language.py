@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from onnxcost.documents import UNITS, parse_quantity
@@ -64,7 +65,6 @@ class LanguageCost(Result):
     decoder: Decoder
     prefill: Phase | None
     decode: Phase
-    memory: MemoryNeed
     active_parameters: int
     available: int | None = None
     most_context: int | None = None
@@ -81,6 +81,15 @@ class LanguageCost(Result):
     def phases(self) -> tuple[Phase, ...]:
         """Prefill, where there is one, and decode."""
         return (self.decode,) if self.prefill is None else (self.prefill, self.decode)
+
+    @cached_property
+    def memory(self) -> MemoryNeed:
+        """What the weights, the cache and the activations of the larger phase take."""
+        sizes, own = self.decode.sizes, self.kv_bytes
+        kept = sizes.batch * (own.held(sizes.total, sizes.source) + own.state)
+        copied = 0 if self.decoder.writes_in_place else sizes.batch * (own.held(sizes.total) + own.state)
+        activations = max(phase_activations(phase, self.decoder) for phase in self.phases)
+        return MemoryNeed(self.decode.report.memory.weight_bytes, kept, copied, activations)
 
     @property
     def parameters(self) -> int:
@@ -171,11 +180,10 @@ def count_language(
     first, last, notes = _choose_sizes(decoder, prompt, context, batch or 1)
     prefill = None if first is None else count_phase(decoder, spec, PREFILL, first, formulas)
     decode = count_phase(decoder, spec, DECODE, last, formulas)
-    need = _memory_need(decoder, decode, (decode,) if prefill is None else (prefill, decode))
     label = decoder.graph.path or decoder.graph.name
     idle = (_idle_parameters(cost, last.batch * last.new) for cost in decode.report.counted if cost.parameters)
     active = decode.report.parameters - sum(idle)
-    found = LanguageCost(label, decoder, prefill, decode, need, active, notes=tuple(notes))
+    found = LanguageCost(label, decoder, prefill, decode, active, notes=tuple(notes))
     found = replace(found, notes=(*notes, *_remarks(found)))
     if memory is not None:
         available = parse_memory(memory)
@@ -244,16 +252,6 @@ def _choose_sizes(
     elif prompt is not None and not decoder.keeps_source and prompt > total:
         raise InputError(f"--prompt {prompt} is longer than --context {total}")
     return first, last, notes
-
-
-def _memory_need(decoder: Decoder, decode: Phase, phases: Sequence[Phase]) -> MemoryNeed:
-    sizes, own = decode.sizes, KvBytes.of(decoder)
-    kept = sizes.batch * (own.held(sizes.total, sizes.source) + own.state)
-    grown = sizes.batch * own.held(sizes.total)
-    copied = 0 if decoder.writes_in_place else grown + sizes.batch * own.state
-    return MemoryNeed(
-        decode.report.memory.weight_bytes, kept, copied, max(map(phase_activations, phases, [decoder] * len(phases)))
-    )
 
 
 def phase_activations(phase: Phase, decoder: Decoder) -> int:

@@ -13,6 +13,7 @@ import pytest
 from onnxcost.analysis.memory import Memory
 from onnxcost.graph import NO_WORK, BoundDim, Caveat, Graph, Node, Work
 from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
+from onnxcost.ort_optimizer.memory_plan import MemoryPlan
 from onnxcost.report import CostReport, Counted, NodeCost, Uncounted
 from tests.graphs import tensor
 
@@ -58,8 +59,12 @@ def report_of(*costs: NodeCost) -> CostReport:
         {"": 17},
         2048,
     )
+    held = MemoryPlan({"x": 2048}, (), (), ())
     return CostReport(
-        graph, costs, Memory(2682, 8, 10760, {"float32": 10760}, 2048), (Caveat("note", "A stored shape was wrong."),)
+        graph,
+        costs,
+        Memory(2682, 8, 10760, {"float32": 10760}, lambda: held),
+        (Caveat("note", "A stored shape was wrong."),),
     )
 
 

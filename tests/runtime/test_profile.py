@@ -15,6 +15,7 @@ from onnxcost.conventions import MACS
 from onnxcost.graph import Node, Work
 from onnxcost.measurement import Latency
 from onnxcost.operators.traffic import Traffic
+from onnxcost.ort_optimizer.memory_plan import MemoryPlan
 from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
 from onnxcost.runtime.profile import Profile, ProfiledNode
 from onnxcost.runtime.protocol import ArenaUse
@@ -45,7 +46,7 @@ QUICK = timed("quick", "Relu", 0.0, 2, counted("Relu", 2, adds=8))
 
 def profile_of(*nodes: ProfiledNode, **others: Any) -> Profile:
     made = graph([X, tensor("unread", 99)], [Y], node("Conv", [X], [Y]))
-    report = CostReport(made, (), Memory(0, 0, 0, {}, 96))
+    report = CostReport(made, (), Memory(0, 0, 0, {}, lambda: MemoryPlan({"x": 96}, (), (), ())))
     return Profile(report, nodes, (6.0, 7.0), **others)
 
 
