@@ -15,8 +15,9 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.decoder import Decoder, StepSizes
 from onnxcost.graph import Node, Tensor
 from onnxcost.operators.traffic import traffic
-from onnxcost.operators.traits import GATHERS
+from onnxcost.operators.traits import CACHE_INPUTS, GATHERS
 from onnxcost.ort_optimizer.qdq import read_as_stored
+from onnxcost.ort_optimizer.quantities import SHARES_BUFFER
 from onnxcost.report import CostReport, Counted
 from onnxcost.spec import ModelSpec
 
@@ -39,6 +40,19 @@ class Phase:
     kv_bytes_read: int
     kv_bytes_written: int
     state_bytes: int
+    shares_buffer: bool = False
+
+    @property
+    def executed(self) -> CostReport:
+        """The report as the step is run: where ``shares_buffer``, attention writes the new keys and values over the cache."""
+        if not self.shares_buffer:
+            return self.report
+        shared = {SHARES_BUFFER: 1}
+        nodes = (
+            replace(node, attributes={**node.attributes, **shared}) if node.key in CACHE_INPUTS else node
+            for node in self.report.graph.nodes
+        )
+        return replace(self.report, graph=replace(self.report.graph, nodes=tuple(nodes)))
 
     @property
     def bytes_moved(self) -> int:
@@ -79,6 +93,7 @@ def count_phase(decoder: Decoder, spec: ModelSpec, name: str, sizes: StepSizes, 
         sizes.batch * bytes_of.read(sizes.total, sizes.source),
         sizes.batch * bytes_of.written(sizes),
         sizes.batch * bytes_of.state,
+        decoder.shares_buffer,
     )
 
 

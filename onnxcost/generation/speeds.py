@@ -68,10 +68,10 @@ class Speed(NamedTuple):
 def predict_speed(predictor: Predictor, prefill: Phase | None, decode: Phase) -> Speed:
     """The speed on a device. A calibrated machine predicts both phases as it does any model."""
     found = Speed(predictor.name, decode.sizes.batch)
-    asked = predictor.predict(decode.report)
+    asked = predictor.predict(decode.executed)
     if asked.unsupported or asked.latency is None:
         return found._replace(missing=(*asked.unsupported, *asked.missing))
-    first = predictor.predict(prefill.report) if prefill is not None else None
+    first = predictor.predict(prefill.executed) if prefill is not None else None
     if not isinstance(predictor, Roofline) or keeps_weights_in_flash(predictor.figure):
         limit = {"compute": ARITHMETIC, "memory": WEIGHTS, "overhead": STARTS}.get(asked.limit, "")
         found = found._replace(step=asked.latency, step_bound=asked.bound, limit=limit)

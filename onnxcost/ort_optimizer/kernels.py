@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import NamedTuple
 
-from onnxcost.graph import Node, Tensor
-from onnxcost.operators.traits import GATHERS, POOLS, RECURRENT, VIEWS
+from onnxcost.graph import BITS, Node, Tensor
+from onnxcost.operators.traits import ATTENTIONS, GATHERS, POOLS, RECURRENT, VIEWS
 from onnxcost.ort_optimizer import quantities as by
 from onnxcost.ort_optimizer.fusion import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
@@ -33,6 +33,8 @@ _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
 _GEMM = Family(_PRODUCTS, by.gemm, in_blocks=True)
 _CONV = Family(("MACs", "copies", "weights", "outputs"), by.conv, in_blocks=True)
 _BLOCKS, _INTEGER_CONV = Family(_PRODUCTS, by.blocked_conv, in_blocks=True), Family(_PRODUCTS, by.integer_conv, in_blocks=True)
+_LOW_BITS = Family((*_PRODUCTS, "partial sums"), by.low_bit_gemm)
+_ATTENTION = Family(("MACs", "keys and values", "scores", "copied"), by.attention)
 _DEPTHWISE = Family(("MACs", "inputs", "outputs"), by.depthwise)
 _WINDOWS = Family(("window elements", "outputs"), by.window_elements)
 _REDUCED, _ELEMENTS = Family(("elements", "outputs"), by.reduced), Family(("elements",), elements)
@@ -50,7 +52,9 @@ FAMILIES: Mapping[str, Family] = {
     "conv-transposed": Family(("MACs", "inputs", "weights", "products"), by.transposed_conv),
     **dict.fromkeys(("gemm", "matmul", "gemm-int8", "gemm-int8-unsigned", "matmul-int8", "matmul-integer"), _GEMM),
     "matmul-integer-unsigned": _GEMM,
+    **dict.fromkeys(("gemm-nbits", "gemm-nbits-int8", "gemm-nbits-int8-wide", "gemm-nbits-expanded"), _LOW_BITS),
     "einsum": Family(_PRODUCTS, by.product),
+    **dict.fromkeys(("attention", "attention-grouped"), _ATTENTION),
     **dict.fromkeys(("recurrent", "recurrent-int8"), Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent)),
     **dict.fromkeys(("pool", "pool-blocked", "pool-int8"), _WINDOWS),
     **dict.fromkeys(("global-pool", "global-pool-blocked", "global-pool-int8"), _REDUCED),
@@ -105,7 +109,8 @@ def kernel_runs(step: FusedNode, block: int = BLOCK) -> Iterator[KernelRun]:
     cold = sum(tensor.nbytes for tensor in constants_of(step.node))
     if cold and family in CONTRACTIONS:
         is_vector = family.startswith("gemm") and step.node.x.size == step.node.x.shape[-1]
-        weights = "cold-conv" if family.startswith("conv") else "cold-vector" if is_vector else "cold"
+        vector = "cold-nbits" if "nbits" in family else "cold-vector"
+        weights = "cold-conv" if family.startswith("conv") else vector if is_vector else "cold"
         yield KernelRun(weights, (float(cold),), repeat)
     for tensor in step.residuals:
         yield KernelRun("residual", (float(tensor.size),), repeat)
@@ -154,7 +159,7 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "erf": ("Erf",), "gelu": ("Gelu", "FastGelu"), "bias-gelu": ("BiasGelu",), "quick-gelu": ("QuickGelu",), "pow": ("Pow",),
     "where": ("Where",), "cast": ("Cast",), "softmax": ("Softmax", "LogSoftmax"), "softmax-int8": ("QLinearSoftmax",),
     "layernorm": ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"),
-    "skip-layernorm": ("SkipLayerNormalization",), "batchnorm": ("BatchNormalization",),
+    "skip-layernorm": ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), "batchnorm": ("BatchNormalization",),
     "instancenorm": ("InstanceNormalization", "GroupNormalization"), "lrn": ("LRN",),
     "reduce": ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceSumSquare",
                "ArgMax", "ArgMin"),
@@ -168,7 +173,9 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
     "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",),
-    "gemm-int8": ("QLinearMatMul", "QLinearGemm", "QGemm", "MatMulNBits", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
+    "gemm-int8": ("QLinearMatMul", "QLinearGemm", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
+    "gemm-nbits": ("MatMulNBits",), "attention-grouped": ("GroupQueryAttention",),
+    "attention": tuple(sorted({key.rpartition(".")[2] for key in ATTENTIONS} - {"GroupQueryAttention"})),
     "binary-int8": ("QLinearAdd",), "mul-int8": ("QLinearMul",), "lookup-int8": ("QLinearSigmoid", "QLinearLeakyRelu"),
 }  # fmt: skip
 _BY_OPERATOR = {operator: family for family, operators in _FAMILIES_OF.items() for operator in operators}
@@ -185,6 +192,8 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
     family = _BY_OPERATOR.get(kind, "other")
     if family in ("gemm-int8", "matmul-integer"):
         return _integer_product_family(node, family)
+    if family == "gemm-nbits":
+        return _low_bit_family(node)
     if family == "softmax" and int(node.attributes.get("axis", -1)) % node.x.rank != node.x.rank - 1:
         return "softmax-across"
     if step.is_blocked and kind in ("BatchNormalization", "Mul") and any(t is not None and t.is_constant for t in node.inputs):
@@ -225,7 +234,27 @@ def _integer_product_family(node: Node, family: str) -> str:
     weight = node.required(weight_of(node))
     if not weight.is_constant:
         return "matmul-int8" if family == "gemm-int8" else family
-    return f"{family}-unsigned" if weight.dtype == "uint8" and node.op_type != "MatMulNBits" else family
+    return f"{family}-unsigned" if weight.dtype == "uint8" else family
+
+
+def _low_bit_family(node: Node) -> str:
+    """As matmul_nbits.cc and qnbitgemm.cpp have it: at accuracy level 4 integers are multiplied, else floats, for which weights
+    of 4 bits are expanded block by block; where there is no kernel for that, all of them are, in each run.
+
+    Products that onnxruntime itself makes of a DequantizeLinear are at level 4.
+    """
+    weight, zero = node.required(1), node.input(3)
+    is_own = node.op_type == "MatMulNBits"
+    bits = int(node.attributes.get("bits", 4)) if is_own else BITS[weight.dtype]
+    has_kernel = int(node.attributes.get("block_size", 32)) in _SCALED_BLOCKS and not (is_own and node.input(4) is not None)
+    is_float = is_own and (int(node.attributes.get("accuracy_level", 0)) != 4 or (zero is not None and zero.dtype != "uint8"))
+    if not has_kernel or bits not in (4, 8) or (is_float and bits == 8):
+        return "gemm-nbits-expanded"
+    return "gemm-nbits" if is_float else "gemm-nbits-int8-wide" if bits == 8 else "gemm-nbits-int8"
+
+
+_SCALED_BLOCKS = (16, 32, 64, 128, 256)
+"""How many weights may share a scale so that there is a kernel for them."""
 
 
 def _transpose_family(node: Node) -> str:

@@ -15,6 +15,7 @@ from onnxcost.ort_optimizer.fusion import ACTIVATIONS, FusedNode, Reuse, constan
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
 from onnxcost.ort_optimizer.layout import BLOCK, BLOCKED, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq
+from onnxcost.ort_optimizer.quantities import SHARES_BUFFER
 from onnxcost.ort_optimizer.splits import MADE, join_slices
 from onnxcost.ort_optimizer.transposes import push_transposes
 
@@ -206,7 +207,9 @@ class _Memory:
         read = {self._root(tensor.name): tensor for tensor in step.data if tensor.is_shaped}
         yield from (Reuse(tensor.nbytes, self._since(self.touched.get(name))) for name, tensor in read.items())
         dying = {name: tensor for name, tensor in read.items() if self.last_reader[name] == index and name in self.made}
-        written = [tensor for tensor in step.node.outputs if tensor is not None and tensor.is_shaped]
+        # What is written over the cache that the node reads is in memory that it has touched.
+        own = () if step.node.attributes.get(SHARES_BUFFER) else step.node.outputs[1:]
+        written = [tensor for tensor in (*step.node.outputs[:1], *own) if tensor is not None and tensor.is_shaped]
         in_place = _overwritten_input(step, dying.values(), written)
         for tensor in () if in_place else written:
             yield Reuse(tensor.nbytes, self._since(self._take(tensor.nbytes)))

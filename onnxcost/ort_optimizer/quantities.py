@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+from onnxcost.formulas import select_formulas
 from onnxcost.formulas.contraction import einsum
 from onnxcost.formulas.shapes import window_steps
 from onnxcost.graph import BITS, Node, Tensor
@@ -35,6 +36,29 @@ def gemm(node: Node, block: int) -> Quantities:
     filled = fill_blocks(columns, block) / columns if columns > 1 and node.x.size > inner else 1.0
     weight = node.required(weight_of(node))
     return (node.out.size * filled * inner, float(node.x.size), float(weight.size), node.out.size * filled)
+
+
+def low_bit_gemm(node: Node) -> Quantities:
+    """As ``gemm``, and the partial sums: one for each output and each block of weights that share a scale."""
+    inner, columns = node.x.shape[-1], node.out.shape[-1]
+    rows = node.out.size // columns
+    sizes = (node.out.size * inner, node.x.size, inner * columns, node.out.size, rows * max(node.required(2).size, columns))
+    return tuple(map(float, sizes))
+
+
+def attention(node: Node) -> Quantities:
+    """MACs, the elements of keys and values that all heads read, the scores, and the elements of the cache that are copied.
+
+    A cache of ``past_present_share_buffer`` is not copied. Rows of the first input are queries.
+    """
+    work = select_formulas([node.key])[node.key](node)
+    rows = node.x.shape[1 if node.x.rank in (3, 5) else -2]
+    copied = 0 if node.attributes.get(SHARES_BUFFER) else sum(t.size for t in node.outputs[1:] if t is not None and t.is_shaped)
+    return (float(work.macs), work.macs / max(rows, 1), float(work.transcendentals), float(copied))
+
+
+SHARES_BUFFER = "past_present_share_buffer"
+"""The attribute of an attention whose outputs are written over the caches that it reads, as onnxruntime calls it."""
 
 
 def conv(node: Node, block: int) -> Quantities:

@@ -26,8 +26,9 @@ from statistics import median
 
 import onnxcost
 from onnxcost.generation.decoder import StepSizes, read_decoder
-from onnxcost.generation.run import plan_legs, run_llm
-from onnxcost.hardware.calibration.model import Calibration
+from onnxcost.generation.run import predict_turns, run_llm
+from onnxcost.hardware.calibration.model import Calibration, load
+from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.spec import ModelSpec
 
 GENAI = """
@@ -78,7 +79,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    machine: Calibration | str = options.calibration or onnxcost.calibrate(threads=(options.threads,))
+    machine = load(options.calibration) if options.calibration else onnxcost.calibrate(threads=(options.threads,))
     print("| decoder | | measured | predicted | error | onnxruntime-genai | ours / genai |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for folder in options.folders:
@@ -87,7 +88,7 @@ def main() -> int:
     return 0
 
 
-def rows(folder: Path, machine: Calibration | str, options: argparse.Namespace) -> list[str]:
+def rows(folder: Path, machine: Calibration, options: argparse.Namespace) -> list[str]:
     """The lines of one decoder: the prompt, and a token."""
     model = folder / "model.onnx"
     ours, theirs = Times(), Times()
@@ -102,16 +103,13 @@ def rows(folder: Path, machine: Calibration | str, options: argparse.Namespace) 
             else:
                 times = json.loads(done.stdout.splitlines()[-1])
                 theirs.add(times["prompts"], times["tokens"])
-    decoder = read_decoder(ModelSpec(str(model)))
-    (leg,) = plan_legs(decoder, options.prompt, (), options.tokens)
+    spec = ModelSpec(str(model))
+    (speed,) = predict_turns(found, read_decoder(spec), spec, Calibrated(machine, options.threads), StepSizes(1, 1, 0))
     lines = []
-    for name, sizes, mine, other in (
-        (f"{leg.context} tokens", StepSizes(1, leg.context, 0), ours.prompts, theirs.prompts),
-        ("a token", StepSizes(1, 1, leg.context + leg.tokens // 2), ours.tokens, theirs.tokens),
+    for name, latency, mine, other in (
+        (f"{found.turns[0].context} tokens", speed.ttft, ours.prompts, theirs.prompts),
+        ("a token", speed.step, ours.tokens, theirs.tokens),
     ):
-        spec = decoder.spec_at(ModelSpec(str(model)), sizes)
-        given = {"shapes": spec.shapes, "dims": spec.dims, "values": spec.values}
-        latency = onnxcost.predict(model, machine, threads=options.threads, **given).latency
         if not mine or latency is None:
             continue
         measured, predicted = median(mine), (latency.low + latency.high) / 2

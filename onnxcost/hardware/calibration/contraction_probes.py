@@ -190,8 +190,63 @@ def products() -> Iterator[Probe]:
         yield Probe("matmul", graph)
 
 
+def _low_bit_product(inner: int, columns: int, bits: int, block: int, level: int, index: str = "") -> tuple[str, Weights]:
+    """The line of a product, and its packed weights with their scales."""
+    blocks = inner // block
+    attributes = f"K = {inner}, N = {columns}, bits = {bits}, block_size = {block}, accuracy_level = {level}"
+    weight = ("uint8", (columns, blocks, block * bits // 8))
+    packed: Weights = {f"w{index}": weight, f"s{index}": ("float32", (columns * blocks,))}
+    return f"com.microsoft.MatMulNBits<{attributes}>(IN, w{index}, s{index})", packed
+
+
+_LOW_BIT_SIZES = ((1, 512, 512), (1, 1024, 1024), (1, 1024, 4096), (16, 1024, 1024), (128, 512, 1408), (256, 1024, 512))
+
+
+def low_bit_products() -> Iterator[Probe]:
+    """Products with weights of 4 and 8 bits: with integers, with floats, and where there is no kernel for these weights."""
+    for family, bits, level, blocks in (
+        ("gemm-nbits-int8", 4, 4, (32, 128)),
+        ("gemm-nbits", 4, 0, (32, 128)),
+        ("gemm-nbits-int8-wide", 8, 4, (32,)),
+        ("gemm-nbits-expanded", 8, 0, (32,)),
+    ):
+        for rows, inner, columns in _LOW_BIT_SIZES:
+            for block in blocks:
+                line, weights = _low_bit_product(inner, columns, bits, block, level)
+                yield chain(family, (rows, inner), line, weights=weights)
+
+
+# Heads of queries, of keys and values, elements of a head, new positions, positions in the cache.
+_ATTENTIONS = (
+    (8, 8, 64, 64, 0), (8, 4, 64, 256, 0), (32, 8, 32, 128, 0), (4, 4, 128, 512, 0),
+    (8, 4, 64, 1, 256), (16, 4, 64, 1, 1024), (32, 8, 128, 1, 64), (4, 1, 128, 1, 4096), (8, 8, 64, 1, 512),
+    (8, 2, 64, 16, 256),
+)  # fmt: skip
+
+
+def attentions() -> Iterator[Probe]:
+    """Attention of a prompt, and of a token on a cache, which a run of its own copies."""
+    for heads, kv_heads, size, new, past in _ATTENTIONS:
+        kept, total = f"float[1,{kv_heads},{past},{size}]", past + new
+        given = f"float[1,{new},{(heads + 2 * kv_heads) * size}] x, {kept} k, {kept} v"
+        lines = "n = Cast<to = 6>(last) t = Cast<to = 6>(total)"
+        attributes = f"num_heads = {heads}, kv_num_heads = {kv_heads}, do_rotary = 1"
+        made = f"y, c, d = com.microsoft.GroupQueryAttention<{attributes}>(x, , , k, v, n, t, cosines, cosines)"
+        weights = floats(cosines=(total, size // 2))
+        graph = f"({given}) => (float y, float c, float d) {{ {lines} {made} }}"
+        yield Probe("attention-grouped", graph, weights, {"last": (total - 1,), "total": (total,)})
+    for heads, _, size, new, past in _ATTENTIONS:
+        width, keys = heads * size, f"float[1,{past + new},{heads * size}]"
+        made = f"y = com.microsoft.MultiHeadAttention<num_heads = {heads}>(x, k, v)"
+        yield Probe("attention", f"(float[1,{new},{width}] x, {keys} k, {keys} v) => (float y) {{ {made} }}")
+
+
 def cold_products() -> Iterator[Probe]:
     """The same product with more and more weights, until no cache holds them all: what they cost beyond the product."""
+    for count in (2, 8, 16, 32):
+        parts = [_low_bit_product(2048, 2048, 4, 32, 4, str(index)) for index in range(count)]
+        packed = {name: kind for _, weights in parts for name, kind in weights.items()}
+        yield chain("cold-nbits", (1, 2048), *[line for line, _ in parts], weights=packed)
     for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
         for count in (2, 8, 16, 32):
             names = [f"w{index}" for index in range(count)]
@@ -338,6 +393,8 @@ CONTRACTIONS: tuple[Callable[[], Iterator[Probe]], ...] = (
         activated_convolutions,
         plain_convolutions,
         products,
+        low_bit_products,
+        attentions,
         einsums,
         recurrences,
         integer_recurrences,

@@ -94,11 +94,12 @@ def least_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 COLD: Mapping[str, str] = {
-    **dict.fromkeys(("cold", "cold-vector", "cold-conv"), "bytes of the model"),
+    **dict.fromkeys(("cold", "cold-vector", "cold-nbits", "cold-conv"), "bytes of the model"),
     "cold-values": "bytes touched since",
 }
-"""The families for data that is in no cache when it is read or written: weights, for products, for products of a single row and
-for convolutions; and the values between nodes. Their points are seconds per byte, by the quantity that is named here.
+"""The families for data that is in no cache when it is read or written: weights, for products, for products of a single row, of
+these with weights of few bits, and for convolutions; and the values between nodes. Their points are seconds per byte, by the
+quantity that is named here.
 """
 BESIDE = frozenset({*COLD, "call", "gemm-bias"})
 """Families that add to a kernel's own time: 0 where no probe shows any."""
@@ -114,6 +115,8 @@ STAND_INS: Mapping[str, str] = {
     "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
     "split": "concat", "transpose-rows": "transpose", "transpose-scattered": "transpose", "reorder-last": "reorder",
     "reduce-before": "reduce", "reduce-slow": "reduce", "softmax-across": "softmax", "softmax-int8": "softmax",
+    "gemm-nbits": "gemm-nbits-int8", "gemm-nbits-int8": "gemm-int8", "gemm-nbits-int8-wide": "gemm-nbits-int8",
+    "gemm-nbits-expanded": "gemm-nbits", "attention": "matmul", "attention-grouped": "attention",
     "matmul-int8": "gemm-int8", "conv-int8-grouped": "conv-int8", "conv-int8-depthwise": "conv-int8-ragged",
     "conv-int8-signed-grouped": "conv-int8-signed", "conv-int8-signed-depthwise": "conv-int8-signed-ragged",
 }  # fmt: skip

@@ -15,7 +15,7 @@ from tests.ort_optimizer.oracle import surplus, theirs, why_not
 PROBES = probes()
 TIMED = list(dict.fromkeys(probe.family for probe in PROBES))
 """In the order in which their times are worked out."""
-LARGE = frozenset({"cold", "cold-vector", "cold-conv"})
+LARGE = frozenset({"cold", "cold-vector", "cold-nbits", "cold-conv"})
 """Hundreds of MB of weights, in products and convolutions that other probes have, too."""
 DIFFERENT = {
     # The last value is the model's output, and what makes that takes no HardSwish in.
