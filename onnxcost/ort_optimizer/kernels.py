@@ -59,7 +59,7 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("pool", "pool-blocked", "pool-int8"), _WINDOWS),
     **dict.fromkeys(("global-pool", "global-pool-blocked", "global-pool-int8"), _REDUCED),
     **dict.fromkeys(("reduce", "reduce-before", "reduce-slow"), _REDUCED),
-    **dict.fromkeys(("softmax", "softmax-across", "softmax-int8", "layernorm", "skip-layernorm"), _ROWS),
+    **dict.fromkeys(("softmax", "softmax-across", "softmax-int8", "layernorm", "skip-layernorm", "skip-rmsnorm"), _ROWS),
     **dict.fromkeys(("cheap", "binary", "where", "pow", "cast", "sqrt", "hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
     **dict.fromkeys(("leaky-relu", "sign", "elu", "softplus", "gelu", "bias-gelu", "quick-gelu"), _ELEMENTS),
     **dict.fromkeys(("quick-gelu-scaled", "batchnorm", "lrn", "quantize", "dequantize", "dynamic-quantize"), _ELEMENTS),
@@ -159,7 +159,8 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "erf": ("Erf",), "gelu": ("Gelu", "FastGelu"), "bias-gelu": ("BiasGelu",), "quick-gelu": ("QuickGelu",), "pow": ("Pow",),
     "where": ("Where",), "cast": ("Cast",), "softmax": ("Softmax", "LogSoftmax"), "softmax-int8": ("QLinearSoftmax",),
     "layernorm": ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"),
-    "skip-layernorm": ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), "batchnorm": ("BatchNormalization",),
+    "skip-layernorm": ("SkipLayerNormalization",), "skip-rmsnorm": ("SkipSimplifiedLayerNormalization",),
+    "batchnorm": ("BatchNormalization",),
     "instancenorm": ("InstanceNormalization", "GroupNormalization"), "lrn": ("LRN",),
     "reduce": ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceL1", "ReduceProd", "ReduceSumSquare",
                "ArgMax", "ArgMin"),
@@ -244,13 +245,15 @@ def _low_bit_family(node: Node) -> str:
     Products that onnxruntime itself makes of a DequantizeLinear are at level 4.
     """
     weight, zero = node.required(1), node.input(3)
-    is_own = node.op_type == "MatMulNBits"
-    bits = int(node.attributes.get("bits", 4)) if is_own else BITS[weight.dtype]
-    has_kernel = int(node.attributes.get("block_size", 32)) in _SCALED_BLOCKS and not (is_own and node.input(4) is not None)
-    is_float = is_own and (int(node.attributes.get("accuracy_level", 0)) != 4 or (zero is not None and zero.dtype != "uint8"))
-    if not has_kernel or bits not in (4, 8) or (is_float and bits == 8):
+    if node.op_type == "MatMulNBits":
+        bits, block = int(node.attributes.get("bits", 4)), int(node.attributes.get("block_size", 32))
+        is_plain = block in _SCALED_BLOCKS and node.input(4) is None and (zero is None or zero.dtype == "uint8")
+        level = int(node.attributes.get("accuracy_level", 0))
+    else:
+        bits, is_plain, level = BITS[weight.dtype], True, 4
+    if not is_plain or bits not in (4, 8) or (bits == 8 and level != 4):
         return "gemm-nbits-expanded"
-    return "gemm-nbits" if is_float else "gemm-nbits-int8-wide" if bits == 8 else "gemm-nbits-int8"
+    return "gemm-nbits" if level != 4 else "gemm-nbits-int8-wide" if bits == 8 else "gemm-nbits-int8"
 
 
 _SCALED_BLOCKS = (16, 32, 64, 128, 256)

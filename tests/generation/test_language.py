@@ -62,11 +62,15 @@ def test_what_fits_a_memory(llama: LanguageCost) -> None:
 def test_a_shared_buffer_holds_the_cache_once(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(read_archive()["genai_llama_fp16_cuda"])
-    assert onnxcost.llm(path, context=256).memory.copied == 256 * 384
+    alone = onnxcost.llm(path, context=256)
+    assert alone.memory.copied == 256 * 384
+    assert alone.decode.executed is alone.decode.report
     settings = {"model": {"context_length": 300}, "search": {"past_present_share_buffer": True, "max_length": 300}}
     (tmp_path / "genai_config.json").write_text(json.dumps(settings))
     shared = onnxcost.llm(path)
     assert shared.memory.copied == 0
+    as_run = [node.attributes for node in shared.decode.executed.graph.nodes if node.op_type == "GroupQueryAttention"]
+    assert [attributes["past_present_share_buffer"] for attributes in as_run] == [1, 1, 1]
     assert (shared.decode.sizes.total, shared.prefill and shared.prefill.sizes.new) == (300, 300)
     with pytest.raises(
         InputError, match=r"--context 301: the model knows 300 positions \(context_length in genai_config.json\)"

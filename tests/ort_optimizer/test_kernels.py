@@ -253,6 +253,20 @@ QUANTITIES = [
     # Two channels a group are filled up to a vector.
     (node("QLinearConv", [floats(1, 6, 6, 6), None, None, floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)], group=2),
      "conv-int8-grouped", (128 * 27, 216, 108, 64)),
+    # Weights of few bits: the same of 5 columns of 64, two blocks each, and a partial sum for each block and output.
+    (node("com.microsoft.MatMulNBits", [floats(2, 3, 64), tensor("w", 5, 2, 16, dtype="uint8", constant=True), floats(10)],
+          [floats(2, 3, 5)], K=64, N=5), "gemm-nbits", (6 * 5 * 64, 384, 320, 30, 60)),
+    # Attention of 2 heads of 4: MACs, keys and values of all heads, scores, and what is copied of the cache of one head.
+    (node("com.microsoft.GroupQueryAttention", [floats(1, 3, 16), None, None, floats(1, 1, 5, 4), floats(1, 1, 5, 4)],
+          [floats(1, 3, 8), floats(1, 1, 8, 4), floats(1, 1, 8, 4)], num_heads=2, kv_num_heads=1), "attention-grouped",
+     (2 * 3 * 8 * 8, 2 * 8 * 8, 2 * 3 * 8, 64)),
+    (node("com.microsoft.GroupQueryAttention", [floats(1, 3, 16), None, None, floats(1, 1, 5, 4), floats(1, 1, 5, 4)],
+          [floats(1, 3, 8), floats(1, 1, 8, 4), floats(1, 1, 8, 4)], num_heads=2, kv_num_heads=1,
+          past_present_share_buffer=1), "attention-grouped", (2 * 3 * 8 * 8, 2 * 8 * 8, 2 * 3 * 8, 0)),
+    (node("com.microsoft.MultiHeadAttention", [floats(1, 3, 8), floats(1, 5, 8), floats(1, 5, 8)], [floats(1, 3, 8)],
+          num_heads=2), "attention", (2 * 3 * 5 * 8, 2 * 5 * 8, 2 * 3 * 5, 0)),
+    (node("com.microsoft.SkipSimplifiedLayerNormalization", [floats(2, 3, 4), floats(2, 3, 4), floats(4)], [floats(2, 3, 4)]),
+     "skip-rmsnorm", (24, 6)),
     # Depthwise: MACs, inputs, outputs.
     (node("Conv", [floats(1, 8, 6, 6), floats(8, 1, 3, 3)], [floats(1, 8, 4, 4)], group=8), "conv-plain-depthwise",
      (128 * 9, 288, 128)),
@@ -312,6 +326,38 @@ def test_quantities(made: Node, family: str, quantities: tuple[float, ...]) -> N
     assert family_of(FusedNode(made)) == family
     assert FAMILIES[family].quantities(made, 4) == quantities
     assert len(FAMILIES[family].names) == len(quantities)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "others", "family"),
+    [
+        ({"bits": 4, "accuracy_level": 4}, [], "gemm-nbits-int8"),
+        ({"bits": 8, "accuracy_level": 4}, [], "gemm-nbits-int8-wide"),
+        ({"accuracy_level": 1}, [], "gemm-nbits"),
+        ({}, [], "gemm-nbits"),
+        # No kernel: of 8 bits with floats, of 2 bits, of longer blocks, with zero points of floats, with rows in another order.
+        ({"bits": 8}, [], "gemm-nbits-expanded"),
+        ({"bits": 2, "accuracy_level": 4}, [], "gemm-nbits-expanded"),
+        ({"block_size": 512, "accuracy_level": 4}, [], "gemm-nbits-expanded"),
+        ({"accuracy_level": 4}, [None, tensor("order", 64, dtype="int32")], "gemm-nbits-expanded"),
+        ({"accuracy_level": 4}, [floats(10)], "gemm-nbits-expanded"),
+        ({"accuracy_level": 4}, [tensor("zeros", 5, dtype="uint8")], "gemm-nbits-int8"),
+    ],
+)
+def test_weights_of_few_bits(attributes: dict[str, int], others: list[Tensor | None], family: str) -> None:
+    """matmul_nbits.cc: GetComputeType, and qnbitgemm.cpp: MlasIsQNBitGemmAvailable, on x86-64."""
+    packed = tensor("w", 5, 2, 16, dtype="uint8", constant=True)
+    made = node(
+        "com.microsoft.MatMulNBits", [floats(3, 64), packed, floats(10), *others], [floats(3, 5)], K=64, N=5, **attributes
+    )
+    assert family_of(FusedNode(made)) == family
+
+
+def test_cold_weights_of_few_bits_cost_a_single_row_something_else() -> None:
+    packed, scales = tensor("w", 5, 2, 16, dtype="uint8", constant=True), floats(10, constant=True)
+    for rows, cold in ((1, "cold-nbits"), (3, "cold")):
+        made = node("com.microsoft.MatMulNBits", [floats(rows, 64), packed, scales], [floats(rows, 5)], K=64, N=5)
+        assert [run for run in kernel_runs(FusedNode(made)) if run.family.startswith("cold")] == [KernelRun(cold, (200.0,))]
 
 
 @pytest.mark.parametrize(

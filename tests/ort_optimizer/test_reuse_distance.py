@@ -58,6 +58,15 @@ def test_constants_are_touched_but_have_no_reuse() -> None:
     ]
 
 
+def test_a_shared_cache_is_not_written_elsewhere() -> None:
+    """Of an attention on a cache of 400 bytes, and its result: with the attribute the present is the past."""
+    inputs, outputs = [value("x"), None, None, value("k")], [value("a"), value("present")]
+    for shares, written in ((0, [FIRST, FIRST]), (1, [FIRST])):
+        attention = node("com.microsoft.GroupQueryAttention", inputs, outputs, past_present_share_buffer=shares)
+        (found,) = add_reuse_distances([FusedNode(attention)])
+        assert list(found.reuses) == [FIRST, FIRST, *written]
+
+
 def test_elementwise_kernels_write_over_what_nobody_else_reads() -> None:
     """Neither the second step nor the third writes anywhere else, and each touches 400 bytes."""
     assert reuses("a = Softmax(x)", "b = Neg(a)", "c = Exp(b)", "d = Softmax(x)") == [

@@ -197,6 +197,8 @@ def _normalizations() -> Iterator[Probe]:
         # Both as onnxruntime fuses them: with what is added before.
         lines = ["Neg(IN)", "Add(IN, X)", "LayerNormalization<axis = -1>(IN, g, b)"]
         yield chain("skip-layernorm", (1, rows, columns), *lines, weights=weights)
+        lines = ["com.microsoft.SkipSimplifiedLayerNormalization(IN, X, g)"] * 2
+        yield chain("skip-rmsnorm", (1, rows, columns), *lines, weights=floats(g=(columns,)))
         lines = ["Add(IN, b)", "com.microsoft.Gelu(IN)"] * 2
         yield chain("bias-gelu", (1, rows, columns), *lines, weights=floats(b=(columns,)))
     for rows, columns in ((3136, 7), (12544, 24), (128, 10)):

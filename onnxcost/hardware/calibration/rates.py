@@ -115,6 +115,7 @@ STAND_INS: Mapping[str, str] = {
     "einsum": "matmul", "resize-linear": "resize", "resize-cubic": "resize-linear", "fused-hard": "fused-clip",
     "split": "concat", "transpose-rows": "transpose", "transpose-scattered": "transpose", "reorder-last": "reorder",
     "reduce-before": "reduce", "reduce-slow": "reduce", "softmax-across": "softmax", "softmax-int8": "softmax",
+    "skip-rmsnorm": "layernorm",
     "gemm-nbits": "gemm-nbits-int8", "gemm-nbits-int8": "gemm-int8", "gemm-nbits-int8-wide": "gemm-nbits-int8",
     "gemm-nbits-expanded": "gemm-nbits", "attention": "matmul", "attention-grouped": "attention",
     "matmul-int8": "gemm-int8", "conv-int8-grouped": "conv-int8", "conv-int8-depthwise": "conv-int8-ragged",
