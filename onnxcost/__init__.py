@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from onnxcost.scanning.results import Scanned as Scanned
     from onnxcost.symbolic.scaling import Scaling as Scaling
     from onnxcost.symbolic.scaling import scaling as scaling
+    from onnxcost.symbolic.sweep import Sweep as Sweep
+    from onnxcost.symbolic.sweep import sweep as sweep
 
 
 _HOMES = {
@@ -77,6 +79,7 @@ _HOMES = {
     "Scanned": "scanning.results",
     "Settings": "measurement",
     "StageSpec": "generation.stages",
+    "Sweep": "symbolic.sweep",
     "Uncounted": "report",
     "UnknownShape": "errors",
     "Work": "graph",
@@ -95,6 +98,7 @@ _HOMES = {
     "scaling": "symbolic.scaling",
     "scan": "scanning.api",
     "strip": "frontend.strip",
+    "sweep": "symbolic.sweep",
     "trace": "runtime.api",
 }
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import catch_failure, caveat_messages, say_first
-from onnxcost.cli.measure import start_child
+from onnxcost.cli.app import catch_failure, caveat_messages, say_first, start_child
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import check_folder
 from onnxcost.errors import InputError

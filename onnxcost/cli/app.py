@@ -20,6 +20,7 @@ from onnxcost.version import __version__
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from onnxcost.graph import BoundDim
     from onnxcost.measurement import Advice
     from onnxcost.report import CostReport
 
@@ -84,9 +85,10 @@ def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None =
     return sum(say(*message) for message in waiting)
 
 
-def assumed_text(report: CostReport) -> str:
+def assumed_text(dims: Iterable[BoundDim]) -> str:
     """The dims that were assumed, each with what changes it: ``batch = 1 (--dim batch=8)``; "" where none was."""
-    return ", ".join(f"{dim.name} = {dim.value} ({dim.option})" for dim in report.graph.dims if dim.source == "assumed")
+    texts = (f"{dim.name} = {dim.value} ({dim.option})" for dim in dims if dim.source == "assumed")
+    return ", ".join(dict.fromkeys(texts))
 
 
 def caveat_messages(report: CostReport) -> list[Notice]:
@@ -176,6 +178,13 @@ class End:
     def stop_if(self, interrupted: bool) -> None:
         """Ends with the results so far, if Ctrl-C asked for that."""
         self.code = INTERRUPTED if interrupted else 0
+
+
+def start_child() -> None:
+    """Start the process that will run the model: it loads its libraries meanwhile, and ends with the command."""
+    from onnxcost.runtime.supervisor import start_early
+
+    click.get_current_context().with_resource(start_early())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxcost.cli.app import assumed_text, caveat_messages, say
-from onnxcost.cli.options import MODEL_OPTIONS, Decorator, Whole, load_formulas, read_source, take_spec, with_options
+from onnxcost.cli.options import (
+    MODEL_OPTIONS,
+    Decorator,
+    Whole,
+    load_formulas,
+    model_options,
+    read_source,
+    take_spec,
+    with_options,
+)
 from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.cli.pipeline import PipelineOutcome, estimate_given, pipeline_option, say_assumed
+from onnxcost.cli.sweep import end_sweep, name_axes, say_notes, sweep_document, sweep_option
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
+from onnxcost.render.layout import progress_on
 from onnxcost.results import make_document
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from onnxcost.formulas.table import FormulaTable
     from onnxcost.hardware.budget import Assessment, Budget, Verdicts
     from onnxcost.hardware.prediction import Predictor
+    from onnxcost.symbolic.sweep import SweepAxes
 
 
 HELP = """Will MODEL run on a device, with which runtime, how fast, and what would have to change? Nothing is run: times
@@ -125,8 +139,45 @@ def budget_pipeline(
     _end([assessment])
 
 
+@model_options
+@output_options
+@message_options("")
+def budget_sweep(
+    *,
+    spec: ModelSpec,
+    formulas: FormulaTable | None,
+    axes: SweepAxes,
+    devices: tuple[str, ...],
+    files: tuple[str, ...],
+    shows_all: bool,
+    order: str,
+    prices: tuple[str, ...],
+    runtime: str | None,
+    anchors: tuple[str, ...],
+    out: Output,
+    **limits: Any,
+) -> int:
+    """``onnxcost budget`` of several sizes: each is checked on the devices that are named, or on the best of the catalog."""
+    from onnxcost.hardware.budget import limits_of, parse_anchors, predictors
+    from onnxcost.symbolic.sweep import count_sweep
+
+    if anchors and (len(devices) != 1 or not runtime):
+        raise InputError("--anchor is a time on one device with one runtime: name them with --device and --runtime")
+    asked = predictors(devices, files, _parse_prices(prices), runtime or "", parse_anchors(anchors))
+    is_named = bool(devices or files)
+    with progress_on(sys.stderr) as shown:
+        swept = count_sweep(
+            spec, name_axes(axes, spec), formulas, asked, limits_of(limits), is_named, order,
+            shows_all=shows_all, on_progress=shown,
+        )  # fmt: skip
+    out.deliver(sweep_document(swept))
+    say_notes(swept, out, strict=False)
+    return end_sweep(swept, 0, strict=False)
+
+
 @click.command(help=HELP)
 @pipeline_option(budget_pipeline, *LIMITS, "devices", "files", "shows_all", "order", "prices")
+@sweep_option(budget_sweep, *LIMITS, "devices", "files", "shows_all", "order", "prices", "runtime", "anchors")
 @partial(with_options, OPTIONS)
 @output_options
 @message_options("Print no warnings or assumptions on stderr.")
@@ -181,7 +232,7 @@ def budget(
     else:
         assessment = assess_spec(spec, table, batch, limits, found, are_named, model, order)
     out.deliver(_explain(assessment, spec, found[0]) if explain else _document(assessment, shows_all))
-    if not out.quiet and (assumed := assumed_text(assessment.report)):
+    if not out.quiet and (assumed := assumed_text(assessment.report.graph.dims)):
         say("assumed", assumed)
     out.say_first(caveat_messages(assessment.report))
     _end([assessment])

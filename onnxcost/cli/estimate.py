@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say
-from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, start_child, trace_model
+from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say, start_child
+from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, trace_model
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.cli.pipeline import MEASURING, estimate_pipeline, pipeline_option
+from onnxcost.cli.sweep import MEASURED, estimate_sweep, sweep_option
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.render.tables import SORTS, View
@@ -53,6 +54,7 @@ TABLES = ("operator", "node", "module")
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @pipeline_option(estimate_pipeline, *MEASURING, "strict", "no_run")
+@sweep_option(estimate_sweep, *MEASURED, "strict", "no_run")
 @model_options
 @click.option(
     "--convention",
@@ -112,7 +114,7 @@ def estimate(
     if not out.is_screen:
         out.deliver(report_document(report, view, outcome, is_brief, language))
         # With --strict the error names them.
-        if not (out.quiet or strict) and (assumed := assumed_text(report)):
+        if not (out.quiet or strict) and (assumed := assumed_text(report.graph.dims)):
             say("assumed", assumed)
     elif outcome.measurements:
         rows += show(lambda screen: [(), *outcome.lines(report, screen, is_brief)])
@@ -190,7 +192,7 @@ def _check(report: CostReport) -> None:
         operators = ", ".join(dict.fromkeys(cost.node.key for cost in report.uncounted))
         found.append(f"{len(report.uncounted)} of {len(report.costs)} nodes are not counted ({operators})")
     found += [caveat.text for caveat in dict.fromkeys(report.caveats) if caveat.kind != "note"]
-    if assumed := assumed_text(report):
+    if assumed := assumed_text(report.graph.dims):
         found.append(f"assumed {assumed}")
     if found:
         raise CheckFailed("--strict: " + "; ".join(found))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import caveat_messages
+from onnxcost.cli.app import caveat_messages, start_child
 from onnxcost.cli.generation import RunAsked, RunOutcome, run_model, run_options
-from onnxcost.cli.measure import start_child
 from onnxcost.cli.options import MeasuringCommand, Whole, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from onnxcost.cli.app import Notice, catch_failure, merge_advice
+from onnxcost.cli.app import Notice, catch_failure, merge_advice, start_child
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.cli.pipeline import MEASURING, measure_pipeline, pipeline_option
+from onnxcost.cli.sweep import MEASURED, estimate_sweep, sweep_option
 from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
@@ -117,13 +118,6 @@ def header(report: CostReport, screen: Screen) -> list[Line]:
     return header_lines(report, screen)
 
 
-def start_child() -> None:
-    """Start the process that will run the model: it loads its libraries meanwhile, and ends with the command."""
-    from onnxcost.runtime.supervisor import start_early
-
-    click.get_current_context().with_resource(start_early())
-
-
 def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
     """Run the model with a progress bar on stderr. The reason for a failure is one line there."""
     from onnxcost.runtime.api import measure_spec, measure_spec_batches
@@ -176,6 +170,7 @@ Examples:
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @pipeline_option(measure_pipeline, *MEASURING)
+@sweep_option(estimate_sweep, *MEASURED)
 @model_options
 @output_options
 @message_options("Print no advice on stderr.")

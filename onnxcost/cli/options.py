@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
@@ -75,9 +76,12 @@ def model_options(command: Command) -> Command:
     def with_model(*, model: str | None, others: tuple[str, ...], formulas: str | None, **given: Any) -> Any:
         if model is None:
             raise click.MissingParameter(param_hint="'MODEL'", param_type="argument")
+        given_shapes = given["shapes"]
         # A mistyped command is read as a model: that it is none is said first.
         spec = take_spec(given, read_source(model))
         if others:
+            if given_shapes and re.search(r"=[0-9]+([x×,*][0-9]+)+$", others[0]):
+                raise InputError(f"'{others[0]}' is no model: write --shape 'INPUT=1x3x{{320,640}}' in quotes, for the shell")
             raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for several, use {MANY}")
         return command(spec=spec, formulas=load_formulas(formulas), **given)
 
@@ -94,9 +98,12 @@ def common_options(command: Command) -> Command:
 
 
 def take_spec(given: dict[str, Any], source: str | bytes | None) -> ModelSpec:
-    """A spec from the options in ``given``, which are removed from it. Raises InputError for what cannot be parsed, and for a
-    shape without a name that fits no input of the source, or several.
+    """A spec from the options in ``given``, which are removed from it. Raises InputError for what cannot be parsed, for several
+    sizes, and for a shape without a name that fits no input of the source, or several.
     """
+    if several := find_several(given):
+        takes = "only 'onnxcost estimate', 'measure' and 'budget' take those, for one MODEL"
+        raise InputError(f"{several[0]} asks for several sizes: {takes}")
     shapes: Mapping[str, Sequence[int]] = parse_shapes(given.pop("shapes"))
     if source is not None and "" in shapes:
         from onnxcost.frontend.dims import name_shape
@@ -116,6 +123,18 @@ def with_options(options: Iterable[Decorator], command: Command) -> Command:
     for option in reversed([*options]):
         command = option(command)
     return command
+
+
+def refuse_others(taken: Iterable[str], beside: str) -> None:
+    """Raises InputError for a parameter of the command that was given and is not one of ``taken``, which ``beside`` allows."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        name = param.name or ""
+        is_given = context.params.get(name) and context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if is_given and name not in taken:
+            if isinstance(param, click.Argument):
+                raise InputError(f"{beside} names the models: leave MODEL out")
+            raise InputError(f"{param.opts[0]} cannot be used with {beside}")
 
 
 def load_formulas(path: str | None) -> FormulaTable | None:
@@ -227,6 +246,13 @@ def parse_shapes(given: Iterable[str]) -> dict[str, tuple[int, ...]]:
                 )
             found[""] = parse_shape(argument.strip())
     return {**found, **parse_pairs("--shape", SHAPE, named, parse_shape)}
+
+
+def find_several(given: Mapping[str, Any]) -> list[str]:
+    """The options ``--dim`` and ``--shape`` with several sizes: ``--dim batch=1,2,4``, ``--shape images=1x3x{320,640}x640``."""
+    dims = (text for text in given.get("dims", ()) if re.search("[,{]", text.rpartition("=")[2]))
+    shapes = (text for text in given.get("shapes", ()) if "{" in text.rpartition("=")[2])
+    return [*(f"--dim {text}" for text in dims), *(f"--shape {text}" for text in shapes)]
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

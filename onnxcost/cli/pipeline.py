@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
-from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, caveat_messages, merge_advice, say
-from onnxcost.cli.options import Command, Decorator, Measuring, load_formulas, measuring_options, take_spec
+from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, caveat_messages, merge_advice, say, start_child
+from onnxcost.cli.options import Command, Decorator, Measuring, load_formulas, measuring_options, refuse_others, take_spec
 from onnxcost.cli.output import Document, Output, message_options, output_options
-from onnxcost.errors import CheckFailed, InputError
+from onnxcost.errors import CheckFailed
 from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
@@ -43,23 +41,12 @@ def pipeline_option(run: Command, *takes: str) -> Decorator:
         def with_pipeline(*, pipeline: str | None, **given: Any) -> Any:
             if pipeline is None:
                 return command(**given)
-            _refuse_others(("pipeline", *taken))
+            refuse_others(("pipeline", *taken), "--pipeline")
             return run(pipeline=pipeline, **{name: given[name] for name in taken})
 
         return click.option("--pipeline", metavar="STAGES", help=HELP)(wraps(command)(with_pipeline))
 
     return decorated
-
-
-def _refuse_others(taken: Iterable[str]) -> None:
-    context = click.get_current_context()
-    for param in context.command.params:
-        name = param.name or ""
-        is_given = context.params.get(name) and context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if is_given and name not in taken:
-            if isinstance(param, click.Argument):
-                raise InputError("--pipeline names the models: leave MODEL out")
-            raise InputError(f"{param.opts[0]} cannot be used with --pipeline")
 
 
 class PipelineOutcome(NamedTuple):
@@ -129,7 +116,7 @@ def measure_pipeline_stages(pipeline: Pipeline, measuring: Measuring) -> Pipelin
 def estimate_pipeline(*, pipeline: str, measuring: Measuring, out: Output, strict: bool, no_run: bool, **given: Any) -> int:
     """``onnxcost estimate --pipeline``: count the stages, then run and time each."""
     if not (no_run or out.format == "csv"):
-        _start_child()
+        start_child()
     outcome = PipelineOutcome(estimate_given(pipeline, given))
     if not (no_run or out.format == "csv"):
         outcome = measure_pipeline_stages(outcome.pipeline, measuring)
@@ -147,17 +134,11 @@ def estimate_pipeline(*, pipeline: str, measuring: Measuring, out: Output, stric
 @measuring_options(*LEFT_OUT)
 def measure_pipeline(*, pipeline: str, measuring: Measuring, out: Output, **given: Any) -> int:
     """``onnxcost measure --pipeline``: run and time each stage."""
-    _start_child()
+    start_child()
     outcome = measure_pipeline_stages(estimate_given(pipeline, given), measuring)
     out.deliver(outcome.document(counts=False))
     out.say_first(outcome.messages())
     return outcome.code
-
-
-def _start_child() -> None:
-    from onnxcost.runtime.supervisor import start_early
-
-    click.get_current_context().with_resource(start_early())
 
 
 def say_assumed(pipeline: Pipeline) -> None:

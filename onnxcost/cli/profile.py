@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import Notice, catch_failure
-from onnxcost.cli.measure import Outcome, header, start_child
+from onnxcost.cli.app import Notice, catch_failure, start_child
+from onnxcost.cli.measure import Outcome, header
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.render.layout import progress_on

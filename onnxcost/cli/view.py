@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxcost.cli.app import caveat_messages, say, say_first
+from onnxcost.cli.app import caveat_messages, say, say_first, start_child
 from onnxcost.cli.estimate import report_document
-from onnxcost.cli.measure import SKIPPED, measure_model, start_child
+from onnxcost.cli.measure import SKIPPED, measure_model
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Output
 from onnxcost.errors import InputError

@@ -29,9 +29,9 @@ from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnxcost.comparison.agreement import Agreement
-    from onnxcost.comparison.interleaved import Ratio
     from onnxcost.measurement import MeasurementResult
     from onnxcost.report import CostReport
+    from onnxcost.runtime.interleaved import Ratio
     from onnxcost.runtime.supervisor import OnProgress
 
 
@@ -192,7 +192,7 @@ class Timings(NamedTuple):
 
 def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on_progress: OnProgress | None = None) -> Timings:
     """Time the models among the sources interleaved. Raises InputError for concurrent streams."""
-    from onnxcost.comparison.interleaved import measure_interleaved
+    from onnxcost.runtime.interleaved import measure_interleaved
 
     models, reports = _select_runnable(results)
     if not models:

@@ -15,7 +15,7 @@ from onnxcost.errors import InputError, did_you_mean
 from onnxcost.results import Result, make_document
 
 if TYPE_CHECKING:
-    from onnxcost.comparison.interleaved import Ratio
+    from onnxcost.runtime.interleaved import Ratio
 
 Document = Mapping[str, Any]
 

@@ -23,5 +23,14 @@ __all__ = ["Skeleton", "operators_in", "read_graph", "read_skeleton"]
 def read_graph(
     skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable = MappingProxyType({}), trace: Trace | None = None
 ) -> Graph:
-    """The graph of a model that was read, with every shape that can be known. Errors as in ``onnxcost.estimate``."""
-    return lower(skeleton, infer_shapes(skeleton, spec, formulas, trace))
+    """The graph of a model that was read, with every shape that can be known. Errors as in ``onnxcost.estimate``.
+
+    The skeleton can be read again with another spec.
+    """
+    declared = [value.SerializeToString() for value in skeleton.model.graph.input]
+    try:
+        return lower(skeleton, infer_shapes(skeleton, spec, formulas, trace))
+    finally:
+        # The sizes of this spec were written to the inputs.
+        for value, before in zip(skeleton.model.graph.input, declared, strict=True):
+            value.ParseFromString(before)

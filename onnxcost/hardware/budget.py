@@ -104,6 +104,15 @@ def limits_of(given: Mapping[str, object]) -> Limits:
     )
 
 
+def parse_limits(limits: Mapping[str, float | str]) -> Limits:
+    """The limits of one run that a function was given as keywords, seconds as a number, too; raises InputError for others."""
+    if of_tokens := limits.keys() & {"ttft", "tokens_per_second"}:
+        raise InputError(f"{min(of_tokens)} is no limit of one run: onnxcost.llm(model, devices=…) has it for each device")
+    if unknown := limits.keys() - EXAMPLES.keys():
+        raise InputError(f"there is no limit '{min(unknown)}': there are {', '.join(EXAMPLES)}")
+    return limits_of({name: f"{value}s" if name == "latency" and is_figure(value) else value for name, value in limits.items()})
+
+
 class Totals(Protocol):
     """What a budget limits of a model or a pipeline itself."""
 
@@ -399,16 +408,10 @@ def budget(
 
     Raises InputError for an unknown device, limit, order, runtime or anchor.
     """
-    if of_tokens := limits.keys() & {"ttft", "tokens_per_second"}:
-        raise InputError(f"{min(of_tokens)} is no limit of one run: onnxcost.llm(model, devices=…) has it for each device")
-    if unknown := limits.keys() - EXAMPLES.keys():
-        raise InputError(f"there is no limit '{min(unknown)}': there are {', '.join(EXAMPLES)}")
+    given = parse_limits(limits)
     if order not in ORDERS:
         raise InputError(f"there is no order '{order}': there are {', '.join(ORDERS)}")
     spec = ModelSpec.of(model, shapes, dims, values, trips)
-    given = limits_of(
-        {name: f"{value}s" if name == "latency" and is_figure(value) else value for name, value in limits.items()}
-    )
     label = str(model) if isinstance(model, str | Path) else "model"
     found = predictors(devices, files, prices, runtime, anchors)
     return assess_spec(spec, formulas, batch, given, found, bool(devices or files), label, order)

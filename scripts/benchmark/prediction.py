@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import onnxcost
-from onnxcost.comparison.interleaved import measure_interleaved
 from onnxcost.estimator import estimate_spec
 from onnxcost.hardware.calibration.model import Calibration, dumps, loads
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.runtime.calibrate import calibrate
+from onnxcost.runtime.interleaved import measure_interleaved
 from onnxcost.spec import ModelSpec
 
 ROOT = Path(__file__).parents[2]

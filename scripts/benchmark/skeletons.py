@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import onnxcost
-from onnxcost.comparison.interleaved import measure_interleaved
 from onnxcost.measurement import Measurement
+from onnxcost.runtime.interleaved import measure_interleaved
 from onnxcost.spec import ModelSpec
 
 MODELS = Path(__file__).parents[2] / "models"

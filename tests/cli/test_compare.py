@@ -18,11 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onnxcost.cli.app import cli, run
-from onnxcost.comparison import agreement, interleaved
+from onnxcost.comparison import agreement
 from onnxcost.comparison.agreement import Agreement, differences
 from onnxcost.comparison.candidates import label_paths
-from onnxcost.comparison.interleaved import InterleavedResults, Ratio
 from onnxcost.measurement import Advice, MeasurementResult, Settings, Unmeasured
+from onnxcost.runtime import interleaved
+from onnxcost.runtime.interleaved import InterleavedResults, Ratio
 from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT, at_batch
 from tests.modeltext import model

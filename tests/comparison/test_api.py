@@ -10,9 +10,9 @@ import onnxcost
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.comparison.api import LabeledSource, LoadedSource, Timing, build_comparison, load_sources
 from onnxcost.comparison.candidates import Broken
-from onnxcost.comparison.interleaved import Ratio
 from onnxcost.errors import InputError
 from onnxcost.measurement import Unmeasured
+from onnxcost.runtime.interleaved import Ratio
 from onnxcost.spec import ModelSpec
 from tests.measurements import MEASUREMENT
 from tests.modeltext import model

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from onnxcost.comparison.candidates import METRICS, Candidate, Comparison, check_directions, find_metric, rank
-from onnxcost.comparison.interleaved import Ratio
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError
+from onnxcost.runtime.interleaved import Ratio
 
 
 def model(label: str, bound: str = "", ratio: Ratio | None = None, **values: float) -> Candidate:

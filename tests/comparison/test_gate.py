@@ -6,8 +6,8 @@ import pytest
 
 from onnxcost.comparison.api import find_bounded, find_excesses, find_unchecked, parse_limit
 from onnxcost.comparison.candidates import Comparison
-from onnxcost.comparison.interleaved import Ratio
 from onnxcost.errors import InputError
+from onnxcost.runtime.interleaved import Ratio
 from tests.comparison.test_candidates import model
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import onnxcost
-from onnxcost.comparison import agreement, interleaved
+from onnxcost.comparison import agreement
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.comparison.api import (
     LabeledSource,
@@ -20,10 +20,11 @@ from onnxcost.comparison.api import (
     load_sources,
     time_models,
 )
-from onnxcost.comparison.interleaved import InterleavedResults, Ratio
 from onnxcost.errors import InputError
 from onnxcost.measurement import Settings
 from onnxcost.report import CostReport
+from onnxcost.runtime import interleaved
+from onnxcost.runtime.interleaved import InterleavedResults, Ratio
 from onnxcost.spec import ModelSpec
 from tests.comparison.test_api import sources_in
 from tests.measurements import MEASUREMENT

@@ -10,7 +10,6 @@ import pytest
 from onnxcost.comparison.api import Excess, parse_limit
 from onnxcost.comparison.candidates import Broken, Candidate, Comparison
 from onnxcost.comparison.differences import Differences
-from onnxcost.comparison.interleaved import Ratio
 from onnxcost.render.comparison import (
     comparison_csv,
     comparison_lines,
@@ -21,6 +20,7 @@ from onnxcost.render.comparison import (
 from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, UNICODE, Screen, text_of
 from onnxcost.render.units import align_units, relation_text, signed_text
+from onnxcost.runtime.interleaved import Ratio
 from tests.comparison.test_differences import CONV, GEMM, model, node
 
 FIRST = replace(

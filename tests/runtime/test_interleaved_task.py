@@ -15,7 +15,7 @@ from onnxcost.runtime.sampling import Sampled
 from onnxcost.runtime.session import Runner
 from onnxcost.runtime.tasks import Opened
 from onnxcost.runtime.worker import Channel
-from tests.comparison.test_interleaved import TIMED
+from tests.runtime.test_interleaved import TIMED
 
 
 class Stream:

@@ -10,17 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnxcost.comparison import interleaved
-from onnxcost.comparison.interleaved import (
-    MOST_AT_ONCE,
-    ROUNDS,
-    SPREAD_OF_PROCESSES,
-    Ratio,
-    compute_ratio,
-    group_models,
-    measure_interleaved,
-    split_rounds,
-)
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.measurement import (
     Environment,
@@ -30,6 +19,17 @@ from onnxcost.measurement import (
     MemoryUse,
     Settings,
     Unmeasured,
+)
+from onnxcost.runtime import interleaved
+from onnxcost.runtime.interleaved import (
+    MOST_AT_ONCE,
+    ROUNDS,
+    SPREAD_OF_PROCESSES,
+    Ratio,
+    compute_ratio,
+    group_models,
+    measure_interleaved,
+    split_rounds,
 )
 from onnxcost.runtime.protocol import ArenaUse, Progress, Request, Timed
 from onnxcost.runtime.supervisor import Conversation

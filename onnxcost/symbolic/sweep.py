@@ -1,0 +1,412 @@
+"""``onnxcost.sweep``: a model counted, timed, or judged on devices at all combinations of some sizes and shapes.
+
+The file is read once, without its weights; each combination is then counted as ``onnxcost.estimate`` counts it. One that the
+model cannot have is a point with the reason. Timing is interleaved, so that all points run under the same conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, product
+from math import prod, sqrt
+from typing import Any, NamedTuple
+
+from onnxcost.analysis.batch import batch_dim, batch_of
+from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.estimator import count_graph, without_collection
+from onnxcost.formulas import select_formulas
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend import operators_in, read_graph, read_skeleton
+from onnxcost.graph import BoundDim, Caveat
+from onnxcost.hardware.budget import PRICE, Limits, judge, model_checks, parse_limits, predictors, sort_verdicts
+from onnxcost.hardware.prediction import FITS, MARGINAL, Predictor, Verdict
+from onnxcost.measurement import Measurement, MeasurementResult, Settings, Unmeasured
+from onnxcost.report import CostReport
+from onnxcost.results import Result, group_by, make_document
+from onnxcost.runtime.interleaved import measure_interleaved
+from onnxcost.runtime.prepare import read_once
+from onnxcost.runtime.protocol import Progress
+from onnxcost.runtime.supervisor import OnProgress
+from onnxcost.spec import ModelSource, ModelSpec
+
+MOST_POINTS, MOST_MEASURED = 1000, 64
+"""The most combinations that are counted, and that are timed: each takes seconds, and a process."""
+NEARLY = 0.95
+"""The share of the most items per second that the best batch reaches: a larger one costs latency and memory for little more."""
+MOST_DEVICES = 4
+"""Of the catalog, so many devices are judged in the result."""
+
+Shape = tuple[int, ...]
+
+
+class SweepAxes(NamedTuple):
+    """What varies: the sizes of dims by their symbol, and the shapes of inputs by their name."""
+
+    dims: Mapping[str, Sequence[int]] = {}
+    shapes: Mapping[str, Sequence[Shape]] = {}
+
+    def combine(self, most: int = MOST_POINTS) -> Iterator[tuple[dict[str, int], dict[str, Shape]]]:
+        """All combinations, as the dims and the shapes of each; the last axis varies fastest.
+
+        Raises InputError for an axis without or with repeated sizes, and for more than ``most`` combinations.
+        """
+        for name, sizes in chain(self.dims.items(), self.shapes.items()):
+            if len(set(sizes)) < len(sizes) or not sizes:
+                raise InputError(f"the sizes of '{name}' must be given, each once")
+        number = prod(len(sizes) for sizes in chain(self.dims.values(), self.shapes.values()))
+        if number > most:
+            of_timed = f" that can be timed, {MOST_POINTS:,} that can be counted" if most < MOST_POINTS else ""
+            raise InputError(f"these sizes have {number:,} combinations: {most:,} are the most{of_timed}")
+        for sizes in product(*self.dims.values()):
+            for shapes in product(*self.shapes.values()):
+                yield dict(zip(self.dims, sizes, strict=True)), dict(zip(self.shapes, shapes, strict=True))
+
+
+class PointCost(NamedTuple):
+    """What is counted at a point, under the names of ``CostReport``; sizes are bytes, None while a shape is open."""
+
+    batch: int
+    macs: int
+    flops: int
+    parameters: int
+    weight_bytes: int
+    peak_activation_bytes: int | None
+    read_bytes: int
+    write_bytes: int
+    uncounted: int
+    bound: str
+
+    @classmethod
+    def of(cls, report: CostReport) -> PointCost:
+        """The totals of a report."""
+        memory, traffic = report.memory, report.whole.traffic
+        return cls(
+            batch_of(report.graph), report.macs, report.flops, report.parameters, memory.weight_bytes,
+            memory.peak_activation_bytes, traffic.read_bytes, traffic.write_bytes, len(report.uncounted), report.bound,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One combination: ``dims`` and ``shapes`` are those that vary, ``apart`` is what tells it from points of other batches.
+
+    ``cost`` is None where the model cannot have these sizes, for the ``reason``. ``assumed`` are the dims that no option
+    gives. ``measurement`` is None where nothing was to be measured; ``verdicts`` are those on the devices, without steps.
+    """
+
+    dims: Mapping[str, int]
+    shapes: Mapping[str, Shape]
+    cost: PointCost | None = None
+    reason: str = ""
+    apart: tuple[tuple[str, int | Shape], ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+    assumed: tuple[BoundDim, ...] = ()
+    measurement: MeasurementResult | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    report: CostReport | None = field(default=None, repr=False)
+
+    @property
+    def sizes(self) -> dict[str, int | Shape]:
+        """The dims and shapes by name."""
+        return {**self.dims, **self.shapes}
+
+    @property
+    def timed(self) -> Measurement | None:
+        """What was measured, if it was."""
+        return self.measurement if isinstance(self.measurement, Measurement) else None
+
+    def verdict(self, device: str) -> Verdict | None:
+        """The verdict on a device; None where the model cannot have these sizes."""
+        return next((verdict for verdict in self.verdicts if verdict.name == device), None)
+
+    def fps_on(self, device: str) -> float | None:
+        """Items per second there, the middle of the range; None where the budget is not met for certain."""
+        verdict = self.verdict(device)
+        if verdict is None or verdict.level != FITS or (fps := verdict.prediction.fps) is None:
+            return None
+        return sqrt(fps.low * fps.high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of the key ``points``."""
+        measured = self.measurement.to_dict() if self.measurement is not None else None
+        return {
+            "dims": dict(self.dims),
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "status": "failed" if self.cost is None else "ok",
+            "reason": self.reason or None,
+            **(self.cost._asdict() if self.cost else dict.fromkeys(PointCost._fields)),
+            "measurement": measured,
+            "devices": [verdict.to_dict() for verdict in self.verdicts],
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep(Result):
+    """A model at several sizes. ``devices`` are the names of those that all counted points were judged on, the best first."""
+
+    model: str
+    axes: SweepAxes
+    points: tuple[SweepPoint, ...]
+    devices: tuple[str, ...] = ()
+    limits: Limits = Limits()  # noqa: RUF009  # frozen
+    are_named: bool = False
+
+    @property
+    def counted(self) -> tuple[SweepPoint, ...]:
+        """The points whose sizes the model can have."""
+        return tuple(point for point in self.points if point.cost is not None)
+
+    @property
+    def has_batches(self) -> bool:
+        """Whether points differ in their batch."""
+        return len({point.cost.batch for point in self.points if point.cost is not None}) > 1
+
+    def best(self, fps: Callable[[SweepPoint], float | None]) -> list[SweepPoint]:
+        """The point of the best batch for each combination of the other sizes.
+
+        It is the smallest batch that reaches NEARLY of the most items per second, among the points for which ``fps`` has any.
+        """
+        found = []
+        for points in group_by(self.counted, lambda point: point.apart).values():
+            known = [(point, rate) for point in points if (rate := fps(point)) is not None]
+            if known:
+                least = NEARLY * max(rate for _, rate in known)
+                found.append(min((p for p, rate in known if rate >= least), key=lambda p: p.cost.batch if p.cost else 0))
+        return found
+
+    def best_on(self, device: str) -> list[SweepPoint]:
+        """``best`` on a device, among the points that meet the budget for certain."""
+        return self.best(lambda point: point.fps_on(device))
+
+    def best_measured(self) -> list[SweepPoint]:
+        """``best`` as it was measured."""
+        return self.best(lambda point: point.timed.fps if point.timed else None)
+
+    def missed(self) -> list[str]:
+        """The named devices that meet the budget at no point, not even perhaps."""
+        levels = (FITS, MARGINAL)
+        return [
+            name
+            for name in self.devices
+            if self.are_named and not any((found := point.verdict(name)) and found.level in levels for point in self.points)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1``."""
+        return make_document(
+            model={"path": self.model},
+            sweep={
+                "dims": {name: list(sizes) for name, sizes in self.axes.dims.items()},
+                "shapes": {name: [list(shape) for shape in shapes] for name, shapes in self.axes.shapes.items()},
+                "limits": dict(self.limits.given),
+                "points": [point.to_dict() for point in self.points],
+                "best": [
+                    *({"device": None, **_sizes_of(point)} for point in self.best_measured()),
+                    *({"device": name, **_sizes_of(point)} for name in self.devices for point in self.best_on(name)),
+                ],
+            },
+        )
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row for each point, or for each point and device: sizes, totals, latency in seconds, FPS and memory in bytes."""
+        is_timed = any(point.measurement is not None for point in self.points)
+        rows = []
+        for point in self.points:
+            figures = {"status": "ok" if point.cost else "failed", "reason": point.reason or None, **_cost_row(point.cost)}
+            figures |= _timed_row(point) if is_timed else {}
+            for each in [_device_row(name, point.verdict(name)) for name in self.devices] or [{}]:
+                row = figures | each
+                sizes = {
+                    f"{name} size" if name in row else name: "x".join(map(str, size)) if isinstance(size, tuple) else size
+                    for name, size in point.sizes.items()
+                }
+                rows.append(sizes | row)
+        return rows
+
+    def summary(self) -> str:
+        """How many points there are, and of what."""
+        names = ", ".join((*self.axes.dims, *self.axes.shapes))
+        return f"{len(self.counted)} of {len(self.points)} points over {names}"
+
+
+def _sizes_of(point: SweepPoint) -> dict[str, Any]:
+    return {"dims": dict(point.dims), "shapes": {name: list(shape) for name, shape in point.shapes.items()}}
+
+
+def _cost_row(cost: PointCost | None) -> dict[str, Any]:
+    """The totals; the batch is called items, as a dim may be called batch."""
+    found = cost._asdict() if cost else dict.fromkeys(PointCost._fields)
+    return {"items": found.pop("batch"), **found}
+
+
+def _timed_row(point: SweepPoint) -> dict[str, Any]:
+    timed = point.timed
+    interval = (timed.latency.median_ci95 if timed else None) or (None, None)
+    row = {
+        "latency": timed and timed.latency.median, "latency_low": interval[0], "latency_high": interval[1],
+        "fps": timed and timed.fps, "flops_per_second": timed and timed.flops_per_second,
+        "peak_rss_bytes": timed and timed.memory.peak_rss_bytes,
+    }  # fmt: skip
+    return row | ({"reason": point.measurement.reason} if isinstance(point.measurement, Unmeasured) else {})
+
+
+def _device_row(name: str, verdict: Verdict | None) -> dict[str, Any]:
+    latency = verdict.prediction.latency if verdict else None
+    fps = verdict.prediction.fps if verdict else None
+    return {
+        "device": name, "level": verdict and verdict.level,
+        "predicted_low": latency and latency.low, "predicted_high": latency and latency.high,
+        "predicted_basis": latency and latency.basis, "fps_low": fps and fps.low, "fps_high": fps and fps.high,
+        "memory_needed": verdict.fits[0].needed if verdict and verdict.fits else None,
+    }  # fmt: skip
+
+
+def sweep(
+    model: ModelSource,
+    *,
+    dims: Mapping[str, int | Sequence[int]] | None = None,
+    shapes: Mapping[str, Sequence[int] | Sequence[Sequence[int]]] | None = None,
+    values: Mapping[str, Any] | None = None,
+    trips: Mapping[str, int] | None = None,
+    formulas: FormulaTable | None = None,
+    settings: Settings | None = None,
+    devices: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+    **limits: float | str,
+) -> Sweep:
+    """``model`` at all combinations of ``dims`` with several sizes and of ``shapes`` with several shapes.
+
+    ``dims={"batch": [1, 2, 4]}`` has three sizes, ``shapes={"images": [(1, 3, 320, 320), (1, 3, 640, 640)]}`` two shapes; a
+    single size or shape holds for all points. With ``settings`` each point is timed, in interleaved rounds; with ``devices``
+    each is judged there by ``limits``, as in ``onnxcost.budget``. The other arguments are those of ``onnxcost.estimate``.
+
+    Raises InputError where nothing varies, for more combinations than MOST_POINTS (MOST_MEASURED, if they are timed), and for
+    an unknown device or limit; the error of the first point where no point can be counted.
+    """
+    several, one = dict[str, Sequence[int]](), dict[str, int]()
+    for name, sizes in (dims or {}).items():
+        if isinstance(sizes, int):
+            one[name] = sizes
+        else:
+            several[name] = tuple(sizes)
+    alternatives, fixed = dict[str, Sequence[Shape]](), dict[str, Shape]()
+    for name, given in (shapes or {}).items():
+        varied = [tuple(part) for part in given if not isinstance(part, int)]
+        if varied:
+            alternatives[name] = varied
+        else:
+            fixed[name] = tuple(part for part in given if isinstance(part, int))
+    spec = read_once(ModelSpec.of(model, fixed, one, values, trips))
+    found = predictors(devices) if devices or limits else []
+    axes = SweepAxes(several, alternatives)
+    swept = count_sweep(spec, axes, formulas, found, parse_limits(limits), bool(devices), is_measured=settings is not None)
+    return swept if settings is None else measure_sweep(swept, spec, settings, on_progress)
+
+
+def count_sweep(
+    spec: ModelSpec,
+    axes: SweepAxes,
+    formulas: FormulaTable | None = None,
+    asked: Sequence[Predictor] = (),
+    limits: Limits = Limits(),  # noqa: B008  # frozen
+    are_named: bool = False,
+    order: str = PRICE,
+    *,
+    is_measured: bool = False,
+    shows_all: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Sweep:
+    """Count all points, and judge them on the devices ``asked``: on all if they are named, else on the best MOST_DEVICES.
+
+    Errors as in ``sweep``. With ``is_measured`` the points keep their reports.
+    """
+    if not (axes.dims or axes.shapes):
+        raise InputError("nothing varies: give a dim several sizes, or an input several shapes")
+    combinations = list(axes.combine(MOST_MEASURED if is_measured else MOST_POINTS))
+    spec = spec.read_inputs()
+    skeleton = read_skeleton(spec.source)
+    known = select_formulas(operators_in(skeleton)) if formulas is None else formulas
+    points: list[SweepPoint] = []
+    errors: list[OnnxCostError] = []
+    for number, (dims, shapes) in enumerate(combinations):
+        if on_progress is not None:
+            on_progress(Progress("counting", number / len(combinations)))
+        at = replace(spec, dims={**spec.dims, **dims}, shapes={**spec.shapes, **shapes})
+        try:
+            with without_collection():
+                report = count_graph(read_graph(skeleton, at, known), known)
+        except OnnxCostError as error:
+            errors.append(error)
+            points.append(SweepPoint(dims, shapes, reason=str(error)))
+            continue
+        point = SweepPoint(
+            dims, shapes, PointCost.of(report), "", _apart(dims, shapes, report), report.caveats,
+            tuple(dim for dim in report.graph.dims if dim.source == "assumed"),
+            verdicts=tuple(_judge(predictor, report, limits) for predictor in asked),
+        )  # fmt: skip
+        points.append(replace(point, report=report) if is_measured else point)
+    if len(errors) == len(points):
+        raise errors[0]
+    shown = [predictor.name for predictor in asked]
+    if not (are_named or shows_all):
+        shown = _choose_devices(points, order)
+        points = [replace(each, verdicts=tuple(filter(None, map(each.verdict, shown)))) for each in points]
+    return Sweep(skeleton.path or skeleton.model.graph.name, axes, tuple(points), tuple(shown), limits, are_named)
+
+
+def _apart(dims: Mapping[str, int], shapes: Mapping[str, Shape], report: CostReport) -> tuple[tuple[str, int | Shape], ...]:
+    """The sizes without the batch."""
+    batch = batch_dim(report.graph)
+    names = {dim.name for dim in batch.dims} if batch else set()
+    places = {place for dim in batch.dims for place in dim.places} if batch else set()
+    sized = (
+        (name, tuple(size for axis, size in enumerate(shape) if (name, axis) not in places)) for name, shape in shapes.items()
+    )
+    return (*((name, size) for name, size in dims.items() if name not in names), *sized)
+
+
+def _judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
+    """The verdict on a device, with the limits of the model itself and without the steps."""
+    found = judge(predictor, report, limits)
+    checks = (*model_checks(report, limits), *found.checks)
+    return replace(found, checks=checks, prediction=replace(found.prediction, nodes=()))
+
+
+def _choose_devices(points: Sequence[SweepPoint], order: str) -> list[str]:
+    """Those that meet the budget at the most points, the first of them in the order of the budget; of devices that differ in
+    their memory alone, one.
+    """
+    judged = [point for point in points if point.verdicts]
+    if not judged:
+        return []
+    by_name = {verdict.name: [verdict] for verdict in sort_verdicts(judged[0].verdicts, order)}
+    for point in judged[1:]:
+        for verdict in point.verdicts:
+            by_name[verdict.name].append(verdict)
+
+    def place(name: str) -> tuple[int, int]:
+        levels = [verdict.level for verdict in by_name[name]]
+        return -levels.count(FITS), -levels.count(MARGINAL)
+
+    def figures(name: str) -> Hashable:
+        first = by_name[name][0]
+        return (first.kind, first.title.split()[:2][-1], *(verdict.prediction.latency for verdict in by_name[name]))
+
+    ordered = sorted(by_name, key=place)
+    return [names[0] for names in group_by(ordered, figures).values()][:MOST_DEVICES]
+
+
+def measure_sweep(swept: Sweep, spec: ModelSpec, settings: Settings, on_progress: OnProgress | None = None) -> Sweep:
+    """The sweep with each counted point timed, in interleaved rounds; a point that cannot be run is Unmeasured.
+
+    Raises InputError for concurrent streams.
+    """
+    counted = [point for point in swept.counted if point.report is not None]
+    spec = spec.read_inputs()
+    specs = [replace(spec, dims={**spec.dims, **each.dims}, shapes={**spec.shapes, **each.shapes}) for each in counted]
+    reports = [point.report for point in counted if point.report is not None]
+    timed = measure_interleaved(specs, settings, reports=reports, on_progress=on_progress)
+    results = {id(point): result for point, result in zip(counted, timed.results, strict=True)}
+    points = (replace(point, measurement=results.get(id(point)), report=None) for point in swept.points)
+    return replace(swept, points=tuple(points))
