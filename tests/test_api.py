@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "python.md"
 def test_what_there_is_to_call() -> None:
     assert {
         "budget", "calibrate", "compare", "devices", "estimate", "llm", "measure", "measure_batches", "pipeline", "predict",
-        "profile", "run_llm", "scaling", "scan", "strip", "trace",
+        "profile", "run_llm", "scaling", "scan", "strip", "sweep", "trace",
     } == FUNCTIONS  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_each_function_is_in_the_documents(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["estimate", "measure", "measure_batches", "predict", "profile", "trace", "budget", "llm", "scaling"]
+    "name", ["estimate", "measure", "measure_batches", "predict", "profile", "trace", "budget", "llm", "scaling", "sweep"]
 )
 def test_what_runs_or_counts_one_model_takes_what_estimate_takes(name: str) -> None:
     parameters = inspect.signature(getattr(onnxcost, name)).parameters
@@ -56,6 +56,7 @@ def test_what_runs_or_counts_one_model_takes_what_estimate_takes(name: str) -> N
         "Profile",
         "Scaling",
         "Scanned",
+        "Sweep",
     ],
 )
 def test_what_they_return_is_a_result(name: str) -> None:

@@ -39,6 +39,7 @@ def results() -> dict[str, Result]:
         "pipeline": onnxcost.pipeline([onnxcost.StageSpec(str(MODELS / "mnist_cnn_pytorch.onnx"), runs=3)]),
         "generation run": RUN,
         "comparison": Comparison(CANDIDATE, (CANDIDATE, CANDIDATE)),
+        "sweep": onnxcost.sweep(MODELS / "mnist_cnn_pytorch.onnx", dims={"batch": [1, 2]}, devices=["jetson-nano"]),
         "prediction": onnxcost.predict(RELU, HERE),
         "calibration": HERE,
         "scan": Scanned("a\n.onnx", "ok", report=report.to_dict()),

@@ -43,6 +43,9 @@ device's peak rates and bandwidth.
 Without --device, all devices of the catalog ('onnxcost devices' lists them) are checked, and the cheapest that fits is shown
 first. With it, the exit code is 1 if one of the devices misses the budget.
 
+With several sizes, --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' in quotes, all combinations are checked, and
+the best batch of each device is named; the exit code is 1 if a named device meets the budget at none of them.
+
 \b
 Examples:
   onnxcost budget model.onnx --fps 30
@@ -50,6 +53,7 @@ Examples:
   onnxcost budget model.onnx --device jetson-nano,memory=2GiB --memory 1GiB
   onnxcost budget model.onnx --fps 30 --explain raspberry-pi-5-8gb
   onnxcost budget model.onnx --runtime ncnn --device jetson-nano
+  onnxcost budget model.onnx --latency 50ms --dim batch=1,2,4,8
   onnxcost budget model.onnx --fps 200 --sort cost
   onnxcost budget model.onnx --device-file here.toml --fps 30
   onnxcost budget decoder.onnx --tokens-per-second 20 --context 8192

@@ -34,6 +34,8 @@ seconds, in a process of its own. A model that cannot be run is still counted; t
 The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what -v shows, and csv
 a line for each node (with --by module, for each module), for which nothing is measured.
 
+Several sizes, --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' in quotes, give a table of all combinations.
+
 \b
 Examples:
   onnxcost model.onnx
@@ -43,6 +45,7 @@ Examples:
   onnxcost model.onnx --by module --depth 3 --sort parameters
   onnxcost model.onnx --provider cuda --batches 1,8,32
   onnxcost model.onnx -o cost.json
+  onnxcost model.onnx --dim batch=1,2,4,8 --dim sequence=128,512 --no-run
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
 ROWS = 24

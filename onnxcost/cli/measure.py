@@ -158,11 +158,15 @@ Timing starts when runs are stable, and lasts at least two seconds and ten runs.
 --format json has all samples; csv has a line for each run (with --batches, for each batch size); table and markdown are
 summaries.
 
+Several sizes, --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' in quotes, give a table of all combinations,
+timed in interleaved rounds.
+
 \b
 Examples:
   onnxcost measure model.onnx
   onnxcost measure model.onnx --threads 1 --seconds 10
   onnxcost measure model.onnx --batches 1,2,4,8
+  onnxcost measure model.onnx --shape 'images={1,8}x3x{224x224,448x448}'
   onnxcost measure model.onnx --provider cuda --concurrency 4
   onnxcost measure model.onnx --input image=cat.npy -o latency.json
 """

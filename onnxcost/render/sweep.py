@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import NamedTuple
 
-from onnxcost.hardware.prediction import Verdict
+from onnxcost.hardware.prediction import MARGINAL, Verdict
 from onnxcost.measurement import Measurement, Unmeasured
 from onnxcost.render.budget import (
     WORDS,
@@ -191,15 +191,16 @@ def _best(swept: Sweep) -> list[str]:
         points = swept.best_on(name)
         verdicts = [verdict for point in points if (verdict := point.verdict(name))]
         if not points:
-            causes = filter(None, dict.fromkeys(causes_text(verdict) for p in swept.points if (verdict := p.verdict(name))))
-            found.append(f"{name}: no point is certain to meet the budget ({'; '.join(causes) or 'no figures are known'})")
+            near = [(p, each) for p in swept.points if (each := p.verdict(name)) and each.level == MARGINAL]
+            texts = [f"perhaps at {sizes_text(point.sizes)} ({causes_text(each)})" for point, each in near]
+            found.append(f"{name}: {'; '.join(texts) or 'no point meets the budget'}")
         elif not swept.has_batches:
             found.append(f"{name}: meets the budget at {'; '.join(sizes_text(point.sizes) for point in points)}")
         else:
-            texts = (
+            texts = [
                 f"{verdict.prediction.batch}{_where(point)}, {interval_text(verdict.prediction.fps)} FPS"
                 for point, verdict in zip(points, verdicts, strict=True)
-            )
+            ]
             found.append(f"{name}: best batch {'; '.join(texts)}")
     return found
 
@@ -214,6 +215,8 @@ def _legend(swept: Sweep) -> list[str]:
     if swept.has_batches and (swept.devices or any(point.timed for point in swept.points)):
         which = " that meet the budget" if swept.devices else ""
         found.append(f"The best batch is the smallest of those{which} with at least {100 * NEARLY:.0f} % of the most FPS.")
+    if swept.has_batches and any(len(swept.bases(name)) > 1 for name in swept.devices):
+        found.append("Where the evidence of points differs, they are compared by the data sheet alone.")
     bases = dict.fromkeys(evidence_text(verdict) for point in swept.points for verdict in point.verdicts)
     if listed := "; ".join(f"{basis}, {WORDS[basis]}" for basis in bases if basis in WORDS):
         found.append(f"Evidence: {listed} ('onnxcost budget MODEL --explain NAME' shows more).")

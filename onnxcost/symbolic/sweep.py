@@ -20,7 +20,7 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.graph import BoundDim, Caveat
 from onnxcost.hardware.budget import PRICE, Limits, judge, model_checks, parse_limits, predictors, sort_verdicts
-from onnxcost.hardware.prediction import FITS, MARGINAL, Predictor, Verdict
+from onnxcost.hardware.prediction import FITS, MARGINAL, Check, Prediction, Predictor, Verdict
 from onnxcost.measurement import Measurement, MeasurementResult, Settings, Unmeasured
 from onnxcost.report import CostReport
 from onnxcost.results import Result, group_by, make_document
@@ -91,7 +91,8 @@ class PointCost(NamedTuple):
 class SweepPoint:
     """One combination: ``dims`` and ``shapes`` are those that vary, ``apart`` is what tells it from points of other batches.
 
-    ``cost`` is None where the model cannot have these sizes, for the ``reason``. ``assumed`` are the dims that no option
+    ``cost`` is None where the model cannot have these sizes, for the ``reason``. ``sheet_fps`` are items per second by the
+    data sheet alone, by device. ``assumed`` are the dims that no option
     gives. ``measurement`` is None where nothing was to be measured; ``verdicts`` are those on the devices, without steps.
     """
 
@@ -104,6 +105,7 @@ class SweepPoint:
     assumed: tuple[BoundDim, ...] = ()
     measurement: MeasurementResult | None = None
     verdicts: tuple[Verdict, ...] = ()
+    sheet_fps: Mapping[str, float] = field(default_factory=dict)
     report: CostReport | None = field(default=None, repr=False)
 
     @property
@@ -119,13 +121,6 @@ class SweepPoint:
     def verdict(self, device: str) -> Verdict | None:
         """The verdict on a device; None where the model cannot have these sizes."""
         return next((verdict for verdict in self.verdicts if verdict.name == device), None)
-
-    def fps_on(self, device: str) -> float | None:
-        """Items per second there, the middle of the range; None where the budget is not met for certain."""
-        verdict = self.verdict(device)
-        if verdict is None or verdict.level != FITS or (fps := verdict.prediction.fps) is None:
-            return None
-        return sqrt(fps.low * fps.high)
 
     def to_dict(self) -> dict[str, Any]:
         """An entry of the key ``points``."""
@@ -176,8 +171,26 @@ class Sweep(Result):
         return found
 
     def best_on(self, device: str) -> list[SweepPoint]:
-        """``best`` on a device, among the points that meet the budget for certain."""
-        return self.best(lambda point: point.fps_on(device))
+        """``best`` on a device, among the points that meet the budget for certain.
+
+        Where some points have other evidence than others, their items per second are those by the data sheet alone: a
+        published figure beside a rough one would tell more about the evidence than about the batch.
+        """
+        judged = [(point, verdict) for point in self.points if (verdict := point.verdict(device)) is not None]
+        fitting = {id(point): verdict.prediction.fps for point, verdict in judged if verdict.level == FITS}
+        bases = self.bases(device)
+
+        def fps(point: SweepPoint) -> float | None:
+            if (predicted := fitting.get(id(point))) is None:
+                return None
+            return sqrt(predicted.low * predicted.high) if len(bases) == 1 else point.sheet_fps.get(device)
+
+        return self.best(fps)
+
+    def bases(self, device: str) -> set[str]:
+        """What the latencies on a device rest on."""
+        latencies = (verdict.prediction.latency for p in self.points if (verdict := p.verdict(device)) is not None)
+        return {latency.basis for latency in latencies if latency is not None}
 
     def best_measured(self) -> list[SweepPoint]:
         """``best`` as it was measured."""
@@ -340,10 +353,13 @@ def count_sweep(
             errors.append(error)
             points.append(SweepPoint(dims, shapes, reason=str(error)))
             continue
+        verdicts = [judge(predictor, report, limits) for predictor in asked]
+        checks = model_checks(report, limits)
         point = SweepPoint(
             dims, shapes, PointCost.of(report), "", _apart(dims, shapes, report), report.caveats,
             tuple(dim for dim in report.graph.dims if dim.source == "assumed"),
-            verdicts=tuple(_judge(predictor, report, limits) for predictor in asked),
+            verdicts=tuple(_without_steps(each, checks) for each in verdicts),
+            sheet_fps={each.name: fps for each in verdicts if (fps := _sheet_fps(each.prediction))},
         )  # fmt: skip
         points.append(replace(point, report=report) if is_measured else point)
     if len(errors) == len(points):
@@ -366,11 +382,15 @@ def _apart(dims: Mapping[str, int], shapes: Mapping[str, Shape], report: CostRep
     return (*((name, size) for name, size in dims.items() if name not in names), *sized)
 
 
-def _judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
-    """The verdict on a device, with the limits of the model itself and without the steps."""
-    found = judge(predictor, report, limits)
-    checks = (*model_checks(report, limits), *found.checks)
-    return replace(found, checks=checks, prediction=replace(found.prediction, nodes=()))
+def _without_steps(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
+    """The verdict with the checks of the model itself; its steps would take most of the memory of a sweep."""
+    return replace(verdict, checks=(*checks, *verdict.checks), prediction=replace(verdict.prediction, nodes=()))
+
+
+def _sheet_fps(prediction: Prediction) -> float:
+    """Items per second by the middle of the estimated steps; 0 where there are none."""
+    low, high = (sum(getattr(node.span, end) for node in prediction.nodes) for end in ("low", "high"))
+    return prediction.batch / sqrt(low * high) if low else 0.0
 
 
 def _choose_devices(points: Sequence[SweepPoint], order: str) -> list[str]:
