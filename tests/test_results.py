@@ -76,6 +76,7 @@ def test_every_result_is_a_data_frame(name: str) -> None:
         "calibration": 22,
         "generation run": 2,
         "pipeline": 2,
+        "sweep": 2,
         "language model": 2,
     }
     assert len(frame) == rows.get(name, 1)

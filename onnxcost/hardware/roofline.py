@@ -101,7 +101,8 @@ The most: 1152 MiB of an EPYC 9684X, 256 MiB of an MI300X, 96 MiB of a Gaudi 3, 
 
 
 def efficiency(device: Device, part: str) -> Efficiency:
-    """The efficiency of a part of the device."""
+    """The efficiency of a part of the device, of its first one where none computes a type."""
+    part = part or next(iter(device.parts))
     kind = f"{device.kind} {part}"
     if device.kind in ("phone", "laptop") and part == "gpu":
         kind = "board gpu"

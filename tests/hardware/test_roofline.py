@@ -66,6 +66,12 @@ def test_two_steps_add_up_and_each_waits_for_something_else() -> None:
     assert {node.limit for node in slow.nodes if node.compute} == {"compute"}
 
 
+@pytest.mark.parametrize("dtype", ["float", "int64", "bool", "double", "string"])
+def test_a_model_without_contractions_is_judged_on_every_device(dtype: str) -> None:
+    made = report(f"({dtype}[1,8] x) => ({dtype}[1,8] y) {{ y = Identity(x) }}")
+    assert all(Roofline(device).predict(made).unsupported == () for device in catalogue().values())
+
+
 @pytest.mark.usefixtures("plain")
 def test_depthwise_convolutions_reach_less_of_the_peak() -> None:
     graph = "(float[1,64,32,32] x) => (float[1,64,30,30] y) {{ y = Conv<group = {}>(x, w) }}"

@@ -1,4 +1,4 @@
-"""Sweeps: each point is what ``estimate``, ``measure`` and ``budget`` say at its sizes, and the best batch is chosen from them."""
+"""Sweeps: each point is what ``estimate``, ``measure`` and ``budget`` say at its sizes; the best batch is one of them."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_of_the_catalog_those_are_judged_that_fit_the_most_points() -> None:
 
     most = max(fitting(everything, name) for name in everything.devices)
     assert len(swept.devices) == 4
-    assert [fitting(swept, name) for name in swept.devices][0] == most
+    assert fitting(swept, swept.devices[0]) == most
 
 
 def point(batch: int, fps: float | None = None, sequence: int = 0, **changes: Any) -> SweepPoint:
@@ -161,7 +161,11 @@ BEST: dict[str, tuple[list[SweepPoint], Callable[[Sweep], list[SweepPoint]], lis
     "the most": ([point(1, 10), point(2, 18), point(4, 30)], Sweep.best_measured, [2]),
     "the smallest of nearly the most": ([point(1, 10), point(2, 29), point(4, 30)], Sweep.best_measured, [1]),
     "not the first of an order": ([point(4, 30), point(2, 29), point(1, 10)], Sweep.best_measured, [1]),
-    "one for each other size": ([point(1, 9, 8), point(2, 10, 8), point(1, 5, 16), point(2, 2, 16)], Sweep.best_measured, [1, 2]),
+    "one for each other size": (
+        [point(1, 9, 8), point(2, 10, 8), point(1, 5, 16), point(2, 2, 16)],
+        Sweep.best_measured,
+        [1, 2],
+    ),
     "not what failed": (
         [point(1, 9), replace(point(2), measurement=Unmeasured("failed", "no memory"))],
         Sweep.best_measured,
