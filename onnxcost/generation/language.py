@@ -82,14 +82,19 @@ class LanguageCost(Result):
         """Prefill, where there is one, and decode."""
         return (self.decode,) if self.prefill is None else (self.prefill, self.decode)
 
+    @property
+    def copied(self) -> int:
+        """The bytes of the cache and the states that a decode step writes beside those that it reads."""
+        own, sizes = self.kv_bytes, self.decode.sizes
+        return 0 if self.decoder.writes_in_place else sizes.batch * (own.held(sizes.total) + own.state)
+
     @cached_property
     def memory(self) -> MemoryNeed:
         """What the weights, the cache and the activations of the larger phase take."""
         sizes, own = self.decode.sizes, self.kv_bytes
         kept = sizes.batch * (own.held(sizes.total, sizes.source) + own.state)
-        copied = 0 if self.decoder.writes_in_place else sizes.batch * (own.held(sizes.total) + own.state)
         activations = max(phase_activations(phase, self.decoder) for phase in self.phases)
-        return MemoryNeed(self.decode.report.memory.weight_bytes, kept, copied, activations)
+        return MemoryNeed(self.decode.report.memory.weight_bytes, kept, self.copied, activations)
 
     @property
     def parameters(self) -> int:
@@ -310,7 +315,7 @@ def _remarks(found: LanguageCost) -> Iterator[str]:
             f"the LM head runs on all {found.prefill.sizes.new:,} prompt tokens, though the next token needs one: "
             f"{share:.0f} % of the prefill's MACs"
         )
-    if found.memory.copied:
+    if found.copied:
         yield "the present is another buffer than the past: while a step runs, both are in memory"
 
 
