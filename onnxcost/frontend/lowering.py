@@ -6,9 +6,9 @@ modules, and the true number of channels where NCHWc pads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -50,16 +50,39 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
         ir_version=model.ir_version,
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
-        symbolic_dims=_symbolic_dims(model, found.dims) if found.dims and len(found.steps) <= MOST_SYMBOLIC else None,
+        symbolic_dims=_SymbolicDims(model, found.dims) if found.dims and len(found.steps) <= MOST_SYMBOLIC else None,
     )
 
 
-def _symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[str, tuple[Dim, ...]]:
-    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None where it cannot."""
+class _SymbolicDims(Mapping[str, tuple[Dim, ...]]):
+    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None where it cannot.
+
+    Inferred when they are asked for, which takes a third of the time of counting.
+    """
+
+    def __init__(self, model: ModelProto, dims: Sequence[BoundDim]) -> None:
+        self._model, self._open = model, dims
+
+    def __getitem__(self, name: str) -> tuple[Dim, ...]:
+        return self._inferred[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inferred)
+
+    def __len__(self) -> int:
+        return len(self._inferred)
+
+    @cached_property
+    def _inferred(self) -> dict[str, tuple[Dim, ...]]:
+        return _infer_symbolic_dims(self._model, self._open)
+
+
+def _infer_symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[str, tuple[Dim, ...]]:
     from onnx.shape_inference import infer_shapes
 
     of_inputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
     places = [(of_inputs[name][axis], dim) for dim in dims for name, axis in dim.places if axis < len(of_inputs.get(name, ()))]
+    bound = [(proto, proto.SerializeToString()) for proto, _ in places]
     for proto, dim in places:
         proto.Clear()
         proto.dim_param = "" if dim.is_unnamed else dim.name
@@ -70,8 +93,8 @@ def _symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[str, tup
     except Exception:
         return {}
     finally:
-        for proto, dim in places:
-            proto.dim_value = dim.value
+        for proto, sizes in bound:
+            proto.ParseFromString(sizes)
     typed = ((value.name, value.type.tensor_type) for value in (*inferred.input, *inferred.output, *inferred.value_info))
     return {
         name: tuple(
