@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, find_decoder, head_of, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
-from onnxcost.generation.speeds import Speed, predict_speed
-from onnxcost.hardware.budget import predictors
-from onnxcost.hardware.prediction import Predictor
 from onnxcost.operators.traits import GATHERS
 from onnxcost.report import CostReport, Counted
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
+
+if TYPE_CHECKING:
+    from onnxcost.generation.speeds import Speed
+    from onnxcost.hardware.prediction import Predictor
 
 PROMPT, CONTEXT = 1024, 4096
 """Tokens of a prompt, and positions in the cache after a decode step, unless told otherwise."""
@@ -166,7 +167,11 @@ def llm(
     Raises InputError for a model without a cache, an unknown device, and sizes that the model cannot take.
     """
     spec = ModelSpec.of(model, shapes, dims, values, trips)
-    asked = predictors(devices, files) if devices or files else []
+    asked: list[Predictor] = []
+    if devices or files:
+        from onnxcost.hardware.budget import predictors
+
+        asked = predictors(devices, files)
     return count_language(spec, prompt, context, batch, memory, asked, formulas)
 
 
@@ -335,6 +340,8 @@ def _speeds(
     found: LanguageCost, spec: ModelSpec, batch: int | None, asked: Sequence[Predictor], formulas: FormulaTable | None
 ) -> Iterator[Speed]:
     """On each device at the batch, or without one at BATCHES, as far as the model lets it vary."""
+    from onnxcost.generation.speeds import predict_speed  # which loads the devices' side, that a count does not need
+
     is_free = batch is None and found.decoder.fixed(BATCH) is None
     phases: dict[int, tuple[Phase | None, Phase]] = {found.decode.sizes.batch: (found.prefill, found.decode)}
     for each in BATCHES if is_free else ():
