@@ -20,6 +20,7 @@ ORDER = (
         "errors",
         "results",
         "files",
+        "remote",
         "documents",
         "processes",
         "spec",

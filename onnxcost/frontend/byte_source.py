@@ -1,4 +1,5 @@
-"""Where a model's bytes come from: a file, bytes in memory, an open file, a pipe. Only the ranges that are asked for are read.
+"""Where a model's bytes come from: a file, bytes in memory, an open file, a pipe, a URL. Only the ranges that are asked for are
+read, and of a URL what a request brings along.
 
 Nothing is memory-mapped: reading a mapped file that shrinks kills the process, and its pages count as the process's memory.
 """
@@ -6,13 +7,17 @@ Nothing is memory-mapped: reading a mapped file that shrinks kills the process, 
 from __future__ import annotations
 
 import os
+import threading
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
+from itertools import pairwise
 from typing import Any, BinaryIO, Protocol
 
 from onnxcost.errors import InputError, ModelError
 from onnxcost.files import CHUNK, open_file, read_error, read_up_to
+from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
 from onnxcost.spec import ModelSource
 
 LARGEST = 2**31 - 1
@@ -47,6 +52,8 @@ def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             yield _MemorySource(source)
+        elif is_remote(source):
+            yield _open_url(str(source))
         elif isinstance(source, (str, os.PathLike)):
             with open_file(path) as (file, head):
                 yield _FileSource(file, path) if head is None else _StreamSource(file, path, head)
@@ -154,6 +161,122 @@ class _StreamSource:
         if len(taken) < count:
             self.size = self._at
         return taken
+
+
+NEAR = 2**15
+"""Bytes that cost less to read along than another request does."""
+AFTER_JUMP, LARGEST_READ, GROWTH = 2**12, 2**20, 4
+"""The bytes that are read behind a gap, the most that are read at once, and the factor between them in a row."""
+DRIFT = 2**6
+"""How far the distances between two payloads of a series may differ: names have numbers of other lengths."""
+LONGEST_SERIES, MOST_AHEAD = 64, 256
+"""The most distances in a series, and the most that are foreseen."""
+
+
+class _RemoteSource:
+    """A model at a URL. What was read of it is kept, so that reading it once more takes a request alone.
+
+    The reader jumps from payload to payload. Where the distances repeat, as those of the layers of a network do, the places
+    where it will arrive are requested all at once.
+    """
+
+    step = 1024
+
+    def __init__(self, file: RemoteFile, most: int = SMALL) -> None:
+        self.path, self.file = file.name, file
+        self.size: int | None = file.state.size
+        self._starts, self._parts = [0], [file.head]
+        if not file.has_ranges:
+            content = file.read_whole(most)
+            if content is None:
+                size = f" has {self.size / 10**6:,.0f} MB and" if self.size else ""
+                raise InputError(f"'{self.path}'{size} comes from a server that sends no ranges: --download fetches it whole")
+            self.size, self._parts = len(content), [content]
+        self._grown, self._arrived = FIRST, 0
+        self._jumps: list[int] = []
+        self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        """The bytes in memory."""
+        return sum(map(len, self._parts))
+
+    def read(self, start: int, end: int) -> bytes:
+        with self._lock:
+            end = min(end, self.size or 0)
+            if start - self._arrived > NEAR:
+                self._jumps.append(start)
+                self._grown = AFTER_JUMP // GROWTH
+            self._arrived = max(self._arrived, end)
+            pieces = []
+            while start < end:
+                at = bisect_right(self._starts, start) - 1
+                piece = self._parts[at][start - self._starts[at] : end - self._starts[at]]
+                if not piece:
+                    self._fetch(start, end)
+                    continue
+                pieces.append(piece)
+                start += len(piece)
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def check(self) -> None:
+        self.file.check()
+
+    def _fetch(self, start: int, end: int) -> None:
+        """Requests the bytes from ``start`` on, as many as are worth a request, and those that will be read after a jump."""
+        self._grown = min(GROWTH * self._grown, LARGEST_READ)
+        spans: list[Span] = []
+        for place, least in ((start, end), *((place, 0) for place in self._foresee(start))):
+            first = place if place == start else place - AFTER_JUMP // 4
+            span = self._missing(first, max(least, place + self._grown))
+            if span and (not spans or span[0] >= spans[-1][1]):
+                spans.append(span)
+        for (first, _), content in zip(spans, self.file.fetch(spans), strict=True):
+            at = bisect_right(self._starts, first)
+            self._starts.insert(at, first)
+            self._parts.insert(at, content)
+
+    def _missing(self, first: int, last: int) -> Span | None:
+        """The part of a range, up to the next bytes that are there, that begins with a missing byte; None if there is none."""
+        at = bisect_right(self._starts, first)
+        first = max(first, self._starts[at - 1] + len(self._parts[at - 1]))
+        last = min(last, self.size or 0, *self._starts[at : at + 1])
+        return (first, last) if first < last else None
+
+    def _foresee(self, start: int) -> list[int]:
+        """Where the reader will jump to from ``start``, if its latest jumps are a series that repeats."""
+        jumps = self._jumps if self._jumps and self._jumps[-1] == start else []
+        distances = [after - before for before, after in pairwise(jumps)]
+        longest, length = 0, 1
+        for each in range(1, min(LONGEST_SERIES, len(distances) // 2) + 1):
+            pairs = zip(reversed(distances), reversed(distances[:-each]), strict=False)
+            repeated = next((at for at, (new, old) in enumerate(pairs) if abs(new - old) > DRIFT), len(distances) - each)
+            if repeated >= each and repeated > longest:
+                longest, length = repeated, each
+        places = []
+        for at in range(min(longest, MOST_AHEAD)):
+            start += distances[len(distances) - length + at % length]
+            places.append(start)
+        return [place for place in places if place < (self.size or 0)]
+
+
+_KEPT: dict[str, _RemoteSource] = {}
+"""The models at URLs that were read last, by URL, the oldest first."""
+_KEPT_LOCK = threading.Lock()
+
+
+def _open_url(url: str) -> _RemoteSource:
+    """The model at a URL, with what was read of it before if it has not changed since."""
+    with _KEPT_LOCK:
+        known = _KEPT.pop(url, None)
+    file = open_remote(url, FIRST if known is None else 1)
+    if known is None or known.file.state != file.state or not file.state.tag:
+        known = _RemoteSource(file)
+    with _KEPT_LOCK:
+        _KEPT[url] = known
+        while len(_KEPT) > 1 and sum(each.held for each in _KEPT.values()) > SMALL:
+            del _KEPT[next(iter(_KEPT))]
+    return known
 
 
 def _position(file: BinaryIO) -> int | None:
