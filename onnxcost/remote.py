@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -88,7 +89,9 @@ def is_remote(source: object) -> bool:
 
 
 def redact(url: str) -> str:
-    """The URL without what may be secret in it: a user and a password, the query, the fragment."""
+    """The URL without what may be secret in it: a user and a password, the query, the fragment. A path stays as it is."""
+    if not is_remote(url):
+        return url
     parts = urlsplit(url)
     query = "?…" if parts.query else ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
@@ -261,7 +264,6 @@ class _HttpFile:
     """A model on a web server. Redirects are followed once, and then what they lead to is read."""
 
     def __init__(self, url: str, name: str, first: int, headers: Mapping[str, str] | None = None) -> None:
-        from aiohttp import BasicAuth
         from yarl import URL
 
         given = URL(url, encoded="%" in url)
@@ -273,7 +275,8 @@ class _HttpFile:
         self._secret: dict[str, Any] = {key: own.pop(key) for key in ("auth", "cookies") if key in own}
         self._headers = {**own.pop("headers", {}), **(headers or {})}
         if given.user is not None:
-            self._secret["auth"] = BasicAuth(given.user, given.password or "")
+            user = f"{given.user}:{given.password or ''}"
+            self._headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
         self._options = own
         self.has_ranges, self.state, self.head = False, State(None, ""), b""
         self._whole: bytes | None = None

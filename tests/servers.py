@@ -25,17 +25,18 @@ pid {folder}/pid;
 error_log {folder}/error;
 events {{ worker_connections 256; }}
 http {{
-    log_format requests '$request_method $uri $status $body_bytes_sent "$http_range" "$http_accept_encoding" "$http_authorization"';
+    log_format requests '$request_method $uri $status $body_bytes_sent '
+                        '"$http_range" "$http_accept_encoding" "$http_authorization"';
     access_log {folder}/log requests;
     client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
     uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-    limit_req_zone $server_port zone=busy:1m rate=5r/s;
+    limit_req_zone $server_port zone=busy:1m rate=10r/s;
     server {{
         listen 127.0.0.1:{port};
         root {folder}/www;
         location /whole/ {{ alias {folder}/www/; max_ranges 0; }}
         location /gzip/ {{ alias {folder}/www/; gzip_static always; max_ranges 0; }}
-        location /gzip-ranges/ {{ alias {folder}/www/; gzip_static always; }}
+        location = /gzip-ranges/model.onnx {{ alias {folder}/www/model.onnx.gz; add_header Content-Encoding gzip; }}
         location /listed/ {{ alias {folder}/www/; autoindex on; }}
         location /private/ {{ alias {folder}/www/; auth_basic models; auth_basic_user_file {folder}/passwords; }}
         location /moved/ {{ rewrite ^/moved/(.*)$ /$1 redirect; }}
@@ -64,7 +65,7 @@ class Request(NamedTuple):
 
 
 class Nginx:
-    """nginx with the files in ``files``; see CONFIGURATION for what its paths do. The user is ``ann``, the password ``pa55wd``."""
+    """nginx with the files in ``files``; CONFIGURATION says what its paths do. The user is ``ann``, the password ``pa55wd``."""
 
     def __init__(self, folder: Path) -> None:
         self.files, self._log, self._read = folder / "www", folder / "log", 0

@@ -19,6 +19,7 @@ from click.core import ParameterSource
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import did_you_mean_file, is_pipe, match_paths, models_in
+from onnxcost.remote import is_remote, list_models, redact
 from onnxcost.spec import ModelSpec, load_array, parse_input_files
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def model_options(command: Command) -> Command:
         if others:
             if given_shapes and re.search(r"=[0-9]+([x×,*][0-9]+)+$", others[0]):
                 raise InputError(f"'{others[0]}' is no model: write --shape 'INPUT=1x3x{{320,640}}' in quotes, for the shell")
-            raise InputError(f"one MODEL at a time, not '{others[0]}' as well: for several, use {MANY}")
+            raise InputError(f"one MODEL at a time, not '{redact(others[0])}' as well: for several, use {MANY}")
         return command(spec=spec, formulas=load_formulas(formulas), **given)
 
     return with_options(MODEL_OPTIONS, wraps(command)(with_model))
@@ -283,10 +284,12 @@ def _number(text: str) -> bool | int | float:
 
 
 def check_path(path: str, commands: Iterable[str]) -> str:
-    """The path, if it exists, even as a broken link.
+    """The path, if it exists, even as a broken link, or is a URL.
 
     Raises InputError for one that does not, with the command or the file that was probably meant.
     """
+    if is_remote(path):
+        return path
     with suppress(OSError, ValueError):
         if Path(path).exists() or Path(path).is_symlink():
             return path
@@ -425,6 +428,8 @@ def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
 
 
 def _expand(argument: str) -> list[str]:
+    if is_remote(argument):
+        return [each.url for each in list_models(argument)]
     path = Path(argument)
     if path.is_dir():
         return models_in(argument)

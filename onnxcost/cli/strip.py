@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from onnxcost.cli import options
+from onnxcost.remote import redact
 from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 
@@ -55,4 +56,4 @@ def strip(model: str, output: str, anonymize: bool, is_annotated: bool) -> None:
         report = estimate(output)
         annotate(output, output, report_notes(report, function_calls(output)), model_notes(report))
         done = done._replace(after=Path(output).stat().st_size)
-    click.echo(plain(f"{model}: {binary(done.before)}, {output}: {binary(done.after)}"))
+    click.echo(plain(f"{redact(model)}: {binary(done.before)}, {output}: {binary(done.after)}"))

@@ -25,6 +25,7 @@ from onnxcost.conventions import find_convention
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.measurement import Settings, Unmeasured
+from onnxcost.remote import is_remote, redact
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class LabeledSource(NamedTuple):
     @property
     def is_saved(self) -> bool:
         """Whether it is a report, according to its suffix."""
-        return PurePath(self.path).suffix.lower() == ".json"
+        return PurePath(self.path).suffix.lower() == ".json" and not is_remote(self.path)
 
 
 class LoadedSource(NamedTuple):
@@ -177,7 +178,7 @@ def compare(
 def refuse_too_few(sources: Sequence[LabeledSource], check_outputs: bool) -> None:
     """Raises InputError for fewer models than a comparison needs."""
     if len(sources) < 2:
-        single = f": for a single one, run 'onnxcost {sources[0].path}'" if sources else ""
+        single = f": for a single one, run 'onnxcost {redact(sources[0].path)}'" if sources else ""
         raise InputError(f"compare needs two models or more{single}")
     if check_outputs and sum(not source.is_saved for source in sources) < 2:
         raise InputError("comparing outputs needs two models that can be run: a saved report has no outputs")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError, did_you_mean
+from onnxcost.remote import redact
 from onnxcost.results import Result, make_document
 
 if TYPE_CHECKING:
@@ -344,6 +345,7 @@ SUFFIXES = (".onnx", ".json")
 
 def label_paths(paths: Sequence[str]) -> list[str]:
     """The shortest labels that are all different: ``resnet``, ``resnet.onnx``, ``v1/resnet.onnx``, ``resnet (2)``."""
+    paths = [*map(redact, paths)]
     names = _shortest(dict.fromkeys(paths, 0))
     seen: Counter[str] = Counter()
     found = []

@@ -167,6 +167,8 @@ NEAR = 2**15
 """Bytes that cost less to read along than another request does."""
 AFTER_JUMP, LARGEST_READ, GROWTH = 2**12, 2**20, 4
 """The bytes that are read behind a gap, the most that are read at once, and the factor between them in a row."""
+BEFORE_FORESEEN, AT_FORESEEN = 2**10, 2**14
+"""The bytes that are read before a place where the reader is expected, and from there on."""
 DRIFT = 2**6
 """How far the distances between two payloads of a series may differ: names have numbers of other lengths."""
 LONGEST_SERIES, MOST_AHEAD = 64, 256
@@ -182,12 +184,12 @@ class _RemoteSource:
 
     step = 1024
 
-    def __init__(self, file: RemoteFile, most: int = SMALL) -> None:
+    def __init__(self, file: RemoteFile) -> None:
         self.path, self.file = file.name, file
         self.size: int | None = file.state.size
         self._starts, self._parts = [0], [file.head]
         if not file.has_ranges:
-            content = file.read_whole(most)
+            content = file.read_whole(SMALL)
             if content is None:
                 size = f" has {self.size / 10**6:,.0f} MB and" if self.size else ""
                 raise InputError(f"'{self.path}'{size} comes from a server that sends no ranges: --download fetches it whole")
@@ -225,10 +227,11 @@ class _RemoteSource:
     def _fetch(self, start: int, end: int) -> None:
         """Requests the bytes from ``start`` on, as many as are worth a request, and those that will be read after a jump."""
         self._grown = min(GROWTH * self._grown, LARGEST_READ)
+        asked = [(start, max(end, start + self._grown))]
+        asked += [(place - BEFORE_FORESEEN, place + AT_FORESEEN) for place in self._foresee(start)]
         spans: list[Span] = []
-        for place, least in ((start, end), *((place, 0) for place in self._foresee(start))):
-            first = place if place == start else place - AFTER_JUMP // 4
-            span = self._missing(first, max(least, place + self._grown))
+        for first, last in asked:
+            span = self._missing(first, last)
             if span and (not spans or span[0] >= spans[-1][1]):
                 spans.append(span)
         for (first, _), content in zip(spans, self.file.fetch(spans), strict=True):

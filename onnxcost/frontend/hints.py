@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import parse_json, read_document
 from onnxcost.errors import InputError
+from onnxcost.remote import is_remote
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -68,7 +69,7 @@ def settings_beside(path: str) -> dict[str, Setting]:
 def _documents_beside(path: str) -> Iterator[tuple[Path, Any]]:
     """The documents that can be read, each with its file."""
     folder = Path(path).absolute().parent
-    folders = (folder, *([folder.parent] if folder.name == "onnx" else [])) if path else ()
+    folders = (folder, *([folder.parent] if folder.name == "onnx" else [])) if path and not is_remote(path) else ()
     for file in (place / name for place in folders for name in _DOCUMENTS):
         if file.is_file():
             with suppress(InputError, ValueError):

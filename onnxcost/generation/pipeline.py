@@ -16,6 +16,7 @@ from onnxcost.generation.stages import SharedDim, StageSpec, name_stages, parse_
 from onnxcost.generation.steps import Growth, Summed, find_steps, sum_runs
 from onnxcost.graph import BoundDim
 from onnxcost.measurement import Measurement, MeasurementResult, Settings
+from onnxcost.remote import is_remote, redact
 from onnxcost.report import CostReport, Group, group_costs
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.supervisor import OnProgress
@@ -49,7 +50,7 @@ class Stage:
     @property
     def file(self) -> str:
         """The file itself, without links to it."""
-        return os.path.realpath(self.path)
+        return self.path if is_remote(self.path) else os.path.realpath(self.path)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -246,7 +247,7 @@ def estimate_stages(
             made, taken, said = _estimate_stage(stage, spec, {each.name: each.report for each in found}, formulas)
         except OnnxCostError as error:
             # Of what was not asked for this file alone, the message does not say which it is.
-            raise error if stage.path in str(error) else type(error)(f"{stage.name}: {error}") from None
+            raise error if redact(stage.path) in str(error) else type(error)(f"{stage.name}: {error}") from None
         found.append(made)
         shared += taken
         notes += said
@@ -289,7 +290,7 @@ def _estimate_stage(
     middle, taken = (stage.runs - 1) // 2, {each.name for each in shared}
     assumed = tuple(dim for dim in steps.assumed if dim.name not in taken)
     made = Stage(
-        stage.name, stage.path, stage.runs, first, report_at(middle), report_at(stage.runs - 1), steps.spec_at(middle),
+        stage.name, redact(stage.path), stage.runs, first, report_at(middle), report_at(stage.runs - 1), steps.spec_at(middle),
         Summed(totals, peak, len(counted), is_exact), steps.growth, assumed,
     )  # fmt: skip
     return made, shared, notes

@@ -15,6 +15,7 @@ from onnxcost.files import is_pipe
 from onnxcost.frontend.dim_roles import DIM_WORDS
 from onnxcost.frontend.dims import fed_inputs, select_known
 from onnxcost.frontend.reader import read_skeleton
+from onnxcost.remote import is_remote, redact
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec
 
@@ -82,7 +83,7 @@ def name_stages(stages: Sequence[StageSpec]) -> list[StageSpec]:
     """
     if not 0 < len(stages) <= MOST_STAGES:
         raise InputError(f"a pipeline has 1 to {MOST_STAGES} stages, not {len(stages)}")
-    paths = [PurePath(path).parts for path in {stage.path for stage in stages}]
+    paths = [PurePath(path).parts for path in {redact(stage.path) for stage in stages}]
     found: list[StageSpec] = []
     taken = {stage.name for stage in stages}
     if twice := [name for name in taken if name and [stage.name for stage in stages].count(name) > 1]:
@@ -90,10 +91,10 @@ def name_stages(stages: Sequence[StageSpec]) -> list[StageSpec]:
     for stage in stages:
         if stage.path == "-" or is_pipe(stage.path):
             raise InputError(f"'{stage.path}' can be read only once: write the model to a file for a pipeline")
-        parts = PurePath(stage.path).parts
+        parts = PurePath(redact(stage.path)).parts
         ends = (parts[-depth:] for depth in range(1, len(parts) + 1))
         telling = (str(PurePath(*end)) for end in ends if sum(path[-len(end) :] == end for path in paths) == 1)
-        base = next(telling, stage.path)
+        base = next(telling, redact(stage.path))
         candidates = (base if number == 1 else f"{base} ({number})" for number in count(1))
         name = stage.name or next(name for name in candidates if name not in taken)
         taken.add(name)
@@ -134,7 +135,7 @@ def load_stages(path: str) -> list[StageSpec]:
                 raise InputError(f"{path}: stage {number}: {key} expects {_STAGE_KEYS[key]}, not {value!r}")
         if "model" not in table:
             raise InputError(f"{path}: stage {number} has no model")
-        model = str(Path(path).parent / table["model"])
+        model = table["model"] if is_remote(table["model"]) else str(Path(path).parent / table["model"])
         own = {key: value for key, value in table.items() if key != "model"}
         general = select_known(ModelSpec(model, dims=dims)).dims
         found.append(StageSpec(model, **{**own, "dims": {**general, **table.get("dims", {})}}))

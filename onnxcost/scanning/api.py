@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from onnxcost.documents import parse_json
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.files import models_in, replace_file
+from onnxcost.remote import is_remote, list_models, redact
 from onnxcost.results import SCHEMA
 from onnxcost.scanning import pool
 from onnxcost.scanning.results import Document, Scanned, key_of, stamp_of
@@ -98,6 +100,8 @@ def _select_current(
 
     def is_current(result: Scanned) -> bool:
         """Whether this version counted the file as it is now, to the end."""
+        if is_remote(result.path):
+            return False
         return result.status != "unfinished" and result.version == __version__ and result.file == stamp_of(result.path)
 
     keys = set(map(key_of, models))
@@ -183,8 +187,11 @@ def scan(
         raise InputError(f"jobs must be 1 or more, not {jobs}")
     if settings is not None and (jobs or 1) > 1:
         raise InputError("models are run one after the other, so that none disturbs another's timing: jobs is for counting")
-    files = (models_in(os.fspath(path)) if Path(path).is_dir() else [os.fspath(path)] for path in paths)
-    models = {key_of(path): path for found in files for path in found}
+    files = (_files_of(os.fspath(path)) for path in paths)
+    models: dict[str, str] = {}
+    for path in chain.from_iterable(files):
+        if is_remote(models.setdefault(key_of(path), path)) and models[key_of(path)] != path:
+            raise InputError(f"two URLs of '{redact(path)}' differ in what is not printed: scan one of them")
     common = ModelSpec.of(None, shapes, dims, values)
     options = _options(common, settings)
     checkpoint = None if resume is None else open_checkpoint(os.fspath(resume), options, models.values())
@@ -192,9 +199,15 @@ def scan(
     def fresh(paths: Iterable[str]) -> Generator[Scanned]:
         specs = [replace(common, source=path) for path in paths]
         results = _count_all(specs, options, jobs or (1 if settings else default_jobs()), timeout)
-        return results if settings is None else _measure_all(results, common, settings, on_progress)
+        return results if settings is None else _measure_all(results, common, models, settings, on_progress)
 
     return _merge_results(models, checkpoint, fresh)
+
+
+def _files_of(path: str) -> list[str]:
+    if is_remote(path):
+        return [each.url for each in list_models(path)]
+    return models_in(path) if Path(path).is_dir() else [path]
 
 
 def default_jobs() -> int:
@@ -237,18 +250,23 @@ def _count_all(specs: Sequence[ModelSpec], options: Document, jobs: int, timeout
     with closing(pool.count_tasks(specs, jobs, timeout)) as answers:
         for spec, answer in answers:
             path = str(spec.source)
-            yield Scanned(path, answer.status, answer.reason, answer.seconds, stamps[path], options, answer.report)
+            yield Scanned(redact(path), answer.status, answer.reason, answer.seconds, stamps[path], options, answer.report)
 
 
 def _measure_all(
-    results: Generator[Scanned], common: ModelSpec, settings: Settings, on_progress: OnProgress | None
+    results: Generator[Scanned],
+    common: ModelSpec,
+    models: Mapping[str, str],
+    settings: Settings,
+    on_progress: OnProgress | None,
 ) -> Generator[Scanned]:
     with closing(results):
         for result in results:
-            yield result if result.report is None else _measure_one(result, common, settings, on_progress)
+            spec = replace(common, source=models[key_of(result.path)])
+            yield result if result.report is None else _measure_one(result, spec, settings, on_progress)
 
 
-def _measure_one(result: Scanned, common: ModelSpec, settings: Settings, on_progress: OnProgress | None) -> Scanned:
+def _measure_one(result: Scanned, spec: ModelSpec, settings: Settings, on_progress: OnProgress | None) -> Scanned:
     from onnxcost.frontend.dims import select_known
     from onnxcost.measurement import Unmeasured
     from onnxcost.runtime.api import change_settings, measure_spec
@@ -257,8 +275,7 @@ def _measure_one(result: Scanned, common: ModelSpec, settings: Settings, on_prog
     heard = None if on_progress is None else partial(on_progress, result.path)
     found: Measurement | Unmeasured
     try:
-        spec = select_known(replace(common, source=result.path))
-        found = measure_spec(spec, change_settings(settings, {}), on_progress=heard)
+        found = measure_spec(select_known(spec), change_settings(settings, {}), on_progress=heard)
     except OnnxCostError as error:
         found = Unmeasured("failed", str(error))
     except Exception as error:

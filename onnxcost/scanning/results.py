@@ -11,6 +11,7 @@ from onnxcost.comparison.candidates import METRICS, Candidate, rank
 from onnxcost.comparison.saved import read_candidate
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.documents import is_figure, to_json
+from onnxcost.remote import is_remote, redact
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 
@@ -102,7 +103,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 def key_of(path: str) -> str:
     """A key that is the same for all ways to write a path."""
-    return os.path.abspath(path)  # noqa: PTH100
+    return redact(path) if is_remote(path) else os.path.abspath(path)  # noqa: PTH100
 
 
 class ScanRow(NamedTuple):
