@@ -47,7 +47,14 @@ ORDER = (
 )
 LAYERS = {package: number for number, package in enumerate(ORDER)}
 EXCEPTIONS: Mapping[tuple[str, str], str] = {}
-HOMES = {"onnx": "frontend", "google.protobuf": "frontend", "onnxruntime": "runtime", "click": "cli", "rich": "render"}
+HOMES = {
+    "onnx": "frontend",
+    "google.protobuf": "frontend",
+    "onnxruntime": "runtime",
+    "distributed": "scanning",
+    "click": "cli",
+    "rich": "render",
+}
 PATHS = sorted(ROOT.rglob("*.py"))
 
 

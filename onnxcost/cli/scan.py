@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, say
 from onnxcost.cli.options import Measuring, MeasuringCommand, MeasuringOption, common_options, expand_sources, measuring_options
 from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, Output, check_folder, print_on
+from onnxcost.documents import is_whole
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
 from onnxcost.files import replace_file
 from onnxcost.render.layout import ProgressBar, progress_on
@@ -28,8 +29,11 @@ from onnxcost.render.units import exact, plural
 from onnxcost.results import make_document
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from onnxcost.comparison.api import LabeledSource
     from onnxcost.runtime.protocol import Progress
+    from onnxcost.scanning.listing import Shard
     from onnxcost.scanning.results import Scan, Scanned
     from onnxcost.spec import ModelSpec
 
@@ -73,11 +77,18 @@ def save_on_interrupt(results: Mapping[str, Scanned], many: int, resume: str | N
     """On an interrupt, save the results in a file; the last line on stderr says how to continue."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        done = f"interrupted with {exact(len(results))} of {plural(many, 'model')} done"
+    except (KeyboardInterrupt, SystemExit, OnnxCostError) as end:
+        done = f"{exact(len(results))} of {plural(many, 'model')} done"
         saved = "" if resume else _save_results(results)
-        again = f"the same command{f' with --resume {saved}' if saved else ''} continues from there"
-        say("error", f"{done}: {again}" if resume or saved else done)
+        again = (
+            f": the same command{f' with --resume {saved}' if saved else ''} continues from there" if resume or saved else ""
+        )
+        if isinstance(end, OnnxCostError):
+            if not results:
+                raise
+            # A cluster was lost.
+            raise type(end)(f"{end} ({done}{again})") from None
+        say("error", f"interrupted with {done}{again}")
         # For a KeyboardInterrupt click would print an empty line.
         raise end if isinstance(end, SystemExit) else click.exceptions.Exit(INTERRUPTED) from None
 
@@ -152,6 +163,9 @@ With --resume FILE each result is added to FILE as a JSON line at once. After an
 it stopped; later it counts only new and changed models. One scan at a time can use FILE (not enforced on Windows). --format
 jsonl prints the same lines as they come.
 
+--shard 3/16 is one of 16 jobs that share the work, each with a FILE of its own; with --merge the PATHs are such files, and
+the result is that of one scan.
+
 With --run the models are also run and timed, one after the other, so that none disturbs the timing of another. That takes a
 few seconds for each; one that cannot be run is still counted, and the exit code is 3.
 
@@ -162,6 +176,8 @@ Examples:
   onnxcost scan models/ --dim batch=8 -o costs.csv
   onnxcost scan zoo --format jsonl | jq -r '[.path, .totals.macs] | @tsv'
   onnxcost scan models/ --run --threads 1 --sort latency
+  onnxcost scan models/ --shard 3/16 --resume 3.jsonl
+  onnxcost scan --merge *.jsonl -o zoo.jsonl
 """
 LINES = "jsonl"
 
@@ -176,6 +192,13 @@ LINES = "jsonl"
     metavar="N",
     help="Count N models in parallel.  [default: one per core]",
 )
+@click.option("--shard", metavar="I/N", help="Count the I-th of N parts of the models: each model is in one of them.")
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Count on a Dask cluster: tcp://HOST:8786, or local:N for N workers here (pip install 'onnxcost[dask]').",
+)
+@click.option("--merge", is_flag=True, help="Join files of --resume or --format jsonl: a row for each model of all.")
 @click.option("--resume", metavar="FILE", help="Add each result to FILE as it comes; skip unchanged models in it.")
 @click.option(
     "--timeout", type=options.Number(above=0, most=options.SECONDS), metavar="S",
@@ -192,6 +215,9 @@ def scan(
     spec: ModelSpec,
     measuring: Measuring,
     jobs: int | None,
+    shard: str | None,
+    cluster: str | None,
+    merge: bool,
     resume: str | None,
     timeout: float | None,
     sort: str | None,
@@ -206,16 +232,27 @@ def scan(
 
     is_of_lines = format_ is None and Path(output or "").suffix.lower() == ".jsonl"
     out = Output.of(LINES if is_of_lines else format_, output, quiet)
+    if merge:
+        merged = build_scan(_merge(paths, sort), sort)
+        _deliver(merged, out)
+        if not quiet:
+            warn_of_scan(merged)
+        end_scan(merged, _spec_of(merged))
+        return
     check_folder(resume)
     _refuse_run_options(run, sort)
     models: dict[str, LabeledSource] = {}
     for source in expand_sources(paths):
         models.setdefault(key_of(source.path), source)
+    if shard is not None:
+        chosen = parse_shard(shard).select([source.path for source in models.values()], paths)
+        models = {key_of(path): models[key_of(path)] for path in chosen}
     settings = replace(measuring.settings(), timeout=timeout) if run else None
     given = {"shapes": spec.shapes, "dims": spec.dims, "values": spec.values}
     how = {"jobs": jobs, "timeout": timeout or TIMEOUT, "settings": settings, "resume": resume}
     streams = out.format == LINES and out.path is None
-    results = _results(models, {**given, **how}, streams)
+    with _open_cluster(cluster) as client:
+        results = _results(models, {**given, **how, "cluster": client}, streams)
     if len(results) < len(models):
         return  # the reader of the stream has closed it
     found = build_scan(((source.label, results[key]) for key, source in models.items()), sort)
@@ -223,7 +260,56 @@ def scan(
         _deliver(found, out)
     if not quiet:
         warn_of_scan(found)
-    end_scan(found, spec)
+    # A name that no model of a shard has may be for those of another shard.
+    end_scan(found, replace(spec, shapes={}, dims={}, values={}) if shard else spec)
+
+
+@contextmanager
+def _open_cluster(address: str | None) -> Iterator[Client | None]:
+    """A client of the cluster at the address, if there is one; where to look at its work is printed."""
+    if address is None:
+        yield None
+        return
+    from onnxcost.scanning.cluster import open_client
+
+    with open_client(address) as client:
+        say("note", f"the cluster's dashboard: {client.dashboard_link}")
+        yield client
+
+
+def parse_shard(text: str) -> Shard:
+    """Raises InputError for what is not I/N with 1 ≤ I ≤ N."""
+    from onnxcost.scanning.listing import Shard
+
+    number, _, count = text.partition("/")
+    if not (is_whole(number) and is_whole(count)):
+        raise InputError(f"--shard expects I/N, as in 3/16, not '{text}'")
+    return Shard.of(int(number), int(count))
+
+
+def _spec_of(scan: Scan) -> ModelSpec:
+    """What was given for the models, according to the results."""
+    from onnxcost.spec import ModelSpec
+
+    given = scan.rows[0].result.options if scan.rows else {}
+    shapes = {name: tuple(shape) for name, shape in given.get("shapes", {}).items()}
+    return ModelSpec(None, shapes, given.get("dims", {}), given.get("values", {}))
+
+
+def _merge(paths: Sequence[str], sort: str | None) -> Iterator[tuple[str, Scanned]]:
+    """The results in the files, with their labels. Raises InputError for options that have no effect on results."""
+    from onnxcost.comparison.candidates import find_metric, label_paths
+    from onnxcost.scanning.checkpoint import merge_checkpoints
+
+    if sort is not None:
+        find_metric(sort)
+    context = click.get_current_context()
+    for option in context.command.params:
+        is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if is_given and option.name not in ("paths", "merge", "sort", "format_", "output", "quiet"):
+            raise InputError(f"{option.opts[0]} has no effect with --merge, which counts nothing")
+    results = merge_checkpoints(paths)
+    return zip(label_paths([result.path for result in results]), results, strict=True)
 
 
 def _refuse_run_options(run: bool, sort: str | None) -> None:
@@ -273,8 +359,11 @@ def _deliver(scan: Scan, out: Output) -> None:
     from onnxcost.render import scan as formats
 
     if out.format == LINES:
-        assert out.path is not None  # on stdout the lines were streamed
-        replace_file(Path(out.path), "".join(row.result.to_line() for row in scan.rows).encode())
+        lines = [row.result.to_line() for row in scan.rows]
+        if out.path is None:
+            print_on(lambda stream: stream.writelines(lines))
+        else:
+            replace_file(Path(out.path), "".join(lines).encode())
         return
     out.deliver(
         Document(

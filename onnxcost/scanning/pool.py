@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
 from onnxcost.errors import InputError, OnnxCostError, refusal
@@ -61,22 +61,25 @@ _NOTHING = Message(None, None)
 Inbox = queue.SimpleQueue[Message]
 
 
-def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Generator[tuple[ModelSpec, Answer]]:
-    """Every task with its answer, in the order in which the answers arrive.
+def count_tasks(
+    waiting: deque[ModelSpec], jobs: int, timeout: float, ahead: int = 0, folder: str | None = None
+) -> Generator[tuple[ModelSpec, Answer]]:
+    """Every task with its answer, in the order in which the answers arrive. It is taken out of ``waiting``, to which others may
+    be added until the last answer has been taken.
 
     A task whose process dies, or that takes more than ``timeout`` seconds, is answered "unfinished". A worker gets its next
-    task when the caller asks for the next answer: with one job, nothing runs in between.
+    task when the caller asks for the next answer: with one job, nothing runs in between. While it works on one, a worker reads
+    up to ``ahead`` others whose models are at URLs. ``folder`` is that of relative paths, None for the current one.
 
     If the system refuses more processes, there are fewer than ``jobs``; raises InputError if it refuses all.
     """
     inbox: Inbox = queue.SimpleQueue()
-    waiting = deque(tasks)
     workers: set[Worker] = set()
     try:
         while waiting or workers:
             while waiting and len(workers) < jobs:
                 try:
-                    workers.add(Worker(waiting[0], timeout, inbox))
+                    workers.add(Worker(waiting[0], timeout, inbox, folder))
                 except OSError as error:
                     if not workers:
                         raise InputError(f"no worker process can be started: {error.strerror or error}") from None
@@ -90,20 +93,25 @@ def count_tasks(tasks: Iterable[ModelSpec], jobs: int, timeout: float) -> Genera
                 continue
             if content == READY:
                 worker.begin()
+                worker.take(waiting, min(ahead, len(waiting) // jobs))
                 continue
             if content is CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
                 # It could not start, for which its model is not the reason: another worker takes the model.
-                waiting.appendleft(worker.task)
+                waiting.extendleft(reversed(worker.tasks))
                 workers.remove(worker)
                 worker.close()
                 jobs = len(workers)
                 continue
             answer = content if isinstance(content, Answer) else worker.failure()
-            yield worker.task, answer
-            if waiting and answer is content and not worker.is_late:
-                worker.give(waiting.popleft())
+            yield worker.tasks.popleft(), answer
+            is_usable = answer is content and not worker.is_late
+            if is_usable:
+                # At the end the other workers get their share of what is waiting.
+                worker.take(waiting, min(ahead, len(waiting) // jobs))
+            if is_usable and worker.tasks:
                 worker.begin()
             else:
+                waiting.extendleft(reversed(worker.tasks))
                 workers.remove(worker)
                 worker.close()
     finally:
@@ -120,10 +128,11 @@ def _next(inbox: Inbox) -> Message:
 
 
 class Worker:
-    """A process and its current task. Raises OSError if the system refuses the process."""
+    """A process and its tasks, of which it works on the first one. Raises OSError if the system refuses the process."""
 
-    def __init__(self, task: ModelSpec, timeout: float, inbox: Inbox) -> None:
+    def __init__(self, task: ModelSpec, timeout: float, inbox: Inbox, folder: str | None) -> None:
         self._timeout, self.is_late, self.has_begun = timeout, False, False
+        self.tasks: deque[ModelSpec] = deque()
         self._deadline = time.monotonic() + timeout + START_SECONDS
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close
         try:
@@ -132,6 +141,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
+                cwd=folder,
                 env={**ONE_THREAD, **os.environ, "PYTHONPATH": import_path()},
             )
         except BaseException:
@@ -148,9 +158,14 @@ class Worker:
             self.close()
             raise
 
+    def take(self, waiting: deque[ModelSpec], ahead: int) -> None:
+        """Send tasks until there are ``ahead`` behind the first one."""
+        while waiting and len(self.tasks) <= ahead:
+            self.give(waiting.popleft())
+
     def give(self, task: ModelSpec) -> None:
         """Send a task, for when the process is ready."""
-        self.task = task
+        self.tasks.append(task)
         assert self._process.stdin is not None
         try:
             pickle.dump(task, self._process.stdin)

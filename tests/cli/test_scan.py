@@ -147,6 +147,36 @@ def test_a_name_that_is_no_text_does_not_end_a_scan(zoo: Path) -> None:
         assert invoke(odd, "--format", format_, "-o", "out", "--resume", "state.jsonl").exit_code == 0
 
 
+def test_merged_shards_are_one_scan(zoo: Path) -> None:
+    whole = rows("zoo", "--dim", "batch=2")
+    for number in range(1, 4):
+        part = invoke("zoo", "--shard", f"{number}/3", "--dim", "batch=2", "--resume", f"{number}.jsonl", "--quiet")
+        assert part.exit_code in (0, 2)
+        assert "no model that could be counted has it" not in part.stderr
+    files = [f"{number}.jsonl" for number in (3, 1, 2)]
+    assert rows("--merge", *files) == whole
+    assert names(rows("--merge", *files, "--sort", "macs")) == ALL
+    merged = invoke("--merge", *files, "--format", "jsonl")
+    assert (merged.exit_code, merged.stdout.count("\n")) == (2, 20)
+    assert merged.stderr.endswith("onnxcost: error: 4 of 20 models could not be counted: empty, missing, text, truncated\n")
+    Path("all.jsonl").write_text(merged.stdout)
+    assert rows("zoo", "--dim", "batch=2", "--resume", "all.jsonl") == whole
+    assert Path("all.jsonl").read_text() == merged.stdout
+
+
+def test_a_shard_may_have_no_models(zoo: Path) -> None:
+    for format_, size in (("table", 2), ("csv", 1), ("jsonl", 0)):
+        result = invoke("zoo/m01.onnx", "--shard", "1/1000", "--format", format_, "--resume", "none.jsonl")
+        assert (result.exit_code, result.stderr, len(result.stdout.splitlines())) == (0, "", size)
+    assert invoke("--merge", "none.jsonl").exit_code == 0
+
+
+def test_a_name_that_no_model_of_all_shards_has_is_found_by_the_merge(zoo: Path) -> None:
+    assert invoke("zoo/m0*.onnx", "--shard", "1/2", "--dim", "n=3", "--resume", "1.jsonl", "--quiet").exit_code == 0
+    result = invoke("--merge", "1.jsonl", "--quiet")
+    assert (result.exit_code, result.stderr) == (2, "onnxcost: error: --dim n: no model that could be counted has it\n")
+
+
 def test_a_scan_resumes_from_printed_lines(zoo: Path) -> None:
     lines = invoke("zoo", "--format", "jsonl").stdout.splitlines(keepends=True)
     Path("scan.jsonl").write_text("".join(lines[:7]) + lines[7][:100])
@@ -176,6 +206,27 @@ def stopped(process: subprocess.Popen[str], number: int) -> str:
     assert [bool(process.stdout.readline()) for _ in range(3)] == [True] * 3
     process.send_signal(number)
     return process.communicate(timeout=60)[1]
+
+
+def test_a_cluster_needs_its_extra(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = invoke("zoo", "--cluster", "local:2")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("onnxcost: error: --cluster needs Dask: pip install 'onnxcost[dask]' (")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_dashboard_of_a_cluster_is_named(zoo: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "onnxcost", "scan", "zoo", "--cluster", "local:1", "--format", "csv", "--quiet"],
+        capture_output=True,
+        text=True,
+    )
+    first, *others = done.stderr.splitlines()
+    assert re.fullmatch(r"onnxcost: note: the cluster's dashboard: http://\S+/status", first)
+    assert others == ["onnxcost: error: 4 of 20 models could not be counted: empty, missing, text, truncated"]
+    assert [*csv.DictReader(io.StringIO(done.stdout))] == rows("zoo")
 
 
 def test_a_killed_scan_resumes_without_repeating_work(zoo: Path, many: int) -> None:
@@ -265,6 +316,15 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("zoo --resume nowhere/scan.jsonl", "cannot write 'nowhere/scan.jsonl'"),
         ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is not a file of 'onnxcost scan --resume'"),
         ("zoo --dim batch", "--dim expects SYMBOL=8"),
+        ("zoo --shard 3", "--shard expects I/N, as in 3/16, not '3'"),
+        ("zoo --shard 4/3", "a shard is one of 1/3 to 3/3, not 4/3"),
+        ("zoo --cluster local:2 --jobs 2", "a cluster has its own workers"),
+        ("zoo --cluster local:2 --run", "a cluster has its own workers"),
+        ("zoo --cluster local:none", "--cluster "),
+        ("zoo --merge", "cannot read 'zoo'"),
+        ("x.jsonl --merge", "cannot read 'x.jsonl'"),
+        ("x.jsonl --merge --dim batch=1", "--dim has no effect with --merge"),
+        ("x.jsonl --merge --sort speed", "there is no metric 'speed'"),
     ],
 )
 def test_bad_usage_gets_one_line(zoo: Path, arguments: str, says: str) -> None:

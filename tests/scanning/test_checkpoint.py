@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import InputError
-from onnxcost.scanning.api import Checkpoint, open_checkpoint
-from onnxcost.scanning.results import Scanned, key_of, stamp_of
+from onnxcost.scanning.checkpoint import Checkpoint, merge_checkpoints, open_checkpoint
+from onnxcost.scanning.results import Scanned, Stamp, key_of, stamp_of
 from tests.modeltext import model
 
 OPTIONS: dict[str, Any] = {"shapes": {}, "dims": {"batch": 4}, "values": {}, "run": None}
@@ -213,3 +214,67 @@ def test_a_line_with_an_invalid_number_is_refused(number: str) -> None:
     Path("scan.jsonl").write_text(line.replace('"HERE"', number) + "\n")
     with pytest.raises(InputError, match="its line 1 is not a model's result"):
         checkpoint()
+
+
+def write_lines(path: str, *results: Scanned) -> str:
+    Path(path).write_text("".join(each.to_line() for each in results))
+    return path
+
+
+def test_merged_files_have_a_row_for_each_model() -> None:
+    one = write_lines("1.jsonl", result("c"), result("a", "failed"))
+    two = write_lines("2.jsonl", result("b"), replace(result("a", "failed"), seconds=9.0, file=None))
+    assert [(each.path, each.status) for each in merge_checkpoints([one, two, one])] == [
+        ("a.onnx", "failed"),
+        ("b.onnx", "ok"),
+        ("c.onnx", "ok"),
+    ]
+    assert merge_checkpoints([write_lines("none.jsonl")]) == []
+
+
+@pytest.mark.parametrize("order", [("1.jsonl", "2.jsonl"), ("2.jsonl", "1.jsonl")])
+def test_an_unfinished_row_gives_way(order: tuple[str, str]) -> None:
+    write_lines("1.jsonl", result("a"), result("b", "unfinished"))
+    write_lines("2.jsonl", result("a", "unfinished"), result("b", "unfinished"))
+    assert [each.status for each in merge_checkpoints(order)] == ["ok", "unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"status": "failed", "reason": "why", "report": None}, "another result"),
+        ({"report": {**REPORT, "totals": {**REPORT["totals"], "macs": 7}}}, "another result"),
+        ({"status": "failed", "report": None, "version": "0.1"}, "another version of onnxcost"),
+        ({"report": {**REPORT, "warnings": []}, "file": Stamp(99, 1)}, "another size of the file"),
+    ],
+)
+def test_rows_that_differ_are_named(change: dict[str, Any], says: str) -> None:
+    write_lines("1.jsonl", result("a"), result("b"))
+    write_lines("2.jsonl", replace(result("a"), **change), result("c"))
+    with pytest.raises(InputError) as refused:
+        merge_checkpoints(["1.jsonl", "2.jsonl"])
+    named = f"'a.onnx' in '1.jsonl' and '2.jsonl' ({says})"
+    assert str(refused.value) == f"the files differ on 1 of their models: {named}; leave out what is outdated"
+
+
+def test_many_rows_that_differ_are_counted() -> None:
+    names = [f"m{number}" for number in range(8)]
+    write_lines("1.jsonl", *map(result, names))
+    write_lines("2.jsonl", *(result(name, "failed") for name in names))
+    with pytest.raises(
+        InputError, match=r"^the files differ on 8 of their models: 'm0.onnx' .* 'm4.onnx' .* and 3 more; leave"
+    ):
+        merge_checkpoints(["1.jsonl", "2.jsonl"])
+
+
+def test_files_of_other_options_are_not_merged() -> None:
+    write_lines("1.jsonl", result("a"))
+    write_lines("2.jsonl", replace(result("b"), options=OPTIONS | {"dims": {}}))
+    with pytest.raises(InputError, match=r"'2\.jsonl' has results of a scan with another --dim: the other files need"):
+        merge_checkpoints(["1.jsonl", "2.jsonl"])
+
+
+@pytest.mark.parametrize(("path", "says"), [("nowhere.jsonl", "cannot read 'nowhere.jsonl'"), ("a.onnx", "its line 1 is not")])
+def test_what_cannot_be_merged_is_named(path: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        merge_checkpoints([path])

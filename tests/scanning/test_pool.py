@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answers(*paths: str, jobs: int = 1, timeout: float = 60) -> list[tuple[str, Answer]]:
-    return [(str(spec.source), answer) for spec, answer in pool.count_tasks(map(ModelSpec, paths), jobs, timeout)]
+    return [(str(spec.source), answer) for spec, answer in pool.count_tasks(deque(map(ModelSpec, paths)), jobs, timeout)]
 
 
 def test_a_process_does_one_task_after_the_other() -> None:
@@ -91,7 +92,7 @@ def test_a_task_that_takes_too_long_is_given_up() -> None:
 
 def test_with_one_job_nothing_runs_until_the_next_answer_is_asked_for(tmp_path: Path) -> None:
     tasks = [ModelSpec("fine-0"), ModelSpec(f"sees-{tmp_path}/asked")]
-    with closing(pool.count_tasks(tasks, 1, 60)) as found:
+    with closing(pool.count_tasks(deque(tasks), 1, 60)) as found:
         assert next(found)[1].status == "ok"
         (tmp_path / "asked").touch()
         assert next(found)[1].reason == "True"
@@ -99,7 +100,7 @@ def test_with_one_job_nothing_runs_until_the_next_answer_is_asked_for(tmp_path: 
 
 def test_closing_the_generator_ends_the_processes() -> None:
     before = psutil.Process().children()
-    found = pool.count_tasks(map(ModelSpec, ("fine-0", "hangs-1", "hangs-2")), 3, 60)
+    found = pool.count_tasks(deque(map(ModelSpec, ("fine-0", "hangs-1", "hangs-2"))), 3, 60)
     next(found)
     assert len(psutil.Process().children()) == len(before) + 3
     found.close()
