@@ -247,6 +247,17 @@ def _constant_of_shape(call: Call) -> Array:
     return np.full(shape, value.reshape(()), value.dtype)
 
 
+@computes("OneHot")
+def _one_hot(call: Call) -> Array:
+    indices, depth = call.input(0).astype(np.int64), int(call.input(1).item())
+    off, on = call.input(2)
+    _check_size(indices.size * depth)
+    axis = call.attributes.get("axis", -1)
+    classes = np.moveaxis(np.arange(depth).reshape((*[1] * indices.ndim, depth)), -1, axis)
+    places = np.expand_dims(np.where(indices < 0, indices + depth, indices), axis)
+    return np.where(places == classes, on, off)
+
+
 @computes("Range")
 def _range(call: Call) -> Array:
     start, limit, delta = (call.input(index).reshape(()) for index in range(3))

@@ -225,6 +225,11 @@ def generators(rng: Generator) -> Iterator[Case]:
     for name, value in {"value_int": 3, "value_ints": [1, 2], "value_float": 0.5, "value_floats": [0.5, 2.0]}.items():
         yield Case("Constant", 13, [], {name: value})
     yield Case("Constant", 1, [], {"value": helper.make_tensor("v", 7, [2], [5, 6])})
+    for axis in (-1, 0, 1, -3):
+        indices = ints(rng, 2, 3, low=-4, high=5)
+        yield Case("OneHot", 11, [indices, np.array(3), np.array([1, 7])], {"axis": axis})
+        yield Case("OneHot", 11, [indices.astype(np.int32), np.array(3, np.int32), floats(rng, 2)], {"axis": axis})
+    yield Case("OneHot", 9, [np.array([3]), np.array([5]), floats(rng, 2)], {})
 
 
 def reductions(rng: Generator) -> Iterator[Case]:
@@ -273,6 +278,7 @@ NOT_COMPUTED: dict[str, Case] = {
     "a Range of floats without end": Case("Range", 11, [np.float32(0), np.float32(np.inf), np.float32(1)], {}),
     "a Range of steps of 0": Case("Range", 11, [np.array(0), np.array(5), np.array(0)], {}),
     "a ConstantOfShape": Case("ConstantOfShape", 9, [BIG.reshape(1)], {}),
+    "a OneHot": Case("OneHot", 11, [np.array([1]), BIG, np.array([0, 1])], {}),
     "an Expand": Case("Expand", 13, [np.array(1), BIG.reshape(1)], {}),
     "a Tile": Case("Tile", 13, [np.array([1]), BIG.reshape(1)], {}),
     "a Pad": Case("Pad", 13, [np.array([1]), np.array([0, 10**12])], {}),
