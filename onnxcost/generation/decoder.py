@@ -5,7 +5,7 @@ step of any size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.frontend.hints import Setting, settings_beside
 from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import ROLES, role_of
-from onnxcost.operators.traits import CASTS, FLOAT_PRODUCTS, GATHERS, VIEWS
+from onnxcost.operators.traits import AFFINE, CASTS, FLOAT_PRODUCTS, GATHERS, VIEWS
 from onnxcost.spec import ModelSpec
 
 BATCH, NEW, PAST, TOTAL, SOURCE, WINDOW, BLOCKS, BLOCK = (
@@ -214,13 +214,18 @@ def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:
     inputs = [tensor for tensor in graph.inputs if tensor.is_shaped and tensor.name not in own]
     whole = [tensor for tensor in inputs if tensor.dtype in ("int64", "int32") and tensor.rank in (1, 2, 3)]
     named = [tensor for tensor in whole if re.search(r"input_?ids|tokens?$|^ids$|decoder_input", tensor.name.lower())]
-    picks = [tensor for tensor in (*named, *whole) if tensor in named or _picks_rows(tensor, uses)]
+    picks = [tensor for tensor in (*named, *whole) if tensor in named or _picks_rows(tensor, uses, _MOVES)]
     embedded = [tensor for tensor in inputs if tensor.dtype in _FLOATS and tensor.rank == 3 and "encoder" not in tensor.name]
-    return next(iter([*picks, *embedded]), None)
+    # Keras adds the length of the table to what is below 0.
+    adjusted = [tensor for tensor in whole if _picks_rows(tensor, uses, _MOVES | AFFINE | {"Where"})]
+    return next(iter([*picks, *embedded, *adjusted]), None)
 
 
-def _picks_rows(tensor: Tensor, uses: DefUse) -> bool:
-    """Whether it is the index into a stored table of two dims with many columns."""
+_MOVES = VIEWS | CASTS
+
+
+def _picks_rows(tensor: Tensor, uses: DefUse, way: Set[str]) -> bool:
+    """Whether it is the index into a stored table of two dims, at the end of operators of ``way`` alone."""
     names, seen = [tensor.name], 0
     while names and seen < _MOST_STEPS:
         seen += 1
@@ -229,7 +234,7 @@ def _picks_rows(tensor: Tensor, uses: DefUse) -> bool:
                 return True
             if (node.key in GATHERS or node.op_type.startswith("Gather")) and place == 1 and node.x.is_constant:
                 return node.x.is_shaped and node.x.rank == 2
-            names += [node.out.name] if node.key in VIEWS | CASTS and node.outputs else []
+            names += [node.out.name] if node.key in way and node.outputs else []
     return False
 
 

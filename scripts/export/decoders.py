@@ -1,7 +1,8 @@
-"""Small decoders of many families with random weights, by four exporters, without their weights: tests/data/decoders.tar.xz.
+"""Small decoders of many families with random weights, by five exporters, without their weights: tests/data/decoders.tar.xz.
 
     python -m scripts.export.decoders weights FOLDER [NAME ...]     Hugging Face folders with random weights
     python -m scripts.export.decoders torch FOLDER OUTPUT [NAME ...]    torch.onnx.export, both kinds
+    python -m scripts.export.keras_decoder OUTPUT/tf_decoder    tf2onnx
     optimum-cli export onnx -m FOLDER/NAME --task TASK-with-past OUTPUT/opt_NAME
     python -m onnxruntime_genai.models.builder -i FOLDER/NAME -o OUTPUT/genai_NAME -p PRECISION -e PROVIDER [--extra_options …]
     python -m scripts.export.decoders pack OUTPUT    one archive of all model.onnx, under the names of their folders
@@ -39,6 +40,9 @@ PAIR = {
 }  # fmt: skip
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 SLIDING = {"sliding_window": 64, "head_dim": 32}
+MAMBA2 = {"mamba_n_heads": 12, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_chunk_size": 32}
+HYBRIDS = ("qwen3_next", "granite_hybrid", "jamba", "falcon_h1")
+"""Models with states, whose steps of one token and of many are different graphs: here that of one."""
 # fmt: off
 CONFIGS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "llama": ("LlamaForCausalLM", "LlamaConfig", BASE | {"head_dim": 16}),
@@ -68,6 +72,20 @@ CONFIGS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
         "decoder_start_token_id": 0,
     }),
     "bart": ("BartForConditionalGeneration", "BartConfig", PAIR | {"max_position_embeddings": 512}),
+    "qwen3_next": ("Qwen3NextForCausalLM", "Qwen3NextConfig", BASE | {
+        "num_hidden_layers": 4, "head_dim": 32, "linear_num_value_heads": 4, "linear_num_key_heads": 2,
+        "linear_key_head_dim": 16, "linear_value_head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64, "shared_expert_intermediate_size": 64,
+    }),
+    "granite_hybrid": ("GraniteMoeHybridForCausalLM", "GraniteMoeHybridConfig", BASE | MAMBA2 | {
+        "num_hidden_layers": 4, "layer_types": ["mamba", "mamba", "attention", "mamba"], "num_local_experts": 0,
+        "num_experts_per_tok": 0, "shared_intermediate_size": 160, "mamba_expand": 2,
+    }),
+    "jamba": ("JambaForCausalLM", "JambaConfig", BASE | {
+        "num_hidden_layers": 4, "attn_layer_period": 4, "attn_layer_offset": 2, "expert_layer_period": 2,
+        "expert_layer_offset": 1, "num_experts": 2, "num_experts_per_tok": 1, "mamba_d_state": 8, "mamba_dt_rank": 6,
+    }),
+    "falcon_h1": ("FalconH1ForCausalLM", "FalconH1Config", BASE | MAMBA2 | {"head_dim": 16, "mamba_d_ssm": 192}),
     "whisper": ("WhisperForConditionalGeneration", "WhisperConfig", PAIR | {
         "num_mel_bins": 80, "max_source_positions": 1500, "max_target_positions": 448, "pad_token_id": 0, "bos_token_id": 1,
         "eos_token_id": 2, "decoder_start_token_id": 1, "begin_suppress_tokens": [1],
@@ -94,19 +112,44 @@ def save(name: str, folder: Path) -> None:
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks).save_pretrained(folder / name)
 
 
+Part = tuple[int, str]
+"""Of a cache: the layer, and which tensor of it."""
+
+
+def parts_of(cache: transformers.DynamicCache) -> dict[Part, torch.Tensor]:
+    """The tensors of a cache: keys, values, the last inputs of a convolution, and a state, of each layer those that it has."""
+    found = {}
+    for index, layer in enumerate(cache.layers):
+        states = {kind: getattr(layer, kind, {}).get(0) for kind in ("conv_states", "recurrent_states")}
+        held = {"keys": getattr(layer, "keys", None), "values": getattr(layer, "values", None), **states}
+        found |= {(index, kind): tensor for kind, tensor in held.items() if tensor is not None}
+    return found
+
+
 class Decoder(nn.Module):
-    """A model whose cache goes in and comes out as plain tensors: key and value, layer by layer."""
+    """A model whose cache goes in and comes out as plain tensors, ``parts`` layer by layer; ``masked``: after the tokens."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, parts: Sequence[Part], *, masked: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.parts, self.masked = model, parts, masked
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, input_ids: torch.Tensor, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        mask, past = (given[0], given[1:]) if self.masked else (None, given)
         cache = transformers.DynamicCache(config=self.model.config)
-        for layer in range(len(past) // 2):
-            cache.update(past[2 * layer], past[2 * layer + 1], layer)
-        out = self.model(input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True)
-        return out.logits, *(part for layer in out.past_key_values.layers for part in (layer.keys, layer.values))
+        held = dict(zip(self.parts, past, strict=True))
+        for (index, kind), tensor in held.items():
+            layer = cache.layers[index]
+            if kind == "values":
+                layer.update(held[index, "keys"], tensor)
+            elif kind != "keys":
+                getattr(layer, kind)[0] = tensor.clone()
+                getattr(layer, f"is_{kind}_initialized")[0] = layer.has_previous_state[0] = True
+                layer.dtype, layer.device = tensor.dtype, tensor.device
+            if kind == "conv_states":
+                layer.conv_kernel_size[0] = tensor.shape[-1]
+        out = self.model(input_ids, attention_mask=mask, past_key_values=cache, use_cache=True)
+        made = parts_of(out.past_key_values)
+        return out.logits, *(made[part] for part in self.parts)
 
 
 class Mamba(nn.Module):
@@ -149,35 +192,39 @@ class Mamba(nn.Module):
 
 def export_torch(name: str, output: Path, *, newer: bool) -> None:
     """By one of torch's exporters, the older one or (``newer``) that of torch.export; its cache has names that say nothing."""
-    batch, new, held = 2, 1 if name == "mamba" else 3, 5
+    batch, held, is_hybrid = 2, 5, name in HYBRIDS
+    new = 1 if name == "mamba" or is_hybrid else 3
+    tokens = torch.randint(VOCABULARY, (batch, new))
     if name == "mamba":
         torch.manual_seed(0)
         module: nn.Module = Mamba()
         states = [part for _ in module.layers for part in (torch.randn(batch, 192, 3), torch.randn(batch, 192, 16))]  # type: ignore[union-attr]
-        inputs = (torch.randint(VOCABULARY, (batch, new)), *states)
-        names, axes = ["token"], {0: "batch"}
+        names, axes = ["token"], [{0: "batch"}] * len(states)
+        inputs = (tokens, *states)
     else:
-        model = model_of(name)
-        model.config._experts_implementation = "batched_mm"  # type: ignore[union-attr]
-        config: Any = model.config
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
-        states = [torch.randn(batch, heads, held, width) for _ in range(2 * config.num_hidden_layers)]
-        module = Decoder(model)
-        inputs = (torch.randint(VOCABULARY, (batch, new)), torch.ones(batch, held + new, dtype=torch.int64), *states)
-        names, axes = ["input_ids", "attention_mask"], {0: "batch", 2: "past"}
+        model: Any = model_of(name)
+        model.config._experts_implementation = "batched_mm"
+        with torch.no_grad():
+            made = model(torch.randint(VOCABULARY, (batch, held)), use_cache=True)
+        parts = parts_of(made.past_key_values)
+        states = list(parts.values())
+        module = Decoder(model, list(parts), masked=not is_hybrid)
+        names = ["input_ids"] if is_hybrid else ["input_ids", "attention_mask"]
+        axes = [{0: "batch", 2: "past"} if kind in ("keys", "values") else {0: "batch"} for _, kind in parts]
+        inputs = (tokens, *([] if is_hybrid else [torch.ones(batch, held + new, dtype=torch.int64)]), *states)
     cached = [f"a{number}" for number in range(len(states))]
-    made = ["logits", *(f"b{number}" for number in range(len(states)))]
+    returned = ["logits", *(f"b{number}" for number in range(len(states)))]
     path = output / f"torch_{name}_{'dynamo' if newer else 'script'}" / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"input_names": [*names, *cached], "output_names": made, "dynamo": newer}
+    options: dict[str, Any] = {"input_names": [*names, *cached], "output_names": returned, "dynamo": newer}
+    whole = {"input_ids": {0: "batch"} if is_hybrid else {0: "batch", 1: "seq"}, "attention_mask": {0: "batch", 1: "total"}}
+    open_dims = [whole.get(each, {0: "batch"}) for each in names] + axes
     if newer:
         free = torch.export.Dim.DYNAMIC
-        whole = [{0: free, 1: free}] * len(names)
-        options["dynamic_shapes"] = (*whole, tuple(dict.fromkeys(axes, free) for _ in states))
+        first, *others = (dict.fromkeys(each, free) for each in open_dims)
+        options["dynamic_shapes"] = (first, tuple(others))
     else:
-        rest = {} if name == "mamba" else {"input_ids": {0: "batch", 1: "seq"}, "attention_mask": {0: "batch", 1: "total"}}
-        options |= {"dynamic_axes": {names[0]: {0: "batch"}, **rest, **dict.fromkeys(cached, axes)}, "opset_version": 18}
+        options |= {"dynamic_axes": dict(zip([*names, *cached], open_dims, strict=True)), "opset_version": 18}
     torch.onnx.export(module.eval(), inputs, str(path), **options)
 
 
@@ -200,7 +247,9 @@ def count(name: str, batch: int, new: int, past: int) -> int:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    model, cache = model_of(name), transformers.DynamicCache()
+    model: Any = model_of(name)
+    model.config._experts_implementation = "batched_mm"
+    cache = transformers.DynamicCache(config=model.config)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         if past:
             model(torch.randint(VOCABULARY, (batch, past)), past_key_values=cache, use_cache=True)
@@ -216,14 +265,14 @@ def main(arguments: Sequence[str]) -> None:
         for name in rest[1:] or CONFIGS:
             save(name, Path(rest[0]))
     elif verb == "torch":
-        for name in rest[2:] or ("llama", "qwen3", "mixtral", "mamba"):
+        for name in rest[2:] or ("llama", "qwen3", "mixtral", "mamba", *HYBRIDS):
             export_torch(name, Path(rest[1]), newer=name != "mamba")
-            if name == "llama":
+            if name in ("llama", "qwen3_next", "granite_hybrid"):
                 export_torch(name, Path(rest[1]), newer=False)
     elif verb == "pack":
         pack(Path(rest[0]))
     else:
-        for name in rest or ("llama", "qwen3", "mistral", "gpt2", "phi3", "opt"):
+        for name in rest or ("llama", "qwen3", "mistral", "gpt2", "phi3", *HYBRIDS):
             print(name, count(name, 2, 100, 0), count(name, 2, 1, 255))
 
 

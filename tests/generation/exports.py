@@ -14,8 +14,9 @@ FLOAT, HALF, BYTE, NIBBLE = 4.0, 2.0, 1.0, 0.5
 class Export(NamedTuple):
     """The layers with a cache, their heads of keys and values and the elements of each, and bytes of an element.
 
-    ``state`` are the bytes of a sequence's states, ``macs`` those of a prefill of 2 × 100 and of a step behind 2 × 255, by
-    torch's FlopCounterMode under sdpa_kernel(MATH); scripts/export/decoders.py prints twice as many.
+    ``state`` are the bytes of a sequence's states, ``macs`` those of a prefill of 2 × 100, if a step can take as many, and of a
+    step behind 2 × 255, by torch's FlopCounterMode under sdpa_kernel(MATH); scripts/export/decoders.py prints twice as many.
+    Those of TensorFlow's decoder are by hand.
     """
 
     layers: int
@@ -23,7 +24,7 @@ class Export(NamedTuple):
     size: int
     width: float
     state: int = 0
-    macs: tuple[int, int] | None = None
+    macs: tuple[int, ...] = ()
     source: bool = False
 
     @property
@@ -33,6 +34,8 @@ class Export(NamedTuple):
 
 
 LLAMA, QWEN3, GPT2 = (60_057_600, 780_288), (86_323_200, 1_222_656), (84_019_200, 1_019_904)
+KERAS = 3 * (4 * 96 * 96 + 2 * 96 * 160) + 96 * 320  # for each token but attention's
+DELTA, MAMBA2 = 128 * 4 + 4 * 16 * 16, 224 * 4 + 12 * 16 * 16  # a layer's convolution of 4 taps, and its heads' states
 CONV = 3 * 96 * 2  # three layers, 96 channels, the last two inputs of a convolution of three taps
 EXPORTS = {
     "genai_llama_fp32": Export(3, 2, 16, FLOAT, macs=LLAMA),
@@ -73,8 +76,15 @@ EXPORTS = {
     "torch_qwen3_dynamo": Export(3, 2, 32, FLOAT, macs=QWEN3),
     "torch_mixtral_dynamo": Export(3, 2, 16, FLOAT),
     "torch_mamba_script": Export(0, 0, 0, FLOAT, state=3 * 192 * (3 + 16) * 4),
+    "torch_qwen3_next_dynamo": Export(1, 2, 32, FLOAT, state=3 * DELTA * 4, macs=(997_632,)),
+    "torch_qwen3_next_script": Export(1, 2, 32, FLOAT, state=3 * DELTA * 4, macs=(997_632,)),
+    "torch_granite_hybrid_dynamo": Export(1, 2, 16, FLOAT, state=3 * MAMBA2 * 4, macs=(963_840,)),
+    "torch_granite_hybrid_script": Export(1, 2, 16, FLOAT, state=3 * MAMBA2 * 4, macs=(963_840,)),
+    "torch_jamba_dynamo": Export(1, 2, 16, FLOAT, state=3 * 192 * (4 + 8) * 4, macs=(960_768,)),
+    "torch_falcon_h1_dynamo": Export(3, 2, 16, FLOAT, state=3 * MAMBA2 * 4, macs=(1_166_592,)),
+    "tf_decoder": Export(3, 6, 16, FLOAT, macs=(200 * (KERAS + 2 * 3 * 96 * 100), 2 * (KERAS + 2 * 3 * 96 * 256))),
 }
-"""By the exporter (onnxruntime-genai's builder, Optimum, PyTorch's two) and the family."""
+"""By the exporter (onnxruntime-genai's builder, Optimum, PyTorch's two, tf2onnx) and the family."""
 
 
 @cache

@@ -31,8 +31,9 @@ def test_bytes_of_a_token_and_of_states(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, export in EXPORTS.items() if export.macs])
 def test_macs_are_those_of_the_flop_counter(name: str) -> None:
     decoder = read_decoder(spec_of(name))
-    found = [count_phase(decoder, spec_of(name), phase, sizes).report for phase, sizes in SIZES.items()]
-    assert [report.macs for report in found] == list(EXPORTS[name].macs or ())
+    asked = SIZES if decoder.is_open else {DECODE: SIZES[DECODE]}
+    found = [count_phase(decoder, spec_of(name), phase, sizes).report for phase, sizes in asked.items()]
+    assert tuple(report.macs for report in found) == EXPORTS[name].macs
     assert not any(report.uncounted for report in found)
 
 
