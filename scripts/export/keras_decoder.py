@@ -1,4 +1,4 @@
-"""A small decoder in Keras with its cache as inputs and outputs, random weights, exported with tf2onnx: for decoders.py's archive.
+"""A small decoder in Keras with its cache as inputs and outputs, exported with tf2onnx for the archive of decoders.py.
 
     python -m scripts.export.keras_decoder OUTPUT/tf_decoder
 
