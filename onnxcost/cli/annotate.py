@@ -46,7 +46,7 @@ def annotate(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measurin
     from onnxcost.render import node_data
 
     check_folder(output)
-    report = estimate_spec(spec, formulas)
+    report, code = estimate_spec(spec, formulas), 0
     path = report.graph.path
     if not path:
         raise InputError("the model is no file: annotate copies one")
@@ -58,10 +58,11 @@ def annotate(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measurin
         with catch_failure("not annotated") as end, progress_on(sys.stderr) as shown:
             made = profile_spec(spec, measuring.settings(), formulas, shown)
             end.stop_if(made.interrupted)
+        code = end.code
         if end.reason:
-            return end.code
+            return code
         notes = node_data.profile_notes(made, report, calls)
     count = writing.annotate(path, output, notes, node_data.model_notes(report))
     click.echo(plain(f"{output}: {plural(count, 'node')} annotated"))
     say_first(caveat_messages(report), shows_all=False)
-    return 0
+    return code

@@ -176,7 +176,7 @@ def budget_sweep(
         )  # fmt: skip
     out.deliver(sweep_document(swept))
     say_notes(swept, out, strict=False)
-    return end_sweep(swept, 0, strict=False)
+    return end_sweep(swept, 0)
 
 
 @click.command(help=HELP)

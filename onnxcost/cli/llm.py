@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -66,10 +67,11 @@ def llm(
         start_child()
     from onnxcost.generation.language import count_language
     from onnxcost.hardware.budget import predictors
+    from onnxcost.render.page import context_data
 
     machines = predictors(devices, files) if devices or files else []
     found = count_language(spec, prompt, context, batch, memory, machines, formulas)
-    document, outcome = _document(found), RunOutcome()
+    document, outcome = _document(found, partial(context_data, found, spec, machines, formulas)), RunOutcome()
     if out.is_screen or asked is None:
         out.deliver(document)
     if asked is not None:
@@ -83,7 +85,7 @@ def llm(
     return outcome.code
 
 
-def _document(found: LanguageCost) -> Document:
+def _document(found: LanguageCost, page: Callable[[], Mapping[str, Any]]) -> Document:
     from onnxcost.render.llm import llm_csv, llm_lines, llm_markdown
 
     return Document(
@@ -91,6 +93,7 @@ def _document(found: LanguageCost) -> Document:
         json=found.to_dict,
         csv=partial(llm_csv, found),
         markdown=partial(llm_markdown, found),
+        page=page,
     )
 
 

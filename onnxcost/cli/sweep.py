@@ -169,7 +169,7 @@ def estimate_sweep(
     if not no_run:
         with catch_failure("not measured") as end, progress_on(sys.stderr) as shown:
             swept = measure_sweep(swept, spec, measuring.settings(), shown)
-            end.stop_if(any(point.timed is not None and point.timed.interrupted for point in swept.points))
+            end.stop_if(swept.is_interrupted)
         code = end.code
     out.deliver(sweep_document(swept))
     say_notes(swept, out, strict)
@@ -202,7 +202,7 @@ def say_notes(swept: Sweep, out: Output, strict: bool) -> None:
     out.say_first([*caveats, *advice])
 
 
-def end_sweep(swept: Sweep, code: int, strict: bool) -> int:
+def end_sweep(swept: Sweep, code: int, strict: bool = False) -> int:
     """The exit code; raises the most urgent failure after printing the others."""
     from onnxcost.measurement import Unmeasured
     from onnxcost.render.budget import limits_text

@@ -22,6 +22,7 @@ def to_html(result: Result) -> str:
     from onnxcost.render.report import report_html
     from onnxcost.report import CostReport
     from onnxcost.runtime.profile import Profile
+    from onnxcost.symbolic.sweep import Sweep
 
     if isinstance(result, CostReport):
         return report_html(result) + chart_html(result)
@@ -42,5 +43,6 @@ def to_html(result: Result) -> str:
     def text(value: object) -> str:
         return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
+    chart = chart_html(result) if isinstance(result, Sweep) else ""
     cells = ([text(record.get(title)) for title in titles] for record in records)
-    return heading + rows_html(cells, [False for _ in titles], titles)
+    return heading + rows_html(cells, [False for _ in titles], titles) + chart

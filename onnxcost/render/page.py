@@ -7,24 +7,31 @@ alone, by their hashes, and open no connection.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from math import log2
 from pathlib import Path, PurePath
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.documents import to_json
-from onnxcost.errors import OnnxCostError
+from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.render.escaping import html
 
 if TYPE_CHECKING:
+    from onnxcost.formulas.table import FormulaTable
+    from onnxcost.generation.language import LanguageCost
+    from onnxcost.hardware.prediction import Predictor
     from onnxcost.report import CostReport
+    from onnxcost.spec import ModelSpec
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("vendor.css", "page.css")
-SCRIPTS = ("vendor.js", "page.js", "views.js", "documents.js")
+SCRIPTS = ("vendor.js", "page.js", "views.js", "studies.js", "documents.js")
 DEVICES = ("raspberry-pi-5-8gb", "jetson-orin-nano-8gb", "core-i5-12400", "rtx-4090", "h100-sxm")
 """The devices that the roofline can be drawn for: a board, a board with a GPU, a CPU, a graphics card and a data center's."""
+SHORTEST, LONGEST, CONTEXTS = 256, 2**17, 6
+"""How many contexts a language model's charts show, from the shortest to the longest, or the model's limit."""
 MOST_STEPS = 2000
 """With more steps than these, the roofline is drawn for the first device alone: each takes four numbers a step."""
 
@@ -48,7 +55,7 @@ def build_page(document: Mapping[str, Any], text: str, extra: Mapping[str, Any])
 
 def _title(document: Mapping[str, Any]) -> str:
     """The model's file, or what the document is about."""
-    model = document.get("model") or {}
+    model = document.get("model") or document.get("llm") or {}
     name = PurePath(str(model.get("path") or "")).name or str(model.get("name") or "")
     if "models" in document:
         return f"{len(document['models'])} models"
@@ -90,3 +97,25 @@ def roofline_data(report: CostReport) -> dict[str, Any]:
         times = [[node.compute, node.transfer or 0.0, node.span.low, node.span.high] for node in found.nodes]
         devices.append({"title": device.title, "bandwidth": device.bandwidth, "peaks": list(peaks.items()), "times": times})
     return {"roofline": {"steps": steps, "devices": devices}} if devices else {}
+
+
+def context_data(
+    found: LanguageCost, spec: ModelSpec, asked: Sequence[Predictor] = (), formulas: FormulaTable | None = None
+) -> dict[str, Any]:
+    """The memory of a language model, and its speed on devices, at several contexts that it can have."""
+    from onnxcost.generation.language import count_language
+
+    sizes, limit = found.decode.sizes, found.decoder.limit
+    most = min(limit.value if limit is not None else LONGEST, LONGEST)
+    ratio = max(most / SHORTEST, 1) ** (1 / (CONTEXTS - 1))
+    contexts = {sizes.total, *(min(2 ** round(log2(SHORTEST * ratio**power)), most) for power in range(CONTEXTS))}
+    steps = []
+    for context in sorted(contexts):
+        prompt = None if found.prefill is None or found.decoder.keeps_source else min(found.prefill.sizes.new, context)
+        try:
+            at = count_language(spec, prompt, context, sizes.batch, None, asked, formulas, found.decoder)
+        except InputError:
+            continue
+        devices = [speed.to_dict() for speed in at.speeds]
+        steps.append({"context": context, "memory": at.memory.to_dict(), "devices": devices})
+    return {"contexts": steps}

@@ -14,10 +14,12 @@ from onnxcost.errors import InputError, OnnxCostError, did_you_mean
 from onnxcost.measurement import Measurement
 from onnxcost.render.escaping import plain, shorten
 from onnxcost.render.page import roofline_data
+from onnxcost.render.sweep import size_text
 from onnxcost.render.units import binary, rate, seconds, si, strip_zeros
 from onnxcost.report import CostReport
-from onnxcost.results import Result
+from onnxcost.results import Result, group_by
 from onnxcost.runtime.profile import Profile
+from onnxcost.symbolic.sweep import Sweep, SweepPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,9 +203,49 @@ def _draw_latency(measurement: Measurement, axes: Axes) -> None:
     axes.legend(frameon=False)
 
 
+def _draw_sweep_memory(swept: Sweep, axes: Axes) -> None:
+    rows = [(point, point.cost.peak_activation_bytes) for point in swept.counted if point.cost]
+    _draw_over_sizes(swept, [(point, float(used)) for point, used in rows if used is not None], axes)
+    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(binary(round(value))))
+    axes.set_ylabel("peak activation memory")
+
+
+def _draw_sweep_latency(swept: Sweep, axes: Axes) -> None:
+    """As it was measured; on devices the middle of the estimated range, a line for each."""
+    if swept.devices:
+        for name in swept.devices:
+            found = [(point, each.prediction.latency) for point in swept.points if (each := point.verdict(name))]
+            known = [(point, (span.low * span.high) ** 0.5) for point, span in found if span is not None]
+            _draw_over_sizes(swept, known, axes, f"{name} ")
+    else:
+        _draw_over_sizes(swept, [(point, point.timed.latency.median) for point in swept.points if point.timed], axes)
+    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(seconds(value)))
+    axes.set_ylabel("latency")
+
+
+def _draw_over_sizes(swept: Sweep, values: Sequence[tuple[SweepPoint, float]], axes: Axes, name: str = "") -> None:
+    """A line over the first axis of the sweep for each combination of the other sizes."""
+    if not values:
+        raise InputError("there is nothing to draw: no point of the sweep has such a figure")
+    first, *others = (*swept.axes.dims, *swept.axes.shapes)
+    places = list(dict.fromkeys(size_text(point.sizes[first]) for point in swept.points))
+    lines = group_by(values, lambda pair: tuple(size_text(pair[0].sizes[other]) for other in others))
+    for number, (sizes, pairs) in enumerate(lines.items()):
+        text = name + ", ".join(f"{other} = {size}" for other, size in zip(others, sizes, strict=True))
+        at = [places.index(size_text(point.sizes[first])) for point, _ in pairs]
+        style = ("-", "--", ":", "-.")[number % 4] + ("o", "^", "s", "D")[number // 4 % 4]
+        axes.plot(at, [value for _, value in pairs], style, label=_label(text))
+    axes.set_xticks(range(len(places)), places)
+    axes.set_ylim(0, None)
+    axes.set_xlabel(_label(first))
+    if others or name:
+        axes.legend(frameon=False)
+
+
 KINDS: Mapping[type[Result], Mapping[str, Callable[[Any, Axes], None]]] = {
     CostReport: {"share": _draw_report_shares, "memory": _draw_memory, "roofline": _draw_report_roofline},
     Profile: {"share": _draw_profile_shares, "roofline": _draw_profile_roofline},
     Measurement: {"latency": _draw_latency},
+    Sweep: {"latency": _draw_sweep_latency, "memory": _draw_sweep_memory},
 }
 """The plots of each result, the one that is drawn by default first."""

@@ -12,13 +12,16 @@ from onnxcost.runtime.profile import Profile, ProfiledNode
 MICROSECONDS = 1e6
 NODE, BODY = "node", "node with bodies"
 """The categories of slices. The time of a node with bodies has that of the nodes in them."""
+ARENA, PLANNED = "arena in use, measured", "activations, estimated"
+"""The counters."""
 
 
 def chrome_trace(profile: Profile, original: CostReport) -> str:
     """The profiled runs as JSON in the format of chrome://tracing: a track for each thread of onnxruntime.
 
     A slice is an execution of a node, with the work, bytes and achieved rates of one execution, and the nodes of the file that
-    it stands for; ``own_us`` is its time without that of the nodes in its bodies. A counter has the bytes in use of the arena.
+    it stands for; ``own_us`` is its time without that of the nodes in its bodies. One counter has the bytes in use of the arena
+    after each node, another those of the activations while it runs, as they are estimated from the executed graph.
     """
     graph = profile.report.graph
     others = {
@@ -82,4 +85,12 @@ def _counters(profile: Profile) -> Iterator[dict[str, Any]]:
     for each in profile.timeline:
         if each.in_use is not None:
             end = round(MICROSECONDS * (each.start + each.seconds), 3)
-            yield {"ph": "C", "name": "memory in use", "pid": 1, "ts": end, "args": {"bytes": each.in_use}}
+            yield {"ph": "C", "name": ARENA, "pid": 1, "ts": end, "args": {"bytes": each.in_use}}
+    plan = profile.report.memory.plan
+    if plan is None:
+        return
+    curve = {node.name: used for node, used in zip(plan.nodes, plan.curve, strict=False)}
+    for each in profile.timeline:
+        if (used := curve.get(profile.nodes[each.node].name)) is not None:
+            start = round(MICROSECONDS * each.start, 3)
+            yield {"ph": "C", "name": PLANNED, "pid": 1, "ts": start, "args": {"bytes": used}}

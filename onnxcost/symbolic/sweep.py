@@ -157,6 +157,11 @@ class Sweep(Result):
         """Whether points differ in their batch."""
         return len({point.cost.batch for point in self.points if point.cost is not None}) > 1
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C came before all runs were made."""
+        return any(point.timed is not None and point.timed.interrupted for point in self.points)
+
     def best(self, fps: Callable[[SweepPoint], float | None]) -> list[SweepPoint]:
         """The point of the best batch for each combination of the other sizes.
 

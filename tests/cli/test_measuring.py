@@ -111,6 +111,27 @@ def test_markdown_says_why_there_is_no_measurement(stand: Stand, command: str) -
     assert invoke(command, "model.onnx", "--format", "markdown").stdout.endswith(f"\n\n**Not measured: {REASON}**\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("plot", "model.onnx", "--kind", "latency", "-o", "chart.svg"), "not drawn"),
+        (("plot", "model.onnx", "--profile", "-o", "chart.svg"), "not drawn"),
+        (("annotate", "model.onnx", "--profile", "-o", "chart.svg"), "not annotated"),
+        (("view", "model.onnx", "--run", "--no-browser"), "not measured"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "reason", "code"), [(MeasurementError(REASON), REASON, 3), (KeyboardInterrupt(), "interrupted", 130)]
+)
+def test_a_run_that_fails_is_said_alike_by_all(
+    arguments: tuple[str, ...], what: str, error: BaseException, reason: str, code: int, stand: Stand
+) -> None:
+    stand.error = error
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stderr) == (code, f"onnxcost: error: {what}: {reason}\n")
+    assert not Path("chart.svg").exists()
+
+
 @pytest.mark.parametrize(("error", "code"), [(None, 1), (MeasurementError(REASON), 1), (KeyboardInterrupt(), 130)])
 def test_of_two_exit_codes_the_interrupt_comes_first_then_the_check(
     stand: Stand, folder: Path, error: BaseException | None, code: int

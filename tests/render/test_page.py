@@ -24,6 +24,7 @@ from tests.test_hostile_strings import HOSTILE, STRINGS, named
 ROOT = Path(__file__).parents[2]
 MODELS = sorted((ROOT / "models").glob("*.onnx"))
 SMALL = ROOT / "models" / "mnist_cnn_pytorch.onnx"
+MNIST, TEXT, LLAMA = SMALL, ROOT / "models" / "text_transformer_pytorch.onnx", ROOT / "models" / "llama_1b_pytorch.onnx"
 RESNET = ROOT / "models" / "resnet50_pytorch.onnx"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHOSEN = [path for path in MODELS if "llama" not in path.name][:10]
@@ -56,7 +57,7 @@ def test_the_policy_lets_the_scripts_of_the_page_run_and_no_others(tmp_path: Pat
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     assert policy
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     assert policy[1].split("script-src ")[1].split() == [f"'sha256-{each}'" for each in hashes]
     assert "default-src 'none'" in policy[1]
 
@@ -72,7 +73,7 @@ def test_nothing_is_loaded_and_no_file_is_large(tmp_path: Path) -> None:
 def test_no_string_ends_the_element_that_holds_it(text: str) -> None:
     report = onnxcost.estimate(named(text))
     page = build_page(report.to_dict(), text, {})
-    assert page.count("<script") == page.count("</script>") == 5
+    assert page.count("<script") == page.count("</script>") == 6
     assert data_of(page)["document"] == json.loads(json.dumps(report.to_dict()))
     assert "<script>alert" not in page
 
@@ -150,7 +151,12 @@ PAGES = {
     "compare": (("compare", ROOT / "models" / "mobilenetv2_keras.onnx", SMALL, "--no-run"), 1),
     "budget": (("budget", SMALL, "--fps", "30"), 1),
     "scan": (("scan", SMALL, RESNET), 1),
-    "devices": (("devices",), 0),
+    "devices": (("devices",), 1),
+    "one device": (("devices", "jetson-nano"), 0),
+    "sweep": ((MNIST, "--no-run", "--dim", "batch=1,2,4"), 1),
+    "sweep on devices": (("budget", TEXT, "--dim", "batch=1,8", "--dim", "sequence=16,64,600"), 1),
+    "language model": (("llm", LLAMA, "--device", "rtx-4090", "--device", "raspberry-pi-5-8gb"), 3),
+    "language model alone": (("llm", LLAMA), 2),
     "formulas": (("formulas",), 0),
 }
 

@@ -100,9 +100,41 @@ def test_the_command_runs_the_model_where_that_is_needed(arguments: list[str], t
     assert path.read_bytes().startswith(HEADS["png"])
 
 
+@pytest.mark.parametrize("sizes", [{"batch": [1, 2, 8]}, {"batch": [1, 4], "sequence": [16, 64]}])
+@pytest.mark.parametrize("devices", [(), ("jetson-nano", "rtx-4090")])
+def test_a_sweep_has_a_line_for_each_combination_of_the_other_sizes(
+    sizes: dict[str, list[int]], devices: tuple[str, ...]
+) -> None:
+    swept = onnxcost.sweep(TEXT, dims=sizes, devices=devices)
+    (axes,) = swept.plot("memory").axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == [str(size) for size in sizes["batch"]]
+    drawn = sorted(value for line in axes.lines for value in line.get_ydata())
+    assert drawn == sorted(point.cost.peak_activation_bytes for point in swept.points if point.cost)
+    assert len(axes.lines) == len(sizes.get("sequence", [0]))
+    if devices:
+        (axes,) = swept.plot().axes
+        assert len(axes.lines) == len(devices) * len(sizes.get("sequence", [0]))
+        assert b"<svg" in save_figure(draw(swept), "svg")
+    else:
+        with pytest.raises(InputError, match="no point of the sweep has such a figure"):
+            swept.plot("latency")
+
+
+def test_the_command_draws_several_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    done = CliRunner().invoke(cli, ["plot", str(SMALL), "--kind", "memory", "--dim", "batch=1,2", "-o", str(path)])
+    assert (done.exit_code, done.output) == (0, "")
+    assert path.read_bytes() == save_figure(draw(onnxcost.sweep(SMALL, dims={"batch": [1, 2]}), "memory"), "svg")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["-o", "chart.bmp"], ".svg, .png, .pdf"), (["--kind", "memory", "--profile", "-o", "a.svg"], "not memory")],
+    [
+        (["-o", "chart.bmp"], ".svg, .png, .pdf"),
+        (["--kind", "memory", "--profile", "-o", "a.svg"], "not memory"),
+        (["--dim", "batch=1,2", "-o", "a.svg"], "over several sizes there are plots of memory and latency, not of share"),
+        (["--dim", "batch=1,2", "-o", "a.bmp"], ".svg, .png, .pdf"),
+    ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(arguments: list[str], says: str) -> None:
     done = CliRunner().invoke(cli, ["plot", str(SMALL), *arguments])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onnxcost.render.trace import chrome_trace
+from onnxcost.render.trace import ARENA, PLANNED, chrome_trace
 from onnxcost.runtime.protocol import Slice
 from tests.render.test_profile import PROFILE
 
@@ -47,7 +47,17 @@ def test_a_slice_says_what_it_costs_and_what_it_stands_for() -> None:
 
 
 def test_the_counter_has_the_memory_after_each_node() -> None:
-    assert [(each["ts"], each["args"]["bytes"]) for each in events("C")] == [(100, 1000), (80, 3000)]
+    measured = [each for each in events("C") if each["name"] == ARENA]
+    assert [(each["ts"], each["args"]["bytes"]) for each in measured] == [(100, 1000), (80, 3000)]
+
+
+def test_the_other_counter_has_the_estimate_while_each_node_runs() -> None:
+    plan = PROFILE.report.memory.plan
+    assert plan is not None
+    curve = {node.name: used for node, used in zip(plan.nodes, plan.curve, strict=True)}
+    expected = [(round(each.start / US), curve[name]) for each in LINE if (name := PROFILE.nodes[each.node].name) in curve]
+    assert expected
+    assert [(each["ts"], each["args"]["bytes"]) for each in events("C") if each["name"] == PLANNED] == expected
 
 
 @pytest.mark.parametrize("name", ['"}]}</script>', "\x00\x1b[2J\r\n", "\u2028\u202eé", "\ud800"])
