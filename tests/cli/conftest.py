@@ -39,7 +39,7 @@ class Stand:
             raise self.error
         return MEASUREMENT
 
-    def profile(self, spec: ModelSpec, settings: Settings, formulas: Any, on_progress: Any, on_measured: Any) -> Profile:
+    def profile(self, spec: ModelSpec, settings: Settings, formulas: Any, on_progress: Any, on_measured: Any = bool) -> Profile:
         on_measured(self.measure(spec, settings, formulas=formulas, on_progress=on_progress))
         if self.profile_error is not None:
             raise self.profile_error

@@ -325,3 +325,70 @@ def test_sliders_give_the_counts_of_their_sizes(browser: Any, tmp_path: Path) ->
         assert (cards["macs"], cards["flops"]) == (report.macs, report.flops)
         assert cards["peak activation bytes"] == report.memory.peak_activation_bytes
         assert shown.messages == []
+
+
+def test_the_map_of_devices_is_filtered(browser: Any, tmp_path: Path) -> None:
+    devices = json.loads(CliRunner().invoke(cli, ["devices", "--format", "json"]).stdout)["devices"]
+
+    def matching(dtype: str, kind: str, most: float) -> int:
+        return sum(
+            device["bandwidth"] is not None
+            and any(peak["dtype"] == dtype and peak["value"] for part in device["parts"] for peak in part["peaks"])
+            and kind in ("", device["kind"])
+            and (most == float("inf") or (device["price"] or {"value": most + 1})["value"] <= most)
+            for device in devices
+        )
+
+    with Shown(browser, write(tmp_path, "devices")) as shown:
+        caption = shown.page.locator("figcaption").first
+        for label, option, expected in (
+            ("Type", "int8", ("int8", "", float("inf"))),
+            ("Kind", "board", ("int8", "board", float("inf"))),
+            ("Price", "300", ("int8", "board", 300)),
+        ):
+            shown.page.locator("label", has_text=label).first.locator("select").select_option(option)
+            assert caption.inner_text().startswith(f"{matching(*expected)} of {len(devices)} devices ")
+        assert shown.messages == []
+
+
+def test_a_sweep_is_drawn_by_metric_and_over_any_of_its_axes(browser: Any, tmp_path: Path) -> None:
+    with Shown(browser, write(tmp_path, TEXT, "--no-run", "--dim", "batch=1,4", "--dim", "sequence=16,64,100")) as shown:
+        texts = "() => [...document.querySelectorAll('.chart svg text')].map((text) => text.textContent)"
+        assert {"sequence = 16", "sequence = 64", "sequence = 100"} <= set(shown.page.evaluate(texts))
+        shown.page.locator("label", has_text="Over").locator("select").select_option(label="sequence")
+        assert {"batch = 1", "batch = 4"} <= set(shown.page.evaluate(texts))
+        shown.page.locator("label", has_text="By").locator("select").select_option(label="MACs")
+        shown.page.locator("summary").first.click()
+        cells = shown.page.locator("details[open] tbody tr")
+        cells.first.wait_for()
+        assert cells.count() == 6
+        macs = [str(onnxcost.estimate(TEXT, dims={"batch": 4, "sequence": size}).macs) for size in (16, 64, 100)]
+        assert [row[3] for row in shown.rows()][3:] == macs
+        assert shown.messages == []
+
+
+def test_the_figures_of_a_language_model_are_those_of_the_json(browser: Any, tmp_path: Path) -> None:
+    llm = json.loads(CliRunner().invoke(cli, ["llm", str(LLAMA), "--memory", "8GiB", "--format", "json"]).stdout)["llm"]
+    path = write(tmp_path, "llm", LLAMA, "--memory", "8GiB")
+    at = next(each for each in data_of(path.read_text())["extra"]["contexts"] if each["context"] == llm["context"])
+    assert at["memory"] == llm["memory"]
+    with Shown(browser, path) as shown:
+        script = """() => Object.fromEntries([...document.querySelectorAll('.cards div')].map((card) =>
+            [card.querySelector('dt').textContent, Number(card.querySelector('dd').dataset.value)]))"""
+        assert shown.page.evaluate(script) == {
+            "Parameters": llm["parameters"], "Cache of a token": llm["kv_bytes_per_token"],
+            "Cache of a sequence": llm["kv_bytes"], "Memory": llm["memory"]["total"],
+            "Longest context that fits": llm["most_context"], "Largest batch that fits": llm["most_batch"],
+        }  # fmt: skip
+        assert shown.messages == []
+
+
+@pytest.mark.parametrize("text", STRINGS.values(), ids=STRINGS)
+def test_hostile_names_of_dims_are_shown_as_text(browser: Any, text: str, tmp_path: Path) -> None:
+    swept = onnxcost.sweep(named(text), dims={f"{text}dim": [1, 2]}, devices=["jetson-nano"])
+    path = tmp_path / "page.html"
+    path.write_text(build_page(swept.to_dict(), "", {}), encoding="utf-8")
+    with Shown(browser, path) as shown:
+        shown.page.locator(".chart").hover()
+        assert not re.search(r"[\u202a-\u202e\u2066-\u2069\u200b\x1b\x9b\ue000]|\u0301{4}", shown.page.inner_text("body"))
+        shown.is_clean(path)

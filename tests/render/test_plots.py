@@ -20,6 +20,7 @@ from tests.test_hostile_strings import STRINGS, named
 pytest.importorskip("matplotlib")
 MODELS = Path(__file__).parents[2] / "models"
 SMALL, RESNET = MODELS / "mnist_cnn_pytorch.onnx", MODELS / "resnet50_pytorch.onnx"
+TEXT = MODELS / "text_transformer_pytorch.onnx"
 HEADS = {"svg": b"<?xml", "png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-"}
 
 
