@@ -22,6 +22,8 @@ SHOTS = {
     "report-dark": (("models/resnet50_pytorch.onnx", "--no-run"), "dark", 1160, 1560),
     "profile": (("profile", "models/mobilenetv2_pytorch.onnx"), "light", 0, 1560),
     "budget": (("budget", "models/mobilenetv2_pytorch.onnx", "--fps", "30"), "dark", 0, 1100),
+    "language": (("llm", "models/llama_1b_pytorch.onnx", "--device", "rtx-4090", "--device", "apple-m4"), "light", 0, 1440),
+    "devices": (("devices",), "dark", 0, 1050),
 }
 """By name: the command, the theme, and the part of the page from one pixel to another."""
 

@@ -8,10 +8,11 @@ function valueAxis(colors, kind, values) {
   const found = values.filter((value) => value > 0),
     most = Math.max(...found);
   if (found.length && most / Math.min(...found) > 50) return logAxis(colors, "", FORMATS[kind], found);
+  const step = 2 ** Math.ceil(Math.log2(most / 6));
   return axis(colors, {
     type: "value",
     min: 0,
-    ...(kind === "bytes" && found.length ? {interval: 2 ** Math.ceil(Math.log2(most / 6))} : {}),
+    ...(kind === "bytes" && found.length ? {interval: step, max: step * Math.ceil(most / step)} : {}),
     axisLabel: {formatter: FORMATS[kind], hideOverlap: true},
   });
 }
@@ -253,6 +254,7 @@ function showLanguage() {
 
 function overContext(steps) {
   const names = ["weights", "cache", "copied", "activations"].filter((name) => steps.some((step) => step.memory[name]));
+  const title = (name) => (name === "copied" ? "copy of the cache" : name);
   const xAxis = (colors) => ({
     ...logAxis(
       colors,
@@ -266,7 +268,7 @@ function overContext(steps) {
   });
   const columns = [
     {title: "Context", key: "context", kind: "whole"},
-    ...names.map((name) => ({title: name, of: (row) => row.memory[name], kind: "bytes"})),
+    ...names.map((name) => ({title: title(name), of: (row) => row.memory[name], kind: "bytes"})),
   ];
   chart(section("Memory over the context"), {
     title: "Memory over the context",
@@ -287,7 +289,7 @@ function overContext(steps) {
       series: names.map((name) => ({
         type: "line",
         stack: "memory",
-        name,
+        name: title(name),
         areaStyle: {opacity: 0.5},
         symbolSize: 6,
         data: steps.map((step) => [step.context, step.memory[name]]),
