@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from onnxcost.runtime.profile import Profile as Profile
     from onnxcost.scanning.api import scan as scan
     from onnxcost.scanning.results import Scanned as Scanned
+    from onnxcost.schema import json_schema as json_schema
     from onnxcost.symbolic.scaling import Scaling as Scaling
     from onnxcost.symbolic.scaling import scaling as scaling
     from onnxcost.symbolic.sweep import Sweep as Sweep
@@ -88,6 +89,7 @@ _HOMES = {
     "compare": "comparison.api",
     "devices": "hardware.catalogue",
     "estimate": "estimator",
+    "json_schema": "schema",
     "llm": "generation.language",
     "measure": "runtime.api",
     "measure_batches": "runtime.api",

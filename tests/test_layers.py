@@ -18,10 +18,12 @@ ORDER = (
     *(
         "version",
         "errors",
+        "registers",
         "results",
         "files",
         "remote",
         "documents",
+        "schema",
         "processes",
         "spec",
         "graph",

@@ -246,11 +246,12 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
     "llm": CommandEntry("onnxcost.cli.llm", "A language model: prefill, decode, KV cache, tokens per second."),
     "devices": CommandEntry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
+    "schema": CommandEntry("onnxcost.cli.schema", "Print the JSON Schema of the documents."),
 }
 """A module here has its command under the module's last name."""
 
 DEFAULT = "estimate"
-WITHOUT_MODEL = ("formulas", "devices")
+WITHOUT_MODEL = ("formulas", "devices", "schema")
 NUMPY_BYTES = 112 * 2**20
 """The address space that onnx and numpy want when they are loaded."""
 OWN_OPTIONS = ("-h", "--help", "--version")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TextIO
 
 import click
 
+from onnxcost import registers
 from onnxcost.cli.app import Notice, say_first
 from onnxcost.cli.options import Command, Decorator, with_options
 from onnxcost.errors import InputError
@@ -25,8 +26,19 @@ SUFFIXES: Mapping[str, str] = {
 }  # fmt: skip
 NAMES: Mapping[str, str] = {"nodedata.json": "nodedata", "trace.json": "trace"}
 """What the names of files for other programs end with, and the formats that some commands have for them."""
+
+
+class FormatName(click.Choice[str]):
+    """One of the formats, or the name of one that an installed package registers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name; fails for another one."""
+        is_other = value not in self.choices and value in registers.registered_names(registers.FORMATS)
+        return value if is_other else super().convert(value, param, ctx)
+
+
 OUTPUT_OPTIONS: tuple[Decorator, ...] = (
-    click.option("--format", "format_", type=click.Choice(FORMATS), help=FORMAT_HELP),
+    click.option("--format", "format_", type=FormatName(FORMATS), help=FORMAT_HELP),
     click.option(
         "-o",
         "--output",
@@ -69,7 +81,10 @@ class Output(NamedTuple):
         if path is None or path == "-":
             return cls(format_ or "table", None, quiet, all_warnings)
         named = (named for end, named in NAMES.items() if f".{Path(path).name.lower()}".endswith(f".{end}") and named in names)
-        chosen = format_ or next(named, SUFFIXES.get(Path(path).suffix.lower()))
+        suffix = Path(path).suffix.lower()
+        chosen = format_ or next(named, SUFFIXES.get(suffix))
+        if chosen is None and suffix[1:] in registers.registered_names(registers.FORMATS):
+            chosen = suffix[1:]
         if chosen is None:
             raise InputError(f"'{path}' has no known suffix: use {', '.join(SUFFIXES)}, or give --format")
         check_folder(path)
@@ -92,6 +107,8 @@ class Output(NamedTuple):
                 from onnxcost.render.formats import dumps
 
                 return dumps(document.json())
+            if self.format != "html":
+                return write_registered(self.format, document.json())
             from onnxcost.render.page import build_page
 
             return build_page(document.json(), text_of(document.table(detect_screen(None))), document.page())
@@ -107,6 +124,20 @@ class Output(NamedTuple):
     def say_first(self, messages: Iterable[Notice], rows: int | None = None) -> int:
         """Say the messages as ``app.say_first`` does, none of them with --quiet; returns the number of lines."""
         return 0 if self.quiet else say_first(messages, shows_all=self.all_warnings, rows=rows)
+
+
+def write_registered(name: str, document: Mapping[str, Any]) -> str:
+    """The document in a format that an installed package registers. Raises InputError where that fails."""
+    for point, found in registers.load_registered(registers.FORMATS, name):
+        try:
+            if isinstance(text := found(document), str):  # type: ignore[operator]  # what is not callable is refused below
+                return text
+            reason = f"it returns no text but {type(text).__name__}"
+        # Another package may raise anything.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"the format '{name}' of '{point.value}' does not work: {reason}")
+    raise InputError(f"there is no format '{name}'")
 
 
 def output_options(command: Command, names: Sequence[str] = ()) -> Command:

@@ -20,7 +20,7 @@ from click.core import ParameterSource
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, say
 from onnxcost.cli.options import Measuring, MeasuringCommand, MeasuringOption, common_options, expand_sources, measuring_options
-from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, Output, check_folder, print_on
+from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, FormatName, Output, check_folder, print_on
 from onnxcost.documents import is_whole
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
 from onnxcost.files import replace_file
@@ -205,7 +205,7 @@ LINES = "jsonl"
     help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
 )  # fmt: skip
 @click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
-@click.option("--format", "format_", type=click.Choice((*FORMATS, LINES)), help=FORMAT_HELP)
+@click.option("--format", "format_", type=FormatName((*FORMATS, LINES)), help=FORMAT_HELP)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; its suffix (.txt .json .jsonl .csv .md) sets the format.")
 @click.option("--run/--no-run", default=False, help="Run and time the models, or only count them.  [default: --no-run]")
 @click.option("--quiet", is_flag=True, help="Print no warnings or assumptions on stderr.")

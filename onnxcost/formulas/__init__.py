@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxcost import registers
 from onnxcost.errors import InputError
 from onnxcost.files import did_you_mean_file
 from onnxcost.formulas.shapes import with_rules
@@ -55,7 +56,7 @@ _COMMON = (
     *("activation", "elementwise", "reduction", "resampling", "movement"),
 )
 """The families that nearly every model is made of."""
-GROUP, NAME = "onnxcost.formulas", "FORMULAS"
+NAME = "FORMULAS"
 """The group of entry points, and the name of the table in a user's file."""
 
 
@@ -81,20 +82,10 @@ def load_common() -> FormulaTable:
 @cache
 def load_installed() -> FormulaTable:
     """The tables that installed packages register; raises InputError for one that is no table."""
-    from importlib.metadata import entry_points
-
     found: dict[str, object] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            table = point.load()
-        # Another package may raise anything.
-        except Exception as error:
-            raise InputError(
-                f"the entry point '{point.name}' of {GROUP} does not load: {type(error).__name__}: {error}; "
-                f"uninstall or mend the package of '{point.value}'"
-            ) from None
+    for point, table in registers.load_registered(registers.FORMULAS):
         if not isinstance(table, Mapping):
-            raise InputError(f"the entry point '{point.name}' of {GROUP} is no table of formulas: {point.value}")
+            raise InputError(f"the entry point '{point.name}' of {registers.FORMULAS} is no table of formulas: {point.value}")
         found.update(table)
     return found  # type: ignore[return-value]  # a table holds callables, which is seen when one is called
 

@@ -17,7 +17,7 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.backends import BACKENDS, backends_of
 from onnxcost.hardware.calibration.model import is_calibration
 from onnxcost.hardware.calibration.predictor import Calibrated
-from onnxcost.hardware.catalogue import catalogue, find_device, load_devices, with_hourly
+from onnxcost.hardware.catalogue import devices, find_device, load_devices, with_hourly
 from onnxcost.hardware.evidence import Evidenced, evidence
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import (
@@ -329,7 +329,7 @@ def _find_predictors(names: Sequence[str], files: Sequence[str]) -> list[Predict
         return [machines.get(name) or Roofline(find_device(name, plain)) for name in names]
     if files:
         return [*machines.values(), *(Roofline(device) for file in plain for device in load_devices(file))]
-    return [Roofline(device) for device in catalogue().values()]
+    return [Roofline(device) for device in devices().values()]
 
 
 def assess(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from onnxcost.documents import read_toml
+from onnxcost.documents import parse_toml, read_toml
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.hardware.device import (
     ACCUMULATES,
@@ -29,6 +32,7 @@ from onnxcost.hardware.device import (
     Source,
     parse_figure,
 )
+from onnxcost.registers import DEVICES, load_registered
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TEXTS = ("name", "title", "vendor", "kind", "note", "of", "source")
@@ -82,7 +86,7 @@ def load_devices(path: str | Path) -> tuple[Device, ...]:
     Keys at the top of the file are shared by all its ``[[device]]`` tables; without such tables they are the one device. A
     device ``of`` another of the file or the catalog has its parts and figures.
     """
-    found = _read_devices(path)
+    found = _read_devices(read_toml(path), Path(path).name)
     return tuple(complete(found, catalogue())) if any(device.of for device in found) else found
 
 
@@ -104,9 +108,8 @@ def complete(found: Iterable[Device], known: Mapping[str, Device]) -> Iterator[D
             yield replace(device, parts={**base.parts, **device.parts}, figures={**own, **device.figures}, of="")
 
 
-def _read_devices(path: str | Path) -> tuple[Device, ...]:
-    document = read_toml(path)
-    name = Path(path).name
+def _read_devices(document: Table, name: str) -> tuple[Device, ...]:
+    """The devices in the document of the file ``name``."""
     shared = {key: value for key, value in document.items() if key not in ("sources", "device")}
     place = FileLocation(name, _sources(document.get("sources", {}), FileLocation(f"{name}: sources", {})))
     variants = document.get("device", [{}])
@@ -207,26 +210,52 @@ def _source(table: Table, place: FileLocation) -> tuple[Source, str]:
     return place.sources[name]
 
 
-FOLDER = Path(__file__).parent / "catalogue"
 _GIVEN = Source("the command line")
 
 
 @cache
 def catalogue() -> Mapping[str, Device]:
     """The devices of the package by name."""
-    return _by_name(complete((device for path in sorted(FOLDER.glob("*.toml")) for device in _read_devices(path)), {}))
+    return _by_name(complete(_read_folder(resources.files(__package__).joinpath("catalogue")), {}))
+
+
+@cache
+def registered_devices() -> Mapping[str, Device]:
+    """The devices of the TOML files that installed packages register.
+
+    Raises InputError for an entry point that is no file or folder, and for a file that is invalid.
+    """
+    found: list[Device] = []
+    for point, place in load_registered(DEVICES):
+        here = Path(place) if isinstance(place, str | os.PathLike) else place
+        if not isinstance(here, Traversable) or not (here.is_dir() or here.is_file()):
+            raise InputError(f"the entry point '{point.name}' of {point.group} is no TOML file, and no folder: {point.value}")
+        found += _read_folder(here)
+    return _by_name(complete(found, catalogue()))
+
+
+def _read_folder(place: Traversable) -> Iterator[Device]:
+    """The devices of a TOML file or those in a folder, which may be in an archive as the package around it."""
+    files = [place] if place.is_file() else [file for file in place.iterdir() if file.name.endswith(".toml")]
+    for file in sorted(files, key=lambda file: file.name):
+        yield from _read_devices(parse_toml(file.read_text("utf-8"), file.name), file.name)
 
 
 def devices(files: Iterable[str | Path] = ()) -> Mapping[str, Device]:
-    """The catalog and the devices of files; one of a file replaces one of the catalog with the same name."""
-    return {**catalogue(), **_by_name(device for path in files for device in load_devices(path))}
+    """The catalog, the devices of installed packages, and those of files.
+
+    Of two with one name the catalog's comes before a package's, and a file's before both.
+    """
+    return {**registered_devices(), **catalogue(), **_by_name(device for path in files for device in load_devices(path))}
 
 
 def find_device(text: str, files: Iterable[str | Path] = ()) -> Device:
     """The device ``NAME`` or ``NAME,memory=4GiB,float16=10TFLOP/s``; raises InputError with the nearest name."""
     name, *changes = text.split(",")
-    known = devices(files)
+    known = {**catalogue(), **_by_name(device for path in files for device in load_devices(path))}
     wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
+    if wanted not in known:
+        known = {**registered_devices(), **known}
     if wanted not in known:
         hint = did_you_mean(wanted, known) or ": 'onnxcost devices' lists them"
         raise InputError(f"there is no device '{name}'{hint}")

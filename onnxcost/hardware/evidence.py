@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib import resources
 from math import exp, inf, log, prod
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -26,8 +26,6 @@ from onnxcost.hardware.workload import WorkloadStep, demand_of
 from onnxcost.operators.traits import CONVOLUTIONS, RECURRENT
 from onnxcost.ort_optimizer.quantities import weight_of
 from onnxcost.report import CostReport
-
-FILE = Path(__file__).parent / "evidence.json"
 
 
 class Counts(NamedTuple):
@@ -190,7 +188,7 @@ def distance(counts: Counts, other: Counts) -> float:
 @cache
 def evidence() -> Evidence:
     """What the package knows."""
-    document = json.loads(FILE.read_text(encoding="utf-8"))
+    document = json.loads(resources.files(__package__).joinpath("evidence.json").read_text("utf-8"))
     fits = {}
     for entry in document["fits"]:
         bands = {kind: Band(*band) for kind, band in entry["bands"].items()}

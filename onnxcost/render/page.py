@@ -9,8 +9,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from importlib import resources
 from math import log2
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from onnxcost.report import CostReport
     from onnxcost.spec import ModelSpec
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = resources.files(__package__).joinpath("assets")
 STYLES = ("vendor.css", "page.css")
 SCRIPTS = ("vendor.js", "page.js", "views.js", "studies.js", "documents.js")
 DEVICES = ("raspberry-pi-5-8gb", "jetson-orin-nano-8gb", "core-i5-12400", "rtx-4090", "h100-sxm")
@@ -66,9 +67,9 @@ def _title(document: Mapping[str, Any]) -> str:
 
 def _read_asset(name: str) -> str:
     try:
-        return (ASSETS / name).read_text(encoding="utf-8")
+        return ASSETS.joinpath(name).read_text("utf-8")
     except OSError as error:
-        raise OnnxCostError(f"cannot read '{ASSETS / name}', a part of onnxcost: {error.strerror or error}") from error
+        raise OnnxCostError(f"cannot read '{ASSETS.joinpath(name)}', a part of onnxcost: {error.strerror or error}") from error
 
 
 def roofline_data(report: CostReport) -> dict[str, Any]:

