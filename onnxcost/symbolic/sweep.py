@@ -91,9 +91,9 @@ class PointCost(NamedTuple):
 class SweepPoint:
     """One combination: ``dims`` and ``shapes`` are those that vary, ``apart`` is what tells it from points of other batches.
 
-    ``cost`` is None where the model cannot have these sizes, for the ``reason``. ``sheet_fps`` are items per second by the
-    data sheet alone, by device. ``assumed`` are the dims that no option
-    gives. ``measurement`` is None where nothing was to be measured; ``verdicts`` are those on the devices, without steps.
+    ``cost`` is None where the model cannot have these sizes, for the ``reason``. ``assumed`` are the dims that no option gives.
+    ``measurement`` is None where nothing was to be measured. ``verdicts`` are those on the devices, without steps, and
+    ``sheet_fps`` the items per second there by the data sheet alone.
     """
 
     dims: Mapping[str, int]
@@ -114,6 +114,11 @@ class SweepPoint:
         return {**self.dims, **self.shapes}
 
     @property
+    def place(self) -> dict[str, Any]:
+        """The dims and shapes as plain data."""
+        return {"dims": dict(self.dims), "shapes": {name: list(shape) for name, shape in self.shapes.items()}}
+
+    @property
     def timed(self) -> Measurement | None:
         """What was measured, if it was."""
         return self.measurement if isinstance(self.measurement, Measurement) else None
@@ -126,8 +131,7 @@ class SweepPoint:
         """An entry of the key ``points``."""
         measured = self.measurement.to_dict() if self.measurement is not None else None
         return {
-            "dims": dict(self.dims),
-            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            **self.place,
             "status": "failed" if self.cost is None else "ok",
             "reason": self.reason or None,
             **(self.cost._asdict() if self.cost else dict.fromkeys(PointCost._fields)),
@@ -181,14 +185,16 @@ class Sweep(Result):
         Where some points have other evidence than others, their items per second are those by the data sheet alone: a
         published figure beside a rough one would tell more about the evidence than about the batch.
         """
-        judged = [(point, verdict) for point in self.points if (verdict := point.verdict(device)) is not None]
-        fitting = {id(point): verdict.prediction.fps for point, verdict in judged if verdict.level == FITS}
         bases = self.bases(device)
 
         def fps(point: SweepPoint) -> float | None:
-            if (predicted := fitting.get(id(point))) is None:
+            verdict = point.verdict(device)
+            if verdict is None or verdict.level != FITS:
                 return None
-            return sqrt(predicted.low * predicted.high) if len(bases) == 1 else point.sheet_fps.get(device)
+            predicted = verdict.prediction.fps
+            if len(bases) > 1 or predicted is None:
+                return point.sheet_fps.get(device, 0.0)
+            return sqrt(predicted.low * predicted.high)
 
         return self.best(fps)
 
@@ -220,8 +226,8 @@ class Sweep(Result):
                 "limits": dict(self.limits.given),
                 "points": [point.to_dict() for point in self.points],
                 "best": [
-                    *({"device": None, **_sizes_of(point)} for point in self.best_measured()),
-                    *({"device": name, **_sizes_of(point)} for name in self.devices for point in self.best_on(name)),
+                    *({"device": None, **point.place} for point in self.best_measured()),
+                    *({"device": name, **point.place} for name in self.devices for point in self.best_on(name)),
                 ],
             },
         )
@@ -246,10 +252,6 @@ class Sweep(Result):
         """How many points there are, and of what."""
         names = ", ".join((*self.axes.dims, *self.axes.shapes))
         return f"{len(self.counted)} of {len(self.points)} points over {names}"
-
-
-def _sizes_of(point: SweepPoint) -> dict[str, Any]:
-    return {"dims": dict(point.dims), "shapes": {name: list(shape) for name, shape in point.shapes.items()}}
 
 
 def _cost_row(cost: PointCost | None) -> dict[str, Any]:

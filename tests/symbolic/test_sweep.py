@@ -152,8 +152,8 @@ def point(batch: int, fps: float | None = None, sequence: int = 0, **changes: An
     return SweepPoint({"n": batch}, {}, cost, apart=(("s", sequence),) if sequence else (), measurement=measured, **changes)
 
 
-def judged(fps: float, level: str = FITS, basis: str = "estimate") -> tuple[Verdict, ...]:
-    prediction = Prediction("box", 1, None, Interval(0.5 / fps, 2 / fps, basis))
+def judged(fps: float | None, level: str = FITS, basis: str = "estimate") -> tuple[Verdict, ...]:
+    prediction = Prediction("box", 1, None, None if fps is None else Interval(0.5 / fps, 2 / fps, basis))
     return (Verdict("box", "A Box", "board", prediction, (), (Check("fps", level),)),)
 
 
@@ -179,6 +179,11 @@ BEST: dict[str, tuple[list[SweepPoint], Callable[[Sweep], list[SweepPoint]], lis
     ),
     "that meets the budget": (
         [point(1, verdicts=judged(10)), point(2, verdicts=judged(30, NO))],
+        lambda swept: swept.best_on("box"),
+        [0],
+    ),
+    "without a figure of its speed": (
+        [point(1, verdicts=judged(None)), point(2, verdicts=judged(None))],
         lambda swept: swept.best_on("box"),
         [0],
     ),
