@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SUFFIXES: Mapping[str, str] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 COLORS: Mapping[str, str] = {"compute": "#0072b2", "memory": "#e69f00"}
 """Of Okabe and Ito's palette, which people with a color vision deficiency can tell apart; the marks differ, too."""
+HUES = (*COLORS.values(), "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 MARKS: Mapping[str, str] = {"compute": "o", "memory": "^"}
 MOST_BARS, LONGEST_LABEL = 14, 40
 
@@ -117,8 +118,6 @@ def _draw_profile_shares(profile: Profile, axes: Axes) -> None:
 
 def _draw_memory(report: CostReport, axes: Axes) -> None:
     """The bytes while each executed node runs, and the peak."""
-    from matplotlib.ticker import MultipleLocator
-
     memory = report.to_dict()["memory"]
     if not memory or not memory["curve"]:
         raise InputError("there is no curve of the memory: a shape is not known")
@@ -129,10 +128,17 @@ def _draw_memory(report: CostReport, axes: Axes) -> None:
     name = f", while {_label(node['op_type'])} {_label(node['name'])} runs" if node else ""
     axes.axhline(memory["peak_bytes"], color="0.3", linestyle="--", label=f"peak {binary(memory['peak_bytes'])}{name}")
     axes.set_ylim(0, 1.15 * memory["peak_bytes"])
-    axes.yaxis.set_major_locator(MultipleLocator(2 ** ceil(log2(max(memory["peak_bytes"], 8) / 5))))
-    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(binary(round(value))))
+    _write_bytes(axes, memory["peak_bytes"])
     axes.set_xlabel("executed node")
     axes.legend(loc="upper right", frameon=False)
+
+
+def _write_bytes(axes: Axes, most: float) -> None:
+    """Round numbers of bytes at the vertical axis."""
+    from matplotlib.ticker import MultipleLocator
+
+    axes.yaxis.set_major_locator(MultipleLocator(2 ** ceil(log2(max(most, 8) / 5))))
+    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(binary(round(value))))
 
 
 def _draw_report_roofline(report: CostReport, axes: Axes) -> None:
@@ -205,8 +211,9 @@ def _draw_latency(measurement: Measurement, axes: Axes) -> None:
 
 def _draw_sweep_memory(swept: Sweep, axes: Axes) -> None:
     rows = [(point, point.cost.peak_activation_bytes) for point in swept.counted if point.cost]
-    _draw_over_sizes(swept, [(point, float(used)) for point, used in rows if used is not None], axes)
-    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(binary(round(value))))
+    known = [(point, float(used)) for point, used in rows if used is not None]
+    _draw_over_sizes(swept, known, axes)
+    _write_bytes(axes, max(used for _, used in known))
     axes.set_ylabel("peak activation memory")
 
 
@@ -230,11 +237,12 @@ def _draw_over_sizes(swept: Sweep, values: Sequence[tuple[SweepPoint, float]], a
     first, *others = (*swept.axes.dims, *swept.axes.shapes)
     places = list(dict.fromkeys(size_text(point.sizes[first]) for point in swept.points))
     lines = group_by(values, lambda pair: tuple(size_text(pair[0].sizes[other]) for other in others))
-    for number, (sizes, pairs) in enumerate(lines.items()):
+    for sizes, pairs in lines.items():
         text = name + ", ".join(f"{other} = {size}" for other, size in zip(others, sizes, strict=True))
         at = [places.index(size_text(point.sizes[first])) for point, _ in pairs]
-        style = ("-", "--", ":", "-.")[number % 4] + ("o", "^", "s", "D")[number // 4 % 4]
-        axes.plot(at, [value for _, value in pairs], style, label=_label(text))
+        number = len(axes.lines)
+        style = "o^sD"[number % 4] + ("-", "--", ":")[number % 3]
+        axes.plot(at, [value for _, value in pairs], style, color=HUES[number % len(HUES)], label=_label(text))
     axes.set_xticks(range(len(places)), places)
     axes.set_ylim(0, None)
     axes.set_xlabel(_label(first))
