@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
 from onnxcost.analysis.memory import memory
-from onnxcost.analysis.weights import Weights, weights_by_node
+from onnxcost.analysis.weights import Weights, loaded_nodes, weights_by_node
 from onnxcost.conventions import FLOPS
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW, select_formulas
@@ -85,11 +85,26 @@ class CountedNodes(NamedTuple):
     caveats: tuple[Caveat, ...]
 
 
-def count_nodes(graph: Graph, formulas: FormulaTable) -> CountedNodes:
-    """The cost of each node. One that cannot be counted is Uncounted, with the reason."""
+Reads = tuple[tuple[str, ...], ...]
+"""The operator of each node that is loaded, and the names of what it reads: what decides which weights each reads first."""
+
+
+def count_nodes(
+    graph: Graph, formulas: FormulaTable, known_weights: dict[Reads, Sequence[Weights]] | None = None
+) -> CountedNodes:
+    """The cost of each node. One that cannot be counted is Uncounted, with the reason.
+
+    ``known_weights`` are those of the model's graphs at other sizes, which gets those of this one.
+    """
     caveats = list(graph.caveats)
     graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats, graph.inputs)))
-    weights = weights_by_node(graph)
+    weights: Sequence[Weights]
+    if known_weights is None:
+        weights = weights_by_node(graph)
+    else:
+        reads = tuple([(node.key, *[each.name for each in node.inputs if each is not None]) for node in loaded_nodes(graph)])
+        weights = known_weights.get(reads) or weights_by_node(graph)
+        known_weights[reads] = weights
     dtypes, notes = compute_dtypes(graph)
     costs = tuple(
         count_node(node, formulas, dtype, own.parameters, read)

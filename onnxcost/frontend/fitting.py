@@ -31,6 +31,8 @@ MOST_DIMS = 16
 
 _LARGEST = 2**31
 """Above all sizes that are tried."""
+FITTED = "the first that fits"
+"""How the reason begins for which a size follows from the graph."""
 _LONGEST = 30
 """The most characters of a node's name in a reason."""
 
@@ -105,7 +107,7 @@ class _Search:
         if known == tried.known:
             self._without_effect.update((contradiction.position, group) for group in tried.changed)
         name = contradiction.step.name
-        reason = f"the first that fits {name if len(name) <= _LONGEST else f'…{name[-_LONGEST:]}'}"
+        reason = f"{FITTED} {name if len(name) <= _LONGEST else f'…{name[-_LONGEST:]}'}"
         chosen = self._open_dims.choose(tried.moved)
         sizes = {name: choice.value for name, choice in chosen.items() if choice.source == "assumed"}
         dims = self._taking_part(contradiction, sizes)

@@ -18,11 +18,12 @@ from onnxcost.render.formats import (
 )
 from onnxcost.render.layout import UNICODE, Column, Line, Screen, spell_out, wrap_pieces
 from onnxcost.render.units import binary, exact, plural, si
-from onnxcost.symbolic.scaling import PEAK, Scaling
+from onnxcost.symbolic.scaling import Scaling
+from onnxcost.symbolic.search import CACHE, PEAK
 
 LABELS: Mapping[str, str] = {
     "macs": "MACs", "flops": "FLOPs", "read_bytes": "Read", "write_bytes": "Written", "parameters": "Parameters",
-    PEAK: "Peak memory",
+    CACHE: "KV cache", PEAK: "Peak memory",
 }  # fmt: skip
 Sizes = Mapping[str, int]
 
@@ -68,15 +69,21 @@ def scaling_csv(scaling: Scaling, points: Sequence[Sizes]) -> str:
 def _formulas(scaling: Scaling) -> list[tuple[str, str]]:
     sign = UNICODE.bound(scaling.bound)
     found = [
-        (label, (sign if name != "parameters" else "") + str(scaling.formula(name)))
+        (label, ("" if name in (CACHE, "parameters") else sign) + str(scaling.formulas["total", name]))
         for name, label in LABELS.items()
-        if name != PEAK
+        if ("total", name) in scaling.formulas
     ]
-    if scaling.pieces:
-        pieces = [str(piece) for piece in scaling.pieces]
-        found.append((LABELS[PEAK], pieces[0] if len(pieces) == 1 else f"the largest of: {'; '.join(pieces)}"))
-    else:
-        found.append((LABELS[PEAK], "is no maximum of polynomials"))
+    if not scaling.pieces:
+        return [*found, (LABELS[PEAK], "is no maximum of polynomials")]
+    if len(scaling.pieces) == 1:
+        return [*found, (LABELS[PEAK], str(scaling.pieces[0]))]
+    numbered = [f"({number}) {piece}" for number, piece in enumerate(scaling.pieces, 1)]
+    found.append((LABELS[PEAK], f"the largest of {'; '.join(numbered)}"))
+    for dim in scaling.dims:
+        (_, first), *others = scaling.crossings(dim)
+        base = ", ".join(f"{name} = {size:,}" for name, size in scaling.base.items() if name != dim)
+        changes = "".join(f", from {dim} = {size:,} on ({piece + 1})" for size, piece in others)
+        found += [("", f"{f'with {base}: ' if base else ''}({first + 1}){changes}")] if others else []
     return found
 
 
@@ -100,11 +107,12 @@ def _verified(scaling: Scaling) -> str:
 def _table(scaling: Scaling, points: Sequence[Sizes]) -> Table:
     columns = [Column(name, right=True) for name in scaling.dims]
     shown = [name for name in ("macs", "flops", PEAK) if name != PEAK or scaling.pieces]
-    columns += [Column(LABELS[name], right=True) for name in shown] + [Column("Traffic", right=True)]
+    moved = [name for name in ("read_bytes", "write_bytes") if ("total", name) in scaling.formulas]
+    columns += [Column(LABELS[name], right=True) for name in (*shown, *moved)]
     rows = []
     for point in points:
         totals = scaling.at(**point)
         cells = [exact(point.get(name, scaling.base[name])) for name in scaling.dims]
-        cells += [binary(totals[name]) if name == PEAK else si(totals[name]) for name in shown]
-        rows.append((*cells, binary(totals["read_bytes"] + totals["write_bytes"])))
+        cells += [binary(totals[name]) if name.endswith("bytes") else si(totals[name]) for name in (*shown, *moved)]
+        rows.append(tuple(cells))
     return Table(tuple(columns), rows)

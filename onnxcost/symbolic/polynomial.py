@@ -1,12 +1,12 @@
-"""Polynomials in named sizes with rational coefficients, and the ones that go through exact values on a grid."""
+"""Polynomials in named sizes with rational coefficients, and the ones that go through exact values: nothing is rounded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import pairwise, product, zip_longest
 from math import lcm, prod
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Polynomial:
-    """``terms`` are the coefficients other than 0, by the exponents of the ``dims``."""
+    """``terms`` are the coefficients other than 0, by the exponents of the ``dims``: names of dims, and floors of them."""
 
     dims: tuple[str, ...]
     terms: Mapping[Exponents, Fraction]
@@ -33,19 +33,22 @@ class Polynomial:
         total = sum(factor * prod(map(pow, sizes, exponents)) for exponents, factor in terms)
         return total // denominator if total % denominator == 0 else Fraction(total, denominator)
 
-    def degree(self, dim: str) -> int:
-        """The highest exponent of a dim."""
-        at = self.dims.index(dim)
-        return max((exponents[at] for exponents in self.terms), default=0)
-
-    def along(self, dim: str, others: Mapping[str, int]) -> list[Fraction]:
-        """The coefficients of 1, x, x² … in one dim, the ``others`` at these sizes."""
-        at = self.dims.index(dim)
-        found = [Fraction(0)] * (self.degree(dim) + 1)
+    def along(self, means: Mapping[str, tuple[Fraction, Fraction]], others: Mapping[str, int]) -> list[Fraction]:
+        """The coefficients of 1, x, x² … where variables are c + d·x, given as (c, d), and ``others`` have these sizes."""
+        found: list[Fraction] = []
         for exponents, factor in self.terms.items():
-            sizes = (others[name] ** power for name, power in zip(self.dims, exponents, strict=True) if name != dim)
-            found[exponents[at]] += factor * prod(sizes)
-        return found
+            part = [factor]
+            for name, power in zip(self.dims, exponents, strict=True):
+                for _ in range(power):
+                    constant, slope = means.get(name, (Fraction(others.get(name, 0)), Fraction(0)))
+                    part = [
+                        constant * low + slope * high
+                        for low, high in zip([*part, Fraction(0)], [Fraction(0), *part], strict=True)
+                    ]
+            found = [mine + more for mine, more in zip_longest(found, part, fillvalue=Fraction(0))]
+        while found and not found[-1]:
+            found.pop()
+        return found or [Fraction(0)]
 
     def __str__(self) -> str:
         """``84,934,656·batch·sequence + 18,432·batch·sequence²``: the highest powers last, 0 without terms."""
@@ -75,6 +78,15 @@ class Axis(NamedTuple):
         return [self.start + at * self.step for at in range(self.number)]
 
 
+def sum_polynomials(dims: tuple[str, ...], polynomials: Iterable[Polynomial]) -> Polynomial:
+    """The sum of polynomials in the same ``dims``."""
+    terms: dict[Exponents, Fraction] = {}
+    for each in polynomials:
+        for exponents, factor in each.terms.items():
+            terms[exponents] = terms.get(exponents, Fraction(0)) + factor
+    return Polynomial(dims, {exponents: factor for exponents, factor in terms.items() if factor})
+
+
 def count_degree(values: Sequence[int]) -> int | None:
     """The degree of the polynomial through values at equal distances; None where no difference of them vanishes."""
     degree = -1
@@ -86,39 +98,88 @@ def count_degree(values: Sequence[int]) -> int | None:
     return max(degree, 0) if len(values) else None
 
 
-def fit_grid(dims: tuple[str, ...], axes: Sequence[Axis], values: Sequence[int]) -> Polynomial:
-    """The polynomial through values on a grid, in the order of ``itertools.product``; of a degree below the sizes of each dim.
-
-    Newton's forward differences along each axis, which are integers, then expanded: nothing is rounded.
+class Basis(NamedTuple):
+    """Products of variables, and what makes their coefficients of values at some points: ``inverse`` over ``denominator`` times
+    the values at ``rows``.
     """
-    counts = [axis.number for axis in axes]
+
+    monomials: tuple[Exponents, ...]
+    rows: tuple[int, ...]
+    inverse: tuple[tuple[int, ...], ...]
+    denominator: int
+
+    @classmethod
+    def of(cls, monomials: Sequence[Exponents], points: Sequence[Sequence[int]]) -> Basis:
+        """The basis of those monomials whose values at the points do not follow from those of earlier ones; ``rows`` are the
+        first points that tell them apart.
+        """
+        kept = [monomials[at] for at in _independent([[value_of(each, point) for point in points] for each in monomials])]
+        values = [[value_of(each, point) for each in kept] for point in points]
+        rows = _independent(values)
+        inverse = _invert([values[row] for row in rows])
+        denominator = lcm(*(each.denominator for row in inverse for each in row))
+        whole = tuple(tuple(int(each * denominator) for each in row) for row in inverse)
+        return cls(tuple(kept), tuple(rows), whole, denominator)
+
+    def solve(self, values: Sequence[int]) -> list[int]:
+        """The coefficients times ``denominator``."""
+        picked = [values[row] for row in self.rows]
+        return [sum(map(int.__mul__, row, picked)) for row in self.inverse]
+
+
+def value_of(exponents: Exponents, point: Sequence[int]) -> int:
+    """The product of the powers of a point's sizes."""
+    return prod(map(pow, point, exponents))
+
+
+def _independent(rows: Sequence[Sequence[int]]) -> list[int]:
+    """Which rows do not follow from earlier ones."""
+    chosen: list[int] = []
+    reduced: list[tuple[int, list[Fraction]]] = []
+    for at, row in enumerate(rows):
+        left = [Fraction(each) for each in row]
+        for pivot, other in reduced:
+            if factor := left[pivot]:
+                left = [mine - factor * theirs for mine, theirs in zip(left, other, strict=True)]
+        if (pivot := next((place for place, each in enumerate(left) if each), -1)) >= 0:
+            reduced.append((pivot, [each / left[pivot] for each in left]))
+            chosen.append(at)
+    return chosen
+
+
+def _invert(matrix: Sequence[Sequence[int]]) -> list[list[Fraction]]:
+    """The inverse of a matrix whose rows do not follow from each other."""
+    size = len(matrix)
+    rows = [[*map(Fraction, row), *(Fraction(at == own) for at in range(size))] for own, row in enumerate(matrix)]
+    for column in range(size):
+        pivot = next(at for at in range(column, size) if rows[at][column])
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        rows[column] = [each / rows[column][column] for each in rows[column]]
+        for at in range(size):
+            if at != column and (factor := rows[at][column]):
+                rows[at] = [mine - factor * theirs for mine, theirs in zip(rows[at], rows[column], strict=True)]
+    return [row[size:] for row in rows]
+
+
+def fit_grid(dims: tuple[str, ...], bases: Sequence[Basis], counts: Sequence[int], values: Sequence[int]) -> Polynomial:
+    """The polynomial through values on a grid, in the order of ``itertools.product``: of ``counts`` points along each axis, and
+    of the monomials of a basis in each.
+    """
     rows = list(values)
-    for place, count in enumerate(counts):
-        inner, outer = prod(counts[place + 1 :]), prod(counts[:place])
-        for block in range(outer):
-            first = block * count * inner
-            for order in range(1, count):
-                for at in range(count - 1, order - 1, -1):
-                    for lane in range(inner):
-                        here = first + at * inner + lane
-                        rows[here] -= rows[here - inner]
-    bases = [_newton_basis(axis) for axis in axes]
-    terms: dict[Exponents, Fraction] = {}
-    for orders, factor in zip(product(*map(range, counts)), rows, strict=True):
+    for place, (basis, count) in enumerate(zip(bases, counts, strict=True)):
+        inner = prod(counts[place + 1 :])
+        rows = [
+            each
+            for first in range(0, len(rows), count * inner)
+            for order in zip(
+                *(basis.solve(rows[first + lane : first + count * inner : inner]) for lane in range(inner)), strict=True
+            )
+            for each in order
+        ]
+        counts = [*counts[:place], len(basis.monomials), *counts[place + 1 :]]
+    denominator = prod(basis.denominator for basis in bases)
+    terms = {}
+    for monomials, factor in zip(product(*(basis.monomials for basis in bases)), rows, strict=True):
         if factor:
-            for powers in product(*(range(order + 1) for order in orders)):
-                share = prod((bases[at][orders[at]][powers[at]] for at in range(len(axes))), start=Fraction(factor))
-                terms[powers] = terms.get(powers, Fraction(0)) + share
-    return Polynomial(dims, {powers: factor for powers, factor in terms.items() if factor})
-
-
-def _newton_basis(axis: Axis) -> list[list[Fraction]]:
-    """The coefficients in x of binomial((x − start) / step, order), for each order below ``count``."""
-    found = [[Fraction(1)]]
-    for order in range(axis.number - 1):
-        last, root = found[-1], axis.start + order * axis.step
-        raised = [Fraction(0), *last]
-        for at, factor in enumerate(last):
-            raised[at] -= root * factor
-        found.append([factor / (axis.step * (order + 1)) for factor in raised])
-    return found
+            terms[tuple(sum(each) for each in zip(*monomials, strict=True))] = Fraction(factor, denominator)
+    return Polynomial(dims, terms)

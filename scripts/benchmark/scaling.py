@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import onnxcost
 from onnxcost.errors import OnnxCostError
-from onnxcost.symbolic.scaling import PEAK, Domain
+from onnxcost.graph import Graph
+from onnxcost.symbolic.search import PEAK, Domain
 from scripts.benchmark.peak_memory import DATA, SETS, models_of
 
 POINTS = 200
@@ -81,9 +82,10 @@ def examine(name: str, path: Path, points: int) -> Row | None:
         return Row(name, str(error).replace("|", "\\|")[:160], "", 0, time.process_time() - start, 0, 0)
     taken = time.process_time() - start
     draw, equal = random.Random(SEED), 0
+    graph = onnxcost.estimate(source).graph
     for _ in range(points):
         sizes = {dim: draw_size(draw, found.domain[dim]) for dim in found.dims}
-        equal += is_equal(found, source, sizes)
+        equal += is_equal(found, source, graph, sizes)
     domain = ", ".join(f"{dim} {found.domain[dim]}" for dim in found.dims)
     return Row(name, str(found.formula("macs")), domain, found.evaluations, taken, equal, points)
 
@@ -96,18 +98,25 @@ def draw_size(draw: random.Random, domain: Domain) -> int:
     return domain.step * min(int((low + 1) * ((high + 1) / (low + 1)) ** draw.random()) - 1, high)
 
 
-def is_equal(found: onnxcost.Scaling, source: bytes, sizes: dict[str, int]) -> bool:
-    """Whether all totals are those of a count."""
+def is_equal(found: onnxcost.Scaling, source: bytes, graph: Graph, sizes: dict[str, int]) -> bool:
+    """Whether all totals are those of a count; ``graph`` is the model's at other sizes."""
+    places = {place: sizes[dim.name] for dim in graph.dims if dim.name in sizes for place in dim.places}
+    unnamed = {dim.name: dim.places[0][0] for dim in graph.dims if dim.is_unnamed and dim.name in sizes}
+    shapes = {
+        tensor.name: [places.get((tensor.name, axis), size) for axis, size in enumerate(tensor.shape)]
+        for tensor in graph.inputs
+        if tensor.name in unnamed.values()
+    }
     try:
-        report = onnxcost.estimate(source, dims=sizes)
+        report = onnxcost.estimate(source, shapes=shapes, dims={dim: sizes[dim] for dim in sizes if dim not in unnamed})
     except OnnxCostError:
         return False
-    moved = report.whole.traffic
+    moved, totals = report.whole.traffic, found.at(**sizes)
     counted = {
         "macs": report.macs, "flops": report.flops, "parameters": report.parameters, "read_bytes": moved.read_bytes,
         "write_bytes": moved.write_bytes, **({PEAK: report.memory.peak_activation_bytes} if found.pieces else {}),
     }  # fmt: skip
-    return found.at(**sizes) == counted
+    return all(totals[metric] == counted[metric] for metric in totals.keys() & counted.keys())
 
 
 if __name__ == "__main__":

@@ -436,9 +436,14 @@ function showScan() {
 
 // Formulas that the page works out for any sizes in their domain, in whole numbers of any length.
 function showScaling() {
-  const {dims, totals, peak_activation_bytes: pieces} = doc.scaling;
+  const {dims, floors, totals, peak_activation_bytes: pieces} = doc.scaling;
   const names = Object.keys(dims);
-  const kinds = {read_bytes: "bytes", write_bytes: "bytes", peak_activation_bytes: "bytes"};
+  const kinds = {read_bytes: "bytes", write_bytes: "bytes", kv_cache_bytes: "bytes", peak_activation_bytes: "bytes"};
+  function floorOf({dim, factor, offset, divisor}, sizes) {
+    const over = BigInt(factor) * sizes[names.indexOf(dim)] + BigInt(offset);
+    const rest = over % BigInt(divisor);
+    return (over - rest) / BigInt(divisor) - (rest < 0n ? 1n : 0n);
+  }
   function value({terms}, sizes) {
     const parts = terms.map((term) => {
       const [over, under = "1"] = term.coefficient.split("/");
@@ -455,6 +460,7 @@ function showScaling() {
   const result = el("div", {role: "status"});
   function refresh() {
     const point = sizes.map(BigInt);
+    point.push(...floors.map((floor) => floorOf(floor, point)));
     const rows = Object.entries(totals).map(([name, formula]) => [name, value(formula, point)]);
     if (pieces.length) {
       const found = pieces.map((piece) => value(piece, point));

@@ -1,0 +1,682 @@
+"""Finds the formulas of a model's cost: which sizes are counted, and what holds of all of them.
+
+A count at one size is exact, so its differences at equally spaced sizes are too: where they vanish from some order on, the
+count is a polynomial there. Where a stride makes floors of a dim, the floors are found in the shapes of the tensors, and the
+cost of each node is a polynomial in them. Sizes that no formula was made from decide whether it is shown.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import combinations_with_replacement, product
+from math import prod
+from operator import add
+from typing import NamedTuple
+
+from onnxcost.analysis.caches import KV, find_cache_pairs
+from onnxcost.analysis.weights import Weights
+from onnxcost.conventions import FLOPS, MACS
+from onnxcost.errors import OnnxCostError, UnknownShape
+from onnxcost.estimator import CountedNodes, Reads, count_nodes
+from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend import ResizableModel
+from onnxcost.ort_optimizer.memory_plan import plan_memory
+from onnxcost.report import Counted, Group, NodeCost, Uncounted
+from onnxcost.symbolic.floors import Columns, Floor, find_floors
+from onnxcost.symbolic.polynomial import Basis, Exponents, Polynomial, count_degree, fit_grid, sum_polynomials
+
+POINTS = 6
+"""Sizes of a dim whose differences tell the degree: up to 4, with one difference more that must vanish."""
+STEPS = (1, 64, 6720, 705600)
+"""The distances that are tried, each before it is divided by its primes: 6720 is 2⁶·3·5·7, 705600 is 2⁶·3²·5²·7²."""
+PRIMES = (2, 3, 5, 7)
+FAR = (127, 1021, 16381, 1048573)
+"""Distances to a size that tells how fast a floor grows: the last that fits, then smaller ones."""
+HELD_OUT, JOINT = 40, 24
+"""Sizes that no formula was made from and that must agree; so many of them are drawn for all dims together."""
+WITH_MEMORY = 8
+"""Of the sizes that are held out, so many are also used to verify the memory, which takes as long as all else."""
+REACH, LEAST_REACH = 64, 4096
+"""Up to how many times the assumed size is tried, and at least up to which size."""
+JUMP = 8
+"""The ratio of one size to the next that is tried on the way to the limits of a domain."""
+NARROWED = 6
+SEED = 0
+METRICS, TRAFFIC = ("macs", "flops", "read_bytes", "write_bytes"), {"read_bytes", "write_bytes"}
+PEAK, CACHE = "peak_activation_bytes", "kv_cache_bytes"
+SPARE = 4
+"""Sizes more than a formula has terms, at which it must be right as well."""
+PLATEAU = 4
+"""A domain whose most is less than so many times its least may be a plateau between two steps of a stride."""
+OTHER_FORMULA = "the cost follows another formula there"
+UNCOUNTED = ("uncounted",)
+Sizes = tuple[int, ...]
+Key = tuple[str, ...]
+"""What a number is of: ("total", metric), ("operator", name, metric), ("module", path, metric), ("node", place, metric),
+("memory", step), ("dim", tensor, axis).
+"""
+SHOWN = ("total", "operator", "module")
+FIXED: Sequence[Key] = (UNCOUNTED, ("total", "parameters"))
+"""What does not change with a size while the same nodes are loaded."""
+
+
+class Misfit(NamedTuple):
+    """Why there is no count at a size, or not the one expected: the estimator's words."""
+
+    reason: str
+
+
+class Domain(NamedTuple):
+    """The sizes of a dim for which the formulas hold: ``least`` to ``most`` in multiples of ``step``; ``reasons`` say why not
+    others.
+    """
+
+    least: int
+    most: int
+    step: int
+    reasons: tuple[str, ...] = ()
+
+    def __contains__(self, size: object) -> bool:
+        return isinstance(size, int) and self.least <= size <= self.most and size % self.step == 0
+
+    def __str__(self) -> str:
+        """``32 to 14336 in multiples of 32``."""
+        if self.least == self.most:
+            return f"{self.least} alone"
+        return f"{self.least} to {self.most}" + (f" in multiples of {self.step}" if self.step > 1 else "")
+
+
+class Line(NamedTuple):
+    """What holds along one dim, the others at their base.
+
+    ``sizes`` are those that formulas are made from, ``fitted`` the formulas in the dim and its ``floors``.
+    """
+
+    name: str
+    sizes: Sequence[int]
+    floors: tuple[Floor, ...]
+    fitted: Mapping[Key, Polynomial]
+    domain: Domain
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The dim and its floors."""
+        return (self.name, *map(str, self.floors))
+
+    def vector(self, size: int) -> Sizes:
+        """Their values at a size."""
+        return (size, *(floor.at(size) for floor in self.floors))
+
+    @property
+    def reach(self) -> float:
+        """How many times the least size the most is."""
+        return self.domain.most / max(self.domain.least, 1)
+
+    def monomials(self, key: Key) -> tuple[Exponents, ...]:
+        """What the formula of a number may consist of along the dim; nothing where there is no formula."""
+        if not self.floors:
+            return tuple((power,) for power in range(len(self.sizes)))
+        formula = self.fitted.get(key)
+        return tuple(sorted({*formula.terms, (0,) * len(self.variables)})) if formula is not None else ()
+
+
+class Found(NamedTuple):
+    """The formulas of the totals, operators and modules, the candidates of the peak, and what they hold for."""
+
+    formulas: Mapping[Key, Polynomial]
+    pieces: tuple[Polynomial, ...]
+    floors: tuple[Floor, ...]
+    domain: Mapping[str, Domain]
+    base: Mapping[str, int]
+    verified: int
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Search:
+    """Counts a model at sizes of some dims, each point once."""
+
+    model: ResizableModel
+    formulas: FormulaTable
+    names: tuple[str, ...]
+    base: Mapping[str, int]
+    ranges: Mapping[str, tuple[int, int]]
+    known: dict[Sizes, dict[Key, int] | Misfit] = field(default_factory=dict)
+    details: dict[Sizes, set[str]] = field(default_factory=dict)
+    weights: dict[Reads, Sequence[Weights]] = field(default_factory=dict)
+    members: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    caches: tuple[str, ...] | None = None
+    dropped: frozenset[str] = frozenset()
+
+    def drop(self, metrics: Iterable[str]) -> Search:
+        """The search without some metrics."""
+        dropped = self.dropped | frozenset(metrics)
+        known = {point: each if isinstance(each, Misfit) else _leave_out(dropped, each) for point, each in self.known.items()}
+        return replace(self, dropped=dropped, known=known)
+
+    def count(self, point: Sizes, *kinds: str) -> dict[Key, int] | Misfit:
+        """The totals at a point and those of operators and modules, or why there are none; and the numbers of the ``kinds``:
+        "node", "memory", "dim".
+        """
+        known, details = self.known.get(point), self.details.setdefault(point, set())
+        if isinstance(known, Misfit) or (known is not None and details.issuperset(kinds)):
+            return known
+        try:
+            graph = self.model.read(dict(zip(self.names, point, strict=True)), self.formulas)
+            counted = count_nodes(graph, self.formulas, self.weights)
+        except OnnxCostError as error:
+            self.known[point] = misfit = Misfit(str(error))
+            return misfit
+        if self.caches is None:
+            self.caches = tuple(pair.held.name for pair in find_cache_pairs(counted.graph) if pair.kind == KV)
+        found = known or numbers_of(counted, self.caches)
+        for kind in kinds:
+            found |= _DETAILS[kind](counted)
+        details.update(kinds)
+        if "node" in kinds and not self.members:
+            self.members = members_of(counted.costs)
+        self.known[point] = found = _leave_out(self.dropped, found)
+        return found
+
+    def find(self, lines: Mapping[str, Line], notes: Sequence[str]) -> Found:
+        """The formulas and their domain, from what is known of each dim alone."""
+        floors = tuple(floor for name in self.names for floor in lines[name].floors)
+        grid = list(product(*(lines[name].sizes for name in self.names)))
+        numbers = []
+        for point in grid:
+            counted = self.count(point, *(("node", "memory") if floors else ("memory",)))
+            if isinstance(counted, Misfit):
+                sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, point, strict=True))
+                raise OnnxCostError(f"{sizes} do not fit together: {counted.reason}")
+            numbers.append(counted)
+        fitted = self._fit([lines[name] for name in self.names], floors, numbers)
+        domain = {name: lines[name].domain for name in self.names}
+        domain, narrowed, verified = self._verify(domain, fitted, floors, frozenset(grid))
+        pieces = self._find_pieces(domain, floors, [each for key, each in fitted.items() if key[0] == "memory"])
+        base = {name: size if (size := self.base[name]) in domain[name] else lines[name].sizes[0] for name in self.names}
+        totals = {key: each for key, each in fitted.items() if key[0] in SHOWN}
+        return Found(totals, pieces, floors, domain, base, verified, (*notes, *narrowed))
+
+    def _fit(
+        self, lines: Sequence[Line], floors: Sequence[Floor], numbers: Sequence[Mapping[Key, int]]
+    ) -> dict[Key, Polynomial]:
+        """The polynomials through the numbers on the grid of all lines; with floors those of each node, and their sums."""
+        variables = (*self.names, *map(str, floors))
+        bases: dict[tuple[int, tuple[Exponents, ...]], Basis] = {}
+        made: dict[Hashable, Polynomial] = {}
+        fitted: dict[Key, Polynomial] = {}
+        for key in numbers[0]:
+            own = tuple((at, line.monomials(key)) for at, line in enumerate(lines))
+            is_sum = floors and key[0] in SHOWN and key[-1] in METRICS
+            if is_sum or key[0] == "dim" or any(not each for _, each in own) or any(key not in each for each in numbers):
+                continue
+            column = tuple(each[key] for each in numbers)
+            if (column, own) not in made:
+                for at, monomials in own:
+                    if (at, monomials) not in bases:
+                        bases[at, monomials] = _spread_basis(lines[at], monomials, variables)
+                counts = [len(line.sizes) for line in lines]
+                made[column, own] = fit_grid(variables, [bases[each] for each in own], counts, column)
+            fitted[key] = made[column, own]
+        return fitted | (sum_nodes(variables, fitted, self.members) if floors else {})
+
+    def _vector(self, point: Sizes, floors: Sequence[Floor]) -> Sizes:
+        """The sizes and the floors of them."""
+        sizes = dict(zip(self.names, point, strict=True))
+        return (*point, *(floor.at(sizes[floor.dim]) for floor in floors))
+
+    def _find_misfit(self, point: Sizes, fitted: Mapping[Key, Polynomial], vector: Sizes) -> str:
+        """Why the formulas of the variables' values are not those of a point; "" where they are."""
+        counted = self.count(point)
+        if isinstance(counted, Misfit):
+            return counted.reason
+        return OTHER_FORMULA if self._find_unlike(counted, fitted, vector) else ""
+
+    @staticmethod
+    def _find_unlike(counted: Mapping[Key, int], fitted: Mapping[Key, Polynomial], vector: Sizes) -> set[str]:
+        """Of which metrics a formula has another value than was counted."""
+        known: dict[int, int | Fraction] = {}
+        found = set()
+        for key, formula in fitted.items():
+            if key[0] in SHOWN or key == UNCOUNTED:
+                if (value := known.get(id(formula))) is None:
+                    value = known[id(formula)] = formula.at(vector)
+                if counted.get(key) != value:
+                    found.add(key[-1])
+        return found
+
+    def _verify(
+        self, domain: dict[str, Domain], fitted: dict[Key, Polynomial], floors: Sequence[Floor], grid: frozenset[Sizes]
+    ) -> tuple[dict[str, Domain], list[str], int]:
+        """Holds the formulas against sizes that they were not made from: counted ones, and others, of all dims together.
+
+        A formula of the traffic alone that differs is dropped; for any other the larger half of the domain is.
+        """
+        draw, notes = random.Random(SEED), list[str]()
+        for _ in range(NARROWED):
+            inside = [
+                point
+                for point in self.known
+                if point not in grid and all(size in domain[name] for size, name in zip(point, self.names, strict=True))
+            ]
+            number = max(JOINT, HELD_OUT - len(inside))
+            points = inside + [tuple(draw_size(draw, domain[name]) for name in self.names) for _ in range(number)]
+            misfits = (
+                (point, why) for point in points if (why := self._find_misfit(point, fitted, self._vector(point, floors)))
+            )
+            if (found := next(misfits, None)) is None:
+                return domain, notes, len({*points})
+            sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, found[0], strict=True))
+            notes.append(f"{sizes}: {found[1]}")
+            counted = self.count(found[0])
+            if not isinstance(counted, Misfit):
+                unlike = self._find_unlike(counted, fitted, self._vector(found[0], floors))
+                if unlike <= TRAFFIC:
+                    notes[-1] = f"no formula of {' and '.join(sorted(unlike))}: {notes[-1]}"
+                    for key in [key for key in fitted if key[-1] in unlike]:
+                        del fitted[key]
+                    continue
+            halves = {name: each.most // 2 // each.step * each.step for name, each in domain.items()}
+            domain = {name: each._replace(most=max(halves[name], each.least)) for name, each in domain.items()}
+        raise OnnxCostError(f"no formula holds for all sizes: {notes[-1]}")
+
+    def _find_pieces(
+        self, domain: Mapping[str, Domain], floors: Sequence[Floor], pieces: Sequence[Polynomial]
+    ) -> tuple[Polynomial, ...]:
+        """Those that are the largest somewhere in the domain; none where the largest is not the peak at a size held out."""
+        draw = random.Random(SEED)
+        corners = list(product(*({domain[name].least, domain[name].most} for name in self.names)))
+        points = corners + [tuple(draw_size(draw, domain[name]) for name in self.names) for _ in range(200)]
+        vectors = [self._vector(point, floors) for point in points]
+        unlike = list({id(piece): piece for piece in pieces}.values())
+        best = sorted(
+            {max(range(len(unlike)), key=[each.at(vector) for each in unlike].__getitem__) for vector in vectors if unlike}
+        )
+        found = tuple(unlike[at] for at in best)
+        for point, vector in list(zip(points, vectors, strict=True))[: len(corners) + WITH_MEMORY]:
+            counted = self.count(point, "memory")
+            if not found or isinstance(counted, Misfit):
+                return ()
+            peak = max((value for key, value in counted.items() if key[0] == "memory"), default=None)
+            if peak != max(piece.at(vector) for piece in found):
+                return ()
+        return found
+
+    def _point(self, name: str, size: int) -> Sizes:
+        return tuple(size if each == name else self.base[each] for each in self.names)
+
+    def find_line(self, name: str) -> Line:
+        """The formulas along a dim, for the most sizes. Raises OnnxCostError where there are none."""
+        line, why = self._find_steps(name, STEPS[:1])
+        if line is not None and not _ends_early(line):
+            return line
+        # With strides, floors say what the cost is between their steps; where only multiples fit, they have steps themselves.
+        found = [] if line is None else [line]
+        try:
+            found.append(self._find_floors(name, 1))
+        except OnnxCostError as error:
+            why += "" if why and why in str(error) else f", and {error}"
+        if not any(each.reach >= PLATEAU for each in found):
+            larger, _ = self._find_steps(name, STEPS[1:])
+            found += [] if larger is None else [larger]
+            steps = range(2, larger.domain.step) if larger is not None and _ends_early(larger) else ()
+            for step in (each for each in steps if larger is not None and larger.domain.step % each == 0):
+                with suppress(OnnxCostError):
+                    found.append(self._find_floors(name, step))
+                    break
+        if not found:
+            raise OnnxCostError(f"the cost is no polynomial in {name}: {why}")
+        return max(found, key=lambda each: each.reach)
+
+    def _find_steps(self, name: str, steps: Sequence[int]) -> tuple[Line | None, str]:
+        """The step at which the cost is a polynomial in a dim, for the most sizes; and why not at the first one."""
+        found: Line | None = None
+        why = ""
+        for step in steps:
+            axis, reason = self._try_step(name, step)
+            why = why or reason
+            if axis is None:
+                continue
+            for prime in PRIMES:
+                while axis.step % prime == 0 and (smaller := self._try_step(name, axis.step // prime)[0]):
+                    axis = smaller
+            counted = [self.count(self._point(name, size)) for size in axis]
+            numbers = [each for each in counted if not isinstance(each, Misfit)]
+            basis = Basis.of([(power,) for power in range(len(axis))], [(size,) for size in axis])
+            keys = (key for key in numbers[0] if key[0] in SHOWN or key == UNCOUNTED)
+            fitted = {key: fit_grid((name,), (basis,), (len(axis),), [each[key] for each in numbers]) for key in keys}
+            line = Line(name, axis, (), fitted, self._find_domain(name, axis[0], axis.step, fitted, ()))
+            if found is None or line.reach > found.reach:
+                found = line
+            if found.reach >= PLATEAU or not _ends_early(found):
+                break
+        return found, why
+
+    def _try_step(self, name: str, step: int) -> tuple[range | None, str]:
+        """Sizes from the base on, or from below it where they do not fit: as many as the degree asks for."""
+        least, most = self.ranges.get(name, (1, 2**62))
+        size = max(self.base[name] // step * step, -(-max(least, 1) // step) * step)
+        why = ""
+        for start in dict.fromkeys((size, size - (POINTS - 1) * step, step)):
+            sizes = range(start, start + POINTS * step, step)
+            if start < max(least, 1) or sizes[-1] > most:
+                continue
+            found = [self.count(self._point(name, each)) for each in sizes]
+            if misfit := next((each for each in found if isinstance(each, Misfit)), None):
+                why = misfit.reason
+                continue
+            numbers = [each for each in found if not isinstance(each, Misfit)]
+            keys = [key for key in numbers[0] if key[0] in SHOWN or key == UNCOUNTED]
+            if any(key not in each for key in keys for each in numbers):
+                why = f"other nodes run at other sizes between {sizes[0]} and {sizes[-1]}"
+                continue
+            degrees = [count_degree(column) for column in {tuple(each[key] for each in numbers) for key in keys}]
+            if None not in degrees:
+                return sizes[: max(filter(None, degrees), default=0) + 1], ""
+            why = f"its differences between {sizes[0]} and {sizes[-1]} do not vanish"
+        return None, why or "no size fits"
+
+    def _find_floors(self, name: str, step: int) -> Line:
+        """The formulas in a dim and floors of it, at multiples of ``step``. Raises OnnxCostError where there are none."""
+        least, most = self.ranges.get(name, (1, 2**62))
+        first = -(-max(self.base[name], least) // step)
+        sizes = [(first + at) * step for at in range(POINTS)]
+        for size in sizes:
+            self._count_alike(name, size, sizes[0])
+
+        def why_not(at: int) -> str:
+            try:
+                self._count_alike(name, at * step, sizes[0])
+            except OnnxCostError as error:
+                return str(error)
+            sizes.append(at * step)
+            return ""
+
+        # The model fits, and the same nodes run, from one size to another.
+        last, _ = _reach(first, [first + far for far in FAR if (first + far) * step <= most], why_not)
+        if last - first < FAR[1]:
+            _reach(first, [max(-(-least // step), 1)], why_not)
+        reasons = []
+        for far in (last, *(first + far for far in reversed(FAR) if first + far < last)):
+            try:
+                return self._fit_floors(name, step, [size for size in sizes if size <= far * step])
+            except OnnxCostError as error:
+                reasons.append(str(error))
+        raise OnnxCostError(reasons[0])
+
+    def _count_alike(self, name: str, size: int, first: int) -> dict[Key, int]:
+        """All numbers at a size. Raises OnnxCostError where there are none, or other nodes run than at the ``first`` size."""
+        counted, alike = (self.count(self._point(name, each), "node", "memory", "dim") for each in (size, first))
+        for each in (counted, alike):
+            if isinstance(each, Misfit):
+                raise OnnxCostError(f"{name} = {size}: {each.reason}")
+        assert not isinstance(counted, Misfit)
+        assert not isinstance(alike, Misfit)
+        if any(key not in counted for key in alike if key[0] == "node") or any(counted[key] != alike[key] for key in FIXED):
+            raise OnnxCostError(f"other nodes run at {name} = {size} than at {first}")
+        return counted
+
+    def _fit_floors(self, name: str, step: int, sizes: list[int]) -> Line:
+        """The formulas through the numbers at some sizes, to which those are added that tell more."""
+        first = sizes[0]
+
+        def count(size: int) -> Columns:
+            return {key: each for key, each in self._count_alike(name, size, first).items() if key[0] == "dim"}
+
+        seen = {size: count(size) for size in sizes}
+        floors = tuple(find_floors(name, step, seen, count))
+        if not floors:
+            raise OnnxCostError(f"no tensor has a floor of {name} as a dim")
+        variables, draw = (name, *map(str, floors)), random.Random(SEED)
+        inside = Domain(min(seen), min(max(seen), max(REACH * first, first + POINTS * step)), step)
+        why = ""
+        for monomials in _products_of(len(variables)):
+            for _ in range(4 * len(monomials)):
+                if len(seen) >= len(monomials) + SPARE:
+                    break
+                size = draw_size(draw, inside)
+                seen[size] = count(size)
+            line = Line(name, sorted(seen), floors, {}, inside)
+            numbers = [self._count_alike(name, size, first) for size in line.sizes]
+            fitted, why = _solve(variables, monomials, [line.vector(size) for size in line.sizes], numbers)
+            if not why:
+                line = line._replace(fitted=fitted | sum_nodes(variables, fitted, self.members))
+                domain = self._find_domain(name, first, step, line.fitted, floors)
+                return line._replace(sizes=_telling_sizes(line), domain=domain)
+        raise OnnxCostError(why)
+
+    def _find_domain(
+        self, name: str, inside: int, step: int, fitted: Mapping[Key, Polynomial], floors: Sequence[Floor]
+    ) -> Domain:
+        """The smallest and the largest size that agree, up to REACH times the base, and why not others."""
+        least, most = self.ranges.get(name, (1, 2**62))
+        inside, reasons = inside // step, []
+
+        def why_not(size: int) -> str:
+            vector = (size * step, *(floor.at(size * step) for floor in floors))
+            return self._find_misfit(self._point(name, size * step), fitted, vector)
+
+        highest = min(max(REACH * (inside + POINTS - 1) * step, LEAST_REACH), most) // step
+        upward = [max(inside, 1) * JUMP**power for power in range(1, 8) if max(inside, 1) * JUMP**power < highest]
+        top, why = _reach(inside, [*upward, highest], why_not)
+        if why:
+            reasons.append(f"above {top * step}: {why}")
+        lowest = -(-max(least, min(self.base[name], 1)) // step)
+        downward = [inside // JUMP**power for power in range(1, 8) if inside // JUMP**power > lowest]
+        bottom, why = _reach(inside, [*downward, lowest], why_not)
+        if why:
+            reasons.append(f"below {bottom * step}: {why}")
+        if step > 1:
+            between = self.count(self._point(name, inside * step + 1))
+            cause = between.reason if isinstance(between, Misfit) else OTHER_FORMULA
+            reasons.append(f"between multiples of {step}: {cause}")
+        return Domain(bottom * step, top * step, step, tuple(reasons))
+
+
+def find_formulas(search: Search, *, are_given: bool) -> tuple[Search, Found]:
+    """The formulas in all dims that have some, and the search of these dims alone. Raises OnnxCostError where there are none,
+    and where dims that ``are_given`` have none.
+    """
+    lines, notes = _find_lines(search, are_given)
+    # A table that is read at most once limits the reads and nothing else.
+    for metrics in ({"read_bytes"}, TRAFFIC) if any(map(_ends_early, lines.values())) else ():
+        without = search.drop(metrics)
+        others, said = _find_lines(without, are_given)
+        if prod(line.reach for line in others.values()) > PLATEAU * prod(line.reach for line in lines.values()):
+            said.append(f"no formula of {' and '.join(sorted(metrics))}: {_limits_of(lines)}")
+            search, lines, notes = without, others, said
+            break
+    if not lines:
+        raise OnnxCostError("; ".join(notes))
+    if len(lines) < len(search.names):
+        search = replace(search, names=tuple(lines), known={}, details={})
+    return search, search.find(lines, notes)
+
+
+def _find_lines(search: Search, are_given: bool) -> tuple[dict[str, Line], list[str]]:
+    """The formulas along each dim, and why there are none along some."""
+    lines: dict[str, Line] = {}
+    notes = []
+    for name in search.names:
+        try:
+            lines[name] = search.find_line(name)
+        except OnnxCostError as error:
+            if are_given:
+                raise
+            notes.append(f"{name} stays {search.base[name]}: {error}")
+    return lines, notes
+
+
+def _limits_of(lines: Mapping[str, Line]) -> str:
+    """For which sizes there would be one."""
+    return ", ".join(f"it holds for {name} from {line.domain} alone" for name, line in lines.items() if _ends_early(line))
+
+
+def _ends_early(line: Line) -> bool:
+    """Whether the cost is known where the formula does not hold: it may be one between two steps of a stride, where the cost is
+    constant, a polynomial as well.
+    """
+    return any(OTHER_FORMULA in reason for reason in line.domain.reasons)
+
+
+def _reach(inside: int, tries: Iterable[int], why_not: Callable[[int], str]) -> tuple[int, str]:
+    """The last size that agrees on the way along ``tries``, and why the next one does not."""
+    for size in tries:
+        if not (why := why_not(size)):
+            inside = size
+            continue
+        outside = size
+        while abs(outside - inside) > 1:
+            middle = (outside + inside) // 2
+            if reason := why_not(middle):
+                outside, why = middle, reason
+            else:
+                inside = middle
+        return inside, why
+    return inside, ""
+
+
+def _products_of(number: int) -> Iterator[list[Exponents]]:
+    """The products of so many variables that are tried: their squares, then those of two of them."""
+    ones = [tuple(int(at == own) for at in range(number)) for own in range(number)]
+    yield [(0,) * number, *ones, *(tuple(2 * each for each in one) for one in ones)]
+    yield [(0,) * number, *ones, *(tuple(map(add, one, two)) for one, two in combinations_with_replacement(ones, 2))]
+
+
+def _solve(
+    variables: tuple[str, ...], monomials: Sequence[Exponents], vectors: Sequence[Sizes], numbers: Sequence[Mapping[Key, int]]
+) -> tuple[dict[Key, Polynomial], str]:
+    """The polynomials through the numbers at some sizes, and of which number that must have one there is none."""
+    basis = Basis.of(monomials, vectors)
+    made: dict[tuple[int, ...], Polynomial | None] = {}
+    fitted = {}
+    for key in numbers[0]:
+        if key[0] == "dim" or (key[0] in SHOWN and key[-1] in METRICS) or any(key not in each for each in numbers):
+            continue
+        column = tuple(each[key] for each in numbers)
+        if column not in made:
+            found = fit_grid(variables, (basis,), (len(column),), column)
+            made[column] = found if tuple(map(found.at, vectors)) == column else None
+        if (formula := made[column]) is not None:
+            fitted[key] = formula
+        elif key[0] != "memory":
+            return {}, f"the {key[-1]} of {key[1]} are no polynomial in {', '.join(variables)}"
+    return fitted, ""
+
+
+def _telling_sizes(line: Line) -> list[int]:
+    """The sizes, of those of a line, that tell apart what each of its formulas consists of: as few as can be."""
+    chosen: list[int] = []
+    unlike = {line.monomials(key) for key in line.fitted if key[0] not in SHOWN or key[-1] not in METRICS}
+    for monomials in sorted(unlike, key=len, reverse=True):
+        order = [*chosen, *(size for size in line.sizes if size not in chosen)]
+        basis = Basis.of(monomials, [line.vector(size) for size in order])
+        chosen += [order[row] for row in basis.rows if row >= len(chosen)]
+    return sorted(chosen)
+
+
+def _spread_basis(line: Line, monomials: Sequence[Exponents], variables: Sequence[str]) -> Basis:
+    """The basis of a line, its monomials in the variables of all lines."""
+    basis = Basis.of(monomials, [line.vector(size) for size in line.sizes])
+    places = [variables.index(each) for each in line.variables]
+
+    def spread(exponents: Exponents) -> Exponents:
+        found = [0] * len(variables)
+        for place, power in zip(places, exponents, strict=True):
+            found[place] = power
+        return tuple(found)
+
+    return basis._replace(monomials=tuple(map(spread, basis.monomials)))
+
+
+def sum_nodes(
+    variables: tuple[str, ...], fitted: Mapping[Key, Polynomial], members: Mapping[str, Sequence[Key]]
+) -> dict[Key, Polynomial]:
+    """The formulas of the totals, operators and modules from those of the nodes."""
+    parts: dict[Key, list[Polynomial]] = {}
+    for key, formula in fitted.items():
+        for group in members[key[1]] if key[0] == "node" else ():
+            parts.setdefault((*group, key[2]), []).append(formula)
+    return {key: sum_polynomials(variables, each) for key, each in parts.items()}
+
+
+def _leave_out(metrics: Container[str], found: Mapping[Key, int]) -> dict[Key, int]:
+    """The numbers but for those of some metrics."""
+    return {key: each for key, each in found.items() if key[-1] not in metrics}
+
+
+def groups_of(cost: NodeCost) -> tuple[Key, ...]:
+    """What a node's numbers are part of."""
+    return ("total",), ("operator", cost.node.key), ("module", "/".join(cost.node.scope[:2]))
+
+
+def numbers_of(counted: CountedNodes, caches: Iterable[str]) -> dict[Key, int]:
+    """The totals of the nodes, of each operator and of each module; and the bytes of the ``caches`` after the step."""
+    found: dict[Key, int] = {
+        ("total", "parameters"): sum(own.parameters for own in counted.weights),
+        UNCOUNTED: sum(isinstance(cost, Uncounted) for cost in counted.costs),
+    }
+    groups: dict[Key, list[NodeCost]] = {}
+    for cost in counted.costs:
+        for key in groups_of(cost):
+            groups.setdefault(key, []).append(cost)
+    for key, costs in groups.items():
+        group = Group((), tuple(costs))
+        found[*key, "macs"], found[*key, "flops"] = group.total(MACS), group.total(FLOPS)
+        found[*key, "read_bytes"], found[*key, "write_bytes"] = group.traffic.read_bytes, group.traffic.write_bytes
+    ends = {tensor.name: tensor for tensor in (*counted.graph.inputs, *counted.graph.outputs)}
+    if caches:
+        found["total", CACHE] = sum(ends[name].nbytes for name in caches)
+    return found
+
+
+def members_of(costs: Iterable[NodeCost]) -> dict[str, tuple[Key, ...]]:
+    """What each node is part of, by the name of its first output."""
+    return {cost.node.out.name: groups_of(cost) for cost in costs if isinstance(cost, Counted) and cost.node.first_output}
+
+
+def nodes_of(counted: CountedNodes) -> dict[Key, int]:
+    """The numbers of each node."""
+    found: dict[Key, int] = {}
+    for cost in counted.costs:
+        if isinstance(cost, Counted) and cost.node.first_output:
+            key, moved = ("node", cost.node.out.name), cost.traffic
+            found[*key, "macs"], found[*key, "flops"] = cost.count(MACS), cost.count(FLOPS)
+            found[*key, "read_bytes"], found[*key, "write_bytes"] = moved.read_bytes, moved.write_bytes
+    return found
+
+
+def memory_of(counted: CountedNodes) -> dict[Key, int]:
+    """The memory while each executed node runs; nothing where a shape is not known."""
+    try:
+        plan = plan_memory(counted.graph)
+        # By name: a step that some sizes do without (a transpose of one row) must not move the others.
+        return {("memory", node.out.name): nbytes for node, nbytes in zip(plan.nodes, plan.curve, strict=True)}
+    except UnknownShape:
+        return {}
+
+
+def dims_of(counted: CountedNodes) -> dict[Key, int]:
+    """The dims of the values that nodes make, as far as they are known."""
+    return {
+        ("dim", tensor.name, str(axis)): size
+        for node in counted.graph.nodes
+        for tensor in node.outputs
+        if tensor is not None and not tensor.is_constant
+        for axis, size in enumerate(tensor.dims or ())
+        if isinstance(size, int)
+    }
+
+
+_DETAILS: Mapping[str, Callable[[CountedNodes], dict[Key, int]]] = {"node": nodes_of, "memory": memory_of, "dim": dims_of}
+
+
+def draw_size(draw: random.Random, domain: Domain) -> int:
+    """A multiple of the step in the domain: small and large ones are as likely."""
+    low, high = domain.least // domain.step, domain.most // domain.step
+    size = int((low + 1) * ((high + 1) / (low + 1)) ** draw.random()) - 1
+    return domain.step * min(max(size, low), high)
