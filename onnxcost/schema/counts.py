@@ -188,7 +188,7 @@ class TermDict(TypedDict):
 
 
 class PolynomialDict(TypedDict):
-    """A polynomial in the dims, for people and as terms."""
+    """A polynomial, for people and as terms; ``exponents`` are those of the dims and, after them, of the floors."""
 
     formula: str
     terms: list[TermDict]
@@ -204,10 +204,28 @@ class DomainDict(TypedDict):
     reasons: list[str]
 
 
+class FloorDict(TypedDict):
+    """⌊(``factor`` · ``dim`` + ``offset``) / ``divisor``⌋."""
+
+    text: str
+    dim: str
+    factor: int
+    offset: int
+    divisor: int
+
+
+class CrossingDict(TypedDict):
+    """From the size ``least`` on, the ``piece`` at this place in ``peak_activation_bytes`` is the largest."""
+
+    least: int
+    piece: int
+
+
 class ScalingDict(TypedDict):
     """Polynomials of the cost in the sizes of ``dims``; entries of ``by_operator`` and ``by_module`` have one a metric."""
 
     dims: dict[str, DomainDict]
+    floors: list[FloorDict]
     bound: BoundName
     verified: int
     evaluations: int
@@ -215,6 +233,7 @@ class ScalingDict(TypedDict):
     by_operator: list[dict[str, str | PolynomialDict]]
     by_module: list[dict[str, str | PolynomialDict]]
     peak_activation_bytes: list[PolynomialDict]
+    crossings: dict[str, list[CrossingDict]]
     notes: list[str]
 
 

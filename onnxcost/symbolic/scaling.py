@@ -136,7 +136,7 @@ class Scaling(Result):
                 "by_module": self._records("module"),
                 PEAK: [_describe(piece) for piece in self.pieces],
                 "crossings": {
-                    name: [{"from": size, "piece": piece} for size, piece in self.crossings(name)] if self.pieces else []
+                    name: [{"least": size, "piece": piece} for size, piece in self.crossings(name)] if self.pieces else []
                     for name in self.dims
                 },
                 "notes": list(self.notes),
