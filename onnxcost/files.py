@@ -39,7 +39,7 @@ def open_file(path: str | Path) -> Iterator[tuple[BinaryIO, bytes | None]]:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             yield file, None
         return
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb", buffering=0) as file:  # noqa: PTH123
         head = _first_bytes(file.fileno(), path)
         os.set_blocking(file.fileno(), True)
         yield file, head

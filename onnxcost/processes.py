@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import queue
@@ -43,6 +44,11 @@ def check_address_space(needed: int) -> None:
         mmap.mmap(-1, needed).close()
     except OSError:
         raise MemoryError from None
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether the reader of a pipe is gone: Windows has no number of its own for that."""
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
 
 
 def describe_exit(code: int) -> str:

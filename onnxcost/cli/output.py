@@ -16,6 +16,7 @@ from onnxcost.cli.app import Notice, say_first
 from onnxcost.cli.options import Command, Decorator, with_options
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
+from onnxcost.processes import is_closed_pipe
 from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
 
 FORMATS = ("table", "json", "csv", "markdown", "html")
@@ -183,6 +184,8 @@ def print_on(to: Callable[[TextIO], object]) -> None:
     try:
         to(stream)
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
         # The reader has closed the pipe (| head). Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple, TypeVar
 
 from onnxcost.errors import MeasurementError
-from onnxcost.processes import CLOSED, STOP, describe_exit, end_child, import_path, listen_to_child, was_killed
+from onnxcost.processes import CLOSED, STOP, describe_exit, end_child, import_path, is_closed_pipe, listen_to_child, was_killed
 from onnxcost.runtime.ort_errors import last_words
 from onnxcost.runtime.protocol import Failure, Progress, Request
 from onnxcost.runtime.run_folder import temporary_folders
@@ -80,9 +80,9 @@ def conversation(request: Request, on_progress: OnProgress | None = None) -> Ite
         try:
             pickle.dump(message, child.stdin)
             child.stdin.flush()
-        except BrokenPipeError:
-            pass  # the child ended before it could listen: its exit code says why
         except OSError as error:
+            if is_closed_pipe(error):
+                return  # the child ended before it could listen: its exit code says why
             raise MeasurementError(f"a message cannot be sent to the process that runs the model: {error.strerror}") from None
 
     try:

@@ -229,6 +229,7 @@ def test_the_dashboard_of_a_cluster_is_named(zoo: Path) -> None:
     assert [*csv.DictReader(io.StringIO(done.stdout))] == rows("zoo")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_killed_scan_resumes_without_repeating_work(zoo: Path, many: int) -> None:
     process = start("--resume", "scan.jsonl")
     stopped(process, signal.SIGKILL)
