@@ -24,7 +24,10 @@ OF_OS = (
     *("O_NOFOLLOW", "O_NONBLOCK", "fork", "geteuid", "getuid", "getloadavg", "getpgid", "killpg", "mkfifo", "posix_fadvise"),
     *("sched_getaffinity", "set_blocking", "setsid", "statvfs", "sysconf", "uname", "waitstatus_to_exitcode"),
 )
-OF_SIGNAL = ("SIGALRM", "SIGCHLD", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "pthread_sigmask", "setitimer")
+OF_SIGNAL = (
+    *("SIGALRM", "SIGCHLD", "SIGHUP", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2"),
+    *("pthread_sigmask", "setitimer"),
+)
 """What Windows lacks, and the package might use. The standard library needs the rest on this system, as SIGKILL."""
 WITHOUT = f"""
 import asyncio, ctypes, importlib.metadata, importlib.resources, multiprocessing, os, platform, shutil, signal, subprocess, sys, tempfile
@@ -103,7 +106,7 @@ def test_a_pipe_whose_reader_is_gone(
 
 
 def test_texts_do_not_depend_on_the_locale(tmp_path: Path) -> None:
-    """No file is read or written in the encoding of the locale, as Windows' is not UTF-8: Python warns of that."""
+    """No file is read or written in the locale's encoding, which is not UTF-8 on Windows: Python warns of that."""
     done = python(
         "import sys; from onnxcost.__main__ import main; sys.exit(main(sys.argv[1:]))",
         CNN, "--no-run", "-o", "cost.json", cwd=tmp_path, PYTHONWARNDEFAULTENCODING="1", PYTHONWARNINGS="error::EncodingWarning",
