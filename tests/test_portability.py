@@ -30,7 +30,7 @@ OF_SIGNAL = (
 )
 """What Windows lacks, and the package might use. The standard library needs the rest on this system, as SIGKILL."""
 WITHOUT = f"""
-import asyncio, ctypes, importlib.metadata, importlib.resources, multiprocessing, os, platform, shutil, signal, subprocess, sys, tempfile
+import asyncio, ctypes, importlib.metadata, importlib.resources, multiprocessing, os, platform, shutil, signal, sys, tempfile
 import click, numpy, onnx, psutil, rich.console, rich.progress
 platform.platform()
 for name in {OTHERS}:
@@ -43,6 +43,7 @@ sys.platform = "win32"
 from onnxcost.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
+MAIN = "import sys; from onnxcost.__main__ import main; sys.exit(main(sys.argv[1:]))"
 COMMANDS = {
     "estimate": [CNN, "--no-run"],
     "estimate and run": [CNN, "--runs", "1", "-o", "cost.json"],
@@ -72,8 +73,7 @@ def test_a_command_needs_nothing_of_posix(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "cp932", "ascii", "utf-16"])
 def test_a_console_of_any_encoding_shows_a_report(encoding: str, tmp_path: Path) -> None:
-    main = "import sys; from onnxcost.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    done = python(main, CNN, "--no-run", cwd=tmp_path, PYTHONIOENCODING=encoding)
+    done = python(MAIN, CNN, "--no-run", cwd=tmp_path, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr.decode(encoding)
     assert "337.0 k" in done.stdout.decode(encoding)
 
@@ -108,8 +108,8 @@ def test_a_pipe_whose_reader_is_gone(
 def test_texts_do_not_depend_on_the_locale(tmp_path: Path) -> None:
     """No file is read or written in the locale's encoding, which is not UTF-8 on Windows: Python warns of that."""
     done = python(
-        "import sys; from onnxcost.__main__ import main; sys.exit(main(sys.argv[1:]))",
-        CNN, "--no-run", "-o", "cost.json", cwd=tmp_path, PYTHONWARNDEFAULTENCODING="1", PYTHONWARNINGS="error::EncodingWarning",
+        MAIN, CNN, "--no-run", "-o", "cost.json", cwd=tmp_path, PYTHONWARNDEFAULTENCODING="1",
+        PYTHONWARNINGS="error::EncodingWarning",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads((tmp_path / "cost.json").read_bytes())["totals"]["macs"] == 337_024
