@@ -144,7 +144,7 @@ def name_axes(axes: SweepAxes, spec: ModelSpec) -> SweepAxes:
 
 
 @model_options
-@output_options
+@partial(output_options, names=("nodedata",))
 @message_options("")
 @measuring_options(*LEFT_OUT)
 def estimate_sweep(
@@ -160,6 +160,8 @@ def estimate_sweep(
     """``onnxcost estimate`` and ``measure`` of several sizes: count all points, then time them in interleaved rounds."""
     from onnxcost.symbolic.sweep import count_sweep, measure_sweep
 
+    if out.format == "nodedata":
+        raise InputError(f"'{out.path}' would have the nodes at one size: write a sweep to .json, .csv, .md or .html")
     if not no_run:
         start_child()
     axes = name_axes(axes, spec)

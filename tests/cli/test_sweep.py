@@ -80,6 +80,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "batches": (("measure", "m.onnx", "--dim", "s=1,8", "--batches", "1,2"), "--batches cannot be used with --dim s=1,8"),
     "tokens": (("budget", "m.onnx", "--dim", "n=1,2", "--ttft", "1s"), "--ttft cannot be used with --dim n=1,2"),
     "explain": (("budget", "m.onnx", "--dim", "n=1,2", "--explain", "box"), "--explain cannot be used with --dim n=1,2"),
+    "node data": (("m.onnx", "--dim", "n=1,2", "-o", "x.nodedata.json"), "'x.nodedata.json' would have the nodes at one size"),
     "no model": (("budget", "--dim", "n=1,2"), "Missing argument 'MODEL'"),
     "a pipeline": (("--pipeline", "m.onnx", "--dim", "n=1,2"), "--dim n=1,2 asks for several sizes: only 'onnxcost estimate'"),
     **{
