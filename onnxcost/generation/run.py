@@ -23,10 +23,11 @@ from onnxcost.measurement import Environment, InputUsed, Latency, MeasuredDevice
 from onnxcost.processes import STOP
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.api import change_settings
-from onnxcost.runtime.generate import BASE_PAST, CacheLink, GenerationRequest, Leg, LegTimes, RunState, StepInput
+from onnxcost.runtime.generate import BASE_PAST, CacheLink, GenerationRequest, Leg, LegTimes, StepInput
 from onnxcost.runtime.inputs.feeds import Feed, arrays_of, feeds_of
 from onnxcost.runtime.inputs.input_roles import Repeated
 from onnxcost.runtime.prepare import Prepared, prepare, read_once
+from onnxcost.runtime.protocol import RunState
 from onnxcost.runtime.supervisor import OnProgress, answers, start_early
 from onnxcost.runtime.worker import GENERATION
 from onnxcost.spec import ModelSource, ModelSpec
@@ -208,10 +209,7 @@ def run_decoder(
         with prepare(replace(spec, inputs={}), report, settings.seed) as ready:
             request = _request(ready, decoder, spec, settings, legs, batch)
             turns, state, failure = _receive(answers(request, on_progress))
-    return GenerationRun(
-        turns, settings, batch, ready.weights, request.shares_buffer, state.session_seconds, state.threads, state.inputs,
-        state.device, state.environment, state.memory, state.placement, STOP.is_made, failure,
-    )  # fmt: skip
+    return GenerationRun(turns, settings, batch, ready.weights, request.shares_buffer, *state, STOP.is_made, failure)
 
 
 def plan_legs(decoder: Decoder, prompt: int | None, contexts: Sequence[int], tokens: int) -> list[Leg]:

@@ -107,29 +107,24 @@ def _measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgre
 
 def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse | None) -> Measurement:
     """The measurement from the child's figures and the estimate's, with the advice on it; None where no arena was measured."""
-    report = ready.report
+    report, state = ready.report, times.state
+    memory = state.memory._replace(
+        arena_peak_bytes=arena and arena.peak_bytes,
+        arena_activation_bytes=arena and arena.peak_activation_bytes(report.graph),
+    )
     measurement = Measurement(
         settings=replace(settings, arena=arena is not None),
         samples=times.samples,
         wall_seconds=times.wall_seconds,
         first_run_seconds=times.first_run_seconds,
-        session_seconds=times.session_seconds,
         warmup_runs=times.warmup_runs,
         batch=batch_of(report.graph),
-        inputs=times.inputs,
-        device=times.device,
-        environment=times.environment,
-        memory=times.memory._replace(
-            arena_peak_bytes=arena and arena.peak_bytes,
-            arena_activation_bytes=arena and arena.peak_activation_bytes(report.graph),
-        ),
-        threads=times.threads,
         flops=report.flops,
         bound=report.bound,
         weights=ready.weights,
-        placement=times.placement,
         copies=times.copies,
         interrupted=STOP.is_made,
+        **state._replace(memory=memory)._asdict(),
     )
     return replace(measurement, advice=advice(measurement, has_open_batch=batch_dim(report.graph) is not None))
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.measurement import Environment, InputUsed, MeasuredDevice, MemoryUse, Placement
-from onnxcost.runtime.inputs.feeds import Feed, arrays_of, describe_inputs
+from onnxcost.runtime.inputs.feeds import Feed, arrays_of
 from onnxcost.runtime.inputs.input_roles import numpy_type, to_ort_value
-from onnxcost.runtime.machine import device_of, environment, peak_rss, watch_load
 from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.sampling import SECOND, garbage_collector_off
-from onnxcost.runtime.session import Session, find_provider, onnxruntime, open_session, placement, runtime_for, thread_counts
+from onnxcost.runtime.session import Session, find_provider, onnxruntime
+from onnxcost.runtime.tasks import collect_state, open_timed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,36 +108,14 @@ class LegTimes(NamedTuple):
     loop_seconds: float
 
 
-class RunState(NamedTuple):
-    """How the legs until now were run."""
-
-    session_seconds: float
-    threads: tuple[int, int]
-    inputs: tuple[InputUsed, ...]
-    device: MeasuredDevice
-    environment: Environment
-    memory: MemoryUse
-    placement: Placement | None
-
-
 def run_generation(request: GenerationRequest, channel: Channel) -> None:
     """Answers with LegTimes and the RunState behind it for each leg that was begun."""
-    settings = request.settings
-    channel.send(Progress("loading"))
-    runtime_for(find_provider(settings.provider))
-    baseline = peak_rss()
-    start = time.perf_counter()
-    session = open_session(request.model, settings)
-    session_seconds = time.perf_counter() - start
-    other_work = watch_load()
-    inputs = describe_inputs([each.feed for each in request.inputs])
+    model = open_timed(request, (), channel)
     for index, leg in enumerate(request.legs):
         if index and channel.is_called():
             break
-        channel.send(_Generation(session, request, leg, channel, index).times())
-        machine, memory = environment(other_work()), MemoryUse(peak_rss(), baseline)
-        device, placed = device_of(settings), placement(session, settings.provider)
-        channel.send(RunState(session_seconds, thread_counts(settings), inputs, device, machine, memory, placed))
+        channel.send(_Generation(model.session, request, leg, channel, index).times())
+        channel.send(collect_state(request, model, [each.feed for each in request.inputs]))
 
 
 class _Generation:

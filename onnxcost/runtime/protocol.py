@@ -72,6 +72,18 @@ class ArenaUse(NamedTuple):
             return None
 
 
+class RunState(NamedTuple):
+    """How a model was run until now, under the names of a ``Measurement``."""
+
+    session_seconds: float
+    threads: tuple[int, int]
+    inputs: tuple[InputUsed, ...]
+    device: MeasuredDevice
+    environment: Environment
+    memory: MemoryUse
+    placement: Placement | None
+
+
 @dataclass(frozen=True, slots=True)
 class Timed:
     """What the child measured. Samples are seconds."""
@@ -79,14 +91,8 @@ class Timed:
     samples: NDArray[np.float64]
     wall_seconds: float
     first_run_seconds: float
-    session_seconds: float
     warmup_runs: int
-    threads: tuple[int, int]
-    inputs: tuple[InputUsed, ...]
-    device: MeasuredDevice
-    environment: Environment
-    memory: MemoryUse
-    placement: Placement | None
+    state: RunState
     copies: Copies | None
 
 

@@ -27,6 +27,7 @@ from onnxcost.runtime.protocol import (
     Profiled,
     Progress,
     Request,
+    RunState,
     Timed,
 )
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxcost.frontend.trace import NodePath, TensorType
+    from onnxcost.runtime.inputs.feeds import Feed
     from onnxcost.runtime.worker import Channel, Send
 
 
@@ -89,7 +91,7 @@ def should_measure_arena(settings: Settings, again: float, spent: float) -> bool
 
 
 def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Channel) -> Opened:
-    """The request's model, ready to run on these feeds."""
+    """The request's model, ready to run on these feeds; without any it has no streams."""
     settings = request.settings
     channel.send(Progress("loading"))
     # Loading the libraries counts neither as the session's time nor as its memory.
@@ -98,28 +100,29 @@ def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Ch
     start = time.perf_counter()
     session = open_session(request.model, settings)
     seconds = time.perf_counter() - start
-    streams = [runner(session, feeds, settings.provider) for _ in range(settings.concurrency)]
+    streams = [runner(session, feeds, settings.provider) for _ in range(settings.concurrency if feeds else 0)]
     return Opened(session, streams, seconds, baseline, watch_load())
 
 
 def collect_timing(request: Request, model: Opened, sampled: Sampled) -> Timed:
     """The result of the samples; call it right after them."""
-    machine = environment(model.other_work())
-    memory = MemoryUse(peak_rss(), model.baseline_rss_bytes)
     return Timed(
         samples=sampled.samples,
         wall_seconds=sampled.wall_seconds,
         first_run_seconds=sampled.first_run_seconds,
-        session_seconds=model.session_seconds,
         warmup_runs=sampled.warmup_runs,
-        threads=thread_counts(request.settings),
-        inputs=describe_inputs(request.feeds),
-        device=device_of(request.settings),
-        environment=machine,
-        memory=memory,
-        placement=placement(model.session, request.settings.provider),
+        state=collect_state(request, model, request.feeds),
         copies=model.streams[0].copies(),
     )
+
+
+def collect_state(request: Request, model: Opened, feeds: Sequence[Feed]) -> RunState:
+    """How the model was run on these feeds until now."""
+    settings = request.settings
+    machine = environment(model.other_work())
+    memory = MemoryUse(peak_rss(), model.baseline_rss_bytes)
+    inputs, placed = describe_inputs(feeds), placement(model.session, settings.provider)
+    return RunState(model.session_seconds, thread_counts(settings), inputs, device_of(settings), machine, memory, placed)
 
 
 def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> ArenaUse:
@@ -443,7 +446,7 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     # The other models, which run in between, are not other work.
     model = model._replace(other_work=lambda: fmean(loads) if loads else None)
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
-    channel.send(replace(found, session_seconds=seconds, memory=memory))
+    channel.send(replace(found, state=found.state._replace(session_seconds=seconds, memory=memory)))
     del model
     if should_measure_arena(request.settings, seconds + first.first_run_seconds, time.perf_counter() - begin):
         channel.send(Progress("memory"))

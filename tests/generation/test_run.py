@@ -18,7 +18,8 @@ from onnxcost.generation.run import DEFAULT_PROMPT, GenerationRun, plan_legs, pr
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.processes import STOP
 from onnxcost.results import Result
-from onnxcost.runtime.generate import GenerationRequest, Leg, LegTimes, RunState
+from onnxcost.runtime.generate import GenerationRequest, Leg, LegTimes
+from onnxcost.runtime.protocol import RunState
 from onnxcost.spec import ModelSpec
 from tests.generation.exports import read_archive
 from tests.generation.small import DECODER, ENCODER, SHARED, decoder, randomize

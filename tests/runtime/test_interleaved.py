@@ -31,7 +31,7 @@ from onnxcost.runtime.interleaved import (
     measure_interleaved,
     split_rounds,
 )
-from onnxcost.runtime.protocol import ArenaUse, Progress, Request, Timed
+from onnxcost.runtime.protocol import ArenaUse, Progress, Request, RunState, Timed
 from onnxcost.runtime.supervisor import Conversation
 from onnxcost.spec import ModelSpec
 from tests.modeltext import model
@@ -40,14 +40,16 @@ TIMED = Timed(
     samples=np.array([0.5]),
     wall_seconds=1.0,
     first_run_seconds=0.1,
-    session_seconds=0.1,
     warmup_runs=1,
-    threads=(1, 1),
-    inputs=(),
-    device=MeasuredDevice("A Processor"),
-    environment=Environment(1, 1.0, None, None, None, "1.30.0", "Linux"),
-    memory=MemoryUse(None, None),
-    placement=None,
+    state=RunState(
+        session_seconds=0.1,
+        threads=(1, 1),
+        inputs=(),
+        device=MeasuredDevice("A Processor"),
+        environment=Environment(1, 1.0, None, None, None, "1.30.0", "Linux"),
+        memory=MemoryUse(None, None),
+        placement=None,
+    ),
     copies=None,
 )
 MODEL = model("(float[1,4] x) => (float[1,4] y) { y = Relu(x) }").SerializeToString()

@@ -78,7 +78,7 @@ def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ready, first, second, timed, step, arena = machine.answers(settings, 2)
     assert ready is True
     assert (first.tolist(), second.tolist()) == ([2.0, 2.0], [3.0, 3.0])
-    assert (timed.session_seconds, timed.memory) == (0.1, MemoryUse(500, 100))
+    assert (timed.state.session_seconds, timed.state.memory) == (0.1, MemoryUse(500, 100))
     assert (step, arena) == (Progress("memory"), ArenaUse(7))
     assert [asked for _, asked in machine.sampled] == [
         Settings(runs=1, seconds=0, threads=3, arena=True),
