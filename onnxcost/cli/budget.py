@@ -121,7 +121,7 @@ def budget_pipeline(
     **given: Any,
 ) -> None:
     """``onnxcost budget --pipeline``: the devices on which all runs of all stages stay within the limits."""
-    from onnxcost.generation.stage_limits import assess_pipeline
+    from onnxcost.generation.limits import assess_pipeline
     from onnxcost.hardware.budget import limits_of, predictors
     from onnxcost.render.budget import budget_csv
     from onnxcost.render.pipeline import pipeline_budget_lines, pipeline_budget_markdown
@@ -229,7 +229,7 @@ def budget(
                 "--explain shows one run of a model: give its sizes with --dim, and leave --context and --ttft out"
             )
         from onnxcost.generation.language import count_language
-        from onnxcost.generation.token_limits import assess_decoder
+        from onnxcost.generation.limits import assess_decoder
 
         language = count_language(spec, **length, batch=batch, formulas=table)
         assessment: Assessment = assess_decoder(model, language, found, limits, are_named=are_named, order=order)
@@ -304,7 +304,7 @@ def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
     devices = predictors(each.devices, files) if each.devices else []
     if each.limits.ttft or each.limits.tokens_per_second:
         from onnxcost.generation.language import count_language
-        from onnxcost.generation.token_limits import assess_decoder
+        from onnxcost.generation.limits import assess_decoder
 
         return assess_decoder(each.model, count_language(spec, batch=each.batch), devices, each.limits, are_named=True)
     return assess_spec(spec, None, each.batch, each.limits, devices, True, each.model)

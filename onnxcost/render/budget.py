@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from onnxcost.generation.token_limits import DecoderAssessment
+from onnxcost.generation.limits import DecoderAssessment
 from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits, Totals, Verdicts
 from onnxcost.hardware.device import FIGURES
 from onnxcost.hardware.prediction import BASES, FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from onnxcost.generation.limits import PipelineAssessment
 from onnxcost.generation.pipeline import Pipeline, Stage
-from onnxcost.generation.stage_limits import PipelineAssessment
 from onnxcost.hardware.prediction import Interval
 from onnxcost.measurement import Measurement
 from onnxcost.render.budget import budget_markdown, device_lines, facts_of, header_lines, latency_text

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.errors import InputError
-from onnxcost.generation.token_limits import DecoderAssessment, assess_decoder
+from onnxcost.generation.limits import DecoderAssessment, assess_decoder
 from onnxcost.hardware.budget import limits_of, predictors
 from onnxcost.hardware.prediction import FITS, NO
 
