@@ -23,8 +23,7 @@ if os.name != "posix":
 @pytest.fixture(autouse=True, scope="session")
 def documents_fit_the_schema() -> Iterator[None]:
     """Documents that a test makes in this process, by ``to_dict`` or as JSON or a page, are held against their JSON Schema."""
-    import onnxcost.generation.stage_limits
-    import onnxcost.generation.token_limits
+    import onnxcost.generation.limits
     from onnxcost.render import formats, page
     from onnxcost.results import Result
 
