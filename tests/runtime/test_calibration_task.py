@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,46 @@ def test_a_probe_is_fed_with_numbers_around_its_zero(kind: str, dtype: str, midd
 )
 def test_turns_disagree_where_none_is_near_the_quickest(turns: list[float], expected: bool) -> None:
     assert tasks.disagrees(turns) == expected
+
+
+@pytest.mark.parametrize(
+    ("threads", "provider", "resolution", "expected"),
+    [
+        (1, "cpu", 1e-9, [2.0, 2.0, 2.0]),
+        # Several threads, another provider or a coarse clock.
+        (2, "cpu", 1e-9, [2.0, 2.0, 9.0]),
+        (1, "cuda", 1e-9, [2.0, 2.0, 9.0]),
+        (1, "cpu", 1e-7, [2.0, 2.0, 9.0]),
+    ],
+)
+def test_what_other_work_takes_of_the_core_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, threads: int, provider: str, resolution: float, expected: list[float]
+) -> None:
+    """Of 2 seconds each; the third run is interrupted for 7 more."""
+
+    class Clocks:
+        now = own = runs = 0.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+        def thread_time(self) -> float:
+            return self.own
+
+        def get_clock_info(self, name: str) -> SimpleNamespace:
+            return SimpleNamespace(resolution=resolution)
+
+        def once(self) -> None:
+            self.runs += 1
+            self.own += 2.0
+            self.now += 9.0 if self.runs == 4 else 2.0  # after one to warm up
+
+    clocks = Clocks()
+    monkeypatch.setattr(tasks, "time", clocks)
+    monkeypatch.setattr(tasks, "open_session", lambda *_, **__: Session())
+    monkeypatch.setattr(tasks, "runner", lambda *_: SimpleNamespace(runs=[clocks.once]))
+    settings = Settings(threads=threads, provider=provider)
+    assert tasks._time_model(Path("p.onnx"), Request("calibrate", "", (), settings, "")) == expected
 
 
 class Sent:
