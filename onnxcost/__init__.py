@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxcost.comparison.candidates import Comparison as Comparison
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
+    from onnxcost.downloads import download as download
     from onnxcost.errors import InputError as InputError
     from onnxcost.errors import MeasurementError as MeasurementError
     from onnxcost.errors import ModelError as ModelError
@@ -88,6 +89,7 @@ _HOMES = {
     "calibrate": "runtime.calibrate",
     "compare": "comparison.api",
     "devices": "hardware.catalogue",
+    "download": "downloads",
     "estimate": "estimator",
     "json_schema": "schema",
     "llm": "generation.language",

@@ -5,14 +5,14 @@ Credentials are those that each system's own tools use; no message has any of th
 
 from __future__ import annotations
 
-import asyncio
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from onnxcost.errors import InputError, MissingFile, OnnxCostError
@@ -43,6 +43,9 @@ _EXPIRED = frozenset({400, 401, 403, 404, 410})
 """The HTTP statuses of an address that was valid for some minutes: what a redirect leads to often is."""
 MOST_AT_ONCE = 32
 """Requests for one model that are under way at the same time."""
+
+MOST_UNPACKED = 2**22
+"""The bytes that are decompressed at once: a few thousand may become millions."""
 
 Span = tuple[int, int]
 """Where a range begins and where it ends."""
@@ -79,11 +82,14 @@ class RemoteFile(Protocol):
     def read_whole(self, most: int) -> bytes | None:
         """All bytes; None if there are more than ``most``."""
 
+    def stream(self) -> Iterator[bytes]:
+        """All bytes in parts, one request for them. Raises what a library does, and InputError if the model has changed."""
+
     def check(self) -> None:
         """Raises InputError if the model has changed since it was opened."""
 
 
-def is_remote(source: object) -> bool:
+def is_remote(source: object) -> TypeGuard[str]:
     """Whether this is a URL."""
     return isinstance(source, str) and _URL.match(source) is not None
 
@@ -97,9 +103,14 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
 
+def locate(model: str, document: str | Path) -> str:
+    """The model that a document names: a URL, or a path that is relative to the document."""
+    return model if is_remote(model) else str(Path(document).parent / model)
+
+
 def open_remote(url: str, first: int = FIRST) -> RemoteFile:
     """The model at a URL, with its first bytes. Raises InputError for what cannot be read and for a package that is missing."""
-    with _explained(url):
+    with explain_errors(url):
         if found := _HUB.fullmatch(url):
             from huggingface_hub import hf_hub_url
             from huggingface_hub.utils import build_hf_headers
@@ -122,7 +133,7 @@ def list_models(url: str) -> list[Listed]:
     has_pattern = re.search(r"[*?[]", url.partition("://")[2].partition("?")[0] if _is_http(url) else url) is not None
     if not has_pattern and (url.endswith(".onnx") or (_is_http(url) and not url.endswith("/"))):
         return [Listed(url, State(None, ""))]
-    with _explained(url):
+    with explain_errors(url):
         system, path = _file_system(url)
         entries = system.glob(path, detail=True) if has_pattern else system.find(path, detail=True)
         found = [
@@ -163,7 +174,7 @@ async def _client(**options: Any) -> ClientSession:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def explain_errors(url: str) -> Iterator[None]:
     """Every error of a library becomes an InputError of one line that has no part of the URL that may be secret."""
     name = redact(url)
     try:
@@ -215,7 +226,7 @@ class _StoredFile:
 
     def fetch(self, spans: Sequence[Span]) -> list[bytes]:
         starts, ends = zip(*spans, strict=True)
-        with _explained(self._url):
+        with explain_errors(self._url):
             parts = self._ask("cat_ranges", [self._path] * len(spans), [*starts], [*ends], on_error="raise")
         if any(len(part) < end - start for part, (start, end) in zip(parts, spans, strict=True)):
             raise _change_error(self.name)
@@ -225,8 +236,11 @@ class _StoredFile:
         size = self.state.size or 0
         return None if size > most else self.fetch([(0, size)])[0]
 
+    def stream(self) -> Iterator[bytes]:
+        yield from self.fetch([(0, self.state.size or 0)])
+
     def check(self) -> None:
-        with _explained(self._url):
+        with explain_errors(self._url):
             if self._find_state() != self.state:
                 raise _change_error(self.name)
 
@@ -280,19 +294,30 @@ class _HttpFile:
         self._options = own
         self.has_ranges, self.state, self.head = False, State(None, ""), b""
         self._whole: bytes | None = None
-        with _explained(url):
+        with explain_errors(url):
             self._ask(partial(self._retry, partial(self._read_head, first)))
 
     def fetch(self, spans: Sequence[Span]) -> list[bytes]:
-        with _explained(self._url):
+        with explain_errors(self._url):
             parts: list[bytes] = self._ask(partial(self._fetch_all, spans))
             return parts
 
     def read_whole(self, most: int) -> bytes | None:
         if self._whole is None and (self.state.size or 0) <= most:
-            with _explained(self._url):
+            with explain_errors(self._url):
                 self._whole = self._ask(partial(self._retry, partial(self._read_whole, most)))
         return self._whole
+
+    def stream(self) -> Iterator[bytes]:
+        answer = self._ask(partial(self._retry, partial(self._get, None)))
+        parts = _parts(answer)
+        try:
+            if _state_in(answer).tag != self.state.tag:
+                raise _change_error(self.name)
+            while part := self._ask(partial(anext, parts, b"")):
+                yield part
+        finally:
+            answer.close()
 
     def check(self) -> None:
         """Does nothing: each answer names the state."""
@@ -303,6 +328,8 @@ class _HttpFile:
         return sync(self._system.loop, ask, timeout=SECONDS)
 
     async def _fetch_all(self, spans: Sequence[Span]) -> list[bytes]:
+        import asyncio
+
         slots = asyncio.Semaphore(MOST_AT_ONCE)
 
         async def fetch(span: Span) -> bytes:
@@ -313,6 +340,8 @@ class _HttpFile:
 
     async def _retry(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer, asked for again after a failure that may pass."""
+        import asyncio
+
         from aiohttp import ClientConnectionError, ClientConnectorError, ClientPayloadError
 
         for pause in PAUSES:
@@ -334,7 +363,7 @@ class _HttpFile:
         async with await self._get((0, first)) as answer:
             self.state, self.has_ranges = _state_in(answer), answer.status == 206 and _encoding(answer) == ""
             if self.has_ranges:
-                self.head = bytes(await answer.read())
+                self.head = await _read_range(answer, (0, min(first, self.state.size or first)))
             elif answer.status == 416:  # there is no first byte
                 self._whole = b""
             elif answer.status == 200 and first > 1:
@@ -342,16 +371,10 @@ class _HttpFile:
             self._resolved = answer.url
 
     async def _fetch(self, span: Span) -> bytes:
-        start, end = span
         async with await self._get(span) as answer:
-            found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-            if found is None or _state_in(answer) != self.state or _encoding(answer):
+            if answer.status != 206 or _state_in(answer) != self.state or _encoding(answer):
                 raise _change_error(self.name)
-            if (int(found[1]), int(found[2]) + 1) != span:
-                raise InputError(f"cannot read '{self.name}': the server sends other bytes than those asked for")
-            content: bytes = await answer.read()
-        if len(content) != end - start:
-            raise TimeoutError
+            content = await _read_range(answer, span)
         self._resolved = answer.url
         return content
 
@@ -389,20 +412,40 @@ def _encoding(answer: ClientResponse) -> str:
     return "" if encoding == "identity" else encoding
 
 
+async def _read_range(answer: ClientResponse, span: Span) -> bytes:
+    """The body of an answer to a request for a range."""
+    found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    content = await _read_body(answer, span[1] - span[0]) if found else None
+    if found is None or content is None or (int(found[1]), int(found[2]) + 1) != span:
+        raise _Refused(answer.status, "with other bytes than those asked for")
+    if len(content) < span[1] - span[0]:
+        raise TimeoutError
+    return content
+
+
 async def _read_body(answer: ClientResponse, most: int) -> bytes | None:
     """The whole body, decompressed; None if there are more than ``most`` bytes."""
     if int(answer.headers.get("Content-Length") or 0) > most:
         return None
-    encoding = _encoding(answer)
-    if encoding not in ("", "gzip", "x-gzip", "deflate"):
-        raise InputError(f"the server compresses it with {encoding}, although it was asked not to")
-    parts, count, unpack = [], 0, zlib.decompressobj(47) if encoding else None
-    async for part in answer.content.iter_any():
-        if unpack is not None:
-            part = unpack.decompress(part, most + 1 - count)
+    parts, count = [], 0
+    async for part in _parts(answer):
         parts.append(part)
         if (count := count + len(part)) > most:
             return None
+    return b"".join(parts)
+
+
+async def _parts(answer: ClientResponse) -> AsyncIterator[bytes]:
+    """The body, decompressed, in parts that are not empty."""
+    encoding = _encoding(answer)
+    if encoding not in ("", "gzip", "x-gzip", "deflate"):
+        raise InputError(f"the server compresses it with {encoding}, although it was asked not to")
+    unpack = zlib.decompressobj(47) if encoding else None
+    async for content in answer.content.iter_any():
+        while content:
+            part = unpack.decompress(content, MOST_UNPACKED) if unpack else content
+            content = unpack.unconsumed_tail if unpack else b""
+            if part:
+                yield part
     if unpack is not None and not unpack.eof:
         raise TimeoutError
-    return b"".join(parts)

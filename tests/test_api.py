@@ -17,8 +17,8 @@ DOCS = Path(__file__).parents[1] / "docs" / "python.md"
 
 def test_what_there_is_to_call() -> None:
     assert {
-        "budget", "calibrate", "compare", "devices", "estimate", "json_schema", "llm", "measure", "measure_batches", "pipeline",
-        "predict", "profile", "run_llm", "scaling", "scan", "strip", "sweep", "trace",
+        "budget", "calibrate", "compare", "devices", "download", "estimate", "json_schema", "llm", "measure", "measure_batches",
+        "pipeline", "predict", "profile", "run_llm", "scaling", "scan", "strip", "sweep", "trace",
     } == FUNCTIONS  # fmt: skip
 
 

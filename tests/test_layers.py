@@ -24,6 +24,7 @@ ORDER = (
         "remote",
         "documents",
         "schema",
+        "downloads",
         "processes",
         "spec",
         "graph",
@@ -54,6 +55,9 @@ HOMES = {
     "google.protobuf": "frontend",
     "onnxruntime": "runtime",
     "distributed": "scanning",
+    "fsspec": "remote",
+    "aiohttp": "remote",
+    "platformdirs": "downloads",
     "click": "cli",
     "rich": "render",
 }

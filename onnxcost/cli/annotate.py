@@ -11,6 +11,7 @@ from onnxcost.cli.app import catch_failure, caveat_messages, say_first, start_ch
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import check_folder
 from onnxcost.errors import InputError
+from onnxcost.remote import is_remote
 from onnxcost.render.escaping import plain
 from onnxcost.render.layout import progress_on
 from onnxcost.render.units import plural
@@ -62,7 +63,7 @@ def annotate(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measurin
         if end.reason:
             return code
         notes = node_data.profile_notes(made, report, calls)
-    count = writing.annotate(path, output, notes, node_data.model_notes(report))
+    count = writing.annotate(spec.source if is_remote(spec.source) else path, output, notes, node_data.model_notes(report))
     click.echo(plain(f"{output}: {plural(count, 'node')} annotated"))
     say_first(caveat_messages(report), shows_all=False)
     return code

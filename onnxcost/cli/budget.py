@@ -25,6 +25,7 @@ from onnxcost.cli.pipeline import PipelineOutcome, estimate_given, pipeline_opti
 from onnxcost.cli.sweep import end_sweep, name_axes, say_notes, sweep_document, sweep_option
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
+from onnxcost.remote import redact
 from onnxcost.render.layout import progress_on
 from onnxcost.results import make_document
 from onnxcost.spec import ModelSpec
@@ -302,12 +303,13 @@ def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
 
     spec = ModelSpec(read_source(each.model), each.shapes, each.dims)
     devices = predictors(each.devices, files) if each.devices else []
+    label = redact(each.model)
     if each.limits.ttft or each.limits.tokens_per_second:
         from onnxcost.generation.language import count_language
         from onnxcost.generation.limits import assess_decoder
 
-        return assess_decoder(each.model, count_language(spec, batch=each.batch), devices, each.limits, are_named=True)
-    return assess_spec(spec, None, each.batch, each.limits, devices, True, each.model)
+        return assess_decoder(label, count_language(spec, batch=each.batch), devices, each.limits, are_named=True)
+    return assess_spec(spec, None, each.batch, each.limits, devices, True, label)
 
 
 def _end(assessments: Sequence[Verdicts]) -> None:

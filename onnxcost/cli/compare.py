@@ -214,6 +214,7 @@ MOST_EXPLAINED = 4
     metavar="X",
     help="Exit with 1 if an output's relative difference is above X, such as 1e-3; implies --check-outputs.",
 )
+@options.DOWNLOAD
 @output_options
 @click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are still checked on request.")
 @message_options("Print no warnings, assumptions or advice on stderr.")

@@ -9,12 +9,13 @@ import click
 
 from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say, start_child
 from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, trace_model
-from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
+from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, fetch, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.cli.pipeline import MEASURING, estimate_pipeline, pipeline_option
 from onnxcost.cli.sweep import MEASURED, estimate_sweep, sweep_option
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
+from onnxcost.remote import SMALL, is_remote
 from onnxcost.render.tables import SORTS, View
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def estimate(
         language = describe_decoder(spec, report, formulas)
     rows = show(lambda screen: _report_lines(report, view, screen, is_brief, language)) if out.is_screen else 0
     if outcome is SKIPPED and not no_run and out.format not in ("csv", "nodedata"):
-        outcome = measure_model(spec, formulas, measuring, report)
+        outcome = _measure(spec, formulas, measuring, report)
     if not out.is_screen:
         out.deliver(report_document(report, view, outcome, is_brief, language))
         # With --strict the error names them.
@@ -128,6 +129,16 @@ def estimate(
     if strict and outcome.code != INTERRUPTED:
         _check(report)
     return outcome.code
+
+
+def _measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
+    """What a run of the model gave; a large model at a URL is not fetched for it."""
+    if is_remote(spec.source):
+        try:
+            fetch(spec.source, SMALL)
+        except InputError as error:
+            return Outcome(status="skipped", reason=str(error), rows=say("note", f"not measured: {error}"))
+    return measure_model(spec, formulas, measuring, report)
 
 
 def _view(

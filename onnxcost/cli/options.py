@@ -11,16 +11,17 @@ from dataclasses import replace
 from functools import wraps
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from onnxcost.cli.app import note
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import did_you_mean_file, is_pipe, match_paths, models_in
 from onnxcost.remote import is_remote, list_models, redact
-from onnxcost.spec import ModelSpec, load_array, parse_input_files
+from onnxcost.spec import ModelSource, ModelSpec, load_array, parse_input_files
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
@@ -33,6 +34,21 @@ Decorator = Callable[[Command], Command]
 MANY = "'onnxcost scan' (a row for each) or 'onnxcost compare'"
 SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 
+DOWNLOADS = "onnxcost.download"
+"""The key of a command's context that says whether models at URLs are fetched whole."""
+
+
+def _note_download(context: click.Context, _: click.Parameter, is_given: bool) -> None:
+    context.meta[DOWNLOADS] = is_given
+
+
+DOWNLOAD = click.option(
+    "--download",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_download,
+    help="Fetch a model at a URL whole, to run it. Without it, that is done up to 64 MB.",
+)
 MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.argument("model", required=False, metavar="MODEL"),
     # Not in the usage line: with a second model, the error names the commands that take several.
@@ -61,6 +77,7 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
         help="Count more operators, with the table FORMULAS of a Python file, which is executed. Installed packages that "
         "register formulas are also executed, for operators that onnxcost does not know.",
     ),
+    DOWNLOAD,
 )
 
 COMMON_OPTIONS: tuple[Decorator, ...] = (
@@ -98,7 +115,7 @@ def common_options(command: Command) -> Command:
     return with_options(COMMON_OPTIONS, wraps(command)(with_common))
 
 
-def take_spec(given: dict[str, Any], source: str | bytes | None) -> ModelSpec:
+def take_spec(given: dict[str, Any], source: ModelSource | None) -> ModelSpec:
     """A spec from the options in ``given``, which are removed from it. Raises InputError for what cannot be parsed, for several
     sizes, and for a shape without a name that fits no input of the source, or several.
     """
@@ -147,20 +164,32 @@ def load_formulas(path: str | None) -> FormulaTable | None:
     return {**load_installed(), **FORMULAS, **load_file(path)}
 
 
-def read_source(model: str) -> str | bytes:
-    """The model's path; for a pipe its bytes, as it can be read only once.
+def read_source(model: str) -> str | bytes | BinaryIO:
+    """The model's path; for a pipe its bytes, as it can be read only once; for a file on standard input that file.
 
     Raises InputError for a model that does not exist.
     """
     if model == "-" and (sys.stdin is None or sys.stdin.isatty()):
         raise InputError("standard input is closed or a terminal: pipe a model into 'onnxcost -'")
     if model == "-" or is_pipe(model):
-        from onnxcost.frontend.byte_source import read_stream  # with all that reads models
+        from onnxcost.frontend.byte_source import position_of, read_stream  # with all that reads models
 
+        if model == "-" and position_of(sys.stdin.buffer) is not None:
+            return sys.stdin.buffer
         return read_stream(sys.stdin.buffer if model == "-" else model)
     if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
         raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
     return check_path(model, _list_commands())
+
+
+def fetch(model: str, most: int | None = None) -> Path:
+    """The file of a model at a URL, fetched with a progress bar on stderr. Raises InputError, too for more bytes than most."""
+    from onnxcost.downloads import download
+    from onnxcost.render.layout import progress_on
+    from onnxcost.runtime.protocol import Progress
+
+    with progress_on(sys.stderr) as shown:
+        return download(model, lambda done, size: shown(Progress("fetching the model", size and done / size)), most)
 
 
 def _list_commands() -> list[str]:
@@ -284,11 +313,13 @@ def _number(text: str) -> bool | int | float:
 
 
 def check_path(path: str, commands: Iterable[str]) -> str:
-    """The path, if it exists, even as a broken link, or is a URL.
+    """The path, if it exists, even as a broken link, or is a URL; with --download its model is fetched.
 
     Raises InputError for one that does not, with the command or the file that was probably meant.
     """
     if is_remote(path):
+        if click.get_current_context().meta.get(DOWNLOADS):
+            note(f"the model is in '{fetch(path)}'")
         return path
     with suppress(OSError, ValueError):
         if Path(path).exists() or Path(path).is_symlink():
@@ -429,7 +460,7 @@ def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
 
 def _expand(argument: str) -> list[str]:
     if is_remote(argument):
-        return [each.url for each in list_models(argument)]
+        return [check_path(each.url, ()) for each in list_models(argument)]
     path = Path(argument)
     if path.is_dir():
         return models_in(argument)

@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, caveat_messages, merge_advice, say, start_child
-from onnxcost.cli.options import Command, Decorator, Measuring, load_formulas, measuring_options, refuse_others, take_spec
+from onnxcost.cli.options import (
+    Command,
+    Decorator,
+    Measuring,
+    check_path,
+    load_formulas,
+    measuring_options,
+    refuse_others,
+    take_spec,
+)
 from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.errors import CheckFailed
+from onnxcost.remote import is_remote
 from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:
@@ -88,7 +98,11 @@ def estimate_given(pipeline: str, given: dict[str, Any]) -> Pipeline:
     from onnxcost.generation.stages import parse_stages
 
     spec, formulas = take_spec(given, None), load_formulas(given.pop("formulas"))
-    return estimate_stages(parse_stages(pipeline), spec, formulas)
+    stages = parse_stages(pipeline)
+    for stage in stages:
+        if is_remote(stage.path):
+            check_path(stage.path, ())
+    return estimate_stages(stages, spec, formulas)
 
 
 def measure_pipeline_stages(pipeline: Pipeline, measuring: Measuring) -> PipelineOutcome:

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from onnxcost.downloads import download
 from onnxcost.errors import InputError, ModelError
 from onnxcost.files import CHUNK, read_error, replace_file
 from onnxcost.frontend.external import scope_of, stored_tensors
 from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import FILE_BYTES, NOT_STORED, bytes_field, read_locations, read_skeleton, varint_bytes
+from onnxcost.remote import SMALL, is_remote
 
 PREFIX = "onnxcost."
 """What the keys of notes begin with; those of an earlier annotation are replaced."""
@@ -53,10 +55,10 @@ def annotate(
     ``notes`` are by the name of the first output of a node, in bodies as a report has it: ``if/then/x``, ``loop/x``. Keys get
     the prefix ``onnxcost.``; ``model_notes`` are the model's own.
 
-    Raises InputError for a file that cannot be read or written, or that would lose its
-    weights in other files; ModelError for what is not a model.
+    A model at a URL is fetched if it is small, or was before. Raises InputError for a file that cannot be read or written, or
+    that would lose its weights in other files; ModelError for what is not a model.
     """
-    source, target = Path(model), Path(path)
+    source, target = download(model, most=SMALL) if is_remote(model) else Path(model), Path(path)
     _check_target(source, target)
     try:
         with source.open("rb") as file:

@@ -15,6 +15,7 @@ from io import TextIOBase
 from itertools import pairwise
 from typing import Any, BinaryIO, Protocol
 
+from onnxcost.downloads import find_download
 from onnxcost.errors import InputError, ModelError
 from onnxcost.files import CHUNK, open_file, read_error, read_up_to
 from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
@@ -48,12 +49,13 @@ def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
     Raises InputError for what cannot be read.
     """
     name = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
-    path = name if isinstance(name, str) else ""
+    path = name if isinstance(name, str) and not name.startswith("<") else ""  # such as "<stdin>"
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             yield _MemorySource(source)
         elif is_remote(source):
-            yield _open_url(str(source))
+            with _open_url(source) as found:
+                yield found
         elif isinstance(source, (str, os.PathLike)):
             with open_file(path) as (file, head):
                 yield _FileSource(file, path) if head is None else _StreamSource(file, path, head)
@@ -63,7 +65,7 @@ def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
             raise InputError("a model is read from a file in binary mode: open it with 'rb'")
         elif hasattr(source, "read"):
             opened: Any = source
-            start = _position(opened)
+            start = position_of(opened)
             try:
                 yield _StreamSource(opened, path) if start is None else _FileSource(opened, path, start)
             finally:
@@ -268,21 +270,26 @@ _KEPT: dict[str, _RemoteSource] = {}
 _KEPT_LOCK = threading.Lock()
 
 
-def _open_url(url: str) -> _RemoteSource:
-    """The model at a URL, with what was read of it before if it has not changed since."""
+@contextmanager
+def _open_url(url: str) -> Iterator[_RemoteSource | _FileSource]:
+    """The model at a URL: its download if there is one, else with what was read of it before if it has not changed since."""
     with _KEPT_LOCK:
         known = _KEPT.pop(url, None)
     file = open_remote(url, FIRST if known is None else 1)
+    if path := find_download(url, file.state):
+        with path.open("rb", buffering=0) as opened:
+            yield _FileSource(opened, file.name, 0)
+        return
     if known is None or known.file.state != file.state or not file.state.tag:
         known = _RemoteSource(file)
     with _KEPT_LOCK:
         _KEPT[url] = known
         while len(_KEPT) > 1 and sum(each.held for each in _KEPT.values()) > SMALL:
             del _KEPT[next(iter(_KEPT))]
-    return known
+    yield known
 
 
-def _position(file: BinaryIO) -> int | None:
+def position_of(file: BinaryIO) -> int | None:
     """The position of an open file; None if it is not seekable."""
     try:
         if not file.seekable():

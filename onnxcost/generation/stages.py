@@ -15,7 +15,7 @@ from onnxcost.files import is_pipe
 from onnxcost.frontend.dim_roles import DIM_WORDS
 from onnxcost.frontend.dims import fed_inputs, select_known
 from onnxcost.frontend.reader import read_skeleton
-from onnxcost.remote import is_remote, redact
+from onnxcost.remote import locate, redact
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec
 
@@ -135,7 +135,7 @@ def load_stages(path: str) -> list[StageSpec]:
                 raise InputError(f"{path}: stage {number}: {key} expects {_STAGE_KEYS[key]}, not {value!r}")
         if "model" not in table:
             raise InputError(f"{path}: stage {number} has no model")
-        model = table["model"] if is_remote(table["model"]) else str(Path(path).parent / table["model"])
+        model = locate(table["model"], path)
         own = {key: value for key, value in table.items() if key != "model"}
         general = select_known(ModelSpec(model, dims=dims)).dims
         found.append(StageSpec(model, **{**own, "dims": {**general, **table.get("dims", {})}}))

@@ -36,6 +36,7 @@ from onnxcost.hardware.prediction import (
 )
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.hardware.variants import Again, Variant, try_variants
+from onnxcost.remote import locate
 from onnxcost.report import CostReport
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
@@ -496,7 +497,7 @@ def load_budgets(path: str | Path) -> tuple[Budget, ...]:
         try:
             if not isinstance(own, dict):
                 raise InputError("this is not a table")
-            found.append(_budget(str(Path(path).parent / name), {**shared, **own}))
+            found.append(_budget(locate(name, path), {**shared, **own}))
         except InputError as error:
             raise InputError(f"{path}: {name}: {error}") from None
     return tuple(found)

@@ -56,7 +56,7 @@ def measure_spec(
     on_progress: OnProgress | None = None,
 ) -> Measurement:
     """``measure`` of a spec whose source can be read twice."""
-    with start_early(), prepare(spec, report or estimate_spec(spec, formulas), settings.seed) as ready:
+    with start_early(), prepare(spec, report or estimate_spec(spec, formulas), settings.seed, on_progress) as ready:
         return _measure_prepared(ready, settings, on_progress)
 
 
@@ -184,7 +184,7 @@ def profile_spec(
 
     Raises KeyboardInterrupt where it is to stop before a run was profiled.
     """
-    with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
+    with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed, on_progress) as ready:
         # The profile itself says what the arena held.
         measurement = _measure_prepared(ready, replace(settings, arena=settings.arena or False), on_progress)
         on_measured(measurement)
@@ -236,6 +236,6 @@ def trace_spec(
     spec: ModelSpec, settings: Settings, formulas: FormulaTable | None = None, on_progress: OnProgress | None = None
 ) -> CostReport:
     """``trace`` of a spec whose source can be read twice."""
-    with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed) as ready:
+    with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed, on_progress) as ready:
         traced = answer(answers(build_request("trace", ready, settings), on_progress), Trace)
     return estimate_spec(spec, formulas, traced)

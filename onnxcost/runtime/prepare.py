@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from onnxcost.downloads import download
 from onnxcost.errors import InputError, MeasurementError
-from onnxcost.files import create_file, is_pipe
-from onnxcost.frontend.byte_source import read_stream
+from onnxcost.files import CHUNK, create_file, is_pipe
+from onnxcost.frontend.byte_source import position_of, read_stream
 from onnxcost.measurement import Settings
+from onnxcost.remote import SMALL, is_remote
 from onnxcost.report import CostReport
 from onnxcost.runtime.inputs.feeds import Feed, feeds_of
-from onnxcost.runtime.protocol import Request
+from onnxcost.runtime.protocol import Progress, Request
 from onnxcost.runtime.run_folder import run_folder
-from onnxcost.runtime.supervisor import RunError
+from onnxcost.runtime.supervisor import OnProgress, RunError
 from onnxcost.spec import ModelSpec
 
 
 def read_once(spec: ModelSpec) -> ModelSpec:
-    """The spec with the bytes of an open file or a pipe as its source, which is used twice and can be read only once."""
+    """The spec with the bytes of a source that can be read only once, which is used twice: a pipe or another stream."""
     source: Any = spec.source
-    return replace(spec, source=read_stream(source)) if hasattr(source, "read") or is_pipe(source) else spec
+    is_stream = hasattr(source, "read") and position_of(source) is None
+    return replace(spec, source=read_stream(source)) if is_stream or is_pipe(source) else spec
 
 
 class Prepared(NamedTuple):
@@ -40,8 +44,10 @@ class Prepared(NamedTuple):
 
 
 @contextmanager
-def prepare(spec: ModelSpec, report: CostReport, seed: int = 0) -> Iterator[Prepared]:
+def prepare(spec: ModelSpec, report: CostReport, seed: int = 0, on_progress: OnProgress | None = None) -> Iterator[Prepared]:
     """The model on disk, its inputs chosen and absent weights filled in; ``report`` is its estimate.
+
+    A model at a URL is fetched if it is small, or was before.
 
     Raises InputError for input files that do not fit the model, MeasurementError for inputs that cannot be synthesized and for
     a model that is larger than the free memory.
@@ -52,7 +58,7 @@ def prepare(spec: ModelSpec, report: CostReport, seed: int = 0) -> Iterator[Prep
     feeds = feeds_of(report.graph, spec.values, spec.inputs)
     with run_folder() as folder:
         try:
-            path = _on_disk(spec.source, folder)
+            path = _on_disk(spec.source, folder, on_progress)
             complete = fill_weights(path, folder, seed)
             yield Prepared(report, complete, feeds, folder, "stored" if complete == path else "synthesised")
         except RunError as error:
@@ -66,15 +72,25 @@ def build_request(task: str, ready: Prepared, settings: Settings) -> Request:
     return Request(task, ready.path, ready.feeds, settings, ready.folder)
 
 
-def _on_disk(model: Any, folder: str) -> str:
+def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
     """The path of the model; one that is no file is written to the folder."""
-    if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString"):
+    if is_remote(model):
+
+        def show(done: int, size: int | None) -> None:
+            if on_progress is not None:
+                on_progress(Progress("fetching the model", size and done / size))
+
+        try:
+            return str(download(model, show, SMALL))
+        except InputError as error:
+            raise MeasurementError(str(error)) from None
+    if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString") or hasattr(model, "read"):
         # In a folder of its own, in which there is nothing that it could name as external data.
         path = Path(folder, "given", "model.onnx")
         try:
             path.parent.mkdir()
             with create_file(path) as file:
-                file.write(model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString())
+                file.writelines(_content(model))
         except (OSError, ValueError) as error:
             raise MeasurementError(f"the model cannot be written to a file to run it: {error}") from None
         return str(path)
@@ -86,6 +102,16 @@ def _on_disk(model: Any, folder: str) -> str:
     except UnicodeEncodeError:
         raise MeasurementError(f"onnxruntime opens only paths in UTF-8, and that of '{path.name}' is not: rename it") from None
     return str(path.absolute())
+
+
+def _content(model: Any) -> Iterator[Any]:
+    """The bytes of a model that is no path, in parts. An open file has its position again afterwards."""
+    if not hasattr(model, "read"):
+        yield model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString()
+        return
+    start = model.tell()
+    yield from iter(partial(model.read, CHUNK), b"")
+    model.seek(start)
 
 
 def _check_memory(report: CostReport) -> None:

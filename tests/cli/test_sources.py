@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxcost import files
+from onnxcost import estimate, files, measure
 from onnxcost.cli.app import cli
-from onnxcost.cli.options import expand_sources
+from onnxcost.cli.options import expand_sources, read_source
 from onnxcost.errors import InputError
 from onnxcost.files import models_in
 from tests.modeltext import model
@@ -113,3 +113,13 @@ def test_a_pipe_that_nothing_is_written_to_is_refused(folder: Path, monkeypatch:
     result = invoke(folder / "pipe.onnx", "--no-run")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "nothing was written to it" in result.stderr
+
+
+def test_a_file_on_standard_input_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").write_bytes(CONTENT)
+    with (tmp_path / "model.onnx").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert read_source("-") is file.buffer
+        assert estimate(file.buffer).graph.file_bytes == len(CONTENT)
+        assert measure(file.buffer, runs=1, warmup=0, arena=False).flops == 6
+        assert file.buffer.tell() == 0
