@@ -42,6 +42,8 @@ http {{
         location /moved/ {{ rewrite ^/moved/(.*)$ /$1 redirect; }}
         location /away/ {{ auth_basic models; auth_basic_user_file {folder}/passwords;
                            rewrite ^/away/(.*)$ http://localhost:{port}/$1?signature=s3cr3t redirect; }}
+        location /org/repo/resolve/main/ {{
+            rewrite ^/org/repo/resolve/main/(.*)$ http://localhost:{port}/$1?signature=s3cr3t redirect; }}
         location /loop/ {{ rewrite ^ $uri?signature=s3cr3t redirect; }}
         location /busy/ {{ alias {folder}/www/; limit_req zone=busy; }}
         location /broken/ {{ return 500; }}

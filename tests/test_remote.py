@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -395,6 +397,18 @@ def test_what_a_bucket_has_not(url: str, says: str) -> None:
     with pytest.raises(InputError) as raised:
         estimate(url)
     assert says in str(raised.value)
+
+
+@needs_nginx
+def test_a_model_on_a_hub(server: Nginx) -> None:
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    code = "from onnxcost import estimate; print(estimate('hf://org/repo/large.onnx').graph.path)"
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_s3cr3t"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "hf://org/repo/large.onnx\n"
+    first, *others = server.requests()
+    assert (first.path, first.authorization) == ("/org/repo/resolve/main/large.onnx", "Bearer hf_s3cr3t")
+    assert {(request.path, request.authorization) for request in others} == {("/large.onnx", "-")}
 
 
 # Listing
