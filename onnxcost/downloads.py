@@ -35,7 +35,8 @@ def download(url: str, on_bytes: OnBytes | None = None, most: int | None = None)
     """
     limit = _limit()
     file = open_remote(url, 1)
-    path = _place(url, file.state)
+    with explain_errors(url):
+        path = _place(url, file.state)
     if _is_there(path, file.state):
         return path
     size = file.state.size

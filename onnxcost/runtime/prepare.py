@@ -14,6 +14,7 @@ from onnxcost.errors import InputError, MeasurementError
 from onnxcost.files import CHUNK, create_file, is_pipe
 from onnxcost.frontend.byte_source import position_of, read_stream
 from onnxcost.measurement import Settings
+from onnxcost.processes import STOP
 from onnxcost.remote import SMALL, is_remote
 from onnxcost.report import CostReport
 from onnxcost.runtime.inputs.feeds import Feed, feeds_of
@@ -77,6 +78,8 @@ def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
     if is_remote(model):
 
         def show(done: int, size: int | None) -> None:
+            if STOP.is_made:
+                raise KeyboardInterrupt
             if on_progress is not None:
                 on_progress(Progress("fetching the model", size and done / size))
 
