@@ -15,7 +15,7 @@ from onnxcost.errors import MISFITS, InputError, ModelError
 from onnxcost.estimator import estimate
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.calibration.model import Calibration, load
-from onnxcost.hardware.calibration.rates import BESIDE, UNKNOWN_ERROR, Peaks, Speeds, peaks
+from onnxcost.hardware.calibration.rates import BESIDE, INTEGERS, UNKNOWN_ERROR, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
 from onnxcost.ort_optimizer.fusion import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
@@ -180,7 +180,7 @@ class Calibrated:
         step, total = found.step, found.total
         own = next((task for task in kernel_runs(step, self._block) if task.family in CONTRACTIONS), None)
         kind = step.kind or step.node.op_type
-        integers = kind.startswith("QLinear") or "Integer" in kind
+        integers = kind.startswith("QLinear") or (own is not None and INTEGERS in own.family)
         rate = self.peaks.rates.get("int8" if integers else "float32", 0.0)
         work = 2 * own.times * own.quantities[0] if own and FAMILIES[own.family].names[0] == "MACs" else 0.0
         bandwidth = max(self.peaks.bandwidths.values(), default=0.0)

@@ -253,6 +253,10 @@ LEAST_SHARE = 0.05
 """Below this share of a probe's time, a family cannot be told from the noise of the rest."""
 
 
+INTEGERS = "-int"
+"""In the names of the families whose kernels multiply integers."""
+
+
 class Peaks(NamedTuple):
     """The highest rates of any probe: FLOP/s by type, and bytes/s by the bytes that a kernel reads and writes."""
 
@@ -265,7 +269,7 @@ def peaks(speeds: Speeds) -> Peaks:
     rates: dict[str, float] = {}
     for family, points in speeds.points.items():
         if family in CONTRACTIONS and FAMILIES[family].names[0] == "MACs":
-            dtype = "int8" if "int" in family else "float32"
+            dtype = "int8" if INTEGERS in family else "float32"
             rates[dtype] = max(rates.get(dtype, 0.0), *(2 * point.quantities[0] / point.seconds for point in points))
     moved = {int(8 * point.quantities[0]): point.seconds for point in speeds.points.get("cheap", ())}
     return Peaks(rates, {size: size / seconds for size, seconds in sorted(moved.items())})

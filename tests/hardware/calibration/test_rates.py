@@ -154,11 +154,14 @@ def test_a_family_without_points_is_told_by_its_stand_in() -> None:
 def test_the_peak_is_the_best_of_all_products() -> None:
     points = {
         "gemm": (Point((1e6, 1.0, 1.0, 1.0), 1e-4), Point((4e6, 1.0, 1.0, 1.0), 2e-4)),
+        # "pointwise" is of floats, whatever letters are in it.
+        "conv-blocked-pointwise": (Point((5e6, 1.0, 1.0, 1.0), 2e-4),),
         "conv-int8": (Point((1e6, 1.0, 1.0, 1.0), 1e-5),),
+        "gemm-nbits-int8": (Point((1e6, 1.0, 1.0, 1.0, 1.0), 2e-5),),
         "cheap": (Point((1000.0,), 1e-6),),
     }
     found = peaks(Speeds(0.0, points))
-    assert found.rates == {"float32": pytest.approx(4e10), "int8": pytest.approx(2e11)}
+    assert found.rates == {"float32": pytest.approx(5e10), "int8": pytest.approx(2e11)}
     assert found.bandwidths == {8000: pytest.approx(8e9)}
 
 
