@@ -32,7 +32,7 @@ LARGEST = {"*.tar.gz": 8 * 2**20, "*.whl": 2 * 2**20}
 COMMAND = re.compile(r"^onnxcost .*?(?=\s*#|$)", re.M)
 SHELL, PYTHON = (re.compile(rf"```{name}\n(.*?)```", re.S) for name in ("sh", "python"))
 READERS_FILES = {
-    "model.onnx": "text_transformer_pytorch", "pytorch.onnx": "mnist_cnn_pytorch", "keras.onnx": "mnist_cnn_pytorch",
+    "model.onnx": "lstm_text_pytorch", "pytorch.onnx": "mnist_cnn_pytorch", "keras.onnx": "mnist_cnn_pytorch",
     "decoder.onnx": "llama_1b_pytorch",
 }  # fmt: skip
 """What stands for the files that the README's commands name, from models/."""
@@ -138,8 +138,8 @@ def build(checks: Checks, clone: Path, tools: Path) -> tuple[Path, Path]:
 
 
 def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path, skip: Collection[str]) -> None:
-    """The installed wheel read-only and with Python's switches, the wheel itself on the path, and what the README shows, without
-    the commands that begin with one of ``skip``.
+    """The installed wheel read-only and with Python's switches, the wheel itself on the path, and what the README shows but
+    for the commands in ``skip``.
     """
     name, python = programs.parent.name, programs / "python"
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()
