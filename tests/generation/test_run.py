@@ -176,6 +176,8 @@ def test_what_is_done_is_kept(
         ("opt_t5_model_merged", True, False),
         ("torch_qwen3_dynamo", True, False),
         ("torch_mamba_script", False, False),
+        ("torch_granite_hybrid_dynamo", False, False),
+        ("tf_decoder", True, False),
     ],
 )
 def test_decoders_of_several_exporters(name: str, has_prompt: bool, shares: bool) -> None:
