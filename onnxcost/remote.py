@@ -137,7 +137,7 @@ def list_models(url: str) -> list[Listed]:
         system, path = _file_system(url)
         entries = system.glob(path, detail=True) if has_pattern else system.find(path, detail=True)
         found = [
-            Listed(system.unstrip_protocol(name), _state_of(entry))
+            Listed(name if is_remote(name) else system.unstrip_protocol(name), _state_of(entry))
             for name, entry in sorted(entries.items())
             if entry.get("type") == "file" and (has_pattern or name.endswith(".onnx"))
         ]
