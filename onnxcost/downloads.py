@@ -48,8 +48,7 @@ def download(url: str, on_bytes: OnBytes | None = None, most: int | None = None)
         path.parent.parent.chmod(0o700)
     except OSError as error:
         raise InputError(f"cannot make the folder '{path.parent}': {error.strerror}; {FOLDER} names another one") from None
-    with explain_errors(url):
-        replace_file(path, _content(file, on_bytes))
+    replace_file(path, _content(file, on_bytes))
     _shrink(path.parent.parent, limit, path)
     return path
 

@@ -83,7 +83,7 @@ class RemoteFile(Protocol):
         """All bytes; None if there are more than ``most``."""
 
     def stream(self) -> Iterator[bytes]:
-        """All bytes in parts, one request for them. Raises what a library does, and InputError if the model has changed."""
+        """All bytes in parts, one request for them. Raises InputError, also if the model has changed."""
 
     def check(self) -> None:
         """Raises InputError if the model has changed since it was opened."""
@@ -121,9 +121,7 @@ def open_remote(url: str, first: int = FIRST) -> RemoteFile:
                 repository[kind.end() :] if kind else repository, path, repo_type=kind and kind[1], revision=revision
             )
             return _HttpFile(address, redact(url), first, build_hf_headers())
-        if urlsplit(url).scheme.lower() in ("http", "https"):
-            return _HttpFile(url, redact(url), first)
-        return _StoredFile(url, first)
+        return _HttpFile(url, redact(url), first) if _is_http(url) else _StoredFile(url, first)
 
 
 def list_models(url: str) -> list[Listed]:
@@ -309,15 +307,16 @@ class _HttpFile:
         return self._whole
 
     def stream(self) -> Iterator[bytes]:
-        answer = self._ask(partial(self._retry, partial(self._get, None)))
-        parts = _parts(answer)
-        try:
-            if _state_in(answer).tag != self.state.tag:
-                raise _change_error(self.name)
-            while part := self._ask(partial(anext, parts, b"")):
-                yield part
-        finally:
-            answer.close()
+        with explain_errors(self._url):
+            answer = self._ask(partial(self._retry, partial(self._get, None)))
+            parts = _parts(answer)
+            try:
+                if _state_in(answer).tag != self.state.tag:
+                    raise _change_error(self.name)
+                while part := self._ask(partial(anext, parts, b"")):
+                    yield part
+            finally:
+                answer.close()
 
     def check(self) -> None:
         """Does nothing: each answer names the state."""

@@ -47,7 +47,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with nginx(tmp_path_factory.mktemp("nginx")) as server:
         (server.files / "model.onnx").write_bytes(CONTENT)
         (server.files / "model.onnx.gz").write_bytes(gzip.compress(CONTENT))
-        (server.files / "large.onnx").write_bytes(layers(10, 10**6, 3 * 10**6))
+        (server.files / "large.onnx").write_bytes(layers(10, 10**5, 3 * 10**5))
         (server.files / "folder" / "deeper").mkdir(parents=True)
         (server.files / "folder" / "a.onnx").write_bytes(CONTENT)
         (server.files / "folder" / "deeper" / "b.onnx").write_bytes(CONTENT)
@@ -76,7 +76,7 @@ def bucket() -> Iterator[tuple[Any, str]]:
         for name in ("a.onnx", "deep/b.onnx"):
             system.pipe_file(f"zoo/{name}", CONTENT)
         system.pipe_file("zoo/notes.txt", b"no model")
-        system.pipe_file("zoo/large.onnx", layers(10, 10**6, 3 * 10**6))
+        system.pipe_file("zoo/large.onnx", layers(10, 10**5, 3 * 10**5))
         yield system, address
 
 
@@ -158,6 +158,14 @@ def test_threads_read_at_the_same_time(server: Nginx) -> None:
     assert found == [(server.files / url.removeprefix(f"{server.url}/")).stat().st_size for url in urls]
 
 
+def test_a_file_needs_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(CONTENT)
+    code = "import sys, onnxcost; onnxcost.estimate('model.onnx'); print({'fsspec', 'aiohttp', 'asyncio'} & set(sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
 # Servers
 
 
@@ -223,8 +231,8 @@ def test_a_connection_that_is_always_cut_is_an_error(server: Nginx, monkeypatch:
 
 
 SWAPS: dict[str, Callable[[Path], object]] = {
-    "is longer": lambda path: path.write_bytes(layers(11, 10**6, 3 * 10**6)),
-    "is as long": lambda path: (path.write_bytes(layers(10, 3 * 10**6, 10**6)), os.utime(path, (1, 1))),
+    "is longer": lambda path: path.write_bytes(layers(11, 10**5, 3 * 10**5)),
+    "is as long": lambda path: (path.write_bytes(layers(10, 3 * 10**5, 10**5)), os.utime(path, (1, 1))),
     "is empty": lambda path: path.write_bytes(b""),
     "is gone": lambda path: path.unlink(),
 }
@@ -237,7 +245,7 @@ def test_a_file_that_is_swapped_between_requests_is_an_error(
     place: str, swap: Callable[[Path], object], server: Nginx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = server.files / "swapped.onnx"
-    path.write_bytes(layers(10, 10**6, 3 * 10**6))
+    path.write_bytes(layers(10, 10**5, 3 * 10**5))
     real, count = remote._HttpFile.fetch, [0]
 
     def fetch(file: Any, spans: Any) -> list[bytes]:
@@ -370,13 +378,13 @@ def test_only_ranges_of_a_large_object_are_read(s3_environment: Any, monkeypatch
 
 
 def test_an_object_that_is_swapped_is_an_error(s3_environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    s3_environment.pipe_file("zoo/swapped.onnx", layers(10, 10**6, 3 * 10**6))
+    s3_environment.pipe_file("zoo/swapped.onnx", layers(10, 10**5, 3 * 10**5))
     real, count = remote._StoredFile.fetch, [0]
 
     def fetch(file: Any, spans: Any) -> list[bytes]:
         count[0] += 1
         if count[0] == 3:
-            s3_environment.pipe_file("zoo/swapped.onnx", layers(10, 3 * 10**6, 10**6))
+            s3_environment.pipe_file("zoo/swapped.onnx", layers(10, 3 * 10**5, 10**5))
         return real(file, spans)
 
     monkeypatch.setattr(remote._StoredFile, "fetch", fetch)
@@ -403,7 +411,7 @@ def test_what_a_bucket_has_not(url: str, says: str) -> None:
 def test_a_model_on_a_hub(server: Nginx) -> None:
     pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     code = "from onnxcost import estimate; print(estimate('hf://org/repo/large.onnx').graph.path)"
-    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_s3cr3t"}
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_s3cr3t", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "hf://org/repo/large.onnx\n"
     first, *others = server.requests()
