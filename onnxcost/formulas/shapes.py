@@ -73,22 +73,27 @@ def window_steps(node: Node, rank: int) -> tuple[Dims, Dims]:
     return node.attributes.get("strides") or ones, node.attributes.get("dilations") or ones
 
 
-def windows(node: Node, lengths: Dims, kernel: Dims) -> Dims:
+def windows(node: Node, lengths: Dims, kernel: Dims, *, pads_dilation: bool = True) -> Dims:
     """How many windows fit along each axis of space, by ``pads`` or ``auto_pad``, ``strides``, ``dilations``, ``ceil_mode``.
 
-    With ``ceil_mode`` a window that would begin in the padding after the end is left out.
+    With ``ceil_mode`` a window that would begin in the padding after the end is left out. Without ``pads_dilation``,
+    ``SAME_UPPER`` and ``SAME_LOWER`` pad as if nothing were dilated.
     """
     strides, dilations = window_steps(node, len(lengths))
     mode = node.attributes.get("auto_pad") or "NOTSET"
-    if mode.startswith("SAME"):
-        return tuple(-(-length // stride) for length, stride in zip(lengths, strides, strict=True))
     pads = node.attributes.get("pads") if mode == "NOTSET" else None
     pads = pads or (0,) * 2 * len(lengths)
     found = []
     for axis, (length, size, stride, dilation) in enumerate(zip(lengths, kernel, strides, dilations, strict=True)):
-        room = length + pads[axis] + pads[axis + len(lengths)] - (size - 1) * dilation - 1
-        count = (-(-room // stride) if node.attributes.get("ceil_mode") else room // stride) + 1
-        beyond = node.attributes.get("ceil_mode") and (count - 1) * stride >= length + pads[axis]
+        before, after = pads[axis], pads[axis + len(lengths)]
+        if mode.startswith("SAME"):
+            padded_window = (size - 1) * (dilation if pads_dilation else 1) + 1
+            both = (-(-length // stride) - 1) * stride + padded_window - length
+            before = int((both + (mode == "SAME_LOWER")) / 2)
+            after = both - before
+        room = length + before + after - (size - 1) * dilation - 1
+        count = (-(-room // stride) if node.attributes.get("ceil_mode") else int(room / stride)) + 1
+        beyond = node.attributes.get("ceil_mode") and (count - 1) * stride >= length + before
         found.append(max(0, count - 1 if beyond else count))
     return tuple(found)
 
@@ -117,14 +122,15 @@ def conv_rule(weight: int = 1, *, channels_last: bool | None = False, dtype: int
 def pool_rule(*, channels_last: bool | None = False, indices: bool = False) -> ShapeRule:
     """A pooling's output, and with ``indices`` where its elements are from; a global pooling has no ``kernel_shape``.
 
-    ``channels_last`` None leaves the layout to the attribute of that name.
+    ``channels_last`` None leaves the layout to the attribute of that name. Where it pads itself, onnxruntime takes no account
+    of dilations: core/providers/cpu/nn/pool_attributes.h.
     """
 
     def rule(node: Node) -> Types:
         last = bool(node.attributes.get("channels_last")) if channels_last is None else channels_last
         space, channels = (node.x.shape[1:-1], node.x.shape[-1]) if last else (node.x.shape[2:], node.x.shape[1])
         kernel = node.attributes.get("kernel_shape")
-        lengths = windows(node, space, kernel) if kernel else (1,) * len(space)
+        lengths = windows(node, space, kernel, pads_dilation=False) if kernel else (1,) * len(space)
         dims = _around(node, channels, lengths, last)
         return [(node.x.dtype, dims), *([("int64", dims)] if indices else ())]
 
@@ -199,13 +205,16 @@ RULES: Mapping[str, ShapeRule] = {
     **dict.fromkeys(_AS_INPUTS.split(), lambda node: ((node.x.dtype, broadcast_inputs(node)),)),
     **dict.fromkeys(("GreaterOrEqual", "LessOrEqual"), lambda node: (("bool", broadcast_inputs(node)),)),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), like_input),
-    **dict.fromkeys(("LpPool", "GlobalLpPool"), pool_rule()),
+    **dict.fromkeys(("AveragePool", "LpPool", "GlobalLpPool"), pool_rule()),
+    "MaxPool": pool_rule(indices=True),
     "BatchNormalization": like(0, 3, 4, 3, 4),
     "Dropout": like(0, 0),
     "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
     **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Pad", "GRU", "LSTM", "RNN"), _old_types),
 }
-"""For operators as their first opsets defined them, for which onnx infers no shapes; used only where a shape is open."""
+"""For operators as their first opsets defined them, for which onnx infers no shapes, and for pools that onnxruntime shapes
+otherwise; used only where a shape is open.
+"""
 
 
 def with_rules(table: dict[str, Callable[[Node], Work]]) -> FormulaTable:

@@ -100,15 +100,22 @@ def stack_elements(output: Value, element: Value, count: int, axis: int) -> None
 
 
 def merge_types(output: Value, alternatives: Sequence[Value]) -> None:
-    """One type for what either branch may give: the larger of each dim, as a bound where they differ."""
+    """One type for what either branch may give: the larger of each dim, as a bound where they differ. Of tensors of different
+    ranks it is the element type alone.
+    """
+    from onnx import TypeProto
+
     shaped = [value for value in alternatives if value.is_shaped and value.dims is not None and value.type is not None]
     if not shaped:
         return
     ranks = {len(value.dims or ()) for value in shaped}
+    assert shaped[0].type is not None
     if len(shaped) < len(alternatives) or len(ranks) > 1:
+        unranked = TypeProto()
+        unranked.tensor_type.elem_type = shaped[0].type.tensor_type.elem_type
+        output.learn(unranked)
         return
     dims = [max(sizes) for sizes in zip(*(value.dims or () for value in shaped), strict=True)]
-    assert shaped[0].type is not None
     output.learn(tensor_type(shaped[0].type.tensor_type.elem_type, dims))
     output.is_bound = len({value.dims for value in shaped}) > 1 or any(value.is_bound for value in shaped)
 

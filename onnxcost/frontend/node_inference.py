@@ -81,7 +81,8 @@ class Inference:
             # Before opset 22 onnx counts windows that begin in the padding after the end, which onnxruntime leaves out.
             opset = max(opset, 22)
         schema = schema_of(step.node.op_type, step.domain, opset)
-        if schema is not None and all(value is None or value.type is not None for value in step.inputs):
+        is_typed = all(value is None or value.type is not None for value in step.inputs)
+        if schema is not None and is_typed and not _is_dilated_pool(step):
             self._derive(step, schema, scope, fold=False)
             if not _is_settled(step) and any(v is not None and v.tensor is None and v.is_known for v in step.inputs):
                 self._derive(step, schema, scope, fold=True)
@@ -150,6 +151,13 @@ class Inference:
             if value.name and value.name in found and found[value.name].WhichOneof("value"):
                 value.learn(found[value.name])
         return answer, False
+
+
+def _is_dilated_pool(step: Step) -> bool:
+    """Whether it is a pool with dilations that pads itself, of which onnx infers another shape than onnxruntime makes."""
+    if step.node.op_type not in POOLS or step.domain or not {"auto_pad", "dilations"} <= step.attributes.keys():
+        return False
+    return step.attributes["auto_pad"].s.startswith(b"SAME") and max(step.attributes["dilations"].ints, default=1) > 1
 
 
 _REMEMBERED = 4096

@@ -1,14 +1,18 @@
-"""Rules for shapes: those of windows against onnx's inference, those of the first opsets by hand."""
+"""Rules for shapes: those of windows against onnx's inference and onnxruntime, those of the first opsets by hand."""
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, parser
+from onnxruntime import InferenceSession
 
+import onnxcost
 from onnxcost.formulas.shapes import RULES, broadcast, conv_rule, pad_dims, pool_rule, product, reduction_dims
 from onnxcost.graph import Node, Tensor
 
@@ -56,10 +60,32 @@ def test_windows(seed: int) -> None:
     assert turned == (dims[0], *dims[2:], dims[1])
     if "auto_pad" not in moved:
         moved["ceil_mode"] = pick.randint(0, 1)
+    elif moved["auto_pad"] != "VALID":
+        moved.pop("dilations", None)  # of which test_dilated_pools_that_pad_themselves has what onnxruntime makes
     ((_, pooled), (_, places)) = pool_rule(indices=True)(node_of("MaxPool", [(2, 4, *space)], **moved))
     assert pooled == places == inferred("MaxPool", [(2, 4, *space)], 22, **moved)
     ((_, turned),) = pool_rule(channels_last=None)(node_of("MaxPool", [(2, *space, 4)], **moved, channels_last=1))
     assert turned == (pooled[0], *pooled[2:], pooled[1])
+
+
+DILATED = [("MaxPool", 10), ("MaxPool", 11), ("MaxPool", 12), ("MaxPool", 22), ("AveragePool", 19), ("AveragePool", 22)]
+DILATED += [("LpPool", 18), ("LpPool", 22)]
+
+
+@pytest.mark.parametrize("pad", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("operator", "opset"), DILATED)
+def test_dilated_pools_that_pad_themselves(operator: str, opset: int, pad: str) -> None:
+    """As onnxruntime runs them, of 8 × 11 and of 7 × 4."""
+    sizes = [(8, 11), (7, 4)], (2, 3), (1, 2, 3), (2, 3), (0, 1)
+    for (height, width), k, stride, dilation, ceil_mode in itertools.product(*sizes):
+        said = f'auto_pad = "{pad}", kernel_shape = [{k}, 2], strides = [{stride}, 1], dilations = [{dilation}, 2]'
+        header = f'<ir_version: 8, opset_import: ["" : {opset}]>'
+        model = parser.parse_model(f"""{header} g (float[1, 2, {height}, {width}] x) => (float[a, b, c, d] y) {{
+            y = {operator} <{said}, ceil_mode = {ceil_mode}> (x) }}""")
+        session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        (made,) = session.run(None, {"x": np.ones((1, 2, height, width), np.float32)})
+        report = onnxcost.estimate(model)
+        assert (report.graph.outputs[0].shape, report.complete) == (made.shape, True), said
 
 
 @pytest.mark.parametrize("axes", [None, (0,), (1, 2), (-1,), (-3, 1)])

@@ -9,9 +9,9 @@ Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
-from onnxcost.errors import UnknownShape
 from onnxcost.formulas.attention import ROTATION, linear_attention, rotate_heads
 from onnxcost.formulas.contraction import dot_products
 from onnxcost.formulas.contrib.activation import SILU
@@ -87,25 +87,34 @@ def _paged_sizes(node: Node) -> tuple[int, int, int]:
     return tokens, heads, width // (heads if node.input(1) else heads + 2 * kv_heads)
 
 
+def _paged_sequences(node: Node) -> list[tuple[int, int]]:
+    """The new tokens of each sequence, and how many keys they attend to at most."""
+    pages, page = node.required(3).shape[:2]
+    room = min(pages, node.required(7).shape[1]) * page
+    starts, pasts = node.required(5).value, node.required(6).value
+    news = [node.x.shape[0]] if starts is None else [int(last - first) for first, last in pairwise(starts)]
+    if pasts is None:
+        return [(new, room) for new in news]
+    if starts is None:
+        return [(new, min(room, new + int(max(pasts, default=0)))) for new in news]
+    return [(new, new + int(past)) for new, past in zip(news, pasts, strict=False)]
+
+
 @formula("Y = softmax(s·Q·Kᵀ)·V, of each sequence in pages of a cache", macs="2·heads·d·Σ new·(past + new)",
          flops="as GroupQueryAttention", shapes=lambda node: [
              (node.x.dtype, (_paged_sizes(node)[0], prod(_paged_sizes(node)[1:]))), *like(3, 4)(node)
-         ])  # fmt: skip
+         ], at_most=lambda node: None in (node.required(5).value, node.required(6).value))  # fmt: skip
 def paged_attention(node: Node) -> Work:
     """The new tokens of the sequences, one after the other; input 5 says where each begins, input 6 how long its past is.
-    Without their elements no count is known. The caches are written in place.
+    Where these are not known, a token attends to all positions that the pages of a sequence (input 7) have, at most. The caches
+    are written in place.
     """
     tokens, heads, size = _paged_sizes(node)
-    starts, pasts = node.required(5), node.required(6)
-    if starts.value is None or pasts.value is None:
-        raise UnknownShape("how many cached positions a token attends to is in the elements of its lengths")
     kv_heads: int = node.attributes["kv_num_heads"]
-    rotated = tokens * (heads + kv_heads) * size * ROTATION if node.attributes.get("do_rotary") else NO_WORK
+    work = tokens * (heads + kv_heads) * size * ROTATION if node.attributes.get("do_rotary") else NO_WORK
     each = COMPARE + (DIV + FUNCTION + MUL if node.attributes.get("softcap") else NO_WORK)
-    bounds = [int(start) for start in starts.value]
-    work = rotated
-    for first, last, past in zip(bounds, bounds[1:], map(int, pasts.value), strict=False):
-        work += sdpa(node, AttentionSizes(1, heads, last - first, past + last - first, size, size), (), each)
+    for new, keys in _paged_sequences(node):
+        work += sdpa(node, AttentionSizes(1, heads, new, keys, size, size), (), each)
     return work
 
 

@@ -34,6 +34,22 @@ BY_HAND: list[Row] = [
     (MS + "PagedAttention", [(3, 16), None, None, (2, 16, 1, 4), (2, 16, 1, 4), i32(0, 1, 3), i32(5, 0), (2, 1)], [(3, 8)],
      {"num_heads": 2, "kv_num_heads": 1},
      Work(macs=80 + 80, accumulators=20 + 24, muls=24, compares=20) + softmax(2, 6) + softmax(4, 2)),
+    # nothing of the lengths is known: 3 tokens, each on up to the 16 positions of a page: 2·3·16 scores
+    (MS + "PagedAttention", [(3, 8), (3, 4), (3, 4), (2, 16, 1, 4), (2, 16, 1, 4), (3,), (2,), (2, 1)], [(3, 8)],
+     {"num_heads": 2, "kv_num_heads": 1},
+     Work(macs=384 + 384, accumulators=96 + 24, muls=24, compares=96) + softmax(6, 16)),
+    # of 4 pages a sequence, 3 that are there: 48 positions
+    (MS + "PagedAttention", [(3, 8), (3, 4), (3, 4), (3, 16, 1, 4), (3, 16, 1, 4), (3,), (2,), (2, 4)], [(3, 8)],
+     {"num_heads": 2, "kv_num_heads": 1},
+     Work(macs=1152 + 1152, accumulators=288 + 24, muls=24, compares=288) + softmax(6, 48)),
+    # the pasts are known: up to 5 + 3 positions for each token
+    (MS + "PagedAttention", [(3, 8), (3, 4), (3, 4), (2, 16, 1, 4), (2, 16, 1, 4), (3,), i32(5, 0), (2, 1)], [(3, 8)],
+     {"num_heads": 2, "kv_num_heads": 1},
+     Work(macs=192 + 192, accumulators=48 + 24, muls=24, compares=48) + softmax(6, 8)),
+    # where each sequence begins is known: 1 and 2 tokens on 16 positions
+    (MS + "PagedAttention", [(3, 8), (3, 4), (3, 4), (2, 16, 1, 4), (2, 16, 1, 4), i32(0, 1, 3), (2,), (2, 1)], [(3, 8)],
+     {"num_heads": 2, "kv_num_heads": 1},
+     Work(macs=384 + 384, accumulators=96 + 24, muls=24, compares=96) + softmax(6, 16)),
     # the scores bounded: /, tanh, ·
     (MS + "PagedAttention", [(3, 16), None, None, (2, 16, 1, 4), (2, 16, 1, 4), i32(0, 1, 3), i32(5, 0), (2, 1)], [(3, 8)],
      {"num_heads": 2, "kv_num_heads": 1, "softcap": 2.0},
