@@ -225,7 +225,7 @@ class ScalingDict(TypedDict):
     """Polynomials of the cost in the sizes of ``dims``; entries of ``by_operator`` and ``by_module`` have one a metric."""
 
     dims: dict[str, DomainDict]
-    floors: list[FloorDict]
+    floors: NotRequired[list[FloorDict]]
     bound: BoundName
     verified: int
     evaluations: int
@@ -233,7 +233,7 @@ class ScalingDict(TypedDict):
     by_operator: list[dict[str, str | PolynomialDict]]
     by_module: list[dict[str, str | PolynomialDict]]
     peak_activation_bytes: list[PolynomialDict]
-    crossings: dict[str, list[CrossingDict]]
+    crossings: NotRequired[dict[str, list[CrossingDict]]]
     notes: list[str]
 
 
