@@ -56,8 +56,8 @@ class Result:
         """A chart of the result as a figure of matplotlib, which notebooks show and ``figure.savefig("chart.svg")`` writes.
 
         ``kind`` is "share", "memory" or "roofline" for a report, "share" or "roofline" for a profile, "latency" for a
-        measurement, "latency" or "memory" for a sweep; by default the first. Raises InputError for another kind, OnnxCostError
-        where matplotlib is missing.
+        measurement, "latency" or "memory" for a sweep, "scaling" for formulas; by default the first. Raises InputError for
+        another kind, OnnxCostError where matplotlib is missing.
         """
         return PLOT[0](self, kind)
 

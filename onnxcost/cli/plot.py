@@ -31,6 +31,7 @@ memory    the memory of the activations over the execution, and its peak
 roofline  FLOP/s over arithmetic intensity, estimated for a Raspberry Pi 5;
           with --profile, each executed node as it was measured
 latency   how many runs took how long
+scaling   MACs over the sizes of each dim that the model leaves open
 
 With several sizes, as in --dim batch=1,2,4, memory and latency are drawn over them.
 
@@ -40,8 +41,9 @@ Examples:
   onnxcost plot model.onnx --kind roofline --profile -o roofline.pdf
   onnxcost plot model.onnx --kind latency --seconds 10 -o latency.png
   onnxcost plot model.onnx --kind latency --dim batch=1,2,4,8 -o batches.svg
+  onnxcost plot bert.onnx --kind scaling -o scaling.svg
 """
-PLOTS = ("share", "memory", "roofline", "latency")
+PLOTS = ("share", "memory", "roofline", "latency", "scaling")
 PROFILED = ("share", "roofline")
 OVER_SIZES = ("memory", "latency")
 
@@ -124,6 +126,10 @@ def _make_result(
     """What the chart is drawn from."""
     from onnxcost.estimator import estimate_spec
 
+    if kind == "scaling":
+        from onnxcost.symbolic.scaling import scale_spec
+
+        return scale_spec(spec, formulas=formulas)
     if not is_profiled and kind != "latency":
         report = estimate_spec(spec, formulas)
         say_first(caveat_messages(report), shows_all=False)

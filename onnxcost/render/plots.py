@@ -19,6 +19,7 @@ from onnxcost.render.units import binary, rate, seconds, si, strip_zeros
 from onnxcost.report import CostReport
 from onnxcost.results import Result, group_by
 from onnxcost.runtime.profile import Profile
+from onnxcost.symbolic.scaling import SAMPLES, Scaling
 from onnxcost.symbolic.sweep import Sweep, SweepPoint
 
 if TYPE_CHECKING:
@@ -250,10 +251,29 @@ def _draw_over_sizes(swept: Sweep, values: Sequence[tuple[SweepPoint, float]], a
         axes.legend(frameon=False)
 
 
+def _draw_scaling(scaling: Scaling, axes: Axes) -> None:
+    """The MACs, or FLOPs where there are none, over the sizes of each dim, the others at their base."""
+    metric = "macs" if scaling.formula("macs").terms else "flops"
+    for number, (dim, domain) in enumerate(scaling.domain.items()):
+        low, high = domain.least // domain.step or 1, domain.most // domain.step
+        sizes = sorted({domain.step * round(low * (high / low) ** (at / SAMPLES)) for at in range(SAMPLES + 1)})
+        totals = [scaling.at(**{dim: size})[metric] for size in sizes]
+        axes.plot(sizes, totals, ("-", "--", ":")[number % 3], color=HUES[number % len(HUES)], label=_label(dim))
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(si(round(value))))
+    others = ", ".join(f"{_label(dim)} = {size:,}" for dim, size in scaling.base.items())
+    axes.set_xlabel("size" + (f", the other dims of {others}" if len(scaling.dims) > 1 else ""))
+    axes.set_ylabel({"macs": "MACs", "flops": "FLOPs"}[metric])
+    axes.legend(frameon=False)
+
+
 KINDS: Mapping[type[Result], Mapping[str, Callable[[Any, Axes], None]]] = {
     CostReport: {"share": _draw_report_shares, "memory": _draw_memory, "roofline": _draw_report_roofline},
     Profile: {"share": _draw_profile_shares, "roofline": _draw_profile_roofline},
     Measurement: {"latency": _draw_latency},
+    Scaling: {"scaling": _draw_scaling},
     Sweep: {"latency": _draw_sweep_latency, "memory": _draw_sweep_memory},
 }
 """The plots of each result, the one that is drawn by default first."""

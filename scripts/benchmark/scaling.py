@@ -1,18 +1,22 @@
-"""The formulas of ``onnxcost scale`` against counts at random sizes of their domain, model by model, as a table.
+"""The formulas of ``onnxcost scale`` against counts at random sizes of their domain, model by model.
 
-    python -m scripts.benchmark.scaling [--points 200] [SET …]
+    python -m scripts.benchmark.scaling [--points 200] [--seconds N] [SET ...]
+    python -m scripts.benchmark.scaling --page docs/accuracy-scaling.md
 
 Set-up: ``pip install .`` A set is a folder of models, an archive of them, or a model; without sets it takes what
-``scripts/benchmark/peak_memory.py`` does, and the decoders. Models whose dims are all given are left out. Ends with 1 where a
-formula differs from a count.
+``scripts/benchmark/peak_memory.py`` does, and the decoders. Models whose dims are all given are left out. Each row is kept in
+scaling.csv beside this file (--rows), from which --page is written, with what other tools make of the same models
+(scaling_tools.csv, by ``scripts/benchmark/scaling_tools.py``). Ends with 1 where a formula differs from a count.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import random
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,32 +24,29 @@ import onnxcost
 from onnxcost.errors import OnnxCostError
 from onnxcost.graph import Graph
 from onnxcost.symbolic.search import PEAK, Domain
-from scripts.benchmark.peak_memory import DATA, SETS, models_of
+from scripts.benchmark.peak_memory import DATA, SETS, models_of, set_name
 
 POINTS = 200
 SEED = 11
-HEADER = (
-    "| model | MACs | holds for | counts | CPU s | equal at |",
-    "| --- | --- | --- | ---: | ---: | ---: |",
-)
+ROWS, TOOLS = (Path(__file__).with_name(f"{name}.csv") for name in ("scaling", "scaling_tools"))
+PACKAGES = "packages"
+"""The set of models that are given one by one: they come in packages of PyPI."""
 
 
 class Row(NamedTuple):
     """A model, its formula and domain or why there is none, how often it was counted, and at how many of the points it is."""
 
+    set: str
     model: str
-    formula: str
+    dims: str
+    macs: str
+    growth: str
     domain: str
+    notes: str
     evaluations: int
     seconds: float
     equal: int
     points: int
-
-    def __str__(self) -> str:
-        if not self.points:
-            return f"| {self.model} | none: {self.formula} | – | – | {self.seconds:.1f} | – |"
-        cells = (self.model, self.formula, self.domain, str(self.evaluations), f"{self.seconds:.1f}")
-        return f"| {' | '.join(cells)} | {self.equal} of {self.points} |"
 
 
 def main() -> int:
@@ -53,41 +54,74 @@ def main() -> int:
     parser.add_argument("sets", nargs="*", type=Path, default=[*SETS, DATA / "decoders.tar.xz"], metavar="SET")
     parser.add_argument("--points", type=int, default=POINTS, help="Random sizes of each model.")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="Stop after so many.")
+    parser.add_argument("--rows", type=Path, default=ROWS, help="The rows that are kept; models that are there are left out.")
+    parser.add_argument("--page", type=Path, help="Write this page from the rows, and nothing else.")
     arguments = parser.parse_args()
-    print(*HEADER, sep="\n")
-    rows: list[Row] = []
+    rows = read_rows(arguments.rows)
+    if arguments.page:
+        arguments.page.write_text(page(rows.values(), read_tools(TOOLS)), encoding="utf-8")
+        return 0
     end = time.monotonic() + arguments.seconds
-    for name, path in ((name, path) for each in arguments.sets for name, path in models_of(each)):
-        if time.monotonic() > end:
-            break
-        if (row := examine(name, path, arguments.points)) is not None:
-            rows.append(row)
-            print(row, flush=True)
-    shown = [row for row in rows if row.points]
-    wrong = [row.model for row in shown if row.equal < row.points]
-    exact = len(shown) - len(wrong)
-    print(f"\n{len(shown)} of {len(rows)} models with open dims have formulas; {exact} of these are equal at all sizes.")
-    return 1 if wrong else 0
+    for each in arguments.sets:
+        of = set_name(each) if each.is_dir() or each.suffix == ".xz" else PACKAGES
+        for name, path in models_of(each):
+            if (of, name) in rows or time.monotonic() > end:
+                continue
+            if (row := examine(of, name, path, arguments.points)) is not None:
+                rows[of, name] = row
+                write_rows(arguments.rows, rows.values())
+                print(*row, sep=" | ", flush=True)
+    return 1 if any(row.equal < row.points for row in rows.values()) else 0
 
 
-def examine(name: str, path: Path, points: int) -> Row | None:
+def read_rows(path: Path) -> dict[tuple[str, str], Row]:
+    """By set and model; nothing where there is no file."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        found = (Row(*row[:7], int(row[7]), float(row[8]), int(row[9]), int(row[10])) for row in list(csv.reader(file))[1:])
+        return {(row.set, row.model): row for row in found}
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Row._fields)
+        writer.writerows(sorted(rows))
+
+
+def read_tools(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """By model and tool: what ``scaling_tools.py`` has written."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {(row["model"], row["tool"]): row for row in csv.DictReader(file)}
+
+
+def examine(of: str, name: str, path: Path, points: int) -> Row | None:
     """The row of a model; None where it leaves no dim open."""
     source = path.read_bytes()
-    if not any(dim.source == "assumed" for dim in onnxcost.estimate(source).graph.dims):
+    graph = onnxcost.estimate(source).graph
+    if not any(dim.source == "assumed" for dim in graph.dims):
         return None
     start = time.process_time()
     try:
         found = onnxcost.scaling(source)
     except OnnxCostError as error:
-        return Row(name, str(error).replace("|", "\\|")[:160], "", 0, time.process_time() - start, 0, 0)
+        names = ", ".join(dim.name for dim in graph.dims)
+        return Row(of, name, names, "", "", "", str(error)[:300], 0, round(time.process_time() - start, 1), 0, 0)
     taken = time.process_time() - start
     draw, equal = random.Random(SEED), 0
-    graph = onnxcost.estimate(source).graph
     for _ in range(points):
         sizes = {dim: draw_size(draw, found.domain[dim]) for dim in found.dims}
         equal += is_equal(found, source, graph, sizes)
+    growth = "; ".join(found.growth("macs", dim) for dim in found.dims)
     domain = ", ".join(f"{dim} {found.domain[dim]}" for dim in found.dims)
-    return Row(name, str(found.formula("macs")), domain, found.evaluations, taken, equal, points)
+    notes = "; ".join(note[:300] for note in found.notes)
+    macs = str(found.formula("macs"))
+    return Row(
+        of, name, ", ".join(found.dims), macs, growth, domain, notes, found.evaluations, round(taken, 1), equal, points
+    )  # fmt: skip
 
 
 def draw_size(draw: random.Random, domain: Domain) -> int:
@@ -114,9 +148,14 @@ def is_equal(found: onnxcost.Scaling, source: bytes, graph: Graph, sizes: dict[s
     moved, totals = report.whole.traffic, found.at(**sizes)
     counted = {
         "macs": report.macs, "flops": report.flops, "parameters": report.parameters, "read_bytes": moved.read_bytes,
-        "write_bytes": moved.write_bytes, **({PEAK: report.memory.peak_activation_bytes} if found.pieces else {}),
+        "write_bytes": moved.write_bytes, PEAK: report.memory.peak_activation_bytes,
     }  # fmt: skip
     return all(totals[metric] == counted[metric] for metric in totals.keys() & counted.keys())
+
+
+def page(rows: Iterable[Row], tools: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
+    """The generated page."""
+    raise NotImplementedError
 
 
 if __name__ == "__main__":

@@ -51,6 +51,19 @@ def test_no_point_of_a_roofline_lies_above_the_roof() -> None:
         assert rate <= min(peak, intensity * bandwidth) * 1.0001
 
 
+def test_the_lines_of_formulas_are_the_totals_over_each_dim() -> None:
+    found = onnxcost.scaling(TEXT)
+    (axes,) = found.plot().axes
+    lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+    assert list(lines) == ["batch", "sequence"]
+    for dim, points in lines.items():
+        assert points[0][0] == found.domain[dim].least
+        assert points[-1][0] == found.domain[dim].most
+        for size, macs in points[::25]:
+            assert found.at(**{dim: int(size)})["macs"] == macs
+    assert axes.get_xlabel() == "size, the other dims of batch = 1, sequence = 128"
+
+
 def test_a_latency_has_all_runs() -> None:
     made = measurement()
     (axes,) = made.plot().axes
