@@ -153,9 +153,58 @@ def is_equal(found: onnxcost.Scaling, source: bytes, graph: Graph, sizes: dict[s
     return all(totals[metric] == counted[metric] for metric in totals.keys() & counted.keys())
 
 
+INTRODUCTION = """# How exact the formulas are
+
+`onnxcost scale` finds formulas in the dims that a model leaves open ([How cost grows](scaling.md)). Here they are held
+against counts at {points} random sizes of their domain, which no formula was made from: half of the sizes are drawn evenly,
+half by their logarithm. Equal means that the MACs, FLOPs, parameters, bytes read and written and the peak of the
+activations are those of `onnxcost estimate` at this size, as far as there are formulas of them. Models whose dims are all
+given are left out.
+
+**{exact} of {all} models have formulas that are equal at all sizes**{wrong}; {refused} have none, with the reason.
+
+{tools}This page is written by `scripts/benchmark/scaling.py` from rows that it has measured.
+"""
+COMPARED = """onnxsim {version} prints MACs with symbols for all open dims: of {all} models compared, they are those counted at all of
+20 sizes for {equal}. For the others the table has what it said. The costs of tract are in its command line alone, not in its
+package for Python, and yobx is not on PyPI: neither is compared.
+
+"""
+TITLES: Mapping[str, str] = {
+    "models": "The models of this repository", "light": "The light models of the onnx package", "decoders": "Decoders",
+    PACKAGES: "Models in packages of PyPI", "published": "Published models", "unseen_c": "Models of timm, Keras and transformers",
+}  # fmt: skip
+COLUMNS = ("model", "dims", "MACs grow", "holds for", "counts", "CPU s", "equal at", "onnxsim")
+HEADER = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * 4}{' ---: |' * 3} --- |"
+
+
 def page(rows: Iterable[Row], tools: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
     """The generated page."""
-    raise NotImplementedError
+    rows = list(rows)
+    shown = [row for row in rows if row.points]
+    exact = sum(row.equal == row.points for row in shown)
+    differ = [row.model for row in shown if row.equal < row.points]
+    results = [each["result"] for each in tools.values()]
+    version, equal = next((each["version"] for each in tools.values()), ""), results.count("equal at 20 of 20")
+    text = INTRODUCTION.format(
+        points=POINTS,
+        exact=exact,
+        all=len(rows),
+        refused=len(rows) - len(shown),
+        tools=COMPARED.format(version=version, all=len(results), equal=equal) if results else "",
+        wrong=f" (not equal: {', '.join(differ)})" if differ else "",
+    )
+    order = list(TITLES)
+    for of in sorted({row.set for row in rows}, key=lambda name: order.index(name) if name in order else len(order)):
+        text += f"\n## {TITLES.get(of, of)}\n\n{HEADER}\n"
+        for row in (row for row in rows if row.set == of):
+            said = tools.get((row.model, "onnxsim"), {}).get("result", "–")
+            cells = [row.model, row.dims, row.growth or f"none: {row.notes}", row.domain or "–"]
+            cells += [str(row.evaluations), f"{row.seconds:.1f}", f"{row.equal} of {row.points}" if row.points else "–", said]
+            text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+        for row in (row for row in rows if row.set == of and row.points and row.notes):
+            text += f"\n{row.model}: {row.notes}.\n"
+    return text
 
 
 if __name__ == "__main__":
