@@ -165,14 +165,14 @@ given are left out.
 
 {tools}This page is written by `scripts/benchmark/scaling.py` from rows that it has measured.
 """
-COMPARED = """onnxsim {version} prints MACs with symbols for all open dims: of {all} models compared, they are those counted at all of
-20 sizes for {equal}. For the others the table has what it said. The costs of tract are in its command line alone, not in its
+COMPARED = """onnxsim {version} prints MACs with symbols for all open dims: of {all} models compared, they are those counted at all
+of 20 sizes for {equal}. For the others the table has what it said. The costs of tract are in its command line alone, not in its
 package for Python, and yobx is not on PyPI: neither is compared.
 
 """
 TITLES: Mapping[str, str] = {
     "models": "The models of this repository", "light": "The light models of the onnx package", "decoders": "Decoders",
-    PACKAGES: "Models in packages of PyPI", "published": "Published models", "unseen_c": "Models of timm, Keras and transformers",
+    PACKAGES: "Models in packages of PyPI", "published": "Published models", "unseen_c": "Models of timm and transformers",
 }  # fmt: skip
 COLUMNS = ("model", "dims", "MACs grow", "holds for", "counts", "CPU s", "equal at", "onnxsim")
 HEADER = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * 4}{' ---: |' * 3} --- |"
