@@ -165,9 +165,9 @@ given are left out.
 
 {tools}This page is written by `scripts/benchmark/scaling.py` from rows that it has measured.
 """
-COMPARED = """onnxsim {version} prints MACs with symbols for all open dims: of {all} models compared, they are those counted at all
-of 20 sizes for {equal}. For the others the table has what it said. The costs of tract are in its command line alone, not in its
-package for Python, and yobx is not on PyPI: neither is compared.
+COMPARED = """onnxsim {version} prints MACs with symbols for all open dims: of {all} models compared, they are those counted
+at all of 20 sizes for {equal}. For the others the table has what it said. The costs of tract are in its command line alone,
+not in its package for Python, and yobx is not on PyPI: neither is compared.
 
 """
 TITLES: Mapping[str, str] = {
