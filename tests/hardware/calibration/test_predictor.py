@@ -85,6 +85,18 @@ def test_what_is_no_calibration_is_refused_in_one_line(before: str, after: str, 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("block", "blocked", "pools"), [(8, True, [True, True]), (16, True, [False, False]), (8, False, [False] * 2)]
+)
+def test_the_blocks_of_channels_are_those_of_the_machine(block: int, blocked: bool, pools: list[bool]) -> None:
+    """24 channels are three blocks of AVX2's 8, and no whole number of the 16 of AVX-512 and ARM."""
+    pool = "MaxPool <kernel_shape = [2, 2], strides = [2, 2]>"
+    text = f"(float[1,24,16,16] x) => (float[1,24,4,4] y) {{ c = Conv(x, w) r = Relu(c) p = {pool}(r) y = {pool}(p) }}"
+    there = Calibrated(replace(HERE, machine=MACHINE._replace(blocked=blocked, block=block)))
+    found = [each.step for each in there.steps(estimate(model(text, w=(24, 24, 1, 1))))]
+    assert [step.is_blocked for step in found if step.node.op_type == "MaxPool"] == pools
+
+
 def test_an_older_file_can_be_read() -> None:
     """Rows had other quantities: what is now needed and was not there counts as 0; nothing is said of errors or turns."""
     text = dumps(replace(HERE, machine=MACHINE._replace(block=BLOCK)))
