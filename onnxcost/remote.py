@@ -41,8 +41,8 @@ _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 """The HTTP statuses of failures that may pass."""
 _EXPIRED = frozenset({400, 401, 403, 404, 410})
 """The HTTP statuses of an address that was valid for some minutes: what a redirect leads to often is."""
-MOST_AT_ONCE = 32
-"""Requests for one model that are under way at the same time."""
+MOST_AT_ONCE, MOST_CONNECTIONS = 32, 256
+"""Requests that are under way at the same time, for one model and for all."""
 
 MOST_UNPACKED = 2**22
 """The bytes that are decompressed at once: a few thousand may become millions."""
@@ -159,7 +159,11 @@ def _file_system(url: str) -> tuple[Any, str]:
     if "::" in url or scheme not in fsspec.available_protocols():
         raise InputError(f"cannot read '{redact(url)}': there is no '{scheme}://'")
     is_async = issubclass(fsspec.get_filesystem_class(scheme), AsyncFileSystem)
-    system, path = fsspec.core.url_to_fs(url, **({"use_listings_cache": False} if is_async else {}))
+    options: dict[str, Any] = {"use_listings_cache": False} if is_async else {}
+    if scheme in ("s3", "s3a"):  # whose library has 10 connections
+        given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+        options["config_kwargs"] = {"max_pool_connections": MOST_CONNECTIONS, **given}
+    system, path = fsspec.core.url_to_fs(url, **options)
     return system, path
 
 
@@ -190,7 +194,8 @@ def explain_errors(url: str) -> Iterator[None]:
     except TimeoutError:
         raise InputError(f"cannot read '{name}': the server does not answer, or stops in the middle of an answer") from None
     except Exception as error:
-        raise InputError(f"cannot read '{name}': {_without_secrets(error, url)}") from None
+        kind = MissingFile if isinstance(error, _Refused) and error.status in (404, 410) else InputError
+        raise kind(f"cannot read '{name}': {_without_secrets(error, url)}") from None
 
 
 def _without_secrets(error: Exception, url: str) -> str:

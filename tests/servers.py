@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -157,6 +157,66 @@ def cut_cable(port: int, after: int, times: int) -> Iterator[int]:
         thread.start()
         try:
             yield relay.server_address[1]
+        finally:
+            relay.shutdown()
+            thread.join()
+
+
+class SlowLine:
+    """A relay to a server that keeps each request for ``delay`` seconds, as a long way does."""
+
+    def __init__(self, delay: float) -> None:
+        self.delay, self.port, self.requests, self.most, self._open = delay, 0, 0, 0, 0
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        with self._lock:
+            self.requests += 1
+            self._open += 1
+            self.most = max(self.most, self._open)
+
+    def end(self) -> None:
+        with self._lock:
+            self._open -= 1
+
+
+@contextmanager
+def slow_line(port: int, delay: float) -> Iterator[SlowLine]:
+    """Its ``requests`` are counted, and ``most`` is how many were under way at the same time."""
+    line = SlowLine(delay)
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.waits = False
+            with closing(socket.create_connection(("127.0.0.1", port))) as server:
+                threading.Thread(target=self.send_answers, args=(server,), daemon=True).start()
+                with suppress(OSError):
+                    while content := self.request.recv(2**16):
+                        if not self.waits:
+                            self.waits = True
+                            line.begin()
+                            time.sleep(line.delay)
+                        server.sendall(content)
+                if self.waits:
+                    line.end()
+
+        def send_answers(self, server: socket.socket) -> None:
+            with suppress(OSError):
+                while content := server.recv(2**16):
+                    if self.waits:
+                        self.waits = False
+                        line.end()
+                    self.request.sendall(content)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, request_queue_size = True, 256
+
+    with Server(("127.0.0.1", 0), Relay) as relay:
+        line.port = relay.server_address[1]
+        thread = threading.Thread(target=relay.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield line
         finally:
             relay.shutdown()
             thread.join()

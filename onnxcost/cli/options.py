@@ -20,7 +20,7 @@ from onnxcost.cli.app import note
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import did_you_mean_file, is_pipe, match_paths, models_in
-from onnxcost.remote import is_remote, list_models, redact
+from onnxcost.remote import Listed, is_remote, list_models, redact
 from onnxcost.spec import ModelSource, ModelSpec, load_array, parse_input_files
 
 if TYPE_CHECKING:
@@ -450,17 +450,21 @@ def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
 
     paths: list[str] = []
     known: set[str] = set()
+    listed: dict[str, Listed] = {}
     for argument in given:
-        found = _expand(argument)
+        if is_remote(argument):
+            models = list_models(argument)
+            listed |= {model.url: model for model in models}
+            found = [check_path(model.url, ()) for model in models]
+        else:
+            found = _expand(argument)
         # Not Path.resolve, which fails for a link to itself.
         paths += found if found == [argument] else [path for path in found if os.path.realpath(path) not in known]
         known.update(map(os.path.realpath, found))
-    return [LabeledSource(label, path) for label, path in zip(label_paths(paths), paths, strict=True)]
+    return [LabeledSource(label, path, listed.get(path)) for label, path in zip(label_paths(paths), paths, strict=True)]
 
 
 def _expand(argument: str) -> list[str]:
-    if is_remote(argument):
-        return [check_path(each.url, ()) for each in list_models(argument)]
     path = Path(argument)
     if path.is_dir():
         return models_in(argument)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from onnxcost.cli.options import Measuring, MeasuringCommand, MeasuringOption, c
 from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, FormatName, Output, check_folder, print_on
 from onnxcost.documents import is_whole
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
-from onnxcost.files import replace_file
+from onnxcost.files import read_error, replace_file
 from onnxcost.render.layout import ProgressBar, progress_on
 from onnxcost.render.units import exact, plural
 from onnxcost.results import make_document
@@ -156,8 +157,8 @@ def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
 
 HELP = """Count many models, several in parallel: a row for each.
 
-A PATH is a file, a folder (all *.onnx in it and in its subfolders) or a pattern such as 'v*.onnx'. A model that cannot be
-counted gets a row with the reason; the others are counted, and the exit code is 2.
+A PATH is a file, a folder (all *.onnx in it and in its subfolders), a pattern such as 'v*.onnx', or the URL of one of these.
+A model that cannot be counted gets a row with the reason; the others are counted, and the exit code is 2.
 
 With --resume FILE each result is added to FILE as a JSON line at once. After an interrupt, the same command continues where
 it stopped; later it counts only new and changed models. One scan at a time can use FILE (not enforced on Windows). --format
@@ -178,19 +179,27 @@ Examples:
   onnxcost scan models/ --run --threads 1 --sort latency
   onnxcost scan models/ --shard 3/16 --resume 3.jsonl
   onnxcost scan --merge *.jsonl -o zoo.jsonl
+  onnxcost scan s3://bucket/zoo/ --io 64 --resume zoo.jsonl
 """
 LINES = "jsonl"
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="PATH...")
 @common_options
+@click.option("--files-from", metavar="FILE", help="Take more PATHs from the lines of FILE, or of standard input with '-'.")
 @click.option(
     "-j",
     "--jobs",
     type=options.Whole(1, options.AT_ONCE),
     metavar="N",
     help="Count N models in parallel.  [default: one per core]",
+)
+@click.option(
+    "--io",
+    type=options.Whole(1, options.AT_ONCE),
+    metavar="N",
+    help="Read N models at URLs ahead, while others are counted.  [default: 64]",
 )
 @click.option("--shard", metavar="I/N", help="Count the I-th of N parts of the models: each model is in one of them.")
 @click.option(
@@ -214,7 +223,9 @@ def scan(
     paths: tuple[str, ...],
     spec: ModelSpec,
     measuring: Measuring,
+    files_from: str | None,
     jobs: int | None,
+    io: int | None,
     shard: str | None,
     cluster: str | None,
     merge: bool,
@@ -227,11 +238,14 @@ def scan(
     quiet: bool,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.scanning.api import TIMEOUT
+    from onnxcost.scanning.api import IO, TIMEOUT
     from onnxcost.scanning.results import build_scan, key_of
 
     is_of_lines = format_ is None and Path(output or "").suffix.lower() == ".jsonl"
     out = Output.of(LINES if is_of_lines else format_, output, quiet)
+    paths += () if files_from is None else tuple(_read_list(files_from))
+    if not paths:
+        raise click.MissingParameter(param_hint="'PATH...'", param_type="argument")
     if merge:
         merged = build_scan(_merge(paths, sort), sort)
         _deliver(merged, out)
@@ -241,6 +255,8 @@ def scan(
         return
     check_folder(resume)
     _refuse_run_options(run, sort)
+    if cluster is not None and (jobs is not None or run):
+        raise InputError("--cluster has workers of its own, and only counts: leave out --jobs and --run")
     models: dict[str, LabeledSource] = {}
     for source in expand_sources(paths):
         models.setdefault(key_of(source.path), source)
@@ -249,7 +265,7 @@ def scan(
         models = {key_of(path): models[key_of(path)] for path in chosen}
     settings = replace(measuring.settings(), timeout=timeout) if run else None
     given = {"shapes": spec.shapes, "dims": spec.dims, "values": spec.values}
-    how = {"jobs": jobs, "timeout": timeout or TIMEOUT, "settings": settings, "resume": resume}
+    how = {"jobs": jobs, "io": io or IO, "timeout": timeout or TIMEOUT, "settings": settings, "resume": resume}
     streams = out.format == LINES and out.path is None
     with _open_cluster(cluster) as client:
         results = _results(models, {**given, **how, "cluster": client}, streams)
@@ -275,6 +291,15 @@ def _open_cluster(address: str | None) -> Iterator[Client | None]:
     with open_client(address) as client:
         say("note", f"the cluster's dashboard: {client.dashboard_link}")
         yield client
+
+
+def _read_list(path: str) -> list[str]:
+    """The lines of a file that are not empty. Raises InputError where it cannot be read."""
+    try:
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise read_error(error, path) from None
+    return [os.fsdecode(line) for line in content.splitlines() if line.strip()]
 
 
 def parse_shard(text: str) -> Shard:
@@ -306,7 +331,7 @@ def _merge(paths: Sequence[str], sort: str | None) -> Iterator[tuple[str, Scanne
     context = click.get_current_context()
     for option in context.command.params:
         is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if is_given and option.name not in ("paths", "merge", "sort", "format_", "output", "quiet"):
+        if is_given and option.name not in ("paths", "files_from", "merge", "sort", "format_", "output", "quiet"):
             raise InputError(f"{option.opts[0]} has no effect with --merge, which counts nothing")
     results = merge_checkpoints(paths)
     return zip(label_paths([result.path for result in results]), results, strict=True)
@@ -340,7 +365,9 @@ def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], 
     bar = nullcontext(ProgressBar(None)) if streams and sys.stdout.isatty() else progress_on(sys.stderr)
     with save_on_interrupt(results, len(models), arguments["resume"]), bar as shown:
         progress = ScanProgress(models, results, shown)
-        with closing(scan([source.path for source in models.values()], on_progress=progress.show_model, **arguments)) as found:
+        with closing(
+            scan([source.listed or source.path for source in models.values()], on_progress=progress.show_model, **arguments)
+        ) as found:
             collected = progress.collect(found)
 
             def write_lines(stream: TextIO) -> None:

@@ -25,7 +25,7 @@ from onnxcost.conventions import find_convention
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.measurement import Settings, Unmeasured
-from onnxcost.remote import is_remote, redact
+from onnxcost.remote import Listed, is_remote, redact
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class LabeledSource(NamedTuple):
 
     label: str
     path: str
+    listed: Listed | None = None
+    """What a listing says of a model at a URL."""
 
     @property
     def is_saved(self) -> bool:

@@ -191,11 +191,14 @@ class Skeleton(NamedTuple):
     graphs: StoredGraphs
 
 
-def read_skeleton(source: ModelSource | None) -> Skeleton:
-    """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads.
+def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
+    """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads; a skeleton stays
+    as it is.
 
     Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
     """
+    if isinstance(source, Skeleton):
+        return source
     with open_source(source) as data:
         model, graphs = _read(data, _EXTERNAL)
         original = next((entry.value for entry in model.metadata_props if entry.key == FILE_BYTES), "")

@@ -12,16 +12,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.files import models_in
-from onnxcost.remote import is_remote, list_models, redact
+from onnxcost.remote import Listed, is_remote, redact
 from onnxcost.scanning import pool
 from onnxcost.scanning.checkpoint import Checkpoint, open_checkpoint
-from onnxcost.scanning.listing import Shard
-from onnxcost.scanning.results import Document, Scanned, key_of, stamp_of
+from onnxcost.scanning.listing import Shard, find_stamps, list_paths
+from onnxcost.scanning.results import Document, Scanned, Stamp, key_of
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -32,11 +30,13 @@ if TYPE_CHECKING:
 
 
 TIMEOUT = 300.0
+IO = 64
+"""The models at URLs that are read at the same time."""
 OnProgress = Callable[[str, "Progress"], None]
 
 
 def scan(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: Iterable[str | os.PathLike[str] | Listed],
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
@@ -46,15 +46,19 @@ def scan(
     settings: Settings | None = None,
     shard: tuple[int, int] | None = None,
     cluster: str | Client | None = None,
+    io: int = IO,
     resume: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Generator[Scanned]:
-    """Yield the cost of each of many models, as soon as it is known. ``paths`` are files, or folders for all *.onnx in them.
+    """Yield the cost of each of many models, as soon as it is known. ``paths`` are files, or folders for all *.onnx in them;
+    they may be URLs.
 
     ``jobs`` processes count in parallel; None is one for each core. With ``settings`` the models are also run, as by
     ``onnxcost.measure``, one after the other, so that none disturbs the timing of another; ``on_progress`` gets the progress
     of each. ``shapes``, ``dims`` and ``values`` apply to the models that have the name. The result has the reason for a model
     that cannot be counted or run, is not counted within ``timeout`` seconds, or crashes the process that counts it.
+
+    Models at URLs are read ahead of those processes, ``io`` at a time.
 
     ``shard=(3, 16)`` is the third of 16 parts of the models. Each model is in one part, which depends on its path below the
     folder given, so that a part has the same models on all machines and whatever is added to the folder.
@@ -71,36 +75,41 @@ def scan(
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be 1 or more, not {jobs}")
+    if io < 1:
+        raise InputError(f"io must be 1 or more, not {io}")
     if settings is not None and (jobs or 1) > 1:
         raise InputError("models are run one after the other, so that none disturbs another's timing: jobs is for counting")
-    given = [os.fspath(path) for path in paths]
-    found = [model for path in given for model in _files_of(path)]
+    given = [*paths]
+    listed: dict[str, Listed] = {}
+    for model in list_paths(given):
+        listed.setdefault(model.url, model)
+    chosen: Iterable[str] = listed
+    if shard is not None:
+        chosen = Shard.of(*shard).select(listed, [each.url if isinstance(each, Listed) else os.fspath(each) for each in given])
     models: dict[str, str] = {}
-    for path in found if shard is None else Shard.of(*shard).select(found, given):
+    for path in chosen:
         if is_remote(models.setdefault(key_of(path), path)) and models[key_of(path)] != path:
             raise InputError(f"two URLs of '{redact(path)}' differ in what is not printed: scan one of them")
+    stamps = find_stamps([listed[path] for path in models.values()], 0 if resume is None else io)
+    # Models at URLs are read while others are counted, but not while one is measured.
+    reads_ahead = io if settings is None and any(map(is_remote, models.values())) else 0
     common = ModelSpec.of(None, shapes, dims, values)
     options = _options(common, settings)
-    checkpoint = None if resume is None else open_checkpoint(os.fspath(resume), options, models.values())
+    checkpoint = None if resume is None else open_checkpoint(os.fspath(resume), options, stamps)
 
     def fresh(paths: Iterable[str]) -> Generator[Scanned]:
         specs = [replace(common, source=path) for path in paths]
         if cluster is None:
-            answers = pool.count_tasks(deque(specs), jobs or (1 if settings else default_jobs()), timeout)
+            number = jobs or (1 if settings else default_jobs())
+            answers = pool.count_tasks(deque(specs), number, timeout, ceil(reads_ahead / number))
         else:
             from onnxcost.scanning.cluster import count_on_cluster
 
-            answers = count_on_cluster(cluster, specs, timeout)
-        results = _count_all(specs, options, answers)
+            answers = count_on_cluster(cluster, specs, timeout, reads_ahead)
+        results = _count_all(stamps, options, answers)
         return results if settings is None else _measure_all(results, common, models, settings, on_progress)
 
     return _merge_results(models, checkpoint, fresh)
-
-
-def _files_of(path: str) -> list[str]:
-    if is_remote(path):
-        return [each.url for each in list_models(path)]
-    return models_in(path) if Path(path).is_dir() else [path]
 
 
 def default_jobs() -> int:
@@ -138,14 +147,14 @@ def _merge_results(
 
 
 def _count_all(
-    specs: Sequence[ModelSpec], options: Document, answers: Generator[tuple[ModelSpec, pool.Answer]]
+    stamps: Mapping[str, Stamp | None], options: Document, answers: Generator[tuple[ModelSpec, pool.Answer]]
 ) -> Generator[Scanned]:
-    # Taken before the files are read: one that changes in the meantime is counted again.
-    stamps = {path: stamp_of(path) for path in (str(spec.source) for spec in specs)}
     with closing(answers):
         for spec, answer in answers:
             path = str(spec.source)
-            yield Scanned(redact(path), answer.status, answer.reason, answer.seconds, stamps[path], options, answer.report)
+            yield Scanned(
+                redact(path), answer.status, answer.reason, answer.seconds, stamps[key_of(path)], options, answer.report
+            )
 
 
 def _measure_all(

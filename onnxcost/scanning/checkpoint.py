@@ -13,7 +13,7 @@ from onnxcost.errors import InputError
 from onnxcost.files import replace_file
 from onnxcost.remote import is_remote
 from onnxcost.results import SCHEMA
-from onnxcost.scanning.results import Document, Scanned, key_of, stamp_of
+from onnxcost.scanning.results import Document, Scanned, Stamp, key_of
 from onnxcost.version import __version__
 
 try:
@@ -48,8 +48,9 @@ class Checkpoint:
     __del__ = close
 
 
-def open_checkpoint(path: str, options: Document, models: Iterable[str]) -> Checkpoint:
-    """The checkpoint in a file, which is created if there is none. Outdated lines on ``models`` are removed from it.
+def open_checkpoint(path: str, options: Document, stamps: Mapping[str, Stamp | None]) -> Checkpoint:
+    """The checkpoint in a file, which is created if there is none. Outdated lines on models are removed from it;
+    ``stamps`` has those of all models by the keys of their paths.
 
     Raises InputError for a file that is no checkpoint, cannot be written, is in use, or has results of other options.
     """
@@ -61,7 +62,7 @@ def open_checkpoint(path: str, options: Document, models: Iterable[str]) -> Chec
         file = stack.enter_context(_open_locked(path))
         with _wrap_os_errors("read", path):
             content = place.read_bytes()
-        kept, done = _select_current(content, path, options, models)
+        kept, done = _select_current(content, path, options, stamps)
         lines = "".join(result.to_line() for result in kept).encode()
         if lines != content:
             if fcntl is None:
@@ -118,7 +119,7 @@ def _check_options(result: Scanned, options: Document, path: str, remedy: str) -
 
 
 def _select_current(
-    content: bytes, path: str, options: Document, models: Iterable[str]
+    content: bytes, path: str, options: Document, stamps: Mapping[str, Stamp | None]
 ) -> tuple[list[Scanned], dict[str, Scanned]]:
     """The results that stay in the file, and those of them on ``models``, by the keys of their paths."""
     results = {key_of(result.path): result for result in _read_results(content, path)}
@@ -127,13 +128,12 @@ def _select_current(
 
     def is_current(result: Scanned) -> bool:
         """Whether this version counted the file as it is now, to the end."""
-        if is_remote(result.path):
+        if is_remote(result.path) and result.file is None:  # of an unknown state
             return False
-        return result.status != "unfinished" and result.version == __version__ and result.file == stamp_of(result.path)
+        return result.status != "unfinished" and result.version == __version__ and result.file == stamps[key_of(result.path)]
 
-    keys = set(map(key_of, models))
-    kept = {key: result for key, result in results.items() if key not in keys or is_current(result)}
-    return list(kept.values()), {key: result for key, result in kept.items() if key in keys}
+    kept = {key: result for key, result in results.items() if key not in stamps or is_current(result)}
+    return list(kept.values()), {key: result for key, result in kept.items() if key in stamps}
 
 
 def _open_locked(path: str) -> BinaryIO:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from importlib.metadata import version
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -94,14 +95,15 @@ def count_on_cluster(
         yield from _count_all(client, specs, timeout, ahead)
 
 
-def _count_all(client: Client, specs: Sequence[ModelSpec], timeout: float, ahead: int) -> Generator[tuple[ModelSpec, Answer]]:
+def _count_all(client: Client, specs: Sequence[ModelSpec], timeout: float, io: int) -> Generator[tuple[ModelSpec, Answer]]:
     from distributed import as_completed
 
     sources = [str(spec.source) for spec in specs]
     is_relative = any("://" not in source and not os.path.isabs(source) for source in sources)  # noqa: PTH117
+    threads = sum(client.nthreads().values()) or 1
+    ahead = ceil(io / threads)
     job = Job(uuid4().hex, timeout, ahead, str(Path.cwd()) if is_relative else None, find_versions())
     _check_versions(client, job.versions)
-    threads = sum(client.nthreads().values()) or 1
     size = max(1 + ahead, min(MOST_TOGETHER, len(specs) // (threads * TURNS)))
     waiting = deque(tuple(specs[at : at + size]) for at in range(0, len(specs), size))
     running: dict[object, tuple[ModelSpec, ...]] = {}

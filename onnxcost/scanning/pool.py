@@ -14,9 +14,11 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Generator, Mapping
-from typing import Any, NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from onnxcost.errors import InputError, OnnxCostError, refusal
+from onnxcost.errors import InputError, MissingFile, OnnxCostError, refusal
 from onnxcost.processes import (
     CLOSED,
     claim_output,
@@ -28,7 +30,11 @@ from onnxcost.processes import (
     listen_to_parent,
     was_killed,
 )
-from onnxcost.spec import ModelSpec
+from onnxcost.remote import is_remote
+from onnxcost.spec import ModelSource, ModelSpec
+
+if TYPE_CHECKING:
+    from onnxcost.frontend.reader import Skeleton
 
 READY = "ready"
 """A worker's first message."""
@@ -48,6 +54,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """With a process for each core, libraries need no threads of their own, and each thread takes memory."""
 START_SECONDS, END_SECONDS = 60, 5
 POLL_SECONDS = 0.2
+MOST_THREADS = 1024
+"""The models that a worker can read at the same time."""
 
 
 class Message(NamedTuple):
@@ -225,7 +233,7 @@ def serve() -> None:
 def _answer_tasks() -> None:
     leave_interrupts_to_parent()
     answers = claim_output()
-    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    tasks = TaskQueue()
     threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
     _report(ModelSpec(NO_NODES))
     gc.freeze()
@@ -234,16 +242,48 @@ def _answer_tasks() -> None:
     while True:
         pickle.dump(message, answers)
         answers.flush()
-        message = count_task(tasks.get())
+        message = count_task(*tasks.get())
 
 
-def count_task(task: ModelSpec) -> Answer:
-    """The model's counts, or why there are none. The parts of the spec apply whose names the model has."""
+class TaskQueue:
+    """The tasks of a worker. Models at URLs are read as soon as their tasks arrive, all at the same time, because servers take
+    long to answer; those in files are read when they are counted.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: queue.SimpleQueue[tuple[ModelSpec, Future[Skeleton] | None]] = queue.SimpleQueue()
+        # The parent limits how many tasks there are.
+        self._threads = ThreadPoolExecutor(MOST_THREADS)
+
+    def put(self, task: ModelSpec) -> None:
+        """Add a task."""
+        reading = self._threads.submit(_read, task.source) if is_remote(task.source) else None
+        self._tasks.put((task, reading))
+
+    def get(self) -> tuple[ModelSpec, Future[Skeleton] | None]:
+        """The next task, and for a URL the model that is read."""
+        return self._tasks.get()
+
+
+def _read(source: ModelSource | None) -> Skeleton:
+    from onnxcost.frontend.reader import read_skeleton
+
+    return read_skeleton(source)
+
+
+def count_task(task: ModelSpec, reading: Future[Skeleton] | None = None) -> Answer:
+    """The model's counts, or why there are none. The parts of the spec apply whose names the model has.
+
+    A model that cannot be read from its server, other than for not being there, is worth another try.
+    """
     start = time.perf_counter()
     try:
+        if reading is not None:
+            task, reading = replace(task, source=cast(Any, reading.result())), None
         answer = Answer("ok", report=_report(task))
     except OnnxCostError as error:
-        answer = Answer("failed", str(error))
+        is_unread = reading is not None and isinstance(error, InputError) and not isinstance(error, MissingFile)
+        answer = Answer("unfinished" if is_unread else "failed", str(error))
     except MemoryError:
         answer = Answer("unfinished", "there is not enough memory to count it")
     except OSError as error:

@@ -20,10 +20,17 @@ STATUSES = ("ok", "unmeasured", "failed", "unfinished")
 
 
 class Stamp(NamedTuple):
-    """Tells whether a file has changed: its size, and when it was last written, in nanoseconds since 1970."""
+    """Tells whether a file has changed: its size, and when it was last written, in nanoseconds since 1970; at a URL the
+    server's mark for its content, as an ETag.
+    """
 
-    bytes: int
-    modified_ns: int
+    bytes: int | None
+    modified_ns: int | None = None
+    mark: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Those that are known."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,7 +60,7 @@ class Scanned(Result):
             "status": self.status,
             "reason": self.reason or None,
             "seconds": self.seconds,
-            "file": None if self.file is None else self.file._asdict(),
+            "file": None if self.file is None else self.file.to_dict(),
             "options": dict(self.options),
             **(self.report or {}),
         }
@@ -84,12 +91,18 @@ class Scanned(Result):
         texts, stamp = (path, reason or "", line["version"]), None if file is None else Stamp(**file)
         if not all(isinstance(text, str) for text in texts) or status not in STATUSES or not isinstance(options, dict):
             raise TypeError("a text, the status or the options")
-        if not is_figure(seconds) or not all(type(number) is int for number in stamp or ()):
+        if not is_figure(seconds) or not (stamp is None or _is_stamp(stamp)):
             raise TypeError("a number")
         report = {key: value for key, value in line.items() if key not in own} if "totals" in line else None
         found = cls(path, status, reason or "", seconds, stamp, options, report, line["version"])
         _candidate(path, found)
         return found
+
+
+def _is_stamp(stamp: Stamp) -> bool:
+    size, modified, mark = stamp
+    is_local = modified is not None and mark is None and type(size) is type(modified) is int
+    return is_local or (modified is None and isinstance(mark, str) and (size is None or type(size) is int))
 
 
 def stamp_of(path: str) -> Stamp | None:

@@ -149,10 +149,13 @@ class ReportDocument(ModelHeaderDict, CountsDict):
 
 
 class FileStampDict(TypedDict):
-    """The size of a scanned file in bytes, and when it was last written, in nanoseconds since 1970."""
+    """The size of a scanned file in bytes, and when it was last written, in nanoseconds since 1970; at a URL the server's mark
+    for its content, as an ETag.
+    """
 
-    bytes: int
-    modified_ns: int
+    bytes: NotRequired[int]
+    modified_ns: NotRequired[int]
+    mark: NotRequired[str]
 
 
 class ScanRowDict(TypedDict):

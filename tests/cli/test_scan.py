@@ -147,6 +147,15 @@ def test_a_name_that_is_no_text_does_not_end_a_scan(zoo: Path) -> None:
         assert invoke(odd, "--format", format_, "-o", "out", "--resume", "state.jsonl").exit_code == 0
 
 
+@pytest.mark.parametrize("source", ["list.txt", "-"])
+def test_paths_may_stand_in_a_file(zoo: Path, source: str) -> None:
+    lines = b"zoo/m03.onnx\n\nzoo/old\r\nzoo/m0[12].onnx"
+    Path("list.txt").write_bytes(lines)
+    arguments = ["scan", "zoo/m01.onnx", "--files-from", source, "--format", "csv"]
+    result = CliRunner().invoke(cli, arguments, input=lines)
+    assert names([*csv.DictReader(io.StringIO(result.stdout))]) == ["m01", "m03", *BROKEN, "m02"]
+
+
 def test_merged_shards_are_one_scan(zoo: Path) -> None:
     whole = rows("zoo", "--dim", "batch=2")
     for number in range(1, 4):
@@ -319,9 +328,11 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("zoo --dim batch", "--dim expects SYMBOL=8"),
         ("zoo --shard 3", "--shard expects I/N, as in 3/16, not '3'"),
         ("zoo --shard 4/3", "a shard is one of 1/3 to 3/3, not 4/3"),
-        ("zoo --cluster local:2 --jobs 2", "a cluster has its own workers"),
-        ("zoo --cluster local:2 --run", "a cluster has its own workers"),
+        ("zoo --cluster local:2 --jobs 2", "--cluster has workers of its own"),
+        ("zoo --cluster local:2 --run", "--cluster has workers of its own"),
         ("zoo --cluster local:none", "--cluster "),
+        ("zoo --files-from nowhere", "cannot read 'nowhere'"),
+        ("--files-from zoo/old/empty.onnx", "Missing argument 'PATH...'"),
         ("zoo --merge", "cannot read 'zoo'"),
         ("x.jsonl --merge", "cannot read 'x.jsonl'"),
         ("x.jsonl --merge --dim batch=1", "--dim has no effect with --merge"),

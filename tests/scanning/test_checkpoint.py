@@ -37,7 +37,7 @@ def result(name: str, status: str = "ok", **others: Any) -> Scanned:
 
 
 def checkpoint(options: dict[str, Any] = OPTIONS, models: tuple[str, ...] = ("a.onnx", "b.onnx", "c.onnx")) -> Checkpoint:
-    return open_checkpoint("scan.jsonl", options, models)
+    return open_checkpoint("scan.jsonl", options, {key_of(path): stamp_of(path) for path in models})
 
 
 def written(*results: Scanned) -> bytes:
@@ -160,7 +160,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes,
 @pytest.mark.parametrize(("path", "says"), [(".", "cannot read '.'"), ("no/scan.jsonl", "cannot write 'no/scan.jsonl'")])
 def test_a_file_that_cannot_be_opened(path: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        open_checkpoint(path, OPTIONS, [])
+        open_checkpoint(path, OPTIONS, {})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
@@ -189,7 +189,7 @@ def test_devices_are_not_read(device: str) -> None:
     if not Path(device).exists():
         pytest.skip("the system has no such device")
     with pytest.raises(InputError, match=f"cannot read '{device}': it is not a regular file"):
-        open_checkpoint(device, OPTIONS, ["a.onnx"])
+        open_checkpoint(device, OPTIONS, {})
 
 
 @pytest.mark.parametrize(

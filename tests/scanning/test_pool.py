@@ -49,8 +49,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "COMMAND", (sys.executable, str(tmp_path / "worker.py")))
 
 
-def answers(*paths: str, jobs: int = 1, timeout: float = 60) -> list[tuple[str, Answer]]:
-    return [(str(spec.source), answer) for spec, answer in pool.count_tasks(deque(map(ModelSpec, paths)), jobs, timeout)]
+def answers(*paths: str, jobs: int = 1, timeout: float = 60, ahead: int = 0) -> list[tuple[str, Answer]]:
+    return [(str(spec.source), answer) for spec, answer in pool.count_tasks(deque(map(ModelSpec, paths)), jobs, timeout, ahead)]
 
 
 def test_a_process_does_one_task_after_the_other() -> None:
@@ -76,16 +76,19 @@ def test_there_are_no_more_processes_than_jobs_or_tasks() -> None:
         ("garbled", "the process that counted it ended with code 0"),
     ],
 )
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_only_the_task_whose_process_ends_is_unfinished(what: str, reason: str, jobs: int) -> None:
-    found = dict(answers("fine-0", "fine-1", f"{what}-2", "fine-3", "fine-4", f"{what}-5", "fine-6", jobs=jobs))
+@pytest.mark.parametrize(("jobs", "ahead"), [(1, 0), (2, 0), (1, 9), (2, 3)])
+def test_only_the_task_whose_process_ends_is_unfinished(what: str, reason: str, jobs: int, ahead: int) -> None:
+    listed = answers("fine-0", "fine-1", f"{what}-2", "fine-3", "fine-4", f"{what}-5", "fine-6", jobs=jobs, ahead=ahead)
+    found = dict(listed)
+    assert len(listed) == len(found) == 7
     assert found.pop(f"{what}-2") == found.pop(f"{what}-5") == Answer("unfinished", reason)
     assert sorted(found) == ["fine-0", "fine-1", "fine-3", "fine-4", "fine-6"]
     assert {answer.status for answer in found.values()} == {"ok"}
 
 
-def test_a_task_that_takes_too_long_is_given_up() -> None:
-    found = answers("fine-0", "hangs-1", "fine-2", timeout=0.2)
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_task_that_takes_too_long_is_given_up(ahead: int) -> None:
+    found = answers("fine-0", "hangs-1", "fine-2", timeout=0.2, ahead=ahead)
     assert found[1] == ("hangs-1", Answer("unfinished", "not counted within 0.2 seconds (--timeout)"))
     assert [answer.status for _, answer in found] == ["ok", "unfinished", "ok"]
 
@@ -96,6 +99,15 @@ def test_with_one_job_nothing_runs_until_the_next_answer_is_asked_for(tmp_path: 
         assert next(found)[1].status == "ok"
         (tmp_path / "asked").touch()
         assert next(found)[1].reason == "True"
+
+
+def test_tasks_may_be_added_until_the_last_answer_is_taken() -> None:
+    waiting = deque([ModelSpec("fine-0")])
+    with closing(pool.count_tasks(waiting, 1, 60)) as found:
+        pids = {next(found)[1].reason.split()[0]}
+        waiting.append(ModelSpec("fine-1"))
+        pids.add(next(found)[1].reason.split()[0])
+    assert len(pids) == 1
 
 
 def test_closing_the_generator_ends_the_processes() -> None:
