@@ -38,11 +38,7 @@ class InputError(OnnxCostError):
     """An argument (a shape, a dim, a value, a name of a convention or format) does not fit."""
 
 
-class UnreadableFile(InputError):
-    """A file that cannot be read, or that changes meanwhile: that says nothing of what is in it."""
-
-
-class MissingFile(UnreadableFile, FileNotFoundError):
+class MissingFile(InputError, FileNotFoundError):
     """A file that is asked for is not there."""
 
 

@@ -8,12 +8,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import ELOOP
 from glob import escape, glob
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from onnxcost.errors import InputError, MissingFile, UnreadableFile, did_you_mean
+from onnxcost.errors import InputError, MissingFile, did_you_mean
 
 WRITER_TIMEOUT = 5.0
 """Seconds to wait until a pipe has a writer."""
@@ -21,7 +20,17 @@ WRITER_TIMEOUT = 5.0
 CHUNK = 2**20
 """Bytes that are read at once."""
 
+MODEL_NAME = re.compile(r"\.(onnx|ort)(\.(gz|zst|bz2|xz))?$")
+"""The names of models in folders, archives and buckets."""
+
 _NO_FILES = ((stat.S_ISCHR, "a character device"), (stat.S_ISBLK, "a block device"), (stat.S_ISSOCK, "a socket"))
+
+
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Up to ``size`` bytes: none at the end, None where there are none yet."""
 
 
 @contextmanager
@@ -58,7 +67,7 @@ def _first_bytes(descriptor: int, path: str | Path) -> bytes:
     raise InputError(f"cannot read '{path}': it is a pipe, and nothing was written to it for {WRITER_TIMEOUT:.0f} s")
 
 
-def read_up_to(file: BinaryIO, count: int) -> bytes:
+def read_up_to(file: Readable, count: int) -> bytes:
     """``count`` bytes, or all up to the end of the file. Raises OSError."""
     pieces = []
     while count > 0:
@@ -83,9 +92,7 @@ def replace_file(path: Path, content: bytes | Iterator[bytes]) -> None:
             with path.open("wb") as file:
                 file.writelines(parts)
             return
-        target = Path(os.path.realpath(path))
-        if target.is_symlink():  # a loop, of which Path.resolve raises no OSError
-            raise OSError(ELOOP, os.strerror(ELOOP))
+        target = path.resolve()
         # The folder alone decides whether a file can be replaced, but a read-only file is meant to stay.
         if target.exists() and not target.stat().st_mode & 0o222:
             raise InputError(f"cannot write '{path}': it is read-only")
@@ -113,7 +120,7 @@ def create_file(path: Path) -> BinaryIO:
 
 
 def models_in(folder: str) -> list[str]:
-    """The paths of all *.onnx in a folder and its subfolders, sorted, broken links among them.
+    """The paths of all models in a folder and its subfolders by their names, sorted, broken links among them.
 
     Raises InputError where there are none, and for a folder that cannot be read.
     """
@@ -122,7 +129,7 @@ def models_in(folder: str) -> list[str]:
         raise InputError(f"cannot read the folder '{error.filename}': {error.strerror or error}") from None
 
     paths = (Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names)
-    found = sorted(str(path) for path in paths if path.suffix == ".onnx" and (path.is_file() or not path.exists()))
+    found = sorted(str(path) for path in paths if MODEL_NAME.search(path.name) and (path.is_file() or not path.exists()))
     if not found:
         raise InputError(f"there is no .onnx file in the folder '{folder}'")
     return found
@@ -141,9 +148,9 @@ def match_paths(pattern: str) -> Iterator[str]:
             yield from match_paths(os.path.join(escape(here), after[0] or "*"))  # noqa: PTH118
 
 
-def read_error(error: Exception, path: str | Path, what: str = "", reason: str = "") -> UnreadableFile:
+def read_error(error: Exception, path: str | Path, what: str = "", reason: str = "") -> InputError:
     """The error for a file that cannot be read: what the system says, else the reason, and the name that was probably meant."""
-    kind, hint = (MissingFile, did_you_mean_file(path)) if isinstance(error, FileNotFoundError) else (UnreadableFile, "")
+    kind, hint = (MissingFile, did_you_mean_file(path)) if isinstance(error, FileNotFoundError) else (InputError, "")
     named = what or f"'{path}'"
     return kind(f"cannot read {named}: {getattr(error, 'strerror', None) or reason or error}{hint}")
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from onnxcost.errors import InputError, MissingFile, OnnxCostError, UnreadableFile
+from onnxcost.errors import InputError, MissingFile, OnnxCostError
+from onnxcost.files import MODEL_NAME
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -125,11 +126,11 @@ def open_remote(url: str, first: int = FIRST) -> RemoteFile:
 
 
 def list_models(url: str) -> list[Listed]:
-    """The models that a URL stands for: itself, or all *.onnx below a folder (over HTTP one that ends with /, as the server's
+    """The models that a URL stands for: itself, or all models below a folder (over HTTP one that ends with /, as the server's
     page lists it), or those that match a pattern. Sorted. Raises InputError where there is none.
     """
     has_pattern = re.search(r"[*?[]", url.partition("://")[2].partition("?")[0] if _is_http(url) else url) is not None
-    if not has_pattern and (url.endswith(".onnx") or (_is_http(url) and not url.endswith("/"))):
+    if not has_pattern and (MODEL_NAME.search(url) or (_is_http(url) and not url.endswith("/"))):
         return [Listed(url, State(None, ""))]
     with explain_errors(url):
         system, path = _file_system(url)
@@ -137,7 +138,7 @@ def list_models(url: str) -> list[Listed]:
         found = [
             Listed(name if is_remote(name) else system.unstrip_protocol(name), _state_of(entry))
             for name, entry in sorted(entries.items())
-            if entry.get("type") == "file" and (has_pattern or name.endswith(".onnx"))
+            if entry.get("type") == "file" and (has_pattern or MODEL_NAME.search(name))
         ]
     if not found:
         raise InputError(f"there is no .onnx file at '{redact(url)}'")
@@ -192,9 +193,9 @@ def explain_errors(url: str) -> Iterator[None]:
     except FileNotFoundError:
         raise MissingFile(f"cannot read '{name}': there is no such file") from None
     except TimeoutError:
-        raise UnreadableFile(f"cannot read '{name}': the server does not answer, or stops in the middle of an answer") from None
+        raise InputError(f"cannot read '{name}': the server does not answer, or stops in the middle of an answer") from None
     except Exception as error:
-        kind = MissingFile if isinstance(error, _Refused) and error.status in (404, 410) else UnreadableFile
+        kind = MissingFile if isinstance(error, _Refused) and error.status in (404, 410) else InputError
         raise kind(f"cannot read '{name}': {_without_secrets(error, url)}") from None
 
 
@@ -210,8 +211,8 @@ def _without_secrets(error: Exception, url: str) -> str:
     return text
 
 
-def _change_error(name: str) -> UnreadableFile:
-    return UnreadableFile(f"'{name}' changed while it was read: try again when it is complete")
+def _change_error(name: str) -> InputError:
+    return InputError(f"'{name}' changed while it was read: try again when it is complete")
 
 
 class _StoredFile:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
-from onnxcost.documents import MOST_WHOLE
+from onnxcost.documents import MOST_WHOLE, parse_json, read_document
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.files import is_pipe, read_error
+from onnxcost.files import is_pipe, models_in, read_error
 
 if TYPE_CHECKING:
     import zipfile
@@ -58,6 +58,8 @@ class ModelSpec:
         inputs: Mapping[str, str | Sequence[str]] | None = None,
     ) -> ModelSpec:
         """A spec of a public function's arguments: None is nothing given, and the path of one input file stands for a list."""
+        if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):  # noqa: PTH112  # takes any path
+            source = model_in(os.fsdecode(source))
         files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
         return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files)
 
@@ -85,6 +87,24 @@ class ModelSpec:
                 if all(np.array_equal(first, array) for array in more):
                     values[name] = first
         return replace(self, shapes={**shapes, **self.shapes}, values={**values, **self.values})
+
+
+def model_in(folder: str) -> str:
+    """The path of the one model in a folder and below it, or of the decoder that a genai_config.json in it names.
+
+    Raises InputError for a folder without a model, or with several.
+    """
+    with suppress(InputError, ValueError):
+        match parse_json(read_document(Path(folder, "genai_config.json"), 2**20)):
+            case {"model": {"decoder": {"filename": str(name)}}} if Path(name).name == name and Path(folder, name).is_file():
+                return str(Path(folder, name))
+    found = models_in(folder)
+    if len(found) > 1:
+        names = ", ".join(f"'{Path(path).relative_to(folder)}'" for path in found[:3]) + (", …" if len(found) > 3 else "")
+        raise InputError(
+            f"'{folder}' is a directory with {len(found)} models, {names}: 'onnxcost scan {folder}' counts all models in it"
+        )
+    return found[0]
 
 
 MOST_ELEMENTS = 1024

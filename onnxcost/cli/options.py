@@ -21,7 +21,7 @@ from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import did_you_mean_file, is_pipe, match_paths, models_in
 from onnxcost.remote import Listed, is_remote, list_models, redact
-from onnxcost.spec import ModelSource, ModelSpec, load_array, parse_input_files
+from onnxcost.spec import ModelSource, ModelSpec, load_array, model_in, parse_input_files
 
 if TYPE_CHECKING:
     from onnxcost.comparison.api import LabeledSource
@@ -178,7 +178,7 @@ def read_source(model: str) -> str | bytes | BinaryIO:
             return sys.stdin.buffer
         return read_stream(sys.stdin.buffer if model == "-" else model)
     if os.path.isdir(model):  # noqa: PTH112  # pathlib costs start-up time
-        raise InputError(f"'{model}' is a directory: 'onnxcost scan {model}' counts all models in it")
+        return model_in(model)
     return check_path(model, _list_commands())
 
 

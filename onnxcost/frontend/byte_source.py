@@ -6,6 +6,7 @@ Nothing is memory-mapped: reading a mapped file that shrinks kills the process, 
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from bisect import bisect_right
@@ -16,8 +17,9 @@ from itertools import pairwise
 from typing import Any, BinaryIO, Protocol
 
 from onnxcost.downloads import find_download
-from onnxcost.errors import InputError, ModelError, UnreadableFile
-from onnxcost.files import CHUNK, open_file, read_error, read_up_to
+from onnxcost.errors import InputError, ModelError
+from onnxcost.files import CHUNK, Readable, open_file, read_error, read_up_to
+from onnxcost.frontend.containers import HEAD, SourceFile, UnpackedStream, explained, find_container
 from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
 from onnxcost.spec import ModelSource
 
@@ -43,11 +45,44 @@ class ByteSource(Protocol):
 
 
 @contextmanager
-def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
-    """The source to read from. An open file is read from its position, which is restored afterwards if the file is seekable.
+def open_source(source: ModelSource | None, *, has_weights: bool = False) -> Iterator[ByteSource]:
+    """The source to read from; of a model in a container, the model. An open file is read from its position, which is restored
+    afterwards if the file is seekable. ``has_weights`` as in ``unpack``.
 
     Raises InputError for what cannot be read.
     """
+    with _open_plain(source) as plain:
+        yield _unpack(plain, has_weights)
+
+
+def is_packed(source: ModelSource | None) -> bool:
+    """Whether the source is a container with a model in it. Raises InputError for what cannot be read."""
+    with _open_plain(source) as plain:
+        return plain.size is not None and find_container(bytes(plain.read(0, HEAD))) is not None
+
+
+def _unpack(plain: ByteSource, has_weights: bool) -> ByteSource:
+    """The model in a container, or the source itself. Without ``has_weights``, weights may be left out where that saves time.
+
+    Raises ModelError for a container that cannot be read.
+    """
+    container = find_container(bytes(plain.read(0, HEAD))) if plain.size is not None else None
+    if container is None:
+        return plain
+    try:
+        with explained(container.name):
+            opened = container.open(io.BufferedReader(SourceFile(plain)), has_weights)
+    except ModelError as error:
+        raise ModelError(f"{plain.path or 'the model'} is not a readable ONNX model: {error}") from None
+    if opened is None:
+        return plain
+    if isinstance(opened, bytes):
+        return _MemorySource(opened, plain.path)
+    return _StreamSource(UnpackedStream(opened, container.name), plain.path)
+
+
+@contextmanager
+def _open_plain(source: ModelSource | None) -> Iterator[ByteSource]:
     name = os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
     path = name if isinstance(name, str) and not name.startswith("<") else ""  # such as "<stdin>"
     try:
@@ -77,9 +112,12 @@ def open_source(source: ModelSource | None) -> Iterator[ByteSource]:
         raise read_error(error, path, repr(path) if path else "the model") from None
 
 
-def read_stream(source: str | BinaryIO) -> bytes:
-    """All bytes of a pipe or of standard input. Raises InputError for more than LARGEST and where nothing is written to it."""
-    with open_source(source) as data:
+def read_stream(source: ModelSource) -> bytes:
+    """All bytes of a pipe, of standard input, or of the model in a container.
+
+    Raises InputError for more than LARGEST and where nothing is written to it.
+    """
+    with open_source(source, has_weights=True) as data:
         content = bytes(data.read(0, LARGEST + 1))
     if len(content) > LARGEST:
         raise InputError(f"{data.path or 'the model'} is a stream of more than 2 GiB: write it to a file first")
@@ -87,9 +125,8 @@ def read_stream(source: str | BinaryIO) -> bytes:
 
 
 class _MemorySource:
-    path = ""
-
-    def __init__(self, content: bytes | bytearray | memoryview) -> None:
+    def __init__(self, content: bytes | bytearray | memoryview, path: str = "") -> None:
+        self.path = path
         self._content = memoryview(content).cast("B")
         self.size: int | None = len(self._content)
         self.step = len(self._content)
@@ -133,8 +170,8 @@ class _FileSource:
             return ()
         return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
 
-    def _change_error(self) -> UnreadableFile:
-        return UnreadableFile(f"{self.path or 'the model'} changed while it was read: try again when it is complete")
+    def _change_error(self) -> InputError:
+        return InputError(f"{self.path or 'the model'} changed while it was read: try again when it is complete")
 
 
 class _StreamSource:
@@ -142,7 +179,7 @@ class _StreamSource:
 
     step = 2**16
 
-    def __init__(self, file: BinaryIO, path: str, head: bytes = b"") -> None:
+    def __init__(self, file: Readable, path: str, head: bytes = b"") -> None:
         self.path = path
         self.size: int | None = None
         self._file, self._head, self._at = file, head, 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from onnxcost.errors import MeasurementError
-from onnxcost.frontend.reader import NOT_STORED
+from onnxcost.frontend.file_kinds import NOT_STORED
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto

@@ -1,4 +1,4 @@
-"""The kinds of files that are not ONNX models, recognized by their first bytes once they did not parse, and what to do."""
+"""What marks a skeleton, and the kinds of files that are not ONNX models, recognized by their first bytes once they did not parse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 from codecs import getincrementaldecoder
 from pathlib import PurePath
 from typing import NamedTuple
+
+
+NOT_STORED = "weights-not-stored"
+"""The external location that a tensor without its payload names."""
+
+FILE_BYTES = "onnxcost.file_bytes"
+"""The key of a stored skeleton's metadata that holds the size of the original file."""
 
 
 class Kind(NamedTuple):

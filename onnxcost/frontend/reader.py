@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.documents import is_whole
 from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
-from onnxcost.frontend.file_kinds import describe_file
+from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED, describe_file
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
@@ -139,12 +139,6 @@ def _check_graph(graph: GraphProto) -> None:
 LARGE = 1024
 """A tensor whose payload takes more bytes than this in the file loses it."""
 
-NOT_STORED = "weights-not-stored"
-"""The external location that a tensor without its payload names."""
-
-FILE_BYTES = "onnxcost.file_bytes"
-"""The key of a stored skeleton's metadata that holds the size of the original file."""
-
 MAX_DEPTH = 64
 """Graphs nested deeper than this are refused: protobuf itself gives up at a hundred messages."""
 
@@ -152,7 +146,7 @@ HEAD = 1024
 """Bytes at the beginning of a file that tell its kind."""
 
 _VARINT, _BYTES, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
-FIXED_SIZES: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
+_FIXED: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
 """The bytes of the payload by wire type, for payloads of a fixed size."""
 _HEADER = 20
 """The most bytes that a tag and a length take, or a tag and a number."""
@@ -213,7 +207,10 @@ def read_locations(source: ModelSource) -> ModelProto:
 
 def _read(source: ByteSource, mark: bytes) -> tuple[ModelProto, StoredGraphs]:
     is_stream = source.size is None  # and then not there a second time
-    walk = _Walk(source, mark)
+    try:
+        walk = _Walk(source, mark)
+    except ModelError as error:  # of a container
+        raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {error}") from None
     if not walk.head:
         raise ModelError(f"{source.path or 'the model'} is empty: it has no bytes at all")
     try:
@@ -371,7 +368,7 @@ class _Walk:
             elif wire_type == _VARINT:
                 size = _varint(data, index, start)[1] - index
             else:
-                size = FIXED_SIZES.get(wire_type, -1)
+                size = _FIXED.get(wire_type, -1)
                 groups += (wire_type == _GROUP) - (wire_type == _END_OF_GROUP)
             if size < 0 or tag < 8 or groups < 0:
                 raise ModelError(f"byte {position} is no protobuf field")

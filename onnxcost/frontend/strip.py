@@ -19,7 +19,8 @@ from onnxcost.frontend.external import leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.lowering import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.frontend.reader import FILE_BYTES, LARGE, NOT_STORED, read_skeleton
+from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
+from onnxcost.frontend.reader import LARGE, read_skeleton
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from onnxcost.downloads import download
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.files import CHUNK, create_file, is_pipe
-from onnxcost.frontend.byte_source import position_of, read_stream
+from onnxcost.frontend.byte_source import is_packed, position_of, read_stream
 from onnxcost.measurement import Settings
 from onnxcost.processes import STOP
 from onnxcost.remote import SMALL, is_remote
@@ -74,7 +74,7 @@ def build_request(task: str, ready: Prepared, settings: Settings) -> Request:
 
 
 def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
-    """The path of the model; one that is no file is written to the folder."""
+    """The path of the model; one that is no file, or is in a container, is written to the folder."""
     if is_remote(model):
 
         def show(done: int, size: int | None) -> None:
@@ -84,9 +84,11 @@ def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
                 on_progress(Progress("fetching the model", size and done / size))
 
         try:
-            return str(download(model, show, SMALL))
+            model = str(download(model, show, SMALL))
         except InputError as error:
             raise MeasurementError(str(error)) from None
+    if not hasattr(model, "SerializeToString") and is_packed(model):
+        model = read_stream(model)
     if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString") or hasattr(model, "read"):
         # In a folder of its own, in which there is nothing that it could name as external data.
         path = Path(folder, "given", "model.onnx")

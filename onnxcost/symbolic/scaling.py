@@ -21,8 +21,6 @@ from onnxcost.symbolic.floors import Floor
 from onnxcost.symbolic.polynomial import Polynomial
 from onnxcost.symbolic.search import PEAK, Domain, Key, Search, find_formulas
 
-MOST_DIMS = 8
-"""Dims that vary together: each doubles the sizes that are counted, at the least."""
 SAMPLES = 100
 """Sizes of a dim between which a piece of the peak that is the largest at neither is not looked for."""
 
@@ -59,7 +57,7 @@ class Scaling(Result):
             )
         return found
 
-    def at(self, /, **sizes: int) -> dict[str, int]:
+    def at(self, **sizes: int) -> dict[str, int]:
         """The totals at sizes of the dims, which are the base's where they are not given.
 
         Raises InputError for another dim, and for a size outside the domain, with the reason.
@@ -200,8 +198,6 @@ def scale_spec(
         first = count_graph(model.read({}, table), table)
         free = {dim.name: dim for dim in first.graph.dims if dim.source == "assumed"}
         names = tuple(over) or _leading(model, table, free)
-        if len(over) > MOST_DIMS:
-            raise InputError(f"{len(over)} dims are to vary: {MOST_DIMS} together are the most")
         for name in names:
             if name not in free:
                 known = f": {', '.join(free)} are" if free else ": no dim is (--dim fixes one, and --shape all of an input)"
@@ -209,7 +205,6 @@ def scale_spec(
         if not names:
             raise InputError("the model leaves no dim open: its cost does not grow")
         ranges = dict(over) if isinstance(over, Mapping) else {}
-        names, is_cut = names[:MOST_DIMS], len(names) > MOST_DIMS
         search = Search(model, table, names, {name: free[name].value for name in names}, ranges)
         try:
             search, found = find_formulas(search, are_given=bool(over))
@@ -221,27 +216,16 @@ def scale_spec(
             search, found = find_formulas(replace(search, names=rest, known={}, details={}), are_given=False)
             stay = (f"{name} stays {free[name].value}: {free[name].reason}" for name in names if name not in rest)
             found = found._replace(notes=(*stay, *found.notes))
-    if is_cut:
-        found = found._replace(
-            notes=(f"more than {MOST_DIMS} dims are open, the others stay as they are assumed", *found.notes)
-        )
     path = first.graph.path or first.graph.name
     return Scaling(path, search.names, first.bound, len(search.known), *found)
 
 
 def _leading(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, BoundDim]) -> tuple[str, ...]:
-    """The open dims, up to one more than MOST_DIMS, but for those without a symbol that follow another, as the batch of a state
-    follows the input's.
-    """
-    leaders, followers = list[str](), set[str]()
+    """The open dims but for those without a symbol that follow another, as the batch of a state follows the input's."""
+    followers = set[str]()
     for name, dim in free.items():
-        if name in followers:
-            continue
-        leaders.append(name)
-        if len(leaders) > MOST_DIMS:
-            break
-        if dim.is_unnamed:
+        if dim.is_unnamed and name not in followers:
             with suppress(OnnxCostError):
                 dims = model.read({name: dim.value + 1}, formulas).dims
                 followers |= {each.name for each in dims if each.name in free and each.value != free[each.name].value} - {name}
-    return tuple(name for name in leaders if name not in followers)
+    return tuple(name for name in free if name not in followers)

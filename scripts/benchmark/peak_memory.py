@@ -27,7 +27,7 @@ from typing import NamedTuple
 import onnx
 
 import onnxcost
-from onnxcost.frontend.reader import FILE_BYTES
+from onnxcost.frontend.file_kinds import FILE_BYTES
 from onnxcost.hardware.budget import Limits, judge
 from onnxcost.hardware.catalogue import find_device
 from onnxcost.hardware.memory_fit import memory_on_cpu

@@ -356,7 +356,7 @@ def test_other_options_want_another_file(zoo: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["zoo"], "'zoo' is a directory: 'onnxcost scan zoo' counts all models in it"),
+        (["zoo"], "'zoo' is a directory with 20 models, 'm00.onnx', 'm01.onnx', 'm02.onnx', …: 'onnxcost scan zoo' counts"),
         (
             ["zoo/m01.onnx", "zoo/m02.onnx"],
             "one MODEL at a time, not 'zoo/m02.onnx' as well: for several, use 'onnxcost scan'",

@@ -14,7 +14,7 @@ from onnx import TensorProto, numpy_helper
 
 from onnxcost.errors import MeasurementError
 from onnxcost.estimator import estimate
-from onnxcost.frontend.reader import NOT_STORED
+from onnxcost.frontend.file_kinds import NOT_STORED
 from onnxcost.frontend.synthetic_weights.fill import DATA, MODEL, fill_weights, find_absent_weights
 from tests.modeltext import model
 

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxcost.errors import InputError, ModelError
-from onnxcost.frontend.reader import LARGE, NOT_STORED, read_skeleton
+from onnxcost.frontend.file_kinds import NOT_STORED
+from onnxcost.frontend.reader import LARGE, read_skeleton
 
 BIG = np.arange(100_000, dtype=np.float32)
 

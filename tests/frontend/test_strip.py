@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import onnxcost
 from onnxcost.errors import InputError, ModelError
-from onnxcost.frontend.reader import FILE_BYTES, NOT_STORED
+from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.strip import _LABELS, _SPECIFIED, strip
 from tests.modeltext import model
 

@@ -14,7 +14,7 @@ import pytest
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from onnxcost.errors import MeasurementError, ModelError
-from onnxcost.frontend.reader import NOT_STORED
+from onnxcost.frontend.file_kinds import NOT_STORED
 from onnxcost.frontend.strip import strip
 from onnxcost.frontend.synthetic_weights import fill as weights
 from onnxcost.frontend.synthetic_weights.fill import fill_weights, find_absent_weights

@@ -1,0 +1,190 @@
+"""Models inside other files: compressed, alone in a zip archive, as text, and in onnxruntime's own format.
+
+Compressed models are read as streams: what is left out of a model is not kept once it is decompressed either.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from onnxcost.errors import InputError, ModelError, OnnxCostError
+from onnxcost.files import MODEL_NAME, Readable, read_up_to
+
+if TYPE_CHECKING:
+    from onnxcost.frontend.byte_source import ByteSource
+
+HEAD = 512
+"""Bytes that tell what a file is."""
+MOST_UNPACKED = 2**34
+"""Bytes that are read of a compressed model: a few megabytes of zeros, compressed, become terabytes."""
+MOST_TEXT = 2**28
+"""Bytes of a text that are parsed."""
+
+
+class Container(NamedTuple):
+    """A kind of file that holds a model: what it is called, the pattern that it begins with, and what opens it.
+
+    ``open`` gives a stream of the model, its bytes, or None for a file of this kind that holds no model.
+    """
+
+    name: str
+    pattern: re.Pattern[bytes]
+    open: Callable[[BinaryIO, bool], Readable | bytes | None]
+
+
+def find_container(head: bytes) -> Container | None:
+    """The kind of container that begins with ``head``; None for what is a plain model, or none at all."""
+    return next((each for each in CONTAINERS if each.pattern.match(head)), None)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turns what a decoder raises into a ModelError."""
+    try:
+        yield
+    except OnnxCostError:
+        raise
+    except MemoryError:
+        raise InputError(f"there is not enough memory to read {name}") from None
+    # Decoders raise ValueErrors, OSErrors, EOFErrors, struct.errors, RuntimeErrors, and errors of their own.
+    except Exception as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"it is {name}, which cannot be read ({said})") from None
+
+
+class SourceFile(io.RawIOBase):
+    """A source as a seekable file."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source, self._at = source, 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Moves to a position."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size or 0}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Reads into a buffer."""
+        end = min(self._at + len(buffer), self._source.size or 0)
+        content = self._source.read(self._at, end) if end > self._at else b""
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+class UnpackedStream(io.RawIOBase):
+    """A decompressed stream, which ends in an error after MOST_UNPACKED bytes; what its decoder raises becomes a ModelError."""
+
+    def __init__(self, stream: Readable, name: str) -> None:
+        self._stream, self._name, self._left = stream, name, MOST_UNPACKED
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes."""
+        with explained(self._name):
+            content = self._stream.read(size) or b""
+        self._left -= len(content)
+        if self._left < 0:
+            raise ModelError(f"it is {self._name} and becomes more than 16 GiB: unpack it first")
+        return content
+
+
+def _open_gzip(file: BinaryIO, _: bool) -> Readable:
+    import gzip
+
+    return gzip.GzipFile(fileobj=file)
+
+
+def _open_bzip2(file: BinaryIO, _: bool) -> Readable:
+    import bz2
+
+    return bz2.BZ2File(file)
+
+
+def _open_xz(file: BinaryIO, _: bool) -> Readable:
+    import lzma
+
+    return lzma.LZMAFile(file)
+
+
+def _open_zstd(file: BinaryIO, _: bool) -> Readable:
+    try:
+        from compression import zstd  # type: ignore[import-not-found]  # from Python 3.14 on
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            raise InputError("a model compressed with zstd needs: pip install 'onnxcost[zstd]'") from None
+    return zstd.ZstdFile(file)  # type: ignore[no-any-return]
+
+
+def _open_zip(file: BinaryIO, _: bool) -> Readable | None:
+    import zipfile
+
+    archive = zipfile.ZipFile(file)
+    models = [entry for entry in archive.infolist() if MODEL_NAME.search(entry.filename) and not entry.is_dir()]
+    if len(models) > 1:
+        names = ", ".join(f"'{entry.filename}'" for entry in models[:3]) + (" and others" if len(models) > 3 else "")
+        raise ModelError(f"the archive holds {len(models)} models, {names}: unpack it and give one of them")
+    return archive.open(models[0]) if models else None
+
+
+def _open_ort(file: BinaryIO, has_weights: bool) -> bytes:
+    from onnxcost.frontend.ort_format import convert
+
+    return convert(read_up_to(file, 2**31), has_weights)
+
+
+def _open_text(form: str) -> Callable[[BinaryIO, bool], bytes]:
+    def parse(file: BinaryIO, _: bool) -> bytes:
+        import onnx
+
+        content = read_up_to(file, MOST_TEXT + 1)
+        if len(content) > MOST_TEXT:
+            raise ModelError("a model as text has more than 256 MiB: save it in the binary format with onnx.save")
+        if form == "onnxtxt":  # onnx's registry warns that this one is experimental
+            return bytes(onnx.parser.parse_model(content.decode()).SerializeToString())
+        return bytes(onnx.serialization.registry.get(form).deserialize_proto(content, onnx.ModelProto()).SerializeToString())
+
+    return parse
+
+
+def _kind(name: str, pattern: bytes, opens: Callable[[BinaryIO, bool], Readable | bytes | None]) -> Container:
+    return Container(name, re.compile(pattern, re.DOTALL), opens)
+
+
+_SPACE = rb"(?:\xef\xbb\xbf)?\s*"
+_KEY = rb"irVersion|ir_version|opset_?[iI]mport|producer_?[nN]ame|graph"
+_FIELD = rb"(?:ir_version|opset_import|producer_name|graph)"
+CONTAINERS: tuple[Container, ...] = (
+    _kind("compressed with gzip", rb"\x1f\x8b", _open_gzip),
+    _kind("compressed with bzip2", rb"BZh[1-9]", _open_bzip2),
+    _kind("compressed with xz", rb"\xfd7zXZ\0", _open_xz),
+    _kind("compressed with zstd", rb"\x28\xb5\x2f\xfd", _open_zstd),
+    _kind("a zip archive", rb"PK\x03\x04", _open_zip),
+    _kind("a model in onnxruntime's own format", rb"..\0\0ORTM", _open_ort),
+    _kind("a model in ONNX's text syntax", _SPACE + rb"<\s*ir_version", _open_text("onnxtxt")),
+    _kind("a model as protobuf text", _SPACE + rb"(?:#[^\n]*\n\s*)*" + _FIELD + rb"\s*[:{]", _open_text("textproto")),
+    _kind(
+        "a model as JSON",
+        _SPACE + rb'\{\s*"(?:irVersion|ir_version|opset_?[iI]mport|producer_?[nN]ame|graph)"',
+        _open_text("json"),
+    ),
+)
+"""The kinds that are read, by the bytes that they begin with."""
