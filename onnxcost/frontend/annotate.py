@@ -15,8 +15,8 @@ from onnxcost.downloads import download
 from onnxcost.errors import InputError, ModelError
 from onnxcost.files import CHUNK, read_error, replace_file
 from onnxcost.frontend.external import scope_of, stored_tensors
-from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
+from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import bytes_field, read_locations, read_skeleton, varint_bytes
 from onnxcost.remote import SMALL, is_remote
 

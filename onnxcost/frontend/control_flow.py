@@ -58,9 +58,9 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
     step.branches = {which: inner for which, (inner, _) in walked.items()}
     for index, output in enumerate(step.outputs):
         if output is not None:
-            made = {which: outputs[index] for which, (_, outputs) in walked.items() if index < len(outputs)}
-            merge_types(output, list(made.values()))
-            ranks = {which: len(value.dims) for which, value in made.items() if value.dims is not None}
+            ends = {which: outputs[index] for which, (_, outputs) in walked.items() if index < len(outputs)}
+            merge_types(output, list(ends.values()))
+            ranks = {which: len(value.dims) for which, value in ends.items() if value.dims is not None}
             if len({*ranks.values()}) > 1:
                 text = (
                     f"'{output.name}' has {ranks['then']} dims after its then branch and {ranks['else']} after its else branch"

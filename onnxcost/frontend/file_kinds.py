@@ -7,7 +7,6 @@ from codecs import getincrementaldecoder
 from pathlib import PurePath
 from typing import NamedTuple
 
-
 NOT_STORED = "weights-not-stored"
 """The external location that a tensor without its payload names."""
 
