@@ -1,4 +1,4 @@
-"""What marks a skeleton, and the kinds of files that are not ONNX models, recognized by their first bytes once they did not parse."""
+"""What marks a skeleton, and the kinds of files that are no ONNX models, told by their first bytes once they did not parse."""
 
 from __future__ import annotations
 
