@@ -269,7 +269,8 @@ class Placement(NamedTuple):
 class Environment(NamedTuple):
     """The machine as the child found it. ``usable_cores`` are those of ``cores`` that affinity and cgroup limits allow.
 
-    ``load`` is the other work during the runs, in cores; frequencies are Hz.
+    ``load`` is the other work during the runs, in cores; frequencies are Hz. ``governor`` is what Linux sets them by, several
+    where cores differ; ``date`` is the end of the runs, by the clock of the machine, as ISO 8601 in UTC.
     """
 
     cores: int
@@ -279,6 +280,8 @@ class Environment(NamedTuple):
     max_frequency: float | None
     onnxruntime: str
     platform: str
+    governor: str | None = None
+    date: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

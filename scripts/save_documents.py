@@ -18,6 +18,7 @@ from pathlib import Path
 import onnxcost
 from onnxcost.hardware.calibration.model import dumps
 from tests.cli.test_llm_run import RUN
+from tests.fleet.test_results import FLEET
 from tests.hardware.calibration.test_predictor import HERE
 
 CNN, LLAMA = "models/mnist_cnn_pytorch.onnx", "models/llama_1b_pytorch.onnx"
@@ -70,6 +71,7 @@ def save(folder: Path) -> None:
         "calibration": HERE.to_dict(),
         "prediction": onnxcost.predict(CNN, HERE).to_dict(),
         "generation": RUN.to_dict(),
+        "fleet": FLEET.to_dict(),
     }
     for name, document in results.items():
         (folder / f"{name}.json").write_text(json.dumps(document), "utf-8")

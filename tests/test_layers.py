@@ -45,6 +45,7 @@ ORDER = (
         "generation",
         "comparison",
         "scanning",
+        "fleet",
     ),
     *("render", "cli", "__init__", "__main__"),
 )

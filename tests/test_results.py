@@ -17,6 +17,7 @@ from onnxcost.results import Result
 from onnxcost.runtime.profile import Profile
 from onnxcost.scanning.results import Scanned
 from tests.cli.test_llm_run import RUN
+from tests.fleet.test_results import FLEET
 from tests.generation.exports import read_archive
 from tests.hardware.calibration.test_predictor import HERE
 from tests.hardware.machines import machine
@@ -42,6 +43,7 @@ def results() -> dict[str, Result]:
         "sweep": onnxcost.sweep(MODELS / "mnist_cnn_pytorch.onnx", dims={"batch": [1, 2]}, devices=["jetson-nano"]),
         "prediction": onnxcost.predict(RELU, HERE),
         "calibration": HERE,
+        "fleet": FLEET,
         "scan": Scanned("a\n.onnx", "ok", report=report.to_dict()),
         "scan of a broken model": Scanned("a.onnx", "failed", "a.onnx is <empty>"),
         "language model": onnxcost.llm(read_archive()["genai_llama_fp32"]),
@@ -78,5 +80,6 @@ def test_every_result_is_a_data_frame(name: str) -> None:
         "pipeline": 2,
         "sweep": 2,
         "language model": 2,
+        "fleet": 2,
     }
     assert len(frame) == rows.get(name, 1)

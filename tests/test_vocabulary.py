@@ -13,6 +13,7 @@ import pytest
 import onnxcost
 from onnxcost.cli.app import COMMANDS, cli
 from onnxcost.cli.devices import calibrate
+from onnxcost.cli.fleet import fleet
 
 PACKAGE = Path(onnxcost.__file__).parent
 PAGES = (PACKAGE.parent / "README.md", PACKAGE.parent / "CHANGELOG.md", *sorted((PACKAGE.parent / "docs").glob("*.md")))
@@ -60,7 +61,7 @@ def test_no_page_has_a_word_of_its_own(page: Path) -> None:
 
 def commands() -> Iterator[click.Command]:
     context = click.Context(cli)
-    yield from (cli, calibrate)
+    yield from (cli, calibrate, fleet.commands["check"], fleet.commands["bundle"])
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None

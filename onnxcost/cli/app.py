@@ -247,11 +247,12 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "llm": CommandEntry("onnxcost.cli.llm", "A language model: prefill, decode, KV cache, tokens per second."),
     "devices": CommandEntry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
     "schema": CommandEntry("onnxcost.cli.schema", "Print the JSON Schema of the documents."),
+    "fleet": CommandEntry("onnxcost.cli.fleet", "Boards over SSH: what they have, and wheels for them."),
 }
 """A module here has its command under the module's last name."""
 
 DEFAULT = "estimate"
-WITHOUT_MODEL = ("formulas", "devices", "schema")
+WITHOUT_MODEL = ("formulas", "devices", "fleet", "schema")
 NUMPY_BYTES = 112 * 2**20
 """The address space that onnx and numpy want when they are loaded."""
 OWN_OPTIONS = ("-h", "--help", "--version")

@@ -11,14 +11,17 @@ import click
 
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, merge_advice, say
+from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, expand_sources, measuring_options
 from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.comparison.api import (
+    LabeledSource,
     Limit,
     LoadedSource,
     Timings,
     build_comparison,
     check_agreement,
+    expand_boards,
     find_bounded,
     find_excesses,
     find_unchecked,
@@ -28,7 +31,7 @@ from onnxcost.comparison.api import (
     refuse_too_few,
     time_models,
 )
-from onnxcost.comparison.candidates import MEASURED
+from onnxcost.comparison.candidates import DATE, MEASURED
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError, MeasurementError, OnnxCostError
 from onnxcost.render.layout import progress_on
@@ -56,10 +59,12 @@ class Run(NamedTuple):
 
 def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run) -> list[Notice]:
     """What keeps the figures from being exact or comparable."""
-    from onnxcost.comparison.saved import differing_conditions
-
     noted = _by_text((candidate.label, text) for candidate in comparison.candidates for text in candidate.notes)
-    conditions = differing_conditions(comparison.candidates)
+    conditions = [
+        f"{name} ({', '.join(dict.fromkeys(filter(None, texts)))})"
+        for name, texts in comparison.differing_conditions.items()
+        if name != DATE
+    ]
     advice = [
         (label, each)
         for label, timing in run.timings.by_label.items()
@@ -69,10 +74,7 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
     found = [
         *(Notice("note", f"{labels}: {text}") for text, labels in noted),
         *(Notice("note", text) for text in run.timings.notes),
-        *(
-            Notice("warning", f"the latencies were measured under different conditions: {condition}")
-            for condition in conditions
-        ),
+        *([Notice("warning", f"latencies under different conditions: {', '.join(conditions)}")] if conditions else []),
         *(
             Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, not exact")
             for metric, label in find_bounded(comparison, gate)
@@ -184,6 +186,7 @@ MOST_EXPLAINED = 4
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
+@board_options
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @common_options
 @click.option(
@@ -232,6 +235,7 @@ def compare(
     max_difference: float | None,
     out: Output,
     no_run: bool,
+    boards: Boards | None,
 ) -> int:
     """Parse, call, render."""
     from onnxcost.comparison.candidates import check_directions, find_metric
@@ -247,13 +251,16 @@ def compare(
     if sort is not None:
         find_metric(sort)
     settings, checks = measuring.settings(), checks or max_difference is not None
-    sources = expand_sources(models)
+    sources = expand_boards(expand_sources(models))
     refuse_too_few(sources, checks)
+    if boards is not None:
+        return _compare_on(boards, sources, out, checks=checks, no_run=no_run)
     results = load_sources(sources, spec)
     found = _run_models(results, settings, times=not no_run, checks=checks)
     comparison = build_comparison(results, convention, sort, front, found.timings.by_label, found.agreements)
     explains = len(comparison.candidates) <= MOST_EXPLAINED if explain is None else explain
-    differences = [Differences(comparison.baseline, other) for other in comparison.others] if explains else []
+    first = comparison.baseline
+    differences = [Differences(first, other) for other in comparison.others if first.nodes and other.nodes] if explains else []
     document = Document(
         table=partial(formats.comparison_lines, comparison, differences),
         json=lambda: comparison.to_dict() | {"differences": [each.to_dict() for each in differences]},
@@ -263,6 +270,18 @@ def compare(
     out.deliver(document)
     out.say_first(comparison_messages(comparison, gate, found))
     return end_comparison(comparison, gate, max_difference, found, first=sources[0].label)
+
+
+def _compare_on(boards: Boards, sources: Sequence[LabeledSource], out: Output, *, checks: bool, no_run: bool) -> int:
+    """Compare the models on all boards, and deliver what comes back; returns the exit code."""
+    if no_run:
+        raise InputError("--on says where models are run: leave --no-run out")
+    if checks and not boards.sends_weights:
+        raise InputError("outputs are compared with the models' own weights: give --send-weights, too")
+    if saved := [source.path for source in sources if source.is_saved]:
+        raise InputError(f"'{saved[0]}' is a saved report, which no board can run")
+    models = [(source.path, source.label) for source in sources]
+    return boards.run_command("compare", boards.job(["compare", "--warnings", "--no-explain"], models), out)
 
 
 def _run_models(results: Sequence[LoadedSource | Broken], settings: Settings, *, times: bool, checks: bool) -> Run:

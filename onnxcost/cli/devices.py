@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxcost.cli.app import catch_failure, say
+from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.options import AT_ONCE, Whole
 from onnxcost.cli.output import Document, Output, check_folder, output_options
 from onnxcost.errors import InputError, did_you_mean
@@ -33,18 +34,23 @@ predictions have a wider range.
 Examples:
   onnxcost devices calibrate -o here.toml
   onnxcost budget model.onnx --device-file here.toml --fps 30
+  onnxcost devices calibrate --on pi5,orin -o boards/
 """
 NOISY = 1.1
 """From this ratio on, the machine was too busy for its times to be trusted."""
 
 
 @click.command("calibrate", help=CALIBRATE_HELP)
-@click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write.")
+@board_options
+@click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write; of several boards, a folder.")
 @click.option("--name", default="", metavar="NAME", help="Name of the machine.  [default: after its processor]")
 @click.option("--provider", default="cpu", metavar="NAME", help="Execution provider: cpu, cuda, …  [default: cpu]")
 @click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number of threads; repeatable.")
-def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -> int:
+def calibrate(output: str | None, name: str, provider: str, threads: tuple[int, ...], boards: Boards | None) -> int:
     """Parse, call, write. After Ctrl-C, the file has what was timed until then."""
+    if boards is not None:
+        return _calibrate_on(boards, output, name)
+    assert output is not None  # click requires it; only boards take a folder out of it
     from onnxcost.hardware.calibration.model import dumps
     from onnxcost.measurement import Settings
     from onnxcost.runtime.calibrate import BOTH
@@ -70,6 +76,25 @@ def calibrate(output: str, name: str, provider: str, threads: tuple[int, ...]) -
             f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",
         )
     return end.code
+
+
+def _calibrate_on(boards: Boards, output: str | None, name: str) -> int:
+    """Calibrate all boards, and write a file for each; returns the exit code."""
+    from onnxcost.hardware.calibration.model import loads
+
+    if len(boards.hosts) > 1 and (output is not None or name):
+        what = f"'{output}' is not a folder" if output is not None else "--name names one"
+        raise InputError(f"several boards: {what}; write '-o FOLDER/', where each gets a file under its name")
+    check_folder(output)
+    job = boards.job(
+        ["devices", "calibrate"], [], read=lambda text: loads(text, "its result").to_dict(), suffix=".toml", has_name=True
+    )
+    run = boards.run("calibrate", job)
+    for board in run.boards:
+        if board.document is not None:
+            path = boards.folder / f"{board.host.file_name}.toml" if boards.folder else Path(output or "")
+            replace_file(path, board.text.encode())
+    return boards._replace(folder=None).deliver(run, Output("table", None))
 
 
 class DevicesCommand(click.Command):

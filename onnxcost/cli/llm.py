@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxcost.cli.app import caveat_messages, start_child
+from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.generation import RunAsked, RunOutcome, run_model, run_options
 from onnxcost.cli.options import MeasuringCommand, Whole, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
+from onnxcost.errors import InputError
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
@@ -35,11 +37,13 @@ Examples:
   onnxcost llm model.onnx --device rtx-4090 --device jetson-orin-nano-8gb
   onnxcost llm model.onnx --context 32768 --memory 8GiB
   onnxcost llm model.onnx --run --prompt 256 --device-file here.toml
+  onnxcost llm model.onnx --run --on pi5,orin
   onnxcost llm model.onnx --format json
 """
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
+@board_options
 @model_options
 @click.option("--prompt", type=Whole(1), metavar="N", help="Tokens of the prompt.  [default: 1024]")
 @click.option("--context", type=Whole(1), metavar="N", help="Positions in the cache after the decode step.  [default: 4096]")
@@ -60,10 +64,13 @@ def llm(
     devices: tuple[str, ...],
     files: tuple[str, ...],
     asked: RunAsked | None,
+    boards: Boards | None,
     out: Output,
 ) -> int:
     """Parse, call, render."""
-    if asked is not None:
+    if boards is not None and asked is None:
+        raise InputError("--on says where the model is run: give --run, too")
+    if asked is not None and boards is None:
         start_child()
     from onnxcost.generation.language import count_language
     from onnxcost.hardware.budget import predictors
@@ -71,6 +78,8 @@ def llm(
 
     machines = predictors(devices, files) if devices or files else []
     found = count_language(spec, prompt, context, batch, memory, machines, formulas)
+    if boards is not None:
+        return boards.run_model("llm", spec, found.decode.report, out)
     document, outcome = _document(found, partial(context_data, found, spec, machines, formulas)), RunOutcome()
     if out.is_screen or asked is None:
         out.deliver(document)

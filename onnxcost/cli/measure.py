@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from onnxcost.cli.app import Notice, catch_failure, merge_advice, start_child
+from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.cli.pipeline import MEASURING, measure_pipeline, pipeline_option
@@ -169,22 +170,27 @@ Examples:
   onnxcost measure model.onnx --shape 'images={1,8}x3x{224x224,448x448}'
   onnxcost measure model.onnx --provider cuda --concurrency 4
   onnxcost measure model.onnx --input image=cat.npy -o latency.json
+  onnxcost measure model.onnx --on pi5,user@10.0.0.7
 """
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
 @pipeline_option(measure_pipeline, *MEASURING)
 @sweep_option(estimate_sweep, *MEASURED)
+@board_options
 @model_options
 @output_options
 @message_options("Print no advice on stderr.")
 @measuring_options()
-def measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, out: Output) -> int:
+def measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, boards: Boards | None, out: Output) -> int:
     """Parse, call, render."""
-    start_child()
+    if boards is None:
+        start_child()
     from onnxcost.estimator import estimate_spec
 
     report = estimate_spec(spec, formulas)
+    if boards is not None:
+        return boards.run_model("measure", spec, report, out)
     if out.is_screen:
         show(lambda screen: header(report, screen))
     outcome = measure_model(spec, formulas, measuring, report)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import Notice, catch_failure, start_child
+from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.measure import Outcome, header
 from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
@@ -37,6 +38,7 @@ Examples:
   onnxcost profile model.onnx --optimization none -o profile.csv
   onnxcost profile model.onnx -o trace.json           for ui.perfetto.dev
   onnxcost profile model.onnx -o model.nodedata.json  for Model Explorer
+  onnxcost profile model.onnx --on pi5,orin           on other machines
 """
 TABLES = ("operator", "node")
 SORTS = ("time", "flops", "rate", "order")
@@ -45,6 +47,7 @@ PROGRAMS = ("nodedata", "trace")
 
 
 @click.command(help=HELP, cls=MeasuringCommand)
+@board_options
 @model_options
 @click.option("--by", type=click.Choice((*TABLES, "module")), help="Show only the table of operators, of nodes or of modules.")
 @click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
@@ -56,17 +59,21 @@ def profile(
     spec: ModelSpec,
     formulas: FormulaTable | None,
     measuring: Measuring,
+    boards: Boards | None,
     by: str | None,
     top: int | None,
     sort: str | None,
     out: Output,
 ) -> int:
     """Parse, call, render. Where there is no profile, the measurement that was made before is shown."""
-    start_child()
+    if boards is None:
+        start_child()
     from onnxcost.estimator import estimate_spec
     from onnxcost.runtime.api import profile_spec
 
     report = estimate_spec(spec, formulas)
+    if boards is not None:
+        return boards.run_model("profile", spec, report, out)
     if out.is_screen:
         show(lambda screen: header(report, screen))
     measured: list[Measurement] = []

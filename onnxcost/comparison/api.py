@@ -20,7 +20,7 @@ from onnxcost.comparison.candidates import (
     label_paths,
     rank,
 )
-from onnxcost.comparison.saved import load_report, read_candidate
+from onnxcost.comparison.saved import boards_in, load_report, read_candidate
 from onnxcost.conventions import find_convention
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 
 
 class LabeledSource(NamedTuple):
-    """A model or a saved report, and its label in the comparison."""
+    """A model or a saved report, and its label in the comparison; of a fleet's file one ``board``."""
 
     label: str
     path: str
     listed: Listed | None = None
     """What a listing says of a model at a URL."""
+    board: str = ""
 
     @property
     def is_saved(self) -> bool:
@@ -58,6 +59,19 @@ class LoadedSource(NamedTuple):
     spec: ModelSpec
 
 
+def expand_boards(sources: Sequence[LabeledSource]) -> list[LabeledSource]:
+    """The sources, with one for each board in place of a saved file of several: ``pi5``, or ``pi5 (monday)`` of many files."""
+    found: list[LabeledSource] = []
+    for source in sources:
+        boards = boards_in(source.path) if source.is_saved else []
+        for board in boards:
+            label = f"{board} ({source.label})" if len(sources) > 1 else board
+            found.append(LabeledSource(label, source.path, board=board))
+        if not boards:
+            found.append(source)
+    return found
+
+
 def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec(None)) -> list[LoadedSource | Broken]:  # noqa: B008  # frozen
     """Read every source. To each model, those parts of ``common`` apply whose names it has.
 
@@ -68,7 +82,7 @@ def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec
     for source in sources:
         try:
             if source.is_saved:
-                results.append(LoadedSource(source, load_report(source.path), ModelSpec(source.path)))
+                results.append(LoadedSource(source, load_report(source.path, source.board), ModelSpec(source.path)))
                 continue
             from onnxcost.estimator import estimate_spec
             from onnxcost.frontend.dims import select_known
@@ -164,7 +178,7 @@ def compare(
     from onnxcost.runtime.api import change_settings
 
     paths = [os.fspath(model) for model in models]
-    sources = [LabeledSource(label, path) for label, path in zip(label_paths(paths), paths, strict=True)]
+    sources = expand_boards([LabeledSource(label, path) for label, path in zip(label_paths(paths), paths, strict=True)])
     refuse_too_few(sources, check_outputs)
     find_convention(convention)
     front = check_directions(pareto, "pareto")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,6 +65,13 @@ METRICS: Mapping[str, Metric] = {
     "peak_rss_bytes": _latency_metric("Peak RSS", "bytes", "less", "peak_rss_bytes"),
 }
 """In the order of display, under the names of the schema where it has one."""
+
+CONDITIONS: Mapping[str, str] = {
+    "Device": "{}", "Provider": "{}", "onnxruntime": "onnxruntime {}", "Threads": "{} threads", "Batch": "batch {}",
+    "Memory": "{} of memory", "Cores": "{} cores", "Clock": "up to {}", "Governor": "governor {}", "Platform": "{}",
+}  # fmt: skip
+"""What a latency depends on besides the model, and how it is said in a list."""
+DATE = "Date"
 
 SPEEDS = ("latency", "fps", "flops_per_second")
 """The metrics that follow from the latency."""
@@ -136,7 +143,8 @@ class Cost(NamedTuple):
 class Candidate:
     """A model that is compared: ``values`` are its known metrics, by their names in METRICS.
 
-    ``bound`` is as in ``CostReport.bound``. ``conditions`` are what a latency depends on besides the model, in words.
+    ``bound`` is as in ``CostReport.bound``. ``conditions`` are what its latency depends on, by the names in CONDITIONS, and
+    the day of the measurement under DATE.
     ``ratio`` is its latency over the first model's, if the two were timed interleaved; ``unmeasured`` says why its measurement
     failed, ``interrupted`` that it ended with Ctrl-C. ``agreement`` compares its outputs with another model's, if outputs were
     checked.
@@ -148,7 +156,7 @@ class Candidate:
     inputs: tuple[str, ...] = ()
     operators: tuple[CostedOperator, ...] = ()
     nodes: tuple[CostedNode, ...] = ()
-    conditions: tuple[str, ...] = ()
+    conditions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ratio: Ratio | None = None
     unmeasured: str = ""
@@ -276,6 +284,13 @@ class Comparison(Result):
             return ()
         return tuple(each.label for each in self.others if "latency" in each.values and each.ratio is None)
 
+    @property
+    def differing_conditions(self) -> dict[str, list[str]]:
+        """The conditions in which latencies differ, and DATE: by name, for each candidate, "" where it is not known."""
+        measured = [each for each in self.candidates if each.conditions]
+        names = [name for name in (*CONDITIONS, DATE) if len({each.conditions.get(name, "") for each in measured}) > 1]
+        return {name: [each.conditions.get(name, "") for each in self.candidates] for name in names}
+
     def front(self) -> frozenset[str]:
         """The labels of the Pareto-optimal models: no other is as good in all metrics of ``pareto`` and better in one."""
         having = [each for each in self.candidates if all(metric in each.values for metric in self.pareto)]
@@ -312,7 +327,9 @@ class Comparison(Result):
             "not_measured": model.unmeasured or None,
             "interrupted": model.interrupted,
             **({"outputs": model.agreement and model.agreement.to_dict()} if checked else {}),
-            "conditions": list(model.conditions),
+            "conditions": [
+                text.format(model.conditions[name]) for name, text in CONDITIONS.items() if name in model.conditions
+            ],
             "warnings": list(model.notes),
         }
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from onnxcost.comparison.candidates import METRICS, Candidate, CostedNode, CostedOperator, Document, Number
+from onnxcost.comparison.candidates import DATE, METRICS, Candidate, CostedNode, CostedOperator, Document, Number
 from onnxcost.conventions import FLOPS, MACS
 from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
@@ -14,8 +14,36 @@ from onnxcost.results import SCHEMA
 HOW = "'onnxcost MODEL -o cost.json' saves one"
 
 
-def load_report(path: str) -> Document:
-    """The report in a file; raises InputError for a file that is not a report in the schema."""
+def load_report(path: str, board: str = "") -> Document:
+    """The report in a file, or of a ``board`` in the file of a fleet.
+
+    Raises InputError for a file that is not a report or a measurement in the schema, and for a board without a result.
+    """
+    document = _load(path)
+    if board:
+        document = _find_board(document, path, board)
+    if not isinstance(document.get("totals"), dict) and not isinstance(document.get("measurement"), dict):
+        raise InputError(f"'{path}' has no counts and no single measurement of a model: {HOW}")
+    return document
+
+
+def boards_in(path: str) -> list[str]:
+    """The names of the boards in a saved file; none in that of one machine, or where it cannot be read."""
+    try:
+        boards = _load(path).get("boards")
+        return [str(board["board"]) for board in boards] if isinstance(boards, list) else []
+    except (InputError, KeyError, TypeError):
+        return []
+
+
+def _find_board(document: Document, path: str, name: str) -> Document:
+    board = next(each for each in document["boards"] if str(each["board"]) == name)
+    if not isinstance(result := board.get("result"), dict):
+        raise InputError(f"'{name}' in '{path}' has no result: {board.get('failure')}: {board.get('reason')}")
+    return result
+
+
+def _load(path: str) -> Document:
     try:
         document = parse_json(read_document(path, MOST_JSON))
     except ValueError as error:
@@ -24,8 +52,6 @@ def load_report(path: str) -> Document:
         found = document.get("schema") if isinstance(document, dict) else None
         what = f"has the schema '{found}'" if isinstance(found, str) else "is not a report of onnxcost"
         raise InputError(f"'{path}' {what}: a saved report has the schema '{SCHEMA}', {HOW}")
-    if not isinstance(document.get("totals"), dict):
-        raise InputError(f"'{path}' has no counts of a model: {HOW}")
     return document
 
 
@@ -51,14 +77,13 @@ class _Damaged(ValueError):
 
 
 def _build_candidate(report: Document, label: str, count: str) -> Candidate:
+    if "totals" not in report:
+        return _measured_alone(report, label)
     bound = report.get("bound", "" if report["complete"] else "lower")
     if bound not in ("", "lower", "upper", "mixed"):
         raise _Damaged(f"bound is {bound!r}")
     measurement = report.get("measurement") or {}
-    assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
-    notes = [f"assumed {', '.join(assumed)}"] if assumed else []
-    if measurement.get("weights") == "synthesised":
-        notes.append("timed with random weights, as the file lacks them")
+    notes = _notes(report)
     operators = (
         CostedOperator(
             _key(group),
@@ -74,7 +99,7 @@ def _build_candidate(report: Document, label: str, count: str) -> Candidate:
         label,
         _values(report),
         bound=bound,
-        inputs=tuple("×".join("?" if dim is None else str(dim) for dim in each["shape"] or ()) for each in report["inputs"]),
+        inputs=_inputs(report),
         operators=tuple(operators),
         nodes=tuple(_node(node, count) for node in report["nodes"]),
         conditions=_conditions(measurement),
@@ -82,6 +107,34 @@ def _build_candidate(report: Document, label: str, count: str) -> Candidate:
         interrupted=measurement.get("interrupted") is True,
         notes=(*notes, *map(str, report["warnings"])),
     )
+
+
+def _measured_alone(report: Document, label: str) -> Candidate:
+    """The candidate of ``onnxcost measure``, which has no counts."""
+    measurement = report["measurement"]
+    return Candidate(
+        label,
+        _values(report),
+        bound=measurement.get("bound") or "",
+        inputs=_inputs(report),
+        conditions=_conditions(measurement),
+        unmeasured=str(measurement["reason"]) if measurement["status"] == "failed" else "",
+        interrupted=measurement.get("interrupted") is True,
+        notes=tuple(_notes(report)),
+    )
+
+
+def _inputs(report: Document) -> tuple[str, ...]:
+    return tuple("×".join("?" if dim is None else str(dim) for dim in each["shape"] or ()) for each in report["inputs"])
+
+
+def _notes(report: Document) -> list[str]:
+    """What was assumed, of dims and of weights."""
+    assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
+    notes = [f"assumed {', '.join(assumed)}"] if assumed else []
+    if (report.get("measurement") or {}).get("weights") == "synthesised":
+        notes.append("timed with random weights, as the file lacks them")
+    return notes
 
 
 def _values(report: Document) -> dict[str, Number]:
@@ -144,21 +197,27 @@ def _shape(tensor: Mapping[str, Any] | None) -> tuple[int, ...]:
     return tuple(dim for dim in (tensor or {}).get("shape") or () if type(dim) is int)
 
 
-def _conditions(measurement: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a latency depends on besides the model; empty if none was measured."""
+def _conditions(measurement: Mapping[str, Any]) -> dict[str, str]:
+    """What a latency depends on besides the model, and when it was measured; empty if none was."""
     if measurement.get("status") != "ok":
-        return ()
-    threads = measurement.get("threads") or {}
-    return (
-        str(measurement.get("device")),
-        str(measurement.get("provider")),
-        f"onnxruntime {measurement.get('onnxruntime')}",
-        f"{threads.get('intra')} threads",
-        f"batch {measurement.get('batch')}",
-    )
-
-
-def differing_conditions(candidates: Iterable[Candidate]) -> list[str]:
-    """The conditions in which latencies differ, one text for each: ``batch 1, batch 8``."""
-    measured = [candidate.conditions for candidate in candidates if candidate.conditions]
-    return [", ".join(dict.fromkeys(kind)) for kind in zip(*measured, strict=True) if len(set(kind)) > 1]
+        return {}
+    environment, threads = measurement.get("environment") or {}, measurement.get("threads") or {}
+    memory, clock = measurement.get("device_memory_bytes"), environment.get("max_frequency")
+    found = {
+        "Device": measurement.get("device"),
+        "Provider": measurement.get("provider"),
+        "onnxruntime": measurement.get("onnxruntime"),
+        "Threads": threads.get("intra"),
+        "Batch": measurement.get("batch"),
+        "Memory": memory and f"{float(memory) / 2**30:.3g} GiB",
+        "Cores": environment.get("usable_cores"),
+        "Clock": clock and f"{float(clock) / 1e9:.3g} GHz",
+        "Governor": environment.get("governor"),
+        "Platform": environment.get("platform"),
+        DATE: str(environment.get("date") or "")[:10],
+    }
+    return {
+        name: f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in found.items()
+        if value not in (None, "")
+    }

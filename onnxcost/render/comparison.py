@@ -23,23 +23,18 @@ from onnxcost.render.differences import (
     parameter_sentences,
 )
 from onnxcost.render.escaping import markdown, plain
-from onnxcost.render.formats import Table, csv_text, markdown_table, table_markdown
+from onnxcost.render.formats import Table, csv_text, markdown_table, matrix_lines, table_markdown
 from onnxcost.render.layout import (
-    GAP,
-    INDENT,
     OPTIONAL,
     UNICODE,
     Column,
     Glyphs,
     Line,
     Screen,
-    StyledText,
     crop,
-    pad,
     paragraph,
     spell_out,
     table,
-    text_width,
 )
 from onnxcost.render.units import WRITERS, align_units, relation_text
 from onnxcost.results import group_by
@@ -53,11 +48,13 @@ class TextRow(NamedTuple):
 
 
 def text_rows(comparison: Comparison, glyphs: Glyphs) -> list[TextRow]:
-    """In words: the inputs, the ratio of the latencies, the Pareto front."""
+    """In words: the inputs, the ratio of the latencies, what differs between the machines, the Pareto front."""
     models = comparison.candidates
     rows = [TextRow("Input", [input_text(model, glyphs) for model in models])]
     if any(model.ratio for model in models):
         rows.append(TextRow("Ratio", [ratio_text(model, glyphs) for model in models]))
+    for name, texts in comparison.differing_conditions.items():
+        rows.append(TextRow(name, [spell_out(crop(plain(text), LONGEST_CONDITION), glyphs) or glyphs.none for text in texts]))
     if comparison.pareto:
         front = comparison.front()
         rows.append(TextRow("Pareto", ["unbeaten" if model.label in front else "" for model in models]))
@@ -102,7 +99,7 @@ def failure_sentences(comparison: Comparison) -> list[str]:
 
 MOST_COLUMNS = 4
 MARK = "*"
-LONGEST_LABEL = 24
+LONGEST_CONDITION = 24
 KEEP = (
     "latency", "Ratio", "macs", "flops", "parameters", "traffic_bytes", "weight_bytes", "fps", "peak_activation_bytes",
     "file_bytes",
@@ -134,44 +131,8 @@ def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
         for at, model in enumerate(models)
     ]
     marked = [frozenset(), *best.values(), *(frozenset() for _ in below)]
-    first = max(map(len, titles))
-    lines: list[Line] = []
-    for block in _blocks(columns, models, screen.width - INDENT - first):
-        widths = [width for _, width in block]
-        labels = [crop(plain(models[at].label), width, screen.glyphs.ellipsis) for at, width in block]
-        lines += [(), _row(("", ""), first, [(label, "title") for label in labels], widths)]
-        for row, (title, best_labels) in enumerate(zip(titles, marked, strict=True)):
-            cells = [(columns[at][row], "number" if models[at].label in best_labels else "") for at, _ in block]
-            lines.append(_row((title, "label"), first, cells, widths))
-    return lines[1:]
-
-
-def _blocks(columns: Sequence[Sequence[str]], models: Sequence[Candidate], room: int) -> list[list[tuple[int, int]]]:
-    """Which models are beside each other, by their places, and how wide their columns are.
-
-    A column is as wide as its cells and its label; all are as wide as their cells where all fit then. Nothing where one alone
-    is too wide.
-    """
-    least = [max(map(text_width, cells)) for cells in columns]
-    full = [max(size, min(text_width(model.label), LONGEST_LABEL)) for size, model in zip(least, models, strict=True)]
-    for sizes in (full, least):
-        if sum(GAP + size for size in sizes) <= room:
-            return [list(enumerate(sizes))]
-    blocks: list[list[tuple[int, int]]] = [[]]
-    for at, size in enumerate(full):
-        if GAP + size > room:
-            return []
-        if sum(GAP + width for _, width in blocks[-1]) + GAP + size > room:
-            blocks.append([])
-        blocks[-1].append((at, size))
-    return blocks
-
-
-def _row(title: StyledText, first: int, cells: Sequence[StyledText], widths: Sequence[int]) -> Line:
-    spans: list[StyledText] = [(" " * INDENT, ""), (pad(title[0], first), title[1])]
-    for (text, style), width in zip(cells, widths, strict=True):
-        spans += [(" " * GAP, ""), (pad(text, width), style)]
-    return tuple(spans)
+    styles = [["number" if model.label in labels else "" for labels in marked] for model in models]
+    return matrix_lines([model.label for model in models], titles, columns, styles, screen)
 
 
 def _cells(comparison: Comparison, model: Candidate, best: Mapping[str, frozenset[str]], glyphs: Glyphs) -> list[str]:

@@ -21,6 +21,7 @@ from onnxcost.render.layout import (
     Glyphs,
     Line,
     Screen,
+    StyledText,
     crop,
     pad,
     table,
@@ -271,6 +272,60 @@ def table_lines(content: Table, screen: Screen) -> list[Line]:
     lines = table(content.columns, content.rows, screen.width, screen.glyphs) if content.rows else []
     parts = wrap(plain(content.note), screen.width - INDENT, most=2, ellipsis=screen.glyphs.ellipsis)
     return lines + [((f"  {part}", "faint"),) for part in parts]
+
+
+LONGEST_LABEL = 24
+
+
+def matrix_lines(
+    labels: Sequence[str],
+    titles: Sequence[str],
+    columns: Sequence[Sequence[str]],
+    styles: Sequence[Sequence[str]],
+    screen: Screen,
+) -> list[Line]:
+    """A column below each label and a row behind each title, in several blocks where the width does not suffice.
+
+    ``columns`` have the cells of each label, ``styles`` their styles. Nothing where one column alone is too wide.
+    """
+    first = max(map(text_width, titles))
+    lines: list[Line] = []
+    for block in _blocks(labels, columns, screen.width - INDENT - first):
+        widths = [width for _, width in block]
+        heads = [(crop(plain(labels[at]), width, screen.glyphs.ellipsis), "title") for at, width in block]
+        lines += [(), _matrix_row(("", ""), first, heads, widths)]
+        for row, title in enumerate(titles):
+            cells = [(columns[at][row], styles[at][row]) for at, _ in block]
+            lines.append(_matrix_row((title, "label"), first, cells, widths))
+    return lines[1:]
+
+
+def _blocks(labels: Sequence[str], columns: Sequence[Sequence[str]], room: int) -> list[list[tuple[int, int]]]:
+    """Which columns are beside each other, by their places, and how wide they are.
+
+    A column is as wide as its cells and its label; all are as wide as their cells where all fit then. Nothing where one alone
+    is too wide.
+    """
+    least = [max(map(text_width, cells)) for cells in columns]
+    full = [max(size, min(text_width(label), LONGEST_LABEL)) for size, label in zip(least, labels, strict=True)]
+    for sizes in (full, least):
+        if sum(GAP + size for size in sizes) <= room:
+            return [list(enumerate(sizes))]
+    blocks: list[list[tuple[int, int]]] = [[]]
+    for at, size in enumerate(full):
+        if GAP + size > room:
+            return []
+        if sum(GAP + width for _, width in blocks[-1]) + GAP + size > room:
+            blocks.append([])
+        blocks[-1].append((at, size))
+    return blocks
+
+
+def _matrix_row(title: StyledText, first: int, cells: Sequence[StyledText], widths: Sequence[int]) -> Line:
+    spans: list[StyledText] = [(" " * INDENT, ""), (pad(title[0], first), title[1])]
+    for (text, style), width in zip(cells, widths, strict=True):
+        spans += [(" " * GAP, ""), (pad(text, width), style)]
+    return tuple(spans)
 
 
 def table_html(content: Table) -> str:

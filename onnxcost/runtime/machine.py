@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import subprocess
@@ -91,7 +92,15 @@ def environment(other_work: float | None) -> Environment:
         max_frequency=max_frequency,
         onnxruntime=onnxruntime().__version__,
         platform=platform.platform(),
+        governor=governor(),
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def governor(root: Path = ROOT) -> str | None:
+    """What sets the frequency of the usable cores, ``performance``; several where they differ, None where it is not known."""
+    places = (root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor" for core in _usable_core_numbers())
+    return ", ".join(sorted(set(_read_texts(*places).split()))) or None
 
 
 def usable_cores(root: Path = ROOT) -> float:

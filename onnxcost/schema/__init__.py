@@ -32,6 +32,7 @@ DOCUMENTS: Mapping[str, str] = {
     "prediction": "PredictionDocument",
     "calibration": "CalibrationDocument",
     "devices": "DevicesDocument",
+    "fleet": "FleetDocument",
     "formulas": "FormulasDocument",
 }
 """The types of the documents, by name."""

@@ -69,7 +69,7 @@ class InputUsedDict(TypedDict):
 
 
 class EnvironmentDict(TypedDict):
-    """The machine; ``load`` is other work in cores, frequencies are Hz."""
+    """The machine; ``load`` is other work in cores, frequencies are Hz; ``date`` is the end of the runs, ISO 8601 in UTC."""
 
     cores: int
     usable_cores: float
@@ -77,6 +77,8 @@ class EnvironmentDict(TypedDict):
     frequency: float | None
     max_frequency: float | None
     platform: str
+    governor: NotRequired[str | None]
+    date: NotRequired[str | None]
 
 
 class LatencyDict(TypedDict):
@@ -435,3 +437,30 @@ class GenerationDocument(HeaderDict):
     """A decoder that ran, of ``run_llm``."""
 
     generation: GenerationDict
+
+
+class SaidDict(TypedDict):
+    """A message of a board."""
+
+    kind: Literal["error", "warning", "advice", "note"]
+    text: str
+
+
+class BoardDict(TypedDict):
+    """A board: ``about`` is what it says of itself, ``result`` the document of the command, null where there is none."""
+
+    board: str
+    address: str
+    status: Literal["ok", "failed"]
+    failure: str | None
+    reason: str | None
+    about: dict[str, object]
+    messages: list[SaidDict]
+    result: dict[str, object] | None
+
+
+class FleetDocument(HeaderDict):
+    """A command on several boards, of ``--on`` and of ``onnxcost fleet check``."""
+
+    command: str
+    boards: list[BoardDict]

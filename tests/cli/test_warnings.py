@@ -16,6 +16,7 @@ import onnxcost
 from onnxcost.cli.app import COMMANDS, cli
 from onnxcost.cli.devices import calibrate
 from onnxcost.cli.estimate import estimate
+from onnxcost.cli.fleet import fleet
 from onnxcost.cli.measure import measure
 from onnxcost.measurement import Measurement
 from onnxcost.runtime.advice import advice
@@ -132,7 +133,7 @@ OF_OTHERS = {"--use_xnnpack", "--use_dnnl", "--cpus", "--tflite", "--query-gpu"}
 
 def all_options() -> set[str]:
     context = click.Context(cli)
-    commands = [cli, calibrate, *(cli.get_command(context, name) for name in COMMANDS)]
+    commands = [cli, calibrate, *fleet.commands.values(), *(cli.get_command(context, name) for name in COMMANDS)]
     found = {option for command in commands if command for parameter in command.params for option in parameter.opts}
     second = {option for command in commands if command for parameter in command.params for option in parameter.secondary_opts}
     return found | second | {"--help", "--version"}
@@ -143,4 +144,4 @@ def test_each_option_that_a_text_names_exists() -> None:
     for path in Path(onnxcost.__file__).parent.rglob("*.py"):
         texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
         named = {each for text in texts if isinstance(text, str) for each in re.findall(r"(?<![\w-])--[a-z][a-z_-]*", text)}
-        assert named <= known or path.stem in ("completion", "model_explorer"), path  # with options of other programs
+        assert named <= known or path.stem in ("bundle", "completion", "model_explorer"), path  # with options of other programs

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 import onnxcost
-from onnxcost.comparison.candidates import METRICS
-from onnxcost.comparison.saved import differing_conditions, load_report, read_candidate
+from onnxcost.comparison.api import LabeledSource, LoadedSource, expand_boards, load_sources
+from onnxcost.comparison.candidates import METRICS, Broken, Comparison
+from onnxcost.comparison.saved import boards_in, load_report, read_candidate
 from onnxcost.errors import InputError
+from onnxcost.measurement import Unmeasured
+from onnxcost.report import measurements_to_dict
+from tests.measurements import MEASUREMENT
 from tests.modeltext import model
 
 REPORT = onnxcost.estimate(
@@ -59,7 +63,7 @@ def test_all_metrics_of_a_measured_report_are_known() -> None:
 def test_what_was_not_measured_is_not_among_the_metrics(measurement: object) -> None:
     found = read_candidate(REPORT.to_dict() | {"measurement": measurement}, "a")
     assert not {"latency", "fps"} & found.values.keys()
-    assert found.conditions == ()
+    assert found.conditions == {}
 
 
 def test_an_incomplete_report_is_a_lower_bound() -> None:
@@ -83,7 +87,7 @@ def test_what_was_assumed_is_noted() -> None:
             "is not a report of onnxcost: a saved report has the schema 'onnxcost/1', 'onnxcost MODEL -o cost.json' saves one",
         ),
         ({"schema": "onnxcost/9"}, "has the schema 'onnxcost/9'"),
-        ({"schema": "onnxcost/1", "formulas": []}, "has no counts of a model"),
+        ({"schema": "onnxcost/1", "formulas": []}, "has no counts and no single measurement of a model"),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path: Path, document: object, says: str) -> None:
@@ -122,8 +126,68 @@ def test_the_conditions_of_latencies_that_differ() -> None:
     batch = read_candidate(REPORT.to_dict() | {"measurement": MEASURED}, "a")
     batches = read_candidate(REPORT.to_dict() | {"measurement": MEASURED | {"batch": 8, "provider": "cuda"}}, "b")
     unmeasured = read_candidate(REPORT.to_dict(), "c")
-    assert differing_conditions([batch, unmeasured, batch]) == []
-    assert differing_conditions([batch, unmeasured, batches]) == ["cpu, cuda", "batch 1, batch 8"]
+    assert Comparison(batch, (batch, unmeasured, batch)).differing_conditions == {}
+    found = Comparison(batch, (batch, unmeasured, batches))
+    assert found.differing_conditions == {"Provider": ["cpu", "", "cuda"], "Batch": ["1", "", "8"]}
+    assert found.to_dict()["models"][2]["conditions"] == ["a CPU", "cuda", "onnxruntime 1.2", "2 threads", "batch 8"]
+
+
+def test_machines_that_differ() -> None:
+    environment = {
+        "usable_cores": 4.0,
+        "max_frequency": 2.4e9,
+        "governor": "ondemand",
+        "platform": "Linux",
+        "date": "2026-11-30T10",
+    }
+    here = MEASURED | {"device_memory_bytes": 4 << 30, "environment": environment}
+    later = {"usable_cores": 7.5, "max_frequency": None, "governor": "performance", "date": "2026-12-01T10"}
+    there = here | {
+        "device_memory_bytes": 8 << 30,
+        "onnxruntime": "1.3",
+        "threads": {"intra": 8},
+        "environment": environment | later,
+    }
+    models = tuple(read_candidate(REPORT.to_dict() | {"measurement": each}, name) for name, each in (("a", here), ("b", there)))
+    assert Comparison(models[0], models).differing_conditions == {
+        "onnxruntime": ["1.2", "1.3"], "Threads": ["2", "8"], "Memory": ["4 GiB", "8 GiB"], "Cores": ["4", "7.5"],
+        "Clock": ["2.4 GHz", ""], "Governor": ["ondemand", "performance"], "Date": ["2026-11-30", "2026-12-01"],
+    }  # fmt: skip
+
+
+def test_a_measurement_alone_has_what_was_measured(tmp_path: Path) -> None:
+    document = measurements_to_dict(REPORT.graph, MEASUREMENT)
+    found = read_candidate(load_report(saved(tmp_path, document)), "a")
+    assert found.values["latency"] == pytest.approx(0.0195)
+    assert found.inputs == ("2×3×8×8",)
+    assert "macs" not in found.values
+    failed = read_candidate(measurements_to_dict(REPORT.graph, Unmeasured("failed", "no weights")), "a")
+    assert (failed.unmeasured, failed.conditions) == ("no weights", {})
+
+
+def test_the_boards_of_a_fleet(tmp_path: Path) -> None:
+    document = measurements_to_dict(REPORT.graph, MEASUREMENT)
+    boards = [
+        {"board": "pi5", "result": document, "failure": None, "reason": None},
+        {"board": "orin", "result": None, "failure": "busy", "reason": "a job of ada"},
+    ]
+    path = saved(tmp_path, {"schema": "onnxcost/1", "command": "measure", "boards": boards})
+    assert boards_in(path) == ["pi5", "orin"]
+    both = expand_boards([LabeledSource("cost", path)])
+    assert [each.label for each in both] == ["pi5", "orin"]
+    assert [each.label for each in expand_boards([LabeledSource("a", path), LabeledSource("m", "m.onnx")])][:1] == ["pi5 (a)"]
+    ok, broken = load_sources(both)
+    assert isinstance(ok, LoadedSource)
+    assert isinstance(broken, Broken)
+    assert broken.reason == f"'orin' in '{path}' has no result: busy: a job of ada"
+
+
+@pytest.mark.parametrize("boards", [1, [1], [{}], "x", None])
+def test_a_file_with_other_boards(tmp_path: Path, boards: object) -> None:
+    path = saved(tmp_path, {"schema": "onnxcost/1", "boards": boards})
+    assert boards_in(path) == []
+    with pytest.raises(InputError, match="no counts and no single measurement"):
+        load_report(path)
 
 
 def put(document: dict[str, Any], where: str, value: object) -> dict[str, Any]:

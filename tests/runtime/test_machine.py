@@ -40,6 +40,23 @@ def allowed_to(monkeypatch: pytest.MonkeyPatch, cores: list[int]) -> None:
     monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: cores, raising=False)
 
 
+@pytest.mark.parametrize(
+    ("governors", "found"),
+    [
+        ({1: "performance", 3: "performance"}, "performance"),
+        ({1: "ondemand", 3: "userspace"}, "ondemand, userspace"),
+        ({}, None),
+    ],
+)
+def test_the_governor_of_the_usable_cores(
+    governors: dict[int, str], found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed_to(monkeypatch, [1, 3])
+    names = {core: f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor" for core in range(4)}
+    root = planted(tmp_path, {names[core]: f"{text}\n" for core, text in {0: "powersave", **governors}.items()})
+    assert machine.governor(root) == found
+
+
 def test_environment_is_this_machine() -> None:
     found = environment(0.5)
     assert found.load == 0.5

@@ -1,0 +1,1 @@
+"""Other machines over SSH: the boards that models are measured on."""

@@ -1,0 +1,200 @@
+"""The side of the board: one job from standard input, in a folder of its own, under the lock of the machine."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from onnxcost.documents import parse_json, to_json
+from onnxcost.errors import InputError, OnnxCostError, refusal
+from onnxcost.files import CHUNK, create_file
+from onnxcost.fleet.ssh import MARK, MOST_LINE
+from onnxcost.frontend.external import leaves_folder
+from onnxcost.processes import claim_output
+from onnxcost.version import __version__
+
+LOCK = "onnxcost-fleet.lock"
+FOLDER = "onnxcost-fleet-job-"
+RESULT = "result"
+"""The name, without a suffix, of the file that the job writes."""
+MOST_TEXT = 2**14
+"""Characters of a job's messages that go back."""
+COMMANDS = ("measure", "profile", "compare", "llm", "devices")
+TRIES, PAUSE = 5, 0.2
+GRACE = 10.0
+"""Seconds to end in after the connection is lost."""
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-rocm")
+
+
+def serve(run: Callable[[list[str]], int]) -> int:
+    """Say what the board is, take a job, run it, and send its result back; ``run`` is the command line.
+
+    The messages go to what stdout is now. Returns the exit code of the process.
+    """
+    answers, jobs = claim_output(), sys.stdin.buffer
+    with hold_lock() as holder:
+        _say(answers, describe_board() | {"busy": holder})
+        if holder:
+            return 0
+        line = jobs.readline(MOST_LINE)
+        if not line.strip():
+            return 0  # whoever asked wanted to know no more
+        with job_folder() as folder:
+            code, messages, content = _serve_job(run, line, jobs, folder)
+        # Last of all: the connection ends with the answer, and this process with the connection.
+        _say(answers, {"code": code, "messages": messages[-MOST_TEXT:], "size": len(content)}, content)
+    return 0
+
+
+def _serve_job(run: Callable[[list[str]], int], line: bytes, jobs: BinaryIO, folder: Path) -> tuple[int, str, bytes]:
+    """Run the job in the folder: the exit code, what was said on stderr, and the file that was written."""
+    try:
+        job = parse_json(line)
+        _receive(job, jobs, folder)
+    except (OSError, ValueError, LookupError, TypeError, OnnxCostError) as error:
+        return InputError.exit_code, f"onnxcost: error: {refusal(error) or error}", b""
+    _watch(jobs, folder)
+    os.chdir(folder)
+    code, messages = _run(run, job["arguments"])
+    os.chdir("/")
+    result = next(folder.glob(f"{RESULT}.*"), None)
+    return code, messages, result.read_bytes() if result else b""
+
+
+def _say(answers: BinaryIO, message: Mapping[str, Any], content: bytes = b"") -> None:
+    answers.write(MARK + to_json(message).encode() + b"\n" + content)
+    answers.flush()
+
+
+def _receive(job: Any, jobs: BinaryIO, folder: Path) -> None:
+    """Write the files of the job. Raises ValueError for a job that is none, InputError for a file outside the folder."""
+    if job["arguments"][0] not in COMMANDS or not all(isinstance(word, str) for word in job["arguments"]):
+        raise ValueError("the job is no command that boards run")
+    for name, size in job["files"]:
+        if leaves_folder(name) or name.startswith(RESULT):
+            raise InputError(f"the job has a file '{name}' outside its folder")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with create_file(path) as file:
+            while size > 0:
+                if not (piece := jobs.read(min(size, CHUNK))):
+                    raise ValueError("the job ends early")
+                file.write(piece)
+                size -= len(piece)
+
+
+def _run(run: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:
+    """The exit code of the command line and what it said on stderr."""
+    with redirect_stderr(io.StringIO()) as messages:
+        code = run(arguments)
+    return code, messages.getvalue()
+
+
+def _watch(jobs: BinaryIO, folder: Path) -> None:
+    """In a thread that waits for the end of the connection: the job ends with it, and its files are removed."""
+
+    def wait() -> None:
+        with suppress(OSError, ValueError):
+            while jobs.read(CHUNK):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def job_folder() -> Iterator[Path]:
+    """A folder for the files of a job, which is removed afterwards; so are those of jobs that were killed: none runs now."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        if left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER)).resolve()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def hold_lock() -> Iterator[str]:
+    """The lock of this machine, for all users: yields who else holds it, or "" if that is this process.
+
+    The system releases it with the process, however that ends: what the file says is of interest only while it is locked.
+    """
+    import fcntl
+
+    descriptor = _open_lock(Path(tempfile.gettempdir(), LOCK))
+    try:
+        for left in reversed(range(TRIES)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(PAUSE)  # who only asks what the board has holds it for a moment
+                if not left:
+                    yield os.read(descriptor, 1000).decode(errors="replace").strip() or "another job"
+                    return
+        client = os.environ.get("SSH_CLIENT", "").partition(" ")[0] or "this machine"
+        owner = os.environ.get("USER") or os.environ.get("LOGNAME") or "someone"
+        since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+        # The file of another user can be locked, but not always written.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"a job of {owner} from {client} since {since}, process {os.getpid()}\n".encode(), 0)
+        yield ""
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    for flags in (os.O_RDWR, os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDONLY):
+        with suppress(OSError):
+            descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            with suppress(OSError):
+                os.fchmod(descriptor, 0o666)
+            return descriptor
+    raise InputError(f"the lock '{path}' cannot be opened")
+
+
+def describe_board() -> dict[str, Any]:
+    """What the board is and has; loads no library that takes long."""
+    import psutil
+
+    from onnxcost.runtime.machine import cpu_name, usable_cores
+
+    return {
+        "onnxcost": __version__,
+        "onnxruntime": _find_runtime(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "device": cpu_name(),
+        "cores": usable_cores(),
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "available_memory_bytes": int(psutil.virtual_memory().available),
+        "free_disk_bytes": shutil.disk_usage(tempfile.gettempdir()).free,
+        "time": time.time(),
+    }
+
+
+def _find_runtime() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in RUNTIMES:
+        with suppress(PackageNotFoundError):
+            return version(name) if name == RUNTIMES[0] else f"{name} {version(name)}"
+    return ""

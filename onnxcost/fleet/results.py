@@ -1,0 +1,106 @@
+"""What came back from each board, or why nothing did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from onnxcost.errors import CheckFailed, MeasurementError
+from onnxcost.fleet.hosts import Host
+from onnxcost.results import Result, make_document
+
+Document = Mapping[str, Any]
+INTERRUPTED = "interrupted"
+KINDS: Mapping[str, str] = {
+    "unreachable": "ssh cannot connect to it, or is refused",
+    "no onnxcost": "onnxcost cannot be started there",
+    "another version": "its onnxcost is not of the version here",
+    "busy": "another job is running there",
+    "died": "the connection or onnxcost ended in the middle of the job",
+    "timed out": "the job took longer than the board's limit",
+    "no memory": "the board has too little memory for the model",
+    "not measured": "the job failed there for another reason",
+    INTERRUPTED: "Ctrl-C came before the result",
+}
+"""Why a board has no result."""
+
+
+class Said(NamedTuple):
+    """A message of a board: ``kind`` is "error", "warning", "advice" or "note"."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoardResult:
+    """What a board gave: ``document`` and the ``text`` that it is from, None and "" where there is none.
+
+    ``failure`` is a key of KINDS, "" where all went well, and ``reason`` says more. ``code`` is the exit code there.
+    ``about`` is what the board says of itself.
+    """
+
+    host: Host
+    document: Document | None = None
+    text: str = ""
+    failure: str = ""
+    reason: str = ""
+    code: int = 0
+    messages: tuple[Said, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The host's name."""
+        return self.host.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """An entry of the key ``boards``."""
+        return {
+            "board": self.name,
+            "address": self.host.address,
+            "status": "failed" if self.failure else "ok",
+            "failure": self.failure or None,
+            "reason": self.reason or None,
+            "about": dict(self.about),
+            "messages": [said._asdict() for said in self.messages],
+            "result": self.document,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FleetRun(Result):
+    """The results of one command on several boards, in the order in which these were named."""
+
+    command: str
+    boards: tuple[BoardResult, ...]
+
+    @property
+    def failed(self) -> tuple[BoardResult, ...]:
+        """The boards without a complete result."""
+        return tuple(board for board in self.boards if board.failure)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A document of the schema ``onnxcost/1`` with the key ``boards``."""
+        return make_document(command=self.command, boards=[board.to_dict() for board in self.boards])
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row for each board: why it has no result, or its figures in base units."""
+        from onnxcost.fleet.figures import fleet_records
+
+        return fleet_records(self)
+
+    def summary(self) -> str:
+        """The command, and which boards gave no result."""
+        names = (f"{board.name}{f' ({board.failure})' if board.failure else ''}" for board in self.boards)
+        return f"{self.command} on {', '.join(names)}"
+
+    @property
+    def exit_code(self) -> int:
+        """130 where the command was interrupted, 1 where a check failed on a board, 3 where one has no complete result."""
+        if any(board.failure == INTERRUPTED for board in self.boards):
+            return 130
+        if any(board.code == CheckFailed.exit_code for board in self.boards):
+            return CheckFailed.exit_code
+        return MeasurementError.exit_code if self.failed else 0

@@ -1,0 +1,205 @@
+"""A connection to onnxcost on a board, by the system's ssh: the user's configuration, agent and jump hosts apply."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from onnxcost.documents import parse_json, to_json
+from onnxcost.files import CHUNK
+from onnxcost.fleet.hosts import Host
+
+MARK = b"onnxcost-fleet "
+"""What a message of a board starts with: a login shell may print lines of its own before."""
+MOST_LINE, MOST_LINES = 2**18, 1000
+"""The bytes of a message, and the lines that are skipped before one."""
+MOST_ERRORS = 2**16
+SSH_FAILED, NOT_STARTED = 255, (126, 127)
+"""Exit codes of ssh, and of a shell that cannot start a command."""
+CONNECT_SECONDS, START_SECONDS = 10, 90
+SSH_OPTIONS: Mapping[str, str] = {
+    "BatchMode": "yes",
+    "ConnectTimeout": str(CONNECT_SECONDS),
+    # A board that loses its power, or its network, is noticed in a minute.
+    "ServerAliveInterval": "20",
+    "ServerAliveCountMax": "3",
+    "ClearAllForwardings": "yes",
+    "RemoteCommand": "none",
+    # One that is open is used, but none is left behind, which would keep the pipes of this process open.
+    "ControlMaster": "no",
+    "LogLevel": "ERROR",
+}
+
+
+class BoardFailure(Exception):
+    """A board that gives no result: ``kind`` is a key of ``fleet.jobs.KINDS``."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+def remote_command(words: Iterable[str]) -> str:
+    """The line for the shell of a board, which says the version of onnxcost there and then takes a job.
+
+    Words are quoted but for a leading ``~/``, which the shell replaces.
+    """
+    start = " ".join(f"~/{shlex.quote(word[2:])}" if word[:2] == "~/" and word[2:] else shlex.quote(word) for word in words)
+    return f"{start} --version && exec {start} fleet board"
+
+
+def ssh_command(host: Host) -> list[str]:
+    """The words that connect to the host and start onnxcost there."""
+    options = [word for name, value in SSH_OPTIONS.items() for word in ("-o", f"{name}={value}")]
+    user = ["-l", host.user] if host.user else []
+    port = ["-p", str(host.port)] if host.port else []
+    identity = ["-i", str(Path(host.identity).expanduser())] if host.identity else []
+    return ["ssh", "-T", *options, *user, *port, *identity, "--", host.address, remote_command(host.command)]
+
+
+def parse_message(line: bytes) -> Mapping[str, Any]:
+    """The message in a line that starts with MARK."""
+    try:
+        message = parse_json(line.removeprefix(MARK))
+    except ValueError as error:
+        raise BoardFailure("died", f"its answer is not JSON ({error})") from None
+    if not isinstance(message, dict):
+        raise BoardFailure("died", "its answer is not a message of onnxcost")
+    return message
+
+
+class Connection:
+    """A process of ssh with onnxcost behind it. Use it in a ``with`` block, which ends it.
+
+    Reading and writing raise BoardFailure where the board is not there, gives no answer in time, or goes away.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        try:
+            # In a session of its own: Ctrl-C is handled here, and ssh asks nothing on the terminal.
+            self._child = subprocess.Popen(
+                ssh_command(host),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise BoardFailure("unreachable", "there is no program 'ssh' here: install OpenSSH's client") from None
+        self._stdin, self._stdout = _pipe(self._child.stdin), _pipe(self._child.stdout)
+        self._errors = b""
+        self._listener = threading.Thread(target=self._collect_errors, args=(_pipe(self._child.stderr),), daemon=True)
+        self._listener.start()
+        self.has_answered = False
+        self._late = ""
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.limit(None)
+        self.kill()
+        for pipe in (self._stdin, self._stdout):
+            with suppress(OSError):
+                pipe.close()
+
+    def kill(self) -> None:
+        """End ssh; the board notices that, and ends what it does."""
+        self._child.kill()
+        self._child.wait()
+
+    def limit(self, seconds: float | None, late: str = "") -> None:
+        """From now on, the board may take so long; None ends the limit. ``late`` is the reason where it takes longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if seconds is not None:
+
+            def end() -> None:
+                self._late = late
+                self._child.kill()
+
+            self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def read_line(self) -> bytes:
+        """The next line, without its end; at the end of all, as the failure that this is."""
+        try:
+            line = self._stdout.readline(MOST_LINE + 1)
+        except OSError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise self.explain_end() if len(line) <= MOST_LINE else BoardFailure("died", "it sent a line that is too long")
+        return line.rstrip(b"\r\n")
+
+    def read_message(self) -> Mapping[str, Any]:
+        """The next message; other lines are skipped."""
+        for _ in range(MOST_LINES):
+            if (line := self.read_line()).startswith(MARK):
+                return parse_message(line)
+        raise BoardFailure("died", "it sends many lines, and none of them is onnxcost's")
+
+    def read_bytes(self, count: int) -> bytes:
+        """So many bytes behind a message."""
+        try:
+            content = self._stdout.read(count)
+        except OSError:
+            content = b""
+        if len(content) < count:
+            raise self.explain_end()
+        return content
+
+    def send(self, message: Mapping[str, Any], contents: Iterable[bytes | Path]) -> None:
+        """A message and the contents behind it, those of files in pieces."""
+        try:
+            self._stdin.write(to_json(message).encode() + b"\n")
+            for content in contents:
+                if isinstance(content, bytes):
+                    self._stdin.write(content)
+                    continue
+                with content.open("rb") as file:
+                    while piece := file.read(CHUNK):
+                        self._stdin.write(piece)
+            self._stdin.flush()
+        except BrokenPipeError:
+            raise self.explain_end() from None
+
+    def explain_end(self) -> BoardFailure:
+        """Why the board says nothing more."""
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(CONNECT_SECONDS)
+        self.kill()
+        self._listener.join(CONNECT_SECONDS)  # what ssh has started, for a jump host, may have the pipe for a moment longer
+        if self._late:
+            return BoardFailure("timed out", self._late)
+        lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines() if line.strip()]
+        reason = lines[-1] if lines else ""
+        # ssh ends with 255 for its own errors, and for a command there that a signal ended, of which it says nothing.
+        is_of_ssh = self._child.returncode == SSH_FAILED and bool(reason)
+        if self.has_answered:
+            lost = f"the connection ended in the middle of the job: {reason}"
+            ended = (
+                f"onnxcost there ended in the middle of the job{f': {reason}' if reason else ', perhaps for lack of memory'}"
+            )
+            return BoardFailure("died", lost if is_of_ssh else ended)
+        if is_of_ssh:
+            return BoardFailure("unreachable", reason)
+        shown = " ".join(map(shlex.quote, self.host.command))
+        what = "cannot be started" if self._child.returncode in NOT_STARTED else "gives no answer"
+        why = f"'{shown}' {what} there{f' ({reason})' if reason else ''}: 'command' in the hosts file says where it is"
+        return BoardFailure("no onnxcost", why)
+
+    def _collect_errors(self, pipe: IO[bytes]) -> None:
+        with suppress(OSError, ValueError), pipe:
+            while piece := pipe.read1(CHUNK):  # type: ignore[attr-defined]  # it is buffered
+                self._errors = (self._errors + piece)[-MOST_ERRORS:]
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None  # all were asked for
+    return pipe
