@@ -50,8 +50,8 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
         inner, outputs = body(graph, f"{step.name}/", (), ran)
         steps += inner
         step.idle = _walk_idle(step, branches[1 if condition else 0], body, found)
-        for output, made in zip(step.outputs, outputs, strict=False):
-            give_value(output, made)
+        for output, value in zip(step.outputs, outputs, strict=False):
+            give_value(output, value)
         close_body(step, outputs[: len(step.outputs)], steps)
         return
     walked = _walk_both(step, branches, body, found)
