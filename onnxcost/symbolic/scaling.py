@@ -19,8 +19,10 @@ from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
 from onnxcost.symbolic.floors import Floor
 from onnxcost.symbolic.polynomial import Polynomial
-from onnxcost.symbolic.search import PEAK, Domain, Key, Search, find_formulas
+from onnxcost.symbolic.search import PEAK, Domain, Found, Key, Search, find_formulas
 
+MOST_DIMS = 8
+"""Dims that vary together: each doubles the sizes that are counted, at the least."""
 SAMPLES = 100
 """Sizes of a dim between which a piece of the peak that is the largest at neither is not looked for."""
 
@@ -57,7 +59,7 @@ class Scaling(Result):
             )
         return found
 
-    def at(self, **sizes: int) -> dict[str, int]:
+    def at(self, /, **sizes: int) -> dict[str, int]:
         """The totals at sizes of the dims, which are the base's where they are not given.
 
         Raises InputError for another dim, and for a size outside the domain, with the reason.
@@ -198,6 +200,8 @@ def scale_spec(
         first = count_graph(model.read({}, table), table)
         free = {dim.name: dim for dim in first.graph.dims if dim.source == "assumed"}
         names = tuple(over) or _leading(model, table, free)
+        if len(over) > MOST_DIMS:
+            raise InputError(f"{len(over)} dims are to vary: {MOST_DIMS} together are the most")
         for name in names:
             if name not in free:
                 known = f": {', '.join(free)} are" if free else ": no dim is (--dim fixes one, and --shape all of an input)"
@@ -205,27 +209,50 @@ def scale_spec(
         if not names:
             raise InputError("the model leaves no dim open: its cost does not grow")
         ranges = dict(over) if isinstance(over, Mapping) else {}
+        names, is_cut = names[:MOST_DIMS], len(names) > MOST_DIMS
         search = Search(model, table, names, {name: free[name].value for name in names}, ranges)
         try:
             search, found = find_formulas(search, are_given=bool(over))
-        except OnnxCostError:
-            # A size that follows from the graph, like that of a head in a cache, is none that a user would vary.
-            rest = tuple(name for name in names if not free[name].reason.startswith(FITTED))
-            if over or not rest or rest == names:
+        except OnnxCostError as error:
+            if over:
                 raise
-            search, found = find_formulas(replace(search, names=rest, known={}, details={}), are_given=False)
-            stay = (f"{name} stays {free[name].value}: {free[name].reason}" for name in names if name not in rest)
-            found = found._replace(notes=(*stay, *found.notes))
+            search, found = _leave_dims_out(search, free, error)
+    if is_cut:
+        found = found._replace(
+            notes=(f"more than {MOST_DIMS} dims are open, the others stay as they are assumed", *found.notes)
+        )
     path = first.graph.path or first.graph.name
     return Scaling(path, search.names, first.bound, len(search.known), *found)
 
 
+def _leave_dims_out(search: Search, free: Mapping[str, BoundDim], error: OnnxCostError) -> tuple[Search, Found]:
+    """The formulas without the dims whose size follows from the graph, like that of a head in a cache, or else without one dim.
+    Raises the ``error`` where that does not help.
+    """
+    fitted = tuple(name for name in search.names if free[name].reason.startswith(FITTED))
+    for left_out in (fitted, *((name,) for name in reversed(search.names))):
+        rest = tuple(name for name in search.names if name not in left_out)
+        if left_out and rest:
+            with suppress(OnnxCostError):
+                less, found = find_formulas(replace(search, names=rest, known={}, details={}), are_given=False)
+                stay = " and ".join(f"{name} stays {free[name].value}" for name in left_out)
+                return less, found._replace(notes=(f"{stay}: {error}", *found.notes))
+    raise error
+
+
 def _leading(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, BoundDim]) -> tuple[str, ...]:
-    """The open dims but for those without a symbol that follow another, as the batch of a state follows the input's."""
-    followers = set[str]()
+    """The open dims, up to one more than MOST_DIMS, but for those without a symbol that follow another, as the batch of a state
+    follows the input's.
+    """
+    leaders, followers = list[str](), set[str]()
     for name, dim in free.items():
-        if dim.is_unnamed and name not in followers:
+        if name in followers:
+            continue
+        leaders.append(name)
+        if len(leaders) > MOST_DIMS:
+            break
+        if dim.is_unnamed:
             with suppress(OnnxCostError):
                 dims = model.read({name: dim.value + 1}, formulas).dims
                 followers |= {each.name for each in dims if each.name in free and each.value != free[each.name].value} - {name}
-    return tuple(name for name in free if name not in followers)
+    return tuple(name for name in leaders if name not in followers)

@@ -44,6 +44,8 @@ REACH, LEAST_REACH = 64, 4096
 """Up to how many times the assumed size is tried, and at least up to which size."""
 JUMP = 8
 """The ratio of one size to the next that is tried on the way to the limits of a domain."""
+MOST_GRID = 4096
+"""Sizes of all dims together that formulas are made from."""
 NARROWED = 6
 SEED = 0
 METRICS, TRAFFIC = ("macs", "flops", "read_bytes", "write_bytes"), {"read_bytes", "write_bytes"}
@@ -263,6 +265,10 @@ class Search:
                 for point in self.known
                 if point not in grid and all(size in domain[name] for size, name in zip(point, self.names, strict=True))
             ]
+            # The ends of all dims together show what holds for one dim at a time alone; the memory there is needed later.
+            corners = list(product(*({domain[name].least, domain[name].most} for name in self.names)))
+            inside += [point for point in corners if point not in grid and not isinstance(self.count(point, "memory"), Misfit)]
+            inside = list(dict.fromkeys(inside))
             number = max(JOINT, HELD_OUT - len(inside))
             points = inside + [tuple(draw_size(draw, domain[name]) for name in self.names) for _ in range(number)]
             misfits = (
@@ -503,7 +509,10 @@ def _find_lines(search: Search, are_given: bool) -> tuple[dict[str, Line], list[
     notes = []
     for name in search.names:
         try:
-            lines[name] = search.find_line(name)
+            line = search.find_line(name)
+            if (points := prod(len(each.sizes) for each in (*lines.values(), line))) > MOST_GRID:
+                raise OnnxCostError(f"with it the formulas take {points:,} counts, more than {MOST_GRID:,}")
+            lines[name] = line
         except OnnxCostError as error:
             if are_given:
                 raise

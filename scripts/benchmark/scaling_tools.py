@@ -77,7 +77,10 @@ def value_of(macs: object, sizes: Mapping[str, int]) -> int:
     import sympy
 
     expression = sympy.sympify(macs)
-    value = expression.subs({symbol: sizes.get(symbol.name, symbol) for symbol in expression.free_symbols})
+    # Symbols are named like dims, or like what was worked out of them: "16*batch".
+    dims = {dim: sympy.Symbol(dim) for dim in sizes}
+    named = {symbol: sympy.sympify(symbol.name, locals=dims) for symbol in expression.free_symbols}
+    value = expression.subs(named).subs({dims[dim]: size for dim, size in sizes.items()})
     if not value.is_number:
         raise ValueError(f"has symbols of its own: {', '.join(sorted(map(str, value.free_symbols))[:3])}")
     return int(value)

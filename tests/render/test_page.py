@@ -19,6 +19,7 @@ import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.render.page import MOST_STEPS, build_page
 from onnxcost.render.report import summary_entries
+from tests.modeltext import model
 from tests.test_hostile_strings import HOSTILE, STRINGS, named
 
 ROOT = Path(__file__).parents[2]
@@ -325,6 +326,17 @@ def test_sliders_give_the_counts_of_their_sizes(browser: Any, tmp_path: Path) ->
         assert (cards["macs"], cards["flops"]) == (report.macs, report.flops)
         assert cards["peak activation bytes"] == report.memory.peak_activation_bytes
         assert shown.messages == []
+
+
+def test_sliders_work_out_floors(browser: Any, tmp_path: Path) -> None:
+    source = tmp_path / "strided.onnx"
+    graph = "(float[n,3,h,8] x) => (float[n,4,i,j] y) { y = Conv<strides=[2,2], pads=[1,1,1,1]>(x, w) }"
+    source.write_bytes(model(graph, w=(4, 3, 3, 3)).SerializeToString())
+    with Shown(browser, write(tmp_path, "scale", source)) as shown:
+        shown.page.get_by_label("h, as a number").fill("225")
+        shown.page.get_by_label("h, as a number").press("Enter")
+        cards = shown.page.locator(".cards div").all_inner_texts()
+        assert any(f"{108 * 113 * 4:,}" in text for text in cards), cards
 
 
 def test_the_map_of_devices_is_filtered(browser: Any, tmp_path: Path) -> None:

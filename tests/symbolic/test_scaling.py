@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import random
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.symbolic.scaling import Scaling, scaling
+from onnxcost.symbolic.scaling import MOST_DIMS, Scaling, scaling
 from onnxcost.symbolic.search import PEAK, Domain
 from tests.modeltext import model
 
@@ -205,3 +207,55 @@ def test_what_is_not_understood_is_one_line(arguments: list[str], says: str) -> 
     assert done.exit_code == 2
     assert says in done.output
     assert done.output.count("\n") == 1
+
+
+def relu_of(*names: str) -> ModelProto:
+    """A Relu of an input whose dims have these names."""
+    made = model("(float[2] x) => (float y) { y = Relu(x) }")
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, names))
+    return made
+
+
+@pytest.mark.parametrize(
+    "name", ["self", "__class__", "macs", "of", "coefficient", "<b>x</b>", "=1+1", "9" * 400, "a b", "None_"]
+)
+def test_a_dim_may_have_any_name(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(relu_of(name, "other").SerializeToString())
+    assert scaling(path).at(**{name: 5, "other": 3})["flops"] == 15
+    for points in ([], ["--at", f"{name}=2,5"]):
+        result = CliRunner().invoke(cli, ["scale", str(path), *points, "--format", "csv"])
+        assert result.exit_code == 0, result.output
+        rows = list(csv.reader(io.StringIO(result.stdout)))
+        assert {len(row) for row in rows} == {4 if not points else 1 + 6}
+        assert not points or [row[0] for row in rows[1:]] == ["2", "5"]
+
+
+def test_a_cost_of_nothing_has_no_terms(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model("(float[n,4] x) => (int64[2] y) { y = Shape(x) }").SerializeToString())
+    result = CliRunner().invoke(cli, ["scale", str(path), "--format", "csv"])
+    assert result.stdout.splitlines()[0] == "of,n,coefficient"
+
+
+@pytest.mark.parametrize(("number", "notes"), [(MOST_DIMS, 0), (MOST_DIMS + 1, 1), (40, 1)])
+def test_so_many_dims_vary_and_no_more(number: int, notes: int) -> None:
+    """A grid doubles with each."""
+    names = [f"d{index}" for index in range(number)]
+    found = scaling(relu_of(*names))
+    assert found.dims == tuple(names[:MOST_DIMS])
+    assert len(found.notes) == notes
+    assert scaling(relu_of(*names), names[-2:]).dims == tuple(names[-2:])
+    if notes:
+        with pytest.raises(InputError, match=f"{number} dims are to vary: {MOST_DIMS} together are the most"):
+            scaling(relu_of(*names), names)
+
+
+def test_the_grid_has_so_many_sizes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxcost.symbolic.search.MOST_GRID", 4)
+    made = relu_of("a", "b", "c")
+    found = scaling(made)
+    assert found.dims == ("a", "b")
+    assert [note.partition(": ")[2] for note in found.notes] == ["with it the formulas take 8 counts, more than 4"]
+    with pytest.raises(OnnxCostError, match="with it the formulas take 8 counts, more than 4"):
+        scaling(made, ["a", "b", "c"])
