@@ -130,12 +130,12 @@ def parse_json(text: str | bytes) -> Any:
     return document
 
 
-def to_json(value: Any) -> str:
-    """The value as JSON in ASCII, on one line."""
+def to_json(value: Any, indent: int | None = None) -> str:
+    """The value as JSON in ASCII, on one line unless it is to be indented."""
     import json
 
     # json escapes every control character but this one.
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
 _TOO_DEEP = f"it is nested more than {DEEPEST} deep"

@@ -38,7 +38,11 @@ class InputError(OnnxCostError):
     """An argument (a shape, a dim, a value, a name of a convention or format) does not fit."""
 
 
-class MissingFile(InputError, FileNotFoundError):
+class UnreadableFile(InputError):
+    """A file that cannot be read, or that changes meanwhile: that says nothing of what is in it."""
+
+
+class MissingFile(UnreadableFile, FileNotFoundError):
     """A file that is asked for is not there."""
 
 

@@ -8,11 +8,12 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import ELOOP
 from glob import escape, glob
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from onnxcost.errors import InputError, MissingFile, did_you_mean
+from onnxcost.errors import InputError, MissingFile, UnreadableFile, did_you_mean
 
 WRITER_TIMEOUT = 5.0
 """Seconds to wait until a pipe has a writer."""
@@ -92,7 +93,9 @@ def replace_file(path: Path, content: bytes | Iterator[bytes]) -> None:
             with path.open("wb") as file:
                 file.writelines(parts)
             return
-        target = path.resolve()
+        target = Path(os.path.realpath(path))
+        if target.is_symlink():  # a loop, of which Path.resolve raises no OSError
+            raise OSError(ELOOP, os.strerror(ELOOP))
         # The folder alone decides whether a file can be replaced, but a read-only file is meant to stay.
         if target.exists() and not target.stat().st_mode & 0o222:
             raise InputError(f"cannot write '{path}': it is read-only")
@@ -148,9 +151,9 @@ def match_paths(pattern: str) -> Iterator[str]:
             yield from match_paths(os.path.join(escape(here), after[0] or "*"))  # noqa: PTH118
 
 
-def read_error(error: Exception, path: str | Path, what: str = "", reason: str = "") -> InputError:
+def read_error(error: Exception, path: str | Path, what: str = "", reason: str = "") -> UnreadableFile:
     """The error for a file that cannot be read: what the system says, else the reason, and the name that was probably meant."""
-    kind, hint = (MissingFile, did_you_mean_file(path)) if isinstance(error, FileNotFoundError) else (InputError, "")
+    kind, hint = (MissingFile, did_you_mean_file(path)) if isinstance(error, FileNotFoundError) else (UnreadableFile, "")
     named = what or f"'{path}'"
     return kind(f"cannot read {named}: {getattr(error, 'strerror', None) or reason or error}{hint}")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from onnxcost.errors import InputError, MissingFile, OnnxCostError
+from onnxcost.errors import InputError, MissingFile, OnnxCostError, UnreadableFile
 from onnxcost.files import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -193,9 +193,9 @@ def explain_errors(url: str) -> Iterator[None]:
     except FileNotFoundError:
         raise MissingFile(f"cannot read '{name}': there is no such file") from None
     except TimeoutError:
-        raise InputError(f"cannot read '{name}': the server does not answer, or stops in the middle of an answer") from None
+        raise UnreadableFile(f"cannot read '{name}': the server does not answer, or stops in the middle of an answer") from None
     except Exception as error:
-        kind = MissingFile if isinstance(error, _Refused) and error.status in (404, 410) else InputError
+        kind = MissingFile if isinstance(error, _Refused) and error.status in (404, 410) else UnreadableFile
         raise kind(f"cannot read '{name}': {_without_secrets(error, url)}") from None
 
 
@@ -211,8 +211,8 @@ def _without_secrets(error: Exception, url: str) -> str:
     return text
 
 
-def _change_error(name: str) -> InputError:
-    return InputError(f"'{name}' changed while it was read: try again when it is complete")
+def _change_error(name: str) -> UnreadableFile:
+    return UnreadableFile(f"'{name}' changed while it was read: try again when it is complete")
 
 
 class _StoredFile:

@@ -30,7 +30,7 @@ LOCATIONS = (
 NUMBERS = ("-1", "0", "1", "9" * 30, "9" * 5000, "nan", "²", "0x10", "", " 1", "1e3", str(2**63))
 # fmt: on
 SCOPES = "pkg.torch.onnx.name_scopes"
-ARCHIVES = ("torchvision", "published", "unseen_c")
+ARCHIVES = ("torchvision", "published", "unseen_c", "decoders")
 
 
 def archived_models(largest: int) -> dict[str, bytes]:

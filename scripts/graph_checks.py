@@ -8,7 +8,10 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -139,8 +142,27 @@ def more_that_costs_nothing(data: bytes, before: Report, rng: Random) -> None:
     )
 
 
+def notes_cost_nothing(data: bytes, before: Report, rng: Random) -> None:
+    """A model with notes in its metadata costs what it did, and so does one that gets them a second time."""
+    from onnxcost.frontend.annotate import annotate
+
+    name = next((name for node in ModelProto.FromString(data).graph.node for name in node.output[:1]), "")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        path.write_bytes(data)
+        for _ in range(2):
+            try:
+                annotate(path, path, {name: {"macs": "1"}}, {"macs": "1"})
+            except Exception as error:
+                if "in other files" in str(error):
+                    return
+                raise Broken(f"annotate: {type(error).__name__}", str(error)) from error
+            compare("annotate", before, path.read_bytes(), ("file",))
+
+
 CHECKS: tuple[Callable[[bytes, Report, Random], None], ...] = (
     strip_keeps,
+    notes_cost_nothing,
     fields_in_another_order,
     nodes_in_another_order,
     values_renamed,
@@ -284,6 +306,107 @@ def check_outputs(data: bytes, rng: Random) -> None:
         raise Broken("rows of CSV and nodes of JSON", f"{len(rows)}, {len(document['nodes'])}")
 
 
+class Page(HTMLParser):
+    """What a browser finds in a page before its scripts run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags, self.attributes, self.scripts = Counter[str](), set[str](), list[str]()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "script":
+            self.scripts.append(data)
+
+
+def read_page(text: str) -> Page:
+    """What is in a page beside its own scripts and styles."""
+    from onnxcost.render.page import ASSETS, SCRIPTS, STYLES
+
+    for name in (*SCRIPTS, *STYLES):
+        text = text.replace((ASSETS / name).read_text(encoding="utf-8"), "")
+    no_control_characters("a page", text)
+    page = Page()
+    page.feed(text)
+    return page
+
+
+def check_page(text: str) -> dict[str, Any]:
+    """The data of a page; raises Broken where a string has become an element, an attribute or a control character."""
+    from onnxcost.render.page import build_page
+
+    page, empty = read_page(text), read_page(build_page({}, "", {}))
+    if (page.tags, page.attributes) != (empty.tags, empty.attributes):
+        raise Broken("a page has other elements", f"{page.tags - empty.tags} {page.attributes - empty.attributes}")
+    return dict(json.loads("".join(page.scripts), parse_constant=_refused))
+
+
+def check_pages(data: bytes, rng: Random) -> None:
+    """The page of a report, and node data."""
+    import onnxcost
+    from onnxcost.render.formats import dumps
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.node_data import report_node_data
+    from onnxcost.render.page import build_page, roofline_data
+    from onnxcost.render.report import report_lines
+    from onnxcost.render.tables import View
+
+    report = onnxcost.estimate(data)
+    document = report.to_dict()
+    text = text_of(report_lines(report, View(), Screen(100)))
+    if check_page(build_page(document, text, roofline_data(report)))["document"] != json.loads(dumps(document)):
+        raise Broken("a page has another document")
+    nodes = report_node_data(report)
+    no_control_characters("node data", nodes)
+    json.loads(nodes, parse_constant=_refused)
+
+
+def check_growth(data: bytes, rng: Random) -> None:
+    """The formulas of growth in every format, and their value at the base."""
+    import onnxcost
+    from onnxcost.render.formats import dumps
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.scaling import scaling_csv, scaling_lines, scaling_markdown
+
+    try:
+        found = onnxcost.scaling(data)
+    except onnxcost.OnnxCostError:
+        return
+    points = [dict(found.base)]
+    no_control_characters("scale", text_of(scaling_lines(found, points, Screen(rng.choice((40, 80, 200))))))
+    no_control_characters("scale as Markdown", scaling_markdown(found, points))
+    for some in (points, []):
+        check_csv("scale as CSV", scaling_csv(found, some)) if found.formulas else None
+    no_control_characters("scale as JSON", dumps(found.to_dict()))
+    totals = onnxcost.estimate(data, dims=found.base).to_dict()["totals"]
+    if differ := [key for key, value in found.at(**found.base).items() if key in totals and totals[key] != value]:
+        raise Broken(f"scale: {', '.join(differ)} differ from the report's")
+
+
+def check_decoder(data: bytes, rng: Random) -> None:
+    """What a language model costs, in every format."""
+    import onnxcost
+    from onnxcost.render.formats import dumps
+    from onnxcost.render.layout import Screen, text_of
+    from onnxcost.render.llm import llm_csv, llm_lines, llm_markdown
+
+    sizes: dict[str, Any] = {name: rng.choice((None, None, 1, 3, 100, 10**6, 2**62)) for name in ("prompt", "context", "batch")}
+    try:
+        found = onnxcost.llm(data, **sizes, memory=rng.choice((None, 1, "8GiB")), devices=rng.choice(((), ("rtx-4090",))))
+    except onnxcost.OnnxCostError:
+        return
+    no_control_characters("llm", text_of(llm_lines(found, Screen(rng.choice((40, 80, 200))))))
+    no_control_characters("llm as Markdown", llm_markdown(found))
+    check_csv("llm as CSV", llm_csv(found))
+    text = dumps(found.to_dict())
+    no_control_characters("llm as JSON", text)
+    json.loads(text, parse_constant=_refused)
+
+
+OUTPUTS = (check_outputs, check_pages, check_growth, check_decoder)
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("estimate", "MODEL", "--no-run", "--format", "table"),
     ("estimate", "MODEL", "--no-run", "--format", "csv"),
@@ -302,6 +425,28 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("budget", "MODEL", "--format", "markdown", "--explain", "raspberry-pi-5-8gb"),
     ("strip", "MODEL", "-o", "SKELETON"),
     ("strip", "MODEL", "-o", "SKELETON", "--anonymize"),
+    ("budget", "MODEL", "--device", "rtx-4090", "--tokens-per-second", "20", "--context", "100"),
+    ("budget", "MODEL", "--device", "jetson-nano", "--runtime", "ncnn", "--anchor", "resnet18=30ms"),
+    ("estimate", "MODEL", "--no-run", "-o", "page.html"),
+    ("estimate", "MODEL", "--no-run", "-o", "x.nodedata.json"),
+    ("estimate", "--pipeline", "MODEL,OTHER*3", "--no-run", "--format", "json"),
+    ("estimate", "--pipeline", "MODEL*2,OTHER", "--no-run", "--format", "csv"),
+    ("estimate", "--pipeline", "OTHER,MODEL*1000", "--no-run", "--strict"),
+    ("budget", "--pipeline", "MODEL,OTHER*2", "--device", "rtx-4090", "--fps", "3", "--format", "markdown"),
+    ("scale", "MODEL"),
+    ("scale", "MODEL", "--over", "batch=1..8", "--at", "batch=1,2", "--format", "csv"),
+    ("scale", "MODEL", "--format", "markdown"),
+    ("scale", "MODEL", "-o", "page.html"),
+    ("llm", "MODEL"),
+    ("llm", "MODEL", "--prompt", "7", "--device", "rtx-4090", "--format", "json"),
+    ("llm", "MODEL", "--context", "100000", "--memory", "8GiB", "--format", "markdown"),
+    ("llm", "MODEL", "-o", "page.html"),
+    ("annotate", "MODEL", "-o", "SKELETON"),
+    ("annotate", "MODEL", "-o", "MODEL"),
+    ("plot", "MODEL", "--kind", "share", "-o", "chart.svg"),
+    ("plot", "MODEL", "--kind", "memory", "-o", "chart.svg"),
+    ("plot", "MODEL", "--kind", "roofline", "-o", "chart.svg"),
+    ("view", "MODEL", "--no-browser"),
 )
 CODES = (0, 1, 2, 3)
 
@@ -311,25 +456,45 @@ def check_command(data: bytes, other: bytes, rng: Random) -> None:
     from onnxcost.cli.app import run
 
     arguments = rng.choice(COMMANDS)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = {name: str(Path(folder, name.lower() + ".onnx")) for name in ("MODEL", "OTHER", "SKELETON")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = {name: str(folder / (name.lower() + ".onnx")) for name in ("MODEL", "OTHER", "SKELETON")}
         Path(paths["MODEL"]).write_bytes(data)
         Path(paths["OTHER"]).write_bytes(other)
+        output = dict(pairwise(arguments)).get("-o", "")
+        target = folder / paths.get(output, output) if output else None
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([paths.get(argument, argument) for argument in arguments])
-        left = (
-            {path.name for path in Path(folder).iterdir()}
-            - {"model.onnx", "other.onnx"}
-            - ({"skeleton.onnx"} if not code else set())
-        )
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _temporary_files_in(folder):
+            code = run([_in_folder(argument, paths, folder) for argument in arguments])
+        expected = {"model.onnx", "other.onnx"} | ({target.name} if target and code in (0, 1) else set())
+        left = {path.name for path in folder.iterdir()} - expected
+        pages = [*folder.glob("**/*.html")]
+        written = [path.read_text() for path in (*pages, *folder.glob("*.svg"), *folder.glob("*.json"))]
     check_end(" ".join(arguments), code, out.getvalue(), err.getvalue())
-    if left:
+    if left and not (arguments[0] == "view" and not code and len(left) == 1):
         raise Broken(f"{arguments[0]}: files are left", str(sorted(left)))
     if code in (0, 1) and "csv" in arguments:
         check_csv(f"{arguments[0]} as CSV", out.getvalue())
     if code in (0, 1) and "json" in arguments:
         json.loads(out.getvalue(), parse_constant=_refused)
+    for text in written:
+        check_page(text) if pages else no_control_characters(f"the file of {arguments[0]}", text)
+
+
+def _in_folder(argument: str, paths: Mapping[str, str], folder: Path) -> str:
+    """The argument with the paths of its models, or a file in the folder."""
+    for name, path in paths.items():
+        argument = argument.replace(name, path)
+    return str(folder / argument) if argument.endswith((".html", ".svg", ".nodedata.json")) else argument
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 LONGEST_LINE = 4000

@@ -24,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import tomllib
@@ -73,6 +74,23 @@ COMMANDS: Mapping[str, Command] = {
     "compare": Command(("compare", "tiny.onnx", "other.onnx", "saved.json", "--no-run", "-o", "out.json")),
     "scan": Command(("scan", "models", "--jobs", "1", "-o", "out.csv")),
     "scan --resume": Command(("scan", "models", "--jobs", "1", "--resume", "resume.jsonl", "-o", "out.json")),
+    "page": Command(("estimate", "tiny.onnx", "--no-run", "-o", "out.html")),
+    "node data": Command(("estimate", "tiny.onnx", "--no-run", "-o", "out.nodedata.json")),
+    "pipeline": Command(("estimate", "--pipeline", "tiny.onnx,other.onnx*3", "--no-run", "-o", "out.json")),
+    "view": Command(("view", "tiny.onnx", "--no-browser")),
+    "plot": Command(("plot", "tiny.onnx", "-o", "out.svg")),
+    "scale": Command(("scale", "tiny.onnx", "-o", "out.csv")),
+    "annotate": Command(("annotate", "tiny.onnx", "-o", "out.onnx")),
+    "llm": Command(("llm", "decoder.onnx", "--device", "rtx-4090", "-o", "out.json")),
+    "budget --anchor": Command(
+        ("budget", "tiny.onnx", "--device", "jetson-nano", "--runtime", "ncnn", "--anchor", "resnet18=30ms", "-o", "out.html")
+    ),
+    "llm --run": Command(
+        ("llm", "decoder.onnx", "--run", "--prompt", "2", "--tokens", "2", *QUICK, "-o", "out.json"), timed=True
+    ),
+    "pipeline timed": Command(("measure", "--pipeline", "tiny.onnx,other.onnx*3", *QUICK, "-o", "out.json"), timed=True),
+    "profile trace": Command(("profile", "tiny.onnx", *QUICK, "-o", "out.trace.json"), timed=True),
+    "annotate --profile": Command(("annotate", "tiny.onnx", "--profile", *QUICK, "-o", "out.onnx"), timed=True),
     "estimate and run": Command(("tiny.onnx", *QUICK, "-o", "out.json"), timed=True),
     "measure": Command(("measure", "absent.onnx", *QUICK, "-o", "out.json"), timed=True),
     "measure batches": Command(("measure", "tiny.onnx", *QUICK, "--batches", "1,2"), timed=True),
@@ -143,7 +161,7 @@ class Ended(NamedTuple):
 
 
 def write_models(folder: Path) -> None:
-    """What the commands are run on: two tiny models, one without its weights, a folder of two, a report, a budget."""
+    """What the commands are run on: tiny models, one without its weights, a folder of two, a decoder, a report, a budget."""
     from onnx import TensorProto, helper, parser
 
     text = """<ir_version: 9, opset_import: ["" : 18]> g (float[batch,8] x) => (float[batch,4] y)
@@ -158,6 +176,8 @@ def write_models(folder: Path) -> None:
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
     for name in ("tiny", "other"):
         shutil.copy(folder / f"{name}.onnx", folder / "models")
+    with tarfile.open(ROOT / "tests" / "data" / "decoders.tar.xz") as archive:
+        (folder / "decoder.onnx").write_bytes(archive.extractfile("genai_llama_fp32.onnx").read())
     (folder / "onnxcost.toml").write_text(
         '[budget]\ndevices = ["raspberry-pi-5-8gb"]\n[budget.models."tiny.onnx"]\nfps = 30\n', encoding="utf-8"
     )
@@ -266,7 +286,7 @@ def run(command: Command, models: Path, fault: tuple[str, str, int, bool] | None
         kept = folder / "work" / target if target else None
         return Ended(
             code.code,
-            _read(folder / "stdout"),
+            re.sub("onnxcost-view-[a-z0-9_]+", "*", _read(folder / "stdout").replace(name, "")),
             _read(folder / "stderr"),
             kept.read_bytes() if kept and kept.exists() else None,
             tuple(sorted(_files(folder) - before - {"stdout", "stderr", "seen", "work/resume.jsonl"})),
@@ -345,8 +365,12 @@ def _injected(log: str) -> str:
 CLEANING = re.compile(r"rmtree|_cleanup|cleanup \(|unlink|rmdir|AT_REMOVEDIR|O_DIRECTORY|getdents")
 """Calls that remove what is temporary: where these are refused, something stays."""
 CANNOT_REMOVE = ("remove", "list", "stat")
-SAID_INSTEAD = re.compile(r"not PosixPath|incompatible function arguments|PicklingError \(Can't pickle <class")
-"""What functions written in C say in place of the MemoryError that they met: no caller can tell that from a bug."""
+SAID_INSTEAD = re.compile(
+    r"not PosixPath|incompatible function arguments|PicklingError \(Can't pickle <class|bytes-like object|KeyError \(b'"
+)
+"""What functions written in C say in place of the MemoryError that they met: no caller can tell that from a bug. Protobuf gives
+the bytes of a string for which it got no memory.
+"""
 LOGGED_BY_HASHLIB = re.compile(
     r"(ERROR:root:code for hash \w+ was not found\.\n)?Traceback (?s:(?!Traceback).)*?unsupported hash type \w+\n"
 )
@@ -381,8 +405,9 @@ def judge(command: Command, kind: str, end: Ended, usual: Ended) -> Iterator[str
             yield f"no message: {strange[0][:200]}"
         if not end.code and errors:
             yield f"exit code 0 with an error: {errors[0][:200]}"
-    if end.left and kind not in CANNOT_REMOVE and not CLEANING.search(end.seen):
-        yield f"left: {', '.join(re.sub('onnxcost-[a-z0-9_]+|tmp[a-z0-9_]{8}', '*', name) for name in end.left)[:200]}"
+    left = [name for name in end.left if end.code or not name.startswith("tmp/onnxcost-view-")]  # the page stays there
+    if left and kind not in CANNOT_REMOVE and not CLEANING.search(end.seen):
+        yield f"left: {', '.join(re.sub('onnxcost-[a-z0-9_]+|tmp[a-z0-9_]{8}', '*', name) for name in left)[:200]}"
     if end.has_process:
         yield "a process is left"
     yield from _judge_output(command, end, usual)
@@ -411,6 +436,8 @@ def _unmeasured(content: bytes | None) -> bytes:
 def _unreadable(name: str, content: bytes) -> str:
     """Why a file of this name cannot be read, "" if it can be."""
     try:
+        if name.endswith((".html", ".svg")):
+            return "" if content.rstrip().endswith(b"</" + name.rpartition(".")[2].encode() + b">") else "its end is missing"
         if name.endswith(".csv"):
             lengths = {len(row) for row in csv.reader(io.StringIO(content.decode()), strict=True)}
             return "" if len(lengths) == 1 and content.endswith(b"\n") else f"rows of {lengths}"
@@ -492,7 +519,8 @@ def main() -> int:
         parser.error("strace is not installed")
     start, runs, kinds, first = time.monotonic(), 0, Counter[str](), dict[str, Finding]()
     every = list(series_of(options))
-    with tempfile.TemporaryDirectory(prefix="faults-models-") as models:
+    with tempfile.TemporaryDirectory(prefix="faults-models-") as models, tempfile.TemporaryDirectory() as fonts:
+        os.environ["MPLCONFIGDIR"] = fonts  # matplotlib lists all fonts once
         context = multiprocessing.get_context("spawn")
         with context.Pool(1, _start, (models, False, False)) as pool:
             pool.apply(write_models, (Path(models),))

@@ -67,3 +67,14 @@ def test_a_missing_file_is_what_people_catch_for_it(tmp_path: Path) -> None:
             call()
         assert isinstance(caught.value, onnxcost.InputError)
         assert (caught.value.exit_code, str(caught.value).count("\n")) == (2, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need no rights on POSIX alone")
+def test_a_link_to_itself_is_not_replaced(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.symlink_to(second)
+    second.symlink_to(first)
+    with pytest.raises(InputError, match=r"^cannot write '.*first.txt': Too many levels of symbolic links$"):
+        replace_file(first, b"new")
+    assert first.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.txt", "second.txt"]

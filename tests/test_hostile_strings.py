@@ -23,6 +23,7 @@ from onnx import ModelProto, TensorProto, helper
 import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.render.report import report_html
+from tests.generation.small import DECODER
 from tests.modeltext import model
 
 STEERING = "\x1b]8;;https://example.org\x07\x1b[2J\r\n\t\x00\x7f\x9b31m\x85"
@@ -241,6 +242,104 @@ def test_a_skeleton_is_written(text: str, tmp_path: Path) -> None:
     assert result.output.count("\n") == 1
 
 
+def decoder(text: str) -> ModelProto:
+    """A language model with the text in its nodes, dims and all values that it does not return."""
+    made = ModelProto.FromString(DECODER.SerializeToString())
+    graph = made.graph
+    for value in (*graph.input, *graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            dim.dim_param = dim.dim_param and f"{text}{dim.dim_param}"
+    inner = {name for node in graph.node for name in node.output} - {value.name for value in graph.output}
+    names = {name: f"{text}{name}" for name in inner | {tensor.name for tensor in graph.initializer}}
+    for node in graph.node:
+        node.name = f"/{text}/{text}.{node.op_type}"
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = names[tensor.name]
+    graph.name = made.producer_name = text
+    return made
+
+
+COMMANDS: dict[str, list[str]] = {
+    "scale": ["scale", "MODEL", "--at", "DIM=1,2"],
+    "llm": ["llm", "DECODER", "--memory", "8GiB", "--device", "rtx-4090"],
+    "pipeline": ["estimate", "--pipeline", "MODEL*2,DECODER*3", "--no-run"],
+    "budget of a pipeline": ["budget", "--pipeline", "MODEL,DECODER*3", "--device", "rtx-4090"],
+    "tokens": ["budget", "DECODER", "--device", "rtx-4090", "--tokens-per-second", "1"],
+    "runtime": ["budget", "MODEL", "--device", "jetson-nano", "--runtime", "ncnn", "--anchor", "resnet18=30ms"],
+}
+
+
+@pytest.mark.parametrize("format_", [*FORMATS, "html"])
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_growth_language_models_and_pipelines_are_shown(
+    arguments: list[str], format_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = HOSTILE.replace("\0", "")
+    monkeypatch.setitem(CHECKS, "html", safe_page)
+    folder = hostile_path(tmp_path, "").parent
+    paths = {"MODEL": str(folder / f"{UNSEEN}m.onnx"), "DECODER": str(folder / "=d.onnx")}
+    Path(paths["MODEL"]).write_bytes(named(text).SerializeToString())
+    Path(paths["DECODER"]).write_bytes(decoder(text).SerializeToString())
+    monkeypatch.chdir(folder)
+    names = {"MODEL": f"{UNSEEN}m.onnx", "DECODER": "=d.onnx", "DIM": f"{text}dim"}
+    given = [argument.replace("MODEL", names["MODEL"]).replace("DECODER", names["DECODER"]) for argument in arguments]
+    given = [argument.replace("DIM", names["DIM"]) for argument in given]
+    result = invoke(format_, *given)
+    assert result.exit_code in ((0, 1) if given[0] == "budget" else (0,))
+
+
+def safe_page(text: str) -> None:
+    """No control character, no element of a model: the scripts of the page are the last, and in them its data is escaped."""
+    text = re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.DOTALL)
+    safe(text)
+    assert text.count("<script") == text.count("</script>") == 1
+    assert "<script>alert" not in text
+    json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+
+
+OUTPUTS = {
+    "annotate": (["annotate", "MODEL"], "annotated.onnx"),
+    "node data": (["estimate", "MODEL", "--no-run"], "x.nodedata.json"),
+    "page": (["estimate", "MODEL", "--no-run"], "x.html"),
+    "a chart of shares": (["plot", "MODEL"], "x.svg"),
+    "a chart of memory": (["plot", "DECODER", "--kind", "memory"], "x.svg"),
+    "a chart of the roofline": (["plot", "DECODER", "--kind", "roofline"], "x.pdf"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "output"), OUTPUTS.values(), ids=OUTPUTS)
+def test_a_file_for_another_program_is_written(arguments: list[str], output: str, tmp_path: Path) -> None:
+    path = hostile_path(tmp_path, ".onnx")
+    path.write_bytes((decoder if "DECODER" in arguments else named)(HOSTILE).SerializeToString())
+    target = hostile_path(tmp_path, output)
+    result = CliRunner().invoke(
+        cli, [*(str(path) if each in ("MODEL", "DECODER") else each for each in arguments), "-o", str(target)]
+    )
+    assert result.exit_code == 0, result.output
+    safe_message(result.output)
+    if output.endswith("html"):
+        safe_page(target.read_text())
+    elif output.endswith("json"):
+        safe_json(target.read_text())
+    elif output.endswith("svg"):
+        safe(target.read_text())
+        assert "<script" not in target.read_text()
+    elif output.endswith("onnx"):
+        assert onnxcost.estimate(target).macs == onnxcost.estimate(path).macs
+
+
+def test_a_page_is_viewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = hostile_path(tmp_path, ".onnx")
+    path.write_bytes(named(HOSTILE).SerializeToString())
+    result = CliRunner().invoke(cli, ["view", str(path), "--no-browser"])
+    assert result.exit_code == 0
+    safe_message(result.output)
+    safe_page(next(tmp_path.glob("onnxcost-view-*/report.html")).read_text())
+
+
 WRONG = {
     "no such command": lambda text: [text],
     "no such file": lambda text: ["estimate", text],
@@ -327,3 +426,18 @@ def read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # how Linux says that the other end is closed
         return b""
+
+
+@pytest.mark.parametrize("fails", ["onnxcost.render.page.build_page", "onnxcost.cli.output.replace_file"])
+def test_a_page_that_cannot_be_written_leaves_no_folder(fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "model.onnx").write_bytes(named("x").SerializeToString())
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(fails, fail)
+    with pytest.raises(SystemExit):
+        cli.main(["view", str(tmp_path / "model.onnx"), "--no-browser"])
+    assert not [*(tmp_path / "tmp").iterdir()]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
+from click.testing import CliRunner
 
 import onnxcost
 from onnxcost import runtime
+from onnxcost.cli.app import cli
 from onnxcost.errors import refusal
+from onnxcost.frontend import byte_source
+from tests.generation.small import DECODER
 from tests.modeltext import model
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is refused, and how, is Linux's")
@@ -159,3 +166,44 @@ def test_what_is_a_refusal_of_the_system(error: Exception, says: str | None) -> 
     found = refusal(error)
     assert found is None if says is None else says in str(found)
     assert "\n" not in str(found)
+
+
+READS = {
+    "estimate": ["estimate", "decoder.onnx", "--no-run"],
+    "scale": ["scale", "model.onnx"],
+    "llm": ["llm", "decoder.onnx"],
+    "pipeline": ["estimate", "--pipeline", "model.onnx,decoder.onnx*3", "--no-run"],
+    "budget": ["budget", "model.onnx", "--device", "jetson-nano", "--fps", "1000000000"],
+}
+
+
+@pytest.mark.parametrize("arguments", READS.values(), ids=READS)
+def test_a_file_that_cannot_be_read_once_more_is_no_misfit(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models are read for each size: what the system refuses says nothing of the size."""
+    (tmp_path / "model.onnx").write_bytes(
+        model("(float[n,16] x) => (float y) { y = MatMul(x, w) }", w=(16, 8)).SerializeToString()
+    )
+    (tmp_path / "decoder.onnx").write_bytes(DECODER.SerializeToString())
+    monkeypatch.chdir(tmp_path)
+    opened = byte_source.open_file
+    left = 0
+
+    def open_file(path: str) -> AbstractContextManager[tuple[BinaryIO, bytes | None]]:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened(path)
+
+    monkeypatch.setattr(byte_source, "open_file", open_file)
+    for number in range(1, 30):
+        left = number
+        result = CliRunner().invoke(cli, arguments)
+        if left > 0:
+            break
+        assert result.exit_code == 2, (number, result.output)
+        assert "Input/output error" in result.stderr.splitlines()[-1]
+        assert result.stdout == ""
+    assert number > 1

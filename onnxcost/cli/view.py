@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import webbrowser
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +16,6 @@ from onnxcost.cli.estimate import report_document
 from onnxcost.cli.measure import SKIPPED, measure_model
 from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
 from onnxcost.cli.output import Output
-from onnxcost.errors import InputError
 from onnxcost.render.tables import View
 
 if TYPE_CHECKING:
@@ -48,12 +49,15 @@ def view(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, i
 
     report = estimate_spec(spec, formulas)
     outcome = measure_model(spec, formulas, measuring, report) if is_run else SKIPPED
+    # Named before it is made, so that it is removed whatever fails from then on.
+    path = Path(tempfile.gettempdir()) / f"onnxcost-view-{os.urandom(8).hex()}" / "report.html"
     try:
-        path = Path(tempfile.mkdtemp(prefix="onnxcost-view-")) / "report.html"
-    except OSError as error:
-        raise InputError(f"cannot write to the temporary folder: {error.strerror or error}") from error
-    Output("html", str(path)).deliver(report_document(report, View(), outcome, is_brief=True))
-    click.echo(path)
+        path.parent.mkdir(mode=0o700)
+        Output("html", str(path)).deliver(report_document(report, View(), outcome, is_brief=True))
+        click.echo(path)
+    except BaseException:
+        rmtree(path.parent, ignore_errors=True)
+        raise
     say_first([*caveat_messages(report), *outcome.advice()], shows_all=False)
     if not no_browser and not webbrowser.open(path.as_uri()):
         say("note", "no browser was found: open the file yourself")

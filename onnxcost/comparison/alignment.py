@@ -16,8 +16,10 @@ from onnxcost.operators.traits import ATTENTIONS, CONVOLUTIONS, PRODUCTS, VIEWS
 FAMILIES: Mapping[str, str] = dict.fromkeys(CONVOLUTIONS, "conv") | dict.fromkeys(PRODUCTS, "product")
 """Operators that do the same work; every other operator is its own family."""
 
-MOST_CELLS = 25_000_000
-"""The most pairs of nodes for which the best alignment is computed; beyond that, runs of equal nodes are aligned."""
+MOST_CELLS, MOST_KINDS = 25_000_000, 1_000_000
+"""The most pairs of nodes, and of unlike nodes, for which the best alignment is computed; beyond that, runs of equal nodes are
+aligned.
+"""
 
 
 class NodePair(NamedTuple):
@@ -158,16 +160,16 @@ def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> l
     """The indices of the pairs with the largest sum of likeness, in order: a weighted longest common subsequence."""
     if not left or not right:
         return []
-    if len(left) * len(right) > MOST_CELLS:
+    kinds, others = ({kind: at for at, kind in enumerate(dict.fromkeys(side))} for side in (left, right))
+    if len(left) * len(right) > MOST_CELLS or len(kinds) * len(others) > MOST_KINDS:
         from difflib import SequenceMatcher
 
         blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()
         return [(block.a + step, block.b + step) for block in blocks for step in range(block.size)]
     import numpy as np
 
-    kinds = {kind: at for at, kind in enumerate(dict.fromkeys((*left, *right)))}
-    table = np.array([[likeness(one, other) for other in kinds] for one in kinds], dtype=np.int32)
-    columns = np.array([kinds[kind] for kind in right])
+    table = np.array([[likeness(one, other) for other in others] for one in kinds], dtype=np.int32)
+    columns = np.array([others[kind] for kind in right])
     gains = [table[kinds[kind], columns] for kind in left]
     best = np.zeros((len(left) + 1, len(right) + 1), dtype=np.int32)
     for at, gain in enumerate(gains):

@@ -17,7 +17,7 @@ from onnxcost.files import CHUNK, read_error, replace_file
 from onnxcost.frontend.external import scope_of, stored_tensors
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.frontend.reader import bytes_field, read_locations, read_skeleton, varint_bytes
+from onnxcost.frontend.reader import FIXED_SIZES, bytes_field, read_locations, read_skeleton, varint_bytes
 from onnxcost.remote import SMALL, is_remote
 
 PREFIX = "onnxcost."
@@ -29,16 +29,18 @@ _NODE, _OUTPUT, _NAME, _OPERATOR, _ATTRIBUTE, _NODE_METADATA = 1, 2, 3, 4, 5, 9
 """The numbers of fields: of a model, of a graph, and of a node."""
 _BODIES = (6, 11)
 """The fields of an attribute that are graphs."""
-_BYTES, _SIZES = 2, {1: 8, 5: 4}
+_BYTES, _GROUP, _END_OF_GROUP = 2, 3, 4
 _LARGEST_ENTRY = 2**16
 """The most bytes of an entry of metadata that is read to see whose it is."""
 
 
 class _Field(NamedTuple):
-    """A field of a message: its number and wire type, where it begins, where its payload begins, and where both end."""
+    """A field of a message: its number, where it begins, where its payload begins, and where both end.
+
+    The number is 0 of what holds no bytes, and of what is in a group: ONNX has no groups.
+    """
 
     number: int
-    wire_type: int
     start: int
     payload: int
     end: int
@@ -74,12 +76,14 @@ def annotate(
 def _check_target(source: Path, target: Path) -> None:
     """Raises InputError for a target in another folder than the external data, ModelError for what is not a model."""
     locations = {stored.location for stored in stored_tensors(read_locations(source)) if stored.is_external} - {NOT_STORED}
-    if locations and source.resolve().parent != target.resolve().parent:
+    home, goal = (Path(os.path.realpath(each)).parent for each in (source, target))
+    if locations and home != goal:
         raise InputError(
-            f"'{source}' has weights in other files ('{min(locations)}'): write the annotated model to the same folder, "
-            f"{source.resolve().parent}"
+            f"'{source}' has weights in other files ('{min(locations)}'): write the annotated model to the same folder, {home}"
         )
-    if target.exists() and any((source.parent / name).exists() and target.samefile(source.parent / name) for name in locations):
+    # A name may be none that a file can have: then os.path.exists says no, where Path.exists raises OSError.
+    files = (source.parent / name for name in locations if os.path.exists(source.parent / name))  # noqa: PTH110
+    if target.exists() and any(map(target.samefile, files)):
         raise InputError(f"'{target}' has the weights of '{source}'")
 
 
@@ -115,7 +119,7 @@ class _Copy:
         pieces: list[Piece] = []
         count = 0
         for field in self._fields(start, end):
-            if field.number == _NODE and field.wire_type == _BYTES:
+            if field.number == _NODE:
                 pieces += _wrap(_NODE, self._node(field.payload, field.end, scope, count))
                 count += 1
             else:
@@ -158,7 +162,7 @@ class _Copy:
         return any(key.startswith(PREFIX.encode()) and key != FILE_BYTES.encode() for key in keys)
 
     def _fields(self, start: int, end: int) -> Iterator[_Field]:
-        position = start
+        position, groups = start, 0
         while position < end:
             tag, after = self._varint(position, end)
             wire_type, payload = tag & 7, after
@@ -167,10 +171,11 @@ class _Copy:
             elif wire_type == 0:
                 size = self._varint(after, end)[1] - after
             else:
-                size = _SIZES.get(wire_type, -1)
+                size = FIXED_SIZES.get(wire_type, -1)
+                groups += (wire_type == _GROUP) - (wire_type == _END_OF_GROUP)
             if size < 0 or payload + size > end:
                 raise ModelError(f"byte {position} is no protobuf field")
-            yield _Field(tag >> 3, wire_type, position, payload, payload + size)
+            yield _Field(tag >> 3 if wire_type == _BYTES and not groups else 0, position, payload, payload + size)
             position = payload + size
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:

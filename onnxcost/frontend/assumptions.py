@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.dim_roles import DimRole, ModelRoles, sizes_of
 from onnxcost.frontend.dims import describe_layout, turn_channels
@@ -361,6 +363,6 @@ def _bind_given(
             if dim.dim_param and given.setdefault(dim.dim_param, size) != size:
                 raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, by '{name}', as {size}")
     for name, size in [*given.items(), *((name, size) for name, shape in shapes.items() for size in shape)]:
-        if size < 0:
-            raise InputError(f"'{name}' was given the size {size}: a dim is 0 or more")
+        if isinstance(size, bool) or not isinstance(size, Integral) or not 0 <= size <= MOST_WHOLE:
+            raise InputError(f"'{name}' was given the size {size}: a dim is a whole number, 0 or more and below 2^63")
     return given

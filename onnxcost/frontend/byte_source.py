@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, BinaryIO, Protocol
 
 from onnxcost.downloads import find_download
-from onnxcost.errors import InputError, ModelError
+from onnxcost.errors import InputError, ModelError, UnreadableFile
 from onnxcost.files import CHUNK, Readable, open_file, read_error, read_up_to
 from onnxcost.frontend.containers import HEAD, SourceFile, UnpackedStream, explained, find_container
 from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
@@ -170,8 +170,8 @@ class _FileSource:
             return ()
         return (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
 
-    def _change_error(self) -> InputError:
-        return InputError(f"{self.path or 'the model'} changed while it was read: try again when it is complete")
+    def _change_error(self) -> UnreadableFile:
+        return UnreadableFile(f"{self.path or 'the model'} changed while it was read: try again when it is complete")
 
 
 class _StreamSource:

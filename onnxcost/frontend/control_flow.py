@@ -404,6 +404,10 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
         step.open_reason = "it has no body" if graph is None else _TOO_LONG
         steps.append(step)
         return
+    if any(value.elements is not None and len(value.elements) != length for value in inputs):
+        step.open_reason = "its sequences have different lengths"
+        steps.append(step)
+        return
     if not length:
         elements = [_any_element(f"{step.name}/element_{i}", value) for i, value in enumerate(inputs)]
         step.idle = body(graph, f"{step.name}/", elements, None)[0]
@@ -415,7 +419,10 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
             step.open_reason = _TOO_LONG
             steps.append(step)
             return
-        arguments = [value.elements[index] if value.elements else value for value in inputs]
+        arguments = [
+            value.elements[index] if value.elements else _any_element(f"{step.name}/{index}/element_{i}", value)
+            for i, value in enumerate(inputs)
+        ]
         ran = passes[index] if index < len(passes) else None
         inner, outputs = body(graph, f"{step.name}/{index}/", arguments, ran)
         all_steps += inner

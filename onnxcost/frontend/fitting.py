@@ -199,7 +199,7 @@ def _factorizations(
 ) -> Iterator[tuple[float, dict[str, int]]]:
     """Sizes of all dims with the product that a Reshape wants, if theirs is what it gets: the largest takes what is left."""
     product = prod(sizes[dim.name] for dim in dims.values())
-    if len(dims) < 2 or product <= 0 or wanted <= 0 or got % product or wanted % (got // product):
+    if len(dims) < 2 or min(product, got, wanted) <= 0 or got % product or wanted % (got // product):
         return
     rest, changes = wanted // (got // product), dict[str, int]()
     for left, (group, dim) in zip(

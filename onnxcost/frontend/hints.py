@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -61,8 +62,9 @@ def settings_beside(path: str) -> dict[str, Setting]:
     found: dict[str, Setting] = {}
     for file, document in _documents_beside(path):
         for level in _levels(document):
-            plain = {key: value for key, value in level.items() if isinstance(value, int | float)}
-            found = {**{key: Setting(value, f"{key} in {file.name}") for key, value in plain.items()}, **found}
+            for key, value in level.items():
+                if isinstance(value, int | float):
+                    found.setdefault(key, Setting(value, f"{key} in {file.name}"))
     return found
 
 
@@ -78,9 +80,9 @@ def _documents_beside(path: str) -> Iterator[tuple[Path, Any]]:
 
 def _levels(document: Any) -> Iterator[dict[str, Any]]:
     """The tables in a document, the outer ones first."""
-    waiting = [document]
+    waiting = deque([document])
     while waiting:
-        level = waiting.pop(0)
+        level = waiting.popleft()
         if isinstance(level, dict):
             yield level
             waiting += [value for key, value in level.items() if key not in ("size", "crop_size")]
@@ -96,13 +98,13 @@ def _note_sides(found: Hints, numbers: list[int], where: str) -> None:
 def _note_document(found: Hints, document: Any, where: str) -> None:
     for level in _levels(document):
         for key, kind in _KEYS.items():
-            if _is_size(level.get(key)):
+            if is_size(level.get(key)):
                 found.setdefault(kind, (level[key], f"{key} in {where}"))
         for key in (*SIDE_KEYS, "crop_size", "size"):
             _note_sides(found, _sides(level.get(key)), f"{key} in {where}")
         width: Any = level.get("hidden_size")
         heads: Any = level.get("num_attention_heads")
-        if _is_size(width) and _is_size(heads):
+        if is_size(width) and is_size(heads):
             found.setdefault("head size", (width // heads, f"hidden_size in {where}"))
             found.setdefault("heads", (heads, f"num_attention_heads in {where}"))
 
@@ -112,8 +114,9 @@ def _sides(value: Any) -> list[int]:
     if isinstance(value, dict):
         value = [value.get("height", value.get("shortest_edge")), value.get("width", value.get("shortest_edge"))]
     numbers = value if isinstance(value, list) else [value]
-    return numbers if len(numbers) < 4 and all(map(_is_size, numbers)) else []
+    return numbers if len(numbers) < 4 and all(map(is_size, numbers)) else []
 
 
-def _is_size(value: object) -> bool:
+def is_size(value: object) -> bool:
+    """Whether a value of a document can be the size of a dim."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST

@@ -146,7 +146,7 @@ HEAD = 1024
 """Bytes at the beginning of a file that tell its kind."""
 
 _VARINT, _BYTES, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
-_FIXED: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
+FIXED_SIZES: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
 """The bytes of the payload by wire type, for payloads of a fixed size."""
 _HEADER = 20
 """The most bytes that a tag and a length take, or a tag and a number."""
@@ -368,7 +368,7 @@ class _Walk:
             elif wire_type == _VARINT:
                 size = _varint(data, index, start)[1] - index
             else:
-                size = _FIXED.get(wire_type, -1)
+                size = FIXED_SIZES.get(wire_type, -1)
                 groups += (wire_type == _GROUP) - (wire_type == _END_OF_GROUP)
             if size < 0 or tag < 8 or groups < 0:
                 raise ModelError(f"byte {position} is no protobuf field")

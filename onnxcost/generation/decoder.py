@@ -14,7 +14,7 @@ from onnxcost.analysis.caches import CROSS, KV, CachePair, find_cache_pairs
 from onnxcost.errors import InputError
 from onnxcost.formulas import select_formulas
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
-from onnxcost.frontend.hints import Setting, settings_beside
+from onnxcost.frontend.hints import Setting, is_size, settings_beside
 from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import ROLES, role_of
 from onnxcost.operators.traits import AFFINE, CASTS, FLOAT_PRODUCTS, GATHERS, VIEWS
@@ -167,7 +167,7 @@ def read_decoder(spec: ModelSpec) -> Decoder:
         spec = replace(spec, values={switch: [True], **spec.values})
     graph = read_graph(skeleton, spec, select_formulas(operators_in(skeleton)))
     decoder = find_decoder(graph)
-    if decoder is None and any(tensor.rank > 2 and "present" in tensor.name for tensor in graph.outputs):
+    if decoder is None and any("present" in tensor.name and tensor.is_shaped and tensor.rank > 2 for tensor in graph.outputs):
         raise InputError("this takes no past: it is a decoder's first step, whose others have a file of their own")
     if decoder is None:
         raise InputError("this is no language model with a cache: no input holds keys, values or states of tokens")
@@ -304,8 +304,8 @@ def _are_positions(tensor: Tensor, uses: DefUse) -> bool:
 
 def _find_limit(graph: Graph, settings: Mapping[str, Setting]) -> Setting | None:
     """The longest context: what a document beside the model states, or the rows of its tables of positions."""
-    stated = [settings[key] for key in _LIMITS if key in settings and isinstance(settings[key].value, int)]
-    rows = [Setting(rows, f"the rows of '{name}'") for name, rows in _position_tables(graph)]
+    stated = [settings[key] for key in _LIMITS if key in settings and is_size(settings[key].value)]
+    rows = [Setting(rows, f"the rows of '{name}'") for name, rows in _position_tables(graph) if rows]
     return min([*stated[:1], *rows], key=lambda setting: setting.value, default=None)
 
 
@@ -331,7 +331,7 @@ def head_of(decoder: Decoder) -> Node | None:
         if node is not None and node.key == "If" and len(node.inputs) == len(node.outputs) and node.inputs[0] is not None:
             name = node.inputs[[t and t.name for t in node.outputs].index(name)].name  # type: ignore[union-attr]
             continue
-        if node is None or any(t is not None and t.is_constant and t.rank > 1 for t in node.inputs):
+        if node is None or any(t is not None and t.is_constant and t.is_shaped and t.rank > 1 for t in node.inputs):
             return node
         name = node.x.name
     return None

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.documents import UNITS, parse_quantity
-from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.errors import InputError, OnnxCostError, UnreadableFile
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, find_decoder, head_of, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
@@ -210,6 +210,8 @@ def describe_decoder(spec: ModelSpec, report: CostReport, formulas: FormulaTable
     try:
         # A merged decoder has another graph behind its first step.
         return count_language(spec, formulas=formulas, decoder=None if decoder.switch else decoder)
+    except UnreadableFile:
+        raise
     except OnnxCostError:
         return None
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from onnxcost.conventions import FLOPS, MACS
-from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.errors import InputError, OnnxCostError, UnreadableFile
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.stages import SharedDim, StageSpec, name_stages, parse_stages, share_dims
@@ -266,6 +266,8 @@ def _estimate_stage(
     try:
         first = estimate_spec(replace(steps, spec=spec).spec_at(0), formulas)
         steps = replace(steps, spec=spec)
+    except UnreadableFile:
+        raise
     except OnnxCostError:
         if not shared:
             raise

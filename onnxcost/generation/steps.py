@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import comb
 from typing import Any, NamedTuple
 
 from onnxcost.analysis.batch import BatchDim, batch_of
-from onnxcost.errors import InputError, did_you_mean
+from onnxcost.errors import InputError, UnreadableFile, did_you_mean
 from onnxcost.generation.decoder import NEW, PAST, SOURCE, TOTAL, Decoder, StepSizes, read_decoder
 from onnxcost.graph import BoundDim
 from onnxcost.report import CostReport
@@ -81,8 +80,12 @@ def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mappin
         return Steps(spec, growth, open_dims, assumed=tuple(dim for dim in assumed if dim.name not in grows))
     decoder = None
     if runs > 1:
-        with suppress(InputError):
+        try:
             decoder = read_decoder(spec)
+        except UnreadableFile:
+            raise
+        except InputError:
+            pass
     by_role = {role: [dim for dim in graph.dims if decoder and decoder.roles.get(dim.name) == role] for role in ROLES}
     if decoder is None or not by_role[PAST]:
         return Steps(spec, assumed=assumed)

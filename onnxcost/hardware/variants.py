@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
-from onnxcost.errors import MISFITS, OnnxCostError
+from onnxcost.errors import MISFITS, OnnxCostError, UnreadableFile
 from onnxcost.graph import Dim, Graph, Node, Tensor
 from onnxcost.hardware.workload import demand_of
 from onnxcost.operators.inputs import places_of
@@ -160,6 +160,8 @@ def _list_smaller(report: CostReport, again: Again) -> Iterator[Variant]:
 def _try_count(again: Again, sizes: Mapping[str, Any]) -> CostReport | None:
     try:
         return again(shapes=sizes["shapes"], dims=sizes["dims"])
+    except UnreadableFile:
+        raise
     except OnnxCostError:
         return None
 

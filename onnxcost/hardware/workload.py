@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from onnxcost.conventions import FLOPS
+from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import DefUse, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, POINTWISE, VIEWS
@@ -111,7 +112,10 @@ def _demand(key: Same) -> Demand:
 
 def nbytes(tensor: Tensor) -> int:
     """Bytes of the tensor, 0 where its shape is not known."""
-    return tensor.nbytes if tensor.is_shaped or tensor.elements is not None else 0
+    try:
+        return tensor.nbytes
+    except UnknownShape:
+        return 0
 
 
 @dataclass(slots=True)

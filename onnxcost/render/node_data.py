@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from onnxcost.conventions import FLOPS, MACS, Convention
+from onnxcost.documents import to_json
 from onnxcost.graph import Node
 from onnxcost.report import CostReport, Counted, NodeCost
 from onnxcost.runtime.profile import Profile, ProfiledNode
@@ -49,7 +49,7 @@ def _document(values: Mapping[str, float], name: str, graph: str) -> str:
         "gradient": list(WHITE_TO_RED),
     }
     # Model Explorer takes a file whose results have "results" for one by graphs.
-    return json.dumps({graph: data} if "results" in values else data, indent=1) + "\n"
+    return to_json({graph: data} if "results" in values else data, 1) + "\n"
 
 
 def _output(node: Node) -> str:

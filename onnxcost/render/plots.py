@@ -32,6 +32,8 @@ COLORS: Mapping[str, str] = {"compute": "#0072b2", "memory": "#e69f00"}
 HUES = (*COLORS.values(), "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 MARKS: Mapping[str, str] = {"compute": "o", "memory": "^"}
 MOST_BARS, LONGEST_LABEL = 14, 40
+LARGEST = 1e200
+"""Axes have no place for more: they are computed in floats."""
 
 
 class RooflinePoint(NamedTuple):
@@ -65,24 +67,30 @@ def draw(result: Result, kind: str = "") -> Figure:
 
 
 def save_figure(figure: Figure, format_: str) -> bytes:
-    """The figure as a file: an entry of SUFFIXES. The same figure gives the same bytes."""
+    """The figure as a file: an entry of SUFFIXES. The same figure gives the same bytes.
+
+    Raises OnnxCostError where matplotlib cannot draw it.
+    """
     import matplotlib
 
     content = io.BytesIO()
     fixed: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format_, {})
     with matplotlib.rc_context({"svg.hashsalt": "onnxcost"}), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # A letter that the font lacks becomes a box.
-        figure.savefig(content, format=format_, dpi=160, metadata=fixed)
+        try:
+            figure.savefig(content, format=format_, dpi=160, metadata=fixed)
+        except RuntimeError as error:  # of FreeType, where a font cannot be read
+            raise OnnxCostError(f"matplotlib cannot draw the chart: {error}") from None
     return content.getvalue()
 
 
 def chart_html(result: Result) -> str:
     """The plot that is drawn by default, as an image in a page; "" where matplotlib is not installed."""
     try:
-        figure = draw(result)
+        content = save_figure(draw(result), "png")
     except OnnxCostError:
         return ""
-    return f'<img alt="chart" src="data:image/png;base64,{b64encode(save_figure(figure, "png")).decode()}"/>'
+    return f'<img alt="chart" src="data:image/png;base64,{b64encode(content).decode()}"/>'
 
 
 def _label(text: str) -> str:
@@ -90,15 +98,22 @@ def _label(text: str) -> str:
     return shorten(plain(text), LONGEST_LABEL).replace("$", r"\$")
 
 
+def _check_numbers(numbers: Iterable[float]) -> None:
+    """Raises InputError where the largest cannot be drawn."""
+    if max(numbers, default=0) > LARGEST:
+        raise InputError("there is nothing to draw: the numbers are too large")
+
+
 def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: Callable[[float], str]) -> None:
     """The largest first; what has no place is summed up as "other"."""
     ordered = sorted(rows, key=lambda row: -row[1])
+    _check_numbers(amount for _, amount in ordered)
     if not (total := sum(amount for _, amount in ordered)):
         raise InputError(f"there is nothing to draw: no node has {what}")
     shown = [row for row in ordered[:MOST_BARS] if row[1]]
     if (rest := total - sum(amount for _, amount in shown)) > 1e-6 * total:
         shown.append(("other", rest))
-    bars = axes.barh(range(len(shown)), [amount for _, amount in shown], color=COLORS["compute"])
+    bars = axes.barh(range(len(shown)), [float(amount) for _, amount in shown], color=COLORS["compute"])
     axes.bar_label(bars, [f" {text(amount)} ({100 * amount / total:.1f} %)" for _, amount in shown])
     axes.set_yticks(range(len(shown)), [_label(name) for name, _ in shown])
     axes.invert_yaxis()
@@ -108,7 +123,7 @@ def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: C
 
 
 def _draw_report_shares(report: CostReport, axes: Axes) -> None:
-    rows = [(group.key[1], float(group.total(FLOPS))) for group in report.by_operator()]
+    rows = [(group.key[1], group.total(FLOPS)) for group in report.by_operator()]
     _draw_bars(axes, rows, "FLOPs", lambda value: si(round(value)))
 
 
@@ -122,13 +137,14 @@ def _draw_memory(report: CostReport, axes: Axes) -> None:
     memory = report.to_dict()["memory"]
     if not memory or not memory["curve"]:
         raise InputError("there is no curve of the memory: a shape is not known")
-    used = [step["bytes"] for step in memory["curve"]]
+    _check_numbers([memory["peak_bytes"]])
+    used = [float(step["bytes"]) for step in memory["curve"]]
     axes.stairs(used, range(len(used) + 1), fill=True, color=COLORS["compute"], alpha=0.3)
     axes.stairs(used, range(len(used) + 1), color=COLORS["compute"])
     node = memory["node"]
     name = f", while {_label(node['op_type'])} {_label(node['name'])} runs" if node else ""
     axes.axhline(memory["peak_bytes"], color="0.3", linestyle="--", label=f"peak {binary(memory['peak_bytes'])}{name}")
-    axes.set_ylim(0, 1.15 * memory["peak_bytes"])
+    axes.set_ylim(0, max(1.15 * memory["peak_bytes"], 1))
     _write_bytes(axes, memory["peak_bytes"])
     axes.set_xlabel("executed node")
     axes.legend(loc="upper right", frameon=False)
@@ -176,6 +192,7 @@ def _draw_roofline(axes: Axes, points: Sequence[RooflinePoint], roofs: Sequence[
     """The roofs as (title, FLOP/s, bytes per second), and the points at their achieved rates; the larger, the more time."""
     if not (shown := [point for point in points if point.flops and point.bytes and point.seconds]):
         raise InputError("there is no roofline: no step has both FLOPs and memory traffic")
+    _check_numbers(max(point[:3]) for point in points)
     total = sum(point.seconds for point in points)
     ends = [point.flops / point.bytes for point in shown]
     low, high = 0.5 * min(ends), 2 * max(ends)

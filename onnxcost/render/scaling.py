@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from onnxcost.render.escaping import plain
+from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,
     csv_text,
@@ -49,7 +49,7 @@ def scaling_markdown(scaling: Scaling, points: Sequence[Sizes]) -> str:
     rows = [*_formulas(scaling), *_growth(scaling), *_domain(scaling)]
     return join_blocks(
         [
-            [f"## {plain(scaling.model)}"],
+            [f"## {markdown(scaling.model)}"],
             markdown_table(["", "formula, growth, domain"], [False, False], rows),
             table_markdown(_table(scaling, points)) if points else [],
             [_verified(scaling)],
@@ -60,10 +60,11 @@ def scaling_markdown(scaling: Scaling, points: Sequence[Sizes]) -> str:
 def scaling_csv(scaling: Scaling, points: Sequence[Sizes]) -> str:
     """A line for each point with its totals; without points, one for each term of each formula."""
     if points:
-        found = [{**point, **scaling.at(**point)} for point in points]
-        return csv_text(list(found[0]), ([*each.values()] for each in found))
-    records = scaling.to_records()
-    return csv_text(list(records[0]), ([*record.values()] for record in records)) if records else ""
+        found = [(point, scaling.at(**point)) for point in points]
+        return csv_text([*found[0][0], *found[0][1]], ([*sizes.values(), *totals.values()] for sizes, totals in found))
+    terms = ((key, term) for key, formula in scaling.formulas.items() for term in formula.terms.items())
+    rows = (("/".join(key), *exponents, str(factor)) for key, (exponents, factor) in terms)
+    return csv_text(["of", *scaling.dims, *map(str, scaling.floors), "coefficient"], rows)
 
 
 def _formulas(scaling: Scaling) -> list[tuple[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from onnxcost.documents import to_json
 from onnxcost.report import CostReport
 from onnxcost.runtime.profile import Profile, ProfiledNode
 
@@ -33,8 +33,8 @@ def chrome_trace(profile: Profile, original: CostReport) -> str:
         "executed_nodes": len(graph.nodes),
     }
     events = [*_names(profile), *_slices(profile), *_counters(profile)]
-    lines = ",\n".join(json.dumps(event) for event in events)
-    return f'{{"displayTimeUnit": "ms", "otherData": {json.dumps(others)}, "traceEvents": [\n{lines}\n]}}\n'
+    lines = ",\n".join(to_json(event) for event in events)
+    return f'{{"displayTimeUnit": "ms", "otherData": {to_json(others)}, "traceEvents": [\n{lines}\n]}}\n'
 
 
 def _names(profile: Profile) -> Iterator[dict[str, Any]]:

@@ -118,3 +118,21 @@ def test_graphs_that_are_too_large_are_aligned_by_their_equal_runs(monkeypatch: 
     expected = names(A, right)
     monkeypatch.setattr(onnxcost.comparison.alignment, "MOST_CELLS", 0)
     assert names(A, right) == expected
+
+
+def test_only_nodes_of_different_models_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of unlike nodes is compared with the few of the other model, not with itself."""
+    calls = 0
+
+    def counted(one: Signature, other: Signature) -> int:
+        nonlocal calls
+        calls += 1
+        return likeness(one, other)
+
+    monkeypatch.setattr(onnxcost.comparison.alignment, "likeness", counted)
+    left = [Signature("Conv", terms, (terms,), ()) for terms in range(500)]
+    assert match_signatures(left, left[7:9]) == [(7, 0), (8, 1)]
+    assert calls == 1000
+    monkeypatch.setattr(onnxcost.comparison.alignment, "MOST_KINDS", 100)
+    assert match_signatures(left, left[7:9]) == [(7, 0), (8, 1)]
+    assert calls == 1000

@@ -172,3 +172,36 @@ def test_calls_of_functions_are_told_by_their_outputs(tmp_path: Path) -> None:
     onnx.save(built, tmp_path / "model.onnx")
     assert function_calls(str(tmp_path / "model.onnx")) == {"h"}
     assert function_calls("") == frozenset()
+
+
+GROUP = bytes((15 << 3 | 3, 1 << 3 | 2, 3, 10, 1, 97, 15 << 3 | 4))
+"""A group, which ONNX has none of, with a field in it that has the number of nodes."""
+NUMBER = bytes((7 << 3, 5))
+"""A number in a field of the number of a graph."""
+
+
+@pytest.mark.parametrize("more", [GROUP, GROUP + GROUP, NUMBER, NUMBER + GROUP], ids=["group", "groups", "number", "both"])
+def test_fields_that_onnx_does_not_know_are_copied(more: bytes, tmp_path: Path) -> None:
+    built = model("(float[2] x) => (float[2] y) { y = Relu(x) }")
+    for message in (built, built.graph, built.graph.node[0]):
+        message.MergeFromString(more)
+    path, target = tmp_path / "model.onnx", tmp_path / "annotated.onnx"
+    path.write_bytes(built.SerializeToString())
+    assert annotate(path, target, {"y": {"macs": "1"}}) == 1
+    noted = onnx.load(target)
+    assert notes_in(noted.graph) == {"y": {"onnxcost.macs": "1"}}
+    assert len(target.read_bytes()) > len(path.read_bytes()) > 3 * len(more)
+    del noted.graph.node[0].metadata_props[:]
+    assert noted.SerializeToString(deterministic=True) == built.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("location", ["a" * 5000, "a/" * 3000, "\n", "nowhere/x"], ids=["long", "deep", "line", "absent"])
+def test_weights_may_be_in_files_that_cannot_be(location: str, tmp_path: Path) -> None:
+    built = model("(float[2] x) => (float[2] y) { y = Add(x, w) }")
+    built.graph.initializer.add(name="w", data_type=1, dims=[2], data_location=1).external_data.add(
+        key="location", value=location
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(built.SerializeToString())
+    assert annotate(path, path, {"y": {"macs": "1"}}) == 1
+    assert notes_in(onnx.load(path, load_external_data=False).graph) == {"y": {"onnxcost.macs": "1"}}

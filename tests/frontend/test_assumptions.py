@@ -205,7 +205,11 @@ REFUSED = {
     "fixed dim": ({"a": [1, 4]}, {}, "dim 1 of input 'a' is fixed at 3 in the model, 4 was given"),
     "channels first": ({"c": [1, 3, 8, 8]}, {}, "dim 3 of input 'c' is fixed at 3 .* --shape c=1x8x8x3"),
     "two values": ({"a": [1, 3], "b": [2, 5]}, {}, "dim 'n' was given as 1 and, by 'b', as 2"),
-    "negative": ({}, {"n": -1}, "a dim is 0 or more"),
+    "negative": ({}, {"n": -1}, "a dim is a whole number, 0 or more"),
+    "of more than 64 bits": ({}, {"n": 2**63}, "a dim is a whole number, 0 or more and below 2"),
+    "a fraction": ({}, {"n": 1.5}, "a dim is a whole number"),
+    "a truth value": ({}, {"n": True}, "a dim is a whole number"),
+    "a text": ({}, {"n": "1"}, "a dim is a whole number"),
 }
 
 

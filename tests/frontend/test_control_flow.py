@@ -438,3 +438,17 @@ def test_a_branch_that_cannot_be_is_left_out_and_the_other_has_its_own_name() ->
     left_out, counted_instead = sorted(caveat.text for caveat in counted(text, {}).caveats if "If_0" in caveat.text)[::-1]
     assert "its then branch is left out" in left_out
     assert "its else branch is counted" in counted_instead
+
+
+LENGTHS = {"as many": (6, 6, 3, ""), "more": (6, 8, 0, "different lengths"), "fewer": (8, 6, 0, "different lengths")}
+
+
+@pytest.mark.parametrize(("first", "second", "runs", "reason"), LENGTHS.values(), ids=LENGTHS)
+def test_sequences_of_different_lengths(first: int, second: int, runs: int, reason: str) -> None:
+    text = f"""(float[{first},4] x, float[{second},4] z) => (float y) <int64 two = {{2}}> {{ s = SplitToSequence(x, two)
+        t = SplitToSequence(z, two) m = SequenceMap <
+        body = b (float[2,4] e, float[2,4] f) => (float[2,4] r) {{ r = Add(e, f) }}> (s, t) y = ConcatFromSequence(m) }}"""
+    report = counted(text.replace("ConcatFromSequence", "ConcatFromSequence <axis = 0> "), {})
+    assert report.flops == runs * 8
+    assert all(reason in cost.reason for cost in report.uncounted if cost.node.op_type == "SequenceMap")
+    assert report.complete == (not reason)

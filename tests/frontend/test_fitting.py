@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import ModelProto, save
 from onnxcost import estimate
 from onnxcost.errors import InputError, ModelError, OnnxCostError
 from onnxcost.frontend.dims import name_shape
+from tests.generation.small import DECODER
 from tests.modeltext import model
 
 SYMBOLS = {"Total": "past_sequence_length + sequence_length", "PastPlus1": "past_sequence_length + 1"}
@@ -417,3 +419,13 @@ def test_a_shape_in_the_other_layout_gets_a_hint(dims: str, name: str) -> None:
     with pytest.raises(OnnxCostError, match=f"; its channels come {where}: --shape x={wanted}$"):
         estimate(made, shapes=name_shape(made, {name: tuple(map(int, given.split("x")))}))
     assert estimate(made, shapes={"x": tuple(map(int, wanted.split("x")))}).macs == 8 * 14 * 22 * 27
+
+
+@pytest.mark.parametrize("sizes", [(0, 4), (2, 0), (0, 0)])
+def test_a_cache_of_no_elements_is_counted_or_refused(sizes: tuple[int, int]) -> None:
+    made = ModelProto.FromString(DECODER.SerializeToString())
+    for value in made.graph.input[1:]:
+        for axis, size in zip((1, 3), sizes, strict=True):
+            value.type.tensor_type.shape.dim[axis].dim_value = size
+    with suppress(OnnxCostError):
+        estimate(made)

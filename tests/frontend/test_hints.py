@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onnx import ModelProto
 
-from onnxcost.frontend.hints import read_hints
+from onnxcost.frontend.hints import read_hints, settings_beside
 
 METADATA = {
     "[320, 416]": (320, 416), "640": (640, 640), "[1, 3, 320, 416]": (320, 416), "8x9": (8, 9), "7": None, "": None,
@@ -50,3 +50,27 @@ def test_documents(document: dict[str, object], expected: dict[str, int], tmp_pa
     found = read_hints(ModelProto(), str(tmp_path / "model.onnx"))
     assert {kind: size for kind, (size, _) in found.items()} == expected
     assert all(where.endswith(" in config.json") for _, where in found.values())
+
+
+SETTINGS = {
+    "the outer one": ('{"a": {"n": 2}, "n": 1}', {"n": 1}),
+    "the first one": ('{"a": {"n": 2}, "b": {"n": 3}}', {"n": 2}),
+    "truth": ('{"n": true}', {"n": True}),
+    "other types": ('{"a": "1", "b": [1], "c": null, "d": {}}', {}),
+    "a list": ('[{"n": 1}]', {}),
+    "a text": ('"n"', {}),
+    "no number": ('{"n": NaN}', {}),
+    "twice": ('{"n": 1, "n": 2}', {}),
+    "deep": ('{"a":' * 50_000 + "1" + "}" * 50_000, {}),
+    "wide": ("{" + ",".join(f'"k{at}": {{"a{at}": 1}}' for at in range(20_000)) + "}", {f"a{at}": 1 for at in range(20_000)}),
+    "no JSON": ("\0", {}),
+    "too long": ("1" + " " * 2**20, {}),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), SETTINGS.values(), ids=SETTINGS)
+def test_settings(text: str, expected: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "genai_config.json").write_text(text)
+    (tmp_path / "config.json").symlink_to("config.json")
+    found = settings_beside(str(tmp_path / "model.onnx"))
+    assert {key: setting.value for key, setting in found.items()} == expected

@@ -13,6 +13,7 @@ from onnxcost.generation.language import LanguageCost, describe_decoder
 from onnxcost.spec import ModelSpec
 from scripts.export.decoder_layouts import LAYOUTS, build
 from tests.generation.exports import read_archive
+from tests.generation.small import DECODER
 from tests.modeltext import model
 
 LLAMA = Path(__file__).parents[2] / "models" / "llama_1b_pytorch.onnx"
@@ -199,3 +200,23 @@ def test_sizes_that_are_given_stay() -> None:
     found = onnxcost.llm(data, dims={"sequence_length": 7})
     assert [(phase.name, phase.sizes.new) for phase in found.phases] == [("decode", 7)]
     assert "each step takes 7 tokens" in found.notes
+
+
+@pytest.mark.parametrize(
+    "stated", [0, -5, True, 3.7, 2**62, 10**3000, "8", None, [8], {"n": 8}], ids=lambda each: str(each)[:9]
+)
+def test_a_context_that_is_no_size_is_no_limit(stated: object, tmp_path: Path) -> None:
+    path = tmp_path / "decoder.onnx"
+    path.write_bytes(DECODER.SerializeToString())
+    (tmp_path / "genai_config.json").write_text(json.dumps({"model": {"context_length": stated}}))
+    found = onnxcost.llm(path, memory="1GiB")
+    assert found.decoder.limit is None
+    assert found.decode.sizes.total == 4096
+
+
+def test_an_output_without_a_rank_is_no_cache() -> None:
+    made = model(
+        "(float[2,3] x) => (float y, float present) { y = Relu(x) present = local.Unknown(x) }", domains=', "local" : 1'
+    )
+    with pytest.raises(InputError, match="this is no language model"):
+        onnxcost.llm(made)

@@ -105,3 +105,8 @@ def test_depthwise_convolutions_are_told_apart() -> None:
 def test_the_same_report_is_gone_through_once() -> None:
     made = report(CHAIN, w=(8, 8, 3, 3))
     assert demand_of(made) is demand_of(made)
+
+
+def test_a_sequence_whose_tensors_have_no_known_shape_moves_no_bytes() -> None:
+    text = "(float[2,4] x) => (float[2,4] y, seq(float) t) { y = Relu(x) u = local.Unknown(x) t = SequenceConstruct(x, u) }"
+    assert demand_of(onnxcost.estimate(model(text, domains=', "local" : 1'))).ends == 2 * 32

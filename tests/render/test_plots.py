@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import onnxcost
 from onnxcost.cli.app import cli
-from onnxcost.errors import InputError
+from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.render.plots import KINDS, draw, save_figure
 from tests.measurements import measurement
 from tests.modeltext import model
@@ -168,3 +168,31 @@ def test_a_notebook_shows_the_chart_with_the_table() -> None:
     shown = onnxcost.estimate(SMALL)._repr_html_()
     assert "<table" in shown
     assert '<img alt="chart" src="data:image/png;base64,' in shown
+
+
+@pytest.mark.parametrize("kind", ["share", "memory", "roofline"])
+@pytest.mark.parametrize("dims", [4, 6, 12, 20])
+def test_numbers_that_no_axis_has_are_drawn_or_refused_in_one_line(kind: str, dims: int, tmp_path: Path) -> None:
+    sizes = ",".join([str(2**62)] * dims)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model(f"(float[{sizes}] x) => (float[{sizes}] y) {{ z = Relu(x) y = Neg(z) }}").SerializeToString())
+    result = CliRunner().invoke(cli, ["plot", str(path), "--kind", kind, "-o", str(tmp_path / "x.svg")])
+    assert result.exit_code == (0 if dims < 11 else 2), result.output
+    assert "bug in onnxcost" not in result.output
+    assert len(result.stderr.splitlines()) == (dims >= 11)
+
+
+def test_a_memory_of_no_bytes_is_drawn_without_a_warning() -> None:
+    report = onnxcost.estimate(model("(float[0,4] x) => (float[0,4] y) { z = Relu(x) y = Neg(z) }"))
+    assert save_figure(draw(report, "memory"), "svg").startswith(HEADS["svg"])
+
+
+def test_a_font_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = draw(onnxcost.estimate(SMALL))
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("failed to load glyph")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OnnxCostError, match=r"^matplotlib cannot draw the chart: failed to load glyph$"):
+        save_figure(figure, "svg")
