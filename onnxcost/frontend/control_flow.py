@@ -353,7 +353,8 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         if batched:
             stack_elements(whole, unknown_like("", whole), batch, 0)
         give_value(output, whole)
-    close_body(step, [*outputs[: len(states)], *[None] * (len(step.outputs) - len(states))], steps)
+    ends = [*outputs[: len(states)], *[None] * (len(step.outputs) - len(states))]
+    close_body(step, [*ends, *[None if value.is_constant else value for value in inputs]], steps)  # which are there throughout
 
 
 def _axes(step: Step, name: str, count: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -79,7 +79,10 @@ def plan_memory(graph: Graph) -> MemoryPlan:
     """
     executed = _executed(graph, blocked=True)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
-    workspaces = tuple(_inside(graph, node) if node.branches else workspace_of(node) for node in executed.nodes)
+    workspaces = [_inside(graph, node) if node.branches else workspace_of(node) for node in executed.nodes]
+    for loop in _loops(executed.nodes):
+        for index, held in _held_by(loop, executed).items():
+            workspaces[index] += held
     return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, workspaces)
 
 
@@ -178,7 +181,9 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
         read = [owner[tensor.name] for tensor in node.inputs if tensor is not None and tensor.name in owner]
         dying = [name for name in dict.fromkeys(read) if last_use[name] == index and name in plan.slots]
         for place, tensor in enumerate(node.outputs):
-            if tensor is None or owner[tensor.name] != tensor.name or (tensor.is_constant and not _expands_weights(node)):
+            if tensor is None or owner[tensor.name] != tensor.name:
+                continue
+            if tensor.is_constant and not _expands_weights(node) and node.key != "Loop":
                 continue
             last = last_use.get(tensor.name, end)
             wanted = Buffer(tensor.nbytes, index, last, is_returned=last == end)
@@ -273,7 +278,7 @@ def _owners(graph: Graph) -> dict[str, str]:
         for index, tensor in enumerate(node.outputs):
             if tensor is not None:
                 source = None
-                if node.key in CONTROL_FLOW and not node.branches:
+                if node.key in CONTROL_FLOW and not node.branches and node.key != "Loop":  # which copies what it carries
                     source = node.input(index)  # what its body made, at the same position
                 elif node.key in VIEWS and index == 0 and tensor.name not in returned:
                     source = node.x
@@ -288,6 +293,60 @@ def _last_uses(graph: Graph, owner: Mapping[str, str]) -> dict[str, int]:
         for tensor in node.inputs:
             if tensor is not None and tensor.name in owner:
                 last[owner[tensor.name]] = index
+    for loop in _loops(graph.nodes):
+        made = {tensor.name for _, node in loop.inner for tensor in node.outputs if tensor is not None}
+        for tensor in (tensor for _, node in loop.inner for tensor in node.inputs if tensor is not None):
+            outer = owner.get(tensor.name)
+            if outer is not None and outer not in made:
+                last[outer] = max(last[outer], loop.place)
+        for index, tensor in loop.stacked(last):
+            last[tensor.name] = index if graph.nodes[loop.place].key == "Scan" else loop.place
     for tensor in graph.outputs:
         last[owner.get(tensor.name, tensor.name)] = len(graph.nodes)
     return last
+
+
+class _Loop(NamedTuple):
+    """A Loop or Scan at ``place``, and the nodes of its body with their places."""
+
+    place: int
+    inner: Sequence[tuple[int, Node]]
+
+    def stacked(self, read: Container[str]) -> list[tuple[int, Tensor]]:
+        """What nodes of the body make and none reads, with the places of these nodes."""
+        made = ((index, tensor) for index, node in self.inner for tensor in node.outputs)
+        return [(index, tensor) for index, tensor in made if tensor is not None and tensor.name not in read]
+
+
+def _loops(nodes: Sequence[Node]) -> list[_Loop]:
+    """The Loops and Scans, inner ones first. The nodes of a body stand before its loop and are named after it."""
+    found, first = [], dict[str, int]()
+    has_loops = any(node.key in ("Loop", "Scan") for node in nodes)
+    for index, node in enumerate(nodes if has_loops else ()):
+        if node.key in ("Loop", "Scan"):
+            places = range(first.get(node.name, index), index)
+            found.append(_Loop(index, [(i, nodes[i]) for i in places if nodes[i].name.startswith(f"{node.name}/")]))
+        scope = node.name
+        while scope := scope.rpartition("/")[0]:
+            first.setdefault(scope, index)
+    return found
+
+
+def _held_by(loop: _Loop, graph: Graph) -> dict[int, int]:
+    """What a Loop or Scan has in memory beside the values of an iteration, by the place of each node of its body and its own.
+
+    controlflow/loop.cc: the states of the iteration before, and what each iteration has made for the outputs that stack it.
+    scan_utils.cc: the whole outputs, and of each state two buffers by turns beside that of the output.
+    """
+    node, owner = graph.nodes[loop.place], _owners(graph)
+    made = {tensor.name for _, each in loop.inner for tensor in each.outputs if tensor is not None}
+    states = sum(each.nbytes for each in node.inputs if each is not None and owner.get(each.name) in made)
+    read = {tensor.name for each in graph.nodes for tensor in each.inputs if tensor is not None}
+    elements = sum(tensor.nbytes for _, tensor in loop.stacked(read))
+    stacks = sum(each.nbytes for i, each in enumerate(node.outputs) if each is not None and node.input(i) is None)
+    trips = max((each.repeat for _, each in loop.inner), default=0) // max(node.repeat, 1)
+    trips = max(trips, 2 if any(each.name.startswith(f"{node.name}/1/") for _, each in loop.inner) else 1)
+    held = states * min(trips - 1, 2 if node.key == "Scan" else 1)
+    while_stacking = held + max(stacks - elements, 0)
+    at_end = held if node.key == "Scan" else while_stacking
+    return {**dict.fromkeys((index for index, _ in loop.inner), while_stacking), loop.place: at_end}

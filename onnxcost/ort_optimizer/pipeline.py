@@ -70,10 +70,15 @@ _LAST: Rank = (2, 0)
 def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int]:
     """The places of the nodes in the order in which onnxruntime runs them (GraphViewer, Graph::ReverseDFSFrom).
 
-    Depth first from the nodes that no other reads: of a node's inputs, the one that was made last is worked out first.
+    Depth first from the nodes that no other reads: of a node's inputs, the one that was made last is worked out first. A Loop
+    or Scan comes after all of its body, whose nodes are named after it.
     """
     makers = {tensor.name: place for place, node in enumerate(nodes) for tensor in node.outputs if tensor is not None}
     before = [{makers[t.name] for t in node.inputs if t is not None and t.name in makers} for node in nodes]
+    unread = {place for place in range(len(nodes)) if nodes[place].outputs}.difference(*before)
+    for place, node in enumerate(nodes):
+        if node.key in ("Loop", "Scan"):
+            before[place] |= {other for other in unread if other < place and nodes[other].name.startswith(f"{node.name}/")}
     sources = [sorted(places, key=ranks.__getitem__) if len(places) > 1 else [*places] for places in before]
     read = set[int]().union(*before)
     waiting = sorted([place for place in range(len(nodes)) if place not in read], key=ranks.__getitem__)

@@ -218,7 +218,9 @@ def _gated(node: Node, *, gates: int, states: int, biases: int, fixed: int, ends
 
 @allocates("Attention")
 def _attention(node: Node) -> int:
-    """llm/attention.cc: the scores, and the mask where it is boolean or causal."""
+    """llm/attention.cc: the scores, and the mask where it is boolean or causal; of 16 bits, the scores of a head in 32 for each
+    thread while softmax is taken of them.
+    """
     query, key, mask = node.x, node.required(1), node.input(3)
     heads = query.shape[1] if query.rank == 4 else int(node.attributes["q_num_heads"])
     past = node.input(4)
@@ -226,7 +228,9 @@ def _attention(node: Node) -> int:
     rows = query.shape[-2]
     is_masked = node.attributes.get("is_causal") or (mask is not None and mask.dtype == "bool")
     masked = (mask.size if mask is not None else rows * keys) if is_masked else 0
-    return _width(query) * (query.shape[0] * heads * rows * keys + masked)
+    scores = query.shape[0] * heads * rows * keys
+    in_floats = 4 * min(THREADS, query.shape[0] * heads) * rows * keys if _width(query) == 2 else 0
+    return _width(query) * (scores + masked) + in_floats
 
 
 L2_BYTES = 2**20
@@ -292,7 +296,8 @@ def _packed_attention(node: Node) -> int:
 @allocates("com.microsoft.GroupQueryAttention")
 def _grouped_query(node: Node) -> int:
     """gqa_attention_base.h, group_query_attention.cc: queries, keys and values by head, these again where they are rotated, and
-    the blocks of flash attention, or without it the scores.
+    the blocks of flash attention, or without it the scores. Of 16 bits, with these in 32: queries and keys of a head for each
+    thread, and then the results and each thread's values.
     """
     heads, groups = int(node.attributes["num_heads"]), int(node.attributes["kv_num_heads"])
     batch, rows, width = node.x.shape
@@ -304,7 +309,9 @@ def _grouped_query(node: Node) -> int:
         moved += batch * rows * head * (heads + groups)
     is_plain = not node.attributes.get("softcap") and not node.attributes.get("smooth_softmax") and node.input(10) is None
     if node.x.dtype != "float32" or not is_plain:
-        return _width(node.x) * moved + 4 * batch * heads * rows * keys
+        threads = min(THREADS, batch * heads)
+        in_floats = max(threads * (rows + keys), batch * rows * heads + threads * keys) * head if _width(node.x) == 2 else 0
+        return _width(node.x) * moved + 4 * (batch * heads * rows * keys + in_floats)
     return 4 * moved + _flash(rows, keys, head, head)
 
 

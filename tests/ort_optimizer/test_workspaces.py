@@ -51,6 +51,7 @@ TWICE = ROWS.replace("[1,", "[2,")
 GROUPED = "float[1,128,256] q, float[1,128,128] k, float[1,128,128] v, int32[1] s, int32 t"
 PAST = "float[1,4,64,64] p, float[1,4,64,64] u"
 GQA = "com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2{}>({})"
+ONE_GROUP = "com.microsoft.GroupQueryAttention<num_heads = 1, kv_num_heads = 1>(q, k, v, , , s, t)"
 MHA, PACKED = "com.microsoft.MultiHeadAttention<num_heads = 4{}>({})", "com.microsoft.Attention<num_heads = 4{}>({})"
 PROJECTION: dict[str, Weight] = {"w": (256, 768), "b": (768,)}
 BOX, LINE = "pads = [1, 1, 1, 1]", "pads = [1, 1]"
@@ -60,6 +61,16 @@ def recurrent(gates: int, directions: int = 1, bias: int = 0) -> dict[str, Weigh
     found: dict[str, Weight] = {"w": (directions, gates * 128, 64), "r": (directions, gates * 128, 128)}
     return found | ({"b": (directions, bias * 128)} if bias else {})
 
+
+def one_head(rows: int, keys: int) -> str:
+    return f"float16[1,1,{rows},64] q, float16[1,1,{keys},64] k, float16[1,1,{keys},64] v"
+
+
+def halves(width: int) -> str:
+    return ", ".join(f"float16[1,128,{width}] {name}" for name in "qkv")
+
+
+ONE_GROUPS = ((64, 180224), (192, 409600))
 
 CASES = (
     Case("Relu(x)", IMAGE, 0),
@@ -157,6 +168,11 @@ CASES = (
     Case(PACKED.format("", "x, w, b, m"), "float[1,128,256] x, int32[1,128] m", 787200, PROJECTION),
     Case(PACKED.format("", "x, w, b, m"), "float[2,128,256] x, int32[2,128,128] m", 1704448, PROJECTION),
     Case(PACKED.format(", unidirectional = 1", "x, w, b"), "float[2,128,256] x", 1704448, PROJECTION),
+    # Of one head, so that the number of threads at work does not depend on their timing.
+    Case("Attention(q, k, v)", one_head(512, 512), 1572864, opset=23),
+    Case("Attention(q, k, v)", one_head(64, 2048), 786432, opset=23),
+    Case("Attention<is_causal = 1>(q, k, v)", one_head(256, 256), 524288, opset=23),
+    *(Case(ONE_GROUP, f"{halves(width)}, int32[1] s, int32 t", measured, outputs="y, p, u") for width, measured in ONE_GROUPS),
     Case(GQA.format("", "q, k, v, , , s, t"), GROUPED, 460800, outputs="y, p, u"),
     Case(GQA.format("", "q, , , , , s, t"), "float[1,128,512] q, int32[1] s, int32 t", 460800, outputs="y, p, u"),
     Case(GQA.format(", softcap = 2.0", "q, k, v, , , s, t"), GROUPED, 524288, outputs="y, p, u"),
