@@ -338,11 +338,13 @@ class _Uses:
         """Whether it has the place of a bias, right behind a contraction."""
         for tensor in node.inputs if node.op_type in ("Add", "Sub") else ():
             before = self.uses.definition(tensor.name) if tensor is not None else None
+            is_rescaled = False
             while before is not None and (source := before.input(0)) is not None:
                 if before.key not in _KEEPERS and not _is_rescaling(before):
                     break
+                is_rescaled = is_rescaled or before.key not in _KEEPERS
                 before = self.uses.definition(source.name)
-            if before is not None and before.key in _LEARNERS:
+            if before is not None and before.key in _LEARNERS and (before.out.dtype.startswith("int") or not is_rescaled):
                 return True
         return False
 

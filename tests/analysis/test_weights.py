@@ -29,6 +29,18 @@ CONSTANTS = {
             a = Add(xy, grid) b = Mul(a, stride) y = Concat <axis = 1> (b, rest) }""",
         {"w": (6, 3, 2, 2), "grid": (1, 2, 16), "stride": (1, 16)}, 72, 32 + 16,
     ),
+    "anchors and strides of keypoints": (  # (2·x + a − 0.5)·s of 4 coordinates in 16 places: 2 keypoints
+        """(float[1,3,8,8] x) => (float y) <int64[4] s = {1, 2, 2, 16}, float two = {2}> { c = Conv <strides = [2, 2]> (x, w)
+            r = Reshape(c, s) d = Mul(r, two) a = Add(d, grid) y = Mul(a, stride) }""",
+        {"w": (4, 3, 2, 2), "grid": (2, 16), "stride": (1, 16)}, 48, 32 + 16,
+    ),
+    "anchors and strides of rotated boxes": (  # distances, turned by an angle, around the anchors
+        """(float[1,3,8,8] x) => (float y) <int64[3] s = {1, 5, 16}, int64[3] parts = {2, 2, 1}, float half = {0.5}> {
+            c = Conv <strides = [2, 2]> (x, w) r = Reshape(c, s) lt, rb, t = Split <axis = 1> (r, parts) g = Sigmoid(t)
+            cos = Cos(g) sin = Sin(g) d = Sub(rb, lt) f = Mul(d, half) p = Mul(f, cos) q = Mul(f, sin) u = Sub(p, q)
+            xy = Add(u, grid) wh = Add(lt, rb) b = Concat <axis = 1> (xy, wh) y = Mul(b, stride) }""",
+        {"w": (5, 3, 2, 2), "grid": (1, 2, 16), "stride": (1, 16)}, 60, 32 + 16,
+    ),
     "angles of a rotary embedding": (
         """(float[1,16,8] x) => (float y) <int64[1] z = {0}, int64[1] n = {16}> { q = MatMul(x, w) c = Slice(cos, z, n, z)
             s = Slice(sin, z, n, z) k = Neg(q) a = Mul(q, c) b = Mul(k, s) r = Add(a, b) y = MatMul(r, v) }""",

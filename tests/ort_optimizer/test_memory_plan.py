@@ -204,6 +204,47 @@ def test_the_shape_of_what_gemm_makes(weights: Tensor, shape: tuple[int, ...]) -
     assert len(kept) == (3 if len(shape) == 2 else 2)
 
 
+LOOPS = {  # the peak of onnxruntime 1.32's arena together with the inputs, in buffers of a state S
+    "one": ("(S x)", "y = Loop(n, , x) <body = b (int64 i, bool c, S s) => (bool k, S o) { k = Identity(c) o = Exp(s) }>", 4),
+    "once": ("(S x)", "y = Loop(o, , x) <body = b (int64 i, bool c, S s) => (bool k, S o) { k = Identity(c) o = Exp(s) }>", 3),
+    "a value inside": (
+        "(S x)", """y = Loop(n, , x) <body = b (int64 i, bool c, S s) => (bool k, S so) {
+            k = Identity(c) e = Exp(s) so = Add(e, s) }>""", 4,
+    ),
+    "between other nodes": (
+        "(S x)", """h = Exp(x) v = Loop(n, , h) <body = b (int64 i, bool c, S s) => (bool k, S so) {
+            k = Identity(c) so = Exp(s) }> y = Exp(v)""", 5,
+    ),
+    "weights that are handed on": (
+        "(S x, S w)", """y, u = Loop(n, , x, w) <body = b (int64 i, bool c, S s, S v) => (bool k, S so, S vo) {
+            k = Identity(c) so = Exp(s) vo = Identity(v) }>""", 6,
+    ),
+    "an output that is stacked": (
+        "(S x)", """y, z = Loop(n, , x) <body = b (int64 i, bool c, S s) => (bool k, S so, S e) {
+            k = Identity(c) so = Exp(s) e = Neg(so) }>""", 14,
+    ),
+    "a Scan": (
+        "(S q, float[7,256,64] x)", """s = Exp(q) h = Exp(x) y = Scan <num_scan_inputs = 1, body = b (S a, S i) => (S so) {
+            so = Add(a, i) }> (s, h)""", 19,
+    ),
+    "a Scan of two": (
+        "(S q, float[2,256,64] x)", """s = Exp(q) h = Exp(x) y = Scan <num_scan_inputs = 1, body = b (S a, S i) => (S so) {
+            so = Add(a, i) }> (s, h)""", 8,
+    ),
+    "a Scan that stacks": (
+        "(S q, float[7,256,64] x)", """s = Exp(q) h = Exp(x) y, z = Scan <num_scan_inputs = 1,
+            body = b (S a, S i) => (S so, S e) { so = Add(a, i) e = Exp(so) }> (s, h)""", 26,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "nodes", "buffers"), LOOPS.values(), ids=LOOPS.keys())
+def test_loops_hold_their_states_and_what_they_stack(inputs: str, nodes: str, buffers: int) -> None:
+    text = f"{inputs} => (S y) <int64 n = {{5}}, int64 o = {{1}}> {{ {nodes} }}".replace("S ", "float[256,64] ")
+    found = plan_memory(modeltext.graph_of(modeltext.model(text))).peak.nbytes
+    assert round(found / (4 * 256 * 64), 2) == buffers
+
+
 def test_without_nodes_the_inputs_are_all() -> None:
     assert plan_memory(graph([X], [X])).peak == (40, None, {"x": 40}, 0)
 
