@@ -80,9 +80,12 @@ def plan_memory(graph: Graph) -> MemoryPlan:
     executed = _executed(graph, blocked=True)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
     workspaces = [_inside(graph, node) if node.branches else workspace_of(node) for node in executed.nodes]
-    for loop in _loops(executed.nodes):
-        for index, held in _held_by(loop, executed).items():
-            workspaces[index] += held
+    if loops := _loops(executed.nodes):
+        owner = _owners(executed)
+        read = {tensor.name for node in executed.nodes for tensor in node.inputs if tensor is not None}
+        for loop in loops:
+            for place, held in _held_by(loop, executed.nodes[loop.place], owner, read).items():
+                workspaces[place] += held
     return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, workspaces)
 
 
@@ -332,16 +335,14 @@ def _loops(nodes: Sequence[Node]) -> list[_Loop]:
     return found
 
 
-def _held_by(loop: _Loop, graph: Graph) -> dict[int, int]:
+def _held_by(loop: _Loop, node: Node, owner: Mapping[str, str], read: Container[str]) -> dict[int, int]:
     """What a Loop or Scan has in memory beside the values of an iteration, by the place of each node of its body and its own.
 
     controlflow/loop.cc: the states of the iteration before, and what each iteration has made for the outputs that stack it.
-    scan_utils.cc: the whole outputs, and of each state two buffers by turns beside that of the output.
+    scan_utils.cc: the whole outputs, and of each state two alternating buffers beside that of the output.
     """
-    node, owner = graph.nodes[loop.place], _owners(graph)
     made = {tensor.name for _, each in loop.inner for tensor in each.outputs if tensor is not None}
     states = sum(each.nbytes for each in node.inputs if each is not None and owner.get(each.name) in made)
-    read = {tensor.name for each in graph.nodes for tensor in each.inputs if tensor is not None}
     elements = sum(tensor.nbytes for _, tensor in loop.stacked(read))
     stacks = sum(each.nbytes for i, each in enumerate(node.outputs) if each is not None and node.input(i) is None)
     trips = max((each.repeat for _, each in loop.inner), default=0) // max(node.repeat, 1)
