@@ -388,6 +388,15 @@ def test_branches_of_different_ranks(nodes: str, flops: int, uncounted: list[str
     assert report.complete == (not uncounted)
 
 
+def test_what_a_scan_reads_reaches_its_outputs() -> None:
+    """The nodes that make its states and sequences are not called useless, and a model's inputs among them are in memory."""
+    text = f"(float[2] s0, float[6,3] x) => (float s, float ys) {{ t = Exp(s0) u = Exp(x) s, ys = Scan <{SCAN}> (t, u) }}"
+    assert counted(text, {}).caveats == ()
+    report = counted(f"(float[2] s0, float[6,3] x) => (float s, float ys) {{ s, ys = Scan <{SCAN}> (s0, x) }}", {})
+    assert report.memory.peak is not None
+    assert report.memory.peak.tensors.keys() >= {"s0", "x"}
+
+
 def test_constants_of_a_body_are_weights() -> None:
     text = """(float[4] x, bool c) => (float y) { y = If (c) <
         then_branch = t () => (float a) <float[4] w = {1,2,3,4}> { a = Add(x, w) },
