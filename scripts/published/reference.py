@@ -78,7 +78,7 @@ class Known(NamedTuple):
 
 def known_models() -> Iterator[Known]:
     """All models to export."""
-    for package, families in (("timm", TIMM), ("ultralytics", YOLO), ("transformers", TRANSFORMERS)):
+    for package, families in (("ultralytics", YOLO), ("transformers", TRANSFORMERS), ("timm", TIMM)):
         for family, names in families.items():
             yield from (Known(name, package, family) for name in (names.split() if isinstance(names, str) else names))
 
