@@ -30,29 +30,42 @@ TIMEOUT = 600
 
 # fmt: off
 TIMM: Mapping[str, str] = {
-    "ResNet and its kin": "resnet50d resnet101d resnetv2_50 seresnet50 ecaresnet50t resnest50d res2net50_26w_4s skresnet34 "
-    "gernet_m nf_resnet50 eca_nfnet_l0 dm_nfnet_f0 repvgg_a0 repvgg_b0 repvgg_b2 regnetz_b16 cspresnet50 cspdarknet53 darknet53 dla34 dla60 "
-    "hrnet_w18 hrnet_w32 dpn68 dpn92 ese_vovnet39b selecsls42b xception41 inception_v4 inception_resnet_v2",
-    "Mobile": "mobilenetv1_100 mobilenetv2_050 mobilenetv2_140 mobilenetv3_small_050 mobilenetv4_conv_small mobilenetv4_conv_medium "
-    "mobilenetv4_conv_large mobilenetv4_hybrid_medium ghostnet_100 ghostnetv2_100 lcnet_050 lcnet_100 tinynet_a tinynet_e mixnet_s "
-    "mixnet_l fbnetc_100 fbnetv3_b hardcorenas_a hardcorenas_f rexnet_100 semnasnet_100 spnasnet_100 tf_efficientnet_lite0 "
-    "tf_efficientnet_lite4 efficientnet_es tf_efficientnetv2_b0 tf_efficientnetv2_b3 mobileone_s0 mobileone_s4 repvit_m1_0 "
-    "starnet_s1 starnet_s4 efficientvit_b0 efficientvit_b2 efficientvit_m0 efficientvit_m5 fastvit_t8 fastvit_sa12 "
-    "mobilevit_xxs mobilevit_s mobilevitv2_100 edgenext_xx_small edgenext_base efficientformer_l1 efficientformerv2_s0 levit_128s levit_256",
-    "Vision transformers": "vit_tiny_patch16_224 vit_small_patch16_224 vit_small_patch32_224 deit_tiny_patch16_224 deit3_small_patch16_224 "
-    "deit3_base_patch16_224 beit_base_patch16_224 eva02_tiny_patch14_224 eva02_small_patch14_224 vit_small_patch14_dinov2 "
-    "vit_base_patch14_dinov2 vit_base_patch16_siglip_224 vit_base_patch16_clip_224 cait_xxs24_224 crossvit_small_240 pit_s_224 "
-    "pvt_v2_b0 pvt_v2_b2 twins_svt_small twins_pcpvt_small tnt_s_patch16_224 xcit_nano_12_p16_224 xcit_small_12_p16_224 coat_lite_small "
-    "tiny_vit_5m_224 tiny_vit_21m_224 davit_tiny nest_tiny visformer_small maxvit_tiny_tf_224 coatnet_0_rw_224 hiera_tiny_224 hiera_base_224 "
-    "focalnet_small_srf swinv2_tiny_window8_256",
-    "Newer convolutions and mixers": "convnext_atto convnext_femto convnext_pico convnext_nano convnextv2_atto convnextv2_nano convnextv2_tiny "
-    "convnextv2_base inception_next_tiny poolformer_s12 poolformer_s36 caformer_s18 convformer_s18 mambaout_tiny convmixer_768_32 mixer_s16_224 mixer_b16_224 "
-    "gmlp_s16_224 resmlp_12_224 resmlp_24_224",
+    "ResNet and its kin": (
+        "resnet50d resnet101d resnetv2_50 seresnet50 ecaresnet50t resnest50d res2net50_26w_4s skresnet34 gernet_m "
+        "nf_resnet50 eca_nfnet_l0 dm_nfnet_f0 repvgg_a0 repvgg_b0 repvgg_b2 regnetz_b16 cspresnet50 cspdarknet53 "
+        "darknet53 dla34 dla60 hrnet_w18 hrnet_w32 dpn68 dpn92 ese_vovnet39b selecsls42b xception41 inception_v4 "
+        "inception_resnet_v2"
+    ),
+    "Mobile": (
+        "mobilenetv1_100 mobilenetv2_050 mobilenetv2_140 mobilenetv3_small_050 mobilenetv4_conv_small "
+        "mobilenetv4_conv_medium mobilenetv4_conv_large mobilenetv4_hybrid_medium ghostnet_100 ghostnetv2_100 lcnet_050 "
+        "lcnet_100 tinynet_a tinynet_e mixnet_s mixnet_l fbnetc_100 fbnetv3_b hardcorenas_a hardcorenas_f rexnet_100 "
+        "semnasnet_100 spnasnet_100 tf_efficientnet_lite0 tf_efficientnet_lite4 efficientnet_es tf_efficientnetv2_b0 "
+        "tf_efficientnetv2_b3 mobileone_s0 mobileone_s4 repvit_m1_0 starnet_s1 starnet_s4 efficientvit_b0 efficientvit_b2 "
+        "efficientvit_m0 efficientvit_m5 fastvit_t8 fastvit_sa12 mobilevit_xxs mobilevit_s mobilevitv2_100 "
+        "edgenext_xx_small edgenext_base efficientformer_l1 efficientformerv2_s0 levit_128s levit_256"
+    ),
+    "Vision transformers": (
+        "vit_tiny_patch16_224 vit_small_patch16_224 vit_small_patch32_224 deit_tiny_patch16_224 deit3_small_patch16_224 "
+        "deit3_base_patch16_224 beit_base_patch16_224 eva02_tiny_patch14_224 eva02_small_patch14_224 "
+        "vit_small_patch14_dinov2 vit_base_patch14_dinov2 vit_base_patch16_siglip_224 vit_base_patch16_clip_224 "
+        "cait_xxs24_224 crossvit_small_240 pit_s_224 pvt_v2_b0 pvt_v2_b2 twins_svt_small twins_pcpvt_small "
+        "tnt_s_patch16_224 xcit_nano_12_p16_224 xcit_small_12_p16_224 coat_lite_small tiny_vit_5m_224 tiny_vit_21m_224 "
+        "davit_tiny nest_tiny visformer_small maxvit_tiny_tf_224 coatnet_0_rw_224 hiera_tiny_224 hiera_base_224 "
+        "focalnet_small_srf swinv2_tiny_window8_256"
+    ),
+    "Newer convolutions and mixers": (
+        "convnext_atto convnext_femto convnext_pico convnext_nano convnextv2_atto convnextv2_nano convnextv2_tiny "
+        "convnextv2_base inception_next_tiny poolformer_s12 poolformer_s36 caformer_s18 convformer_s18 mambaout_tiny "
+        "convmixer_768_32 mixer_s16_224 mixer_b16_224 gmlp_s16_224 resmlp_12_224 resmlp_24_224"
+    ),
 }
 YOLO: Mapping[str, str] = {
-    "YOLO": "yolov3 yolov5s yolov5m yolov5l yolov5x yolov6s yolov8s yolov8m yolov8l yolov8x yolov8s-seg yolov8n-pose "
-    "yolov8s-pose yolov8s-cls yolov9s yolov9c yolov10s yolov10m yolov10x yolo11s yolo11m yolo11l yolo11x yolo11s-seg yolo11n-pose yolo11n-cls "
-    "yolo11n-obb yolo12s yolo12m yolo26s yolo26m yolo26l",
+    "YOLO": (
+        "yolov3 yolov5s yolov5m yolov5l yolov5x yolov6s yolov8s yolov8m yolov8l yolov8x yolov8s-seg yolov8n-pose "
+        "yolov8s-pose yolov8s-cls yolov9s yolov9c yolov10s yolov10m yolov10x yolo11s yolo11m yolo11l yolo11x yolo11s-seg "
+        "yolo11n-pose yolo11n-cls yolo11n-obb yolo12s yolo12m yolo26s yolo26m yolo26l"
+    ),
 }
 # fmt: on
 
@@ -119,8 +132,8 @@ TEXT, IMAGE = ("input_ids", (1, 128)), ("pixel_values", (1, 3, 224, 224))
 PROMPT = ("input_ids", (1, 512))
 _ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
 _DEBERTA = {
-    "vocab_size": 128100, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256, "norm_rel_ebd": "layer_norm",
-    "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False,
+    "vocab_size": 128100, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 256,
+    "norm_rel_ebd": "layer_norm", "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False,
 }  # fmt: skip
 _MIX = {"num_labels": 150}
 _DEEP = {"num_attention_heads": [1, 2, 5, 8], "hidden_sizes": [64, 128, 320, 512], "decoder_hidden_size": 768}
@@ -147,7 +160,6 @@ CASES: Mapping[str, Mapping[str, Case]] = {
         "all-MiniLM-L6-v2": Case("BertModel", "BertConfig", _bert(6, 384, 12), TEXT),
         "bge-small-en": Case("BertModel", "BertConfig", _bert(12, 384, 12), TEXT),
         "mobilebert": Case("MobileBertModel", "MobileBertConfig", {}, TEXT),
-        "squeezebert": Case("SqueezeBertModel", "SqueezeBertConfig", {}, TEXT),
         "t5-small, encoder": Case("T5EncoderModel", "T5Config", {}, TEXT),
         "t5-base, encoder": Case("T5EncoderModel", "T5Config", _BASE_T5, TEXT),
         "flan-t5-small, encoder": Case("T5EncoderModel", "T5Config", _SMALL_T5, TEXT),
@@ -216,6 +228,7 @@ def build(known: Known) -> tuple[Any, tuple[Any, ...]]:
 
 
 def build_transformer(case: Case) -> tuple[Any, Any]:
+    from inspect import signature
     from operator import attrgetter
 
     import torch
@@ -225,7 +238,9 @@ def build_transformer(case: Case) -> tuple[Any, Any]:
 
     config = getattr(transformers, case.config)(**case.sizes)
     config._attn_implementation = "eager"
-    model = attrgetter(case.model)(transformers)(config).eval()
+    kind = attrgetter(case.model)(transformers)
+    pools = "add_pooling_layer" in signature(kind).parameters  # what the first output does not need is not exported
+    model = kind(config, **({"add_pooling_layer": False} if pools else {})).eval()
     name, shape = case.inputs
     inputs = torch.randint(1000, shape) if name == "input_ids" else torch.randn(shape)
     return Plain(model, [name]).eval(), inputs
@@ -233,14 +248,13 @@ def build_transformer(case: Case) -> tuple[Any, Any]:
 
 def export(known: Known) -> None:
     """Writes the skeleton and what torch counts; what is there is not made again."""
+    import onnx
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     from scripts.export.skeletons import skeleton
     from scripts.unseen.from_timm import to_onnx
-
-    import onnx
 
     target = BUILD / f"{known.name}.onnx"
     model, inputs = build(known)
