@@ -3,9 +3,10 @@
     python scripts/release_check.py [--quick] [--dist FOLDER] [--python PYTHON ...]
 
 Checks the files that other programs read; builds the source archive and the wheel; installs the wheel in a fresh environment
-for each PYTHON, and runs the commands of the README there; runs the action in two scratch repositories, where it must pass and
-fail; and runs the tests from the source archive alone. With --quick it runs a tenth of them, and leaves out what takes minutes
-(SLOW). It needs git, and a network for what it installs. --dist keeps the archives. Exit code 1 if a step failed.
+for each PYTHON, and runs the commands of the README and of the tutorials there; runs the action in two scratch repositories,
+where it must pass and fail; and runs the tests from the source archive alone. With --quick it runs a tenth of them, and leaves
+out what takes minutes (SLOW). It needs git, and a network for what it installs. --dist keeps the archives. Exit code 1 if a
+step failed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,11 +33,13 @@ LARGEST = {"*.tar.gz": 8 * 2**20, "*.whl": 2 * 2**20}
 """Bytes that the archives may have."""
 COMMAND = re.compile(r"^onnxcost .*?(?=\s*#|$)", re.M)
 SHELL, PYTHON = (re.compile(rf"```{name}\n(.*?)```", re.S) for name in ("sh", "python"))
+PAGES = ("README.md", "docs/tutorials.md")
+"""The pages whose commands are run."""
 READERS_FILES = {
     "model.onnx": "lstm_text_pytorch", "pytorch.onnx": "mnist_cnn_pytorch", "keras.onnx": "mnist_cnn_pytorch",
     "decoder.onnx": "llama_1b_pytorch",
 }  # fmt: skip
-"""What stands for the files that the README's commands name, from models/."""
+"""What stands for the files that the commands name, from models/."""
 MAY_MISS = ("budget", "--max-increase")
 """With these a command may end with 1: a check that failed."""
 SLOW = ("devices calibrate",)
@@ -159,14 +163,14 @@ def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path, skip: 
     for file, original in READERS_FILES.items():
         shutil.copy(clone / "models" / f"{original}.onnx", reader / file)
     checks.run(f"{name}: a baseline", programs / "onnxcost", "model.onnx", "-o", "baseline.json", cwd=reader)
-    text = (clone / "README.md").read_text("utf-8")
-    for block in SHELL.findall(text):
-        for command in COMMAND.findall(block):
-            if any(f"onnxcost {each}" in command for each in skip):
-                continue
-            codes = (0, 1) if any(each in command for each in MAY_MISS) else (0,)
-            checks.run(f"{name}: {command}", programs / command.split()[0], *command.split()[1:], cwd=reader, codes=codes)
-    checks.run(f"{name}: the README's Python", python, "-c", "\n".join(PYTHON.findall(text)), cwd=reader)
+    texts = [(clone / page).read_text("utf-8") for page in PAGES]
+    for command in (each for text in texts for block in SHELL.findall(text) for each in COMMAND.findall(block)):
+        if any(f"onnxcost {each}" in command for each in skip):
+            continue
+        codes = (0, 1) if any(each in command for each in MAY_MISS) else (0,)
+        program, *arguments = shlex.split(command)
+        checks.run(f"{name}: {command}", programs / program, *arguments, cwd=reader, codes=codes)
+    checks.run(f"{name}: the README's Python", python, "-c", "\n".join(PYTHON.findall(texts[0])), cwd=reader)
     for path, mode in modes.items():
         path.chmod(mode)
 

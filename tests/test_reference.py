@@ -22,6 +22,8 @@ UNUSED_HEAD = "a second head, which training alone uses, is not exported"
 UNUSED_NORM = "a normalization of an output that is not exported"
 MASKED = "the embedding of masked steps, which training alone uses, is not exported"
 BIAS = "zeros, which the exporter stores as the bias of a batch normalization that standardizes weights"
+KEYS = "zeros, the bias of keys that the module keeps as a buffer"
+MASK = "the mask of the tokens, all ones, which multiplies the embeddings as a scale does"
 EXPLAINED: dict[str, tuple[int, str]] = {
     "yolov10s": (-845_056, UNUSED_HEAD),
     "yolov10m": (-1_179_840, UNUSED_HEAD),
@@ -38,6 +40,10 @@ EXPLAINED: dict[str, tuple[int, str]] = {
     "nf_resnet50": (26_560, BIAS),
     "eca_nfnet_l0": (32_816, BIAS),
     "dm_nfnet_f0": (44_900, BIAS),
+    "beit_base_patch16_224": (9_216, KEYS),
+    "eva02_tiny_patch14_224": (2_304, KEYS),
+    "eva02_small_patch14_224": (4_608, KEYS),
+    "deberta-v3-base": (128, MASK),
 }
 """The parameters that onnxcost counts beyond those of the module, and why."""
 

@@ -181,10 +181,6 @@ CASES: Mapping[str, Mapping[str, Case]] = {
         "clip-vit-base-patch32, text": Case("CLIPTextModel", "CLIPTextConfig", {}, ("input_ids", (1, 77))),
         "segformer-b0": Case("SegformerForSemanticSegmentation", "SegformerConfig", _MIX, ("pixel_values", (1, 3, 512, 512))),
         "segformer-b5": Case("SegformerForSemanticSegmentation", "SegformerConfig", _B5, ("pixel_values", (1, 3, 640, 640))),
-        "yolos-tiny": Case(
-            "YolosForObjectDetection", "YolosConfig",
-            _bert(12, 192, 3, image_size=[800, 1333], use_mid_position_embeddings=False), ("pixel_values", (1, 3, 512, 864)),
-        ),
     },
     "Speech, 30 seconds (Whisper) or 1 second": {
         "whisper-tiny, encoder": Case(_ENCODER, "WhisperConfig", _whisper(4, 384, 6), ("input_features", (1, 80, 3000))),
