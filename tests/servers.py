@@ -77,7 +77,7 @@ class Nginx:
         self.url = f"http://127.0.0.1:{self.port}"
         (folder / "conf").write_text(CONFIGURATION.format(folder=folder, port=self.port))
         command = [NGINX or "nginx", "-p", str(folder), "-e", str(folder / "error"), "-c", str(folder / "conf")]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         wait_for(self.port)
 
     def requests(self) -> list[Request]:
@@ -115,7 +115,7 @@ def s3() -> Iterator[str]:
     """The address of an S3-compatible server without buckets."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_for(port)
         yield f"http://127.0.0.1:{port}"

@@ -221,6 +221,8 @@ COMPLETERS: Mapping[str, Completer] = {
     "--price": complete_devices,
     "--device-file": complete_files(".toml"),
     "--check": complete_files(".toml"),
+    "--hosts": complete_files(".toml"),
+    "--files-from": complete_files(".txt"),
     "--resume": complete_files(".jsonl"),
     "--output": complete_files(".json", ".csv", ".md", ".txt", ".jsonl", ".onnx", ".toml"),
     "--provider": complete_from("runtime.session", "PROVIDERS"),

@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, BinaryIO, Protocol
 
 from onnxcost.downloads import find_download
-from onnxcost.errors import InputError, ModelError, UnreadableFile
+from onnxcost.errors import InputError, ModelError, OnnxCostError, UnreadableFile
 from onnxcost.files import CHUNK, Readable, open_file, read_error, read_up_to
 from onnxcost.frontend.containers import HEAD, SourceFile, UnpackedStream, explained, find_container
 from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
@@ -108,6 +108,8 @@ def _open_plain(source: ModelSource | None) -> Iterator[ByteSource]:
                     opened.seek(start)
         else:
             raise InputError(f"a model is a path, a binary file, bytes or a ModelProto, not {type(source).__name__}")
+    except OnnxCostError:  # some are OSErrors, too
+        raise
     except (OSError, ValueError) as error:
         raise read_error(error, path, repr(path) if path else "the model") from None
 

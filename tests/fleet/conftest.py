@@ -166,7 +166,7 @@ def _start(sshd: str, name: str, folder: Path) -> Board:
         (place / "sshd_config").write_text(CONFIG.format(port=port, folder=folder, board=place / "tmp"))
         (place / "tmp").mkdir(exist_ok=True)
         with (place / "log").open("wb") as log:
-            server = subprocess.Popen([sshd, "-D", "-e", "-f", place / "sshd_config"], stderr=log)
+            server = subprocess.Popen([sshd, "-D", "-e", "-f", place / "sshd_config"], stderr=log, start_new_session=True)
         for _ in range(100):
             time.sleep(0.05)
             if server.poll() is not None:

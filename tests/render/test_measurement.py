@@ -197,7 +197,8 @@ def test_json(report: CostReport) -> None:
         ],
         "warmup_runs": 3, "runs": 20, "nodes_by_provider": None, "fallen_back": [],
         "environment": {
-            "cores": 4, "usable_cores": 4.0, "load": 0.1, "frequency": 3e9, "max_frequency": 4e9, "platform": "Linux"
+            "cores": 4, "usable_cores": 4.0, "load": 0.1, "frequency": 3e9, "max_frequency": 4e9, "platform": "Linux",
+            "governor": None, "date": None,
         },
         "wall_seconds": 0.4, "flops": 19_200, "bound": "", "session_seconds": 0.1234, "first_run_seconds": 0.039,
         "peak_rss_bytes": 64 * MIB, "baseline_rss_bytes": 40 * MIB, "arena_peak_bytes": 3 * MIB,

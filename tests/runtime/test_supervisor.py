@@ -47,8 +47,19 @@ def asked(
     return list(supervisor.answers(request, progress.append)), progress
 
 
+BEFORE: set[psutil.Process] = set()
+"""The servers that other tests of this process have started."""
+
+
+@pytest.fixture(autouse=True)
+def _before() -> None:
+    BEFORE.clear()
+    BEFORE.update(psutil.Process().children())
+
+
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    there = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
+    return [child for child in there if child not in BEFORE]
 
 
 def test_answers_and_progress_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
