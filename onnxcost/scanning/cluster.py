@@ -120,8 +120,13 @@ def _count_all(client: Client, specs: Sequence[ModelSpec], timeout: float, io: i
                 batch = running.pop(future.key)
                 if future.status == "error":
                     answers = _answer_lost(future.exception(), batch)
-                elif future.status != "finished":
+                elif future.status == "cancelled":
                     raise InputError("the connection to the Dask scheduler was lost")
+                elif future.status != "finished" or not isinstance(answers, list):
+                    # The worker was lost when it had the answers and had not sent them.
+                    future.release()
+                    waiting.appendleft(batch)
+                    continue
                 future.release()
                 yield from zip(batch, answers, strict=True) if answers else ()
                 waiting.extendleft(() if answers else ((spec,) for spec in batch))

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -75,6 +76,26 @@ def test_no_row_is_lost_or_doubled_with_a_worker(zoo: Path, client: Any) -> None
     assert len(Path("scan.jsonl").read_text().splitlines()) == len(serial) == MANY
     # All is done: no cluster is asked for anything.
     assert rows(scan(["zoo"], dims={"batch": 3}, cluster="tcp://127.0.0.1:1", resume="scan.jsonl")) == serial
+
+
+@pytest.mark.parametrize("status", ["lost", "pending", "finished"])
+def test_answers_that_are_lost_with_a_worker_are_counted_anew(
+    status: str, zoo: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may end between its last count and the moment when the answers are fetched."""
+    usual, lost = cluster._wait_for_any, []
+
+    def wait(*arguments: Any) -> list[tuple[Any, Any]]:
+        found: list[tuple[Any, Any]] = usual(*arguments)
+        if not lost:
+            future, _ = found[0]
+            lost.append(future)
+            found[0] = SimpleNamespace(key=future.key, status=status, release=future.release), None
+        return found
+
+    monkeypatch.setattr(cluster, "_wait_for_any", wait)
+    assert rows(scan(["zoo"], cluster=client)) == rows(scan(["zoo"], jobs=1))
+    assert lost
 
 
 def test_a_model_with_which_workers_are_lost_is_a_row(endless: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
