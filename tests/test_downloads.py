@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.servers import NGINX, NO_NGINX, Nginx, cut_cable, nginx
 pytest.importorskip("aiohttp", reason="the extra 'remote' is not installed")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
 SMALL = model("(float[n,64] x, float[64,64] w) => (float[n,64] y) { y = MatMul(x, w) }").SerializeToString()
-LARGE = os.urandom(3 * 10**6)
+LARGE = random.Random(0).randbytes(3 * 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,7 @@ def invoke(*arguments: object) -> Result:
         ("gzip-ranges/model.onnx", SMALL),
         ("moved/large.onnx", LARGE),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_it_is_fetched_once(path: str, content: bytes, server: Nginx) -> None:
     heard: list[tuple[int, int | None]] = []
