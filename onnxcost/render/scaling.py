@@ -18,8 +18,8 @@ from onnxcost.render.formats import (
 )
 from onnxcost.render.layout import UNICODE, Column, Line, Screen, spell_out, wrap_pieces
 from onnxcost.render.units import binary, exact, plural, si
+from onnxcost.symbolic.keys import CACHE, PEAK
 from onnxcost.symbolic.scaling import Scaling
-from onnxcost.symbolic.search import CACHE, PEAK
 
 LABELS: Mapping[str, str] = {
     "macs": "MACs", "flops": "FLOPs", "read_bytes": "Read", "write_bytes": "Written", "parameters": "Parameters",

@@ -19,14 +19,18 @@ from typing import NamedTuple
 
 from onnxcost.analysis.caches import KV, find_cache_pairs
 from onnxcost.analysis.weights import Weights
-from onnxcost.conventions import FLOPS, MACS
-from onnxcost.errors import OnnxCostError, UnknownShape
-from onnxcost.estimator import CountedNodes, Reads, count_nodes
+from onnxcost.errors import OnnxCostError
+from onnxcost.estimator import Reads, count_nodes
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import ResizableModel
-from onnxcost.ort_optimizer.memory_plan import plan_memory
-from onnxcost.report import Counted, Group, NodeCost, Uncounted
 from onnxcost.symbolic.floors import Columns, Floor, find_floors
+from onnxcost.symbolic.keys import (
+    DETAILS,
+    UNCOUNTED,
+    Key,
+    members_of,
+    numbers_of,
+)
 from onnxcost.symbolic.polynomial import Basis, Exponents, Polynomial, count_degree, fit_grid, sum_polynomials
 
 POINTS = 6
@@ -49,18 +53,12 @@ MOST_GRID = 4096
 NARROWED = 6
 SEED = 0
 METRICS, TRAFFIC = ("macs", "flops", "read_bytes", "write_bytes"), {"read_bytes", "write_bytes"}
-PEAK, CACHE = "peak_activation_bytes", "kv_cache_bytes"
 SPARE = 4
 """Sizes more than a formula has terms, at which it must be right as well."""
 PLATEAU = 4
 """A domain whose most is less than so many times its least may be a plateau between two steps of a stride."""
 OTHER_FORMULA = "the cost follows another formula there"
-UNCOUNTED = ("uncounted",)
 Sizes = tuple[int, ...]
-Key = tuple[str, ...]
-"""What a number is of: ("total", metric), ("operator", name, metric), ("module", path, metric), ("node", place, metric),
-("memory", step), ("dim", tensor, axis).
-"""
 SHOWN = ("total", "operator", "module")
 FIXED: Sequence[Key] = (UNCOUNTED, ("total", "parameters"))
 """What does not change with a size while the same nodes are loaded."""
@@ -177,7 +175,7 @@ class Search:
             self.caches = tuple(pair.held.name for pair in find_cache_pairs(counted.graph) if pair.kind == KV)
         found = known or numbers_of(counted, self.caches)
         for kind in kinds:
-            found |= _DETAILS[kind](counted)
+            found |= DETAILS[kind](counted)
         details.update(kinds)
         if "node" in kinds and not self.members:
             self.members = members_of(counted.costs)
@@ -616,72 +614,6 @@ def sum_nodes(
 def _leave_out(metrics: Container[str], found: Mapping[Key, int]) -> dict[Key, int]:
     """The numbers but for those of some metrics."""
     return {key: each for key, each in found.items() if key[-1] not in metrics}
-
-
-def groups_of(cost: NodeCost) -> tuple[Key, ...]:
-    """What a node's numbers are part of."""
-    return ("total",), ("operator", cost.node.key), ("module", "/".join(cost.node.scope[:2]))
-
-
-def numbers_of(counted: CountedNodes, caches: Iterable[str]) -> dict[Key, int]:
-    """The totals of the nodes, of each operator and of each module; and the bytes of the ``caches`` after the step."""
-    found: dict[Key, int] = {
-        ("total", "parameters"): sum(own.parameters for own in counted.weights),
-        UNCOUNTED: sum(isinstance(cost, Uncounted) for cost in counted.costs),
-    }
-    groups: dict[Key, list[NodeCost]] = {}
-    for cost in counted.costs:
-        for key in groups_of(cost):
-            groups.setdefault(key, []).append(cost)
-    for key, costs in groups.items():
-        group = Group((), tuple(costs))
-        found[*key, "macs"], found[*key, "flops"] = group.total(MACS), group.total(FLOPS)
-        found[*key, "read_bytes"], found[*key, "write_bytes"] = group.traffic.read_bytes, group.traffic.write_bytes
-    ends = {tensor.name: tensor for tensor in (*counted.graph.inputs, *counted.graph.outputs)}
-    if caches:
-        found["total", CACHE] = sum(ends[name].nbytes for name in caches)
-    return found
-
-
-def members_of(costs: Iterable[NodeCost]) -> dict[str, tuple[Key, ...]]:
-    """What each node is part of, by the name of its first output."""
-    return {cost.node.out.name: groups_of(cost) for cost in costs if isinstance(cost, Counted) and cost.node.first_output}
-
-
-def nodes_of(counted: CountedNodes) -> dict[Key, int]:
-    """The numbers of each node."""
-    found: dict[Key, int] = {}
-    for cost in counted.costs:
-        if isinstance(cost, Counted) and cost.node.first_output:
-            key, moved = ("node", cost.node.out.name), cost.traffic
-            found[*key, "macs"], found[*key, "flops"] = cost.count(MACS), cost.count(FLOPS)
-            found[*key, "read_bytes"], found[*key, "write_bytes"] = moved.read_bytes, moved.write_bytes
-    return found
-
-
-def memory_of(counted: CountedNodes) -> dict[Key, int]:
-    """The memory while each executed node runs; nothing where a shape is not known."""
-    try:
-        plan = plan_memory(counted.graph)
-        # By name: a step that some sizes do without (a transpose of one row) must not move the others.
-        return {("memory", node.out.name): nbytes for node, nbytes in zip(plan.nodes, plan.curve, strict=True)}
-    except UnknownShape:
-        return {}
-
-
-def dims_of(counted: CountedNodes) -> dict[Key, int]:
-    """The dims of the values that nodes make, as far as they are known."""
-    return {
-        ("dim", tensor.name, str(axis)): size
-        for node in counted.graph.nodes
-        for tensor in node.outputs
-        if tensor is not None and not tensor.is_constant
-        for axis, size in enumerate(tensor.dims or ())
-        if isinstance(size, int)
-    }
-
-
-_DETAILS: Mapping[str, Callable[[CountedNodes], dict[Key, int]]] = {"node": nodes_of, "memory": memory_of, "dim": dims_of}
 
 
 def draw_size(draw: random.Random, domain: Domain) -> int:

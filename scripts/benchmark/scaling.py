@@ -23,7 +23,8 @@ from typing import NamedTuple
 import onnxcost
 from onnxcost.errors import OnnxCostError
 from onnxcost.graph import Graph
-from onnxcost.symbolic.search import PEAK, Domain
+from onnxcost.symbolic.keys import PEAK
+from onnxcost.symbolic.search import Domain
 from scripts.benchmark.peak_memory import DATA, SETS, models_of, set_name
 
 POINTS = 200

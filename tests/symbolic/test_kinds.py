@@ -11,8 +11,8 @@ from onnx import ModelProto
 
 import onnxcost
 from onnxcost.errors import OnnxCostError
+from onnxcost.symbolic.keys import PEAK
 from onnxcost.symbolic.scaling import scaling
-from onnxcost.symbolic.search import PEAK
 from tests.modeltext import model
 
 N = "s = Shape<start=0, end=1>(x) zero = Constant<value=int64[1]{0}>() one = Constant<value=int64[1]{1}>()"

@@ -15,8 +15,9 @@ from onnx import ModelProto, TensorProto, helper
 import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.errors import InputError, OnnxCostError
+from onnxcost.symbolic.keys import PEAK
 from onnxcost.symbolic.scaling import MOST_DIMS, Scaling, scaling
-from onnxcost.symbolic.search import PEAK, Domain
+from onnxcost.symbolic.search import Domain
 from tests.modeltext import model
 
 MODELS = Path(__file__).parents[2] / "models"
