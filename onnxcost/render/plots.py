@@ -143,9 +143,10 @@ def _draw_memory(report: CostReport, axes: Axes) -> None:
     axes.stairs(used, range(len(used) + 1), color=COLORS["compute"])
     node = memory["node"]
     name = f", while {_label(node['op_type'])} {_label(node['name'])} runs" if node else ""
-    axes.axhline(memory["peak_bytes"], color="0.3", linestyle="--", label=f"peak {binary(memory['peak_bytes'])}{name}")
-    axes.set_ylim(0, max(1.15 * memory["peak_bytes"], 1))
-    _write_bytes(axes, memory["peak_bytes"])
+    peak = float(memory["peak_bytes"])  # numpy has no integers this large
+    axes.axhline(peak, color="0.3", linestyle="--", label=f"peak {binary(memory['peak_bytes'])}{name}")
+    axes.set_ylim(0, max(1.15 * peak, 1))
+    _write_bytes(axes, peak)
     axes.set_xlabel("executed node")
     axes.legend(loc="upper right", frameon=False)
 
@@ -154,7 +155,7 @@ def _write_bytes(axes: Axes, most: float) -> None:
     """Round numbers of bytes at the vertical axis."""
     from matplotlib.ticker import MultipleLocator
 
-    axes.yaxis.set_major_locator(MultipleLocator(2 ** ceil(log2(max(most, 8) / 5))))
+    axes.yaxis.set_major_locator(MultipleLocator(2.0 ** ceil(log2(max(most, 8) / 5))))
     axes.yaxis.set_major_formatter(lambda value, _: strip_zeros(binary(round(value))))
 
 

@@ -34,7 +34,8 @@ class Stand:
 
     def measure(self, spec: ModelSpec, settings: Settings, **others: Any) -> Measurement:
         given = {field.name: getattr(spec, field.name) for field in fields(spec)}
-        self.asked.append((given.pop("source"), settings, given | others))
+        source = given.pop("source")
+        self.asked.append((source.read() if hasattr(source, "read") else source, settings, given | others))
         if self.error is not None:
             raise self.error
         return MEASUREMENT

@@ -54,7 +54,7 @@ def test_options_reach_the_measurement(stand: Stand) -> None:
 
 def test_a_model_from_standard_input_is_measured(stand: Stand) -> None:
     assert "  Latency      19.50 ms" in invoke("-", stdin=RUNNABLE).stdout
-    assert stand.asked[0][0].read() == RUNNABLE
+    assert stand.asked[0][0] == RUNNABLE
 
 
 @pytest.mark.parametrize("command", [[], ["measure"]])
