@@ -5,6 +5,7 @@ Credentials are those that each system's own tools use; no message has any of th
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from base64 import b64encode
@@ -50,6 +51,8 @@ MOST_UNPACKED = 2**22
 
 Span = tuple[int, int]
 """Where a range begins and where it ends."""
+_ENVIRONMENTS: dict[type, dict[str, str]] = {}
+"""The environment in which the kept instances of each of fsspec's classes were made."""
 T = TypeVar("T")
 
 
@@ -159,8 +162,13 @@ def _file_system(url: str) -> tuple[Any, str]:
     scheme = urlsplit(url).scheme.lower()
     if "::" in url or scheme not in fsspec.available_protocols():
         raise InputError(f"cannot read '{redact(url)}': there is no '{scheme}://'")
-    is_async = issubclass(fsspec.get_filesystem_class(scheme), AsyncFileSystem)
-    options: dict[str, Any] = {"use_listings_cache": False} if is_async else {}
+    kind = fsspec.get_filesystem_class(scheme)
+    # fsspec keeps file systems, and they keep the endpoint and the keys that the environment had when they were made.
+    environment = dict(os.environ)
+    if _ENVIRONMENTS.setdefault(kind, environment) != environment:
+        _ENVIRONMENTS[kind] = environment
+        kind.clear_instance_cache()
+    options: dict[str, Any] = {"use_listings_cache": False} if issubclass(kind, AsyncFileSystem) else {}
     if scheme in ("s3", "s3a"):  # whose library has 10 connections
         given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
         options["config_kwargs"] = {"max_pool_connections": MOST_CONNECTIONS, **given}

@@ -207,6 +207,8 @@ def slow_line(port: int, delay: float) -> Iterator[SlowLine]:
                         self.waits = False
                         line.end()
                     self.request.sendall(content)
+                # The client learns that the server has closed the connection before it sends its next request.
+                self.request.shutdown(socket.SHUT_WR)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads, request_queue_size = True, 256

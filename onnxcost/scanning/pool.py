@@ -234,8 +234,9 @@ def _answer_tasks() -> None:
     leave_interrupts_to_parent()
     answers = claim_output()
     tasks = TaskQueue()
-    threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
+    # First, what counting needs is imported: threads that import it at the same time may see modules that are not complete.
     _report(ModelSpec(NO_NODES))
+    threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
     gc.freeze()
     gc.set_threshold(GARBAGE)
     message: object = READY
