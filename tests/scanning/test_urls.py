@@ -40,7 +40,7 @@ def why(result: Scanned) -> str:
 
 def counts(results: list[Scanned]) -> dict[str, Any]:
     """What was found, or why nothing was, by the names of the files."""
-    found = {Path(each.path).name: each.report and each.report["totals"] or f"{each.status}: {why(each)}" for each in results}
+    found = {Path(each.path).name: (each.report and each.report["totals"]) or f"{each.status}: {why(each)}" for each in results}
     assert len(found) == len(results)
     return found
 
