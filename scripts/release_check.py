@@ -1,12 +1,12 @@
 """What must hold before a release, tried on a fresh clone of what is committed:
 
-    python scripts/release_check.py [--quick] [--dist FOLDER] [--python PYTHON ...]
+    python scripts/release_check.py [--quick] [--tests PATH ...] [--dist FOLDER] [--python PYTHON ...]
 
 Checks the files that other programs read; builds the source archive and the wheel; installs the wheel in a fresh environment
-for each PYTHON, and runs the commands of the README and of the tutorials there; runs the action in two scratch repositories,
-where it must pass and fail; and runs the tests from the source archive alone. With --quick it runs a tenth of them, and leaves
-out what takes minutes (SLOW). It needs git, and a network for what it installs. --dist keeps the archives. Exit code 1 if a
-step failed.
+for each PYTHON, and runs the commands of the README and of the tutorials and the notebooks there; runs the action in two
+scratch repositories, where it must pass and fail; and runs the tests from the source archive alone, all or those of --tests.
+With --quick it runs a tenth of them, and leaves out what takes minutes (SLOW). It needs git, and a network for what it
+installs. --dist keeps the archives. Exit code 1 if a step failed. The last lines are a summary.
 """
 
 from __future__ import annotations
@@ -47,16 +47,17 @@ QUICK = ("tests/test_schema.py", "tests/test_package.py", "tests/test_readme.py"
 
 
 class Checks:
-    """The steps that failed, and the folder in which they work."""
+    """The steps that passed and failed, and the folder in which they work."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.passed: list[str] = []
         self.failed: list[str] = []
 
     def run(
         self, what: str, *command: str | Path, cwd: Path | None = None, codes: Collection[int] = (0,), **environment: str
-    ) -> None:
-        """Run a command as a step of that name; what it printed is shown only if it fails."""
+    ) -> str:
+        """Run a command as a step of that name, and return what it printed; it is shown only if it fails."""
         start = time.monotonic()
         clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
         done = subprocess.run(
@@ -64,12 +65,13 @@ class Checks:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.note(f"{what}  ({time.monotonic() - start:.0f} s)", done.returncode in codes, done.stdout)
+        return done.stdout
 
     def note(self, what: str, is_right: bool, output: str = "") -> None:
         """Print a line for a step."""
         print(f"{'passed' if is_right else 'FAILED'}  {what}", flush=True)
+        (self.passed if is_right else self.failed).append(what)
         if not is_right:
-            self.failed.append(what)
             print(output[-4000:], flush=True)
 
     def environment(self, name: str, python: str, *packages: str) -> Path:
@@ -84,9 +86,11 @@ class Checks:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="leave out most tests, and what takes minutes")
+    parser.add_argument("--tests", nargs="+", metavar="PATH", help="the tests to run from the source archive (default: all)")
     parser.add_argument("--dist", type=Path, help="keep the archives in this folder")
     parser.add_argument("--python", nargs="+", default=[sys.executable], help="try the wheel with each")
     options = parser.parse_args()
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         checks = Checks(Path(name))
         clone = checks.folder / "clone"
@@ -95,13 +99,14 @@ def main() -> int:
         check_sources(checks, clone, tools)
         source, wheel = build(checks, clone, tools)
         for number, python in enumerate(options.python):
-            programs = checks.environment(f"wheel{number}", python, f"{wheel}[test]")
+            programs = checks.environment(f"wheel{number}", python, f"{wheel}[test]", "nbclient", "ipykernel")
             check_wheel(checks, programs, wheel, clone, SLOW if options.quick else ())
         check_action(checks, clone, tools)
-        run_tests(checks, programs, source, QUICK if options.quick else ())
+        tests = run_tests(checks, programs, source, options.tests or (QUICK if options.quick else ()))
         if options.dist:
             shutil.copytree(source.parent, options.dist, dirs_exist_ok=True)
-    print(f"{len(checks.failed)} failed" if checks.failed else "all passed")
+    print(f"\n{source.name} and {wheel.name}: {len(checks.passed)} steps passed, {len(checks.failed)} failed,", end=" ")
+    print(f"in {(time.monotonic() - start) / 60:.0f} minutes. {tests}", *checks.failed, sep="\nFAILED  ")
     return bool(checks.failed)
 
 
@@ -171,6 +176,8 @@ def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path, skip: 
         program, *arguments = shlex.split(command)
         checks.run(f"{name}: {command}", programs / program, *arguments, cwd=reader, codes=codes)
     checks.run(f"{name}: the README's Python", python, "-c", "\n".join(PYTHON.findall(texts[0])), cwd=reader)
+    for notebook in sorted((clone / "docs" / "notebooks").glob("*.ipynb")):
+        checks.run(f"{name}: {notebook.name}", programs / "jupyter-execute", shutil.copy(notebook, reader), cwd=reader)
     for path, mode in modes.items():
         path.chmod(mode)
 
@@ -187,13 +194,15 @@ def check_action(checks: Checks, clone: Path, tools: Path) -> None:
         checks.run(f"the action {what}", *run, cwd=clone, codes=(code,))
 
 
-def run_tests(checks: Checks, programs: Path, source: Path, tests: tuple[str, ...]) -> None:
-    """The tests in the source archive."""
+def run_tests(checks: Checks, programs: Path, source: Path, tests: Collection[str]) -> str:
+    """Run the tests in the source archive; returns what was run and its result."""
     folder = checks.folder / "source"
     with tarfile.open(source) as file:
         file.extractall(folder, filter="data")
     what = f"pytest {' '.join(tests) or 'of all tests'}, from the source archive"
-    checks.run(what, programs / "python", "-m", "pytest", "-q", "--numprocesses", "auto", *tests, cwd=next(folder.iterdir()))
+    pytest = (programs / "python", "-m", "pytest", "-q", "--numprocesses", "auto")
+    printed = checks.run(what, *pytest, *tests, cwd=next(folder.iterdir()))
+    return f"{what}: {printed.strip().rpartition(chr(10))[2]}"
 
 
 if __name__ == "__main__":

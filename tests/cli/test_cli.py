@@ -308,7 +308,7 @@ def test_help_and_version() -> None:
         assert max(map(len, text.splitlines())) <= 80
     options = {name for parameter in estimate.params for name in parameter.opts if name.startswith("--")}
     assert all(option in invoke("estimate", "--help").stdout for option in options)
-    assert invoke("--version").stdout == "onnxcost 0.1.0\n"
+    assert invoke("--version").stdout == f"onnxcost {onnxcost.__version__}\n"
 
 
 def test_without_arguments_there_is_help() -> None:
