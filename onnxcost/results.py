@@ -66,7 +66,7 @@ class Result:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {' '.join(ascii(self.summary())[1:-1].split())}>"
+        return f"<{type(self).__name__}: {' '.join(repr(self.summary())[1:-1].split())}>"
 
     def _repr_html_(self) -> str:
         return "".join(show(self) for show in HTML)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -16,6 +17,7 @@ import onnxcost
 from onnxcost.cli.app import COMMANDS, run
 from onnxcost.hardware.calibration.probes import probes
 from onnxcost.hardware.catalogue import catalogue
+from onnxcost.results import Result
 from scripts import readme
 from tests.modeltext import model
 
@@ -43,6 +45,22 @@ def test_every_block_is_one_and_is_filled(name: str) -> None:
     blocks = list(readme.BLOCK.finditer(text))
     assert len(blocks) == text.count("<!-- run:") + text.count("<!-- measured:") == text.count("<!-- end -->")
     assert all(block["body"].strip() and "<!--" not in block["body"] for block in blocks)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_code_of_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cell after cell, without Jupyter: scripts/release_check.py runs them there. No output is stored, which would age."""
+    monkeypatch.chdir(path.parent)
+    names: dict[str, object] = {}
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        assert not cell.get("outputs"), "clear the outputs of the notebook"
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("".join(cell["source"]))
+        shown = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, path.name, "exec"), names)
+        value = eval(compile(ast.Expression(shown.value), path.name, "eval"), names) if shown else None
+        assert not isinstance(value, Result) or value._repr_html_()
 
 
 def test_the_readme_is_short() -> None:
