@@ -119,11 +119,6 @@ _FVCORE: Mapping[str, CountingRule] = {
 }
 
 
-def _thop_product(node: Node, work: Work) -> int:
-    """A MatMul with a weight is thop's nn.Linear; one of two activations is a function call, which thop does not see."""
-    return work.macs if any(tensor is not None and tensor.is_constant for tensor in node.inputs[:2]) else 0
-
-
 def _thop_conv_transpose(node: Node, work: Work) -> int:
     """thop counts a transposed convolution from its output positions, as if it were a convolution."""
     weight = node.required(1).shape
@@ -163,7 +158,14 @@ def _recurrent(
 
 
 _THOP: Mapping[str, CountingRule] = {
-    **dict.fromkeys(FLOAT_PRODUCTS, CountingRule("MACs with a weight, 0 of two activations", _thop_product)),
+    # A MatMul with a weight is thop's nn.Linear; one of two activations is a function call, which thop does not see.
+    **dict.fromkeys(
+        FLOAT_PRODUCTS,
+        CountingRule(
+            "MACs with a weight, 0 of two activations",
+            lambda node, work: work.macs if any(each is not None and each.is_constant for each in node.inputs[:2]) else 0,
+        ),
+    ),
     **_each("Einsum Attention DeformConv", _ZERO),
     "ConvTranspose": CountingRule("out·C_in/g·k", _thop_conv_transpose),
     **_each("BatchNormalization LayerNormalization InstanceNormalization", _per_input(4)),
@@ -248,11 +250,6 @@ def _calflops_transposed(node: Node, work: Work) -> int:
     return 2 * macs + weight[1] * node.x.shape[0] * positions
 
 
-def _calflops_resize(node: Node, work: Work) -> int:
-    """calflops takes a given size for the count, without batch and channels, and multiplies the input by no scale."""
-    return prod(node.out.shape[2:]) if node.input(3) is not None else node.x.size
-
-
 _CALFLOPS: Mapping[str, CountingRule] = {
     **dict.fromkeys(CONVOLUTIONS, _weighted_dot("2·MACs, + out if bias", macs=2, bias_adds=1)),
     "ConvTranspose": CountingRule("2·MACs, + what a convolution would have as out if bias", _calflops_transposed),
@@ -261,7 +258,14 @@ _CALFLOPS: Mapping[str, CountingRule] = {
     **_each(f"{_ACTIVATIONS} {_GELUS} {_POOLS} LeakyRelu Swish Softmax", _per_input(1)),
     "BatchNormalization": _per_input(2),
     **_each("LayerNormalization InstanceNormalization GroupNormalization", _per_input(5)),
-    **_each("Resize Upsample", CountingRule("positions of a given size, in of a scale", _calflops_resize)),
+    **_each(
+        "Resize Upsample",
+        # A given size is taken for the count, without batch and channels; the input is multiplied by no scale.
+        CountingRule(
+            "positions of a given size, in of a scale",
+            lambda node, work: prod(node.out.shape[2:]) if node.input(3) is not None else node.x.size,
+        ),
+    ),
     **_recurrent(1, 7, 10, times=2, per_gate=-2),
 }
 
@@ -293,11 +297,6 @@ _ULTRALYTICS: Mapping[str, CountingRule] = {
 def _onnx_tool(times: int) -> CountingRule:
     """onnx-tool takes a scalar for a tensor without elements."""
     return CountingRule(f"{times}·out", lambda node, work: times * node.out.size if node.out.rank else 0)
-
-
-def _onnx_tool_transposed(node: Node, work: Work) -> int:
-    """From the output positions, as if it were a convolution."""
-    return node.out.size * prod(node.required(1).shape[1:]) + work.bias_adds
 
 
 def _onnx_tool_pool(node: Node, work: Work) -> int:
@@ -350,7 +349,11 @@ _ONNX_TOOL: Mapping[str, CountingRule] = {
     **_each(
         "Conv QLinearConv Gemm MatMul QLinearMatMul ConvInteger Einsum", _weighted_dot("MACs + biases", macs=1, bias_adds=1)
     ),
-    "ConvTranspose": CountingRule("out·(weight elements of an input channel + 1 if bias)", _onnx_tool_transposed),
+    # From the output positions, as if it were a convolution.
+    "ConvTranspose": CountingRule(
+        "out·(weight elements of an input channel + 1 if bias)",
+        lambda node, work: node.out.size * prod(node.required(1).shape[1:]) + work.bias_adds,
+    ),
     "MatMulInteger": CountingRule(
         "MACs, + out if 3 inputs", lambda node, work: work.macs + (node.out.size if len(node.inputs) == 3 else 0)
     ),

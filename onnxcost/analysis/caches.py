@@ -7,7 +7,7 @@ operator that takes a cache. Where the graph does not tell (a branch, a loop), n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import prod
 from operator import ne
 from typing import NamedTuple
@@ -202,12 +202,7 @@ def _is_attended_to(tensor: Tensor, uses: DefUse) -> bool:
                 return True
             is_scaled = node.key == "Mul" and any(each is not None and each.is_constant for each in node.inputs)
             if (node.key in _MOVES and place == 0) or is_scaled:
-                pending += [out.name for out in _new(node, seen)]
+                moved = [out.name for out in node.outputs if out is not None and out.name not in seen]
+                pending += moved
+                seen.update(moved)
     return False
-
-
-def _new(node: Node, seen: set[str]) -> Iterator[Tensor]:
-    for out in node.outputs:
-        if out is not None and out.name not in seen:
-            seen.add(out.name)
-            yield out

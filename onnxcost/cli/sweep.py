@@ -68,7 +68,10 @@ def _take_axes(given: dict[str, Any]) -> SweepAxes:
 
     several = find_several(given)
     found: dict[str, dict[str, Any]] = {"dims": {}, "shapes": {}}
-    kinds = (("dims", "--dim", (DIM, DIMS), _parse_sizes), ("shapes", "--shape", (SHAPE, SHAPES), _parse_shapes))
+    kinds = (
+        ("dims", "--dim", (DIM, DIMS), _parse_sizes),
+        ("shapes", "--shape", (SHAPE, SHAPES), lambda text: tuple(map(parse_shape, expand_braces(text)))),
+    )
     for kind, option, examples, parse in kinds:
         texts = [text for text in given[kind] if f"{option} {text}" in several]
         given[kind] = tuple(text for text in given[kind] if text not in texts)
@@ -93,10 +96,6 @@ def _parse_sizes(text: str) -> tuple[int, ...]:
     """``1,2,4``, ``{1,2,4}``, ``{1..8}`` or ``{128..1024..128}``."""
     parts = expand_braces(text) if "{" in text else text.split(",")
     return tuple(parse_size(part.strip()) for part in parts)
-
-
-def _parse_shapes(text: str) -> tuple[tuple[int, ...], ...]:
-    return tuple(map(parse_shape, expand_braces(text)))
 
 
 def expand_braces(text: str) -> list[str]:

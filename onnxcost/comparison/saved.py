@@ -21,7 +21,9 @@ def load_report(path: str, board: str = "") -> Document:
     """
     document = _load(path)
     if board:
-        document = _find_board(document, path, board)
+        found = next(each for each in document["boards"] if str(each["board"]) == board)
+        if not isinstance(document := found.get("result"), dict):
+            raise InputError(f"'{board}' in '{path}' has no result: {found.get('failure')}: {found.get('reason')}")
     if not isinstance(document.get("totals"), dict) and not isinstance(document.get("measurement"), dict):
         raise InputError(f"'{path}' has no counts and no single measurement of a model: {HOW}")
     return document
@@ -34,13 +36,6 @@ def boards_in(path: str) -> list[str]:
         return [str(board["board"]) for board in boards] if isinstance(boards, list) else []
     except (InputError, KeyError, TypeError):
         return []
-
-
-def _find_board(document: Document, path: str, name: str) -> Document:
-    board = next(each for each in document["boards"] if str(each["board"]) == name)
-    if not isinstance(result := board.get("result"), dict):
-        raise InputError(f"'{name}' in '{path}' has no result: {board.get('failure')}: {board.get('reason')}")
-    return result
 
 
 def _load(path: str) -> Document:

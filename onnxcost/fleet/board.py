@@ -66,10 +66,11 @@ def _serve_job(run: Callable[[list[str]], int], line: bytes, jobs: BinaryIO, fol
         return InputError.exit_code, f"onnxcost: error: {refusal(error) or error}", b""
     _watch(jobs, folder)
     os.chdir(folder)
-    code, messages = _run(run, job["arguments"])
+    with redirect_stderr(io.StringIO()) as messages:
+        code = run(job["arguments"])
     os.chdir("/")
     result = next(folder.glob(f"{RESULT}.*"), None)
-    return code, messages, result.read_bytes() if result else b""
+    return code, messages.getvalue(), result.read_bytes() if result else b""
 
 
 def _say(answers: BinaryIO, message: Mapping[str, Any], content: bytes = b"") -> None:
@@ -92,13 +93,6 @@ def _receive(job: Any, jobs: BinaryIO, folder: Path) -> None:
                     raise ValueError("the job ends early")
                 file.write(piece)
                 size -= len(piece)
-
-
-def _run(run: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:
-    """The exit code of the command line and what it said on stderr."""
-    with redirect_stderr(io.StringIO()) as messages:
-        code = run(arguments)
-    return code, messages.getvalue()
 
 
 def _watch(jobs: BinaryIO, folder: Path) -> None:

@@ -87,7 +87,10 @@ def build_wheel(package: Distribution) -> bytes:
     metadata = re.sub(r"(?m)^Version: .*$", f"Version: {__version__}", package.read_text("METADATA") or "", count=1)
     texts = {"METADATA": metadata, "WHEEL": wheel, "entry_points.txt": package.read_text("entry_points.txt") or ""}
     files = {**dict(_package_files(resources.files(NAME))), **{f"{info}/{name}": text.encode() for name, text in texts.items()}}
-    record = "".join(f"{name},sha256={_digest(content)},{len(content)}\n" for name, content in files.items())
+    record = ""
+    for name, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        record += f"{name},sha256={digest},{len(content)}\n"
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -105,7 +108,3 @@ def _package_files(folder: Traversable, name: str = NAME) -> Iterator[tuple[str,
             yield from _package_files(entry, f"{name}/{entry.name}")
         elif entry.is_file():
             yield f"{name}/{entry.name}", entry.read_bytes()
-
-
-def _digest(content: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

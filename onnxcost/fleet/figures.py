@@ -54,16 +54,12 @@ def fleet_records(run: FleetRun) -> list[dict[str, Any]]:
 
 def _machine(found: Document) -> Iterator[BoardFigure]:
     """What ran a model, and how."""
-    environment, threads = found.get("environment") or {}, found.get("threads") or {}
+    environment, threads = found.get("environment") or {}, (found.get("threads") or {}).get("intra")
     yield BoardFigure("Device", "device", "text", found.get("device"))
     yield BoardFigure("Provider", "provider", "text", found["provider"] if found.get("provider") != "cpu" else None)
     yield BoardFigure("onnxruntime", "onnxruntime", "text", found.get("onnxruntime"))
-    yield BoardFigure("Threads", "threads", "text", _text(threads.get("intra")))
+    yield BoardFigure("Threads", "threads", "text", None if threads is None else str(threads))
     yield BoardFigure("Governor", "governor", "text", environment.get("governor"))
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _measured(found: Document, after: str = "", key: str = "") -> Iterator[BoardFigure]:

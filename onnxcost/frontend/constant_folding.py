@@ -28,13 +28,9 @@ def can_fold(step: Step) -> bool:
         return False
     if not all(value is None or value.is_known for value in step.inputs):
         return False
-    return all(value is None or _is_small(value) for value in step.outputs)
-
-
-def _is_small(value: Value) -> bool:
-    """A value of unknown shape may be small: it is tried."""
-    dims = value.dims
-    return dims is None or prod(dim for dim in dims if isinstance(dim, int)) <= LIMIT
+    # A value of unknown shape may be small: it is tried.
+    sizes = (value.dims or () for value in step.outputs if value is not None)
+    return all(prod(dim for dim in dims if isinstance(dim, int)) <= LIMIT for dims in sizes)
 
 
 def fold_value(value: Value, opsets: Mapping[str, int]) -> TensorProto | None:

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from onnxcost.errors import InputError, ModelError, OnnxCostError
@@ -105,22 +106,9 @@ class UnpackedStream(io.RawIOBase):
         return content
 
 
-def _open_gzip(file: BinaryIO, _: bool) -> Readable:
-    import gzip
-
-    return gzip.GzipFile(fileobj=file)
-
-
-def _open_bzip2(file: BinaryIO, _: bool) -> Readable:
-    import bz2
-
-    return bz2.BZ2File(file)
-
-
-def _open_xz(file: BinaryIO, _: bool) -> Readable:
-    import lzma
-
-    return lzma.LZMAFile(file)
+def _open_with(module: str) -> Callable[[BinaryIO, bool], Readable]:
+    """What opens a file with a module of the standard library, which is imported then."""
+    return lambda file, _: import_module(module).open(file)
 
 
 def _open_zstd(file: BinaryIO, _: bool) -> Readable:
@@ -170,21 +158,17 @@ def _kind(name: str, pattern: bytes, opens: Callable[[BinaryIO, bool], Readable 
 
 
 _SPACE = rb"(?:\xef\xbb\xbf)?\s*"
-_KEY = rb"irVersion|ir_version|opset_?[iI]mport|producer_?[nN]ame|graph"
+_KEY = rb"(?:irVersion|ir_version|opset_?[iI]mport|producer_?[nN]ame|graph)"
 _FIELD = rb"(?:ir_version|opset_import|producer_name|graph)"
 CONTAINERS: tuple[Container, ...] = (
-    _kind("compressed with gzip", rb"\x1f\x8b", _open_gzip),
-    _kind("compressed with bzip2", rb"BZh[1-9]", _open_bzip2),
-    _kind("compressed with xz", rb"\xfd7zXZ\0", _open_xz),
+    _kind("compressed with gzip", rb"\x1f\x8b", _open_with("gzip")),
+    _kind("compressed with bzip2", rb"BZh[1-9]", _open_with("bz2")),
+    _kind("compressed with xz", rb"\xfd7zXZ\0", _open_with("lzma")),
     _kind("compressed with zstd", rb"\x28\xb5\x2f\xfd", _open_zstd),
     _kind("a zip archive", rb"PK\x03\x04", _open_zip),
     _kind("a model in onnxruntime's own format", rb"..\0\0ORTM", _open_ort),
     _kind("a model in ONNX's text syntax", _SPACE + rb"<\s*ir_version", _open_text("onnxtxt")),
     _kind("a model as protobuf text", _SPACE + rb"(?:#[^\n]*\n\s*)*" + _FIELD + rb"\s*[:{]", _open_text("textproto")),
-    _kind(
-        "a model as JSON",
-        _SPACE + rb'\{\s*"(?:irVersion|ir_version|opset_?[iI]mport|producer_?[nN]ame|graph)"',
-        _open_text("json"),
-    ),
+    _kind("a model as JSON", _SPACE + rb'\{\s*"' + _KEY + rb'"', _open_text("json")),
 )
 """The kinds that are read, by the bytes that they begin with."""

@@ -259,19 +259,16 @@ def _fitting_inputs(inputs: Sequence[ValueInfoProto], shape: Sequence[int]) -> l
             if not has_rank or None in sizes:
                 is_open.add(value.name)
     fitting = [name for name in fitting if name in is_open] or fitting
-    # Inputs of the same symbols have one shape: it is given to the first.
+    # Inputs of the same symbols have one shape: it is given to the first. Exporters write ``?`` and ``None`` for any size.
     alike = {
         tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in inputs
         if value.name in fitting
     }
-    is_one = len(alike) == 1 and all(_is_size_or_symbol(dim) for dim in next(iter(alike)) or ("",))
+    is_one = len(alike) == 1 and all(
+        dim.isidentifier() and dim != "None" if isinstance(dim, str) else dim > 0 for dim in next(iter(alike)) or ("",)
+    )
     return fitting[:1] if is_one else fitting
-
-
-def _is_size_or_symbol(dim: int | str) -> bool:
-    """Whether dims that are written so are of one size; exporters write ``?`` and ``None`` for any."""
-    return dim.isidentifier() and dim != "None" if isinstance(dim, str) else dim > 0
 
 
 def split_shapes(

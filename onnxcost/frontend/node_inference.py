@@ -123,7 +123,9 @@ class Inference:
                     self.answers.clear()
                 (self.refused if is_refused else self.answers)[alike] = known
             answer = known
-        _take(step, answer)
+        for output, found in zip(step.outputs, answer, strict=True):
+            if output is not None and found.type is not None:
+                output.learn_from(found)
 
     def _ask(
         self, step: Step, schema: OpSchema, visible: Mapping[str, Value], data: dict[str, TensorProto]
@@ -217,12 +219,6 @@ def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
         tuple([(i, data[name].SerializeToString()) for i, name in enumerate(step.node.input) if name in data]) if data else ()
     )
     return step.domain, step.node.op_type, types, outputs, attributes, elements
-
-
-def _take(step: Step, answer: Sequence[Value]) -> None:
-    for output, found in zip(step.outputs, answer, strict=True):
-        if output is not None and found.type is not None:
-            output.learn_from(found)
 
 
 def _is_settled(step: Step) -> bool:

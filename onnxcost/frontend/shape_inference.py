@@ -161,15 +161,10 @@ def _infer(
         steps.append(step)
     for output in step.outputs:
         if output is not None and output.elements is not None:
-            _hold(output, found)
+            found.held += len(output.elements)
+            if found.held > HELD:  # sequences that hold too many tensors in all are not followed any further
+                output.elements, output.is_shaped = None, False
     return is_settled and all(value is None or (value.elements is None and value.content is None) for value in step.outputs)
-
-
-def _hold(output: Value, found: ShapedModel) -> None:
-    """Sequences that hold too many tensors in all are not followed any further."""
-    found.held += len(output.elements or ())
-    if found.held > HELD:
-        output.elements, output.is_shaped = None, False
 
 
 def _body(scope: Scope, found: ShapedModel) -> Body:

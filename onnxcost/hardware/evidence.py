@@ -307,12 +307,12 @@ def _plural(figures: int) -> str:
 def find_twin(device: Device, key: str) -> str:
     """The name of a device of the catalog with figures for the key, and with the same chip and memory; "" without one."""
     known = evidence().figures
-    names = (device.name, *(name for name in known if name != device.name))
-    return next((name for name in names if key in known.get(name, {}) and _is_same_chip(device, catalogue().get(name))), "")
-
-
-def _is_same_chip(device: Device, other: Device | None) -> bool:
-    return other is not None and device.bandwidth == other.bandwidth and peaks_of(device) == peaks_of(other)
+    chip = device.bandwidth, peaks_of(device)
+    for name in (device.name, *(name for name in known if name != device.name)):
+        other = catalogue().get(name)
+        if key in known.get(name, {}) and other is not None and chip == (other.bandwidth, peaks_of(other)):
+            return name
+    return ""
 
 
 WINOGRAD = 324 / 64

@@ -133,7 +133,9 @@ def _loading(graph: Graph, folded: Graph, *, inside: bool) -> Loading:
     """
     steps = optimize(graph, blocked=True)
     blocked, packed = _read((step for step in steps if step.is_blocked), {"Conv": (1,)}), _read(steps, PACKED)
-    kinds = dict.fromkeys(blocked, "mapped convolution") | dict.fromkeys(_multiplied(steps) & blocked.keys(), "convolution")
+    # What fusions change is new, and in memory.
+    changed = _read((step for step in steps if any(node.op_type in _MULTIPLIES for node in step.absorbed)), {"Conv": (1,)})
+    kinds = {name: "convolution" if name in changed else "mapped convolution" for name in blocked}
     computed = packed.keys() - graph.constants.keys()
     products = sum(KEPT["computed product"] * packed[name] for name in computed)
     products += KEPT["largest mapped product"] * max((packed[name] for name in packed.keys() - computed), default=0)
@@ -156,11 +158,6 @@ def _intermediate_bytes(graph: Graph, folded: Graph, names: Set[str]) -> int:
                 found[tensor.name] = tensor.nbytes
                 waiting.append(makers[tensor.name])
     return sum(found.values())
-
-
-def _multiplied(steps: Iterable[FusedNode]) -> Set[str]:
-    """The weights of convolutions that fusions change: these are new and in memory."""
-    return _read((step for step in steps if any(node.op_type in _MULTIPLIES for node in step.absorbed)), {"Conv": (1,)}).keys()
 
 
 def _read(steps: Iterable[FusedNode], places: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

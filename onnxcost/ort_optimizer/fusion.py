@@ -187,19 +187,14 @@ class FusionRule:
     when: Callable[[Node, Node], bool] = lambda head, follower: True
 
 
-def _is_image(head: Node, follower: Node) -> bool:
-    return head.x.dims is not None and len(head.x.dims) == 4
+def _has_rank(tensor: Tensor, rank: int) -> bool:
+    return tensor.dims is not None and len(tensor.dims) == rank
 
 
 def _has_weights(node: Node) -> bool:
     """Whether it multiplies with a constant matrix, as a linear layer does."""
     weights = node.required(1)
     return weights.is_constant and weights.is_shaped and weights.rank == 2
-
-
-def _is_flat_layer(head: Node, follower: Node) -> bool:
-    """A linear layer on a matrix, without batch dims."""
-    return _has_weights(head) and head.x.dims is not None and len(head.x.dims) == 2
 
 
 def _transposes_matrices(head: Node, follower: Node) -> bool:
@@ -247,11 +242,17 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("ConvBNFusion", _CONVS, frozenset({"BatchNormalization"}), "a channel"),
     FusionRule("ConvAddFusion", _CONVS, frozenset({"Add"}), "a channel"),
     FusionRule("ConvMulFusion", _CONVS, frozenset({"Mul"}), "a channel"),
-    FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=_is_image),
+    FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=lambda head, _: _has_rank(head.x, 4)),
     FusionRule("ConvActivationFusion", _CONVS, ACTIVATIONS, last=True),
     FusionRule("ConvBNFusion", frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
     FusionRule("MatMulAddFusion", frozenset({"MatMul"}), _ADD, last=True, fixed=True, when=lambda head, _: _has_weights(head)),
-    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), _ADD, last=True, when=_is_flat_layer),
+    FusionRule(
+        "MatMulAddFusion",
+        frozenset({"MatMul"}),
+        _ADD,
+        last=True,
+        when=lambda head, _: _has_weights(head) and _has_rank(head.x, 2),
+    ),
     FusionRule(
         "MatMulScaleFusion",
         frozenset({"MatMul"}),

@@ -186,7 +186,8 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
         for place, tensor in enumerate(node.outputs):
             if tensor is None or owner[tensor.name] != tensor.name:
                 continue
-            if tensor.is_constant and not _expands_weights(node) and node.key != "Loop":
+            # What depends on constants alone is computed before the run, but for weights that stay quantized in memory.
+            if tensor.is_constant and node.key not in DEQUANTIZERS and node.key != "Loop":
                 continue
             last = last_use.get(tensor.name, end)
             wanted = Buffer(tensor.nbytes, index, last, is_returned=last == end)
@@ -260,11 +261,6 @@ class _Plan:
         self.slots[tensor.name] = slot
         self.buffers[slot].last = wanted.last
         self.buffers[slot].values.append((wanted.first, tensor.name))
-
-
-def _expands_weights(node: Node) -> bool:
-    """Whether it runs although it depends on constants alone: weights stay quantized in memory."""
-    return node.key in DEQUANTIZERS and node.out.is_constant
 
 
 def _owners(graph: Graph) -> dict[str, str]:

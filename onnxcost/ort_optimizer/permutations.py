@@ -145,10 +145,6 @@ def _slice(node: Node, perm: Perm) -> Pushed:
     return replace(node, inputs=(*node.inputs[:3], moved, *node.inputs[4:])), perm
 
 
-def _keep(node: Node, perm: Perm) -> Pushed:
-    return node, perm
-
-
 _UNARY = (
     "Cast Exp Gelu Identity LeakyRelu Log Reciprocal Relu Sigmoid Sqrt Tanh Abs Not Ceil Floor Neg Erf HardSigmoid Round IsInf "
     "IsNaN Selu Shrink Sign Softplus Softsign ThresholdedRelu Celu HardSwish Sin Cos Tan Sinh Cosh Asin Acos Atan Asinh Acosh "
@@ -159,7 +155,7 @@ BROADCASTING = frozenset(
     | {"GreaterOrEqual", "LessOrEqual", "Mean", "Sum", "Pow", "Where"}
 )
 HANDLERS: Mapping[str, Callable[[Node, Perm], Pushed]] = {
-    **dict.fromkeys((*_UNARY.split(), *BROADCASTING, "Tile", "Pad"), _keep),
+    **dict.fromkeys((*_UNARY.split(), *BROADCASTING, "Tile", "Pad"), lambda node, perm: (node, perm)),
     **dict.fromkeys(REDUCTIONS, _reduce),
     **dict.fromkeys(SOFTMAXES, partial(_along_axis, default=-1)),
     **dict.fromkeys(("Concat", "Split"), partial(_along_axis, default=0)),

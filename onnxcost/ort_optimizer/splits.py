@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxcost.graph import DefUse, Dim, Graph, Node, Tensor
@@ -22,7 +22,8 @@ def join_slices(graph: Graph) -> Graph:
     symbols = dict(graph.symbolic_dims) if graph.symbolic_dims is not None else None
     made: dict[int, list[Node]] = {}
     gone: set[int] = set()
-    for tensor in (*graph.inputs, *_outputs_alone(graph.nodes)):
+    made_alone = (node.outputs[0] for node in graph.nodes if len(node.outputs) == 1 and node.key != "Shape")
+    for tensor in (*graph.inputs, *filter(None, made_alone)):
         places = dict.fromkeys(
             place
             for place in uses.positions(tensor.name)
@@ -43,11 +44,6 @@ def join_slices(graph: Graph) -> Graph:
         return graph
     nodes = [each for place, node in enumerate(graph.nodes) for each in made.get(place, () if place in gone else (node,))]
     return replace(graph, nodes=tuple(nodes), symbolic_dims=symbols)
-
-
-def _outputs_alone(nodes: Iterable[Node]) -> Iterator[Tensor]:
-    """What is the only output of its node."""
-    yield from (node.outputs[0] for node in nodes if len(node.outputs) == 1 and node.outputs[0] and node.key != "Shape")
 
 
 def _split(tensor: Tensor, known: Sequence[Dim] | None, nodes: Sequence[Node]) -> list[Node]:

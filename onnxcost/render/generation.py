@@ -53,11 +53,6 @@ def _span(span: Interval | None, write: Callable[[Interval], str], glyphs: Glyph
     return glyphs.none if span is None else spell_out(write(span), glyphs)
 
 
-def _rate(row: TurnRow, of: RunContext) -> str:
-    speed = row.turn.tokens_per_second(of.batch)
-    return of.glyphs.none if speed is None else ratio(speed)
-
-
 CONTEXT: Field = (Column("Context", style="name"), lambda row, _: exact(row.turn.context))
 FIRST: Field = (Column("First token"), lambda row, of: _time(row.turn.ttft, "median", of.glyphs))
 PREDICTED_FIRST: Field = (
@@ -67,7 +62,10 @@ PREDICTED_FIRST: Field = (
 TOKENS: tuple[Field, ...] = (
     (Column("Per token", style="number"), lambda row, of: _time(row.turn.per_token, "median", of.glyphs)),
     (Column("p95", drop=3), lambda row, of: _time(row.turn.per_token, "p95", of.glyphs)),
-    (Column("Tokens/s"), _rate),
+    (
+        Column("Tokens/s"),
+        lambda row, of: of.glyphs.none if (speed := row.turn.tokens_per_second(of.batch)) is None else ratio(speed),
+    ),
 )
 PREDICTED: Field = (
     Column("Predicted", drop=1),

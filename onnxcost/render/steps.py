@@ -48,7 +48,8 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
     demand, took = demand_of(report), runtime_of(predictor, report)
     device = predictor.device if isinstance(predictor, Roofline) else None
     if estimate := prediction.estimate:
-        yield "Bound", [_runtime_bound(estimate)]
+        products = "by Winograd's algorithm where it applies" if estimate.has_winograd else "done directly"
+        yield "Bound", [f"{seconds(estimate.bound)}: {BASES['bound']}, in {estimate.dtype}, products {products}"]
     elif device and prediction.bound is not None:
         yield "Bound", list(_bound(device, demand, lower_bound(device, demand)))
     if prediction.latency:
@@ -69,12 +70,6 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
     yield "Verify", [_verification(assessment, predictor, demand, options)]
     if prediction.notes:
         yield "Note", list(prediction.notes)
-
-
-def _runtime_bound(estimate: Estimate) -> str:
-    """What the bound of a runtime leaves out, and what it assumes."""
-    products = "by Winograd's algorithm where it applies" if estimate.has_winograd else "done directly"
-    return f"{seconds(estimate.bound)}: {BASES['bound']}, in {estimate.dtype}, products {products}"
 
 
 def _evidence(prediction: Prediction, estimate: Estimate) -> Iterator[str]:

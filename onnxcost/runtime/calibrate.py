@@ -65,7 +65,10 @@ def calibrate(
                 break  # the numbers of threads before this one are complete
             found[timings.threads[0]] = timings
             if timings.blocked:
-                block = _read_block(Path(folder, OPTIMIZED))
+                # The channels in a block: the fewest outputs of the blocked convolutions in the graph that onnxruntime wrote.
+                run = estimate(Path(folder, OPTIMIZED)).graph.nodes
+                weights = [node.required(1) for node in run if node.domain == NCHWC and node.op_type == "Conv"]
+                block = min((weight.shape[0] for weight in weights if weight.is_shaped), default=BLOCK)
             if STOP.is_made:
                 break
     last = list(found.values())[-1]
@@ -105,12 +108,6 @@ def calibrate(
         unsettled=max(timings.unsettled for timings in found.values()),
         load=max((timings.load for timings in found.values() if timings.load is not None), default=None),
     )
-
-
-def _read_block(path: Path) -> int:
-    """The channels in a block, from a graph that onnxruntime wrote: the fewest outputs of its blocked convolutions."""
-    weights = [node.required(1) for node in estimate(path).graph.nodes if node.domain == NCHWC and node.op_type == "Conv"]
-    return min((weight.shape[0] for weight in weights if weight.is_shaped), default=BLOCK)
 
 
 def _write_probe(probe: Probe, path: Path) -> Graph:

@@ -31,7 +31,7 @@ from onnxcost.processes import (
     was_killed,
 )
 from onnxcost.remote import is_remote
-from onnxcost.spec import ModelSource, ModelSpec
+from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnxcost.frontend.reader import Skeleton
@@ -258,18 +258,14 @@ class TaskQueue:
 
     def put(self, task: ModelSpec) -> None:
         """Add a task."""
-        reading = self._threads.submit(_read, task.source) if is_remote(task.source) else None
+        from onnxcost.frontend.reader import read_skeleton
+
+        reading = self._threads.submit(read_skeleton, task.source) if is_remote(task.source) else None
         self._tasks.put((task, reading))
 
     def get(self) -> tuple[ModelSpec, Future[Skeleton] | None]:
         """The next task, and for a URL the model that is read."""
         return self._tasks.get()
-
-
-def _read(source: ModelSource | None) -> Skeleton:
-    from onnxcost.frontend.reader import read_skeleton
-
-    return read_skeleton(source)
 
 
 def count_task(task: ModelSpec, reading: Future[Skeleton] | None = None) -> Answer:

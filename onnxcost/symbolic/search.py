@@ -491,7 +491,8 @@ def find_formulas(search: Search, *, are_given: bool) -> tuple[Search, Found]:
         without = search.drop(metrics)
         others, said = _find_lines(without, are_given)
         if prod(line.reach for line in others.values()) > PLATEAU * prod(line.reach for line in lines.values()):
-            said.append(f"no formula of {' and '.join(sorted(metrics))}: {_limits_of(lines)}")
+            limits = (f"it holds for {name} from {line.domain} alone" for name, line in lines.items() if _ends_early(line))
+            said.append(f"no formula of {' and '.join(sorted(metrics))}: {', '.join(limits)}")
             search, lines, notes = without, others, said
             break
     if not lines:
@@ -516,11 +517,6 @@ def _find_lines(search: Search, are_given: bool) -> tuple[dict[str, Line], list[
                 raise
             notes.append(f"{name} stays {search.base[name]}: {error}")
     return lines, notes
-
-
-def _limits_of(lines: Mapping[str, Line]) -> str:
-    """For which sizes there would be one."""
-    return ", ".join(f"it holds for {name} from {line.domain} alone" for name, line in lines.items() if _ends_early(line))
 
 
 def _ends_early(line: Line) -> bool:

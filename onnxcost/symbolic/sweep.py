@@ -20,7 +20,7 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.graph import BoundDim, Caveat
 from onnxcost.hardware.budget import PRICE, Limits, judge, model_checks, parse_limits, predictors, sort_verdicts
-from onnxcost.hardware.prediction import FITS, MARGINAL, Check, Prediction, Predictor, Verdict
+from onnxcost.hardware.prediction import FITS, MARGINAL, Prediction, Predictor, Verdict
 from onnxcost.measurement import Measurement, MeasurementResult, Settings, Unmeasured
 from onnxcost.report import CostReport
 from onnxcost.results import Result, group_by, make_document
@@ -237,7 +237,10 @@ class Sweep(Result):
         is_timed = any(point.measurement is not None for point in self.points)
         rows = []
         for point in self.points:
-            figures = {"status": "ok" if point.cost else "failed", "reason": point.reason or None, **_cost_row(point.cost)}
+            # The batch is called items, as a dim may be called batch.
+            counts = point.cost._asdict() if point.cost else dict.fromkeys(PointCost._fields)
+            state = {"status": "ok" if point.cost else "failed", "reason": point.reason or None}
+            figures = {**state, "items": counts.pop("batch"), **counts}
             figures |= _timed_row(point) if is_timed else {}
             for each in [_device_row(name, point.verdict(name)) for name in self.devices] or [{}]:
                 row = figures | each
@@ -252,12 +255,6 @@ class Sweep(Result):
         """How many points there are, and of what."""
         names = ", ".join((*self.axes.dims, *self.axes.shapes))
         return f"{len(self.counted)} of {len(self.points)} points over {names}"
-
-
-def _cost_row(cost: PointCost | None) -> dict[str, Any]:
-    """The totals; the batch is called items, as a dim may be called batch."""
-    found = cost._asdict() if cost else dict.fromkeys(PointCost._fields)
-    return {"items": found.pop("batch"), **found}
 
 
 def _timed_row(point: SweepPoint) -> dict[str, Any]:
@@ -362,10 +359,14 @@ def count_sweep(
             continue
         verdicts = [judge(predictor, report, limits) for predictor in asked]
         checks = model_checks(report, limits)
+        # The checks of the model itself are added; the steps would take most of the memory of a sweep.
+        kept = (
+            replace(each, checks=(*checks, *each.checks), prediction=replace(each.prediction, nodes=())) for each in verdicts
+        )
         point = SweepPoint(
             dims, shapes, PointCost.of(report), "", _apart(dims, shapes, report), report.caveats,
             tuple(dim for dim in report.graph.dims if dim.source == "assumed"),
-            verdicts=tuple(_without_steps(each, checks) for each in verdicts),
+            verdicts=tuple(kept),
             sheet_fps={each.name: fps for each in verdicts if (fps := _sheet_fps(each.prediction))},
         )  # fmt: skip
         points.append(replace(point, report=report) if is_measured else point)
@@ -387,11 +388,6 @@ def _apart(dims: Mapping[str, int], shapes: Mapping[str, Shape], report: CostRep
         (name, tuple(size for axis, size in enumerate(shape) if (name, axis) not in places)) for name, shape in shapes.items()
     )
     return (*((name, size) for name, size in dims.items() if name not in names), *sized)
-
-
-def _without_steps(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
-    """The verdict with the checks of the model itself; its steps would take most of the memory of a sweep."""
-    return replace(verdict, checks=(*checks, *verdict.checks), prediction=replace(verdict.prediction, nodes=()))
 
 
 def _sheet_fps(prediction: Prediction) -> float:

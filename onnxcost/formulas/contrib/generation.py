@@ -50,12 +50,6 @@ def _grouped_types(node: Node) -> Types:
     return [out, cache, cache, (node.x.dtype, (batch, heads, queries, keys))]
 
 
-def _cache_work(node: Node, keys: int, new: int, row: int) -> Work:
-    """A quantized cache: what is new is quantized, all of it dequantized; ``row`` elements per position in K, as many in V."""
-    kinds: int = sum(node.attributes.get(f"{side}_quant_type", "NONE") != "NONE" for side in "kv")
-    return kinds * row * (new * (DIV + SATURATE) + keys * MUL)
-
-
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V, several heads of Q to one of K and V", macs="2·B·heads·S_q·S_kv·d",
          flops="2·macs − sums, + Q for s, + the scores' softmax and masks, + 3·(Q + K) if rotary",
          shapes=_grouped_types)  # fmt: skip
@@ -76,7 +70,9 @@ def group_query_attention(node: Node) -> Work:
     if weight := node.input(14):
         rows = batch * (queries * heads + new * kv_heads)
         normed = rms(replace(node, inputs=(Tensor("", node.x.dtype, (rows, size)), weight), attributes={"axis": -1}))
-    cache = _cache_work(node, keys, new, batch * kv_heads * size)
+    # Of a quantized cache of keys or values what is new is quantized, and all of it dequantized.
+    quantized: int = sum(read.get(f"{side}_quant_type", "NONE") != "NONE" for side in "kv")
+    cache = quantized * batch * kv_heads * size * (new * (DIV + SATURATE) + keys * MUL)
     return sdpa(node, sizes, (10,), each) + rotated + sink + normed + cache
 
 
