@@ -105,7 +105,7 @@ def _first_read(node: Node, unread: dict[str, Tensor], uses: _Uses) -> Weights:
         if tensor is None or tensor.name not in unread:
             continue
         role = role_of(node, index)
-        if role.name in ("mean", "variance") or uses.is_statistic(tensor):
+        if uses.is_statistic(tensor):
             del unread[tensor.name]
             running_statistics += tensor.size
         elif _may_be_weight(tensor, role) and uses.is_learned(tensor):
@@ -178,6 +178,8 @@ _LEARNERS = frozenset(
     | {"Attention", "com.microsoft.MultiHeadAttention", "com.microsoft.GroupQueryAttention"}
 )
 """Contractions and normalizations."""
+_NORMALIZERS = frozenset(key for key, roles in ROLES.items() if any(role.name == "mean" for role in roles.values()))
+"""With running statistics."""
 _NO_WEIGHTS_BEHIND = SHAPE_READERS | {"Sin", "Cos"}
 """What they read is no weight: dims, and angles."""
 _SCALINGS = AFFINE | {"Div"}
@@ -223,13 +225,13 @@ class _Uses:
         return self.known[tensor.name]
 
     def is_statistic(self, tensor: Tensor) -> bool:
-        """Whether an Identity hands the constant to normalizations, each of which takes it for a running statistic."""
-        if "Identity" not in self.operators:
+        """Whether a normalization takes the constant for a running statistic, and no node for anything learned."""
+        if _NORMALIZERS.isdisjoint(self.operators):
             return False
         if tensor.name not in self.statistics:
-            is_shared = any(reader.key == "Identity" for reader in self.uses.readers(tensor.name))
-            roles = {role_of(read.node, read.place).name for read in self._reads(tensor)} if is_shared else set()
-            self.statistics[tensor.name] = bool(roles) and roles <= {"mean", "variance"}
+            roles = [role_of(read.node, read.place) for read in self._reads(tensor)]
+            learned = {role.name for role in roles if role.is_learned}
+            self.statistics[tensor.name] = bool(learned) and learned <= {"mean", "variance"}
         return self.statistics[tensor.name]
 
     def _reads(self, tensor: Tensor) -> Iterator[_Read]:

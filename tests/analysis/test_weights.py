@@ -180,6 +180,24 @@ def test_statistics_that_normalizations_share() -> None:
     assert (memory.parameters, memory.running_statistics, memory.buffers) == (8, 8, 0)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_statistic_that_other_nodes_read(flipped: bool) -> None:
+    """The same normalization, once as an operator and once spelled out, in either order."""
+    nodes = ["a = BatchNormalization(x, g, b, mean, var)", "d = Sub(x, mean) e = Add(var, eps) s = Sqrt(e) q = Div(d, s)"]
+    text = f"(float[1,4,4,4] x) => (float y) {{ {' '.join(nodes[::-1] if flipped else nodes)} y = Add(a, q) }}"
+    memory = onnxcost.estimate(model(text, g=(4,), b=(4,), mean=(4,), var=(4,), eps=())).memory
+    assert (memory.parameters, memory.running_statistics, memory.buffers) == (8, 8, 0)
+
+
+@pytest.mark.parametrize("places", ["ones, zeros, zeros, ones", "one, zero, zeros, ones"])
+def test_a_statistic_that_is_a_gain_too(places: str) -> None:
+    """Equal tensors that are stored once: what training decides is a parameter."""
+    text = f"""(float[1,4,2,2] x) => (float y) {{ one = Identity(ones) zero = Identity(zeros)
+        a = BatchNormalization(x, {places}) y = BatchNormalization(a, one, zero, zeros, ones) }}"""
+    memory = onnxcost.estimate(model(text, ones=(4,), zeros=(4,))).memory
+    assert (memory.parameters, memory.running_statistics, memory.buffers) == (8, 0, 0)
+
+
 def test_a_normalization_that_ends_a_model() -> None:
     """Its gain and shift are behind everything else, and not right behind the last product."""
     text = """(float[2,8] x) => (float y) { p = MatMul(x, w) r = Add(p, x) m = ReduceMean <axes = [1]> (r) d = Sub(r, m)
