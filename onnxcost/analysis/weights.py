@@ -108,7 +108,7 @@ def _first_read(node: Node, unread: dict[str, Tensor], uses: _Uses) -> Weights:
         if uses.is_statistic(tensor):
             del unread[tensor.name]
             running_statistics += tensor.size
-        elif _may_be_weight(tensor, role) and uses.is_learned(tensor):
+        elif uses.may_be_weight(tensor, role) and uses.is_learned(tensor):
             del unread[tensor.name]
             parameters += _weights_in(*uses.reader_behind_views(node, tensor, role))
         elif _may_be_table(tensor, role):
@@ -127,15 +127,6 @@ def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
     # A node that does not fit its operator is left with what is stored.
     except MISFITS:
         return tensor.size
-
-
-def _may_be_weight(tensor: Tensor, role: InputRole) -> bool:
-    if role.steers:
-        return False
-    if tensor.dtype not in _STORED_AS_WEIGHTS:
-        return tensor.dtype in _CODES and role.name in ("codes", "quantized bias")
-    # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
-    return tensor.size != 1 or role.is_learned
 
 
 def _may_be_table(tensor: Tensor, role: InputRole) -> bool:
@@ -184,6 +175,8 @@ _NO_WEIGHTS_BEHIND = SHAPE_READERS | {"Sin", "Cos"}
 """What they read is no weight: dims, and angles."""
 _SCALINGS = AFFINE | {"Div"}
 _STEPS_TO_ACTIVATION = 4
+_MOST_COORDINATES = 4
+"""Of a box: a table with so many numbers for each place is one of anchors."""
 _DEEPEST = 40
 """Nodes that are looked back at for the contraction whose output a vector belongs to."""
 
@@ -217,6 +210,26 @@ class _Uses:
                 break
             view = views[0]
         return node, tensor, role
+
+    def may_be_weight(self, tensor: Tensor, role: InputRole) -> bool:
+        """Whether elements of its type can be weights, of a constant that a node reads in this role."""
+        if role.steers:
+            return False
+        if tensor.dtype not in _STORED_AS_WEIGHTS:
+            return tensor.dtype in _CODES and self._is_decoded(tensor)
+        # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
+        return tensor.size != 1 or role.is_learned
+
+    def _is_decoded(self, tensor: Tensor) -> bool:
+        """Whether integers are dequantized, or are the bias of a quantized product, at once or behind views."""
+        pending = [tensor.name]
+        for name in pending:
+            for node, place in self.uses.reads(name):
+                if role_of(node, place).name in ("codes", "quantized bias"):
+                    return True
+                if place == 0 and node.key in _KEEPERS - CASTS:
+                    pending += [out.name for out in node.outputs[:1] if out is not None]
+        return False
 
     def is_learned(self, tensor: Tensor) -> bool:
         """Whether some node reads the constant, or what is computed from constants with it, as a parameter."""
@@ -309,7 +322,9 @@ class _Uses:
             return False
         if not self._feeding or node.out.name in self._feeding or self._is_added_to_product(node):
             return True
-        return not self._widths_before(node).isdisjoint({table.size, *table.shape} - {1})
+        is_vector = sum(size > 1 for size in table.shape) < 2
+        sizes = {table.size, *table.shape} - ({1} if is_vector else set(range(_MOST_COORDINATES + 1)))
+        return not self._widths_before(node).isdisjoint(sizes)
 
     def _is_preparation(self, node: Node, operand: Tensor) -> bool:
         """Whether it shifts or scales what no contraction has made: an image before the first layer, distances before they

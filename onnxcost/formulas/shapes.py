@@ -182,12 +182,16 @@ def _old_types(node: Node) -> Types:
             return [(dtype, join_shapes([tensor.shape for tensor in node.inputs if tensor], attributes.get("axis", 1)))]
         case "Split":
             axis, count = attributes.get("axis", 0), len(node.outputs)
-            parts = attributes.get("split") or (dims[axis] // count,) * count
+            given = elements(node, 1, "the parts") if node.input(1) is not None else attributes.get("split")
+            parts = given or (dims[axis] // count,) * count
             return [(dtype, (*dims[:axis], part, *dims[axis % len(dims) + 1 :])) for part in parts]
         case "Reshape":  # 0 keeps a dim, −1 takes what is left
             sizes = [size or dims[index] for index, size in enumerate(attributes["shape"])]
             left = node.x.size // prod(size for size in sizes if size != -1)
             return [(dtype, tuple(left if size == -1 else size for size in sizes))]
+        case "Tile":  # how often, and along which axis
+            times, axis = element(node, 1, "the number of tiles"), element(node, 2, "the axis")
+            return [(dtype, (*dims[:axis], times * dims[axis], *dims[axis % len(dims) + 1 :]))]
         case "Pad":
             return [(dtype, pad_dims(dims, attributes["paddings"]))]
         case _:  # recurrent: onnx infers what ``output_sequence`` asks for, and for the first GRU nothing
@@ -198,7 +202,7 @@ def _old_types(node: Node) -> Types:
 
 _AS_INPUTS = (
     "Abs Add Ceil Clip Div Elu Exp Floor HardSigmoid LeakyRelu Log Max Mean Min Mul Neg PRelu Reciprocal Relu Selu Sigmoid "
-    "Sqrt Sub Sum Tanh"
+    "Sqrt Sub Sum Tanh ThresholdedRelu"
 )
 
 RULES: Mapping[str, ShapeRule] = {
@@ -210,7 +214,7 @@ RULES: Mapping[str, ShapeRule] = {
     "BatchNormalization": like(0, 3, 4, 3, 4),
     "Dropout": like(0, 0),
     "Gemm": lambda node: [gemm_type(node, node.x, node.required(1))],
-    **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Pad", "GRU", "LSTM", "RNN"), _old_types),
+    **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Tile", "Pad", "GRU", "LSTM", "RNN"), _old_types),
 }
 """For operators as their first opsets defined them, for which onnx infers no shapes, and for pools that onnxruntime shapes
 otherwise; used only where a shape is open.

@@ -1,4 +1,5 @@
-"""Operators of other tools that occur in ONNX files: quantizers of qonnx and Brevitas, plugins of TensorRT and mmdeploy.
+"""Operators that occur in ONNX files and in no list of today: quantizers of qonnx and Brevitas, plugins of TensorRT and
+mmdeploy, experiments of the first opsets.
 
 Where a plugin's work depends on data, the count is an upper bound. Operators that are missing here can be given with
 ``--shape OUTPUT=...`` and with formulas of your own.
@@ -15,7 +16,7 @@ from dataclasses import replace
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.convolution import deform_conv
 from onnxcost.formulas.quantized import SATURATE
-from onnxcost.formulas.reduction import ADD, COMPARE, DIV, MUL
+from onnxcost.formulas.reduction import ADD, COMPARE, DIV, FUNCTION, MUL
 from onnxcost.formulas.resampling import grid_sample, roi_align
 from onnxcost.formulas.shapes import conv_rule, grid_sample_rule
 from onnxcost.formulas.table import (
@@ -85,14 +86,24 @@ PLUGINS: Mapping[str, Formula] = {
 }
 
 
-@formula("Y = Σ W·X at moved positions, masked", macs="out·C_in/groups·k", flops="as DeformConv",
-         shapes=lambda node: conv_rule(3 if len(node.inputs) > 3 else 2)(node))  # fmt: skip
-def modulated_deform_conv(node: Node) -> Work:
-    """X, offsets, mask, W, B: DeformConv with its inputs in another order."""
+def _as_deform_conv(node: Node) -> Node:
+    """X, offsets, mask, W, B: DeformConv with its inputs in another order, and with PyTorch's names of its attributes."""
     x, offsets, mask, weight, bias = (*node.inputs, None, None, None)[:5]
-    attributes = {**node.attributes, "group": node.attributes.get("groups", node.attributes.get("group", 1))}
-    attributes["offset_group"] = node.attributes.get("deform_groups", node.attributes.get("deformable_groups", 1))
-    return deform_conv(replace(node, inputs=(x, weight, offsets, bias, mask), attributes=attributes))
+    own = node.attributes
+    names = {"strides": "stride", "dilations": "dilation", "group": "groups", "offset_group": "deform_groups"}
+    named = {name: own[other] for name, other in names.items() if other in own}
+    if "deformable_groups" in own:
+        named["offset_group"] = own["deformable_groups"]
+    if "padding" in own:
+        named["pads"] = 2 * tuple(own["padding"])
+    return replace(node, inputs=(x, weight, offsets, bias, mask), attributes={**own, **named})
+
+
+@formula("Y = Σ W·X at moved positions, masked", macs="out·C_in/groups·k", flops="as DeformConv",
+         shapes=lambda node: conv_rule()(_as_deform_conv(node)))  # fmt: skip
+def modulated_deform_conv(node: Node) -> Work:
+    """DeformConv: https://onnx.ai/onnx/operators/onnx__DeformConv.html."""
+    return deform_conv(_as_deform_conv(node))
 
 
 def _region_types(node: Node) -> Types:
@@ -105,7 +116,26 @@ MM: Mapping[str, Formula] = {
     "MMCVRoiAlign": replace(roi_align, shapes=_region_types),
     "grid_sampler": replace(grid_sample, shapes=grid_sample_rule),
 }
+
+
+def _cropped(node: Node) -> Types:
+    """Without a border to the left, at the top, to the right and at the bottom, or with a height and a width instead."""
+    left, top, right, bottom = node.attributes["border"]
+    *outer, height, width = node.x.shape
+    inner = node.attributes.get("scale") or (height - top - bottom, width - left - right)
+    return [(node.x.dtype, (*outer, *inner))]
+
+
+EXPERIMENTS: Mapping[str, Formula] = {
+    "Affine": times_output("Y = α·X + β", "2·out", MUL + ADD, like_input),
+    "ImageScaler": times_output("Y = scale·X + bias", "2·out", MUL + ADD, like_input),
+    "ScaledTanh": times_output("Y = α·tanh(β·X)", "3·out", 2 * MUL + FUNCTION, like_input),
+    "ParametricSoftplus": times_output("Y = α·log(1 + exp(β·X))", "5·out", 2 * MUL + ADD + 2 * FUNCTION, like_input),
+    "Crop": no_arithmetic("Y = X without a border", shapes=_cropped),
+}
+"""Which the standard has dropped: https://github.com/onnx/onnx/blob/v1.4.1/docs/Operators.md. onnxruntime still has them."""
 TABLE: FormulaTable = {
+    **EXPERIMENTS,
     **{f"{domain}.{name}": row for domain in _QUANTIZER_DOMAINS for name, row in QUANTIZERS.items()},
     **{f"{domain}{name}": row for domain in ("", "TRT.", "mmdeploy.") for name, row in PLUGINS.items()},
     **{f"{domain}.{name}": row for domain in ("mmdeploy", "mmcv") for name, row in MM.items()},

@@ -172,7 +172,7 @@ class ShapedModel:
     open; ``unrolled`` is how many steps unrolling has made so far,
     ``walked`` how many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold.
     ``stored`` has, by the identity of a body's graph or Constant node, that object and its constants: a body is stored once,
-    however often it is walked.
+    however often it is walked. The Constant nodes of functions are there under the mark that their copies share.
     """
 
     model: ModelProto
@@ -190,5 +190,5 @@ class ShapedModel:
     unrolled: int = 0
     walked: int = 0
     held: int = 0
-    stored: dict[int, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
+    stored: dict[int | str, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
     graphs: StoredGraphs = field(default_factory=StoredGraphs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.bodies import (
@@ -29,6 +30,7 @@ from onnxcost.frontend.bodies import (
 )
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import describe_assumptions
+from onnxcost.frontend.loop_conditions import count_iterations, steps_by_output
 from onnxcost.frontend.reader import StoredNode
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat, option_text
@@ -147,6 +149,10 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     keeps_carried = all(new.signature == old.signature for new, old in zip(outputs[1:], arguments[2:], strict=False))
     is_true = keeps_carried and number_in(outputs[0], found.opsets) == 1
     never_ends = is_true or is_identity_of(outputs[0], arguments[1], inner)
+    if keeps_carried and not never_ends and step.name not in found.trips and limit != 0:
+        trips = count_iterations(inner, arguments, outputs, carried, found.opsets)
+        if trips is not None and trips < NO_LIMIT:
+            limit, never_ends = trips if limit is None else min(limit, trips), True
     is_alike = never_ends and keeps_shapes(inner, outputs, arguments)
     if limit is None or (limit and (not is_alike or _is_undecided(inner, found.caveats[caveats:]))):
         mine = found.loops[loops:], found.caveats[caveats:]
@@ -158,7 +164,8 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
             return
         found.loops[loops:], found.caveats[caveats:] = mine
         if not must_decide:
-            found.caveats.append(_note_left_out(step, limit, found))
+            hint = _decided_by((count, outputs[0]), [*found.steps, *steps, *inner], found)
+            found.caveats.append(_note_left_out(step, limit, hint, found))
     trips = 1 if limit is None else limit
     if not trips:
         step.idle = [*step.idle, *inner]
@@ -265,9 +272,32 @@ def _how_often(step: Step) -> str:
     return f"{option_text('--trips', step.name)} says how often it runs"
 
 
-def _note_left_out(step: Step, limit: int | None, found: ShapedModel) -> Caveat:
+def _decided_by(values: Sequence[Value | None], steps: Sequence[Step], found: ShapedModel) -> str:
+    """``--value NAME=N`` of the one number among the model's inputs that a value is computed from; "" where it is not one."""
+    made_by, inputs = steps_by_output(steps), {id(value): value for value in found.inputs}
+    for value in values:
+        read: dict[int, Value] = {}
+        pending, seen = [value], set[int]()
+        while pending:
+            each = pending.pop()
+            if each is None or id(each) in seen or each.is_known:
+                continue
+            seen.add(id(each))
+            if id(each) in inputs:
+                read[id(each)] = each
+            elif (step := made_by.get(id(each))) is not None:
+                pending += step.inputs
+        if len(read) == 1:
+            (source,) = read.values()
+            if source.is_shaped and prod(size for size in source.dims or () if isinstance(size, int)) == 1:
+                return option_text("--value", source.name)
+    return ""
+
+
+def _note_left_out(step: Step, limit: int | None, hint: str, found: ShapedModel) -> Caveat:
     if limit is None:
-        text = f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {_how_often(step)}"
+        how = f"{hint} decides it, or {_how_often(step)}" if hint else _how_often(step)
+        text = f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {how}"
         return Caveat("lower", text)
     if step.name in found.trips:
         return Caveat("note", f"Loop '{step.name}' is counted {limit} times, as given")

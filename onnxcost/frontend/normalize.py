@@ -38,12 +38,24 @@ def inline_functions(model: ModelProto) -> ModelProto:
 
     _check_size(model)
     _agree_on_opset(model)
+    _mark_constants(model)
     try:
         return inliner.inline_local_functions(model)
     except DecodeError:
         raise ModelError("the model's functions nest subgraphs deeper than a file can store") from None
     except (RuntimeError, ValueError, ValidationError) as error:
         raise ModelError(f"the model's functions cannot be inlined: {' '.join(str(error).split())}") from None
+
+
+STORED_AS = "onnxcost.stored_as"
+"""The key of the metadata of a function's Constant node; equal for its copies in all calls, which share what is stored."""
+
+
+def _mark_constants(model: ModelProto) -> None:
+    for number, function in enumerate(model.functions):
+        for index, node in enumerate(nodes_in(function.node)):
+            if node.op_type == "Constant" and not any(item.ref_attr_name for item in node.attribute):
+                node.metadata_props.add(key=STORED_AS, value=f"{number}/{index}")
 
 
 def _agree_on_opset(model: ModelProto) -> None:

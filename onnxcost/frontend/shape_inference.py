@@ -20,7 +20,7 @@ from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import check_fixed, fed_inputs, fill_containers, make_given_values, merge_given_shapes, split_shapes
 from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference, known_answers
-from onnxcost.frontend.normalize import in_execution_order, normalize
+from onnxcost.frontend.normalize import STORED_AS, in_execution_order, normalize
 from onnxcost.frontend.reader import Skeleton, StoredNode
 from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
@@ -250,7 +250,8 @@ def _settle_constant(step: Step, found: ShapedModel) -> None:
     if output is None:
         raise ModelError(f"node '{step.name}' (Constant) has no output")
     output.is_constant = True
-    _, first = found.stored.setdefault(id(step.node), (step.node, {"": output}))
+    mark = next((entry.value for entry in step.node.metadata if entry.key == STORED_AS), None)
+    _, first = found.stored.setdefault(mark or id(step.node), (step.node, {"": output}))
     output.name = first[""].name
     found.constants[output.name] = first[""]
     attribute = step.attributes.get("value")

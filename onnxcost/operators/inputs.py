@@ -120,7 +120,7 @@ COMPARED, POSITIONS, SETTING = InputRole("compared"), InputRole("positions"), In
 """What is compared; tables of sines and cosines; sizes, bounds and the like."""
 
 BUFFER = InputRole("buffer")
-"""A window, a grid, a mask or an initial state: data that training does not decide, where it is stored."""
+"""A window, a grid, a mask, an initial state or what is written to: data that training does not decide, where it is stored."""
 
 _NORMALIZED, _KERNEL, _CONVOLUTION = {1: GAIN, 2: SHIFT}, {1: _weight(rules.kernel)}, {1: _weight(rules.kernel), 2: BIAS}
 _MATRIX = {0: _weight(rules.dim_at(-1)), 1: _weight(rules.operand("transB", -2))}
@@ -178,10 +178,10 @@ _STANDARD: Mapping[str, Mapping[int, InputRole]] = {
     "Gather": {0: TABLE, 1: _index(rules.rows(0))},
     "GatherElements": {1: _index(rules.rows(0))},
     "GatherND": {1: _index(rules.index_tuples)},
-    "Scatter": {1: _index(rules.rows(0))},
-    "ScatterElements": {1: _index(rules.rows(0))},
-    "ScatterND": {1: _index(rules.index_tuples)},
-    "TensorScatter": {2: _index(rules.write_positions)},
+    "Scatter": {0: BUFFER, 1: _index(rules.rows(0))},
+    "ScatterElements": {0: BUFFER, 1: _index(rules.rows(0))},
+    "ScatterND": {0: BUFFER, 1: _index(rules.index_tuples)},
+    "TensorScatter": {0: BUFFER, 2: _index(rules.write_positions)},
     "OneHot": {0: _index(rules.depth), 1: _shape(lambda node: (rules.depth(node),)), 2: _number(0, 1)},
     "MaxUnpool": {1: _index(lambda node: node.out.size), 2: _shape(lambda node: node.out.shape)},
     "RotaryEmbedding": {1: POSITIONS, 2: POSITIONS, 3: _index(rules.rows(1))},

@@ -29,6 +29,13 @@ CONSTANTS = {
             a = Add(xy, grid) b = Mul(a, stride) y = Concat <axis = 1> (b, rest) }""",
         {"w": (6, 3, 2, 2), "grid": (1, 2, 16), "stride": (1, 16)}, 72, 32 + 16,
     ),
+    "centers and sizes of one box a place": (  # 4 coordinates from 4 channels, in 16 places
+        """(float[1,3,8,8] x) => (float y) <int64[3] s = {1, 16, 4}> { c = Conv <strides = [2, 2]> (x, w) r = Reshape(c, s)
+            m = Mul(r, sizes) y = Add(m, centers) }""", {"w": (4, 3, 2, 2), "sizes": (16, 4), "centers": (16, 4)}, 48, 128,
+    ),
+    "a cache that is written to": (
+        "(float[1,2,1,4] k, int64[1] at) => (float y) { y = TensorScatter(cache, k, at) }", {"cache": (1, 2, 16, 4)}, 0, 128,
+    ),
     "anchors and strides of keypoints": (  # (2·x + a − 0.5)·s of 4 coordinates in 16 places: 2 keypoints
         """(float[1,3,8,8] x) => (float y) <int64[4] s = {1, 2, 2, 16}, float two = {2}> { c = Conv <strides = [2, 2]> (x, w)
             r = Reshape(c, s) d = Mul(r, two) a = Add(d, grid) y = Mul(a, stride) }""",
@@ -168,7 +175,7 @@ CONSTANTS = {
 
 @pytest.mark.parametrize(("text", "constants", "parameters", "buffers"), CONSTANTS.values(), ids=CONSTANTS.keys())
 def test_constants(text: str, constants: dict[str, tuple[int, ...]], parameters: int, buffers: int) -> None:
-    memory = onnxcost.estimate(model(text, **constants)).memory
+    memory = onnxcost.estimate(model(text, opset=24 if "TensorScatter" in text else 17, **constants)).memory
     assert (memory.parameters, memory.buffers, memory.buffer_bytes) == (parameters, buffers, 4 * buffers)
 
 
@@ -244,3 +251,18 @@ def test_codes_of_16_and_32_bits_are_parameters(dtype: str) -> None:
         f"(float[3,2] x) => (float y) <{dtype}[2,4] k = {{1,2,3,4,5,6,7,8}}> {{ w = DequantizeLinear(k, s) y = MatMul(x, w) }}"
     )
     assert onnxcost.estimate(model(text, opset=21, s=())).parameters == 8
+
+
+def test_integers_that_a_view_hands_to_a_decoder() -> None:
+    text = """(float[3,2] x) => (float y) <int32[4] k = {1, 2, 3, 4}, int64[2] s = {1, 4}> { v = Reshape(k, s)
+        b = DequantizeLinear(v, scale) m = MatMul(x, w) y = Add(m, b) }"""
+    assert onnxcost.estimate(model(text, w=(2, 4), scale=())).parameters == 8 + 4
+
+
+def test_a_weight_of_a_function_that_is_called_twice() -> None:
+    """It is stored once."""
+    twice = """<domain: "f", opset_import: ["" : 17]> layer (x) => (y) {
+        w = Constant <value = float[2,2] {1, 2, 3, 4}> () y = MatMul(x, w) }"""
+    text = "(float[3,2] x) => (float y) { a = f.layer(x) y = f.layer(a) }"
+    report = onnxcost.estimate(model(text, functions=twice, domains=', "f" : 1'))
+    assert (report.macs, report.parameters, report.memory.weight_bytes) == (2 * 12, 4, 16)

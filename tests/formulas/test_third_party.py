@@ -1,4 +1,4 @@
-"""Operators of other tools: what they keep of the shape, and what is behind them."""
+"""Operators of other tools and of the first opsets: what they keep of the shape, and what is behind them."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ BY_HAND: list[Row] = [
             (f"{domain}.grid_sampler", [X, (1, 2, 2, 2)], [(1, 3, 2, 2)], {}, SAMPLED),
         )
     ],
+    # 12 elements: scaled, shifted, a function of each
+    ("Affine", [(1, 3, 4)], [(1, 3, 4)], {}, 12 * Work(muls=1, adds=1)),
+    ("ImageScaler", [(1, 3, 4)], [(1, 3, 4)], {}, 12 * Work(muls=1, adds=1)),
+    ("ScaledTanh", [(1, 3, 4)], [(1, 3, 4)], {}, 12 * Work(muls=2, transcendentals=1)),
+    ("ParametricSoftplus", [(1, 3, 4)], [(1, 3, 4)], {}, 12 * Work(muls=2, adds=1, transcendentals=2)),
+    ("Crop", [(1, 3, 6, 6)], [(1, 3, 4, 4)], {}, Work()),
     *[(f"ai.onnx.contrib.{name}", [(3,)], [(3,)], {}, Work()) for name in ("StringLower", "StringUpper")],
 ]  # fmt: skip
 
@@ -74,6 +80,24 @@ def test_shapes(row: Row) -> None:
     assert isinstance(formula, Formula)
     assert formula.shapes is not None
     assert [*formula.shapes(node_of(row))] == [("float32", row[2][0])]
+
+
+@pytest.mark.parametrize("domain", ["mmdeploy", "mmcv"])
+def test_a_convolution_with_the_attributes_of_pytorch(domain: str) -> None:
+    """As torch.nn.Conv2d of 3×3 with stride 2 and padding 1: 7×7 → 4×4, 3·4·9 products each."""
+    text = f"""(float[1,4,7,7] x, float[1,18,4,4] o, float[1,9,4,4] m) => (float y) {{ y = {domain}.MMCVModulatedDeformConv2d
+        <stride = [2, 2], padding = [1, 1], dilation = [1, 1], groups = 1, deform_groups = 1> (x, o, m, w) }}"""
+    report = onnxcost.estimate(model(text, domains=f', "{domain}" : 1', w=(6, 4, 3, 3)))
+    assert report.graph.outputs[0].shape == (1, 6, 4, 4)
+    assert report.macs == 6 * 16 * 4 * 9
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shape"), [("border = [1, 2, 3, 1]", (5, 5)), ("border = [1, 2, 0, 0], scale = [4, 6]", (4, 6))]
+)
+def test_an_image_that_is_cropped(attributes: str, shape: tuple[int, int]) -> None:
+    report = onnxcost.estimate(model(f"(float[1,3,8,9] x) => (float y) {{ y = Crop <{attributes}> (x) }}", opset=1))
+    assert report.graph.outputs[0].shape == (1, 3, *shape)
 
 
 COUNT, KEPT_BOXES, SCORES = ("int32", (2, 1)), ("float32", (2, 9, 4)), ("float32", (2, 9))

@@ -60,6 +60,8 @@ OWN_NAMES: Mapping[str, Mapping[str, str]] = {
         ],
         _NORMALIZATION,
     ),
+    **{key: {"data": "buffer"} for key in ("Scatter", "ScatterElements", "ScatterND")},
+    "TensorScatter": {"past_cache": "buffer"},
     **dict.fromkeys(
         [
             "Gemm",

@@ -1,0 +1,157 @@
+"""How often a Loop runs whose condition counts: comparisons of integers that each iteration changes by the same amount."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import and_, eq, ge, gt, le, lt, or_, xor
+from typing import NamedTuple
+
+from onnxcost.frontend.bodies import number_in
+from onnxcost.frontend.values import Step, Value
+from onnxcost.operators.traits import CASTS, VIEWS
+
+_INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
+"""TensorProto's numbers of these element types."""
+_SAME = VIEWS | CASTS
+_COMPARISONS: Mapping[str, Callable[[int, int], bool]] = {
+    "Less": lt, "LessOrEqual": le, "Greater": gt, "GreaterOrEqual": ge, "Equal": eq,
+}  # fmt: skip
+_CONNECTIVES: Mapping[str, Callable[[bool, bool], bool]] = {"And": and_, "Or": or_, "Xor": xor}
+_DEEPEST = 100
+"""Nodes from the condition back to what it is computed from."""
+
+
+class Progression(NamedTuple):
+    """``start + t·step`` in iteration t, counted from 0."""
+
+    start: int
+    step: int
+
+
+class _Open(Exception):
+    """The condition is none of those that can be followed."""
+
+
+def count_iterations(
+    inner: Sequence[Step],
+    arguments: Sequence[Value],
+    outputs: Sequence[Value],
+    carried: Sequence[Value],
+    opsets: Mapping[str, int],
+) -> int | None:
+    """The iterations until the condition is false; None where it never is, or cannot be followed.
+
+    ``inner``, ``arguments`` and ``outputs`` are those of an iteration that stands for all, ``carried`` what the first
+    starts from.
+    """
+    body = _Body(inner, arguments, outputs, carried, opsets)
+    try:
+        goes_on = body.follow(outputs[0], 0)
+    except _Open:
+        return None
+    return next((trip + 1 for trip in sorted({0, *body.turns}) if trip >= 0 and not goes_on(trip)), None)
+
+
+class _Body:
+    """An iteration; ``turns`` are those in which a comparison may come out in another way than in the one before."""
+
+    def __init__(
+        self,
+        inner: Sequence[Step],
+        arguments: Sequence[Value],
+        outputs: Sequence[Value],
+        carried: Sequence[Value],
+        opsets: Mapping[str, int],
+    ) -> None:
+        self.made_by = steps_by_output(inner)
+        self.places = {id(value): place for place, value in enumerate(arguments)}
+        self.outputs, self.carried, self.opsets = outputs, carried, opsets
+        self.turns: set[int] = set()
+
+    def follow(self, value: Value | None, depth: int) -> Callable[[int], bool]:
+        """A condition, as a function of the iteration."""
+        if (number := number_in(value, self.opsets)) is not None:
+            return lambda trip: bool(number)
+        if value is not None and self.places.get(id(value)) == 1:  # what comes in is true in an iteration that runs
+            return lambda trip: True
+        operator, inputs = self._definition(value, depth)
+        if operator == "Not":
+            inverse = self.follow(inputs[0], depth + 1)
+            return lambda trip: not inverse(trip)
+        if operator in _CONNECTIVES and len(inputs) == 2:
+            first, second = (self.follow(each, depth + 1) for each in inputs)
+            return lambda trip: _CONNECTIVES[operator](first(trip), second(trip))
+        if operator in _COMPARISONS and len(inputs) == 2:
+            return self._compare(operator, *(self._progression(each, depth + 1) for each in inputs))
+        if operator == "Cast" and inputs[0] is not None and _is_integer(inputs[0]):
+            is_zero = self._compare("Equal", self._progression(inputs[0], depth + 1), Progression(0, 0))
+            return lambda trip: not is_zero(trip)
+        if operator in _SAME:
+            return self.follow(inputs[0], depth + 1)
+        raise _Open
+
+    def _compare(self, operator: str, left: Progression, right: Progression) -> Callable[[int], bool]:
+        if left.step != right.step:
+            last = (right.start - left.start) // (left.step - right.step)
+            self.turns |= {last, last + 1}
+        return lambda trip: _COMPARISONS[operator](left.start + trip * left.step, right.start + trip * right.step)
+
+    def _progression(self, value: Value | None, depth: int) -> Progression:
+        """An integer, as a function of the iteration."""
+        if value is None or not _is_integer(value):
+            raise _Open
+        if (number := number_in(value, self.opsets)) is not None:
+            return Progression(number, 0)
+        place = self.places.get(id(value))
+        if place == 0:
+            return Progression(0, 1)
+        if place is not None and place > 1:
+            start = number_in(self.carried[place - 2], self.opsets)
+            if start is None:
+                raise _Open
+            return Progression(start, self._offset(self.outputs[place - 1], value, depth + 1))
+        operator, inputs = self._definition(value, depth)
+        terms = [self._progression(each, depth + 1) for each in inputs[: 1 if operator in _SAME else 2]]
+        if operator in _SAME:
+            return terms[0]
+        if operator in ("Add", "Sub"):
+            sign = 1 if operator == "Add" else -1
+            return Progression(terms[0].start + sign * terms[1].start, terms[0].step + sign * terms[1].step)
+        if operator == "Mul" and (fixed := next((term for term in terms if not term.step), None)):
+            other = terms[1] if fixed is terms[0] else terms[0]
+            return Progression(fixed.start * other.start, fixed.start * other.step)
+        raise _Open
+
+    def _offset(self, value: Value | None, source: Value, depth: int) -> int:
+        """By how much the value is more than the source."""
+        if value is source:
+            return 0
+        operator, inputs = self._definition(value, depth)
+        if operator in _SAME and inputs[0] is not None and _is_integer(inputs[0]):
+            return self._offset(inputs[0], source, depth + 1)
+        if operator not in ("Add", "Sub"):
+            raise _Open
+        left, right = (number_in(each, self.opsets) for each in inputs)
+        if right is not None:
+            return self._offset(inputs[0], source, depth + 1) + (right if operator == "Add" else -right)
+        if left is not None and operator == "Add":
+            return left + self._offset(inputs[1], source, depth + 1)
+        raise _Open
+
+    def _definition(self, value: Value | None, depth: int) -> tuple[str, Sequence[Value | None]]:
+        step = self.made_by.get(id(value))
+        if step is None or step.domain or not step.inputs or depth > _DEEPEST:
+            raise _Open
+        return step.node.op_type, step.inputs
+
+
+def _is_integer(value: Value) -> bool:
+    """Whether it is a single integer."""
+    if value.type is None or value.dims is None or any(dim != 1 for dim in value.dims):
+        return False
+    return value.type.tensor_type.elem_type in _INTEGERS
+
+
+def steps_by_output(steps: Iterable[Step]) -> dict[int, Step]:
+    """The step that makes each value, by the value's identity."""
+    return {id(output): step for step in steps for output in step.outputs if output is not None}
