@@ -32,9 +32,11 @@ class Family(NamedTuple):
 _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
 _GEMM = Family(_PRODUCTS, by.gemm, in_blocks=True)
 _CONV = Family(("MACs", "copies", "weights", "outputs"), by.conv, in_blocks=True)
-_BLOCKS, _INTEGER_CONV = Family(_PRODUCTS, by.blocked_conv, in_blocks=True), Family(_PRODUCTS, by.integer_conv, in_blocks=True)
+_BLOCKS = Family((*_PRODUCTS, "MACs by blocks"), by.blocked_conv, in_blocks=True)
+_INTEGER_CONV = Family(_PRODUCTS, by.integer_conv, in_blocks=True)
 _LOW_BITS = Family((*_PRODUCTS, "partial sums"), by.low_bit_gemm)
 _ATTENTION = Family(("MACs", "keys and values", "scores", "copied"), by.attention)
+_RECURRENT = Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent)
 _DEPTHWISE = Family(("MACs", "inputs", "outputs"), by.depthwise)
 _WINDOWS = Family(("window elements", "outputs"), by.window_elements)
 _REDUCED, _ELEMENTS = Family(("elements", "outputs"), by.reduced), Family(("elements",), elements)
@@ -50,12 +52,12 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped"), _INTEGER_CONV),
     "conv-integer": _INTEGER_CONV,
     "conv-transposed": Family(("MACs", "inputs", "weights", "products"), by.transposed_conv),
-    **dict.fromkeys(("gemm", "matmul", "gemm-int8", "gemm-int8-unsigned", "matmul-int8", "matmul-integer"), _GEMM),
-    "matmul-integer-unsigned": _GEMM,
+    **dict.fromkeys(("gemm", "gemm-int8", "gemm-int8-unsigned", "matmul-integer", "matmul-integer-unsigned"), _GEMM),
+    **dict.fromkeys(("matmul", "matmul-int8"), Family((*_PRODUCTS, "products"), by.batched_gemm, in_blocks=True)),
     **dict.fromkeys(("gemm-nbits", "gemm-nbits-int8", "gemm-nbits-int8-wide", "gemm-nbits-expanded"), _LOW_BITS),
     "einsum": Family(_PRODUCTS, by.product),
     **dict.fromkeys(("attention", "attention-grouped"), _ATTENTION),
-    **dict.fromkeys(("recurrent", "recurrent-int8"), Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent)),
+    **dict.fromkeys(("recurrent", "recurrent-gru", "recurrent-rnn", "recurrent-int8"), _RECURRENT),
     **dict.fromkeys(("pool", "pool-blocked", "pool-int8"), _WINDOWS),
     **dict.fromkeys(("global-pool", "global-pool-blocked", "global-pool-int8"), _REDUCED),
     **dict.fromkeys(("reduce", "reduce-before", "reduce-slow"), _REDUCED),
@@ -68,7 +70,8 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("broadcast", "binary-int8", "mul-int8"), _SPANS),
     "instancenorm": Family(("elements", "channels"), by.channels),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
-    **dict.fromkeys(("concat", "concat-int8", "split", "gather", "slice", "pad", "expand"), _RUNS),
+    **dict.fromkeys(("concat", "concat-int8", "split"), Family((*_RUNS.names, "tensors"), by.joined_pieces)),
+    **dict.fromkeys(("gather", "slice", "pad", "expand"), _RUNS),
     **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "other"), _WRITTEN),
     **dict.fromkeys(("scatter", "scatter-reduced"), Family(("indices",), by.indices)),
     **dict.fromkeys(("resize-cubic", "resize-antialias"), Family(("outputs", "inputs read"), by.interpolated)),
@@ -170,7 +173,8 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "transpose-scattered": ("DepthToSpace",),
     "concat": ("Concat",), "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
     "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
-    "recurrent": tuple(RECURRENT), "recurrent-int8": ("DynamicQuantizeLSTM",), "scatter": ("ScatterElements", "GatherElements"),
+    "recurrent": tuple(RECURRENT - {"GRU", "RNN"}), "recurrent-gru": ("GRU",), "recurrent-rnn": ("RNN",),
+    "recurrent-int8": ("DynamicQuantizeLSTM",), "scatter": ("ScatterElements", "GatherElements"),
     "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
     "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",),

@@ -38,6 +38,11 @@ def gemm(node: Node, block: int) -> Quantities:
     return (node.out.size * filled * inner, float(node.x.size), float(weight.size), node.out.size * filled)
 
 
+def batched_gemm(node: Node, block: int) -> Quantities:
+    """As ``gemm``, and the products: one for each matrix of the output."""
+    return (*gemm(node, block), float(prod(node.out.shape[:-2])))
+
+
 def low_bit_gemm(node: Node) -> Quantities:
     """As ``gemm``, and the partial sums: one for each output and each block of weights that share a scale."""
     inner, columns = node.x.shape[-1], node.out.shape[-1]
@@ -95,8 +100,14 @@ at a time. Measured on convolutions of 3 × 3 that are dilated by up to the size
 """
 
 
+BLOCKS_AT_ONCE = 4
+"""The most blocks of the output that a convolution's kernel computes together (MLAS, SConvKernel: FilterCount)."""
+
+
 def blocked_conv(node: Node, block: int) -> Quantities:
-    """As ``gemm``, with channels filled up to whole blocks; windows are cut at the edges, so that padding costs nothing."""
+    """As ``gemm``, with channels filled up to whole blocks, and the MACs by the blocks of the output that share a read of the
+    input; windows are cut at the edges, so that padding costs nothing.
+    """
     weight = node.required(1).shape
     outputs = fill_blocks(weight[0], block)
     inner = weight[1] if weight[1] < block else fill_blocks(weight[1], block)
@@ -107,7 +118,8 @@ def blocked_conv(node: Node, block: int) -> Quantities:
         costs = [count if axis < len(axes) - 1 or count == kernel else EDGE * count for count in taps]
         work *= sum(costs) / max(len(taps), 1)
         read *= used
-    return (work, float(node.x.size), float(read), float(node.out.size // weight[0] * outputs))
+    shared = min(outputs // block // int(node.attributes.get("group", 1)), BLOCKS_AT_ONCE)
+    return (work, float(node.x.size), float(read), float(node.out.size // weight[0] * outputs), work / max(shared, 1))
 
 
 def _valid_taps(node: Node) -> Iterator[tuple[list[int], int, int]]:
@@ -179,6 +191,11 @@ def pieces(node: Node) -> Quantities:
     return (*movement(node), float(_pieces(node)))
 
 
+def joined_pieces(node: Node) -> Quantities:
+    """As ``pieces``, and the tensors that are joined, or that one is split into."""
+    return (*pieces(node), float(max(len(node.inputs), len(node.outputs))))
+
+
 def _pieces(node: Node) -> int:
     out = node.out.shape
     if not out or not node.out.size:
@@ -206,6 +223,8 @@ def _pieces(node: Node) -> int:
         same = [before == after for before, after in zip(given, out[::-1], strict=True)]
         alike = next((place for place, each in enumerate(same) if each != (node.op_type == "Slice" or same[0])), len(out))
         return node.out.size // max(prod(out[::-1][: alike + (node.op_type == "Slice")]), 1)
+    if node.op_type == "Pad" and (padded := [axis for axis, size in enumerate(node.x.shape) if size != out[axis]]):
+        return prod(out[: padded[-1]])
     return node.out.size if node.op_type == "DepthToSpace" else node.out.size // out[-1]
 
 

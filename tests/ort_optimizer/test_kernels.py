@@ -175,7 +175,7 @@ FILTER, OTHER = tensor("w", 8, 8, 1, 1, constant=True), tensor("r", 1, 8, 4, 4)
 CALL = KernelRun("call", ())
 GEMM = KernelRun("gemm", (2048.0, 128.0, 512.0, 64.0))
 CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 64.0, 128.0))
-BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0))
+BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0, 2048.0))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,11 @@ BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0))
          [KernelRun("gemm", (4096.0, 256.0, 512.0, 128.0)), CALL, KernelRun("cold", (2048.0,)), KernelRun("view", (), 2),
           KernelRun("gemm-bias", (128.0,))]),
         # A product of two values writes no bias.
-        (FusedNode(node("MatMul", [X, tensor("z", 32, 16)], [Y])), [KernelRun("matmul", (2048.0, 128.0, 512.0, 64.0)), CALL]),
+        (FusedNode(node("MatMul", [X, tensor("z", 32, 16)], [Y])),
+         [KernelRun("matmul", (2048.0, 128.0, 512.0, 64.0, 1.0)), CALL]),
+        # 6 products.
+        (FusedNode(node("MatMul", [tensor("a", 2, 3, 4, 32), tensor("b", 2, 3, 32, 16)], [tensor("y", 2, 3, 4, 16)])),
+         [KernelRun("matmul", (12288.0, 768.0, 3072.0, 384.0, 6.0)), CALL]),
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE])), [CONV, CALL, KernelRun("cold-conv", (256.0,))]),
         # What is added, what is bounded, and what is brought there first.
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), residuals=(OTHER,)),
@@ -275,6 +279,10 @@ QUANTITIES = [
      (480, 640, 5, 112)),
     (node("LSTM", [floats(5, 2, 3), floats(2, 16, 3), floats(2, 16, 4)], [floats(5, 2, 2, 4)]), "recurrent",
      (960, 1280, 10, 224)),
+    (node("GRU", [floats(5, 2, 3), floats(1, 12, 3), floats(1, 12, 4)], [floats(5, 1, 2, 4)]), "recurrent-gru",
+     (360, 480, 5, 84)),
+    (node("RNN", [floats(5, 2, 3), floats(1, 4, 3), floats(1, 4, 4)], [floats(5, 1, 2, 4)]), "recurrent-rnn",
+     (120, 160, 5, 28)),
     # Elements of windows, and outputs; without a kernel_shape the window is the image.
     (node("MaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 4, 4)], kernel_shape=(3, 3)), "pool", (32 * 9, 32)),
     (node("GlobalMaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 1, 1)]), "global-pool", (72, 2)),
@@ -300,17 +308,19 @@ QUANTITIES = [
     (node("Transpose", [floats(2, 3, 4)], [floats(3, 2, 4)], perm=(1, 0, 2)), "transpose-rows", (96, 6)),
     (node("Transpose", [floats(2, 3, 4)], [floats(4, 3, 2)]), "transpose-scattered", (96, 24)),
     (node("Transpose", [floats(2, 3, 4, 5)], [floats(3, 2, 4, 5)], perm=(1, 0, 2, 3)), "transpose-rows", (480, 6)),
-    (node("Concat", [floats(2, 3), floats(2, 5)], [floats(2, 8)], axis=1), "concat", (64, 4)),
-    (node("Concat", [floats(2, 3), floats(2, 5)], [floats(2, 8)], axis=-1), "concat", (64, 4)),
-    (node("Concat", [floats(2, 3), floats(4, 3)], [floats(6, 3)], axis=0), "concat", (72, 2)),
-    (node("Split", [floats(2, 8)], [floats(2, 3), floats(2, 5)], axis=1), "split", (64, 4)),
-    (node("Split", [floats(6, 3)], [floats(2, 3), floats(4, 3)]), "split", (72, 2)),
+    (node("Concat", [floats(2, 3), floats(2, 5)], [floats(2, 8)], axis=1), "concat", (64, 4, 2)),
+    (node("Concat", [floats(2, 3), floats(2, 5)], [floats(2, 8)], axis=-1), "concat", (64, 4, 2)),
+    (node("Concat", [floats(2, 3), floats(4, 3)], [floats(6, 3)], axis=0), "concat", (72, 2, 2)),
+    (node("Split", [floats(2, 8)], [floats(2, 3), floats(2, 5)], axis=1), "split", (64, 4, 2)),
+    (node("Split", [floats(6, 3)], [floats(2, 3), floats(4, 3)]), "split", (72, 2, 2)),
     (node("Gather", [floats(10, 4), floats(3)], [floats(3, 4)]), "gather", (48, 3)),
     (node("Gather", [floats(10, 4, 5), floats(3)], [floats(10, 3, 5)], axis=1), "gather", (600, 30)),
     (node("Gather", [floats(10, 4), floats(3)], [floats(10, 3)], axis=-1), "gather", (120, 30)),
     (node("Slice", [floats(4, 5, 6)], [floats(4, 2, 6)]), "slice", (192, 4)),
     (node("Slice", [floats(4, 5, 6)], [floats(4, 5, 3)]), "slice", (240, 20)),
-    (node("Pad", [floats(2, 6)], [floats(4, 6)]), "pad", (96, 4)),
+    (node("Pad", [floats(2, 6)], [floats(4, 6)]), "pad", (96, 1)),
+    (node("Pad", [floats(2, 6)], [floats(4, 8)]), "pad", (128, 4)),
+    (node("Pad", [floats(2, 3, 6)], [floats(2, 5, 6)]), "pad", (240, 2)),
     (node("Expand", [floats(1, 6)], [floats(4, 6)]), "expand", (96, 4)),
     (node("Expand", [floats(4, 1)], [floats(4, 6)]), "expand", (96, 4)),
     (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)]), "resize-nearest", (64,)),
@@ -361,23 +371,26 @@ def test_cold_weights_of_few_bits_cost_a_single_row_something_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "groups", "family", "filters", "inner"),
+    ("weight", "groups", "family", "filters", "inner", "shared"),
     [
         # 12 filters are padded to 16; of less channels than a block none are added.
-        ((12, 3, 3, 3), 1, "conv-blocked-first", 16, 3),
-        ((32, 24, 3, 3), 1, "conv-blocked", 32, 32),
-        ((32, 24, 1, 1), 1, "conv-blocked-pointwise", 32, 32),
-        ((32, 16, 3, 3), 2, "conv-blocked-grouped", 32, 16),
+        ((12, 3, 3, 3), 1, "conv-blocked-first", 16, 3, 1),
+        ((32, 24, 3, 3), 1, "conv-blocked", 32, 32, 2),
+        ((32, 24, 1, 1), 1, "conv-blocked-pointwise", 32, 32, 2),
+        ((32, 16, 3, 3), 2, "conv-blocked-grouped", 32, 16, 1),
+        # At most four blocks of filters share a read of the input.
+        ((96, 24, 3, 3), 1, "conv-blocked", 96, 32, 4),
     ],
 )
 def test_blocked_convolutions_work_on_padded_channels(
-    weight: tuple[int, ...], groups: int, family: str, filters: int, inner: int
+    weight: tuple[int, ...], groups: int, family: str, filters: int, inner: int, shared: int
 ) -> None:
     image, kernel = floats(1, weight[1] * groups, 8 + weight[2], 8 + weight[3]), weight[2] * weight[3]
     made = floats(1, weight[0], 9, 9)
     step = FusedNode(node("Conv", [image, floats(*weight)], [made], group=groups), is_blocked=True)
     assert family_of(step) == family
-    expected = (81 * filters * inner * kernel, image.size, filters * inner * kernel, 81 * filters)
+    macs = 81 * filters * inner * kernel
+    expected = (macs, image.size, filters * inner * kernel, 81 * filters, macs / shared)
     assert FAMILIES[family].quantities(step.node) == pytest.approx(expected)
 
 
@@ -400,7 +413,7 @@ def test_blocks_are_as_wide_as_the_machine_says() -> None:
 def test_taps_in_the_padding_are_left_out(dilation: int, rows: float, edges: int) -> None:
     image, pads = floats(1, 16, 28, 28), (dilation,) * 4
     made = node("Conv", [image, floats(16, 16, 3, 3)], [image], pads=pads, dilations=(dilation, dilation))
-    macs, _, weights, _ = FAMILIES["conv-blocked"].quantities(made, 16)
+    macs, _, weights, *_ = FAMILIES["conv-blocked"].quantities(made, 16)
     whole = 28 - edges
     taps = [whole * 3, EDGE * (28 * 3 - 2 * dilation - whole * 3)]
     assert macs == pytest.approx(28 * 28 * 16 * 16 * 9 * rows * sum(taps) / 84)

@@ -17,9 +17,11 @@ _POINTWISE = (
     (192, 32, 28), (256, 1024, 14), (1024, 256, 14), (96, 576, 14), (576, 96, 14), (512, 2048, 7), (2048, 512, 7),
     (160, 960, 7), (960, 160, 7), (96, 8, 1), (960, 240, 1), (32, 32, 1), (16, 64, 256), (64, 24, 128),
     # Images that are larger than a core's caches.
-    (48, 96, 160), (192, 64, 80),
+    (48, 96, 160), (192, 64, 80), (512, 128, 128),
 )  # fmt: skip
 _DEPTHWISE = ((96, 160), (16, 256), (72, 128), (32, 112), (96, 112), (144, 56), (192, 28), (576, 14), (960, 7), (64, 7))
+# Channels in and out, length, kernel: 1-D convolutions that were exported as 2-D ones.
+_LINES = ((32, 150, 21, 10), (32, 100, 21, 12), (32, 200, 21, 3), (64, 64, 64, 3), (128, 256, 100, 5), (256, 256, 400, 3))
 # Channels in and out, side, kernel, groups.
 _UNKNOWN = (
     (64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (256, 256, 14, 3, 1), (512, 512, 7, 3, 1), (3, 64, 224, 7, 1), (3, 32, 224, 3, 1),
@@ -57,6 +59,9 @@ def convolutions() -> Iterator[Probe]:
         yield conv("conv-blocked", inputs, outputs, side, 3, stride=2, back=False)
     for inputs, outputs, side in ((32, 32, 28), (64, 64, 14)):
         yield conv("conv-blocked", inputs, outputs, side, 5)
+    for inputs, outputs, length, kernel in _LINES:
+        weights = floats(w=(outputs, inputs, 1, kernel))
+        yield chain("conv-blocked", (1, inputs, 1, length), f"Conv<kernel_shape = [1, {kernel}]>(IN, w)", weights=weights)
     for inputs, side, dilation in ((64, 28, 6), (64, 28, 12), (256, 14, 12), (256, 28, 18)):
         pads = f"pads = [{', '.join([str(dilation)] * 4)}], dilations = [{dilation}, {dilation}]"
         weights = floats(w=(inputs, inputs, 3, 3))
@@ -75,6 +80,13 @@ def convolutions() -> Iterator[Probe]:
         *((16, 32, 3, 1), (8, 28, 3, 1), (768, 224, 32, 32), (384, 224, 16, 16)),
     ):
         yield conv("conv-blocked-first", 3 if side > 28 else 1, outputs, side, kernel, stride=stride, back=False)
+    for shape, weight, more in (
+        ((1, 8, 64, 128), (8, 8, 3, 15), "pads = [1, 7, 1, 7]"),
+        ((1, 1, 1, 8192), (36, 1, 1, 256), "strides = [1, 64]"),
+        ((1, 8, 86, 132), (32, 8, 5, 5), "pads = [2, 2, 2, 2], strides = [1, 3]"),
+    ):
+        line = f"Conv<kernel_shape = [{weight[2]}, {weight[3]}], {more}>(IN, w)"
+        yield chain("conv-blocked-first", shape, line, weights=floats(w=weight))
     for channels, side, kernel, groups, stride in (
         *((128, 56, 3, 8, 1), (256, 28, 3, 8, 1), (512, 14, 3, 16, 1), (1024, 7, 3, 32, 1), (32, 112, 3, 2, 1)),
         *((96, 112, 3, 6, 2), (144, 56, 3, 9, 1), (240, 28, 5, 15, 1), (480, 14, 5, 30, 1), (1152, 7, 5, 72, 1)),
@@ -153,6 +165,8 @@ def plain_convolutions() -> Iterator[Probe]:
             (64, 32, 14, 2, 2),
             (128, 64, 56, 2, 2),
             (24, 24, 80, 2, 2),
+            (24, 24, 160, 2, 2),
+            (24, 1, 160, 2, 2),
             (64, 32, 14, 4, 2),
             (16, 16, 56, 3, 2),
             (64, 64, 7, 3, 1),
@@ -176,6 +190,8 @@ _BATCHED = (
     (12, 512, 64, 512),
     (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128), (1, 32, 768, 8192), (1, 5, 300, 512),
     (2, 3, 768, 768), (1, 1, 2048, 512), (1, 1, 64, 64), (4, 49, 32, 7),
+    # Many small ones.
+    (512, 1, 32, 4), (512, 1, 4, 32), (256, 8, 32, 16), (64, 16, 16, 16), (1024, 4, 16, 4),
 )  # fmt: skip
 
 
@@ -262,14 +278,27 @@ def einsums() -> Iterator[Probe]:
             yield Probe("einsum", f'({left} x, {queries} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
 
 
+_RECURRENCES = (
+    (8, 1, 64, 64), (64, 1, 128, 128), (32, 1, 300, 512), (128, 1, 256, 256), (1, 1, 128, 128), (128, 1, 16, 32),
+    (16, 8, 64, 64), (1, 1, 256, 256), (21, 1, 64, 128),
+)  # fmt: skip
+
+
 def recurrences() -> Iterator[Probe]:
-    """Recurrent operators over steps and widths."""
-    for steps, batch, size, hidden in (
-        *((8, 1, 64, 64), (64, 1, 128, 128), (32, 1, 300, 512), (128, 1, 256, 256), (1, 1, 128, 128)),
-        *((128, 1, 16, 32), (16, 8, 64, 64), (1, 1, 256, 256), (21, 1, 64, 128)),
+    """Recurrent operators over steps and widths, in one direction and in both."""
+    for family, operator, gates, sizes in (
+        ("recurrent", "LSTM", 4, _RECURRENCES),
+        ("recurrent-gru", "GRU", 3, _RECURRENCES),
+        ("recurrent-rnn", "RNN", 1, _RECURRENCES[:4]),
     ):
-        weights = floats(w=(1, 4 * hidden, size), r=(1, 4 * hidden, hidden))
-        yield chain("recurrent", (steps, batch, size), f"LSTM<hidden_size = {hidden}>(IN, w, r)", weights=weights)
+        more = ", linear_before_reset = 1" if operator == "GRU" else ""
+        for steps, batch, size, hidden in sizes:
+            weights = floats(w=(1, gates * hidden, size), r=(1, gates * hidden, hidden))
+            yield chain(family, (steps, batch, size), f"{operator}<hidden_size = {hidden}{more}>(IN, w, r)", weights=weights)
+        for steps, size, hidden in ((128, 128, 128), (20, 64, 192)):
+            weights = floats(w=(2, gates * hidden, size), r=(2, gates * hidden, hidden))
+            line = f'{operator}<hidden_size = {hidden}, direction = "bidirectional"{more}>(IN, w, r)'
+            yield chain(family, (steps, 1, size), line, weights=weights)
 
 
 def integer_recurrences() -> Iterator[Probe]:

@@ -180,7 +180,7 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         for count, table in document["threads"].items():
             if not is_whole(count) or not int(count):
                 raise ValueError(f"'threads.{count}' is not a number of threads")
-            points = {family: _points(family, each, schema) for family, each in table["family"].items()}
+            points = {family: _points(family, each) for family, each in table["family"].items()}
             if "cheap" not in points:
                 raise ValueError("the family 'cheap' is missing")
             errors = {family: _error(each["error"]) for family, each in table["family"].items() if "error" in each}
@@ -228,14 +228,14 @@ def is_calibration(path: str | Path) -> bool:
     return f'schema = "{FILE_SCHEMA.partition("/")[0]}/'.encode() in read_document(path)
 
 
-def _points(family: str, table: Any, schema: str) -> tuple[Point, ...]:
+def _points(family: str, table: Any) -> tuple[Point, ...]:
     """The rows of a family. An older file's may lack quantities, which count as 0, and have others, which are left out."""
     if family not in COLD and family not in FAMILIES:
         raise ValueError(f"there is no family '{family}'")
     rows, names = table["rows"], names_of(family)
     width = len(names)
-    if schema == OLDER and tuple(table["quantities"]) != names:
-        given = [*table["quantities"]]
+    given = tuple(table["quantities"])
+    if given != names:  # of an earlier version: what was not there counts as 0
         rows = [[dict(zip(given, row, strict=True)).get(name, 0) for name in names] for row in rows]
     if not rows or any(len(row) != width for row in rows):
         raise ValueError(f"a row of '{family}' must have {width} numbers")

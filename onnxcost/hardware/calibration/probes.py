@@ -127,6 +127,13 @@ def _movements() -> Iterator[Probe]:
     for shape in ((1, 32, 7, 7), (1, 64, 28, 28), (1, 128, 56, 56)):
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 1>(IN, X)")
         yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X)")
+    # Values that are stacked, and taken apart again.
+    for shape in ((1, 16, 16, 1), (1, 128, 128, 1)):
+        yield chain("concat", shape, "Neg(IN)", "Concat<axis = 3>(IN, X, X)")
+    for rows, count in ((150, 12), (200, 21)):
+        names = [f"y{index}" for index in range(count)]
+        made, split = ", ".join(f"float {name}" for name in names), f"Split<axis = 2, num_outputs = {count}>(x)"
+        yield Probe("split", f"(float[1,{rows},{count}] x) => ({made}) {{ {', '.join(names)} = {split} }}")
     many = [f"x{index}" for index in range(32)]
     given = ", ".join(f"float[1,64] {name}" for name in many)
     yield Probe("concat", f"({given}) => (float y) {{ y = Concat<axis = 1>({', '.join(many)}) }}")
@@ -154,6 +161,9 @@ def _movements() -> Iterator[Probe]:
         yield Probe("scatter", f"({given}) => (float y) {{ y = ScatterElements<axis = 1>(x, places, x) }}")
         line = 'ScatterElements<axis = 1, reduction = "add">(x, places, x)'
         yield Probe("scatter-reduced", f"({given}) => (float y) {{ y = {line} }}")
+    for rows, columns in ((32, 128), (128, 336)):
+        given, line = f"float[32,{columns}] x, int64[{rows},{columns}] places, float[{rows},{columns}] z", "(x, places, z)"
+        yield Probe("scatter-reduced", f'({given}) => (float y) {{ y = ScatterElements<axis = 0, reduction = "add">{line} }}')
     yield chain("gather", (49, 49, 4), "Gather<axis = 1>(IN, places)", places=tuple(range(49)))
     yield chain("expand", (1, 1, 14, 14), "Expand(IN, wide)", wide=(1, 64, 14, 14))
     yield chain("expand", (1, 64, 14, 14), "Tile(IN, wide)", wide=(1, 1, 2, 2))
@@ -181,6 +191,8 @@ def _reductions() -> Iterator[Probe]:
     """Over the last dims, over earlier ones, and by operators for which onnxruntime has no fast loop."""
     for rows, columns in ((8, 64), (588, 64), (2048, 196), (3136, 96), (196, 768), (8, 4096)):
         yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(-1,))
+    for rows, columns in ((25088, 3), (4096, 5), (12544, 16)):
+        yield chain("reduce", (rows, columns), "Neg(IN)", "ReduceMax<keepdims = 1>(IN, axes)", axes=(-1,))
     for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784), (1, 56 * 56, 256), (1, 784, 512), (1, 197, 768)):
         yield chain("reduce-before", shape, "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
         yield chain("reduce-slow", shape, "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(1,))

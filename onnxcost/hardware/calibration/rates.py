@@ -106,7 +106,8 @@ BESIDE = frozenset({*COLD, "call", "gemm-bias"})
 PARTS = frozenset({"residual", "gemm-bias", "fused-clip", "fused-hard", "fused-sigmoid"})
 """Families that are a part of another kernel, and have no call of their own."""
 STAND_INS: Mapping[str, str] = {
-    "recurrent-int8": "recurrent", "scatter": "gather", "scatter-reduced": "scatter", "other": "slice",
+    "recurrent-int8": "recurrent", "recurrent-gru": "recurrent", "recurrent-rnn": "recurrent-gru",
+    "scatter": "gather", "scatter-reduced": "scatter", "other": "slice",
     "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
     "leaky-relu": "cheap", "elu": "exp", "sign": "elu", "softplus": "elu", "quick-gelu-scaled": "gelu",
     "gemm-int8-unsigned": "gemm-int8", "matmul-integer-unsigned": "matmul-integer",
