@@ -32,9 +32,7 @@ def read_modules(root: Path = ROOT) -> dict[str, tuple[str, ast.Module]]:
 
 
 def list_imports(tree: ast.AST) -> Iterator[str]:
-    """All that is imported in the tree, lazily and by ``import_module`` too, but for what only types need."""
-    if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING":
-        return
+    """All that is imported in the tree, lazily, by ``import_module`` and for types too."""
     if isinstance(tree, ast.Import):
         yield from (alias.name for alias in tree.names)
     elif isinstance(tree, ast.ImportFrom) and tree.module:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxcost.report import CostReport
-    from onnxcost.runtime.inputs.feeds import Feed
+    from onnxcost.runtime.protocol import Feed
     from onnxcost.runtime.supervisor import OnProgress
     from onnxcost.spec import ModelSpec
 

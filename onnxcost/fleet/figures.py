@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from onnxcost.comparison.candidates import METRICS
+from onnxcost.comparison.candidates import METRICS, Document
 from onnxcost.documents import is_figure
-
-if TYPE_CHECKING:
-    from onnxcost.fleet.results import Document, FleetRun
 
 MOST = 1e30
 """No figure of a machine is larger."""
@@ -28,28 +25,14 @@ class BoardFigure(NamedTuple):
     is_compared: bool = False
 
 
-def fleet_figures(run: FleetRun) -> list[dict[str, BoardFigure]]:
-    """The figures of each board by their keys. What a board sent that is no figure is left out."""
-    found: list[dict[str, BoardFigure]] = []
-    for board in run.boards:
-        figures: dict[str, BoardFigure] = {}
-        with suppress(AttributeError, LookupError, TypeError, ValueError):
-            for figure in READERS[run.command](board.about if run.command == "check" else board.document or {}):
-                if isinstance(figure.value, str) if figure.unit == "text" else is_figure(figure.value) and figure.value <= MOST:
-                    figures[figure.key] = figure
-        found.append(figures)
-    return found
-
-
-def fleet_records(run: FleetRun) -> list[dict[str, Any]]:
-    """A row for each board: whether it has a result, and its figures in base units."""
-    figures = fleet_figures(run)
-    keys = list(dict.fromkeys(key for each in figures for key in each))
-    return [
-        {"board": board.name, "failure": board.failure or None, "reason": board.reason or None}
-        | {key: each[key].value if key in each else None for key in keys}
-        for board, each in zip(run.boards, figures, strict=True)
-    ]
+def read_figures(command: str, document: Document) -> dict[str, BoardFigure]:
+    """The figures in a result of the command, by their keys. What a board sent that is no figure is left out."""
+    figures: dict[str, BoardFigure] = {}
+    with suppress(AttributeError, LookupError, TypeError, ValueError):
+        for figure in READERS[command](document):
+            if isinstance(figure.value, str) if figure.unit == "text" else is_figure(figure.value) and figure.value <= MOST:
+                figures[figure.key] = figure
+    return figures
 
 
 def _machine(found: Document) -> Iterator[BoardFigure]:

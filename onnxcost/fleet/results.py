@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import CheckFailed, MeasurementError
 from onnxcost.fleet.hosts import Host
 from onnxcost.results import Result, make_document
+
+if TYPE_CHECKING:
+    from onnxcost.fleet.figures import BoardFigure
 
 Document = Mapping[str, Any]
 INTERRUPTED = "interrupted"
@@ -85,11 +88,22 @@ class FleetRun(Result):
         """A document of the schema ``onnxcost/1`` with the key ``boards``."""
         return make_document(command=self.command, boards=[board.to_dict() for board in self.boards])
 
+    def figures(self) -> list[dict[str, BoardFigure]]:
+        """The figures of each board by their keys."""
+        from onnxcost.fleet.figures import read_figures
+
+        is_check = self.command == "check"
+        return [read_figures(self.command, board.about if is_check else board.document or {}) for board in self.boards]
+
     def to_records(self) -> list[dict[str, Any]]:
         """A row for each board: why it has no result, or its figures in base units."""
-        from onnxcost.fleet.figures import fleet_records
-
-        return fleet_records(self)
+        figures = self.figures()
+        keys = list(dict.fromkeys(key for each in figures for key in each))
+        return [
+            {"board": board.name, "failure": board.failure or None, "reason": board.reason or None}
+            | {key: each[key].value if key in each else None for key in keys}
+            for board, each in zip(self.boards, figures, strict=True)
+        ]
 
     def summary(self) -> str:
         """The command, and which boards gave no result."""

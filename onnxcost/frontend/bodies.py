@@ -15,7 +15,7 @@ from onnxcost.graph import BoundDim, Caveat
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, TypeProto
 
-    from onnxcost.frontend.trace import Pass
+    from onnxcost.frontend.values import Pass
 
 
 Body = Callable[["GraphProto", str, Sequence[Value], "Pass | None"], tuple[list[Step], list[Value]]]

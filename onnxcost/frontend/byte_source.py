@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol
 from onnxcost.downloads import find_download
 from onnxcost.errors import InputError, ModelError, OnnxCostError, UnreadableFile
 from onnxcost.files import CHUNK, Readable, open_file, read_error, read_up_to
-from onnxcost.frontend.containers import HEAD, SourceFile, UnpackedStream, explained, find_container
+from onnxcost.frontend.containers import HEAD, UnpackedStream, explained, find_container
 from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
 from onnxcost.spec import ModelSource
 
@@ -124,6 +124,39 @@ def read_stream(source: ModelSource) -> bytes:
     if len(content) > LARGEST:
         raise InputError(f"{data.path or 'the model'} is a stream of more than 2 GiB: write it to a file first")
     return content
+
+
+class SourceFile(io.RawIOBase):
+    """A source as a seekable file."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source, self._at = source, 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Moves to a position."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size or 0}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Reads into a buffer."""
+        end = min(self._at + len(buffer), self._source.size or 0)
+        content = self._source.read(self._at, end) if end > self._at else b""
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
 
 
 class _MemorySource:

@@ -10,13 +10,10 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from onnxcost.errors import InputError, ModelError, OnnxCostError
 from onnxcost.files import MODEL_NAME, Readable, read_up_to
-
-if TYPE_CHECKING:
-    from onnxcost.frontend.byte_source import ByteSource
 
 HEAD = 512
 """Bytes that tell what a file is."""
@@ -55,39 +52,6 @@ def explained(name: str) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"it is {name}, which cannot be read ({said})") from None
-
-
-class SourceFile(io.RawIOBase):
-    """A source as a seekable file."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source, self._at = source, 0
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """The position."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Moves to a position."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size or 0}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Reads into a buffer."""
-        end = min(self._at + len(buffer), self._source.size or 0)
-        content = self._source.read(self._at, end) if end > self._at else b""
-        buffer[: len(content)] = content
-        self._at += len(content)
-        return len(content)
 
 
 class UnpackedStream(io.RawIOBase):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
     from onnxcost.frontend.bodies import ShapedModel
-    from onnxcost.frontend.trace import Pass
+    from onnxcost.frontend.values import Pass
 
 
 def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:

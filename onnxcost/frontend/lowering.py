@@ -1,31 +1,25 @@
-"""The shaped model as the Graph that the rest of onnxcost knows.
-
-Values become tensors; steps become nodes with the schemas' defaults filled in, old forms normalized, the scopes of their
-modules, and the true number of channels where NCHWc pads them.
+"""The shaped model as the Graph that the rest of onnxcost knows, with its symbols and the true number of channels where NCHWc
+pads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from math import prod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.values import Step, Value, elements_in
-from onnxcost.graph import BoundDim, Dim, Elements, Graph, Node, Tensor
-from onnxcost.operators.traits import SOFTMAXES
+from onnxcost.frontend.nodes import as_node, as_tensor
+from onnxcost.frontend.values import Value
+from onnxcost.graph import BoundDim, Dim, Graph, Node, Tensor
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, ModelProto, TypeProto
-    from onnx.defs import OpSchema
+    from onnx import ModelProto
 
     from onnxcost.frontend.bodies import ShapedModel
-    from onnxcost.frontend.reader import Skeleton, StoredNode
+    from onnxcost.frontend.reader import Skeleton
 
 
-VALUE_LIMIT = 64
-"""Elements of the largest constant whose elements a formula can see."""
 MOST_SYMBOLIC = 20_000
 """Nodes of the largest model whose symbols are followed; of larger ones all dims count as known."""
 BLOCKED = "com.microsoft.nchwc"
@@ -122,174 +116,6 @@ class _Tensors(dict[Value, Tensor]):
                 self._by_kind[value.kind] = made
         self[value] = made
         return made
-
-
-@lru_cache(maxsize=4096)
-def schema_of(op_type: str, domain: str, opset: int | None) -> OpSchema | None:
-    """The operator's schema in the opset; None for an operator that onnx does not define there."""
-    from onnx import defs
-
-    if opset is None or not defs.has(op_type, opset, domain):
-        return None
-    return defs.get_schema(op_type, opset, domain)
-
-
-def as_node(
-    step: Step,
-    opsets: Mapping[str, int],
-    tensor: Callable[[Value], Tensor],
-    known: dict[Hashable, Mapping[str, Any]] | None = None,
-) -> Node:
-    """The node of a step; ``tensor`` is ``as_tensor``, or a cache of its results, ``known`` a cache of the attributes of
-    alike steps.
-    """
-    inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
-    outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
-    node = step.node
-    alike = node.op_type, step.domain, id(step.attributes)
-    attributes = known.get(alike) if known is not None else None
-    if attributes is None:
-        attributes = _attributes(step, node.op_type, opsets.get(step.domain), inputs)
-        if known is not None and node.op_type not in SOFTMAXES:  # their attributes depend on the rank of the input
-            known[alike] = attributes
-    branches = {}
-    for name, branch in step.branches.items() if step.branches else ():
-        branches[name] = tuple([as_node(inner, opsets, tensor, known) for inner in branch])
-    idle = tuple([as_node(inner, opsets, tensor, known) for inner in step.idle]) if step.idle else ()
-    return Node(
-        step.name,
-        node.op_type,
-        step.domain,
-        inputs,
-        outputs,
-        attributes,
-        _scope(node),
-        step.repeat,
-        branches,
-        step.open_reason,
-        idle,
-    )
-
-
-@lru_cache(maxsize=64)
-def element_type(dtype: str) -> int:
-    """The number that onnx gives an element type: the inverse of ``_dtype``."""
-    from onnx import TensorProto
-
-    return next((number for number in TensorProto.DataType.values() if _dtype(number) == dtype), TensorProto.UNDEFINED)
-
-
-@lru_cache(maxsize=64)
-def _dtype(element_type: int) -> str:
-    from onnx import TensorProto
-
-    name = TensorProto.DataType.Name(element_type).lower() if element_type in TensorProto.DataType.values() else "undefined"
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _type_name(type_: TypeProto | None) -> str:
-    """``float32`` for a tensor, ``sequence(float32)`` and the like for what holds tensors."""
-    if type_ is not None and type_.HasField("tensor_type"):
-        return _dtype(type_.tensor_type.elem_type)
-    kind = type_.WhichOneof("value") if type_ is not None else None
-    if type_ is None or kind is None:
-        return "undefined"
-    if kind == "sparse_tensor_type":
-        return _dtype(type_.sparse_tensor_type.elem_type)
-    inner = type_.map_type.value_type if kind == "map_type" else getattr(type_, kind).elem_type
-    return f"{kind.removesuffix('_type')}({_type_name(inner)})"
-
-
-def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> Tensor:
-    """What formulas see of a value; ``tensor`` is a cache of earlier results, for the values that this one holds."""
-    held = value.elements if value.content is None else (value.content,)
-    elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
-    stored = value.tensor if value.tensor is not None or value.same_as is None else value.same_as.tensor
-    known = elements_in(stored) if stored is not None and prod(stored.dims[:]) <= VALUE_LIMIT else None
-    return Tensor(value.name, _type_name(value.type), value.dims, value.is_constant, known, value.is_bound, elements)
-
-
-@lru_cache(maxsize=4096)
-def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str, Any], int]:
-    """The defaults of an operator's attributes, and the opset that it is from; none and 0 where onnx does not define it."""
-    schema = schema_of(op_type, domain, opset)
-    if schema is None:
-        return {}, 0
-    return {n: _plain(a.default_value) for n, a in schema.attributes.items() if a.default_value.name}, schema.since_version
-
-
-def _plain(attribute: AttributeProto) -> Any:
-    """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
-    match attribute.type:
-        case 2:  # AttributeProto.INT, whose look-up takes longer than all else here
-            return attribute.i
-        case 1:  # FLOAT
-            return attribute.f
-        case 3:  # STRING
-            return attribute.s.decode("utf-8", "replace")
-        case 7:  # INTS
-            return tuple(attribute.ints[:])
-        case 6:  # FLOATS
-            return tuple(attribute.floats[:])
-        case 8:  # STRINGS, of which a tree ensemble has two kinds, a million times
-            strings = attribute.strings[:]
-            known = {item: item.decode("utf-8", "replace") for item in set(strings)}
-            return tuple(map(known.__getitem__, strings))
-        case _:
-            return None
-
-
-def _attributes(step: Step, op_type: str, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
-    defaults, since = _defaults(op_type, step.domain, opset)
-    attributes = dict(defaults)
-    for name, attribute in step.attributes.items():
-        attributes[name] = _plain(attribute)
-    if since and op_type in SOFTMAXES and not step.domain:
-        attributes |= _softmax_axes(attributes, since, inputs)
-    return attributes
-
-
-def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
-    """Before opset 13 the Softmax family reduced over all axes from ``axis`` on, since then over ``axis`` alone."""
-    if not inputs or inputs[0] is None or inputs[0].dims is None:
-        return {}
-    rank = len(inputs[0].dims)
-    axis = attributes["axis"] % rank if rank else 0
-    return {"axes": (axis,) if since >= 13 else tuple(range(axis, rank))}
-
-
-NAME_SCOPES = "pkg.torch.onnx.name_scopes"
-"""The key of a node's metadata under which that exporter has the names of the modules around it."""
-
-_NO_MODULE = "_empty_nn_module_stack"
-"""What PyTorch's newer exporter writes for a node that is in no module."""
-
-
-def _scope(node: StoredNode) -> tuple[str, ...]:
-    """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
-    for entry in node.metadata:
-        # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
-        if entry.key == NAME_SCOPES and (paths := entry.value.split("'")[1:-1:2]):
-            return _modules(tuple(paths[:-1]))
-    module, slash, _ = node.name.rpartition("/")
-    return _modules(module) if slash else ()
-
-
-@lru_cache(maxsize=65536)
-def _modules(path: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The scope that a path is, with slashes or in parts.
-
-    Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
-    already is left out, so that one module has one scope whoever exported it.
-    """
-    scope: list[str] = []
-    parent = ""
-    for part in path.split("/") if isinstance(path, str) else path:
-        if not part or part.startswith(_NO_MODULE):
-            continue
-        scope.append(part.removeprefix(f"{parent}.") if parent else part)
-        parent = part
-    return tuple(scope)
 
 
 def note_true_channels(nodes: Sequence[Node]) -> tuple[Node, ...]:

@@ -20,7 +20,7 @@ from onnxcost.frontend.contradictions import (
     check_window,
     refuse_contradiction,
 )
-from onnxcost.frontend.lowering import as_node, as_tensor, element_type, schema_of
+from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Tensor
 from onnxcost.operators.traits import POOLS

@@ -31,7 +31,8 @@ from onnxcost.spec import ModelSpec
 if TYPE_CHECKING:
     from onnx import GraphProto, TypeProto
 
-    from onnxcost.frontend.trace import Pass, Trace
+    from onnxcost.frontend.trace import Trace
+    from onnxcost.frontend.values import Pass
 
 
 Scope = MutableMapping[str, Value]

@@ -7,17 +7,17 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from onnxcost.errors import InputError
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.frontend.bodies import FLOAT
 from onnxcost.frontend.external import data_file, stored_tensors
-from onnxcost.frontend.lowering import element_type
+from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normalize import normalize
 from onnxcost.frontend.reader import StoredNode, read_graphs
-from onnxcost.frontend.values import Step, tensor_type
+from onnxcost.frontend.values import Execution, Pass, Step, TensorType, tensor_type
 from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from onnxcost.frontend.bodies import ShapedModel
     from onnxcost.measurement import InputUsed
 
-
-TensorType = tuple[str, tuple[int, ...]]
-"""An element type and the dims."""
 
 NodePath = tuple[str, ...]
 """The place of a node: the name of its first output and, for each body around it, the name of the node with the body and of
@@ -58,20 +55,6 @@ def place_of(name: str) -> NodePath | None:
 def with_plain_names(text: str) -> str:
     """A message in which nodes that ``name_of`` has named go by their outputs."""
     return unquote(text.replace(f"{_MARK}/", ""))
-
-
-class Execution(NamedTuple):
-    """One execution of a node: the types of the tensors that it made, and every pass through its bodies, by attribute."""
-
-    outputs: tuple[TensorType, ...]
-    bodies: Mapping[str, tuple[Pass, ...]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pass:
-    """One pass through a graph: the executions of its nodes, by the name of their first output. Equal passes are one object."""
-
-    executions: Mapping[str, Execution]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""What the walk over a graph knows: values with their types and, where small and constant, their elements; and steps."""
+"""What the walk over a graph knows: values with their types and, where small and constant, their elements; and steps, with what
+they did in a run that was traced.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 from struct import calcsize, unpack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import ModelError
 
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, TensorProto, TensorShapeProto, TypeProto
 
     from onnxcost.frontend.reader import StoredNode
-    from onnxcost.frontend.trace import Execution, Pass
 
 
 Dims = tuple[int | str | None, ...]
+TensorType = tuple[str, tuple[int, ...]]
+"""An element type and the dims."""
 MAX_RANK = 64
 """That of numpy, whose arrays hold every tensor that can be run."""
 MANY = 100_000
@@ -99,6 +102,20 @@ def _read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
 def _other_dim(dim: TensorShapeProto.Dimension) -> int | str | None:
     """One of less than 0 is left open by a converter, or the outcome of an invalid operator."""
     return (None if dim.dim_value else 0) if dim.HasField("dim_value") else dim.dim_param or None
+
+
+class Execution(NamedTuple):
+    """One execution of a node: the types of the tensors that it made, and every pass through its bodies, by attribute."""
+
+    outputs: tuple[TensorType, ...]
+    bodies: Mapping[str, tuple[Pass, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """One pass through a graph: the executions of its nodes, by the name of their first output. Equal passes are one object."""
+
+    executions: Mapping[str, Execution]
 
 
 @dataclass(slots=True, eq=False)

@@ -24,10 +24,10 @@ from onnxcost.processes import STOP
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.api import change_settings
 from onnxcost.runtime.generate import BASE_PAST, CacheLink, GenerationRequest, Leg, LegTimes, StepInput
-from onnxcost.runtime.inputs.feeds import Feed, arrays_of, feeds_of
+from onnxcost.runtime.inputs.feeds import arrays_of, feeds_of
 from onnxcost.runtime.inputs.input_roles import Repeated
 from onnxcost.runtime.prepare import Prepared, prepare, read_once
-from onnxcost.runtime.protocol import RunState
+from onnxcost.runtime.protocol import Feed, RunState
 from onnxcost.runtime.supervisor import OnProgress, answers, start_early
 from onnxcost.runtime.worker import GENERATION
 from onnxcost.spec import ModelSource, ModelSpec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxcost.fleet.figures import BoardFigure, fleet_figures
+from onnxcost.fleet.figures import BoardFigure
 from onnxcost.fleet.results import FleetRun
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import csv_text, markdown_table, matrix_lines
@@ -50,7 +50,7 @@ def fleet_markdown(run: FleetRun) -> str:
 
 def _cells(run: FleetRun, glyphs: Glyphs) -> tuple[list[str], list[list[str]]]:
     """The titles of the rows, and the cells of each board: its status, then its figures."""
-    figures = fleet_figures(run)
+    figures = run.figures()
     rows = {key: figure.title for each in figures for key, figure in each.items()}
     shown = list(rows)[:MOST_ROWS]
     first = {key: next(each[key] for each in figures if key in each) for key in shown}

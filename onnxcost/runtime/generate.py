@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onnxcost.runtime.inputs.feeds import Feed, arrays_of
-from onnxcost.runtime.inputs.input_roles import numpy_type, to_ort_value
-from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.inputs.feeds import arrays_of, to_ort_value
+from onnxcost.runtime.inputs.input_roles import numpy_type
+from onnxcost.runtime.protocol import Channel, Feed, Progress, Request
 from onnxcost.runtime.sampling import SECOND, garbage_collector_off
 from onnxcost.runtime.session import Session, find_provider, onnxruntime
 from onnxcost.runtime.tasks import collect_state, open_timed
@@ -17,8 +17,6 @@ from onnxcost.runtime.tasks import collect_state, open_timed
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from onnxcost.runtime.worker import Channel
 
 LEAST_PREFILLS, SLOW_SECONDS = 3, 5.0
 """Prompts that are timed after the first, fewer where they take so long."""

@@ -17,8 +17,8 @@ from onnxcost.measurement import Settings
 from onnxcost.processes import STOP
 from onnxcost.remote import SMALL, is_remote
 from onnxcost.report import CostReport
-from onnxcost.runtime.inputs.feeds import Feed, feeds_of
-from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.inputs.feeds import feeds_of
+from onnxcost.runtime.protocol import Feed, Progress, Request
 from onnxcost.runtime.run_folder import run_folder
 from onnxcost.runtime.supervisor import OnProgress, RunError
 from onnxcost.spec import ModelSpec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxcost.graph import Graph
-    from onnxcost.runtime.inputs.feeds import Feed
+    from onnxcost.runtime.inputs.input_roles import Fill
+
+Send = Callable[[object], None]
+
+
+class Channel(NamedTuple):
+    """To and from the parent. ``is_called`` says whether it has sent something that is not received yet: a task that is at
+    work then ends with what it has so far.
+    """
+
+    send: Send
+    receive: Callable[[], object]
+    is_called: Callable[[], bool] = bool
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What one input is fed with: arrays of ``shape`` that ``fill`` makes, or a sequence of the tensors in ``elements``.
+
+    An optional that is left empty has neither. ``source`` says in words where it comes from.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] | None
+    fill: Fill | None
+    source: str
+    elements: tuple[Feed, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,15 @@ from onnxcost.runtime.protocol import (
     LEAST_PROBES,
     OPTIMIZED,
     ArenaUse,
+    Channel,
+    Feed,
     Outputs,
     ProbeTimings,
     Profiled,
     Progress,
     Request,
     RunState,
+    Send,
     Timed,
 )
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
@@ -46,9 +49,8 @@ from onnxcost.runtime.session import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxcost.frontend.trace import NodePath, TensorType
-    from onnxcost.runtime.inputs.feeds import Feed
-    from onnxcost.runtime.worker import Channel, Send
+    from onnxcost.frontend.trace import NodePath
+    from onnxcost.frontend.values import TensorType
 
 
 class Opened(NamedTuple):

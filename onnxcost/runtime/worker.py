@@ -8,26 +8,12 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from typing import NamedTuple
 
 from onnxcost.processes import claim_output, leave_interrupts_to_parent, listen_to_parent
-from onnxcost.runtime.protocol import Failure, Progress
-
-Send = Callable[[object], None]
-
-
-class Channel(NamedTuple):
-    """To and from the parent. ``is_called`` says whether it has sent something that is not received yet: a task that is at
-    work then ends with what it has so far.
-    """
-
-    send: Send
-    receive: Callable[[], object]
-    is_called: Callable[[], bool] = bool
-
+from onnxcost.runtime.protocol import Channel, Failure, Progress
 
 TASKS: Mapping[str, str] = {
     "measure": "run_timed",

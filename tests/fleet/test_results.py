@@ -18,7 +18,6 @@ from onnx import numpy_helper
 
 import onnxcost
 from onnxcost.cli.app import cli, run
-from onnxcost.fleet.figures import fleet_figures, fleet_records
 from onnxcost.fleet.hosts import Host
 from onnxcost.fleet.results import KINDS, BoardResult, FleetRun, Said
 from onnxcost.hardware.calibration.model import load
@@ -261,9 +260,9 @@ def test_figures_of_boards_that_send_something_else() -> None:
     odd = {**document, "measurement": {**document["measurement"], "fps": "many", "device": 7, "peak_rss_bytes": 10**400}}
     documents = [document, odd, {"measurement": None}, {"batches": [1]}, {}, None]
     boards = tuple(BoardResult(Host(f"b{at}", "h"), each) for at, each in enumerate(documents))
-    found = fleet_figures(FleetRun("measure", boards))
+    found = FleetRun("measure", boards).figures()
     assert found[0]["latency"].value == pytest.approx(0.0195)
     assert found[1].keys() == found[0].keys() - {"fps", "device", "peak_rss_bytes"}
     assert found[2:] == [{}, {}, {}, {}]
-    records = fleet_records(FleetRun("measure", boards))
+    records = FleetRun("measure", boards).to_records()
     assert [record["fps"] for record in records] == [pytest.approx(1 / 0.0195), None, None, None, None, None]

@@ -10,8 +10,8 @@ from typing import Any, cast
 import onnx
 import pytest
 
-from onnxcost.frontend.trace import Execution, Pass, Trace, learn_from_run, main_pass, make_traceable, name_of, place_of
-from onnxcost.frontend.values import Value, tensor_type
+from onnxcost.frontend.trace import Trace, learn_from_run, main_pass, make_traceable, name_of, place_of
+from onnxcost.frontend.values import Execution, Pass, Value, tensor_type
 from tests.modeltext import model
 
 F4 = (("float32", (4,)),)

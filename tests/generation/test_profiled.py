@@ -13,8 +13,7 @@ import pytest
 
 from onnxcost.generation.decoder import StepSizes, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, count_phase
-from onnxcost.runtime.inputs.feeds import arrays_of
-from onnxcost.runtime.inputs.input_roles import to_ort_value
+from onnxcost.runtime.inputs.feeds import arrays_of, to_ort_value
 from onnxcost.runtime.prepare import prepare
 from onnxcost.spec import ModelSpec
 from tests.generation.exports import read_archive

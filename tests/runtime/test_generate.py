@@ -16,11 +16,9 @@ from onnxcost.generation.run import run_llm
 from onnxcost.measurement import Settings
 from onnxcost.runtime import generate
 from onnxcost.runtime.generate import BASE_PAST, GenerationRequest, Leg, LegTimes, StepInput
-from onnxcost.runtime.inputs.feeds import Feed
 from onnxcost.runtime.inputs.input_roles import Repeated
-from onnxcost.runtime.protocol import Progress, RunState
+from onnxcost.runtime.protocol import Channel, Feed, Progress, RunState
 from onnxcost.runtime.session import open_session
-from onnxcost.runtime.worker import Channel
 from tests.generation.small import DECODER, SHARED, randomize
 
 

@@ -10,11 +10,10 @@ import pytest
 
 from onnxcost.measurement import MemoryUse, Settings
 from onnxcost.runtime import tasks
-from onnxcost.runtime.protocol import ArenaUse, Progress, Request, Timed
+from onnxcost.runtime.protocol import ArenaUse, Channel, Progress, Request, Timed
 from onnxcost.runtime.sampling import Sampled
 from onnxcost.runtime.session import Runner
 from onnxcost.runtime.tasks import Opened
-from onnxcost.runtime.worker import Channel
 from tests.runtime.test_interleaved import TIMED
 
 

@@ -16,9 +16,8 @@ from onnxcost.runtime import session, tasks
 from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.profile import Profile
-from onnxcost.runtime.protocol import Profiled, Progress, Request
+from onnxcost.runtime.protocol import Channel, Profiled, Progress, Request
 from onnxcost.runtime.tasks import open_profiled, repeat, run_profiled, serialize_kernels, warm_up
-from onnxcost.runtime.worker import Channel
 from tests.test_models import MODELS
 
 

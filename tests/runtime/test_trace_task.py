@@ -16,10 +16,9 @@ from onnxcost.errors import MeasurementError
 from onnxcost.frontend.trace import Trace, name_of
 from onnxcost.measurement import Settings
 from onnxcost.runtime import tasks
-from onnxcost.runtime.inputs.feeds import Feed, feeds_of
-from onnxcost.runtime.protocol import Progress, Request
+from onnxcost.runtime.inputs.feeds import feeds_of
+from onnxcost.runtime.protocol import Channel, Feed, Progress, Request
 from onnxcost.runtime.supervisor import answers
-from onnxcost.runtime.worker import Channel
 from tests.modeltext import model
 
 BRANCHES = """(float[4] x, bool c, int64[2] k) => (float[N] y) {

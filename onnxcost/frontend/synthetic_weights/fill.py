@@ -13,7 +13,7 @@ from onnxcost.documents import is_whole
 from onnxcost.errors import MeasurementError, ModelError
 from onnxcost.files import create_file
 from onnxcost.frontend.external import Stored, data_file, open_data, shorten, stored_tensors
-from onnxcost.frontend.lowering import as_tensor
+from onnxcost.frontend.nodes import as_tensor
 from onnxcost.frontend.reader import read_locations
 from onnxcost.frontend.synthetic_weights.noise import Filling, Positions, Spread, generate_bytes
 from onnxcost.frontend.synthetic_weights.outline import Outline, outline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -13,8 +13,8 @@ from onnxcost.graph import Graph, Tensor, option_text
 from onnxcost.measurement import InputUsed
 from onnxcost.runtime.inputs.input_roles import (
     FEEDABLE,
+    NUMBERED,
     Files,
-    Fill,
     GivenValue,
     InputUse,
     choose_role,
@@ -22,27 +22,12 @@ from onnxcost.runtime.inputs.input_roles import (
     fits,
     index_uses,
     numpy_type,
-    to_ort_value,
 )
+from onnxcost.runtime.protocol import Feed
 from onnxcost.spec import read_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """What one input is fed with: arrays of ``shape`` that ``fill`` makes, or a sequence of the tensors in ``elements``.
-
-    An optional that is left empty has neither. ``source`` says in words where it comes from.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...] | None
-    fill: Fill | None
-    source: str
-    elements: tuple[Feed, ...] | None = None
 
 
 def feeds_of(graph: Graph, values: Mapping[str, Any], files: Mapping[str, Sequence[str]]) -> tuple[Feed, ...]:
@@ -146,6 +131,15 @@ def _sets(feed: Feed, seed: int) -> list[Any]:
     if feed.elements is not None:
         return [[_sets(element, seed)[0] for element in feed.elements]]
     return [to_ort_value(array, feed.dtype) for array in arrays_of(feed, seed)]
+
+
+def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
+    """What ``InferenceSession.run`` takes: the array itself or, of a type that numpy lacks, an OrtValue on its bits."""
+    if dtype not in NUMBERED:
+        return array
+    from onnxcost.runtime.session import onnxruntime
+
+    return onnxruntime().OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.itemsize}"), NUMBERED[dtype][1])
 
 
 def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _AS_NUMPY = frozenset({"bool", "float16", "float32", "float64", *_INTEGERS})
-_BY_NUMBER: Mapping[str, tuple[str, int]] = {
+NUMBERED: Mapping[str, tuple[str, int]] = {
     "bfloat16": ("bfloat16", 16),
     "float8e4m3fn": ("float8_e4m3fn", 17),
     "float8e4m3fnuz": ("float8_e4m3fnuz", 18),
@@ -32,7 +32,7 @@ _BY_NUMBER: Mapping[str, tuple[str, int]] = {
 }
 """Types that numpy lacks: ml_dtypes' names for them, and the numbers by which onnxruntime takes their bits."""
 
-FEEDABLE = _AS_NUMPY | _BY_NUMBER.keys() | {"string"}
+FEEDABLE = _AS_NUMPY | NUMBERED.keys() | {"string"}
 """The types that onnxruntime's Python interface takes arrays of."""
 
 
@@ -109,10 +109,10 @@ def numpy_type(dtype: str) -> np.dtype[Any]:
     """The type of the arrays that an input of a FEEDABLE type is made as."""
     import numpy as np
 
-    if dtype in _BY_NUMBER:
+    if dtype in NUMBERED:
         import ml_dtypes
 
-        dtype = getattr(ml_dtypes, _BY_NUMBER[dtype][0])
+        dtype = getattr(ml_dtypes, NUMBERED[dtype][0])
     return np.dtype(object if dtype == "string" else dtype)
 
 
@@ -124,15 +124,6 @@ def fits(stored: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
         return stored.kind == "U"
     # numpy stores the types that it lacks as bytes without a meaning.
     return np.can_cast(stored, wanted, "safe") or (stored.kind == "V" and stored.itemsize == wanted.itemsize)
-
-
-def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
-    """What ``InferenceSession.run`` takes: the array itself or, of a type that numpy lacks, an OrtValue on its bits."""
-    if dtype not in _BY_NUMBER:
-        return array
-    from onnxcost.runtime.session import onnxruntime
-
-    return onnxruntime().OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(f"u{array.itemsize}"), _BY_NUMBER[dtype][1])
 
 
 _SAME = VIEWS | CASTS

@@ -13,7 +13,8 @@ from onnx import ModelProto, TensorProto, helper
 
 from onnxcost import estimate
 from onnxcost.errors import MeasurementError
-from onnxcost.runtime.inputs.feeds import Feed, arrays, describe_inputs, feeds_of
+from onnxcost.runtime.inputs.feeds import arrays, describe_inputs, feeds_of
+from onnxcost.runtime.protocol import Feed
 from tests.modeltext import model
 
 CONTRIB = ', "com.microsoft" : 1'
