@@ -95,7 +95,8 @@ def _broadcasts() -> Iterator[Probe]:
     # Spans from one element to an image, in which one operand stands still or both move.
     for left, right in (
         ("1,64,56,1", "1,64,1,1"), ("4,196,14,14", "4,196,14,1"), ("4,196,14,14", "4,196,1,14"), ("64,3,49,49", "1,3,49,49"),
-        ("12,197,197", "12,197,1"), ("1,28,28,64", "1,28,1,64"), ("64,56,56,1", "1"),
+        ("12,197,197", "12,197,1"), ("1,28,28,64", "1,28,1,64"), ("64,56,56,1", "1"), ("128,128,3", "128,128,1"),
+        ("64,64,8", "64,64,1"),
     ):  # fmt: skip
         yield Probe("broadcast", f"(float[{left}] x, float[{right}] z) => (float y) {{ y = Add(x, z) }}")
     for rows, columns in ((16, 64), (196, 384), (1024, 1024)):
