@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas.activation import SIGMOID, softmax_work
@@ -330,11 +332,18 @@ def _depths_in_order(
     return depths
 
 
-def _most_votes(trees: Iterable[int], leaves: Iterable[int]) -> int:
+def _most_votes(trees: Sequence[int], leaves: Sequence[int]) -> int:
     """The votes of each tree's leaf with the most votes, summed over all trees."""
     most: dict[int, int] = {}
-    for (tree, _), votes in Counter(zip(trees, leaves, strict=True)).items():
-        most[tree] = max(votes, most.get(tree, 0))
+    for tree, votes in groupby(zip(trees, leaves, strict=True), key=itemgetter(0)):
+        if tree in most:  # the leaves of a tree are not in a row
+            break
+        most[tree] = max(Counter(votes).values())
+    else:
+        return sum(most.values())
+    most.clear()
+    for (tree, _), count in Counter(zip(trees, leaves, strict=True)).items():
+        most[tree] = max(count, most.get(tree, 0))
     return sum(most.values())
 
 

@@ -115,13 +115,14 @@ class Inference:
             answer, _ = self._ask(step, schema, {name: v for name, v in scope.items() if v.type is not None}, data)
         else:
             alike = _signature(step, data)
-            known = self.answers.get(alike) or self.refused.get(alike)
+            known = (self.answers.get(alike) or self.refused.get(alike)) if alike is not None else None
             if known is None:
                 visible = {name: value for name, value in zip(step.node.input, step.inputs, strict=True) if value is not None}
                 known, is_refused = self._ask(step, schema, visible, data)
                 if len(self.answers) >= _REMEMBERED:
                     self.answers.clear()
-                (self.refused if is_refused else self.answers)[alike] = known
+                if alike is not None:
+                    (self.refused if is_refused else self.answers)[alike] = known
             answer = known
         for output, found in zip(step.outputs, answer, strict=True):
             if output is not None and found.type is not None:
@@ -210,8 +211,13 @@ def _compute(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
     return answer if all(value.type is not None for value in answer) else None
 
 
-def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable:
-    """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known."""
+def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable | None:
+    """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known.
+
+    None for operators of ai.onnx.ml, whose attributes are as long as weights.
+    """
+    if step.domain == "ai.onnx.ml":
+        return None
     types = tuple([value.signature if value is not None else None for value in step.inputs])
     outputs = tuple([output is not None for output in step.outputs])
     attributes = tuple([a.SerializeToString() for a in step.attributes.values()]) if step.attributes else ()

@@ -4,7 +4,7 @@ normalized, and the scopes of modules found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onnxcost.frontend.reader import StoredNode
 
 
+_LONG = 2**16
 VALUE_LIMIT = 64
 """Elements of the largest constant whose elements a formula can see."""
 
@@ -132,16 +133,45 @@ def _plain(attribute: AttributeProto) -> Any:
         case 6:  # FLOATS
             return tuple(attribute.floats[:])
         case 8:  # STRINGS, of which a tree ensemble has two kinds, a million times
-            strings = attribute.strings[:]
-            known = {item: item.decode("utf-8", "replace") for item in set(strings)}
-            return tuple(map(known.__getitem__, strings))
+            known: dict[bytes, str] = {}
+            found: list[str] = []
+            for start in range(0, len(attribute.strings), _LONG):
+                strings = attribute.strings[start : start + _LONG]
+                known |= {item: item.decode("utf-8", "replace") for item in strings if item not in known}
+                found += map(known.__getitem__, strings)
+            return tuple(found)
         case _:
             return None
+
+
+class LateAttributes(Mapping[str, Any]):
+    """Attributes whose values are made each time they are read: a tree ensemble has a dozen lists of millions of numbers, which
+    take five times the memory of the message, and few of them are read.
+    """
+
+    __slots__ = ("_defaults", "_stored")
+
+    def __init__(self, stored: Mapping[str, AttributeProto], defaults: Mapping[str, Any]) -> None:
+        self._stored, self._defaults = stored, defaults
+
+    def __getitem__(self, name: str) -> Any:
+        return _plain(self._stored[name]) if name in self._stored else self._defaults[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored or name in self._defaults
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._defaults, **self._stored})
+
+    def __len__(self) -> int:
+        return len({**self._defaults, **self._stored})
 
 
 def _attributes(step: Step, op_type: str, opset: int | None, inputs: tuple[Tensor | None, ...]) -> Mapping[str, Any]:
     defaults, since = _defaults(op_type, step.domain, opset)
     attributes = dict(defaults)
+    if step.domain == "ai.onnx.ml":
+        return LateAttributes(step.attributes, attributes)
     for name, attribute in step.attributes.items():
         attributes[name] = _plain(attribute)
     if since and op_type in SOFTMAXES and not step.domain:

@@ -223,9 +223,9 @@ def _step(node: StoredNode, position: int, scope: Scope, prefix: str, ran: Pass 
 
 def _signature(step: Step) -> Hashable | None:
     """Equal for alike steps: the operator, its attributes and outputs, the kinds of its inputs; None for those with a history
-    of their own.
+    of their own, and for those of ai.onnx.ml, whose attributes are as long as weights.
     """
-    if step.has_subgraph or step.execution is not None:
+    if step.has_subgraph or step.execution is not None or step.domain == "ai.onnx.ml":
         return None
     node = step.node
     outputs = tuple(map(bool, node.output))

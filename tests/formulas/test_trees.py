@@ -70,6 +70,9 @@ BY_HAND = [
     # all votes for one of two classes: 2 votes are 1 addition, and the other class' score 1 more
     (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "class_treeids": [0, 1], "class_nodeids": [3, 1], "class_ids": [0, 0],
      "opset": 3}, DOWN + 5 * Work(adds=1 + 1, compares=1)),
+    # the same votes as above, those of a tree not in a row: 2 and 1 of the leaf with the most
+    (f"{ML}.TreeEnsembleClassifier", {**TREES, **CLASSES, "class_treeids": [0, 1, 0, 0, 1, 0, 0, 0],
+     "class_nodeids": [2, 1, 2, 3, 2, 3, 4, 4], "opset": 3}, DOWN + 5 * Work(adds=1, compares=1)),
     # two trees of depth 2 and 1 vote for two targets: no addition
     (f"{ML}.TreeEnsemble", INDEXED, DOWN),
     # of one leaf, whose node points to it on both sides
