@@ -10,7 +10,8 @@ import pytest
 
 import onnxcost
 from onnxcost.comparison.candidates import Candidate, Comparison
-from onnxcost.hardware.budget import assess, limits_of
+from onnxcost.hardware.budget import assess
+from onnxcost.hardware.limits import limits_of
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.measurement import Unmeasured
 from onnxcost.results import Result

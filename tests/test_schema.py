@@ -23,10 +23,10 @@ import onnxcost
 from onnxcost.cli.app import run
 from onnxcost.comparison.candidates import METRICS
 from onnxcost.errors import InputError
-from onnxcost.hardware.budget import Limits, load_budgets
 from onnxcost.hardware.calibration import model as calibration
 from onnxcost.hardware.catalogue import load_devices
 from onnxcost.hardware.device import ACCUMULATES, BASES, FIGURES, KINDS
+from onnxcost.hardware.limits import Limits, load_budgets
 from onnxcost.hardware.prediction import LEVELS
 from onnxcost.measurement import OPTIMIZATIONS
 from onnxcost.scanning.results import STATUSES, Scanned

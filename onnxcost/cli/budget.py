@@ -32,7 +32,8 @@ from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
-    from onnxcost.hardware.budget import Assessment, Budget, Verdicts
+    from onnxcost.hardware.budget import Assessment, Verdicts
+    from onnxcost.hardware.limits import Budget
     from onnxcost.hardware.prediction import Predictor
     from onnxcost.symbolic.sweep import SweepAxes
 
@@ -123,7 +124,8 @@ def budget_pipeline(
 ) -> None:
     """``onnxcost budget --pipeline``: the devices on which all runs of all stages stay within the limits."""
     from onnxcost.generation.limits import assess_pipeline
-    from onnxcost.hardware.budget import limits_of, predictors
+    from onnxcost.hardware.budget import predictors
+    from onnxcost.hardware.limits import limits_of
     from onnxcost.render.budget import budget_csv
     from onnxcost.render.pipeline import pipeline_budget_lines, pipeline_budget_markdown
 
@@ -163,7 +165,8 @@ def budget_sweep(
     **limits: Any,
 ) -> int:
     """``onnxcost budget`` of several sizes: each is checked on the devices that are named, or on the best of the catalog."""
-    from onnxcost.hardware.budget import limits_of, parse_anchors, predictors
+    from onnxcost.hardware.budget import parse_anchors, predictors
+    from onnxcost.hardware.limits import limits_of
     from onnxcost.symbolic.sweep import count_sweep
 
     if anchors and (len(devices) != 1 or not runtime):
@@ -203,7 +206,8 @@ def budget(
     **given: Any,
 ) -> None:
     """Parse, call, render."""
-    from onnxcost.hardware.budget import assess_spec, limits_of, parse_anchors, predictors
+    from onnxcost.hardware.budget import assess_spec, parse_anchors, predictors
+    from onnxcost.hardware.limits import limits_of
 
     own = {name: given.pop(name) for name in (*LIMITS, *OF_TOKENS)}
     length = {name: given.pop(name) for name in ("prompt", "context")}
@@ -283,7 +287,7 @@ def _explain(assessment: Assessment, spec: ModelSpec, predictor: Predictor) -> D
 
 def _check(file: str, files: Sequence[str], out: Output) -> None:
     """Check all budgets in the file."""
-    from onnxcost.hardware.budget import find_budget_file, load_budgets
+    from onnxcost.hardware.limits import find_budget_file, load_budgets
     from onnxcost.render.budget import budget_csv, budget_markdown, check_lines
 
     path = file or str(find_budget_file())

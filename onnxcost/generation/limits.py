@@ -11,7 +11,8 @@ from typing import Any
 from onnxcost.generation.language import LanguageCost
 from onnxcost.generation.pipeline import Pipeline, Stage
 from onnxcost.generation.speeds import ARITHMETIC, STARTS, Speed, predict_speed
-from onnxcost.hardware.budget import PRICE, Assessment, Limits, Verdicts, check_limits, check_time, model_checks, sort_verdicts
+from onnxcost.hardware.budget import PRICE, Assessment, Verdicts, check_limits, check_time, model_checks, sort_verdicts
+from onnxcost.hardware.limits import Limits
 from onnxcost.hardware.memory_fit import cache_of, fits_of
 from onnxcost.hardware.prediction import Check, Fit, Interval, Prediction, Predictor, Verdict
 from onnxcost.results import make_document

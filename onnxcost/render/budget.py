@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from onnxcost.generation.limits import DecoderAssessment
-from onnxcost.hardware.budget import COST, ORDERS, Assessment, Limits, Totals, Verdicts
+from onnxcost.hardware.budget import COST, ORDERS, Assessment, Totals, Verdicts
 from onnxcost.hardware.device import FIGURES
+from onnxcost.hardware.limits import Limits
 from onnxcost.hardware.prediction import BASES, FITS, MARGINAL, NO, UNKNOWN, Check, Fit, Interval, Verdict
 from onnxcost.render.devices import amount_text
 from onnxcost.render.escaping import markdown, plain

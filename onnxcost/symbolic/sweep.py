@@ -19,7 +19,8 @@ from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.graph import BoundDim, Caveat
-from onnxcost.hardware.budget import PRICE, Limits, judge, model_checks, parse_limits, predictors, sort_verdicts
+from onnxcost.hardware.budget import PRICE, judge, model_checks, predictors, sort_verdicts
+from onnxcost.hardware.limits import Limits, parse_limits
 from onnxcost.hardware.prediction import FITS, MARGINAL, Prediction, Predictor, Verdict
 from onnxcost.measurement import Measurement, MeasurementResult, Settings, Unmeasured
 from onnxcost.report import CostReport

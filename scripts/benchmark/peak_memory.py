@@ -28,8 +28,9 @@ import onnx
 
 import onnxcost
 from onnxcost.frontend.file_kinds import FILE_BYTES
-from onnxcost.hardware.budget import Limits, judge
+from onnxcost.hardware.budget import judge
 from onnxcost.hardware.catalogue import find_device
+from onnxcost.hardware.limits import Limits
 from onnxcost.hardware.memory_fit import memory_on_cpu
 from onnxcost.hardware.prediction import FITS, LEVELS
 from onnxcost.hardware.roofline import Roofline

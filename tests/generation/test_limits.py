@@ -11,7 +11,8 @@ import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.errors import InputError
 from onnxcost.generation.limits import DecoderAssessment, assess_decoder
-from onnxcost.hardware.budget import limits_of, predictors
+from onnxcost.hardware.budget import predictors
+from onnxcost.hardware.limits import limits_of
 from onnxcost.hardware.prediction import FITS, NO
 
 MODEL = str(Path(__file__).parents[2] / "models" / "llama_1b_pytorch.onnx")

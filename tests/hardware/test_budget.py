@@ -6,16 +6,8 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import InputError
-from onnxcost.hardware.budget import (
-    Assessment,
-    Limits,
-    assess,
-    judge,
-    limits_of,
-    model_checks,
-    parse_budget_limit,
-    sort_verdicts,
-)
+from onnxcost.hardware.budget import Assessment, assess, judge, model_checks, sort_verdicts
+from onnxcost.hardware.limits import Limits, limits_of, parse_budget_limit
 from onnxcost.hardware.memory_fit import RUNTIMES
 from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN
 from onnxcost.hardware.roofline import Roofline

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import onnxcost
-from onnxcost.hardware.budget import Assessment, assess, limits_of, predictors
+from onnxcost.hardware.budget import Assessment, assess, predictors
+from onnxcost.hardware.limits import limits_of
 from onnxcost.hardware.prediction import Check, Interval, Verdict
 from onnxcost.hardware.roofline import Roofline
 from onnxcost.render.budget import (

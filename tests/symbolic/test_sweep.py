@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 import onnxcost
 from onnxcost.errors import InputError, ModelError, OnnxCostError
-from onnxcost.hardware.budget import Limits
+from onnxcost.hardware.limits import Limits
 from onnxcost.hardware.prediction import FITS, NO, Check, Interval, Prediction, Verdict
 from onnxcost.measurement import Measurement, Settings, Unmeasured
 from onnxcost.runtime.interleaved import InterleavedResults

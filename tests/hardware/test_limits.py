@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from onnxcost.errors import InputError
-from onnxcost.hardware.budget import Budget, Limits, find_budget_file, load_budgets
+from onnxcost.hardware.limits import Budget, Limits, find_budget_file, load_budgets
 
 FILE = """
 [budget]
