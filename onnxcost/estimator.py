@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from onnxcost.analysis.constant_uses import loaded_nodes
 from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
 from onnxcost.analysis.memory import memory
-from onnxcost.analysis.weights import Weights, loaded_nodes, weights_by_node
+from onnxcost.analysis.weights import Weights, weights_by_node
 from onnxcost.conventions import FLOPS
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW, select_formulas

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
-from onnxcost.analysis.weights import Weights, count_attributes, loaded_nodes
+from onnxcost.analysis.constant_uses import loaded_nodes
+from onnxcost.analysis.weights import Weights, count_attributes
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import Graph, Node
 from onnxcost.ort_optimizer.memory_plan import MemoryPeak, MemoryPlan, plan_memory

@@ -318,7 +318,7 @@ def _assess_budget(each: Budget, files: Sequence[str]) -> Assessment:
 
 def _end(assessments: Sequence[Verdicts]) -> None:
     """Raise CheckFailed with everything that misses its budget."""
-    from onnxcost.render.budget import failure_text
+    from onnxcost.render.verdict import failure_text
 
     if found := [text for assessment in assessments for text in failure_text(assessment)]:
         raise CheckFailed("; ".join(found))

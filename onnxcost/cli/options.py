@@ -417,7 +417,7 @@ def measuring_options(*without: str) -> Decorator:
                 given["spec"] = replace(given["spec"], inputs=parse_input_files(files))
             batches = _batches(own.pop("batches", None))
             if own["provider"] != DEFAULT_PROVIDER:
-                from onnxcost.runtime.session import find_provider
+                from onnxcost.runtime.providers import find_provider
 
                 own["provider"] = find_provider(own["provider"]).name
             own["provider_options"] = parse_pairs("--provider-option", OPTION, own["provider_options"], str)

@@ -206,8 +206,8 @@ def say_notes(swept: Sweep, out: Output, strict: bool) -> None:
 def end_sweep(swept: Sweep, code: int, strict: bool = False) -> int:
     """The exit code; raises the most urgent failure after printing the others."""
     from onnxcost.measurement import Unmeasured
-    from onnxcost.render.budget import limits_text
     from onnxcost.render.sweep import sizes_text
+    from onnxcost.render.verdict import limits_text
 
     many = len(swept.points)
     errors: list[OnnxCostError] = []

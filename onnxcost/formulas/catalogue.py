@@ -22,6 +22,7 @@ from onnxcost.formulas import (
     signal,
     third_party,
     training,
+    trees,
 )
 from onnxcost.formulas.contrib import activation as contrib_activation
 from onnxcost.formulas.contrib import attention as contrib_attention
@@ -76,7 +77,7 @@ FAMILIES: dict[str, FormulaTable] = {
     "losses": training.LOSSES,
     "training": training.TABLE,
     "classical": ml.CLASSICAL,
-    "trees": ml.TREES,
+    "trees": trees.TREES,
     "features": ml.FEATURES,
     "generators": elementwise.GENERATORS,
     "text": ml.TEXT,

@@ -10,7 +10,6 @@ from onnxcost.generation.run import GenerationRun, Turn
 from onnxcost.generation.speeds import Speed
 from onnxcost.hardware.prediction import Interval
 from onnxcost.measurement import Latency
-from onnxcost.render.budget import interval_text, latency_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,
@@ -26,6 +25,7 @@ from onnxcost.render.formats import (
 )
 from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_out, wrap_pieces
 from onnxcost.render.units import binary, exact, plural, ratio, seconds
+from onnxcost.render.verdict import interval_text, latency_text
 
 
 class TurnRow(NamedTuple):

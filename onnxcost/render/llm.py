@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from onnxcost.generation.language import LanguageCost
 from onnxcost.generation.phases import Phase
 from onnxcost.generation.speeds import Speed
-from onnxcost.render.budget import interval_text, latency_text, rough_text
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,
@@ -23,6 +22,7 @@ from onnxcost.render.formats import (
 )
 from onnxcost.render.layout import Column, Glyphs, Line, Screen, paragraph, spell_out, spell_out_all, wrap_pieces
 from onnxcost.render.units import binary, exact, ratio, si
+from onnxcost.render.verdict import interval_text, latency_text, rough_text
 from onnxcost.results import group_by
 
 PhaseText = Callable[[Phase, Glyphs], str]

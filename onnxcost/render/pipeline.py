@@ -9,7 +9,7 @@ from onnxcost.generation.limits import PipelineAssessment
 from onnxcost.generation.pipeline import Pipeline, Stage
 from onnxcost.hardware.prediction import Interval
 from onnxcost.measurement import Measurement
-from onnxcost.render.budget import budget_markdown, device_lines, facts_of, header_lines, latency_text
+from onnxcost.render.budget import budget_markdown, device_lines, facts_of, header_lines
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,
@@ -27,6 +27,7 @@ from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, spell_
 from onnxcost.render.measurement import describe_device, interval_text
 from onnxcost.render.overview import sum_up
 from onnxcost.render.units import binary, count_text, exact, plural, rate, seconds, share, si, time_unit
+from onnxcost.render.verdict import latency_text
 from onnxcost.results import group_by
 
 

@@ -11,12 +11,13 @@ from onnxcost.hardware.memory_fit import runtime_of
 from onnxcost.hardware.prediction import BASES, Estimate, Interval, NodeTime, Prediction, Predictor, Verdict
 from onnxcost.hardware.roofline import Bound, Range, Roofline, efficiency, lower_bound, products
 from onnxcost.hardware.workload import Demand, demand_of
-from onnxcost.render.budget import LIMITED, budget_lines, interval_text, latency_text, rough_text
+from onnxcost.render.budget import budget_lines
 from onnxcost.render.devices import cite
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import TableField, build_table, table_lines
 from onnxcost.render.layout import INDENT, Column, Line, Screen, spell_out_all, wrap
 from onnxcost.render.units import binary, plural, rate, seconds, si
+from onnxcost.render.verdict import LIMITED, interval_text, latency_text, rough_text
 
 SLOWEST = 8
 LABEL = 10

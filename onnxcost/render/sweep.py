@@ -8,16 +8,6 @@ from typing import NamedTuple
 
 from onnxcost.hardware.prediction import MARGINAL, Verdict
 from onnxcost.measurement import Measurement, Unmeasured
-from onnxcost.render.budget import (
-    WORDS,
-    causes_text,
-    evidence_text,
-    interval_text,
-    latency_text,
-    limits_text,
-    need_text,
-    tightest,
-)
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     TableField,
@@ -33,6 +23,16 @@ from onnxcost.render.layout import UNICODE, Column, Glyphs, Line, Screen, paragr
 from onnxcost.render.measurement import achieved_text, describe_device
 from onnxcost.render.measurement import interval_text as confidence_text
 from onnxcost.render.units import binary, ratio, seconds, si, time_unit
+from onnxcost.render.verdict import (
+    WORDS,
+    causes_text,
+    evidence_text,
+    interval_text,
+    latency_text,
+    limits_text,
+    need_text,
+    tightest,
+)
 from onnxcost.results import group_by
 from onnxcost.symbolic.sweep import NEARLY, PointCost, Shape, Sweep, SweepPoint
 

@@ -26,7 +26,7 @@ def advice(measurement: Measurement, *, has_open_batch: bool = True) -> tuple[Ad
     """The advice on a measurement, causes before effects; ``has_open_batch`` says whether ``--batches`` applies."""
     on_device = False
     if (provider := measurement.settings.provider) != "cpu":
-        from onnxcost.runtime.session import find_provider
+        from onnxcost.runtime.providers import find_provider
 
         on_device = bool(find_provider(provider).device)
     texts = ((kind, find(measurement)) for kind, find in KINDS.items() if not (on_device and kind in OF_HOST))

@@ -145,7 +145,7 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     names = {field.name for field in fields(Settings)}
     if unknown := changes.keys() - names:
         raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
-    from onnxcost.runtime.session import find_provider
+    from onnxcost.runtime.providers import find_provider
 
     changed = replace(settings, **changes)
     return replace(changed, provider=find_provider(changed.provider).name)

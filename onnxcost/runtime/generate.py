@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.runtime.inputs.feeds import arrays_of, to_ort_value
 from onnxcost.runtime.inputs.input_roles import numpy_type
 from onnxcost.runtime.protocol import Channel, Feed, Progress, Request
+from onnxcost.runtime.providers import find_provider
 from onnxcost.runtime.sampling import SECOND, garbage_collector_off
-from onnxcost.runtime.session import Session, find_provider, onnxruntime
+from onnxcost.runtime.session import Session, onnxruntime
 from onnxcost.runtime.tasks import collect_state, open_timed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from onnxcost.measurement import Environment, MeasuredDevice, Settings
-from onnxcost.runtime.session import find_provider
+from onnxcost.runtime.providers import find_provider
 
 ROOT = Path("/")
 

@@ -33,18 +33,18 @@ from onnxcost.runtime.protocol import (
     Send,
     Timed,
 )
+from onnxcost.runtime.providers import find_provider  # fmt: skip
 from onnxcost.runtime.sampling import Sampled, sample, sample_concurrently
 from onnxcost.runtime.session import (
     Runner,
     Session,
-    find_provider,
     hold_in_exact_arena,
     open_session,
     placement,
     runner,
     runtime_for,
     thread_counts,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

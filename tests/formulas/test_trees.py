@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.formulas.ml import _depths_by_number, depths_of
+from onnxcost.formulas.trees import _depths_by_number, depths_of
 from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 from tests.oracle.cases import node_of

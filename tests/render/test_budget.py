@@ -13,12 +13,12 @@ from onnxcost.hardware.budget import Assessment, assess, predictors
 from onnxcost.hardware.limits import limits_of
 from onnxcost.hardware.prediction import Check, Interval, Verdict
 from onnxcost.hardware.roofline import Roofline
-from onnxcost.render.budget import (
-    budget_csv,
-    budget_lines,
-    budget_markdown,
+from onnxcost.render.budget import budget_csv, budget_lines, budget_markdown, check_lines
+from onnxcost.render.formats import dumps
+from onnxcost.render.layout import ASCII, Screen, text_of
+from onnxcost.render.steps import explanation_lines
+from onnxcost.render.verdict import (
     cause_text,
-    check_lines,
     failure_text,
     interval_text,
     latency_text,
@@ -28,9 +28,6 @@ from onnxcost.render.budget import (
     rough_text,
     tightest,
 )
-from onnxcost.render.formats import dumps
-from onnxcost.render.layout import ASCII, Screen, text_of
-from onnxcost.render.steps import explanation_lines
 from tests.hardware.machines import MATMUL, machine, part
 from tests.hardware.test_memory_fit import decoder
 

@@ -7,7 +7,7 @@ import pytest
 
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.runtime import session
-from onnxcost.runtime.session import CPU, PROVIDERS, check_installed, find_provider, load_libraries
+from onnxcost.runtime.providers import CPU, PROVIDERS, check_installed, find_provider, load_libraries
 from tests.runtime.standin import CUDA, Runtime
 
 GONE = {"ROCMExecutionProvider"}

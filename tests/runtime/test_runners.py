@@ -15,7 +15,8 @@ import pytest
 from onnxcost.measurement import Copies, Placement, Settings
 from onnxcost.runtime import session
 from onnxcost.runtime.machine import device_of
-from onnxcost.runtime.session import COPIES_TIMED, Provider, Session, open_session, placement, runner
+from onnxcost.runtime.providers import Provider
+from onnxcost.runtime.session import COPIES_TIMED, Session, open_session, placement, runner
 from tests.modeltext import model
 from tests.runtime.standin import CPU, CUDA, Call, NodeArg, OrtValue, Runtime
 
