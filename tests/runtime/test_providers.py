@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from onnxcost.errors import InputError, MeasurementError
-from onnxcost.runtime import session
+from onnxcost.runtime import providers
 from onnxcost.runtime.providers import CPU, PROVIDERS, check_installed, find_provider, load_libraries
 from tests.runtime.standin import CUDA, Runtime
 
@@ -58,13 +58,13 @@ def test_an_unknown_name_is_answered_with_those_there_are(name: str, message: st
 def test_a_provider_that_is_not_built_in_says_what_is_and_where_to_get_it(
     name: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "_is_installed", lambda package: False)
+    monkeypatch.setattr(providers, "_is_installed", lambda package: False)
     with pytest.raises(MeasurementError, match=message):
         check_installed(find_provider(name), Runtime(installed=[CPU]))
 
 
 def test_a_package_under_another_is_to_be_installed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_is_installed", lambda package: True)
+    monkeypatch.setattr(providers, "_is_installed", lambda package: True)
     with pytest.raises(MeasurementError, match=r"pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu$"):
         check_installed(PROVIDERS["cuda"], Runtime(installed=[CPU]))
 

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 from onnxcost.measurement import Copies, Placement, Settings
-from onnxcost.runtime import session
+from onnxcost.runtime import providers
 from onnxcost.runtime.machine import device_of
 from onnxcost.runtime.providers import Provider
 from onnxcost.runtime.session import COPIES_TIMED, Session, open_session, placement, runner
@@ -136,7 +136,7 @@ def test_outputs_that_a_device_cannot_hold_stay_on_the_host() -> None:
 
 @pytest.mark.parametrize("name", ["openvino", "coreml", "directml"])
 def test_providers_without_a_device_of_their_own_are_called_plainly(name: str) -> None:
-    runtime = Runtime(installed=[session.PROVIDERS[name].key, CPU])
+    runtime = Runtime(installed=[providers.PROVIDERS[name].key, CPU])
     opened = open_session("model.onnx", Settings(provider=name), runtime=runtime)
     assert runner(opened, [{"x": X}], name).copies() is None
 
@@ -144,7 +144,7 @@ def test_providers_without_a_device_of_their_own_are_called_plainly(name: str) -
 @pytest.fixture
 def cpu_as_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime binds inputs and outputs in the host's memory too: all but the copying is as on a GPU."""
-    monkeypatch.setattr(session, "PROVIDERS", {"cpu": Provider("cpu", CPU, "", "cpu")})
+    monkeypatch.setattr(providers, "PROVIDERS", {"cpu": Provider("cpu", CPU, "", "cpu")})
 
 
 GRAPHS = {
