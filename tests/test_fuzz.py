@@ -27,7 +27,7 @@ def run_script(name: str, *options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-@pytest.mark.parametrize(("kind", "cases"), [("bytes", 300), ("graphs", 120)])
+@pytest.mark.parametrize(("kind", "cases"), [("bytes", 300), ("graphs", 60)])
 def test_a_short_run_of_the_fuzzer_finds_nothing(kind: str, cases: int, tmp_path: Path) -> None:
     options = ("--seed", 7, "--jobs", 1, "--node-models", 0, "--largest", 20_000, "--out", tmp_path)
     result = run_script("fuzz.py", "--kind", kind, "--cases", cases, *options)

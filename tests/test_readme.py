@@ -171,5 +171,5 @@ def test_the_example_in_python_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     # All kernels take minutes: the first ones, which the others need, and some of each kind do.
     every = probes()
-    monkeypatch.setattr("onnxcost.runtime.calibrate.probes", lambda: (*every[:2], *every[2::8]))
+    monkeypatch.setattr("onnxcost.runtime.calibrate.probes", lambda: (*every[:2], *every[2::16]))
     exec(code[1].replace("seconds=1.0", "runs=2").replace('onnxcost.profile("', 'onnxcost.profile(runs=2, model="'), {})
