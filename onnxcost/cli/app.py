@@ -144,7 +144,8 @@ def _usage_text(usage: click.UsageError) -> str:
     text = usage.format_message().strip().removesuffix(".")
     if isinstance(usage, click.NoSuchOption):
         options = usage.ctx.command.params if usage.ctx else ()
-        near = did_you_mean(usage.option_name, [name for option in options for name in option.opts if name.startswith("--")])
+        known = ["--help", *(name for option in options for name in option.opts if name.startswith("--"))]
+        near = did_you_mean(usage.option_name, known)
         return f"there is no option '{usage.option_name}'{near}"
     if isinstance(usage, click.BadParameter) and isinstance(usage.param and usage.param.type, click.Choice):
         value = text.partition(": '")[2].partition("'")[0]
@@ -320,6 +321,15 @@ class LazyGroup(click.Group):
         elif args and args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
             note(f"'{args[0]}' is also a file here: for the model of that name write ./{args[0]}")
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click leaves out of some errors in its options whose they are."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as usage:
+            if usage.ctx is None and ctx.invoked_subcommand in COMMANDS:
+                usage.ctx = click.Context(self, ctx, ctx.invoked_subcommand)
+            raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """What may come first: commands, and what the default command takes."""

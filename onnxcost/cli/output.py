@@ -162,9 +162,14 @@ def message_options(quiet: str) -> Decorator:
 
 
 def check_folder(output: str | None) -> None:
-    """Raises InputError for a file whose folder does not exist, before the work is done."""
-    if output is not None and not Path(output).absolute().parent.is_dir():
+    """Raises InputError for a file whose folder does not exist or takes no new file, before the work is done."""
+    if output is None:
+        return
+    folder = Path(output).absolute().parent
+    if not folder.is_dir():
         raise InputError(f"cannot write '{output}': No such file or directory")
+    if not os.access(folder, os.W_OK) and not Path(output).exists():
+        raise InputError(f"cannot write '{output}': Permission denied")
 
 
 def show(table: Callable[[Screen], list[Line]]) -> int:

@@ -252,7 +252,10 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("formulas Cnv", "there is no formula for 'Cnv'; did you mean 'Conv'?"),
         ("devices calibrte", "there is no device with 'calibrte'; did you mean 'calibrate'?"),
         ("budget model.onnx --device h100", "there is no device 'h100'; did you mean 'h100-nvl', 'h100-pcie' or 'h100-sxm'?"),
+        ("model.onnx --hlep", "there is no option '--hlep'; did you mean '--help'? See 'onnxcost estimate --help'"),
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
+        ("budget model.onnx --fps", "Option '--fps' requires an argument; see 'onnxcost budget --help'"),
+        ("model.onnx --dim", "Option '--dim' requires an argument; see 'onnxcost estimate --help'"),
         ("model.onnx -o cost.pdf", "'cost.pdf' has no known suffix: use .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),
         ("formulas Convv", "there is no formula for 'Convv'; did you mean 'Conv'"),
@@ -309,6 +312,17 @@ def test_help_and_version() -> None:
     options = {name for parameter in estimate.params for name in parameter.opts if name.startswith("--")}
     assert all(option in invoke("estimate", "--help").stdout for option in options)
     assert invoke("--version").stdout == f"onnxcost {onnxcost.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["model.onnx", "measure model.onnx", "devices calibrate"])
+def test_a_folder_that_takes_no_file_is_refused_before_the_work(
+    folder: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "full" or mode != os.W_OK)
+    monkeypatch.setattr("subprocess.Popen", None)
+    Path("full").mkdir()
+    result = invoke(*command.split(), "-o", "full/out.json")
+    assert (result.exit_code, result.stderr) == (2, "onnxcost: error: cannot write 'full/out.json': Permission denied\n")
 
 
 def test_without_arguments_there_is_help() -> None:
