@@ -15,6 +15,7 @@ from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
 from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants
+from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.ort_optimizer.memory_plan import IN_PLACE, largest_live_sum, least_activation_bytes, plan_memory
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
@@ -94,19 +95,21 @@ class Process(NamedTuple):
         return sum(self.running) + sum(self.loading)
 
 
-def process_of(report: CostReport) -> Process:
-    """The process that runs the model of a report, cached for each report. Raises UnknownShape."""
-    return _process(Same(report))
+def process_of(report: CostReport, block: int = BLOCK) -> Process:
+    """The process that runs the model of a report, cached for each report; ``block`` as for ``plan_memory``. Raises
+    UnknownShape.
+    """
+    return _process(Same(report), block)
 
 
 @lru_cache(maxsize=32)
-def _process(key: Same) -> Process:
+def _process(key: Same, block: int) -> Process:
     graph = key.report.graph
     try:
         folded = fold_constants(graph)
         read = (tensor for node in folded.nodes for tensor in node.inputs if tensor is not None)
         weights = {tensor.name: tensor.nbytes for tensor in read if tensor.is_constant and tensor.is_shaped}
-        plan = plan_memory(graph)
+        plan = plan_memory(graph, block)
         later = largest_live_sum(buffer for buffer in plan.buffers if not buffer.is_returned)
         # Data in other files are mapped, and read only when the kernels read them.
         inside = graph.file_bytes >= sum(tensor.nbytes for tensor in graph.constants.values() if tensor.is_shaped)
@@ -115,7 +118,7 @@ def _process(key: Same) -> Process:
             held -= int((1 - TABLE_SHARE) * sum(weights[name] for name in _gathered_tables(folded)))
         held += sum(int(TREES[node.key] * attribute_bytes(node).total()) for node in folded.nodes if node.key in TREES)
         running = Running(held, plan.peak.nbytes, later)
-        return Process(running, _loading(graph, folded, inside=inside))
+        return Process(running, _loading(graph, folded, block, inside=inside))
     except MISFITS as error:
         raise UnknownShape("a node does not fit its operator") from error
 
@@ -127,11 +130,11 @@ def _gathered_tables(graph: Graph) -> Set[str]:
     return {name for name in found if all(use.node.key == "Gather" and use.place == 0 for use in uses.reads(name))}
 
 
-def _loading(graph: Graph, folded: Graph, *, inside: bool) -> Loading:
+def _loading(graph: Graph, folded: Graph, block: int, *, inside: bool) -> Loading:
     """NchwcTransformer converts the weights of convolutions, which ConvBNFusion and its like have multiplied before; products
     are packed one by one, each beside its original.
     """
-    steps = optimize(graph, blocked=True)
+    steps = optimize(graph, blocked=block > 0, block=block)
     blocked, packed = _read((step for step in steps if step.is_blocked), {"Conv": (1,)}), _read(steps, PACKED)
     # What fusions change is new, and in memory.
     changed = _read((step for step in steps if any(node.op_type in _MULTIPLIES for node in step.absorbed)), {"Conv": (1,)})
@@ -225,7 +228,7 @@ def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
         flash = Fit("flash", {"weights": weights, "code": took.flash}, _whole(predictor.figure("flash")))
         return (flash, Fit("memory", {"activations": activations, "runtime": took.memory}, available))
     if predictor.part_of(demand_of(report).dtype) == "cpu" and predictor.kind != "microcontroller":
-        return (Fit("memory", memory_on_cpu(report), available),)
+        return (Fit("memory", memory_on_cpu(report, predictor.block), available),)
     return (Fit("memory", {"weights": weights, "activations": activations, "runtime": took.memory}, available),)
 
 
@@ -247,14 +250,14 @@ def _with_sums_apart(key: Same) -> int:
         return 0
 
 
-def memory_on_cpu(report: CostReport) -> Mapping[str, int]:
+def memory_on_cpu(report: CostReport, block: int = BLOCK) -> Mapping[str, int]:
     """The peak memory of a process with onnxruntime, by purpose: "weights" are those in memory, "copies" what it holds beyond
-    them and the peak of the activations.
+    them and the peak of the activations; ``block`` as for ``plan_memory``.
     """
     weights, activations = report.memory.weight_bytes, report.memory.peak_activation_bytes or 0
     try:
-        process = process_of(report)
-        weights = min(weights, process.running.weights)
+        process = process_of(report, block)
+        weights, activations = min(weights, process.running.weights), process.running.first
         copies = max(process.peak - weights - activations, 0)
     except UnknownShape:
         copies = 0

@@ -195,6 +195,10 @@ class Predictor(Protocol):
     def kind(self) -> str:
         """One of ``hardware.device.KINDS``."""
 
+    @property
+    def block(self) -> int:
+        """The channels in a block of onnxruntime's convolutions there, 0 without such blocks."""
+
     def figure(self, name: str) -> float | None:
         """A figure by its name: memory, flash, sram, power, price."""
 

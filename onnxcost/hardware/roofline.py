@@ -16,6 +16,7 @@ from onnxcost.hardware.device import Device, Peak, keeps_weights_in_flash
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
 from onnxcost.hardware.variants import retype_report
 from onnxcost.hardware.workload import Demand, Same, WorkloadStep, demand_of
+from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.report import CostReport
 
 MI = 2**20
@@ -196,6 +197,11 @@ class Roofline:
     def kind(self) -> str:
         """The device's kind."""
         return self.device.kind
+
+    @property
+    def block(self) -> int:
+        """As with AVX-512, as in reports: no data sheet tells how onnxruntime was built for the device."""
+        return BLOCK
 
     def figure(self, name: str) -> float | None:
         """A figure of the device."""

@@ -90,8 +90,8 @@ def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
 
 
 BLOCK = 16
-"""Channels in a block of the blocked layout where a machine has vectors of 512 bits, as where another is not known; a
-convolution of fewer inputs reads the plain layout.
+"""Channels in a block of the blocked layout with vectors of 512 bits and on ARM (MLAS, platform.cpp: NchwcBlockSize; 8 with
+AVX2), and where the machine is not known; a convolution of fewer inputs reads the plain layout.
 """
 ALIGNMENT = 4
 """The number of channels must be a multiple of this for the blocked layout."""
@@ -181,7 +181,6 @@ def blocked_layout(block: int) -> Layout:
     return Layout(partial(_works_on_blocks, block), partial(_reads_plain, block), sums_elsewhere=False)
 
 
-BLOCKED = blocked_layout(BLOCK)
 CHANNELS_LAST = Layout(_works_channels_last)
 """NhwcTransformer: tensors between two convolutions of integers keep this layout, and so do floats that only operators which
 work on any layout read.

@@ -15,6 +15,7 @@ from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, Graph, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, VIEWS
 from onnxcost.ort_optimizer.fusion import FusedNode, constants_of
+from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.ort_optimizer.pipeline import list_kernels
 from onnxcost.ort_optimizer.workspaces import workspace_of
 
@@ -73,13 +74,14 @@ class MemoryPlan(NamedTuple):
         return MemoryPeak(nbytes, self.nodes[place], tensors, self.workspaces[place])
 
 
-def plan_memory(graph: Graph) -> MemoryPlan:
+def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
     """The memory that activations take on a CPU, as onnxruntime plans it: the inputs that are read, what the kernels fill, and
-    their workspaces. Raises UnknownShape.
+    their workspaces. ``block`` are the channels in a block of convolutions, 0 without that layout: by default those of AVX-512,
+    so that the figure is the same on every machine. Raises UnknownShape.
     """
-    executed = _executed(graph, blocked=True)
+    executed = _executed(graph, block)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
-    workspaces = [_inside(graph, node) if node.branches else workspace_of(node) for node in executed.nodes]
+    workspaces = [_inside(graph, node, block) if node.branches else workspace_of(node) for node in executed.nodes]
     if loops := _loops(executed.nodes):
         owner = _owners(executed)
         read = {tensor.name for node in executed.nodes for tensor in node.inputs if tensor is not None}
@@ -89,9 +91,11 @@ def plan_memory(graph: Graph) -> MemoryPlan:
     return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, workspaces)
 
 
-def _inside(graph: Graph, node: Node) -> int:
+def _inside(graph: Graph, node: Node, block: int) -> int:
     """The most that a branch of an If takes beside the outputs, where the graph does not say which one runs."""
-    inner = (plan_memory(replace(graph, inputs=(), outputs=(), nodes=branch)).peak.nbytes for branch in node.branches.values())
+    inner = (
+        plan_memory(replace(graph, inputs=(), outputs=(), nodes=branch), block).peak.nbytes for branch in node.branches.values()
+    )
     return max(max(inner, default=0) - sum(tensor.nbytes for tensor in node.outputs if tensor is not None), 0)
 
 
@@ -155,21 +159,19 @@ def largest_live_sum(buffers: Iterable[Buffer]) -> int:
     return max(accumulate(changes[index] for index in sorted(changes)), default=0)
 
 
-def buffers_of(
-    graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False, blocked: bool = False
-) -> list[Buffer]:
+def buffers_of(graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept: bool = False, block: int = 0) -> list[Buffer]:
     """The buffers that the nodes fill; the ones that the model returns or that no node reads live past the last node.
 
     With ``are_kept`` they are planned as onnxruntime does by default: a free buffer is kept for a later value of the same
-    dims, and is alive from its first value to its last. ``blocked`` is as in ``optimize``. Raises UnknownShape.
+    dims, and is alive from its first value to its last. ``block`` is as in ``list_kernels``. Raises UnknownShape.
     """
-    return _fill(_executed(graph, blocked=blocked), in_place, are_kept=are_kept)
+    return _fill(_executed(graph, block), in_place, are_kept=are_kept)
 
 
-def _executed(graph: Graph, *, blocked: bool) -> Graph:
+def _executed(graph: Graph, block: int) -> Graph:
     """The graph of the kernels that run, in their order."""
     with suppress(*MISFITS):  # nothing is fused where a node does not fit its operator
-        graph = list_kernels(graph, blocked=blocked)
+        graph = list_kernels(graph, block=block)
     return graph
 
 

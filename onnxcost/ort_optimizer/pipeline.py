@@ -13,7 +13,7 @@ from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
 from onnxcost.ort_optimizer.fusion import ACTIVATIONS, FusedNode, Reuse, constants_of, fold_constants, fuse_patterns, fuse_steps
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
-from onnxcost.ort_optimizer.layout import BLOCK, BLOCKED, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
+from onnxcost.ort_optimizer.layout import BLOCK, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq
 from onnxcost.ort_optimizer.quantities import SHARES_BUFFER
 from onnxcost.ort_optimizer.splits import MADE, join_slices
@@ -26,16 +26,16 @@ def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK) -> tuple[FusedN
     return tuple(add_reuse_distances(_lay_out(graph, steps, block=block if blocked else 0)))
 
 
-def list_kernels(graph: Graph, *, blocked: bool) -> Graph:
-    """The graph with a node for each kernel that runs, in onnxruntime's order; with ``blocked`` also for the reorders to other
-    layouts and back, and with channels that are padded to whole blocks.
+def list_kernels(graph: Graph, *, block: int) -> Graph:
+    """The graph with a node for each kernel that runs, in onnxruntime's order; with ``block`` channels in a block also for the
+    reorders to other layouts and back, and with channels that are padded to whole blocks. 0 stands for no such layouts.
     """
     graph, steps = _fuse(graph)
     steps, ranks = _in_order(graph, steps)
-    laid_out = _lay_out(graph, steps, block=BLOCK) if blocked else steps
+    laid_out = _lay_out(graph, steps, block=block) if block else steps
     if laid_out == steps:
         return replace(graph, nodes=tuple([step.as_node() for step in steps]))
-    nodes = list(_with_reorders(laid_out, {tensor.name for tensor in graph.outputs}))
+    nodes = list(_with_reorders(laid_out, {tensor.name for tensor in graph.outputs}, block))
     made = [ranks.get(node.out.name, _LAST) if rank is None else rank for rank, node in nodes]
     laid = [node for _, node in nodes]
     return replace(graph, nodes=tuple(laid[place] for place in order_of_execution(laid, made)))
@@ -108,12 +108,13 @@ def _lay_out(graph: Graph, steps: list[FusedNode], *, block: int) -> list[FusedN
 _CHANNELS_LAST = {"channels_last": 1}
 
 
-def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[tuple[Rank | None, Node]]:
+def _with_reorders(steps: Iterable[FusedNode], returned: Set[str], block: int) -> Iterator[tuple[Rank | None, Node]]:
     """A node for each step, and one for each tensor that is reordered: before the first step that reads the copy, which later
     ones in that layout read, too, or after the step that makes what is ``returned``.
 
     The rank is None for a node that keeps its own.
     """
+    reads_plain = blocked_layout(block).reads_plain
     inside: dict[str, Tensor] = {}
     plain: dict[str, Tensor] = {}
     for place, step in enumerate(steps):
@@ -124,7 +125,7 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
         is_float = step.is_blocked and node.x.dtype == "float32"
         layout = {} if is_float or not step.is_blocked else _CHANNELS_LAST
         made = [tensor.name for tensor in node.outputs if tensor is not None]
-        first = node.x.name if is_float and BLOCKED.reads_plain(step.node) else ""
+        first = node.x.name if is_float and reads_plain(step.node) else ""
         inputs = list(node.inputs)
         for index, tensor in enumerate(inputs):
             if tensor is None or tensor.is_constant:
@@ -132,7 +133,7 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
             name = tensor.name
             if step.is_blocked and name != first:
                 if name not in inside and tensor in step.reordered:
-                    inside[name] = replace(_padded(tensor) if is_float else tensor, name=f"{name}/reordered")
+                    inside[name] = replace(_padded(tensor, block) if is_float else tensor, name=f"{name}/reordered")
                     yield (3, rank), Node("", "Reorder", "", (tensor,), (inside[name],), layout)
                 inputs[index] = inside.get(name, tensor)
             elif name in inside:
@@ -145,7 +146,7 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
             continue
         is_conv = is_float and node.key in ("Conv", "com.microsoft.FusedConv")
         op_type, domain = ("Conv", "com.microsoft.nchwc") if is_conv else (node.op_type, node.domain)
-        outputs = tuple(tensor and (_padded(tensor) if is_float else tensor) for tensor in node.outputs)
+        outputs = tuple(tensor and (_padded(tensor, block) if is_float else tensor) for tensor in node.outputs)
         outputs = tuple(t and (replace(t, name=f"{t.name}/laid out") if t.name in returned else t) for t in outputs)
         inside.update(zip(made, (tensor for tensor in outputs if tensor is not None), strict=True))
         yield (
@@ -170,13 +171,13 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str]) -> Iterator[t
                 yield (3, rank + 1), Node("", "Reorder", "", (inside[tensor.name],), (tensor,))
 
 
-def _padded(tensor: Tensor) -> Tensor:
+def _padded(tensor: Tensor, block: int) -> Tensor:
     """The tensor in whole blocks of channels."""
     dims = tensor.dims or ()
     channels = dims[1] if len(dims) > 1 else 0
-    if tensor.dtype != "float32" or not isinstance(channels, int) or channels % BLOCK == 0:
+    if tensor.dtype != "float32" or not isinstance(channels, int) or channels % block == 0:
         return tensor
-    return replace(tensor, dims=(dims[0], -(-channels // BLOCK) * BLOCK, *dims[2:]))
+    return replace(tensor, dims=(dims[0], -(-channels // block) * block, *dims[2:]))
 
 
 def add_reuse_distances(steps: Sequence[FusedNode]) -> Iterator[FusedNode]:

@@ -255,7 +255,6 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx --hlep", "there is no option '--hlep'; did you mean '--help'? See 'onnxcost estimate --help'"),
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
         ("budget model.onnx --fps", "Option '--fps' requires an argument; see 'onnxcost budget --help'"),
-        ("model.onnx --dim", "Option '--dim' requires an argument; see 'onnxcost estimate --help'"),
         ("model.onnx -o cost.pdf", "'cost.pdf' has no known suffix: use .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),
         ("formulas Convv", "there is no formula for 'Convv'; did you mean 'Conv'"),

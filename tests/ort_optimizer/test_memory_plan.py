@@ -154,11 +154,17 @@ def test_the_peak_is_named() -> None:
     assert peak.tensors == {"h1": 256, "h2": 256, "m": 64}
 
 
-def test_channels_are_padded_to_whole_blocks() -> None:
-    """The convolution makes 16 channels of which 8 are returned, in a buffer of their own."""
-    plan = plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, weight("k", 8, 16, 1, 1)], [THIN])))
+@pytest.mark.parametrize("block", [16, 8])
+def test_channels_are_padded_to_whole_blocks(block: int) -> None:
+    """The convolution makes a block of channels of which 8 are returned, in a buffer of their own."""
+    plan = plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, weight("k", 8, 16, 1, 1)], [THIN])), block)
     assert [node.op_type for node in plan.nodes] == ["Reorder", "Conv", "Reorder"]
-    assert plan.curve == [1024 + 1024, 1024 + 1024 + 1024, 1024 + 1024 + 512]
+    assert plan.curve == [1024 + 1024, 1024 + 1024 + 64 * block, 1024 + 64 * block + 512]
+
+
+def test_without_blocks_nothing_is_padded() -> None:
+    plan = plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, weight("k", 8, 16, 1, 1)], [THIN])), 0)
+    assert plan.curve == [1024 + 512]
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,10 @@ class Calibrated:
         return max(self.calibration.speeds) if self.threads is None else self.threads
 
     @property
-    def _block(self) -> int:
-        return self.calibration.machine.block
+    def block(self) -> int:
+        """As onnxruntime laid out a model there, when the machine was calibrated."""
+        machine = self.calibration.machine
+        return machine.block if machine.blocked else 0
 
     @cached_property
     def peaks(self) -> Peaks:
@@ -110,7 +112,7 @@ class Calibrated:
     def steps(self, report: CostReport) -> Iterator[StepTime]:
         """The steps of the run in order, and the seconds of each."""
         try:
-            steps = optimize(report.graph, blocked=self.calibration.machine.blocked, block=self._block)
+            steps = optimize(report.graph, blocked=self.calibration.machine.blocked, block=self.calibration.machine.block)
             footprint = footprint_of(report.graph, steps)
         except MISFITS:
             raise ModelError("its latency cannot be predicted: a node does not fit its operator") from None
@@ -118,7 +120,7 @@ class Calibrated:
             try:
                 times: dict[str, float] = {}
                 untimed: set[str] = set()
-                for task in kernel_runs(step, self._block):
+                for task in kernel_runs(step, self.calibration.machine.block):
                     seconds = self.speeds.seconds(task, footprint)
                     times[task.family] = times.get(task.family, 0.0) + (seconds or 0.0)
                     if seconds is None and task.family not in BESIDE:
@@ -178,7 +180,7 @@ class Calibrated:
 
     def _node_time(self, found: StepTime) -> NodeTime:
         step, total = found.step, found.total
-        own = next((task for task in kernel_runs(step, self._block) if task.family in CONTRACTIONS), None)
+        own = next((task for task in kernel_runs(step, self.calibration.machine.block) if task.family in CONTRACTIONS), None)
         kind = step.kind or step.node.op_type
         integers = kind.startswith("QLinear") or (own is not None and INTEGERS in own.family)
         rate = self.peaks.rates.get("int8" if integers else "float32", 0.0)

@@ -16,6 +16,7 @@ from onnxcost.estimator import estimate
 from onnxcost.hardware.calibration.model import Calibration, Machine, dumps, is_calibration, load, loads
 from onnxcost.hardware.calibration.predictor import ERROR, UNKNOWN, Calibrated
 from onnxcost.hardware.calibration.rates import Point, Speeds
+from onnxcost.hardware.memory_fit import fits_of
 from onnxcost.ort_optimizer.layout import BLOCK
 from tests.modeltext import model
 
@@ -95,6 +96,17 @@ def test_the_blocks_of_channels_are_those_of_the_machine(block: int, blocked: bo
     there = Calibrated(replace(HERE, machine=MACHINE._replace(blocked=blocked, block=block)))
     found = [each.step for each in there.steps(estimate(model(text, w=(24, 24, 1, 1))))]
     assert [step.is_blocked for step in found if step.node.op_type == "MaxPool"] == pools
+
+
+@pytest.mark.parametrize(("block", "blocked", "activations"), [(16, True, 3072), (8, True, 2560), (8, False, 1536)])
+def test_the_memory_is_that_of_the_machines_blocks(block: int, blocked: bool, activations: int) -> None:
+    """16 channels of 64 bytes in, 8 out: in a plain layout 1,024 and 512 bytes; else the input twice and a block of outputs,
+    or at the end the input, the block and what is returned, whichever is more.
+    """
+    there = Calibrated(replace(HERE, machine=MACHINE._replace(blocked=blocked, block=block)))
+    report = estimate(model("(float[1,16,4,4] x) => (float[1,8,4,4] y) { y = Conv(x, w) }", w=(8, 16, 1, 1)))
+    assert fits_of(there, report)[0].parts["activations"] == activations
+    assert report.memory.peak_activation_bytes == 3072
 
 
 def test_an_older_file_can_be_read() -> None:
