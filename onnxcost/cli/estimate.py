@@ -103,15 +103,17 @@ def estimate(
     if trace or not (no_run or out.format == "csv"):
         start_child()
     from onnxcost.estimator import estimate_spec
+    from onnxcost.frontend import read_model
 
-    report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(spec, formulas), SKIPPED)
+    stored = spec if trace else read_model(spec)  # a decoder is counted at several sizes
+    report, outcome = trace_model(spec, formulas, measuring) if trace else (estimate_spec(stored, formulas), SKIPPED)
     if out.is_screen and is_brief and measuring.changes["arena"] is None:
         measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown
     language = None
     if is_brief and out.format == "table" and not (spec.shapes or spec.dims):
         from onnxcost.generation.language import describe_decoder
 
-        language = describe_decoder(spec, report, formulas)
+        language = describe_decoder(stored, report, formulas)
     rows = show(lambda screen: _report_lines(report, view, screen, is_brief, language)) if out.is_screen else 0
     if outcome is SKIPPED and not no_run and out.format not in ("csv", "nodedata"):
         outcome = _measure(spec, formulas, measuring, report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.lowering import lower
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from onnxcost.frontend.trace import Trace
 
 
-__all__ = ["ResizableModel", "Skeleton", "operators_in", "read_graph", "read_skeleton"]
+__all__ = ["ResizableModel", "Skeleton", "operators_in", "read_graph", "read_model", "read_skeleton"]
+
+
+def read_model(spec: ModelSpec) -> ModelSpec:
+    """The spec with its model read, for one that is counted several times. Raises as ``read_skeleton`` does."""
+    return replace(spec, source=cast(Any, read_skeleton(spec.source)))
 
 
 def read_graph(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError, UnreadableFile
 from onnxcost.formulas.table import FormulaTable
+from onnxcost.frontend import read_model
 from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, find_decoder, head_of, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
 from onnxcost.operators.traits import GATHERS
@@ -186,6 +187,7 @@ def count_language(
     decoder: Decoder | None = None,
 ) -> LanguageCost:
     """``llm`` of a spec; without a batch that of the model, and devices at several. ``decoder`` is the one in it, if known."""
+    spec = read_model(spec)
     decoder = decoder or read_decoder(spec)
     first, last, notes = _choose_sizes(decoder, prompt, context, batch or 1)
     prefill = None if first is None else count_phase(decoder, spec, PREFILL, first, formulas)

@@ -187,9 +187,10 @@ def _constant_bytes(node: Node, stored: Mapping[str, int]) -> int:
     if node.key in GATHERS | {"Slice"} and node.x.is_constant:
         rows = stored.get(node.x.name, 0) * prod(node.out.shape) // max(node.x.size, 1)
         return min(rows, stored.get(node.x.name, 0))
-    without = tuple(t and (replace(t, dtype="string") if t.name in constants else t) for t in node.inputs)
+    empty = {name: replace(tensor, dtype="string") for name, tensor in constants.items()}
+    without = node.rewire([tensor and empty.get(tensor.name, tensor) for tensor in node.inputs])
     try:
-        read = traffic(node).read_bytes - traffic(replace(node, inputs=without)).read_bytes
+        read = traffic(node).read_bytes - traffic(without).read_bytes
     except MISFITS:
         read = whole
     return sum(stored.get(name, tensor.nbytes) for name, tensor in constants.items()) * read // whole
