@@ -4,6 +4,7 @@ nothing of onnx.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
@@ -274,14 +275,11 @@ class DefUse:
 
     @cached_property
     def _positions(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
+        found: defaultdict[str, list[int]] = defaultdict(list)
         for position, node in enumerate(self.nodes):
             for tensor in node.inputs:
                 if tensor is not None:
-                    if tensor.name in found:
-                        found[tensor.name].append(position)
-                    else:
-                        found[tensor.name] = [position]
+                    found[tensor.name].append(position)
         return found
 
     def definition(self, name: str) -> Node | None:

@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.nodes import as_node, as_tensor
-from onnxcost.frontend.values import Value
+from onnxcost.frontend.values import Dims, Value, read_type
 from onnxcost.graph import BoundDim, Dim, Graph, Node, Tensor
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
     from onnxcost.frontend.bodies import ShapedModel
     from onnxcost.frontend.reader import Skeleton
@@ -80,8 +80,7 @@ def _infer_symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[st
     for proto, dim in places:
         proto.Clear()
         proto.dim_param = "" if dim.is_unnamed else dim.name
-    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
-    symbols = {dim.dim_param for value in values for dim in value.type.tensor_type.shape.dim} - {""}
+    symbols = {dim for _, dims in _declared(model.graph) for dim in dims if isinstance(dim, str)}
     try:
         inferred = infer_shapes(model).graph
     except Exception:
@@ -89,15 +88,18 @@ def _infer_symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[st
     finally:
         for proto, sizes in bound:
             proto.ParseFromString(sizes)
-    typed = ((value.name, value.type.tensor_type) for value in (*inferred.input, *inferred.output, *inferred.value_info))
     return {
-        name: tuple(
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param if dim.dim_param in symbols else None
-            for dim in tensor.shape.dim
-        )
-        for name, tensor in typed
-        if tensor.HasField("shape")
+        name: tuple([dim if isinstance(dim, int) or dim in symbols else None for dim in dims])
+        for name, dims in _declared(inferred)
     }
+
+
+def _declared(graph: GraphProto) -> Iterator[tuple[str, Dims]]:
+    """The values that a graph says the dims of."""
+    for value in (*graph.input[:], *graph.output[:], *graph.value_info[:]):
+        _, dims, _ = read_type(value.type.SerializeToString())
+        if dims is not None:
+            yield value.name, dims
 
 
 class _Tensors(dict[Value, Tensor]):

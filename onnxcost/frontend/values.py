@@ -62,7 +62,7 @@ class Value:
         Raises ModelError for a tensor of more dims than any runtime has.
         """
         self.signature = type_.SerializeToString()
-        self.type, self.dims, self.is_shaped = _read_type(self.signature)
+        self.type, self.dims, self.is_shaped = read_type(self.signature)
         if self.dims is not None and len(self.dims) > MAX_RANK:
             raise ModelError(f"the value '{self.name}' has {len(self.dims)} dims: no tensor has more than {MAX_RANK}")
 
@@ -87,7 +87,7 @@ class Value:
 
 
 @lru_cache(maxsize=4096)
-def _read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
+def read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
     """A type, its dims, and whether they are all known: few of a model's values have a type of their own."""
     from onnx import TypeProto
 

@@ -68,8 +68,10 @@ def _is_permutation(node: Node, order: list[int]) -> bool:
 def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: DefUse) -> bool:
     """Whether all of ``moved`` are outputs of Transposes from channels-last, read here alone: these cancel the reorders."""
     names = {tensor.name for tensor in moved if uses.only_reader(tensor.name) is not None}
+    if not moved or len(names) < len(moved):
+        return False
     found = [i for i, step in enumerate(laid) if step.node.out.name in names and _is_permutation(step.node, [0, 3, 1, 2])]
-    if not found or len(found) < len(moved):
+    if len(found) < len(moved):
         return False
     for index in found:
         laid[index] = replace(laid[index], kind="Reshape")

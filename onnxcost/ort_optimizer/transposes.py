@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -48,12 +48,11 @@ class _Transposes:
         self.nodes: dict[int, Node] = dict(enumerate(graph.nodes))
         self.order: dict[int, tuple[int, int]] = {place: (2 * place + 1, 0) for place in self.nodes}
         self.number = count(len(self.nodes))
-        self.makers = {t.name: place for place, node in self.nodes.items() for t in node.outputs if t is not None}
-        self.readers: dict[str, Counter[int]] = {}
+        self.makers: dict[str, int] = {}
+        self.readers: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        """How often each node reads a value."""
         for place, node in self.nodes.items():
-            for tensor in node.inputs:
-                if tensor is not None:
-                    self.readers.setdefault(tensor.name, Counter())[place] += 1
+            self._enter(place, node)
         self.returned = {tensor.name for tensor in graph.outputs}
         self.turned = {
             (node.x.name, self._perm(place)): place
@@ -161,7 +160,7 @@ class _Transposes:
             return False
         joined = compose(perm, second)
         if joined == tuple(range(len(joined))) and node.out.name not in self.returned:
-            for reader, _ in list(self.readers.get(node.out.name, Counter()).items()):
+            for reader in list(self.readers[node.out.name]):
                 for index, tensor in enumerate(self.nodes[reader].inputs):
                     if tensor is not None and tensor.name == node.out.name:
                         self._read(reader, index, replace(source, is_constant=tensor.is_constant))
@@ -269,19 +268,23 @@ class _Transposes:
         """The place of a new node."""
         place = next(self.number)
         self.nodes[place], self.order[place] = node, (level, place)
-        self.makers.update((tensor.name, place) for tensor in node.outputs if tensor is not None)
+        self._enter(place, node)
+        return place
+
+    def _enter(self, place: int, node: Node) -> None:
+        """Note what the node makes and reads."""
+        for tensor in node.outputs:
+            if tensor is not None:
+                self.makers[tensor.name] = place
         for tensor in node.inputs:
             if tensor is not None:
-                self.readers.setdefault(tensor.name, Counter())[place] += 1
-        return place
+                readers = self.readers[tensor.name]
+                readers[place] = readers.get(place, 0) + 1
 
     def _replace(self, place: int, node: Node) -> None:
         self._remove(place)
         self.nodes[place] = node
-        self.makers.update((tensor.name, place) for tensor in node.outputs if tensor is not None)
-        for tensor in node.inputs:
-            if tensor is not None:
-                self.readers.setdefault(tensor.name, Counter())[place] += 1
+        self._enter(place, node)
 
     def _read(self, place: int, index: int, tensor: Tensor) -> None:
         """Let a node read another value."""
@@ -302,5 +305,5 @@ class _Transposes:
 
     def _drop_unread(self, place: int) -> None:
         node = self.nodes[place]
-        if not self.readers.get(node.out.name) and node.out.name not in self.returned:
+        if not self.readers[node.out.name] and node.out.name not in self.returned:
             self._remove(place)
