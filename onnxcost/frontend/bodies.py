@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.node_inference import Inference
-from onnxcost.frontend.reader import StoredGraphs
+from onnxcost.frontend.stored_graphs import StoredGraphs
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.graph import BoundDim, Caveat
 

@@ -14,7 +14,7 @@ from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traits import CASTS, CONVOLUTIONS, POOLS, PRODUCTS, RECURRENT, VIEWS
 
 if TYPE_CHECKING:
-    from onnxcost.frontend.reader import StoredNode
+    from onnxcost.frontend.stored_graphs import StoredNode
 
 
 class Contradiction(ModelError):

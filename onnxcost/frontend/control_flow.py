@@ -31,7 +31,7 @@ from onnxcost.frontend.bodies import (
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import describe_assumptions
 from onnxcost.frontend.loop_conditions import count_iterations, steps_by_output
-from onnxcost.frontend.reader import StoredNode
+from onnxcost.frontend.stored_graphs import StoredNode
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Caveat, option_text
 

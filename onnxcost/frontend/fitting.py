@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from onnxcost.errors import ModelError
 from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.dims import describe_assumptions, hint_at_channels
-from onnxcost.frontend.reader import StoredGraphs
+from onnxcost.frontend.stored_graphs import StoredGraphs
 from onnxcost.graph import BoundDim
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, TypeProto
     from onnx.defs import OpSchema
 
-    from onnxcost.frontend.reader import StoredNode
+    from onnxcost.frontend.stored_graphs import StoredNode
 
 
 _LONG = 2**16

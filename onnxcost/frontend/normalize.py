@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import ModelError
 from onnxcost.formulas import CONTROL_FLOW
-from onnxcost.frontend.reader import Skeleton, StoredGraphs, StoredNode, read_graphs
+from onnxcost.frontend.reader import Skeleton
+from onnxcost.frontend.stored_graphs import StoredGraphs, StoredNode, read_graphs
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto

@@ -21,8 +21,9 @@ from onnxcost.frontend.dims import check_fixed, fed_inputs, fill_containers, mak
 from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_inference import Inference, known_answers
 from onnxcost.frontend.normalize import STORED_AS, in_execution_order, normalize
-from onnxcost.frontend.reader import Skeleton, StoredNode
+from onnxcost.frontend.reader import Skeleton
 from onnxcost.frontend.sequences import SEQUENCES
+from onnxcost.frontend.stored_graphs import StoredNode
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
 from onnxcost.graph import BoundDim, Caveat

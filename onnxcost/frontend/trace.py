@@ -16,7 +16,7 @@ from onnxcost.frontend.bodies import FLOAT
 from onnxcost.frontend.external import data_file, stored_tensors
 from onnxcost.frontend.nodes import element_type
 from onnxcost.frontend.normalize import normalize
-from onnxcost.frontend.reader import StoredNode, read_graphs
+from onnxcost.frontend.stored_graphs import StoredNode, read_graphs
 from onnxcost.frontend.values import Execution, Pass, Step, TensorType, tensor_type
 from onnxcost.graph import Caveat
 from onnxcost.operators.inputs import places_of

@@ -16,7 +16,7 @@ from onnxcost.errors import ModelError
 if TYPE_CHECKING:
     from onnx import AttributeProto, TensorProto, TensorShapeProto, TypeProto
 
-    from onnxcost.frontend.reader import StoredNode
+    from onnxcost.frontend.stored_graphs import StoredNode
 
 
 Dims = tuple[int | str | None, ...]

@@ -236,7 +236,6 @@ def _adds_bias(head: Node, follower: Node) -> bool:
 
 
 _CONVS = frozenset({"Conv"})
-_LAYERNORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
 _ADD = frozenset({"Add"})
 RULES: tuple[FusionRule, ...] = (
     FusionRule("ConvBNFusion", _CONVS, frozenset({"BatchNormalization"}), "a channel"),

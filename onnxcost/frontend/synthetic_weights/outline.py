@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.external import bodies, scope_of, stored_tensors
 from onnxcost.frontend.nodes import as_node, as_tensor
-from onnxcost.frontend.reader import StoredNode
+from onnxcost.frontend.stored_graphs import StoredNode
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.graph import DefUse, Node, Tensor
 
