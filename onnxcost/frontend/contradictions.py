@@ -53,6 +53,9 @@ def check_positions(step: Step) -> None:
         raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: it has {outputs}")
     first = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
     rank = len(first) if first is not None and step.node.op_type == "LayerNormalization" else MAX_RANK
+    order = step.attributes["perm"].ints if step.node.op_type == "Transpose" and "perm" in step.attributes else ()
+    if first is not None and order and len(order) != len(first):
+        refuse_contradiction(step, f"its perm has {len(order)} dims, its input {len(first)}")
     for name in _POSITIONS & step.attributes.keys():
         attribute = step.attributes[name]
         for position in (*attribute.ints[:], attribute.i):
@@ -127,7 +130,9 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
     dims = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
     if _number(step, "layout", 0) == 0 and (key not in _RANKS or (dims is not None and len(dims) == _RANKS[key])):
         for index, axis, other, other_axis in _EQUAL.get(key, ()):
-            _compare(step, index, axis, _size(step, other, other_axis))
+            against = step.inputs[other] if other < len(step.inputs) else None
+            is_open = against is not None and not against.is_constant
+            _compare(step, index, axis, _size(step, other, other_axis), is_open=is_open)
     if key == "PRelu":
         for axis, size in enumerate(reversed(step.inputs[1].dims or ()) if step.inputs[1] is not None else (), start=1):
             if size != 1:
@@ -206,11 +211,13 @@ def _size(step: Step, index: int, axis: int) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _compare(step: Step, index: int, axis: int, wanted: int | None) -> None:
+def _compare(step: Step, index: int, axis: int, wanted: int | None, *, is_open: bool = False) -> None:
+    """``is_open``: what is wanted may change as well."""
     got = _size(step, index, axis)
     if got is not None and wanted is not None and got != wanted:
         text = f"dim {axis} of its input {index} is {got}, and has to be {wanted}"
-        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: {text}", step, [(got, wanted)])
+        pairs = [(got, wanted), *([(wanted, got)] if is_open else [])]
+        raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: {text}", step, pairs)
 
 
 def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
@@ -290,10 +297,12 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
         window = next((list(a.ints) for name, a in step.attributes.items() if name == "kernel_shape"), shapes[-1][0][2:])
         pairs.update(((room, size), None) for room, size in zip(shapes[0][0][2:], window, strict=False) if room < size)
     for (index, (mine, is_mine)), (other, (theirs, is_theirs)) in permutations(enumerate(shapes), 2):
-        if is_mine and not is_theirs:
+        if is_mine:  # which no size of an input changes
             continue
         aligned = [*zip(reversed(mine), reversed(theirs), strict=False), *zip(mine, theirs, strict=False)]
-        if operator in PRODUCTS and index < other:
+        if operator == "Gemm":
+            aligned = [(mine[-1], theirs[-1 if _number(step, "transB", 0) else 0])] if (index, other) == (0, 1) else []
+        elif operator in PRODUCTS and index < other:
             aligned = [(mine[-1], theirs[-2] if len(theirs) > 1 else theirs[-1]), (mine[-1], theirs[-1])]
         elif operator.startswith("Conv") and is_theirs:
             aligned = [(mine[1], size) for size in theirs[:2] if len(mine) > 1]

@@ -6,7 +6,7 @@ A role follows from the dim's name, its input's name, type and other dims, and f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -80,7 +80,7 @@ _CACHE = r"past(?!_(values|time|observed)|_features)|cache|present"
 _AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
 _NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
 OUTPUT_WORDS = r"box|score|label|det|anchor|cls|logits_?\d|pred"
-_POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd"
+_POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd|(^|_)xyz$"
 
 DIM_WORDS = (
     "batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width|channel|rows?|cols?|cache|kv|samples|audio"
@@ -88,7 +88,7 @@ DIM_WORDS = (
 )
 INPUT_WORDS = (
     "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"
-    "|edge|node|latent|points?|pts|lidar|pcd|cloud"
+    "|edge|node|latent|points?|pts|lidar|pcd|cloud|xyz"
 )
 """The parts of a name that tell a role: a model without the other parts gets the same assumptions."""
 
@@ -99,6 +99,7 @@ _SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
 _KEEPS_ROLE = (traits.VIEWS | traits.CASTS | traits.AFFINE | traits.REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
 """Operators that only scale, cut or rearrange an input: its use is looked up behind them."""
 _SAME_DIMS = traits.QUANTIZERS | traits.DEQUANTIZERS | traits.CASTS | traits.IDENTITIES
+_SAME_RANK = traits.POINTWISE | traits.IDENTITIES | traits.SOFTMAXES | {"Resize", "Upsample"}
 _WEIGHTED = traits.FLOAT_PRODUCTS | {"Conv", "Gather"}
 _RANKS: Mapping[str, int] = {**dict.fromkeys(traits.FLOAT_PRODUCTS | {"Gather"}, 2), **dict.fromkeys(traits.RECURRENT, 3)}
 """The rank of inputs that are looked up, multiplied by a matrix or followed in time."""
@@ -264,6 +265,11 @@ class ModelRoles:
             return "points"
         if rank == 3 and axis == 1 + (dims[1] in range(2, 10)) and re.search(_POINTS, name):
             return "points"
+        if rank == 3 and self._reader(value.name, traits.RECURRENT, places=(5, 6)) is not None:
+            return ("other", "batch", "features")[axis]  # of each layer and direction
+        if rank == 3 and (reader := self._reader(value.name, traits.RECURRENT)) is not None:
+            is_batch_first = any(attribute.name == "layout" and attribute.i for attribute in reader.node.attribute)
+            return ("batch", "frames", "features")[axis] if is_batch_first else ("frames", "batch", "features")[axis]
         if rank == 1 and self._are_vectors:
             return "tokens"
         if rank == 1 and not is_integer:
@@ -377,7 +383,7 @@ class ModelRoles:
         if other is not None and other > 64:
             return DimRole(kind, (other, *role.sizes), "a square image")
         if (other is not None and kind == "width") or (other is None and self._reads_lines):
-            is_class = not other and self._outputs and all(len(sizes_of(output)) == 2 for output in self._outputs)
+            is_class = not other and self._outputs and all(self._rank_of(output) == 2 for output in self._outputs)
             size = 48 if kind == "height" else 192 if is_class else 320
             return DimRole(kind, (size, *role.sizes), f"a line of text of {other or 48}x{192 if is_class else 320}")
         size, what = self._image
@@ -411,7 +417,7 @@ class ModelRoles:
         ops = {node.op_type for node in self._nodes}
         enlarges = bool(ops & {"Resize", "Upsample"})
         merges = enlarges and "Concat" in ops
-        ranks = {len(sizes_of(output)) for output in outputs}
+        ranks = {self._rank_of(output) for output in outputs}
         finds_boxes = any("NMS" in op or op == "NonMaxSuppression" for op in ops)
         finds_boxes = finds_boxes or (
             len(outputs) > 1 and any(re.search(OUTPUT_WORDS, output.name.lower()) for output in outputs)
@@ -419,23 +425,42 @@ class ModelRoles:
         if finds_boxes or (merges and (len(outputs) > 1 or ranks <= {3, 5})):
             return 640, "a detector's image of 640x640"
         if len(outputs) == 1 and ranks == {4} and (enlarges or "ConvTranspose" in ops):
-            made = self._channels_made(outputs[0].name) or sizes_of(outputs[0])[1]
+            made = self._channels_made(outputs[0].name) or (*sizes_of(outputs[0]), None, None)[1]
             if made is not None and made not in {sizes_of(value)[1] for value in self.inputs if len(sizes_of(value)) == 4}:
                 return (640, "a mask of an image of 640x640") if made == 1 else (512, "a map of an image of 512x512")
         return 224, "an image of 224x224"
 
     def _channels_made(self, name: str) -> int | None:
         """The channels of the convolution that makes a value, directly or through a few elementwise nodes."""
-        made_by = {output: node for node in self._nodes for output in node.output}
-        for _ in range(_FOLLOWED):
-            node = made_by.get(name)
-            if node is None or not node.input:
-                return None
+        for node in self._nodes_behind(name):
             weight = self._stored.get(node.input[1]) if len(node.input) > 1 else None
             if node.op_type in ("Conv", "ConvTranspose") and weight is not None:
                 return weight[0 if node.op_type == "Conv" else 1]
-            name = node.input[0]
         return None
+
+    def _rank_of(self, output: ValueInfoProto) -> int:
+        """The rank of an output, of one that the file leaves open by the node that makes it; 0 where that does not tell."""
+        dims = sizes_of(output)
+        for node in self._nodes_behind(output.name) if not dims else ():
+            weight = self._stored.get(node.input[1]) if len(node.input) > 1 else None
+            if node.op_type in ("Conv", "ConvTranspose", "Gemm") and weight is not None:
+                return len(weight)
+            if node.op_type not in _SAME_RANK:
+                break
+        return len(dims)
+
+    def _nodes_behind(self, name: str) -> Iterator[NodeProto]:
+        """The node that makes a value, the one that makes its first input, and so on: a few."""
+        for _ in range(_FOLLOWED):
+            node = self._made_by.get(name)
+            if node is None or not node.input:
+                return
+            yield node
+            name = node.input[0]
+
+    @cached_property
+    def _made_by(self) -> Mapping[str, NodeProto]:
+        return {output: node for node in self._nodes for output in node.output}
 
     @cached_property
     def _nodes(self) -> list[NodeProto]:
@@ -464,7 +489,7 @@ class ModelRoles:
                 found.update({node.output[0]: found[node.input[0]]} if node.input[0] in found else {})
         return found
 
-    def _reader(self, name: str, wanted: Set[str], *, moves: bool = False) -> Reader | None:
+    def _reader(self, name: str, wanted: Set[str], *, moves: bool = False, places: Sequence[int] = (0, 1)) -> Reader | None:
         """The first node of a wanted type that reads the value, directly or after reshaping and scaling."""
         names, seen = [name], 0
         follows = _KEEPS_ROLE | {"Transpose", "Resize"} if moves else _KEEPS_ROLE
@@ -472,7 +497,7 @@ class ModelRoles:
             for node, position in self._consumers.get(names.pop(0), ()):
                 seen += 1
                 is_index = node.op_type != "Gather" or position == 1
-                if node.op_type in wanted and is_index and position <= 1:
+                if node.op_type in wanted and is_index and position in places:
                     weight = self._stored.get(node.input[1]) if len(node.input) > 1 and position == 0 else None
                     return Reader(node.op_type, weight, node)
                 if node.op_type in follows and position == 0 and seen < _FOLLOWED:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from math import log2, prod
+from math import isqrt, log2, prod
 from time import process_time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -168,6 +168,7 @@ def _moves(
             for rough, near in _near(square[0][1] * scale, "height"):
                 factor = near / square[0][1] if square[0][1] else 1
                 yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+        yield from _oblong(square, got, wanted)
         yield from _factorizations(dims, sizes, got, wanted)
     for kind, alike in _alike(dims, sizes).items():
         size, penalty = sizes[alike[0].name], _PENALTY.get(kind, 0.0)
@@ -192,6 +193,22 @@ def _moves(
         group, size = square[0]
         for other in dims[group].role.sizes:
             yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)
+
+
+def _oblong(sides: Sequence[tuple[str, int]], got: int, wanted: int) -> Iterator[tuple[float, dict[str, int]]]:
+    """Sides of an image, multiples of 8, with the area that is wanted: the nearer to a square the better, wide before tall."""
+    if len(sides) != 2 or got <= 0 or (area := sides[0][1] * sides[1][1] * wanted) % (64 * got):
+        return
+    blocks = area // (64 * got)
+    short = [side for side in range(1, min(isqrt(max(blocks, 0)), _LONGEST_SIDE) + 1) if blocks % side == 0]
+    for rank, side in enumerate(short[: -_MOST_OBLONG - 1 : -1]):
+        height, width = 8 * side, 8 * blocks // side
+        yield 0.75 + 0.05 * rank, {sides[0][0]: height, sides[1][0]: width}
+        yield 0.77 + 0.05 * rank, {sides[0][0]: width, sides[1][0]: height}
+
+
+_LONGEST_SIDE, _MOST_OBLONG = 256, 6
+"""Of an image: the longest of its shorter sides, in blocks of 8, and the most pairs of sides that are tried."""
 
 
 def _factorizations(

@@ -211,6 +211,16 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
     ),
     "an enlargement": ("float[N,3,H,W] x", "float[N,3,p,q] y", "u = Resize(x, , twice) y = Conv(u, w)", {"w": (3, 3, 1, 1)},
                        (1, 3, 224, 224)),
+    "a mask whose rank the file does not say": (
+        "float[N,3,H,W] x", "float y", "a = ConvTranspose(x, w) c = Identity(a) y = Sigmoid(c)", {"w": (3, 1, 2, 2)},
+        (1, 3, 640, 640),
+    ),
+    "a line of text that is classified, by the weight of its Gemm": (
+        "float[N,3,H,W] x", "float y",
+        "a = Conv<strides = [2, 1]>(x, w) b = GlobalAveragePool(a) f = Flatten(b) g = Gemm(f, v) y = Softmax(g)",
+        {"w": (96, 3, 3, 3), "v": (96, 2)}, (1, 3, 48, 192),
+    ),
+    "points by their coordinates": ("float[B,N,3] xyz", "float y", "y = MatMul(xyz, w)", {"w": (3, 8)}, (1, 1024, 3)),
     "an enlargement to classes": ("float[N,3,H,W] x", "float[N,c,p,q] y", "u = Resize(x, , twice) y = Conv(u, w)",
                                   {"w": (21, 3, 1, 1)}, (1, 3, 512, 512)),
     "a tree": ("float[N,f] x", "int64 y", f"y, p = {TREE}", {}, (1, 5)),

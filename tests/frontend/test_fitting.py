@@ -55,12 +55,34 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
         {"w": (8, 3, 3, 3)}, {"x": (1, 3, 224, 224)},
     ),
     "channels of a transposed convolution": (
-        "(float[N,?,H,W] x) => (float y) { y = ConvTranspose(x, w) }", {"w": (24, 8, 2, 2)}, {"x": (1, 24, 224, 224)},
+        "(float[N,?,H,W] x) => (float y) { y = ConvTranspose(x, w) }", {"w": (24, 8, 2, 2)}, {"x": (1, 24, 512, 512)},
     ),
     "features of a Gemm": ("(float[N,f] x) => (float y) { y = Gemm<transB=1>(x, w) }", {"w": (4, 29)}, {"x": (1, 29)}),
     "features of an LSTM and of its state": (
         "(float[T,B,?] x, float[1,B,?] h0) => (float y) { y, h = LSTM<hidden_size=16>(x, w, r, , , h0) }",
         {"w": (1, 64, 24), "r": (1, 64, 16)}, {"x": (128, 1, 24), "h0": (1, 1, 16)},
+    ),
+    "states of two layers, none of whose dims has a name": (
+        """(float[a,b,c] x, float[d,e,f] h0) => (float y) <int64[1] z = {0}, int64[1] one = {1}, int64[1] two = {2}> {
+            h1 = Slice(h0, z, one, z) h2 = Slice(h0, one, two, z) p, q = GRU<hidden_size=16>(x, w, r, , , h1)
+            u = Squeeze(p, one) y, v = GRU<hidden_size=16>(u, k, r, , , h2) }""",
+        {"w": (1, 48, 24), "k": (1, 48, 16), "r": (1, 48, 16)}, {"x": (128, 1, 24), "h0": (2, 1, 16)},
+    ),
+    "a batch under another name than that of the state": (
+        "(float[seq,n,24] x, float[1,m,16] h0) => (float y) { y, h = GRU<hidden_size=16>(x, w, r, , , h0) }",
+        {"w": (1, 48, 24), "r": (1, 48, 16)}, {"x": (128, 1, 24), "h0": (1, 1, 16)},
+    ),
+    "rows of a Gemm that no square image makes": (  # 64 · 96 = 6,144 pixels, 16 to a feature of 8
+        "(float[N,3,H,W] x) => (float y) { c = Conv<strides=[4,4]>(x, w) f = Flatten(c) y = Gemm<transB=1>(f, v, b) }",
+        {"w": (8, 3, 4, 4), "v": (5, 8 * 16 * 24), "b": (5,)}, {"x": (1, 3, 64, 96)},
+    ),
+    "a height of 1 behind convolutions": (  # 4 × 32 rows: the Squeeze is in the branch that is taken at a height of 1
+        """(float[N,1,H,W] x) => (float y) <int64[1] two = {2}, int64 i = {2}, int64 one = {1}> {
+            c = Conv<strides=[4,1]>(x, w) k = Conv(c, v) s = Shape(k) h = Gather(s, i) is = Equal(h, one)
+            q = If (is) <then_branch = t () => (float a) { a = Squeeze(k, two) },
+                         else_branch = e () => (float b) { b = Identity(k) }>
+            y = Transpose<perm = [0, 2, 1]>(q) }""",
+        {"w": (8, 1, 4, 1), "v": (8, 8, 8, 1)}, {"x": (1, 1, 32, 32)},
     ),
     "both halves of a batch": ("(float[batch,n] x) => (float y, float z) { y, z = Split<axis=0>(x) }", {}, {"x": (2, 128)}),
     "a length cut into equal parts": (
