@@ -415,7 +415,7 @@ class ModelRoles:
         """The usual side of the images of a model that makes such outputs."""
         outputs = self._outputs
         ops = {node.op_type for node in self._nodes}
-        enlarges = bool(ops & {"Resize", "Upsample"})
+        enlarges = any(node.op_type in ("Resize", "Upsample") and not self._is_stored(node) for node in self._nodes)
         merges = enlarges and "Concat" in ops
         ranks = {self._rank_of(output) for output in outputs}
         finds_boxes = any("NMS" in op or op == "NonMaxSuppression" for op in ops)
@@ -443,11 +443,20 @@ class ModelRoles:
         dims = sizes_of(output)
         for node in self._nodes_behind(output.name) if not dims else ():
             weight = self._stored.get(node.input[1]) if len(node.input) > 1 else None
-            if node.op_type in ("Conv", "ConvTranspose", "Gemm") and weight is not None:
+            if weight is not None and (node.op_type == "Gemm" or node.op_type in ("Conv", "ConvTranspose")):
                 return len(weight)
             if node.op_type not in _SAME_RANK:
                 break
         return len(dims)
+
+    def _is_stored(self, node: NodeProto) -> bool:
+        """Whether it reads a table that the file has, such as one of positions, as it is or cut and rearranged."""
+        last = node
+        for before in self._nodes_behind(node.input[0]) if node.input else ():
+            if before.op_type not in _KEEPS_ROLE | {"Transpose"}:
+                return False
+            last = before
+        return bool(last.input) and last.input[0] in self._stored
 
     def _nodes_behind(self, name: str) -> Iterator[NodeProto]:
         """The node that makes a value, the one that makes its first input, and so on: a few."""
