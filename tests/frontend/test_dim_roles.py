@@ -223,7 +223,8 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
     "a table of positions that is resized to the image": (
         "float[N,3,H,W] x", "float[N,T,8] y",
         "c = Conv<strides = [16, 16]>(x, w) t = Transpose<perm = [0, 3, 1, 2]>(p) u = Resize(t, , twice) "
-        "j = Concat<axis = 2>(c, u) f = Flatten<axis = 2>(j) y = Unsqueeze(f, z)", {"w": (8, 3, 16, 16), "p": (1, 7, 7, 8)}, (1, 3, 224, 224),
+        "j = Concat<axis = 2>(c, u) f = Flatten<axis = 2>(j) y = Unsqueeze(f, z)",
+        {"w": (8, 3, 16, 16), "p": (1, 7, 7, 8)}, (1, 3, 224, 224),
     ),
     "points by their coordinates": ("float[B,N,3] xyz", "float y", "y = MatMul(xyz, w)", {"w": (3, 8)}, (1, 1024, 3)),
     "an enlargement to classes": ("float[N,3,H,W] x", "float[N,c,p,q] y", "u = Resize(x, , twice) y = Conv(u, w)",
