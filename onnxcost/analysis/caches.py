@@ -33,7 +33,8 @@ KV, CROSS, STATE = "kv", "cross", "state"
 _MOVES = VIEWS | CASTS | REARRANGEMENTS
 _WRITES = SCATTERS | {"TensorScatter"}
 _CACHED = r"past|cache|present"
-_TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|prev|inputs?|outputs?|in|out|cache"
+_STATES = r"state|(?<![a-z])(ssm|wkv|hidden|cell)(?![a-z])"
+_TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|prev|inputs?|outputs?|in|out|cache|states?"
 _MOST_NODES = 64
 """That are looked back at from an output, or ahead from an input."""
 
@@ -84,7 +85,7 @@ def find_cache_pairs(graph: Graph) -> list[CachePair]:
             fitting = {name: each for name, each in alike.items() if sum(map(ne, each.shape, output.shape)) <= 1}
             if not fitting:
                 continue
-            origin = _origin(graph, output, uses, fitting) if not named else _namesake(output, fitting)
+            origin = _origin(graph, output, uses, fitting) if not named else _namesake(graph, output, fitting)
             if origin is not None:
                 pairs[origin.past.name] = _with_readers(origin, uses)
                 del free[origin.past.name]
@@ -151,13 +152,16 @@ def _has_batch_alone(graph: Graph, tensor: Tensor) -> bool:
     return all(place in of_batch or not place[1] for place in own)
 
 
-def _namesake(output: Tensor, fitting: dict[str, Tensor]) -> CachePair | None:
+def _namesake(graph: Graph, output: Tensor, fitting: dict[str, Tensor]) -> CachePair | None:
     """The input that the output continues by their names."""
-    if not re.search(_CACHED, output.name, re.IGNORECASE):
-        return None
     role = _role(output.name)
-    past = next((t for t in fitting.values() if re.search(_CACHED, t.name, re.IGNORECASE) and _role(t.name) == role), None)
-    if past is None or past.rank < 3:
+    past = next((tensor for tensor in fitting.values() if _role(tensor.name) == role), None)
+    if past is None:
+        return None
+    names = f"{past.name} {output.name}"
+    if role and re.search(_STATES, names, re.IGNORECASE) and _has_batch_alone(graph, past) and past.shape == output.shape:
+        return CachePair(past, output, STATE, ())
+    if past.rank < 3 or not all(re.search(_CACHED, name, re.IGNORECASE) for name in (past.name, output.name)):
         return None
     return _pair(past, output, frozenset({"Identity" if "encoder" in past.name else "Concat"}))
 

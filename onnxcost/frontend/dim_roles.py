@@ -208,7 +208,8 @@ class ModelRoles:
             found = ""
         is_cache = re.search(_CACHE, name) or self._is_continued(value)
         if is_cache and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
-            return self._cache_kind(dims, axis, found, "encoder" in name or "encoder" in symbol.lower())
+            of_encoder = "encoder" in name or "encoder" in symbol.lower()
+            return self._cache_kind(value, axis, found if len(symbol) > 1 or (found, axis) == ("batch", 0) else "", of_encoder)
         if found == "batch" and (len(symbol) > 1 or axis == 0):
             return "batch"
         if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value) and not self._are_vectors:
@@ -241,8 +242,9 @@ class ModelRoles:
                         return True
         return False
 
-    def _cache_kind(self, dims: Sequence[int | None], axis: int, found: str, of_encoder: bool) -> str:
+    def _cache_kind(self, value: ValueInfoProto, axis: int, found: str, of_encoder: bool) -> str:
         """A dim of keys, values or states that one step passes to the next: not the side of an image."""
+        dims = sizes_of(value)
         if found in ("heads", "head size", "batch"):
             return found
         if found:
@@ -250,7 +252,9 @@ class ModelRoles:
         rest = [index for index in range(max(1, len(dims) - 3), len(dims)) if dims[index] is None]
         if axis not in rest:
             return "batch" if axis == len(dims) - 4 or axis == 0 else "other"
+        letters = [dim.dim_param.lower() for dim in value.type.tensor_type.shape.dim]
         length = len(dims) - 2 if len(rest) > 1 else rest[0]
+        length = next((index for index in rest if letters[index] in ("s", "l", "t", "p")), length)
         if axis == length:
             return "tokens" if of_encoder else "past"
         return "heads" if axis < length else "head size"

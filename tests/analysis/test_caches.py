@@ -34,6 +34,22 @@ def test_by_names_and_shapes(past: tuple[str, int], present: tuple[str, int], ax
     assert [pair.axis for pair in pairs] == ([] if axis is None else [axis])
 
 
+@pytest.mark.parametrize(
+    ("past", "present", "is_state"),
+    [
+        (("wkv_in", 1, 8, 64, 64), ("wkv_out", 1, 8, 64, 64), True),
+        (("h_state", 1, 64), ("h_state_out", 1, 64), True),
+        (("ssm_state_3", 1, 64, 16), ("ssm_3_new", 1, 64, 16), True),
+        (("h_state", 1, 64), ("c_state_out", 1, 64), False),
+        (("x_in", 1, 64), ("x_out", 1, 64), False),
+    ],
+)
+def test_states_by_names(past: tuple[str, int], present: tuple[str, int], is_state: bool) -> None:
+    """What no path of moved elements leads from one to the other of: an activation stands between them."""
+    pairs = find_cache_pairs(of({past[0]: past[1:]}, {present[0]: present[1:]}))
+    assert [(pair.kind, pair.axes) for pair in pairs] == ([(STATE, ())] if is_state else [])
+
+
 GROWS = "(float[1,1,64] x, float[1,8,7,16] a, float[1,8,7,16] b) => (float[1,8,8,16] p, float[1,8,8,16] q)"
 SPLIT = """{ s = Constant<value_ints = [1, 1, 8, 16]>() k = MatMul(x, wk) kh = Reshape(k, s)
     kt = Transpose<perm = [0, 2, 1, 3]>(kh)

@@ -84,6 +84,13 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
             y = Transpose<perm = [0, 2, 1]>(q) }""",
         {"w": (8, 1, 4, 1), "v": (8, 8, 8, 1)}, {"x": (1, 1, 32, 32)},
     ),
+    **{
+        f"a cache with the dims {dims}": (
+            f"(float[{dims}] past_key, float[1,4,7,16] k) => (float y) {{ y = Concat<axis={axis}>(past_key, k) }}",
+            {}, {"past_key": (1, 4, 128, 16) if axis == 2 else (1, 128, 7, 16)},
+        )
+        for dims, axis in {"a,b,c,d": 2, "n,h,t,d": 2, "b,s,n,h": 1}.items()
+    },
     "both halves of a batch": ("(float[batch,n] x) => (float y, float z) { y, z = Split<axis=0>(x) }", {}, {"x": (2, 128)}),
     "a length cut into equal parts": (
         "(float[batch,sequence] x) => (float y, float z, float v) { y, z, v = Split<axis=1>(x) }", {}, {"x": (1, 129)},
