@@ -39,7 +39,8 @@ def join_slices(graph: Graph) -> Graph:
                 if symbols is not None:
                     axis = split[0].attributes["axis"]
                     parts = [part for part in split[0].outputs if part is not None]
-                    symbols |= {part.name: (*known[:axis], part.shape[axis], *known[axis + 1 :]) for part in parts}
+                    dims = [(part.name, part.dims[axis]) for part in parts if part.dims is not None]
+                    symbols |= {name: (*known[:axis], size, *known[axis + 1 :]) for name, size in dims}
     if not made:
         return graph
     nodes = [each for place, node in enumerate(graph.nodes) for each in made.get(place, () if place in gone else (node,))]

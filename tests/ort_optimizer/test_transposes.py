@@ -141,3 +141,11 @@ def test_open_shapes_are_left_alone(dims: tuple[str | int, ...] | None) -> None:
         [X], [R], node("Neg", [X], [a]), node("Transpose", [a], [t], perm=(1, 0, 2)), node("ReduceMax", [t], [reduced])
     )
     assert rearrange(made) is made
+
+
+def test_parts_of_an_unknown_size_are_a_split_too() -> None:
+    """The rows of NonZero's output: only the data say how long they are."""
+    body = "n = NonZero(x) r = Gather<axis = 0>(n, i0) s = Gather<axis = 0>(n, i1) y = Add(r, s)"
+    text = f"(float[6,4] x) => (int64[k] y) <int64 i0 = {{0}}, int64 i1 = {{1}}> {{ {body} }}"
+    found = Counter(node.op_type for node in join_slices(graph_of(model(text, opset=18))).nodes)
+    assert (found["Split"], found["Gather"]) == (1, 0)
