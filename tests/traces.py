@@ -11,7 +11,7 @@ from onnx import ModelProto
 import onnxcost
 from onnxcost.frontend.trace import Trace
 from onnxcost.measurement import Settings
-from onnxcost.runtime import tasks
+from onnxcost.runtime import profiler_tasks
 from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.protocol import Request
 from onnxcost.runtime.worker import Channel
@@ -25,6 +25,6 @@ def traced(model: ModelProto | Path, fed: dict[str, Any], **arguments: Any) -> T
             path.write_bytes(model.SerializeToString())
         feeds = feeds_of(onnxcost.estimate(path, **arguments).graph, fed, {})
         said: list[object] = []
-        tasks.run_traced(Request("trace", str(path), feeds, Settings(), folder), Channel(said.append, bool))
+        profiler_tasks.run_traced(Request("trace", str(path), feeds, Settings(), folder), Channel(said.append, bool))
     (trace,) = (each for each in said if isinstance(each, Trace))
     return trace

@@ -29,7 +29,6 @@ from onnxcost.runtime.inputs.input_roles import Repeated
 from onnxcost.runtime.prepare import Prepared, prepare, read_once
 from onnxcost.runtime.protocol import Feed, RunState
 from onnxcost.runtime.supervisor import OnProgress, answers, start_early
-from onnxcost.runtime.worker import GENERATION
 from onnxcost.spec import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
@@ -288,7 +287,7 @@ def _request(
             feed = replace(feed, fill=Repeated((0,)))
         links.append(CacheLink(feed, present, axis, cache.room, feed.shape == longer[name].shape, cache.kind == CROSS))
     return GenerationRequest(
-        GENERATION, ready.path, (), settings, ready.folder, inputs, tuple(links), tuple(legs),
+        "generate", ready.path, (), settings, ready.folder, inputs, tuple(links), tuple(legs),
         shares and PAST in decoder.roles.values(),
     )  # fmt: skip
 

@@ -15,17 +15,16 @@ from importlib import import_module
 from onnxcost.processes import claim_output, leave_interrupts_to_parent, listen_to_parent
 from onnxcost.runtime.protocol import Channel, Failure, Progress
 
-TASKS: Mapping[str, str] = {
-    "measure": "run_timed",
-    "interleaved": "run_interleaved",
-    "profile": "run_profiled",
-    "trace": "run_traced",
-    "outputs": "run_outputs",
-    "calibrate": "run_calibration",
+TASKS: Mapping[str, tuple[str, str]] = {
+    "measure": ("tasks", "run_timed"),
+    "interleaved": ("tasks", "run_interleaved"),
+    "outputs": ("tasks", "run_outputs"),
+    "calibrate": ("tasks", "run_calibration"),
+    "profile": ("profiler_tasks", "run_profiled"),
+    "trace": ("profiler_tasks", "run_traced"),
+    "generate": ("generate", "run_generation"),
 }
-"""The functions of ``tasks``, each called with the request and the channel."""
-GENERATION = "generate"
-"""The task of ``generate``, which no other needs."""
+"""The module and the function of each, which is called with the request and the channel."""
 
 
 def main() -> int:
@@ -37,7 +36,7 @@ def main() -> int:
     failure: Exception | None = None
     try:
         # The parent may be counting still.
-        tasks = import_module("onnxcost.runtime.tasks")
+        import_module("onnxcost.runtime.tasks")
         import_module("onnxcost.runtime.session").onnxruntime()
     except Exception as error:
         failure = error
@@ -61,10 +60,8 @@ def main() -> int:
     try:
         if failure is not None:
             raise failure
-        if request.task == GENERATION:
-            run = import_module("onnxcost.runtime.generate").run_generation
-        else:
-            run = getattr(tasks, TASKS[request.task])
+        module, name = TASKS[request.task]
+        run = getattr(import_module(f"onnxcost.runtime.{module}"), name)
         run(request, Channel(send, inbox.get, lambda: not inbox.empty()))
     except Exception as error:
         from onnxcost.runtime.ort_errors import reason

@@ -24,13 +24,7 @@ from onnxcost.estimator import Reads, count_nodes
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import ResizableModel
 from onnxcost.symbolic.floors import Columns, Floor, find_floors
-from onnxcost.symbolic.keys import (
-    DETAILS,
-    UNCOUNTED,
-    Key,
-    members_of,
-    numbers_of,
-)
+from onnxcost.symbolic.keys import DETAILS, UNCOUNTED, Key, members_of, numbers_of
 from onnxcost.symbolic.polynomial import Basis, Exponents, Polynomial, count_degree, fit_grid, sum_polynomials
 
 POINTS = 6

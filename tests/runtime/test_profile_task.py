@@ -12,12 +12,12 @@ import pytest
 import onnxcost
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import Settings
-from onnxcost.runtime import session, tasks
+from onnxcost.runtime import profiler_tasks, session
 from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.node_matching import match_nodes
 from onnxcost.runtime.profile import Profile
+from onnxcost.runtime.profiler_tasks import open_profiled, repeat, run_profiled, serialize_kernels, warm_up
 from onnxcost.runtime.protocol import Channel, Profiled, Progress, Request
-from onnxcost.runtime.tasks import open_profiled, repeat, run_profiled, serialize_kernels, warm_up
 from tests.test_models import MODELS
 
 
@@ -137,7 +137,7 @@ def test_a_graph_that_cannot_be_written_is_profiled_all_the_same(tmp_path: Path,
             raise MeasurementError("Unable to serialize model as it contains compiled nodes")
         return real(*arguments, **others)
 
-    monkeypatch.setattr(tasks, "open_session", refuses_to_write)
+    monkeypatch.setattr(profiler_tasks, "open_session", refuses_to_write)
     found = profile(STORED[0], tmp_path)
     assert found.report.graph.path == str(STORED[0])
     assert 0 < found.coverage < 1

@@ -15,7 +15,7 @@ import onnxcost
 from onnxcost.errors import MeasurementError
 from onnxcost.frontend.trace import Trace, name_of
 from onnxcost.measurement import Settings
-from onnxcost.runtime import tasks
+from onnxcost.runtime import profiler_tasks
 from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.protocol import Channel, Feed, Progress, Request
 from onnxcost.runtime.supervisor import answers
@@ -35,7 +35,7 @@ def request(folder: Path, proto: ModelProto, fed: dict[str, Any], **settings: An
 
 def said(asked: Request) -> list[object]:
     messages: list[object] = []
-    tasks.run_traced(asked, Channel(messages.append, bool))
+    profiler_tasks.run_traced(asked, Channel(messages.append, bool))
     return messages
 
 
@@ -112,7 +112,7 @@ END = {"cat": "Session", "name": "model_run", "args": {}}
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
     made = Recorder(tmp_path / "profile.json", [NODE, *OTHERS, END])
-    monkeypatch.setattr(tasks, "open_session", made.open)
+    monkeypatch.setattr(profiler_tasks, "open_session", made.open)
     return made
 
 
