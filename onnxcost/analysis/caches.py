@@ -85,7 +85,7 @@ def find_cache_pairs(graph: Graph) -> list[CachePair]:
             fitting = {name: each for name, each in alike.items() if sum(map(ne, each.shape, output.shape)) <= 1}
             if not fitting:
                 continue
-            origin = _origin(graph, output, uses, fitting) if not named else _namesake(graph, output, fitting)
+            origin = _origin(graph, output, uses, fitting) if not named else _namesake(graph, output, fitting, uses)
             if origin is not None:
                 pairs[origin.past.name] = _with_readers(origin, uses)
                 del free[origin.past.name]
@@ -125,7 +125,7 @@ def _origin(graph: Graph, output: Tensor, uses: DefUse, fitting: dict[str, Tenso
     found = [path for path in found if AFFINE.isdisjoint(path.keys) or _has_batch_alone(graph, fitting[path.name])]
     role = _role(output.name)
     path = min(found, key=lambda each: (_role(each.name) != role, list(fitting).index(each.name)), default=None)
-    return None if path is None else _pair(fitting[path.name], output, path.keys)
+    return None if path is None else _pair(fitting[path.name], output, path.keys, uses)
 
 
 def _carried(node: Node, name: str) -> Iterable[Tensor]:
@@ -152,7 +152,7 @@ def _has_batch_alone(graph: Graph, tensor: Tensor) -> bool:
     return all(place in of_batch or not place[1] for place in own)
 
 
-def _namesake(graph: Graph, output: Tensor, fitting: dict[str, Tensor]) -> CachePair | None:
+def _namesake(graph: Graph, output: Tensor, fitting: dict[str, Tensor], uses: DefUse) -> CachePair | None:
     """The input that the output continues by their names."""
     role = _role(output.name)
     past = next((tensor for tensor in fitting.values() if _role(tensor.name) == role), None)
@@ -163,7 +163,7 @@ def _namesake(graph: Graph, output: Tensor, fitting: dict[str, Tensor]) -> Cache
         return CachePair(past, output, STATE, ())
     if past.rank < 3 or not all(re.search(_CACHED, name, re.IGNORECASE) for name in (past.name, output.name)):
         return None
-    return _pair(past, output, frozenset({"Identity" if "encoder" in past.name else "Concat"}))
+    return _pair(past, output, frozenset({"Identity" if "encoder" in past.name else next(iter(_WRITES))}), uses)
 
 
 def _role(name: str) -> str:
@@ -172,13 +172,15 @@ def _role(name: str) -> str:
     return " ".join(re.findall(r"[A-Za-z]+|\d+", words)).lower()
 
 
-def _pair(past: Tensor, present: Tensor, keys: frozenset[str]) -> CachePair:
+def _pair(past: Tensor, present: Tensor, keys: frozenset[str], uses: DefUse) -> CachePair:
     grown = [axis for axis, sizes in enumerate(zip(past.shape, present.shape, strict=True)) if sizes[0] != sizes[1]]
     if "com.microsoft.PagedAttention" in keys:
         return CachePair(past, present, KV, (0, 1))
     if grown:
         return CachePair(past, present, KV, (grown[0],))
-    if not keys.isdisjoint(CACHE_INPUTS) or not keys.isdisjoint(_WRITES) or (past.rank > 3 and "Concat" in keys):
+    # What slides over a convolution is a state of constant size.
+    slides = past.rank > 3 and "Concat" in keys and _is_attended_to(past, uses)
+    if slides or not keys.isdisjoint(CACHE_INPUTS) or not keys.isdisjoint(_WRITES):
         return CachePair(past, present, KV, (past.rank - 2,))
     if keys <= VIEWS | CASTS and past.rank > 2:
         return CachePair(past, present, CROSS, (past.rank - 2,))

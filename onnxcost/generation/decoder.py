@@ -17,7 +17,7 @@ from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.frontend.hints import Setting, is_size, settings_beside
 from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor
 from onnxcost.operators.inputs import ROLES, role_of
-from onnxcost.operators.traits import AFFINE, CASTS, FLOAT_PRODUCTS, GATHERS, VIEWS
+from onnxcost.operators.traits import AFFINE, CASTS, CONVOLUTIONS, FLOAT_PRODUCTS, GATHERS, VIEWS
 from onnxcost.spec import ModelSpec
 
 BATCH, NEW, PAST, TOTAL, SOURCE, WINDOW, BLOCKS, BLOCK = (
@@ -181,7 +181,8 @@ def find_decoder(graph: Graph) -> Decoder | None:
     caches = [_with_room(cache, graph) for cache in find_cache_pairs(graph)]
     own = {cache.past.name for cache in caches} | {cache.present.name for cache in caches if cache.present is not None}
     tokens = _find_tokens(graph, own)
-    if not caches or tokens is None or all(cache.kind == CROSS for cache in caches):
+    kinds = {cache.kind for cache in caches}
+    if tokens is None or kinds <= {CROSS} or (tokens.dtype in _FLOATS and KV not in kinds):
         return None
     made = [t for t in graph.outputs if t.name not in own and t.is_shaped and t.rank > 1 and t.dtype in _FLOATS]
     token_axis = tokens.rank - 1 if tokens.dtype not in _FLOATS else tokens.rank - 2
@@ -215,13 +216,29 @@ def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:
     whole = [tensor for tensor in inputs if tensor.dtype in ("int64", "int32") and tensor.rank in (1, 2, 3)]
     named = [tensor for tensor in whole if re.search(r"input_?ids|tokens?$|^ids$|decoder_input", tensor.name.lower())]
     picks = [tensor for tensor in (*named, *whole) if tensor in named or _picks_rows(tensor, uses, _MOVES)]
-    embedded = [tensor for tensor in inputs if tensor.dtype in _FLOATS and tensor.rank == 3 and "encoder" not in tensor.name]
+    floats = [tensor for tensor in inputs if tensor.dtype in _FLOATS and tensor.rank == 3 and "encoder" not in tensor.name]
+    embedded = [tensor for tensor in floats if not _is_projected(tensor, uses)]
     # Keras adds the length of the table to what is below 0.
     adjusted = [tensor for tensor in whole if _picks_rows(tensor, uses, _MOVES | AFFINE | {"Where"})]
     return next(iter([*picks, *embedded, *adjusted]), None)
 
 
 _MOVES = VIEWS | CASTS
+
+
+def _is_projected(tensor: Tensor, uses: DefUse) -> bool:
+    """Whether it goes through a product or a convolution with weights before all else, as features of sound or images do; the
+    embeddings of tokens are normalized and summed.
+    """
+    names, found = [tensor.name], set[bool]()
+    while names and len(found) < 2:
+        for node, _ in uses.reads(names.pop(0)):
+            others = [each for each in node.inputs if each is not None and each.name != tensor.name]
+            if node.key in _MOVES or (node.key in AFFINE and any(each.is_constant for each in others)):
+                names += [node.out.name]
+            else:
+                found.add(node.key in FLOAT_PRODUCTS | CONVOLUTIONS)
+    return found == {True}
 
 
 def _picks_rows(tensor: Tensor, uses: DefUse, way: Set[str]) -> bool:

@@ -85,6 +85,20 @@ GQA = "com.microsoft.GroupQueryAttention<num_heads = 8, kv_num_heads = 2, local_
             [("a", "p", STATE, ())],
         ),
         (
+            """(float[1,5,64] x, float[1,64,3,1] a) => (float[1,64,3,1] p, float y) { s = Constant<value_ints = [1, 64, 5, 1]>()
+            t = Transpose<perm = [0, 2, 1]>(x) h = Reshape(t, s) c = Concat<axis = 2>(a, h) y = Conv<group = 64>(c, taps)
+            from = Constant<value_ints = [5]>() to = Constant<value_ints = [8]>() two = Constant<value_ints = [2]>()
+            p = Slice(c, from, to, two) }""",
+            [("a", "p", STATE, ())],
+        ),
+        (
+            """(float[1,5,64] x, float[1,8,9,8] a) => (float[1,8,9,8] p, float y) { s = Constant<value_ints = [1, 5, 8, 8]>()
+            z = MatMul(x, w64) h = Reshape(z, s) t = Transpose<perm = [0, 2, 1, 3]>(h) c = Concat<axis = 2>(a, t)
+            k = Transpose<perm = [0, 1, 3, 2]>(c) y = MatMul(t, k) from = Constant<value_ints = [5]>()
+            to = Constant<value_ints = [14]>() two = Constant<value_ints = [2]>() p = Slice(c, from, to, two) }""",
+            [("a", "p", KV, (2,))],
+        ),
+        (
             """(float[1,64,16] x, float[1,64,16] a) => (float[1,64,16] p, float[1,64,16] y) {
             decay = Sigmoid(x) held = Mul(a, decay) w = MatMul(x, w16) p = Add(held, w) y = MatMul(p, w16) }""",
             [("a", "p", STATE, ())],
@@ -96,11 +110,14 @@ GQA = "com.microsoft.GroupQueryAttention<num_heads = 8, kv_num_heads = 2, local_
         ),
         ("(float[1,9,64] a, float[1,9,64] b) => (float[1,9,64] y) { c = Add(a, b) y = MatMul(c, w64) }", []),
     ],
-    ids=["key and value", "names do not decide", "transposed", "in place", "convolution", "recurrence", "encoder", "none"],
+    ids=[
+        "key and value", "names do not decide", "transposed", "in place", "convolution", "a convolution of images",
+        "a window of keys", "recurrence", "encoder", "none",
+    ],
 )  # fmt: skip
 def test_by_the_graph(text: str, found: list[tuple[str, str | None, str, tuple[int, ...]]]) -> None:
     """The names of these inputs and outputs say nothing."""
-    shaped = report(text, wk=(64, 128), wv=(64, 128), w16=(16, 16), w64=(64, 64)).graph
+    shaped = report(text, wk=(64, 128), wv=(64, 128), w16=(16, 16), w64=(64, 64), taps=(64, 1, 4, 1)).graph
     pairs = find_cache_pairs(shaped)
     assert [(p.past.name, p.present and p.present.name, p.kind, p.axes) for p in pairs] == found
 

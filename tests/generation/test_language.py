@@ -9,6 +9,7 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import InputError
+from onnxcost.generation.decoder import find_decoder
 from onnxcost.generation.language import LanguageCost, describe_decoder
 from onnxcost.spec import ModelSpec
 from scripts.export.decoder_layouts import LAYOUTS, build
@@ -212,6 +213,19 @@ def test_a_context_that_is_no_size_is_no_limit(stated: object, tmp_path: Path) -
     found = onnxcost.llm(path, memory="1GiB")
     assert found.decoder.limit is None
     assert found.decode.sizes.total == 4096
+
+
+SOUND = "float[1,5,64] x, float[1,8,p,16] a, float[1,8,p,16] b"
+GROWN = """h = {} s = Constant<value_ints = [1, 5, 8, 16]>() k = MatMul(h, w) r = Reshape(k, s)
+    t = Transpose<perm = [0, 2, 1, 3]>(r) c = Concat<axis = 2>(a, t) d = Concat<axis = 2>(b, t)
+    u = Transpose<perm = [0, 1, 3, 2]>(c) m = MatMul(t, u) y = MatMul(m, d)"""
+
+
+@pytest.mark.parametrize(("first", "is_decoder"), [("RMSNormalization(x, g)", True), ("MatMul(x, v)", False)])
+def test_embeddings_are_normalized_and_features_of_sound_are_projected(first: str, is_decoder: bool) -> None:
+    text = f"({SOUND}) => (float y, float[1,8,q,16] c, float[1,8,q,16] d) {{ {GROWN.format(first)} }}"
+    graph = onnxcost.estimate(model(text, opset=23, w=(64, 128), v=(64, 64), g=(64,))).graph
+    assert (find_decoder(graph) is not None) == is_decoder
 
 
 def test_an_output_without_a_rank_is_no_cache() -> None:
