@@ -225,7 +225,7 @@ COMPLETERS: Mapping[str, Completer] = {
     "--files-from": complete_files(".txt"),
     "--resume": complete_files(".jsonl"),
     "--output": complete_files(".json", ".csv", ".md", ".txt", ".jsonl", ".onnx", ".toml"),
-    "--provider": complete_from("runtime.session", "PROVIDERS"),
+    "--provider": complete_from("runtime.providers", "PROVIDERS"),
     "--runtime": complete_from("hardware.backends", "BACKENDS"),
     "--sort": complete_metrics,
     "--pareto": complete_metrics,

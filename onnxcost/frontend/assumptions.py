@@ -96,7 +96,8 @@ class OpenDims:
         symbols = [key for _, key, _, is_symbol in self._slots if is_symbol]
         self.expressions = {key: names for key in symbols if (names := self._operands(key, symbols))}
         self._virtual = [name for names in self.expressions.values() for name in names if name not in symbols]
-        _refuse_unknown(dims, dict.fromkeys((*symbols, *self._virtual)), "dim")
+        unnamed = (key for _, key, _, is_symbol in self._slots if not is_symbol)
+        _refuse_unknown(dims, dict.fromkeys((*symbols, *self._virtual, *unnamed)), "dim")
         self._shaped = {f"{name}[{axis}]": size for name, shape in shapes.items() for axis, size in enumerate(shape)}
         self.open = self._open_dims() if self._slots else {}
         self._in_order = _in_order(self.expressions)

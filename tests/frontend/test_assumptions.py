@@ -264,3 +264,12 @@ def test_a_cache_is_known_by_what_continues_it() -> None:
         x = Gather(w, ids) s = Constant<value_ints = [0,0,2,16]>()
         k = Reshape(x, s) kt = Transpose<perm = [0, 2, 1, 3]>(k) b = Concat<axis = 2>(a, kt) }"""
     assert {dim.name: dim.value for dim in estimate(model(text, w=(50, 32))).graph.dims} == {"S": 128, "P": 0}
+
+
+def test_a_dim_without_a_name_is_given_by_its_place() -> None:
+    """As ``report.graph.dims`` and ``Scaling.base`` call it; here a Conv gives the input its rank."""
+    unnamed = model("(float x) => (float y) { y = Conv(x, w) }", w=(8, 3, 3, 3))
+    report = estimate(unnamed, dims={"x[0]": 2, "x[2]": 10, "x[3]": 12})
+    assert report.graph.inputs[0].shape == (2, 3, 10, 12)
+    with pytest.raises(InputError, match=r"the model has no dim 'x\[4\]'"):
+        estimate(unnamed, dims={"x[4]": 2})
