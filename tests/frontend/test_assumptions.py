@@ -269,6 +269,7 @@ def test_a_cache_is_known_by_what_continues_it() -> None:
 def test_a_dim_without_a_name_is_given_by_its_place() -> None:
     """As ``report.graph.dims`` and ``Scaling.base`` call it; here a Conv gives the input its rank."""
     unnamed = model("(float x) => (float y) { y = Conv(x, w) }", w=(8, 3, 3, 3))
+    unnamed.graph.input[0].type.tensor_type.ClearField("shape")
     report = estimate(unnamed, dims={"x[0]": 2, "x[2]": 10, "x[3]": 12})
     assert report.graph.inputs[0].shape == (2, 3, 10, 12)
     with pytest.raises(InputError, match=r"the model has no dim 'x\[4\]'"):
