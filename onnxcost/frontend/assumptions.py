@@ -24,6 +24,9 @@ _NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
 """Names that exporters write for any unknown dim: two dims of such a name may have different sizes."""
 _SHARED = frozenset({"batch", "tokens", "frames", "height", "width", "samples", "nodes", "edges", "past", "channels"})
 """Roles whose dims usually have one size in the whole model."""
+_MEASURED = frozenset({"height", "width", "depth", "samples"})
+"""Roles whose sizes are those of pictures and sounds, however a dim is written."""
+_NEAR = 64
 PROMPT, CACHED = 128, 128
 """Tokens of a prefill, and those in the cache of a decode step."""
 
@@ -126,6 +129,12 @@ class OpenDims:
             found[key] = OpenDim(key, ((name, axis),), role, group, is_symbol, _part(key if is_symbol else "", name))
         for name in self._virtual:
             found.setdefault(name, OpenDim(name, (), self.roles.role_of_symbol(name), name, True, _part(name, "")))
+        for symbol, (first, *rest) in self.expressions.items():
+            role = found[symbol].role
+            if not rest and not found[first].places and role.kind in _MEASURED:  # of 8*h the side is usual, not h
+                sizes = (_solve_near(symbol, size, first) for size in role.sizes)
+                if wholes := tuple(size for size in sizes if size is not None):
+                    found[first].role = role._replace(sizes=wholes)
         size, where = self.roles.hints.get("source", (0, ""))
         for symbol, (first, *rest) in self.expressions.items() if size else ():
             # A document states the value of "encoder_sequence_length / 2".
@@ -298,6 +307,12 @@ def phase_notes(dims: Sequence[BoundDim]) -> list[str]:
     is_named = tokens.option.startswith("--dim") and past.option.startswith("--dim")
     how = f"; {options} counts a decode step" if is_named else ""
     return [f"a prefill of {tokens.value} tokens is counted{how}"]
+
+
+def _solve_near(symbol: str, size: int, name: str) -> int | None:
+    """The size of ``name`` that gives the expression this value, or the next larger one that it can have."""
+    solved = (solve(symbol, size + more, {}, name) for more in range(_NEAR + 1))
+    return next((found for found in solved if found), None)
 
 
 def dims_of(value: ValueInfoProto) -> Sequence[TypeProto]:

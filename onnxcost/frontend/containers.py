@@ -107,7 +107,7 @@ def _open_text(form: str) -> Callable[[BinaryIO, bool], bytes]:
     def parse(file: BinaryIO, _: bool) -> bytes:
         import onnx
 
-        content = read_up_to(file, MOST_TEXT + 1)
+        content = read_up_to(file, MOST_TEXT + 1).removeprefix(b"\xef\xbb\xbf")
         if len(content) > MOST_TEXT:
             raise ModelError("a model as text has more than 256 MiB: save it in the binary format with onnx.save")
         if form == "onnxtxt":  # onnx's registry warns that this one is experimental
@@ -122,6 +122,7 @@ def _kind(name: str, pattern: bytes, opens: Callable[[BinaryIO, bool], Readable 
 
 
 _SPACE = rb"(?:\xef\xbb\xbf)?\s*"
+_COMMENTS = _SPACE + rb"(?:#[^\n]*\n\s*)*"
 _KEY = rb"(?:irVersion|ir_version|opset_?[iI]mport|producer_?[nN]ame|graph)"
 _FIELD = rb"(?:ir_version|opset_import|producer_name|graph)"
 CONTAINERS: tuple[Container, ...] = (
@@ -131,8 +132,8 @@ CONTAINERS: tuple[Container, ...] = (
     _kind("compressed with zstd", rb"\x28\xb5\x2f\xfd", _open_zstd),
     _kind("a zip archive", rb"PK\x03\x04", _open_zip),
     _kind("a model in onnxruntime's own format", rb"..\0\0ORTM", _open_ort),
-    _kind("a model in ONNX's text syntax", _SPACE + rb"<\s*ir_version", _open_text("onnxtxt")),
-    _kind("a model as protobuf text", _SPACE + rb"(?:#[^\n]*\n\s*)*" + _FIELD + rb"\s*[:{]", _open_text("textproto")),
+    _kind("a model in ONNX's text syntax", _COMMENTS + rb"<\s*ir_version", _open_text("onnxtxt")),
+    _kind("a model as protobuf text", _COMMENTS + _FIELD + rb"\s*[:{]", _open_text("textproto")),
     _kind("a model as JSON", _SPACE + rb'\{\s*"' + _KEY + rb'"', _open_text("json")),
 )
 """The kinds that are read, by the bytes that they begin with."""

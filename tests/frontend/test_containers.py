@@ -66,6 +66,7 @@ PACKED: dict[str, Callable[[], bytes]] = {
     "model.textproto": lambda: as_text("textproto"),
     "with a comment.pbtxt": lambda: b"# proto-file: onnx.proto\n\n" + as_text("textproto"),
     "model.json": lambda: as_text("json"),
+    "with a byte order mark.json": lambda: b"\xef\xbb\xbf" + as_text("json"),
 }
 
 
@@ -88,10 +89,12 @@ def test_a_container_gives_the_report_of_its_model(name: str, tmp_path: Path) ->
     assert onnx.load_model_from_string(read_stream(str(path))) == onnx.load_model_from_string(CONTENT)
 
 
-def test_onnx_text_syntax(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "# a product\n\n"])
+def test_onnx_text_syntax(before: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnxtxt"
     path.write_text(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] x, float[3,4] w) => (float[2,4] y) { y = MatMul(x, w) }'
+        before
+        + '<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] x, float[3,4] w) => (float[2,4] y) { y = MatMul(x, w) }'
     )
     assert onnxcost.estimate(path).macs == 2 * 3 * 4
 

@@ -16,7 +16,13 @@ from onnxcost.frontend.dims import name_shape
 from tests.generation.small import DECODER
 from tests.modeltext import model
 
-SYMBOLS = {"Total": "past_sequence_length + sequence_length", "PastPlus1": "past_sequence_length + 1"}
+SYMBOLS = {
+    "BLOCKS": "8*h",
+    "ODD": "2*s1 + 1",
+    "MORE": "32*(h + 1)",
+    "Total": "past_sequence_length + sequence_length",
+    "PastPlus1": "past_sequence_length + 1",
+}
 """What the textual syntax has no words for: expressions, and names with dots (written with ``DOT``)."""
 
 _LM = """(int64[batch,sequence_length] input_ids, int64[batch,{mask}] attention_mask,
@@ -90,6 +96,12 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
             {}, {"past_key": (1, 4, 128, 16) if axis == 2 else (1, 128, 7, 16)},
         )
         for dims, axis in {"a,b,c,d": 2, "n,h,t,d": 2, "b,s,n,h": 1}.items()
+    },
+    **{
+        f"a side of {SYMBOLS[dim]}": (
+            f"(float[N,3,{dim},640] x) => (float y) {{ y = Conv(x, w) }}", {"w": (8, 3, 3, 3)}, {"x": (1, 3, size, 640)},
+        )
+        for dim, size in {"BLOCKS": 640, "ODD": 641, "MORE": 640}.items()
     },
     "both halves of a batch": ("(float[batch,n] x) => (float y, float z) { y, z = Split<axis=0>(x) }", {}, {"x": (2, 128)}),
     "a length cut into equal parts": (
