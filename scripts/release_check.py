@@ -179,7 +179,7 @@ def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path, skip: 
         checks.run(f"{name}: {command}", programs / program, *arguments, cwd=reader, codes=codes)
     checks.run(f"{name}: the README's Python", python, "-c", "\n".join(PYTHON.findall(texts[0])), cwd=reader)
     for notebook in sorted((clone / "docs" / "notebooks").glob("*.ipynb")):
-        checks.run(f"{name}: {notebook.name}", programs / "jupyter-execute", shutil.copy(notebook, reader), cwd=reader)
+        checks.run(f"{name}: {notebook.name}", programs / "jupyter-execute", notebook, cwd=notebook.parent)
     for path, mode in modes.items():
         path.chmod(mode)
 
