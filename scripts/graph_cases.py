@@ -23,7 +23,7 @@ TEXTS = (
     "$(id)", "batch", "sequence", "None", "?", "a+b", "(" * 300, "9" * 400, "x" * 199 + "+1", "名前",
 )
 LOCATIONS = (
-    "../../etc/passwd", "/etc/passwd", "/etc/hostname", "", ".", "..", "a\nb", "\x1b[31m", "synthesised.onnx", "stderr.txt",
+    "../../etc/passwd", "/etc/passwd", "/etc/hostname", "", ".", "..", "a\nb", "\x1b[31m", "synthetic.onnx", "stderr.txt",
     "optimized.onnx.weights", "/dev/zero", "/dev/stdin", "/proc/self/mem", "~", "file:///etc/passwd", "//x", "a" * 5000,
     "a\x00b",
 )

@@ -332,6 +332,6 @@ def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays
 
     spec = replace(model.spec, values={**model.spec.values, **arrays})
     with prepare(spec, model.report, settings.seed) as ready:
-        if ready.weights == "synthesised":
+        if ready.weights == "synthetic":
             raise MeasurementError("its file lacks weights: outputs computed with random ones say nothing about it")
         return answer(answers(build_request("outputs", ready, settings)), Outputs).arrays

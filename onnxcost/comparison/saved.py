@@ -127,7 +127,7 @@ def _notes(report: Document) -> list[str]:
     """What was assumed, of dims and of weights."""
     assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
     notes = [f"assumed {', '.join(assumed)}"] if assumed else []
-    if (report.get("measurement") or {}).get("weights") == "synthesised":
+    if (report.get("measurement") or {}).get("weights") in ("synthetic", "synthesised"):  # 0.1.0 wrote the second
         notes.append("timed with random weights, as the file lacks them")
     return notes
 

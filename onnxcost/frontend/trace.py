@@ -114,7 +114,7 @@ def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorPro
     """
     if found.trips:
         raise InputError("a traced run shows how often its Loops run: give no trip counts (--trips)")
-    synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised")]
+    synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthetic: ")]
     which = ", ".join(synthetic[:3]) + (" and others" if len(synthetic) > 3 else "")
     how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if synthetic else "the values that were given"
     found.caveats.append(Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}"))

@@ -121,7 +121,8 @@ class SessionDict(MemoryUseDict):
     onnxruntime: str
     threads: ThreadsDict
     batch: int
-    weights: Literal["stored", "synthesised"]
+    # 0.1.0 wrote the last one.
+    weights: Literal["stored", "synthetic", "synthesised"]
     inputs: list[InputUsedDict]
     session_seconds: float
     nodes_by_provider: dict[str, int] | None

@@ -95,9 +95,9 @@ def test_a_command_that_is_ended_leaves_no_weights(number: int, folder: Path, mo
     monkeypatch.setenv("TMPDIR", str(temporary))
     with process("measure", "model.onnx", "--seconds", "600") as running:
         deadline = time.monotonic() + 60
-        while not list(temporary.glob("*/synthesised.onnx")) and time.monotonic() < deadline:
+        while not list(temporary.glob("*/synthetic.onnx")) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert list(temporary.glob("*/synthesised.weights"))
+        assert list(temporary.glob("*/synthetic.weights"))
         running.send_signal(number)
         running.communicate(timeout=60)
     assert running.returncode == 128 + number

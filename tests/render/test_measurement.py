@@ -38,7 +38,7 @@ AT_80 = """\
 Measured  cpu · A Processor · onnxruntime 1.30.0
   Threads      4 intra-op, 1 inter-op
   Runs         20, after 3 to warm up, batch 1
-  Inputs       x (synthesised: numbers between 0 and 1)
+  Inputs       x (synthetic: numbers between 0 and 1)
 
   Latency      19.50 ms       median, 95 % confidence 15.00 to 24.00
   Mean         19.50 ms       ± 5.92 ms (σ)
@@ -71,7 +71,7 @@ Measured
   cuda · NVIDIA H200 · 141.0 GiB memory · driver 580.1 · onnxruntime 1.30.0
   Threads      4 intra-op, 1 inter-op, 2.5 of 8 cores usable
   Runs         3, in 4 streams, after 3 to warm up, batch 8
-  Inputs       x (synthesised: numbers between 0 and 1)
+  Inputs       x (synthetic: numbers between 0 and 1)
   Optimization basic
   Options      device_id=1
   Placement    117 CUDAExecutionProvider, 11 CPUExecutionProvider
@@ -193,7 +193,7 @@ def test_json(report: CostReport) -> None:
         "device_memory_bytes": None, "onnxruntime": "1.30.0", "optimization": "all", "threads": {"intra": 4, "inter": 1},
         "concurrency": 1, "seed": 0, "batch": 1,
         "inputs": [
-            {"name": "x", "dtype": "float32", "shape": [1, 3, 8, 8], "source": "synthesised: numbers between 0 and 1"}
+            {"name": "x", "dtype": "float32", "shape": [1, 3, 8, 8], "source": "synthetic: numbers between 0 and 1"}
         ],
         "warmup_runs": 3, "runs": 20, "nodes_by_provider": None, "fallen_back": [],
         "environment": {

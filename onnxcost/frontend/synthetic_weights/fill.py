@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-MODEL, DATA = "synthesised.onnx", "synthesised.weights"
+MODEL, DATA = "synthetic.onnx", "synthetic.weights"
 """The files that ``fill_weights`` makes."""
 PAGE = 4096
 """Data begins at multiples of this, so that it can be mapped into memory."""
