@@ -15,7 +15,7 @@ from onnxcost.errors import InputError
 from onnxcost.formulas import select_formulas
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
 from onnxcost.frontend.hints import Setting, is_size, settings_beside
-from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor
+from onnxcost.graph import BoundDim, DefUse, Graph, Node, Tensor, Use
 from onnxcost.operators.inputs import ROLES, role_of
 from onnxcost.operators.traits import AFFINE, CASTS, CONVOLUTIONS, FLOAT_PRODUCTS, GATHERS, VIEWS
 from onnxcost.spec import ModelSpec
@@ -243,16 +243,22 @@ def _is_projected(tensor: Tensor, uses: DefUse) -> bool:
 
 def _picks_rows(tensor: Tensor, uses: DefUse, way: Set[str]) -> bool:
     """Whether it is the index into a stored table of two dims, at the end of operators of ``way`` alone."""
+    for node, place in _reads_behind(tensor, uses, way):
+        if node.key == _EMBEDDED and place == 0:
+            return True
+        if (node.key in GATHERS or node.op_type.startswith("Gather")) and place == 1 and node.x.is_constant:
+            return node.x.is_shaped and node.x.rank == 2
+    return False
+
+
+def _reads_behind(tensor: Tensor, uses: DefUse, way: Set[str]) -> Iterator[Use]:
+    """Who reads the value, and what operators of ``way`` make of it, the nearest first."""
     names, seen = [tensor.name], 0
     while names and seen < _MOST_STEPS:
         seen += 1
-        for node, place in uses.reads(names.pop(0)):
-            if node.key == _EMBEDDED and place == 0:
-                return True
-            if (node.key in GATHERS or node.op_type.startswith("Gather")) and place == 1 and node.x.is_constant:
-                return node.x.is_shaped and node.x.rank == 2
-            names += [node.out.name] if node.key in way and node.outputs else []
-    return False
+        for use in uses.reads(names.pop(0)):
+            yield use
+            names += [use.node.out.name] if use.node.key in way and use.node.outputs else []
 
 
 def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[CachePair]) -> dict[str, str]:
@@ -309,13 +315,9 @@ def _role_by_place(tensor: Tensor, axis: int, uses: DefUse, has_source: bool) ->
 
 def _are_positions(tensor: Tensor, uses: DefUse) -> bool:
     """Whether integers pick rows of tables, or become angles: masks are summed, compared and subtracted."""
-    names, seen = [tensor.name], 0
-    while names and seen < _MOST_STEPS:
-        seen += 1
-        for node, place in uses.reads(names.pop(0)):
-            if role_of(node, place).name in ("index", "positions") or node.key in FLOAT_PRODUCTS | {"Mul"}:
-                return True
-            names += [node.out.name] if node.key in VIEWS | CASTS | {"Expand"} and node.outputs else []
+    for node, place in _reads_behind(tensor, uses, _MOVES | {"Expand"}):
+        if role_of(node, place).name in ("index", "positions") or node.key in FLOAT_PRODUCTS | {"Mul"}:
+            return True
     return "pos" in tensor.name.lower()
 
 
