@@ -266,7 +266,7 @@ def measure(package: str, model: Model, inputs: Inputs) -> dict[str, Any]:
 
 def measure_file(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     """onnx-tool's figures of a file that may lack its weights, or why it has none."""
-    from onnxcost.frontend.synthetic_weights import fill_weights
+    from onnxcost.frontend.synthetic_weights.fill import fill_weights
 
     with TemporaryDirectory() as folder:
         try:
