@@ -107,8 +107,9 @@ def main() -> int:
         tests = run_tests(checks, programs, source, options.tests or (QUICK if options.quick else ()))
         if options.dist:
             shutil.copytree(source.parent, options.dist, dirs_exist_ok=True)
-    print(f"\n{source.name} and {wheel.name}: {len(checks.passed)} steps passed, {len(checks.failed)} failed,", end=" ")
-    print(f"in {(time.monotonic() - start) / 60:.0f} minutes. {tests}", *checks.failed, sep="\nFAILED  ")
+        took = f"in {(time.monotonic() - start) / 60:.0f} minutes"
+        print(f"\n{source.name} and {wheel.name}: {len(checks.passed)} steps passed, {len(checks.failed)} failed, {took}.")
+        print(tests, *checks.failed, sep="\nFAILED  ", flush=True)
     return bool(checks.failed)
 
 
