@@ -28,15 +28,20 @@ def read_model(spec: ModelSpec) -> ModelSpec:
 
 
 def read_graph(
-    skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable = MappingProxyType({}), trace: Trace | None = None
+    skeleton: Skeleton,
+    spec: ModelSpec,
+    formulas: FormulaTable = MappingProxyType({}),
+    trace: Trace | None = None,
+    *,
+    checks_given: bool = False,
 ) -> Graph:
     """The graph of a model that was read, with every shape that can be known. Errors as in ``onnxcost.estimate``.
 
-    The skeleton can be read again with another spec.
+    The skeleton can be read again with another spec. With ``checks_given`` given sizes are checked as assumed ones are.
     """
     declared = [value.SerializeToString() for value in skeleton.model.graph.input]
     try:
-        return lower(skeleton, infer_shapes(skeleton, spec, formulas, trace))
+        return lower(skeleton, infer_shapes(skeleton, spec, formulas, trace, checks_given=checks_given))
     finally:
         # The sizes of this spec were written to the inputs.
         for value, before in zip(skeleton.model.graph.input, declared, strict=True):
@@ -71,7 +76,7 @@ class ResizableModel:
         }
         symbols = {name: size for name, size in sizes.items() if name not in dims or not dims[name].is_unnamed}
         spec = replace(self._spec, dims={**self._spec.dims, **symbols}, shapes={**self._spec.shapes, **shapes})
-        graph = read_graph(self._skeleton, spec, formulas)
+        graph = read_graph(self._skeleton, spec, formulas, checks_given=True)
         if first is None:
             self._first = graph
             return graph

@@ -36,15 +36,15 @@ class Inference:
     each other's.
 
     ``answers`` are onnx's own; it has none to what it ``refused``. ``walked`` are steps whose outputs' shapes are known, by
-    operator, attributes and kinds of their inputs; ``kinds`` are the values of which the type alone is known. With
-    ``has_assumed`` dims more is checked of each node.
+    operator, attributes and kinds of their inputs; ``kinds`` are the values of which the type alone is known. What onnx
+    itself does not check of a node is where it ``checks_more``.
     """
 
     opsets: Mapping[str, int]
     imports: Sequence[OperatorSetIdProto]
     ir_version: int
     formulas: FormulaTable
-    has_assumed: bool = False
+    checks_more: bool = False
     answers: dict[Hashable, list[Value]] = field(default_factory=dict)
     refused: dict[Hashable, list[Value]] = field(default_factory=dict)
     walked: dict[Hashable, Step] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Inference:
         return is_settled
 
     def _infer(self, step: Step, scope: Mapping[str, Value]) -> None:
-        if self.has_assumed:
+        if self.checks_more:
             check_equal_dims(step, self.opsets)
         opset = self.opsets.get(step.domain)
         if opset and step.node.op_type in POOLS and not step.domain and "ceil_mode" in step.attributes:

@@ -39,8 +39,12 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Value]
 
 
-def infer_shapes(skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None) -> ShapedModel:
+def infer_shapes(
+    skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None, *, checks_given: bool = False
+) -> ShapedModel:
     """The model with every shape that can be known. Of the formulas only the shape rules are used.
+
+    Assumed dims are held against weights, caches and tables, given ones as well with ``checks_given``.
 
     Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
@@ -61,7 +65,8 @@ def infer_shapes(skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, tr
     _, dims = fill_containers(new_inputs(), {**fed, **spec.values}, spec.dims)
     open_dims = OpenDims(inputs, of_inputs, dims, model, skeleton.path)
     known = known_answers(opsets, model.ir_version)
-    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, open_dims.has_assumed, known)
+    checks_more = checks_given or open_dims.has_assumed
+    inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, checks_more, known)
 
     def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
         found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), graphs=graphs)

@@ -75,7 +75,7 @@ def _formulas(scaling: Scaling) -> list[tuple[str, str]]:
         if ("total", name) in scaling.formulas
     ]
     if not scaling.pieces:
-        return [*found, (LABELS[PEAK], "is no maximum of polynomials")]
+        return [*found, (LABELS[PEAK], "no formula holds at all sizes")]
     if len(scaling.pieces) == 1:
         return [*found, (LABELS[PEAK], str(scaling.pieces[0]))]
     numbered = [f"({number}) {piece}" for number, piece in enumerate(scaling.pieces, 1)]
@@ -96,7 +96,12 @@ def _domain(scaling: Scaling) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, domain in scaling.domain.items():
         reasons = "".join(f"; {reason}" for reason in domain.reasons)
-        found.append(("Holds for" if not found else "", f"{name} from {domain}{reasons}"))
+        is_open = not any(reason.startswith("above") for reason in domain.reasons)
+        found.append(
+            ("Holds for" if not found else "", f"{name} from {domain}{', more not tried' if is_open else ''}{reasons}")
+        )
+    if scaling.fixed:
+        found.append(("With", ", ".join(f"{name} = {size:,}" for name, size in scaling.fixed.items())))
     return found + [("Note", note) for note in scaling.notes]
 
 

@@ -225,9 +225,12 @@ class CrossingDict(TypedDict):
 
 
 class ScalingDict(TypedDict):
-    """Polynomials of the cost in the sizes of ``dims``; entries of ``by_operator`` and ``by_module`` have one a metric."""
+    """Polynomials of the cost in the sizes of ``dims``, the others ``fixed``; entries of ``by_operator`` and ``by_module`` have
+    one a metric.
+    """
 
     dims: dict[str, DomainDict]
+    fixed: NotRequired[dict[str, int]]
     floors: NotRequired[list[FloorDict]]
     bound: BoundName
     verified: int

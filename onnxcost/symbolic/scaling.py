@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -36,6 +36,7 @@ class Scaling(Result):
     are polynomials in the dims, and in ``floors`` of them where the model has strides.
     ``pieces`` are the candidates of the peak of the activations: it is the largest of them at each size; none where it is not
     a maximum of polynomials. ``base`` are the sizes of the dims when they are not given, ``bound`` is that of the report.
+    ``fixed`` are the sizes of the other dims, given or assumed.
     ``verified`` sizes that no formula was made from were counted and equal; ``evaluations`` is how often the model was counted.
     """
 
@@ -43,6 +44,7 @@ class Scaling(Result):
     dims: tuple[str, ...]
     bound: str
     evaluations: int
+    fixed: Mapping[str, int]
     formulas: Mapping[Key, Polynomial]
     pieces: tuple[Polynomial, ...]
     floors: tuple[Floor, ...]
@@ -81,8 +83,8 @@ class Scaling(Result):
         return [*(full[name] for name in self.dims), *(floor.at(full[floor.dim]) for floor in self.floors)]
 
     def growth(self, metric: str, dim: str) -> str:
-        """The degree in words: "linear in batch", "quadratic in sequence, most of it from 4,608 on", the other dims at their
-        base.
+        """The degree in words: "linear in batch", "quadratic in sequence, dominated by sequence² from 4,608 on", the other dims
+        at their base.
         """
         means = {dim: (Fraction(0), Fraction(1)), **{str(floor): floor.mean for floor in self.floors if floor.dim == dim}}
         others = {**self.base, **{str(floor): floor.at(self.base[floor.dim]) for floor in self.floors}}
@@ -95,7 +97,8 @@ class Scaling(Result):
             return f"{word} in {dim}"
         crossing = factors[degree - 1] / factors[degree]
         about = "about " if any(floor.dim == dim for floor in self.floors) else ""
-        return f"{word} in {dim}, most of it from {about}{-(-crossing.numerator // crossing.denominator):,} on"
+        highest = Polynomial((dim,), {(degree,): Fraction(1)})
+        return f"{word} in {dim}, dominated by {highest} from {about}{-(-crossing.numerator // crossing.denominator):,} on"
 
     def crossings(self, dim: str) -> list[tuple[int, int]]:
         """From which sizes of a dim on which of the ``pieces`` is the largest, the other dims at their base."""
@@ -130,6 +133,7 @@ class Scaling(Result):
                     }
                     for name in self.dims
                 },
+                "fixed": dict(self.fixed),
                 "floors": [{"text": str(floor), **floor._asdict()} for floor in self.floors],
                 "bound": self.bound,
                 "verified": self.verified,
@@ -211,7 +215,10 @@ def scale_spec(
             raise InputError("the model leaves no dim open: its cost does not grow")
         ranges = dict(over) if isinstance(over, Mapping) else {}
         names, is_cut = names[:MOST_DIMS], len(names) > MOST_DIMS
-        search = Search(model, table, names, {name: free[name].value for name in names}, ranges)
+        rest = free.keys() - {*names}
+        followers = set().union(*(_move(model, table, free, name) for name in names if rest))
+        fixed = {name: free[name].value for name in free if name in rest - followers and not free[name].is_unnamed}
+        search = Search(model, table, names, {name: free[name].value for name in names}, ranges, fixed)
         try:
             search, found = find_formulas(search, are_given=bool(over))
         except OnnxCostError as error:
@@ -223,7 +230,9 @@ def scale_spec(
             notes=(f"more than {MOST_DIMS} dims are open, the others stay as they are assumed", *found.notes)
         )
     path = first.graph.path or first.graph.name
-    return Scaling(path, search.names, first.bound, len(search.known), *found)
+    found = found._replace(notes=(*found.notes, *(each.text for each in first.caveats if each.kind != "note")))
+    fixed = {dim.name: dim.value for dim in first.graph.dims if dim.source == "given" or dim.name in search.fixed}
+    return Scaling(path, search.names, first.bound, len(search.known), fixed, *found)
 
 
 def _leave_dims_out(search: Search, free: Mapping[str, BoundDim], error: OnnxCostError) -> tuple[Search, Found]:
@@ -232,18 +241,17 @@ def _leave_dims_out(search: Search, free: Mapping[str, BoundDim], error: OnnxCos
     """
     fitted = tuple(name for name in search.names if free[name].reason.startswith(FITTED))
     for left_out in (fitted, *((name,) for name in reversed(search.names))):
-        rest = tuple(name for name in search.names if name not in left_out)
-        if left_out and rest:
+        if 0 < len(left_out) < len(search.names):
             with suppress(OnnxCostError):
-                less, found = find_formulas(replace(search, names=rest, known={}, details={}), are_given=False)
+                less, found = find_formulas(search.fix(left_out), are_given=False)
                 stay = " and ".join(f"{name} stays {free[name].value}" for name in left_out)
                 return less, found._replace(notes=(f"{stay}: {error}", *found.notes))
     raise error
 
 
 def _leading(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, BoundDim]) -> tuple[str, ...]:
-    """The open dims, up to one more than MOST_DIMS, but for those without a symbol that follow another, as the batch of a state
-    follows the input's.
+    """The open dims, up to one more than MOST_DIMS, but for those that have to be equal to another one, and those that follow
+    one without a symbol, as the batch of a state follows the input's.
     """
     leaders, followers = list[str](), set[str]()
     for name, dim in free.items():
@@ -252,8 +260,25 @@ def _leading(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, B
         leaders.append(name)
         if len(leaders) > MOST_DIMS:
             break
-        if dim.is_unnamed:
-            with suppress(OnnxCostError):
-                dims = model.read({name: dim.value + 1}, formulas).dims
-                followers |= {each.name for each in dims if each.name in free and each.value != free[each.name].value} - {name}
+        moved = _move(model, formulas, free, name) if len(free) > 1 else {}
+        for other in moved.keys() - {name}:
+            if dim.is_unnamed or not _fits(model, formulas, {**moved, other: free[other].value}):
+                followers.add(other)
     return tuple(name for name in leaders if name not in followers)
+
+
+def _move(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, BoundDim], name: str) -> dict[str, int]:
+    """Another size of an open dim, and of others that are assumed for it; nothing where the model does not fit."""
+    try:
+        dims = model.read({name: free[name].value + 1}, formulas).dims
+    except OnnxCostError:
+        return {}
+    return {each.name: each.value for each in dims if each.name in free and each.value != free[each.name].value}
+
+
+def _fits(model: ResizableModel, formulas: FormulaTable, sizes: Mapping[str, int]) -> bool:
+    try:
+        model.read(sizes, formulas)
+    except OnnxCostError:
+        return False
+    return True

@@ -44,14 +44,15 @@ JUMP = 8
 """The ratio of one size to the next that is tried on the way to the limits of a domain."""
 MOST_GRID = 4096
 """Sizes of all dims together that formulas are made from."""
-NARROWED = 6
+NARROWED, CUT_OFF = 6, 2
+"""How often a domain may be halved; and so often where the cost is known there, but another one."""
 SEED = 0
 METRICS, TRAFFIC = ("macs", "flops", "read_bytes", "write_bytes"), {"read_bytes", "write_bytes"}
 SPARE = 4
 """Sizes more than a formula has terms, at which it must be right as well."""
 PLATEAU = 4
 """A domain whose most is less than so many times its least may be a plateau between two steps of a stride."""
-OTHER_FORMULA = "the cost follows another formula there"
+OTHER_FORMULA, NOT_ALIKE = "the cost follows another formula there", "its differences"
 Sizes = tuple[int, ...]
 SHOWN = ("total", "operator", "module")
 FIXED: Sequence[Key] = (UNCOUNTED, ("total", "parameters"))
@@ -76,6 +77,12 @@ class Domain(NamedTuple):
 
     def __contains__(self, size: object) -> bool:
         return isinstance(size, int) and self.least <= size <= self.most and size % self.step == 0
+
+    def halve(self, why: str) -> Domain:
+        """The smaller half, and why the larger one is left out."""
+        most = max(self.most // 2 // self.step * self.step, self.least)
+        reasons = (*(reason for reason in self.reasons if not reason.startswith("above")), f"above {most}: {why}")
+        return self._replace(most=most, reasons=reasons)
 
     def __str__(self) -> str:
         """``32 to 14336 in multiples of 32``."""
@@ -132,13 +139,14 @@ class Found(NamedTuple):
 
 @dataclass
 class Search:
-    """Counts a model at sizes of some dims, each point once."""
+    """Counts a model at sizes of the dims ``names``, each point once; the ``fixed`` dims keep their sizes."""
 
     model: ResizableModel
     formulas: FormulaTable
     names: tuple[str, ...]
     base: Mapping[str, int]
     ranges: Mapping[str, tuple[int, int]]
+    fixed: Mapping[str, int] = field(default_factory=dict)
     known: dict[Sizes, dict[Key, int] | Misfit] = field(default_factory=dict)
     details: dict[Sizes, set[str]] = field(default_factory=dict)
     weights: dict[Reads, Sequence[Weights]] = field(default_factory=dict)
@@ -152,6 +160,22 @@ class Search:
         known = {point: each if isinstance(each, Misfit) else _leave_out(dropped, each) for point, each in self.known.items()}
         return replace(self, dropped=dropped, known=known)
 
+    def fix(self, names: Container[str]) -> Search:
+        """The search with some dims at their base."""
+        fixed = {name: self.base[name] for name in self.names if name in names}
+        search = replace(self, names=tuple(name for name in self.names if name not in names), fixed={**self.fixed, **fixed})
+        places = [self.names.index(name) for name in search.names]
+        points = {tuple(point[at] for at in places): point for point in self.known if point == self._base_but(point, places)}
+        search.known = {point: self.known[old] for point, old in points.items()}
+        search.details = {point: self.details[old] for point, old in points.items()}
+        return search
+
+    def _base_but(self, point: Sizes, places: Container[int]) -> Sizes:
+        """The base, but for the sizes of a point at some places."""
+        return tuple(
+            size if at in places else self.base[name] for at, (name, size) in enumerate(zip(self.names, point, strict=True))
+        )
+
     def count(self, point: Sizes, *kinds: str) -> dict[Key, int] | Misfit:
         """The totals at a point and those of operators and modules, or why there are none; and the numbers of the ``kinds``:
         "node", "memory", "dim".
@@ -160,7 +184,7 @@ class Search:
         if isinstance(known, Misfit) or (known is not None and details.issuperset(kinds)):
             return known
         try:
-            graph = self.model.read(dict(zip(self.names, point, strict=True)), self.formulas)
+            graph = self.model.read({**self.fixed, **dict(zip(self.names, point, strict=True))}, self.formulas)
             counted = count_nodes(graph, self.formulas, self.weights)
         except OnnxCostError as error:
             self.known[point] = misfit = Misfit(str(error))
@@ -250,7 +274,7 @@ class Search:
 
         A formula of the traffic alone that differs is dropped; for any other the larger half of the domain is.
         """
-        draw, notes = random.Random(SEED), list[str]()
+        draw, notes, others = random.Random(SEED), list[str](), 0
         for _ in range(NARROWED):
             inside = [
                 point
@@ -259,8 +283,9 @@ class Search:
             ]
             # The ends of all dims together show what holds for one dim at a time alone; the memory there is needed later.
             corners = list(product(*({domain[name].least, domain[name].most} for name in self.names)))
-            inside += [point for point in corners if point not in grid and not isinstance(self.count(point, "memory"), Misfit)]
-            inside = list(dict.fromkeys(inside))
+            for point in corners:
+                self.count(point, "memory")
+            inside = list(dict.fromkeys([*inside, *(point for point in corners if point not in grid)]))
             number = max(JOINT, HELD_OUT - len(inside))
             points = inside + [tuple(draw_size(draw, domain[name]) for name in self.names) for _ in range(number)]
             misfits = (
@@ -269,17 +294,20 @@ class Search:
             if (found := next(misfits, None)) is None:
                 return domain, notes, len({*points})
             sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, found[0], strict=True))
-            notes.append(f"{sizes}: {found[1]}")
             counted = self.count(found[0])
+            notes.append(f"{sizes}{' do not fit together' if isinstance(counted, Misfit) else ''}: {found[1]}")
             if not isinstance(counted, Misfit):
                 unlike = self._find_unlike(counted, fitted, self._vector(found[0], floors))
                 if unlike <= TRAFFIC:
-                    notes[-1] = f"no formula of {' and '.join(sorted(unlike))}: {notes[-1]}"
+                    notes[-1] = f"no formula of {_name_traffic(unlike)}: {notes[-1]}"
                     for key in [key for key in fitted if key[-1] in unlike]:
                         del fitted[key]
                     continue
-            halves = {name: each.most // 2 // each.step * each.step for name, each in domain.items()}
-            domain = {name: each._replace(most=max(halves[name], each.least)) for name, each in domain.items()}
+            others += not isinstance(counted, Misfit)
+            if others > CUT_OFF:
+                break
+            cause = found[1] if len(domain) == 1 else "not with all sizes of the other dims"
+            domain = {name: each.halve(cause) for name, each in domain.items()}
         raise OnnxCostError(f"no formula holds for all sizes: {notes[-1]}")
 
     def _find_pieces(
@@ -317,7 +345,7 @@ class Search:
         try:
             found.append(self._find_floors(name, 1))
         except OnnxCostError as error:
-            why += "" if why and why in str(error) else f", and {error}"
+            why += f", and {error}" if why.startswith(NOT_ALIKE) else ""
         if not any(each.reach >= PLATEAU for each in found):
             larger, _ = self._find_steps(name, STEPS[1:])
             found += [] if larger is None else [larger]
@@ -375,7 +403,7 @@ class Search:
             degrees = [count_degree(column) for column in {tuple(each[key] for each in numbers) for key in keys}]
             if None not in degrees:
                 return sizes[: max(filter(None, degrees), default=0) + 1], ""
-            why = f"its differences between {sizes[0]} and {sizes[-1]} do not vanish"
+            why = f"{NOT_ALIKE} between {sizes[0]} and {sizes[-1]} do not vanish"
         return None, why or "no size fits"
 
     def _find_floors(self, name: str, step: int) -> Line:
@@ -485,14 +513,14 @@ def find_formulas(search: Search, *, are_given: bool) -> tuple[Search, Found]:
         without = search.drop(metrics)
         others, said = _find_lines(without, are_given)
         if prod(line.reach for line in others.values()) > PLATEAU * prod(line.reach for line in lines.values()):
-            limits = (f"it holds for {name} from {line.domain} alone" for name, line in lines.items() if _ends_early(line))
-            said.append(f"no formula of {' and '.join(sorted(metrics))}: {', '.join(limits)}")
+            limits = (f"for {name} from {line.domain} alone" for name, line in lines.items() if _ends_early(line))
+            said.append(f"no formula of {_name_traffic(metrics)}: one holds {' and '.join(limits)}")
             search, lines, notes = without, others, said
             break
     if not lines:
         raise OnnxCostError("; ".join(notes))
     if len(lines) < len(search.names):
-        search = replace(search, names=tuple(lines), known={}, details={})
+        search = search.fix(set(search.names) - lines.keys())
     return search, search.find(lines, notes)
 
 
@@ -511,6 +539,11 @@ def _find_lines(search: Search, are_given: bool) -> tuple[dict[str, Line], list[
                 raise
             notes.append(f"{name} stays {search.base[name]}: {error}")
     return lines, notes
+
+
+def _name_traffic(metrics: Iterable[str]) -> str:
+    """The metrics in words, like those of a table."""
+    return " and ".join({"read_bytes": "bytes read", "write_bytes": "bytes written"}[each] for each in sorted(metrics))
 
 
 def _ends_early(line: Line) -> bool:

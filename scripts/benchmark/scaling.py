@@ -135,6 +135,7 @@ def draw_size(draw: random.Random, domain: Domain) -> int:
 
 def is_equal(found: onnxcost.Scaling, source: bytes, graph: Graph, sizes: dict[str, int]) -> bool:
     """Whether all totals are those of a count; ``graph`` is the model's at other sizes."""
+    totals, sizes = found.at(**sizes), {**found.fixed, **sizes}
     places = {place: sizes[dim.name] for dim in graph.dims if dim.name in sizes for place in dim.places}
     unnamed = {dim.name: dim.places[0][0] for dim in graph.dims if dim.is_unnamed and dim.name in sizes}
     shapes = {
@@ -146,7 +147,7 @@ def is_equal(found: onnxcost.Scaling, source: bytes, graph: Graph, sizes: dict[s
         report = onnxcost.estimate(source, shapes=shapes, dims={dim: sizes[dim] for dim in sizes if dim not in unnamed})
     except OnnxCostError:
         return False
-    moved, totals = report.whole.traffic, found.at(**sizes)
+    moved = report.whole.traffic
     counted = {
         "macs": report.macs, "flops": report.flops, "parameters": report.parameters, "read_bytes": moved.read_bytes,
         "write_bytes": moved.write_bytes, PEAK: report.memory.peak_activation_bytes,

@@ -69,7 +69,7 @@ def test_bert_is_the_formula_that_can_be_worked_out_by_hand() -> None:
     assert (12 * 12 * 768**2, 12 * 2 * 768, 768**2) == (84_934_656, 18_432, 589_824)
     assert found.domain["sequence"].most == 512
     assert "above 512: node 'node_add_18' (Add) is invalid" in found.domain["sequence"].reasons[0]
-    assert found.growth("macs", "sequence") == "quadratic in sequence, most of it from 4,608 on"
+    assert found.growth("macs", "sequence") == "quadratic in sequence, dominated by sequence² from 4,608 on"
     assert found.growth("macs", "batch") == "linear in batch"
     assert found.verified >= 40
     for sizes in points(found, 12):

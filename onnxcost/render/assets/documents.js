@@ -436,7 +436,7 @@ function showScan() {
 
 // Formulas that the page works out for any sizes in their domain, in whole numbers of any length.
 function showScaling() {
-  const {dims, floors, totals, peak_activation_bytes: pieces} = doc.scaling;
+  const {dims, fixed = {}, floors, totals, peak_activation_bytes: pieces} = doc.scaling;
   const names = Object.keys(dims);
   const kinds = {read_bytes: "bytes", write_bytes: "bytes", kv_cache_bytes: "bytes", peak_activation_bytes: "bytes"};
   function floorOf({dim, factor, offset, divisor}, sizes) {
@@ -508,6 +508,8 @@ function showScaling() {
     );
     take(sizes[at]);
   });
+  const others = Object.entries(fixed).map(([name, size]) => `${name} = ${size}`);
+  if (others.length) into.append(el("p", {class: "faint"}, plain(`With ${others.join(", ")}.`)));
   into.append(result);
   const formulas = [
     ...Object.entries(totals),
