@@ -206,3 +206,59 @@ def test_dims_without_a_symbol_go_by_their_place() -> None:
     assert found.dims == ("x[0]",)
     assert str(found.formula("macs")) == "96·x[0]"
     assert found.at(**{"x[0]": 10})["macs"] == onnxcost.estimate(source, shapes={"x": (10, 4)}).macs == 960
+
+
+class Together(NamedTuple):
+    """A model of several open dims: which of them its formulas are in, the sizes of the others, and what the notes say of those."""
+
+    graph: str
+    dims: tuple[str, ...]
+    fixed: Mapping[str, int]
+    macs: str
+    says: str = ""
+    most: int = 4096
+
+
+TOGETHER: Mapping[str, Together] = {
+    "places in a table that two dims add up to": Together(
+        "(float[n,4] x, float[m,4] p) => (float y) { zero = Constant<value=int64[1]{0}>() c = Concat<axis=0>(p, x) "
+        "s = Shape<start=0, end=1>(c) t = Slice(table, zero, s) a = Add(c, t) y = MatMul(a, w) }",
+        ("n", "m"), {}, "32·n + 32·m", "n = 63, m = 63 do not fit together: node 'Add_4' (Add) is invalid", 31,
+    ),
+    "a condition that no dim decides": Together(
+        "(bool c, float[n,4] x, float[m,4] z) => (float y) { y = If(c) <then_branch = t () => (float[n,8] u) { u = MatMul(x, w) },"
+        " else_branch = e () => (float[m,8] v) { v = MatMul(z, w) }> }",
+        ("n",), {"m": 1}, "32·n", "m stays 1: no formula holds for all sizes: n = 1024, m = 1024: the cost follows another",
+    ),
+    "a dim that has to be equal to another": Together(
+        "(float[batch,4] x, float[batch_1,4] z) => (float y) { c = Concat<axis=1>(x, z) y = MatMul(c, w8) }",
+        ("batch",), {}, "64·batch",
+    ),
+    "a dim that follows from an attribute": Together(
+        "(float[b,s,12] q, float[b,2,p,h] keys, float[b,2,p,h] values, int32[b] lengths, int32 total) => (float y, float k, float v)"
+        " { y, k, v = com.microsoft.GroupQueryAttention<num_heads=2, kv_num_heads=2>(q, , , keys, values, lengths, total) }",
+        ("b", "s", "p"), {"h": 2}, "8·b·s² + 8·b·s·p", "h stays 2: the cost is no polynomial in h: node 'GroupQueryAttention_0'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOGETHER.values(), ids=TOGETHER)
+def test_dims_that_depend_on_each_other(case: Together) -> None:
+    source = model(case.graph, domains=', "com.microsoft" : 1', w=(4, 8), w8=(8, 8), table=(64, 4))
+    found = scaling(source)
+    assert (found.dims, found.fixed, str(found.formula("macs"))) == (case.dims, case.fixed, case.macs)
+    assert case.says in "; ".join(found.notes)
+    assert found.domain[found.dims[0]].most == case.most
+    draw = random.Random(2)
+    for _ in range(10):
+        sizes = {name: draw.randint(found.domain[name].least, found.domain[name].most) for name in found.dims}
+        assert found.at(**sizes)["macs"] == onnxcost.estimate(source, dims={**found.fixed, **sizes}).macs, sizes
+
+
+def test_the_dims_that_do_not_vary_keep_their_sizes() -> None:
+    """Where one token is new, a cache is assumed to be full: not while a formula says that it is empty."""
+    source = model(TOGETHER["a dim that follows from an attribute"].graph, domains=', "com.microsoft" : 1')
+    found = scaling(source, ["s"], dims={"b": 3})
+    assert found.fixed == {"b": 3, "p": 0, "h": 2}
+    assert str(found.formula("macs")) == "24·s²"
+    assert found.domain["s"].least == 1

@@ -18,6 +18,7 @@ from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.symbolic.keys import PEAK
 from onnxcost.symbolic.scaling import MOST_DIMS, Scaling, scaling
 from onnxcost.symbolic.search import Domain
+from scripts.benchmark.scaling import ROWS, TOOLS, page, read_rows, read_tools
 from tests.modeltext import model
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -260,3 +261,11 @@ def test_the_grid_has_so_many_sizes_and_no_more(monkeypatch: pytest.MonkeyPatch)
     assert [note.partition(": ")[2] for note in found.notes] == ["with it the formulas take 8 counts, more than 4"]
     with pytest.raises(OnnxCostError, match="with it the formulas take 8 counts, more than 4"):
         scaling(made, ["a", "b", "c"])
+
+
+def test_the_page_of_formulas_is_what_its_rows_give() -> None:
+    rows = read_rows(ROWS).values()
+    assert (MODELS.parent / "docs" / "accuracy-scaling.md").read_text("utf-8") == page(rows, read_tools(TOOLS))
+    assert all(row.equal == row.points for row in rows)
+    exact = sum(row.points > 0 for row in rows)
+    assert f"| cost as polynomials | on {exact} models equal" in (MODELS.parent / "README.md").read_text("utf-8")
