@@ -209,7 +209,7 @@ def test_dims_without_a_symbol_go_by_their_place() -> None:
 
 
 class Together(NamedTuple):
-    """A model of several open dims: which of them its formulas are in, the sizes of the others, and what the notes say of those."""
+    """A model of several open dims: which its formulas are in, the sizes of the others, and what the notes say of those."""
 
     graph: str
     dims: tuple[str, ...]
@@ -226,8 +226,9 @@ TOGETHER: Mapping[str, Together] = {
         ("n", "m"), {}, "32·n + 32·m", "n = 63, m = 63 do not fit together: node 'Add_4' (Add) is invalid", 31,
     ),
     "a condition that no dim decides": Together(
-        "(bool c, float[n,4] x, float[m,4] z) => (float y) { y = If(c) <then_branch = t () => (float[n,8] u) { u = MatMul(x, w) },"
-        " else_branch = e () => (float[m,8] v) { v = MatMul(z, w) }> }",
+        "(bool c, float[n,4] x, float[m,4] z) => (float y) { y = If(c) "
+        "<then_branch = t () => (float[n,8] u) { u = MatMul(x, w) }, "
+        "else_branch = e () => (float[m,8] v) { v = MatMul(z, w) }> }",
         ("n",), {"m": 1}, "32·n", "m stays 1: no formula holds for all sizes: n = 1024, m = 1024: the cost follows another",
     ),
     "a dim that has to be equal to another": Together(
@@ -235,9 +236,9 @@ TOGETHER: Mapping[str, Together] = {
         ("batch",), {}, "64·batch",
     ),
     "a dim that follows from an attribute": Together(
-        "(float[b,s,12] q, float[b,2,p,h] keys, float[b,2,p,h] values, int32[b] lengths, int32 total) => (float y, float k, float v)"
-        " { y, k, v = com.microsoft.GroupQueryAttention<num_heads=2, kv_num_heads=2>(q, , , keys, values, lengths, total) }",
-        ("b", "s", "p"), {"h": 2}, "8·b·s² + 8·b·s·p", "h stays 2: the cost is no polynomial in h: node 'GroupQueryAttention_0'",
+        "(float[b,s,12] q, float[b,2,p,h] keys, float[b,2,p,h] values, int32[b] n, int32 t) => (float y, float k, float v) "
+        "{ y, k, v = com.microsoft.GroupQueryAttention<num_heads=2, kv_num_heads=2>(q, , , keys, values, n, t) }",
+        ("b", "s", "p"), {"h": 2}, "8·b·s² + 8·b·s·p", "h stays 2: the cost is no polynomial in h: node 'GroupQueryAtt",
     ),
 }  # fmt: skip
 
