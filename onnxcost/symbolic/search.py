@@ -347,7 +347,8 @@ class Search:
         except OnnxCostError as error:
             why += f", and {error}" if why.startswith(NOT_ALIKE) else ""
         if not any(each.reach >= PLATEAU for each in found):
-            larger, _ = self._find_steps(name, STEPS[1:])
+            larger, reason = self._find_steps(name, STEPS[1:])
+            why += f"; in multiples of {STEPS[1]}: {reason}" if reason and reason != why else ""
             found += [] if larger is None else [larger]
             steps = range(2, larger.domain.step) if larger is not None and _ends_early(larger) else ()
             for step in (each for each in steps if larger is not None and larger.domain.step % each == 0):
@@ -393,17 +394,17 @@ class Search:
                 continue
             found = [self.count(self._point(name, each)) for each in sizes]
             if misfit := next((each for each in found if isinstance(each, Misfit)), None):
-                why = misfit.reason
+                why = why or misfit.reason
                 continue
             numbers = [each for each in found if not isinstance(each, Misfit)]
             keys = [key for key in numbers[0] if key[0] in SHOWN or key == UNCOUNTED]
             if any(key not in each for key in keys for each in numbers):
-                why = f"other nodes run at other sizes between {sizes[0]} and {sizes[-1]}"
+                why = why or f"other nodes run at other sizes between {sizes[0]} and {sizes[-1]}"
                 continue
             degrees = [count_degree(column) for column in {tuple(each[key] for each in numbers) for key in keys}]
             if None not in degrees:
                 return sizes[: max(filter(None, degrees), default=0) + 1], ""
-            why = f"{NOT_ALIKE} between {sizes[0]} and {sizes[-1]} do not vanish"
+            why = why or f"{NOT_ALIKE} between {sizes[0]} and {sizes[-1]} do not vanish"
         return None, why or "no size fits"
 
     def _find_floors(self, name: str, step: int) -> Line:

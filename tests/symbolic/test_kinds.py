@@ -82,7 +82,7 @@ KINDS: Mapping[str, Kind] = {
         "f = Constant<value=float[4]{1.0, 1.0, 0.75, 2.0}>() p = Resize(x, , f) y = Conv(p, wc)",
         "−6,048 + 3,024·n − 3,024·⌊(n + 3)/4⌋",
         4,
-        14656,
+        33088,
         x="float[1,3,n,8]",
     ),
     "TopK of a shape": Kind(
