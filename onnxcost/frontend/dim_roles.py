@@ -50,6 +50,7 @@ _ROLES: Mapping[str, DimRole] = {
     "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
     "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
     "edges": DimRole("edges", (128, 64, 256), "4 edges a node"),
+    "ends": DimRole("ends", (2,), "the two ends of each edge"),
     "points": DimRole("points", (1024, 512, 2048, 4096), "a point cloud"),
     "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
     "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "nothing says more of it"),
@@ -72,7 +73,11 @@ _BY_SYMBOL: Sequence[tuple[str, str]] = (
     (r"frames?(_|$)", "frames"),
     (r"seq|len|time|token|phoneme|chars|words|^[slt]$", "tokens"),
 )
+_NUMBERED = r"[_.\W]*(dynamic_axes|dim|axis)?_?\d*"
+"""What PyTorch's exporter puts behind an input's name to call a dim that has none."""
 _CHANNEL_COUNTS = (1, 3, 4)
+_TALL = 14
+"""Rows: no convolution over an image has a window so tall and one column wide."""
 _STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
 """The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
 _CACHE = r"past(?!_(values|time|observed)|_features)|cache|present"
@@ -203,6 +208,8 @@ class ModelRoles:
     def _kind(self, value: ValueInfoProto, axis: int, symbol: str) -> str:
         """The kind of a dim: by a name of several letters, by its input, by a name of one letter, by its place."""
         dims, name = sizes_of(value), value.name.lower()
+        if re.fullmatch(re.escape(value.name) + _NUMBERED, symbol):
+            symbol = ""
         found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "")
         if found in ("height", "width") and len(dims) < 2:
             found = ""
@@ -210,10 +217,12 @@ class ModelRoles:
         if is_cache and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
             of_encoder = "encoder" in name or "encoder" in symbol.lower()
             return self._cache_kind(value, axis, found if len(symbol) > 1 or (found, axis) == ("batch", 0) else "", of_encoder)
-        if found == "batch" and (len(symbol) > 1 or axis == 0):
+        if found == "batch" and (len(symbol) > 1 or (axis == 0 and not self._is_of_graph(value))):
             return "batch"
         if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value) and not self._are_vectors:
             return "batch"
+        if found in ("tokens", "") and axis and axis == len(dims) - 1 and self._masks_audio(value):
+            return "samples"
         if found in ("tokens", "") and self._is_audio(value):
             is_last = axis == len(dims) - 1
             return ("chunk" if self._is_streamed else "samples") if is_last else "batch" if axis == 0 else "other"
@@ -264,10 +273,12 @@ class ModelRoles:
         dims, name = sizes_of(value), value.name.lower()
         rank, is_integer = len(dims), value.type.tensor_type.elem_type in (6, 7)
         if self._is_of_graph(value):
+            if "edge" in name and axis == 0 and (dims[1:] or [0])[0] is None:
+                return "ends"
             return "edges" if "edge" in name else "nodes" if axis == 0 else "other"
         if rank == 2 and axis == 0 and dims[1] in range(2, 10) and re.search(_POINTS, name):
             return "points"
-        if rank == 3 and axis == 1 + (dims[1] in range(2, 10)) and re.search(_POINTS, name):
+        if rank == 3 and re.search(_POINTS, name) and axis == 1 + (self._channels_of(value) in range(2, 10)):
             return "points"
         if rank == 3 and self._reader(value.name, traits.RECURRENT, places=(5, 6)) is not None:
             return ("other", "batch", "features")[axis]  # of each layer and direction
@@ -282,7 +293,7 @@ class ModelRoles:
             is_image = rank == 3 and dims[2] in _CHANNEL_COUNTS[1:] and self._reads_image(value)
             return "height" if is_image else "batch"
         if rank == 5:
-            return self._kind_in_clip(dims, axis)
+            return self._kind_in_clip([dims[0], self._channels_of(value), *dims[2:]], axis)
         if rank == 4:
             return (
                 ("channels", "height", "width")[axis - 1]
@@ -315,13 +326,20 @@ class ModelRoles:
 
     @cached_property
     def _has_edges(self) -> bool:
-        return any("edge" in value.name.lower() and sizes_of(value)[:1] == [2] for value in self.inputs)
+        return any(
+            "edge" in value.name.lower()
+            and sizes_of(value)[:1] in ([2], [None])
+            and value.type.tensor_type.elem_type in _INTEGERS
+            for value in self.inputs
+        )
 
     def _is_audio(self, value: ValueInfoProto) -> bool:
         """Whether the input has the samples of a sound along its last axis."""
         dims, name = sizes_of(value), value.name.lower()
         element_type = value.type.tensor_type.elem_type
-        if not 1 <= len(dims) <= 3 or element_type not in (*_FLOATS, 5) or (len(dims) == 3 and dims[1] not in (1, 2, None)):
+        if not 1 <= len(dims) <= 3 or element_type not in (*_FLOATS, 5):
+            return False
+        if len(dims) == 3 and self._channels_of(value) not in (1, 2, None):
             return False
         if dims[-1] is not None or re.search(_STATE, name) or (re.search(_NOT_AUDIO, name)):
             return False
@@ -330,8 +348,14 @@ class ModelRoles:
         reader = self._reader(value.name, _WEIGHTED | {"STFT"})
         if reader is None:
             return False
-        reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2)
+        groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
+        reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2) and groups == 1
         return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
+
+    def _masks_audio(self, value: ValueInfoProto) -> bool:
+        """Whether it says which samples of another input count."""
+        audio = [other for other in self.inputs if other is not value and self._is_audio(other)] if "mask" in value.name else []
+        return any(len(sizes_of(other)) == len(sizes_of(value)) for other in audio)
 
     @cached_property
     def _are_vectors(self) -> bool:
@@ -359,6 +383,14 @@ class ModelRoles:
         reader = self._reader(value.name, _WEIGHTED | traits.RECURRENT | {"Resize"}, moves=True)
         return reader is not None and (reader.op_type == "Resize" or (reader.weight is not None and len(reader.weight) == 4))
 
+    def _channels_of(self, value: ValueInfoProto) -> int | None:
+        """The channels of an input that has them first: as the file says, or the weight of the convolution behind it."""
+        dims, reader = sizes_of(value), self._reader(value.name, {"Conv"})
+        if len(dims) < 3 or dims[1] is not None or reader is None or reader.weight is None or len(reader.weight) != len(dims):
+            return dims[1] if len(dims) > 1 else None
+        groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
+        return groups * reader.weight[1]
+
     def is_channels_last(self, value: ValueInfoProto) -> bool:
         """Whether an image has its channels last."""
         dims = sizes_of(value)
@@ -377,7 +409,7 @@ class ModelRoles:
             size, where = self.hints[kind]
             return DimRole(kind, (size, *role.sizes), where)
         if len(dims) == 5:
-            is_volume = self._kind_in_clip(dims, 2) == "depth"
+            is_volume = self._kind_in_clip([dims[0], self._channels_of(value), *dims[2:]], 2) == "depth"
             size, what = (96, "a volume of 96x96x96") if is_volume else (224, "a clip of 16 images of 224x224")
             return DimRole(kind, (size, *role.sizes), what)
         if len(dims) == 4 and dims[1] not in (1, 2, 3) and re.search(r"latent|^sample$|^z$", name):
@@ -390,6 +422,8 @@ class ModelRoles:
             is_class = not other and self._outputs and all(self._rank_of(output) == 2 for output in self._outputs)
             size = 48 if kind == "height" else 192 if is_class else 320
             return DimRole(kind, (size, *role.sizes), f"a line of text of {other or 48}x{192 if is_class else 320}")
+        if kind == "height" and (window := self._tall_window):
+            return DimRole(kind, (window, *role.sizes), f"a window of {window}x1")
         size, what = self._image
         return DimRole(kind, (size, *role.sizes), what)
 
@@ -415,6 +449,13 @@ class ModelRoles:
         return any(len(pair) == 2 and pair[0] > pair[1] for pair in strides)
 
     @cached_property
+    def _tall_window(self) -> int:
+        """The height of a convolution over all of it, as those over the electrodes of an EEG; 0 without one."""
+        weights = (self._stored.get(node.input[1]) for node in self._nodes if node.op_type == "Conv" and len(node.input) > 1)
+        tallest = max((weight[2] for weight in weights if weight is not None and weight[3:] == (1,)), default=0)
+        return tallest if tallest >= _TALL else 0
+
+    @cached_property
     def _image(self) -> tuple[int, str]:
         """The usual side of the images of a model that makes such outputs."""
         outputs = self._outputs
@@ -430,7 +471,9 @@ class ModelRoles:
             return 640, "a detector's image of 640x640"
         if len(outputs) == 1 and ranks == {4} and (enlarges or "ConvTranspose" in ops):
             made = self._channels_made(outputs[0].name) or (*sizes_of(outputs[0]), None, None)[1]
-            if made is not None and made not in {sizes_of(value)[1] for value in self.inputs if len(sizes_of(value)) == 4}:
+            if made is not None and made not in {
+                self._channels_of(value) for value in self.inputs if len(sizes_of(value)) == 4
+            }:
                 return (640, "a mask of an image of 640x640") if made == 1 else (512, "a map of an image of 512x512")
         return 224, "an image of 224x224"
 

@@ -153,6 +153,7 @@ def _moves(
     """Other sizes of the dims, each with its cost: the less sensible, the higher."""
     by_kind = {dim.role.kind: (group, sizes[dim.name]) for group, dim in dims.items()}
     square = [by_kind[kind] for kind in ("height", "width", "depth") if kind in by_kind and len(by_kind) > 1]
+    is_square = len(square) > 1 and len({size for _, size in square}) == 1
     for got, wanted in contradiction.pairs:
         for group, dim in dims.items():
             size, penalty = sizes[dim.name], _PENALTY.get(dim.role.kind, 0.0)
@@ -185,11 +186,11 @@ def _moves(
         for size in dim.role.sizes:
             if size != sizes[dim.name]:
                 change = abs(log2(max(size, 1) / max(sizes[dim.name], 1)))
-                extra = 1.0 if len(square) > 1 and dim.role.kind in ("height", "width", "depth") else 0.0
+                extra = 1.0 if is_square and dim.role.kind in ("height", "width", "depth") else 0.0
                 if dim.role.kind == "samples":  # of all lengths only a few are in use
                     yield 0.3 + 0.1 * change, {group: size}
                 yield 3 + change + extra + _PENALTY.get(dim.role.kind, 0.0), {group: size}
-    if len(square) > 1:
+    if is_square:
         group, size = square[0]
         for other in dims[group].role.sizes:
             yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)

@@ -40,7 +40,7 @@ def test_a_name_says_what_a_dim_is(symbol: str, kind: str) -> None:
 USUAL = {
     "batch": 1, "channels": 3, "height": 224, "width": 224, "depth": 96, "video frames": 16, "tokens": 128, "frames": 128,
     "past": 128, "samples": 16000, "chunk": 512, "features": 128, "heads": 8, "head size": 64, "nodes": 32, "edges": 128,
-    "points": 1024, "prompts": 2, "other": 1,
+    "ends": 2, "points": 1024, "prompts": 2, "other": 1,
 }  # fmt: skip
 MULTIPLES = {
     "height": 4, "width": 4, "depth": 8, "video frames": 4, "head size": 16, "chunk": 64, "points": 512, "nodes": 16,
@@ -225,6 +225,32 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
         "c = Conv<strides = [16, 16]>(x, w) t = Transpose<perm = [0, 3, 1, 2]>(p) u = Resize(t, , twice) "
         "j = Concat<axis = 2>(c, u) f = Flatten<axis = 2>(j) y = Unsqueeze(f, z)",
         {"w": (8, 3, 16, 16), "p": (1, 7, 7, 8)}, (1, 3, 224, 224),
+    ),
+    "names that PyTorch makes of the input's": (
+        "int64[tokens_dynamic_axes_1,tokens_dynamic_axes_2] tokens", "float y", "y = Gather(w, tokens)", {"w": (50, 8)},
+        (1, 128),
+    ),
+    "a cache with such names": (
+        "float[past_key_dynamic_axes_1,4,past_key_dynamic_axes_2,16] past_key, float[1,4,7,16] k", "float y",
+        "y = Concat<axis = 2>(past_key, k)", {}, (1, 4, 128, 16),
+    ),
+    "sounds of several channels that are convolved one by one": (
+        "float[N,?,T] x", "float y", "y = Conv<group = 16>(x, w)", {"w": (16, 1, 5)}, (1, 16, 128),
+    ),
+    "a signal that is none by its weight": ("float[N,?,T] signal", "float y", "y = Conv(signal, w)", {"w": (8, 64, 3)},
+                                            (1, 64, 128)),
+    "a clip by the channels of its weight": ("float[N,?,t,h,w] x", "float y", "y = Conv(x, w)", {"w": (8, 3, 3, 3, 3)},
+                                             (1, 3, 16, 224, 224)),
+    "an enlargement by the channels of its weight": (
+        "float[N,?,H,W] x", "float y", "a = Conv(x, w) u = Resize(a, , twice) y = Conv(u, v)",
+        {"w": (8, 3, 1, 1), "v": (3, 8, 1, 1)}, (1, 3, 224, 224),
+    ),
+    "points by the weight behind them": ("float[N,?,P] points", "float y", "y = Conv(points, w)", {"w": (8, 3, 1)},
+                                         (1, 3, 1024)),
+    "a window over all rows": (
+        "float[N,1,?,?] x", "float y",
+        "a = Conv(x, v) b = Conv(a, w) c = MaxPool<kernel_shape = [1, 8], strides = [1, 8]>(b) f = Flatten(c) y = Gemm(f, k)",
+        {"v": (4, 1, 1, 65), "w": (8, 4, 22, 1), "k": (8 * 24, 4)}, (1, 1, 22, 256),
     ),
     "points by their coordinates": ("float[B,N,3] xyz", "float y", "y = MatMul(xyz, w)", {"w": (3, 8)}, (1, 1024, 3)),
     "an enlargement to classes": ("float[N,3,H,W] x", "float[N,c,p,q] y", "u = Resize(x, , twice) y = Conv(u, w)",

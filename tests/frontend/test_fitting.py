@@ -88,7 +88,7 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
             q = If (is) <then_branch = t () => (float a) { a = Squeeze(k, two) },
                          else_branch = e () => (float b) { b = Identity(k) }>
             y = Transpose<perm = [0, 2, 1]>(q) }""",
-        {"w": (8, 1, 4, 1), "v": (8, 8, 8, 1)}, {"x": (1, 1, 32, 32)},
+        {"w": (8, 1, 4, 1), "v": (8, 8, 8, 1)}, {"x": (1, 1, 32, 320)},
     ),
     **{
         f"a cache with the dims {dims}": (
@@ -103,6 +103,16 @@ FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
         )
         for dim, size in {"BLOCKS": 640, "ODD": 641, "MORE": 640}.items()
     },
+    "edges of a graph, none of whose dims has a name": (
+        """(float[a,16] x, int64[b,c] edge_index) => (float y) <int64 one = {1}> { e = Gather(edge_index, one)
+            y = Gather(x, e) }""",
+        {}, {"x": (32, 16), "edge_index": (2, 128)},
+    ),
+    "a mask of samples": (
+        """(float[a,b] input_values, int64[c,d] attention_mask) => (float y) { u = Cast<to=1>(attention_mask)
+            y = Mul(u, input_values) }""",
+        {}, {"input_values": (1, 16000), "attention_mask": (1, 16000)},
+    ),
     "both halves of a batch": ("(float[batch,n] x) => (float y, float z) { y, z = Split<axis=0>(x) }", {}, {"x": (2, 128)}),
     "a length cut into equal parts": (
         "(float[batch,sequence] x) => (float y, float z, float v) { y, z, v = Split<axis=1>(x) }", {}, {"x": (1, 129)},
