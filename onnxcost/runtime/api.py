@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.errors import InputError, MeasurementError
@@ -16,10 +16,12 @@ from onnxcost.processes import STOP
 from onnxcost.report import CostReport
 from onnxcost.runtime.advice import advice
 from onnxcost.runtime.prepare import Prepared, build_request, prepare, read_once
-from onnxcost.runtime.profile import Profile
 from onnxcost.runtime.protocol import ArenaUse, Profiled, Timed
 from onnxcost.runtime.supervisor import OnProgress, answer, answers, start_early
 from onnxcost.spec import ModelSource, ModelSpec
+
+if TYPE_CHECKING:
+    from onnxcost.runtime.profile import Profile
 
 
 def measure(
@@ -194,6 +196,7 @@ def profile_spec(
         interrupted = STOP.is_made
         report = _count_executed_graph(spec, formulas, ready, profiled)
     from onnxcost.runtime.node_matching import match_nodes
+    from onnxcost.runtime.profile import Profile
 
     nodes = match_nodes(profiled, report, ready.report, formulas)
     return Profile(report, nodes, profiled.run_seconds, measurement, profiled.memory, interrupted, profiled.timeline)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
-from statistics import median
 from threading import Barrier, BrokenBarrierError, Event
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -148,7 +147,8 @@ class _Stable:
 
     def wants_more(self, durations: array[int], now: int) -> bool:
         if now - self.window_begin >= WINDOW and len(durations) - self.window_start >= self.inputs:
-            last, self.last_median = self.last_median, median(durations[self.window_start :])
+            ordered = sorted(durations[self.window_start :])
+            last, self.last_median = self.last_median, (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
             self.window_begin, self.window_start = now, len(durations)
             if abs(self.last_median - last) <= STABLE * last:
                 return False

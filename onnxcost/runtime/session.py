@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol, TypeAlias
 
 from onnxcost.errors import InputError, MeasurementError
@@ -311,7 +310,7 @@ class _Bound:
             start = self._clock()
             copy()
             times.append(self._clock() - start)
-        return median(times) / SECOND
+        return sorted(times)[len(times) // 2] / SECOND
 
     def output_shapes(self) -> list[tuple[int, ...] | None]:
         self.runs[0]()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.errors import MeasurementError
@@ -292,7 +291,7 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     samples = np.concatenate([round_.samples[:most] for round_ in rounds])
     wall = sum(round_.wall_seconds for round_ in rounds)
     # The other models, which run in between, are not other work.
-    model = model._replace(other_work=lambda: fmean(loads) if loads else None)
+    model = model._replace(other_work=lambda: sum(loads) / len(loads) if loads else None)
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
     channel.send(replace(found, state=found.state._replace(session_seconds=seconds, memory=memory)))
     del model
