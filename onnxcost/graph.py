@@ -4,7 +4,6 @@ nothing of onnx.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
@@ -275,11 +274,14 @@ class DefUse:
 
     @cached_property
     def _positions(self) -> dict[str, list[int]]:
-        found: defaultdict[str, list[int]] = defaultdict(list)
+        found: dict[str, list[int]] = {}
         for position, node in enumerate(self.nodes):
             for tensor in node.inputs:
                 if tensor is not None:
-                    found[tensor.name].append(position)
+                    if tensor.name in found:
+                        found[tensor.name].append(position)
+                    else:
+                        found[tensor.name] = [position]
         return found
 
     def definition(self, name: str) -> Node | None:

@@ -14,7 +14,7 @@ from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.generation.decoder import Decoder, StepSizes
 from onnxcost.graph import Node, Tensor
-from onnxcost.operators.traffic import traffic
+from onnxcost.operators.traffic import read_bytes_of
 from onnxcost.operators.traits import CACHE_INPUTS, GATHERS
 from onnxcost.ort_optimizer.qdq import read_as_stored
 from onnxcost.ort_optimizer.quantities import SHARES_BUFFER
@@ -184,13 +184,11 @@ def _constant_bytes(node: Node, stored: Mapping[str, int]) -> int:
     whole = sum(tensor.nbytes for tensor in constants.values())
     if not whole:
         return 0
-    if node.key in GATHERS | {"Slice"} and node.x.is_constant:
+    if (node.key in GATHERS or node.key == "Slice") and node.x.is_constant:
         rows = stored.get(node.x.name, 0) * prod(node.out.shape) // max(node.x.size, 1)
         return min(rows, stored.get(node.x.name, 0))
-    empty = {name: replace(tensor, dtype="string") for name, tensor in constants.items()}
-    without = node.rewire([tensor and empty.get(tensor.name, tensor) for tensor in node.inputs])
     try:
-        read = traffic(node).read_bytes - traffic(without).read_bytes
+        read = read_bytes_of(node, constants)
     except MISFITS:
         read = whole
     return sum(stored.get(name, tensor.nbytes) for name, tensor in constants.items()) * read // whole

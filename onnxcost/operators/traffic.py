@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 
 from onnxcost.graph import Node, Tensor, record
 from onnxcost.operators.inputs import role_of
@@ -37,7 +38,15 @@ def traffic(node: Node) -> Traffic:
     return exception(node) if exception is not None else Traffic(_nbytes(node.inputs), _nbytes(node.outputs))
 
 
-def _nbytes(tensors: tuple[Tensor | None, ...]) -> int:
+def read_bytes_of(node: Node, names: Container[str]) -> int:
+    """Of the bytes that one execution of the node reads, those of its inputs of these names; raises UnknownShape."""
+    if node.key not in _EXCEPTIONS:
+        return _nbytes([tensor for tensor in node.inputs if tensor is not None and tensor.name in names])
+    others = [replace(each, dtype="string") if each is not None and each.name in names else each for each in node.inputs]
+    return traffic(node).read_bytes - traffic(node.rewire(others)).read_bytes
+
+
+def _nbytes(tensors: Iterable[Tensor | None]) -> int:
     return sum([tensor.nbytes for tensor in tensors if tensor is not None])
 
 
