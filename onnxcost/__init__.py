@@ -1,4 +1,4 @@
-"""What does this ONNX model cost to run, before it is deployed?"""
+"""Count what an ONNX model costs to run, before it is deployed."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ class CountingRule(NamedTuple):
 
 
 class Convention(NamedTuple):
-    """A view on the work of a node: a dot product with ``weights``, except for the operators in ``overrides``.
+    """How work becomes one number: a dot product with ``weights``, except for the operators in ``overrides``.
 
-    ``overrides`` are keyed by ``Node.key``; ``source`` says what the convention reproduces, ``unit`` what it counts.
+    ``overrides`` are keyed by ``Node.key``; ``source`` is what the convention reproduces, and ``unit`` what it counts.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Convention(NamedTuple):
 def find_convention(name: str) -> Convention:
     """The convention of that name; raises InputError with the names there are."""
     if name not in CONVENTIONS:
-        hint = did_you_mean(name, CONVENTIONS) or f": there are {', '.join(CONVENTIONS)}"
+        hint = did_you_mean(name, CONVENTIONS) or f": choose from {', '.join(CONVENTIONS)}"
         raise InputError(f"there is no convention '{name}'{hint}")
     return CONVENTIONS[name]
 
@@ -375,7 +375,7 @@ FLOPS = Convention(
     dict.fromkeys(KINDS, 1) | {"macs": 2, "accumulators": -1, "dequantizations": 0},
 )
 MACS = Convention(
-    "macs", "the multiply-accumulates of contractions alone", "papers; torchvision's GFLOPS column", {"macs": 1}, unit="MACs"
+    "macs", "the multiply-accumulates of contractions only", "papers; torchvision's GFLOPS column", {"macs": 1}, unit="MACs"
 )
 CONVENTIONS: Mapping[str, Convention] = {
     row[0]: Convention(*row)

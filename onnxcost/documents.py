@@ -48,7 +48,7 @@ def parse_number(text: str) -> float:
     if not _NUMBER.fullmatch(text.strip()):
         raise ValueError(f"'{text}' is not a number")
     if not isfinite(value := float(text)):
-        raise ValueError(f"'{text}' is too large a number")
+        raise ValueError(f"'{text}' is too large")
     return value
 
 
@@ -74,7 +74,7 @@ def read_document(path: str | Path, most: int = MOST_TOML) -> bytes:
     except (OSError, ValueError) as error:
         raise read_error(error, path) from None
     if len(content) > most:
-        raise InputError(f"cannot read '{path}': it has more than {most // 2**20} MiB")
+        raise InputError(f"cannot read '{path}': it is larger than {most // 2**20} MiB")
     return content
 
 
@@ -138,7 +138,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
-_TOO_DEEP = f"it is nested more than {DEEPEST} deep"
+_TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ OnBytes = Callable[[int, int | None], object]
 
 
 def download(url: str, on_bytes: OnBytes | None = None, most: int | None = None) -> Path:
-    """The file in the cache folder that has the model at a URL, which is fetched if it is not there in the server's state.
+    """Download the model at a URL to the cache folder, unless it is there and unchanged on the server; return its path.
 
     Raises InputError for a model that cannot be fetched, or that has more than ``most`` bytes.
     """
@@ -40,13 +40,15 @@ def download(url: str, on_bytes: OnBytes | None = None, most: int | None = None)
         return path
     size = file.state.size
     if most is not None and (size is None or size > most):
-        what = f"has {size / 2**20:,.1f} MiB" if size else "has a size that the server does not say"
-        raise InputError(f"'{file.name}' {what}, and all of it is needed: --download, or onnxcost.download, fetches it")
+        what = f"has {size / 2**20:,.1f} MiB" if size else "has an unknown size"
+        raise InputError(f"'{file.name}' {what}, and the whole file is needed: use --download or onnxcost.download to fetch it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.parent.chmod(0o700)
     except OSError as error:
-        raise InputError(f"cannot make the folder '{path.parent}': {error.strerror}; {FOLDER} names another one") from None
+        raise InputError(
+            f"cannot create the folder '{path.parent}': {error.strerror}; set {FOLDER} to use another one"
+        ) from None
     replace_file(path, _content(file, on_bytes))
     _shrink(path.parent.parent, limit, path)
     return path

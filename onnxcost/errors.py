@@ -25,7 +25,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class OnnxCostError(Exception):
-    """Base of all errors: one line that says what is wrong, where, and what to do about it."""
+    """Base class of all errors. The message is one line that says what is wrong, where, and what to do about it."""
 
     exit_code = 2
 
@@ -35,7 +35,7 @@ class ModelError(OnnxCostError):
 
 
 class InputError(OnnxCostError):
-    """An argument (a shape, a dim, a value, a name of a convention or format) does not fit."""
+    """An argument is invalid, such as a shape, a dim, a value, or the name of a convention or format."""
 
 
 class UnreadableFile(InputError):
@@ -47,7 +47,7 @@ class MissingFile(UnreadableFile, FileNotFoundError):
 
 
 class UnknownShape(OnnxCostError):
-    """A shape was asked for that could not be derived; what needs it stays uncounted."""
+    """A shape is unknown. Nodes that need it are not counted."""
 
 
 MISFITS = (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -61,7 +61,7 @@ class CheckFailed(OnnxCostError):
 
 
 class MeasurementError(OnnxCostError):
-    """The model could not be run or timed; what was counted stands."""
+    """The model could not be run or timed. The counts remain valid."""
 
     exit_code = 3
 
@@ -78,7 +78,7 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, RecursionError):
         return "the input is nested too deeply"
     if isinstance(error, OverflowError):
-        return f"the input leads to a number that is too large: {error}"
+        return f"the input results in a number that is too large: {error}"
     if isinstance(error, OSError):
         hints = {EBADF: " (a standard stream is closed)", ENOENT: " (is the working directory still there?)"}
         where = hints.get(error.errno or 0, "") if error.filename is None else f": '{error.filename}'"
@@ -102,7 +102,10 @@ def _unimportable(error: ImportError) -> str | None:
     """
     if (error.name or "").partition(".")[0] == "onnxcost":
         missing = _missing_module(error)
-        return missing and f"its own module '{missing}' cannot be read: is its folder readable, and the installation complete?"
+        return (
+            missing
+            and f"its own module '{missing}' cannot be read: check that its folder is readable and the installation is complete"
+        )
     inner: BaseException = error
     while cause := inner.__cause__ or inner.__context__:
         inner = cause

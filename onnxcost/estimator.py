@@ -39,17 +39,17 @@ def estimate(
     formulas: FormulaTable | None = None,
     trace: Trace | None = None,
 ) -> CostReport:
-    """The static cost of ``model``: a path, an open binary file, bytes or a ModelProto. Weights are never read.
+    """Count the static cost of ``model``: a path, a URL, an open binary file, bytes or a ModelProto.
 
-    A seekable file is read from its current position, which is restored afterwards.
+    The data of weights is skipped in files. A seekable file is read from its current position, which is restored afterwards.
 
-    ``shapes`` maps input names to tuples, ``dims`` symbols to integers, ``values`` input names to arrays or numbers and
-    ``trips`` the names of Loops to their iterations; dims that stay open are assumed, and the report says so. Without
-    ``formulas`` an operator is counted as ``FORMULAS`` or an installed package says; ``FORMULAS | mine`` adds and overrides.
-    ``trace`` is the trace of a run with inputs of these shapes. It supplies what depends on data: shapes, branches taken, and
-    iterations of Loops.
+    ``shapes`` maps input names to tuples, ``dims`` maps symbols to integers, ``values`` maps input names to arrays or numbers,
+    and ``trips`` maps names of Loops to their numbers of iterations. Sizes are assumed for dims that remain open, and reported.
+    ``formulas`` is the table of formulas, by default ``FORMULAS`` and those of installed packages; ``FORMULAS | mine`` adds
+    and overrides. ``trace`` is the trace of a run with inputs of these shapes; it provides what depends on data: shapes,
+    branches taken, and iterations of Loops.
 
-    Raises ModelError for a model that cannot be used and InputError for an argument that does not fit it.
+    Raises ModelError for a model that cannot be used, and InputError for an argument that does not fit it.
     """
     return estimate_spec(ModelSpec.of(model, shapes, dims, values, trips), formulas, trace)
 
@@ -139,8 +139,8 @@ _FIRST_OPSET = 7
 def _too_old(graph: Graph) -> list[Caveat]:
     """A note on a model of an opset that onnxruntime does not support."""
     opset = graph.opsets.get("", _FIRST_OPSET)
-    text = f"opset {opset}: onnxruntime supports models from opset {_FIRST_OPSET} on and may refuse this one"
-    return [Caveat("note", f"{text}; onnx.version_converter converts it")] if opset < _FIRST_OPSET else []
+    text = f"opset {opset}: onnxruntime supports opset {_FIRST_OPSET} and later, and may refuse this model"
+    return [Caveat("note", f"{text}; convert it with onnx.version_converter")] if opset < _FIRST_OPSET else []
 
 
 _LEAST_UNUSED = 0.01
@@ -165,8 +165,10 @@ def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     flops, total = (sum(cost.count(FLOPS) for cost in some if isinstance(cost, Counted)) for some in (unused, costs))
     if flops < _LEAST_UNUSED * total or not flops:
         return []
-    which = f"{len(unused)} of {len(costs)} nodes reach no output of the model, {100 * flops / total:.0f} % of the FLOPs"
-    text = f"{which} (from '{unused[-1].node.name}', {unused[-1].node.op_type}, on); they run and count all the same"
+    which = (
+        f"{len(unused)} of {len(costs)} nodes contribute to no output of the model, {100 * flops / total:.0f} % of the FLOPs"
+    )
+    text = f"{which} (from '{unused[-1].node.name}', {unused[-1].node.op_type}); they still run and are counted"
     return [Caveat("note", text)]
 
 
@@ -235,7 +237,7 @@ def _resolve_branches(
                 why = "the other does not fit these shapes"
             text = f"its condition is unknown; its {counted} branch is counted, {why}"
             hint = _decided_by(node.input(0), inputs, uses)
-            text += f"; {hint} decides it" if hint else "; --trace counts the one that a run takes"
+            text += f"; {hint} sets it" if hint else "; --trace counts the branch that a run takes"
             macs = {group.work.macs for group in costs.values()}
             caveats.append(Caveat("upper", f"If '{node.name}': {text}", len(macs) > 1))
         resolved.append(node)
@@ -279,5 +281,5 @@ def _bounds(costs: Sequence[NodeCost]) -> list[Caveat]:
     origins = [node for node in bound if not any(tensor is not None and tensor.is_bound for tensor in node.inputs)]
     names = ", ".join(dict.fromkeys(f"'{node.name}' ({node.op_type})" for node in (origins or bound)[:3]))
     more = " and others" if len(origins) > 3 else ""
-    text = f"{len(bound)} nodes are counted at the largest shapes that data can give them, from {names}{more} on"
-    return [Caveat("upper", f"{text}; --trace counts those of a run", of_macs)]
+    text = f"{len(bound)} nodes, starting at {names}{more}, are counted at the largest shapes that the data allows"
+    return [Caveat("upper", f"{text}; --trace counts the shapes of a run", of_macs)]

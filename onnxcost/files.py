@@ -74,7 +74,7 @@ def read_up_to(file: Readable, count: int) -> bytes:
     while count > 0:
         piece = file.read(min(count, CHUNK))
         if piece is None:
-            raise BlockingIOError(0, "it has no bytes at the moment, and does not wait for any")
+            raise BlockingIOError(0, "it is non-blocking and has no data at the moment")
         if not piece:
             break
         pieces.append(piece)

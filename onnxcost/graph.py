@@ -36,7 +36,7 @@ BITS: Mapping[str, int] = {
 """Stored width of an element; sub-byte types are packed. Strings have no fixed width and stand for 0."""
 
 Dim = int | str | None
-UNKNOWN_SHAPE = "the shape of '{name}' is not known"
+UNKNOWN_SHAPE = "the shape of '{name}' is unknown"
 
 
 @lru_cache(maxsize=65536)
@@ -84,14 +84,14 @@ class Tensor:
         if not self.is_shaped:
             open_dims = [dim for dim in self.dims if not isinstance(dim, int)]
             which = ", ".join(str(dim) for dim in open_dims if dim) or f"{len(open_dims)} of {len(self.dims)} dims"
-            raise UnknownShape(f"the shape of '{self.name}' is not known ({which})")
+            raise UnknownShape(f"the shape of '{self.name}' is unknown ({which})")
         return self.dims  # type: ignore[return-value]  # all are int by now
 
     @property
     def rank(self) -> int:
         """The number of dims; raises UnknownShape where not even that is known."""
         if self.dims is None:
-            raise UnknownShape(f"the rank of '{self.name}' is not known")
+            raise UnknownShape(f"the rank of '{self.name}' is unknown")
         return len(self.dims)
 
     @property
@@ -322,7 +322,7 @@ class DefUse:
 
 @record(frozen=True, slots=True)
 class Work:
-    """A vector of operation counts: Python integers, so that nothing overflows.
+    """A vector of operation counts, as Python integers, which do not overflow.
 
     ``macs`` are the multiply-accumulates of contractions and ``accumulators`` the independent sums they end in: a dot
     product of n terms is n MACs and 1 accumulator, that is n multiplications and n - 1 additions. ``adds`` are additions,

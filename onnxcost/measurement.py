@@ -45,7 +45,7 @@ class Latency:
 
     @property
     def median(self) -> float:
-        """The time that half of the runs stay under."""
+        """The median: half of the runs are faster."""
         return self.percentile(50)
 
     @property
@@ -169,11 +169,11 @@ _MOST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to run a model. None leaves the choice to onnxruntime (threads) or to the sampling (runs, seconds, warm-up).
+    """How to run a model. None uses the defaults of onnxruntime (threads) or of the sampling (runs, seconds, warm-up).
 
-    ``runs`` alone is the exact number; ``seconds`` alone implies at least LEAST_RUNS; together, both are reached. ``warmup`` is
-    a number of runs; with None it lasts until the times are stable. ``timeout`` is seconds for all that the child does.
-    ``arena`` is whether to load the model a second time to measure onnxruntime's arena; None where that is quick.
+    ``runs`` alone is the exact number of runs; ``seconds`` alone implies at least LEAST_RUNS; together, both are minimums.
+    ``warmup`` is a number of runs; None means until the times are stable. ``timeout`` limits the child process, in seconds.
+    ``arena`` is whether to load the model a second time to measure onnxruntime's arena; None means if that is quick.
     """
 
     provider: str = "cpu"
@@ -194,7 +194,7 @@ class Settings:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= _MOST:
-                raise InputError(f"{name} must be {least} or more, and finite, not {value}")
+                raise InputError(f"{name} must be a finite number of at least {least}, not {value}")
         if self.optimization not in OPTIMIZATIONS:
             raise InputError(f"there is no optimization '{self.optimization}': choose from {', '.join(OPTIMIZATIONS)}")
 
@@ -320,7 +320,7 @@ class Measurement(Result):
 
     @property
     def runs(self) -> int:
-        """How many runs were sampled."""
+        """The number of timed runs."""
         return len(self.samples)
 
     @property

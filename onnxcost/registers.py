@@ -36,7 +36,7 @@ def load_registered(group: str, name: str = "") -> Iterator[tuple[EntryPoint, ob
         # Another package may raise anything.
         except Exception as error:
             raise InputError(
-                f"the entry point '{point.name}' of {group} does not load: {type(error).__name__}: {error}; "
-                f"uninstall or mend the package of '{point.value}'"
+                f"the entry point '{point.name}' of {group} cannot be loaded: {type(error).__name__}: {error}; "
+                f"uninstall or fix the package of '{point.value}'"
             ) from None
         yield point, found

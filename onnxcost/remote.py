@@ -161,7 +161,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         return fsspec.filesystem("https", get_client=_client), url
     scheme = urlsplit(url).scheme.lower()
     if "::" in url or scheme not in fsspec.available_protocols():
-        raise InputError(f"cannot read '{redact(url)}': there is no '{scheme}://'")
+        raise InputError(f"cannot read '{redact(url)}': unknown scheme '{scheme}://'")
     kind = fsspec.get_filesystem_class(scheme)
     # fsspec keeps file systems, and they keep the endpoint and the keys that the environment had when they were made.
     environment = dict(os.environ)
@@ -197,11 +197,13 @@ def explain_errors(url: str) -> Iterator[None]:
         package = _PACKAGES.get(scheme)
         missing = str(error).partition("\n")[0] if package is None and "fsspec" not in str(error) else ""
         needed = f"pip install 'onnxcost[remote]'{f' {package}' if package else ''}"
-        raise InputError(f"cannot read '{name}': {needed} adds what reads it{missing and f' ({missing})'}") from None
+        raise InputError(f"cannot read '{name}': {needed} adds support for it{missing and f' ({missing})'}") from None
     except FileNotFoundError:
         raise MissingFile(f"cannot read '{name}': there is no such file") from None
     except TimeoutError:
-        raise UnreadableFile(f"cannot read '{name}': the server does not answer, or stops in the middle of an answer") from None
+        raise UnreadableFile(
+            f"cannot read '{name}': the server does not respond, or stopped in the middle of a response"
+        ) from None
     except Exception as error:
         kind = MissingFile if isinstance(error, _Refused) and error.status in (404, 410) else UnreadableFile
         raise kind(f"cannot read '{name}': {_without_secrets(error, url)}") from None
@@ -233,7 +235,7 @@ class _StoredFile:
         self._system, self._path = _file_system(url)
         self.state = self._find_state()
         if self.state.size is None:
-            raise InputError(f"cannot read '{self.name}': its size is not known")
+            raise InputError(f"cannot read '{self.name}': its size is unknown")
         (self.head,) = self.fetch([(0, min(first, self.state.size))]) if self.state.size else (b"",)
 
     def fetch(self, spans: Sequence[Span]) -> list[bytes]:
@@ -259,7 +261,7 @@ class _StoredFile:
     def _find_state(self) -> State:
         entry = self._ask("info", self._path)
         if entry.get("type") == "directory":
-            raise InputError(f"'{self.name}' is a folder: 'onnxcost scan' counts all models in it")
+            raise InputError(f"'{self.name}' is a folder: use 'onnxcost scan' to count all models in it")
         return _state_of(entry)
 
     def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
@@ -430,7 +432,7 @@ async def _read_range(answer: ClientResponse, span: Span) -> bytes:
     found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     content = await _read_body(answer, span[1] - span[0]) if found else None
     if found is None or content is None or (int(found[1]), int(found[2]) + 1) != span:
-        raise _Refused(answer.status, "with other bytes than those asked for")
+        raise _Refused(answer.status, "with other bytes than requested")
     if len(content) < span[1] - span[0]:
         raise TimeoutError
     return content
@@ -452,7 +454,7 @@ async def _parts(answer: ClientResponse) -> AsyncIterator[bytes]:
     """The body, decompressed, in parts that are not empty."""
     encoding = _encoding(answer)
     if encoding not in ("", "gzip", "x-gzip", "deflate"):
-        raise InputError(f"the server compresses it with {encoding}, although it was asked not to")
+        raise InputError(f"the server compressed it with {encoding}, although asked not to")
     unpack = zlib.decompressobj(47) if encoding else None
     async for content in answer.content.iter_any():
         while content:

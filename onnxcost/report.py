@@ -120,7 +120,7 @@ def group_costs(costs: Iterable[NodeCost], key: Callable[[NodeCost], tuple[str, 
 
 @dataclass(frozen=True, repr=False)
 class CostReport(Result):
-    """The cost of each node of a model, and the sums. ``caveats`` say why the sums are not exact."""
+    """The cost of each node of a model, and the totals. ``caveats`` say why the totals are not exact."""
 
     graph: Graph
     costs: tuple[NodeCost, ...]
@@ -138,7 +138,7 @@ class CostReport(Result):
         return self._bound({caveat.kind for caveat in self.caveats})
 
     def bound_of(self, convention: Convention) -> str:
-        """The same of a convention's total: where it counts MACs alone, it is exact if the nodes in question have none."""
+        """The same for a convention's total; if it counts only MACs, it is exact if the nodes in question have none."""
         is_of_macs = convention.weights.keys() == {"macs"} and not convention.overrides
         return self._bound({caveat.kind for caveat in self.caveats if caveat.of_macs or not is_of_macs})
 
@@ -163,12 +163,12 @@ class CostReport(Result):
 
     @property
     def complete(self) -> bool:
-        """Whether all nodes were counted, as often as they run; otherwise the totals are lower bounds."""
+        """Whether all nodes and all of their executions were counted; otherwise the totals are lower bounds."""
         return self.whole.complete and all(caveat.kind != "lower" for caveat in self.caveats)
 
     @property
     def has_all_weights(self) -> bool:
-        """Whether parameters and bytes of weights are exact: all bodies were looked into, whichever of them run."""
+        """Whether parameters and bytes of weights are exact: all bodies were analyzed, including those not executed."""
         return not any(cost.node.open_reason for cost in self.uncounted)
 
     @property
@@ -219,7 +219,7 @@ class CostReport(Result):
         return group_costs(self.counted, lambda cost: (cost.dtype,) if isinstance(cost, Counted) else ("",))
 
     def top(self, count: int | None, convention: Convention = FLOPS) -> tuple[Counted, ...]:
-        """The ``count`` most expensive nodes, the most expensive first; all nodes for None."""
+        """The ``count`` most expensive nodes, most expensive first; all nodes for None."""
         return tuple(sorted(self.counted, key=lambda cost: -cost.count(convention))[:count])
 
     def to_dict(
@@ -232,8 +232,8 @@ class CostReport(Result):
     ) -> dict[str, Any]:
         """The report as plain data, schema ``onnxcost/1``: what ``--format json`` prints.
 
-        ``batches`` are measurements at several batch sizes. ``nodes`` and the curve of ``memory``, most of the document, can be
-        left out. Sums leave out what ``uncounted`` lists; ``complete`` says whether that is nothing.
+        ``batches`` are measurements at several batch sizes. ``nodes`` and the curve of ``memory``, most of the
+        document, can be omitted. Totals exclude the nodes in ``uncounted``; ``complete`` says whether there are none.
 
         Raises InputError for a convention that does not exist.
         """
@@ -258,9 +258,9 @@ class CostReport(Result):
         }
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row per node, in order of execution; one that is not counted has its reason, and ``pandas.NA`` for the numbers.
+        """One row per node, in execution order; nodes that are not counted have a reason, and ``pandas.NA`` for the numbers.
 
-        Raises OnnxCostError where pandas is not installed.
+        Raises OnnxCostError if pandas is not installed.
         """
         pandas = import_pandas()
         frame = pandas.DataFrame(self.to_records(), columns=COLUMNS, dtype=object)

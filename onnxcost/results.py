@@ -49,7 +49,7 @@ class Result:
         return [self.to_dict()]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The result as a data frame. Raises OnnxCostError where pandas is not installed."""
+        """The result as a data frame. Raises OnnxCostError if pandas is not installed."""
         return import_pandas().DataFrame(list(self.to_records()))
 
     def plot(self, kind: str = "") -> Figure:

@@ -102,7 +102,7 @@ def model_in(folder: str) -> str:
     if len(found) > 1:
         names = ", ".join(f"'{Path(path).relative_to(folder)}'" for path in found[:3]) + (", …" if len(found) > 3 else "")
         raise InputError(
-            f"'{folder}' is a directory with {len(found)} models, {names}: 'onnxcost scan {folder}' counts all models in it"
+            f"'{folder}' is a folder with {len(found)} models, {names}: use 'onnxcost scan {folder}' to count all models in it"
         )
     return found[0]
 
@@ -138,7 +138,7 @@ def _names_in(path: str) -> list[str]:
 
     with _open_file(path) as file:
         if not zipfile.is_zipfile(file):
-            raise InputError(f"--input expects the name of the input that '{path}' is for: --input NAME={path}")
+            raise InputError(f"--input needs the name of the input for '{path}': --input NAME={path}")
         with zipfile.ZipFile(file) as archive:
             return _members(archive)
 
@@ -153,7 +153,7 @@ def read_header(path: str, name: str) -> Header:
         if any(type(size) is not int or not 0 <= size <= MOST_WHOLE for size in shape):
             raise ValueError(f"{shape} is not a shape")
     if dtype.hasobject or dtype.names:
-        raise InputError(f"'{path}' holds Python objects or records: save plain numbers, or strings of numpy's type 'U'")
+        raise InputError(f"'{path}' has Python objects or records: save plain numbers, or strings of numpy's type 'U'")
     return Header(shape, dtype)
 
 
@@ -182,7 +182,7 @@ def _array_in(path: str, name: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _open_file(path: str) -> Iterator[IO[bytes]]:
     if is_pipe(path):
-        raise InputError(f"cannot read '{path}': it is a pipe, and an array is read more than once: write it to a file first")
+        raise InputError(f"cannot read '{path}': it is a pipe, but arrays are read more than once: write it to a file first")
     try:
         with Path(path).open("rb") as file:
             yield file

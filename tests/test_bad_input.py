@@ -91,8 +91,11 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     "no graph": (without_graph(), "has no graph"),
     "names that are not UTF-8": (not_utf8(), "is not UTF-8"),
     "a cycle": (model("(float[2] x) => (float y) { a = Add(x, b) b = Relu(a) y = Neg(b) }"), "cycle"),
-    "an undefined input": (model("(float[2] x) => (float y) { y = Add(x, gone) }"), "reads 'gone', which nothing"),
-    "an undefined output": (model("(float[2] x) => (float gone) { y = Relu(x) }"), "'gone' of the graph is made by no node"),
+    "an undefined input": (model("(float[2] x) => (float y) { y = Add(x, gone) }"), "reads 'gone', which is not defined"),
+    "an undefined output": (
+        model("(float[2] x) => (float gone) { y = Relu(x) }"),
+        "'gone' of the graph is not produced by any node",
+    ),
     "shapes that do not fit": (model("(float[2,3] x, float[4,5] w) => (float y) { y = MatMul(x, w) }"), "is invalid: In"),
     "a convolution of other channels": (
         model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 2, 3, 3)),
@@ -118,16 +121,16 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     ),
     "a Reshape that cannot be": (
         model("(float[2,3] x) => (float y) { s = Constant<value_ints = [4, 2]>() y = Reshape(x, s) }"),
-        "6 elements do not make [4, 2]",
+        "6 elements cannot be reshaped to [4, 2]",
     ),
     **{
         f"a size below 0, of {name}": (model(f"({inputs}) => (float y) {{ {nodes} }}"), "would be -")
         for name, (inputs, nodes) in NEGATIVE_SIZES.items()
     },
-    "an opset of the future": (with_opset(1000), "opset 1000 of ai.onnx: the installed onnx knows 1 to"),
+    "an opset of the future": (with_opset(1000), "opset 1000 of ai.onnx, but the installed onnx supports 1 to"),
     "opset 0": (with_opset(0), "opset 0 of ai.onnx"),
     "a version that no integer has": (with_opset(2**62, "com.acme"), "version 4611686018427387904"),
-    "an IR version that cannot be": (model(RELU), "version -1 of the ONNX format"),
+    "an IR version that cannot be": (model(RELU), "ONNX IR version -1"),
     "a value made twice": (model("(float[2] x) => (float y) { y = Relu(x) y = Neg(x) }"), "'y' is defined twice"),
     "a value made twice, once as an input": (
         model("(float[2] x) => (float y) { x = Relu(x) y = Neg(x) }"),

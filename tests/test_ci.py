@@ -58,7 +58,7 @@ def test_the_action_passes_and_reports(repository: Path) -> None:
     assert ran.code == 0, ran.printed
     assert '"macs": 300774272' in Path(ran.outputs["report"]).read_text()
     assert Path(ran.outputs["summary"]).read_text() == ran.summary
-    for line in ("## Against the baseline", "| MACs | 300.8 M | 300.8 M (=) |", "## Budgets", "## model.onnx"):
+    for line in ("## Compared with the baseline", "| MACs | 300.8 M | 300.8 M (=) |", "## Budgets", "## model.onnx"):
         assert line in ran.summary.splitlines()
 
 

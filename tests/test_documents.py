@@ -41,7 +41,7 @@ def test_numbers(text: str, value: float) -> None:
     "text", ["", "nan", "-inf", "Infinity", "1_000", "1e", "e3", "1 2", "²", "١", "0x1p3", "1e999", "9" * 400]
 )
 def test_bad_numbers_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a number|is too large a number"):
+    with pytest.raises(ValueError, match=r"is not a number|is too large"):
         parse_number(text)
 
 

@@ -151,7 +151,7 @@ def test_a_small_model_is_fetched_to_be_run_and_a_large_one_on_request(server: N
     byte_source._KEPT.clear()
     for path in cache_folder().rglob("*.onnx"):
         path.unlink()
-    with pytest.raises(MeasurementError, match=r"model.onnx' has 0.0 MiB, and all of it is needed: --download"):
+    with pytest.raises(MeasurementError, match=r"model.onnx' has 0.0 MiB, and the whole file is needed: use --download"):
         measure(url, runs=1)
     done = invoke(url, "--runs", 1)
     assert done.exit_code == 0
@@ -161,7 +161,7 @@ def test_a_small_model_is_fetched_to_be_run_and_a_large_one_on_request(server: N
     done = invoke("measure", url, "--runs", 1, "--download", "--no-arena")
     assert done.exit_code == 0, done.output
     (file,) = cache_folder().rglob("*.onnx")
-    assert f"the model is in '{file}'" in done.stderr
+    assert f"use '{file}', which has the model" in done.stderr
 
 
 @needs_nginx

@@ -48,7 +48,7 @@ def test_the_user_adds_a_formula() -> None:
 def test_an_open_shape_is_uncounted_with_its_reason() -> None:
     text = "(int64 n) => (float y) <int64 a = {0}, int64 b = {1}> { r = Range(a, n, b) y = Cast <to = 1> (r) }"
     report = onnxcost.estimate(model(text))
-    assert "the shape of 'r' is not known" in report.uncounted[-1].reason
+    assert "the shape of 'r' is unknown" in report.uncounted[-1].reason
     assert report.memory.peak_activation_bytes is None
 
 
@@ -102,7 +102,9 @@ def test_the_garbage_collector_is_left_as_it_was(is_model: bool, is_collecting: 
         (gc.enable if before else gc.disable)()
 
 
-UNUSED = "of {} nodes reach no output of the model, {} % of the FLOPs (from '{}', MatMul, on); they run and count all the same"
+UNUSED = (
+    "of {} nodes contribute to no output of the model, {} % of the FLOPs (from '{}', MatMul); they still run and are counted"
+)
 DEAD = {
     "a head that nothing reads": ("a = MatMul(x, w) b = Relu(a) y = Neg(x)", "2 " + UNUSED.format(3, 94, "MatMul_0")),
     "and what leads to an output": ("a = MatMul(x, w) b = Relu(a) y = MatMul(x, w)", "2 " + UNUSED.format(3, 52, "MatMul_0")),

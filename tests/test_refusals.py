@@ -138,7 +138,7 @@ def test_a_file_that_is_opened_does_not_get_the_number_of_a_closed_stream(folder
         (FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"), "No usable temporary directory found"),
         (RuntimeError("can't start new thread"), "the system refused: no more threads can be started"),
         (RecursionError("maximum recursion depth exceeded"), "the input is nested too deeply"),
-        (OverflowError("int too large to convert to float"), "the input leads to a number that is too large"),
+        (OverflowError("int too large to convert to float"), "the input results in a number that is too large"),
         (ImportError("numpy explains\nits own", name="numpy"), "a library cannot be loaded: numpy explains"),
         (ImportError("cannot import name", name="onnxcost.report"), None),
         (ModuleNotFoundError("No module named 'onnxcost.graph'", name="onnxcost.graph"), "'onnxcost.graph' cannot be read"),

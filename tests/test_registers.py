@@ -112,7 +112,7 @@ def register(monkeypatch: pytest.MonkeyPatch):
 BROKEN_DEVICES = {
     "no path": (7, "is no TOML file, and no folder: package:thing"),
     "an absent file": ("/nowhere/devices.toml", "is no TOML file, and no folder: package:thing"),
-    "does not load": (ImportError("no module"), "does not load: ImportError: no module"),
+    "does not load": (ImportError("no module"), "cannot be loaded: ImportError: no module"),
 }
 
 
@@ -136,10 +136,10 @@ def test_a_known_device_needs_no_packages(register: Callable[[str, object], None
 
 
 BROKEN_FORMATS = {
-    "an exception": (lambda document: 1 / 0, "does not work: ZeroDivisionError: division by zero"),
-    "no text": (lambda document: 7, "does not work: it returns no text but int"),
-    "no function": (7, "does not work: TypeError"),
-    "does not load": (AttributeError("no thing"), "does not load: AttributeError: no thing"),
+    "an exception": (lambda document: 1 / 0, "failed: ZeroDivisionError: division by zero"),
+    "no text": (lambda document: 7, "failed: it returned int, not text"),
+    "no function": (7, "failed: TypeError"),
+    "does not load": (AttributeError("no thing"), "cannot be loaded: AttributeError: no thing"),
 }
 
 

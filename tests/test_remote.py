@@ -205,12 +205,15 @@ def test_a_server_that_has_too_much_to_do_is_asked_again(server: Nginx, monkeypa
 def test_a_large_model_of_a_server_without_ranges_is_refused(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
     with (server.files / "huge.onnx").open("wb") as file:
         file.truncate(remote.SMALL + 1)
-    with pytest.raises(InputError, match=r"huge.onnx' has 64 MB and comes from a server that sends no ranges: --download"):
+    with pytest.raises(
+        InputError,
+        match=r"huge.onnx' has 64 MB and comes from a server that does not support range requests: fetch it with --download",
+    ):
         read_skeleton(f"{server.url}/whole/huge.onnx")
     assert sum(request.sent for request in server.requests()) < 10**7
     for module in (remote, byte_source):
         monkeypatch.setattr(module, "SMALL", len(CONTENT) - 1)
-    with pytest.raises(InputError, match=r"gzip/model.onnx' comes from a server that sends no ranges"):
+    with pytest.raises(InputError, match=r"gzip/model.onnx' comes from a server that does not support range requests"):
         read_skeleton(f"{server.url}/gzip/model.onnx")
 
 
@@ -481,4 +484,4 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
             monkeypatch.setitem(__import__("sys").modules, module, None)
         with pytest.raises(InputError) as raised:
             estimate(url)
-        assert str(raised.value) == f"cannot read '{url}': pip install 'onnxcost[remote]'{package} adds what reads it"
+        assert str(raised.value) == f"cannot read '{url}': pip install 'onnxcost[remote]'{package} adds support for it"

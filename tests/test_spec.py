@@ -134,7 +134,7 @@ def test_values_that_may_decide_shapes_are_read(name: str, folder: Path) -> None
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {
-    "no name": (["a.npy"], r"--input expects the name of the input that 'a\.npy' is for: --input NAME=a\.npy"),
+    "no name": (["a.npy"], r"--input needs the name of the input for 'a\.npy': --input NAME=a\.npy"),
     "no file": (["x="], r"--input expects NAME=FILE\.npy or FILE\.npz, not 'x='"),
     "an empty name": (["=a.npy"], r"--input expects NAME=FILE\.npy or FILE\.npz, not '=a\.npy'"),
     "a missing file": (["x=none.npy"], r"cannot read 'none\.npy': No such file or directory"),
@@ -146,12 +146,12 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "not an array": (["x=text.npy"], r"cannot read 'text\.npy': it is not a \.npy or \.npz file of plain elements"),
     "half an array": (["x=half.npy"], r"cannot read 'half\.npy'.*or it is truncated"),
     "half an archive": (["x=half.npz"], r"cannot read 'half\.npz'"),
-    "objects": (["x=objects.npy"], r"'objects\.npy' holds Python objects or records"),
-    "records": (["x=records.npy"], r"'records\.npy' holds Python objects or records"),
+    "objects": (["x=objects.npy"], r"'objects\.npy' has Python objects or records"),
+    "records": (["x=records.npy"], r"'records\.npy' has Python objects or records"),
     "different shapes": (["x=a.npy", "x=long.npy"], r"differ in shape: 'a\.npy' has \[2, 3\], 'long\.npy' \[4, 3\]"),
-    "another rank": (["x=flat.npy"], "input 'x' has 2 dims, the shape given has 1"),
-    "a dim that is fixed otherwise": (["x=wide.npy"], "dim 1 of input 'x' is fixed at 3 in the model, 4 was given"),
-    "dims of one name": (["x=a.npy", "ids=i.npy"], "dim 'N' was given as 2 and, by 'ids', as 4"),
+    "another rank": (["x=flat.npy"], "input 'x' has 2 dims, but the given shape has 1"),
+    "a dim that is fixed otherwise": (["x=wide.npy"], "dim 1 of input 'x' is fixed at 3 in the model, but 4 was given"),
+    "dims of one name": (["x=a.npy", "ids=i.npy"], "dim 'N' was given as 2 and, through 'ids', as 4"),
     "a wider type": (["x=double.npy"], r"'x' is of type float32, 'double\.npy' of float64: .* astype\('float32'\)"),
     "floats for integers": (["ids=flat.npy"], r"'ids' is of type int64, 'flat\.npy' of float32: .* astype\('int64'\)"),
 }  # fmt: skip
@@ -182,5 +182,5 @@ def test_a_value_wins_over_a_file(folder: Path) -> None:
 
 def test_an_array_is_not_read_from_a_pipe(folder: Path) -> None:
     os.mkfifo("pipe.npy")
-    with pytest.raises(InputError, match="it is a pipe, and an array is read more than once"):
+    with pytest.raises(InputError, match="it is a pipe, but arrays are read more than once"):
         fed(["x=pipe.npy"])

@@ -47,7 +47,10 @@ def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
             dtypes[index] = dtype
             patterns[dtype] += 1
     notes = [
-        Caveat("note", f"{count} nodes between DequantizeLinear and QuantizeLinear are counted under {dtype}, as they will run")
+        Caveat(
+            "note",
+            f"{count} nodes between DequantizeLinear and QuantizeLinear are counted as {dtype}, the type that they run in",
+        )
         for dtype, count in patterns.items()
     ]
     return dtypes, notes

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
     from onnxcost.spec import ModelSpec
 
-HELP = """Write MODEL with what each node costs in its metadata, where Netron shows it: onnxcost.macs, flops, parameters,
+HELP = """Write MODEL with the cost of each node in its metadata, where Netron shows it: onnxcost.macs, flops, parameters,
 read_bytes and write_bytes; with --profile also seconds, share, flops_per_second, and what the node runs as.
 
-The model runs as before. Its weights are copied, not read, and those in other files stay there: then ANNOTATED must be in the
-folder of MODEL. What was annotated before is replaced.
+The annotated model runs as before. Weights are copied without being parsed. If MODEL has external data, ANNOTATED must be in
+the same folder. Existing onnxcost annotations are replaced.
 
 \b
 Examples:
@@ -36,7 +36,7 @@ Examples:
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @click.option("-o", "--output", required=True, metavar="ANNOTATED", help="The file to write.")
-@click.option("--profile", "is_profiled", is_flag=True, help="Also run the model, and note the time of each node.")
+@click.option("--profile", "is_profiled", is_flag=True, help="Also run the model, and add the time of each node.")
 @measuring_options("batches", "concurrency")
 def annotate(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, output: str, is_profiled: bool) -> int:
     """Parse, call, render."""
@@ -50,7 +50,7 @@ def annotate(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measurin
     report, code = estimate_spec(spec, formulas), 0
     path = report.graph.path
     if not path:
-        raise InputError("the model is no file: annotate copies one")
+        raise InputError("the model is not a file: annotate can only copy files")
     calls = writing.function_calls(path)
     notes = node_data.report_notes(report, calls)
     if is_profiled:

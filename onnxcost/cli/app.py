@@ -205,7 +205,7 @@ def catch_failure(what: str) -> Iterator[End]:
     if end.reason:
         end.rows = say("error", f"{what}: {end.reason}")
     elif end.code == INTERRUPTED:
-        end.rows = say("error", "interrupted: the figures are those of the runs until then")
+        end.rows = say("error", "interrupted: the results are from the runs completed so far")
 
 
 def _shows_tracebacks() -> bool:
@@ -221,7 +221,7 @@ def _bug(error: Exception) -> int:
         trace = trace.tb_next
     where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""  # noqa: PTH119
     message = f"{type(error).__name__}{f' ({error})' if str(error) else ''}{where}"
-    say("error", f"this is a bug in onnxcost: {message}. Run it again with {DEBUG}=1 and report what that prints")
+    say("error", f"this is a bug in onnxcost: {message}. Please run it again with {DEBUG}=1 and report the output")
     return BAD_INPUT
 
 
@@ -234,21 +234,21 @@ class CommandEntry(NamedTuple):
 
 COMMANDS: Mapping[str, CommandEntry] = {
     "estimate": CommandEntry("onnxcost.cli.estimate", "Count operations, bytes and memory, then measure (the default)."),
-    "measure": CommandEntry("onnxcost.cli.measure", "Run the model: latency, FPS, achieved FLOP/s, memory."),
-    "profile": CommandEntry("onnxcost.cli.profile", "Run the model: time, FLOP/s and bytes/s, node by node."),
+    "measure": CommandEntry("onnxcost.cli.measure", "Measure latency, FPS, achieved FLOP/s and memory."),
+    "profile": CommandEntry("onnxcost.cli.profile", "Profile the model: time, FLOP/s and bytes/s, node by node."),
     "compare": CommandEntry("onnxcost.cli.compare", "Compare models: what each costs, and why they differ."),
-    "scan": CommandEntry("onnxcost.cli.scan", "Count many models, several in parallel: a row for each."),
-    "scale": CommandEntry("onnxcost.cli.scale", "Show how the cost grows with the open dims: exact polynomials."),
-    "view": CommandEntry("onnxcost.cli.view", "Show the report as a page in the browser."),
-    "plot": CommandEntry("onnxcost.cli.plot", "Draw one chart as an SVG, PNG or PDF file."),
-    "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights: what it costs, to share."),
-    "annotate": CommandEntry("onnxcost.cli.annotate", "Write the model with what each node costs, for Netron."),
+    "scan": CommandEntry("onnxcost.cli.scan", "Count many models in parallel, one row each."),
+    "scale": CommandEntry("onnxcost.cli.scale", "Show how cost scales with the open dims, as polynomials."),
+    "view": CommandEntry("onnxcost.cli.view", "Open the report in a web browser."),
+    "plot": CommandEntry("onnxcost.cli.plot", "Draw a chart as an SVG, PNG or PDF file."),
+    "strip": CommandEntry("onnxcost.cli.strip", "Write the model without its weights, to share its cost."),
+    "annotate": CommandEntry("onnxcost.cli.annotate", "Write the model with the cost of each node, for Netron."),
     "formulas": CommandEntry("onnxcost.cli.formulas", "Show how each operator is counted."),
-    "budget": CommandEntry("onnxcost.cli.budget", "Will it run on that device, how fast, and what must change?"),
-    "llm": CommandEntry("onnxcost.cli.llm", "A language model: prefill, decode, KV cache, tokens per second."),
-    "devices": CommandEntry("onnxcost.cli.devices", "List devices: peak rates, memory, price, and their sources."),
-    "schema": CommandEntry("onnxcost.cli.schema", "Print the JSON Schema of the documents."),
-    "fleet": CommandEntry("onnxcost.cli.fleet", "Boards over SSH: what they have, and wheels for them."),
+    "budget": CommandEntry("onnxcost.cli.budget", "Check which devices run the model within a budget, and how fast."),
+    "llm": CommandEntry("onnxcost.cli.llm", "Show the prefill, decode and KV cache costs of a language model."),
+    "devices": CommandEntry("onnxcost.cli.devices", "List devices: peak rates, memory, prices and sources."),
+    "schema": CommandEntry("onnxcost.cli.schema", "Print the JSON Schema of the JSON output."),
+    "fleet": CommandEntry("onnxcost.cli.fleet", "Check and set up boards for measuring over SSH."),
 }
 """A module here has its command under the module's last name."""
 
@@ -258,34 +258,34 @@ NUMPY_BYTES = 112 * 2**20
 """The address space that onnx and numpy want when they are loaded."""
 OWN_OPTIONS = ("-h", "--help", "--version")
 
-HELP = """What does an ONNX model cost to run? MACs, FLOPs, parameters, bytes and memory, node by node, from the graph alone.
-Latency, FPS and achieved FLOP/s, from running it.
+HELP = """Show what an ONNX model costs to run: MACs, FLOPs, parameters, bytes and memory, node by node, from the graph alone;
+then latency, FPS and achieved FLOP/s, measured with onnxruntime.
 
-`onnxcost MODEL` is short for `onnxcost estimate MODEL`; `onnxcost estimate --help` lists all its options.
+`onnxcost MODEL` is short for `onnxcost estimate MODEL`; see `onnxcost estimate --help` for all options.
 
 \b
 Examples:
   onnxcost model.onnx                  totals, most expensive nodes, latency
-  onnxcost model.onnx --no-run         without running it
-  onnxcost model.onnx --dim batch=8    with a dynamic dim set
-  onnxcost model.onnx --depth 2        as a tree by module
-  onnxcost model.onnx -o cost.json     as JSON (also .csv, .md, .txt)
+  onnxcost model.onnx --no-run         count only
+  onnxcost model.onnx --dim batch=8    set a dynamic dim
+  onnxcost model.onnx --depth 2        show a tree of modules
+  onnxcost model.onnx -o cost.json     write JSON (or .csv, .md, .html, .txt)
   onnxcost model.onnx --strict         exit 1 if anything is not exact
-  onnxcost measure model.onnx          latency, FPS, FLOP/s and memory alone
-  onnxcost scan models/                many models: a row for each
-  onnxcost formulas Conv               how an operator is counted
+  onnxcost measure model.onnx          measure only: latency, FPS, memory
+  onnxcost scan models/                count many models, one row each
+  onnxcost formulas Conv               show how an operator is counted
 """
 
 
 FIRST_STEPS = """\
 Usage: onnxcost MODEL, or onnxcost COMMAND ...
 
-What does an ONNX model cost to run? For example:
+Show what an ONNX model costs to run. For example:
   onnxcost model.onnx                   MACs, parameters, memory, latency
   onnxcost compare a.onnx b.onnx        two models side by side, and why they differ
   onnxcost budget model.onnx --fps 30   which devices run it fast enough
 
-'onnxcost --help' lists all commands."""
+Run 'onnxcost --help' for all commands."""
 
 
 class LazyGroup(click.Group):
@@ -319,7 +319,7 @@ class LazyGroup(click.Group):
         if args and args[0] not in COMMANDS and args[0] not in OWN_OPTIONS:
             args = [DEFAULT, *args]
         elif args and args[0] in COMMANDS and os.path.isfile(args[0]):  # noqa: PTH113  # pathlib costs start-up time
-            note(f"'{args[0]}' is also a file here: for the model of that name write ./{args[0]}")
+            note(f"'{args[0]}' is also a file here: to open it as a model, write ./{args[0]}")
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -369,7 +369,7 @@ def cli() -> None:
 
 
 cli.epilog = (
-    "Exit codes: 0 done, 1 a check failed (--strict), 2 bad usage or input, 3 not measured (what was counted is printed), "
+    "Exit codes: 0 done, 1 a check failed (--strict), 2 bad usage or input, 3 not measured (the counts are printed), "
     f"130 interrupted. If several apply, 130 takes priority, then 1. {DEBUG}=1 shows tracebacks."
 )
 

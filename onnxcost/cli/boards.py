@@ -86,7 +86,7 @@ class Boards(NamedTuple):
     def run_command(self, command: str, job: BoardJob | None, out: Output, report: CostReport | None = None) -> int:
         """Run a job on all boards, and deliver what comes back, below the header of a report; returns the exit code."""
         if out.format not in FORMATS:
-            raise InputError(f"the results of boards cannot be written as {out.format}: use {', '.join(FORMATS)}")
+            raise InputError(f"results from boards cannot be written as {out.format}: use {', '.join(FORMATS)}")
         return self.deliver(self.run(command, job), out, report)
 
     def deliver(self, run: FleetRun, out: Output, report: CostReport | None = None) -> int:
@@ -118,18 +118,25 @@ class Boards(NamedTuple):
             if kind == "error":
                 say(kind, text)
         if failed := [f"{board.name} ({board.failure})" for board in run.failed]:
-            say("error", f"{len(failed)} of {len(run.boards)} boards gave no result: {', '.join(failed)}")
+            say("error", f"{len(failed)} of {len(run.boards)} boards returned no result: {', '.join(failed)}")
         out.say_first(Notice(kind, text) for kind, text in texts if kind != "error")
         return run.exit_code
 
 
 hosts_option = click.option(
-    "--hosts", metavar="FILE", help=f"The TOML file of hosts.  [default: {HOSTS_FILE} in the user's configuration]"
+    "--hosts", metavar="FILE", help=f"TOML file of hosts.  [default: {HOSTS_FILE} in the user's configuration folder]"
 )
 BOARD_OPTIONS = (
-    click.option("--on", "boards_text", metavar="BOARD,BOARD", help="Run on these boards, over SSH: names, or user@address."),
+    click.option(
+        "--on",
+        "boards_text",
+        metavar="BOARD,BOARD",
+        help="Run on these boards over SSH: names in the hosts file, or user@address.",
+    ),
     hosts_option,
-    click.option("--send-weights", "sends_weights", is_flag=True, help="Send weights as well; else they are synthetic there."),
+    click.option(
+        "--send-weights", "sends_weights", is_flag=True, help="Also send the weights. By default, boards use synthetic weights."
+    ),
 )
 
 
@@ -140,16 +147,18 @@ def board_options(command: Command) -> Command:
         if boards_text is None:
             if hosts is not None or sends_weights:
                 option = "--send-weights" if sends_weights else "--hosts"
-                raise InputError(f"{option} needs --on: it says how boards are used")
+                raise InputError(f"{option} needs --on")
             return command(boards=None, **given)
         context = click.get_current_context()
         for param in context.command.params:
             if param.name in VIEWS and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
-                raise InputError(f"{param.opts[0]} cannot be used with --on: it shows the result of one machine")
+                raise InputError(f"{param.opts[0]} cannot be used with --on")
         found = find_hosts(boards_text, hosts)
         folder = _take_folder(given)
         if folder is not None and len({host.file_name for host in found}) < len(found):
-            raise InputError(f"'{folder}' would have one file for two boards: their names differ in signs alone")
+            raise InputError(
+                f"'{folder}' would have the same file for two boards: their names differ only in special characters"
+            )
         return command(boards=Boards(tuple(found), sends_weights, folder), **given)
 
     return with_options(BOARD_OPTIONS, wraps(command)(with_boards))

@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from onnxcost.symbolic.sweep import SweepAxes
 
 
-HELP = """Will MODEL run on a device, with which runtime, how fast, and what would have to change? Nothing is run: times
-are from published measurements of the model, the device and the runtime as far as there are any, else from the
-device's peak rates and bandwidth.
+HELP = """Check which devices run MODEL within a budget, with which runtime, how fast, and what would have to change. Nothing is
+run: times come from published measurements of the model, the device and the runtime where they exist, or else from the device's
+peak rates and bandwidth.
 
-Without --device, all devices of the catalog ('onnxcost devices' lists them) are checked, and the cheapest that fits is shown
-first. With it, the exit code is 1 if one of the devices misses the budget.
+Without --device, all devices in the catalog ('onnxcost devices' lists them) are checked, and those that meet the budget are
+shown first, cheapest first. With --device, the exit code is 1 if any of the devices misses the budget.
 
-With several sizes, --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' in quotes, all combinations are checked, and
-the best batch of each device is named; the exit code is 1 if a named device meets the budget at none of them.
+With several sizes, as in --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' (in quotes), all combinations are
+checked, and the best batch size for each device is shown. The exit code is 1 if a named device meets the budget at no size.
 
 \b
 Examples:
@@ -82,29 +82,35 @@ OPTIONS: tuple[Decorator, ...] = (
     click.option("--latency", metavar="33ms", help="Maximum time of one inference."),
     click.option("--memory", metavar="512MiB", help="Maximum memory for the model."),
     click.option("--flash", metavar="2MiB", help="Maximum flash on a microcontroller."),
-    click.option("--macs", metavar="500M", help="Maximum multiply-accumulates of one inference."),
+    click.option("--macs", metavar="500M", help="Maximum MACs of one inference."),
     click.option("--params", metavar="5M", help="Maximum parameters."),
-    click.option("--ttft", metavar="500ms", help="Maximum time to the first token of a language model."),
-    click.option("--tokens-per-second", metavar="20", help="Minimum tokens per second of a language model, of each sequence."),
-    click.option("--prompt", type=Whole(1), metavar="N", help="Tokens of a language model's prompt.  [default: 1024]"),
-    click.option("--context", type=Whole(1), metavar="N", help="Positions in a language model's cache.  [default: 4096]"),
-    click.option("--batch", type=Whole(1), metavar="N", help="Items of one inference."),
-    click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Only this device; repeatable."),
-    click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable."),
-    click.option("--all", "shows_all", is_flag=True, help="List all devices of the catalog."),
+    click.option("--ttft", metavar="500ms", help="Maximum time to first token of a language model."),
+    click.option("--tokens-per-second", metavar="20", help="Minimum tokens per second of a language model, per sequence."),
+    click.option("--prompt", type=Whole(1), metavar="N", help="Prompt tokens of a language model.  [default: 1024]"),
+    click.option("--context", type=Whole(1), metavar="N", help="Cache positions of a language model.  [default: 4096]"),
+    click.option("--batch", type=Whole(1), metavar="N", help="Items per inference."),
+    click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Check only this device; repeatable."),
+    click.option("--device-file", "files", multiple=True, metavar="FILE", help="Add the devices in a TOML file; repeatable."),
+    click.option("--all", "shows_all", is_flag=True, help="List all devices in the catalog."),
     click.option(
         "--sort",
         "order",
         type=click.Choice(ORDERS),
         default=ORDERS[0],
-        help="Sort by launch price, or by cloud instances' cost.  [default: price]",
+        help="Sort by launch price, or by cost on cloud instances.  [default: price]",
     ),
-    click.option("--price", "prices", multiple=True, metavar="NAME=0.53", help="Dollars an hour of a device; repeatable."),
-    click.option("--runtime", metavar="NAME", help="Only this runtime: onnxruntime-cpu, ncnn, tensorrt, …"),
     click.option(
-        "--anchor", "anchors", multiple=True, metavar="MODEL=12ms", help="What a known model takes there; repeatable."
+        "--price", "prices", multiple=True, metavar="NAME=0.53", help="Price of a device in dollars per hour; repeatable."
     ),
-    click.option("--explain", metavar="NAME", help="Show how one device's figures are computed."),
+    click.option("--runtime", metavar="NAME", help="Check only this runtime: onnxruntime-cpu, ncnn, tensorrt, …"),
+    click.option(
+        "--anchor",
+        "anchors",
+        multiple=True,
+        metavar="MODEL=12ms",
+        help="Measured latency of a known model on the device; repeatable.",
+    ),
+    click.option("--explain", metavar="NAME", help="Show how the results for one device are computed."),
     click.option("--check", "file", is_flag=False, flag_value="", metavar="[FILE]", help="Check the budgets in a file."),
 )
 
@@ -170,7 +176,7 @@ def budget_sweep(
     from onnxcost.symbolic.sweep import count_sweep
 
     if anchors and (len(devices) != 1 or not runtime):
-        raise InputError("--anchor is a time on one device with one runtime: name them with --device and --runtime")
+        raise InputError("--anchor needs --device and --runtime: it is a latency on one device with one runtime")
     asked = predictors(devices, files, _parse_prices(prices), runtime or "", parse_anchors(anchors))
     is_named = bool(devices or files)
     with progress_on(sys.stderr) as shown:
@@ -188,7 +194,7 @@ def budget_sweep(
 @sweep_option(budget_sweep, *LIMITS, "devices", "files", "shows_all", "order", "prices", "runtime", "anchors")
 @partial(with_options, OPTIONS)
 @output_options
-@message_options("Print no warnings or assumptions on stderr.")
+@message_options("Do not print warnings or assumptions.")
 def budget(
     model: str | None,
     devices: tuple[str, ...],
@@ -217,22 +223,20 @@ def budget(
         beside = [name for name, value in named.items() if value]
         beside += [f"--{name.replace('_', '-')}" for name, value in {**own, **length}.items() if value is not None]
         if beside:
-            raise InputError(f"--check takes models, devices and limits from its file: leave {beside[0]} out")
+            raise InputError(f"--check takes models, devices and limits from its file: omit {beside[0]}")
         _check(file, files, out)
         return
     if model is None:
-        raise InputError("no model is given: 'onnxcost budget MODEL --fps 30', or --check for the budgets in a file")
+        raise InputError("no model is given: use 'onnxcost budget MODEL --fps 30', or --check for the budgets in a file")
     spec, table = take_spec(given, read_source(model)), load_formulas(formulas)
     names = (explain,) if explain else devices
     if anchors and (len(names) != 1 or not runtime):
-        raise InputError("--anchor is a time on one device with one runtime: name them with --device and --runtime")
+        raise InputError("--anchor needs --device and --runtime: it is a latency on one device with one runtime")
     found = predictors(names, files, _parse_prices(prices), runtime or "", parse_anchors(anchors))
     limits, are_named = limits_of(own), bool(names or files)
     if any(own[name] for name in OF_TOKENS) or any(length.values()):
         if explain:
-            raise InputError(
-                "--explain shows one run of a model: give its sizes with --dim, and leave --context and --ttft out"
-            )
+            raise InputError("--explain shows one run of a model: set its sizes with --dim, and omit --context and --ttft")
         from onnxcost.generation.language import count_language
         from onnxcost.generation.limits import assess_decoder
 
@@ -259,7 +263,7 @@ def _parse_prices(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not (name and equals):
-            raise InputError(f"--price expects NAME=0.53, dollars an hour, not '{text}'")
+            raise InputError(f"--price expects NAME=0.53, in dollars per hour, not '{text}'")
     return prices
 
 

@@ -76,7 +76,7 @@ def comparison_messages(comparison: Comparison, gate: Sequence[Limit], run: Run)
         *(Notice("note", text) for text in run.timings.notes),
         *([Notice("warning", f"latencies under different conditions: {', '.join(conditions)}")] if conditions else []),
         *(
-            Notice("warning", f"--max-increase {metric}: the figure of {label} is a bound, not exact")
+            Notice("warning", f"--max-increase {metric}: the value for {label} is a bound, not exact")
             for metric, label in find_bounded(comparison, gate)
         ),
         *(Notice("advice", f"{labels}: {text}") for labels, text in merge_advice(advice)),
@@ -159,17 +159,17 @@ def _check_outputs(agreements: Mapping[str, Agreement], limit: float | None) -> 
         yield CheckFailed(f"--max-difference: {'; '.join(found)}, more than {limit:g}")
 
 
-HELP = """Compare models: what each costs, how fast it is, which is the best, and why the others differ from the first.
+HELP = """Compare models: what each costs, how fast each runs, which is best, and why the others differ from the first.
 
-A MODEL is a file, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report saved as JSON with
+A MODEL is a file, a URL, a folder (all *.onnx in it), a pattern such as 'v*.onnx', or a report saved as JSON with
 'onnxcost MODEL -o cost.json', in any combination.
 
-Timing is interleaved (A B C A B C ...), so that all models run under the same conditions. For each model, the ratio of its
-latency to the first one's is given with its 95 % confidence interval, which allows for differences of up to 0.5 % between two
-processes of the same model; an interval that contains 1 means no difference was found. A saved report keeps its latency.
+Timing is interleaved (A B C A B C ...), so that all models run under the same conditions. Each model's latency is shown as a
+ratio to the first model's, with a 95 % confidence interval that allows for differences of up to 0.5 % between two processes
+running the same model. An interval that contains 1 means that no difference was found. Saved reports keep their latency.
 
-With --check-outputs, all models are run on the same inputs. Inputs and outputs are matched by name, otherwise by position,
-type and shape; NCHW is transposed to NHWC and back. An output's relative difference is the largest difference between two
+With --check-outputs, all models are run on the same inputs. Inputs and outputs are matched by name, or else by position, type
+and shape; NCHW is transposed to NHWC and back. The relative difference of an output is the largest difference between two
 elements, divided by the largest magnitude in the first model's output.
 
 \b
@@ -194,33 +194,33 @@ MOST_EXPLAINED = 4
     type=click.Choice(list(CONVENTIONS)),
     metavar="CONVENTION",
     default="flops",
-    help=f"What to count when explaining differences: {', '.join(CONVENTIONS)}.",
+    help=f"Convention for explaining differences: {', '.join(CONVENTIONS)}.",
 )
-@click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
-@click.option("--pareto", metavar=METRICS_LIST, help="Mark the models that no other model beats in all these metrics.")
+@click.option("--sort", metavar="METRIC", help="Sort the models by a metric, best first.  [default: as given]")
+@click.option("--pareto", metavar=METRICS_LIST, help="Mark the models that no other model beats on all of these metrics.")
 @click.option(
     "--explain/--no-explain",
     default=None,
-    help=f"Say why the others differ from the first.  [default: up to {MOST_EXPLAINED} models]",
+    help=f"Explain why the others differ from the first.  [default: with up to {MOST_EXPLAINED} models]",
 )
 @click.option(
     "--max-increase",
     "limits",
     multiple=True,
     metavar=LIMIT,
-    help="Exit with 1 if a metric is more than LIMIT above the first model's: 1%, 1MiB, 2ms, 0; repeatable.",
+    help="Exit with code 1 if a metric exceeds the first model's by more than LIMIT, such as 1%, 1MiB, 2ms or 0; repeatable.",
 )
-@click.option("--check-outputs", "checks", is_flag=True, help="Run all models on the same inputs, and compare their outputs.")
+@click.option("--check-outputs", "checks", is_flag=True, help="Run all models on the same inputs and compare their outputs.")
 @click.option(
     "--max-difference",
     type=options.Number(),
     metavar="X",
-    help="Exit with 1 if an output's relative difference is above X, such as 1e-3; implies --check-outputs.",
+    help="Exit with code 1 if the relative difference of an output exceeds X, such as 1e-3; implies --check-outputs.",
 )
 @options.DOWNLOAD
 @output_options
-@click.option("--no-run", is_flag=True, help="Only count; do not time. Outputs are still checked on request.")
-@message_options("Print no warnings, assumptions or advice on stderr.")
+@click.option("--no-run", is_flag=True, help="Only count; do not measure latency. --check-outputs still works.")
+@message_options("Do not print warnings, assumptions or advice.")
 @measuring_options("batches", "concurrency")
 def compare(
     models: tuple[str, ...],
@@ -275,11 +275,11 @@ def compare(
 def _compare_on(boards: Boards, sources: Sequence[LabeledSource], out: Output, *, checks: bool, no_run: bool) -> int:
     """Compare the models on all boards, and deliver what comes back; returns the exit code."""
     if no_run:
-        raise InputError("--on says where models are run: leave --no-run out")
+        raise InputError("--on and --no-run cannot be used together")
     if checks and not boards.sends_weights:
-        raise InputError("outputs are compared with the models' own weights: give --send-weights, too")
+        raise InputError("--check-outputs needs the models' own weights: add --send-weights")
     if saved := [source.path for source in sources if source.is_saved]:
-        raise InputError(f"'{saved[0]}' is a saved report, which no board can run")
+        raise InputError(f"'{saved[0]}' is a saved report, which boards cannot run")
     models = [(source.path, source.label) for source in sources]
     return boards.run_command("compare", boards.job(["compare", "--warnings", "--no-explain"], models), out)
 

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from onnxcost.hardware.device import Device
 
 
-CALIBRATE_HELP = """Measure this machine in a minute, with small models run by onnxruntime on one thread and on all.
+CALIBRATE_HELP = """Measure the speed of this machine in about a minute, by running small models with onnxruntime on one
+thread and on all.
 
-The file has the speed of each kind of kernel at several sizes, and names the machine. With it, `onnxcost budget` predicts the
-latency of a model on this machine without running it. Kernels whose times disagree are timed again; where they still do,
-predictions have a wider range.
+The file names the machine and has the speed of each kind of kernel at several sizes. `onnxcost budget` uses it to predict the
+latency of a model on this machine without running the model. Kernels with inconsistent times are timed again; if their times
+remain inconsistent, predictions have a wider range.
 
 \b
 Examples:
@@ -42,10 +43,12 @@ NOISY = 1.1
 
 @click.command("calibrate", help=CALIBRATE_HELP)
 @board_options
-@click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write; of several boards, a folder.")
-@click.option("--name", default="", metavar="NAME", help="Name of the machine.  [default: after its processor]")
+@click.option("-o", "--output", metavar="FILE", required=True, help="The TOML file to write; with several boards, a folder.")
+@click.option("--name", default="", metavar="NAME", help="Name of the machine.  [default: derived from its processor]")
 @click.option("--provider", default="cpu", metavar="NAME", help="Execution provider: cpu, cuda, …  [default: cpu]")
-@click.option("--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Only this number of threads; repeatable.")
+@click.option(
+    "--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Use only this number of threads; repeatable."
+)
 def calibrate(output: str | None, name: str, provider: str, threads: tuple[int, ...], boards: Boards | None) -> int:
     """Parse, call, write. After Ctrl-C, the file has what was timed until then."""
     if boards is not None:
@@ -64,16 +67,16 @@ def calibrate(output: str | None, name: str, provider: str, threads: tuple[int, 
         return end.code
     replace_file(Path(output), dumps(found).encode())
     if not found.is_settled:
-        load = f", with {found.load:.1f} cores of other work" if found.load else ""
+        load = f", with {found.load:.1f} cores busy with other work" if found.load else ""
         say(
             "warning",
-            f"{found.unsettled:.0%} of the kernels took different times in each turn{load}: "
-            "predictions have a wider range; calibrate again on an idle machine",
+            f"{found.unsettled:.0%} of the kernels had inconsistent times{load}, so predictions have a wider range: "
+            "calibrate again on an idle machine",
         )
     elif found.noise > NOISY:
         say(
             "warning",
-            f"other work slowed the probes down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",
+            f"other work slowed the measurements down by {100 * (found.noise - 1):.0f} %: calibrate again on an idle machine",
         )
     return end.code
 
@@ -84,7 +87,7 @@ def _calibrate_on(boards: Boards, output: str | None, name: str) -> int:
 
     if len(boards.hosts) > 1 and (output is not None or name):
         what = f"'{output}' is not a folder" if output is not None else "--name names one"
-        raise InputError(f"several boards: {what}; write '-o FOLDER/', where each gets a file under its name")
+        raise InputError(f"several boards: {what}; use '-o FOLDER/' to write one file per board")
     check_folder(output)
     job = boards.job(
         ["devices", "calibrate"], [], read=lambda text: loads(text, "its result").to_dict(), suffix=".toml", has_name=True
@@ -109,8 +112,8 @@ class DevicesCommand(click.Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
-HELP = """List devices: dense peak rates, bandwidth, memory, power, price. A NAME shows one device, with the source of each
-figure; any other WORD lists the devices with that word in their name, title, vendor or kind.
+HELP = """List devices with their dense peak rates, bandwidth, memory, power and price. A device NAME shows that device, with
+the source of each value; any other WORD lists the devices with that word in their name, title, vendor or kind.
 
 \b
 Examples:
@@ -133,8 +136,8 @@ A minimal file for --device-file (all keys: see onnxcost/hardware/catalogue):
 
 @click.command(help=HELP, cls=DevicesCommand)
 @click.argument("words", nargs=-1, metavar="[NAME | WORD]...")
-@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only devices of this kind; repeatable.")
-@click.option("--device-file", "files", multiple=True, metavar="FILE", help="Add the devices of a TOML file; repeatable.")
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="List only devices of this kind; repeatable.")
+@click.option("--device-file", "files", multiple=True, metavar="FILE", help="Add the devices in a TOML file; repeatable.")
 @output_options
 def devices(words: tuple[str, ...], kinds: tuple[str, ...], files: tuple[str, ...], out: Output) -> None:
     """Parse, call, render."""

@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from onnxcost.spec import ModelSpec
 
 
-HELP = """Count what MODEL costs to run (MACs, FLOPs, parameters, bytes and memory), then run and time it. MODEL is a file, or -
-for standard input.
+HELP = """Count what MODEL costs to run (MACs, FLOPs, parameters, bytes and memory), then run and time it. MODEL is a file,
+a URL, or - for standard input.
 
-Counting reads no weights. Dims that the model leaves open are assumed, and the report says which. Measuring takes about two
+Counting reads no weights. Sizes are assumed for dims that the model leaves open, and reported. Measuring takes about two
 seconds, in a process of its own. A model that cannot be run is still counted; the exit code is 3.
 
-The table fits on one screen; -v, --nodes and --by show the rest. --format json has everything, markdown what -v shows, and csv
-a line for each node (with --by module, for each module), for which nothing is measured.
+The table fits on one screen; -v, --nodes and --by show more. --format json has everything, markdown the same as -v, and csv one
+line per node (with --by module, per module) without measuring.
 
-Several sizes, --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' in quotes, give a table of all combinations.
+With several sizes, as in --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' (in quotes), the output is a table of
+all combinations.
 
 \b
 Examples:
@@ -65,21 +66,21 @@ TABLES = ("operator", "node", "module")
     type=click.Choice(list(CONVENTIONS)),
     metavar="CONVENTION",
     default="flops",
-    help=f"What to rank by and show shares of: {', '.join(CONVENTIONS)}.",
+    help=f"Convention for ranking and shares: {', '.join(CONVENTIONS)}.",
 )
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Show all: outputs, exact totals, operators, nodes, statistics of the runs."
-)
-@click.option("--by", type=click.Choice(TABLES), help="Show the table of operators, of nodes, or of modules.")
+@click.option("-v", "--verbose", is_flag=True, help="Show everything: outputs, exact totals, operators, nodes, run statistics.")
+@click.option("--by", type=click.Choice(TABLES), help="Show a table by operator, by node or by module.")
 @click.option("--top", type=Whole(0), help=f"Show the N most expensive nodes.  [default: {DEFAULT_TOP}]", metavar="N")
 @click.option("--nodes", "all_nodes", is_flag=True, help="Show all nodes.")
 @click.option("--depth", type=Whole(1), metavar="N", help=f"Show modules N levels deep.  [default: {DEFAULT_DEPTH}]")
-@click.option("--sort", type=click.Choice(list(SORTS)), help="Order of the tables.  [default: the convention's number]")
+@click.option("--sort", type=click.Choice(list(SORTS)), help="Sort order of the tables.  [default: the convention's number]")
 @partial(output_options, names=("nodedata",))
-@click.option("--strict", is_flag=True, help="Exit with 1 if anything is assumed, bounded or not counted.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if anything is assumed, bounded or not counted.")
 @click.option("--no-run", is_flag=True, help="Only count; do not measure.")
-@click.option("--trace", is_flag=True, help="Run once first, to count what data decides: shapes, branches, trips.")
-@message_options("Print no warnings, assumptions or advice on stderr.")
+@click.option(
+    "--trace", is_flag=True, help="Run the model once first, to count what depends on data: shapes, branches, iterations."
+)
+@message_options("Do not print warnings, assumptions or advice.")
 @measuring_options()
 def estimate(
     spec: ModelSpec,
@@ -148,14 +149,14 @@ def _view(
 ) -> View:
     """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
     if all_nodes and top is not None:
-        raise InputError("--nodes shows all nodes and --top some of them: use only one of the two")
+        raise InputError("--nodes and --top cannot be used together")
     if depth and by not in (None, "module"):
-        raise InputError(f"--depth says how deep the modules are shown: it cannot be used with --by {by}")
+        raise InputError(f"--depth applies to modules and cannot be used with --by {by}")
     if by == "module":
         depth = depth or DEFAULT_DEPTH
     if format_ == "csv":
         if by == "operator":
-            raise InputError("a CSV file has a line for each node, or for each module with --by module: --by operator has none")
+            raise InputError("CSV output has one line per node, or per module with --by module: --by operator is not available")
         sort = sort or ("order" if top is None else None)
     elif top is None and not all_nodes:
         top = 0 if depth or by == "operator" else DEFAULT_TOP

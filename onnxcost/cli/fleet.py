@@ -13,10 +13,10 @@ from onnxcost.errors import InputError
 from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary, plural
 
-HELP = """Boards that models are measured on over SSH: `onnxcost measure model.onnx --on pi5,orin`.
+HELP = """Check and set up boards, machines that models are measured on over SSH: `onnxcost measure model.onnx --on pi5,orin`.
 
-A board needs onnxcost of the same version, and an SSH server that lets you in without a password. Its name is one of the hosts
-file, a TOML file with a table for each, or what you would write behind `ssh`.
+A board needs the same version of onnxcost, and an SSH server that accepts a login without a password. Refer to it by its name
+in the hosts file, a TOML file with a table for each board, or as on the command line of `ssh`.
 
 \b
 Examples:
@@ -26,7 +26,7 @@ Examples:
   onnxcost measure model.onnx --on pi5,orin
 
 \b
-A hosts file (all keys but the name of the table are optional):
+A hosts file (all keys are optional):
   [pi5]
   address = "10.0.0.7"
   user = "pi"
@@ -41,12 +41,12 @@ def fleet() -> None:
     """The group itself does nothing."""
 
 
-@fleet.command(short_help="Ask boards what they have.")
+@fleet.command(short_help="Check the software and hardware of boards.")
 @click.argument("boards", default="all")
 @hosts_option
 @output_options
 def check(boards: str, hosts: str | None, out: Output) -> int:
-    """Ask each of BOARDS what it has; all hosts of the file by default.
+    """Check the software and hardware of BOARDS, by default of all hosts in the hosts file.
 
     \b
     Examples:
@@ -57,18 +57,18 @@ def check(boards: str, hosts: str | None, out: Output) -> int:
     return asked.run_command("check", None, out)
 
 
-@fleet.command(short_help="Write wheels for boards without a network.")
+@fleet.command(short_help="Download wheels for boards without network access.")
 @click.argument("folder")
 @click.option(
     "--platform",
     "platforms",
     multiple=True,
     metavar="TAG",
-    help="Of the board, as pip names it; repeatable.  [default: this one]",
+    help="Platform tag of the board, as for pip; repeatable.  [default: this platform]",
 )
-@click.option("--python", metavar="3.11", help="Version of Python on the board.  [default: the one here]")
+@click.option("--python", metavar="3.11", help="Python version of the board.  [default: this version]")
 def bundle(folder: str, platforms: tuple[str, ...], python: str | None) -> None:
-    """Write wheels of onnxcost and of what it needs to FOLDER, with a script install.sh, for boards without a network.
+    """Write wheels of onnxcost and its dependencies, and a script install.sh, to FOLDER, for boards without network access.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def bundle(folder: str, platforms: tuple[str, ...], python: str | None) -> None:
     made = make_bundle(Path(folder), platforms, python or "")
     size = sum(made.wheels.values())
     click.echo(
-        plain(f"{folder}: {plural(len(made.wheels), 'wheel')}, {binary(size)}: copy it to the board, run install.sh there")
+        plain(f"{folder}: {plural(len(made.wheels), 'wheel')}, {binary(size)}: copy it to the board and run install.sh there")
     )
 
 

@@ -12,7 +12,7 @@ from onnxcost.errors import InputError, did_you_mean
 from onnxcost.render.formulas import FormulaText, formula_text, formulas_csv, formulas_lines, formulas_markdown
 from onnxcost.results import make_document
 
-HELP = """Show how each OPERATOR is counted: its math, MACs, FLOPs, and the classic convention. Without one, all are shown.
+HELP = """Show how each OPERATOR is counted: its formula, MACs, FLOPs, and the classic convention. Without OPERATOR, show all.
 
 \b
 Examples:
@@ -57,5 +57,5 @@ def _find_formula(name: str, texts: dict[str, FormulaText]) -> FormulaText:
     operator = name if name in texts else by_lower.get(name.lower())
     if operator is not None:
         return texts[operator]
-    hint = did_you_mean(name, texts) or ": 'onnxcost formulas' lists all"
+    hint = did_you_mean(name, texts) or ": run 'onnxcost formulas' for a list"
     raise InputError(f"there is no formula for '{name}'{hint}")

@@ -38,11 +38,11 @@ def run_options(command: Command) -> Command:
 
     def with_run(*, is_run: bool, tokens: int | None, measuring: Measuring, **given: Any) -> Any:
         if tokens is not None and not is_run:
-            raise InputError("--tokens says how many tokens --run decodes: give --run, too")
+            raise InputError("--tokens needs --run")
         return command(asked=RunAsked(measuring, tokens) if is_run else None, **given)
 
     options = (
-        click.option("--run", "is_run", is_flag=True, help="Run the model: time to the first token, time per token."),
+        click.option("--run", "is_run", is_flag=True, help="Run the model: time to first token, time per token."),
         click.option(
             "--tokens",
             cls=MeasuringOption,
@@ -125,6 +125,6 @@ def run_model(
     if run is None:
         return RunOutcome(reason=end.reason, code=end.code)
     if run.failure:
-        say("error", f"not measured to the end: {run.failure}")
+        say("error", f"measured only in part: {run.failure}")
     speeds = predict_turns(run, found.decoder, spec, predictors[0], found.decode.sizes, formulas) if predictors else ()
     return RunOutcome(run, speeds, run.failure, end.code or (MeasurementError.exit_code if run.failure else 0))

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from onnxcost.generation.language import LanguageCost
     from onnxcost.spec import ModelSpec
 
-HELP = """What a language model with a KV cache costs: the prefill of a prompt and the decode step of one token, the cache a
-token and at a context, the memory at a batch, and on devices the time to the first token and tokens per second.
+HELP = """Show what a language model with a KV cache costs: prefilling a prompt, decoding a token, the size of the cache, and
+memory by batch size and context; on devices, also the time to first token and the tokens per second.
 
-Nothing is run without --run. On a device each figure is an estimate with a range, from the weights and the cache that a step
-reads at the device's bandwidth and its arithmetic at the peak; no run has more tokens per second than "at most" says.
+Nothing is run without --run. Results for devices are estimates with a range, computed from the arithmetic of a step at the
+device's peak rate, and from the weights and cache that it reads at the device's bandwidth. "at most" is an upper bound on the
+tokens per second.
 
-With --run, onnxruntime runs a prompt and then one token after the other, each on the cache that the one before left; a second
-row has tokens at the end of --context, on a synthetic cache.
+With --run, onnxruntime runs a prompt, then decodes one token at a time with the cache of the previous step. A second row has
+tokens at the end of --context, decoded with a synthetic cache.
 
 \b
 Examples:
@@ -45,14 +46,18 @@ Examples:
 @click.command(help=HELP, cls=MeasuringCommand)
 @board_options
 @model_options
-@click.option("--prompt", type=Whole(1), metavar="N", help="Tokens of the prompt.  [default: 1024]")
-@click.option("--context", type=Whole(1), metavar="N", help="Positions in the cache after the decode step.  [default: 4096]")
-@click.option("--batch", type=Whole(1), metavar="N", help="Sequences.  [default: 1; on devices 1, 4, 16, 64]")
-@click.option("--memory", metavar="8GiB", help="Say which context and which batch fit into this memory.")
-@click.option("--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Predict this device; repeatable.")
-@click.option("--device-file", "files", multiple=True, metavar="FILE", help="A TOML file of devices; repeatable.")
+@click.option("--prompt", type=Whole(1), metavar="N", help="Number of prompt tokens.  [default: 1024]")
+@click.option(
+    "--context", type=Whole(1), metavar="N", help="Number of positions in the cache after the decode step.  [default: 4096]"
+)
+@click.option("--batch", type=Whole(1), metavar="N", help="Number of sequences.  [default: 1; on devices 1, 4, 16, 64]")
+@click.option("--memory", metavar="8GiB", help="Show the largest context and batch that fit in this memory.")
+@click.option(
+    "--device", "devices", multiple=True, metavar="NAME[,KEY=VALUE]", help="Estimate the speed on this device; repeatable."
+)
+@click.option("--device-file", "files", multiple=True, metavar="FILE", help="Add the devices in a TOML file; repeatable.")
 @output_options
-@message_options("Print no warnings on stderr.")
+@message_options("Do not print warnings.")
 @run_options
 def llm(
     spec: ModelSpec,
@@ -69,7 +74,7 @@ def llm(
 ) -> int:
     """Parse, call, render."""
     if boards is not None and asked is None:
-        raise InputError("--on says where the model is run: give --run, too")
+        raise InputError("--on needs --run")
     if asked is not None and boards is None:
         start_child()
     from onnxcost.generation.language import count_language

@@ -148,19 +148,20 @@ def _batches_that_run(report: CostReport, asked: tuple[int, ...]) -> tuple[tuple
     if not asked or batch_dim(report.graph) is not None:
         return asked, ""
     size = batch_of(report.graph)
-    return (size,), f"--batches: no open dim of the model is its batch; it is measured as it is, with a batch of {size}"
+    return (size,), f"--batches: the model has no open batch dim, so it is measured at its batch size of {size}"
 
 
-HELP = """Run MODEL with onnxruntime in a separate process and time it: latency, FPS, achieved FLOP/s, memory. MODEL is a file,
-or - for standard input.
+HELP = """Run MODEL with onnxruntime in a separate process and measure latency, FPS, achieved FLOP/s and memory. MODEL is a
+file, a URL, or - for standard input.
 
-Timing starts when runs are stable, and lasts at least two seconds and ten runs. Inputs without --input are synthetic.
+Timing starts when run times are stable, and takes at least two seconds and ten runs. Inputs are synthetic unless set with
+--input.
 
---format json has all samples; csv has a line for each run (with --batches, for each batch size); table and markdown are
+--format json has all samples, and csv one line per run (with --batches, per batch size); table and markdown are
 summaries.
 
-Several sizes, --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' in quotes, give a table of all combinations,
-timed in interleaved rounds.
+With several sizes, as in --dim batch=1,2,4 or --shape 'images=1x3x{320,640}x{320,640}' (in quotes), the output is a table of
+all combinations, timed in interleaved rounds.
 
 \b
 Examples:
@@ -180,7 +181,7 @@ Examples:
 @board_options
 @model_options
 @output_options
-@message_options("Print no advice on stderr.")
+@message_options("Do not print advice.")
 @measuring_options()
 def measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, boards: Boards | None, out: Output) -> int:
     """Parse, call, render."""

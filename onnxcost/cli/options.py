@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
-MANY = "'onnxcost scan' (a row for each) or 'onnxcost compare'"
+MANY = "'onnxcost scan' (one row each) or 'onnxcost compare'"
 SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 
 DOWNLOADS = "onnxcost.download"
@@ -47,7 +47,7 @@ DOWNLOAD = click.option(
     is_flag=True,
     expose_value=False,
     callback=_note_download,
-    help="Fetch a model at a URL whole, to run it. Without it, that is done up to 64 MB.",
+    help="Download the whole model at a URL, to run it. By default, only models up to 64 MB.",
 )
 MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.argument("model", required=False, metavar="MODEL"),
@@ -58,19 +58,18 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
         "shapes",
         multiple=True,
         metavar=SHAPE,
-        help="Set the shape of an input (without INPUT=: of the one it fits) or of an unknown operator's output; repeatable.",
+        help="Set the shape of an input, or of an unknown operator's output; repeatable. INPUT= can be omitted if the "
+        "shape fits only one input.",
     ),
-    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Set a dynamic dim by its name; repeatable."),
+    click.option("--dim", "dims", multiple=True, metavar=DIM, help="Set a dynamic dim by name; repeatable."),
     click.option(
         "--value",
         "values",
         multiple=True,
         metavar=VALUE,
-        help="Set an input's value if it decides shapes or branches: a number, a list 1,2,3 or a .npy file; repeatable.",
+        help="Set an input's value, where shapes or branches depend on it: a number, a list 1,2,3 or a .npy file; repeatable.",
     ),
-    click.option(
-        "--trips", multiple=True, metavar=TRIPS, help="Set the number of iterations of a Loop by its name; repeatable."
-    ),
+    click.option("--trips", multiple=True, metavar=TRIPS, help="Set the number of iterations of a Loop by name; repeatable."),
     click.option(
         "--formulas",
         metavar="FILE.py",
@@ -99,8 +98,10 @@ def model_options(command: Command) -> Command:
         spec = take_spec(given, read_source(model))
         if others:
             if given_shapes and re.search(r"=[0-9]+([x×,*][0-9]+)+$", others[0]):
-                raise InputError(f"'{others[0]}' is no model: write --shape 'INPUT=1x3x{{320,640}}' in quotes, for the shell")
-            raise InputError(f"one MODEL at a time, not '{redact(others[0])}' as well: for several, use {MANY}")
+                raise InputError(
+                    f"'{others[0]}' is not a model: put --shape 'INPUT=1x3x{{320,640}}' in quotes, as shells expand braces"
+                )
+            raise InputError(f"only one MODEL is allowed, but got '{redact(others[0])}' too: for several, use {MANY}")
         return command(spec=spec, formulas=load_formulas(formulas), **given)
 
     return with_options(MODEL_OPTIONS, wraps(command)(with_model))
@@ -120,7 +121,7 @@ def take_spec(given: dict[str, Any], source: ModelSource | None) -> ModelSpec:
     sizes, and for a shape without a name that fits no input of the source, or several.
     """
     if several := find_several(given):
-        takes = "only 'onnxcost estimate', 'measure' and 'budget' take those, for one MODEL"
+        takes = "only 'onnxcost estimate', 'measure' and 'budget' accept them, for one MODEL"
         raise InputError(f"{several[0]} asks for several sizes: {takes}")
     shapes: Mapping[str, Sequence[int]] = parse_shapes(given.pop("shapes"))
     if source is not None and "" in shapes:
@@ -151,7 +152,7 @@ def refuse_others(taken: Iterable[str], beside: str) -> None:
         is_given = context.params.get(name) and context.get_parameter_source(name) == ParameterSource.COMMANDLINE
         if is_given and name not in taken:
             if isinstance(param, click.Argument):
-                raise InputError(f"{beside} names the models: leave MODEL out")
+                raise InputError(f"{beside} names the models: omit MODEL")
             raise InputError(f"{param.opts[0]} cannot be used with {beside}")
 
 
@@ -256,7 +257,7 @@ def parse_pairs(option: str, example: str, given: Iterable[str], parse: Callable
         if not (equals and name):
             raise InputError(f"{option} expects {example}, not '{argument}'")
         if name in found:
-            raise InputError(f"{option} is given twice for '{name}'")
+            raise InputError(f"{option} is given more than once for '{name}'")
         try:
             found[name] = parse(text.strip())
         except ValueError as error:
@@ -271,9 +272,7 @@ def parse_shapes(given: Iterable[str]) -> dict[str, tuple[int, ...]]:
     for argument in given:
         if argument not in named:
             if found:
-                raise InputError(
-                    f"--shape is given twice without a name, the second time as {argument}: say which INPUT it is for"
-                )
+                raise InputError(f"--shape is given twice without a name: add INPUT= to {argument}")
             found[""] = parse_shape(argument.strip())
     return {**found, **parse_pairs("--shape", SHAPE, named, parse_shape)}
 
@@ -293,7 +292,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 def parse_size(text: str) -> int:
     """A dim: digits only, so neither negative nor ``1_000`` nor ``1e3``."""
     if not is_whole(text.strip()):
-        raise ValueError("a dim is a whole number, 0 or more and below 2^63" if text else "a dim is missing")
+        raise ValueError("a dim must be a whole number from 0 to 2^63 - 1" if text else "a dim is missing")
     return int(text)
 
 
@@ -319,7 +318,7 @@ def check_path(path: str, commands: Iterable[str]) -> str:
     """
     if is_remote(path):
         if click.get_current_context().meta.get(DOWNLOADS):
-            note(f"the model is in '{fetch(path)}'")
+            note(f"use '{fetch(path)}', which has the model")
         return path
     with suppress(OSError, ValueError):
         if Path(path).exists() or Path(path).is_symlink():
@@ -361,32 +360,41 @@ MEASURING_OPTIONS: Mapping[str, Decorator] = {
         "--provider", default=DEFAULT_PROVIDER, metavar="NAME", help="cpu, cuda, tensorrt, openvino, …  [default: cpu]"
     ),
     "provider_options": _option(
-        "--provider-option", "provider_options", multiple=True, metavar=OPTION, help="An option of the provider; repeatable."
+        "--provider-option",
+        "provider_options",
+        multiple=True,
+        metavar=OPTION,
+        help="Set an option of the provider; repeatable.",
     ),
     "threads": _option(
-        "--threads", type=Whole(1, AT_ONCE), metavar="N", help="Threads within an operator.  [default: one per core]"
+        "--threads", type=Whole(1, AT_ONCE), metavar="N", help="Number of threads within an operator.  [default: one per core]"
     ),
     "inter_threads": _option(
-        "--inter-threads", type=Whole(1, AT_ONCE), metavar="N", help="Operators run in parallel.  [default: 1]"
+        "--inter-threads", type=Whole(1, AT_ONCE), metavar="N", help="Number of operators run in parallel.  [default: 1]"
     ),
     "optimization": _option(
-        "--optimization", type=click.Choice(OPTIMIZATIONS), default="all", help="How far to optimize the graph.  [default: all]"
+        "--optimization", type=click.Choice(OPTIMIZATIONS), default="all", help="Level of graph optimization.  [default: all]"
     ),
     "runs": _option("--runs", type=Whole(1, MOST_RUNS), metavar="N", help="Time N runs.  [default: 2 seconds, at least 10]"),
     "seconds": _option("--seconds", type=Number(most=SECONDS), metavar="S", help="Time runs for at least S seconds."),
-    "warmup": _option("--warmup", type=Whole(0, MOST_RUNS), metavar="N", help="Runs before timing.  [default: until stable]"),
-    "timeout": _option("--timeout", type=Number(above=0, most=SECONDS), metavar="S", help="Give up after S seconds."),
+    "warmup": _option(
+        "--warmup", type=Whole(0, MOST_RUNS), metavar="N", help="Number of runs before timing starts.  [default: until stable]"
+    ),
+    "timeout": _option("--timeout", type=Number(above=0, most=SECONDS), metavar="S", help="Stop after S seconds."),
     "concurrency": _option("--concurrency", type=Whole(1, AT_ONCE), default=1, metavar="N", help="Run N streams in parallel."),
-    "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the synthetic inputs."),
+    "seed": _option("--seed", type=Whole(0), default=0, metavar="N", help="Seed for the synthetic inputs."),
     "arena": _option(
-        "--arena/--no-arena", default=None, help="Load a second time, for the arena's peak.  [default: where that is quick]"
+        "--arena/--no-arena",
+        default=None,
+        help="Load the model a second time to measure the arena's peak.  [default: if that is quick]",
     ),
     "inputs": _option(
         "--input",
         "inputs",
         multiple=True,
         metavar="NAME=FILE",
-        help="Feed a .npy or .npz file; repeatable: files of one NAME are cycled. An .npz of all inputs needs no NAME.",
+        help="Use a .npy or .npz file as input; repeatable. Several files for one NAME are used in turn. An .npz file with all "
+        "inputs needs no NAME.",
     ),
     "batches": _option("--batches", metavar=BATCHES, help="Measure each of these batch sizes."),
 }
@@ -474,5 +482,5 @@ def _expand(argument: str) -> list[str]:
             raise InputError(f"there is no file '{argument}'")
         return found
     if argument == "-" or is_pipe(argument):
-        raise InputError(f"'{argument}' can be read only once: write the model to a file first, or pass it to 'onnxcost' alone")
+        raise InputError(f"'{argument}' can be read only once: write the model to a file first")
     return [check_path(argument, _list_commands())]

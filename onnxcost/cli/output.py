@@ -20,7 +20,7 @@ from onnxcost.processes import is_closed_pipe
 from onnxcost.render.layout import Line, Screen, detect_screen, text_of, write
 
 FORMATS = ("table", "json", "csv", "markdown", "html")
-FORMAT_HELP = "Output format. In CSV, a text that a spreadsheet would execute gets a leading '.  [default: table]"
+FORMAT_HELP = "Output format. In CSV, text that a spreadsheet would run as a formula gets a leading '.  [default: table]"
 SUFFIXES: Mapping[str, str] = {
     ".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html",
@@ -44,7 +44,7 @@ OUTPUT_OPTIONS: tuple[Decorator, ...] = (
         "-o",
         "--output",
         metavar="FILE",
-        help="Write to FILE; without --format, its suffix (.txt .json .csv .md .html) sets the format.",
+        help="Write to FILE. Without --format, the suffix (.txt .json .csv .md .html) sets the format.",
     ),
 )
 
@@ -133,11 +133,11 @@ def write_registered(name: str, document: Mapping[str, Any]) -> str:
         try:
             if isinstance(text := found(document), str):  # type: ignore[operator]  # what is not callable is refused below
                 return text
-            reason = f"it returns no text but {type(text).__name__}"
+            reason = f"it returned {type(text).__name__}, not text"
         # Another package may raise anything.
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"the format '{name}' of '{point.value}' does not work: {reason}")
+        raise InputError(f"the format '{name}' of '{point.value}' failed: {reason}")
     raise InputError(f"there is no format '{name}'")
 
 
@@ -157,7 +157,7 @@ def output_options(command: Command, names: Sequence[str] = ()) -> Command:
 
 def message_options(quiet: str) -> Decorator:
     """Add ``--warnings`` and ``--quiet``; ``quiet`` is the help of the latter."""
-    warnings = click.option("--warnings", "all_warnings", is_flag=True, help="Print all warnings, not only the first two.")
+    warnings = click.option("--warnings", "all_warnings", is_flag=True, help="Print all warnings, not just the first two.")
     return partial(with_options, (warnings, click.option("--quiet", is_flag=True, help=quiet)))
 
 

@@ -28,7 +28,7 @@ from onnxcost.render.layout import progress_on
 if TYPE_CHECKING:
     from onnxcost.generation.pipeline import Pipeline, Stage
 
-HELP = "Several models and their runs instead of MODEL: encoder.onnx,decoder.onnx×200 (or *200), or a TOML file."
+HELP = "Several models and their numbers of runs, instead of MODEL: encoder.onnx,decoder.onnx×200 (or *200), or a TOML file."
 MODELS = ("shapes", "dims", "values", "formulas")
 OUTPUT = ("format_", "output", "quiet", "all_warnings")
 MEASURING = (

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from onnxcost.spec import ModelSpec
     from onnxcost.symbolic.sweep import SweepAxes
 
-HELP = """Draw a chart of MODEL as an SVG, PNG or PDF file. It needs matplotlib: pip install 'onnxcost[plot]'.
+HELP = """Draw a chart of MODEL as an SVG, PNG or PDF file. Requires matplotlib: pip install 'onnxcost[plot]'.
 
 \b
-share     FLOPs by operator; with --profile, the time of each
-memory    the memory of the activations over the execution, and its peak
+share     FLOPs by operator; with --profile, time by operator
+memory    activation memory over the execution, and its peak
 roofline  FLOP/s over arithmetic intensity, estimated for a Raspberry Pi 5;
-          with --profile, each executed node as it was measured
-latency   how many runs took how long
-scaling   MACs over the sizes of each dim that the model leaves open
+          with --profile, measured for each executed node
+latency   histogram of the latencies of the runs
+scaling   MACs over the size of each open dim
 
-With several sizes, as in --dim batch=1,2,4, memory and latency are drawn over them.
+With several sizes, as in --dim batch=1,2,4, memory and latency are plotted over the sizes.
 
 \b
 Examples:
@@ -65,7 +65,7 @@ def plot_sweep(
 
     format_ = _check_asked(output, kind, is_profiled)
     if kind not in OVER_SIZES:
-        raise InputError(f"over several sizes there are plots of {' and '.join(OVER_SIZES)}, not of {kind}")
+        raise InputError(f"with several sizes, {' and '.join(OVER_SIZES)} can be plotted, not {kind}")
     is_timed = kind == "latency"
     if is_timed:
         start_child()
@@ -83,9 +83,11 @@ def plot_sweep(
 @click.command(help=HELP, cls=MeasuringCommand)
 @sweep_option(plot_sweep, *MEASURED, "kind", "is_profiled")
 @model_options
-@click.option("--kind", type=click.Choice(PLOTS), default="share", help="What to draw.")
-@click.option("--profile", "is_profiled", is_flag=True, help="Run the model with onnxruntime's profiler and draw its nodes.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write; its suffix (.svg .png .pdf) says how.")
+@click.option("--kind", type=click.Choice(PLOTS), default="share", help="Kind of chart.")
+@click.option("--profile", "is_profiled", is_flag=True, help="Run the model with onnxruntime's profiler and plot the result.")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", help="The file to write; its suffix (.svg .png .pdf) sets the format."
+)
 @measuring_options("batches")
 def plot(
     spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, kind: str, is_profiled: bool, output: str

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from onnxcost.spec import ModelSpec
 
 
-HELP = """Run MODEL with onnxruntime's profiler: the time and share of each node, its achieved FLOP/s and bytes per second.
-MODEL is a file, or - for standard input.
+HELP = """Run MODEL with onnxruntime's profiler and show the time, share, achieved FLOP/s and bytes per second of each node.
+MODEL is a file, a URL, or - for standard input.
 
-The nodes, and their counts, are those of the graph that onnxruntime executes: optimized, with fused and folded nodes and
+The nodes and their counts are those of the optimized graph that onnxruntime executes, with fused nodes, folded constants and
 possibly other layouts. Profiling slows a model down, so it is also measured without the profiler, and the difference is shown.
 
 \b
@@ -49,11 +49,11 @@ PROGRAMS = ("nodedata", "trace")
 @click.command(help=HELP, cls=MeasuringCommand)
 @board_options
 @model_options
-@click.option("--by", type=click.Choice((*TABLES, "module")), help="Show only the table of operators, of nodes or of modules.")
+@click.option("--by", type=click.Choice((*TABLES, "module")), help="Show only the table by operator, by node or by module.")
 @click.option("--top", type=Whole(0), metavar="N", help=f"Show N nodes.  [default: {DEFAULT_TOP}; csv: all]")
-@click.option("--sort", type=click.Choice(SORTS), help="Order of the tables.  [default: time; csv: order of execution]")
+@click.option("--sort", type=click.Choice(SORTS), help="Sort order of the tables.  [default: time; csv: order of execution]")
 @partial(output_options, names=PROGRAMS)
-@message_options("Print no advice on stderr.")
+@message_options("Do not print advice.")
 @measuring_options("batches", "concurrency")
 def profile(
     spec: ModelSpec,

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from onnxcost.spec import ModelSpec
     from onnxcost.symbolic.scaling import Scaling
 
-HELP = """How the cost of MODEL grows with the dims that it leaves open: exact polynomials, and the sizes that they hold for.
+HELP = """Show how the cost of MODEL scales with its open dims: exact polynomials, and the sizes for which they hold.
 
-The model is counted at a few sizes; where the differences of these counts vanish, the cost is a polynomial, and its
-coefficients are exact. It is shown if it equals the counts at 40 other sizes. Where no polynomial describes the cost, the
-command says at which sizes that is seen.
+The model is counted at a few sizes, and a polynomial with exact coefficients is fitted to the counts by finite differences. It
+is shown only if it equals the counts at 40 other sizes. If no polynomial fits, the output says at which sizes it fails.
 
 \b
 Examples:
@@ -36,8 +35,8 @@ MOST_POINTS = 10_000
 
 @click.command(help=HELP)
 @model_options
-@click.option("--over", metavar="DIM[=A..B],...", help="The dims to vary, and from which size to which.  [default: all open]")
-@click.option("--at", multiple=True, metavar="DIM=N,N,...", help="Show the totals at these sizes; repeatable.")
+@click.option("--over", metavar="DIM[=A..B],...", help="The dims to vary, with their ranges.  [default: all open dims]")
+@click.option("--at", multiple=True, metavar="DIM=N,N,...", help="Show totals at these sizes; repeatable.")
 @output_options
 def scale(spec: ModelSpec, formulas: FormulaTable | None, over: str | None, at: tuple[str, ...], out: Output) -> None:
     """Parse, call, render."""
@@ -85,5 +84,5 @@ def _parse_at(texts: tuple[str, ...]) -> list[dict[str, int]]:
     for each in sizes.values():
         number *= len(each)
     if number > MOST_POINTS:
-        raise InputError(f"--at asks for {number:,} combinations of sizes: {MOST_POINTS:,} are the most")
+        raise InputError(f"--at asks for {number:,} combinations of sizes; the maximum is {MOST_POINTS:,}")
     return [dict(zip(sizes, point, strict=True)) for point in product(*sizes.values())] if sizes else []

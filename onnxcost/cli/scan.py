@@ -155,20 +155,20 @@ def _check_names(scan: Scan, spec: ModelSpec) -> Iterator[OnnxCostError]:
             yield InputError(f"{option} {text}: no model that could be counted has it")
 
 
-HELP = """Count many models, several in parallel: a row for each.
+HELP = """Count many models in parallel, one row each.
 
 A PATH is a file, a folder (all *.onnx in it and in its subfolders), a pattern such as 'v*.onnx', or the URL of one of these.
-A model that cannot be counted gets a row with the reason; the others are counted, and the exit code is 2.
+If a model cannot be counted, its row has the reason, the others are still counted, and the exit code is 2.
 
-With --resume FILE each result is added to FILE as a JSON line at once. After an interrupt, the same command continues where
-it stopped; later it counts only new and changed models. One scan at a time can use FILE (not enforced on Windows). --format
-jsonl prints the same lines as they come.
+With --resume FILE, each result is appended to FILE as a JSON line as soon as it is known. After an interrupt, the same command
+continues where it stopped; when rerun later, it counts only new and changed models. Only one scan at a time can use FILE (not
+enforced on Windows). --format jsonl prints the same lines as they are produced.
 
---shard 3/16 is one of 16 jobs that share the work, each with a FILE of its own; with --merge the PATHs are such files, and
-the result is that of one scan.
+--shard 3/16 runs the third of 16 jobs that share the work, each with its own FILE. With --merge, the PATHs are such files, and
+the result is the same as that of a single scan.
 
-With --run the models are also run and timed, one after the other, so that none disturbs the timing of another. That takes a
-few seconds for each; one that cannot be run is still counted, and the exit code is 3.
+With --run, the models are also run and timed, one at a time so that they do not disturb each other. This takes a few seconds
+per model. A model that cannot be run is still counted, and the exit code is 3.
 
 \b
 Examples:
@@ -187,7 +187,7 @@ LINES = "jsonl"
 @click.command(help=HELP, cls=MeasuringCommand)
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @common_options
-@click.option("--files-from", metavar="FILE", help="Take more PATHs from the lines of FILE, or of standard input with '-'.")
+@click.option("--files-from", metavar="FILE", help="Read more PATHs from FILE, one per line; - is standard input.")
 @click.option(
     "-j",
     "--jobs",
@@ -199,25 +199,25 @@ LINES = "jsonl"
     "--io",
     type=options.Whole(1, options.AT_ONCE),
     metavar="N",
-    help="Read N models at URLs ahead, while others are counted.  [default: 64]",
+    help="Fetch up to N models at URLs in parallel, ahead of counting.  [default: 64]",
 )
-@click.option("--shard", metavar="I/N", help="Count the I-th of N parts of the models: each model is in one of them.")
+@click.option("--shard", metavar="I/N", help="Count only the I-th of N parts of the models.")
 @click.option(
     "--cluster",
     metavar="ADDRESS",
     help="Count on a Dask cluster: tcp://HOST:8786, or local:N for N workers here (pip install 'onnxcost[dask]').",
 )
-@click.option("--merge", is_flag=True, help="Join files of --resume or --format jsonl: a row for each model of all.")
-@click.option("--resume", metavar="FILE", help="Add each result to FILE as it comes; skip unchanged models in it.")
+@click.option("--merge", is_flag=True, help="Merge files written by --resume or --format jsonl into one result.")
+@click.option("--resume", metavar="FILE", help="Append each result to FILE; skip unchanged models already in it.")
 @click.option(
     "--timeout", type=options.Number(above=0, most=options.SECONDS), metavar="S",
-    help="Give up on a model after S seconds.  [default: 300 to count, none to run]",
+    help="Stop a model after S seconds.  [default: 300 to count, none to run]",
 )  # fmt: skip
-@click.option("--sort", metavar="METRIC", help="Order the models by a metric, the best first.  [default: as given]")
+@click.option("--sort", metavar="METRIC", help="Sort the models by a metric, best first.  [default: as given]")
 @click.option("--format", "format_", type=FormatName((*FORMATS, LINES)), help=FORMAT_HELP)
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE; its suffix (.txt .json .jsonl .csv .md) sets the format.")
-@click.option("--run/--no-run", default=False, help="Run and time the models, or only count them.  [default: --no-run]")
-@click.option("--quiet", is_flag=True, help="Print no warnings or assumptions on stderr.")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE. The suffix (.txt .json .jsonl .csv .md) sets the format.")
+@click.option("--run/--no-run", default=False, help="Also run and time the models.  [default: --no-run]")
+@click.option("--quiet", is_flag=True, help="Do not print warnings or assumptions.")
 @measuring_options("batches", "inputs", "timeout")
 def scan(
     paths: tuple[str, ...],
@@ -256,7 +256,7 @@ def scan(
     check_folder(resume)
     _refuse_run_options(run, sort)
     if cluster is not None and (jobs is not None or run):
-        raise InputError("--cluster has workers of its own, and only counts: leave out --jobs and --run")
+        raise InputError("--cluster uses its own workers and only counts: it cannot be used with --jobs or --run")
     models: dict[str, LabeledSource] = {}
     for source in expand_sources(paths):
         models.setdefault(key_of(source.path), source)
@@ -332,7 +332,7 @@ def _merge(paths: Sequence[str], sort: str | None) -> Iterator[tuple[str, Scanne
     for option in context.command.params:
         is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if is_given and option.name not in ("paths", "files_from", "merge", "sort", "format_", "output", "quiet"):
-            raise InputError(f"{option.opts[0]} has no effect with --merge, which counts nothing")
+            raise InputError(f"{option.opts[0]} has no effect with --merge, which does not count models")
     results = merge_checkpoints(paths)
     return zip(label_paths([result.path for result in results]), results, strict=True)
 
@@ -346,12 +346,12 @@ def _refuse_run_options(run: bool, sort: str | None) -> None:
     if run:
         return
     if sort in MEASURED:
-        raise InputError(f"--sort {sort} needs --run: it is measured")
+        raise InputError(f"--sort {sort} needs --run")
     context = click.get_current_context()
     for option in context.command.params:
         is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
         if isinstance(option, MeasuringOption) and is_given:
-            raise InputError(f"{option.opts[0]} needs --run: it says how the models are run")
+            raise InputError(f"{option.opts[0]} needs --run")
 
 
 def _results(models: Mapping[str, LabeledSource], arguments: Mapping[str, Any], streams: bool) -> Mapping[str, Scanned]:

@@ -7,11 +7,11 @@ import click
 from onnxcost.cli.output import print_on
 from onnxcost.schema import DOCUMENTS, FILES, json_schema
 
-HELP = f"""Print the JSON Schema of what onnxcost writes as JSON, or of one DOCUMENT.
+HELP = f"""Print the JSON Schema of all JSON documents that onnxcost writes, or of one DOCUMENT.
 
 Documents: {", ".join(DOCUMENTS)}.
 
-Files in TOML: {", ".join(FILES)}.
+TOML files: {", ".join(FILES)}.
 
 \b
 Examples:

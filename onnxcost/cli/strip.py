@@ -11,18 +11,18 @@ from onnxcost.remote import redact
 from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 
-HELP = """Write the skeleton of MODEL: the same graph without its weights, to share a model's cost or to archive it.
+HELP = """Write the skeleton of MODEL, the same graph without its weights, to share a model's cost or to archive it.
 
-The skeleton is usually a few kilobytes, and onnxcost counts exactly the same for it. Netron opens it, and `onnxcost measure`
+The skeleton is usually a few kilobytes, and onnxcost reports the same counts for it. Netron can open it, and `onnxcost measure`
 runs it with random weights in place of the missing ones.
 
-It removes: the data of tensors of more than 1 KiB and of those in other files; strings of more than 1 KiB in attributes; doc
-strings and metadata of graphs, functions, nodes and values (stack traces, paths of source files, class names); training
-graphs; and fields that ONNX does not define.
+Removed: the data of tensors larger than 1 KiB and of tensors in other files; strings longer than 1 KiB in attributes; doc
+strings and metadata of graphs, functions, nodes and values (stack traces, paths of source files, class names); training graphs;
+and fields that ONNX does not define.
 
-It keeps: tensors of up to 1 KiB (biases, scales, shapes) with their data; all attributes with numbers, such as the nodes of
-decision trees and the coefficients of linear models; types and dims. Without --anonymize, also all names, shorter strings in
-attributes, and the doc string, metadata and producer of the model itself.
+Kept: tensors of up to 1 KiB (biases, scales, shapes) with their data; all numeric attributes, such as the nodes of decision
+trees and the coefficients of linear models; types and dims. Without --anonymize, also all names, shorter strings in attributes,
+and the doc string, metadata and producer of the model itself.
 
 \b
 Examples:
@@ -39,10 +39,10 @@ Examples:
     "--anonymize",
     is_flag=True,
     help="Replace names (of nodes, values, modules, functions, dims) and strings (labels, patterns), and remove metadata. "
-    "It keeps operators, domains, names of attributes, values that ONNX defines, numbers of modules, and words that tell "
-    "the role of a dim or an input, such as batch or mask.",
+    "Operators, domains, attribute names, values that ONNX defines, module numbers, and words that give the role of a dim "
+    "or an input, such as batch or mask, are kept.",
 )
-@click.option("--annotate", "is_annotated", is_flag=True, help="Note what each node costs in its metadata; Netron shows it.")
+@click.option("--annotate", "is_annotated", is_flag=True, help="Add the cost of each node to its metadata, which Netron shows.")
 def strip(model: str, output: str, anonymize: bool, is_annotated: bool) -> None:
     """Parse, call, render."""
     from onnxcost.frontend.strip import strip as write_skeleton

@@ -81,14 +81,14 @@ def _take_axes(given: dict[str, Any]) -> SweepAxes:
             if (kind == "dims" and not name) or (equals and not name):
                 raise InputError(f"{option} expects {' or '.join(examples)}, not '{text}'")
             if name in found[kind] or name in names:
-                raise InputError(f"{option} is given twice for '{name}'")
+                raise InputError(f"{option} is given more than once for '{name}'")
             try:
                 found[kind][name] = parse(sizes)
             except ValueError as error:
                 reason = f": {error}" if str(error) else ""
                 raise InputError(f"{option} expects {' or '.join(examples)}, not '{text}'{reason}") from None
             if len(set(found[kind][name])) < len(found[kind][name]):
-                raise InputError(f"{option} {text} names a size twice")
+                raise InputError(f"{option} {text} has the same size twice")
     return SweepAxes(found["dims"], found["shapes"])
 
 
@@ -112,7 +112,7 @@ def expand_braces(text: str) -> list[str]:
     for each in choices:
         number *= len(each)
     if number > MOST_POINTS:
-        raise ValueError(f"these are {number:,} sizes: {MOST_POINTS:,} are the most")
+        raise ValueError(f"{number:,} sizes; the maximum is {MOST_POINTS:,}")
     return ["".join(chosen) for chosen in product(*choices)]
 
 
@@ -138,7 +138,7 @@ def name_axes(axes: SweepAxes, spec: ModelSpec) -> SweepAxes:
     assert spec.source is not None
     (name,) = name_shape(spec.source, {"": axes.shapes[""][0]})
     if name in axes.shapes or name in spec.shapes:
-        raise InputError(f"--shape is given twice for '{name}'")
+        raise InputError(f"--shape is given more than once for '{name}'")
     return axes._replace(shapes={given or name: shapes for given, shapes in axes.shapes.items()})
 
 
@@ -160,7 +160,7 @@ def estimate_sweep(
     from onnxcost.symbolic.sweep import count_sweep, measure_sweep
 
     if out.format == "nodedata":
-        raise InputError(f"'{out.path}' would have the nodes at one size: write a sweep to .json, .csv, .md or .html")
+        raise InputError(f"'{out.path}' shows the nodes at a single size: write several sizes to .json, .csv, .md or .html")
     if not no_run:
         start_child()
     axes = name_axes(axes, spec)
@@ -215,7 +215,7 @@ def end_sweep(swept: Sweep, code: int, strict: bool = False) -> int:
         errors.append(CheckFailed(f"--strict: {'; '.join(found)}"))
     if missed := swept.missed():
         limits = limits_text(swept.limits)
-        errors.append(CheckFailed(f"{', '.join(missed)}: no point of the sweep meets the budget ({limits})"))
+        errors.append(CheckFailed(f"{', '.join(missed)}: no size meets the budget ({limits})"))
     failed = [point for point in swept.points if point.reason]
     unmeasured = [point for point in swept.points if isinstance(point.measurement, Unmeasured)]
     for error, what, points in ((InputError, "counted", failed), (MeasurementError, "run", unmeasured)):

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
     from onnxcost.spec import ModelSpec
 
-HELP = """Count what MODEL costs to run and show it in the browser: shares by operator and module, a roofline, memory over the
-execution, and a table of all nodes. MODEL is a file, or - for standard input.
+HELP = """Count what MODEL costs to run and open the report in a web browser: shares by operator and module, a roofline, memory
+over the execution, and a table of all nodes. MODEL is a file, a URL, or - for standard input.
 
-The page is one file that loads nothing from the network. It stays in the temporary folder, and its path is printed; to choose
-where it goes, use onnxcost MODEL -o report.html.
+The page is a single file that loads nothing from the network. It is written to the temporary folder, and its path is printed.
+To choose the path, use onnxcost MODEL -o report.html.
 
 \b
 Examples:
@@ -39,7 +39,7 @@ Examples:
 @click.command(help=HELP, cls=MeasuringCommand)
 @model_options
 @click.option("--run", "is_run", is_flag=True, help="Also run and time the model.")
-@click.option("--no-browser", is_flag=True, help="Write the page and print its path, but do not open it.")
+@click.option("--no-browser", is_flag=True, help="Write the page and print its path without opening it.")
 @measuring_options("batches")
 def view(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, is_run: bool, no_browser: bool) -> int:
     """Parse, call, render."""
@@ -60,5 +60,5 @@ def view(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, i
         raise
     say_first([*caveat_messages(report), *outcome.advice()], shows_all=False)
     if not no_browser and not webbrowser.open(path.as_uri()):
-        say("note", "no browser was found: open the file yourself")
+        say("note", "no browser was found: open the file manually")
     return outcome.code

@@ -269,7 +269,7 @@ def _pair_inputs(first: _CheckedModel, other: _CheckedModel) -> _CheckedModel:
     found = counterparts(first.feeds, wanted, _fits)
     for name, feed in wanted.items():
         if name not in found:
-            return other._replace(reason=f"the first model has no input left that fits '{name}' ({_text(feed)})")
+            return other._replace(reason=f"the first model has no matching input for '{name}' ({_text(feed)})")
         source = first.feeds[found[name]]
         if not _fits(source, feed):
             return other._replace(reason=f"input '{name}' is {_text(feed)}, in the first model {_text(source)}: see --shape")
@@ -333,5 +333,5 @@ def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays
     spec = replace(model.spec, values={**model.spec.values, **arrays})
     with prepare(spec, model.report, settings.seed) as ready:
         if ready.weights == "synthetic":
-            raise MeasurementError("its file lacks weights: outputs computed with random ones say nothing about it")
+            raise MeasurementError("its weights are missing: outputs computed with random weights would be meaningless")
         return answer(answers(build_request("outputs", ready, settings)), Outputs).arrays

@@ -97,7 +97,7 @@ def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec
             known.add("")
         if unknown := [name for name in getattr(common, kind) if name not in known]:
             text = unknown[0] or "x".join(map(str, common.shapes[""]))
-            raise InputError(f"{option} {text}: no model that could be read has it, and a saved report cannot be changed")
+            raise InputError(f"{option} {text}: not found in any model that could be read; saved reports cannot be changed")
     return results
 
 
@@ -165,13 +165,13 @@ def compare(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> Comparison:
-    """Compare models, or reports saved as JSON: what each costs, how fast it is, which is the best.
+    """Compare models, or reports saved as JSON: what each costs, how fast it is, and which is best.
 
-    Timing is interleaved; with ``run=False`` there is none. With ``check_outputs`` the outputs of all models are compared with
+    Timing is interleaved; ``run=False`` turns it off. With ``check_outputs``, the outputs of all models are compared with
     those of the first. The other arguments are those of ``onnxcost.measure``; each applies to the models that have the name.
     ``sort`` and ``pareto`` are names of metrics.
 
-    A model that cannot be read is in the result as broken, one that cannot be run as a candidate without a latency.
+    Models that cannot be read are listed as broken in the result; models that cannot be run have no latency.
 
     Raises InputError if no model can be read, and for an argument that fits none of them.
     """
@@ -194,10 +194,10 @@ def compare(
 def refuse_too_few(sources: Sequence[LabeledSource], check_outputs: bool) -> None:
     """Raises InputError for fewer models than a comparison needs."""
     if len(sources) < 2:
-        single = f": for a single one, run 'onnxcost {redact(sources[0].path)}'" if sources else ""
-        raise InputError(f"compare needs two models or more{single}")
+        single = f": for a single model, run 'onnxcost {redact(sources[0].path)}'" if sources else ""
+        raise InputError(f"compare needs at least two models{single}")
     if check_outputs and sum(not source.is_saved for source in sources) < 2:
-        raise InputError("comparing outputs needs two models that can be run: a saved report has no outputs")
+        raise InputError("comparing outputs needs two models that can be run; saved reports have no outputs")
 
 
 class Timings(NamedTuple):
@@ -234,10 +234,10 @@ def _notes(groups: Sequence[Sequence[int]], names: Sequence[str]) -> list[str]:
     notes = []
     if len(together) > 1:
         notes.append(
-            f"timed in {len(together)} groups, each interleaved with {names[0]}: there are too many models for one group"
+            f"timed in {len(together)} groups, each interleaved with {names[0]}: there are too many models for a single group"
         )
     if alone:
-        notes.append(f"{', '.join(alone)}: timed alone, as memory is too small to hold it and {names[0]} together")
+        notes.append(f"{', '.join(alone)}: timed alone, because memory cannot hold it and {names[0]} at the same time")
     return notes
 
 
@@ -288,12 +288,12 @@ def parse_limit(metric: str, text: str) -> Limit:
     """
     named = find_metric(metric)
     if named.better == "more":
-        raise InputError(f"--max-increase {metric}: more of it is better; limit latency or memory instead")
+        raise InputError(f"--max-increase {metric}: for this metric more is better; limit latency or memory instead")
     units = {"%": 0.01, **UNITS[named.unit]}
     amount = parse_quantity(text, units)
     if amount is None:
         there = ", ".join(f"5{unit}" for unit in units)
-        raise InputError(f"--max-increase {metric}={text}: a limit is a number and a unit, one of {there}")
+        raise InputError(f"--max-increase {metric}={text}: expected a limit such as {there}")
     return Limit(metric, amount, text.strip().endswith("%"), text.strip())
 
 

@@ -83,7 +83,7 @@ def find_metric(name: str) -> Metric:
     """The metric of that name; raises InputError with the closest name, or with all names."""
     if name in METRICS:
         return METRICS[name]
-    hint = did_you_mean(name, METRICS) or f": there are {', '.join(METRICS)}"
+    hint = did_you_mean(name, METRICS) or f": choose from {', '.join(METRICS)}"
     raise InputError(f"there is no metric '{name}'{hint}")
 
 
@@ -92,7 +92,7 @@ def check_directions(names: Sequence[str], option: str) -> tuple[str, ...]:
     for name in names:
         if not find_metric(name).better:
             which = ", ".join(name for name, metric in METRICS.items() if metric.better)
-            raise InputError(f"{option}: neither more nor less of '{name}' is better; there are {which}")
+            raise InputError(f"{option}: more '{name}' is neither better nor worse; choose from {which}")
     return tuple(names)
 
 
@@ -225,7 +225,7 @@ class Comparison(Result):
 
     @property
     def others(self) -> tuple[Candidate, ...]:
-        """All but the baseline."""
+        """All models except the baseline."""
         return tuple(candidate for candidate in self.candidates if candidate is not self.baseline)
 
     @property
@@ -342,7 +342,7 @@ class Comparison(Result):
         ]
 
     def summary(self) -> str:
-        """The models, the first one's name, and how many could not be compared."""
+        """The models, the name of the first, and the number that could not be compared."""
         names = ", ".join(each.label for each in self.candidates)
         return f"{names}, against {self.baseline.label}" + (f", {len(self.broken)} broken" if self.broken else "")
 

@@ -29,23 +29,23 @@ class Idiom(NamedTuple):
 
 
 _LAYER_NORMALIZATION = ("ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div", "Mul", "Add")
-_UNFOLDED = "batch normalization that is not folded into the weights of the layer before it"
+_UNFOLDED = "batch normalization not folded into the weights of the previous layer"
 IDIOMS = (
     Idiom(("BatchNormalization",), ("Mul", "Add"), "batch normalization as a scale and a shift", by_channel=True),
     Idiom((), ("BatchNormalization",), _UNFOLDED, after="conv"),
     Idiom((), ("Mul", "Add"), _UNFOLDED, after="conv", by_channel=True),
-    Idiom(("Gemm",), ("MatMul", "Add"), "the bias is added by a node of its own"),
-    Idiom(("LayerNormalization",), _LAYER_NORMALIZATION, "layer normalization spelled out"),
-    Idiom(("Gelu",), ("Div", "Erf", "Add", "Mul", "Mul"), "GELU spelled out"),
-    Idiom(("HardSwish",), ("HardSigmoid", "Mul"), "hard swish spelled out"),
+    Idiom(("Gemm",), ("MatMul", "Add"), "the bias is added by a separate node"),
+    Idiom(("LayerNormalization",), _LAYER_NORMALIZATION, "decomposed layer normalization"),
+    Idiom(("Gelu",), ("Div", "Erf", "Add", "Mul", "Mul"), "decomposed GELU"),
+    Idiom(("HardSwish",), ("HardSigmoid", "Mul"), "decomposed hard swish"),
     Idiom((), ("Sigmoid", "Mul"), "SiLU (swish), or a gate"),
-    Idiom((), ("QuantizeLinear", "DequantizeLinear"), "quantized and back (QDQ)"),
-    Idiom((), ("DynamicQuantizeLinear",), "activations are quantized in the run"),
-    Idiom((), ("Cast", "Mul", "Add"), "sums of integers scaled back to floats, and a bias", after="integers"),
-    Idiom((), ("Cast", "Mul"), "sums of integers scaled back to floats", after="integers"),
-    Idiom((), ("Transpose",), "a change of layout"),
-    Idiom((), ("Pad",), "padding by a node, not by the pads of the next one"),
-    Idiom((), ("Softmax",), "probabilities at the end, not logits", at_end=True),
+    Idiom((), ("QuantizeLinear", "DequantizeLinear"), "quantized and dequantized (QDQ)"),
+    Idiom((), ("DynamicQuantizeLinear",), "activations are quantized at run time"),
+    Idiom((), ("Cast", "Mul", "Add"), "integer sums scaled back to floats, plus a bias", after="integers"),
+    Idiom((), ("Cast", "Mul"), "integer sums scaled back to floats", after="integers"),
+    Idiom((), ("Transpose",), "layout change"),
+    Idiom((), ("Pad",), "padding by a separate node, not by the next node's pads"),
+    Idiom((), ("Softmax",), "output is probabilities, not logits", at_end=True),
 )
 """Tried in this order, in both directions."""
 _BOTH_WAYS = [way for idiom in IDIOMS for way in (idiom, idiom._replace(left=idiom.right, right=idiom.left))]
@@ -101,7 +101,7 @@ def _changes_by_place(alignment: Alignment) -> Iterator[Change]:
     explained: set[int] = set()
     for taken in find_attentions([pair for pairs in unequal for pair in pairs]):
         explained.update(map(id, taken))
-        yield _change(taken, "attention spelled out", layer_of[id(taken[0])])
+        yield _change(taken, "decomposed attention", layer_of[id(taken[0])])
     for place, pairs, layer in zip(alignment.places, unequal, layers, strict=True):
         for pair in place.pairs:
             if _is_one_operator(pair) and pair.left and pair.right and (reason := explain_difference(pair.left, pair.right)):
@@ -129,8 +129,8 @@ def explain_difference(left: CostedNode, right: CostedNode) -> str:
     if left.repeat != right.repeat:
         return f"{right.repeat} runs rather than {left.repeat}"
     if left.count != right.count:
-        return "another attribute"
-    return "another element type" if left.traffic != right.traffic else ""
+        return "different attribute"
+    return "different element type" if left.traffic != right.traffic else ""
 
 
 def _compare_sizes(left: Sequence[tuple[int, ...]], right: Sequence[tuple[int, ...]]) -> str:
@@ -158,13 +158,13 @@ def _find_replacements(pairs: list[NodePair], layer: str, family: str, is_last: 
         if twin and twin.operator == pair.right.operator:
             yield _change([NodePair(twin, pair.right)], explain_difference(twin, pair.right), None)
         else:
-            reason = "the same output by another operator" if twin else _explain_single(pair.right)
+            reason = "same output, different operator" if twin else _explain_single(pair.right)
             yield _change([NodePair(twin, pair.right)], reason, layer)
     yield from (_change([NodePair(node, None)], _explain_single(node), layer) for nodes in lost.values() for node in nodes)
 
 
 def _explain_single(node: CostedNode) -> str:
-    return "a weight that is stored in fewer bits" if node.operator in DEQUANTIZERS and node.parameters else ""
+    return "weight stored in fewer bits" if node.operator in DEQUANTIZERS and node.parameters else ""
 
 
 def _match_idiom(pairs: Sequence[NodePair], idiom: Idiom) -> list[NodePair]:
@@ -369,9 +369,9 @@ def _explain_fewer(
         if name in made_by or owner is None or not owner.parameters:
             continue
         if owner is not node and owner not in makers and math.prod(shape) == missing:
-            return f"stored a second time: {label} reads '{name}', which {owner.operator} reads, too"
+            return f"stored twice: {label} reads '{name}', which {owner.operator} also reads"
         if makers and math.prod(shape) < missing:
-            return f"stored as computed: in {label} {makers[0].operator} makes it of {math.prod(shape):,} elements"
+            return f"stored as a constant: in {label}, {makers[0].operator} computes it from {math.prod(shape):,} elements"
     return ""
 
 

@@ -11,7 +11,7 @@ from onnxcost.documents import MOST_JSON, is_figure, parse_json, read_document
 from onnxcost.errors import InputError
 from onnxcost.results import SCHEMA
 
-HOW = "'onnxcost MODEL -o cost.json' saves one"
+HOW = "create one with 'onnxcost MODEL -o cost.json'"
 
 
 def load_report(path: str, board: str = "") -> Document:
@@ -25,7 +25,7 @@ def load_report(path: str, board: str = "") -> Document:
         if not isinstance(document := found.get("result"), dict):
             raise InputError(f"'{board}' in '{path}' has no result: {found.get('failure')}: {found.get('reason')}")
     if not isinstance(document.get("totals"), dict) and not isinstance(document.get("measurement"), dict):
-        raise InputError(f"'{path}' has no counts and no single measurement of a model: {HOW}")
+        raise InputError(f"'{path}' has neither counts nor a single measurement of a model: {HOW}")
     return document
 
 
@@ -45,8 +45,8 @@ def _load(path: str) -> Document:
         raise InputError(f"'{path}' is not JSON ({error}): {HOW}") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else None
-        what = f"has the schema '{found}'" if isinstance(found, str) else "is not a report of onnxcost"
-        raise InputError(f"'{path}' {what}: a saved report has the schema '{SCHEMA}', {HOW}")
+        what = f"has the schema '{found}'" if isinstance(found, str) else "is not an onnxcost report"
+        raise InputError(f"'{path}' {what}: a saved report has the schema '{SCHEMA}'; {HOW}")
     return document
 
 
@@ -57,7 +57,7 @@ def read_candidate(report: Document, label: str, convention: str = FLOPS.name) -
     """
     if convention not in (FLOPS.name, MACS.name, report.get("convention")):
         raise InputError(
-            f"'{label}' was saved without each node's count in '{convention}': save it with --convention {convention}"
+            f"'{label}' was saved without node counts in '{convention}': save it again with --convention {convention}"
         )
     try:
         return _build_candidate(report, label, convention if convention in (FLOPS.name, MACS.name) else "count")
@@ -128,7 +128,7 @@ def _notes(report: Document) -> list[str]:
     assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
     notes = [f"assumed {', '.join(assumed)}"] if assumed else []
     if (report.get("measurement") or {}).get("weights") in ("synthetic", "synthesised"):  # 0.1.0 wrote the second
-        notes.append("timed with random weights, as the file lacks them")
+        notes.append("timed with random weights, because the file has none")
     return notes
 
 
@@ -152,7 +152,7 @@ def _values(report: Document) -> dict[str, Number]:
 
 
 def _no_figure(name: str, value: object) -> str:
-    return f"{name} is {value!r}, not a number from 0 up"
+    return f"{name} is {value!r}, not a number of at least 0"
 
 
 def _count(record: Mapping[str, Any], key: str) -> int:

@@ -81,7 +81,7 @@ def _say(answers: BinaryIO, message: Mapping[str, Any], content: bytes = b"") ->
 def _receive(job: Any, jobs: BinaryIO, folder: Path) -> None:
     """Write the files of the job. Raises ValueError for a job that is none, InputError for a file outside the folder."""
     if job["arguments"][0] not in COMMANDS or not all(isinstance(word, str) for word in job["arguments"]):
-        raise ValueError("the job is no command that boards run")
+        raise ValueError("the job is not a command that boards can run")
     for name, size in job["files"]:
         if leaves_folder(name) or name.startswith(RESULT):
             raise InputError(f"the job has a file '{name}' outside its folder")
@@ -90,7 +90,7 @@ def _receive(job: Any, jobs: BinaryIO, folder: Path) -> None:
         with create_file(path) as file:
             while size > 0:
                 if not (piece := jobs.read(min(size, CHUNK))):
-                    raise ValueError("the job ends early")
+                    raise ValueError("the job is incomplete")
                 file.write(piece)
                 size -= len(piece)
 

@@ -52,7 +52,7 @@ def make_bundle(folder: Path, platforms: Sequence[str] = (), python: str = "") -
     try:
         package = distribution(NAME)
     except PackageNotFoundError:
-        raise InputError("onnxcost is not installed here: a bundle has the wheel of an installed package") from None
+        raise InputError("onnxcost is not installed as a package, which a bundle needs") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,7 +77,7 @@ def _download(folder: Path, needed: Sequence[str], platforms: Sequence[str], pyt
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-        raise InputError(f"pip found no wheels: {(errors or lines or ['it says nothing'])[-1]}")
+        raise InputError(f"pip found no wheels: {(errors or lines or ['no output'])[-1]}")
 
 
 def build_wheel(package: Distribution) -> bytes:

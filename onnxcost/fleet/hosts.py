@@ -86,7 +86,7 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _tags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise ValueError("a list of texts")
+        raise ValueError("a list of strings")
     return tuple(map(_matching(_NAME, "a list of words"), value))
 
 
@@ -111,13 +111,13 @@ def load_hosts(path: str | Path) -> dict[str, Host]:
 
 def _read_host(name: str, table: Any, where: str) -> Host:
     if not _NAME.fullmatch(name) or name == ALL:
-        raise InputError(f"{where}: a host's name has letters, digits, '.', '_' and '-', and is not '{ALL}'")
+        raise InputError(f"{where}: a host name consists of letters, digits, '.', '_' and '-', and is not '{ALL}'")
     if not isinstance(table, dict):
-        raise InputError(f"{where}: a host is a table: [{name}]")
+        raise InputError(f"{where}: a host must be a table: [{name}]")
     found: dict[str, Any] = {}
     for key, value in table.items():
         if key not in OPTIONS:
-            hint = did_you_mean(key, OPTIONS) or f": there are {', '.join(OPTIONS)}"
+            hint = did_you_mean(key, OPTIONS) or f": choose from {', '.join(OPTIONS)}"
             raise InputError(f"{where} has no option '{key}'{hint}")
         try:
             found[key] = OPTIONS[key](value)
@@ -149,5 +149,5 @@ def _parse_destination(word: str, known: Mapping[str, Host]) -> Host:
         is_right = _ADDRESS.fullmatch(address) and (user is None or _USER.fullmatch(user)) and 1 <= port <= 65_535
         if is_right and word != ALL:
             return Host(word, address.strip("[]"), user or "", int(match["port"]) if match["port"] else None)
-    hint = did_you_mean(word, known) or ": a host is a name of the hosts file, or 'user@address', or 'ssh://user@address:port'"
-    raise InputError(f"'{word}' is no host{hint}")
+    hint = did_you_mean(word, known) or ": a host is a name in the hosts file, 'user@address', or 'ssh://user@address:port'"
+    raise InputError(f"'{word}' is not a host{hint}")

@@ -93,7 +93,7 @@ def pack_model(source: ModelSource, at: int, *, has_weights: bool) -> list[JobFi
             strip(source, skeleton)
             return [JobFile(f"{name}.onnx", skeleton.read_bytes())]
     if not isinstance(source, str | Path) or not Path(source).is_file():
-        raise InputError("--send-weights sends the files of a model: write it to a file first")
+        raise InputError("--send-weights needs a model in a file")
     path = Path(source)
     locations = {stored.location for stored in stored_tensors(read_locations(source)) if stored.is_external}
     beside = [place for place in sorted(locations) if not leaves_folder(place) and (path.parent / place).is_file()]
@@ -138,7 +138,7 @@ def _run_on(host: Host, job: BoardJob | None, running: dict[str, Connection]) ->
     try:
         with Connection(host) as connection:
             running[host.name] = connection
-            connection.limit(START_SECONDS, f"onnxcost has not started there within {START_SECONDS} s")
+            connection.limit(START_SECONDS, f"onnxcost did not start on the board within {START_SECONDS} s")
             sent = time.time()
             about = _greet(connection)
             result = replace(result, about=about, messages=_check_clock(about, sent, time.time()))
@@ -146,7 +146,7 @@ def _run_on(host: Host, job: BoardJob | None, running: dict[str, Connection]) ->
                 raise BoardFailure("busy", str(about["busy"])[:300])
             if job is None:
                 return result
-            connection.limit(host.timeout, f"it gave no result within {host.timeout:g} s ('timeout' in the hosts file)")
+            connection.limit(host.timeout, f"no result within {host.timeout:g} s ('timeout' in the hosts file)")
             files = [[file.name, file.size] for file in job.files]
             connection.send({"arguments": job.arguments_for(host), "files": files}, (file.content for file in job.files))
             answer = connection.read_message()
@@ -168,7 +168,7 @@ def _greet(connection: Connection) -> Mapping[str, Any]:
         if line.startswith(MARK):
             connection.has_answered = True
             return parse_message(line)
-    raise BoardFailure("no onnxcost", "it prints many lines, and none of them is onnxcost's")
+    raise BoardFailure("no onnxcost", "its output is not from onnxcost")
 
 
 def _check_clock(about: Mapping[str, Any], sent: float, received: float) -> tuple[Said, ...]:
@@ -181,7 +181,9 @@ def _check_clock(about: Mapping[str, Any], sent: float, received: float) -> tupl
         return ()
     which = "ahead of" if skew > 0 else "behind"
     return (
-        Said("warning", f"its clock is at least {abs(skew):.0f} s {which} the one here: the dates in its results are wrong"),
+        Said(
+            "warning", f"its clock is at least {abs(skew):.0f} s {which} this machine's, so the dates in its results are wrong"
+        ),
     )
 
 
@@ -195,7 +197,7 @@ def _complete(result: BoardResult, job: BoardJob, text: str, answer: Mapping[str
         try:
             document = job.restore(job.read(text))
             if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-                raise ValueError("it is not a document of onnxcost")
+                raise ValueError("it is not an onnxcost document")
         except (ValueError, OnnxCostError) as error:
             return replace(result, failure="died", reason=f"its result cannot be read: {error}")
         result = replace(result, document=document, text=text)
@@ -204,5 +206,5 @@ def _complete(result: BoardResult, job: BoardJob, text: str, answer: Mapping[str
     result = replace(result, code=code, messages=(*result.messages, *kept))
     if is_check or (not code and text):
         return result
-    reason = "; ".join(message.text for message in errors) or f"onnxcost ended there with code {code} and no result"
+    reason = "; ".join(message.text for message in errors) or f"onnxcost ended on the board with code {code} and no result"
     return replace(result, failure="no memory" if _NO_MEMORY.search(reason) else "not measured", reason=reason)

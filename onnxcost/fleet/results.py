@@ -17,14 +17,14 @@ Document = Mapping[str, Any]
 INTERRUPTED = "interrupted"
 KINDS: Mapping[str, str] = {
     "unreachable": "ssh cannot connect to it, or is refused",
-    "no onnxcost": "onnxcost cannot be started there",
-    "another version": "its onnxcost is not of the version here",
-    "busy": "another job is running there",
-    "died": "the connection or onnxcost ended in the middle of the job",
+    "no onnxcost": "onnxcost cannot be started on it",
+    "another version": "its onnxcost version differs from this one",
+    "busy": "another job is running on it",
+    "died": "the connection was lost or onnxcost ended during the job",
     "timed out": "the job took longer than the board's limit",
     "no memory": "the board has too little memory for the model",
-    "not measured": "the job failed there for another reason",
-    INTERRUPTED: "Ctrl-C came before the result",
+    "not measured": "the job failed on it for another reason",
+    INTERRUPTED: "interrupted before the result arrived",
 }
 """Why a board has no result."""
 

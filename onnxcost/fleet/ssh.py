@@ -69,7 +69,7 @@ def parse_message(line: bytes) -> Mapping[str, Any]:
     except ValueError as error:
         raise BoardFailure("died", f"its answer is not JSON ({error})") from None
     if not isinstance(message, dict):
-        raise BoardFailure("died", "its answer is not a message of onnxcost")
+        raise BoardFailure("died", "its answer is not an onnxcost message")
     return message
 
 
@@ -88,7 +88,7 @@ class Connection:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError:
-            raise BoardFailure("unreachable", "there is no program 'ssh' here: install OpenSSH's client") from None
+            raise BoardFailure("unreachable", "the program 'ssh' was not found: install the OpenSSH client") from None
         self._stdin, self._stdout = _pipe(self._child.stdin), _pipe(self._child.stdout)
         self._errors = b""
         self._listener = threading.Thread(target=self._collect_errors, args=(_pipe(self._child.stderr),), daemon=True)
@@ -142,7 +142,7 @@ class Connection:
         for _ in range(MOST_LINES):
             if (line := self.read_line()).startswith(MARK):
                 return parse_message(line)
-        raise BoardFailure("died", "it sends many lines, and none of them is onnxcost's")
+        raise BoardFailure("died", "its output is not from onnxcost")
 
     def read_bytes(self, count: int) -> bytes:
         """So many bytes behind a message."""
@@ -179,19 +179,18 @@ class Connection:
             return BoardFailure("timed out", self._late)
         lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines() if line.strip()]
         reason = lines[-1] if lines else ""
-        # ssh ends with 255 for its own errors, and for a command there that a signal ended, of which it says nothing.
+        # ssh ends with 255 for its own errors, and for a command there that a signal ended, of which no output.
         is_of_ssh = self._child.returncode == SSH_FAILED and bool(reason)
         if self.has_answered:
-            lost = f"the connection ended in the middle of the job: {reason}"
-            ended = (
-                f"onnxcost there ended in the middle of the job{f': {reason}' if reason else ', perhaps for lack of memory'}"
-            )
+            lost = f"the connection was lost during the job: {reason}"
+            why = f": {reason}" if reason else ", perhaps because of too little memory"
+            ended = f"onnxcost ended on the board during the job{why}"
             return BoardFailure("died", lost if is_of_ssh else ended)
         if is_of_ssh:
             return BoardFailure("unreachable", reason)
         shown = " ".join(map(shlex.quote, self.host.command))
-        what = "cannot be started" if self._child.returncode in NOT_STARTED else "gives no answer"
-        why = f"'{shown}' {what} there{f' ({reason})' if reason else ''}: 'command' in the hosts file says where it is"
+        what = "cannot be started" if self._child.returncode in NOT_STARTED else "does not respond"
+        why = f"'{shown}' {what} on the board{f' ({reason})' if reason else ''}: set its path with 'command' in the hosts file"
         return BoardFailure("no onnxcost", why)
 
     def _collect_errors(self, pipe: IO[bytes]) -> None:

@@ -174,7 +174,7 @@ class _Copy:
                 size = FIXED_SIZES.get(wire_type, -1)
                 groups += (wire_type == _GROUP) - (wire_type == _END_OF_GROUP)
             if size < 0 or payload + size > end:
-                raise ModelError(f"byte {position} is no protobuf field")
+                raise ModelError(f"byte {position} does not start a protobuf field")
             yield _Field(tag >> 3 if wire_type == _BYTES and not groups else 0, position, payload, payload + size)
             position = payload + size
 
@@ -185,12 +185,12 @@ class _Copy:
             value |= (byte & 0x7F) << 7 * shift
             if byte < 0x80:
                 return value, position + shift + 1
-        raise ModelError(f"byte {position} is no protobuf field")
+        raise ModelError(f"byte {position} does not start a protobuf field")
 
     def _read(self, start: int, end: int) -> bytes:
         self._file.seek(start)
         if len(found := self._file.read(end - start)) < end - start:
-            raise ModelError(f"it ends after {start + len(found)} bytes: it has become shorter")
+            raise ModelError(f"it ends after {start + len(found)} bytes: it was truncated")
         return found
 
     def read_pieces(self, pieces: list[Piece]) -> Iterator[bytes]:

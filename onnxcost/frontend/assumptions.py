@@ -305,7 +305,7 @@ def phase_notes(dims: Sequence[BoundDim]) -> list[str]:
         return []
     options = f"{option_text('--dim', tokens.name, 1)} {option_text('--dim', past.name, CACHED)}"
     is_named = tokens.option.startswith("--dim") and past.option.startswith("--dim")
-    how = f"; {options} counts a decode step" if is_named else ""
+    how = f"; use {options} for a decode step" if is_named else ""
     return [f"a prefill of {tokens.value} tokens is counted{how}"]
 
 
@@ -365,20 +365,20 @@ def _bind_given(
     for name, shape in shapes.items():
         type_ = inputs[name].type
         if not type_.HasField("tensor_type"):
-            raise InputError(f"input '{name}' is a sequence or an optional: it has no shape")
+            raise InputError(f"input '{name}' is a sequence or an optional, which has no shape")
         if not type_.tensor_type.HasField("shape"):
             continue
         declared = dims_of(inputs[name])
         if len(declared) != len(shape):
             text = "x".join(map(str, shape)) or "scalar"
-            raise InputError(f"input '{name}' has {len(declared)} dims, the shape given has {len(shape)}: {text}")
+            raise InputError(f"input '{name}' has {len(declared)} dims, but the given shape has {len(shape)}: {text}")
         for index, (dim, size) in enumerate(zip(declared, shape, strict=True)):
             if dim.HasField("dim_value") and dim.dim_value != size:
-                text = f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, {size} was given"
+                text = f"dim {index} of input '{name}' is fixed at {dim.dim_value} in the model, but {size} was given"
                 raise InputError(text + _hint_at_layout(name, declared, shape))
             if dim.dim_param and given.setdefault(dim.dim_param, size) != size:
-                raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, by '{name}', as {size}")
+                raise InputError(f"dim '{dim.dim_param}' was given as {given[dim.dim_param]} and, through '{name}', as {size}")
     for name, size in [*given.items(), *((name, size) for name, shape in shapes.items() for size in shape)]:
         if isinstance(size, bool) or not isinstance(size, Integral) or not 0 <= size <= MOST_WHOLE:
-            raise InputError(f"'{name}' was given the size {size}: a dim is a whole number, 0 or more and below 2^63")
+            raise InputError(f"'{name}' was given the size {size}: a dim must be a whole number from 0 to 2^63 - 1")
     return given

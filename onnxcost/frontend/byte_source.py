@@ -266,7 +266,9 @@ class _RemoteSource:
             content = file.read_whole(SMALL)
             if content is None:
                 size = f" has {self.size / 10**6:,.0f} MB and" if self.size else ""
-                raise InputError(f"'{self.path}'{size} comes from a server that sends no ranges: --download fetches it whole")
+                raise InputError(
+                    f"'{self.path}'{size} comes from a server that does not support range requests: fetch it with --download"
+                )
             self.size, self._parts = len(content), [content]
         self._grown, self._arrived = FIRST, 0
         self._jumps: list[int] = []
@@ -381,5 +383,5 @@ def _serialize(model: Any) -> bytes:
         return model.SerializeToString()  # type: ignore[no-any-return]
     except (EncodeError, ValueError) as error:
         raise InputError(
-            f"the model cannot be serialized, perhaps because it has more than 2 GiB: save it and give its path ({error})"
+            f"the model cannot be serialized, perhaps because it is larger than 2 GiB: save it and pass its path ({error})"
         ) from None

@@ -66,7 +66,7 @@ class UnpackedStream(io.RawIOBase):
             content = self._stream.read(size) or b""
         self._left -= len(content)
         if self._left < 0:
-            raise ModelError(f"it is {self._name} and becomes more than 16 GiB: unpack it first")
+            raise ModelError(f"it is {self._name} and unpacks to more than 16 GiB: unpack it first")
         return content
 
 
@@ -93,7 +93,7 @@ def _open_zip(file: BinaryIO, _: bool) -> Readable | None:
     models = [entry for entry in archive.infolist() if MODEL_NAME.search(entry.filename) and not entry.is_dir()]
     if len(models) > 1:
         names = ", ".join(f"'{entry.filename}'" for entry in models[:3]) + (" and others" if len(models) > 3 else "")
-        raise ModelError(f"the archive holds {len(models)} models, {names}: unpack it and give one of them")
+        raise ModelError(f"the archive has {len(models)} models, {names}: unpack it and pass one of them")
     return archive.open(models[0]) if models else None
 
 
@@ -109,7 +109,7 @@ def _open_text(form: str) -> Callable[[BinaryIO, bool], bytes]:
 
         content = read_up_to(file, MOST_TEXT + 1).removeprefix(b"\xef\xbb\xbf")
         if len(content) > MOST_TEXT:
-            raise ModelError("a model as text has more than 256 MiB: save it in the binary format with onnx.save")
+            raise ModelError("a text model is larger than 256 MiB: save it in the binary format with onnx.save")
         if form == "onnxtxt":  # onnx's registry warns that this one is experimental
             return bytes(onnx.parser.parse_model(content.decode()).SerializeToString())
         return bytes(onnx.serialization.registry.get(form).deserialize_proto(content, onnx.ModelProto()).SerializeToString())
@@ -131,7 +131,7 @@ CONTAINERS: tuple[Container, ...] = (
     _kind("compressed with xz", rb"\xfd7zXZ\0", _open_with("lzma")),
     _kind("compressed with zstd", rb"\x28\xb5\x2f\xfd", _open_zstd),
     _kind("a zip archive", rb"PK\x03\x04", _open_zip),
-    _kind("a model in onnxruntime's own format", rb"..\0\0ORTM", _open_ort),
+    _kind("a model in onnxruntime's ORT format", rb"..\0\0ORTM", _open_ort),
     _kind("a model in ONNX's text syntax", _COMMENTS + rb"<\s*ir_version", _open_text("onnxtxt")),
     _kind("a model as protobuf text", _COMMENTS + _FIELD + rb"\s*[:{]", _open_text("textproto")),
     _kind("a model as JSON", _SPACE + rb'\{\s*"' + _KEY + rb'"', _open_text("json")),

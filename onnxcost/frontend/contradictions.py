@@ -39,7 +39,7 @@ def check_reshape(step: Step) -> None:
         return
     before, after = step.inputs[0], step.outputs[0]
     if before.is_shaped and after.is_shaped and prod(before.dims or ()) != prod(after.dims or ()):  # type: ignore[arg-type]
-        refuse_contradiction(step, f"{prod(before.dims or ())} elements do not make {list(after.dims or ())}")  # type: ignore[arg-type]
+        refuse_contradiction(step, f"{prod(before.dims or ())} elements cannot be reshaped to {list(after.dims or ())}")  # type: ignore[arg-type]
 
 
 _POSITIONS = frozenset({"axis", "axes", "perm", "batch_dims", "batch_axis", "time_axis", "scan_input_axes", "scan_output_axes"})
@@ -49,7 +49,7 @@ def check_positions(step: Step) -> None:
     """Attributes that name dims or count outputs: onnx's inference trusts some, and crashes on a dim that no tensor has."""
     count = step.attributes.get("num_outputs")
     if count is not None and count.i != len(step.outputs):
-        outputs = f"{len(step.outputs)} outputs, and its num_outputs is {count.i}"
+        outputs = f"{len(step.outputs)} outputs, but its num_outputs is {count.i}"
         raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: it has {outputs}")
     first = step.inputs[0].dims if step.inputs and step.inputs[0] is not None else None
     rank = len(first) if first is not None and step.node.op_type == "LayerNormalization" else MAX_RANK
@@ -87,7 +87,7 @@ def check_window(step: Step) -> None:
     for axis, (size, length, dilation) in enumerate(zip(dims[2:], kernel, dilations, strict=True)):
         window, room = (length - 1) * dilation + 1, size + pads[axis] + pads[axis + rank]
         if window > room and size:
-            refuse_contradiction(step, f"a window of {window} does not fit into the {room} of dim {axis + 2}, padding included")
+            refuse_contradiction(step, f"a window of {window} does not fit in the {room} of dim {axis + 2}, including padding")
 
 
 def check_channels(step: Step) -> None:
@@ -98,7 +98,7 @@ def check_channels(step: Step) -> None:
     given, weight = step.inputs[0].dims or (), kernel.dims or ()
     group = step.attributes["group"].i if "group" in step.attributes else 1
     if len(given) > 2 and weight and len(weight) != len(given):
-        refuse_contradiction(step, f"its weight has {len(weight)} dims, its input {len(given)}")
+        refuse_contradiction(step, f"its weight has {len(weight)} dims, but its input has {len(given)}")
     if len(given) > 2 and len(weight) > 2 and isinstance(weight[1], int) and given[1] != group * weight[1]:
         pairs = [(given[1], group * weight[1])] if isinstance(given[1], int) else []
         refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}", pairs)
@@ -145,7 +145,7 @@ def check_equal_dims(step: Step, opsets: Mapping[str, int]) -> None:
         _check_cache(step, _CACHES[key])
     for axis, factor in _multiples(step) if key != "Split" else ():  # of Split inference checks it
         if (size := _size(step, 0, axis)) is not None and factor > 0 and size % factor:
-            refuse_contradiction(step, f"dim {axis} of its input is {size}, and has to be a multiple of {factor}")
+            refuse_contradiction(step, f"dim {axis} of its input is {size}, but must be a multiple of {factor}")
     if key == "Gather" and _number(step, "axis", 0) == 0 and len(step.inputs) > 1 and step.inputs[1] is not None:
         rows, end = _size(step, 0, 0), _range_end(step.inputs[1], opsets)
         if rows is not None and end is not None and end > rows:
@@ -215,7 +215,7 @@ def _compare(step: Step, index: int, axis: int, wanted: int | None, *, is_open: 
     """``is_open``: what is wanted may change as well."""
     got = _size(step, index, axis)
     if got is not None and wanted is not None and got != wanted:
-        text = f"dim {axis} of its input {index} is {got}, and has to be {wanted}"
+        text = f"dim {axis} of its input {index} is {got}, but must be {wanted}"
         pairs = [(got, wanted), *([(wanted, got)] if is_open else [])]
         raise Contradiction(f"node '{step.name}' ({step.node.op_type}) is invalid: {text}", step, pairs)
 

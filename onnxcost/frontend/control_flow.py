@@ -64,10 +64,8 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
             merge_types(output, list(ends.values()))
             ranks = {which: len(value.dims) for which, value in ends.items() if value.dims is not None}
             if len({*ranks.values()}) > 1:
-                text = (
-                    f"'{output.name}' has {ranks['then']} dims after its then branch and {ranks['else']} after its else branch"
-                )
-                found.caveats.append(Caveat("note", f"If '{step.name}': {text}: what needs its shape is not counted"))
+                text = f"'{output.name}' has {ranks['then']} dims in its then branch and {ranks['else']} in its else branch"
+                found.caveats.append(Caveat("note", f"If '{step.name}': {text}: nodes that need its shape are not counted"))
     steps.append(step)
 
 
@@ -97,7 +95,9 @@ def _walk_both(
             walked[which] = body(graph, f"{step.name}/{which}/", (), None)
         except Contradiction as contradiction:
             contradictions.append(contradiction)
-            text = f"If '{step.name}': its {which} branch is left out, because it is invalid with these shapes: {contradiction}"
+            text = (
+                f"If '{step.name}': its {which} branch is not counted, because it is invalid with these shapes: {contradiction}"
+            )
             found.caveats.append(Caveat("note", text + describe_assumptions(found.dims)))
     if contradictions and not walked:
         raise contradictions[0]
@@ -269,7 +269,7 @@ def _replay(
 
 
 def _how_often(step: Step) -> str:
-    return f"{option_text('--trips', step.name)} says how often it runs"
+    return f"use {option_text('--trips', step.name)} to set the number"
 
 
 def _decided_by(values: Sequence[Value | None], steps: Sequence[Step], found: ShapedModel) -> str:
@@ -296,13 +296,13 @@ def _decided_by(values: Sequence[Value | None], steps: Sequence[Step], found: Sh
 
 def _note_left_out(step: Step, limit: int | None, hint: str, found: ShapedModel) -> Caveat:
     if limit is None:
-        how = f"{hint} decides it, or {_how_often(step)}" if hint else _how_often(step)
-        text = f"Loop '{step.name}' is counted for one iteration: nothing in the graph gives their number; {how}"
-        return Caveat("lower", text)
+        how = f"{hint} sets it, or {_how_often(step)}" if hint else _how_often(step)
+        why = f"because the graph does not determine the number; {how}"
+        return Caveat("lower", f"Loop '{step.name}' is counted for one iteration, {why}")
     if step.name in found.trips:
         return Caveat("note", f"Loop '{step.name}' is counted {limit} times, as given")
-    why = f"data decides whether it ends earlier, or its shapes change; {_how_often(step)}"
-    return Caveat("upper", f"Loop '{step.name}' is counted {limit} times, each as the first: {why}")
+    why = f"it may end earlier, or its shapes may change, depending on data; {_how_often(step)}"
+    return Caveat("upper", f"Loop '{step.name}' is counted {limit} times, all like the first: {why}")
 
 
 def _close_unrolled(step: Step, unrolled: Unrolled, carried: Sequence[Value], steps: list[Step]) -> None:
@@ -365,8 +365,8 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
         if value.is_constant:  # what reads the slices says what the constant is for, such as the weights of layers
             step.idle = [*step.idle, _hand_on(f"{step.name}/slices_{i}", (value,), (arguments[-1],))]
     if trips is None or batch is None:
-        text = f"Scan '{step.name}' is counted for one iteration: the length of its sequence is not known; {_how_often(step)}"
-        found.caveats.append(Caveat("lower", text))
+        why = f"because the length of its sequence is unknown; {_how_often(step)}"
+        found.caveats.append(Caveat("lower", f"Scan '{step.name}' is counted for one iteration, {why}"))
         trips, batch = trips or 1, batch or 1
     passes = Counter["Pass | None"](step.passes("body")) or Counter({None: trips * batch})
     for index, (ran, count) in enumerate(passes.items()):
@@ -422,7 +422,7 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
     if graph is not None and length is None:
         trips = found.trips.get(step.name)
         if trips is None:
-            text = f"SequenceMap '{step.name}' is counted for one element: their number is not known; {_how_often(step)}"
+            text = f"SequenceMap '{step.name}' is counted for one element, because the number is unknown; {_how_often(step)}"
             found.caveats.append(Caveat("lower", text))
         arguments = [_any_element(f"{step.name}/element_{i}", value) for i, value in enumerate(inputs)]
         inner, outputs = body(graph, f"{step.name}/", arguments, next(iter(passes), None))

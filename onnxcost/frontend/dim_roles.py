@@ -45,15 +45,15 @@ _ROLES: Mapping[str, DimRole] = {
         "samples", (16000, 512, 32000, 8000, 1024, 48000, 1536, 4096, 80000, 160000, 480000), "1 s of audio at 16 kHz"
     ),
     "chunk": DimRole("samples", (512, 576, 1536, 1024, 256, 4096, 16000), "a chunk of 32 ms at 16 kHz"),
-    "features": DimRole("features", (128, 64, 256, 32, 16, 8, 4, 3, 2, 1, 512), "nothing says more of it"),
+    "features": DimRole("features", (128, 64, 256, 32, 16, 8, 4, 3, 2, 1, 512), "no further information"),
     "heads": DimRole("heads", (8, 12, 16, 4, 32, 2, 1), "heads of attention"),
     "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
     "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
-    "edges": DimRole("edges", (128, 64, 256), "4 edges a node"),
+    "edges": DimRole("edges", (128, 64, 256), "4 edges per node"),
     "ends": DimRole("ends", (2,), "the two ends of each edge"),
     "points": DimRole("points", (1024, 512, 2048, 4096), "a point cloud"),
     "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
-    "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "nothing says more of it"),
+    "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "no further information"),
 }
 
 # What a dim's name says of its role, first match wins.

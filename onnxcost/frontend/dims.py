@@ -31,7 +31,7 @@ def describe_assumptions(dims: Sequence[BoundDim]) -> str:
     options = " ".join(dict.fromkeys(dim.option for dim in assumed[:SHOWN]))
     if len(assumed) > SHOWN:
         values += f" and {len(assumed) - SHOWN} others"
-    return f". Assumed were {values}; give what fits with {options}"
+    return f". Assumed sizes: {values}; set sizes that fit with {options}"
 
 
 def make_given_values(inputs: Sequence[ValueInfoProto], values: Mapping[str, Any]) -> dict[str, TensorProto]:
@@ -58,7 +58,7 @@ def _tensor(name: str, value: Any, element_type: int) -> TensorProto:
         if wanted.kind in "iu" and given.dtype.kind in "iuf" and given.size:
             limits = np.iinfo(wanted)
             if not (limits.min <= given.min() and given.max() <= limits.max):
-                raise ValueError(f"{wanted} has numbers from {limits.min} to {limits.max}")
+                raise ValueError(f"{wanted} allows numbers from {limits.min} to {limits.max}")
         with np.errstate(over="raise"):
             return from_array(given.astype(wanted), name)
     except (ValueError, TypeError, KeyError, ArithmeticError) as error:
@@ -127,7 +127,7 @@ def merge_given_shapes(
         fits = len(declared) == len(tensor.dims) and all(d in (None, t) for d, t in zip(declared, tensor.dims, strict=False))
         if info.type.tensor_type.HasField("shape") and not fits:
             raise InputError(
-                f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, the model has {declared}"
+                f"the value given for input '{info.name}' has the shape {list(tensor.dims)}, but the model declares {declared}"
             )
         if list(found.setdefault(info.name, tuple(tensor.dims))) != list(tensor.dims):
             raise InputError(
@@ -204,14 +204,14 @@ def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict
     if len(fitting) != 1:
         there = ", ".join(_describe(value) for value in inputs if not fitting or value.name in fitting) or "it has none"
         if fitting:
-            raise InputError(f"--shape {text} fits {len(fitting)} inputs: {there}; say which: --shape INPUT={text}")
+            raise InputError(f"--shape {text} fits {len(fitting)} inputs: {there}; choose one with --shape INPUT={text}")
         for where, turned in turn_channels(shape):
             if len(names := _fitting_inputs(inputs, turned)) == 1:
                 there += describe_layout(where, names[0], turned)
                 break
         raise InputError(f"--shape {text} fits no input of the model: {there}")
     if fitting[0] in found:
-        raise InputError(f"--shape {text} is for the input '{fitting[0]}', which was given a shape by its name as well")
+        raise InputError(f"--shape {text} is for the input '{fitting[0]}', which was also given a shape by name")
     return {**found, fitting[0]: shape}
 
 
@@ -289,7 +289,7 @@ def check_fixed(fixed: Mapping[str, TypeProto], values: Mapping[str, Value]) -> 
     for name, type_ in fixed.items():
         given, found = [dim.dim_value for dim in type_.tensor_type.shape.dim], values[name].dims
         if found is None or list(found) != given:
-            raise InputError(f"'{name}' was given the shape {given}, and by the graph it has {list(found or ())}")
+            raise InputError(f"'{name}' was given the shape {given}, but in the graph it has {list(found or ())}")
         option = option_text("--shape", name, "…")
         dims += [BoundDim(f"{name}[{axis}]", size, "given", option) for axis, size in enumerate(given)]
     return dims

@@ -129,7 +129,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
     except OSError as error:
         raise _unreadable(stored, error) from None
     if not stat.S_ISREG(found.st_mode):
-        raise _refusal(stored, "in something other than a regular file")
+        raise _refusal(stored, "in a file that is not a regular file")
     return file
 
 
@@ -145,13 +145,13 @@ def open_data(file: Path, stored: Stored) -> BinaryIO:
     found = os.fstat(opened)
     if not stat.S_ISREG(found.st_mode):
         os.close(opened)
-        raise _refusal(stored, "in a file that was replaced meanwhile")
+        raise _refusal(stored, "in a file that was replaced while in use")
     return os.fdopen(opened, "rb")
 
 
 def _refusal(stored: Stored, where: str) -> MeasurementError:
-    what = f"the weight '{shorten(stored.name)}' lies {where} ('{shorten(stored.location)}'): it is not read"
-    return MeasurementError(f"{what}; put a copy of the file beside the model, or count with --no-run")
+    what = f"the weight '{shorten(stored.name)}' lies {where} ('{shorten(stored.location)}'), and is not read"
+    return MeasurementError(f"{what}; copy the file to the model's folder, or count with --no-run")
 
 
 def _unreadable(stored: Stored, error: OSError) -> MeasurementError:

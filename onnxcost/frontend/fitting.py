@@ -62,7 +62,7 @@ def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim,
         except Contradiction as contradiction:
             search.add(next_try, contradiction)
         slowest = max(slowest, process_time() - before)
-    tried = f"; of the other sizes {tries} were tried, and none fits" if tries else ""
+    tried = f"; {tries} other sizes were tried, and none fits" if tries else ""
     hint = hint_at_channels(open_dims.shapes, first.pairs)
     raise ModelError(f"{first}{tried}{describe_assumptions(bound)}{hint}") from None
 

@@ -117,13 +117,13 @@ def _check_size(model: ModelProto) -> None:
         sizes[key] = _size(function.node, function.ByteSize() + replaced, sizes)
         if sizes[key].depth > MOST_CALLS:
             raise ModelError(
-                f"the model's functions call each other more than {MOST_CALLS} deep, from {_function_label(key)} on"
+                f"the model's functions call each other more than {MOST_CALLS} levels deep, starting at {_function_label(key)}"
             )
     total = _size(model.graph.node, model.graph.ByteSize(), sizes)
     stored = sum(1 for nodes in (model.graph.node, *(each.node for each in functions.values())) for _ in nodes_in(nodes))
     if total.nodes > max(MOST_NODES, STORED * stored) or total.bytes > max(MOST_BYTES, STORED * model.ByteSize()):
         much = f"{_power(total.nodes)} nodes of {_power(total.bytes)} bytes"
-        raise ModelError(f"the model's functions call each other so often that they become {much}")
+        raise ModelError(f"inlining the model's functions would result in {much}")
 
 
 def _largest_arguments(model: ModelProto, functions: Mapping[_Key, FunctionProto]) -> tuple[int, int]:
@@ -185,7 +185,7 @@ def normalize(model: ModelProto, graphs: StoredGraphs) -> Normalized:
         opset.domain = "" if opset.domain == _STANDARD else opset.domain
     # A version newer than onnx knows is tried: it may use nothing new. One that onnx cannot even store is damage.
     if not 0 <= model.ir_version < 2**31:
-        raise ModelError(f"the model claims version {model.ir_version} of the ONNX format, which does not exist")
+        raise ModelError(f"the model claims ONNX IR version {model.ir_version}, which does not exist")
     inlined = inline_functions(model)
     if inlined is not model or any(node.domain == _STANDARD for node in graphs.every_node()):
         for each in nodes_in(inlined.graph.node):
@@ -205,12 +205,14 @@ def _check_opset(opsets: Mapping[str, int]) -> None:
     newest = defs.onnx_opset_version()
     version = opsets.get("")
     if version is not None and not 1 <= version <= newest:
-        raise ModelError(f"the model asks for opset {version} of ai.onnx: the installed onnx knows 1 to {newest}; upgrade onnx")
+        raise ModelError(
+            f"the model uses opset {version} of ai.onnx, but the installed onnx supports 1 to {newest}: upgrade onnx"
+        )
     for domain, version in opsets.items():
         if not 0 <= version < 2**31:
-            raise ModelError(f"the model asks for version {version} of the operators of '{domain}', which does not exist")
+            raise ModelError(f"the model uses version {version} of the operator set '{domain}', which does not exist")
     if not opsets:
-        raise ModelError("the model imports no opset: its operators have no meaning without one")
+        raise ModelError("the model imports no opset, so its operators are undefined")
 
 
 def operators_in(skeleton: Skeleton) -> frozenset[str]:
@@ -243,14 +245,14 @@ def _sort_nodes(nodes: Sequence[StoredNode], outer: Collection[str], graphs: Sto
     for node in nodes:
         for name in node.input:
             if name and name not in made and name not in outer:
-                raise ModelError(f"node '{_node_label(node)}' reads '{name}', which nothing in the model defines")
+                raise ModelError(f"node '{_node_label(node)}' reads '{name}', which is not defined in the model")
     names_read = {index: (*node.input, *graphs.names_in_bodies(node)) for index, node in enumerate(nodes)}
     order = TopologicalSorter({index: [made[name] for name in names if name in made] for index, names in names_read.items()})
     try:
         return [nodes[index] for index in order.static_order()]
     except CycleError as error:
         names = " → ".join(f"'{_node_label(nodes[index])}'" for index in error.args[1][:6])
-        raise ModelError(f"the graph has a cycle: {names}; no order of its nodes can be executed") from None
+        raise ModelError(f"the graph has a cycle: {names}, so its nodes cannot be executed") from None
 
 
 def _node_label(node: StoredNode) -> str:

@@ -37,7 +37,7 @@ def convert(content: bytes, has_weights: bool) -> bytes:
 
     stored = _schema("InferenceSession").GetRootAs(content, 0).Model()
     if stored is None or stored.Graph() is None:
-        raise ModelError("the file in onnxruntime's format holds no model")
+        raise ModelError("the file in onnxruntime's ORT format has no model")
     model = ModelProto(ir_version=stored.IrVersion(), model_version=stored.ModelVersion())
     model.producer_name, model.producer_version = _text(stored.ProducerName()), _text(stored.ProducerVersion())
     model.domain = _text(stored.Domain())
@@ -61,7 +61,7 @@ def _schema(name: str) -> Any:
     found = find_spec("onnxruntime")
     folder = Path(next(iter((found and found.submodule_search_locations) or ("",))), "tools", "ort_format_model")
     if not (folder / "ort_flatbuffers_py").is_dir():
-        raise InputError("a model in onnxruntime's own format needs onnxruntime's tools, which this onnxruntime does not have")
+        raise InputError("a model in ORT format needs onnxruntime's tools, which this onnxruntime does not have")
     if str(folder) not in sys.path:
         sys.path.append(str(folder))  # as onnxruntime's tools do it
     return getattr(import_module(f"ort_flatbuffers_py.fbs.{name}"), name)
@@ -89,7 +89,7 @@ class _Conversion:
         self._tables -= 1
         self._bytes -= len(stored or b"")
         if self._tables < 0 or self._bytes < 0:
-            raise ValueError("its tables refer to each other in circles")
+            raise ValueError("its tables refer to each other in a cycle")
         return _text(stored)
 
     def graph(self, stored: Any, graph: GraphProto) -> None:

@@ -98,7 +98,7 @@ def _read(source: ByteSource, mark: bytes) -> tuple[ModelProto, StoredGraphs]:
     except ModelError as error:  # of a container
         raise ModelError(f"{source.path or 'the model'} is not a readable ONNX model: {error}") from None
     if not walk.head:
-        raise ModelError(f"{source.path or 'the model'} is empty: it has no bytes at all")
+        raise ModelError(f"{source.path or 'the model'} is empty (0 bytes)")
     try:
         small = walk.message("Model")
         source.check()
@@ -257,10 +257,10 @@ class _Walk:
                 size = FIXED_SIZES.get(wire_type, -1)
                 groups += (wire_type == _GROUP) - (wire_type == _END_OF_GROUP)
             if size < 0 or tag < 8 or groups < 0:
-                raise ModelError(f"byte {position} is no protobuf field")
+                raise ModelError(f"byte {position} does not start a protobuf field")
             after = start + index + size
             if after > end:
-                raise ModelError(f"it ends in the middle of a field at byte {position}, as an incomplete download does")
+                raise ModelError(f"it ends in the middle of a field at byte {position}, as an incomplete download would")
             if not groups and wire_type != _END_OF_GROUP:
                 yield tag >> 3, size, position, after
             if self._start != start:
@@ -288,7 +288,7 @@ class _Walk:
             return
         self._kept += end - start
         if self._kept > LARGEST:
-            raise ModelError("it takes more than 2 GiB without its weights: protobuf reads no more")
+            raise ModelError("it is larger than 2 GiB without its weights, which protobuf cannot read")
         if start < stop:
             self._pieces.append(self._data[start - self._start : end - self._start])
         if end > stop:

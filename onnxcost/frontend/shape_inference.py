@@ -84,7 +84,7 @@ def infer_shapes(
 
     found = fit(open_dims, graph, shape, graphs)
     found.caveats += [Caveat("note", text) for text in phase_notes(found.dims)]
-    found.caveats += [Caveat("note", f"input '{name}' has the value that was given") for name in given]
+    found.caveats += [Caveat("note", f"input '{name}' has the given value") for name in given]
     if unknown := [name for name in found.trips if name not in found.loops]:
         there = ", ".join(f"'{loop}'" for loop in found.loops) or "none"
         hint = did_you_mean(unknown[0], found.loops) or f": it has {there}"
@@ -95,7 +95,7 @@ def infer_shapes(
 def _define(scope: Scope, name: str, value: Value, by: Step | str, inference: Inference, *, shadows: bool = False) -> None:
     if name in scope and not shadows:
         by = f"node '{by.name}'" if isinstance(by, Step) else by
-        raise ModelError(f"the value '{name}' is defined twice, the second time by {by}: a graph defines each name once")
+        raise ModelError(f"the value '{name}' is defined twice, the second time by {by}; names must be unique in a graph")
     if not value.kind:
         inference.give_kind(value)
     scope[name] = value
@@ -104,7 +104,7 @@ def _define(scope: Scope, name: str, value: Value, by: Step | str, inference: In
 def _outputs(graph: GraphProto, scope: Scope, whose: str) -> list[Value]:
     for info in graph.output:
         if info.name not in scope:
-            raise ModelError(f"output '{info.name}' of {whose} is made by no node")
+            raise ModelError(f"output '{info.name}' of {whose} is not produced by any node")
     return [scope[info.name] for info in graph.output]
 
 

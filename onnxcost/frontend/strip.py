@@ -39,18 +39,18 @@ class Stripped(NamedTuple):
 
 
 def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool = False) -> Stripped:
-    """Writes the skeleton of ``model`` to ``path``: the model without the data of large tensors (more than 1 KiB) and of
-    tensors in other files, and without doc strings and the source locations that exporters note. Names of modules stay.
-    ``estimate`` gives the same report for both.
+    """Write the skeleton of ``model`` to ``path``: the model without the data of large tensors (more than 1 KiB) and of
+    tensors in other files, and without doc strings and the source locations added by exporters. Names of modules are kept.
+    ``estimate`` returns the same report for both.
 
-    With ``anonymize`` names, doc strings and metadata are replaced as well; totals and assumed dims stay the same. Raises
-    ModelError for a source that is not a model, InputError for a file that cannot be read or written.
+    With ``anonymize``, names, doc strings and metadata are also replaced; totals and assumed dims stay the same. Raises
+    ModelError for a source that is not a model, and InputError for a file that cannot be read or written.
     """
     skeleton = read_skeleton(model)
     small, files = skeleton.model, _files(skeleton.model, skeleton.path)
     target = Path(path)
     if target.exists() and any(target.samefile(file) for file in files):
-        raise InputError(f"'{target}' is the model itself: writing the skeleton there would destroy the weights")
+        raise InputError(f"'{target}' is the model itself: writing the skeleton there would destroy its weights")
     _forget_data(small)
     _forget_notes(small)
     if all(entry.key != FILE_BYTES for entry in small.metadata_props):

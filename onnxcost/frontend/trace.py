@@ -113,16 +113,16 @@ def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorPro
     for trip counts that are given beside it.
     """
     if found.trips:
-        raise InputError("a traced run shows how often its Loops run: give no trip counts (--trips)")
+        raise InputError("a traced run determines the trip counts of Loops: omit --trips")
     synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthetic: ")]
     which = ", ".join(synthetic[:3]) + (" and others" if len(synthetic) > 3 else "")
-    how = f"synthetic values for {which}; --input NAME=FILE gives real ones" if synthetic else "the values that were given"
+    how = f"synthetic values for {which}; set real ones with --input NAME=FILE" if synthetic else "the given values"
     found.caveats.append(Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}"))
     fed = {used.name: used.shape for used in trace.inputs}
     for value in found.inputs:
         value.tensor = values.get(value.name, value.tensor)
         if value.is_shaped and value.dims is not None and fed.get(value.name, value.dims) != value.dims:
-            raise InputError(f"input '{value.name}' is {list(value.dims)}, and was {list(fed[value.name])} in the traced run")
+            raise InputError(f"input '{value.name}' is {list(value.dims)}, but was {list(fed[value.name])} in the traced run")
 
 
 def make_traceable(source: str | os.PathLike[str] | BinaryIO) -> bytes:

@@ -64,7 +64,7 @@ class Value:
         self.signature = type_.SerializeToString()
         self.type, self.dims, self.is_shaped = read_type(self.signature)
         if self.dims is not None and len(self.dims) > MAX_RANK:
-            raise ModelError(f"the value '{self.name}' has {len(self.dims)} dims: no tensor has more than {MAX_RANK}")
+            raise ModelError(f"the value '{self.name}' has {len(self.dims)} dims: the maximum is {MAX_RANK}")
 
     def learn_from(self, other: Value) -> None:
         """Takes on the type of another value."""

@@ -168,9 +168,12 @@ def read_decoder(spec: ModelSpec) -> Decoder:
     graph = read_graph(skeleton, spec, select_formulas(operators_in(skeleton)))
     decoder = find_decoder(graph)
     if decoder is None and any("present" in tensor.name and tensor.is_shaped and tensor.rank > 2 for tensor in graph.outputs):
-        raise InputError("this takes no past: it is a decoder's first step, whose others have a file of their own")
+        raise InputError(
+            "the model has no input for past keys and values: it is a decoder's first step, and the file of its other "
+            "steps is needed"
+        )
     if decoder is None:
-        raise InputError("this is no language model with a cache: no input holds keys, values or states of tokens")
+        raise InputError("this is not a language model with a cache: no input has the keys, values or states of tokens")
     return decoder
 
 

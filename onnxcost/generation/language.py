@@ -138,7 +138,7 @@ class LanguageCost(Result):
 
     def summary(self) -> str:
         """The cache of a token, and the weights that each token reads."""
-        size = f"{self.kv_bytes.token} bytes of cache a token, {self.decode.weight_bytes_read} bytes of weights read a step"
+        size = f"{self.kv_bytes.token} bytes of cache per token, {self.decode.weight_bytes_read} bytes of weights read per step"
         return f"{self.label}: {size}"
 
 
@@ -157,15 +157,15 @@ def llm(
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable | None = None,
 ) -> LanguageCost:
-    """What a language model with a cache costs: a prefill of ``prompt`` tokens, and a decode step after which ``context``
-    positions are in the cache; nothing is run.
+    """Count what a language model with a cache costs, without running it: a prefill of ``prompt`` tokens, and a decode step
+    after which ``context`` positions are in the cache.
 
-    Without them, 1,024 and 4,096 count, or as many as the model knows. ``batch`` are sequences: without it one, and on devices
-    those of BATCHES. ``memory`` is what there is, as bytes or "8GiB".
-    ``devices`` are names, and ``files`` TOML files of devices and calibrated machines, as for ``onnxcost.budget``; the other
-    arguments are those of ``onnxcost.estimate``.
+    The defaults are 1,024 and 4,096, or the maximum that the model supports. ``batch`` is the number of sequences, by default
+    1, and on devices those of BATCHES. ``memory`` is the available memory, in bytes or as in "8GiB". ``devices`` are names, and
+    ``files`` are TOML files of devices and calibrated machines, as for ``onnxcost.budget``. The other arguments are those of
+    ``onnxcost.estimate``.
 
-    Raises InputError for a model without a cache, an unknown device, and sizes that the model cannot take.
+    Raises InputError for a model without a cache, an unknown device, and sizes that the model does not support.
     """
     spec = ModelSpec.of(model, shapes, dims, values, trips)
     asked: list[Predictor] = []
@@ -239,7 +239,7 @@ def _choose_sizes(
     limit = decoder.limit
     for name, asked in (("prompt", prompt), ("context", context)):
         if asked is not None and limit is not None and asked > limit.value and not decoder.keeps_source:
-            raise InputError(f"--{name} {asked}: the model knows {limit.value} positions ({limit.where})")
+            raise InputError(f"--{name} {asked}: the model supports {limit.value} positions ({limit.where})")
     most = limit.value if limit is not None else CONTEXT
     new, past = fixed[NEW] or 1, fixed[PAST]
     if past is not None:
@@ -252,7 +252,7 @@ def _choose_sizes(
     if decoder.keeps_source and not source:
         source = decoder.stated_source or prompt or PROMPT
     if not decoder.is_open and new > 1:
-        notes.append(f"each step takes {new} tokens")
+        notes.append(f"each step processes {new} tokens")
     last = StepSizes(batch, new, max(total - new, 0), source)
     if decoder.keeps_source:
         first = StepSizes(batch, new, 0, source) if past is None else None
@@ -262,7 +262,7 @@ def _choose_sizes(
         length = min(prompt or PROMPT, total) if prompt is None else prompt
         first = StepSizes(batch, length, 0 if past is None or decoder.writes_in_place else past, source)
     if first is None:
-        notes.append("the model has no prefill of its own: it takes one step after the other")
+        notes.append("the model has no separate prefill: it processes the prompt step by step")
     elif prompt is not None and not decoder.keeps_source and prompt > total:
         raise InputError(f"--prompt {prompt} is longer than --context {total}")
     return first, last, notes
@@ -321,11 +321,11 @@ def _remarks(found: LanguageCost) -> Iterator[str]:
     if found.prefill is not None and (spent := _spared_by_last_logits(found.decoder, found.prefill)):
         share = 100 * spent / found.prefill.report.macs
         yield (
-            f"the LM head runs on all {found.prefill.sizes.new:,} prompt tokens, though the next token needs one: "
+            f"the LM head runs on all {found.prefill.sizes.new:,} prompt tokens, but only one is needed: "
             f"{share:.0f} % of the prefill's MACs"
         )
     if found.copied:
-        yield "the present is another buffer than the past: while a step runs, both are in memory"
+        yield "past and present are separate buffers, and both are in memory while a step runs"
 
 
 def _spared_by_last_logits(decoder: Decoder, prefill: Phase) -> int:

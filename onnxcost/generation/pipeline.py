@@ -89,7 +89,7 @@ class Stage:
 
 @dataclass(frozen=True, repr=False)
 class Pipeline(Result):
-    """What several models cost together. The weights of a file that several stages run are there once.
+    """The combined cost of several models. Weights of a file used by several stages count once.
 
     ``notes`` are sentences on how the stages fit each other.
     """
@@ -109,17 +109,17 @@ class Pipeline(Result):
 
     @property
     def macs(self) -> int:
-        """Those of all runs, in the convention ``macs``."""
+        """The total of all runs in the convention ``macs``."""
         return self.total("macs")
 
     @property
     def flops(self) -> int:
-        """Those of all runs, in the convention ``flops``."""
+        """The total of all runs in the convention ``flops``."""
         return self.total("flops")
 
     @property
     def runs(self) -> int:
-        """All runs of all stages."""
+        """The number of runs of all stages."""
         return sum(stage.runs for stage in self.stages)
 
     @property
@@ -187,7 +187,7 @@ class Pipeline(Result):
         return [*rows, {"name": "total", **total}]
 
     def summary(self) -> str:
-        """How many stages and runs there are, and their sums."""
+        """The numbers of stages and runs, and their totals."""
         return (
             f"{len(self.stages)} stages, {self.runs} runs: {self.macs} MACs, {self.flops} FLOPs, {self.parameters} parameters"
         )
@@ -202,13 +202,13 @@ def pipeline(
     run: bool = False,
     **changes: Any,
 ) -> Pipeline:
-    """What several models cost together, each run as often as its stage says.
+    """Count what several models cost together, each with its number of runs.
 
-    ``stages`` is a text such as ``encoder.onnx,decoder.onnx×200``, the path of a TOML file of stages, or a list of stages.
-    ``dims`` apply to the stages that have a dim of the name. With ``run`` each model is measured, once for all its runs;
+    ``stages`` is a string such as ``encoder.onnx,decoder.onnx×200``, the path of a TOML file of stages, or a list of stages.
+    ``dims`` apply to the stages that have a dim of that name. With ``run``, each model is measured once for all its runs;
     ``settings`` and ``changes`` are those of ``onnxcost.measure``.
 
-    Raises InputError for stages that cannot be read, and what ``onnxcost.estimate`` and ``onnxcost.measure`` raise.
+    Raises InputError for stages that cannot be read, and the errors of ``onnxcost.estimate`` and ``onnxcost.measure``.
     """
     if isinstance(stages, str | os.PathLike):
         specs = parse_stages(os.fspath(stages))
@@ -238,7 +238,7 @@ def estimate_stages(
     for option, kind in (("--shape", "shapes"), ("--dim", "dims"), ("--value", "values")):
         there = {name for spec in specs for name in getattr(spec, kind)}
         if unknown := [name for name in getattr(common, kind) if name and name not in there]:
-            raise InputError(f"{option} {unknown[0]}: no stage of the pipeline has it")
+            raise InputError(f"{option} {unknown[0]}: not found in any stage of the pipeline")
     found: list[Stage] = []
     shared: list[SharedDim] = []
     notes: list[str] = []
@@ -271,7 +271,7 @@ def _estimate_stage(
     except OnnxCostError:
         if not shared:
             raise
-        notes = [f"{stage.name} does not take {each.name} = {each.value} of {each.origin}" for each in shared]
+        notes = [f"{stage.name} does not accept {each.name} = {each.value} of {each.origin}" for each in shared]
         shared = []
         first = estimate_spec(steps.spec_at(0), formulas)
     reports = {0: first}
@@ -286,7 +286,7 @@ def _estimate_stage(
     else:
         totals, is_exact, counted = tuple(stage.runs * figure for figure in _figures(first)), True, [0]
         if stage.runs > 1:
-            notes.append(f"{stage.name} has no cache that grows: its {stage.runs} runs are alike")
+            notes.append(f"{stage.name} has no growing cache: its {stage.runs} runs are identical")
     peaks = [report_at(run).memory.peak_activation_bytes for run in counted]
     peak = None if None in peaks else max(peak for peak in peaks if peak is not None)
     middle, taken = (stage.runs - 1) // 2, {each.name for each in shared}

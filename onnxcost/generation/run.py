@@ -83,7 +83,7 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class GenerationRun(Result):
-    """What a decoder took on one machine, by the length of its context. Times are seconds, sizes bytes.
+    """The measured times of a decoder on one machine, by context length. Times are in seconds, sizes in bytes.
 
     ``weights`` are "stored", or "synthetic" where the model lacks some. ``interrupted``: Ctrl-C came before all was done;
     ``failure`` says why a run ended early, "" if it did not.
@@ -171,13 +171,13 @@ def run_llm(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> GenerationRun:
-    """Run a decoder with onnxruntime in a child process: a prompt, then up to ``tokens`` tokens, each on the last one's cache.
+    """Run a decoder with onnxruntime in a child process: a prompt, then up to ``tokens`` tokens, each on the previous cache.
 
-    Without a prompt it has 1,024 tokens, or as many as the model knows. At each of ``contexts``, in place of a prompt, the
-    cache has so many synthetic tokens. The other arguments are those of
-    ``onnxcost.measure``; ``runs`` is the number of timed prompts.
+    The prompt has 1,024 tokens by default, or the maximum that the model supports. For each of ``contexts``, the cache has
+    that number of synthetic tokens instead of a prompt. The other arguments are those of ``onnxcost.measure``; ``runs`` is the
+    number of timed prompts.
 
-    Raises MeasurementError where the model cannot be run, and InputError for a model that is no decoder.
+    Raises MeasurementError if the model cannot be run, and InputError for a model that is not a decoder.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values, trips))
     return run_decoder(spec, change_settings(settings, changes), prompt, contexts, tokens, batch, formulas, on_progress)
@@ -198,7 +198,7 @@ def run_decoder(
     with start_early():
         decoder = decoder or read_decoder(spec)
         if own := [name for name in spec.dims if decoder.roles.get(name) in (NEW, PAST, TOTAL)]:
-            raise InputError(f"--dim {own[0]}: it differs between the steps of a run: set the prompt and the context instead")
+            raise InputError(f"--dim {own[0]}: this dim changes from step to step: set --prompt and --context instead")
         legs = plan_legs(decoder, prompt, contexts, tokens)
         # The memory that it needs is that of the longest context.
         deepest = max(leg.context for leg in legs)
@@ -227,7 +227,7 @@ def plan_legs(decoder: Decoder, prompt: int | None, contexts: Sequence[int], tok
         if room < 1:
             what = "prompt" if is_prompt else "context"
             raise InputError(
-                f"a {what} of {context} leaves no room for a token: the model knows {limit and limit.value} positions"
+                f"a {what} of {context} leaves no room for a token: the model supports {limit and limit.value} positions"
             )
         legs.append(Leg(context, is_prompt and decoder.is_open, min(tokens, room)))
     return legs

@@ -26,10 +26,10 @@ MOST_STAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """A model of a pipeline and how often it runs, one run after the other; ``shapes``, ``dims`` and ``values`` are its own.
+    """A model of a pipeline and its number of runs; ``shapes``, ``dims`` and ``values`` apply only to this stage.
 
-    ``grows`` are the dims that are larger in each run than in the one before, with what is added; None for those of its KV
-    cache, one token a run, where it has one.
+    ``grows`` maps the dims that grow from run to run to the amount added per run; None means the dims of its KV
+    cache, if it has one, by one token per run.
     """
 
     path: str
@@ -70,9 +70,9 @@ def parse_stage(text: str) -> StageSpec:
     if repeated and not Path(text).exists() and (Path(repeated[1]).exists() or not text.lower().endswith(".onnx")):
         path, runs = repeated.groups()
     if not path:
-        raise InputError(f"a pipeline is models with commas between, such as {HOW}: a model is missing")
+        raise InputError(f"a pipeline is a comma-separated list of models, such as {HOW}: a model is missing")
     if not is_whole(runs) or not 1 <= int(runs) <= MOST_RUNS:
-        raise InputError(f"'{text}': a model runs a whole number of times, from 1 to {MOST_RUNS:,}, not '{runs}'")
+        raise InputError(f"'{text}': the number of runs must be a whole number from 1 to {MOST_RUNS:,}, not '{runs}'")
     return StageSpec(path, int(runs))
 
 
@@ -90,7 +90,7 @@ def name_stages(stages: Sequence[StageSpec]) -> list[StageSpec]:
         raise InputError(f"two stages are called '{twice[0]}'")
     for stage in stages:
         if stage.path == "-" or is_pipe(stage.path):
-            raise InputError(f"'{stage.path}' can be read only once: write the model to a file for a pipeline")
+            raise InputError(f"'{stage.path}' can be read only once: write the model to a file first")
         parts = PurePath(redact(stage.path)).parts
         ends = (parts[-depth:] for depth in range(1, len(parts) + 1))
         telling = (str(PurePath(*end)) for end in ends if sum(path[-len(end) :] == end for path in paths) == 1)
@@ -120,17 +120,17 @@ def load_stages(path: str) -> list[StageSpec]:
     """
     document = read_toml(path)
     if unknown := document.keys() - {"stages", "dims"}:
-        raise InputError(f"{path}: there is no key '{min(unknown)}': a pipeline has [[stages]] and [dims]")
+        raise InputError(f"{path}: unknown key '{min(unknown)}': a pipeline has [[stages]] and [dims]")
     tables, dims = document.get("stages"), document.get("dims", {})
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"'{path}' names no stage: write [[stages]] with model = \"model.onnx\" for each")
+        raise InputError(f"'{path}' has no stages: write [[stages]] with model = \"model.onnx\" for each")
     if not _is_valid("dims", dims):
         raise InputError(f"{path}: dims expects {_STAGE_KEYS['dims']}, not {dims!r}")
     found = []
     for number, table in enumerate(tables, 1):
         for key, value in table.items():
             if key not in _STAGE_KEYS:
-                raise InputError(f"{path}: stage {number}: there is no key '{key}'{did_you_mean(key, _STAGE_KEYS)}")
+                raise InputError(f"{path}: stage {number}: unknown key '{key}'{did_you_mean(key, _STAGE_KEYS)}")
             if not _is_valid(key, value):
                 raise InputError(f"{path}: stage {number}: {key} expects {_STAGE_KEYS[key]}, not {value!r}")
         if "model" not in table:

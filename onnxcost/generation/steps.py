@@ -74,7 +74,7 @@ def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mappin
         by_name = {dim.name: dim for dim in graph.dims if dim.places}
         for name in grows:
             if name not in by_name:
-                raise InputError(f"grows: no open dim '{name}'{did_you_mean(name, by_name)}")
+                raise InputError(f"grows: there is no open dim '{name}'{did_you_mean(name, by_name)}")
         growth = tuple(Growth(name, by_name[name].value, step, _option(by_name[name])) for name, step in grows.items())
         open_dims = tuple(BatchDim(by_name[name].value, (by_name[name],), inputs) for name in grows)
         return Steps(spec, growth, open_dims, assumed=tuple(dim for dim in assumed if dim.name not in grows))

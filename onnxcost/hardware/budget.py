@@ -202,7 +202,7 @@ def check_time(
 def _room(predictor: Predictor, fit: Fit, limits: Limits, is_open: bool) -> Iterator[Check]:
     """The use of a memory against its size, and against the user's limit; ``is_open``: what is needed is not all known."""
     unknown = [UNKNOWN] if is_open else []
-    detail = "the activations' shapes are not known" if is_open else ""
+    detail = "the shapes of the activations are unknown" if is_open else ""
     if (limit := limits.given.get(fit.what)) is not None:
         level = NO if fit.needed > limit else max([FITS, *unknown], key=LEVELS.index)
         yield Check(fit.what, level, limit, fit.needed, fit.needed, fit.basis, detail or "allowed")
@@ -236,9 +236,9 @@ def predictors(
             raise InputError(f"there is no device '{name}' to set a price for{did_you_mean(name, priced)}")
     for name in anchors or {}:
         if name not in (published := evidence().models):
-            raise InputError(f"there are no published figures of a model '{name}'{did_you_mean(name, published)}")
+            raise InputError(f"there are no published results for a model '{name}'{did_you_mean(name, published)}")
     if runtime and runtime not in BACKENDS:
-        hint = did_you_mean(runtime, BACKENDS) or f": there are {', '.join(BACKENDS)}"
+        hint = did_you_mean(runtime, BACKENDS) or f": choose from {', '.join(BACKENDS)}"
         raise InputError(f"there is no runtime '{runtime}'{hint}")
     if runtime:
         found = [each for each in found if isinstance(each, Roofline) and runtime in backends_of(each.device)]
@@ -338,18 +338,18 @@ def budget(
     anchors: Mapping[str, float] | None = None,
     **limits: float | str,
 ) -> Assessment:
-    """Whether ``model`` stays within its limits on ``devices``, all of the catalog without any; nothing is run.
+    """Check whether ``model`` stays within its limits on ``devices``, by default all in the catalog, without running it.
 
-    ``files`` are TOML files of devices and calibrated machines. A limit is a field of Limits, in base units or as in
-    ``latency="33ms"``. ``order`` is a key of ORDERS, ``prices`` are dollars an hour by the name of a device, ``runtime`` is
-    the only one to consider, and ``anchors`` are seconds measured with it on the device, by the names of published models. The
-    other arguments are those of ``onnxcost.estimate``.
+    ``files`` are TOML files of devices and calibrated machines. A limit is a field of Limits, in base units or as a string
+    such as ``latency="33ms"``. ``order`` is a key of ORDERS. ``prices`` maps names of devices to dollars per hour. With
+    ``runtime``, only that runtime is considered, and ``anchors`` maps names of published models to seconds measured with it
+    on the device. The other arguments are those of ``onnxcost.estimate``.
 
     Raises InputError for an unknown device, limit, order, runtime or anchor.
     """
     given = parse_limits(limits)
     if order not in ORDERS:
-        raise InputError(f"there is no order '{order}': there are {', '.join(ORDERS)}")
+        raise InputError(f"there is no order '{order}': choose from {', '.join(ORDERS)}")
     spec = ModelSpec.of(model, shapes, dims, values, trips)
     label = str(model) if isinstance(model, str | Path) else "model"
     found = predictors(devices, files, prices, runtime, anchors)

@@ -65,7 +65,7 @@ class FileLocation:
             raise self.wrong("this is not a table")
         for key in table:
             if key not in (known := list(keys)):
-                raise self.wrong(f"there is no key '{key}'{did_you_mean(key, known)}")
+                raise self.wrong(f"unknown key '{key}'{did_you_mean(key, known)}")
         return table
 
     def text_of(self, table: Table, key: str, among: Iterable[str] = (), default: str | None = None) -> str:
@@ -76,7 +76,7 @@ class FileLocation:
         if not isinstance(value, str):
             raise self.wrong(f"'{key}' must be text, not {value!r}")
         if (known := list(among)) and value not in known and value != default:
-            raise self.wrong(f"there is no {key} '{value}': there are {', '.join(known)}")
+            raise self.wrong(f"there is no {key} '{value}': choose from {', '.join(known)}")
         return value
 
 
@@ -242,9 +242,9 @@ def _read_folder(place: Traversable) -> Iterator[Device]:
 
 
 def devices(files: Iterable[str | Path] = ()) -> Mapping[str, Device]:
-    """The catalog, the devices of installed packages, and those of files.
+    """The devices in the catalog, in installed packages and in ``files``, by name.
 
-    Of two with one name the catalog's comes before a package's, and a file's before both.
+    If a name occurs more than once, files take precedence over the catalog, and the catalog over packages.
     """
     return {**registered_devices(), **catalogue(), **_by_name(device for path in files for device in load_devices(path))}
 
@@ -272,7 +272,7 @@ def _by_name(found: Iterable[Device]) -> dict[str, Device]:
     named: dict[str, Device] = {}
     for device in found:
         if device.name in named:
-            raise InputError(f"there are two devices '{device.name}'")
+            raise InputError(f"the device '{device.name}' is defined twice")
         named[device.name] = device
     return named
 

@@ -42,10 +42,10 @@ def parse_figure(text: str, quantity: Quantity) -> float:
     prefix, unit = ("|".join(map(re.escape, names)) for names in (PREFIXES, quantity.units))
     match = re.fullmatch(rf"\s*(\d+(?:\.\d+)?)\s*({prefix})({unit})\s*", text, re.ASCII)
     if match is None:
-        raise ValueError(f"'{text}' is not written like {quantity.example}")
+        raise ValueError(f"'{text}' is not a quantity such as {quantity.example}")
     value = float(Decimal(match[1]) * PREFIXES[match[2]] * quantity.units[match[3]])
     if not (LEAST <= value <= MOST or (not value and quantity.may_be_zero)):
-        raise ValueError(f"'{text}' is {'too much' if value > MOST else 'too little'}: write it like {quantity.example}")
+        raise ValueError(f"'{text}' is {'too large' if value > MOST else 'too small'}: use a value such as {quantity.example}")
     return value
 
 

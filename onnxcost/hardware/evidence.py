@@ -263,26 +263,30 @@ def _centers(
 ) -> Iterator[tuple[str, float, str]]:
     """The kinds of evidence that there are, each with the logarithm of the expected seconds, and what was used."""
     if asked.name in figures:
-        yield "published", log(figures[asked.name]), f"this device's figure of {asked.name}: {1e3 * figures[asked.name]:.3g} ms"
+        yield (
+            "published",
+            log(figures[asked.name]),
+            f"this device's result for {asked.name}: {1e3 * figures[asked.name]:.3g} ms",
+        )
         return
     center, own = fit.log_seconds(asked.counts, rates), fit.models.get(asked.name)
     errors = {model: log(figures[model]) - fit.log_seconds(known.models[model].counts, rates) for model in figures}
     others = f"{asked.name} on other devices"
     if own is not None and errors:
         ratio = median(error - fit.models.get(model, 0.0) for model, error in errors.items())
-        yield "sister", center + own + ratio, f"{others}, and this device's {_plural(len(errors))} of other models"
+        yield "sister", center + own + ratio, f"{others}, and this device's {_plural(len(errors))} for other models"
     if errors:
         near = {model: nearness(fit, rates, asked.counts, known.models[model].counts) for model in errors}
         level = sum(near[model] * error for model, error in errors.items()) / sum(near.values())
         nearest = ", ".join(sorted(near, key=near.__getitem__)[: -NAMED - 1 : -1])
         kind = "single" if len(errors) == 1 and "single" in fit.bands else "nearest" if part == "npu" else "anchored"
-        yield kind, center + level, f"this device's {_plural(len(errors))} of other models, the nearest of {nearest}"
+        yield kind, center + level, f"this device's {_plural(len(errors))} for other models, the most similar being {nearest}"
         return
     if part == "npu":
         return
     if own is not None:
         yield "known", center + own, others
-    yield "fitted", center, f"{_plural(fit.points)} of {fit.devices} other devices"
+    yield "fitted", center, f"{_plural(fit.points)} on {fit.devices} other devices"
 
 
 NAMED = 2

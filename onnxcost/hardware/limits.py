@@ -68,9 +68,9 @@ def limits_of(given: Mapping[str, object]) -> Limits:
 def parse_limits(limits: Mapping[str, float | str]) -> Limits:
     """The limits of one run that a function was given as keywords, seconds as a number, too; raises InputError for others."""
     if of_tokens := limits.keys() & {"ttft", "tokens_per_second"}:
-        raise InputError(f"{min(of_tokens)} is no limit of one run: onnxcost.llm(model, devices=…) has it for each device")
+        raise InputError(f"{min(of_tokens)} does not apply to a single run: use onnxcost.llm(model, devices=…)")
     if unknown := limits.keys() - EXAMPLES.keys():
-        raise InputError(f"there is no limit '{min(unknown)}': there are {', '.join(EXAMPLES)}")
+        raise InputError(f"there is no limit '{min(unknown)}': choose from {', '.join(EXAMPLES)}")
     return limits_of({name: f"{value}s" if name == "latency" and is_figure(value) else value for name, value in limits.items()})
 
 
@@ -98,7 +98,7 @@ def find_budget_file(folder: str | Path = ".") -> Path:
         path = Path(folder) / name
         if path.is_file() and (name != FILES[-1] or f"tool.onnxcost.{KEY}".encode() in read_document(path)):
             return path
-    raise InputError(f"there is no budget here: neither {FILES[0]} nor [tool.onnxcost.{KEY}] in {FILES[1]}")
+    raise InputError(f"no budget found: there is neither a file {FILES[0]} nor [tool.onnxcost.{KEY}] in {FILES[1]}")
 
 
 def load_budgets(path: str | Path) -> tuple[Budget, ...]:
@@ -115,7 +115,7 @@ def load_budgets(path: str | Path) -> tuple[Budget, ...]:
         raise InputError(f"'{path}' has no table {where}")
     models = table.get("models", {})
     if not isinstance(models, dict) or not models:
-        raise InputError(f"'{path}' names no model: write [{KEY}.models.\"model.onnx\"] for each")
+        raise InputError(f"'{path}' has no models: write [{KEY}.models.\"model.onnx\"] for each")
     shared = {key: value for key, value in table.items() if key != "models"}
     found = []
     for name, own in models.items():
@@ -158,7 +158,7 @@ def _budget(model: str, table: Mapping[str, Any]) -> Budget:
     known = (*EXAMPLES, *_WANTED)
     for key, value in table.items():
         if key not in known:
-            raise InputError(f"there is no key '{key}'{did_you_mean(key, known)}")
+            raise InputError(f"unknown key '{key}'{did_you_mean(key, known)}")
         if key in _WANTED and not _is_valid(key, value):
             raise InputError(f"{key} expects {_WANTED[key]}, not {value!r}")
     return Budget(

@@ -195,8 +195,8 @@ RUNTIMES: Mapping[str, Runtime] = {
     ),
     "board gpu": Runtime(1536 * MI, 0, "onnxruntime issue 14038: 1750 MiB with CUDA on a Jetson Xavier NX; issue 4259: 2 GB"),
     "gpu": Runtime(350 * MI, 0, "onnxruntime issue 9138: 345 MiB with CUDA for a ResNet-18"),
-    "cloud npu": Runtime(350 * MI, 0, "as the GPUs; not checked"),
-    "accelerator": Runtime(0, 0, "the runtime is in the host's memory"),
+    "cloud npu": Runtime(350 * MI, 0, "as for the GPUs; not verified"),
+    "accelerator": Runtime(0, 0, "the runtime is in host memory"),
     "cpu": Runtime(72 * MI, 0, "measured: a Python process that has run a small model with onnxruntime 1.32"),
 }
 """By the kind of the device and the part or type that computes, by the kind, or by the part; others are as "cpu"."""

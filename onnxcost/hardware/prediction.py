@@ -17,14 +17,14 @@ from onnxcost.version import __version__
 BASES: Mapping[str, str] = {
     "bound": "the multiplications at the peak rate, or the bytes that must move at full bandwidth",
     "published": "published for this model, this device and this runtime",
-    "sister": "published for this model on other devices, × the ratio to them that this device's other figures show",
-    "anchored": "a fit to the runtime's published figures, at the level that this device's own show",
-    "nearest": "this device's published figures of the nearest models",
-    "single": "a fit to the runtime's published figures, at the level that one figure of this device shows",
-    "known": "published for this model on other devices, × the ratio of the data sheets: rough",
-    "fitted": "a fit to the runtime's published figures on other devices, by the data sheet: rough",
-    "estimate": "the work and the traffic of each node at the efficiency that is typical of such devices: rough",
-    "prediction": "from the rates that were measured on the machine itself",
+    "sister": "published for this model on other devices, scaled by the ratio of this device's other results to theirs",
+    "anchored": "a fit to the runtime's published results, scaled to this device's own results",
+    "nearest": "this device's published results for similar models",
+    "single": "a fit to the runtime's published results, scaled to one result on this device",
+    "known": "published for this model on other devices, scaled by the ratio of the data sheets: rough",
+    "fitted": "a fit to the runtime's published results on other devices, scaled by the data sheet: rough",
+    "estimate": "the work and traffic of each node at the typical efficiency of such devices: rough",
+    "prediction": "from rates measured on the machine itself",
     "measurement": "measured",
 }
 """What a figure rests on."""

@@ -260,9 +260,9 @@ def _runs_as(device: Device, demand: Demand) -> Mapping[str, str]:
 def _notes(key: Same) -> tuple[str, ...]:
     report, notes = key.report, []
     if report.uncounted:
-        notes.append(f"{len(report.uncounted)} nodes are not counted: the times leave them out")
+        notes.append(f"{len(report.uncounted)} nodes are not counted and not included in the times")
     if report.bound in ("upper", "mixed"):
-        notes.append("where the work depends on data, the times are for the most that it can be")
+        notes.append("where the work depends on data, the times are for its upper bound")
     return tuple(notes)
 
 

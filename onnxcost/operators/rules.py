@@ -22,7 +22,7 @@ def dim(tensor: Tensor, axis: int) -> int:
     """One dim; raises UnknownShape where it is open, even if the others are known."""
     size = tensor.dims[axis] if tensor.dims is not None and -len(tensor.dims) <= axis < len(tensor.dims) else None
     if not isinstance(size, int):
-        raise UnknownShape(f"dim {axis} of '{tensor.name}' is not known")
+        raise UnknownShape(f"dim {axis} of '{tensor.name}' is unknown")
     return size
 
 
@@ -43,7 +43,7 @@ def count_elements(more: int = 0) -> Limit:
 
     def count(node: Node) -> int:
         if node.x.elements is None:
-            raise UnknownShape(f"the length of '{node.x.name}' is not known")
+            raise UnknownShape(f"the length of '{node.x.name}' is unknown")
         return len(node.x.elements) + more
 
     return count
@@ -67,7 +67,7 @@ def one_hot_classes(place: int) -> Limit:
     def count(node: Node) -> int:
         own, other = node.required(1 - place), node.required(place)
         if not other.is_constant or dim(own, -1) != 1 or dim(other, -1) == 1:
-            raise UnknownShape("it is no one-hot encoding")
+            raise UnknownShape("it is not a one-hot encoding")
         return dim(other, -1)
 
     return count

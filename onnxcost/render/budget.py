@@ -86,8 +86,8 @@ MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
 
 SORTED: Mapping[str, str] = {
     "price": "Cheapest first, by launch price of the device, then power.",
-    "cost": "Cheapest first: $/million is what a million inferences cost on an instance that is always busy ('onnxcost devices "
-    "NAME' has the date and source of its price an hour, --price NAME=0.53 changes it).",
+    "cost": "Cheapest first: $/million is the cost of a million inferences on a fully used instance ('onnxcost devices NAME' "
+    "shows the date and source of its hourly price; --price NAME=0.53 sets it).",
 }
 MARGINS = ("the limit is inside the range", "or little memory is left")
 
@@ -160,7 +160,7 @@ def _answer(assessment: Verdicts, screen: Screen) -> list[Line]:
 
 
 def _describe(verdict: Verdict, order: str, rate: str) -> str:
-    cost = f", ${cost_text(verdict)} a million" if order == COST and verdict.cost else ""
+    cost = f", ${cost_text(verdict)} per million" if order == COST and verdict.cost else ""
     prediction = verdict.prediction
     speed = f", {interval_text(prediction.fps)} {rate}" if prediction.fps else ""
     speed += f" with {prediction.runtime}" if speed and prediction.runtime else ""
@@ -238,7 +238,7 @@ def _legend(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> l
     listed = "; ".join(f"{basis}, {WORDS[basis]}" for basis in BASES if basis in bases)
     how = "--explain NAME shows more"
     if isinstance(assessment, DecoderAssessment):
-        how = "of a decode step: 'onnxcost llm' shows what it reads"
+        how = "for a decode step: 'onnxcost llm' shows what it reads"
     sentences = [f"Evidence: {listed} ({how})."] if bases else []
     if not assessment.are_named and shown:
         sentences.append(SORTED[assessment.order])
@@ -249,7 +249,7 @@ def _legend(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> l
         sentences.append(f"* computes {', '.join(changes)}.")
     if cache := next((verdict.cache for verdict in shown if verdict.cache), None):
         sentences.append(
-            f"Keys and values take {binary(cache.token_bytes)} a token: Tokens is the longest context that fits with"
+            f"Keys and values take {binary(cache.token_bytes)} per token. Tokens is the longest context that fits with"
         )
         sentences.append(f"batch {cache.batch}, Batch the largest with {cache.context:,} tokens.")
     sentences += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for verdict in shown for note in verdict.prediction.notes)

@@ -79,8 +79,8 @@ def latency_remarks(comparison: Comparison) -> list[str]:
     """Sentences on the latencies that are not seen to differ from the first one's, and those of another time."""
     first = comparison.baseline.label
     found = {
-        f"No difference seen in latency from {first}": [model.label for model in comparison.others if model.is_undecided],
-        f"Measured at another time than {first}": comparison.apart,
+        f"No difference in latency found from {first}": [model.label for model in comparison.others if model.is_undecided],
+        f"Not measured at the same time as {first}": comparison.apart,
     }
     return [f"{what}: {', '.join(labels)}" for what, labels in found.items() if labels]
 
@@ -92,7 +92,7 @@ def failure_sentences(comparison: Comparison) -> list[str]:
     interrupted = [model.label for model in comparison.candidates if model.interrupted]
     return [
         *(f"Not compared: {broken.text}" for broken in comparison.broken),
-        *([f"Interrupted, timed by the runs until then: {', '.join(interrupted)}"] if interrupted else []),
+        *([f"Interrupted, timed with the runs completed so far: {', '.join(interrupted)}"] if interrupted else []),
         *(f"Not measured: {', '.join(labels)}: {reason}" for reason, labels in unmeasured.items()),
     ]
 
@@ -154,7 +154,7 @@ def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
         columns.append(Column(title, drop=0 if name == main else 2 if name in comparison.pareto else _drop(name)))
         cells.append(texts)
         if name == main:
-            columns.append(Column("against first", drop=1))
+            columns.append(Column("vs. first", drop=1))
             cells.append([relative_text(comparison, candidate, name, screen.glyphs) for candidate in comparison.candidates])
     for row in reversed(text_rows(comparison, screen.glyphs)):
         columns.append(Column(row.title, right=False, style="faint", drop=0 if row.title == "Pareto" else _drop(row.title)))
@@ -177,13 +177,11 @@ def metric_column(comparison: Comparison, name: str, glyphs: Glyphs) -> tuple[st
 
 def _notes(comparison: Comparison, screen: Screen) -> list[Line]:
     """The legend, and sentences on models without a clear difference, not compared and not measured."""
-    parts = [f"{MARK} the best"] if any(map(comparison.best, comparison.metrics)) else []
-    parts += [f"the others against {plain(comparison.baseline.label)}"] if comparison.others else []
-    parts += (
-        [f"unbeaten: no other is as good in {' and '.join(comparison.pareto)}, and better in one"] if comparison.pareto else []
-    )
+    parts = [f"{MARK} best"] if any(map(comparison.best, comparison.metrics)) else []
+    parts += [f"the others vs. {plain(comparison.baseline.label)}"] if comparison.others else []
+    parts += [f"unbeaten: on the Pareto front of {' and '.join(comparison.pareto)}"] if comparison.pareto else []
     if any(model.ratio for model in comparison.candidates):
-        parts.append("Ratio: of the latencies, round by round, and its 95 % confidence interval; the latency follows from it")
+        parts.append("Ratio: of latencies, computed per round, with its 95 % confidence interval")
     lines = paragraph(f" {screen.glyphs.dot} ".join(parts), screen.width)
     for remark in latency_remarks(comparison):
         lines += paragraph(remark, screen.width, "")

@@ -31,14 +31,14 @@ from onnxcost.render.units import binary, rate, si, strip_zeros
 
 MARKS: Mapping[str, str] = {"published": " ", "derived": "*", "reported": "~", "unverified": "?", "given": "!"}
 LEGEND: Mapping[str, str] = {
-    "derived": "* derived", "reported": "~ reported by others than the vendor", "unverified": "? not checked",
+    "derived": "* derived", "reported": "~ reported by a third party", "unverified": "? not verified",
     "given": "! given by you",
 }  # fmt: skip
-RATES = "Rates are dense operations per second; a multiply-accumulate counts as two. 'onnxcost devices NAME' names the sources."
+RATES = "Rates are dense operations per second; a multiply-accumulate counts as two. 'onnxcost devices NAME' shows the sources."
 TITLES: Mapping[str, str] = {
     "memory": "Memory", "bandwidth": "Bandwidth", "sram": "SRAM", "sram_bandwidth": "SRAM bandwidth",
     "flash": "Flash", "flash_bandwidth": "Flash bandwidth", "power": "Power", "price": "Launch price",
-    "hourly": "Price an hour",
+    "hourly": "Price per hour",
 }  # fmt: skip
 HALVES = ("float16", "bfloat16")
 NONE = ("", "")
@@ -244,9 +244,7 @@ def devices_markdown(devices: Sequence[Device]) -> str:
     ]
     titles = [COLUMNS[0].title, "Kind", *(column.title for column in COLUMNS[1:])]
     lines = markdown_table(titles, [False, False, *[True] * (len(titles) - 2)], rows)
-    return (
-        "\n".join([*lines, "", f"{markdown('* derived, ~ reported by others than the vendor, ? unverified.')} {RATES}"]) + "\n"
-    )
+    return "\n".join([*lines, "", f"{markdown('* derived, ~ reported by a third party, ? unverified.')} {RATES}"]) + "\n"
 
 
 def figures_markdown(devices: Sequence[Device]) -> str:

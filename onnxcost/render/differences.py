@@ -145,9 +145,9 @@ def difference_heading(differences: Differences, convention: str) -> tuple[str, 
         parts.append((_distance(quotient) if difference else -1.0, text))
     if right.ratio is not None:
         is_open = right.is_undecided
-        text = "no difference seen in latency" if is_open else f"{relation_text(right.ratio.value)} latency"
+        text = "no difference in latency found" if is_open else f"{relation_text(right.ratio.value)} latency"
         parts.append((-1.0 if is_open else _distance(right.ratio.value), text))
-    return f"{right.label} against {left.label}", [text for _, text in sorted(parts, key=lambda part: -part[0])]
+    return f"{right.label} vs. {left.label}", [text for _, text in sorted(parts, key=lambda part: -part[0])]
 
 
 def _distance(quotient: float) -> float:
@@ -166,9 +166,9 @@ def correspondence(differences: Differences) -> str:
         else f"{exact(alike)} of {exact(left)} and {exact(right)} layers"
     )
     if not differences.alignment.is_close:
-        return f"Only {number} correspond in order, operator and shape: the graphs are not compared layer by layer"
-    return f"{number} correspond in order, operator and shape" + (
-        ". What differs:" if differences.changes else ", and nothing differs"
+        return f"Only {number} match in order, operator and shape, so the graphs are not compared layer by layer"
+    return f"{number} match in order, operator and shape" + (
+        ". Differences:" if differences.changes else ", and nothing differs"
     )
 
 
@@ -257,7 +257,7 @@ COLUMNS = (
 def agreement_title(comparison: Comparison) -> str:
     """Which model the outputs are compared with."""
     references = dict.fromkeys(agreement.reference for _, agreement in _agreements(comparison))
-    return f"Outputs against {', '.join(references)}, from the same inputs"
+    return f"Outputs compared with {', '.join(references)}, on the same inputs"
 
 
 def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
@@ -268,7 +268,7 @@ def agreement_table(comparison: Comparison, glyphs: Glyphs) -> Table:
         if len(shown) > MOST_OUTPUTS:
             *rest, _ = ranked = sorted(shown, key=lambda each: each.distance)
             shown, rest = tuple(reversed(ranked[-MOST_OUTPUTS:])), ranked[:-MOST_OUTPUTS]
-            notes.append(f"and {plural(len(rest), 'more output')} of {label}, none differs more")
+            notes.append(f"and {plural(len(rest), 'more output')} of {label} with no larger difference")
         for each in shown:
             numbers = map(number_text, (each.largest, each.absolute, each.relative))
             rows.append((label, each.name, shape_text(each.shape), *numbers, "; ".join(output_remarks(each))))
@@ -287,7 +287,7 @@ def agreement_sentences(comparison: Comparison) -> list[str]:
             if each.is_transposed or each.name != each.source
         ]
         sentences += [f"Inputs of {label}: {'; '.join(fed)}"] if fed else []
-        sentences += [f"Outputs of {label} alone: {', '.join(agreement.alone)}"] if agreement.alone else []
+        sentences += [f"Outputs only in {label}: {', '.join(agreement.alone)}"] if agreement.alone else []
         sentences += [f"Outputs of {label} not compared: {agreement.reason}"] if agreement.reason else []
     return sentences
 

@@ -107,9 +107,9 @@ def _details(run: GenerationRun, predicted: Sequence[Speed]) -> list[tuple[str, 
         *([("Predicted", [basis])] if basis else []),
         ("Threads", [f"{run.threads[0]} intra-op", f"{run.threads[1]} inter-op"]),
         ("Runs", runs),
-        ("Cache", ["past and present share a buffer" if run.shares_buffer else "handed from step to step"]),
+        ("Cache", ["past and present share a buffer" if run.shares_buffer else "passed from step to step"]),
         ("Synthetic", [piece for piece in ("tokens", made) if piece]),
-        ("Memory", ["not known" if peak is None else f"{binary(peak)} at the peak of the process"]),
+        ("Memory", ["not known" if peak is None else f"process peak {binary(peak)}"]),
     ]
 
 

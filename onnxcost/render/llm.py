@@ -56,12 +56,12 @@ def facts(found: LanguageCost) -> list[tuple[str, list[str]]]:
     own, need, sizes = found.kv_bytes, found.memory, found.decode.sizes
     cache = []
     if own.token:
-        cache += [f"{binary(own.token)} a token", f"{binary(own.held(sizes.total))} at {exact(sizes.total)}", *_layout(found)]
+        cache += [f"{binary(own.token)} per token", f"{binary(own.held(sizes.total))} at {exact(sizes.total)}", *_layout(found)]
     if own.source:
         cache.append(f"{binary(own.source * sizes.source)} for {exact(sizes.source)} positions of the encoder")
     if own.state:
-        cache.append(f"{binary(own.state)} of states, however long the sequence")
-    active = "" if found.active_parameters == found.parameters else f"{si(found.active_parameters)} active for a token"
+        cache.append(f"{binary(own.state)} of state, independent of the sequence length")
+    active = "" if found.active_parameters == found.parameters else f"{si(found.active_parameters)} active per token"
     parts = {"weights": need.weights, "cache": need.cache, "a copy of it": need.copied, "activations": need.activations}
     at = f"{binary(need.total)} at batch {exact(sizes.batch)} and {exact(sizes.total)} tokens"
     listed = [

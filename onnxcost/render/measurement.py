@@ -59,7 +59,7 @@ def describe_run(measurement: Measurement, of_one: bool = True) -> list[Detail]:
     """How it was run; defaults are left out. ``of_one`` includes what differs between the measurements of a series."""
     settings, placement = measurement.settings, measurement.placement
     inputs = Detail("Inputs", _first_names(f"{used.name} ({used.source})" for used in measurement.inputs))
-    weights = [Detail("Weights", ["synthetic: the file lacks them"])] if measurement.weights == "synthetic" else []
+    weights = [Detail("Weights", ["synthetic: missing in the file"])] if measurement.weights == "synthetic" else []
     lines = [
         Detail("Threads", _threads(measurement)),
         *([Detail("Runs", _runs(measurement))] if of_one else []),
@@ -74,7 +74,7 @@ def describe_run(measurement: Measurement, of_one: bool = True) -> list[Detail]:
         lines.append(Detail("Placement", [f"{exact(nodes)} {name}" for name, nodes in placement.nodes_by_provider.items()]))
     if placement and placement.fallen_back:
         fallen = plural(len(placement.fallen_back), "node")
-        lines.append(Detail("Fallen back", [f"{fallen} to the CPU", *_first_names(placement.fallen_back)], "caution"))
+        lines.append(Detail("CPU fallback", [fallen, *_first_names(placement.fallen_back)], "caution"))
     return lines
 
 
@@ -93,7 +93,7 @@ def _runs(measurement: Measurement) -> list[str]:
         exact(measurement.runs),
         *(["interrupted"] if measurement.interrupted else []),
         *streams_text,
-        f"after {exact(measurement.warmup_runs)} to warm up",
+        f"after {exact(measurement.warmup_runs)} warm-up runs",
         f"batch {measurement.batch}",
     ]
 
@@ -144,13 +144,16 @@ def _throughput(measurement: Measurement, glyphs: Glyphs, tokens: int) -> list[E
     wall = f"{plural(measurement.runs * measurement.batch, 'item')} in {seconds(measurement.wall_seconds)}"
     how = wall if measurement.settings.concurrency > 1 else f"items per second, {measurement.batch} / median"
     if measurement.flops is None or measurement.flops_per_second is None:
-        achieved = Entry("Achieved", "unknown", "", "as the FLOPs are not known")
+        achieved = Entry("Achieved", "unknown", "", "because the FLOPs are unknown")
     else:
         bound = glyphs.bound(measurement.bound)
         achieved = quantity_entry(
-            "Achieved", rate(measurement.flops_per_second, "FLOP/s"), f"{bound}{si(measurement.flops)} FLOPs a run", bound=bound
+            "Achieved",
+            rate(measurement.flops_per_second, "FLOP/s"),
+            f"{bound}{si(measurement.flops)} FLOPs per run",
+            bound=bound,
         )
-    how = f"of {plural(tokens, 'new token')} a run and sequence" if tokens else how
+    how = f"of {plural(tokens, 'new token')} per run and sequence" if tokens else how
     return [Entry(*throughput_pair(measurement, tokens), "", how), achieved]
 
 
@@ -174,7 +177,7 @@ def _memory(measurement: Measurement, report: CostReport | None) -> list[Entry]:
     again = measurement.session_seconds + measurement.first_run_seconds
     arena = memory_entry("Arena", memory.arena_peak_bytes, "peak of onnxruntime's arena")
     if measurement.settings.arena is False:
-        arena = Entry("Arena", "unknown", "", f"--arena measures it: a second session, of {seconds(again)}")
+        arena = Entry("Arena", "unknown", "", f"--arena measures it in a second session ({seconds(again)})")
     return [
         memory_entry("Memory", memory.peak_rss_bytes, f"peak of the process{before}"),
         arena,

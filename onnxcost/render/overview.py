@@ -93,8 +93,8 @@ def _decoder_lines(language: LanguageCost, screen: Screen) -> list[Line]:
     """Prefill and decode in a line each, and the cache of a token."""
     own, decode = language.kv_bytes, language.decode
     texts = [(phase.name.capitalize(), _phase_text(phase)) for phase in language.phases]
-    cache = f"{binary(own.token)} a token, {binary(own.held(decode.sizes.total))} at {exact(decode.sizes.total)}"
-    states = f", {binary(own.state)} of states" if own.state else ""
+    cache = f"{binary(own.token)} per token, {binary(own.held(decode.sizes.total))} at {exact(decode.sizes.total)}"
+    states = f", {binary(own.state)} of state" if own.state else ""
     texts.append(("KV cache", f"{cache}{states}: see 'onnxcost llm'"))
     room = screen.width - LABEL_WIDTH - INDENT
     return [

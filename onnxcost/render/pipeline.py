@@ -163,7 +163,7 @@ def _how_summed(stage: Stage) -> str:
 def _memory(pipeline: Pipeline, largest: Stage) -> str:
     which = f", those of {largest.name}" if len(pipeline.stages) > 1 else ""
     return (
-        f"{binary(pipeline.peak_bytes or 0)}: {binary(pipeline.weight_bytes)} of weights, all loaded at a time, and "
+        f"{binary(pipeline.peak_bytes or 0)}: {binary(pipeline.weight_bytes)} of weights, all loaded at once, and "
         f"{binary(largest.summed.peak or 0)} of activations{which}"
     )
 

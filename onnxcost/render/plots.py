@@ -53,12 +53,12 @@ def draw(result: Result, kind: str = "") -> Figure:
     plots = next((plots for class_, plots in KINDS.items() if isinstance(result, class_)), {})
     chosen = kind or next(iter(plots), "")
     if chosen not in plots:
-        hint = did_you_mean(chosen, plots) or f": there are {', '.join(plots) or 'none'}"
-        raise InputError(f"there is no plot '{chosen}' of a {type(result).__name__}{hint}")
+        hint = did_you_mean(chosen, plots) or f": available: {', '.join(plots) or 'none'}"
+        raise InputError(f"a {type(result).__name__} has no plot '{chosen}'{hint}")
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise OnnxCostError("a plot needs matplotlib, which is not installed: pip install 'onnxcost[plot]'") from None
+        raise OnnxCostError("plots need matplotlib, which is not installed: pip install 'onnxcost[plot]'") from None
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -101,7 +101,7 @@ def _label(text: str) -> str:
 def _check_numbers(numbers: Iterable[float]) -> None:
     """Raises InputError where the largest cannot be drawn."""
     if max(numbers, default=0) > LARGEST:
-        raise InputError("there is nothing to draw: the numbers are too large")
+        raise InputError("nothing to plot: the numbers are too large")
 
 
 def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: Callable[[float], str]) -> None:
@@ -109,7 +109,7 @@ def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: C
     ordered = sorted(rows, key=lambda row: -row[1])
     _check_numbers(amount for _, amount in ordered)
     if not (total := sum(amount for _, amount in ordered)):
-        raise InputError(f"there is nothing to draw: no node has {what}")
+        raise InputError(f"nothing to plot: no node has {what}")
     shown = [row for row in ordered[:MOST_BARS] if row[1]]
     if (rest := total - sum(amount for _, amount in shown)) > 1e-6 * total:
         shown.append(("other", rest))
@@ -136,7 +136,7 @@ def _draw_memory(report: CostReport, axes: Axes) -> None:
     """The bytes while each executed node runs, and the peak."""
     memory = report.to_dict()["memory"]
     if not memory or not memory["curve"]:
-        raise InputError("there is no curve of the memory: a shape is not known")
+        raise InputError("memory cannot be plotted: a shape is unknown")
     _check_numbers([memory["peak_bytes"]])
     used = [float(step["bytes"]) for step in memory["curve"]]
     axes.stairs(used, range(len(used) + 1), fill=True, color=COLORS["compute"], alpha=0.3)
@@ -162,7 +162,7 @@ def _write_bytes(axes: Axes, most: float) -> None:
 def _draw_report_roofline(report: CostReport, axes: Axes) -> None:
     """Each step of a run at the middle of its estimated range, on the first of ``page.DEVICES``."""
     if not (found := roofline_data(report).get("roofline")):
-        raise InputError("there is no roofline: the model has no work that such devices compute")
+        raise InputError("no roofline can be plotted: the model has no work that such devices compute")
     device = found["devices"][0]
     points = [
         RooflinePoint(step["flops"], step["bytes"], (low + high) / 2, "memory" if transfer > compute else "compute")
@@ -186,13 +186,13 @@ def _draw_profile_roofline(profile: Profile, axes: Axes) -> None:
         )
         for node in nodes
     ]
-    _draw_roofline(axes, points, [("the best of this profile", peak, bandwidth)])
+    _draw_roofline(axes, points, [("best of this profile", peak, bandwidth)])
 
 
 def _draw_roofline(axes: Axes, points: Sequence[RooflinePoint], roofs: Sequence[tuple[str, float, float]]) -> None:
     """The roofs as (title, FLOP/s, bytes per second), and the points at their achieved rates; the larger, the more time."""
     if not (shown := [point for point in points if point.flops and point.bytes and point.seconds]):
-        raise InputError("there is no roofline: no step has both FLOPs and memory traffic")
+        raise InputError("no roofline can be plotted: no step has both FLOPs and memory traffic")
     _check_numbers(max(point[:3]) for point in points)
     total = sum(point.seconds for point in points)
     ends = [point.flops / point.bytes for point in shown]
@@ -252,7 +252,7 @@ def _draw_sweep_latency(swept: Sweep, axes: Axes) -> None:
 def _draw_over_sizes(swept: Sweep, values: Sequence[tuple[SweepPoint, float]], axes: Axes, name: str = "") -> None:
     """A line over the first axis of the sweep for each combination of the other sizes."""
     if not values:
-        raise InputError("there is nothing to draw: no point of the sweep has such a figure")
+        raise InputError("nothing to plot: no size has this result")
     first, *others = (*swept.axes.dims, *swept.axes.shapes)
     places = list(dict.fromkeys(size_text(point.sizes[first]) for point in swept.points))
     lines = group_by(values, lambda pair: tuple(size_text(pair[0].sizes[other]) for other in others))

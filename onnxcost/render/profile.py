@@ -62,9 +62,9 @@ def reconcile(profile: Profile, glyphs: Glyphs) -> list[Entry]:
 def _times(profile: Profile) -> list[Entry]:
     latency, nodes, run = profile.latency, profile.node_seconds, profile.profiled_seconds
     unit = time_unit(run)
-    against = "" if latency is None else f", {_more(nodes, latency)} against the latency"
+    against = "" if latency is None else f", {_more(nodes, latency)} vs. the latency"
     stop = " (interrupted)" if profile.interrupted else ""
-    beyond = f", {_more(run, nodes)} against the nodes" if nodes else ""
+    beyond = f", {_more(run, nodes)} vs. the nodes" if nodes else ""
     return [
         *([] if latency is None else [quantity_entry("Latency", unit.text(latency), "median, not profiled")]),
         quantity_entry("Nodes", unit.text(nodes), f"sum of all nodes{against}"),

@@ -89,7 +89,7 @@ def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entr
         *counts,
         quantity_entry("Parameters", si(memory.parameters), stored + exact(memory.parameters) + statistics, bound=stored),
         quantity_entry("Weights", binary(memory.weight_bytes), _weights_note(report), bound=stored),
-        Entry("Activations", "unknown", "", "as a shape is not known")
+        Entry("Activations", "unknown", "", "because a shape is unknown")
         if peak is None
         else quantity_entry("Activations", binary(peak), _peak_note(report), bound=bound),
         quantity_entry(
@@ -154,7 +154,7 @@ def describe_uncounted(report: CostReport, glyphs: Glyphs) -> list[str]:
         [f"and {plural(len(found) - MOST_REASONS, 'more reason')} (--format json has them all)"] if found[MOST_REASONS:] else []
     )
     which = f"{exact(len(report.uncounted))} of {plural(len(report.costs), 'node')}"
-    so = "so every total is a lower bound" if report.bound == "lower" else "and left out of all totals"
+    so = "so every total is a lower bound" if report.bound == "lower" else "and excluded from all totals"
     return [f"Not counted: {which}, {so}", *lines, *more]
 
 

@@ -83,7 +83,7 @@ def _formulas(scaling: Scaling) -> list[tuple[str, str]]:
     for dim in scaling.dims:
         (_, first), *others = scaling.crossings(dim)
         base = ", ".join(f"{name} = {size:,}" for name, size in scaling.base.items() if name != dim)
-        changes = "".join(f", from {dim} = {size:,} on ({piece + 1})" for size, piece in others)
+        changes = "".join(f", for {dim} ≥ {size:,} ({piece + 1})" for size, piece in others)
         found += [("", f"{f'with {base}: ' if base else ''}({first + 1}){changes}")] if others else []
     return found
 
@@ -107,7 +107,7 @@ def _domain(scaling: Scaling) -> list[tuple[str, str]]:
 
 def _verified(scaling: Scaling) -> str:
     counts = plural(scaling.evaluations, "count")
-    return f"Equal to the counts at {scaling.verified} sizes that the formulas were not made from ({counts} in all)."
+    return f"Equal to the counts at {scaling.verified} sizes not used for fitting ({counts} in all)."
 
 
 def _table(scaling: Scaling, points: Sequence[Sizes]) -> Table:

@@ -49,7 +49,7 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
     demand, took = demand_of(report), runtime_of(predictor, report)
     device = predictor.device if isinstance(predictor, Roofline) else None
     if estimate := prediction.estimate:
-        products = "by Winograd's algorithm where it applies" if estimate.has_winograd else "done directly"
+        products = "by Winograd's algorithm where it applies" if estimate.has_winograd else "computed directly"
         yield "Bound", [f"{seconds(estimate.bound)}: {BASES['bound']}, in {estimate.dtype}, products {products}"]
     elif device and prediction.bound is not None:
         yield "Bound", list(_bound(device, demand, lower_bound(device, demand)))
@@ -58,16 +58,16 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
     memory = []
     for fit in verdict.fits:
         parts = " + ".join(f"{binary(size)} {what}" for what, size in fit.parts.items())
-        there = "the memory of the device is not known" if fit.available is None else f"of {binary(fit.available)}"
+        there = "the device's memory is unknown" if fit.available is None else f"of {binary(fit.available)}"
         memory.append(f"{fit.what}: {parts} = {binary(fit.needed)}, {there} ({fit.basis})")
     yield "Memory", [*memory, f"the runtime: {took.reasoning}"]
     if verdict.cache:
         cache = verdict.cache
-        text = f"{binary(cache.token_bytes)} a token and sequence × {cache.context:,} tokens = {binary(cache.sequence_bytes)}"
-        yield "Cache", [f"{text} a sequence, kept once where the runtime lets past and present share a buffer"]
+        text = f"{binary(cache.token_bytes)} per token and sequence × {cache.context:,} tokens = {binary(cache.sequence_bytes)}"
+        yield "Cache", [f"{text} per sequence, stored once if the runtime lets past and present share a buffer"]
     if verdict.energy and verdict.power and prediction.latency:
         product = f"{rough_text(verdict.power)} W × {seconds(prediction.latency.high)} = {rough_text(verdict.energy)} J"
-        yield "Energy", [f"at most {product}: an upper bound, as if the device drew its full power all the time"]
+        yield "Energy", [f"at most {product}: an upper bound, assuming full power all the time"]
     yield "Verify", [_verification(assessment, predictor, demand, options)]
     if prediction.notes:
         yield "Note", list(prediction.notes)
@@ -77,7 +77,7 @@ def _evidence(prediction: Prediction, estimate: Estimate) -> Iterator[str]:
     """What the latency rests on, and what is known of other runtimes."""
     yield f"{estimate.detail}{f' ({estimate.source})' if estimate.source else ''}"
     if estimate.coverage is not None:
-        yield f"{100 * estimate.coverage:.0f} % of figures that were left out lie inside such a range"
+        yield f"{100 * estimate.coverage:.0f} % of held-out results lie inside such a range"
     for other in prediction.estimates:
         if other is not estimate:
             span = latency_text(Interval(other.low, other.high, other.evidence))
@@ -86,7 +86,7 @@ def _evidence(prediction: Prediction, estimate: Estimate) -> Iterator[str]:
 
 def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
     """How the bound is computed."""
-    yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}, products done directly"
+    yield f"{seconds(bound.seconds)}, the longer of the two: {BASES['bound']}, products computed directly"
     for dtype, macs in demand.macs.items():
         peak, total = products(device, dtype), bound.rates[dtype]
         assert peak is not None
@@ -95,7 +95,7 @@ def _bound(device: Device, demand: Demand, bound: Bound) -> Iterator[str]:
         yield f"work: 2 × {si(macs)} MACs of {dtype} / {speed}{others} = {seconds(2 * macs / total)}"
         yield f"peak: {PARTS[peak.part]}, {peak.dtype}, {_figure(peak.figure)}"
     if device.bandwidth is None:
-        yield "traffic: left out, as the bandwidth is not known"
+        yield "traffic: not included, because the bandwidth is unknown"
         return
     what = "weights" if bound.moved == demand.operands else "weights, inputs and outputs"
     kept = f", less {binary(bound.kept)} that may stay on the chip," if bound.kept else ""
@@ -129,7 +129,7 @@ def _latency(device: Device | None, demand: Demand, verdict: Verdict) -> Iterato
     dense, depthwise, traffic = (f"{100 * each.worst:.0f}–{100 * each.best:.0f} %" for each in ranges)
     yield (
         f"products at {dense} of the peak (depthwise {depthwise}), traffic at {traffic} of the bandwidth, "
-        f"{range_text(shares.start)} to start a step"
+        f"{range_text(shares.start)} to launch a step"
     )
     yield f"these shares: {shares.reasoning}"
 
@@ -145,7 +145,7 @@ def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, 
     vendor = predictor.device.vendor if isinstance(predictor, Roofline) else ""
     provider = PROVIDERS.get((part, vendor)) or PROVIDERS.get((part, ""))
     if predictor.kind == "microcontroller" or provider is None:
-        return "onnxruntime has no provider for it: the vendor's compiler reports cycles and memory"
+        return "onnxruntime has no provider for this device: use the vendor's compiler for cycles and memory"
     return f"onnxcost measure {quote(assessment.label)}{options} --provider {provider}   (on the device)"
 
 

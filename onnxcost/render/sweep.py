@@ -193,7 +193,7 @@ def _best(swept: Sweep) -> list[str]:
         if not points:
             near = [(p, each) for p in swept.points if (each := p.verdict(name)) and each.level == MARGINAL]
             texts = [f"perhaps at {sizes_text(point.sizes)} ({causes_text(each)})" for point, each in near]
-            found.append(f"{name}: {'; '.join(texts) or 'no point meets the budget'}")
+            found.append(f"{name}: {'; '.join(texts) or 'no size meets the budget'}")
         elif not swept.has_batches:
             found.append(f"{name}: meets the budget at {'; '.join(sizes_text(point.sizes) for point in points)}")
         else:
@@ -214,9 +214,9 @@ def _legend(swept: Sweep) -> list[str]:
     found = []
     if swept.has_batches and (swept.devices or any(point.timed for point in swept.points)):
         which = " that meet the budget" if swept.devices else ""
-        found.append(f"The best batch is the smallest of those{which} with at least {100 * NEARLY:.0f} % of the most FPS.")
+        found.append(f"The best batch is the smallest of those{which} with at least {100 * NEARLY:.0f} % of the highest FPS.")
     if swept.has_batches and any(len(swept.bases(name)) > 1 for name in swept.devices):
-        found.append("Where the evidence of points differs, they are compared by the data sheet alone.")
+        found.append("Sizes with different kinds of evidence are compared by the data sheet only.")
     bases = dict.fromkeys(evidence_text(verdict) for point in swept.points for verdict in point.verdicts)
     if listed := "; ".join(f"{basis}, {WORDS[basis]}" for basis in bases if basis in WORDS):
         found.append(f"Evidence: {listed} ('onnxcost budget MODEL --explain NAME' shows more).")

@@ -244,7 +244,7 @@ def group_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
     note, context = "", ReportContext(glyphs, report.total(view.convention))
     if view.depth is not None:
         if all(not cost.node.scope for cost in report.costs):
-            note = "No node of this model names the module that it comes from"
+            note = "No node of this model has the name of its module"
         return build_table(title_fields(view, (MODULE, *AMOUNTS)), module_rows(report, view), context, note)
     rows = operator_rows(report, view)
     idle = [] if view.sort == "traffic" else [row for row in rows if row.is_idle]

@@ -14,12 +14,12 @@ from onnxcost.render.units import WRITERS, binary, strip_zeros
 WORDS: Mapping[str, str] = {
     "published": "this model on this chip",
     "sister": "this model elsewhere, × this device's ratio",
-    "anchored": "a fit, at the level of this device's other figures",
-    "single": "a fit, at the level of one figure of this device",
-    "nearest": "this device's nearest models",
+    "anchored": "a fit, scaled to other results on this device",
+    "single": "a fit, scaled to one result on this device",
+    "nearest": "similar models on this device",
     "known": "this model elsewhere and the data sheet: rough",
-    "fitted": "others' figures and the data sheet: rough",
-    "estimate": "the data sheet alone: rough",
+    "fitted": "other devices and the data sheet: rough",
+    "estimate": "the data sheet only: rough",
     "prediction": "this machine's calibration",
 }
 """What a latency rests on, in a few words."""
@@ -68,8 +68,8 @@ def limit_text(name: str, value: float) -> str:
 
 
 def limits_text(limits: Limits) -> str:
-    """All limits; "the memory alone" without any."""
-    return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "the memory alone"
+    """All limits; "memory only" without any."""
+    return ", ".join(limit_text(name, value) for name, value in limits.given.items()) or "memory only"
 
 
 def price_text(verdict: Verdict) -> str:
@@ -134,7 +134,7 @@ def failure_text(assessment: Verdicts) -> list[str]:
     """What misses the budget, in a sentence; none if nothing does."""
     own = [f"{cause_text(check)}{f' ({check.detail})' if check.detail else ''}" for check in assessment.failed]
     devices = [
-        f"{verdict.name} {'is not known to fit' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
+        f"{verdict.name} {'may not fit' if verdict.level == UNKNOWN else verdict.level}: {causes_text(verdict)}"
         for verdict in assessment.missed
     ]
     return [f"{assessment.label}: {'; '.join([*own, *devices])}"] if own or devices else []

@@ -46,7 +46,7 @@ def _frequency(measurement: Measurement) -> str | None:
     if not frequency or not highest or frequency >= SLOW_CLOCK * highest:
         return None
     return (
-        f"the cores ran at {_percent(frequency / highest)} of their highest frequency: choose the power mode 'performance' and "
+        f"the cores ran at {_percent(frequency / highest)} of their highest frequency: use the 'performance' power mode and "
         "let the machine cool, or compare only with runs at this frequency"
     )
 
@@ -65,8 +65,8 @@ def _cores(measurement: Measurement) -> str | None:
     if usable >= cores or _busy_threads(measurement) not in (0, int(usable)):
         return None
     return (
-        f"affinity or a control group leaves {usable:g} of {cores} cores, and the figures are those of a machine that small: "
-        "lift the limit (taskset, docker --cpus) to measure the whole one"
+        f"affinity or a control group leaves {usable:g} of {cores} cores, so the results are for a machine of that size: "
+        "lift the limit (taskset, docker --cpus) to measure the whole machine"
     )
 
 
@@ -81,7 +81,7 @@ def _slow_first_run(measurement: Measurement) -> str | None:
     if times < SLOW_FIRST_RUN or measurement.first_run_seconds < LONG_FIRST_RUN:
         return None
     return (
-        f"the first run took {times:,.0f} times the median and is in none of the figures: run a model once before you serve it"
+        f"the first run took {times:,.0f} times the median; it is excluded from the results. Run a model once before serving it"
     )
 
 
@@ -91,7 +91,7 @@ def _fast_runs(measurement: Measurement) -> str | None:
     if measurement.settings.concurrency > 1:
         return None
     return (
-        "the runs are so short that the call from Python, a few microseconds, is a large part of them: "
+        "the runs are so short that the Python call, a few microseconds, is a large part of them: "
         f"larger batches show the model's own time{BATCHES}"
     )
 
@@ -100,16 +100,16 @@ def _python_share(measurement: Measurement) -> str | None:
     if measurement.settings.concurrency == 1 or measurement.latency.median >= SHARED_RUN:
         return None
     return (
-        "the streams are threads of one Python process, and between such short runs each waits for Python: its own share, "
-        f"not the model, limits the throughput; larger batches show the model's own{BATCHES}"
+        "the streams are threads of one Python process, and with such short runs they wait for Python: Python, "
+        f"not the model, limits the throughput; larger batches show the model's own throughput{BATCHES}"
     )
 
 
 def _few_runs(measurement: Measurement) -> str | None:
     if measurement.runs >= LEAST_RUNS:
         return None
-    interval = "" if measurement.latency.median_ci95 else " and are too few for an interval of the median"
-    return f"{measurement.runs} runs say little about the percentiles{interval}: ask for more (--runs {LEAST_RUNS})"
+    interval = "" if measurement.latency.median_ci95 else " or a confidence interval of the median"
+    return f"{measurement.runs} runs are too few for reliable percentiles{interval}: use more (--runs {LEAST_RUNS})"
 
 
 def _wide_interval(measurement: Measurement) -> str | None:
@@ -123,7 +123,7 @@ def _wide_interval(measurement: Measurement) -> str | None:
     seconds = ceil(measurement.wall_seconds * (width / WIDE_INTERVAL) ** 2)
     return (
         f"the 95 % interval of the median is {_percent(width)} wide: "
-        f"about --seconds {seconds} would narrow it to {_percent(WIDE_INTERVAL)}"
+        f"--seconds {seconds} would narrow it to about {_percent(WIDE_INTERVAL)}"
     )
 
 
@@ -134,11 +134,11 @@ def _drift(measurement: Measurement) -> str | None:
     if drift > 0:
         seconds = ceil(5 * measurement.wall_seconds)
         return (
-            f"the later half of the runs is {_percent(drift)} slower than the first, as on a machine that gets hot or busy: "
-            f"let it cool, or measure the steady state (--seconds {seconds})"
+            f"the later half of the runs is {_percent(drift)} slower than the first, as on a machine that is getting hot or "
+            f"busy: let it cool, or measure the steady state (--seconds {seconds})"
         )
     warmup = measurement.warmup_runs + measurement.runs // 2
-    return f"the later half of the runs is {_percent(-drift)} faster than the first: warm up for longer (--warmup {warmup})"
+    return f"the later half of the runs is {_percent(-drift)} faster than the first: use a longer warm-up (--warmup {warmup})"
 
 
 def _outliers(measurement: Measurement) -> str | None:
@@ -146,8 +146,8 @@ def _outliers(measurement: Measurement) -> str | None:
     if outliers <= MANY_OUTLIERS * runs:
         return None
     return (
-        f"{outliers:,} of {runs:,} runs ({_percent(outliers / runs)}) are outliers, which move mean, σ, p99 and max but hardly "
-        "the median: use the median, or close other programs"
+        f"{outliers:,} of {runs:,} runs ({_percent(outliers / runs)}) are outliers, which affect the mean, σ, p99 and max but "
+        "hardly the median: use the median, or close other programs"
     )
 
 
@@ -157,7 +157,7 @@ def _variation(measurement: Measurement) -> str | None:
         return None
     return (
         f"the times vary by {_percent(variation)} (σ / mean; {_percent(VARIATION)} is steady): compare medians, not means; "
-        "a fixed frequency and cores of its own (taskset) make a process steadier"
+        "a fixed CPU frequency and dedicated cores (taskset) reduce the variation"
     )
 
 

@@ -38,13 +38,13 @@ def measure(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> Measurement:
-    """Run ``model`` with onnxruntime in a child process: its latency, throughput, achieved FLOP/s and memory.
+    """Run ``model`` with onnxruntime in a child process; measure latency, throughput, achieved FLOP/s and memory.
 
-    The first arguments are those of ``onnxcost.estimate``; ``report`` is its result where it is at hand. ``inputs`` maps
-    input names to the .npy or .npz files to feed, several to be cycled; other inputs are synthetic. Keywords that are fields
-    of Settings change it: ``measure("model.onnx", provider="cuda", runs=100)``.
+    The first arguments are those of ``onnxcost.estimate``; ``report`` is its result, if available. ``inputs`` maps
+    input names to .npy or .npz files; several files for one input are used in turn, and other inputs are synthetic. Fields of
+    Settings can be given as keywords: ``measure("model.onnx", provider="cuda", runs=100)``.
 
-    Raises MeasurementError where the model cannot be run, and what ``onnxcost.estimate`` raises.
+    Raises MeasurementError if the model cannot be run, and the errors of ``onnxcost.estimate``.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
     return measure_spec(spec, change_settings(settings, changes), formulas, report, on_progress)
@@ -76,10 +76,10 @@ def measure_batches(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> Iterator[Measurement]:
-    """``measure`` for one batch size after the other, each in a process of its own.
+    """Call ``measure`` for each batch size, each in a separate process.
 
-    A model whose batch is fixed runs with that one alone: there is one measurement then, whatever ``batches`` are. Raises
-    InputError where an input file has a batch of its own.
+    A model with a fixed batch is measured only with that one: the result is then a single measurement. Raises
+    InputError if an input file determines the batch.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
     yield from measure_spec_batches(spec, batches, change_settings(settings, changes), formulas, on_progress)
@@ -146,7 +146,7 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """The settings with some fields changed; raises InputError for an unknown field or provider."""
     names = {field.name for field in fields(Settings)}
     if unknown := changes.keys() - names:
-        raise InputError(f"there is no setting '{min(unknown)}': there are {', '.join(sorted(names))}")
+        raise InputError(f"there is no setting '{min(unknown)}': choose from {', '.join(sorted(names))}")
     from onnxcost.runtime.providers import find_provider
 
     changed = replace(settings, **changes)
@@ -166,10 +166,10 @@ def profile(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> Profile:
-    """Time every node of the graph that onnxruntime makes of ``model``, and count the work of that same graph.
+    """Time each node of the optimized graph that onnxruntime executes for ``model``, and count the work of that graph.
 
-    Profiling distorts what it times, so the model is first measured without it, in a process of its own. Arguments and
-    errors as in ``onnxcost.measure``.
+    Because profiling affects the times, the model is first measured without it, in a separate process. Arguments and
+    errors are those of ``onnxcost.measure``.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
     return profile_spec(spec, change_settings(settings, changes), formulas, on_progress)
@@ -227,9 +227,9 @@ def trace(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> CostReport:
-    """The cost of ``model`` as one unoptimized run of it shows: true shapes, the branches taken, the iterations of loops.
+    """Count the cost of ``model`` with the shapes, branches and loop iterations of one unoptimized run.
 
-    Of the settings only threads, seed and timeout matter. Arguments and errors as in ``onnxcost.measure``.
+    Only the settings threads, seed and timeout are used. Arguments and errors are those of ``onnxcost.measure``.
     """
     spec = read_once(ModelSpec.of(model, shapes, dims, values, trips, inputs))
     return trace_spec(spec, change_settings(settings, changes), formulas, on_progress)

@@ -37,10 +37,10 @@ def calibrate(
     threads: Sequence[int | None] = BOTH,
     on_progress: OnProgress | None = None,
 ) -> Calibration:
-    """Measure this machine through onnxruntime: a minute of small models for each number of threads (None: onnxruntime's).
+    """Measure the speed of this machine with small onnxruntime models, about a minute per number of threads.
 
-    ``name`` is the name of the machine, by default its device's. Raises MeasurementError where onnxruntime cannot be used, and
-    KeyboardInterrupt where it is to stop before three probes have run.
+    In ``threads``, None is onnxruntime's default. ``name`` is the name of the machine, by default that of its device. Raises
+    MeasurementError if onnxruntime cannot be used, and KeyboardInterrupt if interrupted before three kernels were timed.
     """
     settings = change_settings(settings, {})
     chosen = probes()
@@ -117,5 +117,5 @@ def _write_probe(probe: Probe, path: Path) -> Graph:
         with create_file(path) as file:
             file.write(model.SerializeToString())
     except OSError as error:
-        raise MeasurementError(f"the probes cannot be written to '{path.parent}': {error.strerror}") from None
+        raise MeasurementError(f"the calibration's models cannot be written to '{path.parent}': {error.strerror}") from None
     return estimate(path).graph

@@ -101,7 +101,7 @@ def measure_interleaved(
     Raises InputError for concurrent streams, and what ``onnxcost.estimate`` raises.
     """
     if settings.concurrency > 1:
-        raise InputError("in interleaved rounds one stream runs at a time: leave --concurrency out")
+        raise InputError("interleaved rounds run one stream at a time: omit --concurrency")
     known = [estimate_spec(spec) for spec in specs] if reports is None else list(reports)
     memories = [report.memory for report in known]
     # onnxruntime keeps many weights twice: as stored, and packed for its kernels.

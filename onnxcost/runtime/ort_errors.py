@@ -25,8 +25,8 @@ class Known(NamedTuple):
         return self.sentence.format(**groups | {"node": f" '{groups['node']}'" if groups.get("node") else ""})
 
 
-_COUNT = "--no-run counts it anyway"
-_FEED = "give real ones with --input NAME=FILE.npy"
+_COUNT = "use --no-run to only count it"
+_FEED = "provide real inputs with --input NAME=FILE.npy"
 _RUNNING = r".*while running (?P<op>\S+) node\. Name:'(?P<node>.*?)' Status Message: "
 
 
@@ -50,7 +50,7 @@ MACHINE: Sequence[Known] = (
     Known(
         r"failed to map segment|Memory allocation still failed|pthread_create failed|can't start new thread"
         r"|[Cc]annot allocate memory|Resource temporarily unavailable",
-        "the system refuses memory or threads for it (ulimit -a shows the limits)",
+        "the system refused memory or threads (ulimit -a shows the limits)",
     ),
     Known(r"(?P<file>libcuda\.so\.1|nvcuda\.dll): cannot open", "the NVIDIA driver is missing ({file})"),
     Known(r"(?P<file>[^\s:]+): cannot open shared object file", "the shared library {file} is missing"),
@@ -60,24 +60,24 @@ MACHINE: Sequence[Known] = (
     Known(r"(?P<what>(?:Invalid|Unknown)[\w ]*? option: \S+)", "{what} (--provider-option)"),
 )
 WEIGHTS: Sequence[Known] = (
-    Known(r"weights-not-stored", f"the model's weights were left out of it, so that it cannot run; {_COUNT}"),
+    Known(r"weights-not-stored", f"the model was saved without its weights and cannot run; {_COUNT}"),
     Known(
         r"External data path does not exist: \"(?P<file>.*?)\"|cannot get file size: No such file.*? \[(?P<path>.*?)\]",
-        lambda match: f"the file of the model's weights is missing: {match['file'] or match['path']}; {_COUNT}",
+        lambda match: f"the file with the model's weights is missing: {match['file'] or match['path']}; {_COUNT}",
     ),
     Known(
         r"External initializer: (?P<name>\S+) offset: .*? out of bounds",
-        "the file of the model's weights is too short (for '{name}'): download it again",
+        "the file with the model's weights is too short (for '{name}'): download it again",
     ),
     Known(
         r"External data path escapes model directory\. External data path: \"(?P<file>.*?)\"",
-        "the file of the model's weights is outside the model's folder, where onnxruntime does not read it: {file}",
+        "the file with the model's weights is outside the model's folder, where onnxruntime does not read it: {file}",
     ),
 )
 OPERATORS: Sequence[Known] = (
     Known(
         r"No Op registered for (?P<op>\S+) with domain_version of (?P<version>\d+)",
-        f"this onnxruntime knows no operator {{op}} in opset {{version}}; {_COUNT}",
+        f"this onnxruntime does not support {{op}} in opset {{version}}; {_COUNT}",
     ),
     Known(
         r"Fatal error: (?P<domain>\S*):(?P<op>[^\s:(]+)\(-?\d+\) is not a registered function/op",
@@ -97,17 +97,20 @@ OPERATORS: Sequence[Known] = (
     ),
     Known(
         r"Opset (?P<version>\d+) is under development.* support for domain (?P<domain>\S+) is till opset (?P<most>\d+)",
-        "the model's opset {version} of {domain} is newer than this onnxruntime knows (up to {most}): update onnxruntime",
+        "the model's opset {version} of {domain} is newer than this onnxruntime supports (up to {most}): update onnxruntime",
     ),
     Known(
         r"Unsupported model IR version: (?P<version>\d+), max supported IR version: (?P<most>\d+)",
-        "the model's IR version {version} is newer than this onnxruntime knows (up to {most}): update onnxruntime",
+        "the model's IR version {version} is newer than this onnxruntime supports (up to {most}): update onnxruntime",
     ),
 )
 MODELS: Sequence[Known] = (
     Known(r"(?i)protobuf parsing failed", "the file is not a complete ONNX model"),
-    Known(r"(?i)exceed\w* maximum protobuf size", "the model is over protobuf's 2 GB: keep its weights in a file beside it"),
-    Known(r"No graph was found in the protobuf|ModelProto does not have a graph", "the file has no graph in it"),
+    Known(
+        r"(?i)exceed\w* maximum protobuf size",
+        "the model is larger than protobuf's limit of 2 GB: store its weights as external data",
+    ),
+    Known(r"No graph was found in the protobuf|ModelProto does not have a graph", "the file has no graph"),
     Known(r"failed:Load model (?P<file>.+?) failed\. File doesn't exist", "there is no file '{file}'"),
     Known(r"Node \((?P<node>.*?)\) Op \((?P<op>\w+)\) \[\w+Error\] (?P<what>.*)", "the model is invalid at {op}{node}: {what}"),
     Known(r"This is an invalid model\. In Node, .*, Error (?P<what>.*)", "the model is invalid: {what}"),
@@ -128,7 +131,7 @@ INPUTS: Sequence[Known] = (
     Known(r"Invalid input name: (?P<name>.+)", "the model has no input '{name}'"),
     Known(
         _RUNNING + r"(?P<what>.*?(?:\bind(?:ex|ices)\b|out of (?:data )?bounds|out of range).*)",
-        f"{{op}}{{node}} was given an index that does not fit: {{what}}; {_FEED}",
+        f"{{op}}{{node}} received an index that is out of range: {{what}}; {_FEED}",
     ),
     Known(_RUNNING + r"(?P<what>.*)", f"{{op}}{{node}} failed: {{what}}; if the synthetic inputs do not fit, {_FEED}"),
 )

@@ -69,7 +69,7 @@ def read_profile(path: str, warmup: int = 0, fastest_share: float = 1.0) -> Reco
     runs = sorted((event["ts"], event["dur"]) for event in events if event["name"] == _RUN)
     if len(runs) <= warmup:
         raise MeasurementError(
-            "onnxruntime recorded no run to its end: a run has more nodes than it keeps events of (1,000,000)"
+            "onnxruntime's profile has no complete run: a run has more nodes than the profiler can record (1,000,000)"
         )
     # The nodes of the model's graph. Where nodes run side by side, only some lie inside the pass, which is one thread's.
     nodes = [node for span in _spans(events) for node in ([span] if span.is_node else span.inside)]
@@ -94,7 +94,7 @@ def read_events(path: str, hook: Callable[[dict[str, Any]], Any] | None = None) 
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return json.load(file, object_hook=hook)  # type: ignore[no-any-return]
     except (OSError, ValueError) as error:
-        what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' cannot be read to its end"  # noqa: PTH120
+        what = f"the profile that onnxruntime wrote to '{os.path.dirname(path)}' is incomplete"  # noqa: PTH120
         why = f"is the disk full (df), or is there a limit on the size of files (ulimit -f)? ({error})"
         raise MeasurementError(f"{what}: {why}") from None
 

@@ -105,7 +105,9 @@ def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError:
-        raise MeasurementError(f"onnxruntime opens only paths in UTF-8, and that of '{path.name}' is not: rename it") from None
+        raise MeasurementError(
+            f"onnxruntime opens only paths in UTF-8, and the path of '{path.name}' is not: rename it"
+        ) from None
     return str(path.absolute())
 
 
@@ -126,5 +128,6 @@ def _check_memory(report: CostReport) -> None:
     needed, free = memory.weight_bytes + (memory.peak_activation_bytes or 0), available_memory()
     if free is not None and needed > free:
         raise MeasurementError(
-            f"the model needs at least {needed / 2**20:,.0f} MiB for weights and activations, {free / 2**20:,.0f} MiB are free"
+            f"the model needs at least {needed / 2**20:,.0f} MiB for weights and activations, but only {free / 2**20:,.0f} MiB "
+            "are free"
         )

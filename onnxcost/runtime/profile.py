@@ -145,7 +145,7 @@ class Profile(Result):
 
     @property
     def runs(self) -> int:
-        """How many runs were profiled."""
+        """The number of profiled runs."""
         return len(self.run_seconds)
 
     @property
@@ -181,13 +181,13 @@ class Profile(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what makes the nodes' times less trustworthy."""
+        """Reasons why the nodes' times may be unreliable."""
         if self.added_seconds is None or self.node_seconds <= DISTORTED * (self.latency or 0):
             return ()
         times = self.node_seconds / (self.latency or 1)
         return (
-            f"with profiling, the nodes together take {times:.1f} times the model's latency without it: most of the time of "
-            "short nodes is what profiling adds, and their shares say little",
+            f"with profiling, the nodes together take {times:.1f} times the model's latency: the time of short nodes is mostly "
+            "profiling overhead, and their shares are unreliable",
         )
 
     @property

@@ -160,7 +160,7 @@ def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodeP
 
     if all(name != "model_run" for name, _ in events):
         raise MeasurementError(
-            f"the run has more nodes than onnxruntime's profile holds ({len(events):,}): it cannot be traced"
+            f"the run has more nodes than onnxruntime's profiler can record ({len(events):,}), so it cannot be traced"
         )
     for name, outputs in events:
         place = place_of(name.removesuffix(_SUFFIX)) if name.endswith(_SUFFIX) else None

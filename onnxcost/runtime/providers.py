@@ -60,7 +60,7 @@ def find_provider(name: str) -> Provider:
             return provider
     if name.endswith("ExecutionProvider"):
         return Provider(name, name, "", where="build onnxruntime with it")
-    hint = did_you_mean(name, PROVIDERS) or f": there are {', '.join(PROVIDERS)}"
+    hint = did_you_mean(name, PROVIDERS) or f": choose from {', '.join(PROVIDERS)}"
     raise InputError(f"there is no provider '{name}'{hint}")
 
 
@@ -69,8 +69,8 @@ def check_installed(provider: Provider, runtime: Any) -> None:
     installed = runtime.get_available_providers()
     if provider.key not in installed:
         raise MeasurementError(
-            f"the provider '{provider.name}' ({provider.key}) is not in this onnxruntime: "
-            f"installed are {', '.join(installed)}; {_how_to_install(provider)}"
+            f"the provider '{provider.name}' ({provider.key}) is not available in this onnxruntime, "
+            f"which has {', '.join(installed)}; {_how_to_install(provider)}"
         )
 
 
@@ -82,7 +82,7 @@ def _how_to_install(provider: Provider) -> str:
     if _is_installed(provider.package):
         # All packages of onnxruntime have the same files: the last one installed is imported.
         return (
-            f"another package has replaced the files of {provider.package}: "
+            f"another package has overwritten the files of {provider.package}: "
             f"pip uninstall onnxruntime {provider.package}, then pip install {provider.package}"
         )
     return " ".join(filter(None, ("pip install", provider.package, provider.where, "(in place of onnxruntime)")))

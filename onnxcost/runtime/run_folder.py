@@ -46,8 +46,8 @@ def _create() -> tuple[str, int]:
         try:
             return _create_in(parent)
         except OSError as error:
-            refusal = refusal or f"no temporary folder can be made in '{parent}' to run the model in: {error.strerror}"
-    raise MeasurementError(f"{refusal}; set TMPDIR to a folder that can be written to")
+            refusal = refusal or f"cannot create a temporary folder in '{parent}' to run the model: {error.strerror}"
+    raise MeasurementError(f"{refusal}; set TMPDIR to a writable folder")
 
 
 def temporary_folders() -> list[str]:

@@ -193,7 +193,7 @@ def _chain(provider: Provider, settings: Settings, runtime: Any) -> list[tuple[s
     options = dict(settings.provider_options)
     if provider.key == CPU:
         if options:
-            raise InputError(f"the provider 'cpu' has no options: it was given {', '.join(options)}")
+            raise InputError(f"the provider 'cpu' accepts no options, but {', '.join(options)} was given")
         return [(CPU, {})]
     device = {"device_id": options["device_id"]} if "device_id" in options else {}
     installed = runtime.get_available_providers()

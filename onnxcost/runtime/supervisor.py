@@ -181,7 +181,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
     try:
         listen_to_child(child, inbox.put)
     except OSError as error:
-        raise MeasurementError(f"no thread can be started that listens to the process that runs the model: {error}") from None
+        raise MeasurementError(f"cannot start a thread to communicate with the process that runs the model: {error}") from None
     waited = 0.0
     while True:
         start = time.monotonic()
@@ -192,7 +192,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
             message = None
         waited += time.monotonic() - start
         if timeout is not None and waited > timeout:
-            raise MeasurementError(f"not done within {timeout:g} seconds (--timeout): the run was ended")
+            raise MeasurementError(f"stopped after {timeout:g} seconds (--timeout)")
         if message is CLOSED:
             return
         if isinstance(message, Exception):
@@ -204,7 +204,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
 def _last_words(code: int, errors: IO[bytes]) -> str:
     """One line for a child that ended without an answer."""
     if was_killed(code):
-        return "the process that ran the model was killed, most likely because the machine has too little memory for it"
+        return "the process that ran the model was killed, most likely because the machine has too little memory"
     errors.seek(0)
     said = last_words(errors.read().decode(errors="replace").strip().splitlines())
     return f"the process that ran the model {describe_exit(code)}" + (f": {said}" if said else "")

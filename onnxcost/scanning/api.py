@@ -50,27 +50,27 @@ def scan(
     resume: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Generator[Scanned]:
-    """Yield the cost of each of many models, as soon as it is known. ``paths`` are files, or folders for all *.onnx in them;
-    they may be URLs.
+    """Count many models, yielding each result as soon as it is known. ``paths`` are files, URLs, or folders, for all *.onnx in
+    them.
 
-    ``jobs`` processes count in parallel; None is one for each core. With ``settings`` the models are also run, as by
-    ``onnxcost.measure``, one after the other, so that none disturbs the timing of another; ``on_progress`` gets the progress
-    of each. ``shapes``, ``dims`` and ``values`` apply to the models that have the name. The result has the reason for a model
-    that cannot be counted or run, is not counted within ``timeout`` seconds, or crashes the process that counts it.
+    ``jobs`` is the number of parallel processes, by default one per core. With ``settings``, the models are also run, as by
+    ``onnxcost.measure``, one at a time so that they do not disturb each other; ``on_progress`` receives the progress
+    of each. ``shapes``, ``dims`` and ``values`` apply to the models that have the name. If a model cannot be counted or run, is
+    not counted within ``timeout`` seconds, or crashes the process that counts it, its result has the reason.
 
-    Models at URLs are read ahead of those processes, ``io`` at a time.
+    Models at URLs are read ahead, ``io`` at a time.
 
-    ``shard=(3, 16)`` is the third of 16 parts of the models. Each model is in one part, which depends on its path below the
-    folder given, so that a part has the same models on all machines and whatever is added to the folder.
+    ``shard=(3, 16)`` is the third of 16 parts of the models. The part of a model depends only on its path in the given folder,
+    so it is the same on all machines, and does not change when models are added.
 
-    ``cluster`` is a Dask cluster whose workers count, in place of processes here: ``"tcp://HOST:8786"``, ``"local:4"`` for
-    one of four workers on this machine, or a ``distributed.Client``. The workers must have the same versions of onnxcost, onnx
+    ``cluster`` is a Dask cluster whose workers count instead of local processes: ``"tcp://HOST:8786"``, ``"local:4"`` for
+    four workers on this machine, or a ``distributed.Client``. The workers must have the same versions of onnxcost, onnx
     and Python, and find the models under the same paths.
 
-    ``resume`` is a file to which a JSON line is added for each model as soon as it is done. Results that it already has are
+    ``resume`` is a file to which a JSON line is appended for each completed model. Results already in it are
     yielded first, and their models are not counted again unless their files have changed.
 
-    Raises InputError for an argument that does not fit, for a file to resume from with results of other options, and for a
+    Raises InputError for an invalid argument, for a ``resume`` file with results of other options, and for a
     cluster that cannot be reached or has other versions.
     """
     if jobs is not None and jobs < 1:
@@ -78,7 +78,9 @@ def scan(
     if io < 1:
         raise InputError(f"io must be 1 or more, not {io}")
     if settings is not None and (jobs or 1) > 1:
-        raise InputError("models are run one after the other, so that none disturbs another's timing: jobs is for counting")
+        raise InputError(
+            "models are timed one at a time, so that they do not disturb each other: jobs applies only to counting"
+        )
     given = [*paths]
     listed: dict[str, Listed] = {}
     for model in list_paths(given):
@@ -89,7 +91,7 @@ def scan(
     models: dict[str, str] = {}
     for path in chosen:
         if is_remote(models.setdefault(key_of(path), path)) and models[key_of(path)] != path:
-            raise InputError(f"two URLs of '{redact(path)}' differ in what is not printed: scan one of them")
+            raise InputError(f"two URLs of '{redact(path)}' differ only in their user, password or query: scan one of them")
     stamps = find_stamps([listed[path] for path in models.values()], 0 if resume is None else io)
     # Models at URLs are read while others are counted, but not while one is measured.
     reads_ahead = io if settings is None and any(map(is_remote, models.values())) else 0

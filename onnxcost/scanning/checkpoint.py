@@ -91,7 +91,7 @@ def merge_checkpoints(paths: Iterable[str]) -> list[Scanned]:
             content = Path(path).read_bytes()
         for key, result in {key_of(result.path): result for result in _read_results(content, path)}.items():
             options = result.options if options is None else options
-            _check_options(result, options, path, "the other files need the same options")
+            _check_options(result, options, path, "the files to merge need the same options")
             other_path, other = found.get(key, (path, result))
             if "unfinished" not in (result.status, other.status) and (differ := _name_differences(other, result)):
                 conflicts.append(f"'{result.path}' in '{other_path}' and '{path}' ({differ})")
@@ -100,7 +100,7 @@ def merge_checkpoints(paths: Iterable[str]) -> list[Scanned]:
     if conflicts:
         more = f" and {len(conflicts) - MOST_NAMED} more" if len(conflicts) > MOST_NAMED else ""
         named = ", ".join(conflicts[:MOST_NAMED])
-        raise InputError(f"the files differ on {len(conflicts)} of their models: {named}{more}; leave out what is outdated")
+        raise InputError(f"the files differ on {len(conflicts)} of their models: {named}{more}; omit outdated files")
     return sorted((result for _, result in found.values()), key=lambda result: result.path)
 
 
@@ -109,13 +109,13 @@ def _name_differences(one: Scanned, other: Scanned) -> str:
     if (one.status, one.reason, one.report) == (other.status, other.reason, other.report):
         return ""
     bytes_ = {None if each.file is None else each.file.bytes for each in (one, other)}
-    causes = {"another version of onnxcost": one.version != other.version, "another size of the file": len(bytes_) > 1}
-    return " and ".join(cause for cause, holds in causes.items() if holds) or "another result"
+    causes = {"different versions of onnxcost": one.version != other.version, "different file sizes": len(bytes_) > 1}
+    return " and ".join(cause for cause, holds in causes.items() if holds) or "different results"
 
 
 def _check_options(result: Scanned, options: Document, path: str, remedy: str) -> None:
     if others := [option for key, option in OPTIONS.items() if result.options.get(key) != options[key]]:
-        raise InputError(f"'{path}' has results of a scan with another {' and '.join(others)}: {remedy}")
+        raise InputError(f"'{path}' has results of a scan with a different {' and '.join(others)}: {remedy}")
 
 
 def _select_current(
@@ -156,7 +156,7 @@ def _open_locked(path: str) -> BinaryIO:
     except OSError:
         return file
     file.close()
-    raise InputError(f"'{path}' is in use by another 'onnxcost scan': wait until that is done, or use another file")
+    raise InputError(f"'{path}' is in use by another 'onnxcost scan': wait until it is done, or use another file")
 
 
 def _read_results(content: bytes, path: str) -> Iterator[Scanned]:
@@ -170,7 +170,7 @@ def _read_results(content: bytes, path: str) -> Iterator[Scanned]:
             if line is last and line[: len(BEGINNING)] == BEGINNING[: len(line)]:
                 return
             raise InputError(
-                f"'{path}' is not a file of 'onnxcost scan --resume': its line {number} is not a model's result"
+                f"'{path}' was not written by 'onnxcost scan --resume': line {number} is not the result of a model"
             ) from None
 
 

@@ -52,7 +52,7 @@ def open_client(address: str) -> Iterator[Client]:
         raise InputError(f"--cluster needs Dask: pip install 'onnxcost[dask]' ({error})") from None
     workers = address.removeprefix(LOCAL)
     if address.startswith(LOCAL) and not (workers.isdecimal() and int(workers)):
-        raise InputError(f"--cluster expects tcp://HOST:8786 or local:N, a cluster of N workers here, not '{address}'")
+        raise InputError(f"--cluster expects tcp://HOST:8786 or local:N for N local workers, not '{address}'")
     with silence_logging_cmgr(logging.CRITICAL), ExitStack() as stack:
         try:
             if address.startswith(LOCAL):
@@ -146,7 +146,7 @@ def _wait_for_any(client: Client, results: as_completed) -> list[tuple[Any, list
             with suppress(Exception):  # if it is the connection, the futures will say so
                 seen = looked if client.nthreads() else seen
             if looked > seen + WORKER_SECONDS:
-                raise InputError(f"the Dask cluster has had no worker for {WORKER_SECONDS} seconds: start some")
+                raise InputError(f"the Dask cluster has had no worker for {WORKER_SECONDS} seconds: start workers")
     return found  # type: ignore[no-any-return]
 
 
@@ -158,7 +158,7 @@ def _answer_lost(error: Exception, batch: Sequence[ModelSpec]) -> list[Answer]:
 
     if not isinstance(error, KilledWorker):
         raise error if isinstance(error, OnnxCostError) else InputError(f"a Dask worker failed: {error!r}")
-    lost = f"{error.allowed_failures + 1} Dask workers were lost while they counted it"
+    lost = f"{error.allowed_failures + 1} Dask workers were lost while counting it"
     answer = Answer("unfinished", f"{lost}, most likely because their machines have too little memory")
     return [answer] if len(batch) == 1 else []
 
@@ -185,7 +185,7 @@ def _check_versions(client: Client, here: Versions) -> None:
     try:
         client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError:
-        raise InputError(f"the Dask cluster has had no worker for {WORKER_SECONDS} seconds: start some") from None
+        raise InputError(f"the Dask cluster has had no worker for {WORKER_SECONDS} seconds: start workers") from None
     places = {"the Dask scheduler": client.run_on_scheduler(find)}
     places |= {f"the Dask worker {address}": found for address, found in client.run(find).items()}
     for place, found in places.items():
@@ -194,7 +194,7 @@ def _check_versions(client: Client, here: Versions) -> None:
 
 def _refuse_versions(place: str, found: Versions | str, here: Versions) -> None:
     if isinstance(found, str):
-        raise InputError(f"{place} has no onnxcost that it can load ({found}): install onnxcost {__version__} there")
+        raise InputError(f"{place} cannot import onnxcost ({found}): install onnxcost {__version__} on it")
     if differ := [f"{name} {there}, not {mine}" for (name, mine), (_, there) in zip(here, found, strict=True) if mine != there]:
         raise InputError(f"{place} has {' and '.join(differ)} as here: install the same versions")
 
@@ -212,7 +212,7 @@ def count_on_worker(job: Job, batch: Sequence[ModelSpec]) -> list[Answer]:
     place = f"the Dask worker {get_worker().address}"
     _refuse_versions(place, find_versions(), job.versions)
     if job.folder is not None and not Path(job.folder).is_dir():
-        raise InputError(f"{place} has no folder '{job.folder}': give absolute paths or URLs that all machines have")
+        raise InputError(f"{place} has no folder '{job.folder}': use absolute paths or URLs that all machines can access")
     idle = _IDLE.setdefault(job.scan, [])
     try:
         waiting, answers = idle.pop()

@@ -25,7 +25,7 @@ class Shard(NamedTuple):
     def of(cls, number: int, total: int) -> Shard:
         """Raises InputError unless 1 ≤ number ≤ total."""
         if not 1 <= number <= total:
-            raise InputError(f"a shard is one of 1/{total} to {total}/{total}, not {number}/{total}")
+            raise InputError(f"a shard must be from 1/{total} to {total}/{total}, not {number}/{total}")
         return cls(number, total)
 
     def select(self, paths: Iterable[str], given: Iterable[str]) -> list[str]:

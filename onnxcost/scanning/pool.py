@@ -206,9 +206,9 @@ class Worker:
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:  # it waits for its next task, and what it said did not arrive
-            return "the process that counted it gave no readable answer"
+            return "the process that counted it returned no readable result"
         if was_killed(code):
-            return "the process that counted it was killed, most likely because the machine has too little memory for it"
+            return "the process that counted it was killed, most likely because the machine has too little memory"
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"the process that counted it {describe_exit(code)}" + (f": {said[-1]}" if said else "")

@@ -35,7 +35,7 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Scanned(Result):
-    """A model of a scan, which took ``seconds``. ``reason`` says why its ``status`` is not "ok".
+    """The result for one model of a scan, which took ``seconds``. ``reason`` says why its ``status`` is not "ok".
 
     "unmeasured": it was counted but could not be run; "failed": it could not be counted; "unfinished": its process ran out of
     time or memory or crashed, so that it is worth another try. ``report`` is ``CostReport.to_dict()`` without the nodes, with
@@ -90,7 +90,7 @@ class Scanned(Result):
         path, status, reason, seconds, file, options = (line[key] for key in own)
         texts, stamp = (path, reason or "", line["version"]), None if file is None else Stamp(**file)
         if not all(isinstance(text, str) for text in texts) or status not in STATUSES or not isinstance(options, dict):
-            raise TypeError("a text, the status or the options")
+            raise TypeError("a string, the status or the options")
         if not is_figure(seconds) or not (stamp is None or _is_stamp(stamp)):
             raise TypeError("a number")
         report = {key: value for key, value in line.items() if key not in own} if "totals" in line else None

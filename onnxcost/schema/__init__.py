@@ -42,14 +42,14 @@ RESOURCE = "onnxcost-1.schema.json"
 
 
 def json_schema(document: str = "") -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a document or a file, by its name in DOCUMENTS or FILES; without one that of all documents.
+    """The JSON Schema (2020-12) of a document or a file, by its name in DOCUMENTS or FILES; by default of all documents.
 
-    It is that of this version: an object has no other keys than those that it lists. Raises InputError for another name.
+    It is specific to this version: objects have only the listed keys. Raises InputError for an unknown name.
     """
     known = {**DOCUMENTS, **FILES}
     if document and document not in known:
         raise InputError(
-            f"there is no document '{document}'{did_you_mean(document, known) or ': there are ' + ', '.join(known)}"
+            f"there is no document '{document}'{did_you_mean(document, known) or ': choose from ' + ', '.join(known)}"
         )
     schema: dict[str, Any] = json.loads(resources.files(__package__).joinpath(RESOURCE).read_text("utf-8"))
     if not document:

@@ -30,7 +30,7 @@ SAMPLES = 100
 
 @dataclass(frozen=True, repr=False)
 class Scaling(Result):
-    """Polynomials of a model's cost in the sizes of ``dims``.
+    """The cost of a model as polynomials in the sizes of ``dims``.
 
     ``formulas`` are by what they are of: ("total", "macs"), ("operator", "Conv", "flops"), ("module", "encoder", "flops"); they
     are polynomials in the dims, and in ``floors`` of them where the model has strides.
@@ -58,7 +58,7 @@ class Scaling(Result):
         if (found := self.formulas.get(("total", metric))) is None:
             known = [key[1] for key in self.formulas if key[0] == "total"]
             raise InputError(
-                f"there is no formula of '{metric}'{did_you_mean(metric, known) or ': there are ' + ', '.join(known)}"
+                f"there is no formula for '{metric}'{did_you_mean(metric, known) or ': choose from ' + ', '.join(known)}"
             )
         return found
 
@@ -185,11 +185,11 @@ def scaling(
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable | None = None,
 ) -> Scaling:
-    """The cost of ``model`` as exact polynomials in the dims ``over``: all that it leaves open by default.
+    """Express the cost of ``model`` as exact polynomials in the dims ``over``, by default all open dims.
 
-    ``over`` are names of dims, or a mapping to the least and the most size of each. The other arguments are those of
-    ``estimate``. Raises InputError where there is no such dim, and ModelError as ``estimate`` does; raises OnnxCostError where
-    no polynomial describes the cost, with the sizes that show it.
+    ``over`` are names of dims, or a mapping of names to the smallest and largest size. The other arguments are those of
+    ``estimate``. Raises InputError for an unknown dim, ModelError like ``estimate``, and OnnxCostError if no polynomial
+    describes the cost, with the sizes that show it.
     """
     return scale_spec(ModelSpec.of(model, shapes, dims, values, trips), over, formulas)
 
@@ -206,13 +206,17 @@ def scale_spec(
         free = {dim.name: dim for dim in first.graph.dims if dim.source == "assumed"}
         names = tuple(over) or _leading(model, table, free)
         if len(over) > MOST_DIMS:
-            raise InputError(f"{len(over)} dims are to vary: {MOST_DIMS} together are the most")
+            raise InputError(f"{len(over)} dims vary; the maximum is {MOST_DIMS}")
         for name in names:
             if name not in free:
-                known = f": {', '.join(free)} are" if free else ": no dim is (--dim fixes one, and --shape all of an input)"
+                known = (
+                    f": {', '.join(free)} are"
+                    if free
+                    else ": the model has none left (--dim fixes one, and --shape all dims of an input)"
+                )
                 raise InputError(f"'{name}' is not a free dim of the model{did_you_mean(name, free) or known}")
         if not names:
-            raise InputError("the model leaves no dim open: its cost does not grow")
+            raise InputError("the model has no open dims, so its cost is constant")
         ranges = dict(over) if isinstance(over, Mapping) else {}
         names, is_cut = names[:MOST_DIMS], len(names) > MOST_DIMS
         rest = free.keys() - {*names}
@@ -227,7 +231,7 @@ def scale_spec(
             search, found = _leave_dims_out(search, free, error)
     if is_cut:
         found = found._replace(
-            notes=(f"more than {MOST_DIMS} dims are open, the others stay as they are assumed", *found.notes)
+            notes=(f"more than {MOST_DIMS} dims are open; the others keep their assumed sizes", *found.notes)
         )
     path = first.graph.path or first.graph.name
     found = found._replace(notes=(*found.notes, *(each.text for each in first.caveats if each.kind != "note")))

@@ -209,7 +209,7 @@ class Search:
             counted = self.count(point, *(("node", "memory") if floors else ("memory",)))
             if isinstance(counted, Misfit):
                 sizes = ", ".join(f"{name} = {size}" for name, size in zip(self.names, point, strict=True))
-                raise OnnxCostError(f"{sizes} do not fit together: {counted.reason}")
+                raise OnnxCostError(f"{sizes} cannot be combined: {counted.reason}")
             numbers.append(counted)
         fitted = self._fit([lines[name] for name in self.names], floors, numbers)
         domain = {name: lines[name].domain for name in self.names}
@@ -299,7 +299,7 @@ class Search:
             if not isinstance(counted, Misfit):
                 unlike = self._find_unlike(counted, fitted, self._vector(found[0], floors))
                 if unlike <= TRAFFIC:
-                    notes[-1] = f"no formula of {_name_traffic(unlike)}: {notes[-1]}"
+                    notes[-1] = f"no formula for {_name_traffic(unlike)}: {notes[-1]}"
                     for key in [key for key in fitted if key[-1] in unlike]:
                         del fitted[key]
                     continue
@@ -356,7 +356,7 @@ class Search:
                     found.append(self._find_floors(name, step))
                     break
         if not found:
-            raise OnnxCostError(f"the cost is no polynomial in {name}: {why}")
+            raise OnnxCostError(f"the cost is not a polynomial in {name}: {why}")
         return max(found, key=lambda each: each.reach)
 
     def _find_steps(self, name: str, steps: Sequence[int]) -> tuple[Line | None, str]:
@@ -399,7 +399,7 @@ class Search:
             numbers = [each for each in found if not isinstance(each, Misfit)]
             keys = [key for key in numbers[0] if key[0] in SHOWN or key == UNCOUNTED]
             if any(key not in each for key in keys for each in numbers):
-                why = why or f"other nodes run at other sizes between {sizes[0]} and {sizes[-1]}"
+                why = why or f"different nodes run at sizes between {sizes[0]} and {sizes[-1]}"
                 continue
             degrees = [count_degree(column) for column in {tuple(each[key] for each in numbers) for key in keys}]
             if None not in degrees:
@@ -444,7 +444,7 @@ class Search:
         assert not isinstance(counted, Misfit)
         assert not isinstance(alike, Misfit)
         if any(key not in counted for key in alike if key[0] == "node") or any(counted[key] != alike[key] for key in FIXED):
-            raise OnnxCostError(f"other nodes run at {name} = {size} than at {first}")
+            raise OnnxCostError(f"different nodes run at {name} = {size} than at {first}")
         return counted
 
     def _fit_floors(self, name: str, step: int, sizes: list[int]) -> Line:
@@ -514,8 +514,8 @@ def find_formulas(search: Search, *, are_given: bool) -> tuple[Search, Found]:
         without = search.drop(metrics)
         others, said = _find_lines(without, are_given)
         if prod(line.reach for line in others.values()) > PLATEAU * prod(line.reach for line in lines.values()):
-            limits = (f"for {name} from {line.domain} alone" for name, line in lines.items() if _ends_early(line))
-            said.append(f"no formula of {_name_traffic(metrics)}: one holds {' and '.join(limits)}")
+            limits = (f"only for {name} from {line.domain}" for name, line in lines.items() if _ends_early(line))
+            said.append(f"no formula for {_name_traffic(metrics)}: one holds {' and '.join(limits)}")
             search, lines, notes = without, others, said
             break
     if not lines:
@@ -533,7 +533,7 @@ def _find_lines(search: Search, are_given: bool) -> tuple[dict[str, Line], list[
         try:
             line = search.find_line(name)
             if (points := prod(len(each.sizes) for each in (*lines.values(), line))) > MOST_GRID:
-                raise OnnxCostError(f"with it the formulas take {points:,} counts, more than {MOST_GRID:,}")
+                raise OnnxCostError(f"with it, the formulas would need {points:,} counts, more than {MOST_GRID:,}")
             lines[name] = line
         except OnnxCostError as error:
             if are_given:
@@ -595,7 +595,7 @@ def _solve(
         if (formula := made[column]) is not None:
             fitted[key] = formula
         elif key[0] != "memory":
-            return {}, f"the {key[-1]} of {key[1]} are no polynomial in {', '.join(variables)}"
+            return {}, f"the {key[-1]} of {key[1]} are not a polynomial in {', '.join(variables)}"
     return fitted, ""
 
 

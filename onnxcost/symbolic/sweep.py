@@ -54,11 +54,11 @@ class SweepAxes(NamedTuple):
         """
         for name, sizes in chain(self.dims.items(), self.shapes.items()):
             if len(set(sizes)) < len(sizes) or not sizes:
-                raise InputError(f"the sizes of '{name}' must be given, each once")
+                raise InputError(f"the sizes of '{name}' must be given and must differ")
         number = prod(len(sizes) for sizes in chain(self.dims.values(), self.shapes.values()))
         if number > most:
-            of_timed = f" that can be timed, {MOST_POINTS:,} that can be counted" if most < MOST_POINTS else ""
-            raise InputError(f"these sizes have {number:,} combinations: {most:,} are the most{of_timed}")
+            of_timed = f" to time, and {MOST_POINTS:,} to count" if most < MOST_POINTS else ""
+            raise InputError(f"these sizes have {number:,} combinations; the maximum is {most:,}{of_timed}")
         for sizes in product(*self.dims.values()):
             for shapes in product(*self.shapes.values()):
                 yield dict(zip(self.dims, sizes, strict=True)), dict(zip(self.shapes, shapes, strict=True))
@@ -143,7 +143,7 @@ class SweepPoint:
 
 @dataclass(frozen=True, repr=False)
 class Sweep(Result):
-    """A model at several sizes. ``devices`` are the names of those that all counted points were judged on, the best first."""
+    """A model at several sizes. ``devices`` are those that all counted points were checked on, by name, best first."""
 
     model: str
     axes: SweepAxes
@@ -253,7 +253,7 @@ class Sweep(Result):
         return rows
 
     def summary(self) -> str:
-        """How many points there are, and of what."""
+        """The number of points, and what varies."""
         names = ", ".join((*self.axes.dims, *self.axes.shapes))
         return f"{len(self.counted)} of {len(self.points)} points over {names}"
 
@@ -293,14 +293,14 @@ def sweep(
     on_progress: OnProgress | None = None,
     **limits: float | str,
 ) -> Sweep:
-    """``model`` at all combinations of ``dims`` with several sizes and of ``shapes`` with several shapes.
+    """Count ``model`` at all combinations of the sizes in ``dims`` and the shapes in ``shapes``.
 
     ``dims={"batch": [1, 2, 4]}`` has three sizes, ``shapes={"images": [(1, 3, 320, 320), (1, 3, 640, 640)]}`` two shapes; a
-    single size or shape holds for all points. With ``settings`` each point is timed, in interleaved rounds; with ``devices``
-    each is judged there by ``limits``, as in ``onnxcost.budget``. The other arguments are those of ``onnxcost.estimate``.
+    single size or shape applies to all points. With ``settings``, the points are timed in interleaved rounds; with ``devices``,
+    they are checked against ``limits``, as in ``onnxcost.budget``. The other arguments are those of ``onnxcost.estimate``.
 
-    Raises InputError where nothing varies, for more combinations than MOST_POINTS (MOST_MEASURED, if they are timed), and for
-    an unknown device or limit; the error of the first point where no point can be counted.
+    Raises InputError if nothing varies, for more combinations than MOST_POINTS (MOST_MEASURED, if they are timed), and for
+    an unknown device or limit. If no point can be counted, raises the error of the first one.
     """
     several, one = dict[str, Sequence[int]](), dict[str, int]()
     for name, sizes in (dims or {}).items():
@@ -340,7 +340,7 @@ def count_sweep(
     Errors as in ``sweep``. With ``is_measured`` the points keep their reports.
     """
     if not (axes.dims or axes.shapes):
-        raise InputError("nothing varies: give a dim several sizes, or an input several shapes")
+        raise InputError("nothing varies: set several sizes of a dim, or several shapes of an input")
     combinations = list(axes.combine(MOST_MEASURED if is_measured else MOST_POINTS))
     spec = spec.read_inputs()
     skeleton = read_skeleton(spec.source)

@@ -34,5 +34,5 @@ def test_what_runs_in_integers_counts_under_their_type(nodes: str, dtypes: list[
     graph = graph_of(model(f"(uint8[2,4] q) => (y) <{STORED}> {{ {READ} {nodes} }}"))
     found, notes = compute_dtypes(graph)
     assert list(found[2:]) == dtypes
-    said = f"{count} nodes between DequantizeLinear and QuantizeLinear are counted under uint8, as they will run"
+    said = f"{count} nodes between DequantizeLinear and QuantizeLinear are counted as uint8, the type that they run in"
     assert [note.text for note in notes] == ([said] if count else [])

@@ -226,23 +226,23 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("formula", "'formula' is neither a file nor a command; did you mean 'formulas'?"),
         (".", "'.'"),
         ("model.onnx --dim nosuch=1", "the model has no dim 'nosuch': it has 'batch'"),
-        ("model.onnx --dim batch=-1", "--dim expects SYMBOL=8, not 'batch=-1': a dim is a whole number, 0 or more"),
+        ("model.onnx --dim batch=-1", "--dim expects SYMBOL=8, not 'batch=-1': a dim must be a whole number from 0"),
         ("model.onnx --dim batch", "--dim expects SYMBOL=8, not 'batch'"),
-        ("model.onnx --dim batch=1 --dim batch=2", "--dim is given twice for 'batch'"),
+        ("model.onnx --dim batch=1 --dim batch=2", "--dim is given more than once for 'batch'"),
         ("model.onnx --shape nosuch=1", "the model has no input 'nosuch': it has 'x'"),
         ("model.onnx --shape x=1xx2", "--shape expects INPUT=1x3x224x224, not 'x=1xx2': a dim is missing"),
         ("model.onnx --shape 2x17", "--shape 2x17 fits no input of the model: 'x' (?x16)"),
-        ("model.onnx --shape 2x16 --shape 3x16", "--shape is given twice without a name, the second time as 3x16"),
-        ("model.onnx --shape 2x16 --shape x=3x16", "is for the input 'x', which was given a shape by its name as well"),
+        ("model.onnx --shape 2x16 --shape 3x16", "--shape is given twice without a name: add INPUT= to 3x16"),
+        ("model.onnx --shape 2x16 --shape x=3x16", "is for the input 'x', which was also given a shape by name"),
         ("model.onnx --value x=many", "--value expects INPUT=16000, not 'x=many': 'many' is not a number"),
         ("model.onnx --value x=nosuch.npy", "cannot read 'nosuch.npy': No such file or directory"),
         ("model.onnx --value x=broken.npy", "cannot read 'broken.npy': it is not a .npy or .npz file of plain elements"),
         ("model.onnx --format xml", "Invalid value for '--format': 'xml' is not one of"),
         ("model.onnx --convention mac", "Invalid value for '--convention': 'mac' is not one of"),
         ("model.onnx --top -1", "Invalid value for '--top'"),
-        ("model.onnx --nodes --top 3", "--nodes shows all nodes and --top some of them"),
+        ("model.onnx --nodes --top 3", "--nodes and --top cannot be used together"),
         ("model.onnx --nosuch", "there is no option '--nosuch'"),
-        ("model.onnx another.onnx", "one MODEL at a time, not 'another.onnx' as well"),
+        ("model.onnx another.onnx", "only one MODEL is allowed, but got 'another.onnx' too"),
         ("estmate model.onnx", "'estmate' is neither a file nor a command; did you mean 'estimate'?"),
         ("cmpare model.onnx fixed.onnx", "'cmpare' is neither a file nor a command; did you mean 'compare'?"),
         ("model.onnx --dpth 2", "there is no option '--dpth'; did you mean '--depth'? See 'onnxcost estimate --help'"),
@@ -258,7 +258,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("model.onnx -o cost.pdf", "'cost.pdf' has no known suffix: use .txt, .json, .csv, .md"),
         ("model.onnx -o nosuch/cost.json", "cannot write 'nosuch/cost.json': No such file or directory"),
         ("formulas Convv", "there is no formula for 'Convv'; did you mean 'Conv'"),
-        ("formulas Xyzzy", "there is no formula for 'Xyzzy': 'onnxcost formulas' lists all"),
+        ("formulas Xyzzy", "there is no formula for 'Xyzzy': run 'onnxcost formulas' for a list"),
     ],
 )
 def test_bad_usage_gets_one_line(folder: Path, arguments: str, says: str) -> None:
@@ -274,7 +274,7 @@ def test_a_command_wins_over_a_file_of_its_name_and_says_so(folder: Path) -> Non
     (folder / "formulas").write_bytes(model_of(PRODUCT, RELU))
     result = invoke("formulas", "Conv")
     assert result.stdout.startswith("Conv  ")
-    assert result.stderr == "onnxcost: note: 'formulas' is also a file here: for the model of that name write ./formulas\n"
+    assert result.stderr == "onnxcost: note: 'formulas' is also a file here: to open it as a model, write ./formulas\n"
     assert "MACs" in invoke("./formulas").stdout
 
 

@@ -66,7 +66,7 @@ def test_a_row_of_the_list(mine: str) -> None:
     text = printed("board", "--kind", "board", "--device-file", mine)
     row = next(line.split() for line in text.splitlines() if "my-board" in line)
     assert row == ["my-board", "50", "G", "–", "200", "G", "10", "GB/s*", "4", "GiB", "–", "$1,500?"]
-    assert "* derived, ~ reported by others than the vendor, ? not checked." in " ".join(text.split())
+    assert "* derived, ~ reported by a third party, ? not verified." in " ".join(text.split())
 
 
 FILTERS = {

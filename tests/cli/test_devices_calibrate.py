@@ -46,5 +46,5 @@ def test_it_is_a_command_of_devices() -> None:
     def devices(words: tuple[str, ...]) -> None:
         click.echo(f"words {' '.join(words)}")
 
-    assert "Measure this machine" in CliRunner().invoke(devices, ["calibrate", "--help"]).output
+    assert "Measure the speed of this machine" in CliRunner().invoke(devices, ["calibrate", "--help"]).output
     assert CliRunner().invoke(devices, ["jetson"]).output == "words jetson\n"

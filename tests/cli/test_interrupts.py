@@ -78,7 +78,7 @@ def stopped(folder: Path) -> Stopped:
     return Stopped(folder)
 
 
-KEPT = "onnxcost: error: interrupted: the figures are those of the runs until then"
+KEPT = "onnxcost: error: interrupted: the results are from the runs completed so far"
 
 
 def check_partial(measured: dict[str, Any]) -> None:

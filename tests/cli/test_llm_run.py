@@ -115,7 +115,7 @@ def test_without_run_nothing_is_run(stand: RunStand) -> None:
     assert stand.asked == []
     done = invoke("--tokens", "4")
     assert done.exit_code == 2
-    assert "give --run" in done.stderr
+    assert "--tokens needs --run" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_without_run_nothing_is_run(stand: RunStand) -> None:
     [
         (MeasurementError("it has no kernel"), 3, "not measured: it has no kernel"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (replace(RUN, turns=RUN.turns[:1], failure="it is too large"), 3, "not measured to the end: it is too large"),
+        (replace(RUN, turns=RUN.turns[:1], failure="it is too large"), 3, "measured only in part: it is too large"),
     ],
 )
 def test_what_was_counted_is_printed(stand: RunStand, answer: Any, code: int, says: str) -> None:

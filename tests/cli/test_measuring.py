@@ -214,7 +214,7 @@ def test_a_fixed_batch_is_measured_alone(stand: Stand) -> None:
     result = invoke("measure", "model.onnx", "--batches", "1,4", "--format", "json")
     document = json.loads(result.stdout)
     assert [(each["status"], each.get("batch")) for each in document["batches"]] == [("ok", 2)]
-    text = "--batches: no open dim of the model is its batch; it is measured as it is, with a batch of 2"
+    text = "--batches: the model has no open batch dim, so it is measured at its batch size of 2"
     assert (f"onnxcost: warning: {text}" in result.stderr, result.exit_code) == (True, 0)
 
 

@@ -66,7 +66,7 @@ def test_a_row_for_each_model_and_the_reason_for_one_that_is_broken(zoo: Path) -
     assert lines[0].split() == ["Model", "Input", "MACs", "FLOPs", "Parameters", "Weights", "Activations", "Traffic"]
     assert lines[1].split()[:7] == ["m00", "1×1", "4", "4", "4", "16", "B"]
     assert lines[16].split()[:7] == ["m15", "1×16", "64", "124", "64", "256", "B"]
-    assert re.match(r"  empty +is empty: it has no bytes at all$", lines[17])
+    assert re.match(r"  empty +is empty \(0 bytes\)$", lines[17])
     assert re.match(r"  missing +cannot read 'zoo/old/missing.onnx': No such file or directory$", lines[18])
     assert re.match(r"  text +is not a readable ONNX model", lines[19])
     assert lines[-1] == "  16 of 20 models counted"
@@ -136,7 +136,7 @@ def test_markdown_has_reasons_below_the_table(zoo: Path) -> None:
     text = invoke("zoo", "--format", "markdown").stdout
     assert text.startswith("| Model | Input | MACs | FLOPs | Parameters |")
     assert "| m02 | 1×3 | 12 | 20 | 12 | 48 B |" in text
-    assert "- empty: is empty: it has no bytes at all\n" in text
+    assert "- empty: is empty (0 bytes)\n" in text
 
 
 def test_a_name_that_is_no_text_does_not_end_a_scan(zoo: Path) -> None:
@@ -318,18 +318,18 @@ def test_models_that_cannot_be_run_are_counted_and_end_with_3(zoo: Path, stand: 
         ("zoo --sort latency", "--sort latency needs --run"),
         ("zoo --threads 1", "--threads needs --run"),
         ("zoo --provider-option a=b", "--provider-option needs --run"),
-        ("zoo --run --jobs 2", "models are run one after the other"),
+        ("zoo --run --jobs 2", "models are timed one at a time"),
         ("zoo --jobs 0", "Invalid value for '-j' / '--jobs'"),
         ("zoo --format xml", "Invalid value for '--format'"),
         ("zoo -o out", "'out' has no known suffix"),
         ("zoo -o nowhere/out.csv", "cannot write 'nowhere/out.csv'"),
         ("zoo --resume nowhere/scan.jsonl", "cannot write 'nowhere/scan.jsonl'"),
-        ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' is not a file of 'onnxcost scan --resume'"),
+        ("zoo --resume zoo/m01.onnx", "'zoo/m01.onnx' was not written by 'onnxcost scan --resume'"),
         ("zoo --dim batch", "--dim expects SYMBOL=8"),
         ("zoo --shard 3", "--shard expects I/N, as in 3/16, not '3'"),
-        ("zoo --shard 4/3", "a shard is one of 1/3 to 3/3, not 4/3"),
-        ("zoo --cluster local:2 --jobs 2", "--cluster has workers of its own"),
-        ("zoo --cluster local:2 --run", "--cluster has workers of its own"),
+        ("zoo --shard 4/3", "a shard must be from 1/3 to 3/3, not 4/3"),
+        ("zoo --cluster local:2 --jobs 2", "--cluster uses its own workers and only counts"),
+        ("zoo --cluster local:2 --run", "--cluster uses its own workers and only counts"),
         ("zoo --cluster local:none", "--cluster "),
         ("zoo --files-from nowhere", "cannot read 'nowhere'"),
         ("--files-from zoo/old/empty.onnx", "Missing argument 'PATH...'"),
@@ -350,18 +350,18 @@ def test_other_options_want_another_file(zoo: Path) -> None:
     assert invoke("zoo/m01.onnx", "--resume", "scan.jsonl").exit_code == 0
     result = invoke("zoo", "--resume", "scan.jsonl", "--dim", "batch=3")
     assert result.exit_code == 2
-    assert "'scan.jsonl' has results of a scan with another --dim" in result.stderr
+    assert "'scan.jsonl' has results of a scan with a different --dim" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["zoo"], "'zoo' is a directory with 20 models, 'm00.onnx', 'm01.onnx', 'm02.onnx', …: 'onnxcost scan zoo' counts"),
+        (["zoo"], "'zoo' is a folder with 20 models, 'm00.onnx', 'm01.onnx', 'm02.onnx', …: use 'onnxcost scan zoo'"),
         (
             ["zoo/m01.onnx", "zoo/m02.onnx"],
-            "one MODEL at a time, not 'zoo/m02.onnx' as well: for several, use 'onnxcost scan'",
+            "only one MODEL is allowed, but got 'zoo/m02.onnx' too: for several, use 'onnxcost scan'",
         ),
-        (["measure", "zoo/m01.onnx", "zoo/m02.onnx"], "one MODEL at a time"),
+        (["measure", "zoo/m01.onnx", "zoo/m02.onnx"], "only one MODEL is allowed"),
     ],
 )
 def test_commands_on_one_model_name_it(zoo: Path, arguments: list[str], says: str) -> None:

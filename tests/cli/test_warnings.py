@@ -37,7 +37,7 @@ WARNED: dict[str, tuple[ModelProto, str, str]] = {
     "a loop that data ends": (
         model(f"""(float[4,8] x) => (float[4,8] y) {{
             n = Constant<value = int64 {{10}}>() c = Constant<value = bool {{1}}>() y = Loop <{UNTIL}> (n, c, x) }}"""),
-        "each as the first",
+        "all like the first",
         "--trips Loop_2=N",
     ),
     "a scan of unknown length": (
@@ -46,7 +46,7 @@ WARNED: dict[str, tuple[ModelProto, str, str]] = {
             y = Scan <num_scan_inputs = 1, body = b (float[8] h, float[8] e) => (float[8] k) { k = Add(h, e) }> (x, s) }""",
             domains=ACME,
         ),
-        "the length of its sequence is not known",
+        "the length of its sequence is unknown",
         "--trips Scan_1=N",
     ),
     "a branch that an input decides": (
@@ -85,7 +85,7 @@ WARNED: dict[str, tuple[ModelProto, str, str]] = {
     ),
     "what an unknown operator makes": (
         model("(float[4,8] x) => (float[4,8] y) { a = com.acme.Mine(x) y = Relu(a) }", domains=ACME),
-        "the shape of 'a' is not known",
+        "the shape of 'a' is unknown",
         "--shape a=1x8",
     ),
 }  # fmt: skip

@@ -70,9 +70,9 @@ def test_each_model_takes_what_it_has_a_name_for(
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"dims": {"batch": 2, "nosuch": 1}}, "--dim nosuch: no model"),
+        ({"dims": {"batch": 2, "nosuch": 1}}, "--dim nosuch: not found in any model"),
         ({"shapes": {"y": (1,)}}, "--shape y"),
-        ({"shapes": {"": (7, 7, 7)}}, "--shape 7x7x7: no model"),
+        ({"shapes": {"": (7, 7, 7)}}, "--shape 7x7x7: not found in any model"),
         ({"values": {"z": 1}}, "--value z"),
     ],
 )

@@ -158,7 +158,7 @@ def test_metrics_to_show() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(InputError, match="there is no metric 'latncy'; did you mean 'latency'"):
         find_metric("latncy")
-    with pytest.raises(InputError, match="there is no metric 'zzz': there are macs, flops"):
+    with pytest.raises(InputError, match="there is no metric 'zzz': choose from macs, flops"):
         find_metric("zzz")
-    with pytest.raises(InputError, match="--pareto: neither more nor less of 'nodes' is better; there are macs"):
+    with pytest.raises(InputError, match="--pareto: more 'nodes' is neither better nor worse; choose from macs"):
         check_directions(["macs", "nodes"], "--pareto")

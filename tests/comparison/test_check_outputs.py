@@ -100,11 +100,11 @@ RELU = model("(float[1,3,4,4] x) => (float[1,3,4,4] y) { y = Relu(x) }")
         ),
         (
             "(int64[1,3,4,4] z) => (int64[1,3,4,4] y) { y = Identity(z) }",
-            "the first model has no input left that fits 'z' (int64 1×3×4×4)",
+            "the first model has no matching input for 'z' (int64 1×3×4×4)",
         ),
         (
             "(float[1,3,4,4] x, float[1] more) => (float[1,3,4,4] y) { y = Mul(x, more) }",
-            "the first model has no input left that fits 'more' (float32 1)",
+            "the first model has no matching input for 'more' (float32 1)",
         ),
     ],
 )
@@ -131,7 +131,7 @@ def test_outputs_with_synthetic_weights_are_not_compared() -> None:
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="nowhere")
     (found,) = checked(with_weights(NCHW), absent)
-    assert "its file lacks weights" in found.reason
+    assert "its weights are missing" in found.reason
 
 
 def test_progress() -> None:

@@ -23,7 +23,7 @@ def node(
     return CostedNode(f"{operator}_{count}", operator, inputs, SHAPE, macs, count, 7, **more)
 
 
-BATCH_NORM = "batch normalization that is not folded into the weights of the layer before it"
+BATCH_NORM = "batch normalization not folded into the weights of the previous layer"
 CONV = node("Conv", 900, inputs=(SHAPE, (8, 8, 1, 1), (8,)), macs=1024)
 GEMM = node("Gemm", 800, inputs=((1, 8), (8, 8), (8,)), macs=1024)
 
@@ -55,20 +55,20 @@ def test_additional_nodes_are_summed_over_all_places() -> None:
 
 
 def test_changes_before_the_first_layer_say_so() -> None:
-    assert changes([CONV], [node("Transpose"), CONV]) == [("", "Transpose", "a change of layout", "", 1, 10)]
+    assert changes([CONV], [node("Transpose"), CONV]) == [("", "Transpose", "layout change", "", 1, 10)]
 
 
 @pytest.mark.parametrize(
     ("after", "left", "right", "meaning"),
     [
-        (CONV, [], ["Mul", "Add"], "batch normalization that is not folded into the weights of the layer before it"),
-        (CONV, [], ["BatchNormalization"], "batch normalization that is not folded into the weights of the layer before it"),
+        (CONV, [], ["Mul", "Add"], "batch normalization not folded into the weights of the previous layer"),
+        (CONV, [], ["BatchNormalization"], "batch normalization not folded into the weights of the previous layer"),
         (CONV, ["BatchNormalization"], ["Mul", "Add"], "batch normalization as a scale and a shift"),
-        (GEMM, ["LayerNormalization"], list(IDIOMS[4].right), "layer normalization spelled out"),
-        (GEMM, ["Gelu"], ["Div", "Erf", "Add", "Mul", "Mul"], "GELU spelled out"),
-        (CONV, [], ["QuantizeLinear", "DequantizeLinear"], "quantized and back (QDQ)"),
-        (CONV, [], ["Pad"], "padding by a node, not by the pads of the next one"),
-        (GEMM, [], ["Softmax"], "probabilities at the end, not logits"),
+        (GEMM, ["LayerNormalization"], list(IDIOMS[4].right), "decomposed layer normalization"),
+        (GEMM, ["Gelu"], ["Div", "Erf", "Add", "Mul", "Mul"], "decomposed GELU"),
+        (CONV, [], ["QuantizeLinear", "DequantizeLinear"], "quantized and dequantized (QDQ)"),
+        (CONV, [], ["Pad"], "padding by a separate node, not by the next node's pads"),
+        (GEMM, [], ["Softmax"], "output is probabilities, not logits"),
     ],
 )
 def test_idioms_are_named_in_both_directions(after: CostedNode, left: list[str], right: list[str], meaning: str) -> None:
@@ -100,9 +100,9 @@ def test_what_scales_integers_is_no_batch_normalization(scale: tuple[int, ...]) 
     floats = [node("Cast", 0, inputs=(SHAPE,)), node("Mul", inputs=(SHAPE, scale)), node("Add", inputs=(SHAPE, (8,)))]
     found = changes([CONV], [node("DynamicQuantizeLinear"), product, *floats])
     assert [(right, reason) for _, right, reason, *_ in found] == [
-        ("Cast+Mul+Add", "sums of integers scaled back to floats, and a bias"),
-        ("DynamicQuantizeLinear", "activations are quantized in the run"),
-        ("ConvInteger", "the same output by another operator"),
+        ("Cast+Mul+Add", "integer sums scaled back to floats, plus a bias"),
+        ("DynamicQuantizeLinear", "activations are quantized at run time"),
+        ("ConvInteger", "same output, different operator"),
     ]
 
 
@@ -132,15 +132,15 @@ def test_attention_spelled_out(operator: str) -> None:
     other = node("Abs", 3)
     whole = linked(operator, "q k v", "o", 256, (1, 2, 4, 8))
     one, two = [GEMM, *SPELLED, other, GEMM], [GEMM, whole, GEMM]
-    assert changes(one, two)[-1] == ("MatMul+Softmax+MatMul+Mul+Transpose", operator, "attention spelled out", "Gemm", 1, 0)
-    assert changes(two, one)[-1] == (operator, "MatMul+Softmax+MatMul+Mul+Transpose", "attention spelled out", "Gemm", 1, 0)
+    assert changes(one, two)[-1] == ("MatMul+Softmax+MatMul+Mul+Transpose", operator, "decomposed attention", "Gemm", 1, 0)
+    assert changes(two, one)[-1] == (operator, "MatMul+Softmax+MatMul+Mul+Transpose", "decomposed attention", "Gemm", 1, 0)
     assert changes(one, two)[0][:2] == ("Abs", "")
 
 
 def test_two_products_without_a_softmax_between_are_no_attention() -> None:
     whole = linked("Attention", "q k v", "o", 256, (1, 2, 4, 8))
     left = [GEMM, *(each for each in SPELLED if each.operator != "Softmax"), linked("Softmax", "x", "y"), GEMM]
-    assert "attention spelled out" not in [change[2] for change in changes(left, [GEMM, whole, GEMM])]
+    assert "decomposed attention" not in [change[2] for change in changes(left, [GEMM, whole, GEMM])]
 
 
 def test_a_graph_whose_projections_are_in_its_attention_is_compared_all_the_same() -> None:
@@ -149,7 +149,7 @@ def test_a_graph_whose_projections_are_in_its_attention_is_compared_all_the_same
     merged = linked("com.microsoft.Attention", "x w b", "o", 448, (1, 2, 4, 8))
     found = changes([*projections, *SPELLED, GEMM], [merged, GEMM])
     assert [(len(left.split("+")), right, reason) for left, right, reason, *_ in found] == [
-        (8, "com.microsoft.Attention", "attention spelled out")
+        (8, "com.microsoft.Attention", "decomposed attention")
     ]
 
 
@@ -166,7 +166,7 @@ def test_a_weight_that_is_stored_twice() -> None:
         stored(linked("MatMul", "e tt", "y", 3200), 0, (4, 8), (8, 100)),
     ]
     twice = [lookup, stored(linked("MatMul", "e head", "y", 3200), 800, (4, 8), (8, 100))]
-    reason = "stored a second time: {} reads 'table', which Gather reads, too"
+    reason = "stored twice: {} reads 'table', which Gather also reads"
     assert parameter_changes(tied, twice) == [("MatMul", 800, reason.format("a"))]
     assert parameter_changes(twice, tied) == [("MatMul", -800, reason.format("b"))]
 
@@ -174,7 +174,7 @@ def test_a_weight_that_is_stored_twice() -> None:
 def test_a_constant_that_is_stored_as_computed() -> None:
     small = [stored(linked("Tile", "g n", "t"), 16, (1, 16), (2,)), stored(linked("Add", "x t", "y"), 0, (8, 16), (8, 16))]
     large = [stored(linked("Add", "x t", "y"), 128, (8, 16), (8, 16))]
-    reason = "stored as computed: in a Tile makes it of 16 elements"
+    reason = "stored as a constant: in a, Tile computes it from 16 elements"
     assert parameter_changes(small, large) == [("Add", 128, reason)]
 
 
@@ -198,13 +198,13 @@ def parameter_changes(left: list[CostedNode], right: list[CostedNode]) -> list[t
 def test_a_bias_of_its_own() -> None:
     product = node("MatMul", 790, inputs=((1, 8), (8, 8)), macs=1024)
     assert changes([GEMM], [product, node("Add")]) == [
-        ("Gemm", "MatMul+Add", "the bias is added by a node of its own", "Gemm", 1, 0)
+        ("Gemm", "MatMul+Add", "the bias is added by a separate node", "Gemm", 1, 0)
     ]
 
 
 def test_one_operator_in_place_of_another() -> None:
     assert changes([CONV, node("Reshape")], [CONV, node("Squeeze")]) == [
-        ("Reshape", "Squeeze", "the same output by another operator", "Conv", 1, 0)
+        ("Reshape", "Squeeze", "same output, different operator", "Conv", 1, 0)
     ]
 
 
@@ -223,8 +223,8 @@ def test_equal_nodes_in_another_order_are_no_difference() -> None:
         ({"inputs": (SHAPE,)}, "1 inputs rather than 3"),
         ({"inputs": ((1, 8, 9, 9), (8, 8, 1, 1), (8,))}, "larger input"),
         ({"repeat": 4, "macs": 4096}, "4 runs rather than 1"),
-        ({"count": 901}, "another attribute"),
-        ({"traffic": 99}, "another element type"),
+        ({"count": 901}, "different attribute"),
+        ({"traffic": 99}, "different element type"),
         ({"name": "another"}, ""),
     ],
 )
@@ -283,6 +283,6 @@ def test_resnet_of_pytorch_and_of_keras() -> None:
     assert pairs == [((1, c, 2 * s, 2 * s), (1, c, s, s)) for c, s in ((128, 28), (256, 14), (512, 7))]
     facts = {(change.left, change.right): (change.places, change.reason) for change in found.changes}
     assert facts[(), ("Mul", "Add")][0] == 53
-    assert facts[(), ("Transpose",)] == (1, "a change of layout")
-    assert facts[("Gemm",), ("MatMul", "Add")] == (1, "the bias is added by a node of its own")
-    assert facts[(), ("Softmax",)] == (1, "probabilities at the end, not logits")
+    assert facts[(), ("Transpose",)] == (1, "layout change")
+    assert facts[("Gemm",), ("MatMul", "Add")] == (1, "the bias is added by a separate node")
+    assert facts[(), ("Softmax",)] == (1, "output is probabilities, not logits")

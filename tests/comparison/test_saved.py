@@ -81,13 +81,14 @@ def test_what_was_assumed_is_noted() -> None:
     ("document", "says"),
     [
         ("{", "is not JSON"),
-        ("[1]", "is not a report of onnxcost"),
+        ("[1]", "is not an onnxcost report"),
         (
             {"a": 1},
-            "is not a report of onnxcost: a saved report has the schema 'onnxcost/1', 'onnxcost MODEL -o cost.json' saves one",
+            "is not an onnxcost report: a saved report has the schema 'onnxcost/1'; create one with "
+            "'onnxcost MODEL -o cost.json'",
         ),
         ({"schema": "onnxcost/9"}, "has the schema 'onnxcost/9'"),
-        ({"schema": "onnxcost/1", "formulas": []}, "has no counts and no single measurement of a model"),
+        ({"schema": "onnxcost/1", "formulas": []}, "has neither counts nor a single measurement of a model"),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path: Path, document: object, says: str) -> None:
@@ -117,7 +118,7 @@ def test_a_report_with_something_else_in_it_is_damaged(key: str) -> None:
 
 
 def test_a_convention_that_the_report_was_not_saved_in() -> None:
-    with pytest.raises(InputError, match="'a' was saved without each node's count in 'thop': save it with --convention thop"):
+    with pytest.raises(InputError, match="'a' was saved without node counts in 'thop': save it again with --convention thop"):
         read_candidate(REPORT.to_dict(), "a", "thop")
     assert read_candidate(REPORT.to_dict("thop"), "a", "macs").nodes[0].count == REPORT.macs
 
@@ -186,7 +187,7 @@ def test_the_boards_of_a_fleet(tmp_path: Path) -> None:
 def test_a_file_with_other_boards(tmp_path: Path, boards: object) -> None:
     path = saved(tmp_path, {"schema": "onnxcost/1", "boards": boards})
     assert boards_in(path) == []
-    with pytest.raises(InputError, match="no counts and no single measurement"):
+    with pytest.raises(InputError, match="neither counts nor a single measurement"):
         load_report(path)
 
 
@@ -215,7 +216,9 @@ NO_FIGURES = (-1, -0.5, True, "7", [7], float("nan"), float("inf"))
 )  # fmt: skip
 def test_a_negative_or_infinite_figure_is_a_damaged_report(where: str, value: object) -> None:
     document = put(REPORT.to_dict() | {"measurement": MEASURED}, where, value)
-    with pytest.raises(InputError, match=r"^'a' is a damaged report \([\w.]+ is .+, not a number from 0 up\): save it again$"):
+    with pytest.raises(
+        InputError, match=r"^'a' is a damaged report \([\w.]+ is .+, not a number of at least 0\): save it again$"
+    ):
         read_candidate(document, "a")
 
 

@@ -94,8 +94,8 @@ def test_saved_reports_alone_are_not_timed(sources: list[LabeledSource], monkeyp
     ("groups", "notes"),
     [
         (((0, 1),), ()),
-        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: there are too many models for one group",)),
-        (((0,), (1,)), ("tokens: timed alone, as memory is too small to hold it and images together",)),
+        (((0, 2), (0, 1)), ("timed in 2 groups, each interleaved with images: there are too many models for a single group",)),
+        (((0,), (1,)), ("tokens: timed alone, because memory cannot hold it and images at the same time",)),
     ],
 )
 def test_notes_say_which_models_were_not_timed_with_all_others(
@@ -122,7 +122,7 @@ def test_input_files_are_for_the_models_that_have_the_input(
     time_models(results, Settings())
     assert stand.asked[0][1] == [{}, {"tokens": (file,)}]
     assert build_comparison(results).candidates[2].values["flops"] == 18
-    with pytest.raises(InputError, match="--input nosuch: no model"):
+    with pytest.raises(InputError, match="--input nosuch: not found in any model"):
         load_sources(sources, ModelSpec.of(None, inputs={"nosuch": (file,)}))
 
 
@@ -150,12 +150,12 @@ def test_compare_only_counts_without_run(sources: list[LabeledSource], monkeypat
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"models": []}, "compare needs two models or more"),
-        ({"models": ["a.onnx"]}, "for a single one, run 'onnxcost a.onnx'"),
-        ({"models": ["a.json", "b.onnx"], "check_outputs": True}, "a saved report has no outputs"),
+        ({"models": []}, "compare needs at least two models"),
+        ({"models": ["a.onnx"]}, "for a single model, run 'onnxcost a.onnx'"),
+        ({"models": ["a.json", "b.onnx"], "check_outputs": True}, "saved reports have no outputs"),
         ({"models": ["a.onnx", "b.onnx"], "convention": "flips"}, "flips"),
         ({"models": ["a.onnx", "b.onnx"], "sort": "flips"}, "flips"),
-        ({"models": ["a.onnx", "b.onnx"], "pareto": ["nodes"]}, "pareto: neither more nor less of 'nodes'"),
+        ({"models": ["a.onnx", "b.onnx"], "pareto": ["nodes"]}, "pareto: more 'nodes' is neither better nor worse"),
         ({"models": ["a.onnx", "b.onnx"], "rums": 5}, "there is no setting 'rums'"),
     ],
 )

@@ -46,13 +46,13 @@ def test_each_failure_has_its_reason(lab: Lab) -> None:
         "unnamed": "unreachable", "unknown": "unreachable", "one": None,
     }  # fmt: skip
     assert found["old"]["reason"] == f"onnxcost 0.0.1 there, {__version__} here"
-    assert "'/nowhere/onnxcost' cannot be started there" in found["none"]["reason"]
+    assert "'/nowhere/onnxcost' cannot be started on the board" in found["none"]["reason"]
     assert "refused" in found["off"]["reason"]
     assert "Permission denied" in found["denied"]["reason"]
     assert "Host key verification failed" in found["unknown"]["reason"]
     assert found["one"]["result"]["measurement"]["status"] == "ok"
     assert done.exit_code == 3
-    assert "7 of 8 boards gave no result: old (another version), none (no onnxcost)" in done.stderr
+    assert "7 of 8 boards returned no result: old (another version), none (no onnxcost)" in done.stderr
 
 
 def test_a_failed_board_is_a_column(lab: Lab) -> None:
@@ -74,7 +74,7 @@ def test_a_board_that_is_busy(lab: Lab) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = lab.invoke("measure", "model.onnx", *QUICK, "--on", "one,slow")
     assert "one: busy: a job of ada from 10.0.0.1 ?[31m" in done.stdout
-    assert "slow: timed out: it gave no result within 1 s" in done.stdout
+    assert "slow: timed out: no result within 1 s" in done.stdout
     assert done.exit_code == 3
     # The file is still there, but nobody holds the lock; the job that was late has ended, too.
     wait_until(lambda: not lab.boards["two"].commands())
@@ -93,10 +93,10 @@ def test_a_board_that_is_busy(lab: Lab) -> None:
             "in the middle",
         ),
         (says("onnxcost-fleet {"), "died", "its answer is not JSON"),
-        (says("onnxcost-fleet []"), "died", "its answer is not a message"),
+        (says("onnxcost-fleet []"), "died", "its answer is not an onnxcost message"),
         (says("x" * 300_000), "died", "it sent a line that is too long"),
-        (says("hello\n" * 1001), "no onnxcost", "none of them is onnxcost's"),
-        (says("\x1b]0;x\x07", waits=False), "no onnxcost", "gives no answer there"),
+        (says("hello\n" * 1001), "no onnxcost", "its output is not from onnxcost"),
+        (says("\x1b]0;x\x07", waits=False), "no onnxcost", "does not respond on the board"),
     ],
     ids=["memory", "size", "list", "end", "half", "no message", "long", "many", "silent"],
 )
@@ -136,8 +136,8 @@ def test_boards_that_die_in_the_middle_of_a_job(lab: Lab) -> None:
         assert child.wait(60) == 3
     found = json.loads(Path("died.json").read_text())["boards"]
     assert [board["failure"] for board in found] == ["died", "died"]
-    assert "onnxcost there ended in the middle of the job" in found[0]["reason"]
-    assert "the connection ended in the middle of the job" in found[1]["reason"]
+    assert "onnxcost ended on the board during the job" in found[0]["reason"]
+    assert "the connection was lost during the job" in found[1]["reason"]
     wait_until(lambda: not Path(f"/proc/{command}").exists())
     assert two.left() == []
     again = lab.invoke("measure", "model.onnx", *QUICK, "--on", "one,two")

@@ -214,17 +214,17 @@ def test_the_file_of_a_fleet_can_be_compared(lab: Lab) -> None:
     [
         (["measure", "model.onnx", "--hosts", "x.toml"], "--hosts needs --on"),
         (["measure", "model.onnx", "--send-weights"], "--send-weights needs --on"),
-        (["measure", "model.onnx", "--on", "-oProxyCommand=touch pwned"], "is no host"),
+        (["measure", "model.onnx", "--on", "-oProxyCommand=touch pwned"], "is not a host"),
         (["measure", "model.onnx", "--on", "one", "--hosts", "nosuch.toml"], "No such file"),
         (["measure", "nosuch.onnx", "--on", "one"], "there is no file 'nosuch.onnx'"),
         (["measure", "model.onnx", "--dim", "nosuch=2", "--on", "one"], "nosuch"),
         (["profile", "model.onnx", "--by", "node", "--on", "one"], "--by cannot be used with --on"),
         (["profile", "model.onnx", "-o", "x.trace.json", "--on", "one"], "cannot be written as trace"),
-        (["compare", "model.onnx", "model.onnx", "--no-run", "--on", "one"], "leave --no-run out"),
+        (["compare", "model.onnx", "model.onnx", "--no-run", "--on", "one"], "--on and --no-run cannot be used together"),
         (["compare", "model.onnx", "model.onnx", "--check-outputs", "--on", "one"], "--send-weights"),
         (["compare", "model.onnx", "a.json", "--on", "one"], "'a.json' is a saved report"),
-        (["llm", "model.onnx", "--on", "one"], "give --run, too"),
-        (["measure", "model.onnx", "--on", "a_b,a-b", "-o", "x/"], "one file for two boards"),
+        (["llm", "model.onnx", "--on", "one"], "--on needs --run"),
+        (["measure", "model.onnx", "--on", "a_b,a-b", "-o", "x/"], "the same file for two boards"),
         (["devices", "calibrate", "--on", "one,two", "-o", "x.toml"], "'x.toml' is not a folder"),
         (["devices", "calibrate", "--on", "one,two", "-o", "x/", "--name", "a"], "--name names one"),
         (["measure", "--pipeline", "model.onnx", "--on", "one"], "--on cannot be used with --pipeline"),
@@ -252,7 +252,7 @@ def test_without_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setenv("PATH", str(tmp_path))
     Path("model.onnx").write_bytes(MODEL)
     assert run(["measure", "model.onnx", "--on", "one"]) == 3
-    assert "one: unreachable: there is no program 'ssh' here" in capsys.readouterr().out
+    assert "one: unreachable: the program 'ssh' was not found" in capsys.readouterr().out
 
 
 def test_figures_of_boards_that_send_something_else() -> None:

@@ -67,7 +67,7 @@ def test_an_entry_point_that_is_no_table_is_refused(register) -> None:
 @pytest.mark.parametrize("error", [ImportError("no module 'package'"), AttributeError("no table"), ZeroDivisionError("1 / 0")])
 def test_an_entry_point_that_does_not_load_is_refused(register, error: Exception) -> None:
     register(error)
-    says = rf"'mine' of onnxcost\.formulas does not load: {type(error).__name__}: .*the package of 'package:table'$"
+    says = rf"'mine' of onnxcost\.formulas cannot be loaded: {type(error).__name__}: .*the package of 'package:table'$"
     with pytest.raises(InputError, match=says):
         formulas.select_formulas({"my.Op"})
 

@@ -194,22 +194,22 @@ def test_the_places_of_a_dim_are_told() -> None:
 
 def test_a_sequence_has_no_shape() -> None:
     tensors = helper.make_tensor_type_proto(FLOAT, ["n"])
-    with pytest.raises(InputError, match="'s' is a sequence or an optional: it has no shape"):
+    with pytest.raises(InputError, match="'s' is a sequence or an optional, which has no shape"):
         OpenDims([helper.make_value_info("s", helper.make_sequence_type_proto(tensors))], {"s": [1]}, {})
 
 
 REFUSED = {
     "unknown input": ({"z": [1]}, {}, "no input 'z': it has 'a', 'b'"),
     "unknown dim": ({}, {"z": 1}, "no dim 'z': it has 'n', 'm'"),
-    "rank": ({"a": [1]}, {}, "'a' has 2 dims, the shape given has 1"),
-    "fixed dim": ({"a": [1, 4]}, {}, "dim 1 of input 'a' is fixed at 3 in the model, 4 was given"),
+    "rank": ({"a": [1]}, {}, "'a' has 2 dims, but the given shape has 1"),
+    "fixed dim": ({"a": [1, 4]}, {}, "dim 1 of input 'a' is fixed at 3 in the model, but 4 was given"),
     "channels first": ({"c": [1, 3, 8, 8]}, {}, "dim 3 of input 'c' is fixed at 3 .* --shape c=1x8x8x3"),
-    "two values": ({"a": [1, 3], "b": [2, 5]}, {}, "dim 'n' was given as 1 and, by 'b', as 2"),
-    "negative": ({}, {"n": -1}, "a dim is a whole number, 0 or more"),
-    "of more than 64 bits": ({}, {"n": 2**63}, "a dim is a whole number, 0 or more and below 2"),
-    "a fraction": ({}, {"n": 1.5}, "a dim is a whole number"),
-    "a truth value": ({}, {"n": True}, "a dim is a whole number"),
-    "a text": ({}, {"n": "1"}, "a dim is a whole number"),
+    "two values": ({"a": [1, 3], "b": [2, 5]}, {}, "dim 'n' was given as 1 and, through 'b', as 2"),
+    "negative": ({}, {"n": -1}, "a dim must be a whole number from 0"),
+    "of more than 64 bits": ({}, {"n": 2**63}, "a dim must be a whole number from 0 to 2"),
+    "a fraction": ({}, {"n": 1.5}, "a dim must be a whole number"),
+    "a truth value": ({}, {"n": True}, "a dim must be a whole number"),
+    "a text": ({}, {"n": "1"}, "a dim must be a whole number"),
 }
 
 

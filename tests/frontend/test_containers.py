@@ -136,8 +136,8 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "broken ONNX text": (lambda: b"<ir_version: 8> agraph (", "ONNX's text syntax, which cannot be read"),
     "broken JSON": (lambda: b'{"irVersion": "x"}', "as JSON, which cannot be read"),
     "deep JSON": (lambda: b'{"graph": ' + b'{"node": [{"attribute": [{"g": ' * 5000, "as JSON, which cannot be read"),
-    "an empty flatbuffer": (lambda: b"\x08\0\0\0ORTM" + bytes(100), "onnxruntime's"),
-    "a flatbuffer out of range": (lambda: b"\xff\xff\0\0ORTM" + bytes(100), "onnxruntime's own format, which cannot be read"),
+    "an empty flatbuffer": (lambda: b"\x08\0\0\0ORTM" + bytes(100), "ORT"),
+    "a flatbuffer out of range": (lambda: b"\xff\xff\0\0ORTM" + bytes(100), "onnxruntime's ORT format, which cannot be read"),
 }
 
 
@@ -186,7 +186,7 @@ def test_a_folder_with_one_model(tmp_path: Path) -> None:
     report = onnxcost.estimate(tmp_path)
     assert (report.macs, report.graph.path) == (onnxcost.estimate(FILE).macs, str(tmp_path / "onnx" / "model.onnx"))
     (tmp_path / "onnx" / "other.onnx.gz").write_bytes(gzip.compress(CONTENT))
-    with pytest.raises(onnxcost.InputError, match=r"2 models, 'onnx/model.onnx', 'onnx/other.onnx.gz': 'onnxcost scan"):
+    with pytest.raises(onnxcost.InputError, match=r"2 models, 'onnx/model.onnx', 'onnx/other.onnx.gz': use 'onnxcost scan"):
         onnxcost.estimate(tmp_path)
 
 

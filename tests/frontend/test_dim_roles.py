@@ -64,7 +64,7 @@ def test_the_sizes_that_are_tried(kind: str) -> None:
 
 
 IMAGE, VOLUME, CLIP = "an image of 224x224", "a volume of 96x96x96", "a clip of 16 images of 224x224"
-TOKENS, SEQUENCE, NOTHING = "a text of 128 tokens", "a sequence of 128", "nothing says more of it"
+TOKENS, SEQUENCE, NOTHING = "a text of 128 tokens", "a sequence of 128", "no further information"
 CACHED, SECOND, HEADS, HEAD = "decode: 128 in the cache", "1 s of audio at 16 kHz", "heads of attention", "the size of a head"
 POINTS, COLOR, LINE = "a point cloud", "a color image", "a line of text of {}x320"
 SQUARE, LATENTS = "a square image", "latents of an image of 512x512"
@@ -142,7 +142,7 @@ PLACES: dict[str, tuple[str, int, list[int | str | None], Declared, list[tuple[i
     "latents": ("z", FLOAT, [1, 4, None, None], {}, [(64, LATENTS), (64, LATENTS)]),
     "an image by that name": ("sample", FLOAT, [1, 3, None, None], {}, [(224, IMAGE), (224, IMAGE)]),
     "nodes of a graph": ("x", FLOAT, [None, 16], {"edge_index": (INT64, [2, 8])}, [(32, "a graph of 32 nodes")]),
-    "edges of a graph": ("edge_attr", FLOAT, [None, 16], {"edge_index": (INT64, [2, 8])}, [(128, "4 edges a node")]),
+    "edges of a graph": ("edge_attr", FLOAT, [None, 16], {"edge_index": (INT64, [2, 8])}, [(128, "4 edges per node")]),
     "three dims beside a graph": ("x", FLOAT, [None, 4, 16], {"edge_index": (INT64, [2, 8])}, [(1, "")]),
     "one number for each row": ("speed", FLOAT, [None], {"ids": (INT64, [1, 8])}, [(1, NOTHING)]),
 }  # fmt: skip

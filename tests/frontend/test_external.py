@@ -139,12 +139,12 @@ def test_an_offset_that_is_no_number_is_refused(text: str, key: str, home: Path)
 
 
 def test_a_length_that_is_not_the_tensors_is_refused(home: Path) -> None:
-    with pytest.raises(MeasurementError, match="takes 1,200 bytes, but its file has 1,204"):
+    with pytest.raises(MeasurementError, match="takes 1,200 bytes, but has 1,204 in its file"):
         find_absent_weights(written(home, external("w", location="w.bin", length="1204")))
 
 
 def test_weights_that_no_disk_holds_are_refused_before_they_are_written(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(MeasurementError, match="MiB are free: set TMPDIR"):
+    with pytest.raises(MeasurementError, match="MiB free: set TMPDIR"):
         fill_weights(written(home, external("w", 10**8, 10**8)), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"home", "outside"}
 

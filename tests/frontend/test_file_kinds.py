@@ -63,7 +63,7 @@ KINDS: dict[str, tuple[bytes, str]] = {
     "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML page"),
     "OpenVINO": (b'<?xml version="1.0"?>\n<net name="m" version="11">', "OpenVINO"),
     "JSON": (b'{"message": "Not Found"}', "JSON"),
-    "a report": (b'{\n  "schema": "onnxcost/1",', "a report of onnxcost"),
+    "a report": (b'{\n  "schema": "onnxcost/1",', "an onnxcost report"),
     "text": (b"This is no model.\n" * 100, "text, not a model"),
     "text in UTF-16": ("This is no model".encode("utf-16"), "text in UTF-16"),
     "text that is cut in a character": ("é".encode() * 600, "text, not a model"),
@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[bytes, str]] = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "HDF5"),
     "safetensors": (b"\x40\0\0\0\0\0\0\0" + b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}', "safetensors"),
     "TensorFlow Lite": (b"\x1c\0\0\0TFL3" + bytes(50), "TensorFlow Lite"),
-    "onnxruntime's format": (b"\x1c\0\0\0ORTM" + bytes(50), "onnxruntime's format"),
+    "onnxruntime's format": (b"\x1c\0\0\0ORTM" + bytes(50), "onnxruntime's ORT format"),
     "GGUF": (b"GGUF\x03\0\0\0" + bytes(50), "GGUF"),
     "TensorRT": (b"ftrt" + bytes(50), "TensorRT"),
     "ELF": (b"\x7fELF\x02\x01\x01" + bytes(50), "a program"),
@@ -100,7 +100,7 @@ KINDS: dict[str, tuple[bytes, str]] = {
         helper.make_function("d", "f", ["x"], ["y"], [RELU.graph.node[0]], [helper.make_opsetid("", 17)]).SerializeToString(),
         "a single function",
     ),
-    "a part of a download": (RELU.SerializeToString()[:-20], "as an incomplete download does"),
+    "a part of a download": (RELU.SerializeToString()[:-20], "as an incomplete download would"),
 }
 
 

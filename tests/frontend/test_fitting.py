@@ -321,7 +321,7 @@ def test_what_follows_from_given_dims_is_derived() -> None:
 
 def test_the_phase_that_is_counted_is_said() -> None:
     report = estimate(written(_LM.format(mask="Total"), table=(100, 64)))
-    text = "a prefill of 128 tokens is counted; --dim sequence_length=1 --dim past_sequence_length=128 counts a decode step"
+    text = "a prefill of 128 tokens is counted; use --dim sequence_length=1 --dim past_sequence_length=128 for a decode step"
     assert [caveat.text for caveat in report.caveats if caveat.kind == "note"] == [text]
 
 
@@ -337,7 +337,7 @@ def test_a_phase_without_names_has_no_option(unnamed: list[str]) -> None:
 def test_what_no_size_fits_is_refused_and_says_so() -> None:
     made = model("(float[N,3,H,W] x) => (float y) { a = Conv(x, w) y = Conv(a, v) }", w=(8, 3, 3, 3), v=(8, 9, 3, 3))
     with pytest.raises(
-        ModelError, match=r"for 9 channels, not 8 .*of the other sizes \d+ were tried, and none fits\. Assumed were N = 1"
+        ModelError, match=r"for 9 channels, not 8 .*\d+ other sizes were tried, and none fits\. Assumed sizes: N = 1"
     ):
         estimate(made)
 

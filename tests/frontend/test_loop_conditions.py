@@ -57,5 +57,5 @@ def test_an_input_that_decides_how_often_a_loop_runs_is_named() -> None:
     text = """(float[2,4] x, int64 n) => (float y) { y = Loop (n, , x) <body = b (int64 i, bool c, float[2,4] a)
         => (bool again, float[2,4] o) { again = Identity(c) o = MatMul(a, w) }> }"""
     report = onnxcost.estimate(model(text, w=(4, 4)))
-    assert "--value n=N decides it" in report.caveats[0].text
+    assert "--value n=N sets it" in report.caveats[0].text
     assert onnxcost.estimate(model(text, w=(4, 4)), values={"n": 3}).macs == 3 * 32

@@ -250,5 +250,5 @@ def test_groups_are_kept_unseen(unknown: bytes) -> None:
     "unknown", [b"\x4b", b"\x4b" + INNER, b"\x4c", group(9, b"\x4b")], ids=["open", "full", "no start", "inner"]
 )
 def test_a_group_without_its_other_end_is_refused(unknown: bytes) -> None:
-    with pytest.raises(ModelError, match=r"is no protobuf field|does not end|does not parse"):
+    with pytest.raises(ModelError, match=r"does not start a protobuf field|does not end|does not parse"):
         read_skeleton(model_with().SerializeToString() + unknown)

@@ -133,17 +133,17 @@ def test_a_stored_shape_helps_behind_a_custom_operator() -> None:
 
 REFUSED = {
     "cycle": ("(float[4] x) => (float y) { a = Add(x, b) b = Relu(a) y = Relu(b) }", "cycle: .*Add.* → .*Relu"),
-    "undefined": ("(float[4] x) => (float y) { y = Add(x, nope) }", "reads 'nope', which nothing in the model defines"),
+    "undefined": ("(float[4] x) => (float y) { y = Add(x, nope) }", "reads 'nope', which is not defined in the model"),
     "broadcast": ("(float[4] x, float[3] z) => (float y) { y = Add(x, z) }", r"Add.*Incompatible.*x \[4\], z \[3\]"),
     "product": ("(float[1,3] x, float[4,4] z) => (float y) { y = MatMul(x, z) }", "MatMul.*Incompatible dimensions"),
     "too few inputs": ("(float[1,3,4] x) => (float y) { y = Conv(x) }", "Conv.*input size 1 not in range"),
     "axis": ("(float[4] x) => (float y) { y = Softmax <axis = 7> (x) }", "Softmax"),
-    "output by nobody": ("(float[4] x) => (float z) { y = Relu(x) }", "output 'z' of the graph is made by no node"),
+    "output by nobody": ("(float[4] x) => (float z) { y = Relu(x) }", "output 'z' of the graph is not produced by any node"),
     "defined twice": ("(float[4] x) => (float y) { y = Relu(x) y = Neg(x) }", "'y' is defined twice"),
-    "reshape": ("(float[4] x) => (float y) <int64[1] s = {5}> { y = Reshape(x, s) }", "4 elements do not make"),
+    "reshape": ("(float[4] x) => (float y) <int64[1] s = {5}> { y = Reshape(x, s) }", "4 elements cannot be reshaped to"),
     "assumption": (
         "(float[n,3,h,w] x) => (float y) <int64[2] s = {1, 1000}> { y = Reshape(x, s) }",
-        r"Assumed were n = 1, h = 224, w = 224; give what fits with --dim n=N --dim h=N --dim w=N",
+        r"Assumed sizes: n = 1, h = 224, w = 224; set sizes that fit with --dim n=N --dim h=N --dim w=N",
     ),
 }
 
@@ -171,7 +171,7 @@ def test_a_negative_dim_of_a_constant_is_refused() -> None:
 VALUES = {
     "unknown input": ({"z": 1}, "no input 'z': it has 'x', 's'"),
     "not a number": ({"s": ["a", "b"]}, "'s' does not fit its type"),
-    "shape": ({"s": [1, 2, 3]}, r"'s' has the shape \[3\], the model has \[2\]"),
+    "shape": ({"s": [1, 2, 3]}, r"'s' has the shape \[3\], but the model declares \[2\]"),
 }
 
 

@@ -43,10 +43,7 @@ def test_the_usual_sizes(llama: LanguageCost) -> None:
 def test_the_head_on_all_tokens_is_noted(llama: LanguageCost) -> None:
     """1,023 of 1,024 tokens · 2,048 · 128,256 of 1.334 · 10^12 MACs."""
     assert round(100 * 1023 * 2048 * 128256 / 1334124216320) == 20
-    assert (
-        "the LM head runs on all 1,024 prompt tokens, though the next token needs one: 20 % of the prefill's MACs"
-        in llama.notes
-    )
+    assert "the LM head runs on all 1,024 prompt tokens, but only one is needed: 20 % of the prefill's MACs" in llama.notes
     pruned = onnxcost.llm(read_archive()["genai_llama_fp32_prune"])
     assert not any("LM head" in note for note in pruned.notes)
 
@@ -75,7 +72,7 @@ def test_a_shared_buffer_holds_the_cache_once(tmp_path: Path) -> None:
     assert [attributes["past_present_share_buffer"] for attributes in as_run] == [1, 1, 1]
     assert (shared.decode.sizes.total, shared.prefill and shared.prefill.sizes.new) == (300, 300)
     with pytest.raises(
-        InputError, match=r"--context 301: the model knows 300 positions \(context_length in genai_config.json\)"
+        InputError, match=r"--context 301: the model supports 300 positions \(context_length in genai_config.json\)"
     ):
         onnxcost.llm(path, context=301)
 
@@ -125,7 +122,7 @@ def test_what_cannot_be(arguments: dict[str, object], message: str) -> None:
 
 def test_other_models_are_refused() -> None:
     relu = model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }")
-    with pytest.raises(InputError, match="no language model with a cache"):
+    with pytest.raises(InputError, match="not a language model with a cache"):
         onnxcost.llm(relu)
     report = onnxcost.estimate(relu)
     assert describe_decoder(ModelSpec(relu), report) is None
@@ -200,7 +197,7 @@ def test_sizes_that_are_given_stay() -> None:
     data = read_archive()["opt_llama"]
     found = onnxcost.llm(data, dims={"sequence_length": 7})
     assert [(phase.name, phase.sizes.new) for phase in found.phases] == [("decode", 7)]
-    assert "each step takes 7 tokens" in found.notes
+    assert "each step processes 7 tokens" in found.notes
 
 
 @pytest.mark.parametrize(
@@ -232,5 +229,5 @@ def test_an_output_without_a_rank_is_no_cache() -> None:
     made = model(
         "(float[2,3] x) => (float y, float present) { y = Relu(x) present = local.Unknown(x) }", domains=', "local" : 1'
     )
-    with pytest.raises(InputError, match="this is no language model"):
+    with pytest.raises(InputError, match="this is not a language model"):
         onnxcost.llm(made)

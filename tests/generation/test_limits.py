@@ -76,5 +76,5 @@ def test_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_run_has_no_such_limits() -> None:
-    with pytest.raises(InputError, match="ttft is no limit of one run"):
+    with pytest.raises(InputError, match="ttft does not apply to a single run"):
         onnxcost.budget(MODEL, ttft="1s")

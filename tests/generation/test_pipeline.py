@@ -75,7 +75,7 @@ def test_the_weights_of_a_file_are_there_once(folder: Path) -> None:
 def test_runs_without_a_cache_are_alike() -> None:
     found = pipeline("encoder.onnx*50")
     assert found.macs == 50 * onnxcost.estimate("encoder.onnx").macs
-    assert found.notes == ("encoder.onnx has no cache that grows: its 50 runs are alike",)
+    assert found.notes == ("encoder.onnx has no growing cache: its 50 runs are identical",)
 
 
 def test_stages_of_ones_own() -> None:
@@ -97,16 +97,16 @@ def test_dims_that_do_not_fit_are_not_shared(folder: Path) -> None:
     (folder / "other.onnx").write_bytes(other.SerializeToString())
     found = pipeline("text.onnx,other.onnx")
     assert found.shared == ()
-    assert found.notes == ("other.onnx does not take text_length = 77 of text.onnx",)
+    assert found.notes == ("other.onnx does not accept text_length = 77 of text.onnx",)
 
 
 @pytest.mark.parametrize(
     ("stages", "dims", "says"),
     [
-        ("encoder.onnx,decoder.onnx", {"sequnce": 3}, "--dim sequnce: no stage of the pipeline has it"),
+        ("encoder.onnx,decoder.onnx", {"sequnce": 3}, "--dim sequnce: not found in any stage of the pipeline"),
         ("encoder.onnx,none.onnx", {}, "'none.onnx'"),
         ([], {}, "1 to 100 stages"),
-        ([StageSpec("decoder.onnx", 3, grows={"past": 1})], {}, "decoder.onnx: grows: no open dim 'past'"),
+        ([StageSpec("decoder.onnx", 3, grows={"past": 1})], {}, "decoder.onnx: grows: there is no open dim 'past'"),
         ([StageSpec("decoder.onnx", name="own", dims={"new": 1})], {}, "own: "),
     ],
 )

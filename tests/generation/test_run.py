@@ -103,7 +103,7 @@ def limited(tmp_path: Path) -> Path:
 def test_what_the_model_knows_limits_the_legs(limited: Path) -> None:
     known = read_decoder(ModelSpec(limited))
     assert plan_legs(known, None, (40,), 16) == [Leg(32, True, 16), Leg(40, False, 8)]
-    with pytest.raises(InputError, match="a context of 48 leaves no room for a token: the model knows 48 positions"):
+    with pytest.raises(InputError, match="a context of 48 leaves no room for a token: the model supports 48 positions"):
         plan_legs(known, None, (48,), 16)
 
 
@@ -121,17 +121,17 @@ def test_a_batch_that_was_given_by_its_dim() -> None:
 
 
 def test_dims_that_differ_between_the_steps_are_not_given() -> None:
-    with pytest.raises(InputError, match="--dim past_sequence: it differs between the steps"):
+    with pytest.raises(InputError, match="--dim past_sequence: this dim changes from step to step"):
         run_llm(DECODER, dims={"past_sequence": 4})
 
 
 def test_what_is_no_decoder() -> None:
-    with pytest.raises(InputError, match="no language model with a cache"):
+    with pytest.raises(InputError, match="not a language model with a cache"):
         run_llm(ENCODER)
 
 
 def test_a_decoder_that_cannot_run(tmp_path: Path) -> None:
-    with pytest.raises(MeasurementError, match="was given an index that does not fit"):
+    with pytest.raises(MeasurementError, match="received an index that is out of range"):
         run_llm(randomize(LIMITED), prompt=40, tokens=20, runs=1)
 
 

@@ -185,7 +185,7 @@ def test_the_users_price_of_an_hour_counts() -> None:
     assert [(each.name, each.hourly) for each in found.verdicts] == [("l4", 0.5), ("t4", 50)]
     with pytest.raises(InputError, match="there is no device 'l5' to set a price for"):
         onnxcost.budget("models/mnist_cnn_pytorch.onnx", ["l4"], prices={"l5": 0.5})
-    with pytest.raises(InputError, match="there is no order 'speed': there are price, cost"):
+    with pytest.raises(InputError, match="there is no order 'speed': choose from price, cost"):
         onnxcost.budget("models/mnist_cnn_pytorch.onnx", ["l4"], order="speed")
 
 

@@ -325,7 +325,7 @@ WRONG = {
     "no value": ("t4,memory", "--device expects NAME,KEY=VALUE, not 't4,memory'"),
     "no such figure": ("t4,memroy=4GiB", "--device cannot change 'memroy'; did you mean 'memory'?"),
     "no such figure, and none near": ("t4,colour=4", "--device cannot change 'colour': it can memory, "),
-    "no unit": ("t4,memory=4", "--device memory: '4' is not written like 8 GiB"),
+    "no unit": ("t4,memory=4", "--device memory: '4' is not a quantity such as 8 GiB"),
 }
 
 
@@ -346,5 +346,5 @@ def test_a_file_of_the_users_comes_before_the_catalogue(tmp_path: Path) -> None:
 def test_two_devices_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "x"\nkind = "gpu"\ngpu.peak.float32 = "1 TFLOP/s"\n', encoding="utf-8")
-    with pytest.raises(InputError, match="there are two devices 'x'"):
+    with pytest.raises(InputError, match="the device 'x' is defined twice"):
         find_device("x", [path, path])

@@ -257,7 +257,7 @@ def test_anchors_that_say_nothing(text: str, says: str) -> None:
 
 
 def test_anchors_of_models_that_nobody_published() -> None:
-    with pytest.raises(InputError, match="no published figures of a model 'mobilenet_v9'; did you mean 'mobilenet_v2'"):
+    with pytest.raises(InputError, match="no published results for a model 'mobilenet_v9'; did you mean 'mobilenet_v2'"):
         predictors(["raspberry-pi-5-8gb"], runtime="ncnn", anchors={"mobilenet_v9": 0.01})
 
 

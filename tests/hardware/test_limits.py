@@ -76,7 +76,7 @@ def test_a_dim_is_a_whole_number(tmp_path: Path, size: str, is_valid: bool) -> N
 @pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n"])
 def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(InputError, match="there is no budget here"):
+    with pytest.raises(InputError, match="no budget found"):
         find_budget_file(tmp_path)
 
 
@@ -85,9 +85,9 @@ def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
     [
         ("[budget", "cannot read"),
         ("x = 1", "has no table [budget]"),
-        ("[budget]\nfps = 30", 'names no model: write [budget.models."model.onnx"] for each'),
+        ("[budget]\nfps = 30", 'has no models: write [budget.models."model.onnx"] for each'),
         ("[budget.models]\n'm' = 3", "m: this is not a table"),
-        ("[budget.models.m]\nfsp = 3", "m: there is no key 'fsp'; did you mean 'fps'?"),
+        ("[budget.models.m]\nfsp = 3", "m: unknown key 'fsp'; did you mean 'fps'?"),
         ("[budget.models.m]\nfps = 'fast'", "m: fps expects a quantity such as 30, not 'fast'"),
         ("[budget.models.m]\ndevices = 'pi'", "devices expects a list of names"),
         ("[budget.models.m]\nbatch = 0", "batch expects a whole number of 1 or more, not 0"),

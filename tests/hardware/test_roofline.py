@@ -137,7 +137,7 @@ def test_quantized_models_run_at_the_peak_of_integers() -> None:
 def test_what_is_not_counted_is_said() -> None:
     made = onnxcost.estimate(_with_unknown_operator())
     (note,) = Roofline(machine(bandwidth=1e10)).predict(made).notes
-    assert note == "1 nodes are not counted: the times leave them out"
+    assert note == "1 nodes are not counted and not included in the times"
 
 
 def _with_unknown_operator() -> object:

@@ -149,7 +149,7 @@ def test_traffic(made: Node, read: int, write: int) -> None:
 
 
 def test_an_open_shape_has_no_traffic() -> None:
-    with pytest.raises(UnknownShape, match="the shape of 'y' is not known"):
+    with pytest.raises(UnknownShape, match="the shape of 'y' is unknown"):
         traffic(node("Relu", [X], [tensor("y", None)]))
 
 

@@ -31,14 +31,14 @@ def shown(*models: Candidate, screen: Screen = Screen(80)) -> str:  # noqa: B008
 
 
 TABLE = """\
-Outputs against first, from the same inputs
+Outputs compared with first, on the same inputs
   Model   Output      Shape   Largest  Difference  Relative
   turned  features  1×4×8×8  2.00e+00    5.00e-01  2.50e-01  is y_1; transposed
   turned  logits    1×10     4.10e+01           0         0
   Relative: the largest difference, divided by the largest magnitude in the
   first model's output
   Inputs of turned: input_1 is image, transposed
-  Outputs of turned alone: aux
+  Outputs only in turned: aux
   Outputs of failed not compared: its weights are missing
 """
 
@@ -57,7 +57,7 @@ def test_of_many_outputs_those_that_are_the_farthest_apart_are_shown() -> None:
     outputs = tuple(OutputDifference(f"out{at}", f"out{at}", (2,), at / 1000, 1.0, 2) for at in range(MOST_OUTPUTS + 5))
     text = shown(replace(TURNED, agreement=Agreement("first", outputs=outputs)))
     assert [line.split()[1] for line in text.splitlines()[2 : 2 + MOST_OUTPUTS]] == [f"out{at}" for at in range(12, 4, -1)]
-    assert "and 5 more outputs of turned, none differs more" in text
+    assert "and 5 more outputs of turned with no larger difference" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -122,6 +122,6 @@ def test_csv_has_the_largest() -> None:
 
 def test_markdown() -> None:
     text = comparison_markdown(comparison(TURNED, FAILED), [])
-    assert "### Outputs against first, from the same inputs\n\n| Model | Output |" in text
+    assert "### Outputs compared with first, on the same inputs\n\n| Model | Output |" in text
     assert "| turned | features | 1×4×8×8 | 2.00e+00 | 5.00e-01 | 2.50e-01 | is y\\_1; transposed |" in text
     assert "Outputs of failed not compared: its weights are missing\n" in text

@@ -83,7 +83,7 @@ def test_limits_and_needs() -> None:
     assert limits_text(limits_of({"fps": 30, "latency": "33ms", "memory": "512MiB", "macs": "500M"})) == (
         "30 FPS, latency 33 ms, memory 512 MiB, MACs 500 M"
     )
-    assert limits_text(limits_of({})) == "the memory alone"
+    assert limits_text(limits_of({})) == "memory only"
     fits = named(CHIP).verdicts[0].fits
     assert [need_text(fit) for fit in fits] == ["191 %", "<1 %"]
     assert tightest(fits).what == "flash"
@@ -125,7 +125,7 @@ def test_a_cache_has_columns_of_its_own() -> None:
     made = assess("m.onnx", decoder(), [Roofline(BOX)], limits_of({}), are_named=True)
     text = text_of(budget_lines(made, NARROW))
     assert "Tokens" in text
-    assert "Keys and values take 1.000 KiB a token" in " ".join(text.split())
+    assert "Keys and values take 1.000 KiB per token" in " ".join(text.split())
 
 
 def test_other_types_are_marked() -> None:
@@ -145,12 +145,12 @@ def test_the_sum_behind_a_figure() -> None:
     text = " ".join(text_of(explanation_lines(named(BOX, fps=30), Roofline(BOX), " --dim batch=1", NARROW)).split())
     assert "2 × 1.000 M MACs of float32 / 1.000 TFLOP/s = 2.000 µs" in text
     assert "3.822 MiB of weights, inputs and outputs = 400.8 µs" in text
-    assert "products done directly" in text
+    assert "products computed directly" in text
     assert "3.815 MiB weights + 7.812 KiB activations + 350.0 MiB runtime = 353.8 MiB, of 9.313 GiB (estimate)" in text
     assert "at most 20 W × " in text
     assert "an upper bound" in text
     assert "onnxcost measure m.onnx --dim batch=1" not in text  # Acme's GPUs have no provider
-    assert "the vendor's compiler reports cycles and memory" in text
+    assert "use the vendor's compiler for cycles and memory" in text
 
 
 def test_the_command_that_verifies_it() -> None:

@@ -53,27 +53,26 @@ SIDE_BY_SIDE = """\
   Latency  10.00 ms     10.10 ms   +1.0 %
   FPS      100.0        99.00      −1.0 %
   Ratio                 1.005× (0.980–1.030)
-  * the best · the others against first · Ratio: of the latencies, round by
-  round, and its 95 % confidence interval; the latency follows from it
-  No difference seen in latency from first: second
+  * best · the others vs. first · Ratio: of latencies, computed per round, with
+  its 95 % confidence interval
+  No difference in latency found from first: second
   Not compared: broken: no ONNX model
 """
 EXPLAINED = """
-second against first
+second vs. first
   +24 FLOPs (+1.4 %), +4 B weights (+0.1 %), +14 B traffic, the same parameters,
-  no difference seen in latency
+  no difference in latency found
 
   Operator  Nodes   FLOPs  ± FLOPs  ± Params  ± Traffic
   Add       0 → 1  0 → 20      +20         0       +7 B
   Mul       0 → 1  0 → 10      +10         0       +7 B
   Relu          1  10 → 4       −6         0        0
 
-  2 of 2 layers correspond in order, operator and shape. What differs:
+  2 of 2 layers match in order, operator and shape. Differences:
   ± FLOPs  ± Traffic  What
       +30      +14 B  Mul + Add after Conv, only in second: batch normalization
-                      that is not folded into the weights of the layer before it
-                      (Mul_10)
-       −6        0    Relu: another attribute in second (Relu_10)
+                      not folded into the weights of the previous layer (Mul_10)
+       −6        0    Relu: different attribute in second (Relu_10)
 """
 
 
@@ -141,9 +140,9 @@ def test_a_model_that_cannot_be_run_says_so_and_why() -> None:
 
 def test_a_latency_of_another_time_says_so() -> None:
     later = replace(SECOND, ratio=None)
-    assert "Measured at another time than first: second" in shown(FIRST, later)
-    assert "Measured at another time" not in shown(FIRST, SECOND)
-    assert "Measured at another time" not in shown(replace(FIRST, values={"flops": 1}), later)
+    assert "Not measured at the same time as first: second" in shown(FIRST, later)
+    assert "Not measured at the same time" not in shown(FIRST, SECOND)
+    assert "Not measured at the same time" not in shown(replace(FIRST, values={"flops": 1}), later)
 
 
 def test_a_ratio_of_few_turns_has_no_interval() -> None:
@@ -227,7 +226,7 @@ def test_the_tables_of_markdown_are_whole(number: int) -> None:
 def test_a_table_without_rows_is_left_out_of_markdown() -> None:
     text = comparison_markdown(Comparison(FIRST, (FIRST, FIRST)), [Differences(FIRST, FIRST)])
     assert "| Operator |" not in text
-    assert text.endswith("correspond in order, operator and shape, and nothing differs\n")
+    assert text.endswith("match in order, operator and shape, and nothing differs\n")
 
 
 @pytest.mark.parametrize(

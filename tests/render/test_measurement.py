@@ -37,7 +37,7 @@ from tests.measurements import MEASUREMENT, MIB, at_batch, measurement
 AT_80 = """\
 Measured  cpu · A Processor · onnxruntime 1.30.0
   Threads      4 intra-op, 1 inter-op
-  Runs         20, after 3 to warm up, batch 1
+  Runs         20, after 3 warm-up runs, batch 1
   Inputs       x (synthetic: numbers between 0 and 1)
 
   Latency      19.50 ms       median, 95 % confidence 15.00 to 24.00
@@ -45,7 +45,7 @@ Measured  cpu · A Processor · onnxruntime 1.30.0
   Min          10.00 ms       max 29.00 ms
   p90          27.10 ms       p95 28.05 ms, p99 28.81 ms
   FPS          51.28          items per second, 1 / median
-  Achieved     984.6 kFLOP/s  19.20 k FLOPs a run
+  Achieved     984.6 kFLOP/s  19.20 k FLOPs per run
   Session      123.4 ms       to create it
   First run    39.00 ms       2.000 × the median
   Memory       64.00 MiB      peak of the process, 40.00 MiB before the session
@@ -70,20 +70,20 @@ GPU_AT_80 = """\
 Measured
   cuda · NVIDIA H200 · 141.0 GiB memory · driver 580.1 · onnxruntime 1.30.0
   Threads      4 intra-op, 1 inter-op, 2.5 of 8 cores usable
-  Runs         3, in 4 streams, after 3 to warm up, batch 8
+  Runs         3, in 4 streams, after 3 warm-up runs, batch 8
   Inputs       x (synthetic: numbers between 0 and 1)
   Optimization basic
   Options      device_id=1
   Placement    117 CUDAExecutionProvider, 11 CPUExecutionProvider
-  Fallen back  11 nodes to the CPU, /node_0, /node_1, /node_2, /node_3, /node_4,
-               /node_5, /node_6, /node_7, and 3 more
+  CPU fallback 11 nodes, /node_0, /node_1, /node_2, /node_3, /node_4, /node_5,
+               /node_6, /node_7, and 3 more
 
   Latency        750.0 µs       median, no confidence interval
   Mean           167.0 ms       ± 288.4 ms (σ)
   Min            250.0 µs       max 500.0 ms
   p90            400.1 ms       p95 450.1 ms, p99 490.0 ms
   FPS            32.00          24 items in 750.0 ms
-  Achieved     ≥ 76.80 kFLOP/s  ≥ 19.20 k FLOPs a run
+  Achieved     ≥ 76.80 kFLOP/s  ≥ 19.20 k FLOPs per run
   Session        123.4 ms       to create it
   First run      39.00 ms       52.00 × the median
   Copies         1.200 ms       to the device, 340.0 µs back, not in the latency

@@ -94,7 +94,7 @@ def test_another_kind_is_refused_and_the_nearest_is_named(kind: str, other: str)
 
 
 def test_a_result_without_plots_says_so() -> None:
-    with pytest.raises(InputError, match="there are none"):
+    with pytest.raises(InputError, match="available: none"):
         onnxcost.compare([SMALL, RESNET], run=False).plot()
 
 
@@ -130,7 +130,7 @@ def test_a_sweep_has_a_line_for_each_combination_of_the_other_sizes(
         assert len(axes.lines) == len(devices) * len(sizes.get("sequence", [0]))
         assert b"<svg" in save_figure(draw(swept), "svg")
     else:
-        with pytest.raises(InputError, match="no point of the sweep has such a figure"):
+        with pytest.raises(InputError, match="no size has this result"):
             swept.plot("latency")
 
 
@@ -146,7 +146,7 @@ def test_the_command_draws_several_sizes(tmp_path: Path) -> None:
     [
         (["-o", "chart.bmp"], ".svg, .png, .pdf"),
         (["--kind", "memory", "--profile", "-o", "a.svg"], "not memory"),
-        (["--dim", "batch=1,2", "-o", "a.svg"], "over several sizes there are plots of memory and latency, not of share"),
+        (["--dim", "batch=1,2", "-o", "a.svg"], "with several sizes, memory and latency can be plotted, not share"),
         (["--dim", "batch=1,2", "-o", "a.bmp"], ".svg, .png, .pdf"),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_cannot_be_drawn_is_said_in_one_line(arguments: list[str], says: st
 @pytest.mark.parametrize("kind", ["share", "roofline"])
 def test_a_model_without_work_has_no_such_chart(kind: str) -> None:
     empty = onnxcost.estimate(model("(float[2] x) => (float[2] y) { y = Identity(x) }"))
-    with pytest.raises(InputError, match="there is no"):
+    with pytest.raises(InputError, match=r"nothing to plot|no roofline can be plotted"):
         empty.plot(kind)
 
 

@@ -46,8 +46,8 @@ PROFILE = Profile(
 
 AT_80 = """\
   Latency      10.00 ms   median, not profiled
-  Nodes        12.50 ms   sum of all nodes, +25.0 % against the latency
-  Profiled     14.00 ms   mean of 2 profiled runs, +12.0 % against the nodes
+  Nodes        12.50 ms   sum of all nodes, +25.0 % vs. the latency
+  Profiled     14.00 ms   mean of 2 profiled runs, +12.0 % vs. the nodes
   Coverage      80.0 %    of the nodes' time, 3 of 4 nodes counted
   Arena        1.000 MiB  peak of onnxruntime's arena
   Activations  4.750 KiB  at peak, estimated 2.000 KiB
@@ -142,7 +142,7 @@ def test_a_model_of_no_nodes_has_no_shares() -> None:
 def test_markdown() -> None:
     text = profile_markdown(PROFILE, ProfileView(top=1))
     assert text.startswith("### Profiled\n")
-    assert "| Nodes | 12.50 ms | sum of all nodes, +25.0 % against the latency |" in text
+    assert "| Nodes | 12.50 ms | sum of all nodes, +25.0 % vs. the latency |" in text
     assert "- Mine '/mine': no formula for com.acme.Mine" in text
     assert "| /features/0/Conv | Conv | 6.000 ms | 48.0 % | 48.0 % | 13.82 k | 2.304 M | 373.3 k |" in text
 

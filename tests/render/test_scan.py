@@ -10,7 +10,10 @@ from onnxcost.report import CostReport
 from onnxcost.scanning.results import Scan, Scanned, build_scan
 from tests.measurements import MEASUREMENT
 
-LONG = "node '/a/very/long/name/of/a/node' (Reshape) is invalid: 6 elements do not make [4, 2] × [2]" + ", and so on" * 40
+LONG = (
+    "node '/a/very/long/name/of/a/node' (Reshape) is invalid: 6 elements cannot be reshaped to [4, 2] × [2]"
+    + ", and so on" * 40
+)
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def scan(report: CostReport, incomplete: CostReport) -> Scan:
     return build_scan(
         [
             ("whole", Scanned("zoo/whole.onnx", "ok", report=whole)),
-            ("bad", Scanned("zoo/bad.onnx", "failed", "zoo/bad.onnx is empty: it has no bytes at all")),
+            ("bad", Scanned("zoo/bad.onnx", "failed", "zoo/bad.onnx is empty (0 bytes)")),
             ("partly", Scanned("zoo/partly.onnx", "ok", report=partly)),
             ("long", Scanned("zoo/long.onnx", "unfinished", LONG)),
             ("timed", Scanned("zoo/timed.onnx", "ok", report=timed)),
@@ -38,7 +41,7 @@ def test_figures_and_reasons(scan: Scan) -> None:
     shown = lines(scan, 100)
     assert shown[0].split()[:5] == ["Model", "Input", "MACs", "FLOPs", "Parameters"]
     assert shown[1].split()[:6] == ["whole", "1×3×8×8", "9.472", "k", "19.20", "k"]
-    assert shown[2] == "  bad      is empty: it has no bytes at all"
+    assert shown[2] == "  bad      is empty (0 bytes)"
     assert "≥ 9.472 k  ≥ 19.20 k" in shown[3]
     assert shown[4].startswith("  long     node '/a/very")
     assert shown[6].endswith(" …")

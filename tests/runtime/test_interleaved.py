@@ -244,7 +244,7 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_concurrent_streams_are_refused() -> None:
-    with pytest.raises(InputError, match="leave --concurrency out"):
+    with pytest.raises(InputError, match="omit --concurrency"):
         measure_interleaved([], Settings(concurrency=2))
 
 

@@ -46,7 +46,7 @@ def with_version(**version: int) -> ModelProto:
 OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
     "no such operator": (
         model("(float x) => (float y) { y = Foo(x) }"),
-        "knows no operator Foo in opset 17; --no-run counts it",
+        "does not support Foo in opset 17; use --no-run to only count it",
     ),
     "an operator of a library": (
         model("(float x) => (float y) { y = my.ops.Foo(x) }", domains=', "my.ops": 1'),
@@ -54,7 +54,7 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
     ),
     "no kernel": (
         model("(double[1,1,4,4] x) => (double[1,1,4,4] y) { [here] y = LRN<size=1>(x) }"),
-        "has no kernel for the types of LRN 'here' (opset 13): try another --provider; --no-run counts it",
+        "has no kernel for the types of LRN 'here' (opset 13): try another --provider; use --no-run to only count it",
     ),
     "an old opset": (
         model("(float[2,3] x, float[3] b) => (float[2,3] y) { y = Add<broadcast=1>(x, b) }", opset=6),
@@ -64,8 +64,8 @@ OPENING: dict[str, tuple[ModelProto | bytes | str, str]] = {
         model("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }", opset=1),
         "the model's opset is too old: onnxruntime supports 7 and later; convert it",
     ),
-    "a new opset": (with_version(opset=99), "the model's opset 99 of ai.onnx is newer than this onnxruntime knows (up to "),
-    "a new IR version": (with_version(ir=99), "the model's IR version 99 is newer than this onnxruntime knows (up to "),
+    "a new opset": (with_version(opset=99), "the model's opset 99 of ai.onnx is newer than this onnxruntime supports (up to "),
+    "a new IR version": (with_version(ir=99), "the model's IR version 99 is newer than this onnxruntime supports (up to "),
     "an input from nowhere": (model("(float x) => (float y) { y = Relu(z) }"), "the model is invalid: Node input 'z' is not"),
     "an unknown attribute": (
         model("(float x) => (float y) { y = Relu<foo=1>(x) }"),
@@ -95,9 +95,9 @@ def test_a_model_that_cannot_be_opened(case: str) -> None:
 @pytest.mark.parametrize(
     ("location", "data", "expected"),
     [
-        ("weights-not-stored", None, "the model's weights were left out of it, so that it cannot run; --no-run counts it"),
-        ("model.data", None, "the file of the model's weights is missing: "),
-        ("model.data", b"123", "the file of the model's weights is too short (for 'w'): download it again"),
+        ("weights-not-stored", None, "the model was saved without its weights and cannot run; use --no-run to only count it"),
+        ("model.data", None, "the file with the model's weights is missing: "),
+        ("model.data", b"123", "the file with the model's weights is too short (for 'w'): download it again"),
     ],
 )
 def test_weights_that_are_not_there(
@@ -117,7 +117,11 @@ def test_weights_that_are_not_there(
 
 
 RUNNING: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
-    "an index out of its table": (GATHER, {"x": X, "i": np.array([7])}, "Gather was given an index that does not fit: .*idx=7"),
+    "an index out of its table": (
+        GATHER,
+        {"x": X, "i": np.array([7])},
+        "Gather received an index that is out of range: .*idx=7",
+    ),
     "another rank": (GATHER, {"x": X[0], "i": INDICES}, "the input 'x' has 1 dims instead of 2: .* --input NAME=FILE.npy"),
     "another dim": (GATHER, {"x": X[:, :2], "i": INDICES}, "the input 'x' does not fit, dim 1 is 2 instead of 3: .* --input"),
     "another type": (GATHER, {"x": X.astype(float), "i": INDICES}, "an input is double instead of float: .* --input"),
@@ -162,16 +166,16 @@ QUOTED = {
     "weights missing, in an older version": (
         "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: filesystem error: cannot get file size: "
         "No such file or directory [./model.data]",
-        "the file of the model's weights is missing: ./model.data; --no-run counts it anyway",
+        "the file with the model's weights is missing: ./model.data; use --no-run to only count it",
     ),
     "weights elsewhere": (
         "[ONNXRuntimeError] : 1 : FAIL : External data path validation failed for initializer: w. Error: External data path "
         'escapes model directory. External data path: "../w.data" resolved path: "/x/w.data" allowed directory: "."',
-        "the file of the model's weights is outside the model's folder, where onnxruntime does not read it: ../w.data",
+        "the file with the model's weights is outside the model's folder, where onnxruntime does not read it: ../w.data",
     ),
     "more than protobuf's limit": (
         "The proto size is larger than the 2 GB limit: ModelProto exceeds maximum protobuf size of 2GB: 3221225472",
-        "the model is over protobuf's 2 GB: keep its weights in a file beside it",
+        "the model is larger than protobuf's limit of 2 GB: store its weights as external data",
     ),
     "no memory for C++": ("std::bad_alloc", "there is not enough memory: try a smaller batch or shape (--dim, --shape)"),
     "no memory on the GPU": (

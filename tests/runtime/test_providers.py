@@ -33,7 +33,7 @@ def test_one_that_has_no_name_of_ours_goes_by_onnxruntimes() -> None:
     [
         ("cudda", r"no provider 'cudda'; did you mean 'cuda'\?$"),
         ("open-vino", r"did you mean 'openvino'\?$"),
-        ("abacus", r"no provider 'abacus': there are .*, dnnl$"),
+        ("abacus", r"no provider 'abacus': choose from .*, dnnl$"),
     ],
 )
 def test_an_unknown_name_is_answered_with_those_there_are(name: str, message: str) -> None:
@@ -46,8 +46,8 @@ def test_an_unknown_name_is_answered_with_those_there_are(name: str, message: st
     [
         (
             "cuda",
-            r"^the provider 'cuda' \(CUDAExecutionProvider\) is not in this onnxruntime: installed are .*CPUExecutionProvider; "
-            r"pip install onnxruntime-gpu \(in place of onnxruntime\)$",
+            r"^the provider 'cuda' \(CUDAExecutionProvider\) is not available in this onnxruntime, which has "
+            r".*CPUExecutionProvider; pip install onnxruntime-gpu \(in place of onnxruntime\)$",
         ),
         ("coreml", r"; pip install onnxruntime on macOS$"),
         ("directml", r"; pip install onnxruntime-directml on Windows \(in place of onnxruntime\)$"),

@@ -182,7 +182,7 @@ def test_a_reason_is_looked_for_in_all_that_is_printed_and_raised(capfd: pytest.
 
 
 def test_options_that_the_cpu_does_not_have_are_refused() -> None:
-    with pytest.raises(InputError, match="the provider 'cpu' has no options: it was given device_id"):
+    with pytest.raises(InputError, match="the provider 'cpu' accepts no options, but device_id was given"):
         open_session("model.onnx", Settings(provider_options={"device_id": "1"}))
 
 

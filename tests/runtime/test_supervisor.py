@@ -73,8 +73,8 @@ ENDS = {
     "killed": ("os.kill(os.getpid(), signal.SIGKILL)", None, "was killed, most likely .* too little memory"),
     "crashed": ("os.kill(os.getpid(), signal.SIGSEGV)", None, r"crashed .*\(SIGSEGV\)"),
     "ended with a word": ("sys.exit('out of luck')", None, "ended with code 1: .*out of luck"),
-    "hung": (WAITS, 1.0, "not done within 1 seconds"),
-    "hung after some progress": ("send(Progress('loading'))\n" + WAITS, 1.0, "not done within 1 seconds"),
+    "hung": (WAITS, 1.0, "stopped after 1 seconds"),
+    "hung after some progress": ("send(Progress('loading'))\n" + WAITS, 1.0, "stopped after 1 seconds"),
     "gone before it could listen": ("", None, ""),
 }
 

@@ -134,7 +134,7 @@ def test_runs_unoptimized_on_the_cpu_one_node_after_the_other(tmp_path: Path, re
 
 def test_a_profile_that_breaks_off_is_no_trace(tmp_path: Path, recorder: Recorder) -> None:
     recorder.events = [NODE] * 3
-    with pytest.raises(MeasurementError, match=r"more nodes than onnxruntime's profile holds \(3\)"):
+    with pytest.raises(MeasurementError, match=r"more nodes than onnxruntime's profiler can record \(3\)"):
         said(request(tmp_path, model(BRANCHES), {}))
 
 

@@ -127,9 +127,9 @@ def test_a_path_can_be_written_in_many_ways(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"dims": {"batch": 8}}, "another --dim:"),
-        ({"dims": {}, "shapes": {"x": [1, 3]}}, "another --shape and --dim:"),
-        ({"run": {"provider": "cpu"}}, "another --run:"),
+        ({"dims": {"batch": 8}}, "a different --dim:"),
+        ({"dims": {}, "shapes": {"x": [1, 3]}}, "a different --shape and --dim:"),
+        ({"run": {"provider": "cpu"}}, "a different --run:"),
     ],
 )
 def test_results_of_other_options_are_refused(options: dict[str, Any], says: str) -> None:
@@ -152,7 +152,7 @@ def test_results_of_other_options_are_refused(options: dict[str, Any], says: str
 )
 def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes, line: int) -> None:
     Path("scan.jsonl").write_bytes(content)
-    with pytest.raises(InputError, match=f"'scan.jsonl' is not a file of 'onnxcost scan --resume': its line {line} is"):
+    with pytest.raises(InputError, match=f"'scan.jsonl' was not written by 'onnxcost scan --resume': line {line} is"):
         checkpoint()
     assert Path("scan.jsonl").read_bytes() == content
 
@@ -169,7 +169,7 @@ def test_a_file_is_one_scans_at_a_time() -> None:
     first = checkpoint()  # which takes out the unfinished one, and so replaces the file
     first.add(result("c"))
     content = Path("scan.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"'scan\.jsonl' is in use by another 'onnxcost scan': wait until that is done"):
+    with pytest.raises(InputError, match=r"'scan\.jsonl' is in use by another 'onnxcost scan': wait until it is done"):
         checkpoint()
     assert Path("scan.jsonl").read_bytes() == content
     first.close()
@@ -179,7 +179,7 @@ def test_a_file_is_one_scans_at_a_time() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
 def test_an_unusable_file_is_unlocked() -> None:
     written(result("a"))
-    with pytest.raises(InputError, match="another --dim"):
+    with pytest.raises(InputError, match="a different --dim"):
         checkpoint(OPTIONS | {"dims": {"batch": 8}})
     assert len(checkpoint().done) == 1
 
@@ -204,7 +204,7 @@ def test_devices_are_not_read(device: str) -> None:
 )  # fmt: skip
 def test_a_line_with_something_else_in_it_is_refused(change: dict[str, Any]) -> None:
     Path("scan.jsonl").write_text(json.dumps(result("a").to_dict() | change) + "\n")
-    with pytest.raises(InputError, match="its line 1 is not a model's result"):
+    with pytest.raises(InputError, match="line 1 is not the result of a model"):
         checkpoint()
 
 
@@ -212,7 +212,7 @@ def test_a_line_with_something_else_in_it_is_refused(change: dict[str, Any]) -> 
 def test_a_line_with_an_invalid_number_is_refused(number: str) -> None:
     line = json.dumps(result("a").to_dict() | {"totals": {**REPORT["totals"], "macs": "HERE"}})
     Path("scan.jsonl").write_text(line.replace('"HERE"', number) + "\n")
-    with pytest.raises(InputError, match="its line 1 is not a model's result"):
+    with pytest.raises(InputError, match="line 1 is not the result of a model"):
         checkpoint()
 
 
@@ -242,10 +242,10 @@ def test_an_unfinished_row_gives_way(order: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"status": "failed", "reason": "why", "report": None}, "another result"),
-        ({"report": {**REPORT, "totals": {**REPORT["totals"], "macs": 7}}}, "another result"),
-        ({"status": "failed", "report": None, "version": "0.1"}, "another version of onnxcost"),
-        ({"report": {**REPORT, "warnings": []}, "file": Stamp(99, 1)}, "another size of the file"),
+        ({"status": "failed", "reason": "why", "report": None}, "different results"),
+        ({"report": {**REPORT, "totals": {**REPORT["totals"], "macs": 7}}}, "different results"),
+        ({"status": "failed", "report": None, "version": "0.1"}, "different versions of onnxcost"),
+        ({"report": {**REPORT, "warnings": []}, "file": Stamp(99, 1)}, "different file sizes"),
     ],
 )
 def test_rows_that_differ_are_named(change: dict[str, Any], says: str) -> None:
@@ -254,27 +254,25 @@ def test_rows_that_differ_are_named(change: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError) as refused:
         merge_checkpoints(["1.jsonl", "2.jsonl"])
     named = f"'a.onnx' in '1.jsonl' and '2.jsonl' ({says})"
-    assert str(refused.value) == f"the files differ on 1 of their models: {named}; leave out what is outdated"
+    assert str(refused.value) == f"the files differ on 1 of their models: {named}; omit outdated files"
 
 
 def test_many_rows_that_differ_are_counted() -> None:
     names = [f"m{number}" for number in range(8)]
     write_lines("1.jsonl", *map(result, names))
     write_lines("2.jsonl", *(result(name, "failed") for name in names))
-    with pytest.raises(
-        InputError, match=r"^the files differ on 8 of their models: 'm0.onnx' .* 'm4.onnx' .* and 3 more; leave"
-    ):
+    with pytest.raises(InputError, match=r"^the files differ on 8 of their models: 'm0.onnx' .* 'm4.onnx' .* and 3 more; omit"):
         merge_checkpoints(["1.jsonl", "2.jsonl"])
 
 
 def test_files_of_other_options_are_not_merged() -> None:
     write_lines("1.jsonl", result("a"))
     write_lines("2.jsonl", replace(result("b"), options=OPTIONS | {"dims": {}}))
-    with pytest.raises(InputError, match=r"'2\.jsonl' has results of a scan with another --dim: the other files need"):
+    with pytest.raises(InputError, match=r"'2\.jsonl' has results of a scan with a different --dim: the files to merge need"):
         merge_checkpoints(["1.jsonl", "2.jsonl"])
 
 
-@pytest.mark.parametrize(("path", "says"), [("nowhere.jsonl", "cannot read 'nowhere.jsonl'"), ("a.onnx", "its line 1 is not")])
+@pytest.mark.parametrize(("path", "says"), [("nowhere.jsonl", "cannot read 'nowhere.jsonl'"), ("a.onnx", "line 1 is not")])
 def test_what_cannot_be_merged_is_named(path: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         merge_checkpoints([path])

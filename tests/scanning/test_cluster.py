@@ -108,7 +108,7 @@ def test_a_model_with_which_workers_are_lost_is_a_row(endless: str, client: Any,
     kill(client, address)
     (result,) = found
     assert (result.path, result.status) == (endless, "unfinished")
-    assert result.reason.startswith("1 Dask workers were lost while they counted it")
+    assert result.reason.startswith("1 Dask workers were lost while counting it")
 
 
 def test_the_time_limit_is_that_of_a_scan_without_a_cluster(endless: str, client: Any) -> None:

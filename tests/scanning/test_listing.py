@@ -51,7 +51,7 @@ def test_a_name_that_is_no_text_has_a_shard() -> None:
 
 @pytest.mark.parametrize("shard", [(0, 3), (4, 3), (-1, 3), (1, 0)])
 def test_a_shard_that_is_none(shard: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=f"a shard is one of 1/{shard[1]} to"):
+    with pytest.raises(InputError, match=f"a shard must be from 1/{shard[1]} to"):
         Shard.of(*shard)
 
 

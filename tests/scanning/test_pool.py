@@ -70,7 +70,7 @@ def test_there_are_no_more_processes_than_jobs_or_tasks() -> None:
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        ("killed", "the process that counted it was killed, most likely because the machine has too little memory for it"),
+        ("killed", "the process that counted it was killed, most likely because the machine has too little memory"),
         ("crashed", "the process that counted it crashed (SIGUSR1)"),
         ("exits", "the process that counted it ended with code 3: ImportError: no module"),
         ("garbled", "the process that counted it ended with code 0"),
@@ -151,5 +151,5 @@ def test_a_living_process_that_cannot_be_read_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(pool, "END_SECONDS", 0.2)
     before = psutil.Process().children()
     ((_, answer),) = answers("deaf")
-    assert (answer.status, answer.reason) == ("unfinished", "the process that counted it gave no readable answer")
+    assert (answer.status, answer.reason) == ("unfinished", "the process that counted it returned no readable result")
     assert psutil.Process().children() == before

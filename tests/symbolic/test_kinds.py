@@ -185,7 +185,7 @@ def test_formulas_are_right_all_over_their_domain(kind: Kind) -> None:
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.macs])
 def test_what_no_polynomial_describes_has_no_formula(name: str) -> None:
     """The work of TopK has a logarithm of K."""
-    with pytest.raises(OnnxCostError, match=r"no polynomial in n: .*, and the flops of v are no polynomial in n, ⌊n/4⌋"):
+    with pytest.raises(OnnxCostError, match=r"not a polynomial in n: .*, and the flops of v are not a polynomial in n, ⌊n/4⌋"):
         scaling(source_of(KINDS[name]))
 
 

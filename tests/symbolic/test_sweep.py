@@ -96,20 +96,25 @@ def test_sizes_that_the_model_cannot_have_are_points_with_the_reason() -> None:
 REFUSED: dict[str, tuple[Any, dict[str, Any], type[OnnxCostError], str]] = {
     "nothing": (CNN, {}, InputError, "nothing varies"),
     "one size": (CNN, {"dims": {"batch": 4}}, InputError, "nothing varies"),
-    "no sizes": (CNN, {"dims": {"batch": []}}, InputError, "the sizes of 'batch' must be given, each once"),
-    "a size twice": (CNN, {"dims": {"batch": [2, 2]}}, InputError, "the sizes of 'batch' must be given, each once"),
+    "no sizes": (CNN, {"dims": {"batch": []}}, InputError, "the sizes of 'batch' must be given and must differ"),
+    "a size twice": (CNN, {"dims": {"batch": [2, 2]}}, InputError, "the sizes of 'batch' must be given and must differ"),
     "a name": (CNN, {"dims": {"bacth": [1, 2]}}, InputError, "no dim 'bacth'; did you mean 'batch'"),
     "no point": (LIMITED, {"dims": {"s": [3, 5]}}, ModelError, "Incompatible dimensions"),
-    "many": (CNN, {"dims": {"batch": range(1, 1002)}}, InputError, "1,001 combinations: 1,000 are the most"),
+    "many": (CNN, {"dims": {"batch": range(1, 1002)}}, InputError, "1,001 combinations; the maximum is 1,000"),
     "many timed": (
         CNN,
         {"dims": {"batch": range(1, 66)}, "settings": Settings()},
         InputError,
-        "65 combinations: 64 are the most that can be timed, 1,000 that can be counted",
+        "65 combinations; the maximum is 64 to time, and 1,000 to count",
     ),
     "a limit": (CNN, {"dims": {"batch": [1, 2]}, "fpss": 3}, InputError, "there is no limit 'fpss'"),
     "a device": (CNN, {"dims": {"batch": [1, 2]}, "devices": ["pi"]}, InputError, "pi"),
-    "streams": (CNN, {"dims": {"batch": [1, 2]}, "settings": Settings(concurrency=2)}, InputError, "one stream runs at a time"),
+    "streams": (
+        CNN,
+        {"dims": {"batch": [1, 2]}, "settings": Settings(concurrency=2)},
+        InputError,
+        "interleaved rounds run one stream at a time",
+    ),
 }
 
 

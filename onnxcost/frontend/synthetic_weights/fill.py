@@ -62,9 +62,9 @@ def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], s
         with create_file(folder / MODEL) as file:
             file.write(model.SerializeToString())
     except OSError as error:
-        raise MeasurementError(f"the absent weights cannot be synthesized in '{folder}': {error.strerror}") from error
+        raise MeasurementError(f"the missing weights cannot be synthesized in '{folder}': {error.strerror}") from error
     except MemoryError:
-        raise MeasurementError("there is not enough memory to synthesize the absent weights") from None
+        raise MeasurementError("there is not enough memory to synthesize the missing weights") from None
     return str(folder / MODEL)
 
 
@@ -88,14 +88,14 @@ def _locate_data(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tu
                 continue
             offset, length, nbytes = _number(stored, "offset"), _number(stored, "length"), _describe(stored).nbytes
             if length not in (0, nbytes):
-                raise _wrong(stored, f"takes {nbytes:,} bytes, but its file has {length:,} for it")
+                raise _wrong(stored, f"takes {nbytes:,} bytes, but has {length:,} in its file")
             yield stored, DataLocation(found[0], offset) if found[1] >= offset + max(1, nbytes) else None
 
 
 def _number(stored: Stored, key: str) -> int:
     text = stored.external_data.get(key, "0")
     if not is_whole(text):
-        raise _wrong(stored, f"has the {key} '{shorten(text)}' in its file: that is not a number of bytes")
+        raise _wrong(stored, f"has the {key} '{shorten(text)}' in its file, which is not a number of bytes")
     return int(text)
 
 
@@ -123,8 +123,8 @@ def _check_room(needed: int, folder: Path) -> None:
     disk = shutil.disk_usage(folder)
     if disk.total and needed > disk.free:
         raise MeasurementError(
-            f"the absent weights take {needed / 2**20:,.0f} MiB, in '{folder.parent}' {disk.free / 2**20:,.0f} MiB"
-            " are free: set TMPDIR to a folder with more room"
+            f"the missing weights take {needed / 2**20:,.0f} MiB, but '{folder.parent}' has only {disk.free / 2**20:,.0f} MiB"
+            " free: set TMPDIR to a folder with more space"
         )
 
 
@@ -171,7 +171,7 @@ class _Writer:
             while nbytes:
                 piece = source.read(min(nbytes, COPIED))
                 if not piece:
-                    raise _wrong(stored, "cannot be copied: its file was truncated meanwhile")
+                    raise _wrong(stored, "cannot be copied: its file was truncated while it was read")
                 self._file.write(piece)
                 nbytes -= len(piece)
 

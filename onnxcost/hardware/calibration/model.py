@@ -40,11 +40,11 @@ class Machine(NamedTuple):
 class Calibration(Result):
     """A machine under its given name, and its speeds by number of threads.
 
-    ``noise`` is the median of a probe's run times over the low percentile that was taken: 1 on a quiet machine. Each probe has
-    several turns: ``spread`` is how much longer its second quickest took than its quickest, in nine of ten, and ``unsettled``
-    the share of those whose turns still disagreed at the end. ``load`` is the other load meanwhile in cores, None where it
-    could not be seen.
-    ``interrupted``: Ctrl-C came before all probes had run as often as planned; kernels without times cannot be predicted.
+    ``noise`` is the median of a kernel's run times divided by the low percentile that is used: 1 on a quiet machine. Each
+    kernel is timed in several rounds: for nine of ten, the second fastest round took at most ``spread`` times as long as the
+    fastest; ``unsettled`` is the share of kernels whose rounds still disagreed at the end. ``load`` is other load in
+    cores, None if unknown. ``interrupted``: Ctrl-C came before all kernels were timed as often as planned; kernels
+    without times cannot be predicted.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Calibration(Result):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nearly all probes took the same time in two turns."""
+        """Whether nearly all kernels took the same time in two rounds."""
         return self.unsettled <= SETTLED
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Calibration(Result):
         ]
 
     def summary(self) -> str:
-        """The machine, the numbers of threads, and how many kernels were timed."""
+        """The machine, the numbers of threads, and the number of timed kernels."""
         threads = ", ".join(map(str, self.speeds))
         return f"{self.name}, threads: {threads}; {len(self.to_records())} kernels on {self.date}"
 
@@ -102,7 +102,7 @@ class Calibration(Result):
 SETTLED = 0.1
 """The share of probes whose turns may disagree in a calibration that is settled."""
 FILE_SCHEMA, OLDER = "onnxcost-calibration/3", "onnxcost-calibration/2"
-"""What is written, and what can be read too: its rows lack some quantities, and it says nothing of errors."""
+"""What is written, and what can be read too: its rows lack some quantities, and no output of errors."""
 LEAST, MOST = 1e-15, 1e20
 """The range of a kernel's seconds and quantities: beyond it, a prediction would be infinite or 0."""
 HEADER = """\

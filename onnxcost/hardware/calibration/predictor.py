@@ -169,9 +169,9 @@ class Calibrated:
     def _notes_on_error(self, error: float) -> Iterator[str]:
         known = self.calibration
         if self.speeds.errors:
-            yield f"the range is ± {error:.0%}, by how well each kernel that was timed is predicted from the others"
+            yield f"the range is ± {error:.0%}, from predicting each timed kernel from the others"
         if not known.is_settled:
-            yield f"{known.unsettled:.0%} of the kernels took different times in each turn: calibrate again on an idle machine"
+            yield f"{known.unsettled:.0%} of the kernels had inconsistent times: calibrate again on an idle machine"
 
     @staticmethod
     def bound(nodes: tuple[NodeTime, ...]) -> float:
@@ -202,16 +202,16 @@ class Calibrated:
     def _notes(self, report: CostReport, steps: Sequence[StepTime]) -> Iterator[str]:
         version, threads = self.calibration.machine.onnxruntime, self._threads
         when = f"on {self.calibration.date}, with onnxruntime {version} and {threads} thread{'s'[: threads - 1]}"
-        yield f"after kernels timed {when}{', a calibration that was interrupted' if self.calibration.interrupted else ''}"
+        yield f"after kernels timed {when}{', in an interrupted calibration' if self.calibration.interrupted else ''}"
         for found, meaning in (
-            (Counter(f.step.node.key for f in steps if "other" in f.seconds), "each counts as moving what it makes"),
-            (Counter(f.step.node.key for f in steps if f.untimed), "it is left out, and the latency too short"),
+            (Counter(f.step.node.key for f in steps if "other" in f.seconds), "each is counted as moving its outputs"),
+            (Counter(f.step.node.key for f in steps if f.untimed), "it is not included, so the latency is too short"),
         ):
             if found:
                 names = _join([name for name, _ in found.most_common(3)])
                 yield f"no kernel like {names} was timed: {meaning}"
         if report.uncounted:
-            yield f"{len(report.uncounted)} nodes of unknown shape are left out"
+            yield f"{len(report.uncounted)} nodes of unknown shape are not included"
 
 
 def predict(
@@ -225,13 +225,13 @@ def predict(
     trips: Mapping[str, int] | None = None,
     formulas: FormulaTable | None = None,
 ) -> Prediction:
-    """The latency of ``model`` on a calibrated machine; nothing is run.
+    """Predict the latency of ``model`` on a calibrated machine, without running it.
 
-    ``calibration`` is the result of ``onnxcost.calibrate``, or the file that ``onnxcost devices calibrate`` wrote. ``threads``
-    is one of the numbers that were calibrated, by default the largest. The other arguments are those of ``onnxcost.estimate``.
+    ``calibration`` is the result of ``onnxcost.calibrate``, or a file written by ``onnxcost devices calibrate``. ``threads``
+    is one of the calibrated numbers of threads, by default the largest. The other arguments are those of ``onnxcost.estimate``.
 
-    Raises InputError for a file that is not a calibration and for a number of threads that was not calibrated, and what
-    ``onnxcost.estimate`` raises.
+    Raises InputError for a file that is not a calibration and for a number of threads that was not calibrated, and the errors
+    of ``onnxcost.estimate``.
     """
     known = calibration if isinstance(calibration, Calibration) else load(calibration)
     report = estimate(model, shapes=shapes, dims=dims, values=values, trips=trips, formulas=formulas)

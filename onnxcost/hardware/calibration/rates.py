@@ -199,7 +199,7 @@ def speeds(probed: Sequence[Probed]) -> Speeds:
     The first two probes are one small node and a chain of them. Raises MeasurementError where they could not be run.
     """
     if len(probed) < 3 or len(probed[0].tasks) >= len(probed[1].tasks):
-        raise MeasurementError("onnxruntime runs none of the models that a calibration times")
+        raise MeasurementError("onnxruntime can run none of the calibration's models")
     one, many = probed[:2]
     node = max((many.seconds - one.seconds) / (len(many.tasks) - len(one.tasks)), 1e-9)
     run = max(one.seconds - len(one.tasks) * node, 1e-9)

@@ -53,12 +53,12 @@ def _feed(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: 
     if kind == "optional":
         content = _content(tensor, inner, uses)
         if content is None and value is None and not paths:
-            return Feed(tensor.name, tensor.dtype, None, None, "left empty, as it is optional")
+            return Feed(tensor.name, tensor.dtype, None, None, "left empty, because it is optional")
         return _feed(content or replace(tensor, dtype=inner), value, paths, graph, uses)
     if kind == "sequence":
         return _sequence(tensor, value, paths, graph, uses)
     if tensor.dtype not in FEEDABLE:
-        raise MeasurementError(f"input '{tensor.name}' is of type {tensor.dtype}, for which onnxruntime takes no arrays")
+        raise MeasurementError(f"input '{tensor.name}' is of type {tensor.dtype}, for which onnxruntime accepts no arrays")
     if paths and value is None:
         return _from_files(tensor, paths)
     shape = _shape(tensor)
@@ -82,9 +82,9 @@ def _content(tensor: Tensor, dtype: str, uses: Sequence[InputUse]) -> Tensor | N
 
 def _sequence(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: Sequence[InputUse]) -> Feed:
     if paths:
-        raise InputError(f"input '{tensor.name}' is a sequence: files can only be given for tensors")
+        raise InputError(f"input '{tensor.name}' is a sequence: files can be used only for tensors")
     if tensor.elements is None or any(element.dims is None for element in tensor.elements):
-        raise MeasurementError(f"the model does not say what tensors the sequence '{tensor.name}' has: give it as a value")
+        raise MeasurementError(f"the model does not declare what tensors the sequence '{tensor.name}' has: set it as a value")
     items = value if value is not None else [None] * len(tensor.elements)
     elements = tuple(_feed(element, item, (), graph, uses) for element, item in zip(tensor.elements, items, strict=True))
     source = elements[0].source if elements else "an empty sequence"
@@ -95,7 +95,7 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
     """The dims; open ones, which only the tensors of sequences and optionals have, are 1."""
     if tensor.dims is None:
         how = option_text("--input", tensor.name, "FILE.npy")
-        raise MeasurementError(f"the model does not say what shape input '{tensor.name}' has: give it with {how}")
+        raise MeasurementError(f"the model does not declare the shape of input '{tensor.name}': set it with {how}")
     return tuple(size if isinstance(size, int) else 1 for size in tensor.dims)
 
 
@@ -105,7 +105,7 @@ def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
     for path in paths:
         shape, dtype = read_header(path, tensor.name)
         if tensor.is_shaped and shape != tensor.shape:
-            raise InputError(f"input '{tensor.name}' is of the shape {list(tensor.shape)}, '{path}' has {list(shape)}")
+            raise InputError(f"input '{tensor.name}' has the shape {list(tensor.shape)}, but '{path}' has {list(shape)}")
         if not fits(dtype, wanted):
             raise InputError(
                 f"input '{tensor.name}' is of type {tensor.dtype}, '{path}' of {dtype}: "

@@ -145,7 +145,7 @@ def test_the_range_follows_from_the_errors_of_the_kernels(errors: dict[str, floa
 def test_a_calibration_that_did_not_settle_says_so() -> None:
     restless = replace(HERE, unsettled=0.4, spread=1.2)
     notes = Calibrated(restless).predict(estimate(model(GRAPH, w=(100, 100)))).notes
-    assert any("40% of the kernels took different times in each turn" in note for note in notes)
+    assert any("40% of the kernels had inconsistent times" in note for note in notes)
     assert loads(dumps(replace(restless, load=1.5)), "x.toml") == replace(restless, load=1.5)
 
 
@@ -223,7 +223,7 @@ def notes_of(graph: str, **weights: tuple[int, ...]) -> list[str]:
 def test_what_is_left_out_is_said() -> None:
     """Of an operator that nothing stands in for there is no time at all."""
     graph = "(float[4,1,8] x) => (float[4,1,1,8] y) { y = LSTM<hidden_size = 8>(x, w, r) }"
-    assert "no kernel like LSTM was timed: it is left out, and the latency too short" in notes_of(
+    assert "no kernel like LSTM was timed: it is not included, so the latency is too short" in notes_of(
         graph, w=(1, 32, 8), r=(1, 32, 8)
     )
 

@@ -227,7 +227,7 @@ def test_types_that_numpy_lacks_are_given_by_their_bits(name: str, dims: list[in
 @pytest.mark.parametrize("name", ["COMPLEX64", "INT4"])
 def test_types_that_onnxruntime_takes_no_arrays_of_are_refused(name: str) -> None:
     with pytest.raises(
-        MeasurementError, match=rf"^input 'x' is of type {name.lower()}, for which onnxruntime takes no arrays$"
+        MeasurementError, match=rf"^input 'x' is of type {name.lower()}, for which onnxruntime accepts no arrays$"
     ):
         feeds(identity(TensorProto.DataType.Value(name), [2]))
 
@@ -260,7 +260,7 @@ TAKEN = "(optional(float[2]) o) => (float[2] y) { y = OptionalGetElement(o) }"
 CONTAINERS: dict[str, tuple[str, dict[str, Any], Any, str]] = {
     "a sequence": (SEQUENCE, {}, [(2, 3)], "synthetic: numbers between 0 and 1"),
     "a sequence that is given": (SEQUENCE, {"s": [np.ones((2, 3))] * 4}, [(2, 3)] * 4, "given"),
-    "an optional": (OPTIONAL, {}, None, "left empty, as it is optional"),
+    "an optional": (OPTIONAL, {}, None, "left empty, because it is optional"),
     "an optional that is taken": (TAKEN, {}, (2,), "synthetic: numbers between 0 and 1"),
     "an optional that is given": (OPTIONAL, {"o": [1, 2]}, (2,), "given"),
 }
@@ -277,7 +277,7 @@ def test_sequences_and_optionals_are_fed(name: str) -> None:
 
 
 def test_a_sequence_that_the_model_says_nothing_of_is_refused() -> None:
-    with pytest.raises(MeasurementError, match="does not say what tensors the sequence 's' has"):
+    with pytest.raises(MeasurementError, match="does not declare what tensors the sequence 's' has"):
         feeds(model("(seq(float[]) s) => (int64 y) { y = SequenceLength(s) }"))
 
 
@@ -301,7 +301,7 @@ def test_a_number_fits_an_input_of_one_element() -> None:
 def test_a_shape_that_nothing_tells_is_asked_for() -> None:
     proto = identity(TensorProto.FLOAT, [])
     proto.graph.input[0].type.tensor_type.ClearField("shape")
-    with pytest.raises(MeasurementError, match=r"what shape input 'x' has: give it with --input x=FILE\.npy"):
+    with pytest.raises(MeasurementError, match=r"the shape of input 'x': set it with --input x=FILE\.npy"):
         feeds(proto)
     assert fed(proto, shapes={"x": (2, 2)})["x"].shape == (2, 2)
 
