@@ -90,7 +90,7 @@ def test_a_board_that_is_busy(lab: Lab) -> None:
         (
             says('onnxcost-fleet {"busy": ""}\nonnxcost-fleet {"code": 0, "size": 9999}\n{}', waits=False),
             "died",
-            "in the middle",
+            "during the job",
         ),
         (says("onnxcost-fleet {"), "died", "its answer is not JSON"),
         (says("onnxcost-fleet []"), "died", "its answer is not an onnxcost message"),
@@ -117,7 +117,7 @@ def test_what_a_shell_prints_first_is_skipped(lab: Lab) -> None:
 def test_a_clock_that_is_wrong_is_a_warning(lab: Lab) -> None:
     lab.add("behind", command=lab.command(BEHIND))
     done = lab.invoke("measure", "model.onnx", *QUICK, "--on", "behind,two", "--warnings")
-    skew = re.search(r"warning: behind: its clock is at least (\d+) s behind the one here", done.stderr)
+    skew = re.search(r"warning: behind: its clock is at least (\d+) s behind this machine's", done.stderr)
     assert skew is not None, done.stderr
     assert 3500 < int(skew[1]) <= 3600
     assert "two: its clock" not in done.stderr
