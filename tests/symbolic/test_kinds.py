@@ -238,7 +238,7 @@ TOGETHER: Mapping[str, Together] = {
     "a dim that follows from an attribute": Together(
         "(float[b,s,12] q, float[b,2,p,h] keys, float[b,2,p,h] values, int32[b] n, int32 t) => (float y, float k, float v) "
         "{ y, k, v = com.microsoft.GroupQueryAttention<num_heads=2, kv_num_heads=2>(q, , , keys, values, n, t) }",
-        ("b", "s", "p"), {"h": 2}, "8·b·s² + 8·b·s·p", "h stays 2: the cost is no polynomial in h: node 'GroupQueryAtt",
+        ("b", "s", "p"), {"h": 2}, "8·b·s² + 8·b·s·p", "h stays 2: the cost is not a polynomial in h: node 'GroupQueryAtt",
     ),
 }  # fmt: skip
 
