@@ -207,7 +207,8 @@ FEATURES: FormulaTable = {
     "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X by a vocabulary", shapes=_vocabulary_types),
     "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=lambda node: [
         ("float32", (rows_of(node)[0], sum(tensor.shape[-1] for tensor in node.inputs if tensor)))]),
-    "ai.onnx.ml.ArrayFeatureExtractor": no_arithmetic("Z = X[Y] along the last axis"),
+    "ai.onnx.ml.ArrayFeatureExtractor": no_arithmetic("Z = X[Y] along the last axis", shapes=lambda node: [
+        (node.x.dtype, (*(node.x.shape[:-1] if node.x.rank > 1 else (1,)), node.required(1).size))]),
     "ai.onnx.ml.CastMap":               no_arithmetic("Y = the values of X in the order of their keys"),
     "ai.onnx.ml.ZipMap":                no_arithmetic("Z = columns of X under their labels"),
 }

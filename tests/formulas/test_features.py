@@ -45,6 +45,8 @@ SHAPES = [
     (f"{ML}.Imputer", [X], [("float32", X)]),
     (f"{ML}.FeatureVectorizer", [X, (2, 5)], [("float32", (2, 8))]),
     (f"{ML}.FeatureVectorizer", [(3,)], [("float32", (1, 3))]),
+    (f"{ML}.ArrayFeatureExtractor", [(4, 2, 3), (1, 5)], [("float32", (4, 2, 5))]),
+    (f"{ML}.ArrayFeatureExtractor", [(3,), (5,)], [("float32", (1, 5))]),
 ]
 
 
@@ -84,6 +86,15 @@ def test_maps_cost_nothing(kind: str, nodes: str) -> None:
     assert (report.macs, report.complete, report.bound, report.uncounted) == (24, True, "", ())
     assert report.whole.traffic == Traffic(4 * 2 * 4, 4 * 3 * 4 + 4 * 8)
     assert report.memory.peak_activation_bytes is not None
+
+
+def test_labels_of_the_largest_scores() -> None:
+    """As converters of scikit-learn write them: 4·3 scores of two features each, the label of the best of each row."""
+    text = """(float[N,2] x) => (int64 label) <int64[3] classes = {5, 6, 7}, int64[1] flat = {-1}> { s = MatMul(x, w)
+        best = ArgMax <axis = 1> (s) picked = ai.onnx.ml.ArrayFeatureExtractor(classes, best) k = Cast <to = 7> (picked)
+        label = Reshape(k, flat) }"""
+    report = onnxcost.estimate(model(text, domains=', "ai.onnx.ml" : 1', w=(2, 3)), dims={"N": 4})
+    assert (report.macs, report.complete, report.graph.outputs[0].shape) == (24, True, (4,))
 
 
 @pytest.mark.parametrize("words", [{"string_vocabulary": ["a", "b", "c"]}, {"int64_vocabulary": [1, 2, 3]}])
