@@ -108,14 +108,15 @@ def load_budgets(path: str | Path) -> tuple[Budget, ...]:
     """
     document = read_toml(path)
     table: Any = document
-    for key in (KEY,) if KEY in document else ("tool", "onnxcost", KEY):
+    keys = (KEY,) if KEY in document else ("tool", "onnxcost", KEY)
+    for key in keys:
         table = table.get(key) if isinstance(table, dict) else None
     if not isinstance(table, dict):
         where = f"[tool.onnxcost.{KEY}]" if Path(path).name == "pyproject.toml" else f"[{KEY}]"
         raise InputError(f"'{path}' has no table {where}")
     models = table.get("models", {})
     if not isinstance(models, dict) or not models:
-        raise InputError(f"'{path}' has no models: write [{KEY}.models.\"model.onnx\"] for each")
+        raise InputError(f"'{path}' has no models: write [{'.'.join(keys)}.models.\"model.onnx\"] for each")
     shared = {key: value for key, value in table.items() if key != "models"}
     found = []
     for name, own in models.items():

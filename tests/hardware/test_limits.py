@@ -86,6 +86,7 @@ def test_a_folder_without_a_budget(tmp_path: Path, text: str) -> None:
         ("[budget", "cannot read"),
         ("x = 1", "has no table [budget]"),
         ("[budget]\nfps = 30", 'has no models: write [budget.models."model.onnx"] for each'),
+        ("[tool.onnxcost.budget]\nfps = 30", 'has no models: write [tool.onnxcost.budget.models."model.onnx"] for each'),
         ("[budget.models]\n'm' = 3", "m: this is not a table"),
         ("[budget.models.m]\nfsp = 3", "m: unknown key 'fsp'; did you mean 'fps'?"),
         ("[budget.models.m]\nfps = 'fast'", "m: fps expects a quantity such as 30, not 'fast'"),
