@@ -60,18 +60,18 @@ def _field(column: Column, of: Callable[[Verdict], float | None], write: Callabl
 
 FIELDS: tuple[BudgetField, ...] = (
     (Column("Price"), lambda verdict, glyphs: price_text(verdict) or glyphs.none),
-    (Column("Runtime", right=False), lambda verdict, glyphs: verdict.prediction.runtime or glyphs.none),
+    (Column("Runtime", right=False, drop=1), lambda verdict, glyphs: verdict.prediction.runtime or glyphs.none),
     (Column("FPS"), lambda verdict, glyphs: interval_text(verdict.prediction.fps, none=glyphs.none)),
-    (Column("Evidence", right=False), lambda verdict, glyphs: evidence_text(verdict) or glyphs.none),
-    (Column("Latency, ms", drop=2), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
+    (Column("Evidence", right=False, drop=2), lambda verdict, glyphs: evidence_text(verdict) or glyphs.none),
+    (Column("Latency, ms", drop=3), lambda verdict, glyphs: interval_text(verdict.prediction.latency, 1e3, glyphs.none)),
     _field(Column("Bound, ms", drop=6), lambda verdict: verdict.prediction.bound, lambda bound: rough_text(1e3 * bound)),
-    (Column("Memory", drop=1), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
+    (Column("Memory", drop=3), lambda verdict, glyphs: need_text(tightest(verdict.fits), glyphs.none)),
     _field(Column("Left", drop=5), lambda verdict: tightest(verdict.fits).headroom, binary),
     _field(Column("Energy, J", drop=4), lambda verdict: verdict.energy, lambda energy: f"≤ {rough_text(energy)}"),
 )
 CACHE_FIELDS: tuple[BudgetField, ...] = (
-    _field(Column("Tokens", drop=1), lambda verdict: verdict.cache and verdict.cache.most_context, exact),
-    _field(Column("Batch", drop=1), lambda verdict: verdict.cache and verdict.cache.most_batch, exact),
+    _field(Column("Tokens", drop=3), lambda verdict: verdict.cache and verdict.cache.most_context, exact),
+    _field(Column("Batch", drop=3), lambda verdict: verdict.cache and verdict.cache.most_batch, exact),
 )
 LIMIT: BudgetField = (Column("Limited by", right=False, drop=7), lambda verdict, _: LIMITED.get(verdict.prediction.limit, ""))
 COST_FIELD: BudgetField = (Column("$/million"), lambda verdict, glyphs: cost_text(verdict) or glyphs.none)
