@@ -98,7 +98,7 @@ def test_another_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="there is no document 'reports'; did you mean 'report'"):
         onnxcost.json_schema("reports")
     assert run(["schema", "nothing-like-it"]) == 2
-    assert "there are report, measurement" in capsys.readouterr().err
+    assert "choose from report, measurement" in capsys.readouterr().err
 
 
 def _remove(document: Any) -> None:
