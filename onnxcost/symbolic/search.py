@@ -337,6 +337,21 @@ class Search:
 
     def find_line(self, name: str) -> Line:
         """The formulas along a dim, for the most sizes. Raises OnnxCostError where there are none."""
+        found = self._find_line(name)
+        if found.reach >= PLATEAU or not _ends_early(found):
+            return found
+        # The assumed size may be an exception: a table of positions that is not resized there.
+        least, most = found.domain.most + 1, self.ranges.get(name, (1, 2**62))[1]
+        if least < most:
+            with suppress(OnnxCostError):
+                beyond = replace(self, ranges={**self.ranges, name: (least, most)})._find_line(name)
+                reasons = (*beyond.domain.reasons, f"below {beyond.domain.least}: {OTHER_FORMULA}")
+                if beyond.reach > found.reach:
+                    return beyond._replace(domain=beyond.domain._replace(reasons=reasons))
+        return found
+
+    def _find_line(self, name: str) -> Line:
+        """The formulas along a dim, from the assumed size on."""
         line, why = self._find_steps(name, STEPS[:1])
         if line is not None and not _ends_early(line):
             return line

@@ -263,3 +263,18 @@ def test_the_dims_that_do_not_vary_keep_their_sizes() -> None:
     assert found.fixed == {"b": 3, "p": 0, "h": 2}
     assert str(found.formula("macs")) == "24·s²"
     assert found.domain["s"].least == 1
+
+
+def test_an_assumed_size_may_be_an_exception() -> None:
+    """A table of places for 16 rows of patches is resized, but not from 224 to 237, where there are 16."""
+    source = model(
+        "(float[1,3,h,14] x) => (float y) { p = Conv<kernel_shape=[14,14], strides=[14,14]>(x, patches) s = Shape(p) "
+        'r = Resize<mode="linear">(places, , , s) y = Add(p, r) }',
+        patches=(8, 3, 14, 14),
+        places=(1, 8, 16, 1),
+    )
+    found = scaling(source)
+    assert (str(found.formula("macs")), found.domain["h"].least) == ("4,704·⌊h/14⌋", 238)
+    assert found.domain["h"].reasons == ("below 238: the cost follows another formula there",)
+    for size in (238, 251, 252, 1000, found.domain["h"].most):
+        assert found.at(h=size)["flops"] == onnxcost.estimate(source, dims={"h": size}).flops
