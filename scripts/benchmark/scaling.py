@@ -157,19 +157,12 @@ def is_equal(found: onnxcost.Scaling, source: bytes, graph: Graph, sizes: dict[s
 
 INTRODUCTION = """# Accuracy of scaling formulas
 
-<<<<<<< HEAD
 `onnxcost scale` finds formulas in the open dims of a model ([How cost scales](scaling.md)). This page compares the formulas
 with counts at {points} random sizes in their domain that were not used to find them: half of the sizes are drawn uniformly,
 half log-uniformly. Equal means that the MACs, FLOPs, parameters, bytes read and written and the peak activation memory
-equal those of `onnxcost estimate` at this size, if there are formulas for them. Models without open dims are not included.
-=======
-`onnxcost scale` finds formulas in the dims that a model leaves open ([How cost grows](scaling.md)). Here they are held
-against counts at {points} random sizes of their domain, which no formula was made from: half of the sizes are drawn evenly,
-half by their logarithm. Equal means that the MACs, FLOPs, parameters, bytes read and written and the peak of the
-activations are those of `onnxcost estimate` at this size, as far as there are formulas of them. Models whose dims are all
-given are left out: the light models of the onnx package and the archives of torchvision, ultralytics, timm and transformers
-have no others. Of the 48 decoders a sample is here, of each exporter and kind of cache.
->>>>>>> d664360 (The page of formulas: which models there are)
+equal those of `onnxcost estimate` at this size, if there are formulas for them. Models without open dims are not included:
+the light models of the onnx package and the archives of torchvision, ultralytics, timm and transformers have no open dims.
+Of the 48 decoders, a sample was measured, with each exporter and kind of cache.
 
 **{exact} of {all} models have formulas that are equal at all sizes**{wrong}; {refused} have none, with the reason.
 
