@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxcost.cli.app import catch_failure, caveat_messages, say_first, start_child
-from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
+from onnxcost.cli.options import model_options
 from onnxcost.cli.output import check_folder
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.errors import InputError
 from onnxcost.remote import is_remote
 from onnxcost.render.escaping import plain

@@ -12,8 +12,9 @@ import click
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, merge_advice, say
 from onnxcost.cli.boards import Boards, board_options
-from onnxcost.cli.options import Measuring, MeasuringCommand, common_options, expand_sources, measuring_options
+from onnxcost.cli.options import common_options, expand_sources
 from onnxcost.cli.output import Document, Output, message_options, output_options
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.comparison.api import (
     LabeledSource,
     Limit,

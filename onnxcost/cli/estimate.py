@@ -9,9 +9,10 @@ import click
 
 from onnxcost.cli.app import INTERRUPTED, assumed_text, caveat_messages, say, start_child
 from onnxcost.cli.measure import SKIPPED, Outcome, measure_model, trace_model
-from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, fetch, measuring_options, model_options
+from onnxcost.cli.options import Whole, fetch, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.cli.pipeline import MEASURING, estimate_pipeline, pipeline_option
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.cli.sweep import MEASURED, estimate_sweep, sweep_option
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError

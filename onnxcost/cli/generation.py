@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from onnxcost.cli.app import catch_failure
-from onnxcost.cli.options import Command, Measuring, MeasuringOption, Whole, measuring_options, with_options
+from onnxcost.cli.options import Command, Whole, with_options
+from onnxcost.cli.run_options import Measuring, MeasuringOption, measuring_options
 from onnxcost.errors import InputError
 from onnxcost.render.layout import progress_on
 

@@ -12,8 +12,9 @@ import click
 from onnxcost.cli.app import caveat_messages, start_child
 from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.generation import RunAsked, RunOutcome, run_model, run_options
-from onnxcost.cli.options import MeasuringCommand, Whole, model_options
+from onnxcost.cli.options import Whole, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
+from onnxcost.cli.run_options import MeasuringCommand
 from onnxcost.errors import InputError
 
 if TYPE_CHECKING:

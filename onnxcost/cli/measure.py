@@ -10,9 +10,10 @@ import click
 
 from onnxcost.cli.app import Notice, catch_failure, merge_advice, start_child
 from onnxcost.cli.boards import Boards, board_options
-from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
+from onnxcost.cli.options import model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
 from onnxcost.cli.pipeline import MEASURING, measure_pipeline, pipeline_option
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.cli.sweep import MEASURED, estimate_sweep, sweep_option
 from onnxcost.render.layout import progress_on
 

@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from onnxcost.cli.app import INTERRUPTED, Notice, catch_failure, caveat_messages, merge_advice, say, start_child
-from onnxcost.cli.options import (
-    Command,
-    Decorator,
-    Measuring,
-    check_path,
-    load_formulas,
-    measuring_options,
-    refuse_others,
-    take_spec,
-)
+from onnxcost.cli.options import Command, Decorator, check_path, load_formulas, refuse_others, take_spec
 from onnxcost.cli.output import Document, Output, message_options, output_options
+from onnxcost.cli.run_options import Measuring, measuring_options
 from onnxcost.errors import CheckFailed
 from onnxcost.remote import is_remote
 from onnxcost.render.layout import progress_on

@@ -11,8 +11,9 @@ import click
 from onnxcost.cli.app import Notice, catch_failure, start_child
 from onnxcost.cli.boards import Boards, board_options
 from onnxcost.cli.measure import Outcome, header
-from onnxcost.cli.options import Measuring, MeasuringCommand, Whole, measuring_options, model_options
+from onnxcost.cli.options import Whole, model_options
 from onnxcost.cli.output import Document, Output, message_options, output_options, show
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:

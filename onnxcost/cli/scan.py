@@ -20,8 +20,9 @@ from click.core import ParameterSource
 
 from onnxcost.cli import options
 from onnxcost.cli.app import INTERRUPTED, say
-from onnxcost.cli.options import Measuring, MeasuringCommand, MeasuringOption, common_options, expand_sources, measuring_options
+from onnxcost.cli.options import common_options, expand_sources
 from onnxcost.cli.output import FORMAT_HELP, FORMATS, Document, FormatName, Output, check_folder, print_on
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, MeasuringOption, measuring_options
 from onnxcost.documents import is_whole
 from onnxcost.errors import InputError, MeasurementError, OnnxCostError
 from onnxcost.files import read_error, replace_file

@@ -15,15 +15,14 @@ from onnxcost.cli.options import (
     SHAPE,
     Command,
     Decorator,
-    Measuring,
     find_several,
-    measuring_options,
     model_options,
     parse_shape,
     parse_size,
     refuse_others,
 )
 from onnxcost.cli.output import Document, Output, message_options, output_options
+from onnxcost.cli.run_options import Measuring, measuring_options
 from onnxcost.errors import CheckFailed, InputError, MeasurementError, OnnxCostError
 from onnxcost.render.layout import progress_on
 

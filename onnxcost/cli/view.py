@@ -14,8 +14,9 @@ import click
 from onnxcost.cli.app import caveat_messages, say, say_first, start_child
 from onnxcost.cli.estimate import report_document
 from onnxcost.cli.measure import SKIPPED, measure_model
-from onnxcost.cli.options import Measuring, MeasuringCommand, measuring_options, model_options
+from onnxcost.cli.options import model_options
 from onnxcost.cli.output import Output
+from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.render.tables import View
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.node_inference import Inference
-from onnxcost.frontend.stored_graphs import StoredGraphs
+from onnxcost.frontend.stored_graphs import StoredGraphs, StoredNode
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
-from onnxcost.graph import BoundDim, Caveat
+from onnxcost.graph import BoundDim, Caveat, option_text
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto, TypeProto
@@ -27,6 +27,8 @@ UNROLLED = 5_000
 """Steps that the unrolling of a model's loops may make in all."""
 WALKED = 50_000
 """Nodes, constants and declared values of bodies that are looked at, after which no loop is unrolled any further."""
+NO_LIMIT = 2**31 - 1
+"""From here on a trip count or a length is what exporters write where there is no limit: the largest number of their type."""
 
 INT64, BOOL, FLOAT, DOUBLE = 7, 9, 1, 11
 """TensorProto's numbers of these element types."""
@@ -192,3 +194,21 @@ class ShapedModel:
     held: int = 0
     stored: dict[int | str, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
     graphs: StoredGraphs = field(default_factory=StoredGraphs)
+
+
+def read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
+    """A step that reads the constants that a loop starts from: states, which the body sees under other names."""
+    stored = tuple(value for value in values if value is not None and value.is_constant)
+    return [hand_on(f"{step.name}/initial", stored, ())] if stored else []
+
+
+def hand_on(name: str, values: tuple[Value, ...], made: tuple[Value, ...]) -> Step:
+    """A step that reads the values and hands them on."""
+    from onnx import NodeProto
+
+    return Step(StoredNode.of(NodeProto(op_type="Identity")), name, "", values, made)
+
+
+def how_often(step: Step) -> str:
+    """The option that says it."""
+    return f"use {option_text('--trips', step.name)} to set the number"

@@ -19,8 +19,9 @@ from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
 from onnxcost.symbolic.floors import Floor
 from onnxcost.symbolic.keys import PEAK, Key
+from onnxcost.symbolic.lines import Domain
 from onnxcost.symbolic.polynomial import Polynomial
-from onnxcost.symbolic.search import Domain, Found, Search, find_formulas
+from onnxcost.symbolic.search import Found, Search, find_formulas
 
 MOST_DIMS = 8
 """Dims that vary together: each doubles the sizes that are counted, at the least."""

@@ -8,13 +8,12 @@ cost of each node is a polynomial in them. Sizes that no formula was made from d
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import combinations_with_replacement, product
+from itertools import product
 from math import prod
-from operator import add
 from typing import NamedTuple
 
 from onnxcost.analysis.caches import KV, find_cache_pairs
@@ -25,7 +24,21 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import ResizableModel
 from onnxcost.symbolic.floors import Columns, Floor, find_floors
 from onnxcost.symbolic.keys import DETAILS, UNCOUNTED, Key, members_of, numbers_of
-from onnxcost.symbolic.polynomial import Basis, Exponents, Polynomial, count_degree, fit_grid, sum_polynomials
+from onnxcost.symbolic.lines import (
+    METRICS,
+    SHOWN,
+    TRAFFIC,
+    Domain,
+    Line,
+    Sizes,
+    draw_size,
+    products_of,
+    solve,
+    spread_basis,
+    sum_nodes,
+    telling_sizes,
+)
+from onnxcost.symbolic.polynomial import Basis, Exponents, Polynomial, count_degree, fit_grid
 
 POINTS = 6
 """Sizes of a dim whose differences tell the degree: up to 4, with one difference more that must vanish."""
@@ -47,14 +60,11 @@ MOST_GRID = 4096
 NARROWED, CUT_OFF = 6, 2
 """How often a domain may be halved; and so often where the cost is known there, but another one."""
 SEED = 0
-METRICS, TRAFFIC = ("macs", "flops", "read_bytes", "write_bytes"), {"read_bytes", "write_bytes"}
 SPARE = 4
 """Sizes more than a formula has terms, at which it must be right as well."""
 PLATEAU = 4
 """A domain whose most is less than so many times its least may be a plateau between two steps of a stride."""
 OTHER_FORMULA, NOT_ALIKE = "the cost follows another formula there", "its differences"
-Sizes = tuple[int, ...]
-SHOWN = ("total", "operator", "module")
 FIXED: Sequence[Key] = (UNCOUNTED, ("total", "parameters"))
 """What does not change with a size while the same nodes are loaded."""
 
@@ -63,66 +73,6 @@ class Misfit(NamedTuple):
     """Why there is no count at a size, or not the one expected: the estimator's words."""
 
     reason: str
-
-
-class Domain(NamedTuple):
-    """The sizes of a dim for which the formulas hold: ``least`` to ``most`` in multiples of ``step``; ``reasons`` say why not
-    others.
-    """
-
-    least: int
-    most: int
-    step: int
-    reasons: tuple[str, ...] = ()
-
-    def __contains__(self, size: object) -> bool:
-        return isinstance(size, int) and self.least <= size <= self.most and size % self.step == 0
-
-    def halve(self, why: str) -> Domain:
-        """The smaller half, and why the larger one is left out."""
-        most = max(self.most // 2 // self.step * self.step, self.least)
-        reasons = (*(reason for reason in self.reasons if not reason.startswith("above")), f"above {most}: {why}")
-        return self._replace(most=most, reasons=reasons)
-
-    def __str__(self) -> str:
-        """``32 to 14336 in multiples of 32``."""
-        if self.least == self.most:
-            return f"{self.least} alone"
-        return f"{self.least} to {self.most}" + (f" in multiples of {self.step}" if self.step > 1 else "")
-
-
-class Line(NamedTuple):
-    """What holds along one dim, the others at their base.
-
-    ``sizes`` are those that formulas are made from, ``fitted`` the formulas in the dim and its ``floors``.
-    """
-
-    name: str
-    sizes: Sequence[int]
-    floors: tuple[Floor, ...]
-    fitted: Mapping[Key, Polynomial]
-    domain: Domain
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The dim and its floors."""
-        return (self.name, *map(str, self.floors))
-
-    def vector(self, size: int) -> Sizes:
-        """Their values at a size."""
-        return (size, *(floor.at(size) for floor in self.floors))
-
-    @property
-    def reach(self) -> float:
-        """How many times the least size the most is."""
-        return self.domain.most / max(self.domain.least, 1)
-
-    def monomials(self, key: Key) -> tuple[Exponents, ...]:
-        """What the formula of a number may consist of along the dim; nothing where there is no formula."""
-        if not self.floors:
-            return tuple((power,) for power in range(len(self.sizes)))
-        formula = self.fitted.get(key)
-        return tuple(sorted({*formula.terms, (0,) * len(self.variables)})) if formula is not None else ()
 
 
 class Found(NamedTuple):
@@ -236,7 +186,7 @@ class Search:
             if (column, own) not in made:
                 for at, monomials in own:
                     if (at, monomials) not in bases:
-                        bases[at, monomials] = _spread_basis(lines[at], monomials, variables)
+                        bases[at, monomials] = spread_basis(lines[at], monomials, variables)
                 counts = [len(line.sizes) for line in lines]
                 made[column, own] = fit_grid(variables, [bases[each] for each in own], counts, column)
             fitted[key] = made[column, own]
@@ -476,7 +426,7 @@ class Search:
         variables, draw = (name, *map(str, floors)), random.Random(SEED)
         inside = Domain(min(seen), min(max(seen), max(REACH * first, first + POINTS * step)), step)
         why = ""
-        for monomials in _products_of(len(variables)):
+        for monomials in products_of(len(variables)):
             for _ in range(4 * len(monomials)):
                 if len(seen) >= len(monomials) + SPARE:
                     break
@@ -484,11 +434,11 @@ class Search:
                 seen[size] = count(size)
             line = Line(name, sorted(seen), floors, {}, inside)
             numbers = [self._count_alike(name, size, first) for size in line.sizes]
-            fitted, why = _solve(variables, monomials, [line.vector(size) for size in line.sizes], numbers)
+            fitted, why = solve(variables, monomials, [line.vector(size) for size in line.sizes], numbers)
             if not why:
                 line = line._replace(fitted=fitted | sum_nodes(variables, fitted, self.members))
                 domain = self._find_domain(name, first, step, line.fitted, floors)
-                return line._replace(sizes=_telling_sizes(line), domain=domain)
+                return line._replace(sizes=telling_sizes(line), domain=domain)
         raise OnnxCostError(why)
 
     def _find_domain(
@@ -586,77 +536,6 @@ def _reach(inside: int, tries: Iterable[int], why_not: Callable[[int], str]) -> 
     return inside, ""
 
 
-def _products_of(number: int) -> Iterator[list[Exponents]]:
-    """The products of so many variables that are tried: their squares, then those of two of them."""
-    ones = [tuple(int(at == own) for at in range(number)) for own in range(number)]
-    yield [(0,) * number, *ones, *(tuple(2 * each for each in one) for one in ones)]
-    yield [(0,) * number, *ones, *(tuple(map(add, one, two)) for one, two in combinations_with_replacement(ones, 2))]
-
-
-def _solve(
-    variables: tuple[str, ...], monomials: Sequence[Exponents], vectors: Sequence[Sizes], numbers: Sequence[Mapping[Key, int]]
-) -> tuple[dict[Key, Polynomial], str]:
-    """The polynomials through the numbers at some sizes, and of which number that must have one there is none."""
-    basis = Basis.of(monomials, vectors)
-    made: dict[tuple[int, ...], Polynomial | None] = {}
-    fitted = {}
-    for key in numbers[0]:
-        if key[0] == "dim" or (key[0] in SHOWN and key[-1] in METRICS) or any(key not in each for each in numbers):
-            continue
-        column = tuple(each[key] for each in numbers)
-        if column not in made:
-            found = fit_grid(variables, (basis,), (len(column),), column)
-            made[column] = found if tuple(map(found.at, vectors)) == column else None
-        if (formula := made[column]) is not None:
-            fitted[key] = formula
-        elif key[0] != "memory":
-            return {}, f"the {key[-1]} of {key[1]} are not a polynomial in {', '.join(variables)}"
-    return fitted, ""
-
-
-def _telling_sizes(line: Line) -> list[int]:
-    """The sizes, of those of a line, that tell apart what each of its formulas consists of: as few as can be."""
-    chosen: list[int] = []
-    unlike = {line.monomials(key) for key in line.fitted if key[0] not in SHOWN or key[-1] not in METRICS}
-    for monomials in sorted(unlike, key=len, reverse=True):
-        order = [*chosen, *(size for size in line.sizes if size not in chosen)]
-        basis = Basis.of(monomials, [line.vector(size) for size in order])
-        chosen += [order[row] for row in basis.rows if row >= len(chosen)]
-    return sorted(chosen)
-
-
-def _spread_basis(line: Line, monomials: Sequence[Exponents], variables: Sequence[str]) -> Basis:
-    """The basis of a line, its monomials in the variables of all lines."""
-    basis = Basis.of(monomials, [line.vector(size) for size in line.sizes])
-    places = [variables.index(each) for each in line.variables]
-
-    def spread(exponents: Exponents) -> Exponents:
-        found = [0] * len(variables)
-        for place, power in zip(places, exponents, strict=True):
-            found[place] = power
-        return tuple(found)
-
-    return basis._replace(monomials=tuple(map(spread, basis.monomials)))
-
-
-def sum_nodes(
-    variables: tuple[str, ...], fitted: Mapping[Key, Polynomial], members: Mapping[str, Sequence[Key]]
-) -> dict[Key, Polynomial]:
-    """The formulas of the totals, operators and modules from those of the nodes."""
-    parts: dict[Key, list[Polynomial]] = {}
-    for key, formula in fitted.items():
-        for group in members[key[1]] if key[0] == "node" else ():
-            parts.setdefault((*group, key[2]), []).append(formula)
-    return {key: sum_polynomials(variables, each) for key, each in parts.items()}
-
-
 def _leave_out(metrics: Container[str], found: Mapping[Key, int]) -> dict[Key, int]:
     """The numbers but for those of some metrics."""
     return {key: each for key, each in found.items() if key[-1] not in metrics}
-
-
-def draw_size(draw: random.Random, domain: Domain) -> int:
-    """A multiple of the step in the domain: small and large ones are as likely."""
-    low, high = domain.least // domain.step, domain.most // domain.step
-    size = int((low + 1) * ((high + 1) / (low + 1)) ** draw.random()) - 1
-    return domain.step * min(max(size, low), high)

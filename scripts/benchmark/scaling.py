@@ -24,7 +24,7 @@ import onnxcost
 from onnxcost.errors import OnnxCostError
 from onnxcost.graph import Graph
 from onnxcost.symbolic.keys import PEAK
-from onnxcost.symbolic.search import Domain
+from onnxcost.symbolic.lines import Domain
 from scripts.benchmark.peak_memory import DATA, SETS, models_of, set_name
 
 POINTS = 200

@@ -16,8 +16,8 @@ import onnxcost
 from onnxcost.cli.app import cli
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.symbolic.keys import PEAK
+from onnxcost.symbolic.lines import Domain
 from onnxcost.symbolic.scaling import MOST_DIMS, Scaling, scaling
-from onnxcost.symbolic.search import Domain
 from scripts.benchmark.scaling import ROWS, TOOLS, page, read_rows, read_tools
 from tests.modeltext import model
 
