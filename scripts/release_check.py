@@ -173,7 +173,7 @@ def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path, skip: 
     checks.run(f"{name}: a baseline", programs / "onnxcost", "model.onnx", "-o", "baseline.json", cwd=reader)
     texts = [(clone / page).read_text("utf-8") for page in PAGES]
     for command in (each for text in texts for block in SHELL.findall(text) for each in COMMAND.findall(block)):
-        if any(f"onnxcost {each}" in command for each in skip):
+        if any(each in command for each in skip):
             continue
         codes = (0, 1) if any(each in command for each in MAY_MISS) else (0,)
         program, *arguments = shlex.split(command)
