@@ -113,7 +113,7 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     ),
     "a quantized convolution of a window that does not fit": (
         model("(uint8[1,3,8,8] x, float s, uint8 z, uint8[4,3,9,9] v) => (y) { y = QLinearConv(x, s, z, v, s, z, s, z) }"),
-        "a window of 9 does not fit into the 8 of dim 2",
+        "a window of 9 does not fit in the 8 of dim 2",
     ),
     "a convolution of other dims": (
         model("(float[1,3,8,8] x) => (float y) { y = Conv(x, w) }", w=(4, 3, 3)),
@@ -146,7 +146,7 @@ FILES: dict[str, tuple[bytes | ModelProto, str]] = {
     ),
     "functions that double": (
         recursive(*(f"c = local.f{i + 1}(a) b = local.f{i + 1}(c)" for i in range(60)), "b = Relu(a)"),
-        "become more than 2^60 nodes",
+        "result in more than 2^60 nodes",
     ),
 }
 FILES["an IR version that cannot be"][0].ir_version = -1  # type: ignore[union-attr]

@@ -85,9 +85,9 @@ TOML = {
     "an integer of 20 digits": ("a = 10_000_000_000_000_000_000", "'a' is an integer of 64 bits: that is too large"),
     "an integer of 5,000 digits": ("b = 1\nmemory = " + "9" * 5000, "line 2 (memory = 9"),
     "an integer of 5,000 hexadecimal digits": ("a = 0x" + "f" * 5000, "'a' is an integer of 20000 bits"),
-    "lists 5,000 deep": ("a = " + "[" * 5000 + "]" * 5000, "nested more than 64 deep"),
-    "tables 5,000 deep": ("a = " + "{a = " * 5000 + "1" + "}" * 5000, "nested more than 64 deep"),
-    "keys 2,000 deep": (".".join("a" * 2000) + " = 1", "nested more than 64 deep"),
+    "lists 5,000 deep": ("a = " + "[" * 5000 + "]" * 5000, "nested more than 64 levels deep"),
+    "tables 5,000 deep": ("a = " + "{a = " * 5000 + "1" + "}" * 5000, "nested more than 64 levels deep"),
+    "keys 2,000 deep": (".".join("a" * 2000) + " = 1", "nested more than 64 levels deep"),
     "no TOML": ("a = ", "Invalid value"),
 }
 
@@ -120,8 +120,8 @@ JSON = {
     "more than a float": ('{"a": 1e999}', "'a' is inf: a finite number is expected"),
     "5,000 digits": ('{"a": ' + "9" * 5000 + "}", "'a' is inf: a finite number is expected"),
     "a key twice": ('{"a": {"b": 1, "b": 1}}', "the key 'b' appears twice"),
-    "100,000 deep": ("[" * 100_000 + "]" * 100_000, "nested more than 64 deep"),
-    "100 deep": ("[" * 100 + "]" * 100, "nested more than 64 deep"),
+    "100,000 deep": ("[" * 100_000 + "]" * 100_000, "nested more than 64 levels deep"),
+    "100 deep": ("[" * 100 + "]" * 100, "nested more than 64 levels deep"),
     "no JSON": ("{", "Expecting"),
 }
 

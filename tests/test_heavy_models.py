@@ -17,7 +17,7 @@ sys.path.insert(0, str(SCRIPT.parent))
 import heavy_models  # noqa: E402
 
 REFUSED = {
-    "a chain of 1,500 functions": "call each other more than 100 deep",
+    "a chain of 1,500 functions": "call each other more than 100 levels deep",
     "functions that double 17 times": "inlining the model's functions would result in 131,072 nodes",
     "functions that double 30 times": "inlining the model's functions would result in 1,073,741,824 nodes",
     "functions that double 10 times, of 200 nodes": "inlining the model's functions would result in 204,800 nodes",
