@@ -221,7 +221,7 @@ class Advice(NamedTuple):
 
 
 class InputUsed(NamedTuple):
-    """What an input was fed with. ``source`` says where it came from: "synthetic: …", "given", or a file's name."""
+    """What an input was fed with. ``source`` says where it came from: "synthesised: …", "given", or a file's name."""
 
     name: str
     dtype: str
@@ -288,7 +288,7 @@ class Measurement(Result):
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
     ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says whether it is
-    exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthetic" where the
+    exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
     model lacks some: then they are random, of a suitable scale. ``wall_seconds`` is from the start of the first sampled run to
     the end of the last. ``threads`` are the session's (intra, inter). ``interrupted``: Ctrl-C came before all was measured.
     """

@@ -335,7 +335,7 @@ def test_a_server_that_fails_is_asked_four_times(server: Nginx, monkeypatch: pyt
     ("url", "says"),
     [
         ("http://127.0.0.1:1/model.onnx", "cannot read 'http://127.0.0.1:1/model.onnx': "),
-        ("nosuch://place/model.onnx", "there is no 'nosuch://'"),
+        ("nosuch://place/model.onnx", "unknown scheme 'nosuch://'"),
         ("http:///model.onnx", "cannot read"),
         ("memory://nothing/here.onnx", "there is no such file"),
     ],

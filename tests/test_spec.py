@@ -58,7 +58,7 @@ def test_inputs_without_a_file_are_synthetic_and_fit_it(folder: Path) -> None:
     (made,), sources = fed(["x=a.npy"])
     assert made["ids"].shape == (5,)
     assert sources[0] == "a.npy"
-    assert sources[1].startswith("synthetic: ")
+    assert sources[1].startswith("synthesised: ")
 
 
 ARCHIVES: dict[str, tuple[dict[str, Array], list[str], float]] = {

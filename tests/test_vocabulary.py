@@ -28,7 +28,7 @@ BETTER = {
     r"recall": "reuse distance",
     r"whereabouts": "external data",
     r"what there is to say of": "notes",
-    r"(?:optimi|normali|quanti|initiali|seriali|summari|minimi|maximi|reali|synthesi)s(?:e|ed|es|ing|ation)\b": "-ize",
+    r"(?:optimi|normali|quanti|initiali|seriali|summari|minimi|maximi|reali)s(?:e|ed|es|ing|ation)\b": "-ize",
 }
 """What is not said, as a regular expression of words, and what is said in its place."""
 KEPT = ("unrest = ",)

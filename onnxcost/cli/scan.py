@@ -115,7 +115,7 @@ def warn_of_scan(scan: Scan) -> None:
     assumed = Counter(f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in dims)
     if assumed:
         say("assumed", ", ".join(f"{text} in {plural(number, 'model')}" for text, number in assumed.most_common()))
-    if number := sum(each.get("weights") == "synthetic" for each in measurements):
+    if number := sum(each.get("weights") == "synthesised" for each in measurements):
         say("note", f"{plural(number, 'model')} timed with random weights in place of missing ones")
     for key, found in (("warnings", reports), ("advice", measurements)):
         if number := sum(bool(each.get(key)) for each in found):

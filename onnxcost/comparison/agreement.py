@@ -332,6 +332,6 @@ def _outputs(model: _CheckedModel, arrays: Arrays, settings: Settings) -> Arrays
 
     spec = replace(model.spec, values={**model.spec.values, **arrays})
     with prepare(spec, model.report, settings.seed) as ready:
-        if ready.weights == "synthetic":
+        if ready.weights == "synthesised":
             raise MeasurementError("its weights are missing: outputs computed with random weights would be meaningless")
         return answer(answers(build_request("outputs", ready, settings)), Outputs).arrays

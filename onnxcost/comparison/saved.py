@@ -127,7 +127,7 @@ def _notes(report: Document) -> list[str]:
     """What was assumed, of dims and of weights."""
     assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
     notes = [f"assumed {', '.join(assumed)}"] if assumed else []
-    if (report.get("measurement") or {}).get("weights") in ("synthetic", "synthesised"):  # 0.1.0 wrote the second
+    if (report.get("measurement") or {}).get("weights") == "synthesised":
         notes.append("timed with random weights, because the file has none")
     return notes
 

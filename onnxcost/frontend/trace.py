@@ -114,7 +114,7 @@ def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorPro
     """
     if found.trips:
         raise InputError("a traced run determines the trip counts of Loops: omit --trips")
-    synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthetic: ")]
+    synthetic = [f"'{used.name}'" for used in trace.inputs if used.source.startswith("synthesised: ")]
     which = ", ".join(synthetic[:3]) + (" and others" if len(synthetic) > 3 else "")
     how = f"synthetic values for {which}; set real ones with --input NAME=FILE" if synthetic else "the given values"
     found.caveats.append(Caveat("note", f"traced: shapes, branches and trip counts are those of one run with {how}"))

@@ -85,7 +85,7 @@ class Turn(NamedTuple):
 class GenerationRun(Result):
     """The measured times of a decoder on one machine, by context length. Times are in seconds, sizes in bytes.
 
-    ``weights`` are "stored", or "synthetic" where the model lacks some. ``interrupted``: Ctrl-C came before all was done;
+    ``weights`` are "stored", or "synthesised" where the model lacks some. ``interrupted``: Ctrl-C came before all was done;
     ``failure`` says why a run ended early, "" if it did not.
     """
 

@@ -58,8 +58,11 @@ def describe_device(measurement: Measurement) -> list[str]:
 def describe_run(measurement: Measurement, of_one: bool = True) -> list[Detail]:
     """How it was run; defaults are left out. ``of_one`` includes what differs between the measurements of a series."""
     settings, placement = measurement.settings, measurement.placement
-    inputs = Detail("Inputs", _first_names(f"{used.name} ({used.source})" for used in measurement.inputs))
-    weights = [Detail("Weights", ["synthetic: missing in the file"])] if measurement.weights == "synthetic" else []
+    inputs = Detail(
+        "Inputs",
+        _first_names(f"{used.name} ({used.source.replace('synthesised', 'synthetic')})" for used in measurement.inputs),
+    )
+    weights = [Detail("Weights", ["synthetic: missing in the file"])] if measurement.weights == "synthesised" else []
     lines = [
         Detail("Threads", _threads(measurement)),
         *([Detail("Runs", _runs(measurement))] if of_one else []),

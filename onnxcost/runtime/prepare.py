@@ -34,7 +34,7 @@ def read_once(spec: ModelSpec) -> ModelSpec:
 class Prepared(NamedTuple):
     """A model that is ready to run: ``path`` is its file, ``folder`` a temporary one that goes when the work is done.
 
-    ``weights`` are "stored", or "synthetic" where the model's file lacks some.
+    ``weights`` are "stored", or "synthesised" where the model's file lacks some.
     """
 
     report: CostReport
@@ -61,7 +61,7 @@ def prepare(spec: ModelSpec, report: CostReport, seed: int = 0, on_progress: OnP
         try:
             path = _on_disk(spec.source, folder, on_progress)
             complete = fill_weights(path, folder, seed)
-            yield Prepared(report, complete, feeds, folder, "stored" if complete == path else "synthetic")
+            yield Prepared(report, complete, feeds, folder, "stored" if complete == path else "synthesised")
         except RunError as error:
             from onnxcost.frontend.dims import describe_assumptions
 

@@ -121,8 +121,7 @@ class SessionDict(MemoryUseDict):
     onnxruntime: str
     threads: ThreadsDict
     batch: int
-    # 0.1.0 wrote the last one.
-    weights: Literal["stored", "synthetic", "synthesised"]
+    weights: Literal["stored", "synthesised"]
     inputs: list[InputUsedDict]
     session_seconds: float
     nodes_by_provider: dict[str, int] | None

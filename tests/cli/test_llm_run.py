@@ -27,7 +27,7 @@ RUN = GenerationRun(
         Turn(32, np.array([0.5, 0.4, 0.6]), np.array([0.02, 0.01, 0.03]), 0.9, 0.1),
         Turn(96, np.array([]), np.array([0.05, 0.05]), None, 0.2),
     ),
-    Settings(), 1, "synthetic", True, 1.5, (2, 1), (), MEASUREMENT.device, MEASUREMENT.environment, MEASUREMENT.memory,
+    Settings(), 1, "synthesised", True, 1.5, (2, 1), (), MEASUREMENT.device, MEASUREMENT.environment, MEASUREMENT.memory,
 )  # fmt: skip
 SIZES = ("--prompt", "32", "--context", "100", "--tokens", "4")
 
@@ -98,7 +98,7 @@ def test_other_formats(stand: RunStand, tmp_path: Path) -> None:
     document = json.loads(invoke("--run", *SIZES, "--format", "json").stdout)
     assert document["llm"]["prompt"] == 32
     generation = document["generation"]
-    assert (generation["status"], generation["weights"]) == ("ok", "synthetic")
+    assert (generation["status"], generation["weights"]) == ("ok", "synthesised")
     assert [each["tokens_per_second"] for each in generation["contexts"]] == [50.0, 20.0]
     assert generation["contexts"][0]["samples"] == [0.02, 0.01, 0.03]
     rows = list(csv.DictReader(io.StringIO(invoke("--run", *SIZES, "--format", "csv").stdout)))

@@ -119,7 +119,7 @@ def test_weights_are_sent_on_request(lab: Lab, sends: bool) -> None:
     done = lab.invoke("measure", "big.onnx", *QUICK, "--input", "x=x.npy", "--on", "one", "--format", "json", *weights)
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)["boards"][0]["result"]["measurement"]
-    assert found["weights"] == ("stored" if sends else "synthetic")
+    assert found["weights"] == ("stored" if sends else "synthesised")
     assert [each["source"] for each in found["inputs"]] == ["x.npy"]
     assert found["batch"] == 2
 

@@ -14,7 +14,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 import onnxcost
 from onnxcost.errors import InputError
-from onnxcost.frontend import control_flow
+from onnxcost.frontend import loops
 from onnxcost.frontend.trace import Trace
 from onnxcost.report import CostReport
 from tests.modeltext import model
@@ -175,7 +175,7 @@ def test_iterations_that_are_alike_are_one_row() -> None:
 
 
 def test_more_different_iterations_than_are_followed_make_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_flow, "FOLLOWED", 10)
+    monkeypatch.setattr(loops, "FOLLOWED", 10)
     text, values, _ = BY_HAND["a shape that grows"]
     report = retold(model(text), values | {"n": 9})
     assert report.bound == "lower"

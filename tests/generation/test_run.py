@@ -59,7 +59,7 @@ def test_it_is_a_result(found: GenerationRun) -> None:
 def test_absent_weights_are_synthetic(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(decoder(words=4096).SerializeToString())
     strip(tmp_path / "model.onnx", tmp_path / "stripped.onnx")
-    assert run_llm(tmp_path / "stripped.onnx", prompt=3, tokens=2, runs=1).weights == "synthetic"
+    assert run_llm(tmp_path / "stripped.onnx", prompt=3, tokens=2, runs=1).weights == "synthesised"
 
 
 def test_a_model_in_memory(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_what_is_done_is_kept(
 def test_decoders_of_several_exporters(name: str, has_prompt: bool, shares: bool) -> None:
     made = run_llm(read_archive()[name], prompt=20, contexts=[100], tokens=3, runs=1, warmup=1)
     assert [(len(turn.prompts), len(turn.tokens)) for turn in made.turns] == [(int(has_prompt), 3), (0, 3)]
-    assert (made.weights, made.shares_buffer) == ("synthetic", shares)
+    assert (made.weights, made.shares_buffer) == ("synthesised", shares)
 
 
 def test_a_prediction_for_each_turn(found: GenerationRun) -> None:

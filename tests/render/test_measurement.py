@@ -193,7 +193,7 @@ def test_json(report: CostReport) -> None:
         "device_memory_bytes": None, "onnxruntime": "1.30.0", "optimization": "all", "threads": {"intra": 4, "inter": 1},
         "concurrency": 1, "seed": 0, "batch": 1,
         "inputs": [
-            {"name": "x", "dtype": "float32", "shape": [1, 3, 8, 8], "source": "synthetic: numbers between 0 and 1"}
+            {"name": "x", "dtype": "float32", "shape": [1, 3, 8, 8], "source": "synthesised: numbers between 0 and 1"}
         ],
         "warmup_runs": 3, "runs": 20, "nodes_by_provider": None, "fallen_back": [],
         "environment": {

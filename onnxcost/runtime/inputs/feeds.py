@@ -67,7 +67,7 @@ def _feed(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: 
 
         return Feed(tensor.name, tensor.dtype, shape, GivenValue(np.asarray(value)), "given")
     fill, text = choose_role(tensor, shape, graph, uses)
-    return Feed(tensor.name, tensor.dtype, shape, fill, f"synthetic: {text}")
+    return Feed(tensor.name, tensor.dtype, shape, fill, f"synthesised: {text}")
 
 
 def _content(tensor: Tensor, dtype: str, uses: Sequence[InputUse]) -> Tensor | None:

@@ -258,10 +258,10 @@ TAKEN = "(optional(float[2]) o) => (float[2] y) { y = OptionalGetElement(o) }"
 
 # name: graph, values given, the arrays expected (None: only their shapes are), what is said of their origin
 CONTAINERS: dict[str, tuple[str, dict[str, Any], Any, str]] = {
-    "a sequence": (SEQUENCE, {}, [(2, 3)], "synthetic: numbers between 0 and 1"),
+    "a sequence": (SEQUENCE, {}, [(2, 3)], "synthesised: numbers between 0 and 1"),
     "a sequence that is given": (SEQUENCE, {"s": [np.ones((2, 3))] * 4}, [(2, 3)] * 4, "given"),
     "an optional": (OPTIONAL, {}, None, "left empty, because it is optional"),
-    "an optional that is taken": (TAKEN, {}, (2,), "synthetic: numbers between 0 and 1"),
+    "an optional that is taken": (TAKEN, {}, (2,), "synthesised: numbers between 0 and 1"),
     "an optional that is given": (OPTIONAL, {"o": [1, 2]}, (2,), "given"),
 }
 
@@ -308,4 +308,4 @@ def test_a_shape_that_nothing_tells_is_asked_for() -> None:
 
 def test_the_report_says_what_was_fed() -> None:
     proto = model(INDICES["Gather"][0], **INDICES["Gather"][2])
-    assert describe_inputs(feeds(proto)) == (("i", "int64", (2, 200), "synthetic: indices below 7"),)
+    assert describe_inputs(feeds(proto)) == (("i", "int64", (2, 200), "synthesised: indices below 7"),)
