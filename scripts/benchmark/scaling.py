@@ -162,7 +162,6 @@ with counts at {points} random sizes in their domain that were not used to find 
 half log-uniformly. Equal means that the MACs, FLOPs, parameters, bytes read and written and the peak activation memory
 equal those of `onnxcost estimate` at this size, if there are formulas for them. Models without open dims are not included:
 the light models of the onnx package and the archives of torchvision, ultralytics, timm and transformers have no open dims.
-Of the 48 decoders, a sample was measured, with each exporter and kind of cache.
 
 **{exact} of {all} models have formulas that are equal at all sizes**{wrong}; {refused} have none, with the reason.
 
