@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxcost.cli import options as options
+from onnxcost.cli import run_options
 from onnxcost.cli.app import cli
 from onnxcost.errors import MeasurementError
 from onnxcost.measurement import OPTIMIZATIONS, Settings
@@ -274,4 +274,4 @@ def test_help_has_a_heading_for_measuring() -> None:
 
 
 def test_the_optimizations_are_those_of_the_settings() -> None:
-    assert options.OPTIMIZATIONS == OPTIMIZATIONS
+    assert run_options.OPTIMIZATIONS == OPTIMIZATIONS

@@ -19,7 +19,7 @@ from onnxcost.version import __version__
 from tests.fleet.conftest import Lab
 
 QUICK = ("--runs", "3", "--warmup", "0")
-LATE = "import onnxcost.fleet.board as board, time\nboard._run = lambda *_: time.sleep(60)"
+LATE = "import onnxcost.fleet.board as board, time\nboard.redirect_stderr = lambda *_: time.sleep(60)"
 LITTLE = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (150 << 20, 150 << 20))"
 OLD = "import onnxcost.version\nonnxcost.version.__version__ = '0.0.1'"
 BEHIND = "import time\nnow = time.time\ntime.time = lambda: now() - 3600"

@@ -208,7 +208,7 @@ def test_a_stream_is_read_up_to_the_most_that_protobuf_takes(monkeypatch: pytest
 
 def test_a_graph_that_protobuf_cannot_read_is_refused_before_it_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "LARGEST", SKELETON.ByteSize() - 1)
-    with pytest.raises(ModelError, match="more than 2 GiB without its weights"):
+    with pytest.raises(ModelError, match="larger than 2 GiB without its weights"):
         read_skeleton(CONTENT)
 
 

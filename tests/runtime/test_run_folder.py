@@ -124,7 +124,7 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(temporary: Pat
 def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(folders, "temporary_folders", lambda: [str(tmp_path / "none"), str(tmp_path / "nor this")])
     with (
-        pytest.raises(MeasurementError, match=r"none' to run the model in: No such file or directory; set TMPDIR to a"),
+        pytest.raises(MeasurementError, match=r"none' to run the model: No such file or directory; set TMPDIR to a"),
         run_folder(),
     ):
         pass

@@ -176,8 +176,8 @@ def test_models_are_run_one_after_the_other(zoo: Path, monkeypatch: pytest.Monke
     ("given", "says"),
     [
         ({"jobs": 0}, "jobs must be 1 or more"),
-        ({"jobs": 2, "settings": Settings()}, "one after the other"),
-        ({"resume": "zoo/m1.onnx"}, "is not a file of"),
+        ({"jobs": 2, "settings": Settings()}, "one at a time"),
+        ({"resume": "zoo/m1.onnx"}, "was not written by"),
     ],
 )
 def test_what_does_not_fit_is_said_at_once(zoo: Path, given: dict[str, Any], says: str) -> None:

@@ -166,7 +166,7 @@ def test_the_peak_is_the_best_of_all_products() -> None:
 
 
 def test_without_any_probe_there_is_no_calibration() -> None:
-    with pytest.raises(MeasurementError, match="runs none"):
+    with pytest.raises(MeasurementError, match="can run none"):
         speeds([])
 
 
