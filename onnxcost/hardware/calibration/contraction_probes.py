@@ -30,8 +30,8 @@ _UNKNOWN = (
 )  # fmt: skip
 # Of 4, 8, 24, 56 and 120 channels a group: none fills a block.
 _NARROW_GROUPS = (
-    (128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128), (64, 28, 8), (440, 7, 55), (72, 56, 3), (168, 28, 7),
-    (408, 14, 17), (912, 7, 38), (224, 56, 4), (448, 28, 8), (896, 14, 16), (240, 28, 2), (720, 14, 6),
+    (24, 7, 3), (128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128), (64, 28, 8), (440, 7, 55), (72, 56, 3),
+    (168, 28, 7), (408, 14, 17), (912, 7, 38), (224, 56, 4), (448, 28, 8), (896, 14, 16), (240, 28, 2), (720, 14, 6),
 )  # fmt: skip
 
 
@@ -88,7 +88,14 @@ def convolutions() -> Iterator[Probe]:
         line = f"Conv<kernel_shape = [{weight[2]}, {weight[3]}], {more}>(IN, w)"
         yield chain("conv-blocked-first", shape, line, weights=floats(w=weight))
     for channels, side, kernel, groups, stride in (
-        *((128, 56, 3, 8, 1), (256, 28, 3, 8, 1), (512, 14, 3, 16, 1), (1024, 7, 3, 32, 1), (32, 112, 3, 2, 1)),
+        *(
+            (32, 7, 3, 2, 1),
+            (128, 56, 3, 8, 1),
+            (256, 28, 3, 8, 1),
+            (512, 14, 3, 16, 1),
+            (1024, 7, 3, 32, 1),
+            (32, 112, 3, 2, 1),
+        ),
         *((96, 112, 3, 6, 2), (144, 56, 3, 9, 1), (240, 28, 5, 15, 1), (480, 14, 5, 30, 1), (1152, 7, 5, 72, 1)),
         *((96, 56, 3, 2, 1), (192, 28, 3, 4, 1), (432, 14, 3, 9, 1), (1008, 7, 3, 21, 1)),
     ):
@@ -215,7 +222,15 @@ def _low_bit_product(inner: int, columns: int, bits: int, block: int, level: int
     return f"com.microsoft.MatMulNBits<{attributes}>(IN, w{index}, s{index})", packed
 
 
-_LOW_BIT_SIZES = ((1, 512, 512), (1, 1024, 1024), (1, 1024, 4096), (16, 1024, 1024), (128, 512, 1408), (256, 1024, 512))
+_LOW_BIT_SIZES = (
+    (1, 128, 64),
+    (1, 512, 512),
+    (1, 1024, 1024),
+    (1, 1024, 4096),
+    (16, 1024, 1024),
+    (128, 512, 1408),
+    (256, 1024, 512),
+)
 
 
 def low_bit_products() -> Iterator[Probe]:
@@ -236,7 +251,7 @@ def low_bit_products() -> Iterator[Probe]:
 _ATTENTIONS = (
     (8, 8, 64, 64, 0), (8, 4, 64, 256, 0), (32, 8, 32, 128, 0), (4, 4, 128, 512, 0),
     (8, 4, 64, 1, 256), (16, 4, 64, 1, 1024), (32, 8, 128, 1, 64), (4, 1, 128, 1, 4096), (8, 8, 64, 1, 512),
-    (8, 2, 64, 16, 256),
+    (8, 2, 64, 16, 256), (4, 4, 32, 8, 0), (4, 2, 32, 1, 16),
 )  # fmt: skip
 
 
@@ -272,7 +287,7 @@ def cold_products() -> Iterator[Probe]:
 
 def einsums() -> Iterator[Probe]:
     """The two products of attention as Einsum: onnxruntime transposes the values before it multiplies."""
-    for windows, heads in ((64, 2), (16, 4), (4, 8)):
+    for windows, heads in ((1, 1), (64, 2), (16, 4), (4, 8)):
         queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
         for left, equation in ((queries, "bghid,bghjd->bghij"), (scores, "bghij,bghjd->bghid")):
             yield Probe("einsum", f'({left} x, {queries} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
@@ -330,6 +345,7 @@ _INTEGER_CONVS = (
     (32, 32, 112, 3, 32, 1), (96, 96, 56, 3, 96, 1), (480, 480, 14, 5, 480, 1), (144, 144, 56, 3, 144, 2),
     (8, 48, 56, 1, 1, 1), (16, 8, 112, 1, 1, 1), (3, 16, 112, 3, 1, 2), (16, 16, 112, 3, 16, 1), (24, 24, 28, 3, 24, 1),
     (72, 72, 56, 5, 72, 1), (120, 120, 28, 5, 120, 1), (40, 40, 56, 3, 40, 1), (200, 200, 14, 3, 200, 1),
+    (32, 32, 7, 3, 2, 1), (32, 32, 7, 1, 1, 1),
 )  # fmt: skip
 
 
@@ -366,7 +382,7 @@ def quantized_products() -> Iterator[Probe]:
         yield chain("matmul-integer-unsigned", (rows, inner), text, weights=unsigned, dtypes=("uint8", "int32"))
         text = "QLinearMatMul(IN, s, a, w, s, a, s, a)"
         yield chain("gemm-int8-unsigned", (rows, inner), text, weights=unsigned, dtypes=types)
-    for batch, rows, inner, columns in ((3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
+    for batch, rows, inner, columns in ((2, 8, 32, 16), (3, 197, 64, 197), (3, 197, 197, 64), (12, 128, 64, 128)):
         given = f"uint8[{batch},{rows},{inner}] x, uint8[{batch},{inner},{columns}] z"
         text = f"({given}) => (uint8 y) {{ y = QLinearMatMul(x, s, a, z, s, a, s, a) }}"
         yield Probe("matmul-int8", text, _UINT8)
@@ -391,7 +407,7 @@ def quantized_products() -> Iterator[Probe]:
         dims = ",".join(map(str, shape))
         text = f"com.microsoft.QLinearConcat<axis = {axis}>(s, a, x, t, a, z, t, a)"
         yield Probe("concat-int8", f"(uint8[{dims}] x, uint8[{dims}] z) => (uint8 y) {{ y = {text} }}", other)
-    for channels, side in ((16, 56), (64, 28), (256, 7)):
+    for channels, side in ((16, 7), (16, 56), (64, 28), (256, 7)):
         last, text = "channels_last = 1", "com.microsoft.QLinearAveragePool<kernel_shape"
         for kernel, pads in ((2, "0, 0, 1, 1"), (3, "1, 1, 1, 1")):
             line = f"{text} = [{kernel}, {kernel}], pads = [{pads}], {last}>(IN, s, a, s, a)"
@@ -405,7 +421,7 @@ def quantized_products() -> Iterator[Probe]:
         yield chain(family, (1, channels, length), text, weights=weights, dtypes=types)
     for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS:
         yield _integer_conv("uint8", inputs, outputs, side, kernel, groups, stride)
-    for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS[1:12:2] + _INTEGER_CONVS[-1:]:
+    for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS[1:12:2] + _INTEGER_CONVS[-3:]:
         yield _integer_conv("int8", inputs, outputs, side, kernel, groups, stride)
     for inputs, outputs, side, kernel, stride in (
         *((16, 32, 56, 3, 1), (64, 64, 28, 3, 1), (64, 256, 14, 1, 1), (1, 32, 64, 3, 1), (256, 256, 8, 3, 1)),

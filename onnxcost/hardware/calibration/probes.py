@@ -222,7 +222,7 @@ def _normalizations() -> Iterator[Probe]:
     for maps, side in ((512, 7), (64, 14), (256, 28)):
         yield chain("instancenorm", (1, maps, side, side), "InstanceNormalization(IN, g, g)", weights=floats(g=(maps,)))
     # Of another dim than the last: onnxruntime swaps the two, mostly element by element.
-    for shape in ((1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
+    for shape in ((256, 9, 1), (1, 64, 4, 7), (1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
         yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
 
 
