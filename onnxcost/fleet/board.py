@@ -66,6 +66,8 @@ def _serve_job(run: Callable[[list[str]], int], line: bytes, jobs: BinaryIO, fol
         return InputError.exit_code, f"onnxcost: error: {refusal(error) or error}", b""
     _watch(jobs, folder)
     os.chdir(folder)
+    # What the job leaves if it has to be killed goes with the folder.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     with redirect_stderr(io.StringIO()) as messages:
         code = run(job["arguments"])
     os.chdir("/")
