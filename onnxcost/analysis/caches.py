@@ -163,7 +163,7 @@ def _namesake(graph: Graph, output: Tensor, fitting: dict[str, Tensor], uses: De
         return CachePair(past, output, STATE, ())
     if past.rank < 3 or not all(re.search(_CACHED, name, re.IGNORECASE) for name in (past.name, output.name)):
         return None
-    return _pair(past, output, frozenset({"Identity" if "encoder" in past.name else next(iter(_WRITES))}), uses)
+    return _pair(past, output, frozenset({"Identity" if "encoder" in past.name else "TensorScatter"}), uses)
 
 
 def _role(name: str) -> str:
