@@ -1,4 +1,4 @@
-"""Floors of a dim, as strides make them: ⌊(h + 1)/2⌋ rows of h. Found from exact sizes, with integers alone."""
+"""Floors of a dim, which strides cause: ⌊(h + 1)/2⌋ rows of h. They are found from exact sizes, with integers only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from math import gcd, isqrt
 from typing import NamedTuple
 
 MOST_SIZES = 160
-"""Of a dim, that are looked at to find the floors of it."""
+"""The most sizes of a dim that are counted to find its floors."""
 FEW = 16
-"""Steps of a floor, each of which is looked for."""
+"""Up to this many steps of a floor, the position of each is searched for."""
 
 
 class Floor(NamedTuple):
@@ -42,7 +42,7 @@ Columns = Mapping[Hashable, int]
 
 
 class Guess(NamedTuple):
-    """That a column is α·x + k·⌊(factor·x + offset)/divisor⌋ + c, with an offset from ``least`` to ``most``."""
+    """A column is assumed to be α·x + k·⌊(factor·x + offset)/divisor⌋ + c, with an offset from ``least`` to ``most``."""
 
     factor: int
     divisor: int
@@ -50,7 +50,7 @@ class Guess(NamedTuple):
     most: int
 
     def telling(self, start: int) -> int | None:
-        """The first x from ``start`` on that tells in which half the offset is: the floor grows there if in the upper."""
+        """The first x from ``start`` on that shows which half the offset is in: the floor grows there if it is the upper."""
         if self.least == self.most:
             return None
         middle = (self.least + self.most + 1) // 2
@@ -58,7 +58,7 @@ class Guess(NamedTuple):
 
 
 class Jumps(NamedTuple):
-    """That a column has few steps, and lies on different ones at these two neighbors of the ``xs``."""
+    """A column has few steps, and is on different ones at these two neighbors among the ``xs``."""
 
     left: int
     right: int
@@ -71,7 +71,7 @@ class Jumps(NamedTuple):
 def find_floors(dim: str, step: int, seen: dict[int, Columns], count: Callable[[int], Columns]) -> list[Floor]:
     """The floors that the columns consist of, at multiples of ``step``.
 
-    ``seen`` are the columns at some of these, small and large, and gets those that are counted besides.
+    ``seen`` has the columns at some of them, small and large; those that are counted in addition are added to it.
     """
     while True:
         xs = sorted(seen)
@@ -89,7 +89,7 @@ def find_floors(dim: str, step: int, seen: dict[int, Columns], count: Callable[[
 
 
 def _simplify(dim: str, step: int, guess: Guess) -> Floor:
-    """The floor with the smallest factor that a guess follows from: ⌊(3·x + 3)/4⌋ is x − ⌊x/4⌋."""
+    """The floor with the smallest factor that explains a guess: ⌊(3·x + 3)/4⌋ is x − ⌊x/4⌋."""
     up, down = guess.factor % guess.divisor, -guess.factor % guess.divisor
     factor, offset = (up, guess.least) if up <= down else (down, guess.divisor - 1 - guess.least)
     common = gcd(factor, step)
@@ -98,7 +98,9 @@ def _simplify(dim: str, step: int, guess: Guess) -> Floor:
 
 
 def guess_floor(xs: Sequence[int], column: Sequence[int]) -> Guess | Jumps | None:
-    """What a column of values at rising ``xs`` is; None where it is linear, or no sum of a linear function and one floor."""
+    """The explanation of a column of values at increasing ``xs``; None if it is linear, or not the sum of a linear function
+    and one floor.
+    """
     rises = zip(xs, xs[1:], column, column[1:], strict=False)
     usual = Counter(after - before for x, next_x, before, after in rises if next_x - x == 1).most_common(1)
     for slope in dict.fromkeys((0, *(rise for rise, _ in usual), 1, -1)):
@@ -106,7 +108,7 @@ def guess_floor(xs: Sequence[int], column: Sequence[int]) -> Guess | Jumps | Non
         rest = [each - rest[0] for each in rest]
         if (common := gcd(*rest)) == 0:
             return None
-        # Few values may have a larger common factor than all have.
+        # A few values may have a larger common factor than all of them.
         for unit in dict.fromkeys((common, *(common // each for each in (2, 3, 4, 8) if common % each == 0), 1)):
             values = [each // unit for each in rest]
             span = xs[-1] - xs[0]
@@ -119,7 +121,7 @@ def guess_floor(xs: Sequence[int], column: Sequence[int]) -> Guess | Jumps | Non
 
 
 def _fit_offset(xs: Sequence[int], values: Sequence[int], rate: Fraction) -> Guess | None:
-    """The offsets with which the floor of a rate has these values."""
+    """The offsets for which the floor with this rate has these values; None if there are none."""
     factor, divisor = rate.numerator, rate.denominator
     least = max(divisor * value - factor * x for x, value in zip(xs, values, strict=True))
     most = min(divisor * (value + 1) - factor * x - 1 for x, value in zip(xs, values, strict=True))
@@ -127,7 +129,7 @@ def _fit_offset(xs: Sequence[int], values: Sequence[int], rate: Fraction) -> Gue
 
 
 def _follow_jumps(xs: Sequence[int], values: Sequence[int]) -> Guess | Jumps | None:
-    """Where few values lie on few steps: between which sizes the next one is, and in the end the floor whose steps they are."""
+    """If there are few steps: two sizes between which one is to be located or, if all are located, the floor that has them."""
     if len({*values}) > FEW or sorted(values) not in (list(values), list(values)[::-1]):
         return None
     rises = zip(xs, xs[1:], values, values[1:], strict=False)
@@ -136,6 +138,6 @@ def _follow_jumps(xs: Sequence[int], values: Sequence[int]) -> Guess | Jumps | N
         if right - left > 1:
             return Jumps(left, right)
     distances = {later - earlier for (_, earlier, _), (_, later, _) in pairwise(jumps)}
-    if len(jumps) == 1:  # The shortest step that there can be.
+    if len(jumps) == 1:  # the shortest possible step
         distances = {max(jumps[0][1] - xs[0], xs[-1] + 1 - jumps[0][1])}
     return _fit_offset(xs, values, Fraction(jumps[0][2], distances.pop())) if len(distances) == 1 else None

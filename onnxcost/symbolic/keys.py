@@ -1,4 +1,4 @@
-"""The numbers of a count, each under a key that says what it is of."""
+"""The numbers of a count, each under a key that says what was counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnxcost.ort_optimizer.memory_plan import plan_memory
 from onnxcost.report import Counted, Group, NodeCost, Uncounted
 
 Key = tuple[str, ...]
-"""What a number is of: ("total", metric), ("operator", name, metric), ("module", path, metric), ("node", place, metric),
+"""What was counted: ("total", metric), ("operator", name, metric), ("module", path, metric), ("node", place, metric),
 ("memory", step), ("dim", tensor, axis).
 """
 UNCOUNTED = ("uncounted",)
@@ -19,7 +19,7 @@ PEAK, CACHE = "peak_activation_bytes", "kv_cache_bytes"
 
 
 def groups_of(cost: NodeCost) -> tuple[Key, ...]:
-    """What a node's numbers are part of."""
+    """The sums that a node's numbers are part of."""
     return ("total",), ("operator", cost.node.key), ("module", "/".join(cost.node.scope[:2]))
 
 
@@ -44,7 +44,7 @@ def numbers_of(counted: CountedNodes, caches: Iterable[str]) -> dict[Key, int]:
 
 
 def members_of(costs: Iterable[NodeCost]) -> dict[str, tuple[Key, ...]]:
-    """What each node is part of, by the name of its first output."""
+    """The sums that each node is part of, by the name of its first output."""
     return {cost.node.out.name: groups_of(cost) for cost in costs if isinstance(cost, Counted) and cost.node.first_output}
 
 
@@ -60,17 +60,17 @@ def nodes_of(counted: CountedNodes) -> dict[Key, int]:
 
 
 def memory_of(counted: CountedNodes) -> dict[Key, int]:
-    """The memory while each executed node runs; nothing where a shape is not known."""
+    """The memory while each executed node runs; empty if a shape is unknown."""
     try:
         plan = plan_memory(counted.graph)
-        # By name: a step that some sizes do without (a transpose of one row) must not move the others.
+        # By name: a step that does not run at some sizes, like a transpose of one row, must not shift the others.
         return {("memory", node.out.name): nbytes for node, nbytes in zip(plan.nodes, plan.curve, strict=True)}
     except UnknownShape:
         return {}
 
 
 def dims_of(counted: CountedNodes) -> dict[Key, int]:
-    """The dims of the values that nodes make, as far as they are known."""
+    """The known dims of the outputs of nodes."""
     return {
         ("dim", tensor.name, str(axis)): size
         for node in counted.graph.nodes
@@ -82,4 +82,4 @@ def dims_of(counted: CountedNodes) -> dict[Key, int]:
 
 
 DETAILS: Mapping[str, Callable[[CountedNodes], dict[Key, int]]] = {"node": nodes_of, "memory": memory_of, "dim": dims_of}
-"""What is worked out besides where it is asked for, by the first part of its keys."""
+"""What is computed only on request, by the first part of its keys."""

@@ -1,4 +1,4 @@
-"""What holds along one dim, the others at their base: its domain, and polynomials through the numbers at some sizes."""
+"""The formulas along one dim, the others at their base: polynomials, and the domain in which they hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SHOWN = ("total", "operator", "module")
 
 
 class Domain(NamedTuple):
-    """The sizes of a dim for which the formulas hold: ``least`` to ``most`` in multiples of ``step``; ``reasons`` say why not
-    others.
+    """The sizes of a dim for which the formulas hold: ``least`` to ``most`` in multiples of ``step``; ``reasons`` explain the
+    limits.
     """
 
     least: int
@@ -44,10 +44,7 @@ class Domain(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What holds along one dim, the others at their base.
-
-    ``sizes`` are those that formulas are made from, ``fitted`` the formulas in the dim and its ``floors``.
-    """
+    """The formulas ``fitted`` at ``sizes`` of one dim, in the dim and its ``floors``; the others are at their base."""
 
     name: str
     sizes: Sequence[int]
@@ -66,11 +63,11 @@ class Line(NamedTuple):
 
     @property
     def reach(self) -> float:
-        """How many times the least size the most is."""
+        """The ratio of the largest size to the smallest."""
         return self.domain.most / max(self.domain.least, 1)
 
     def monomials(self, key: Key) -> tuple[Exponents, ...]:
-        """What the formula of a number may consist of along the dim; nothing where there is no formula."""
+        """The monomials that the formula of a number may have along the dim; none if there is no formula."""
         if not self.floors:
             return tuple((power,) for power in range(len(self.sizes)))
         formula = self.fitted.get(key)
@@ -78,7 +75,7 @@ class Line(NamedTuple):
 
 
 def products_of(number: int) -> Iterator[list[Exponents]]:
-    """The products of so many variables that are tried: their squares, then those of two of them."""
+    """The monomials in ``number`` variables that are tried: first up to their squares, then also products of two."""
     ones = [tuple(int(at == own) for at in range(number)) for own in range(number)]
     yield [(0,) * number, *ones, *(tuple(2 * each for each in one) for one in ones)]
     yield [(0,) * number, *ones, *(tuple(map(add, one, two)) for one, two in combinations_with_replacement(ones, 2))]
@@ -87,7 +84,7 @@ def products_of(number: int) -> Iterator[list[Exponents]]:
 def solve(
     variables: tuple[str, ...], monomials: Sequence[Exponents], vectors: Sequence[Sizes], numbers: Sequence[Mapping[Key, int]]
 ) -> tuple[dict[Key, Polynomial], str]:
-    """The polynomials through the numbers at some sizes, and of which number that must have one there is none."""
+    """The polynomials through the numbers at some sizes, or none and which required number has no polynomial."""
     basis = Basis.of(monomials, vectors)
     made: dict[tuple[int, ...], Polynomial | None] = {}
     fitted = {}
@@ -106,7 +103,7 @@ def solve(
 
 
 def telling_sizes(line: Line) -> list[int]:
-    """The sizes, of those of a line, that tell apart what each of its formulas consists of: as few as can be."""
+    """The sizes of a line that suffice to determine each of its formulas: as few as possible."""
     chosen: list[int] = []
     unlike = {line.monomials(key) for key in line.fitted if key[0] not in SHOWN or key[-1] not in METRICS}
     for monomials in sorted(unlike, key=len, reverse=True):
@@ -117,7 +114,7 @@ def telling_sizes(line: Line) -> list[int]:
 
 
 def spread_basis(line: Line, monomials: Sequence[Exponents], variables: Sequence[str]) -> Basis:
-    """The basis of a line, its monomials in the variables of all lines."""
+    """The basis of a line, with its monomials in the variables of all lines."""
     basis = Basis.of(monomials, [line.vector(size) for size in line.sizes])
     places = [variables.index(each) for each in line.variables]
 
@@ -142,7 +139,7 @@ def sum_nodes(
 
 
 def draw_size(draw: random.Random, domain: Domain) -> int:
-    """A multiple of the step in the domain: small and large ones are as likely."""
+    """A multiple of the step in the domain, drawn uniformly on a logarithmic scale."""
     low, high = domain.least // domain.step, domain.most // domain.step
     size = int((low + 1) * ((high + 1) / (low + 1)) ** draw.random()) - 1
     return domain.step * min(max(size, low), high)

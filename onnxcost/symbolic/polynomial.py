@@ -1,4 +1,4 @@
-"""Polynomials in named sizes with rational coefficients, and the ones that go through exact values: nothing is rounded."""
+"""Polynomials in named sizes with rational coefficients, and exact interpolation: nothing is rounded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Polynomial:
-    """``terms`` are the coefficients other than 0, by the exponents of the ``dims``: names of dims, and floors of them."""
+    """``terms`` are the nonzero coefficients by the exponents of the ``dims``: names of dims, and floors of them."""
 
     dims: tuple[str, ...]
     terms: Mapping[Exponents, Fraction]
@@ -28,7 +28,7 @@ class Polynomial:
         return denominator, tuple((exponents, int(each * denominator)) for exponents, each in self.terms.items())
 
     def at(self, sizes: Sequence[int]) -> int | Fraction:
-        """The value at sizes in the order of ``dims``: an integer where it is one."""
+        """The value at sizes in the order of ``dims``; an integer if possible."""
         denominator, terms = self._whole
         total = sum(factor * prod(map(pow, sizes, exponents)) for exponents, factor in terms)
         return total // denominator if total % denominator == 0 else Fraction(total, denominator)
@@ -66,18 +66,6 @@ class Polynomial:
         return text or "0"
 
 
-class Axis(NamedTuple):
-    """Equally spaced sizes of a dim: ``number`` of them from ``start`` on."""
-
-    start: int
-    step: int
-    number: int
-
-    def points(self) -> list[int]:
-        """The sizes."""
-        return [self.start + at * self.step for at in range(self.number)]
-
-
 def sum_polynomials(dims: tuple[str, ...], polynomials: Iterable[Polynomial]) -> Polynomial:
     """The sum of polynomials in the same ``dims``."""
     terms: dict[Exponents, Fraction] = {}
@@ -88,7 +76,7 @@ def sum_polynomials(dims: tuple[str, ...], polynomials: Iterable[Polynomial]) ->
 
 
 def count_degree(values: Sequence[int]) -> int | None:
-    """The degree of the polynomial through values at equal distances; None where no difference of them vanishes."""
+    """The degree of the polynomial through equally spaced values; None if their differences of no order vanish."""
     degree = -1
     while any(values):
         if len(values) == 1:
@@ -99,8 +87,8 @@ def count_degree(values: Sequence[int]) -> int | None:
 
 
 class Basis(NamedTuple):
-    """Products of variables, and what makes their coefficients of values at some points: ``inverse`` over ``denominator`` times
-    the values at ``rows``.
+    """Products of variables, and how to compute their coefficients: ``inverse`` / ``denominator`` times the values at the
+    points ``rows``.
     """
 
     monomials: tuple[Exponents, ...]
@@ -110,8 +98,8 @@ class Basis(NamedTuple):
 
     @classmethod
     def of(cls, monomials: Sequence[Exponents], points: Sequence[Sequence[int]]) -> Basis:
-        """The basis of those monomials whose values at the points do not follow from those of earlier ones; ``rows`` are the
-        first points that tell them apart.
+        """The basis of the monomials that are linearly independent of earlier ones at the points; ``rows`` are the first points
+        that suffice to distinguish them.
         """
         kept = [monomials[at] for at in _independent([[value_of(each, point) for point in points] for each in monomials])]
         values = [[value_of(each, point) for each in kept] for point in points]
@@ -133,7 +121,7 @@ def value_of(exponents: Exponents, point: Sequence[int]) -> int:
 
 
 def _independent(rows: Sequence[Sequence[int]]) -> list[int]:
-    """Which rows do not follow from earlier ones."""
+    """The indices of the rows that are linearly independent of earlier ones."""
     chosen: list[int] = []
     reduced: list[tuple[int, list[Fraction]]] = []
     for at, row in enumerate(rows):
@@ -148,7 +136,7 @@ def _independent(rows: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _invert(matrix: Sequence[Sequence[int]]) -> list[list[Fraction]]:
-    """The inverse of a matrix whose rows do not follow from each other."""
+    """The inverse of a matrix of full rank."""
     size = len(matrix)
     rows = [[*map(Fraction, row), *(Fraction(at == own) for at in range(size))] for own, row in enumerate(matrix)]
     for column in range(size):
@@ -162,8 +150,8 @@ def _invert(matrix: Sequence[Sequence[int]]) -> list[list[Fraction]]:
 
 
 def fit_grid(dims: tuple[str, ...], bases: Sequence[Basis], counts: Sequence[int], values: Sequence[int]) -> Polynomial:
-    """The polynomial through values on a grid, in the order of ``itertools.product``: of ``counts`` points along each axis, and
-    of the monomials of a basis in each.
+    """The polynomial through values on a grid, in the order of ``itertools.product``. Each axis has ``counts`` points and a
+    basis whose monomials it uses.
     """
     rows = list(values)
     for place, (basis, count) in enumerate(zip(bases, counts, strict=True)):

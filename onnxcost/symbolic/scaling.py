@@ -1,4 +1,4 @@
-"""How the cost of a model grows with the dims that it leaves open: exact polynomials, and the sizes that they hold for."""
+"""How the cost of a model scales with its open dims: exact polynomials, and the sizes that they hold for."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from onnxcost.frontend.fitting import FITTED
 from onnxcost.graph import BoundDim
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
+from onnxcost.symbolic.counter import SizeCounter
 from onnxcost.symbolic.floors import Floor
 from onnxcost.symbolic.keys import PEAK, Key
 from onnxcost.symbolic.lines import Domain
 from onnxcost.symbolic.polynomial import Polynomial
-from onnxcost.symbolic.search import Found, Search, find_formulas
+from onnxcost.symbolic.search import Found, find_formulas
 
 MOST_DIMS = 8
-"""Dims that vary together: each doubles the sizes that are counted, at the least."""
+"""Dims that vary together: each at least doubles the number of sizes that are counted."""
 SAMPLES = 100
-"""Sizes of a dim between which a piece of the peak that is the largest at neither is not looked for."""
+"""The number of sizes of a dim at which the largest piece of the peak is found; pieces that are the largest only between two
+of them are missed."""
 
 
 @dataclass(frozen=True, repr=False)
 class Scaling(Result):
     """The cost of a model as polynomials in the sizes of ``dims``.
 
-    ``formulas`` are by what they are of: ("total", "macs"), ("operator", "Conv", "flops"), ("module", "encoder", "flops"); they
-    are polynomials in the dims, and in ``floors`` of them where the model has strides.
-    ``pieces`` are the candidates of the peak of the activations: it is the largest of them at each size; none where it is not
-    a maximum of polynomials. ``base`` are the sizes of the dims when they are not given, ``bound`` is that of the report.
-    ``fixed`` are the sizes of the other dims, given or assumed.
-    ``verified`` sizes that no formula was made from were counted and equal; ``evaluations`` is how often the model was counted.
+    ``formulas`` have keys like ("total", "macs"), ("operator", "Conv", "flops") or ("module", "encoder", "flops"); they are
+    polynomials in the dims and, if the model has strides, in ``floors`` of them.
+    ``pieces`` are the candidates for the peak activation memory, which is the largest of them at each size; there are none if
+    it is not a maximum of polynomials. ``base`` are the default sizes of the dims, ``bound`` is that of the report. ``fixed``
+    are the sizes of the other dims, given or assumed. The formulas were equal to the counts at ``verified`` further sizes;
+    ``evaluations`` is how often the model was counted.
     """
 
     model: str
@@ -64,7 +66,7 @@ class Scaling(Result):
         return found
 
     def at(self, /, **sizes: int) -> dict[str, int]:
-        """The totals at sizes of the dims, which are the base's where they are not given.
+        """The totals at sizes of the dims; those that are not given have their base size.
 
         Raises InputError for another dim, and for a size outside the domain, with the reason.
         """
@@ -102,7 +104,9 @@ class Scaling(Result):
         return f"{word} in {dim}, dominated by {highest} from {about}{-(-crossing.numerator // crossing.denominator):,} on"
 
     def crossings(self, dim: str) -> list[tuple[int, int]]:
-        """From which sizes of a dim on which of the ``pieces`` is the largest, the other dims at their base."""
+        """The sizes of a dim from which on another one of the ``pieces`` is the largest, with its index; the other dims are at
+        their base.
+        """
         domain = self.domain[dim]
 
         def largest(at: int) -> int:
@@ -123,7 +127,7 @@ class Scaling(Result):
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """A document of the schema ``onnxcost/1``; coefficients are texts, as they may be fractions."""
+        """A document of the schema ``onnxcost/1``; coefficients are strings, because they may be fractions."""
         return make_document(
             model={"path": self.model},
             scaling={
@@ -159,7 +163,7 @@ class Scaling(Result):
         ]
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One row for each metric and term: what it is of, the exponents of the dims, and the coefficient."""
+        """One row for each metric and term: what is counted, the exponents of the dims, and the coefficient."""
         return [
             {"of": "/".join(key), **dict(zip(each.dims, exponents, strict=True)), "coefficient": str(factor)}
             for key, each in self.formulas.items()
@@ -223,39 +227,39 @@ def scale_spec(
         rest = free.keys() - {*names}
         followers = set().union(*(_move(model, table, free, name) for name in names if rest))
         fixed = {name: free[name].value for name in free if name in rest - followers and not free[name].is_unnamed}
-        search = Search(model, table, names, {name: free[name].value for name in names}, ranges, fixed)
+        counter = SizeCounter(model, table, names, {name: free[name].value for name in names}, ranges, fixed)
         try:
-            search, found = find_formulas(search, are_given=bool(over))
+            counter, found = find_formulas(counter, are_given=bool(over))
         except OnnxCostError as error:
             if over:
                 raise
-            search, found = _leave_dims_out(search, free, error)
+            counter, found = _leave_dims_out(counter, free, error)
     if is_cut:
         found = found._replace(
             notes=(f"more than {MOST_DIMS} dims are open; the others keep their assumed sizes", *found.notes)
         )
     path = first.graph.path or first.graph.name
     found = found._replace(notes=(*found.notes, *(each.text for each in first.caveats if each.kind != "note")))
-    fixed = {dim.name: dim.value for dim in first.graph.dims if dim.source == "given" or dim.name in search.fixed}
-    return Scaling(path, search.names, first.bound, len(search.known), fixed, *found)
+    fixed = {dim.name: dim.value for dim in first.graph.dims if dim.source == "given" or dim.name in counter.fixed}
+    return Scaling(path, counter.names, first.bound, len(counter.known), fixed, *found)
 
 
-def _leave_dims_out(search: Search, free: Mapping[str, BoundDim], error: OnnxCostError) -> tuple[Search, Found]:
+def _leave_dims_out(counter: SizeCounter, free: Mapping[str, BoundDim], error: OnnxCostError) -> tuple[SizeCounter, Found]:
     """The formulas without the dims whose size follows from the graph, like that of a head in a cache, or else without one dim.
-    Raises the ``error`` where that does not help.
+    Raises the ``error`` if that does not help.
     """
-    fitted = tuple(name for name in search.names if free[name].reason.startswith(FITTED))
-    for left_out in (fitted, *((name,) for name in reversed(search.names))):
-        if 0 < len(left_out) < len(search.names):
+    fitted = tuple(name for name in counter.names if free[name].reason.startswith(FITTED))
+    for left_out in (fitted, *((name,) for name in reversed(counter.names))):
+        if 0 < len(left_out) < len(counter.names):
             with suppress(OnnxCostError):
-                less, found = find_formulas(search.fix(left_out), are_given=False)
+                less, found = find_formulas(counter.fix(left_out), are_given=False)
                 stay = " and ".join(f"{name} stays {free[name].value}" for name in left_out)
                 return less, found._replace(notes=(f"{stay}: {error}", *found.notes))
     raise error
 
 
 def _leading(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, BoundDim]) -> tuple[str, ...]:
-    """The open dims, up to one more than MOST_DIMS, but for those that have to be equal to another one, and those that follow
+    """The open dims, up to one more than MOST_DIMS, without those that have to be equal to another one, and those that follow
     one without a symbol, as the batch of a state follows the input's.
     """
     leaders, followers = list[str](), set[str]()
@@ -273,7 +277,7 @@ def _leading(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, B
 
 
 def _move(model: ResizableModel, formulas: FormulaTable, free: Mapping[str, BoundDim], name: str) -> dict[str, int]:
-    """Another size of an open dim, and of others that are assumed for it; nothing where the model does not fit."""
+    """Another size of an open dim, and the sizes of others that are assumed with it; empty if the model does not fit."""
     try:
         dims = model.read({name: free[name].value + 1}, formulas).dims
     except OnnxCostError:
