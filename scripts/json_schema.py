@@ -17,7 +17,7 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 import onnxcost.schema
 from onnxcost.schema import DOCUMENTS, FILES, RESOURCE
 
-MODULES = ("runs", "counts", "devices", "files")
+MODULES = ("runs", "counts", "comparisons", "language", "devices", "files")
 PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer"},

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from onnxcost.hardware.budget import Assessment, Verdicts
     from onnxcost.hardware.limits import Budget
     from onnxcost.hardware.prediction import Predictor
-    from onnxcost.symbolic.sweep import SweepAxes
+    from onnxcost.symbolic.points import SweepAxes
 
 
 HELP = """Check which devices run MODEL within a budget, with which runtime, how fast, and what would have to change. Nothing is

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnxcost.render.layout import ProgressBar
     from onnxcost.results import Result
     from onnxcost.spec import ModelSpec
-    from onnxcost.symbolic.sweep import SweepAxes
+    from onnxcost.symbolic.points import SweepAxes
 
 HELP = """Draw a chart of MODEL as an SVG, PNG or PDF file. Requires matplotlib: pip install 'onnxcost[plot]'.
 

@@ -29,7 +29,8 @@ from onnxcost.render.layout import progress_on
 if TYPE_CHECKING:
     from onnxcost.formulas.table import FormulaTable
     from onnxcost.spec import ModelSpec
-    from onnxcost.symbolic.sweep import Sweep, SweepAxes
+    from onnxcost.symbolic.points import SweepAxes
+    from onnxcost.symbolic.sweep import Sweep
 
 DIMS, SHAPES = "SYMBOL=1,2,4 or SYMBOL={1..8}", "INPUT=1x3x{320,640}x{320,640}"
 MODEL = ("model", "others", "shapes", "dims", "values", "trips", "formulas")
@@ -63,7 +64,7 @@ def sweep_option(run: Command, *takes: str) -> Decorator:
 
 def _take_axes(given: dict[str, Any]) -> SweepAxes:
     """The axes from the options with several sizes in ``given``, which are removed from it."""
-    from onnxcost.symbolic.sweep import SweepAxes
+    from onnxcost.symbolic.points import SweepAxes
 
     several = find_several(given)
     found: dict[str, dict[str, Any]] = {"dims": {}, "shapes": {}}
@@ -103,7 +104,7 @@ def expand_braces(text: str) -> list[str]:
     ``{320,640}`` has two alternatives, which may be of several dims (``{320x320,640x640}``), and ``{1..9..2}`` the numbers
     from 1 to 9 in steps of 2. Raises ValueError for others.
     """
-    from onnxcost.symbolic.sweep import MOST_POINTS
+    from onnxcost.symbolic.points import MOST_POINTS
 
     parts = re.split(r"\{([^{}]*)\}", text)
     choices = [_alternatives(part) if at % 2 else [part] for at, part in enumerate(parts)]
@@ -116,7 +117,7 @@ def expand_braces(text: str) -> list[str]:
 
 
 def _alternatives(text: str) -> Sequence[str]:
-    from onnxcost.symbolic.sweep import MOST_POINTS
+    from onnxcost.symbolic.points import MOST_POINTS
 
     if not (found := re.fullmatch(r"([0-9]+)\.\.([0-9]+)(?:\.\.([0-9]+))?", text)):
         return text.split(",")

@@ -19,8 +19,9 @@ from onnxcost.render.units import binary, rate, seconds, si, strip_zeros
 from onnxcost.report import CostReport
 from onnxcost.results import Result, group_by
 from onnxcost.runtime.profile import Profile
+from onnxcost.symbolic.points import SweepPoint
 from onnxcost.symbolic.scaling import SAMPLES, Scaling
-from onnxcost.symbolic.sweep import Sweep, SweepPoint
+from onnxcost.symbolic.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

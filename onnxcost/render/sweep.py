@@ -34,7 +34,8 @@ from onnxcost.render.verdict import (
     tightest,
 )
 from onnxcost.results import group_by
-from onnxcost.symbolic.sweep import NEARLY, PointCost, Shape, Sweep, SweepPoint
+from onnxcost.symbolic.points import PointCost, Shape, SweepPoint
+from onnxcost.symbolic.sweep import NEARLY, Sweep
 
 MOST_REASONS = 4
 

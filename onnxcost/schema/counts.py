@@ -1,22 +1,13 @@
-"""Documents of what is counted: a report, how cost grows, a pipeline, a language model, the formulas."""
+"""Documents of counts: a report, a scan, how cost scales, the formulas."""
 
 # No `from __future__ import annotations`: Python 3.11 would take the keys that are NotRequired for required ones.
 from typing import Literal, NotRequired, TypedDict
 
-from onnxcost.schema.runs import (
-    BoundName,
-    GenerationDict,
-    HeaderDict,
-    MeasurementDict,
-    ModelHeaderDict,
-    SpeedDict,
-    TensorDict,
-    UnmeasuredDict,
-)
+from onnxcost.schema.runs import BoundName, HeaderDict, MeasurementDict, ModelHeaderDict, TensorDict, UnmeasuredDict
 
 
 class WorkDict(TypedDict):
-    """Operations by kind. ``dequantizations`` expand quantized weights and belong to no convention."""
+    """Operations by kind; ``dequantizations`` expand quantized weights, and no convention counts them."""
 
     macs: int
     accumulators: int
@@ -30,7 +21,7 @@ class WorkDict(TypedDict):
 
 
 class CountDict(TypedDict):
-    """MACs and FLOPs; ``count`` is there if another convention than these was chosen."""
+    """MACs and FLOPs; ``count`` is present if another convention was chosen."""
 
     macs: int
     flops: int
@@ -38,7 +29,7 @@ class CountDict(TypedDict):
 
 
 class TotalsDict(CountDict):
-    """Sums over the model; sizes are bytes, ``intensity`` is FLOPs per byte. Null where a shape is not known."""
+    """Sums over the model; sizes are bytes, ``intensity`` is FLOPs per byte. Null if a shape is unknown."""
 
     parameters: int
     running_statistics: int
@@ -70,14 +61,14 @@ class LiveTensorDict(TypedDict):
 
 
 class CurvePointDict(NodeIdentityDict):
-    """The bytes of activations while an executed node runs, and those of its kernel's workspace among them."""
+    """The bytes of activations while an executed node runs, including its kernel's workspace of ``workspace_bytes``."""
 
     bytes: int
     workspace_bytes: int
 
 
 class MemoryDict(TypedDict):
-    """The peak of the activations in bytes: the node that runs then, and the tensors that are there."""
+    """The peak activation memory in bytes: the node that runs at that time, and the tensors that are then in memory."""
 
     peak_bytes: int
     node: NodeIdentityDict | None
@@ -87,14 +78,14 @@ class MemoryDict(TypedDict):
 
 
 class DtypeDict(CountDict):
-    """The counted nodes by the type of their arithmetic."""
+    """The counted nodes that compute in a type."""
 
     dtype: str
     nodes: int
 
 
 class OperatorDict(CountDict):
-    """The nodes of an operator; sums leave out the ``uncounted`` ones."""
+    """The nodes of an operator; sums exclude the ``uncounted`` ones."""
 
     op_type: str
     domain: str
@@ -126,7 +117,7 @@ class UncountedDict(NodeIdentityDict):
 
 
 class CountsDict(TypedDict):
-    """The keys of a report beside those of its model."""
+    """The keys of a report in addition to those of its model."""
 
     complete: bool
     bound: BoundName
@@ -145,12 +136,12 @@ class CountsDict(TypedDict):
 
 
 class ReportDocument(ModelHeaderDict, CountsDict):
-    """What a model costs, of ``onnxcost MODEL`` and ``CostReport.to_dict``."""
+    """What a model costs, from ``onnxcost MODEL`` and ``CostReport.to_dict``."""
 
 
 class FileStampDict(TypedDict):
-    """The size of a scanned file in bytes, and when it was last written, in nanoseconds since 1970; at a URL the server's mark
-    for its content, as an ETag.
+    """The size of a scanned file in bytes, and when it was last written, in nanoseconds since 1970; for a URL, ``mark`` is
+    the server's identifier of its content, such as an ETag.
     """
 
     bytes: NotRequired[int]
@@ -159,7 +150,7 @@ class FileStampDict(TypedDict):
 
 
 class ScanRowDict(TypedDict):
-    """A model of a scan; ``seconds`` is what it took. ``reason`` says why its status is not "ok"."""
+    """A model of a scan; ``seconds`` is how long it took. ``reason`` says why its status is not "ok"."""
 
     path: str
     status: Literal["ok", "unmeasured", "failed", "unfinished"]
@@ -170,7 +161,7 @@ class ScanRowDict(TypedDict):
 
 
 class ScannedDocument(ReportDocument, ScanRowDict):
-    """A row of a scan: a model that was counted, with the keys of a report but ``nodes``."""
+    """A row of a scan: a model that was counted, with the keys of a report without ``nodes``."""
 
 
 class NotScannedDocument(HeaderDict, ScanRowDict):
@@ -178,20 +169,20 @@ class NotScannedDocument(HeaderDict, ScanRowDict):
 
 
 class ScanDocument(HeaderDict):
-    """The rows of a scan, of ``onnxcost scan``."""
+    """The rows of a scan, from ``onnxcost scan``."""
 
     models: list[ScannedDocument | NotScannedDocument]
 
 
 class TermDict(TypedDict):
-    """A term of a polynomial: the exponents of the dims, in their order, and the coefficient as a text like "3/2"."""
+    """A term of a polynomial: the exponents of the dims, in their order, and the coefficient as a string like "3/2"."""
 
     coefficient: str
     exponents: list[int]
 
 
 class PolynomialDict(TypedDict):
-    """A polynomial, for people and as terms; ``exponents`` are those of the dims and, after them, of the floors."""
+    """A polynomial as text and as terms; ``exponents`` are those of the dims and, after them, of the floors."""
 
     formula: str
     terms: list[TermDict]
@@ -218,15 +209,15 @@ class FloorDict(TypedDict):
 
 
 class CrossingDict(TypedDict):
-    """From the size ``least`` on, the ``piece`` at this place in ``peak_activation_bytes`` is the largest."""
+    """From the size ``least`` on, the piece of ``peak_activation_bytes`` at the index ``piece`` is the largest."""
 
     least: int
     piece: int
 
 
 class ScalingDict(TypedDict):
-    """Polynomials of the cost in the sizes of ``dims``, the others ``fixed``; entries of ``by_operator`` and ``by_module`` have
-    one a metric.
+    """Polynomials of the cost in the sizes of ``dims``, the others ``fixed``; each entry of ``by_operator`` and
+    ``by_module`` has one per metric.
     """
 
     dims: dict[str, DomainDict]
@@ -250,147 +241,11 @@ class PathDict(TypedDict):
 
 
 class ScalingDocument(HeaderDict):
-    """How cost grows with the open dims, of ``onnxcost scale``; ``at`` are totals at points, beside the sizes of the dims."""
+    """How cost scales with the open dims, from ``onnxcost scale``; ``at`` has the sizes and the totals of points."""
 
     model: PathDict
     scaling: ScalingDict
     at: NotRequired[list[dict[str, int]]]
-
-
-class StageDimDict(TypedDict):
-    """The size of an open dim of a stage, and where it is from."""
-
-    name: str
-    value: int
-    source: str
-
-
-class GrowthDict(TypedDict):
-    """A dim that differs between the runs of a stage."""
-
-    dim: str
-    first: int
-    last: int
-    assumed: bool
-
-
-class StageDict(TypedDict):
-    """A model of a pipeline; counts are summed over its runs, sizes are bytes, ``seconds`` are those of all runs."""
-
-    name: str
-    path: str
-    runs: int
-    dims: list[StageDimDict]
-    grows: list[GrowthDict]
-    runs_counted: int
-    bound: BoundName
-    macs: int
-    flops: int
-    read_bytes: int
-    write_bytes: int
-    parameters: int
-    weight_bytes: int
-    peak_activation_bytes: int | None
-    seconds: float | None
-    measurement: MeasurementDict | UnmeasuredDict | None
-
-
-class SharedDimDict(TypedDict):
-    """A dim of a stage that has the size of one in an earlier stage, the ``origin``."""
-
-    name: str
-    value: int
-    stage: str
-    origin: str
-    tensor: str
-
-
-class PipelineTotalDict(TypedDict):
-    """The sums over all stages; ``peak_bytes`` are the weights of all files and the largest activations."""
-
-    runs: int
-    bound: BoundName
-    macs: int
-    flops: int
-    read_bytes: int
-    write_bytes: int
-    parameters: int
-    weight_bytes: int
-    peak_activation_bytes: int | None
-    peak_bytes: int | None
-    seconds: float | None
-
-
-class PipelineDict(TypedDict):
-    """What several models cost together."""
-
-    stages: list[StageDict]
-    shared: list[SharedDimDict]
-    total: PipelineTotalDict
-    notes: list[str]
-
-
-class PipelineDocument(HeaderDict):
-    """A pipeline, of the option ``--pipeline``."""
-
-    pipeline: PipelineDict
-
-
-class PhaseDict(TypedDict):
-    """A prefill or a decode step: what it computes and which bytes it reads and writes."""
-
-    new_tokens: int
-    past: int
-    macs: int
-    flops: int
-    bound: BoundName
-    weight_bytes_read: int
-    kv_bytes_read: int
-    kv_bytes_written: int
-    state_bytes: int
-    peak_activation_bytes: int | None
-    intensity: float | None
-
-
-class MemoryNeedDict(TypedDict):
-    """Bytes that a decoder needs."""
-
-    weights: int
-    cache: int
-    copied: int
-    activations: int
-    total: int
-
-
-class LanguageDict(TypedDict):
-    """A decoder's prefill of ``prompt`` tokens, and a decode step with ``context`` tokens in the cache."""
-
-    path: str
-    batch: int
-    prompt: int | None
-    context: int
-    source: int
-    kv_bytes_per_token: int
-    source_bytes_per_token: int
-    state_bytes: int
-    kv_bytes: int
-    parameters: int
-    active_parameters: int
-    prefill: PhaseDict | None
-    decode: PhaseDict
-    memory: MemoryNeedDict
-    available_bytes: int | None
-    most_context: int | None
-    most_batch: int | None
-    devices: list[SpeedDict]
-    notes: list[str]
-
-
-class LanguageDocument(HeaderDict):
-    """A language model, of ``onnxcost llm``; with ``--run`` also what was measured."""
-
-    llm: LanguageDict
-    generation: NotRequired[GenerationDict | UnmeasuredDict]
 
 
 class FormulaDict(TypedDict):
@@ -406,6 +261,6 @@ class FormulaDict(TypedDict):
 
 
 class FormulasDocument(HeaderDict):
-    """The formulas, of ``onnxcost formulas``."""
+    """The formulas, from ``onnxcost formulas``."""
 
     formulas: list[FormulaDict]

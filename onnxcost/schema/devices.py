@@ -3,7 +3,8 @@
 # No `from __future__ import annotations`: Python 3.11 would take the keys that are NotRequired for required ones.
 from typing import Literal, NotRequired, TypedDict
 
-from onnxcost.schema.counts import LanguageDict, PathDict, PipelineDict
+from onnxcost.schema.counts import PathDict
+from onnxcost.schema.language import LanguageDict, PipelineDict
 from onnxcost.schema.runs import BoundName, HeaderDict, MeasurementDict, RangeDict, UnmeasuredDict
 
 Level = Literal["fits", "marginal", "unknown", "does not fit"]
@@ -12,7 +13,7 @@ FigureBasis = Literal["published", "derived", "reported", "unverified", "given"]
 
 
 class FigureDict(TypedDict):
-    """A figure in its base unit, and where it is from."""
+    """A figure in its base unit, and its source."""
 
     value: float
     basis: FigureBasis
@@ -41,7 +42,7 @@ class PartDict(TypedDict):
 
 
 class DeviceDict(TypedDict):
-    """A device: bytes, bytes per second, watts, dollars, dollars per hour; null where a figure is not known."""
+    """A device: bytes, bytes per second, watts, dollars, dollars per hour; null if a figure is unknown."""
 
     name: str
     title: str
@@ -61,7 +62,7 @@ class DeviceDict(TypedDict):
 
 
 class DevicesDocument(HeaderDict):
-    """Devices and the sources of their figures, of ``onnxcost devices``."""
+    """Devices and the sources of their figures, from ``onnxcost devices``."""
 
     devices: list[DeviceDict]
 
@@ -81,7 +82,7 @@ class SpanDict(TypedDict):
 
 
 class EstimateBoundDict(TypedDict):
-    """A lower bound of the latency with an algorithm for convolutions."""
+    """A lower bound of the latency if convolutions use an algorithm."""
 
     seconds: float
     products: Literal["winograd", "direct"]
@@ -133,7 +134,7 @@ class NodeTimeDict(TypedDict):
 
 
 class PredictionDocument(HeaderDict, FiguresDict):
-    """A model on a device, of ``onnxcost.predict``."""
+    """A model on a device, from ``onnxcost.predict``."""
 
     device: str
     nodes: list[NodeTimeDict]
@@ -181,7 +182,7 @@ class EnergyDict(TypedDict):
 
 
 class RemedyDict(TypedDict):
-    """A change of the model, and how well it would fit then."""
+    """A change to the model, and how well it would then fit."""
 
     change: str
     level: Level
@@ -215,7 +216,7 @@ class VerdictDict(FiguresDict):
 
 
 class PipelineVerdictDict(VerdictDict):
-    """The same of a pipeline."""
+    """The same for a pipeline."""
 
     stages: list[StageFiguresDict]
 
@@ -252,19 +253,19 @@ class BudgetDict(TypedDict):
 
 
 class BudgetDocument(HeaderDict, BudgetDict):
-    """A budget, of ``onnxcost budget MODEL``; a decoder's has what ``onnxcost llm`` counts, too."""
+    """A budget, from ``onnxcost budget MODEL``; for a decoder, also the counts of ``onnxcost llm``."""
 
     llm: NotRequired[LanguageDict]
 
 
 class BudgetsDocument(HeaderDict):
-    """The budgets of a file, of ``onnxcost budget`` with a file of them."""
+    """Several budgets, from ``onnxcost budget`` with a budget file."""
 
     budgets: list[BudgetDict]
 
 
 class PipelineBudgetDocument(HeaderDict):
-    """The budget of a pipeline, of ``onnxcost budget`` with its stages."""
+    """The budget of a pipeline, from ``onnxcost budget`` with its stages."""
 
     pipeline: PipelineDict
     limits: LimitsDict
@@ -273,7 +274,7 @@ class PipelineBudgetDocument(HeaderDict):
 
 
 class MachineDict(TypedDict):
-    """The calibrated machine; ``memory`` is bytes, 0 where it is not known."""
+    """The calibrated machine; ``memory`` is bytes, 0 if unknown."""
 
     device: str
     memory: int
@@ -286,7 +287,7 @@ class MachineDict(TypedDict):
 
 
 class ThreadSpeedDict(TypedDict):
-    """The speed with a number of threads: the seconds that each run takes beside its kernels, and FLOP/s by type."""
+    """The speed with a number of threads: the seconds that a run takes in addition to its kernels, and FLOP/s by type."""
 
     threads: int
     run_seconds: float
@@ -294,7 +295,7 @@ class ThreadSpeedDict(TypedDict):
 
 
 class KernelDict(TypedDict):
-    """A kernel that was timed: what its time depends on, and the seconds."""
+    """A kernel that was timed: the quantities that its time depends on, and the seconds."""
 
     threads: int
     family: str
@@ -303,7 +304,7 @@ class KernelDict(TypedDict):
 
 
 class CalibrationDocument(HeaderDict):
-    """How fast a machine runs kernels, of ``onnxcost.calibrate``."""
+    """How fast a machine runs kernels, from ``onnxcost.calibrate``."""
 
     device: str
     machine: MachineDict
@@ -325,7 +326,7 @@ class PointDict(TypedDict):
 
 
 class SweepPointDict(PointDict):
-    """A model at some sizes; its counts are null where it cannot have them, with the ``reason``."""
+    """A model at some sizes; if they do not fit the model, its counts are null and ``reason`` says why."""
 
     status: Literal["ok", "failed"]
     reason: str | None
@@ -344,7 +345,7 @@ class SweepPointDict(PointDict):
 
 
 class BestPointDict(PointDict):
-    """The sizes of the best batch on a device; null where it was measured here."""
+    """The sizes of the best batch; ``device`` is null if it was measured on this machine."""
 
     device: str | None
 
@@ -360,7 +361,7 @@ class SweepDict(TypedDict):
 
 
 class SweepDocument(HeaderDict):
-    """A model at several sizes, of ``onnxcost.sweep``."""
+    """A model at several sizes, from ``onnxcost.sweep``."""
 
     model: PathDict
     sweep: SweepDict

@@ -1,4 +1,4 @@
-"""Files that users write in TOML: devices, budgets; and the calibration of a machine."""
+"""TOML files: devices and budgets, which users write, and the calibration of a machine."""
 
 # No `from __future__ import annotations`: Python 3.11 would take the keys that are NotRequired for required ones.
 from datetime import date
@@ -8,7 +8,7 @@ from onnxcost.schema.devices import DeviceKind, FigureBasis
 
 
 class QuantityTable(TypedDict):
-    """A figure with its unit as text, as in "68 GB/s", and a name in ``sources``; a derived one says how."""
+    """A figure with its unit, as in "68 GB/s", and a name in ``sources``; ``how`` explains a derived one."""
 
     value: str
     source: NotRequired[str]
@@ -17,7 +17,7 @@ class QuantityTable(TypedDict):
 
 
 class PeakTable(QuantityTable):
-    """The same of a peak, and the type in which products are summed."""
+    """The same for a peak rate, and the type in which products are summed."""
 
     accumulate: NotRequired[Literal["float64", "float32", "float16", "int64", "int32"]]
 
@@ -49,7 +49,7 @@ class PartTable(TypedDict, total=False):
 
 
 class DeviceTable(TypedDict, total=False):
-    """A device, or what all devices of a file have in common; one ``of`` another has its parts and figures."""
+    """A device, or what all devices of a file have in common; one ``of`` another inherits its parts and figures."""
 
     name: str
     title: str
@@ -107,19 +107,19 @@ class BudgetTable(TypedDict, total=False):
 
 
 class BudgetsTable(BudgetTable):
-    """What all models share, and the budget of each model by its path."""
+    """The keys that all models share, and the budget of each model by its path."""
 
     models: dict[str, BudgetTable]
 
 
 class BudgetFile(TypedDict):
-    """A file for ``onnxcost budget --check``; in pyproject.toml the table is ``tool.onnxcost.budget``."""
+    """A file for ``onnxcost budget --check``; in pyproject.toml, the table is ``tool.onnxcost.budget``."""
 
     budget: BudgetsTable
 
 
 class FamilyTable(TypedDict):
-    """The kernels of a family: what the numbers of a row are, and the rows."""
+    """The kernels of a family: the names of the quantities in a row, and the rows."""
 
     quantities: list[str]
     rows: list[list[float]]
@@ -127,7 +127,7 @@ class FamilyTable(TypedDict):
 
 
 class ThreadsTable(TypedDict):
-    """The speeds with a number of threads."""
+    """The speeds for a number of threads."""
 
     run_seconds: float
     peak: dict[str, float | list[list[float]]]
@@ -148,7 +148,7 @@ class MachineTable(TypedDict):
 
 
 class CalibrationFile(TypedDict):
-    """A file of ``onnxcost devices calibrate``."""
+    """A file from ``onnxcost devices calibrate``."""
 
     schema: Literal["onnxcost-calibration/3", "onnxcost-calibration/2"]
     name: str

@@ -1,4 +1,4 @@
-"""Documents of what was run: a measurement, a profile, a comparison, a decoder's tokens; and what all documents begin with."""
+"""Documents of runs: a measurement, a profile, several boards; and the header of all documents."""
 
 # No `from __future__ import annotations`: Python 3.11 would take the keys that are NotRequired for required ones.
 from typing import Literal, NotRequired, TypedDict
@@ -7,7 +7,7 @@ BoundName = Literal["", "lower", "upper", "mixed"]
 
 
 class HeaderDict(TypedDict):
-    """What every document begins with: ``version`` is that of the onnxcost that wrote it."""
+    """The keys that all documents have; ``version`` is that of the onnxcost that wrote it."""
 
     schema: Literal["onnxcost/1"]
     version: str
@@ -34,7 +34,7 @@ class TensorDict(TypedDict):
 
 
 class DimDict(TypedDict):
-    """The size that an open dim has in the counts; ``option`` sets another one, ``reason`` is that of an assumed size."""
+    """The size of an open dim in the counts; ``option`` sets another one, ``reason`` explains an assumed size."""
 
     name: str
     value: int
@@ -60,7 +60,7 @@ class ThreadsDict(TypedDict):
 
 
 class InputUsedDict(TypedDict):
-    """What an input was fed with."""
+    """The data that was fed to an input."""
 
     name: str
     dtype: str
@@ -96,7 +96,7 @@ class LatencyDict(TypedDict):
 
 
 class MemoryUseDict(TypedDict):
-    """Bytes that the process and onnxruntime's arena took at most."""
+    """The most bytes that the process and onnxruntime's arena used."""
 
     peak_rss_bytes: int | None
     baseline_rss_bytes: int | None
@@ -112,7 +112,7 @@ class CopiesDict(TypedDict):
 
 
 class SessionDict(MemoryUseDict):
-    """What ran a model."""
+    """A session that ran a model: its settings, machine, inputs and memory."""
 
     interrupted: bool
     provider: str
@@ -161,14 +161,14 @@ class UnmeasuredDict(TypedDict):
 
 
 class MeasurementDocument(ModelHeaderDict):
-    """What a model takes, of ``onnxcost measure``; ``batches`` is there if several batch sizes were asked for."""
+    """A model's time and memory, from ``onnxcost measure``; ``batches`` is present if several batch sizes were requested."""
 
     measurement: MeasurementDict | UnmeasuredDict | None
     batches: NotRequired[list[MeasurementDict | UnmeasuredDict]]
 
 
 class SpentDict(TypedDict):
-    """The time of executed nodes in a run, in seconds, their work and their rates; null where it is not known."""
+    """The time of executed nodes in a run, in seconds, their work and their rates; null if unknown."""
 
     executions: float
     seconds: float
@@ -192,7 +192,7 @@ class SpentByOperatorDict(SpentDict):
 
 
 class SpentByModuleDict(SpentDict):
-    """The executed nodes of a module, which is the list of its name's parts."""
+    """The executed nodes of a module; ``module`` is the list of the parts of its name."""
 
     module: list[str]
     nodes: int
@@ -200,7 +200,7 @@ class SpentByModuleDict(SpentDict):
 
 
 class ProfiledNodeDict(SpentDict):
-    """An executed node, and the nodes of the file that it runs."""
+    """An executed node, and the nodes of the file that it computes."""
 
     name: str
     op_type: str
@@ -234,220 +234,28 @@ class ProfileDict(TypedDict):
 
 
 class ProfileDocument(MeasurementDocument):
-    """Where the time goes, of ``onnxcost profile``."""
+    """Where the time goes, from ``onnxcost profile``."""
 
     profile: ProfileDict
 
 
-class FedDict(TypedDict):
-    """An input of a model, and the input of the first model whose array it got."""
-
-    name: str
-    source: str
-    is_transposed: bool
-
-
-class OutputDifferenceDict(TypedDict):
-    """An output of the first model beside its counterpart; differences are null where there is none that is finite."""
-
-    name: str
-    other: str
-    shape: list[int]
-    absolute: float | None
-    relative: float | None
-    largest: float | None
-    elements: int
-    unequal: int
-    not_finite: int
-    apart: int
-    is_transposed: bool
-    reason: str
-
-
-class AgreementDict(TypedDict):
-    """A model's outputs beside those of the first model."""
-
-    reference: str
-    reason: str | None
-    inputs: list[FedDict]
-    outputs: list[OutputDifferenceDict]
-    alone: list[str]
-
-
-class CandidateDict(TypedDict):
-    """A compared model; ``pareto`` and ``outputs`` are there if they were asked for."""
-
-    label: str
-    bound: BoundName
-    metrics: dict[str, float]
-    relative: dict[str, float | None]
-    best: list[str]
-    pareto: NotRequired[bool]
-    latency_ratio: float | None
-    latency_ratio_ci95: list[float] | None
-    not_measured: str | None
-    interrupted: bool
-    outputs: NotRequired[AgreementDict | None]
-    conditions: list[str]
-    warnings: list[str]
-
-
-class BrokenDict(TypedDict):
-    """A model that could not be compared."""
-
-    label: str
-    reason: str
-
-
-class OperatorDifferenceDict(TypedDict):
-    """An operator in the first model and in this one."""
-
-    op_type: str
-    nodes: list[int]
-    count: list[int]
-    parameters: list[int]
-    traffic_bytes: list[int]
-
-
-class AlikeDict(TypedDict):
-    """How many layers correspond, of how many that each model has."""
-
-    alike: int
-    of: list[int]
-    correspond: bool
-
-
-class ChangeDict(TypedDict):
-    """Nodes that differ, summed over all places where they differ in the same way."""
-
-    left: list[str]
-    right: list[str]
-    reason: str
-    layer: str | None
-    first: str
-    places: int
-    count: int
-    traffic: int
-
-
-class ParameterChangeDict(TypedDict):
-    """Parameters that only one of the models stores."""
-
-    node: str
-    operator: str
-    count: int
-    reason: str
-
-
-class ComparedNodeDict(TypedDict):
-    """A node of one of the models."""
-
-    name: str
-    op_type: str
-    output: list[int]
-    macs: int
-    count: int
-
-
-class LayerDifferenceDict(TypedDict):
-    """The nodes of a layer that differs; null in the model that lacks it."""
-
-    nodes: list[ComparedNodeDict | None]
-    count: int
-
-
-class DifferencesDict(TypedDict):
-    """Why a model costs something else than the first one: its figures minus those of the first."""
-
-    model: str
-    count: int
-    parameters: int
-    traffic_bytes: int
-    operators: list[OperatorDifferenceDict]
-    layers: AlikeDict
-    changes: list[ChangeDict]
-    parameter_changes: list[ParameterChangeDict]
-    different_layers: list[LayerDifferenceDict]
-
-
-class ComparisonDocument(HeaderDict):
-    """Models beside each other, of ``onnxcost compare``."""
-
-    convention: str
-    baseline: str
-    models: list[CandidateDict]
-    broken: list[BrokenDict]
-    differences: NotRequired[list[DifferencesDict]]
-
-
 class RangeDict(TypedDict):
-    """A range, and what it rests on."""
+    """A range, and the evidence for it."""
 
     low: float
     high: float
     basis: str
 
 
-class AtMostDict(TypedDict):
-    """An upper bound."""
-
-    at_most: float
-    basis: Literal["bound"]
-
-
-class SpeedDict(TypedDict):
-    """A decoder on a device: seconds to the first token, and tokens per second of one sequence and of all."""
-
-    device: str
-    batch: int
-    ttft: RangeDict | None
-    ttft_bound: float | None
-    tokens_per_second: RangeDict | None
-    tokens_per_second_bound: AtMostDict | None
-    throughput: RangeDict | None
-    limit: str | None
-    not_known: list[str]
-
-
-class ContextDict(TypedDict):
-    """A decoder at a length of its context; times are seconds. ``predicted`` is there with a device."""
-
-    context: int
-    prompts: int
-    first_prompt_seconds: float | None
-    ttft: LatencyDict | None
-    tokens: int
-    time_per_token: LatencyDict | None
-    tokens_per_second: float | None
-    loop_seconds: float
-    samples: list[float]
-    predicted: NotRequired[SpeedDict]
-
-
-class GenerationDict(SessionDict):
-    """What a decoder took on one machine."""
-
-    status: Literal["ok", "failed"]
-    reason: str | None
-    shares_buffer: bool
-    contexts: list[ContextDict]
-
-
-class GenerationDocument(HeaderDict):
-    """A decoder that ran, of ``run_llm``."""
-
-    generation: GenerationDict
-
-
 class SaidDict(TypedDict):
-    """A message of a board."""
+    """A message from a board."""
 
     kind: Literal["error", "warning", "advice", "note"]
     text: str
 
 
 class BoardDict(TypedDict):
-    """A board: ``about`` is what it says of itself, ``result`` the document of the command, null where there is none."""
+    """A board: ``about`` is its own description, ``result`` the document of the command, or null."""
 
     board: str
     address: str
@@ -460,7 +268,7 @@ class BoardDict(TypedDict):
 
 
 class FleetDocument(HeaderDict):
-    """A command on several boards, of ``--on`` and of ``onnxcost fleet check``."""
+    """A command on several boards, from ``--on`` or ``onnxcost fleet check``."""
 
     command: str
     boards: list[BoardDict]

@@ -1,28 +1,26 @@
-"""``onnxcost.sweep``: a model counted, timed, or judged on devices at all combinations of some sizes and shapes.
+"""``onnxcost.sweep``: a model counted, timed, or checked on devices at all combinations of some sizes and shapes.
 
-The file is read once, without its weights; each combination is then counted as ``onnxcost.estimate`` counts it. One that the
-model cannot have is a point with the reason. Timing is interleaved, so that all points run under the same conditions.
+The file is read once, without its weights; each combination is then counted like ``onnxcost.estimate`` does. One that does
+not fit the model is a point with the reason. Timing is interleaved, so that all points run under the same conditions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, product
-from math import prod, sqrt
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any
 
-from onnxcost.analysis.batch import batch_dim, batch_of
+from onnxcost.analysis.batch import batch_dim
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.estimator import count_graph, without_collection
 from onnxcost.formulas import select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import operators_in, read_graph, read_skeleton
-from onnxcost.graph import BoundDim, Caveat
 from onnxcost.hardware.budget import PRICE, judge, model_checks, predictors, sort_verdicts
 from onnxcost.hardware.limits import Limits, parse_limits
-from onnxcost.hardware.prediction import FITS, MARGINAL, Prediction, Predictor, Verdict
-from onnxcost.measurement import Measurement, MeasurementResult, Settings, Unmeasured
+from onnxcost.hardware.prediction import FITS, MARGINAL, Prediction, Predictor
+from onnxcost.measurement import Settings
 from onnxcost.report import CostReport
 from onnxcost.results import Result, group_by, make_document
 from onnxcost.runtime.interleaved import measure_interleaved
@@ -30,115 +28,12 @@ from onnxcost.runtime.prepare import read_once
 from onnxcost.runtime.protocol import Progress
 from onnxcost.runtime.supervisor import OnProgress
 from onnxcost.spec import ModelSource, ModelSpec
+from onnxcost.symbolic.points import MOST_MEASURED, MOST_POINTS, PointCost, Shape, SweepAxes, SweepPoint
 
-MOST_POINTS, MOST_MEASURED = 1000, 64
-"""The most combinations that are counted, and that are timed: each takes seconds, and a process."""
 NEARLY = 0.95
-"""The share of the most items per second that the best batch reaches: a larger one costs latency and memory for little more."""
+"""The best batch reaches this share of the most items per second: a larger one costs latency and memory for little gain."""
 MOST_DEVICES = 4
-"""Of the catalog, so many devices are judged in the result."""
-
-Shape = tuple[int, ...]
-
-
-class SweepAxes(NamedTuple):
-    """What varies: the sizes of dims by their symbol, and the shapes of inputs by their name."""
-
-    dims: Mapping[str, Sequence[int]] = {}
-    shapes: Mapping[str, Sequence[Shape]] = {}
-
-    def combine(self, most: int = MOST_POINTS) -> Iterator[tuple[dict[str, int], dict[str, Shape]]]:
-        """All combinations, as the dims and the shapes of each; the last axis varies fastest.
-
-        Raises InputError for an axis without or with repeated sizes, and for more than ``most`` combinations.
-        """
-        for name, sizes in chain(self.dims.items(), self.shapes.items()):
-            if len(set(sizes)) < len(sizes) or not sizes:
-                raise InputError(f"the sizes of '{name}' must be given and must differ")
-        number = prod(len(sizes) for sizes in chain(self.dims.values(), self.shapes.values()))
-        if number > most:
-            of_timed = f" to time, and {MOST_POINTS:,} to count" if most < MOST_POINTS else ""
-            raise InputError(f"these sizes have {number:,} combinations; the maximum is {most:,}{of_timed}")
-        for sizes in product(*self.dims.values()):
-            for shapes in product(*self.shapes.values()):
-                yield dict(zip(self.dims, sizes, strict=True)), dict(zip(self.shapes, shapes, strict=True))
-
-
-class PointCost(NamedTuple):
-    """What is counted at a point, under the names of ``CostReport``; sizes are bytes, None while a shape is open."""
-
-    batch: int
-    macs: int
-    flops: int
-    parameters: int
-    weight_bytes: int
-    peak_activation_bytes: int | None
-    read_bytes: int
-    write_bytes: int
-    uncounted: int
-    bound: str
-
-    @classmethod
-    def of(cls, report: CostReport) -> PointCost:
-        """The totals of a report."""
-        memory, traffic = report.memory, report.whole.traffic
-        return cls(
-            batch_of(report.graph), report.macs, report.flops, report.parameters, memory.weight_bytes,
-            memory.peak_activation_bytes, traffic.read_bytes, traffic.write_bytes, len(report.uncounted), report.bound,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPoint:
-    """One combination: ``dims`` and ``shapes`` are those that vary, ``apart`` is what tells it from points of other batches.
-
-    ``cost`` is None where the model cannot have these sizes, for the ``reason``. ``assumed`` are the dims that no option gives.
-    ``measurement`` is None where nothing was to be measured. ``verdicts`` are those on the devices, without steps, and
-    ``sheet_fps`` the items per second there by the data sheet alone.
-    """
-
-    dims: Mapping[str, int]
-    shapes: Mapping[str, Shape]
-    cost: PointCost | None = None
-    reason: str = ""
-    apart: tuple[tuple[str, int | Shape], ...] = ()
-    caveats: tuple[Caveat, ...] = ()
-    assumed: tuple[BoundDim, ...] = ()
-    measurement: MeasurementResult | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    sheet_fps: Mapping[str, float] = field(default_factory=dict)
-    report: CostReport | None = field(default=None, repr=False)
-
-    @property
-    def sizes(self) -> dict[str, int | Shape]:
-        """The dims and shapes by name."""
-        return {**self.dims, **self.shapes}
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """The dims and shapes as plain data."""
-        return {"dims": dict(self.dims), "shapes": {name: list(shape) for name, shape in self.shapes.items()}}
-
-    @property
-    def timed(self) -> Measurement | None:
-        """What was measured, if it was."""
-        return self.measurement if isinstance(self.measurement, Measurement) else None
-
-    def verdict(self, device: str) -> Verdict | None:
-        """The verdict on a device; None where the model cannot have these sizes."""
-        return next((verdict for verdict in self.verdicts if verdict.name == device), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """An entry of the key ``points``."""
-        measured = self.measurement.to_dict() if self.measurement is not None else None
-        return {
-            **self.place,
-            "status": "failed" if self.cost is None else "ok",
-            "reason": self.reason or None,
-            **(self.cost._asdict() if self.cost else dict.fromkeys(PointCost._fields)),
-            "measurement": measured,
-            "devices": [verdict.to_dict() for verdict in self.verdicts],
-        }
+"""The most devices of the catalog that the result has, if none are named."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,7 +49,7 @@ class Sweep(Result):
 
     @property
     def counted(self) -> tuple[SweepPoint, ...]:
-        """The points whose sizes the model can have."""
+        """The points whose sizes fit the model."""
         return tuple(point for point in self.points if point.cost is not None)
 
     @property
@@ -183,8 +78,8 @@ class Sweep(Result):
     def best_on(self, device: str) -> list[SweepPoint]:
         """``best`` on a device, among the points that meet the budget for certain.
 
-        Where some points have other evidence than others, their items per second are those by the data sheet alone: a
-        published figure beside a rough one would tell more about the evidence than about the batch.
+        If the evidence differs between points, their items per second are those of the data sheet: comparing a published
+        figure with a rough one would say more about the evidence than about the batch.
         """
         bases = self.bases(device)
 
@@ -200,7 +95,7 @@ class Sweep(Result):
         return self.best(fps)
 
     def bases(self, device: str) -> set[str]:
-        """What the latencies on a device rest on."""
+        """The kinds of evidence for the latencies on a device."""
         latencies = (verdict.prediction.latency for p in self.points if (verdict := p.verdict(device)) is not None)
         return {latency.basis for latency in latencies if latency is not None}
 
@@ -209,7 +104,7 @@ class Sweep(Result):
         return self.best(lambda point: point.timed.fps if point.timed else None)
 
     def missed(self) -> list[str]:
-        """The named devices that meet the budget at no point, not even perhaps."""
+        """The named devices that meet the budget at no point, not even marginally."""
         levels = (FITS, MARGINAL)
         return [
             name
@@ -236,48 +131,12 @@ class Sweep(Result):
     def to_records(self) -> list[dict[str, Any]]:
         """A row for each point, or for each point and device: sizes, totals, latency in seconds, FPS and memory in bytes."""
         is_timed = any(point.measurement is not None for point in self.points)
-        rows = []
-        for point in self.points:
-            # The batch is called items, as a dim may be called batch.
-            counts = point.cost._asdict() if point.cost else dict.fromkeys(PointCost._fields)
-            state = {"status": "ok" if point.cost else "failed", "reason": point.reason or None}
-            figures = {**state, "items": counts.pop("batch"), **counts}
-            figures |= _timed_row(point) if is_timed else {}
-            for each in [_device_row(name, point.verdict(name)) for name in self.devices] or [{}]:
-                row = figures | each
-                sizes = {
-                    f"{name} size" if name in row else name: "x".join(map(str, size)) if isinstance(size, tuple) else size
-                    for name, size in point.sizes.items()
-                }
-                rows.append(sizes | row)
-        return rows
+        return [row for point in self.points for row in point.to_records(self.devices, is_timed=is_timed)]
 
     def summary(self) -> str:
         """The number of points, and what varies."""
         names = ", ".join((*self.axes.dims, *self.axes.shapes))
         return f"{len(self.counted)} of {len(self.points)} points over {names}"
-
-
-def _timed_row(point: SweepPoint) -> dict[str, Any]:
-    timed = point.timed
-    interval = (timed.latency.median_ci95 if timed else None) or (None, None)
-    row = {
-        "latency": timed and timed.latency.median, "latency_low": interval[0], "latency_high": interval[1],
-        "fps": timed and timed.fps, "flops_per_second": timed and timed.flops_per_second,
-        "peak_rss_bytes": timed and timed.memory.peak_rss_bytes,
-    }  # fmt: skip
-    return row | ({"reason": point.measurement.reason} if isinstance(point.measurement, Unmeasured) else {})
-
-
-def _device_row(name: str, verdict: Verdict | None) -> dict[str, Any]:
-    latency = verdict.prediction.latency if verdict else None
-    fps = verdict.prediction.fps if verdict else None
-    return {
-        "device": name, "level": verdict and verdict.level,
-        "predicted_low": latency and latency.low, "predicted_high": latency and latency.high,
-        "predicted_basis": latency and latency.basis, "fps_low": fps and fps.low, "fps_high": fps and fps.high,
-        "memory_needed": verdict.fits[0].needed if verdict and verdict.fits else None,
-    }  # fmt: skip
 
 
 def sweep(
@@ -335,7 +194,7 @@ def count_sweep(
     shows_all: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Sweep:
-    """Count all points, and judge them on the devices ``asked``: on all if they are named, else on the best MOST_DEVICES.
+    """Count all points, and check them on the devices ``asked``; if these are not named, the best MOST_DEVICES are kept.
 
     Errors as in ``sweep``. With ``is_measured`` the points keep their reports.
     """
@@ -360,7 +219,7 @@ def count_sweep(
             continue
         verdicts = [judge(predictor, report, limits) for predictor in asked]
         checks = model_checks(report, limits)
-        # The checks of the model itself are added; the steps would take most of the memory of a sweep.
+        # The checks of the model itself are added; the steps are dropped, as they would take most of the memory of a sweep.
         kept = (
             replace(each, checks=(*checks, *each.checks), prediction=replace(each.prediction, nodes=())) for each in verdicts
         )
@@ -392,14 +251,14 @@ def _apart(dims: Mapping[str, int], shapes: Mapping[str, Shape], report: CostRep
 
 
 def _sheet_fps(prediction: Prediction) -> float:
-    """Items per second by the middle of the estimated steps; 0 where there are none."""
+    """Items per second, from the geometric mean of the estimated range; 0 if no step was estimated."""
     low, high = (sum(getattr(node.span, end) for node in prediction.nodes) for end in ("low", "high"))
     return prediction.batch / sqrt(low * high) if low else 0.0
 
 
 def _choose_devices(points: Sequence[SweepPoint], order: str) -> list[str]:
-    """Those that meet the budget at the most points, the first of them in the order of the budget; of devices that differ in
-    their memory alone, one.
+    """The devices that meet the budget at the most points, in the order of the budget; only one of those that differ only in
+    their memory.
     """
     judged = [point for point in points if point.verdicts]
     if not judged:

@@ -19,7 +19,8 @@ from onnxcost.measurement import Measurement, Settings, Unmeasured
 from onnxcost.runtime.interleaved import InterleavedResults
 from onnxcost.spec import ModelSpec
 from onnxcost.symbolic import sweep as sweeps
-from onnxcost.symbolic.sweep import MOST_MEASURED, MOST_POINTS, PointCost, Sweep, SweepAxes, SweepPoint, sweep
+from onnxcost.symbolic.points import MOST_MEASURED, MOST_POINTS, PointCost, SweepAxes, SweepPoint
+from onnxcost.symbolic.sweep import Sweep, sweep
 from tests.measurements import at_batch
 from tests.modeltext import model
 
