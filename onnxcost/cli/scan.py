@@ -190,18 +190,13 @@ LINES = "jsonl"
 @common_options
 @click.option("--files-from", metavar="FILE", help="Read more PATHs from FILE, one per line; - is standard input.")
 @click.option(
-    "-j",
-    "--jobs",
-    type=options.Whole(1, options.AT_ONCE),
-    metavar="N",
+    "-j", "--jobs", type=options.Whole(1, options.AT_ONCE), metavar="N",
     help="Count N models in parallel.  [default: one per core]",
-)
+)  # fmt: skip
 @click.option(
-    "--io",
-    type=options.Whole(1, options.AT_ONCE),
-    metavar="N",
+    "--io", type=options.Whole(1, options.AT_ONCE), metavar="N",
     help="Fetch up to N models at URLs in parallel, ahead of counting.  [default: 64]",
-)
+)  # fmt: skip
 @click.option("--shard", metavar="I/N", help="Count only the I-th of N parts of the models.")
 @click.option(
     "--cluster",
@@ -322,6 +317,14 @@ def _spec_of(scan: Scan) -> ModelSpec:
     return ModelSpec(None, shapes, given.get("dims", {}), given.get("values", {}))
 
 
+def _given_options() -> Iterator[click.Parameter]:
+    """The options on the command line."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+            yield option
+
+
 def _merge(paths: Sequence[str], sort: str | None) -> Iterator[tuple[str, Scanned]]:
     """The results in the files, with their labels. Raises InputError for options that have no effect on results."""
     from onnxcost.comparison.candidates import find_metric, label_paths
@@ -329,10 +332,8 @@ def _merge(paths: Sequence[str], sort: str | None) -> Iterator[tuple[str, Scanne
 
     if sort is not None:
         find_metric(sort)
-    context = click.get_current_context()
-    for option in context.command.params:
-        is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if is_given and option.name not in ("paths", "files_from", "merge", "sort", "format_", "output", "quiet"):
+    for option in _given_options():
+        if option.name not in ("paths", "files_from", "merge", "sort", "format_", "output", "quiet"):
             raise InputError(f"{option.opts[0]} has no effect with --merge, which does not count models")
     results = merge_checkpoints(paths)
     return zip(label_paths([result.path for result in results]), results, strict=True)
@@ -348,10 +349,8 @@ def _refuse_run_options(run: bool, sort: str | None) -> None:
         return
     if sort in MEASURED:
         raise InputError(f"--sort {sort} needs --run")
-    context = click.get_current_context()
-    for option in context.command.params:
-        is_given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if isinstance(option, MeasuringOption) and is_given:
+    for option in _given_options():
+        if isinstance(option, MeasuringOption):
             raise InputError(f"{option.opts[0]} needs --run")
 
 

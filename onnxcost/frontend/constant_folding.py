@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed, ShapeInput, compute
+from onnxcost.frontend.array_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed
+from onnxcost.frontend.shape_arithmetic import ShapeInput, compute
 from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.operators.traits import RANDOM, SHAPE_READERS
 

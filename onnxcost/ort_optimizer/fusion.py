@@ -176,8 +176,8 @@ class FusionRule:
     """
 
     name: str
-    heads: frozenset[str]
-    followers: frozenset[str]
+    heads: Set[str]
+    followers: Set[str]
     others: str = "constants"
     last: bool = False
     leads: bool = False
@@ -235,59 +235,44 @@ def _adds_bias(head: Node, follower: Node) -> bool:
     return len(known) == 1 and known[0].rank == 1
 
 
-_CONVS = frozenset({"Conv"})
-_ADD = frozenset({"Add"})
 RULES: tuple[FusionRule, ...] = (
-    FusionRule("ConvBNFusion", _CONVS, frozenset({"BatchNormalization"}), "a channel"),
-    FusionRule("ConvAddFusion", _CONVS, frozenset({"Add"}), "a channel"),
-    FusionRule("ConvMulFusion", _CONVS, frozenset({"Mul"}), "a channel"),
-    FusionRule("NchwcTransformer", _CONVS, frozenset({"Add", "Sum"}), "same", when=lambda head, _: _has_rank(head.x, 4)),
-    FusionRule("ConvActivationFusion", _CONVS, ACTIVATIONS, last=True),
-    FusionRule("ConvBNFusion", frozenset({"ConvTranspose"}), frozenset({"BatchNormalization"})),
-    FusionRule("MatMulAddFusion", frozenset({"MatMul"}), _ADD, last=True, fixed=True, when=lambda head, _: _has_weights(head)),
+    FusionRule("ConvBNFusion", {"Conv"}, {"BatchNormalization"}, "a channel"),
+    FusionRule("ConvAddFusion", {"Conv"}, {"Add"}, "a channel"),
+    FusionRule("ConvMulFusion", {"Conv"}, {"Mul"}, "a channel"),
+    FusionRule("NchwcTransformer", {"Conv"}, {"Add", "Sum"}, "same", when=lambda head, _: _has_rank(head.x, 4)),
+    FusionRule("ConvActivationFusion", {"Conv"}, ACTIVATIONS, last=True),
+    FusionRule("ConvBNFusion", {"ConvTranspose"}, {"BatchNormalization"}),
+    FusionRule("MatMulAddFusion", {"MatMul"}, {"Add"}, last=True, fixed=True, when=lambda head, _: _has_weights(head)),
     FusionRule(
-        "MatMulAddFusion",
-        frozenset({"MatMul"}),
-        _ADD,
-        last=True,
-        when=lambda head, _: _has_weights(head) and _has_rank(head.x, 2),
+        "MatMulAddFusion", {"MatMul"}, {"Add"}, last=True, when=lambda head, _: _has_weights(head) and _has_rank(head.x, 2)
     ),
-    FusionRule(
-        "MatMulScaleFusion",
-        frozenset({"MatMul"}),
-        frozenset({"Mul", "Div"}),
-        when=lambda head, follower: _scales(follower, head),
-    ),
-    FusionRule("GemmActivationFusion", frozenset({"Gemm"}), GEMM_ACTIVATIONS, last=True),
-    FusionRule("NchwcTransformer", frozenset({"BatchNormalization"}), frozenset({"Relu"}), last=True),
+    FusionRule("MatMulScaleFusion", {"MatMul"}, {"Mul", "Div"}, when=lambda head, follower: _scales(follower, head)),
+    FusionRule("GemmActivationFusion", {"Gemm"}, GEMM_ACTIVATIONS, last=True),
+    FusionRule("NchwcTransformer", {"BatchNormalization"}, {"Relu"}, last=True),
     FusionRule(
         "SkipLayerNormFusion",
-        _ADD,
-        frozenset({"LayerNormalization"}),
+        {"Add"},
+        {"LayerNormalization"},
         leads=True,
         last=True,
         shaped=True,
         kind="SkipLayerNormalization",
         when=_sums_rows,
     ),
-    FusionRule("BiasGeluFusion", _ADD, frozenset({"Gelu"}), leads=True, last=True, kind="BiasGelu"),
-    FusionRule(
-        "MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_transposes_matrices
-    ),
-    FusionRule("MatMulScaleFusion", frozenset({"Mul", "Div"}), frozenset({"MatMul"}), "any", leads=True, when=_scales),
-    FusionRule("FuseReluClip", frozenset({"Relu"}), frozenset({"Clip"})),
-    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Cast"})),
-    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Mul"}), "any"),
-    FusionRule("MatMulIntegerToFloatFusion", frozenset({"MatMulInteger"}), frozenset({"Add"})),
-    FusionRule("MatMulNBitsFusion", frozenset({"MatMulNBits"}), _ADD, when=lambda _, follower: _adds_bias(follower, follower)),
-    FusionRule("PadFusion", frozenset({"Pad"}), _CONVS, leads=True, when=_pads_with_zeros),
+    FusionRule("BiasGeluFusion", {"Add"}, {"Gelu"}, leads=True, last=True, kind="BiasGelu"),
+    FusionRule("MatmulTransposeFusion", {"Transpose"}, {"MatMul"}, "any", leads=True, when=_transposes_matrices),
+    FusionRule("MatMulScaleFusion", {"Mul", "Div"}, {"MatMul"}, "any", leads=True, when=_scales),
+    FusionRule("FuseReluClip", {"Relu"}, {"Clip"}),
+    FusionRule("MatMulIntegerToFloatFusion", {"MatMulInteger"}, {"Cast"}),
+    FusionRule("MatMulIntegerToFloatFusion", {"MatMulInteger"}, {"Mul"}, "any"),
+    FusionRule("MatMulIntegerToFloatFusion", {"MatMulInteger"}, {"Add"}),
+    FusionRule("MatMulNBitsFusion", {"MatMulNBits"}, {"Add"}, when=lambda _, follower: _adds_bias(follower, follower)),
+    FusionRule("PadFusion", {"Pad"}, {"Conv"}, leads=True, when=_pads_with_zeros),
 )
 """In the order in which they are tried."""
 LATER_RULES: tuple[FusionRule, ...] = (
-    FusionRule(
-        "MatmulTransposeFusion", frozenset({"Transpose"}), frozenset({"MatMul"}), "any", leads=True, when=_transposes_matrices
-    ),
-    FusionRule("BiasSkipLayerNormFusion", _ADD, frozenset({"SkipLayerNormalization"}), "any", leads=True, when=_adds_bias),
+    FusionRule("MatmulTransposeFusion", {"Transpose"}, {"MatMul"}, "any", leads=True, when=_transposes_matrices),
+    FusionRule("BiasSkipLayerNormFusion", {"Add"}, {"SkipLayerNormalization"}, "any", leads=True, when=_adds_bias),
 )
 """Tried on the results of the others: a product absorbs its scale first, and SkipLayerNormFusion the bias later, too."""
 

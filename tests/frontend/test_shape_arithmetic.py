@@ -11,7 +11,8 @@ import pytest
 from numpy.random import Generator, default_rng
 from onnx import NodeProto, TensorProto, defs, helper
 
-from onnxcost.frontend.shape_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed, compute
+from onnxcost.frontend.array_arithmetic import LIMIT, OPERATORS, TYPES, NotComputed
+from onnxcost.frontend.shape_arithmetic import compute
 
 Array = Any
 
