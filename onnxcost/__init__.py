@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from onnxcost.comparison.candidates import Comparison as Comparison
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
-    from onnxcost.downloads import download as download
     from onnxcost.errors import InputError as InputError
     from onnxcost.errors import MeasurementError as MeasurementError
     from onnxcost.errors import ModelError as ModelError
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from onnxcost.measurement import Latency as Latency
     from onnxcost.measurement import Measurement as Measurement
     from onnxcost.measurement import Settings as Settings
+    from onnxcost.remote.downloads import download as download
     from onnxcost.report import CostReport as CostReport
     from onnxcost.report import Counted as Counted
     from onnxcost.report import Uncounted as Uncounted
@@ -89,7 +89,7 @@ _HOMES = {
     "calibrate": "runtime.calibrate",
     "compare": "comparison.api",
     "devices": "hardware.catalogue",
-    "download": "downloads",
+    "download": "remote.downloads",
     "estimate": "estimator",
     "json_schema": "schema",
     "llm": "generation.language",

@@ -12,7 +12,7 @@ from onnxcost.cli.options import model_options
 from onnxcost.cli.output import check_folder
 from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_options
 from onnxcost.errors import InputError
-from onnxcost.remote import is_remote
+from onnxcost.remote.urls import is_remote
 from onnxcost.render.escaping import plain
 from onnxcost.render.layout import progress_on
 from onnxcost.render.units import plural

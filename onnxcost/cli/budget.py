@@ -25,7 +25,7 @@ from onnxcost.cli.pipeline import PipelineOutcome, estimate_given, pipeline_opti
 from onnxcost.cli.sweep import end_sweep, name_axes, say_notes, sweep_document, sweep_option
 from onnxcost.errors import CheckFailed, InputError
 from onnxcost.graph import option_text
-from onnxcost.remote import redact
+from onnxcost.remote.urls import redact
 from onnxcost.render.layout import progress_on
 from onnxcost.results import make_document
 from onnxcost.spec import ModelSpec

@@ -16,7 +16,7 @@ from onnxcost.cli.run_options import Measuring, MeasuringCommand, measuring_opti
 from onnxcost.cli.sweep import MEASURED, estimate_sweep, sweep_option
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import CheckFailed, InputError
-from onnxcost.remote import SMALL, is_remote
+from onnxcost.remote.urls import SMALL, is_remote
 from onnxcost.render.tables import SORTS, View
 
 if TYPE_CHECKING:

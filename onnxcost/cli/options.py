@@ -19,7 +19,8 @@ from onnxcost.cli.app import note
 from onnxcost.documents import MOST_WHOLE, is_whole, parse_number
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import did_you_mean_file, is_pipe, match_paths, models_in
-from onnxcost.remote import Listed, is_remote, list_models, redact
+from onnxcost.remote.models import Listed, list_models
+from onnxcost.remote.urls import is_remote, redact
 from onnxcost.spec import ModelSource, ModelSpec, load_array, model_in
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def read_source(model: str) -> str | bytes | BinaryIO:
 
 def fetch(model: str, most: int | None = None) -> Path:
     """The file of a model at a URL, fetched with a progress bar on stderr. Raises InputError, too for more bytes than most."""
-    from onnxcost.downloads import download
+    from onnxcost.remote.downloads import download
     from onnxcost.render.layout import progress_on
     from onnxcost.runtime.protocol import Progress
 

@@ -14,7 +14,7 @@ from onnxcost.cli.options import Command, Decorator, check_path, load_formulas, 
 from onnxcost.cli.output import Document, Output, message_options, output_options
 from onnxcost.cli.run_options import Measuring, measuring_options
 from onnxcost.errors import CheckFailed
-from onnxcost.remote import is_remote
+from onnxcost.remote.urls import is_remote
 from onnxcost.render.layout import progress_on
 
 if TYPE_CHECKING:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from onnxcost.scanning.results import Scan, Scanned
     from onnxcost.spec import ModelSpec
 
-
 REDRAWN_SECONDS = 0.1
 
 
@@ -85,10 +84,9 @@ def save_on_interrupt(results: Mapping[str, Scanned], many: int, resume: str | N
         again = (
             f": the same command{f' with --resume {saved}' if saved else ''} continues from there" if resume or saved else ""
         )
-        if isinstance(end, OnnxCostError):
+        if isinstance(end, OnnxCostError):  # a cluster was lost
             if not results:
                 raise
-            # A cluster was lost.
             raise type(end)(f"{end} ({done}{again})") from None
         say("error", f"interrupted with {done}{again}")
         # For a KeyboardInterrupt click would print an empty line.

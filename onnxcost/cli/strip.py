@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from onnxcost.cli import options
-from onnxcost.remote import redact
+from onnxcost.remote.urls import redact
 from onnxcost.render.escaping import plain
 from onnxcost.render.units import binary
 

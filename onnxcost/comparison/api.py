@@ -25,7 +25,8 @@ from onnxcost.conventions import find_convention
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.measurement import Settings, Unmeasured
-from onnxcost.remote import Listed, is_remote, redact
+from onnxcost.remote.models import Listed
+from onnxcost.remote.urls import is_remote, redact
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:

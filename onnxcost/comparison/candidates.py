@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from onnxcost.comparison.agreement import Agreement
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.remote import redact
+from onnxcost.remote.urls import redact
 from onnxcost.results import Result, make_document
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from onnxcost.downloads import download
 from onnxcost.errors import InputError, ModelError
 from onnxcost.files import CHUNK, read_error, replace_file
 from onnxcost.frontend.external import scope_of, stored_tensors
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import FIXED_SIZES, bytes_field, read_locations, read_skeleton, varint_bytes
-from onnxcost.remote import SMALL, is_remote
+from onnxcost.remote.downloads import download
+from onnxcost.remote.urls import SMALL, is_remote
 
 PREFIX = "onnxcost."
 """What the keys of notes begin with; those of an earlier annotation are replaced."""

@@ -16,11 +16,12 @@ from io import TextIOBase
 from itertools import pairwise
 from typing import Any, BinaryIO, Protocol
 
-from onnxcost.downloads import find_download
 from onnxcost.errors import InputError, ModelError, OnnxCostError, UnreadableFile
 from onnxcost.files import CHUNK, Readable, open_file, read_error, read_up_to
 from onnxcost.frontend.containers import HEAD, UnpackedStream, explained, find_container
-from onnxcost.remote import FIRST, SMALL, RemoteFile, Span, is_remote, open_remote
+from onnxcost.remote.downloads import find_download
+from onnxcost.remote.models import FIRST, open_remote
+from onnxcost.remote.urls import SMALL, RemoteFile, Span, is_remote
 from onnxcost.spec import ModelSource
 
 LARGEST = 2**31 - 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import parse_json, read_document
 from onnxcost.errors import InputError
-from onnxcost.remote import is_remote
+from onnxcost.remote.urls import is_remote
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -16,7 +16,7 @@ from onnxcost.generation.stages import SharedDim, StageSpec, name_stages, parse_
 from onnxcost.generation.steps import Growth, Summed, find_steps, sum_runs
 from onnxcost.graph import BoundDim
 from onnxcost.measurement import Measurement, MeasurementResult, Settings
-from onnxcost.remote import is_remote, redact
+from onnxcost.remote.urls import is_remote, redact
 from onnxcost.report import CostReport, Group, group_costs
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.supervisor import OnProgress

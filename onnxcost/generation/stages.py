@@ -15,7 +15,7 @@ from onnxcost.files import is_pipe
 from onnxcost.frontend.dim_roles import DIM_WORDS
 from onnxcost.frontend.dims import fed_inputs, select_known
 from onnxcost.frontend.reader import read_skeleton
-from onnxcost.remote import locate, redact
+from onnxcost.remote.urls import locate, redact
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec
 

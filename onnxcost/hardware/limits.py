@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxcost.documents import UNITS, is_figure, parse_quantity, read_document, read_toml
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.remote import locate
+from onnxcost.remote.urls import locate
 
 
 @dataclass(frozen=True, slots=True)

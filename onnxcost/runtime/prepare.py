@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from onnxcost.downloads import download
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.files import CHUNK, create_file, is_pipe
 from onnxcost.frontend.byte_source import is_packed, position_of, read_stream
 from onnxcost.measurement import Settings
 from onnxcost.processes import STOP
-from onnxcost.remote import SMALL, is_remote
+from onnxcost.remote.downloads import download
+from onnxcost.remote.urls import SMALL, is_remote
 from onnxcost.report import CostReport
 from onnxcost.runtime.inputs.feeds import feeds_of
 from onnxcost.runtime.protocol import Feed, Progress, Request

@@ -15,7 +15,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import InputError, OnnxCostError
-from onnxcost.remote import Listed, is_remote, redact
+from onnxcost.remote.models import Listed
+from onnxcost.remote.urls import is_remote, redact
 from onnxcost.scanning import pool
 from onnxcost.scanning.checkpoint import Checkpoint, open_checkpoint
 from onnxcost.scanning.listing import Shard, find_stamps, list_paths

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from onnxcost.documents import parse_json
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
-from onnxcost.remote import is_remote
+from onnxcost.remote.urls import is_remote
 from onnxcost.results import SCHEMA
 from onnxcost.scanning.results import Document, Scanned, Stamp, key_of
 from onnxcost.version import __version__

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.files import models_in
-from onnxcost.remote import Listed, State, is_remote, list_models, open_remote
+from onnxcost.remote.models import Listed, list_models, open_remote
+from onnxcost.remote.urls import State, is_remote
 from onnxcost.scanning.results import Stamp, key_of, stamp_of
 
 

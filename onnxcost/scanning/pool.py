@@ -30,7 +30,7 @@ from onnxcost.processes import (
     listen_to_parent,
     was_killed,
 )
-from onnxcost.remote import is_remote
+from onnxcost.remote.urls import is_remote
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:

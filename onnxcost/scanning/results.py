@@ -11,7 +11,7 @@ from onnxcost.comparison.candidates import METRICS, Candidate, rank
 from onnxcost.comparison.saved import read_candidate
 from onnxcost.conventions import CONVENTIONS
 from onnxcost.documents import is_figure, to_json
-from onnxcost.remote import is_remote, redact
+from onnxcost.remote.urls import is_remote, redact
 from onnxcost.results import SCHEMA, Result
 from onnxcost.version import __version__
 

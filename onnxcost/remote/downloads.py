@@ -12,7 +12,8 @@ from pathlib import Path
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
-from onnxcost.remote import RemoteFile, State, explain_errors, open_remote, redact
+from onnxcost.remote.models import open_remote
+from onnxcost.remote.urls import RemoteFile, State, explain_errors, redact
 
 FOLDER, LIMIT = "ONNXCOST_CACHE", "ONNXCOST_CACHE_LIMIT"
 """The environment variables for another folder, and for the size that it may have."""

@@ -16,13 +16,14 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper
 
-from onnxcost import remote
 from onnxcost.cli.app import cli
 from onnxcost.errors import InputError, ModelError, OnnxCostError
 from onnxcost.estimator import estimate
 from onnxcost.frontend import byte_source
 from onnxcost.frontend.reader import read_skeleton
-from onnxcost.remote import list_models, open_remote, redact
+from onnxcost.remote import http, urls
+from onnxcost.remote.models import StoredFile, list_models, open_remote
+from onnxcost.remote.urls import redact
 from tests.frontend.test_reader import WHERE_PAYLOADS_SIT, model_with
 from tests.modeltext import model
 from tests.servers import NGINX, NO_NGINX, Nginx, cut_cable, nginx, s3
@@ -131,8 +132,8 @@ def test_few_requests_and_bytes(content: bytes, most_requests: int, most_bytes: 
 @needs_nginx
 def test_layers_that_repeat_are_foreseen(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
     (server.files / "layers.onnx").write_bytes(layers(32, 100_000, 300_000, 200_000))
-    rounds, real = [], remote._HttpFile.fetch
-    monkeypatch.setattr(remote._HttpFile, "fetch", lambda file, spans: rounds.append(len(spans)) or real(file, spans))
+    rounds, real = [], http.HttpFile.fetch
+    monkeypatch.setattr(http.HttpFile, "fetch", lambda file, spans: rounds.append(len(spans)) or real(file, spans))
     assert len(read_skeleton(f"{server.url}/layers.onnx").model.graph.initializer) == 96
     assert len(rounds) <= 15
     assert max(rounds) > 10
@@ -194,7 +195,7 @@ def test_a_redirect_is_followed_once(server: Nginx) -> None:
 
 @needs_nginx
 def test_a_server_that_has_too_much_to_do_is_asked_again(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSES", (0.1, 0.3, 0.5))
+    monkeypatch.setattr(http, "PAUSES", (0.1, 0.3, 0.5))
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda _: open_remote(f"{server.url}/busy/model.onnx").head, range(3)))
     assert found == [CONTENT] * 3
@@ -204,14 +205,14 @@ def test_a_server_that_has_too_much_to_do_is_asked_again(server: Nginx, monkeypa
 @needs_nginx
 def test_a_large_model_of_a_server_without_ranges_is_refused(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
     with (server.files / "huge.onnx").open("wb") as file:
-        file.truncate(remote.SMALL + 1)
+        file.truncate(urls.SMALL + 1)
     with pytest.raises(
         InputError,
         match=r"huge.onnx' has 64 MB and comes from a server that does not support range requests: fetch it with --download",
     ):
         read_skeleton(f"{server.url}/whole/huge.onnx")
     assert sum(request.sent for request in server.requests()) < 10**7
-    for module in (remote, byte_source):
+    for module in (http, byte_source):
         monkeypatch.setattr(module, "SMALL", len(CONTENT) - 1)
     with pytest.raises(InputError, match=r"gzip/model.onnx' comes from a server that does not support range requests"):
         read_skeleton(f"{server.url}/gzip/model.onnx")
@@ -220,14 +221,14 @@ def test_a_large_model_of_a_server_without_ranges_is_refused(server: Nginx, monk
 @needs_nginx
 @pytest.mark.parametrize("after", [0, 300, 1000])
 def test_a_connection_that_is_cut_is_made_again(after: int, server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(http, "PAUSES", (0.01, 0.01, 0.01))
     with cut_cable(server.port, after, 3) as port:
         assert read_skeleton(f"http://127.0.0.1:{port}/model.onnx").model == read_skeleton(CONTENT).model
 
 
 @needs_nginx
 def test_a_connection_that_is_always_cut_is_an_error(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(http, "PAUSES", (0.01, 0.01, 0.01))
     with cut_cable(server.port, 300, 99) as port, pytest.raises(InputError, match=f"cannot read 'http://127.0.0.1:{port}/mod"):
         read_skeleton(f"http://127.0.0.1:{port}/model.onnx")
     assert len(server.requests()) == 4
@@ -249,7 +250,7 @@ def test_a_file_that_is_swapped_between_requests_is_an_error(
 ) -> None:
     path = server.files / "swapped.onnx"
     path.write_bytes(layers(10, 10**5, 3 * 10**5))
-    real, count = remote._HttpFile.fetch, [0]
+    real, count = http.HttpFile.fetch, [0]
 
     def fetch(file: Any, spans: Any) -> list[bytes]:
         count[0] += 1
@@ -257,7 +258,7 @@ def test_a_file_that_is_swapped_between_requests_is_an_error(
             swap(path)
         return real(file, spans)
 
-    monkeypatch.setattr(remote._HttpFile, "fetch", fetch)
+    monkeypatch.setattr(http.HttpFile, "fetch", fetch)
     with pytest.raises(InputError, match=r"swapped.onnx'(: the server answers 4| changed while it was read)"):
         read_skeleton(f"{server.url}/{place}swapped.onnx")
 
@@ -325,7 +326,7 @@ def test_errors_are_one_line_without_secrets(path: str, error: type[OnnxCostErro
 
 @needs_nginx
 def test_a_server_that_fails_is_asked_four_times(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(http, "PAUSES", (0.01, 0.01, 0.01))
     with pytest.raises(InputError, match="the server answers 500"):
         estimate(f"{server.url}/broken/model.onnx")
     assert len(server.requests()) == 4
@@ -373,8 +374,8 @@ def test_a_model_in_a_bucket() -> None:
 
 def test_only_ranges_of_a_large_object_are_read(s3_environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spans: list[tuple[int, int]] = []
-    real = remote._StoredFile.fetch
-    monkeypatch.setattr(remote._StoredFile, "fetch", lambda file, asked: spans.extend(asked) or real(file, asked))
+    real = StoredFile.fetch
+    monkeypatch.setattr(StoredFile, "fetch", lambda file, asked: spans.extend(asked) or real(file, asked))
     estimate("s3://zoo/large.onnx")
     assert len(spans) <= 33
     assert sum(end - start for start, end in spans) < 2**18 + 30 * 2**14
@@ -382,7 +383,7 @@ def test_only_ranges_of_a_large_object_are_read(s3_environment: Any, monkeypatch
 
 def test_an_object_that_is_swapped_is_an_error(s3_environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     s3_environment.pipe_file("zoo/swapped.onnx", layers(10, 10**5, 3 * 10**5))
-    real, count = remote._StoredFile.fetch, [0]
+    real, count = StoredFile.fetch, [0]
 
     def fetch(file: Any, spans: Any) -> list[bytes]:
         count[0] += 1
@@ -390,7 +391,7 @@ def test_an_object_that_is_swapped_is_an_error(s3_environment: Any, monkeypatch:
             s3_environment.pipe_file("zoo/swapped.onnx", layers(10, 3 * 10**5, 10**5))
         return real(file, spans)
 
-    monkeypatch.setattr(remote._StoredFile, "fetch", fetch)
+    monkeypatch.setattr(StoredFile, "fetch", fetch)
     with pytest.raises(InputError, match=r"'s3://zoo/swapped.onnx' changed while it was read"):
         read_skeleton("s3://zoo/swapped.onnx")
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxcost import downloads, measure
+from onnxcost import measure
 from onnxcost.cli.app import cli
-from onnxcost.downloads import cache_folder, download
 from onnxcost.errors import InputError, MeasurementError
 from onnxcost.frontend import byte_source
 from onnxcost.frontend.reader import read_skeleton
+from onnxcost.remote import downloads
+from onnxcost.remote.downloads import cache_folder, download
 from tests.modeltext import model
 from tests.servers import NGINX, NO_NGINX, Nginx, cut_cable, nginx
 
@@ -101,7 +102,7 @@ def test_a_file_that_changes_meanwhile_leaves_nothing(server: Nginx) -> None:
 @needs_nginx
 @pytest.mark.parametrize(("path", "error"), [("large.onnx", ""), ("whole/large.onnx", "cannot read .*large.onnx'")])
 def test_a_connection_that_is_cut(path: str, error: str, server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxcost.remote.PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("onnxcost.remote.http.PAUSES", (0.01, 0.01, 0.01))
     with cut_cable(server.port, 500_000, 3) as port:
         if error:
             with pytest.raises(InputError, match=error):
