@@ -26,6 +26,21 @@ def fourier(lines: int, length: int, is_real: bool) -> Work:
     return lines * butterflies * Work(muls=4, adds=6)
 
 
+def transforms(node: Node) -> tuple[int, int]:
+    """How many transforms a DFT or STFT makes, and their length: a ``onesided`` output shows half of it."""
+    if node.op_type == "STFT":
+        window = node.input(2)
+        length = window.size if window is not None else _given(node, 3, "the length of a frame") or node.x.shape[1]
+        return node.out.shape[0] * node.out.shape[1], length
+    # The axis is input 2 since opset 20, by default the last one of the signal; before that an attribute.
+    given = node.attributes.get("axis") if "axis" in node.attributes else _given(node, 2, "the axis")
+    axis = (-2 if given is None else int(given)) % node.x.rank
+    shown = length = node.out.shape[axis]
+    if node.attributes.get("onesided") and not node.attributes.get("inverse"):
+        length = _given(node, 1, "the length") or node.x.shape[axis]
+    return node.out.size // (shown * node.out.shape[-1]) if node.out.size else 0, length
+
+
 def _given(node: Node, place: int, what: str) -> int | None:
     """The integer in an optional input; raises UnknownShape where it is not known."""
     return element(node, place, what) if node.input(place) else None
@@ -40,26 +55,17 @@ def dft(node: Node) -> Work:
 
     https://onnx.ai/onnx/operators/onnx__DFT.html
     """
-    # The axis is input 2 since opset 20, by default the last one of the signal; before that an attribute.
-    given = node.attributes.get("axis") if "axis" in node.attributes else _given(node, 2, "the axis")
-    axis = (-2 if given is None else int(given)) % node.x.rank
     onesided, inverse = node.attributes.get("onesided"), node.attributes.get("inverse")
-    shown, length = node.out.shape[axis], node.out.shape[axis]
-    if onesided and not inverse:
-        length = _given(node, 1, "the length") or node.x.shape[axis]
-    lines = node.out.size // (shown * node.out.shape[-1]) if node.out.size else 0
     is_real = bool(onesided) or node.x.shape[-1] == 1
-    return fourier(lines, length, is_real) + (node.out.size * DIV if inverse else NO_WORK)
+    return fourier(*transforms(node), is_real) + (node.out.size * DIV if inverse else NO_WORK)
 
 
 @formula("Y = Fourier transforms of the frames of X, each times the window", flops="frames·(n for a window + DFT of n)")
 def stft(node: Node) -> Work:
     """n is the length of a frame, from the window or input 3: https://onnx.ai/onnx/operators/onnx__STFT.html."""
-    window = node.input(2)
-    length = window.size if window is not None else _given(node, 3, "the length of a frame") or node.x.shape[1]
     components = node.x.shape[2] if node.x.rank > 2 else 1
-    frames = node.out.shape[0] * node.out.shape[1]
-    weighted = frames * length * components * MUL if window is not None else NO_WORK
+    frames, length = transforms(node)
+    weighted = frames * length * components * MUL if node.input(2) is not None else NO_WORK
     return weighted + fourier(frames, length, is_real=components == 1)
 
 

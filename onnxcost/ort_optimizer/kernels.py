@@ -31,14 +31,14 @@ class Family(NamedTuple):
 
 _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
 _GEMM = Family(_PRODUCTS, by.gemm, in_blocks=True)
-_CONV = Family(("MACs", "copies", "weights", "outputs"), by.conv, in_blocks=True)
+_CONV = Family(("MACs", "copies", "weights", "outputs", "products"), by.conv, in_blocks=True)
 _BLOCKS = Family((*_PRODUCTS, "MACs by blocks"), by.blocked_conv, in_blocks=True)
 _INTEGER_CONV = Family(_PRODUCTS, by.integer_conv, in_blocks=True)
 _LOW_BITS = Family((*_PRODUCTS, "partial sums"), by.low_bit_gemm)
 _ATTENTION = Family(("MACs", "keys and values", "scores", "copied"), by.attention)
 _RECURRENT = Family(("input MACs", "state MACs", "steps", "weights"), by.recurrent)
 _DEPTHWISE = Family(("MACs", "inputs", "outputs"), by.depthwise)
-_WINDOWS = Family(("window elements", "outputs"), by.window_elements)
+_WINDOWS = Family(("window elements", "outputs", "rows"), by.window_elements)
 _REDUCED, _ELEMENTS = Family(("elements", "outputs"), by.reduced), Family(("elements",), elements)
 _ROWS, _SPANS = Family(("elements", "rows"), by.rows), Family(("elements", "spans"), by.spans)
 _RUNS = Family(("bytes written", "pieces"), by.pieces)
@@ -67,12 +67,15 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("quick-gelu-scaled", "batchnorm", "lrn", "quantize", "dequantize", "dynamic-quantize"), _ELEMENTS),
     **dict.fromkeys(("lookup-int8", "fused-clip", "fused-sigmoid", "fused-hard", "residual", "gemm-bias"), _ELEMENTS),
     **dict.fromkeys(("reorder", "reorder-last"), _ELEMENTS),
-    **dict.fromkeys(("broadcast", "binary-int8", "mul-int8"), _SPANS),
+    **dict.fromkeys(("broadcast", "prelu", "binary-int8", "mul-int8"), _SPANS),
     "instancenorm": Family(("elements", "channels"), by.channels),
+    "fourier": Family(("butterflies",), by.butterflies),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
     **dict.fromkeys(("concat", "concat-int8", "split"), Family((*_RUNS.names, "tensors"), by.joined_pieces)),
     **dict.fromkeys(("gather", "slice", "pad", "expand"), _RUNS),
-    **dict.fromkeys(("resize", "resize-nearest", "resize-linear", "other"), _WRITTEN),
+    **dict.fromkeys(("resize", "resize-nearest", "other"), _WRITTEN),
+    "resize-linear": Family((*_WRITTEN.names, "inputs read"), by.resized),
+    **dict.fromkeys(("gather-slices", "scatter-slices"), Family((*_WRITTEN.names, "slices"), by.slices)),
     **dict.fromkeys(("scatter", "scatter-reduced"), Family(("indices",), by.indices)),
     **dict.fromkeys(("resize-cubic", "resize-antialias"), Family(("outputs", "inputs read"), by.interpolated)),
     **dict.fromkeys(("view", "call"), Family((), lambda node: ())),
@@ -153,7 +156,7 @@ WHOLE = 16
 _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "view": (*sorted(VIEWS), "Shape", "Size", "Constant", "ConstantOfShape", "Range"),
     "cheap": ("Relu", "Neg", "Abs", "Clip", "Not", "ThresholdedRelu"),
-    "leaky-relu": ("LeakyRelu", "Floor", "Ceil", "Round", "Softsign", "Reciprocal"), "broadcast": ("PRelu",),
+    "leaky-relu": ("LeakyRelu", "Floor", "Ceil", "Round", "Softsign", "Reciprocal"), "prelu": ("PRelu",),
     "binary": ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Mod", "And", "Or",
                "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"),
     "exp": ("Exp",), "elu": ("Elu", "Selu", "Celu", "Log", "Sin", "Cos"), "softplus": ("Softplus", "Mish", "Tan"),
@@ -169,12 +172,14 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
                "ArgMax", "ArgMin"),
     "pool": tuple(POOLS), "pool-int8": ("QLinearAveragePool",),
     "global-pool": ("GlobalAveragePool", "GlobalMaxPool"), "global-pool-int8": ("QLinearGlobalAveragePool",),
-    "reorder": ("ReorderInput", "ReorderOutput"), "einsum": ("Einsum",), "transpose": ("Transpose",),
+    "reorder": ("ReorderInput", "ReorderOutput"), "einsum": ("Einsum",), "fourier": ("DFT", "STFT"),
+    "transpose": ("Transpose",),
     "transpose-scattered": ("DepthToSpace",),
     "concat": ("Concat",), "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
     "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
     "recurrent": tuple(RECURRENT - {"GRU", "RNN"}), "recurrent-gru": ("GRU",), "recurrent-rnn": ("RNN",),
     "recurrent-int8": ("DynamicQuantizeLSTM",), "scatter": ("ScatterElements", "GatherElements"),
+    "gather-slices": ("GatherND",), "scatter-slices": ("ScatterND",),
     "conv-transposed": ("ConvTranspose",),
     "quantize": ("QuantizeLinear",), "dequantize": ("DequantizeLinear",), "dynamic-quantize": ("DynamicQuantizeLinear",),
     "matmul-integer": ("MatMulInteger",), "conv-integer": ("ConvInteger",),
@@ -287,6 +292,8 @@ def _reduce_family(node: Node) -> str:
 def _resize_family(node: Node) -> str:
     """onnxruntime has a loop for images of twice the size, each element repeated."""
     attributes = node.attributes
+    if node.x.shape == node.out.shape:
+        return "expand"  # onnxruntime copies it.
     mode = attributes.get("mode", "nearest")
     if mode in ("linear", "cubic"):
         return "resize-antialias" if attributes.get("antialias") else f"resize-{mode}"

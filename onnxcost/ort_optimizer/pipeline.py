@@ -21,8 +21,11 @@ from onnxcost.ort_optimizer.transposes import push_transposes
 
 
 def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK) -> tuple[FusedNode, ...]:
-    """The nodes that run, in order; with ``blocked`` in a runtime with the blocked layout, of ``block`` channels a block."""
+    """The nodes that run, in the runtime's order; with ``blocked`` it has the blocked layout, of ``block`` channels a
+    block.
+    """
     graph, steps = _fuse(graph)
+    steps, _ = _in_order(graph, steps)
     return tuple(add_reuse_distances(_lay_out(graph, steps, block=block if blocked else 0)))
 
 

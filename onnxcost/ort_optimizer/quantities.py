@@ -11,6 +11,7 @@ from math import prod
 from onnxcost.formulas import select_formulas
 from onnxcost.formulas.contraction import einsum
 from onnxcost.formulas.shapes import window_steps
+from onnxcost.formulas.signal import ceil_log2, transforms
 from onnxcost.graph import BITS, Node, Tensor
 
 Quantities = tuple[float, ...]
@@ -67,15 +68,15 @@ SHARES_BUFFER = "past_present_share_buffer"
 
 
 def conv(node: Node, block: int) -> Quantities:
-    """MACs, the elements of all windows that are copied to the columns of a matrix, and those of the weights and the output.
-
-    There is a product for each image and group, with a column for each position of the output.
+    """MACs, the elements of all windows that are copied to the columns of a matrix, those of the weights and the output, and
+    the products: one for each image and group, with a column for each position of the output.
     """
     weight, positions = node.required(weight_of(node)), prod(node.out.shape[2:])
+    products = node.x.shape[0] * int(node.attributes.get("group", 1))
     filled = fill_blocks(positions, block) / positions if positions > 1 else 1.0
     copied = node.x.shape[0] * node.x.shape[1] * positions * prod(weight.shape[2:])
     macs = node.out.size * filled * prod(weight.shape[1:])
-    return (macs, float(copied), float(weight.size * node.x.shape[0]), float(node.out.size))
+    return (macs, float(copied), float(weight.size * node.x.shape[0]), float(node.out.size), float(products))
 
 
 def integer_conv(node: Node, block: int) -> Quantities:
@@ -144,9 +145,9 @@ def product(node: Node) -> Quantities:
 
 
 def window_elements(node: Node) -> Quantities:
-    """Elements of all windows, and elements of the output."""
+    """Elements of all windows, and elements and rows of the output."""
     kernel = prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
-    return (float(node.out.size * kernel), float(node.out.size))
+    return (float(node.out.size * kernel), float(node.out.size), node.out.size / max(node.out.shape[-1], 1))
 
 
 def depthwise(node: Node) -> Quantities:
@@ -243,6 +244,12 @@ def indices(node: Node) -> Quantities:
     return (float(node.required(1).size),)
 
 
+def slices(node: Node) -> Quantities:
+    """Bytes that are written, and the slices that the indices, the second input, point to."""
+    places = node.required(1)
+    return (*movement(node), places.size / max(places.shape[-1], 1))
+
+
 def rows(node: Node) -> Quantities:
     """Elements, and rows: all dims before the axis."""
     axis = int(node.attributes.get("axis", -1))
@@ -260,6 +267,11 @@ def reduced(node: Node) -> Quantities:
     return (float(node.x.size), float(node.out.size))
 
 
+def resized(node: Node) -> Quantities:
+    """Bytes that are written, and elements of the input that are read anew: at most one for each of the output's."""
+    return (*movement(node), float(min(node.x.size, node.out.size)))
+
+
 def interpolated(node: Node) -> Quantities:
     """Elements of the output, and those of the input that are read anew: at most one for each of the output's."""
     return (float(node.out.size), float(min(node.x.size, node.out.size)))
@@ -271,6 +283,18 @@ def recurrent(node: Node) -> Quantities:
     inputs, states = node.required(1), node.required(2)
     macs = (steps * batch * inputs.size, steps * batch * states.size)
     return tuple(map(float, (*macs, steps * inputs.shape[0], inputs.size + states.size)))
+
+
+def butterflies(node: Node) -> Quantities:
+    """Of Fourier transforms of complex numbers. A length that is no power of two takes three transforms of the power above
+    twice that length (dft.cc, Bluestein's algorithm).
+    """
+    count, length = transforms(node)
+    order = ceil_log2(length)
+    if length == 1 << order:
+        return (float(count * length / 2 * order),)
+    order = ceil_log2(2 * length - 1)
+    return (float(3 * count * order << order - 1),)
 
 
 def _size(tensor: Tensor) -> int:

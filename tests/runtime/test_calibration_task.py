@@ -118,6 +118,8 @@ class Sent:
         ({2: [2.0, 2.0, 1.0, 1.0]}, 13, 1.0, 0.0),
         # One that takes another time in each of six turns.
         ({2: [2.0, 1.9, 1.7, 1.5, 1.2, 1.0]}, 15, 1.0, 0.25),
+        # The second quickest, which agrees with the quickest.
+        ({2: [1.04, 1.0, 1.02]}, 12, 1.02, 0.0),
         ({}, 12, 1.0, 0.0),
     ],
 )

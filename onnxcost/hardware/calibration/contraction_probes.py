@@ -32,6 +32,7 @@ _UNKNOWN = (
 _NARROW_GROUPS = (
     (24, 7, 3), (128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128), (64, 28, 8), (440, 7, 55), (72, 56, 3),
     (168, 28, 7), (408, 14, 17), (912, 7, 38), (224, 56, 4), (448, 28, 8), (896, 14, 16), (240, 28, 2), (720, 14, 6),
+    (368, 7, 46), (152, 14, 19),
 )  # fmt: skip
 
 
@@ -84,6 +85,7 @@ def convolutions() -> Iterator[Probe]:
         ((1, 8, 64, 128), (8, 8, 3, 15), "pads = [1, 7, 1, 7]"),
         ((1, 1, 1, 8192), (36, 1, 1, 256), "strides = [1, 64]"),
         ((1, 8, 86, 132), (32, 8, 5, 5), "pads = [2, 2, 2, 2], strides = [1, 3]"),
+        ((1, 8, 43, 264), (8, 8, 3, 39), "pads = [1, 19, 1, 19]"),
     ):
         line = f"Conv<kernel_shape = [{weight[2]}, {weight[3]}], {more}>(IN, w)"
         yield chain("conv-blocked-first", shape, line, weights=floats(w=weight))
@@ -100,9 +102,11 @@ def convolutions() -> Iterator[Probe]:
         *((96, 56, 3, 2, 1), (192, 28, 3, 4, 1), (432, 14, 3, 9, 1), (1008, 7, 3, 21, 1)),
     ):
         yield conv("conv-blocked-grouped", channels, channels, side, kernel, groups, stride, back=stride == 1)
+    for inputs, outputs, side in ((32, 128, 56), (64, 128, 28), (256, 512, 14)):
+        yield conv("conv-blocked-grouped", inputs, outputs, side, 3, 2, back=False)
     for channels, side, groups in _NARROW_GROUPS:
         yield conv("conv-plain-grouped", channels, channels, side, 3, groups)
-    for channels, side, groups in ((144, 56, 6), (224, 56, 4), (720, 28, 6)):
+    for channels, side, groups in ((144, 56, 6), (224, 56, 4), (720, 28, 6), (24, 112, 3), (56, 56, 7)):
         yield conv("conv-plain-grouped", channels, channels, side, 3, groups, stride=2, back=False)
     for channels, side, groups in ((64, 56, 8), (256, 14, 32)):
         yield conv("conv-plain-grouped", channels, channels, side, 5, groups)
@@ -127,6 +131,7 @@ _PLAIN = (
     ((1, 64, 64), (64, 64, 3), ""), ((1, 64, 1024), (128, 64, 3), ""), ((1, 256, 256), (256, 256, 5), ""),
     ((1, 1, 4000), (64, 1, 16), ""), ((1, 1, 1024), (258, 1, 256), ", strides = [64]"),
     ((1, 1, 16384), (258, 1, 256), ", strides = [128]"), ((1, 58, 28, 28), (58, 58, 3, 3), ""),
+    ((1, 250, 10, 4), (250, 250, 3, 3), ", pads = [1, 1, 1, 1]"), ((1, 490, 5, 2), (490, 490, 3, 3), ", pads = [1, 1, 1, 1]"),
     ((1, 30, 14, 14), (30, 30, 3, 3), ""), ((1, 3, 8, 56, 56), (32, 3, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
     ((1, 32, 8, 28, 28), (32, 32, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
     ((1, 64, 8, 14, 14), (128, 64, 3, 3, 3), ", pads = [1, 1, 1, 1, 1, 1]"),
@@ -177,6 +182,7 @@ def plain_convolutions() -> Iterator[Probe]:
             (64, 32, 14, 4, 2),
             (16, 16, 56, 3, 2),
             (64, 64, 7, 3, 1),
+            (256, 128, 7, 3, 1),
         ),
     ):
         weight = (inputs, outputs, kernel, kernel)
@@ -196,7 +202,7 @@ _BATCHED = (
     (12, 197, 64, 197), (12, 197, 197, 64), (8, 16, 64, 16), (64, 49, 32, 49), (64, 49, 49, 32), (12, 128, 64, 128),
     (12, 512, 64, 512),
     (12, 512, 512, 64), (1, 256, 256, 256), (4, 8, 32, 8), (32, 1, 64, 128), (1, 32, 768, 8192), (1, 5, 300, 512),
-    (2, 3, 768, 768), (1, 1, 2048, 512), (1, 1, 64, 64), (4, 49, 32, 7),
+    (2, 3, 768, 768), (1, 1, 2048, 512), (1, 1, 64, 64), (4, 49, 32, 7), (1, 128, 768, 3072), (1, 128, 3072, 768),
     # Many small ones.
     (512, 1, 32, 4), (512, 1, 4, 32), (256, 8, 32, 16), (64, 16, 16, 16), (1024, 4, 16, 4),
 )  # fmt: skip
@@ -291,6 +297,11 @@ def einsums() -> Iterator[Probe]:
         queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
         for left, equation in ((queries, "bghid,bghjd->bghij"), (scores, "bghij,bghjd->bghid")):
             yield Probe("einsum", f'({left} x, {queries} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
+    # Relative positions: the rows of an image, with a table for each.
+    for heads, side, size in ((1, 56, 96), (2, 28, 96), (50, 14, 16)):
+        given = f"float[1,{heads},{side},{side},{size}] x, float[{side},14,{size}] z"
+        for equation in ("byhwc,hkc->byhwk", "byhwc,wkc->byhwk"):
+            yield Probe("einsum", f'({given}) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
 
 
 _RECURRENCES = (
@@ -310,7 +321,7 @@ def recurrences() -> Iterator[Probe]:
         for steps, batch, size, hidden in sizes:
             weights = floats(w=(1, gates * hidden, size), r=(1, gates * hidden, hidden))
             yield chain(family, (steps, batch, size), f"{operator}<hidden_size = {hidden}{more}>(IN, w, r)", weights=weights)
-        for steps, size, hidden in ((128, 128, 128), (20, 64, 192)):
+        for steps, size, hidden in ((128, 128, 128), (20, 64, 192), (32, 256, 64), (64, 200, 100), (16, 96, 32)):
             weights = floats(w=(2, gates * hidden, size), r=(2, gates * hidden, hidden))
             line = f'{operator}<hidden_size = {hidden}, direction = "bidirectional"{more}>(IN, w, r)'
             yield chain(family, (steps, 1, size), line, weights=weights)
@@ -372,7 +383,9 @@ _SCALES: Weights = {**_UINT8, "b": ("int8", ())}
 def quantized_products() -> Iterator[Probe]:
     """Products, convolutions and sums of integers, and the conversion of floats to them."""
     types = ("uint8", "uint8")
-    for rows, inner, columns in ((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768)):
+    for rows, inner, columns in (
+        *((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768), (2048, 512, 1)),
+    ):
         weights = {**_SCALES, "w": ("int8", (inner, columns))}
         yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=types)
         whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}

@@ -92,6 +92,8 @@ def _broadcasts() -> Iterator[Probe]:
     for channels, places in ((16, 49), (96, 196), (64, 3136), (64, 12544)):
         lines = ("Mul(IN, g)", "Add(IN, g)", "Sub(IN, g)")
         yield chain("broadcast", (1, channels, places, 1), *lines, weights=floats(g=(1, channels, 1, 1)))
+        yield chain("prelu", (1, channels, places, 1), "PRelu(IN, g)", weights=floats(g=(channels, 1, 1)))
+    yield chain("prelu", (256, 1024), "PRelu(IN, g)", weights=floats(g=(1,)))
     # Spans from one element to an image, in which one operand stands still or both move.
     for left, right in (
         ("1,64,56,1", "1,64,1,1"), ("4,196,14,14", "4,196,14,1"), ("4,196,14,14", "4,196,1,14"), ("64,3,49,49", "1,3,49,49"),
@@ -141,8 +143,8 @@ def _movements() -> Iterator[Probe]:
     yield Probe(
         "split", "(float[1,512] x) => (float a, float b, float c, float d) { a, b, c, d = Split<axis = 1, num_outputs = 4>(x) }"
     )
-    for windows, heads in ((4, 12), (64, 3)):
-        given, made = f"float[{windows},49,3,{heads},32] x", "float a, float b, float c"
+    for windows, positions, heads, size in ((4, 49, 12, 32), (64, 49, 3, 32), (1, 1024, 4, 12)):
+        given, made = f"float[{windows},{positions},3,{heads},{size}] x", "float a, float b, float c"
         yield Probe("split", f"({given}) => ({made}) {{ a, b, c = Split<axis = 2, num_outputs = 3>(x) }}")
     for shape, axis in (((1, 116, 28, 28), 1), ((1, 576, 384), 2)):
         dims = ",".join(map(str, shape))
@@ -168,6 +170,14 @@ def _movements() -> Iterator[Probe]:
     yield chain("gather", (49, 49, 4), "Gather<axis = 1>(IN, places)", places=tuple(range(49)))
     yield chain("expand", (1, 1, 14, 14), "Expand(IN, wide)", wide=(1, 64, 14, 14))
     yield chain("expand", (1, 64, 14, 14), "Tile(IN, wide)", wide=(1, 1, 2, 2))
+    yield chain("expand", (1, 3136, 1), "Expand(IN, wide)", wide=(1, 3136, 48))
+    for rows, columns, count in ((64, 64, 64), (3136, 14, 3136), (512, 256, 128), (64, 64, 4096)):
+        # Rows, or single elements where there are more than rows.
+        places = f"int64[{count},{1 if count <= rows else 2}] places"
+        kept = f"{count},{columns}" if count <= rows else str(count)
+        yield Probe("gather-slices", f"(float[{rows},{columns}] x, {places}) => (float y) {{ y = GatherND(x, places) }}")
+        given = f"float[{rows},{columns}] x, {places}, float[{kept}] z"
+        yield Probe("scatter-slices", f"({given}) => (float y) {{ y = ScatterND(x, places, z) }}")
     yield chain("pad", (1, 64, 56, 56), "Pad(IN, pads)", pads=(0, 0, 1, 1, 0, 0, 1, 1))
     yield chain("pad", (1, 64, 1024), "Pad(IN, pads)", pads=(0, 0, 3, 0, 0, 3))
     for side in (7, 28, 80):
@@ -175,6 +185,8 @@ def _movements() -> Iterator[Probe]:
         yield chain("resize", (1, 64, side, side), "Neg(IN)", text, sizes=(1, 64, 2 * side, 2 * side))
         text = text.replace("nearest", "linear", 1).replace(', nearest_mode = "floor"', "")
         yield chain("resize-linear", (1, 20, side, side), "Neg(IN)", text, sizes=(1, 20, 2 * side, 2 * side))
+        if side < 80:
+            yield chain("resize-linear", (1, 20, side, side), text, sizes=(1, 20, 8 * side, 8 * side))
         text = text.replace("linear", "cubic", 1)
         yield chain("resize-cubic", (1, 4, side, side), text, sizes=(1, 4, 2 * side, 2 * side))
         yield chain("resize-cubic", (1, 3, 2 * side, 2 * side), text, sizes=(1, 3, side + 9, side + 9))
@@ -197,7 +209,9 @@ def _reductions() -> Iterator[Probe]:
     for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784), (1, 56 * 56, 256), (1, 784, 512), (1, 197, 768)):
         yield chain("reduce-before", shape, "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
         yield chain("reduce-slow", shape, "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(1,))
-    for rows, columns in ((128, 128), (512, 576)):
+    for shape in ((1, 2, 12544), (1, 2, 100352)):
+        yield chain("reduce-before", shape, "ReduceSum<keepdims = 0>(IN, axes)", axes=(1,))
+    for rows, columns in ((128, 128), (512, 576), (25088, 2), (200704, 2)):
         yield chain("reduce-slow", (rows, columns), "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(-1,))
 
 
@@ -222,7 +236,7 @@ def _normalizations() -> Iterator[Probe]:
     for maps, side in ((512, 7), (64, 14), (256, 28)):
         yield chain("instancenorm", (1, maps, side, side), "InstanceNormalization(IN, g, g)", weights=floats(g=(maps,)))
     # Of another dim than the last: onnxruntime swaps the two, mostly element by element.
-    for shape in ((256, 9, 1), (1, 64, 4, 7), (1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8)):
+    for shape in ((256, 9, 1), (1, 64, 4, 7), (1, 197, 8, 19), (1, 785, 8, 19), (1, 3137, 8, 8), (196, 196, 4)):
         yield chain("softmax-across", shape, "Softmax<axis = 1>(IN)")
 
 
@@ -251,7 +265,17 @@ def _pools() -> Iterator[Probe]:
         for channels, side, kernel in ((sizes[-1][0], 14, 13), (sizes[0][0], 28, 5), (sizes[0][0], 56, 13)):
             window = f"kernel_shape = [{kernel}, {kernel}], pads = [{', '.join([str(kernel // 2)] * 4)}]"
             yield chain(f"pool{kind}", (1, channels, side, side), f"MaxPool<{window}>(IN)")
+    for shape in ((1, 4, 512, 1), (1, 24, 3750, 1)):
+        yield chain("pool", shape, "MaxPool<kernel_shape = [2, 1], strides = [2, 1]>(IN)")
     yield chain("pool", (1, 3, 112, 112), "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)")
+
+
+def _transforms() -> Iterator[Probe]:
+    """Of frames of a signal: of a power of two, and of another length."""
+    for frames, length in ((8, 512), (128, 512), (8, 400), (64, 400), (64, 1024)):
+        given = f"(float[1,{(frames - 1) * 160 + length}] x) => (float y)"
+        graph = f"{given} {{ step = Constant<value_int = 160>() y = STFT(x, step, window) }}"
+        yield Probe("fourier", graph, floats(window=(length,)))
 
 
 def _mixed_kernels() -> Iterator[Probe]:
@@ -266,7 +290,7 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools),
+    *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools, _transforms),
     *CONTRACTIONS,
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
 )

@@ -107,9 +107,10 @@ PARTS = frozenset({"residual", "gemm-bias", "fused-clip", "fused-hard", "fused-s
 """Families that are a part of another kernel, and have no call of their own."""
 STAND_INS: Mapping[str, str] = {
     "recurrent-int8": "recurrent", "recurrent-gru": "recurrent", "recurrent-rnn": "recurrent-gru",
-    "scatter": "gather", "scatter-reduced": "scatter", "other": "slice",
+    "scatter": "gather", "scatter-reduced": "scatter", "gather-slices": "gather", "scatter-slices": "gather-slices",
+    "other": "slice",
     "residual": "binary", "dequantize": "quantize", "pool-blocked": "cheap", "view": "cheap",
-    "leaky-relu": "cheap", "elu": "exp", "sign": "elu", "softplus": "elu", "quick-gelu-scaled": "gelu",
+    "leaky-relu": "cheap", "prelu": "broadcast", "elu": "exp", "sign": "elu", "softplus": "elu", "quick-gelu-scaled": "gelu",
     "gemm-int8-unsigned": "gemm-int8", "matmul-integer-unsigned": "matmul-integer",
     "pool-int8": "pool", "global-pool-int8": "global-pool", "concat-int8": "concat",
     "mul-int8": "binary-int8", "lookup-int8": "binary-int8", "resize-nearest": "resize", "resize-antialias": "resize-linear",
