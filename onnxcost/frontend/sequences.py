@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from onnxcost.frontend.bodies import known_scalar, number_in
 from onnxcost.frontend.constant_folding import fold_value
 from onnxcost.frontend.values import MANY, Step, Value, array_of, tensor_type
-
-if TYPE_CHECKING:
-    pass
-
 
 Opsets = Mapping[str, int]
 SequenceRule = Callable[[Step, Opsets], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from onnxcost.conventions import CONVENTIONS, FLOPS, MACS
 from onnxcost.estimator import NO_FORMULA
@@ -32,9 +31,6 @@ from onnxcost.render.layout import UNICODE, Glyphs, Line, Screen, wrap, wrap_pie
 from onnxcost.render.tables import View, group_table, module_rows, node_rows, node_table
 from onnxcost.render.units import binary, count_text, exact, plural, ratio, shape, si
 from onnxcost.report import CostReport, record_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def reasons(report: CostReport) -> list[tuple[int, str, str]]:
