@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from onnxcost.cli.app import DEBUG, run
 
         if os.environ.get(DEBUG, "0") in ("", "0"):
-            # What fails where nothing can be raised, as for lack of memory in a generator that is closed, is no news to a user.
+            # What fails if nothing can be raised, as for lack of memory in a generator that is closed, is no news to a user.
             sys.unraisablehook = bool
 
         return run(arguments)

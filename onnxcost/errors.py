@@ -12,7 +12,7 @@ NEARLY = 0.1
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x' or 'y'?``: the names that this one and a hyphen begin, else the nearest; "" where none is near."""
+    """``; did you mean 'x' or 'y'?``: the names that this one and a hyphen begin, else the nearest; "" if none is near."""
     from difflib import SequenceMatcher, get_close_matches
 
     by_lower = {other.lower(): other for other in sorted(known)}

@@ -185,7 +185,7 @@ def _is_within(name: str, bodies: set[str]) -> bool:
 def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int, as_read: Node | None = None) -> NodeCost:
     """The cost of one node. Its arithmetic is done in ``dtype``; ``parameters`` are those that it is the first to read.
 
-    ``as_read`` is the node with what it really reads, where that is not what the model says.
+    ``as_read`` is the node with what it really reads, if that is not what the model says.
     """
     if node.open_reason:
         return Uncounted(node, node.open_reason, parameters)
@@ -245,7 +245,7 @@ def _resolve_branches(
 
 
 def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse) -> str:
-    """``--value NAME=N`` of the one input of the model that a condition is computed from; "" where there is no such input."""
+    """``--value NAME=N`` of the one input of the model that a condition is computed from; "" if there is no such input."""
     known, value = {tensor.name: tensor for tensor in inputs}, "1"
     found: set[str] = set()
     pending, seen = [condition], set[str]()

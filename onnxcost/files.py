@@ -31,7 +31,7 @@ class Readable(Protocol):
     """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes | None:
-        """Up to ``size`` bytes: none at the end, None where there are none yet."""
+        """Up to ``size`` bytes: none at the end, None if there are none yet."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def read_up_to(file: Readable, count: int) -> bytes:
 def replace_file(path: Path, content: bytes | Iterator[bytes]) -> None:
     """Replace the file in one step, so that it is not left half-written; a device or pipe is written to directly.
 
-    ``content`` may come in parts. Raises InputError where it cannot be written.
+    ``content`` may come in parts. Raises InputError if it cannot be written.
     """
     parts = iter((content,)) if isinstance(content, bytes) else content
     try:
@@ -125,7 +125,7 @@ def create_file(path: Path) -> BinaryIO:
 def models_in(folder: str) -> list[str]:
     """The paths of all models in a folder and its subfolders by their names, sorted, broken links among them.
 
-    Raises InputError where there are none, and for a folder that cannot be read.
+    Raises InputError if there are none, and for a folder that cannot be read.
     """
 
     def refuse(error: OSError) -> None:

@@ -59,8 +59,8 @@ class Tensor:
     """A value of the graph. ``dims`` holds an integer for a known dim, a name or None for an open one.
 
     ``is_constant`` says that it does not depend on the model's inputs: stored, or computed from what is stored. ``value``
-    is the flat tuple of elements of a small tensor, in row-major order, where they are known. A sequence has its tensors as
-    ``elements``, where they are known. ``is_bound`` says that data decides the shape: ``dims`` are the largest it can be.
+    is the flat tuple of elements of a small tensor, in row-major order, if they are known. A sequence has its tensors as
+    ``elements``, if they are known. ``is_bound`` says that data decides the shape: ``dims`` are the largest it can be.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Tensor:
 
     @property
     def rank(self) -> int:
-        """The number of dims; raises UnknownShape where not even that is known."""
+        """The number of dims; raises UnknownShape if not even that is known."""
         if self.dims is None:
             raise UnknownShape(f"the rank of '{self.name}' is unknown")
         return len(self.dims)
@@ -118,7 +118,7 @@ class Elements(tuple[Tensor, ...]):
 
     @cached_property
     def nbytes(self) -> int:
-        """Raises UnknownShape where that of one is not known."""
+        """Raises UnknownShape if that of one is not known."""
         return sum(element.nbytes for element in self)
 
 
@@ -149,7 +149,7 @@ class Node:
         self.key = f"{self.domain}.{self.op_type}" if self.domain else self.op_type  # type: ignore[misc]
 
     def input(self, index: int) -> Tensor | None:
-        """The input at ``index``, or None where it is absent."""
+        """The input at ``index``, or None if it is absent."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def rewire(self, inputs: Iterable[Tensor | None] | None = None, outputs: Iterable[Tensor | None] | None = None) -> Node:
@@ -161,7 +161,7 @@ class Node:
         )  # fmt: skip
 
     def required(self, index: int) -> Tensor:
-        """The input at ``index``; raises UnknownShape where the node lacks it."""
+        """The input at ``index``; raises UnknownShape if the node lacks it."""
         if (tensor := self.input(index)) is None:
             raise UnknownShape(f"input {index} is missing")
         return tensor
@@ -216,7 +216,7 @@ def option_text(option: str, name: str, value: object = "N") -> str:
 
 class Caveat(NamedTuple):
     """What keeps a total from being exact. ``kind``: the total is an "upper" or a "lower" bound, or it is a "note" on how
-    something was counted; ``text`` is a sentence that says why, and what changes it. ``of_macs`` is False where MACs are exact
+    something was counted; ``text`` is a sentence that says why, and what changes it. ``of_macs`` is False if MACs are exact
     nevertheless, because no node that it is about has any.
     """
 
@@ -229,7 +229,7 @@ class Caveat(NamedTuple):
 class Graph:
     """A shaped model. ``nodes`` are in execution order; ``constants`` are what the file stores: initializers and the values
     of Constant nodes, by name. ``symbolic_dims`` are the dims of values as far as a runtime knows them before a run, open ones
-    by their symbols; None where it knows them all.
+    by their symbols; None if it knows them all.
     """
 
     name: str

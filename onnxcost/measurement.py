@@ -70,7 +70,7 @@ class Latency:
 
     def percentile(self, q: float) -> float:
         """The time that ``q`` percent of the runs stay under, interpolated linearly between two runs."""
-        # To the bit as numpy.percentile, which imports numpy.ma: that takes longer than all else here. So does numpy.median.
+        # Exactly numpy.percentile, which like numpy.median imports numpy.ma: that takes longer than everything else here.
         last = len(self.samples) - 1
         place = q / 100 * last
         lower, upper = self._sorted[int(place)], self._sorted[min(int(place) + 1, last)]
@@ -86,7 +86,7 @@ class Latency:
     def median_ci95(self) -> tuple[float, float] | None:
         """A 95 % confidence interval of the median: the k-th shortest and the k-th longest time; None for fewer than 6 runs.
 
-        k is the largest for which fewer than k of n runs fall below the true median with a probability of 2.5 % at the most,
+        k is the largest for which fewer than k of n runs fall below the true median with a probability of 2.5 % at most,
         by the binomial distribution of n and 1/2: exact, whatever the form of the distribution (W. J. Conover, Practical
         Nonparametric Statistics, 3rd ed., 3.2). It assumes independent runs: where neighbors are alike, as on a machine
         whose speed wanders, it is too narrow.
@@ -144,7 +144,7 @@ class Latency:
 
 
 def _rank(runs: int) -> int:
-    """The largest k with P(fewer than k of the runs below the median) <= 2.5 %; 0 where there is none.
+    """The largest k with P(fewer than k of the runs below the median) <= 2.5 %; 0 if there is none.
 
     The terms of the binomial distribution are summed as floats, from logarithms: in milliseconds even for a million runs.
     """
@@ -234,7 +234,7 @@ class MemoryUse(NamedTuple):
 
     ``arena_peak_bytes`` is the most that the arena had in use, ``arena_activation_bytes`` the most that nodes took of it for
     their outputs and while they ran, plus the model's inputs: what ``Memory.peak_activation_bytes`` estimates. Both are from a
-    separate run after the timed ones. None where it is not known.
+    separate run after the timed ones. None if unknown.
     """
 
     peak_rss_bytes: int | None
@@ -287,7 +287,7 @@ class Environment(NamedTuple):
 class Measurement(Result):
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
-    ``flops`` is the work of one inference in the convention ``flops``, None where it is not known; ``bound`` says whether it is
+    ``flops`` is the work of one inference in the convention ``flops``, None if unknown; ``bound`` says whether it is
     exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
     model lacks some: then they are random, of a suitable scale. ``wall_seconds`` is from the start of the first sampled run to
     the end of the last. ``threads`` are the session's (intra, inter). ``interrupted``: Ctrl-C came before all was measured.
@@ -335,7 +335,7 @@ class Measurement(Result):
 
     @property
     def flops_per_second(self) -> float | None:
-        """Achieved FLOP/s; None where the FLOPs are not known."""
+        """Achieved FLOP/s; None if the FLOPs are not known."""
         return None if self.flops is None else self.flops * self.runs_per_second
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def import_path() -> str:
 
 
 def check_address_space(needed: int) -> None:
-    """Raises MemoryError where a limit on the process (ulimit -v) leaves less address space than ``needed`` bytes.
+    """Raises MemoryError if a limit on the process (ulimit -v) leaves less address space than ``needed`` bytes.
 
     Otherwise libraries that cannot get it would end the process with an exit code of their own, or crash.
     """
@@ -147,7 +147,7 @@ CLOSED = object()
 def listen_to_child(child: subprocess.Popen[bytes], put: Callable[[object], object]) -> threading.Thread:
     """A thread that passes on what the child says: each message, then CLOSED, or an exception for bytes that are no message.
 
-    Raises OSError where the system refuses the thread.
+    Raises OSError if the system refuses the thread.
     """
 
     def listen() -> None:

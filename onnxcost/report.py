@@ -412,6 +412,6 @@ def _node(cost: Counted, convention: Convention) -> dict[str, Any]:
 
 
 def _measurement_fields(measurement: MeasurementResult | None, batches: Sequence[MeasurementResult]) -> dict[str, Any]:
-    """The key ``batches`` exists only where several were measured."""
+    """The key ``batches`` exists only if several were measured."""
     several = {"batches": [each.to_dict() for each in batches]} if batches else {}
     return {"measurement": None if measurement is None else measurement.to_dict(), **several}

@@ -57,7 +57,7 @@ class Result:
 
         ``kind`` is "share", "memory" or "roofline" for a report, "share" or "roofline" for a profile, "latency" for a
         measurement, "latency" or "memory" for a sweep, "scaling" for formulas; by default the first. Raises InputError for
-        another kind, OnnxCostError where matplotlib is missing.
+        another kind, OnnxCostError if matplotlib is missing.
         """
         return PLOT[0](self, kind)
 
@@ -73,7 +73,7 @@ class Result:
 
 
 def import_pandas() -> Any:
-    """The module pandas; raises OnnxCostError where it is not installed."""
+    """The module pandas; raises OnnxCostError if it is not installed."""
     try:
         import pandas
     except ImportError:

@@ -199,7 +199,7 @@ def _pieces(message: Any, rng: Random) -> list[bytes]:
 
 
 def shuffle(model: ModelProto, rng: Random) -> bool:
-    """Other orders that say the same; False where the order matters: a name that two things have, or a cycle."""
+    """Other orders that say the same; False if the order matters: a name that two things have, or a cycle."""
     defined = [name for graph in graphs(model.graph) for name in _defined(graph)]
     functions = [(function.domain, function.name, function.overload) for function in model.functions]
     if len({*defined}) < len(defined) or len({*functions}) < len(functions):
@@ -452,7 +452,7 @@ CODES = (0, 1, 2, 3)
 
 
 def check_command(data: bytes, other: bytes, rng: Random) -> None:
-    """A command on the file: its exit code, one line where it fails, nothing in its output that a terminal obeys."""
+    """A command on the file: its exit code, one line if it fails, nothing in its output that a terminal obeys."""
     from onnxcost.cli.app import run
 
     arguments = rng.choice(COMMANDS)

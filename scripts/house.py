@@ -2,7 +2,7 @@
 
     python scripts/house.py [--list]
 
-``--list`` names the small helpers, too. It ends with 1 where modules import each other, or a class name means two things.
+``--list`` names the small helpers, too. It ends with 1 if modules import each other, or a class name means two things.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def list_imports(tree: ast.AST) -> Iterator[str]:
 
 
 def find_circle(modules: Mapping[str, tuple[str, ast.Module]]) -> list[str]:
-    """Modules that import each other, one behind the other; nothing where there are none."""
+    """Modules that import each other, one behind the other; nothing if there are none."""
     graph: dict[str, set[str]] = {}
     for module, (_, tree) in modules.items():
         names = [name.removeprefix("onnxcost.") for name in list_imports(tree) if name.startswith("onnxcost.")]

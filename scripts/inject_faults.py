@@ -363,7 +363,7 @@ def _injected(log: str) -> str:
 
 
 CLEANING = re.compile(r"rmtree|_cleanup|cleanup \(|unlink|rmdir|AT_REMOVEDIR|O_DIRECTORY|getdents")
-"""Calls that remove what is temporary: where these are refused, something stays."""
+"""Calls that remove what is temporary: if these are refused, something stays."""
 CANNOT_REMOVE = ("remove", "list", "stat")
 SAID_INSTEAD = re.compile(
     r"not PosixPath|incompatible function arguments|PicklingError \(Can't pickle <class|bytes-like object|KeyError \(b'"
@@ -376,7 +376,7 @@ LOGGED_BY_HASHLIB = re.compile(
 )
 """What Python's hashlib prints when it cannot load one of its modules, and goes on without it."""
 MEASURED = re.compile(rb'("seconds": )[0-9.e-]+|"file": null|"file": \{[^}]*\}')
-"""What differs from run to run in a document of what was only counted, and what is null where it cannot be asked for."""
+"""What differs from run to run in a document of what was only counted, and what is null if it cannot be asked for."""
 ON_STDERR = re.compile(r"write to 2\b|write to <stderr>|write\(2,|writev\(2,")
 
 

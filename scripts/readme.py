@@ -47,7 +47,7 @@ def block(match: re.Match[str]) -> str:
 
 
 def refreshed(text: str, *, measured: bool) -> str:
-    """The page with its blocks made anew, those with measured times only where that is asked for."""
+    """The page with its blocks made anew, those with measured times only if that is asked for."""
     return BLOCK.sub(lambda match: block(match) if measured or match["kind"] == "run" else match[0], text)
 
 

@@ -45,7 +45,7 @@ def batch_dim(graph: Graph) -> BatchDim | None:
 
 
 def batch_of(graph: Graph) -> int:
-    """How many items one inference takes; a batch that is fixed too. 1 where no dim says so."""
+    """How many items one inference takes; a batch that is fixed too. 1 if no dim says so."""
     if (batch := batch_dim(graph)) is not None:
         return batch.value
     leading = _leading_input(graph)
@@ -53,7 +53,7 @@ def batch_of(graph: Graph) -> int:
 
 
 def _leading_dims(graph: Graph) -> list[BoundDim]:
-    """The open dim in front of the leading input and, where it has no name, those without one that seem to be the same."""
+    """The open dim in front of the leading input and, if it has no name, those without one that seem to be the same."""
     leading = _leading_input(graph)
     dim = next((dim for dim in graph.dims if leading is not None and (leading.name, 0) in dim.places), None)
     if dim is None or not dim.is_unnamed:

@@ -40,7 +40,7 @@ _MOST_NODES = 64
 
 
 class CachePair(NamedTuple):
-    """An input that a step reads, and the output of the same role for the next one; None where no step changes it.
+    """An input that a step reads, and the output of the same role for the next one; None if no step changes it.
 
     ``kind`` is KV, CROSS or STATE. ``axes`` are those of its positions, more than one where it consists of blocks, none for a
     state. ``window`` is the most positions that a token attends to, and ``room`` the most that it holds, None for all;

@@ -1,6 +1,6 @@
 """What the nodes of a graph do with its constants: whether training decides them.
 
-A constant is learned where some node reads it as the weight of a contraction, the gain or shift of a normalization, an
+A constant is learned if some node reads it as the weight of a contraction, the gain or shift of a normalization, an
 embedding, a bias, or as what is added to or multiplied with features that a contraction makes or reads later.
 """
 
@@ -164,7 +164,7 @@ class ConstantUses:
                         pending.append((out, is_picked or node.key in GATHERS, is_cut or node.key == "Slice"))
 
     def _handed_on(self, node: Node, place: int) -> list[Tensor] | None:
-        """The outputs that hold elements of an input, or are computed from constants with it; None where none do."""
+        """The outputs that hold elements of an input, or are computed from constants with it; None if none do."""
         role = role_of(node, place)
         outputs = [out for out in node.outputs[: None if node.key == "Split" else 1] if out is not None]
         if role.steers or not outputs:

@@ -60,7 +60,7 @@ def _plan(graph: Graph) -> MemoryPlan | None:
 @dataclass(frozen=True)
 class Memory:
     """Parameters (elements), weights (bytes as stored) and the peak of the activations as onnxruntime takes it on a CPU (bytes;
-    None where a shape is open).
+    None if a shape is open).
 
     ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that no
     training decides, with their bytes; neither is among ``parameters``.

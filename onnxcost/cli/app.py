@@ -70,7 +70,7 @@ MOST_MESSAGES = 2
 def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None = None) -> int:
     """Say the most urgent messages, each once, and how many more there are; returns the number of lines.
 
-    They are MOST_MESSAGES at the most unless all are asked for, and fewer where a terminal has no more than ``rows`` for them.
+    They are MOST_MESSAGES at most unless all are asked for, and fewer where a terminal has no more than ``rows`` for them.
     """
     waiting = sorted(dict.fromkeys(messages), key=lambda message: URGENCY.index(message.kind))
     shown = len(waiting) if shows_all else 0
@@ -86,7 +86,7 @@ def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None =
 
 
 def assumed_text(dims: Iterable[BoundDim]) -> str:
-    """The dims that were assumed, each with what changes it: ``batch = 1 (--dim batch=8)``; "" where none was."""
+    """The dims that were assumed, each with what changes it: ``batch = 1 (--dim batch=8)``; "" if none was."""
     texts = (f"{dim.name} = {dim.value} ({dim.option})" for dim in dims if dim.source == "assumed")
     return ", ".join(dict.fromkeys(texts))
 

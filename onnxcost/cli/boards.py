@@ -141,7 +141,7 @@ BOARD_OPTIONS = (
 
 
 def board_options(command: Command) -> Command:
-    """Add ``--on`` and its options; the command gets them as ``boards``, None where it runs here."""
+    """Add ``--on`` and its options; the command gets them as ``boards``, None if it runs here."""
 
     def with_boards(*, boards_text: str | None, hosts: str | None, sends_weights: bool, **given: Any) -> Any:
         if boards_text is None:
@@ -165,7 +165,7 @@ def board_options(command: Command) -> Command:
 
 
 def find_hosts(text: str, path: str | None) -> list[Host]:
-    """The hosts that the text names, by the file, or by the user's own where there is one."""
+    """The hosts that the text names, by the file, or by the user's own if there is one."""
     from onnxcost.fleet.hosts import load_hosts, select_hosts
 
     own = Path(click.get_app_dir("onnxcost"), HOSTS_FILE)
@@ -174,7 +174,7 @@ def find_hosts(text: str, path: str | None) -> list[Host]:
 
 
 def _take_folder(given: dict[str, Any]) -> Path | None:
-    """The folder that ``-o`` names, which is made and taken out of the options; None where it names a file."""
+    """The folder that ``-o`` names, which is made and taken out of the options; None if it names a file."""
     output = given.get("output")
     if not output or not (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         return None

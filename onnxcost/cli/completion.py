@@ -128,7 +128,7 @@ def equip(command: click.Command) -> None:
 
 
 def _complete(completer: Completer, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-    """What completes the word; nothing where that fails: a message would be written into the line that is typed."""
+    """What completes the word; nothing if that fails: a message would be written into the line that is typed."""
     found: list[CompletionItem[str]] = []
     with suppress(OnnxCostError, *REFUSALS):
         found += (item for item in completer(ctx, incomplete) if item.value.isprintable() and item.value.startswith(incomplete))

@@ -35,7 +35,7 @@ class RunAsked(NamedTuple):
 
 
 def run_options(command: Command) -> Command:
-    """Add ``--run`` and its options; the command gets them as ``asked``, None where it is not to run."""
+    """Add ``--run`` and its options; the command gets them as ``asked``, None if it is not to run."""
 
     def with_run(*, is_run: bool, tokens: int | None, measuring: Measuring, **given: Any) -> Any:
         if tokens is not None and not is_run:

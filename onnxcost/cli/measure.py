@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
     """What was measured, for a series at each batch size. ``reason`` says why it is incomplete.
 
     ``status`` is "ok", "skipped" or "failed"; ``code`` is the exit code of the command; ``rows`` are the lines on stderr that
-    say why. ``warning`` says what was measured where that is not what was asked for.
+    say why. ``warning`` says what was measured if that is not what was asked for.
     """
 
     measurements: tuple[Measurement, ...] = ()

@@ -128,7 +128,7 @@ class Output(NamedTuple):
 
 
 def write_registered(name: str, document: Mapping[str, Any]) -> str:
-    """The document in a format that an installed package registers. Raises InputError where that fails."""
+    """The document in a format that an installed package registers. Raises InputError if that fails."""
     for point, found in registers.load_registered(registers.FORMATS, name):
         try:
             if isinstance(text := found(document), str):  # type: ignore[operator]  # what is not callable is refused below

@@ -113,7 +113,7 @@ class Measuring(NamedTuple):
 
 
 def measuring_options(*without: str) -> Decorator:
-    """Add MEASURING_OPTIONS but for some; the command gets them as ``measuring``, and input files in its ``spec``."""
+    """Add MEASURING_OPTIONS except for some; the command gets them as ``measuring``, and input files in its ``spec``."""
     options = {name: option for name, option in MEASURING_OPTIONS.items() if name not in without}
 
     def decorated(command: Command) -> Command:

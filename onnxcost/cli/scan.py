@@ -288,7 +288,7 @@ def _open_cluster(address: str | None) -> Iterator[Client | None]:
 
 
 def _read_list(path: str) -> list[str]:
-    """The lines of a file that are not empty. Raises InputError where it cannot be read."""
+    """The lines of a file that are not empty. Raises InputError if it cannot be read."""
     try:
         content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except (OSError, ValueError) as error:

@@ -51,7 +51,7 @@ class Alignment(NamedTuple):
     @property
     def is_close(self) -> bool:
         """Whether the graphs correspond: at least half of the layers have a counterpart of the same shape, or all of one graph
-        but for its attention.
+        except for its attention.
         """
         others = zip(self.layers, self.attentions, strict=True)
         return 2 * self.alike >= max(self.layers) or any(each and self.alike >= of - each > 0 for of, each in others)

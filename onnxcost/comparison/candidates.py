@@ -64,7 +64,7 @@ METRICS: Mapping[str, Metric] = {
     "flops_per_second": _latency_metric("Achieved", "per second", "more", "flops_per_second", is_total=True),
     "peak_rss_bytes": _latency_metric("Peak RSS", "bytes", "less", "peak_rss_bytes"),
 }
-"""In the order of display, under the names of the schema where it has one."""
+"""In the order of display, under the names of the schema if it has one."""
 
 CONDITIONS: Mapping[str, str] = {
     "Device": "{}", "Provider": "{}", "onnxruntime": "onnxruntime {}", "Threads": "{} threads", "Batch": "batch {}",
@@ -235,7 +235,7 @@ class Comparison(Result):
         return [name for name in METRICS if (name not in CONVENTIONS or name in asked) and self._having(name)]
 
     def relative(self, candidate: Candidate, metric: str) -> float | None:
-        """The value divided by the baseline's; None where that has no meaning."""
+        """The value divided by the baseline's; None if that has no meaning."""
         value, base = candidate.values.get(metric), self.baseline.values.get(metric)
         if value is None or base is None:
             return None
@@ -260,7 +260,7 @@ class Comparison(Result):
 
     def _fastest(self, metric: str) -> frozenset[str]:
         """The labels of the models that the ratios' intervals show to be better than the baseline and worse than none of
-        these; the baseline's where all others are shown to be worse; else none.
+        these; the baseline's if all others are shown to be worse; else none.
         """
         timed = [each for each in self.others if each.ratio and metric in each.values]
         if metric not in self.baseline.values or not all(self.is_exact(each, metric) for each in timed):
@@ -286,7 +286,7 @@ class Comparison(Result):
 
     @property
     def differing_conditions(self) -> dict[str, list[str]]:
-        """The conditions in which latencies differ, and DATE: by name, for each candidate, "" where it is not known."""
+        """The conditions in which latencies differ, and DATE: by name, for each candidate, "" if unknown."""
         measured = [each for each in self.candidates if each.conditions]
         names = [name for name in (*CONDITIONS, DATE) if len({each.conditions.get(name, "") for each in measured}) > 1]
         return {name: [each.conditions.get(name, "") for each in self.candidates] for name in names}

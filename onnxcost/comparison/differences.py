@@ -359,7 +359,7 @@ def find_parameter_changes(differences: Differences) -> Iterator[ParameterChange
 def _explain_fewer(
     node: CostedNode, missing: int, label: str, made_by: Mapping[str, CostedNode], first_reads: Mapping[str, CostedNode]
 ) -> str:
-    """Why a node has so many parameters fewer than its counterpart; "" where nothing is found."""
+    """Why a node has so many parameters fewer than its counterpart; "" if nothing is found."""
     for name, shape in zip(node.reads, node.inputs, strict=False):
         makers: list[CostedNode] = []
         while (maker := made_by.get(name)) and maker.inputs and not maker.macs and maker not in makers:

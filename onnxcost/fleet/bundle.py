@@ -47,7 +47,7 @@ class Bundle(NamedTuple):
 def make_bundle(folder: Path, platforms: Sequence[str] = (), python: str = "") -> Bundle:
     """Fill the folder with the wheels for a platform, as pip names it (this machine's by default), and a Python version.
 
-    Raises InputError where the folder cannot be written, pip is not there, or finds no wheels.
+    Raises InputError if the folder cannot be written, pip is not there, or finds no wheels.
     """
     try:
         package = distribution(NAME)

@@ -61,7 +61,7 @@ class BoardJob(NamedTuple):
     has_name: bool = False
 
     def arguments_for(self, host: Host) -> list[str]:
-        """The words for a host: with its provider and its threads where none are given."""
+        """The words for a host: with its provider and its threads if none are given."""
         own = {"--provider": host.provider, "--threads": str(host.threads or "")}
         own["--name"] = host.file_name if self.has_name else ""
         given = {word.partition("=")[0] for word in self.arguments}

@@ -47,7 +47,7 @@ class BoardFailure(Exception):
 def remote_command(words: Iterable[str]) -> str:
     """The line for the shell of a board, which says the version of onnxcost there and then takes a job.
 
-    Words are quoted but for a leading ``~/``, which the shell replaces.
+    Words are quoted except for a leading ``~/``, which the shell replaces.
     """
     start = " ".join(f"~/{shlex.quote(word[2:])}" if word[:2] == "~/" and word[2:] else shlex.quote(word) for word in words)
     return f"{start} --version && exec {start} fleet board"

@@ -91,7 +91,7 @@ def load_installed() -> FormulaTable:
 
 
 def load_file(path: str) -> FormulaTable:
-    """The table ``FORMULAS`` of a Python file; raises InputError where there is none, or the file does not run."""
+    """The table ``FORMULAS`` of a Python file; raises InputError if there is none, or the file does not run."""
     from importlib.util import module_from_spec, spec_from_file_location
 
     if not Path(path).is_file():

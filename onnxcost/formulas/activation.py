@@ -1,6 +1,6 @@
 """Activations and the Softmax family. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
-``σ(x) = 1 / (1 + exp(−x))``. Of two branches only one counts, and the comparison that picks it.
+``σ(x) = 1 / (1 + exp(−x))``. Of two branches, one counts, and the comparison that selects it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GELU: Mapping[str, Work] = {
 
 @formula("Y = ½X(1 + erf(X/√2)), or its tanh approximation", flops="5·out (tanh: 8·out)")
 def gelu(node: Node) -> Work:
-    """Exact or by tanh, as ``approximate`` says: https://onnx.ai/onnx/operators/onnx__Gelu.html."""
+    """Exact or with tanh, depending on ``approximate``: https://onnx.ai/onnx/operators/onnx__Gelu.html."""
     return node.out.size * GELU[node.attributes.get("approximate", "none")]
 
 

@@ -20,7 +20,7 @@ def _heads(tensor: Tensor, heads: int | None) -> tuple[int, int, int]:
 
 
 def _scores_work(node: Node) -> Work:
-    """What happens to each score between the contraction and the softmax."""
+    """The work on each score between the contraction and the softmax."""
     mask = node.input(3)
     work = (COMPARE if mask.dtype == "bool" else ADD) if mask else NO_WORK
     hidden = [node.attributes.get("is_causal"), node.input(6)]
@@ -35,7 +35,7 @@ def _scores_work(node: Node) -> Work:
     flops="2·macs − sums, + Q for s, + the scores' softmax",
 )
 def attention(node: Node) -> Work:
-    """S_kv counts the cached positions too; scores that a mask hides are computed and count: a selection or addition each.
+    """S_kv includes the cached positions; masked scores are computed and counted, with a selection or an addition each.
 
     https://onnx.ai/onnx/operators/onnx__Attention.html
     """
@@ -68,7 +68,7 @@ def rotary_embedding(node: Node) -> Work:
 
 @formula("Y = softmax(s·Q·Kᵀ)·V", macs="B·heads·S_q·S_kv·(d_qk + d_v)", flops="2·macs − sums, + Q for s, + the scores' softmax")
 def flex_attention(node: Node) -> Work:
-    """As Attention, without a mask. The nodes of the graphs ``score_mod`` and ``prob_mod`` are counted themselves.
+    """Like Attention, without a mask. The nodes of the graphs ``score_mod`` and ``prob_mod`` are counted separately.
 
     https://onnx.ai/onnx/operators/onnx_aionnxpreview_FlexAttention.html
     """
@@ -83,7 +83,7 @@ UPDATES = {"linear": (False, False), "gated": (True, False), "delta": (False, Tr
          flops="2·macs − sums, + states if gated, + e^g, + 2·v if delta, + out for s")  # fmt: skip
 def linear_attention(node: Node) -> Work:
     """At each of T steps, for each of B·H_kv states S of d_k × d_v: a decay e^g (gated), what is written, k times v, or
-    (delta) times β(v − Sᵀk), and what the H_q queries read. A first state of zeros counts like any other.
+    (delta) times β(v − Sᵀk), and what the H_q queries read. An initial state of zeros counts like any other.
 
     https://onnx.ai/onnx/operators/onnx__LinearAttention.html
     """

@@ -107,7 +107,7 @@ CONTRIB_UNCOUNTABLE: Mapping[str, str] = {
     }.items()
     for name in names.split()
 }
-"""Operators whose work no graph can tell, each with the reason."""
+"""Operators whose work cannot be known from a graph, each with the reason."""
 
 FORMULAS: FormulaTable = shapes.with_rules(union(*FAMILIES.values()))
 
@@ -116,4 +116,4 @@ UNCOUNTABLE: Mapping[str, str] = {
     "ai.onnx.preview.training.Gradient": "it names a part of the graph to differentiate, and not how",
     **CONTRIB_UNCOUNTABLE,
 }
-"""Operators whose work no graph can tell, each with the reason."""
+"""Operators whose work cannot be known from a graph, each with the reason."""

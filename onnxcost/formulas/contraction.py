@@ -11,12 +11,12 @@ from onnxcost.graph import Node, Tensor, Work
 
 
 def dot_products(count: int, length: int) -> Work:
-    """``count`` independent sums of ``length`` products each; sums of nothing are no work."""
+    """``count`` independent sums of ``length`` products each; empty sums are no work."""
     return Work(macs=count * length, accumulators=count if length else 0)
 
 
 def bias_work(node: Node, place: int) -> Work:
-    """A bias added to each element of the output, where the input at ``place`` is present."""
+    """A bias added to each element of the output, if the input at ``place`` is present."""
     return Work(bias_adds=node.out.size if node.input(place) else 0)
 
 
@@ -37,7 +37,7 @@ def matmul(node: Node) -> Work:
 
 
 def einsum_terms(equation: str, ranks: list[int]) -> tuple[list[str], str]:
-    """The labels of each operand and of the output, one a dim; an ellipsis becomes digits, aligned on the right.
+    """The labels of each operand and of the output, one per dim; an ellipsis becomes digits, aligned on the right.
 
     Without an arrow the output has the ellipsis, then the labels that occur once, in alphabetical order.
     """
@@ -69,9 +69,9 @@ def _count(labels: Iterable[str], sizes: Mapping[str, int]) -> int:
 
 @formula("Y = Σ A·B·… over the labels absent from Y", macs="Π of all labels' sizes", flops="2·macs − out")
 def einsum(node: Node) -> Work:
-    """Operands contracted from left to right, a label summed once no later operand has it.
+    """Operands are contracted from left to right; a label is summed as soon as no later operand has it.
 
-    A label of one operand alone is summed before; a pair of which no label is summed is a product, not a contraction.
+    A label that only one operand has is summed first; a pair without a summed label is a product, not a contraction.
     https://onnx.ai/onnx/operators/onnx__Einsum.html
     """
     operands = [tensor for tensor in node.inputs if tensor is not None]
@@ -91,8 +91,8 @@ def einsum(node: Node) -> Work:
 
 @formula("Y = det X, of n×n matrices, by LU", flops="matrices·(2n³ + n − 3)/3")
 def determinant(node: Node) -> Work:
-    """Gaussian elimination with pivots: below the pivot of step k, n − k entries are compared with it, divided by it, and
-    (n − k)² others less a product; then the product of the diagonal. https://onnx.ai/onnx/operators/onnx__Det.html
+    """Gaussian elimination with pivots: in step k, n − k entries are compared with the pivot and divided by it, and a product
+    is subtracted from (n − k)² others; then the product of the diagonal. https://onnx.ai/onnx/operators/onnx__Det.html
     """
     size = node.x.shape[-1]
     below = size * (size - 1) // 2

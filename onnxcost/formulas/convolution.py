@@ -1,4 +1,4 @@
-"""Convolutions of any number of spatial dims. A window's products with padding count like the others.
+"""Convolutions of any number of spatial dims. Products with padding are counted like the others.
 
 Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 """
@@ -76,8 +76,8 @@ def col2im(node: Node) -> Work:
 @formula("Y = samples of X, moved by offsets, ∗ W + B", macs="out·C_in/groups·k",
          flops="out·(2·C_in/groups·k − 1), + out for B, + samples·(2t − 1), t = 2^d, + their positions")  # fmt: skip
 def deform_conv(node: Node) -> Work:
-    """Each of the C_in·k samples of an output position is taken once for all output channels: by linear interpolation in d
-    dims, the weights shared by the channels of an offset group, and times a mask (input 4) where there is one.
+    """Each of the C_in·k samples of an output position is computed once for all output channels: by linear interpolation in d
+    dims, with weights that the channels of an offset group share, times a mask (input 4) if there is one.
 
     https://onnx.ai/onnx/operators/onnx__DeformConv.html
     """

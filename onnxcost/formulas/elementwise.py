@@ -102,7 +102,7 @@ FUNCTIONS: FormulaTable = {
 TABLE: FormulaTable = {**ARITHMETIC, **COMPARISONS, **LOGIC, **FUNCTIONS}
 
 UNIFORM = MUL + ADD
-"""Random bits scaled and shifted. The bits themselves are not counted: what makes them is the generator's choice."""
+"""Random bits scaled and shifted. The bits themselves are not counted: their cost depends on the generator."""
 NORMAL = UNIFORM + 2 * FUNCTION + 2 * MUL
 """Half of a Box-Muller pair, made of two uniform numbers: √(−2·log u₁)·cos(2π·u₂) and √(−2·log u₁)·sin(2π·u₂) are 4
 transcendentals and 4 multiplications, −2·log u₁ and 2π·u₂ among them.
@@ -121,7 +121,7 @@ def multinomial(node: Node) -> Work:
 
 @formula("Y = X in inference; X·mask·scale in training", flops="0 (4·out in training: a random number, its test, the scale)")
 def dropout(node: Node) -> Work:
-    """Training is where input 2 says so, since opset 12: https://onnx.ai/onnx/operators/onnx__Dropout.html."""
+    """Since opset 12, input 2 says whether it is training: https://onnx.ai/onnx/operators/onnx__Dropout.html."""
     training = node.input(2)
     is_training = training is not None and bool(training.value and training.value[0])
     return node.out.size * (UNIFORM + COMPARE + MUL) if is_training else NO_WORK

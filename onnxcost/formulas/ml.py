@@ -15,7 +15,7 @@ from onnxcost.graph import NO_WORK, Node, Work
 
 PROBIT = 7 * ADD + 7 * MUL + 3 * FUNCTION + 2 * COMPARE
 """√2·erf⁻¹(2p − 1) by Winitzki's approximation, as the reference evaluator has it: with x = 2p − 1 and l = log((1 − x)(1 + x)),
-v = 2/(0.147·π) + ½·l, it is √2·sign(x)·√(−v + √(v² − l/0.147)); that x is 0 and its sign are tested."""
+v = 2/(0.147·π) + ½·l, it is √2·sign(x)·√(−v + √(v² − l/0.147)); whether x is 0, and its sign, are tested."""
 
 
 def post_transform_work(rows: int, columns: int, transform: str | None) -> Work:
@@ -71,7 +71,7 @@ def linear_regressor(node: Node) -> Work:
 
 @formula("Z = X·Cᵀ + b, Y = argmax Z", macs="N·E·F", flops="N·E·(2F − 1), + N·E for b, + post_transform, + N·(classes − 1)")
 def linear_classifier(node: Node) -> Work:
-    """E rows of coefficients; the one of two classes is negated for the other.
+    """E rows of coefficients; with two classes and one row, its score is negated for the other class.
 
     https://onnx.ai/onnx/operators/onnx_aionnxml_LinearClassifier.html
     """
@@ -98,7 +98,7 @@ def kernel_work(count: int, features: int, kind: str) -> Work:
 @formula("Y = Σ C_j·K(X, S_j) + ρ", macs="N·(S·F + S)", flops="2·macs − sums, + kernels, + N for ρ",
          shapes=lambda node: [scores_type(1, rows_of(node)[0])])  # fmt: skip
 def svm_regressor(node: Node) -> Work:
-    """S support vectors, the kernel K of each; without any, X·C + ρ. A ``one_class`` is the sign of that.
+    """S support vectors, the kernel K of each; without any, X·C + ρ. ``one_class`` gives its sign.
 
     https://onnx.ai/onnx/operators/onnx_aionnxml_SVMRegressor.html
     """
@@ -215,7 +215,7 @@ FEATURES: FormulaTable = {
 
 
 def _parts(node: Node) -> int:
-    """The most parts that a string is split into, from the strings where they are known, else from ``maxsplit``."""
+    """The most parts that a string is split into, from the strings if they are known, else from ``maxsplit``."""
     if not node.x.size:
         return 0
     limit, delimiter = int(node.attributes.get("maxsplit", -1)), node.attributes.get("delimiter") or None
@@ -253,7 +253,7 @@ def tfidf(node: Node) -> Work:
 
 TEXT: FormulaTable = {
     "StringConcat": no_arithmetic("Y = A followed by B"),
-    # At most all words stay; where none does, the result is one empty word.
+    # At most all words stay; if none does, the result is one empty word.
     "StringNormalizer": no_arithmetic("Y = X in one case, without stop words",
                                       bounds=lambda node: (("string", (*node.x.shape[:-1], max(1, node.x.shape[-1]))),)),
     "StringSplit": no_arithmetic("Y = the parts of X, and how many",

@@ -1,6 +1,6 @@
 """Operators that move, make or name data. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
-Conversions between types are no arithmetic either. Positions and indices are not counted as work anywhere.
+Type conversions are not arithmetic, either. Positions and indices are not counted as work for any operator.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ REDUCTIONS: Mapping[str, Work] = {
 
 @formula("Y = X with Y[indices] = updates, or joined by a reduction", flops="0; updates with a reduction")
 def scatter(node: Node) -> Work:
-    """One operation an update where there is a ``reduction``: https://onnx.ai/onnx/operators/onnx__ScatterND.html."""
+    """One operation per update if there is a ``reduction``: https://onnx.ai/onnx/operators/onnx__ScatterND.html."""
     return node.required(2).size * REDUCTIONS[node.attributes.get("reduction", "none")]
 
 
 def range_rule(node: Node) -> Types:
-    """⌈(limit − start) / delta⌉ elements, of the types too whose range onnx does not infer; delta is 1 where it is absent."""
+    """⌈(limit − start) / delta⌉ elements, also of types whose range onnx does not infer; delta is 1 if it is absent."""
     start, limit, delta = (tensor.value if tensor else (1,) for tensor in (node.x, node.required(1), node.input(2)))
     if not (start and limit and delta):
         raise UnknownShape("an end of the range is not known")

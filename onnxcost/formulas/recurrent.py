@@ -1,7 +1,7 @@
 """Recurrent layers: X of T×N×I (N×T×I with ``layout`` 1), W of D×G·H×I, R of D×G·H×H, for D directions and G gates.
 
 Every sequence counts with all T steps, whatever ``sequence_lens`` says, and an initial state of zeros counts like any other.
-The halves of B are added to each other once, where they are only used together.
+The halves of B are added once if they are only used together.
 """
 
 from __future__ import annotations

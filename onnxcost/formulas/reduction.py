@@ -1,7 +1,7 @@
 """Reductions, from the sizes of input and output alone, and pooling. Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 
-``in − out`` operations join the elements: n − 1 for the n elements of each output. An empty reduction is no work. Every window
-of a pooling counts in full, with the positions that lie in the padding: k is the number of kernel elements.
+``in − out`` operations combine the elements: n − 1 for the n elements of each output. An empty reduction is no work. Every
+window of a pooling is counted in full, including positions in the padding: k is the number of kernel elements.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from onnxcost.graph import NO_WORK, Node, Tensor, Work
 
 
 def slices(tensor: Tensor, axes: tuple[int, ...]) -> int:
-    """How many slices along ``axes`` the tensor has; 0 where it has no element."""
+    """The number of slices along ``axes`` of the tensor; 0 if it has no elements."""
     length = prod(tensor.shape[axis] for axis in axes)
     return tensor.size // length if length else 0
 
 
 def rows_in(tensor: Tensor) -> int:
-    """How many vectors along its last axis the tensor has; 0 where it has no element."""
+    """The number of vectors along the last axis of the tensor; 0 if it has no elements."""
     return slices(tensor, (-1,))
 
 

@@ -83,7 +83,7 @@ def grid_sample(node: Node) -> Work:
 
 @formula("Y = θ·(position, 1)", macs="out·(d + 1)", flops="out·(2d + 1)")
 def affine_grid(node: Node) -> Work:
-    """At the d-dimensional positions of an even grid, which its size alone decides.
+    """At the d-dimensional positions of a regular grid, which depend only on its size.
 
     https://onnx.ai/onnx/operators/onnx__AffineGrid.html
     """
@@ -98,7 +98,7 @@ def roi_align(node: Node) -> Work:
 
     A region: 4 edges scaled (and shifted by half a pixel, or at least 1 long), its size, its bins' size. A row or column of
     samples: start + bin·size + (i + ½)·size/samples, whether it is inside, ⌊x⌋, its two weights; 4 products of these per
-    sample. Without a ``sampling_ratio`` an upper bound: regions as large as the map.
+    sample. Without a ``sampling_ratio``, an upper bound for regions as large as the map.
     https://onnx.ai/onnx/operators/onnx__RoiAlign.html
     """
     if not node.out.size:

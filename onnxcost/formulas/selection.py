@@ -94,7 +94,7 @@ def non_max_suppression(node: Node) -> Work:
 
 
 def _compress_bounds(node: Node) -> Types:
-    """At most what the condition covers, of X flat where there is no axis."""
+    """At most what the condition covers, of X flat if there is no axis."""
     axis, condition = node.attributes.get("axis"), node.required(1).size
     if axis is None:
         return ((node.x.dtype, (min(condition, node.x.size),)),)

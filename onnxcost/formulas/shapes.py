@@ -34,7 +34,7 @@ def like(*inputs: int) -> ShapeRule:
 
 
 def element(node: Node, index: int, what: str) -> int:
-    """The number that input ``index`` holds; raises UnknownShape, which says ``what`` it is, where it is not known."""
+    """The number that input ``index`` holds; raises UnknownShape, which says ``what`` it is, if unknown."""
     tensor = node.required(index)
     if not tensor.value:
         raise UnknownShape(f"{what} is not known: it is in the elements of '{tensor.name}'")

@@ -42,7 +42,7 @@ def transforms(node: Node) -> tuple[int, int]:
 
 
 def _given(node: Node, place: int, what: str) -> int | None:
-    """The integer in an optional input; raises UnknownShape where it is not known."""
+    """The integer in an optional input; raises UnknownShape if unknown."""
     return element(node, place, what) if node.input(place) else None
 
 
@@ -51,7 +51,7 @@ def _given(node: Node, place: int, what: str) -> int | None:
     flops="5·lines·n·⌈log₂ n⌉, half of it if X is real or Y onesided, + out if inverse",
 )
 def dft(node: Node) -> Work:
-    """n is the length of the transform, of which a ``onesided`` output shows n/2 + 1; the inverse is divided by n.
+    """n is the length of the transform, of which a ``onesided`` output has n/2 + 1; the inverse is divided by n.
 
     https://onnx.ai/onnx/operators/onnx__DFT.html
     """

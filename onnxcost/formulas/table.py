@@ -98,7 +98,7 @@ def no_arithmetic(maths: str, *, shapes: ShapeRule | None = None, bounds: ShapeR
 
 
 def union(*tables: FormulaTable) -> dict[str, Callable[[Node], Work]]:
-    """The tables in one; raises ValueError where two of them count the same operator."""
+    """The tables in one; raises ValueError if two of them count the same operator."""
     merged: dict[str, Callable[[Node], Work]] = {}
     for table in tables:
         if twice := sorted(merged.keys() & table.keys()):

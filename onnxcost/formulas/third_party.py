@@ -1,8 +1,8 @@
-"""Operators that occur in ONNX files and in no list of today: quantizers of qonnx and Brevitas, plugins of TensorRT and
+"""Operators in ONNX files that are in no current list of operators: quantizers of qonnx and Brevitas, plugins of TensorRT and
 mmdeploy, experiments of the first opsets.
 
 Where a plugin's work depends on data, the count is an upper bound. Operators that are missing here can be given with
-``--shape OUTPUT=...`` and with formulas of your own.
+``--shape OUTPUT=...`` and with your own formulas.
 
 qonnx: https://github.com/fastmachinelearning/qonnx/tree/main/docs/qonnx-custom-ops. TensorRT's plugins:
 https://github.com/NVIDIA/TensorRT/tree/main/plugin. mmdeploy: https://github.com/open-mmlab/mmdeploy/tree/main/docs/en/06-custom-ops.

@@ -1,5 +1,5 @@
 """One step of an optimizer. Inputs are the learning rate R, the count of steps T, and then groups of tensors: the weights X,
-their gradients G and the state that the optimizer keeps of them. The regularized gradient is g = norm·X + G.
+their gradients G and the state that the optimizer keeps for them. The regularized gradient is g = norm·X + G.
 
 Losses are of scores whose C classes lie along axis 1. Page of an optimizer X:
 https://onnx.ai/onnx/operators/onnx_aionnxpreviewtraining_X.html, of a loss: https://onnx.ai/onnx/operators/onnx__X.html.
@@ -68,7 +68,8 @@ TABLE: FormulaTable = {
 
 @formula("Y = mean of −w[t]·X[t], or their sum, or each", flops="(1 + 1 for weights)·targets + targets, + targets for weights")
 def negative_log_likelihood(node: Node) -> Work:
-    """A target ``ignore_index`` is a comparison with it, and weights of 0 or 1; a weighted mean is by the sum of the weights.
+    """With ``ignore_index``, each target is compared with it and gets weight 0 or 1; a weighted mean divides by the sum of the
+    weights.
 
     https://onnx.ai/onnx/operators/onnx__NegativeLogLikelihoodLoss.html
     """

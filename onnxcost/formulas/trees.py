@@ -1,7 +1,7 @@
 """Ensembles of trees of ai.onnx.ml, on N rows of features.
 
 A tree costs one comparison per level on the way to a leaf, an upper bound: every row is assumed to reach the deepest leaf of
-each tree, and to find as many votes there as the leaf with the most.
+each tree, and to find as many votes there as the leaf with the most votes.
 Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html.
 """
 
@@ -97,7 +97,7 @@ def _most_votes(trees: Sequence[int], leaves: Sequence[int]) -> int:
 
 
 def ensemble_work(rows: int, depths: list[int], votes: int, targets: int, aggregate: str, based: bool) -> Work:
-    """The paths to the leaves and the aggregation: the first vote for a target starts its sum where no base value does."""
+    """The paths to the leaves and the aggregation: the first vote for a target starts its sum if no base value does."""
     joined = max(0, votes if based and aggregate in ("SUM", "AVERAGE") else votes - targets)
     join = COMPARE if aggregate in ("MIN", "MAX") else ADD
     base = targets * ADD if based and aggregate in ("MIN", "MAX") else NO_WORK
@@ -130,7 +130,7 @@ def tree_regressor(node: Node) -> Work:
          shapes=lambda node: [labels_type(node, rows_of(node)[0]), scores_type(classes_of(node), rows_of(node)[0])],
          at_most=always)  # fmt: skip
 def tree_classifier(node: Node) -> Work:
-    """Where only one of two classes has votes, the other's score is 1 minus that one's, or its negative.
+    """If only one of two classes has votes, the score of the other is 1 minus that score, or its negative.
 
     https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleClassifier.html
     """

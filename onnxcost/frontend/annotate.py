@@ -88,7 +88,7 @@ def _check_target(source: Path, target: Path) -> None:
 
 
 def function_calls(path: str) -> frozenset[str]:
-    """The first outputs of the nodes that call functions of the model in the file; none where it is no file."""
+    """The first outputs of the nodes that call functions of the model in the file; none if it is no file."""
     if not Path(path).is_file():
         return frozenset()
     model = read_skeleton(path).model

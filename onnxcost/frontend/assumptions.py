@@ -246,7 +246,7 @@ class OpenDims:
         return bool((total and "seq" in rest) or (is_mask and dim.role.kind in ("tokens", "past") and self._cached))
 
     def _sum_parts(self, chosen: Mapping[str, Choice]) -> Choice:
-        """The size of a total; "given" where it has no parts."""
+        """The size of a total; "given" if it has no parts."""
         parts = {name: chosen[name].value for name in self._parts if name in chosen}
         if not any(self.open[name].role.kind == "tokens" for name in parts) and ("tokens", "") in self._links:
             size, where = self._links["tokens", ""]

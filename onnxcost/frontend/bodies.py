@@ -28,20 +28,20 @@ UNROLLED = 5_000
 WALKED = 50_000
 """Nodes, constants and declared values of bodies that are looked at, after which no loop is unrolled any further."""
 NO_LIMIT = 2**31 - 1
-"""From here on a trip count or a length is what exporters write where there is no limit: the largest number of their type."""
+"""From here on a trip count or a length is what exporters write if there is no limit: the largest number of their type."""
 
 INT64, BOOL, FLOAT, DOUBLE = 7, 9, 1, 11
 """TensorProto's numbers of these element types."""
 
 
 def body_graph(step: Step, name: str) -> GraphProto | None:
-    """The graph in an attribute, None where there is none."""
+    """The graph in an attribute, None if there is none."""
     attribute = step.attributes.get(name)
     return attribute.g if attribute is not None and attribute.HasField("g") else None
 
 
 def number_in(value: Value | None, opsets: Mapping[str, int]) -> int | None:
-    """The value of a scalar, None where it is absent or not known."""
+    """The value of a scalar, None if it is absent or not known."""
     tensor = fold_value(value, opsets) if value is not None and value.is_known else None
     if tensor is None:
         return None
@@ -162,7 +162,7 @@ def find_unchanged(graph: GraphProto, first_input: int, first_output: int, carri
 
 
 def forget_elements(carried: Sequence[Value], kept: Sequence[bool]) -> list[Value]:
-    """What any iteration may find: the elements of what stays as it is, the types of all else."""
+    """What any iteration may find: the elements of what stays as it is, the types of everything else."""
     return [value if is_kept else unknown_like(value.name, value) for value, is_kept in zip(carried, kept, strict=True)]
 
 

@@ -32,7 +32,7 @@ class ByteSource(Protocol):
     """Bytes that are read in ranges; positions count from the model's first byte."""
 
     path: str
-    """"" where the bytes are not those of a file."""
+    """"" if the bytes are not those of a file."""
     step: int
     """The fewest bytes that are worth a separate read."""
     size: int | None

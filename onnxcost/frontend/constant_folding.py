@@ -96,7 +96,7 @@ _computed: dict[Hashable, tuple[Value, ...]] = {}
 
 
 def _signature(step: Step, opset: int) -> Hashable | None:
-    """What a node's outputs depend on; None where that is long."""
+    """What a node's outputs depend on; None if that is long."""
     if len(step.inputs) + len(step.attributes) > 32:
         return None
     if step.node.op_type in SHAPE_READERS:
@@ -110,7 +110,7 @@ def _signature(step: Step, opset: int) -> Hashable | None:
 
 
 def _compute(step: Step, opset: int) -> tuple[Value, ...]:
-    """The outputs with their elements; none where they cannot be computed."""
+    """The outputs with their elements; none if they cannot be computed."""
     from onnx.numpy_helper import from_array
 
     needs_shapes_alone = step.node.op_type in SHAPE_READERS

@@ -247,7 +247,7 @@ def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
 
 
 def check_sizes(step: Step) -> None:
-    """onnx's inference and rules give sizes below 0 where inputs do not fit: a frame longer than its signal, negative pads."""
+    """onnx's inference and rules give sizes below 0 if inputs do not fit: a frame longer than its signal, negative pads."""
     for output in step.outputs:
         if output is None or output.is_shaped or output.dims is None or output.type is None:
             continue

@@ -194,7 +194,7 @@ def _made_in(graph: GraphProto) -> set[str]:
 def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
     """``shapes``, the one without a name under that of the input that it fits.
 
-    Raises InputError where it fits none or several, and as ``read_skeleton`` does.
+    Raises InputError if it fits none or several, and as ``read_skeleton`` does.
     """
     found = {name: shape for name, shape in shapes.items() if name}
     if len(found) == len(shapes):
@@ -284,7 +284,7 @@ def split_shapes(
 
 
 def check_fixed(fixed: Mapping[str, TypeProto], values: Mapping[str, Value]) -> list[BoundDim]:
-    """The dims of outputs whose shapes were given. Raises InputError where the graph gives another shape."""
+    """The dims of outputs whose shapes were given. Raises InputError if the graph gives another shape."""
     dims = []
     for name, type_ in fixed.items():
         given, found = [dim.dim_value for dim in type_.tensor_type.shape.dim], values[name].dims

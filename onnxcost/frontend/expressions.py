@@ -54,7 +54,7 @@ def _parse(text: str) -> ast.expr | None:
 
 @lru_cache(maxsize=1024)
 def operands(text: str) -> tuple[str, ...]:
-    """The names in the expression, in order; none where the text is not an expression of names."""
+    """The names in the expression, in order; none if the text is not an expression of names."""
     tree = _parse(text)
     try:
         names = _names(tree) if tree is not None else ()
@@ -85,7 +85,7 @@ def is_hyphenated(text: str) -> bool:
 
 
 def evaluate(text: str, known: Mapping[str, int], *, strict: bool = False) -> int | None:
-    """The value of the expression, divisions rounded down; None where it is not a size, or not an expression of ``known``.
+    """The value of the expression, divisions rounded down; None if it is not a size, or not an expression of ``known``.
 
     With ``strict`` an invalid expression raises what Python raises for it.
     """
@@ -121,7 +121,7 @@ def _value(node: ast.expr, known: Mapping[str, int]) -> int:
 
 
 def solve(text: str, result: int, known: Mapping[str, int], unknown: str) -> int | None:
-    """The smallest size of ``unknown`` that gives the expression this value; None where none is found near the guess."""
+    """The smallest size of ``unknown`` that gives the expression this value; None if none is found near the guess."""
     tree = _parse(text)
     try:
         low, high = (_value(tree, {**known, unknown: size}) for size in (1024, 2048)) if tree is not None else (0, 0)

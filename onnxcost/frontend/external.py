@@ -106,7 +106,7 @@ def leaves_folder(location: str) -> bool:
 
 
 def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
-    """The file with the data of a tensor of the model in the file ``model``, links followed; None where it does not exist.
+    """The file with the data of a tensor of the model in the file ``model``, links followed; None if it does not exist.
     Nothing is opened.
 
     Raises MeasurementError for a location outside the model's folder and for a file that is not a regular one.
@@ -134,7 +134,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
 
 
 def open_data(file: Path, stored: Stored) -> BinaryIO:
-    """Opens the file that ``data_file`` returned, for reading. Raises MeasurementError where another file has replaced it."""
+    """Opens the file that ``data_file`` returned, for reading. Raises MeasurementError if another file has replaced it."""
     try:
         # Never waits, as opening a pipe would.
         opened = os.open(

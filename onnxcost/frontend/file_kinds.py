@@ -84,7 +84,7 @@ _DATA = frozenset({".data", ".bin", ".weights"})
 
 
 def describe_file(head: bytes, path: str) -> str:
-    """What the file that begins with ``head`` is, and what to do; "" where that is not known. No byte of it is quoted."""
+    """What the file that begins with ``head`` is, and what to do; "" if that is not known. No byte of it is quoted."""
     if not any(head):
         return f"its first {len(head)} bytes are zero, as in an incomplete copy or download"
     found = _BEGINNING.match(head)

@@ -44,7 +44,7 @@ T = TypeVar("T")
 def fit(open_dims: OpenDims, graph: GraphProto, shape: Callable[[tuple[BoundDim, ...]], T], graphs: StoredGraphs) -> T:
     """The result of ``shape`` for the first sizes of the open dims for which it does not raise Contradiction.
 
-    Raises ModelError where no sizes fit.
+    Raises ModelError if no sizes fit.
     """
     bound, started, tries = open_dims.bind(), process_time(), 0
     try:
@@ -89,7 +89,7 @@ class _Search:
         self._without_effect = Counter[tuple[int, str]]()
 
     def next(self) -> _Try | None:
-        """The next untried sizes that may change something; None where there are none."""
+        """The next untried sizes that may change something; None if there are none."""
         while self._waiting:
             found = heappop(self._waiting)[-1]
             key = frozenset((group, size) for group, (size, _) in found.moved.items())
@@ -232,7 +232,7 @@ def _factorizations(
 
 
 def _alike(dims: Mapping[str, OpenDim], sizes: Mapping[str, int]) -> dict[str, list[OpenDim]]:
-    """The dims of one kind and size, where there are several: they may have to change together."""
+    """The dims of one kind and size, if there are several: they may have to change together."""
     found: dict[str, list[OpenDim]] = {}
     for dim in dims.values():
         found.setdefault(dim.role.kind, []).append(dim)

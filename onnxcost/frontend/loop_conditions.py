@@ -39,7 +39,7 @@ def count_iterations(
     carried: Sequence[Value],
     opsets: Mapping[str, int],
 ) -> int | None:
-    """The iterations until the condition is false; None where it never is, or cannot be followed.
+    """The iterations until the condition is false; None if it never is, or cannot be followed.
 
     ``inner``, ``arguments`` and ``outputs`` are those of an iteration that stands for all, ``carried`` what the first
     starts from.

@@ -136,7 +136,7 @@ def _unroll(
     found: ShapedModel,
     must_decide: bool = False,
 ) -> Unrolled | None:
-    """Each iteration with its own shapes and values; None where data decides when it ends, or it does not within reason, and
+    """Each iteration with its own shapes and values; None if data decides when it ends, or it does not within reason, and
     with ``must_decide`` where something in an iteration stays undecided.
     """
     unrolled, caveats = Unrolled([], []), len(found.caveats)
@@ -187,7 +187,7 @@ def _replay(
 
 
 def _decided_by(values: Sequence[Value | None], steps: Sequence[Step], found: ShapedModel) -> str:
-    """``--value NAME=N`` of the one number among the model's inputs that a value is computed from; "" where it is not one."""
+    """``--value NAME=N`` of the one number among the model's inputs that a value is computed from; "" if it is not one."""
     made_by, inputs = steps_by_output(steps), {id(value): value for value in found.inputs}
     for value in values:
         read: dict[int, Value] = {}

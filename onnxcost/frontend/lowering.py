@@ -49,7 +49,7 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
 
 
 class _SymbolicDims(Mapping[str, tuple[Dim, ...]]):
-    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None where it cannot.
+    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None if it cannot.
 
     Inferred when they are asked for, which takes a third of the time of counting.
     """
@@ -121,7 +121,7 @@ class _Tensors(dict[Value, Tensor]):
 
 
 def note_true_channels(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """The nodes; those that are blocked convolutions with ``channels`` and ``input_channels`` where they are known."""
+    """The nodes; those that are blocked convolutions with ``channels`` and ``input_channels`` if they are known."""
     if BLOCKED not in {node.domain for node in nodes}:
         return tuple(nodes)
     known: dict[str, int] = {}

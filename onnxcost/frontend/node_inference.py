@@ -1,4 +1,4 @@
-"""The types of one node's outputs: from onnx's own inference where it has one, else from what the file says of them."""
+"""The types of one node's outputs: from onnx's own inference if it has one, else from what the file says of them."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> 
 
 @lru_cache(maxsize=4096)
 def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str, Any], int]:
-    """The defaults of an operator's attributes, and the opset that it is from; none and 0 where onnx does not define it."""
+    """The defaults of an operator's attributes, and the opset that it is from; none and 0 if onnx does not define it."""
     schema = schema_of(op_type, domain, opset)
     if schema is None:
         return {}, 0
@@ -122,7 +122,7 @@ def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str
 def _plain(attribute: AttributeProto) -> Any:
     """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
     match attribute.type:
-        case 2:  # AttributeProto.INT, whose look-up takes longer than all else here
+        case 2:  # AttributeProto.INT, whose look-up takes longer than everything else here
             return attribute.i
         case 1:  # FLOAT
             return attribute.f

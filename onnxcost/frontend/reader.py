@@ -61,7 +61,7 @@ _STRING: Mapping[str, int] = {"Attribute": 4}
 class Skeleton(NamedTuple):
     """A model without its large payloads.
 
-    ``path`` is "" where it did not come from a file. ``file_bytes`` is the size of the file, for a stored skeleton that of the
+    ``path`` is "" if it did not come from a file. ``file_bytes`` is the size of the file, for a stored skeleton that of the
     original one.
     """
 

@@ -18,7 +18,7 @@ def _first(step: Step) -> Value:
 
 
 def _elements_of(value: Value | None) -> tuple[Value, ...] | None:
-    """The elements of a sequence, None where they are not known."""
+    """The elements of a sequence, None if unknown."""
     return value.elements if value is not None else None
 
 
@@ -36,7 +36,7 @@ def _set_type(output: Value | None, source: Value) -> None:
 
 
 def _index(step: Step, position: int, opsets: Opsets) -> int | None:
-    """The position in an input; None where the input is absent or its value is not known."""
+    """The position in an input; None if the input is absent or its value is not known."""
     return number_in(step.inputs[position], opsets) if position < len(step.inputs) else None
 
 

@@ -46,7 +46,7 @@ def infer_shapes(
 
     Assumed dims are held against weights, caches and tables, given ones as well with ``checks_given``.
 
-    Raises ModelError where the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
+    Raises ModelError if the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
     model, graphs, opsets = normalize(skeleton.model, skeleton.graphs)
     graph = model.graph

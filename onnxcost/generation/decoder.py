@@ -92,7 +92,7 @@ class Decoder:
         return self.shares_buffer or all(cache.past.shape == cache.held.shape for cache in grown)
 
     def fixed(self, role: str) -> int | None:
-        """The size of a dim that the model fixes, or that is given; None where it is open."""
+        """The size of a dim that the model fixes, or that is given; None if it is open."""
         own = [dim for dim in self.graph.dims if self.roles.get(dim.name) == role]
         if own:
             return next((dim.value for dim in own if dim.source == "given"), None)
@@ -230,7 +230,7 @@ _MOVES = VIEWS | CASTS
 
 
 def _is_projected(tensor: Tensor, uses: DefUse) -> bool:
-    """Whether it goes through a product or a convolution with weights before all else, as features of sound or images do; the
+    """Whether a product or a convolution with weights reads it first, as features of sound or images do; the
     embeddings of tokens are normalized and summed.
     """
     names, found = [tensor.name], set[bool]()

@@ -81,7 +81,7 @@ class LanguageCost(Result):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """Prefill, where there is one, and decode."""
+        """Prefill, if there is one, and decode."""
         return (self.decode,) if self.prefill is None else (self.prefill, self.decode)
 
     @property
@@ -269,7 +269,7 @@ def _choose_sizes(
 
 
 def phase_activations(phase: Phase, decoder: Decoder) -> int:
-    """The peak of a step's activations without the cache, in bytes; 0 where it is not known."""
+    """The peak of a step's activations without the cache, in bytes; 0 if unknown."""
     peak = phase.report.memory.peak_activation_bytes or 0
     names = {name for cache in decoder.caches for name in (cache.past.name, cache.held.name)}
     graph = phase.report.graph
@@ -294,7 +294,7 @@ def _most(found: LanguageCost, available: int) -> tuple[int, int]:
 
 
 def _largest(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to ``most`` that fits, where all smaller ones do; 0 where none does."""
+    """The largest number up to ``most`` that fits, if all smaller ones do; 0 if none does."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2

@@ -168,7 +168,7 @@ def _distinct(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 
 def add_fits(predictor: Predictor, stages: Sequence[Stage]) -> tuple[Fit, ...]:
-    """What all models need: the weights of each file, which stay loaded, and of all else the largest part of a stage."""
+    """What all models need: the weights of each file, which stay loaded, and of everything else the largest part of a stage."""
     needs: dict[str, dict[str, list[Fit]]] = {}
     for stage in stages:
         for fit in fits_of(predictor, stage.last):

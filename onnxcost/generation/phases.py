@@ -61,7 +61,7 @@ class Phase:
 
     @property
     def intensity(self) -> float | None:
-        """FLOPs per byte of ``bytes_moved``; None where there are none."""
+        """FLOPs per byte of ``bytes_moved``; None if there are none."""
         return self.report.flops / self.bytes_moved if self.bytes_moved else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Phase:
 
 
 def count_phase(decoder: Decoder, spec: ModelSpec, name: str, sizes: StepSizes, formulas: FormulaTable | None = None) -> Phase:
-    """The cost of a step. Raises InputError where the model cannot take one of these sizes, and as ``onnxcost.estimate``."""
+    """The cost of a step. Raises InputError if the model cannot take one of these sizes, and as ``onnxcost.estimate``."""
     report = estimate_spec(decoder.spec_at(spec, sizes), formulas)
     bytes_of = KvBytes.of(decoder)
     return Phase(

@@ -31,7 +31,7 @@ class Stage:
     """A model of a pipeline: ``report`` is the estimate of its first run, ``middle`` and ``last`` those of other runs.
 
     ``middle_spec`` is what was asked for in the middle one. ``summed`` are the figures COUNTS of all runs together,
-    ``assumed`` the dims that nobody gave, but for those that grow. ``measurement`` is of the middle run: the work of a run
+    ``assumed`` the dims that nobody gave, except for those that grow. ``measurement`` is of the middle run: the work of a run
     with a cache grows evenly, so that it takes the mean time.
     """
 
@@ -59,7 +59,7 @@ class Stage:
 
     @property
     def bound(self) -> str:
-        """That of the counts: as ``CostReport.bound``, and "mixed" where some runs are interpolated."""
+        """That of the counts: as ``CostReport.bound``, and "mixed" if some runs are interpolated."""
         return self.report.bound if self.summed.is_exact else "mixed"
 
     @property
@@ -134,7 +134,7 @@ class Pipeline(Result):
 
     @property
     def largest(self) -> Stage | None:
-        """The stage with the largest activations; None where those of a stage are not known."""
+        """The stage with the largest activations; None if those of a stage are not known."""
         known = [stage for stage in self.stages if stage.summed.peak is not None]
         return max(known, key=lambda stage: stage.summed.peak or 0) if len(known) == len(self.stages) else None
 
@@ -151,7 +151,7 @@ class Pipeline(Result):
 
     @property
     def seconds(self) -> float | None:
-        """The time of all runs of all stages, one after the other; None where a stage was not measured."""
+        """The time of all runs of all stages, one after the other; None if a stage was not measured."""
         times = [stage.seconds for stage in self.stages]
         return sum(time for time in times if time is not None) if None not in times else None
 

@@ -234,7 +234,7 @@ def plan_legs(decoder: Decoder, prompt: int | None, contexts: Sequence[int], tok
 
 
 def _receive(messages: Iterator[object]) -> tuple[tuple[Turn, ...], RunState, str]:
-    """The turns, how they were run, and why there are no more, "" where there are all. A failure of the first is raised."""
+    """The turns, how they were run, and why there are no more, "" if there are all. A failure of the first is raised."""
     turns: list[Turn] = []
     state, failure = None, ""
     try:

@@ -18,7 +18,7 @@ from onnxcost.spec import ModelSpec
 class Growth(NamedTuple):
     """A dim that is ``start`` in the first run and larger by ``step`` in each further one.
 
-    ``option`` is what sets the start on the command line where it is assumed, "" where it was given.
+    ``option`` is what sets the start on the command line where it is assumed, "" if it was given.
     """
 
     name: str
@@ -113,7 +113,7 @@ def _option(dim: BoundDim) -> str:
 
 
 class Summed(NamedTuple):
-    """The sums of some figures over all runs, and the largest peak of the activations, None where one is not known.
+    """The sums of some figures over all runs, and the largest peak of the activations, None if one is not known.
 
     ``counted`` runs were counted one by one. Between them each figure is a polynomial of degree 2 that counted runs confirm;
     without ``is_exact`` some runs are interpolated because none does.
@@ -166,7 +166,7 @@ def sum_runs(figures_at: Callable[[int], Figures], runs: int) -> tuple[Figures, 
 
 
 def _sum_smooth(start: Sequence[Figures], checks: Mapping[int, Figures], runs: int) -> Figures | None:
-    """The sum over ``runs`` of the polynomials through the first three; None where those miss the checks, by run."""
+    """The sum over ``runs`` of the polynomials through the first three; None if those miss the checks, by run."""
     differences = [(a, b - a, c - 2 * b + a) for a, b, c in zip(*start, strict=True)]
     for run, figures in checks.items():
         if figures != tuple(a + run * d1 + comb(run, 2) * d2 for a, d1, d2 in differences):

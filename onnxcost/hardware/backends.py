@@ -96,9 +96,9 @@ def isa_of(device: Device, part: str) -> str:
 
 
 def rates_of(device: Device, name: str, dtype: str) -> PeakRates | None:
-    """The rates with which a runtime runs a model of the type on the device; None where they are not known.
+    """The rates with which a runtime runs a model of the type on the device; None if unknown.
 
-    float32 on a GPU runs as tf32 where it has that: onnxruntime's provider and TensorRT do so by default.
+    float32 on a GPU runs as tf32 if it has that: onnxruntime's provider and TensorRT do so by default.
     """
     backend = BACKENDS[name]
     narrow = backend.narrower.get(dtype, dtype)

@@ -357,7 +357,7 @@ def budget(
 
 
 def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Variant], limits: Limits) -> Verdict:
-    """The smallest change that makes the model fit; where none does, the smallest that makes it marginal."""
+    """The smallest change that makes the model fit; if none does, the smallest that makes it marginal."""
     if verdict.level in (FITS, UNKNOWN):
         return verdict
     best: Remedy | None = None

@@ -87,7 +87,7 @@ _FALLBACKS: Mapping[str, tuple[str, ...]] = {
 }
 """For each type of a graph, the types in which a device may run it: the first that it has counts.
 
-float32 runs in a narrower type where there is nothing else, as compilers for such devices do. A device that has only int8
+float32 runs in a narrower type if there is nothing else, as compilers for such devices do. A device that has only int8
 runs no floats.
 """
 
@@ -162,12 +162,12 @@ class Device:
     of: str = ""
 
     def peak(self, dtype: str) -> Peak | None:
-        """The highest rate of a part in the type; None where no part computes in it."""
+        """The highest rate of a part in the type; None if no part computes in it."""
         peaks = (part.peaks[dtype] for part in self.parts.values() if dtype in part.peaks)
         return max(peaks, key=lambda peak: peak.rate, default=None)
 
     def runs_as(self, dtype: str) -> Peak | None:
-        """The peak in the type in which the device runs a type of the graph; None where it cannot run it.
+        """The peak in the type in which the device runs a type of the graph; None if it cannot run it.
 
         Integers of 8 bits and less run in the fastest of the types that hold them, others in the first that it has.
         """
@@ -180,7 +180,7 @@ class Device:
         return tuple(dtype for dtype in ACCUMULATES if self.peak(dtype))
 
     def value(self, figure: str) -> float | None:
-        """A figure of FIGURES in its base unit; None where it is not known."""
+        """A figure of FIGURES in its base unit; None if unknown."""
         return self.figures[figure].value if figure in self.figures else None
 
     @property

@@ -93,7 +93,7 @@ class Band(NamedTuple):
     """Logarithms of ratios of measured to estimated times, between which most lie.
 
     ``by_device`` and ``by_family`` are the shares of figures inside the band of the others, with all figures of their device or
-    of their architecture family left out; None where there is one device or family alone.
+    of their architecture family left out; None if there is one device or family alone.
     """
 
     low: float
@@ -148,7 +148,7 @@ FAR = 3.0
 
 
 class Reference(NamedTuple):
-    """A model that has published figures: its counts, and the longest side of its input; 0 where only a benchmark has it."""
+    """A model that has published figures: its counts, and the longest side of its input; 0 if only a benchmark has it."""
 
     counts: Counts
     side: int
@@ -326,7 +326,7 @@ use: 64 products in place of 6 · 6 · 9 (A. Lavin, S. Gray, Fast Algorithms for
 
 
 def least_seconds(device: Device, backend: Backend, rates: PeakRates, counts: Counts) -> float:
-    """The least time of the multiplications at the peak and of reading the weights, but for those that the chip may keep."""
+    """The least time of the multiplications at the peak and of reading the weights, except for those that the chip may keep."""
     part = device.parts[backend.part]
     peak = max(each.rate for each in part.peaks.values()) if backend.part == "npu" else rates.peak
     saved = counts.winograd * (1 - 1 / WINOGRAD) if backend.has_winograd else 0.0

@@ -93,7 +93,7 @@ class Budget:
 
 
 def find_budget_file(folder: str | Path = ".") -> Path:
-    """The folder's budget file; raises InputError where there is none."""
+    """The folder's budget file; raises InputError if there is none."""
     for name in FILES:
         path = Path(folder) / name
         if path.is_file() and (name != FILES[-1] or f"tool.onnxcost.{KEY}".encode() in read_document(path)):

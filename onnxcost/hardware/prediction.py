@@ -45,7 +45,7 @@ class Interval(NamedTuple):
 class NodeTime(NamedTuple):
     """A node, with ``merged`` others that run as part of it, on a device that computes it in ``dtype``.
 
-    ``compute`` are the seconds of its work at the peak, ``transfer`` those of its traffic at the bandwidth (None where that is
+    ``compute`` are the seconds of its work at the peak, ``transfer`` those of its traffic at the bandwidth (None if that is
     not known), ``overhead`` those of starting it; ``span`` is the time that it takes. All are for one inference.
     """
 
@@ -97,7 +97,7 @@ class Estimate(NamedTuple):
 class Prediction(Result):
     """The latency of one inference of ``batch`` items on a device.
 
-    ``bound`` is a lower bound, ``latency`` the expected range; None where ``missing`` names unknown figures of the device, or
+    ``bound`` is a lower bound, ``latency`` the expected range; None if ``missing`` names unknown figures of the device, or
     ``unsupported`` types that it cannot compute. ``runs_as`` maps the model's types to those that the device uses instead;
     ``notes`` are sentences on how the figures came about. ``limit`` says where most of the time goes: "compute", "memory" or
     "overhead". ``estimates`` are those of the device's runtimes, and ``runtime`` is the one whose figures these are; "" where
@@ -180,7 +180,7 @@ class Prediction(Result):
 class Predictor(Protocol):
     """Predicts latencies: a device of the catalog by its roofline, or a calibrated machine.
 
-    ``figure`` gives a number of ``hardware.device.FIGURES`` in base units, None where it is not known.
+    ``figure`` gives a number of ``hardware.device.FIGURES`` in base units, None if unknown.
     """
 
     @property
@@ -203,7 +203,7 @@ class Predictor(Protocol):
         """A figure by its name: memory, flash, sram, power, price."""
 
     def part_of(self, dtype: str) -> str:
-        """The part that computes a type of the graph: a key of ``hardware.device.PARTS``; "" where none does."""
+        """The part that computes a type of the graph: a key of ``hardware.device.PARTS``; "" if none does."""
 
     def as_run(self, report: CostReport) -> CostReport:
         """The report in the device's types, where those are narrower."""
@@ -213,7 +213,7 @@ class Predictor(Protocol):
 
 
 class Fit(NamedTuple):
-    """The bytes that a model needs of a memory ("memory" or "flash"), by purpose, and its size; None where that is unknown."""
+    """The bytes that a model needs of a memory ("memory" or "flash"), by purpose, and its size; None if that is unknown."""
 
     what: str
     parts: Mapping[str, int]
@@ -241,7 +241,7 @@ class Fit(NamedTuple):
 class Cache(NamedTuple):
     """A decoder's KV cache: bytes per token of one sequence, and the batch and context of the model.
 
-    ``most_context`` and ``most_batch`` are the largest that fit the device, each with the other unchanged; None where the
+    ``most_context`` and ``most_batch`` are the largest that fit the device, each with the other unchanged; None if the
     memory is not known.
     """
 
@@ -292,7 +292,7 @@ class Verdict:
 
     @property
     def cause(self) -> Check | None:
-        """The check that decided the level; None where all limits are met."""
+        """The check that decided the level; None if all limits are met."""
         return next((check for check in self.checks if check.level == self.level != FITS), None)
 
     @property

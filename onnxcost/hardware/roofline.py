@@ -102,7 +102,7 @@ The most: 1152 MiB of an EPYC 9684X, 256 MiB of an MI300X, 96 MiB of a Gaudi 3, 
 
 
 def efficiency(device: Device, part: str) -> Efficiency:
-    """The efficiency of a part of the device, of its first one where none computes a type."""
+    """The efficiency of a part of the device, of its first one if none computes a type."""
     part = part or next(iter(device.parts))
     kind = f"{device.kind} {part}"
     if device.kind in ("phone", "laptop") and part == "gpu":
@@ -169,7 +169,7 @@ def lower_bound(device: Device, demand: Demand) -> Bound:
 
 
 def _seconds(count: int, bandwidth: float | None) -> float:
-    """The seconds for ``count`` bytes; 0 where none are left, or the bandwidth is not known."""
+    """The seconds for ``count`` bytes; 0 if none are left, or the bandwidth is not known."""
     return max(count, 0) / bandwidth if bandwidth else 0.0
 
 
@@ -219,7 +219,7 @@ class Roofline:
         return _retype_key(Same(report), tuple(narrower.items()))
 
     def predict(self, report: CostReport) -> Prediction:
-        """A bound and an estimate; neither where no part can compute a type of the model's contractions."""
+        """A bound and an estimate; neither if no part can compute a type of the model's contractions."""
         demand, device = demand_of(self.as_run(report)), self.device
         runs_as = _runs_as(device, demand_of(report))
         known = Prediction(device.name, batch_of(report.graph), None, None, runs_as=runs_as, notes=_notes(Same(report)))
@@ -267,7 +267,7 @@ def _notes(key: Same) -> tuple[str, ...]:
 
 
 class _Costs(NamedTuple):
-    """Seconds of a step: its work, its traffic (0 where the bandwidth is not known) and its start."""
+    """Seconds of a step: its work, its traffic (0 if the bandwidth is not known) and its start."""
 
     compute: float
     transfer: float

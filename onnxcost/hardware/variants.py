@@ -112,7 +112,7 @@ class Again(Protocol):
 
 
 class Variant(NamedTuple):
-    """A change in words, and the report of the changed model, None where the model does not allow the change."""
+    """A change in words, and the report of the changed model, None if the model does not allow the change."""
 
     change: str
     report: Callable[[], CostReport | None]

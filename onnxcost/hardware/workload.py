@@ -61,7 +61,7 @@ class Demand:
 
     @property
     def dtype(self) -> str:
-        """The type of most multiply-accumulates, float32 where there are none."""
+        """The type of most multiply-accumulates, float32 if there are none."""
         return max(self.macs, key=self.macs.__getitem__, default="float32")
 
     @property
@@ -111,7 +111,7 @@ def _demand(key: Same) -> Demand:
 
 
 def nbytes(tensor: Tensor) -> int:
-    """Bytes of the tensor, 0 where its shape is not known."""
+    """Bytes of the tensor, 0 if its shape is not known."""
     try:
         return tensor.nbytes
     except UnknownShape:

@@ -28,8 +28,8 @@ class InputRole(NamedTuple):
     """What an input is for.
 
     ``of`` is the place of the input that a scale or a zero point decodes. ``fan_in`` is that of a weight, ``packed`` the number
-    of weights in the input where that is not its number of elements, and ``bits`` the attribute with the width of each weight
-    where several share 8 bits (4 without it). ``limit`` is the number of valid indices, from 0 on, and ``numbers`` the elements
+    of weights in the input if that is not its number of elements, and ``bits`` the attribute with the width of each weight
+    if several share 8 bits (4 without it). ``limit`` is the number of valid indices, from 0 on, and ``numbers`` the elements
     that make the operator do its work in full; a single one stands for all of them.
     """
 
@@ -42,14 +42,14 @@ class InputRole(NamedTuple):
     numbers: NumbersRule | None = None
 
     def count_indices(self, node: Node) -> int | None:
-        """How many indices are valid; None where it holds none, or where that is not known."""
+        """How many indices are valid; None if it holds none, or where that is not known."""
         try:
             return self.limit(node) if self.limit is not None else None
         except MISFITS:
             return None
 
     def find_numbers(self, node: Node) -> Numbers | None:
-        """The elements that make the operator do its work in full, where they are known."""
+        """The elements that make the operator do its work in full, if they are known."""
         try:
             return self.numbers(node) if self.numbers is not None else None
         except MISFITS:

@@ -1,7 +1,7 @@
 """What the rows of ``inputs`` say about an input: how many indices are valid, which numbers make an operator do its work in
 full, how many products with a weight are summed up, and how many weights are packed into an input.
 
-Rules raise UnknownShape where that is not known.
+Rules raise UnknownShape if that is not known.
 
 Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 """
@@ -19,7 +19,7 @@ Limit = Callable[[Node], int]
 
 
 def dim(tensor: Tensor, axis: int) -> int:
-    """One dim; raises UnknownShape where it is open, even if the others are known."""
+    """One dim; raises UnknownShape if it is open, even if the others are known."""
     size = tensor.dims[axis] if tensor.dims is not None and -len(tensor.dims) <= axis < len(tensor.dims) else None
     if not isinstance(size, int):
         raise UnknownShape(f"dim {axis} of '{tensor.name}' is unknown")
@@ -97,7 +97,7 @@ def axes_of_one(node: Node) -> Numbers:
 
 
 def output_or(rule: NumbersRule, place: int = 1) -> NumbersRule:
-    """The shape of the output, where that is known although the elements of the input at ``place`` are not."""
+    """The shape of the output, if that is known although the elements of the input at ``place`` are not."""
 
     def numbers(node: Node) -> Numbers:
         is_known = node.out.is_shaped and not node.out.is_bound and node.out.rank == node.required(place).size
@@ -131,7 +131,7 @@ def scales_or_region(node: Node) -> Numbers:
 
 
 def equal_parts(node: Node) -> Numbers:
-    """Equal parts, the last ones smaller by up to 1; parts of 1 where the input is a single number."""
+    """Equal parts, the last ones smaller by up to 1; parts of 1 if the input is a single number."""
     length, split = dim(node.x, int(node.attributes.get("axis", 0))), node.required(1)
     if split.rank == 0:
         return (1,)
@@ -159,7 +159,7 @@ def attended_positions(less: int = 0) -> NumbersRule:
 
 
 def output_length(node: Node) -> Numbers:
-    """The length of a generator's output; 16 where that is not known."""
+    """The length of a generator's output; 16 if that is not known."""
     return (node.out.size if node.out.is_shaped else 16,)
 
 

@@ -27,7 +27,7 @@ class FusedNode:
     ``residuals`` are what the absorbed nodes read besides its result. ``is_blocked`` says that it works on a layout other than
     the plain one; ``reordered`` are the tensors that are converted to that layout or from it before it runs, and
     ``channels_last`` says that their other layout has the channels last. ``reuses`` are its reads and writes of values.
-    ``kind`` is the operator that it runs as, where that is not the node's own.
+    ``kind`` is the operator that it runs as, if that is not the node's own.
     """
 
     node: Node
@@ -134,7 +134,7 @@ def pattern_input(members: tuple[Node, ...]) -> Tensor:
 
 
 def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[int]:
-    """The places of nodes of these operators, each one reading the output of the one before; [] where there are none."""
+    """The places of nodes of these operators, each one reading the output of the one before; [] if there are none."""
     nodes, places = uses.nodes, [start]
     for wanted in pattern[1:]:
         here = nodes[places[-1]]
@@ -320,7 +320,7 @@ def _reads_known_shapes(graph: Graph, node: Node) -> bool:
 
 
 def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> FusedNode | None:
-    """One step for two of the rule's operators; None where it does not hold."""
+    """One step for two of the rule's operators; None if it does not hold."""
     node = follower.node
     if follower.absorbed and not (follower.kind or rule.leads):
         return None

@@ -212,7 +212,7 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
     if family == "transpose":
         return _transpose_family(node)
     if family == "reduce":
-        # In a layout other than the plain one only where that has the channels last.
+        # In a layout other than the plain one only if that has the channels last.
         return "reduce-before" if step.is_blocked else _reduce_family(node)
     if family == "reorder" and node.attributes.get("channels_last"):
         return "reorder-last"
@@ -249,7 +249,7 @@ def _integer_product_family(node: Node, family: str) -> str:
 
 def _low_bit_family(node: Node) -> str:
     """As matmul_nbits.cc and qnbitgemm.cpp have it: at accuracy level 4 integers are multiplied, else floats, for which weights
-    of 4 bits are expanded block by block; where there is no kernel for that, all of them are, in each run.
+    of 4 bits are expanded block by block; if there is no kernel for that, all of them are, in each run.
 
     Products that onnxruntime itself makes of a DequantizeLinear are at level 4.
     """

@@ -114,7 +114,7 @@ def _read_inputs(graph: Graph) -> dict[str, int]:
 def least_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:
     """The least that activations need in any runtime, node after node: the largest sum of buffers that are alive at one time.
 
-    A buffer lives until the last node has read it, or to the end where none does. A view shares its input's buffer, and a node
+    A buffer lives until the last node has read it, or to the end if none does. A view shares its input's buffer, and a node
     of ``in_place`` writes over an input of as many bytes that is not read again. The model's inputs and outputs have buffers of
     their own: the inputs' live throughout, the outputs' to the end. Values inside a fused node have none, nor have constants,
     except for weights that DequantizeLinear expands in every run. Raises UnknownShape.
@@ -188,7 +188,7 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
         for place, tensor in enumerate(node.outputs):
             if tensor is None or owner[tensor.name] != tensor.name:
                 continue
-            # What depends on constants alone is computed before the run, but for weights that stay quantized in memory.
+            # What depends on constants alone is computed before the run, except for weights that stay quantized in memory.
             if tensor.is_constant and node.key not in DEQUANTIZERS and node.key != "Loop":
                 continue
             last = last_use.get(tensor.name, end)
@@ -207,7 +207,7 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
 
 
 def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
-    """The kind of an output as the kernel fills it; None where onnxruntime does not know its shape before the run.
+    """The kind of an output as the kernel fills it; None if onnxruntime does not know its shape before the run.
 
     It is a matrix where Gemm runs for MatMul and Add, and some have the channels last.
     """

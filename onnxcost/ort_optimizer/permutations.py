@@ -16,7 +16,7 @@ Perm = tuple[int, ...]
 
 
 def split_dims(source: Sequence[int], made: Sequence[int]) -> list[list[int]] | None:
-    """The axes of its output that a Reshape makes of each axis of its input; None where it does more than to split dims."""
+    """The axes of its output that a Reshape makes of each axis of its input; None if it does more than to split dims."""
     axes = iter(range(len(made)))
     groups: list[list[int]] = []
     for dim in source:
@@ -74,7 +74,7 @@ def _unsqueeze(perm: Perm, axes: Iterable[int]) -> Perm:
 
 
 Pushed = tuple[Node, Perm] | None
-"""A node for the transposed input, and how its outputs are then transposed; None where that cannot be."""
+"""A node for the transposed input, and how its outputs are then transposed; None if that cannot be."""
 
 
 def _along_axis(node: Node, perm: Perm, default: int) -> Pushed:
@@ -83,7 +83,7 @@ def _along_axis(node: Node, perm: Perm, default: int) -> Pushed:
 
 
 def _given_axes(node: Node) -> list[int] | None:
-    """The axes of an attribute or a constant; None where they are not known, [] where there are none."""
+    """The axes of an attribute or a constant; None if unknown, [] if there are none."""
     given = node.input(1)
     if given is None:
         return [int(axis) for axis in node.attributes.get("axes") or ()]

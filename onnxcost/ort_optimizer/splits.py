@@ -95,7 +95,7 @@ def _axis_of(node: Node, rank: int) -> int | None:
 
 
 def _range_of(node: Node, size: int) -> tuple[int, int] | None:
-    """The first element along the axis that it takes, and the one behind the last; None where that is not known."""
+    """The first element along the axis that it takes, and the one behind the last; None if unknown."""
     first = _scalar(node.input(1))
     if first is None:
         return None

@@ -194,7 +194,7 @@ class _Transposes:
         return any(tensor.name in self.leading for tensor in outputs)
 
     def _long_dims(self, tensor: Tensor) -> int:
-        """The number of dims that are not 1; 5 where it is not known."""
+        """The number of dims that are not 1; 5 if unknown."""
         known = tensor.dims if self.symbols is None else self.symbols.get(tensor.name)
         return 5 if known is None else sum(dim != 1 for dim in known)
 

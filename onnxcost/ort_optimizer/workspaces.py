@@ -37,7 +37,7 @@ def allocates(*operators: str) -> Callable[[Workspace], Workspace]:
 
 
 def workspace_of(node: Node) -> int:
-    """The bytes that the node's kernel allocates beside its outputs; 0 where that is not known."""
+    """The bytes that the node's kernel allocates beside its outputs; 0 if that is not known."""
     formula = WORKSPACES.get(node.key)
     try:
         return formula(node) if formula is not None else 0
@@ -85,7 +85,7 @@ def _lrn(node: Node) -> int:
 
 @allocates("MeanVarianceNormalization")
 def _mean_variance(node: Node) -> int:
-    """mean_variance_normalization.cc: input and output with the normalized axes last, where they are not."""
+    """mean_variance_normalization.cc: input and output with the normalized axes last, if they are not."""
     axes = sorted(int(axis) % node.x.rank for axis in node.attributes.get("axes") or (0, 2, 3))
     return 0 if axes == list(range(node.x.rank))[-len(axes) :] else 2 * node.x.nbytes
 

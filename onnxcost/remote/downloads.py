@@ -25,7 +25,7 @@ CHUNK, AT_ONCE = 2**22, 4
 """The bytes of a request, and the requests that are under way at the same time."""
 
 OnBytes = Callable[[int, int | None], object]
-"""Gets the bytes that have arrived, and those of the whole, None if they are not known."""
+"""Gets the bytes that have arrived, and those of the whole, None if unknown."""
 
 
 def download(url: str, on_bytes: OnBytes | None = None, most: int | None = None) -> Path:
@@ -56,7 +56,7 @@ def download(url: str, on_bytes: OnBytes | None = None, most: int | None = None)
 
 
 def find_download(url: str, state: State) -> Path | None:
-    """The file in the cache folder that has the model at a URL in that state; None where there is none."""
+    """The file in the cache folder that has the model at a URL in that state; None if there is none."""
     with suppress(InputError, ImportError):
         path = _place(url, state)
         return path if _is_there(path, state) else None

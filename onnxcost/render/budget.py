@@ -82,7 +82,7 @@ REASONS: tuple[BudgetField, ...] = (
 )
 
 MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
-"""How many devices of a level are shown where nobody named them: so many that the answer is on one screen."""
+"""How many devices of a level are shown if nobody named them: so many that the answer is on one screen."""
 
 SORTED: Mapping[str, str] = {
     "price": "Cheapest first, by launch price of the device, then power.",

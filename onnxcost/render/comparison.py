@@ -104,7 +104,7 @@ KEEP = (
     "latency", "Ratio", "macs", "flops", "parameters", "traffic_bytes", "weight_bytes", "fps", "peak_activation_bytes",
     "file_bytes",
 )  # fmt: skip
-"""Of the columns of a table with a row for each model, those that stay longest where the width does not suffice."""
+"""Of the columns of a table with a row for each model, those that stay longest if the width is insufficient."""
 
 
 def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
@@ -119,7 +119,7 @@ def comparison_lines(comparison: Comparison, differences: Sequence[Differences],
 
 
 def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
-    """A column for each model, in several blocks where the width does not suffice; nothing for too many models."""
+    """A column for each model, in several blocks if the width is insufficient; nothing for too many models."""
     models = comparison.candidates
     if len(models) > MOST_COLUMNS:
         return []
@@ -264,7 +264,7 @@ def _section(differences: Differences, convention: str) -> list[str]:
 
 
 def _agreement(comparison: Comparison) -> list[str]:
-    """The outputs beside those of the first model, where they were compared."""
+    """The outputs beside those of the first model, if they were compared."""
     if not any(model.agreement for model in comparison.candidates):
         return []
     table = "\n".join(_table(agreement_table(comparison, UNICODE)))
@@ -273,12 +273,12 @@ def _agreement(comparison: Comparison) -> list[str]:
 
 
 def _table(content: Table) -> list[str]:
-    """The table with its note; the note alone where there are no rows."""
+    """The table with its note; the note alone if there are no rows."""
     return table_markdown(content) if content.rows else [markdown(content.note)] if content.note else []
 
 
 def value_text(candidate: Candidate, metric: str, glyphs: Glyphs) -> str:
-    """The value with its unit and its bound, ``≥ 4.089 G``; where there is none a dash, or that it could not be measured."""
+    """The value with its unit and its bound, ``≥ 4.089 G``; if there is none a dash, or that it could not be measured."""
     if metric not in candidate.values:
         return "not measured" if candidate.unmeasured and metric in MEASURED else glyphs.none
     written = WRITERS[METRICS[metric].unit](candidate.values[metric])

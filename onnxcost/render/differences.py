@@ -210,7 +210,7 @@ MOST_PARAMETER_CHANGES = 3
 
 
 def parameter_sentences(differences: Differences) -> list[str]:
-    """Why the parameters differ, where that is known."""
+    """Why the parameters differ, if that is known."""
     found = differences.parameter_changes
     sentences = [
         f"{signed_text(each.count)} parameters of {each.operator} {crop(each.node, LONGEST_NAME)}: {each.reason}"
@@ -293,7 +293,7 @@ def agreement_sentences(comparison: Comparison) -> list[str]:
 
 
 def agreement_lines(comparison: Comparison, screen: Screen) -> list[Line]:
-    """The outputs beside those of the first model; nothing where they were not compared."""
+    """The outputs beside those of the first model; nothing if they were not compared."""
     if not any(_agreements(comparison)):
         return []
     lines: list[Line] = [((plain(agreement_title(comparison)), "title"),)]

@@ -1,4 +1,4 @@
-"""The results of several boards as terminal text, CSV and Markdown: a column for each, with the reason where it has none."""
+"""The results of several boards as terminal text, CSV and Markdown: a column for each, with the reason if it has none."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ def header_lines(report: CostReport, screen: Screen) -> list[Line]:
 
 
 def heading_lines(name: str, about: str, width: int) -> list[Line]:
-    """The name with the facts behind it, or below it where they do not fit."""
+    """The name with the facts behind it, or below it if they do not fit."""
     if text_width(name) + 2 + text_width(about) <= width:
         return [((name, "title"), (f"  {about}", "faint"))]
     return [((name, "title"),), *(((f"  {part}", "faint"),) for part in wrap(about, width - 2))]
@@ -284,9 +284,9 @@ def matrix_lines(
     styles: Sequence[Sequence[str]],
     screen: Screen,
 ) -> list[Line]:
-    """A column below each label and a row behind each title, in several blocks where the width does not suffice.
+    """A column below each label and a row behind each title, in several blocks if the width is insufficient.
 
-    ``columns`` have the cells of each label, ``styles`` their styles. Nothing where one column alone is too wide.
+    ``columns`` have the cells of each label, ``styles`` their styles. Nothing if one column alone is too wide.
     """
     first = max(map(text_width, titles))
     lines: list[Line] = []
@@ -303,7 +303,7 @@ def matrix_lines(
 def _blocks(labels: Sequence[str], columns: Sequence[Sequence[str]], room: int) -> list[list[tuple[int, int]]]:
     """Which columns are beside each other, by their places, and how wide they are.
 
-    A column is as wide as its cells and its label; all are as wide as their cells where all fit then. Nothing where one alone
+    A column is as wide as its cells and its label; all are as wide as their cells if all fit then. Nothing if one alone
     is too wide.
     """
     least = [max(map(text_width, cells)) for cells in columns]

@@ -29,7 +29,7 @@ from onnxcost.render.verdict import interval_text, latency_text
 
 
 class TurnRow(NamedTuple):
-    """A turn and what was predicted for it, None where nothing was."""
+    """A turn and what was predicted for it, None if nothing was."""
 
     turn: Turn
     predicted: Speed | None = None

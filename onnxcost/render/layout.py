@@ -136,7 +136,7 @@ Line = tuple[StyledText, ...]
 
 
 class Column(NamedTuple):
-    """A column: ``style`` of its cells, right-aligned numbers, and what happens where the width does not suffice.
+    """A column: ``style`` of its cells, right-aligned numbers, and what happens if the width is insufficient.
 
     ``shrinks_to`` is the least width of a column whose text may be shortened in the middle (0: it may not). Columns with
     ``drop`` above 0 go one by one, the highest first.
@@ -336,7 +336,7 @@ def text_of(lines: Iterable[Line]) -> str:
 
 
 def write(lines: Iterable[Line], stream: TextIO, screen: Screen) -> None:
-    """Write the lines to the stream; rich, which knows what colors a terminal has, is imported only where there are any."""
+    """Write the lines to the stream; rich, which knows what colors a terminal has, is imported only if there are any."""
     if not screen.color:
         stream.write(text_of(lines))
         return

@@ -41,7 +41,7 @@ ROWS: Sequence[tuple[str, PhaseText]] = (
     ),
     ("FLOPs per byte", lambda phase, glyphs: glyphs.none if phase.intensity is None else ratio(phase.intensity)),
 )
-"""Rows of the table of phases; that of states only where there are any."""
+"""Rows of the table of phases; that of states only if there are any."""
 
 
 def phase_table(found: LanguageCost, glyphs: Glyphs) -> Table:
@@ -77,7 +77,7 @@ def facts(found: LanguageCost) -> list[tuple[str, list[str]]]:
 
 
 def _layout(found: LanguageCost) -> list[str]:
-    """``16 layers × 2 × 8 × 64 × float32`` where all layers are alike; the windows where some slide."""
+    """``16 layers × 2 × 8 × 64 × float32`` if all layers are alike; the windows if some slide."""
     pairs = [cache for cache in found.decoder.caches if len(cache.axes) == 1 and cache.kind == "kv"]
     # The dims of a position of one sequence: heads, and elements of each.
     sizes_of = {

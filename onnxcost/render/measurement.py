@@ -129,7 +129,7 @@ def _latency(measurement: Measurement) -> list[Entry]:
 
 
 def interval_text(latency: Latency, unit: TimeUnit) -> str:
-    """The 95 % confidence interval of the median, ``90.1 to 115.4``; nothing where there is none."""
+    """The 95 % confidence interval of the median, ``90.1 to 115.4``; nothing if there is none."""
     return " to ".join(map(unit.number, latency.median_ci95)) if latency.median_ci95 else ""
 
 
@@ -189,7 +189,7 @@ def _memory(measurement: Measurement, report: CostReport | None) -> list[Entry]:
 
 
 def memory_entry(label: str, value: int | None, note: str, estimated: int | None = None) -> Entry:
-    """Bytes, unknown where they are None, beside the estimate of them."""
+    """Bytes, unknown if they are None, beside the estimate of them."""
     beside = "" if estimated is None else f", estimated {binary(estimated)}"
     return Entry(label, "unknown", "", note + beside) if value is None else quantity_entry(label, binary(value), note + beside)
 

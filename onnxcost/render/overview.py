@@ -217,7 +217,7 @@ def kind_table(report: CostReport, view: View, screen: Screen, count: int = MOST
 
 
 def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
-    """The counted nodes that do arithmetic, those alike in operator, shapes and cost together; all where none does any."""
+    """The counted nodes that do arithmetic, those alike in operator, shapes and cost together; all if none does any."""
 
     def key_of(cost: Counted) -> tuple[object, ...]:
         shapes = (tensor and tensor.dims for tensor in cost.node.inputs)
@@ -289,7 +289,7 @@ def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: M
         pieces = [speed_text(measurement, tokens_of_run(report.graph))]
     else:
         name, unit = view.convention.name, view.convention.unit
-        # What the convention counts, ``MACs``; with its name, ``FLOPs (torch)``, where that does not say it all.
+        # What the convention counts, ``MACs``; with its name, ``FLOPs (torch)``, if that does not say it all.
         unit = unit if name in ("flops", "macs") else f"{unit} ({name})"
         count = screen.glyphs.bound(report.bound_of(view.convention)) + count_text(report.total(view.convention), unit)
         stored = "" if report.has_all_weights else screen.glyphs.at_least
@@ -302,7 +302,7 @@ def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: M
 
 
 def sum_up(pieces: Sequence[str], screen: Screen) -> list[Line]:
-    """The first pieces in one line, as many as it has room for; the first of all is wrapped where it has not."""
+    """The first pieces in one line, as many as it has room for; the first of all is wrapped if it has not."""
     kept = [piece for piece in pieces if piece]
     text = spell_out("; ".join(kept), screen.glyphs)
     while text_width(text) > screen.width and len(kept) > 1:

@@ -49,7 +49,7 @@ class RooflinePoint(NamedTuple):
 def draw(result: Result, kind: str = "") -> Figure:
     """A figure of matplotlib: ``kind`` is one of ``KINDS`` of the result, by default the first.
 
-    Raises OnnxCostError where matplotlib is not installed, InputError for a kind that the result does not have.
+    Raises OnnxCostError if matplotlib is not installed, InputError for a kind that the result does not have.
     """
     plots = next((plots for class_, plots in KINDS.items() if isinstance(result, class_)), {})
     chosen = kind or next(iter(plots), "")
@@ -70,7 +70,7 @@ def draw(result: Result, kind: str = "") -> Figure:
 def save_figure(figure: Figure, format_: str) -> bytes:
     """The figure as a file: an entry of SUFFIXES. The same figure gives the same bytes.
 
-    Raises OnnxCostError where matplotlib cannot draw it.
+    Raises OnnxCostError if matplotlib cannot draw it.
     """
     import matplotlib
 
@@ -86,7 +86,7 @@ def save_figure(figure: Figure, format_: str) -> bytes:
 
 
 def chart_html(result: Result) -> str:
-    """The plot that is drawn by default, as an image in a page; "" where matplotlib is not installed."""
+    """The plot that is drawn by default, as an image in a page; "" if matplotlib is not installed."""
     try:
         content = save_figure(draw(result), "png")
     except OnnxCostError:
@@ -100,7 +100,7 @@ def _label(text: str) -> str:
 
 
 def _check_numbers(numbers: Iterable[float]) -> None:
-    """Raises InputError where the largest cannot be drawn."""
+    """Raises InputError if the largest cannot be drawn."""
     if max(numbers, default=0) > LARGEST:
         raise InputError("nothing to plot: the numbers are too large")
 
@@ -271,7 +271,7 @@ def _draw_over_sizes(swept: Sweep, values: Sequence[tuple[SweepPoint, float]], a
 
 
 def _draw_scaling(scaling: Scaling, axes: Axes) -> None:
-    """The MACs, or FLOPs where there are none, over the sizes of each dim, the others at their base."""
+    """The MACs, or FLOPs if there are none, over the sizes of each dim, the others at their base."""
     metric = "macs" if scaling.formula("macs").terms else "flops"
     for number, (dim, domain) in enumerate(scaling.domain.items()):
         low, high = domain.least // domain.step or 1, domain.most // domain.step

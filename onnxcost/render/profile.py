@@ -152,7 +152,7 @@ def profile_table(profile: Profile, by: str, view: ProfileView, glyphs: Glyphs) 
 
 
 def describe_uncounted_nodes(profile: Profile) -> list[str]:
-    """A sentence, then a line for each node whose cost is not known; nothing where all are."""
+    """A sentence, then a line for each node whose cost is not known; nothing if all are."""
     lost = profile.uncounted
     if not lost:
         return []

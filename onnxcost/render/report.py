@@ -133,7 +133,7 @@ def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_unit
 
 
 def type_texts(report: CostReport, view: View) -> list[str]:
-    """The convention's number by the type it is computed in, ``int8 3.629 G``; nothing where float32 has (nearly) all."""
+    """The convention's number by the type it is computed in, ``int8 3.629 G``; nothing if float32 has (nearly) all."""
     counts = {group.key[0]: group.total(view.convention) for group in report.by_dtype()}
     total = sum(counts.values())
     shown = sorted(((count, dtype) for dtype, count in counts.items() if 1000 * count > total), reverse=True)
@@ -141,7 +141,7 @@ def type_texts(report: CostReport, view: View) -> list[str]:
 
 
 def describe_uncounted(report: CostReport, glyphs: Glyphs) -> list[str]:
-    """A sentence, then one line for each operator and reason; nothing where all was counted."""
+    """A sentence, then one line for each operator and reason; nothing if all was counted."""
     if report.whole.complete:
         return []
     found = reasons(report)

@@ -1,4 +1,4 @@
-"""A scan as terminal text, JSON, CSV and Markdown: a row for each model, with the reason where there are no figures."""
+"""A scan as terminal text, JSON, CSV and Markdown: a row for each model, with the reason if there are no figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIRST_TO_GO = (
     "intensity", "peak_rss_bytes", "operators", "nodes", "flops_per_second", "file_bytes", "peak_activation_bytes", "fps",
     "weight_bytes", "input", "traffic_bytes", "parameters", "latency",
 )  # fmt: skip
-"""The columns that go where the width does not suffice, in this order; the others stay."""
+"""The columns that go if the width is insufficient, in this order; the others stay."""
 
 
 def scan_lines(scan: Scan, screen: Screen) -> list[Line]:

@@ -41,7 +41,7 @@ MOST_REASONS = 4
 
 
 class SweepRow(NamedTuple):
-    """A line of the table: a point, and the verdict on a device where there is one."""
+    """A line of the table: a point, and the verdict on a device if there is one."""
 
     point: SweepPoint
     device: str = ""

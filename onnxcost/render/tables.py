@@ -20,7 +20,7 @@ from onnxcost.results import group_by
 class View:
     """What to show: ``top`` nodes (None for all, 0 for no table) and a tree ``depth`` levels deep (None for no tree).
 
-    ``has_groups`` says whether there is a table of operators, or of modules where there is a depth.
+    ``has_groups`` says whether there is a table of operators, or of modules if there is a depth.
     ``sort`` is a name in SORTS; None sorts by the convention's number, most expensive first.
     """
 
@@ -225,7 +225,7 @@ AMOUNTS = (NODES, MACS_, FLOPS_, COUNT, PARAMETERS, TRAFFIC, SHARE, BAR)
 
 
 def title_fields(view: View, fields: Iterable[Field]) -> list[Field]:
-    """The fields under the convention's name, COUNT only where it has one; those of the order or the shares stay to the end."""
+    """The fields under the convention's name, COUNT only if it has one; those of the order or the shares stay to the end."""
     named = {FLOPS.name: "FLOPs", MACS.name: "MACs"}.get(view.convention.name, view.convention.name)
     titles = {"count": named, "Share": f"of {named}"}
     needed = {named, TITLES_BY_SORT.get(view.sort or "")}
@@ -265,6 +265,6 @@ def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
 
 
 def top_field(field: TableField[R, C], shown: int, many: int, which: str) -> TableField[R, C]:
-    """The field under a title that says how many nodes of how many are shown, where these are not all."""
+    """The field under a title that says how many nodes of how many are shown, if these are not all."""
     title = f"{which} {exact(shown)} of {exact(many)} nodes" if shown < many else field[0].title
     return field[0]._replace(title=title), field[1]

@@ -73,13 +73,13 @@ def limits_text(limits: Limits) -> str:
 
 
 def price_text(verdict: Verdict) -> str:
-    """``$60``, or ``$0.526/h`` where an hour has a price; nothing where neither is known."""
+    """``$60``, or ``$0.526/h`` where an hour has a price; nothing if neither is known."""
     name, price = ("price", verdict.price) if verdict.hourly is None else ("hourly", verdict.hourly)
     return "" if price is None else amount_text(price, FIGURES[name])
 
 
 def cost_text(verdict: Verdict) -> str:
-    """``0.12–0.48``, dollars a million items; nothing where it is not known."""
+    """``0.12–0.48``, dollars a million items; nothing if unknown."""
     return interval_text(verdict.cost, none="")
 
 

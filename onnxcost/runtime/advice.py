@@ -71,7 +71,7 @@ def _cores(measurement: Measurement) -> str | None:
 
 
 def _busy_threads(measurement: Measurement) -> int:
-    """The threads of the session and those of all streams that call it; 0 where they are not known."""
+    """The threads of the session and those of all streams that call it; 0 if unknown."""
     threads, _ = measurement.threads
     return threads - 1 + measurement.settings.concurrency if threads else 0
 

@@ -108,7 +108,7 @@ def _measure_prepared(ready: Prepared, settings: Settings, on_progress: OnProgre
 
 
 def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: ArenaUse | None) -> Measurement:
-    """The measurement from the child's figures and the estimate's, with the advice on it; None where no arena was measured."""
+    """The measurement from the child's figures and the estimate's, with the advice on it; None if no arena was measured."""
     report, state = ready.report, times.state
     memory = state.memory._replace(
         arena_peak_bytes=arena and arena.peak_bytes,
@@ -132,7 +132,7 @@ def build_measurement(ready: Prepared, settings: Settings, times: Timed, arena: 
 
 
 def receive_times(messages: Iterator[object]) -> tuple[Timed, ArenaUse | None]:
-    """The times and the arena's use, None where it was not measured. If that run fails, the times still stand."""
+    """The times and the arena's use, None if it was not measured. If that run fails, the times still stand."""
     times = answer(messages, Timed)
     if STOP.is_made:
         return times, None
@@ -203,7 +203,7 @@ def profile_spec(
 
 
 def _count_executed_graph(spec: ModelSpec, formulas: FormulaTable | None, ready: Prepared, profiled: Profiled) -> CostReport:
-    """The cost of the graph that onnxruntime wrote; of the original one where it could write none."""
+    """The cost of the graph that onnxruntime wrote; of the original one if it could write none."""
     if not profiled.optimized:
         return ready.report
     known = {tensor.name: tensor.shape for tensor in ready.report.graph.inputs if tensor.is_shaped}

@@ -48,7 +48,7 @@ BASE_PAST = 16
 
 
 class CacheLink(NamedTuple):
-    """An input that holds what earlier steps left, and the output that has it for the next step, "" where it stays.
+    """An input that holds what earlier steps left, and the output that has it for the next step, "" if it stays.
 
     ``axis`` is that of its positions, None for a state; ``room`` the most positions that it holds, None for all. ``is_fixed``
     says that the model has room for a fixed number of positions, and writes the new ones among them; ``is_made_once`` that

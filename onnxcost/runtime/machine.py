@@ -98,7 +98,7 @@ def environment(other_work: float | None) -> Environment:
 
 
 def governor(root: Path = ROOT) -> str | None:
-    """What sets the frequency of the usable cores, ``performance``; several where they differ, None where it is not known."""
+    """What sets the frequency of the usable cores, ``performance``; several where they differ, None if unknown."""
     places = (root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor" for core in _usable_core_numbers())
     return ", ".join(sorted(set(_read_texts(*places).split()))) or None
 
@@ -113,7 +113,7 @@ def usable_cores(root: Path = ROOT) -> float:
 def watch_load() -> Callable[[], float | None]:
     """Watch other work from now on: the function that it returns tells how many cores' worth of it there has been since.
 
-    Only the cores that the process may use count, with the time that a hypervisor took for others. None where it cannot be
+    Only the cores that the process may use count, with the time that a hypervisor took for others. None if it cannot be
     seen, or not in so short a time: systems count in hundredths of a second.
     """
     import psutil
@@ -159,7 +159,7 @@ def _free_addresses() -> int | None:
 
 
 def peak_rss(root: Path = ROOT) -> int | None:
-    """The largest resident set of this process so far, bytes; None where the system does not say."""
+    """The largest resident set of this process so far, bytes; None if the system does not say."""
     if sys.platform == "linux":
         # Not getrusage: its figure starts from the peak of the process that started this one.
         return next(
@@ -181,7 +181,7 @@ def peak_rss(root: Path = ROOT) -> int | None:
 
 
 def cpu_name(root: Path = ROOT) -> str:
-    """The maker's name for the processor; the architecture where that cannot be found."""
+    """The maker's name for the processor; the architecture if that cannot be found."""
     ask = CPU_NAMES.get(sys.platform)
     return (ask(root) if ask else "") or platform.processor() or platform.machine()
 
@@ -234,7 +234,7 @@ def _usable_core_numbers() -> list[int]:
 
 
 def _run_command(*command: str) -> str:
-    """What a command prints; nothing where it is missing or does not answer."""
+    """What a command prints; nothing if it is missing or does not answer."""
     in_english = {**os.environ, "LC_ALL": "C"}
     try:
         return subprocess.run(
@@ -258,7 +258,7 @@ class Gpu(NamedTuple):
 
 
 def device_of(settings: Settings) -> MeasuredDevice:
-    """The device that the settings run on; UNKNOWN where it cannot be found out."""
+    """The device that the settings run on; UNKNOWN if it cannot be found out."""
     name = find_provider(settings.provider).name
     if name in _ON_CPU or (name == "openvino" and settings.provider_options.get("device_type", "CPU").startswith("CPU")):
         return MeasuredDevice(cpu_name(), memory_bytes=physical_memory())

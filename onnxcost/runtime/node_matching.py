@@ -76,7 +76,7 @@ def _cost(
 
 
 def _with_executed_types(node: Node, inputs: Types, outputs: Types) -> Node:
-    """The node at the shapes of an execution; the same object where it has them."""
+    """The node at the shapes of an execution; the same object if it has them."""
     new_inputs, new_outputs = _with_types(node.inputs, inputs), _with_types(node.outputs, outputs)
     if new_inputs == node.inputs and new_outputs == node.outputs:
         return node
@@ -84,7 +84,7 @@ def _with_executed_types(node: Node, inputs: Types, outputs: Types) -> Node:
 
 
 def _with_types(tensors: tuple[Tensor | None, ...], types: Types) -> tuple[Tensor | None, ...]:
-    """The tensors at the shapes in the events; unchanged where they do not fit.
+    """The tensors at the shapes in the events; unchanged if they do not fit.
 
     The events leave out absent inputs, what is not a tensor, and constants that a node has prepacked.
     """

@@ -146,7 +146,7 @@ def _executions(nodes: Iterable[EventSpan]) -> Executions:
 
 
 def _timeline(executions: Executions, runs: Sequence[tuple[int, int]]) -> tuple[Slice, ...]:
-    """All executions in the runs, those of the first runs where there are more than MOST_SLICES."""
+    """All executions in the runs, those of the first runs if there are more than MOST_SLICES."""
     spans = sorted(
         ((span, at) for at, each in enumerate(executions.values()) for span in each),
         key=lambda pair: (pair[0].start, -pair[0].duration),
@@ -253,8 +253,8 @@ def _hidden_bytes(first: Mapping[str, str], growth: int) -> int:
 
 def _peaks_inside(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:
     """The bytes that were requested at each new peak while a node ran. Of peaks the arena says only what was in use: that is
-    what was requested, but for rounding, in the exact arena that sessions on the CPU have. The first node's may be one of the
-    time before it, and counts only where there is no other node.
+    what was requested, except for rounding, in the exact arena of sessions on the CPU. The first node's may be one of the
+    time before it, and counts only if there is no other node.
     """
     if arguments[0]["provider"] != CPU or "mem_bytes_in_use" not in arguments[0]:
         return

@@ -73,7 +73,7 @@ class Spent:
 
     @property
     def flops_per_second(self) -> float | None:
-        """Achieved FLOP/s; None where nothing was counted, or all was too quick for onnxruntime's clock."""
+        """Achieved FLOP/s; None if nothing was counted, or all was too quick for onnxruntime's clock."""
         return self._rate(self.flops)
 
     @property
@@ -86,7 +86,7 @@ class Spent:
 
 
 def _mean(total: int, runs: int) -> float:
-    """An integer where it is one: shapes may change from run to run."""
+    """An integer if it is one: shapes may change from run to run."""
     return total / runs if total % runs else total // runs
 
 
@@ -95,7 +95,7 @@ class ProfiledNode(Spent):
     """A node as it was executed. Its time is its own: what the nodes in its bodies take is theirs.
 
     ``costs`` has one cost for each combination of shapes that it was executed with. ``origins`` are the names of the nodes of
-    the file that it stands for: several where nodes were fused, none where onnxruntime added it. ``scope`` is the module of the
+    the file that it stands for: several where nodes were fused, none if onnxruntime added it. ``scope`` is the module of the
     origin with the most work.
     """
 
@@ -108,7 +108,7 @@ class ProfiledNode(Spent):
 
     @property
     def reason(self) -> str:
-        """Why it, or part of it, was not counted; "" where it was."""
+        """Why it, or part of it, was not counted; "" if it was."""
         return next((cost.reason for cost in self.costs.costs if isinstance(cost, Uncounted)), "")
 
 
@@ -131,7 +131,7 @@ def sum_group(key: tuple[str, ...], nodes: tuple[ProfiledNode, ...]) -> Profiled
 @dataclass(frozen=True, repr=False)
 class Profile(Result):
     """The nodes of the graph that onnxruntime ran. ``report`` is the static cost of that graph; ``run_seconds`` are the
-    profiled runs, which profiling makes longer. ``measurement`` was taken without profiling; None where there is none.
+    profiled runs, which profiling makes longer. ``measurement`` was taken without profiling; None if there is none.
     ``interrupted``: Ctrl-C came before all runs were profiled. ``timeline`` are the executions of the nodes in these runs.
     """
 
@@ -172,7 +172,7 @@ class Profile(Result):
     def added_seconds(self) -> float | None:
         """What profiling adds to each execution of a node, on average: a few microseconds, most of the time of quick nodes.
 
-        None where it is not known: without a latency, or where other differences were larger.
+        None if unknown: without a latency, or where other differences were larger.
         """
         executions = sum(node.executions_per_run for node in self.nodes)
         if self.latency is None or not executions or self.node_seconds <= self.latency:
@@ -192,7 +192,7 @@ class Profile(Result):
 
     @property
     def peak_activation_bytes(self) -> int | None:
-        """The measured value of ``report.memory.peak_activation_bytes``; None where it is not known."""
+        """The measured value of ``report.memory.peak_activation_bytes``; None if unknown."""
         return self.memory.peak_activation_bytes(self.report.graph)
 
     @property

@@ -69,7 +69,7 @@ def serialize_kernels(provider: str) -> None:
 
 
 def open_profiled(request: Request) -> tuple[Any, str]:
-    """A profiled session and the file of the graph that it runs; "" where that cannot be written, as for providers that
+    """A profiled session and the file of the graph that it runs; "" if that cannot be written, as for providers that
     compile nodes.
     """
     prefix, optimized = (str(Path(request.folder, name)) for name in ("profile", "optimized.onnx"))

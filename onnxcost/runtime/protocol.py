@@ -62,7 +62,7 @@ class Request:
 
 
 class Progress(NamedTuple):
-    """The child's ``phase`` ("loading", "first run", "warming up", "measuring", …) and the share done of it, 0 to 1, where that
+    """The child's ``phase`` ("loading", "first run", "warming up", "measuring", …) and the share done of it, 0 to 1, if that
     is known.
     """
 
@@ -78,7 +78,7 @@ class Failure(NamedTuple):
 
 
 class ArenaUse(NamedTuple):
-    """What onnxruntime's arena held, bytes; None where it does not say.
+    """What onnxruntime's arena held, bytes; None if it does not say.
 
     ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
     copied into it. ``activation_bytes`` is the most that nodes took for their outputs and while they ran, without the model's
@@ -91,7 +91,7 @@ class ArenaUse(NamedTuple):
     hidden_bytes: int = 0
 
     def peak_activation_bytes(self, graph: Graph) -> int | None:
-        """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None where it is not known."""
+        """The measured value of ``memory.peak_activation_bytes``, with the graph's inputs. None if unknown."""
         from onnxcost.ort_optimizer.memory_plan import input_bytes
 
         try:
@@ -156,7 +156,7 @@ class Slice(NamedTuple):
 
     ``node`` is its place in ``Profiled.executed``, ``thread`` the number of its thread, from 0 in order of their first nodes.
     ``start`` is in seconds from the start of the first of these runs; ``seconds`` include those of its bodies, ``own`` do not.
-    ``in_use`` are the bytes of the arena after it, None where onnxruntime does not say.
+    ``in_use`` are the bytes of the arena after it, None if onnxruntime does not say.
     """
 
     run: int
@@ -173,7 +173,7 @@ class Profiled:
     """What a profiled run found. ``run_seconds`` are the durations of the sampled runs in onnxruntime's own events.
 
     ``executed`` are the nodes of those runs, in the order in which they first ran. ``optimized`` is the file of the graph that
-    ran, in the request's folder; "" where it could not be written. ``timeline`` has their executions in order; of very many,
+    ran, in the request's folder; "" if it could not be written. ``timeline`` has their executions in order; of very many,
     those of the first runs.
     """
 

@@ -14,9 +14,9 @@ CPU = "CPUExecutionProvider"
 
 
 class Provider(NamedTuple):
-    """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the PyPI package that has it, "" where none has.
+    """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the PyPI package that has it, "" if none has.
 
-    ``device`` is IOBinding's name of the memory that its inputs and outputs are bound to; "" where it uses the host's, or where
+    ``device`` is IOBinding's name of the memory that its inputs and outputs are bound to; "" if it uses the host's, or where
     binding is not documented for Python. ``next`` are the providers that get the nodes it does not take, before the CPU.
     ``where`` says what the package is for, or how to get the provider without one; ``needs`` what else must be installed.
     """
@@ -65,7 +65,7 @@ def find_provider(name: str) -> Provider:
 
 
 def check_installed(provider: Provider, runtime: Any) -> None:
-    """Raises MeasurementError where ``runtime``, the module onnxruntime, was built without the provider."""
+    """Raises MeasurementError if ``runtime``, the module onnxruntime, was built without the provider."""
     installed = runtime.get_available_providers()
     if provider.key not in installed:
         raise MeasurementError(

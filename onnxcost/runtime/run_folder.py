@@ -25,7 +25,7 @@ def run_folder() -> Iterator[str]:
     """A new folder that only this user can open; it is removed with the block. No file in it may be named by a model.
 
     While the process lives it holds a lock on the file LOCK in it, which the system releases when the process ends, however
-    that happens: the next process that runs a model removes folders whose lock is free. Raises MeasurementError where no
+    that happens: the next process that runs a model removes folders whose lock is free. Raises MeasurementError if no
     folder can be created.
     """
     folder, lock = _create()
@@ -73,7 +73,7 @@ def _create_in(parent: str) -> tuple[str, int]:
 
 
 def _lock(folder: str) -> int | None:
-    """The file descriptor that holds the lock of a new folder; None where the folder was removed meanwhile."""
+    """The file descriptor that holds the lock of a new folder; None if the folder was removed meanwhile."""
     path = os.path.join(folder, LOCK)  # noqa: PTH118
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     if sys.platform == "win32":
@@ -101,7 +101,7 @@ def _sweep(parent: str) -> None:
 
 
 def _remove_if_left(entry: os.DirEntry[str]) -> None:
-    """Removes a folder that was left over; raises OSError where it is gone, in use, or not ours."""
+    """Removes a folder that was left over; raises OSError if it is gone, in use, or not ours."""
     import fcntl
 
     found = entry.stat(follow_symlinks=False)

@@ -115,7 +115,7 @@ class _Goal(Protocol):
         """Whether another run should start after these."""
 
     def share(self, now: int) -> float | None:
-        """The share of it that is reached, where that is known."""
+        """The share of it that is reached, if that is known."""
 
 
 class _Enough:

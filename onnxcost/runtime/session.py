@@ -42,7 +42,7 @@ _IDENTITY = (
 def runtime_for(provider: Provider, runtime: Any = None) -> Any:
     """onnxruntime, or ``runtime`` in its place, with the libraries that the provider needs loaded.
 
-    Raises MeasurementError where it was built without the provider, or cannot be imported itself.
+    Raises MeasurementError if it was built without the provider, or cannot be imported itself.
     """
     runtime = runtime or onnxruntime()
     check_installed(provider, runtime)
@@ -53,7 +53,7 @@ def runtime_for(provider: Provider, runtime: Any = None) -> Any:
 def onnxruntime() -> Any:
     """The module onnxruntime, with its telemetry off unless the user turned it on; it is imported only here.
 
-    Raises MeasurementError where it cannot be imported.
+    Raises MeasurementError if it cannot be imported.
     """
     # From 1.29 on it reports to its makers as soon as it is imported, and leaves a device id in the home folder.
     if not os.environ.get(TELEMETRY_OFF):
@@ -84,7 +84,7 @@ def open_session(
     runs, with large weights beside it. ``weights_folder`` has the external data, if not the model's folder. ``runtime`` stands
     in for the module onnxruntime.
 
-    Raises MeasurementError where onnxruntime cannot open the model or start the provider, InputError for wrong settings.
+    Raises MeasurementError if onnxruntime cannot open the model or start the provider, InputError for wrong settings.
     """
     provider = find_provider(settings.provider)
     runtime = runtime_for(provider, runtime)
@@ -230,7 +230,7 @@ class Runner(Protocol):
         """One for each set of inputs."""
 
     def copies(self) -> Copies | None:
-        """How long copying to and from the device takes; None where runs copy themselves, or nothing is copied."""
+        """How long copying to and from the device takes; None if runs copy themselves, or nothing is copied."""
 
     def output_shapes(self) -> list[tuple[int, ...] | None]:
         """The shapes of the model's outputs for the first set of inputs; None for those that are not tensors."""

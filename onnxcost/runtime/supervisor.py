@@ -46,7 +46,7 @@ def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator
 
 
 def answer(messages: Iterator[object], kind: type[Kind]) -> Kind:
-    """The first message of a kind; raises MeasurementError where the child ends without one."""
+    """The first message of a kind; raises MeasurementError if the child ends without one."""
     for message in messages:
         if isinstance(message, kind):
             return message
@@ -70,7 +70,7 @@ def scale_progress(on_progress: OnProgress | None, index: int, count: int) -> On
 def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
     """A child at work; its progress goes to ``on_progress``. It is ended with the block.
 
-    Its messages raise MeasurementError where it reports a failure, dies, or takes longer than ``request.settings.timeout``
+    Its messages raise MeasurementError if it reports a failure, dies, or takes longer than ``request.settings.timeout``
     seconds, and KeyboardInterrupt where it is to stop before it has results.
     """
     child, errors = _take_early() or _start(request.folder)

@@ -55,7 +55,7 @@ class Opened(NamedTuple):
 
 
 def run_timed(request: Request, channel: Channel) -> None:
-    """Answers with Timed, then with ArenaUse where that is wanted."""
+    """Answers with Timed, then with ArenaUse if that is wanted."""
     begin = time.perf_counter()
     feeds = arrays(request.feeds, request.settings.seed)
     model = open_timed(request, feeds, channel)
@@ -79,7 +79,7 @@ QUICK_ARENA, ARENA_SHARE = 0.1, 0.2
 
 
 def should_measure_arena(settings: Settings, again: float, spent: float) -> bool:
-    """Whether to load and run the model once more, which takes ``again`` seconds, after ``spent`` seconds for all else."""
+    """Whether to load and run the model once more, which takes ``again`` seconds, after ``spent`` seconds so far."""
     return again <= max(QUICK_ARENA, ARENA_SHARE * spent) if settings.arena is None else settings.arena
 
 
@@ -202,7 +202,7 @@ def disagrees(turns: Sequence[float]) -> bool:
 
 
 def _time_model(path: Path, request: Request) -> list[float]:
-    """Seconds of some runs in a new session; none where onnxruntime lacks the operator on this provider.
+    """Seconds of some runs in a new session; none if onnxruntime lacks the operator on this provider.
 
     A single thread's own time leaves out what other work takes of the core in the middle of a run.
     """

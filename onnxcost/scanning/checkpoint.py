@@ -105,7 +105,7 @@ def merge_checkpoints(paths: Iterable[str]) -> list[Scanned]:
 
 
 def _name_differences(one: Scanned, other: Scanned) -> str:
-    """In what two results on the same model differ; "" where they differ at most in when and where they were made."""
+    """In what two results on the same model differ; "" if they differ at most in when and where they were made."""
     if (one.status, one.reason, one.report) == (other.status, other.reason, other.report):
         return ""
     bytes_ = {None if each.file is None else each.file.bytes for each in (one, other)}

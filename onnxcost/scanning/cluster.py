@@ -137,7 +137,7 @@ def _count_all(client: Client, specs: Sequence[ModelSpec], timeout: float, io: i
 
 
 def _wait_for_any(client: Client, results: as_completed) -> list[tuple[Any, list[Answer]]]:
-    """The futures that are done, at least one. Raises InputError where the cluster has no worker for WORKER_SECONDS."""
+    """The futures that are done, at least one. Raises InputError if the cluster has no worker for WORKER_SECONDS."""
     looked = seen = time.monotonic()
     while not (found := results.next_batch(block=False)):
         time.sleep(POLL_SECONDS)
@@ -171,7 +171,7 @@ def find_versions() -> Versions:
 
 
 def _check_versions(client: Client, here: Versions) -> None:
-    """Raises InputError where the cluster has no worker, or the scheduler or a worker has other versions."""
+    """Raises InputError if the cluster has no worker, or the scheduler or a worker has other versions."""
 
     def find() -> Versions | str:
         # Sent by value: where onnxcost is missing, it could not be found by its name.

@@ -68,7 +68,7 @@ class SizeCounter:
         return less
 
     def point(self, name: str, size: int) -> Sizes:
-        """The base, but for the size of one dim."""
+        """The base, except for the size of one dim."""
         return tuple(size if each == name else self.base[each] for each in self.names)
 
     def describe(self, point: Sizes) -> str:

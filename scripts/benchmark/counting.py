@@ -3,7 +3,7 @@ tool, and wall-clock time more of what else it runs.
 
     python -m scripts.benchmark.counting [--rounds 15]
 
-Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared where it is installed); the installed package is timed. Every
+Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared if it is installed); the installed package is timed. Every
 round runs every command once, so that a drift of the machine meets them all; the ratio is the median over the rounds, the
 memory is the process's peak.
 """

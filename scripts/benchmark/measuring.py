@@ -129,7 +129,7 @@ def bare_process(model: Path) -> float:
 
 
 def in_one_process(model: Path, rounds: int) -> float:
-    """The ratio of the medians where both loops take turns over one session."""
+    """The ratio of the medians if both loops take turns over one session."""
     settings = onnxcost.Settings(runs=LEAST_RUNS, seconds=0.2, warmup=1)
     session = open_session(str(model), settings)
     feeds = arrays(feeds_of(onnxcost.estimate(str(model)).graph, {}, {}), seed=0)

@@ -144,7 +144,7 @@ def as_it_is(content: bytes) -> bytes:
 
 
 def read_measured(path: Path) -> dict[tuple[str, str], Took]:
-    """By set and model; nothing where there is no file."""
+    """By set and model; nothing if there is no file."""
     if not path.exists():
         return {}
     with path.open(newline="") as file:

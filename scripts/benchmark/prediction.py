@@ -122,7 +122,7 @@ def main() -> int:
 
 
 def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, end: float) -> bool:
-    """Calibrates and measures what is not in the state yet; False where the time is over before."""
+    """Calibrates and measures what is not in the state yet; False if the time is over before."""
     share = -(-len(chosen) // options.calibrations)
     for place in range(options.calibrations):
         if len(state.calibrations) <= place:

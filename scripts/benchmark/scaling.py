@@ -6,7 +6,7 @@
 Set-up: ``pip install .`` A set is a folder of models, an archive of them, or a model; without sets it takes what
 ``scripts/benchmark/peak_memory.py`` does, and the decoders. Models whose dims are all given are left out. Each row is kept in
 scaling.csv beside this file (--rows), from which --page is written, with what other tools make of the same models
-(scaling_tools.csv, by ``scripts/benchmark/scaling_tools.py``). Ends with 1 where a formula differs from a count.
+(scaling_tools.csv, by ``scripts/benchmark/scaling_tools.py``). Ends with 1 if a formula differs from a count.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def read_rows(path: Path) -> dict[tuple[str, str], Row]:
-    """By set and model; nothing where there is no file."""
+    """By set and model; nothing if there is no file."""
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
@@ -100,7 +100,7 @@ def read_tools(path: Path) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def examine(of: str, name: str, path: Path, points: int) -> Row | None:
-    """The row of a model; None where it leaves no dim open."""
+    """The row of a model; None if it leaves no dim open."""
     source = path.read_bytes()
     graph = onnxcost.estimate(source).graph
     if not any(dim.source == "assumed" for dim in graph.dims):

@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def row(model: Path) -> str:
-    """One model's line of the table; where it cannot be measured, why."""
+    """One model's line of the table; if it cannot be measured, why."""
     with TemporaryDirectory() as folder:
         skeleton = Path(folder, model.name)
         stripped = onnxcost.strip(str(model), skeleton)

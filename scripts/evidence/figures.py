@@ -17,7 +17,7 @@ from scripts.evidence.models import SAME, Model
 class Figure(NamedTuple):
     """Seconds of one inference at batch 1. ``device`` is as published, ``catalogue`` the catalog's name or "".
 
-    ``threads`` are those of a CPU, 0 where they are not known; ``setting`` is which of its cores were used.
+    ``threads`` are those of a CPU, 0 if unknown; ``setting`` is which of its cores were used.
     """
 
     device: str
@@ -96,7 +96,7 @@ def _read(path: Path, folder: Path) -> Iterator[Figure]:
 
 
 def _model(row: Mapping[str, str], path: Path, folder: Path) -> Model | None:
-    """The model of a row; None where no graph is known, or where the row's MACs or input are not those of the graph."""
+    """The model of a row; None if no graph is known, or where the row's MACs or input are not those of the graph."""
     if path.stem == "ncnn":
         return models.ncnn_models(path.parent, folder).get(row["model"].removesuffix("_int8"))
     model = models.find(row["model"], row["canonical"], folder)

@@ -265,7 +265,7 @@ def repeated(found: Iterable[tuple[Figure, Processor]]) -> Errors:
 
 
 def chip_of(device: str) -> str:
-    """The chip of a board, where it is one of SAME_CHIP."""
+    """The chip of a board, if it is one of SAME_CHIP."""
     return next((chip for chip in SAME_CHIP if re.search(rf"{chip}s?\b", device, re.IGNORECASE)), "")
 
 

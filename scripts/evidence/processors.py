@@ -27,7 +27,7 @@ class Processor(NamedTuple):
 
 
 def processor_of(figure: Figure, evidence: Path) -> Processor | None:
-    """None where the rates are not known, or where the CPU is neither Arm nor x86."""
+    """None if the rates are not known, or where the CPU is neither Arm nor x86."""
     backend = BACKENDS[figure.runtime]
     narrow = backend.narrower.get(figure.dtype, figure.dtype)
     if backend.part == "npu":

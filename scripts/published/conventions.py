@@ -78,7 +78,7 @@ VERSIONS = (
 
 
 def run_one(task: str, name: str, failed: Path, packages: Iterable[str]) -> None:
-    """Measure or export one model, and keep why where that fails."""
+    """Measure or export one model, and keep why if that fails."""
     from scripts.export.skeletons import export
 
     warnings.simplefilter("ignore")

@@ -98,7 +98,7 @@ def thop(model: Model, inputs: Inputs) -> dict[str, Any]:
 
 
 def ptflops(model: Model, inputs: Inputs) -> dict[str, Any]:
-    """get_model_complexity_info with its default backend: MACs by type of module, and by function where it has replaced one."""
+    """get_model_complexity_info with its default backend: MACs by type of module, and by function if it has replaced one."""
     import torch
     from ptflops import get_model_complexity_info, pytorch_ops
 
@@ -133,7 +133,7 @@ def _around(function: Handler, *first: Any) -> Handler:
 
 
 def _named(model: Model, inputs: Inputs) -> Any:
-    """As keywords where there are several, in the order of ``forward``; ptflops hands on one value as it is."""
+    """As keywords if there are several, in the order of ``forward``; ptflops hands on one value as it is."""
     return dict(zip(inspect.signature(model.forward).parameters, inputs, strict=False)) if len(inputs) > 1 else inputs[0]
 
 

@@ -195,7 +195,7 @@ def summary(rows: list[Compared]) -> str:
 
 
 def padding(rows: list[Compared]) -> str:
-    """What is left of the bound for runs that leave padding out; nothing where there are none."""
+    """What is left of the bound for runs that leave padding out; nothing if there are none."""
     cut = [row for row in rows if row.padded is not None]
     faster = sum(row.padded is not None and row.published < row.padded for row in cut)
     mean, runs = (PUBLISHED["padding"][key]["url"] for key in ("mean", "runs"))

@@ -36,7 +36,7 @@ def _half_types(node: Node) -> Types:
 
 @formula("Y = left·Gelu(right) of the halves of X + bias", flops="in + 6·out", shapes=_half_types)
 def bias_split_gelu(node: Node) -> Work:
-    """X of N × S × D is cut in two along its last axis after the bias is added."""
+    """X of N × S × D is split in two along its last axis after the bias is added."""
     return Work(adds=node.x.size, muls=node.out.size) + node.out.size * GELU["none"]
 
 
@@ -57,7 +57,7 @@ def _bitmask_types(node: Node) -> Types:
     shapes=lambda node: [(node.x.dtype, node.x.shape), ("bool", node.x.shape)],
 )
 def bias_dropout(node: Node) -> Work:
-    """In training it drops elements at random as well; the mask is not counted."""
+    """In training, it also drops random elements; the mask is not counted."""
     return Work(adds=node.out.size * (2 if node.input(2) else 1))
 
 
@@ -138,7 +138,7 @@ def _embedding_types(node: Node) -> Types:
 @formula("Y = LayerNormalization(word + position + segment)", flops="9·out + 3·g (8 without segments), + the mask's elements",
          shapes=_embedding_types)  # fmt: skip
 def embed_layer(node: Node) -> Work:
-    """Embeddings are looked up, added and normalized; summing up the mask counts the words."""
+    """Embeddings are looked up, added and normalized; the mask is summed to count the words."""
     out, mask = _embedding_sum(node), node.input(7)
     sums = Work(adds=out.size * (2 if node.input(4) else 1) + (mask.size if mask else 0))
     return sums + layer(_as_rows(node, out, node.input(5), node.input(6)))
@@ -155,7 +155,7 @@ def quantized_embed_layer(node: Node) -> Work:
 
 @formula("Y = SiLU(GroupNormalization(X))", flops="7·in + 2·g, + 5·in for SiLU", shapes=like_input)
 def group_norm(node: Node) -> Work:
-    """GroupNormalization of ``groups`` groups with channels last or second; SiLU where ``activation`` is 1."""
+    """GroupNormalization of ``groups`` groups with channels last or second; SiLU if ``activation`` is 1."""
     silu = node.x.size * SILU if node.attributes.get("activation") else NO_WORK
     return group(replace(node, attributes={"num_groups": node.attributes["groups"]})) + silu
 

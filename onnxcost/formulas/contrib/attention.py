@@ -1,9 +1,9 @@
 """onnxruntime's attention operators: the standard Attention between projections, caches and biases of their own layout.
 
-As there, scores that a mask hides are computed and count. The keys are those of the cache and the new ones.
-The packed operators project only real tokens, and their attention counts with the length that each sequence is padded to. Delta
-networks, engrams, hyper-connections and relative positions, states and gates of the newest language models, are here as well.
-Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+As there, masked scores are computed and counted. The keys are those of the cache and the new ones.
+The packed operators project only real tokens, and their attention is counted with the length that each sequence is padded to.
+Delta networks, engrams, hyper-connections and relative positions, states and gates of the newest language models, are here as
+well. Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class AttentionSizes(NamedTuple):
 
     @property
     def scores(self) -> int:
-        """How many pairs of a query and a key, in all heads."""
+        """The number of pairs of a query and a key, in all heads."""
         return self.batch * self.heads * self.queries * self.keys
 
     @property
@@ -56,7 +56,7 @@ def sdpa(node: Node, sizes: AttentionSizes, masks: Sequence[int], each: Work = N
 
 
 def past_length(node: Node, length: int, known_by: int) -> int:
-    """How many positions of a cache ``length`` long are in use: all, or what input ``known_by`` says of a shared buffer."""
+    """The number of positions in use of a cache of ``length``: all, or for a shared buffer what input ``known_by`` says."""
     return element(node, known_by, "the past length") if node.input(known_by) else length
 
 
@@ -95,7 +95,7 @@ def _attention_types(node: Node) -> Types:
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V, Q, K, V = X·W + b", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's",
          flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_attention_types)  # fmt: skip
 def merged_attention(node: Node) -> Work:
-    """Self-attention with the projections inside; D is the input's width. Rotary embedding, if asked for, rotates Q and K."""
+    """Self-attention with the projections inside; D is the input's width. Rotary embedding, if requested, rotates Q and K."""
     sizes, weight = _merged_sizes(node), node.required(1)
     rotated = sum(merged_widths(node, weight.shape[1])[:2]) * sizes.batch * sizes.queries
     rotary = rotated * ROTATION if node.attributes.get("do_rotary") else NO_WORK
@@ -298,13 +298,13 @@ def hyper_connection_pre_mix(node: Node) -> Work:
 
 @formula("Y_k = Σ_c mix_ck·X_c + gate_k·block", macs="out·C (no mix: 0)", flops="2·macs − out, + 2·out", shapes=like_input)
 def hyper_connection_post_mix(node: Node) -> Work:
-    """C streams are mixed and take up the block's output."""
+    """C streams are mixed and combined with the block's output."""
     mixed = dot_products(node.x.size, _branches(node)) if node.input(3) else NO_WORK
     return mixed + node.x.size * (MUL + ADD)
 
 
 _GATE = {"gate_div": DIV, "gate_mul": MUL}
-"""What scales a stream's gate where it is not 1."""
+"""What scales a stream's gate if it is not 1."""
 
 
 def _mixed_types(node: Node) -> Types:

@@ -83,7 +83,7 @@ def moe(node: Node) -> Work:
 @formula("As MoE, with quantized weights", macs="tokens·k·hidden·inner·(2 or 3)",
          flops="MoE; apart 2 dequantizations per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
 def quantized_moe(node: Node) -> Work:
-    """(q − q₀)·scale of each weight of an expert once per run, for as many experts as the tokens can choose at most."""
+    """(q − q₀)·scale of each weight of an expert once per run, for the most experts that the tokens can choose."""
     hidden: int = node.x.shape[-1]
     used: int = min(node.required(1).shape[-1], rows_in(node.x) * node.attributes.get("k", 1))
     wide = node.required(2).shape[1]
@@ -117,7 +117,7 @@ def _selection(node: Node, count: int) -> Work:
          flops="2·macs − scores, + 5·scores, + the selection",
          shapes=lambda node: [(dtype, _scores(node)) for dtype in (node.x.dtype, "float32", "float32")])  # fmt: skip
 def group_router(node: Node) -> Work:
-    """A score for each token and expert. Where all of them are outputs, nothing is selected."""
+    """A score for each token and expert. If all of them are outputs, nothing is selected."""
     tokens, count = _scores(node)
     projected = dot_products(tokens * count, node.x.shape[-1]) if node.input(2) else NO_WORK
     selected = tokens * _selection(node, count) if node.outputs[0] else NO_WORK

@@ -103,7 +103,7 @@ FLOAT_TYPES = {1: "float32", 10: "float16", 16: "bfloat16", 17: "float8e4m3fn", 
     shapes=lambda node: [(FLOAT_TYPES[node.attributes.get("dtype", 1)], gemm_type(node, node.x, node.required(1))[1])],
 )
 def gemm_float8(node: Node) -> Work:
-    """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums at once."""
+    """As Gemm with β = 0 by default; s are the scales of A, B and Y, applied to the sums together."""
     attributes = {**node.attributes, "beta": node.attributes.get("beta", 0.0)}
     scaled = any(node.input(index) for index in (3, 4, 5))
     return gemm(replace(node, attributes=attributes)) + Work(muls=node.out.size if scaled else 0) + activation_work(node)
@@ -124,7 +124,7 @@ def operand_dims(node: Node, index: int) -> Dims:
     shapes=lambda node: [(node.x.dtype, product(operand_dims(node, 0), operand_dims(node, 1)))],
 )
 def fused_matmul(node: Node) -> Work:
-    """Of A and B transposed as the attributes say; K is the last dim of A then. The activation is FusedMatMulActivation's."""
+    """A and B are transposed as their attributes say; K is the last dim of A. The activation is FusedMatMulActivation's."""
     scaled = Work(muls=node.out.size if node.attributes.get("alpha", 1.0) != 1 else 0)
     return dot_products(node.out.size, operand_dims(node, 0)[-1]) + scaled + activation_work(node)
 
@@ -211,7 +211,7 @@ BLOCK = 8
     "Y = activation(X∗W + B + Z) on blocks of channels", macs="out·C_in/groups·k", flops="as FusedConv", shapes=conv_rule()
 )
 def blocked_conv(node: Node) -> Work:
-    """As FusedConv, on the channels that the model had before they were padded, where the graph says how many they were.
+    """As FusedConv, on the channels that the model had before padding, if the graph has their number.
 
     The frontend notes them as ``channels`` and ``input_channels``. Between two blocked convolutions nothing but the zeros in
     the weights says which channels are padding: there the padded ones count, which is what the processor computes.
@@ -271,7 +271,8 @@ def _state_types_of(node: Node, hidden: int) -> Types:
          flops="LSTM, + D·(8·X + 7 + T·(8·N·H + 7)) to quantize X and H, + 8·D·T·N·H for scales, + W + R for zero points",
          shapes=lambda node: _state_types_of(node, node.required(2).shape[1]))  # fmt: skip
 def dynamic_quantize_lstm(node: Node) -> Work:
-    """W of D × I × 4H and R of D × H × 4H; X once a direction and H every step are quantized to their own range, sums scaled.
+    """W of D × I × 4H and R of D × H × 4H; X is quantized once per direction and H in every step, each to its own range; the
+    sums are scaled.
 
     LSTM's inputs follow as there, then scales and zero points.
     """
@@ -306,7 +307,7 @@ def _attention_work(node: Node) -> Work:
          flops="2·macs − sums, + as LSTM, + 2 per element of tanh, + the softmax",
          shapes=lambda node: _state_types_of(node, node.required(2).shape[2]))  # fmt: skip
 def attention_lstm(node: Node) -> Work:
-    """Bahdanau attention over the memory M (input 11) at every step; LSTM's input is X beside the attention before."""
+    """Bahdanau attention over the memory M (input 11) at every step; LSTM's input is X and the previous attention."""
     steps, batch, _ = node.x.shape
     widened = replace(node.x, dims=(steps, batch, node.required(1).shape[2]))
     return lstm(replace(node, inputs=(widened, *node.inputs[1:8]))) + node.required(1).shape[0] * _attention_work(node)

@@ -54,9 +54,9 @@ def _grouped_types(node: Node) -> Types:
          flops="2·macs − sums, + Q for s, + the scores' softmax and masks, + 3·(Q + K) if rotary",
          shapes=_grouped_types)  # fmt: skip
 def group_query_attention(node: Node) -> Work:
-    """S_kv is the total length in input 6 where that is known, else the cache's and the new positions together.
+    """S_kv is the total length in input 6 if that is known, else the cache's and the new positions together.
 
-    ``softcap``, ``local_window_size``, a bias (input 10), a sink (11) and norms of Q and K (14) count where they are used.
+    ``softcap``, ``local_window_size``, a bias (input 10), a sink (11) and norms of Q and K (14) are counted if they are used.
     """
     sizes, kv_heads, new = _grouped_sizes(node)
     batch, heads, queries, keys, size, _ = sizes
@@ -102,7 +102,7 @@ def _paged_sequences(node: Node) -> list[tuple[int, int]]:
          ], at_most=lambda node: None in (node.required(5).value, node.required(6).value))  # fmt: skip
 def paged_attention(node: Node) -> Work:
     """The new tokens of the sequences, one after the other; input 5 says where each begins, input 6 how long its past is.
-    Where these are not known, a token attends to all positions that the pages of a sequence (input 7) have, at most. The caches
+    If these are unknown, a token attends to at most all positions in the pages of a sequence (input 7). The caches
     are written in place.
     """
     tokens, heads, size = _paged_sizes(node)
@@ -229,7 +229,7 @@ def delta_net_replay(node: Node) -> Work:
 @formula("Y = how many drafts the predictions confirm", flops="batch·(rows − 1) + the status words", at_most=always,
          shapes=lambda node: [("int32", (node.x.shape[0] if node.x.rank == 2 else 1,)), *like(3, 4)(node)])  # fmt: skip
 def prefix_commit(node: Node) -> Work:
-    """A prediction for each row but the last is compared with the draft of the next; what a request commits is only copied."""
+    """Each row's prediction except the last is compared with the draft of the next; what a request commits is only copied."""
     predictions, status = node.x, node.required(2)
     return Work(compares=predictions.size - rows_in(predictions) + status.size)
 

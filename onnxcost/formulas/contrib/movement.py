@@ -54,7 +54,7 @@ BLOCK, END = 3 * MUL + ADD + 7 * COMPARE, 2 * MUL + 7 * COMPARE
 @formula("Y = MurmurHash3(X)", flops="out·(11·words + 9); 0 for strings",
          shapes=lambda node: [("uint32" if node.attributes.get("positive", 1) else "int32", node.x.shape)])  # fmt: skip
 def murmur_hash(node: Node) -> Work:
-    """Elements of 4 or 8 bytes are one word or two; work on strings is not arithmetic, as everywhere."""
+    """Elements of 4 or 8 bytes are one word or two; work on strings is not arithmetic."""
     if node.x.dtype == "string":
         return NO_WORK
     return node.x.size * (BITS[node.x.dtype] // 32 * BLOCK + END)
@@ -74,7 +74,7 @@ def _hash_types(node: Node) -> Types:
 @formula("Y = (x_t·m_0 ⊻ … ⊻ x_(t−n+1)·m_(n−1)) mod vocabulary, for n = 2 … max",
          flops="tokens·(2·max − 1) + out, + out for offsets", shapes=_hash_types)  # fmt: skip
 def ngram_hash(node: Node) -> Work:
-    """The products and xors of a longer n-gram go on from the shorter one's; a remainder for each head."""
+    """The products and xors of a longer n-gram continue those of the shorter one; a remainder for each head."""
     longest: int = node.attributes["max_ngram_size"]
     offsets = node.input(4 if node.x.rank == 2 else 5)
     mixed = longest * MUL + (longest - 1) * COMPARE
@@ -128,14 +128,14 @@ def _transform(node: Node, signal: tuple[int, ...]) -> Work:
 @formula("Y = Fourier transform of real X", flops="2.5·lines·n·⌈log₂ n⌉",
          shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], node.x.shape[-1] // 2 + 1, 2))])
 def rfft(node: Node) -> Work:
-    """n points over the last ``signal_ndim`` dims, of which n/2 + 1 are shown; counted as DFT is."""
+    """n points over the last ``signal_ndim`` dims, of which n/2 + 1 are returned; counted like DFT."""
     return _transform(node, node.x.shape)
 
 
 @formula("Y = the real signal of a spectrum X", flops="2.5·lines·n·⌈log₂ n⌉",
          shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-2], 2 * (node.x.shape[-2] - 1)))])
 def irfft(node: Node) -> Work:
-    """The transform back is not divided by n."""
+    """The inverse transform is not divided by n."""
     return _transform(node, node.out.shape)
 
 

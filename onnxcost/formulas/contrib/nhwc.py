@@ -1,7 +1,7 @@
 """com.ms.internal.nhwc: standard operators that onnxruntime converts to channels last for providers that prefer it.
 
 The input and the output are N × space × C; weights keep their layout. Counts do not depend on the layout: each is that of the
-operator of this name on channels first, with the activation that may be fused behind it.
+operator of this name on channels first, with the activation that may be fused into it.
 
 Page of X: https://onnx.ai/onnx/operators/onnx__X.html.
 """

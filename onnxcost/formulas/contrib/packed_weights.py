@@ -1,7 +1,8 @@
-"""Weights of few bits, dequantized where they are used; the arithmetic is of the activations' type.
+"""Weights of few bits, dequantized when they are used; the arithmetic has the type of the activations.
 
-Every weight is dequantized once per run, (q − zero point)·scale: two operations, counted apart. GGML's formats: https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md.
-Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+Every weight is dequantized once per run, (q − zero point)·scale: two operations, counted separately. GGML's formats:
+https://github.com/microsoft/onnxruntime/blob/main/docs/PackedWeightFormats.md. Page of com.microsoft.X:
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def matmul_packed(node: Node) -> Work:
     ],
 )
 def gather_packed(node: Node) -> Work:
-    """Gather of the rows of a packed table, of which only what is gathered is dequantized."""
+    """Gather of the rows of a packed table; only the gathered rows are dequantized."""
     return dequantize_work(node, "packed_type", node.out.size)
 
 
@@ -103,7 +104,8 @@ def gather_packed(node: Node) -> Work:
 def moe_packed(node: Node) -> Work:
     """Gated by SiLU, or max(X, 0)² alone; the weights of the chosen experts are normalized to a sum of 1, times s.
 
-    They are input 5's, or a softmax of what selects the experts. As many experts are used as the tokens can choose at most.
+    The weights are input 5, or a softmax of the scores that select the experts. The most experts that the tokens can choose are
+    used.
     """
     read, tokens, all_experts = node.attributes, rows_in(node.x), node.required(1).shape[-1]
     chosen = tokens * min(read.get("k", 1), all_experts)
@@ -145,7 +147,7 @@ def matmul_n_bits(node: Node) -> Work:
 @formula("Y = activation(A·G + g)·(A·U + u)", macs="2·out·K", flops="twice MatMulNBits, + the activation + out, + the norm",
          shapes=lambda node: [*_projection_rule("N")(node), (node.x.dtype, node.x.shape)])  # fmt: skip
 def matmul_n_bits_mlp(node: Node) -> Work:
-    """Two projections of one input, after (Skip)SimplifiedLayerNormalization where it has a scale."""
+    """Two projections of one input, after (Skip)SimplifiedLayerNormalization if it has a scale."""
     inner, columns = node.attributes["K"], node.attributes["N"]
     products = [dequantized_projection(rows_in(node.x), inner, columns, bias=node.input(bias) is not None) for bias in (5, 8)]
     return _norm(node) + sum(products, NO_WORK) + ACTIVATIONS[node.attributes["activation"].lower()](node) + node.out.size * MUL
@@ -176,7 +178,7 @@ def matmul_n_bits_qkv(node: Node) -> Work:
 @formula("Y = X·W + (X·A)·B", macs="out·K, + rows·R·(K + N)",
          flops="three MatMulNBits, + out (one without B, two without A)", shapes=_projection_rule("N"))  # fmt: skip
 def matmul_n_bits_qlora(node: Node) -> Work:
-    """An adapter of rank R beside the weights, all quantized; an empty A or B is left out, and with B the sum."""
+    """An adapter of rank R in addition to the weights, all quantized; an empty A or B is left out, without B also the sum."""
     rows, inner, columns, rank = rows_in(node.x), node.attributes["K"], node.attributes["N"], node.required(4).shape[0]
     base = dequantized_projection(rows, inner, columns, bias=False)
     if not node.required(5).size:
@@ -239,7 +241,7 @@ def _gather_block_types(node: Node) -> Types:
 @formula("Y = (X[indices] − zero point)·scale", flops="0; 2·out dequantizations (floating-point codes: out) apart",
          shapes=_gather_block_types)  # fmt: skip
 def gather_block_quantized(node: Node) -> Work:
-    """Gather of a quantized table, of which only what is gathered is dequantized."""
+    """Gather from a quantized table; only the gathered elements are dequantized."""
     return node.out.size * (1 if node.x.dtype.startswith("float") else 2) * UNPACK
 
 

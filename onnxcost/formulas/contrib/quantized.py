@@ -1,8 +1,8 @@
 """onnxruntime's operators on 8-bit integers. A scale is one multiplication per element, a zero point one addition.
 
-Where the runtime looks a function up in a table of 256 entries (QLinearSigmoid and its like), the function itself is counted.
-Operators that keep their matrices in the orders of cuBLASLt are among them: the order of a matrix changes no count.
-Page of com.microsoft.X: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
+If the runtime looks a function up in a table of 256 entries (such as QLinearSigmoid), the function itself is counted. Operators
+on matrices in the orders of cuBLASLt are included: the order of a matrix does not change the count. Page of com.microsoft.X:
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.X.
 """
 
 from __future__ import annotations

@@ -42,11 +42,11 @@ def find_absent_weights(path: str | os.PathLike[str]) -> tuple[Tensor, ...]:
 
 def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], seed: int = 0) -> str:
     """Writes the model into ``folder`` with random weights in place of the absent ones, and returns its path there; returns
-    ``path`` where nothing is absent. The same seed gives a tensor the same elements.
+    ``path`` if nothing is absent. The same seed gives a tensor the same elements.
 
     They are spread so that activations stay in range: see ``weight_roles``. Data in other files is copied, because no file in
     ``folder`` may have a name that the model chose. Raises ModelError for a model that cannot run with random elements,
-    MeasurementError where there is no room for them, and as ``data_file`` does.
+    MeasurementError if there is no room for them, and as ``data_file`` does.
     """
     if not find_absent_weights(path):
         return os.fspath(path)
@@ -76,7 +76,7 @@ class DataLocation(NamedTuple):
 
 
 def _locate_data(model: ModelProto, path: str | os.PathLike[str]) -> Iterator[tuple[Stored, DataLocation | None]]:
-    """The tensors whose data is not in the model's own file, each with its location, or None where it is absent."""
+    """The tensors whose data is not in the model's own file, each with its location, or None if it is absent."""
     files: dict[str, tuple[Path, int] | None] = {}
     for stored in stored_tensors(model):
         if stored.is_external:
@@ -136,7 +136,7 @@ class _Writer:
         self._copied: dict[tuple[DataLocation, int], int] = {}
 
     def write(self, stored: Stored, place: DataLocation | None) -> None:
-        """Write the data at ``place``, or random elements where that is None; strings go into the tensor itself."""
+        """Write the data at ``place``, or random elements if that is None; strings go into the tensor itself."""
         tensor, described = stored.tensor, _describe(stored)
         if described.dtype == "string" and place is None:
             del tensor.external_data[:]

@@ -37,7 +37,7 @@ _FAR = 12
 
 
 class WeightUse(NamedTuple):
-    """A node that reads the tensor as its input ``place``, with ``dims`` where they are known. ``decoder`` is what dequantized
+    """A node that reads the tensor as its input ``place``, with ``dims`` if they are known. ``decoder`` is what dequantized
     it on the way; ``is_folded`` says that the node computes a constant.
     """
 
@@ -151,7 +151,7 @@ def _normalization(node: Node, outline: Outline) -> float:
 
 
 def _rms(tensor: Tensor, outline: Outline, least: int) -> float:
-    """The RMS of factors; 1 where they are absent or fewer than ``least``: a single one, as in attention, has a purpose."""
+    """The RMS of factors; 1 if they are absent or fewer than ``least``: a single one, as in attention, has a purpose."""
     import numpy as np
 
     array = outline.array(tensor)

@@ -118,7 +118,7 @@ def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
 
 
 def arrays(feeds: Sequence[Feed], seed: int) -> list[dict[str, Any]]:
-    """What ``InferenceSession.run`` is given, by input: one dict for each set of files, a single one where there are none.
+    """What ``InferenceSession.run`` is given, by input: one dict for each set of files, a single one if there are none.
 
     Each input has random numbers of its own, which do not depend on the other inputs.
     """

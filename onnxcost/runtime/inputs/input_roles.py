@@ -169,7 +169,7 @@ def find_input_uses(name: str, uses: DefUse) -> Iterator[InputUse]:
 def _outputs_with(node: Node, place: int) -> Sequence[Tensor | None]:
     """The outputs that hold elements of the input."""
     if node.key in CONTROL_FLOW:
-        # It passes on what its body made, at the same index; nothing where the branch is not known.
+        # It passes on what its body made, at the same index; nothing if the branch is not known.
         return node.outputs[place : place + 1] if not node.branches else ()
     if place not in ELEMENTS_FROM.get(node.key, ()):
         return ()
@@ -177,7 +177,7 @@ def _outputs_with(node: Node, place: int) -> Sequence[Tensor | None]:
 
 
 def _shift(node: Node, place: int) -> int | None:
-    """The largest number that the node adds to the elements of the input; None where that is not known."""
+    """The largest number that the node adds to the elements of the input; None if unknown."""
     if node.key not in _SIGNS:
         return 0
     other = node.required(1 - place)
