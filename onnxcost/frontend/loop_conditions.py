@@ -1,19 +1,23 @@
-"""How often a Loop runs whose condition counts: comparisons of integers that each iteration changes by the same amount."""
+"""How often a Loop runs whose condition counts: comparisons of whole numbers that each iteration changes by the same amount."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from operator import and_, eq, ge, gt, le, lt, or_, xor
 from typing import NamedTuple
 
 from onnxcost.frontend.bodies import number_in
-from onnxcost.frontend.values import Step, Value
+from onnxcost.frontend.constant_folding import fold_value
+from onnxcost.frontend.values import Step, Value, array_of
 from onnxcost.operators.traits import CASTS, VIEWS
 
 _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
 """TensorProto's numbers of these element types."""
+_EXACT: Mapping[int, int] = {1: 2**24, 10: 2**11, 11: 2**53, 16: 2**8}
+"""Up to which size each whole number is one of a type of floats: beyond it, a counter stands still."""
 _SAME = VIEWS | CASTS
-_COMPARISONS: Mapping[str, Callable[[int, int], bool]] = {
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "Less": lt, "LessOrEqual": le, "Greater": gt, "GreaterOrEqual": ge, "Equal": eq,
 }  # fmt: skip
 _CONNECTIVES: Mapping[str, Callable[[bool, bool], bool]] = {"And": and_, "Or": or_, "Xor": xor}
@@ -24,7 +28,7 @@ _DEEPEST = 100
 class Progression(NamedTuple):
     """``start + t·step`` in iteration t, counted from 0."""
 
-    start: int
+    start: float
     step: int
 
 
@@ -49,11 +53,14 @@ def count_iterations(
         goes_on = body.follow(outputs[0], 0)
     except _Open:
         return None
-    return next((trip + 1 for trip in sorted({0, *body.turns}) if trip >= 0 and not goes_on(trip)), None)
+    trips = next((trip + 1 for trip in sorted({0, *body.turns}) if trip >= 0 and not goes_on(trip)), None)
+    return None if trips is None or any(abs(each.start + trips * each.step) > most for each, most in body.floats) else trips
 
 
 class _Body:
-    """An iteration; ``turns`` are those in which a comparison may come out in another way than in the one before."""
+    """An iteration; ``turns`` are those in which a comparison may come out in another way than in the one before, ``floats``
+    the counters that are floats, with the largest number to which they count.
+    """
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class _Body:
         self.places = {id(value): place for place, value in enumerate(arguments)}
         self.outputs, self.carried, self.opsets = outputs, carried, opsets
         self.turns: set[int] = set()
+        self.floats: list[tuple[Progression, int]] = []
 
     def follow(self, value: Value | None, depth: int) -> Callable[[int], bool]:
         """A condition, as a function of the iteration."""
@@ -83,7 +91,7 @@ class _Body:
             return lambda trip: _CONNECTIVES[operator](first(trip), second(trip))
         if operator in _COMPARISONS and len(inputs) == 2:
             return self._compare(operator, *(self._progression(each, depth + 1) for each in inputs))
-        if operator == "Cast" and inputs[0] is not None and _is_integer(inputs[0]):
+        if operator == "Cast" and inputs[0] is not None and _element_type(inputs[0]):
             is_zero = self._compare("Equal", self._progression(inputs[0], depth + 1), Progression(0, 0))
             return lambda trip: not is_zero(trip)
         if operator in _SAME:
@@ -92,23 +100,36 @@ class _Body:
 
     def _compare(self, operator: str, left: Progression, right: Progression) -> Callable[[int], bool]:
         if left.step != right.step:
-            last = (right.start - left.start) // (left.step - right.step)
+            last = int((right.start - left.start) // (left.step - right.step))
             self.turns |= {last, last + 1}
         return lambda trip: _COMPARISONS[operator](left.start + trip * left.step, right.start + trip * right.step)
 
     def _progression(self, value: Value | None, depth: int) -> Progression:
-        """An integer, as a function of the iteration."""
-        if value is None or not _is_integer(value):
+        """A single number, as a function of the iteration: a whole one where it changes."""
+        if value is None or (kind := _element_type(value)) is None:
             raise _Open
-        if (number := number_in(value, self.opsets)) is not None:
+        if (number := self._known(value)) is not None:
             return Progression(number, 0)
+        found = self._counter(value, depth)
+        if kind in _EXACT:
+            self.floats.append((found, _EXACT[kind]))
+        if found.step and found.start != int(found.start):
+            raise _Open
+        return found
+
+    def _known(self, value: Value | None) -> float | None:
+        """The number, if the graph says which; not of infinity."""
+        tensor = fold_value(value, self.opsets) if value is not None and value.is_known else None
+        array = array_of(tensor) if tensor is not None else None
+        number = array.ravel()[0].item() if array is not None and array.size else None
+        return number if number is not None and isfinite(number) else None
+
+    def _counter(self, value: Value, depth: int) -> Progression:
         place = self.places.get(id(value))
         if place == 0:
             return Progression(0, 1)
         if place is not None and place > 1:
-            start = number_in(self.carried[place - 2], self.opsets)
-            if start is None:
-                raise _Open
+            start = self._progression(self.carried[place - 2], depth + 1).start
             return Progression(start, self._offset(self.outputs[place - 1], value, depth + 1))
         operator, inputs = self._definition(value, depth)
         terms = [self._progression(each, depth + 1) for each in inputs[: 1 if operator in _SAME else 2]]
@@ -119,23 +140,25 @@ class _Body:
             return Progression(terms[0].start + sign * terms[1].start, terms[0].step + sign * terms[1].step)
         if operator == "Mul" and (fixed := next((term for term in terms if not term.step), None)):
             other = terms[1] if fixed is terms[0] else terms[0]
-            return Progression(fixed.start * other.start, fixed.start * other.step)
+            if other.step and fixed.start != int(fixed.start):
+                raise _Open
+            return Progression(fixed.start * other.start, int(fixed.start) * other.step)
         raise _Open
 
     def _offset(self, value: Value | None, source: Value, depth: int) -> int:
-        """By how much the value is more than the source."""
+        """By how much the value is more than the source, a whole number."""
         if value is source:
             return 0
         operator, inputs = self._definition(value, depth)
-        if operator in _SAME and inputs[0] is not None and _is_integer(inputs[0]):
+        if operator in _SAME and inputs[0] is not None and _element_type(inputs[0]):
             return self._offset(inputs[0], source, depth + 1)
         if operator not in ("Add", "Sub"):
             raise _Open
-        left, right = (number_in(each, self.opsets) for each in inputs)
-        if right is not None:
-            return self._offset(inputs[0], source, depth + 1) + (right if operator == "Add" else -right)
-        if left is not None and operator == "Add":
-            return left + self._offset(inputs[1], source, depth + 1)
+        left, right = map(self._known, inputs)
+        if right is not None and right == int(right):
+            return self._offset(inputs[0], source, depth + 1) + int(right if operator == "Add" else -right)
+        if left is not None and left == int(left) and operator == "Add":
+            return int(left) + self._offset(inputs[1], source, depth + 1)
         raise _Open
 
     def _definition(self, value: Value | None, depth: int) -> tuple[str, Sequence[Value | None]]:
@@ -145,11 +168,12 @@ class _Body:
         return step.node.op_type, step.inputs
 
 
-def _is_integer(value: Value) -> bool:
-    """Whether it is a single integer."""
+def _element_type(value: Value) -> int | None:
+    """The type of a single integer or float; None for all else."""
     if value.type is None or value.dims is None or any(dim != 1 for dim in value.dims):
-        return False
-    return value.type.tensor_type.elem_type in _INTEGERS
+        return None
+    kind: int = value.type.tensor_type.elem_type
+    return kind if kind in _INTEGERS or kind in _EXACT else None
 
 
 def steps_by_output(steps: Iterable[Step]) -> dict[int, Step]:

@@ -26,6 +26,15 @@ CONDITIONS = {
     "and as before": (ADD, "g = Less(k1, ten) again = And(g, c)", 0, 10),
     "a million": (ADD, "again = Less(k1, million)", 0, 1_000_000),
     "false at once": (ADD, "again = Less(k1, one)", 0, 1),
+    "as floats": (ADD, "f = Cast <to = 1> (k1) t = Cast <to = 1> (ten) again = Less(f, t)", 0, 10),
+    "below a fraction": (ADD, "f = Cast <to = 1> (k1) half = Constant <value_float = 7.5> () again = Less(f, half)", 0, 8),
+    "as halves, and whole again": (ADD, "f = Cast <to = 10> (k1) n = Cast <to = 7> (f) again = Less(n, ten)", 0, 10),
+    "to the last number that a float counts": (
+        ADD,
+        f"f = Cast <to = 1> (k1) t = Constant <value_float = {2**24}.0> () again = Less(f, t)",
+        2**24 - 3,
+        3,
+    ),
 }
 LIMITS = "int64 one = {1}, int64 seven = {7}, int64 ten = {10}, int64 thousands = {4000}, int64 million = {1000000}"
 
@@ -51,6 +60,18 @@ def test_not_counted(condition: str, trips: int) -> None:
     report = onnxcost.estimate(model(text, w=(4, 4)))
     assert (report.macs, report.complete) == (32 * trips, trips > 1)
     assert ("--value given=" in "".join(caveat.text for caveat in report.caveats)) == ("given" in condition)
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "step", "trips"),
+    [("float", 0.0, 1.0, 10), ("double", -5.0, 3.0, 5), ("float", 9.5, 0.5, 1), ("float", 0.0, 2.5, 4)],
+)
+def test_counters_that_are_floats(kind: str, start: float, step: float, trips: int) -> None:
+    text = f"""(float[2,4] x) => (float y) <bool go = {{1}}, {kind} k0 = {{{start}}}, {kind} step = {{{step}}},
+        {kind} ten = {{10.0}}> {{ y, last = Loop (, go, x, k0) <body = b (int64 i, bool c, float[2,4] a, {kind} k)
+            => (bool again, float[2,4] o, {kind} k1) {{ o = MatMul(a, w) k1 = Add(k, step) again = Less(k1, ten) }}> }}"""
+    report = onnxcost.estimate(model(text, w=(4, 4)))
+    assert (report.macs, report.complete) == (32 * trips, True)
 
 
 def test_an_input_that_decides_how_often_a_loop_runs_is_named() -> None:
